@@ -1,0 +1,63 @@
+//===- TargetInfo.h - what the machine that runs a model can do -*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef TENON_TARGET_TARGETINFO_H
+#define TENON_TARGET_TARGETINFO_H
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+#include <cstdint>
+#include <string>
+
+namespace llvm {
+class Function;
+} // namespace llvm
+
+namespace tenon {
+
+/// One resolved instruction set level. Kernels are tiled by it, compiled for
+/// it, and the runtime refuses a CPU that lacks one of its feature bits.
+struct TargetInfo {
+  /// As the user said it: "x86-64-v3", "native", "znver4".
+  std::string name;
+  /// LLVM's name, for scheduling and tuning only: `features` decides what is
+  /// used, since a hypervisor may mask what the CPU's name promises.
+  std::string cpu;
+  /// The whole list, "+avx2,-avx512f,...", negatives included.
+  std::string features;
+  /// TENON_FEATURE_* bits of what the kernels may use.
+  uint64_t featureBits = 0;
+  /// Width of a vector register to program for: 128, 256 or 512.
+  unsigned vectorBits = 128;
+  unsigned numVectorRegs = 16;
+  bool hasFma = false;
+  /// Data cache bytes per core (l3: per core's share), for tile sizes. These
+  /// are fixed figures, not the build machine's: artifacts are reproducible.
+  uint64_t l1Bytes = 32 << 10;
+  uint64_t l2Bytes = 1 << 20;
+  uint64_t l3Bytes = 2 << 20;
+
+  bool has(uint64_t bits) const { return (featureBits & bits) == bits; }
+  unsigned lanes(unsigned elementBits) const {
+    return vectorBits / elementBits;
+  }
+};
+
+/// Resolves `x86-64-v2|v3|v4|native|<LLVM CPU name>`. The error for any other
+/// name lists the valid ones.
+llvm::Expected<TargetInfo> resolveTarget(llvm::StringRef name);
+
+/// "+avx,+avx2,..." of the machine that runs the compiler, for --version.
+std::string hostFeaturesText();
+
+/// Sets target-cpu, target-features and the vector width attributes of a
+/// kernel. Whatever has none of them is compiled for baseline x86-64.
+void setTargetAttributes(llvm::Function &function, const TargetInfo &target);
+
+} // namespace tenon
+
+#endif // TENON_TARGET_TARGETINFO_H
