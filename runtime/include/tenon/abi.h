@@ -1,0 +1,214 @@
+/*===- tenon/abi.h - what the compiler writes and the runtime reads ---------===
+ *
+ * Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ *===------------------------------------------------------------------------===
+ * The compiler emits one constant `tenon_program` per model; the runtime, which
+ * is linked into the same artifact, interprets it. Applications never include
+ * this header: their API is tenon.h. Any change here bumps TENON_ABI_VERSION.
+ *
+ * All quantities that depend on input dims are numbered *slots* of one int64
+ * array, filled by a small program (`exprs`) in order. Slot k is the value of
+ * exprs[k]; operands always name smaller slots.
+ *===----------------------------------------------------------------------===*/
+#ifndef TENON_ABI_H
+#define TENON_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
+#define TENON_ABI_VERSION 1u
+#define TENON_MAX_RANK 8
+
+/* Element types; the values are part of tenon.h as well (tenon_dtype). */
+enum {
+  TENON_ABI_F32 = 1, TENON_ABI_U8 = 2, TENON_ABI_I8 = 3, TENON_ABI_U16 = 4,
+  TENON_ABI_I16 = 5, TENON_ABI_I32 = 6, TENON_ABI_I64 = 7, TENON_ABI_BOOL = 9,
+  TENON_ABI_F16 = 10, TENON_ABI_F64 = 11, TENON_ABI_U32 = 12,
+  TENON_ABI_U64 = 13, TENON_ABI_BF16 = 16 /* = onnx::TensorProto_DataType */
+};
+
+/* ---- dim expressions ---------------------------------------------------- */
+enum tenon_expr_op {
+  TENON_EXPR_CONST = 0, /* imm */
+  TENON_EXPR_INPUT_DIM, /* dim `b` of input `a` */
+  TENON_EXPR_ADD,       /* slot a + slot b */
+  TENON_EXPR_SUB,
+  TENON_EXPR_MUL,
+  TENON_EXPR_FLOORDIV, /* rounds towards -inf; by 0 gives 0 */
+  TENON_EXPR_CEILDIV,
+  TENON_EXPR_MOD, /* sign of the divisor; by 0 gives 0 */
+  TENON_EXPR_MIN,
+  TENON_EXPR_MAX,
+  TENON_EXPR_BCAST /* a == 1 ? b : a  (a check asserts that it is legal) */
+};
+typedef struct tenon_expr {
+  int32_t op;
+  int32_t a, b;
+  int32_t reserved;
+  int64_t imm;
+} tenon_expr;
+
+/* ---- entry checks: what compilation relied on --------------------------- */
+enum tenon_check_kind {
+  TENON_CHECK_EQ = 0, /* lhs == rhs */
+  TENON_CHECK_LE,     /* lhs <= rhs */
+  TENON_CHECK_BCAST   /* lhs == rhs or either is 1 */
+};
+typedef struct tenon_check {
+  int32_t kind;
+  int32_t lhs, rhs; /* slots */
+  int32_t reserved;
+  const char *lhs_text, *rhs_text; /* "seq", "512" */
+  const char *reason;              /* node or input that relies on it */
+} tenon_check;
+
+/* ---- buffers ------------------------------------------------------------ */
+enum tenon_buffer_kind {
+  TENON_BUFFER_INPUT = 0, /* index = input number */
+  TENON_BUFFER_OUTPUT,    /* index = output number */
+  TENON_BUFFER_WEIGHT,    /* offset = byte offset in the weights blob */
+  TENON_BUFFER_ARENA      /* placed by the planner, live first..last (steps) */
+};
+typedef struct tenon_buffer {
+  int32_t kind;
+  int32_t dtype;
+  int32_t index;
+  int32_t elements; /* slot: number of elements; -1 for weights */
+  int32_t first, last;
+  int64_t offset;
+} tenon_buffer;
+
+/* ---- kernels ------------------------------------------------------------ */
+/* Per-thread state handed to a kernel. */
+typedef struct tenon_task {
+  void *scratch;       /* step's scratch bytes, 64-byte aligned */
+  int64_t error_value; /* set with a nonzero result: the offending index ... */
+  int64_t error_limit; /* ... and the bound that it breaks */
+} tenon_task;
+
+enum { TENON_KERNEL_OK = 0, TENON_KERNEL_INDEX_OUT_OF_RANGE = 1 };
+
+/* Runs tasks [begin, end). bufs and dims are the step's own, in its order. */
+typedef int32_t (*tenon_kernel)(void *const *bufs, const int64_t *dims,
+                                int64_t begin, int64_t end, tenon_task *task);
+
+typedef struct tenon_step {
+  const char *name;  /* kernel symbol, for profiles */
+  const char *nodes; /* ONNX node names, comma separated, for messages */
+  const int32_t *buffers;
+  const int32_t *dims; /* slots */
+  int32_t num_buffers, num_dims;
+  int32_t tasks;   /* slot: number of tasks */
+  int32_t cost;    /* slot: rough cost of the whole step in FMAs or 4 bytes */
+  int32_t scratch; /* slot: scratch bytes per thread */
+  int32_t kernel;  /* index into tenon_level.kernels */
+} tenon_step;
+
+/* One table per ISA level, best first; the runtime takes the first that the
+ * CPU supports. `features` is a set of TENON_FEATURE_* bits. */
+typedef struct tenon_level {
+  const char *name; /* "x86-64-v3" */
+  uint64_t features;
+  const tenon_kernel *kernels;
+} tenon_level;
+
+#define TENON_FEATURE_SSE42 (1ull << 0)  /* x86-64-v2 as a whole */
+#define TENON_FEATURE_AVX (1ull << 1)
+#define TENON_FEATURE_AVX2 (1ull << 2)
+#define TENON_FEATURE_FMA (1ull << 3)
+#define TENON_FEATURE_F16C (1ull << 4)
+#define TENON_FEATURE_BMI2 (1ull << 5) /* BMI1, BMI2, LZCNT, MOVBE */
+#define TENON_FEATURE_AVX512F (1ull << 6)
+#define TENON_FEATURE_AVX512BW (1ull << 7)
+#define TENON_FEATURE_AVX512CD (1ull << 8)
+#define TENON_FEATURE_AVX512DQ (1ull << 9)
+#define TENON_FEATURE_AVX512VL (1ull << 10)
+#define TENON_FEATURE_AVX512VNNI (1ull << 11)
+#define TENON_FEATURE_AVX512BF16 (1ull << 12)
+#define TENON_FEATURE_AVX512FP16 (1ull << 13)
+
+/* ---- signature ---------------------------------------------------------- */
+typedef struct tenon_port {
+  const char *name;
+  int32_t dtype;
+  int32_t rank;
+  const int32_t *dims;          /* slots */
+  const char *const *dim_names; /* "batch", "384"; an expression's text */
+  const int64_t *dim_values;    /* the static value, or -1 */
+  int64_t id_bound; /* > 0: an index input, its values are in [-n, n) */
+  int32_t is_mask;  /* integer or bool input used as a 0/1 mask */
+  int32_t reserved;
+} tenon_port;
+
+/* A named inner value, with --debug-values only. */
+typedef struct tenon_value {
+  const char *name;
+  int32_t buffer, rank;
+  const int32_t *dims; /* slots */
+} tenon_value;
+
+typedef struct tenon_dim_range { /* a declared --dim name=lo..hi */
+  const char *name;
+  int64_t lo, hi; /* hi = INT64_MAX when open */
+  int32_t slot, reserved;
+} tenon_dim_range;
+
+typedef struct tenon_program {
+  uint32_t magic, abi_version;
+  const char *model_name, *compiler_version, *glibc_floor;
+  const tenon_port *inputs, *outputs;
+  const tenon_expr *exprs;
+  const tenon_check *checks;
+  const tenon_buffer *buffers;
+  const tenon_step *steps;
+  const tenon_level *levels;
+  const tenon_value *values;
+  const tenon_dim_range *ranges;
+  int32_t num_inputs, num_outputs, num_exprs, num_checks, num_buffers,
+      num_steps, num_levels, num_values, num_ranges, reserved;
+  /* Weights: embedded (weights != 0) or in a file beside the artifact. */
+  const uint8_t *weights;
+  uint64_t weights_bytes;
+  const char *weights_file; /* file name, or 0 */
+  uint8_t weights_hash[32]; /* BLAKE3 of the blob */
+} tenon_program;
+
+/* ---- what the artifact exports ------------------------------------------ */
+/* One object per artifact, the only exported symbol: `tenon_model` in a .so,
+ * `tenon_model_<name>` in a .o or .a (so that several link together). tenon.h
+ * declares its type, struct tenon_model; its layout is
+ *
+ *   uint32_t magic = TENON_MODEL_MAGIC;
+ *   uint32_t api_version = TENON_API_VERSION;
+ *   const void *api = &tenon_runtime_api;   // hidden, defined by the runtime
+ *   const void *program = &<the tenon_program>;
+ *   uint64_t reserved[2] = {0, 0};
+ */
+#define TENON_MODEL_MAGIC 0x4d4e4554u /* "TENM" */
+#define TENON_API_VERSION 1u
+
+/* ---- the weights file (--weights=file) ----------------------------------- */
+/* This header, zeros up to TENON_WEIGHTS_BLOB_OFFSET, then the blob: offset 0
+ * of the blob is offset TENON_WEIGHTS_BLOB_OFFSET of the file, and the file ends
+ * with the blob. Little-endian. The runtime maps the file read-only and shared;
+ * it refuses one whose size or hash is not the program's. */
+#define TENON_WEIGHTS_MAGIC "TENONWGT" /* 8 bytes, no terminator */
+#define TENON_WEIGHTS_VERSION 1u
+#define TENON_WEIGHTS_BLOB_OFFSET 4096
+typedef struct tenon_weights_header {
+  char magic[8];
+  uint32_t version, reserved;
+  uint64_t bytes;   /* of the blob */
+  uint8_t hash[32]; /* BLAKE3 of the blob */
+} tenon_weights_header;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
