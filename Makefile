@@ -1,0 +1,62 @@
+# The menu. Each line with ## is an entry; CMake does the work.
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+BUILD  ?= build
+DEPS   ?= .deps
+PREFIX ?= /usr/local
+JOBS   ?= $(shell nproc)
+PYTHON := $(DEPS)/venv/bin/python
+MINILM := $(DEPS)/models/minilm
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help deps configure build demo check bench install format docs clean
+
+help: ## show this menu
+	@echo 'usage: make TARGET [BUILD=dir] [DEPS=dir] [JOBS=n]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | \
+	  expand -t 12
+
+deps: ## install Debian packages, make the Python environment, build ONNX
+	@cmake/install-packages.sh
+	@cmake/setup-python.sh $(DEPS)
+	@cmake/build-onnx.sh $(DEPS) $(JOBS)
+
+configure: deps
+	@cmake -G Ninja -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release \
+	  -DTENON_DEPS_DIR=$(abspath $(DEPS)) -DTENON_INCLUDE_EXAMPLES=ON \
+	  >$(BUILD)-configure.log 2>&1 || { cat $(BUILD)-configure.log; exit 1; }
+	@mv $(BUILD)-configure.log $(BUILD)/configure.log
+
+build: configure ## build the compiler, the runtime and the tools
+	@ninja -C $(BUILD) -j $(JOBS)
+
+demo: build ## compile MiniLM with its real weights and search with it
+	$(BUILD)/bin/tenon compile $(MINILM)/model.onnx -o $(BUILD)/minilm.so
+	$(BUILD)/bin/semantic-search --model $(BUILD)/minilm.so \
+	  --vocab $(MINILM)/vocab.txt \
+	  --lines examples/semantic-search/sentences.txt \
+	  'How do I keep my bread from going stale?' \
+	  'a fast way to multiply matrices'
+
+check: configure ## build everything and run all tests
+	@ninja -C $(BUILD) -j $(JOBS) all tenon-test-depends
+	@$(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
+	  $(BUILD)/test
+
+bench: build ## measure against ONNX Runtime on this machine
+	@$(PYTHON) bench/run.py --tenon $(BUILD)/bin/tenon --models $(DEPS)/models
+
+install: build ## install the compiler and its CMake package under PREFIX
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+docs: configure ## write docs/TenonDialect.md from the dialect's .td files
+	@ninja -C $(BUILD) tenon-update-docs
+
+format: ## format every C++ source with clang-format 22
+	@git ls-files '*.cpp' '*.h' | xargs clang-format-22 -i
+
+clean: ## remove the build folder, keep the dependencies
+	@rm -rf $(BUILD)

@@ -1,0 +1,66 @@
+# ===- lit.cfg.py - how lit runs the tests --------------------------------=== #
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------=== #
+
+import os
+import shutil
+
+import lit.formats
+
+config.name = "Tenon"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test", ".onnxtxt"]
+config.excludes = ["Inputs", "Unit", "lit.cfg.py", "run.py"]
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.tenon_build_dir, "test")
+
+# The tools under test first, then LLVM's: FileCheck, not, split-file.
+config.environment["PATH"] = os.pathsep.join(
+    [
+        os.path.join(config.tenon_build_dir, "bin"),
+        config.llvm_tools_dir,
+        config.environment.get("PATH", ""),
+    ]
+)
+config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
+config.environment["PYTHONPATH"] = config.test_source_root
+config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+config.environment["LC_ALL"] = "C.UTF-8"
+for name in ("HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
+
+config.substitutions += [
+    ("%python", config.python),
+    ("%cxx", config.cxx),
+    ("%cc", config.cc),
+    ("%cmake", config.cmake),
+    ("%source_dir", config.tenon_source_dir),
+    ("%build_dir", config.tenon_build_dir),
+    ("%deps_dir", config.tenon_deps_dir),
+    ("%minilm", os.path.join(config.tenon_deps_dir, "models", "minilm")),
+    ("%runtime_include",
+     os.path.join(config.tenon_source_dir, "runtime", "include")),
+]
+
+# What a test may ask for with REQUIRES.
+if os.path.exists(
+    os.path.join(config.tenon_deps_dir, "models", "minilm", "model.safetensors")
+):
+    config.available_features.add("minilm")
+if shutil.which("tenon", path=config.environment["PATH"]):
+    config.available_features.add("tenon")
+if config.sanitize:
+    config.available_features.add("sanitizer")
+try:
+    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
+        flags = next((x for x in cpuinfo if x.startswith("flags")), "").split()
+except OSError:
+    flags = []
+if "avx2" in flags and "fma" in flags:
+    config.available_features.add("x86-64-v3")
+if "avx512f" in flags and "avx512vl" in flags:
+    config.available_features.add("x86-64-v4")
