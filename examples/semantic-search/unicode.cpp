@@ -95,8 +95,7 @@ static void forEachCodePoint(const icu::UnicodeString &text, Visit visit) {
 static icu::UnicodeString decompose(const icu::UnicodeString &text) {
   UErrorCode status = U_ZERO_ERROR;
   static const icu::UnicodeSet known(u"[:age=9.0:]", status);
-  static const icu::Normalizer2 *nfd =
-      icu::Normalizer2::getNFDInstance(status);
+  static const icu::Normalizer2 *nfd = icu::Normalizer2::getNFDInstance(status);
   if (U_FAILURE(status))
     return text;
   icu::FilteredNormalizer2 normalizer(*nfd, known);
@@ -107,19 +106,18 @@ static icu::UnicodeString decompose(const icu::UnicodeString &text) {
 
 std::vector<std::string> semsearch::normalizeAndSplit(std::string_view text) {
   icu::UnicodeString clean;
-  forEachCodePoint(
-      icu::UnicodeString::fromUTF8(
-          icu::StringPiece(text.data(), static_cast<int32_t>(text.size()))),
-      [&](UChar32 c) {
-        if (c == 0 || c == 0xFFFD || isControl(c))
-          return;
-        if (u_isUWhiteSpace(c))
-          clean.append(u' ');
-        else if (isIdeograph(c))
-          clean.append(u' ').append(c).append(u' ');
-        else
-          clean.append(c);
-      });
+  forEachCodePoint(icu::UnicodeString::fromUTF8(icu::StringPiece(
+                       text.data(), static_cast<int32_t>(text.size()))),
+                   [&](UChar32 c) {
+                     if (c == 0 || c == 0xFFFD || isControl(c))
+                       return;
+                     if (u_isUWhiteSpace(c))
+                       clean.append(u' ');
+                     else if (isIdeograph(c))
+                       clean.append(u' ').append(c).append(u' ');
+                     else
+                       clean.append(c);
+                   });
 
   std::vector<std::string> words;
   icu::UnicodeString word;
