@@ -19,6 +19,8 @@ endif()
 
 find_program(TENON_CCACHE ccache)
 if(TENON_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+  # With a precompiled header ccache must be told to trust its contents.
   set(CMAKE_C_COMPILER_LAUNCHER "${TENON_CCACHE}")
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${TENON_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+    "CCACHE_SLOPPINESS=pch_defines,time_macros" "${TENON_CCACHE}")
 endif()

@@ -11,18 +11,6 @@ file(MAKE_DIRECTORY "${embed_dir}")
 file(GLOB maps CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/glibc-stubs/*.map")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${maps})
 
-# Writes `content` unless the file holds it already: configuring again must
-# not rebuild what did not change.
-function(tenon_write_if_changed path content)
-  if(EXISTS "${path}")
-    file(READ "${path}" old)
-    if(old STREQUAL content)
-      return()
-    endif()
-  endif()
-  file(WRITE "${path}" "${content}")
-endfunction()
-
 set(files "${TENON_RUNTIME_BC}")
 set(names)
 foreach(map IN LISTS maps)

@@ -20,7 +20,8 @@ if(NOT LLVM_ENABLE_RTTI)
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   add_compile_options(-Wno-gnu-zero-variadic-macro-arguments
-    "$<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden>")
+    "$<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden>"
+    "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
 endif()
 if(TENON_ENABLE_WERROR)
   add_compile_options(-Werror)
