@@ -1,0 +1,56 @@
+# tenon_add_model(NAME MODEL model.onnx [SHARED] [DEPENDS file ...]
+#                 [OPTIONS option ...])
+#
+# Compiles an ONNX model with `tenon compile` and makes the library NAME from
+# it: a static one, or a shared one that programs may load themselves. OPTIONS
+# go to `tenon compile` as they are; DEPENDS names what the model consists of
+# besides its .onnx file (external weights). A target that links NAME finds
+# tenon/tenon.h. The file itself is the target's property TENON_ARTIFACT.
+#
+#   tenon_add_model(minilm MODEL minilm/model.onnx
+#     DEPENDS minilm/model.safetensors OPTIONS --target=x86-64-v3)
+#   target_link_libraries(app PRIVATE minilm)
+
+function(tenon_add_model name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "SHARED" "MODEL" "DEPENDS;OPTIONS")
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR
+      "tenon_add_model(${name}): unknown arguments: ${ARG_UNPARSED_ARGUMENTS}")
+  elseif(NOT ARG_MODEL)
+    message(FATAL_ERROR "tenon_add_model(${name}): MODEL is missing")
+  endif()
+
+  cmake_path(ABSOLUTE_PATH ARG_MODEL)
+  set(depends "${ARG_MODEL}")
+  foreach(file IN LISTS ARG_DEPENDS)
+    cmake_path(ABSOLUTE_PATH file)
+    list(APPEND depends "${file}")
+  endforeach()
+  if(ARG_SHARED)
+    set(kind SHARED)
+    set(artifact "${CMAKE_CURRENT_BINARY_DIR}/${name}.so")
+  else()
+    set(kind STATIC)
+    set(artifact "${CMAKE_CURRENT_BINARY_DIR}/${name}.a")
+  endif()
+
+  add_custom_command(OUTPUT "${artifact}"
+    COMMAND Tenon::tenon compile "${ARG_MODEL}" -o "${artifact}" ${ARG_OPTIONS}
+    DEPENDS ${depends} Tenon::tenon
+    COMMENT "Compiling the model ${name}"
+    VERBATIM)
+  add_custom_target(${name}-artifact DEPENDS "${artifact}")
+
+  # An imported library cannot depend on a command's output by itself: the
+  # interface library in front of it carries the dependency.
+  find_package(Threads REQUIRED)
+  add_library(${name}-imported ${kind} IMPORTED)
+  set_target_properties(${name}-imported PROPERTIES
+    IMPORTED_LOCATION "${artifact}"
+    IMPORTED_NO_SONAME ON)
+  add_library(${name} INTERFACE)
+  add_dependencies(${name} ${name}-artifact)
+  target_link_libraries(${name} INTERFACE
+    ${name}-imported Tenon::headers Threads::Threads m)
+  set_target_properties(${name} PROPERTIES TENON_ARTIFACT "${artifact}")
+endfunction()
