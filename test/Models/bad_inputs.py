@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+#===- bad_inputs.py - what bad input gets ----------------------------------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Feeds damaged models, wrong options and wrong inputs to the tools.
+
+usage: bad_inputs.py [--tenon PATH] [SUBSTRING...]
+
+Each case must end with exit code 1, exactly one error message that names the
+thing, and no file where the output would have gone. With SUBSTRINGs only the
+cases whose name contains one of them run.
+"""
+
+import argparse
+import os
+import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from tool import Failure, Tool
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MINILM = os.path.join(HERE, "minilm", "model.onnx")  # 64 positions, 211 tokens
+
+
+def model(nodes, inputs, outputs, initializers=(), opset=20, domains=()):
+    """A model of `nodes`; inputs and outputs are (name, type, dims)."""
+    graph = helper.make_graph(
+        nodes,
+        "bad",
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*value) for value in outputs],
+        list(initializers),
+    )
+    opsets = [helper.make_opsetid("", opset)] + [helper.make_opsetid(d, 1) for d in domains]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+F32, I64 = TensorProto.FLOAT, TensorProto.INT64
+X, Y = ("x", F32, ["n"]), ("y", F32, ["n"])
+
+
+def external(location, length):
+    """x + w where w's 4000 bytes are in another file."""
+    tensor = TensorProto(name="w", data_type=F32, dims=[1000], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", "0"), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+    return model(
+        [helper.make_node("Add", ["x", "w"], ["y"], "add_w")],
+        [("x", F32, [1000])],
+        [("y", F32, [1000])],
+        [tensor],
+    )
+
+
+def unsupported():
+    node = helper.make_node("Frobnicate", ["x"], ["y"], "frob_node", domain="com.example")
+    return model([node], [X], [Y], domains=["com.example"])
+
+
+def unknown_default():
+    return model([helper.make_node("NoSuchOperator", ["x"], ["y"], "odd_node")], [X], [Y])
+
+
+def cyclic():
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["a"], "first"),
+        helper.make_node("Relu", ["a"], ["b"], "second"),
+        helper.make_node("Relu", ["a"], ["y"], "third"),
+    ]
+    return model(nodes, [X], [Y])
+
+
+def undefined_value():
+    return model([helper.make_node("Add", ["x", "ghost"], ["y"], "adder")], [X], [Y])
+
+
+def duplicate_value():
+    nodes = [helper.make_node("Relu", ["x"], ["y"], "one"), helper.make_node("Tanh", ["x"], ["y"], "two")]
+    return model(nodes, [X], [Y])
+
+
+def mixed_types():
+    node = helper.make_node("Add", ["x", "i"], ["y"], "mixed")
+    return model([node], [X, ("i", I64, ["n"])], [Y])
+
+
+def complex_type():
+    kind = TensorProto.COMPLEX64
+    return model([helper.make_node("Identity", ["x"], ["y"], "same")], [("x", kind, ["n"])], [("y", kind, ["n"])])
+
+
+def string_type():
+    kind = TensorProto.STRING
+    return model([helper.make_node("Identity", ["x"], ["y"], "same")], [("x", kind, ["n"])], [("y", kind, ["n"])])
+
+
+def bad_attribute():
+    node = helper.make_node("Softmax", ["x"], ["y"], "soft", axis=7)
+    return model([node], [X], [Y])
+
+
+def wrong_dims():
+    weights = helper.make_tensor("w", F32, [3, 2], [0.0] * 6)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], "product")
+    return model([node], [("x", F32, ["n", 4])], [("y", F32, ["n", 2])], [weights])
+
+
+def short_initializer():
+    tensor = TensorProto(name="w", data_type=F32, dims=[100], raw_data=b"\0" * 40)
+    return model([helper.make_node("Add", ["x", "w"], ["y"], "add_w")], [("x", F32, [100])], [("y", F32, [100])], [tensor])
+
+
+def huge_dims():
+    tensor = TensorProto(name="w", data_type=F32, dims=[2**40, 2**40], raw_data=b"\0" * 40)
+    return model([helper.make_node("Add", ["x", "w"], ["y"], "add_w")], [X], [Y], [tensor])
+
+
+def negative_dims():
+    tensor = TensorProto(name="w", data_type=F32, dims=[-4], raw_data=b"\0" * 16)
+    return model([helper.make_node("Add", ["x", "w"], ["y"], "add_w")], [X], [Y], [tensor])
+
+
+def no_opset():
+    result = unknown_default()
+    result.graph.node[0].op_type = "Relu"
+    del result.opset_import[:]
+    return result
+
+
+def old_opset():
+    return model([helper.make_node("Relu", ["x"], ["y"], "relu")], [X], [Y], opset=6)
+
+
+def future_opset():
+    return model([helper.make_node("Relu", ["x"], ["y"], "relu")], [X], [Y], opset=99)
+
+
+def no_outputs():
+    return model([helper.make_node("Relu", ["x"], ["y"], "relu")], [X], [])
+
+
+def write_bytes(tool, name, data):
+    path = tool.file(name)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def save(tool, name, proto):
+    return write_bytes(tool, name, proto.SerializeToString())
+
+
+def compile_cases(tool):
+    """(name, arguments after `compile`, what the message must name)."""
+    with open(MINILM, "rb") as file:
+        good = file.read()
+    yield "missing file", [tool.file("absent.onnx")], ["absent.onnx"]
+    yield "a folder", [tool.folder()], ["dir"]
+    yield "empty file", [write_bytes(tool, "empty.onnx", b"")], ["empty.onnx"]
+    yield "text file", [write_bytes(tool, "text.onnx", b"This is not a model.\n" * 50)], ["text.onnx"]
+    for percent in (1, 30, 60, 99):
+        path = write_bytes(tool, f"cut{percent}.onnx", good[: len(good) * percent // 100])
+        yield f"truncated to {percent}%", [path], [f"cut{percent}.onnx"]
+    yield "external data missing", [save(tool, "ext1.onnx", external("nowhere.bin", 4000))], ["nowhere.bin"]
+    write_bytes(tool, "short.bin", b"\0" * 1999)
+    yield "external data short", [save(tool, "ext2.onnx", external("short.bin", 4000))], ["short.bin"]
+    write_bytes(tool, "full.bin", b"\0" * 4000)
+    yield "external length wrong", [save(tool, "ext3.onnx", external("full.bin", 1000))], ["w"]
+    yield "external path escapes", [save(tool, "ext4.onnx", external("../../etc/passwd", 4000))], ["passwd"]
+    cases = {
+        "unsupported domain": (unsupported, ["frob_node", "Frobnicate"]),
+        "unknown operator": (unknown_default, ["NoSuchOperator"]),
+        "cyclic graph": (cyclic, ["first"]),
+        "undefined value": (undefined_value, ["ghost"]),
+        "value defined twice": (duplicate_value, ["y"]),
+        "mixed element types": (mixed_types, ["mixed"]),
+        "complex numbers": (complex_type, ["complex64"]),
+        "strings": (string_type, ["string"]),
+        "axis out of range": (bad_attribute, ["soft"]),
+        "dims that do not fit": (wrong_dims, ["product"]),
+        "initializer too short": (short_initializer, ["w"]),
+        "initializer too large": (huge_dims, ["w"]),
+        "initializer of negative size": (negative_dims, ["w"]),
+        "no opset": (no_opset, ["opset"]),
+        "opset 6": (old_opset, ["6"]),
+        "opset 99": (future_opset, ["99"]),
+        "no outputs": (no_outputs, ["output"]),
+    }
+    for number, (name, (make, words)) in enumerate(cases.items()):
+        yield name, [save(tool, f"bad{number}.onnx", make())], words
+    yield "unknown dim", [MINILM, "--dim", "sequence=16"], ["sequence"]
+    yield "dim without a number", [MINILM, "--dim", "seq=many"], ["seq=many"]
+    yield "negative dim", [MINILM, "--dim", "seq=-4"], ["seq=-4"]
+    yield "empty range", [MINILM, "--dim", "seq=9..2"], ["seq=9..2"]
+    yield "dim above the table", [MINILM, "--dim", "seq=65"], ["65", "64"]
+    yield "unknown target", [MINILM, "--target=potato"], ["potato"]
+    yield "unknown option", [MINILM, "--frobnicate"], ["frobnicate"]
+
+
+def check_message(result, words):
+    if result.returncode != 1:
+        raise Failure(f"exit code {result.returncode}, expected 1\n{result.stderr}")
+    count = result.stderr.count("error:")
+    if count != 1:
+        raise Failure(f"expected one error message, found {count}:\n{result.stderr}")
+    missing = [word for word in words if word not in result.stderr]
+    if missing:
+        raise Failure(f"the message does not name '{missing[0]}':\n{result.stderr}")
+
+
+def check_compile(tool, arguments, words):
+    folder = tool.folder()
+    result = tool.call("compile", *arguments, "-o", os.path.join(folder, "out.so"))
+    check_message(result, words)
+    if os.listdir(folder):
+        raise Failure(f"left {os.listdir(folder)} behind")
+
+
+def good_inputs(batch=2, seq=8):
+    ones = np.ones((batch, seq), np.int64)
+    return {"input_ids": ones, "attention_mask": ones, "token_type_ids": ones * 0}
+
+
+def run_cases(tool, artifact):
+    """(name, artifact, inputs or options, what the message must name)."""
+
+    def change(**values):
+        inputs = good_inputs()
+        for key, value in values.items():
+            if value is None:
+                del inputs[key]
+            else:
+                inputs[key] = value
+        return inputs
+
+    ids = good_inputs()["input_ids"]
+    yield "unknown input", artifact, change(bogus=ids), ["bogus"]
+    yield "input missing", artifact, change(attention_mask=None), ["attention_mask"]
+    yield "wrong element type", artifact, change(input_ids=ids.astype(np.int32)), ["input_ids", "i64", "i32"]
+    yield "floats for ids", artifact, change(input_ids=ids.astype(np.float32)), ["input_ids", "f32"]
+    yield "wrong rank", artifact, change(input_ids=ids[0]), ["input_ids", "rank"]
+    yield "wrong seq", artifact, change(attention_mask=np.ones((2, 9), np.int64)), ["attention_mask"]
+    yield "wrong batch", artifact, change(token_type_ids=np.ones((3, 8), np.int64)), ["token_type_ids"]
+    yield "seq 65 of 64 positions", artifact, good_inputs(1, 65), ["65", "64"]
+    yield "seq 600 of 64 positions", artifact, good_inputs(1, 600), ["600", "64"]
+    for bad in (999999, 211, -212, 2**62, -(2**63)):
+        wild = ids.copy()
+        wild[1, 3] = bad
+        yield f"token {bad}", artifact, change(input_ids=wild), [str(bad)]
+    wild = ids * 0
+    wild[0, 0] = 2
+    yield "token type 2 of 2", artifact, change(token_type_ids=wild), ["2"]
+    # Files that are not arrays, or not ones that can be bound.
+    good = tool.file("good.npy")
+    np.save(good, ids)
+    with open(good, "rb") as file:
+        data = file.read()
+    column = tool.file("column.npy")
+    np.save(column, np.asfortranarray(np.arange(16).reshape(2, 8)))
+    wide = tool.file("bigendian.npy")
+    np.save(wide, ids.astype(">i8"))
+
+    def files(path):
+        return ["--input", f"input_ids={path}", "--input", f"attention_mask={good}", "--input", f"token_type_ids={good}"]
+
+    yield "input file missing", artifact, files(tool.file("absent.npy")), ["absent.npy"]
+    yield "input file not npy", artifact, files(write_bytes(tool, "text.npy", b"hello" * 9)), ["text.npy"]
+    yield "input file empty", artifact, files(write_bytes(tool, "none.npy", b"")), ["none.npy"]
+    yield "input file cut", artifact, files(write_bytes(tool, "cut.npy", data[:-8])), ["cut.npy"]
+    yield "input header cut", artifact, files(write_bytes(tool, "head.npy", data[:20])), ["head.npy"]
+    yield "input big-endian", artifact, files(wide), ["bigendian.npy"]
+    yield "input without '='", artifact, ["--input", "input_ids"], ["input_ids"]
+    yield "thread count", artifact, [*files(good), "--threads", "-3"], ["-3"]
+    with open(artifact, "rb") as file:
+        library = file.read()
+    cut = write_bytes(tool, "cut.so", library[: len(library) // 2])
+    text = write_bytes(tool, "text.so", b"not a library\n")
+    yield "artifact missing", tool.file("absent.so"), files(good), ["absent.so"]
+    yield "artifact cut", cut, files(good), ["cut.so"]
+    yield "artifact not a library", text, files(good), ["text.so"]
+    yield "another library", "/lib/x86_64-linux-gnu/libm.so.6", files(good), ["libm.so.6"]
+
+
+def check_run(tool, artifact, inputs, words):
+    folder = tool.folder()
+    output = os.path.join(folder, "out")
+    options = inputs
+    if isinstance(inputs, dict):
+        options = []
+        for number, (name, value) in enumerate(inputs.items()):
+            path = tool.file(f"input{number}.npy")
+            np.save(path, value)
+            options += ["--input", f"{name}={path}"]
+    result = tool.call("run", artifact, *options, "--output-dir", output)
+    check_message(result, words)
+    if os.path.isdir(output) and os.listdir(output):
+        raise Failure(f"left {os.listdir(output)} behind")
+
+
+def check_wrap(tool, artifact):
+    """-1 is the last token, as ONNX's Gather says."""
+    inputs = good_inputs()
+    inputs["input_ids"] = np.full((2, 8), 210)
+    last = tool.run(artifact, inputs)
+    inputs["input_ids"] = np.full((2, 8), -1)
+    wrapped = tool.run(artifact, inputs)
+    for name, value in last.items():
+        if value.tobytes() != wrapped[name].tobytes():
+            raise Failure(f"'{name}' differs between token -1 and the last token")
+
+
+def check_unwritable(tool, artifact):
+    """An output folder that is a file."""
+    blocked = write_bytes(tool, "blocked", b"")
+    options = []
+    for number, (name, value) in enumerate(good_inputs().items()):
+        path = tool.file(f"fine{number}.npy")
+        np.save(path, value)
+        options += ["--input", f"{name}={path}"]
+    check_message(tool.call("run", artifact, *options, "--output-dir", blocked), ["blocked"])
+    target = os.path.join(tool.file("absent-folder"), "out.so")
+    check_message(tool.call("compile", MINILM, "-o", target), ["absent-folder"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description="What bad input gets.")
+    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
+    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
+    args = parser.parse_args()
+    tool = Tool(args.tenon)
+    failed = passed = 0
+
+    def attempt(name, check, *values):
+        nonlocal failed, passed
+        if args.only and not any(text in name for text in args.only):
+            return
+        try:
+            check(tool, *values)
+            passed += 1
+        except Failure as failure:
+            failed += 1
+            print(f"FAIL {name}: {failure}", flush=True)
+
+    for name, arguments, words in compile_cases(tool):
+        attempt(name, check_compile, arguments, words)
+    artifact, _ = tool.compile(MINILM)
+    for name, path, inputs, words in run_cases(tool, artifact):
+        attempt(name, check_run, path, inputs, words)
+    attempt("token -1 wraps", check_wrap, artifact)
+    attempt("unwritable output", check_unwritable, artifact)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+//===- noalloc.cpp - a run allocates nothing --------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+// usage: noalloc ARTIFACT THREADS dim=N[,dim=N]...
+//
+// Replaces malloc and its kin, mmap, mremap, brk and pthread_create for the
+// whole process, the artifact included, and counts the calls made inside
+// tenon_run: the first run, a run after each change of dims (each further
+// argument) and runs with the first dims again. Inputs are ones. Everything is
+// reserved for all dims beforehand, so that the largest come in any order.
+//===----------------------------------------------------------------------===//
+
+#include "tenon/tenon.h"
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+std::atomic<bool> watching{false};
+std::atomic<long> calls{0};
+std::atomic<const char *> culprit{nullptr};
+
+void count(const char *name) {
+  if (!watching.load(std::memory_order_relaxed))
+    return;
+  ++calls;
+  culprit = name;
+}
+} // namespace
+
+// The executable's definitions win over libc's for every library in the
+// process. __libc_* are glibc's own, so that no dlsym is needed (it allocates).
+extern "C" {
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+
+void *malloc(size_t bytes) {
+  count("malloc");
+  return __libc_malloc(bytes);
+}
+void *calloc(size_t n, size_t bytes) {
+  count("calloc");
+  return __libc_calloc(n, bytes);
+}
+void *realloc(void *old, size_t bytes) {
+  count("realloc");
+  return __libc_realloc(old, bytes);
+}
+void *memalign(size_t alignment, size_t bytes) {
+  count("memalign");
+  return __libc_memalign(alignment, bytes);
+}
+void *aligned_alloc(size_t alignment, size_t bytes) {
+  count("aligned_alloc");
+  return __libc_memalign(alignment, bytes);
+}
+int posix_memalign(void **memory, size_t alignment, size_t bytes) {
+  count("posix_memalign");
+  *memory = __libc_memalign(alignment, bytes);
+  return *memory ? 0 : 12; // ENOMEM
+}
+void *mmap(void *address, size_t bytes, int protection, int flags, int file,
+           off_t offset) {
+  count("mmap");
+  return reinterpret_cast<void *>(
+      syscall(9, address, bytes, protection, flags, file, offset));
+}
+void *mmap64(void *address, size_t bytes, int protection, int flags, int file,
+             off64_t offset) {
+  count("mmap64");
+  return reinterpret_cast<void *>(
+      syscall(9, address, bytes, protection, flags, file, offset));
+}
+} // extern "C"
+
+namespace {
+[[noreturn]] void fail(const std::string &message) {
+  std::fprintf(stderr, "noalloc: %s\n", message.c_str());
+  std::exit(1);
+}
+
+/// Pages of address space: whatever maps memory without our hooks shows here.
+long addressSpace() {
+  long pages = 0;
+  if (FILE *file = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(file, "%ld", &pages) != 1)
+      pages = -1;
+    std::fclose(file);
+  }
+  return pages;
+}
+
+using Dims = std::vector<std::vector<int64_t>>;
+
+/// Parses "batch=2,seq=16".
+std::map<std::string, int64_t> parse(const char *text) {
+  std::map<std::string, int64_t> values;
+  std::string rest = text;
+  while (!rest.empty()) {
+    size_t comma = rest.find(',');
+    std::string item = rest.substr(0, comma);
+    size_t equal = item.find('=');
+    if (equal == std::string::npos)
+      fail("expected dim=N, found '" + item + "'");
+    values[item.substr(0, equal)] = std::atoll(item.c_str() + equal + 1);
+    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+  }
+  return values;
+}
+
+/// One set of dims with the memory that it is bound to.
+struct Shape {
+  Dims inputDims;
+  std::vector<const int64_t *> pointers;
+  std::vector<std::vector<char>> inputs, outputs;
+};
+} // namespace
+
+int main(int argc, char **argv) {
+  if (argc < 4)
+    fail("usage: noalloc ARTIFACT THREADS dim=N[,dim=N]...");
+  tenon_error error;
+  tenon_library library;
+  if (tenon_library_open(argv[1], &library, &error))
+    fail(error.message);
+  tenon_model_info model;
+  TENON_INIT(model);
+  if (tenon_get_model_info(library.model, &model, &error))
+    fail(error.message);
+  tenon_context_options options;
+  TENON_INIT(options);
+  options.threads = std::atoi(argv[2]);
+  options.flags = TENON_CONTEXT_OVERSUBSCRIBE;
+  tenon_context *context = nullptr;
+  if (tenon_context_create(library.model, &options, &context, &error))
+    fail(error.message);
+
+  std::vector<Shape> shapes(argc - 3);
+  for (int s = 0; s < argc - 3; ++s) {
+    auto values = parse(argv[s + 3]);
+    Shape &shape = shapes[s];
+    for (int i = 0; i < model.num_inputs; ++i) {
+      tenon_port_info port;
+      TENON_INIT(port);
+      if (tenon_get_input_info(library.model, i, &port, &error))
+        fail(error.message);
+      std::vector<int64_t> dims;
+      int64_t elements = 1;
+      for (int d = 0; d < port.rank; ++d) {
+        int64_t value = port.dim_values[d];
+        if (value < 0) {
+          if (!values.count(port.dim_names[d]))
+            fail(std::string("no value for dim '") + port.dim_names[d] + "'");
+          value = values[port.dim_names[d]];
+        }
+        dims.push_back(value);
+        elements *= value;
+      }
+      std::vector<char> data(elements * tenon_dtype_bytes(port.dtype) + 1);
+      for (int64_t e = 0; e < elements; ++e) {
+        if (port.dtype == TENON_F32)
+          reinterpret_cast<float *>(data.data())[e] = 1;
+        else if (port.dtype == TENON_I64)
+          reinterpret_cast<int64_t *>(data.data())[e] = 1;
+      }
+      shape.inputDims.push_back(dims);
+      shape.inputs.push_back(std::move(data));
+    }
+    for (auto &dims : shape.inputDims)
+      shape.pointers.push_back(dims.data());
+    size_t bytes = 0;
+    if (tenon_workspace_size(context, shape.pointers.data(), &bytes, &error))
+      fail(error.message);
+    std::printf("%s: workspace %zu bytes\n", argv[s + 3], bytes);
+    for (int i = 0; i < model.num_outputs; ++i) {
+      tenon_port_info port;
+      TENON_INIT(port);
+      if (tenon_get_output_info(library.model, i, &port, &error))
+        fail(error.message);
+      std::vector<int64_t> dims(port.rank + 1);
+      if (tenon_output_dims(context, shape.pointers.data(), i, dims.data(),
+                            &error))
+        fail(error.message);
+      int64_t elements = 1;
+      for (int d = 0; d < port.rank; ++d)
+        elements *= dims[d];
+      shape.outputs.emplace_back(elements * tenon_dtype_bytes(port.dtype) + 1);
+    }
+    if (tenon_reserve(context, shape.pointers.data(), &error))
+      fail(error.message);
+  }
+
+  // Each shape in turn, then all of them again.
+  std::fflush(stdout);
+  long before = addressSpace();
+  for (size_t turn = 0; turn < 2 * shapes.size(); ++turn) {
+    Shape &shape = shapes[turn % shapes.size()];
+    watching = true;
+    for (int i = 0; i < model.num_inputs; ++i) {
+      tenon_port_info port;
+      TENON_INIT(port);
+      tenon_get_input_info(library.model, i, &port, &error);
+      if (tenon_bind_input(context, i, port.dtype, port.rank,
+                           shape.inputDims[i].data(), shape.inputs[i].data(),
+                           shape.inputs[i].size() - 1, &error))
+        fail(error.message);
+    }
+    for (int i = 0; i < model.num_outputs; ++i) {
+      tenon_port_info port;
+      TENON_INIT(port);
+      tenon_get_output_info(library.model, i, &port, &error);
+      if (tenon_bind_output(context, i, port.dtype, port.rank, nullptr,
+                            shape.outputs[i].data(),
+                            shape.outputs[i].size() - 1, &error))
+        fail(error.message);
+    }
+    tenon_status status = tenon_run(context, &error);
+    watching = false;
+    if (status)
+      fail(error.message);
+    if (calls)
+      fail(std::string("run ") + std::to_string(turn + 1) + " called " +
+           culprit.load() + " (" + std::to_string(calls.load()) + " calls)");
+  }
+  long after = addressSpace();
+  if (before != after)
+    fail("the address space grew by " + std::to_string(after - before) +
+         " pages");
+  // The hooks must see what they are there for.
+  watching = true;
+  void *volatile probe = std::malloc(1);
+  std::free(probe);
+  watching = false;
+  if (calls == 0)
+    fail("the hooks are not in place");
+  std::printf("%zu runs, no allocation\n", 2 * shapes.size());
+  tenon_context_destroy(context);
+  tenon_library_close(&library);
+  return 0;
+}

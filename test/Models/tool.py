@@ -1,0 +1,86 @@
+#===- tool.py - how the model tests call the tenon tool --------------------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Thin wrappers around `tenon compile` and `tenon run`."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+
+class Failure(Exception):
+    """A test's finding, with what it takes to understand it."""
+
+
+class Tool:
+    """One tenon binary and a scratch folder that goes when the test ends."""
+
+    def __init__(self, path=None):
+        self.path = path or os.environ.get("TENON") or shutil.which("tenon")
+        if not self.path:
+            raise Failure("no tenon on the PATH; set TENON")
+        self.scratch = tempfile.TemporaryDirectory(prefix="tenon-models-")
+        self.count = 0
+
+    def file(self, name):
+        """A path in the scratch folder."""
+        return os.path.join(self.scratch.name, name)
+
+    def folder(self):
+        """A new empty folder."""
+        self.count += 1
+        path = self.file(f"dir{self.count}")
+        os.mkdir(path)
+        return path
+
+    def call(self, *args, timeout=600):
+        """The completed process, its streams as text."""
+        return subprocess.run(
+            [self.path, *map(str, args)], capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def expect_success(self, *args):
+        result = self.call(*args)
+        if result.returncode != 0:
+            raise Failure(f"{' '.join(map(str, args))}\nexit code {result.returncode}\n{result.stderr}")
+        return result
+
+    def compile(self, model, *options):
+        """Compile to a new artifact; returns its path and the seconds it took."""
+        self.count += 1
+        artifact = self.file(f"model{self.count}.so")
+        start = time.monotonic()
+        self.expect_success("compile", model, "-o", artifact, *options)
+        return artifact, time.monotonic() - start
+
+    def run(self, artifact, inputs, threads=1):
+        """Run an artifact on numpy arrays; returns {output name: array}.
+
+        Output names come back as file names: other characters become '_'.
+        """
+        folder = self.folder()
+        options = []
+        for index, (name, value) in enumerate(inputs.items()):
+            path = os.path.join(folder, f"in{index}.npy")
+            np.save(path, value)
+            options += ["--input", f"{name}={path}"]
+        output = os.path.join(folder, "out")
+        self.expect_success("run", artifact, *options, "--output-dir", output, "--threads", threads)
+        result = {}
+        for name in os.listdir(output):
+            result[name[: -len(".npy")]] = np.load(os.path.join(output, name))
+        shutil.rmtree(folder)
+        return result
+
+
+def file_name(name):
+    """The name under which `tenon run` stores an output, without .npy."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
