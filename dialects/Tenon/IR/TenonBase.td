@@ -1,0 +1,106 @@
+//===- TenonBase.td - dialect, attributes, op base classes -*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_BASE_TD
+#define TENON_BASE_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpBase.td"
+include "mlir/IR/TensorEncoding.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Tenon_Dialect : Dialect {
+  let name = "tenon";
+  let cppNamespace = "::tenon";
+  let summary = "What a transformer graph means, with dims kept by name";
+  let description = [{
+    Value-semantics ops on ranked tensors, one op per meaning that a pass needs
+    to see whole. Dims that are only known at run time keep their name in the
+    tensor's encoding:
+
+    ```mlir
+    tensor<?x?x384xf32, #tenon.dims<"batch", "seq", "384">>
+    ```
+
+    Integers: `iN` is signed, `uiN` unsigned, `i1` a bool (one byte in memory).
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let hasConstantMaterializer = 1;
+}
+
+class Tenon_Attr<string name, string mnem, list<Trait> traits = []>
+    : AttrDef<Tenon_Dialect, name, traits> {
+  let mnemonic = mnem;
+}
+
+def Tenon_DimsAttr : Tenon_Attr<"Dims", "dims", [
+    DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "One symbolic expression per dim";
+  let description = [{
+    The encoding of a tensor type with dims known only at run time, and the
+    value of an integer tensor that is computed from dims. Each element is the
+    canonical text of a `SymExpr` (Support/SymExpr.h); static dims are written
+    out too, so that element i always describes dim i. Two dims with equal
+    texts are equal at run time.
+  }];
+  let parameters = (ins OptionalArrayRefParameter<"::mlir::StringAttr">:$exprs);
+  let hasCustomAssemblyFormat = 1; // <"batch", "seq">; <> for rank 0
+  let extraClassDeclaration = [{
+    /// The expressions, parsed.
+    ::llvm::SmallVector<::tenon::SymExpr> getSymExprs() const;
+    static DimsAttr get(::mlir::MLIRContext *context,
+                        ::llvm::ArrayRef<::tenon::SymExpr> exprs);
+    static DimsAttr get(::mlir::MLIRContext *context,
+                        const ::llvm::SmallVectorImpl<::tenon::SymExpr> &exprs) {
+      return get(context, ::llvm::ArrayRef<::tenon::SymExpr>(exprs));
+    }
+  }];
+  let genVerifyDecl = 1; // every text parses and is canonical
+}
+
+class Tenon_I32Enum<string name, string summary, list<I32EnumAttrCase> cases>
+    : I32EnumAttr<name, summary, cases> {
+  let cppNamespace = "::tenon";
+  let genSpecializedAttr = 0;
+}
+class Tenon_EnumAttr<EnumInfo info, string mnem>
+    : EnumAttr<Tenon_Dialect, info, mnem> {
+  let assemblyFormat = "$value";
+}
+
+class Tenon_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Tenon_Dialect, mnemonic, traits>;
+
+/// Pure ops whose result types follow from operands and attributes. The same
+/// static inferReturnTypes serves builders, the importer and the verifier.
+/// A result may differ from the inferred type in the texts of its dims, where
+/// a check or a rewrite knows more than the operands' types say.
+class Tenon_PureOp<string mnemonic, list<Trait> traits = []>
+    : Tenon_Op<mnemonic, traits # [Pure, InferTypeOpAdaptorBase<[{
+        static bool isCompatibleReturnTypes(::mlir::TypeRange l,
+                                            ::mlir::TypeRange r) {
+          return ::tenon::areCompatibleTypes(l, r);
+        }
+      }]>]>;
+
+/// A ranked tensor of these element types whose dynamic dims are all named.
+class Tenon_TensorOf<list<Type> elements>
+    : ConfinedType<RankedTensorOf<elements>,
+                   [CPred<"::tenon::hasNamedDims($_self)">],
+                   RankedTensorOf<elements>.summary # " with named dims">;
+
+def Tenon_Tensor : Tenon_TensorOf<[
+    F32, F64, F16, BF16, I1, I8, I16, I32, I64, UI8, UI16, UI32, UI64]>;
+def Tenon_FloatTensor : Tenon_TensorOf<[F32, F64, F16, BF16]>;
+def Tenon_IntTensor : Tenon_TensorOf<[I8, I16, I32, I64, UI8, UI16, UI32, UI64]>;
+def Tenon_NumberTensor : Tenon_TensorOf<[
+    F32, F64, F16, BF16, I8, I16, I32, I64, UI8, UI16, UI32, UI64]>;
+def Tenon_BoolTensor : Tenon_TensorOf<[I1]>;
+def Tenon_IndexTensor : Tenon_TensorOf<[I32, I64]>;
+
+#endif // TENON_BASE_TD

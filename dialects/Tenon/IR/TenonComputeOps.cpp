@@ -1,0 +1,349 @@
+//===- TenonComputeOps.cpp - reductions, norms, contractions --------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Inference and verifiers of TenonCompute.td's and TenonKernel.td's ops, in
+// their order.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonInfer.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+#define TENON_INFER(OpTy, element)                                             \
+  LogicalResult OpTy::inferReturnTypes(                                        \
+      MLIRContext *context, std::optional<Location> location,                  \
+      Adaptor adaptor, SmallVectorImpl<Type> &inferred) {                      \
+    (void)context;                                                             \
+    return inferWith<OpTy>(location, adaptor, element, inferred);              \
+  }
+/// The first operand's element type; null where there is none.
+static Type firstElement(ValueRange operands) {
+  return operands.empty() ? Type() : getElementTypeOrSelf(operands.front());
+}
+
+//===----------------------------------------------------------------------===//
+// ReduceOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(ReduceOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  if (!op.getAxesAttr())
+    return joiner.error("expected axes, found none");
+  int64_t previous = -1;
+  llvm::SmallBitVector reduced(input->size());
+  for (int64_t axis : op.getAxes()) {
+    if (axis <= previous || axis >= int64_t(input->size()))
+      return joiner.error("expected rising axes in [0, ", input->size(),
+                          "), found ", op.getAxesAttr());
+    previous = axis;
+    reduced.set(axis);
+  }
+  Dims dims;
+  for (auto [i, dim] : llvm::enumerate(*input)) {
+    if (!reduced[i])
+      dims.push_back(dim);
+    else if (op.getKeepdims())
+      dims.push_back(SymExpr(1));
+  }
+  return dims;
+}
+TENON_INFER(ReduceOp, firstElement(adaptor.getOperands()))
+
+LogicalResult ReduceOp::verify() {
+  bool logical = getKind() == ReduceKind::all || getKind() == ReduceKind::any;
+  Type element = getInput().getType().getElementType();
+  if (element.isInteger(1) != logical)
+    return emitOpError() << "expected "
+                         << (logical ? "a bool" : "a number")
+                         << " element type for " << stringifyReduceKind(getKind())
+                         << ", found " << element;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// ArgReduceOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(ArgReduceOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
+  if (failed(dims))
+    return failure();
+  FailureOr<int64_t> axis = joiner.axis(op.getAxisAttr(), dims->size());
+  if (failed(axis))
+    return failure();
+  if (op.getKeepdims())
+    (*dims)[*axis] = SymExpr(1);
+  else
+    dims->erase(dims->begin() + *axis);
+  return dims;
+}
+TENON_INFER(ArgReduceOp, IntegerType::get(context, 64))
+
+//===----------------------------------------------------------------------===//
+// CumSumOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(CumSumOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
+  if (failed(dims) || failed(joiner.axis(op.getAxisAttr(), dims->size())))
+    return failure();
+  return dims;
+}
+TENON_INFER(CumSumOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// SoftmaxOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(SoftmaxOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
+  if (succeeded(dims) && dims->empty())
+    return joiner.error("expected an input of rank >= 1, found rank 0");
+  return dims;
+}
+TENON_INFER(SoftmaxOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// LayerNormOp, RmsNormOp
+//===----------------------------------------------------------------------===//
+
+/// The last `count` dims of the input are joined with those of each parameter.
+static FailureOr<Dims> inferNorm(Value inputValue, IntegerAttr count,
+                                 ArrayRef<Value> parameters,
+                                 ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(inputValue, "input");
+  if (failed(input))
+    return failure();
+  int64_t rank = input->size();
+  if (!count || count.getInt() < 1 || count.getInt() > rank)
+    return joiner.error("expected dims in [1, ", rank, "], found ",
+                        count ? count.getInt() : 0);
+  for (Value parameter : parameters) {
+    if (!parameter)
+      continue;
+    FailureOr<Dims> dims = joiner.dimsOf(parameter, "scale and bias");
+    if (failed(dims))
+      return failure();
+    if (int64_t(dims->size()) != count.getInt())
+      return joiner.error("expected scale and bias of rank ", count.getInt(),
+                          ", found rank ", dims->size());
+    if (getElementTypeOrSelf(parameter) != getElementTypeOrSelf(inputValue))
+      return joiner.error("expected scale and bias of the input's element type ",
+                          getElementTypeOrSelf(inputValue), ", found ",
+                          getElementTypeOrSelf(parameter));
+    for (auto [i, dim] : llvm::enumerate(*dims)) {
+      SymExpr &normalised = (*input)[rank - dims->size() + i];
+      FailureOr<SymExpr> joined = joiner.equal(
+          normalised, dim, "normalised dim " + Twine(i) + " and scale's or bias'");
+      if (failed(joined))
+        return failure();
+      normalised = *joined;
+    }
+  }
+  return input;
+}
+
+static LogicalResult verifyEpsilon(Operation *op, const APFloat &epsilon) {
+  if (epsilon.isNegative() || !epsilon.isFinite())
+    return op->emitOpError() << "expected a finite epsilon >= 0, found "
+                             << epsilon.convertToDouble();
+  return success();
+}
+
+FailureOr<Dims> inferDims(LayerNormOp::Adaptor op, ShapeJoiner &joiner) {
+  return inferNorm(op.getInput(), op.getDimsAttr(),
+                   {op.getScale(), op.getBias()}, joiner);
+}
+TENON_INFER(LayerNormOp, firstElement(adaptor.getOperands()))
+
+LogicalResult LayerNormOp::verify() {
+  if (getBias() && !getScale())
+    return emitOpError() << "expected a scale beside the bias, found none";
+  return verifyEpsilon(*this, getEpsilon());
+}
+
+FailureOr<Dims> inferDims(RmsNormOp::Adaptor op, ShapeJoiner &joiner) {
+  return inferNorm(op.getInput(), op.getDimsAttr(), {op.getScale()}, joiner);
+}
+TENON_INFER(RmsNormOp, firstElement(adaptor.getOperands()))
+
+LogicalResult RmsNormOp::verify() { return verifyEpsilon(*this, getEpsilon()); }
+
+//===----------------------------------------------------------------------===//
+// MatMulOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(MatMulOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> lhs = joiner.dimsOf(op.getLhs(), "lhs");
+  FailureOr<Dims> rhs = joiner.dimsOf(op.getRhs(), "rhs");
+  if (failed(lhs) || failed(rhs))
+    return failure();
+  if (lhs->size() < 2 || rhs->size() < 2)
+    return joiner.error("expected operands of rank >= 2, found ranks ",
+                        lhs->size(), " and ", rhs->size());
+  if (op.getTransposeA())
+    std::swap(lhs->back(), lhs->end()[-2]);
+  if (op.getTransposeB())
+    std::swap(rhs->back(), rhs->end()[-2]);
+  SymExpr m = lhs->end()[-2], n = rhs->back();
+  if (failed(joiner.equal(lhs->back(), rhs->end()[-2],
+                          "the dims that are summed over")))
+    return failure();
+  Dims batches[] = {Dims(lhs->begin(), lhs->end() - 2),
+                    Dims(rhs->begin(), rhs->end() - 2)};
+  FailureOr<Dims> dims = joiner.broadcast(batches);
+  if (failed(dims))
+    return failure();
+  dims->push_back(m);
+  dims->push_back(n);
+  return dims;
+}
+TENON_INFER(MatMulOp, firstElement(adaptor.getOperands()))
+
+LogicalResult MatMulOp::verify() {
+  Type lhs = getLhs().getType().getElementType();
+  Type rhs = getRhs().getType().getElementType();
+  if (lhs != rhs)
+    return emitOpError() << "expected operands of one element type, found "
+                         << lhs << " and " << rhs;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// ConvOp
+//===----------------------------------------------------------------------===//
+
+static LogicalResult inRange(ArrayRef<int64_t> values, int64_t least,
+                             StringRef what, ShapeJoiner &joiner) {
+  constexpr int64_t most = int64_t(1) << 31; // products stay far from overflow
+  for (int64_t value : values)
+    if (value < least || value > most)
+      return joiner.error("expected ", what, " in [", least, ", ", most,
+                          "], found ", value);
+  return success();
+}
+
+/// The sliding window's attributes, shared by conv and im2col.
+static FailureOr<Dims> windowPositions(ArrayRef<SymExpr> spatial,
+                                       ArrayRef<SymExpr> kernel,
+                                       DenseI64ArrayAttr stridesAttr,
+                                       DenseI64ArrayAttr padsAttr,
+                                       DenseI64ArrayAttr dilationsAttr,
+                                       ShapeJoiner &joiner) {
+  size_t rank = spatial.size();
+  auto strides = joiner.perDim(stridesAttr, rank, "strides");
+  auto pads = joiner.perDim(padsAttr, 2 * rank, "pads");
+  auto dilations = joiner.perDim(dilationsAttr, rank, "dilations");
+  if (failed(strides) || failed(pads) || failed(dilations) ||
+      failed(inRange(*strides, 1, "strides", joiner)) ||
+      failed(inRange(*pads, 0, "pads", joiner)) ||
+      failed(inRange(*dilations, 1, "dilations", joiner)))
+    return failure();
+  Dims positions;
+  for (size_t i = 0; i < rank; ++i) {
+    SymExpr span = SymExpr((*dilations)[i]) * (kernel[i] - SymExpr(1));
+    SymExpr room = spatial[i] + SymExpr((*pads)[i]) +
+                   SymExpr((*pads)[i + rank]) - span - SymExpr(1);
+    positions.push_back(
+        SymExpr::apply(SymExpr::Fn::FloorDiv, room, SymExpr((*strides)[i])) +
+        SymExpr(1));
+  }
+  return positions;
+}
+
+FailureOr<Dims> inferDims(ConvOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> weight = joiner.dimsOf(op.getWeight(), "weight");
+  if (failed(input) || failed(weight))
+    return failure();
+  if (input->size() < 3 || weight->size() != input->size())
+    return joiner.error("expected input and weight of one rank >= 3, found "
+                        "ranks ",
+                        input->size(), " and ", weight->size());
+  FailureOr<Dims> positions = windowPositions(
+      ArrayRef(*input).drop_front(2), ArrayRef(*weight).drop_front(2),
+      op.getStridesAttr(), op.getPadsAttr(), op.getDilationsAttr(), joiner);
+  if (failed(positions))
+    return failure();
+  if (!op.getGroupAttr())
+    return joiner.error("expected a group, found none");
+  int64_t group = op.getGroup();
+  if (failed(inRange(group, 1, "group", joiner)) ||
+      failed(joiner.equal((*input)[1], (*weight)[1] * SymExpr(group),
+                          "the input's channels and weight's times group")))
+    return failure();
+  if ((*weight)[0].constant().value_or(0) % group != 0)
+    return joiner.error("expected output channels divisible by group ", group,
+                        ", found ", (*weight)[0].str());
+  Dims dims{(*input)[0], (*weight)[0]};
+  dims.append(positions->begin(), positions->end());
+  return dims;
+}
+TENON_INFER(ConvOp, firstElement(adaptor.getOperands()))
+
+LogicalResult ConvOp::verify() {
+  Type input = getInput().getType().getElementType();
+  Type weight = getWeight().getType().getElementType();
+  if (input != weight)
+    return emitOpError() << "expected operands of one element type, found "
+                         << input << " and " << weight;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// KernelOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult KernelOp::verify() {
+  Block &block = getBody().front();
+  if (TypeRange(block.getArgumentTypes()) != TypeRange(getInputs().getTypes()))
+    return emitOpError() << "expected block arguments of types "
+                         << getInputs().getTypes() << ", found "
+                         << block.getArgumentTypes();
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (!yield)
+    return emitOpError() << "expected tenon.yield at the end of the body";
+  if (TypeRange(yield.getValues().getTypes()) != TypeRange(getResultTypes()))
+    return emitOpError() << "expected yielded values of types "
+                         << getResultTypes() << ", found "
+                         << yield.getValues().getTypes();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Im2ColOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  if (input->size() < 3)
+    return joiner.error("expected an input of rank >= 3, found rank ",
+                        input->size());
+  auto sizes =
+      joiner.perDim(op.getKernelAttr(), input->size() - 2, "kernel sizes");
+  if (failed(sizes) || failed(inRange(*sizes, 1, "kernel sizes", joiner)))
+    return failure();
+  Dims kernel(sizes->begin(), sizes->end());
+  FailureOr<Dims> positions = windowPositions(
+      ArrayRef(*input).drop_front(2), kernel, op.getStridesAttr(),
+      op.getPadsAttr(), op.getDilationsAttr(), joiner);
+  if (failed(positions))
+    return failure();
+  return Dims{(*input)[0], productOf(*positions),
+              (*input)[1] * productOf(kernel)};
+}
+TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
+
+#undef TENON_INFER
+
+} // namespace tenon

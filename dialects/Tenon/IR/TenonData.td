@@ -1,0 +1,137 @@
+//===- TenonData.td - constants, shapes, data movement -----*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_DATA_TD
+#define TENON_DATA_TD
+
+include "dialects/Tenon/IR/TenonBase.td"
+
+def Tenon_ConstantOp : Tenon_PureOp<"constant", [ConstantLike]> {
+  let summary = "A constant tensor (ONNX initializer, Constant)";
+  let description = [{
+    Large values are `dense_resource` blobs over the mapped model file; they
+    are never copied into the IR.
+  }];
+  let arguments = (ins ElementsAttr:$value);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "attr-dict $value";
+  let hasFolder = 1;
+}
+
+def Tenon_DimsValueOp : Tenon_PureOp<"dims_value"> {
+  let summary = "An integer tensor of rank 0 or 1 computed from dims (ONNX Shape, Size and arithmetic on them)";
+  let arguments = (ins Tenon_DimsAttr:$exprs, TypeAttr:$elementType, UnitAttr:$scalar);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "(`scalar` $scalar^)? $exprs `:` $elementType attr-dict";
+  let hasVerifier = 1; // a scalar has exactly one expression
+  let hasFolder = 1;   // to a constant, when no expression has a symbol
+}
+
+def Tenon_CheckKind : Tenon_I32Enum<"CheckKind", "relation of two dims", [
+    I32EnumAttrCase<"eq", 0>, I32EnumAttrCase<"le", 1>, I32EnumAttrCase<"bcast", 2>]>;
+def Tenon_CheckKindAttr : Tenon_EnumAttr<Tenon_CheckKind, "check_kind">;
+def Tenon_CheckOp : Tenon_Op<"check"> {
+  let summary = "A relation of dims that what follows relies on; tested before each run";
+  let description = [{
+    `tenon.check le "seq", "512"`: a run whose dims break it is refused with a
+    status that names both sides and this op's location. `bcast` means equal,
+    or either side 1.
+  }];
+  let arguments = (ins Tenon_CheckKindAttr:$kind, StrAttr:$lhs, StrAttr:$rhs);
+  let assemblyFormat = "$kind $lhs `,` $rhs attr-dict";
+  let hasVerifier = 1; // both parse
+}
+
+def Tenon_ReshapeOp : Tenon_PureOp<"reshape"> {
+  let summary = "The same elements in order under other dims (ONNX Reshape, Flatten, Squeeze, Unsqueeze)";
+  let description = [{
+    `dims` are the result's; -1 and 0 of ONNX are resolved at import. The
+    element counts are equal; where that is not provable a check guards it.
+  }];
+  let arguments = (ins Tenon_Tensor:$input, Tenon_DimsAttr:$dims);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `to` $dims attr-dict `:` type($input)";
+  let hasFolder = 1;
+  let hasCanonicalizer = 1;
+}
+def Tenon_BroadcastToOp : Tenon_PureOp<"broadcast_to"> {
+  let summary = "Broadcast to dims that already include the input's (ONNX Expand after dims are joined)";
+  let arguments = (ins Tenon_Tensor:$input, Tenon_DimsAttr:$dims);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `to` $dims attr-dict `:` type($input)";
+  let hasFolder = 1;
+}
+def Tenon_TransposeOp : Tenon_PureOp<"transpose"> {
+  let summary = "result dim i is input dim perm[i] (ONNX Transpose)";
+  let arguments = (ins Tenon_Tensor:$input, DenseI64ArrayAttr:$perm);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input $perm attr-dict `:` type($input)";
+  let hasFolder = 1;
+  let hasCanonicalizer = 1; // transpose of transpose
+}
+def Tenon_SliceOp : Tenon_PureOp<"slice"> {
+  let summary = "result[i] = input[start + i*step] in each dim (ONNX Slice, Split)";
+  let description = [{
+    `starts` and `dims` (the result's dims) have one expression per dim, already
+    clamped as ONNX says; `steps` may be negative.
+  }];
+  let arguments = (ins Tenon_Tensor:$input, Tenon_DimsAttr:$starts,
+                       DenseI64ArrayAttr:$steps, Tenon_DimsAttr:$dims);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `from` $starts `step` $steps `to` $dims attr-dict `:` type($input)";
+  let hasFolder = 1;
+}
+def Tenon_ConcatOp : Tenon_PureOp<"concat"> {
+  let summary = "Joins tensors along one axis (ONNX Concat)";
+  let arguments = (ins Variadic<Tenon_Tensor>:$inputs, I64Attr:$axis);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$inputs `axis` $axis attr-dict `:` type($inputs)";
+  let hasFolder = 1; // of one input
+}
+def Tenon_PadMode : Tenon_I32Enum<"PadMode", "what lies outside", [
+    I32EnumAttrCase<"constant", 0>, I32EnumAttrCase<"edge", 1>,
+    I32EnumAttrCase<"reflect", 2>, I32EnumAttrCase<"wrap", 3>]>;
+def Tenon_PadModeAttr : Tenon_EnumAttr<Tenon_PadMode, "pad_mode">;
+def Tenon_PadOp : Tenon_PureOp<"pad"> {
+  let summary = "Adds (or with negative amounts removes) elements at both ends (ONNX Pad)";
+  let arguments = (ins Tenon_PadModeAttr:$mode, Tenon_Tensor:$input, Tenon_Tensor:$value,
+                       Tenon_DimsAttr:$low, Tenon_DimsAttr:$high);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$mode $input `,` $value `low` $low `high` $high attr-dict "
+                       "`:` type($input) `,` type($value)";
+}
+def Tenon_IotaOp : Tenon_PureOp<"iota"> {
+  let summary = "start + i*step along one dim (ONNX Range of dims)";
+  let arguments = (ins StrAttr:$start, StrAttr:$step, StrAttr:$size, TypeAttr:$elementType);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$start `step` $step `size` $size `:` $elementType attr-dict";
+  let hasVerifier = 1;
+}
+def Tenon_GatherOp : Tenon_PureOp<"gather"> {
+  let summary = "result[o..., i..., r...] = input[o..., indices[i...], r...] (ONNX Gather)";
+  let description = [{
+    Negative indices count from the end; any other index outside is a run-time
+    error that names the node.
+  }];
+  let arguments = (ins Tenon_Tensor:$input, Tenon_IndexTensor:$indices, I64Attr:$axis);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `,` $indices `axis` $axis attr-dict `:` type($input) `,` type($indices)";
+}
+def Tenon_GatherElementsOp : Tenon_PureOp<"gather_elements"> {
+  let summary = "result[..., i, ...] = input[..., indices[..., i, ...], ...] (ONNX GatherElements)";
+  let arguments = (ins Tenon_Tensor:$input, Tenon_IndexTensor:$indices, I64Attr:$axis);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `,` $indices `axis` $axis attr-dict `:` type($input) `,` type($indices)";
+}
+def Tenon_GatherNDOp : Tenon_PureOp<"gather_nd"> {
+  let summary = "Gather with index tuples in the last dim of indices (ONNX GatherND)";
+  let arguments = (ins Tenon_Tensor:$input, Tenon_IndexTensor:$indices, I64Attr:$batchDims);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `,` $indices `batch_dims` $batchDims attr-dict `:` type($input) `,` type($indices)";
+  let hasVerifier = 1;
+}
+
+#endif // TENON_DATA_TD

@@ -1,0 +1,395 @@
+//===- TenonDataOps.cpp - constants, shapes, data movement ----------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Inference and verifiers of TenonData.td's ops, in its order.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonInfer.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+#define TENON_INFER(OpTy, element)                                             \
+  LogicalResult OpTy::inferReturnTypes(                                        \
+      MLIRContext *, std::optional<Location> location, Adaptor adaptor,        \
+      SmallVectorImpl<Type> &inferred) {                                       \
+    return inferWith<OpTy>(location, adaptor, element, inferred);              \
+  }
+/// The first operand's element type; null where there is none.
+static Type firstElement(ValueRange operands) {
+  return operands.empty() ? Type() : getElementTypeOrSelf(operands.front());
+}
+
+//===----------------------------------------------------------------------===//
+// ConstantOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult ConstantOp::inferReturnTypes(MLIRContext *,
+                                           std::optional<Location> location,
+                                           Adaptor adaptor,
+                                           SmallVectorImpl<Type> &inferred) {
+  ShapeJoiner joiner(getOperationName(), location);
+  ElementsAttr value = adaptor.getValueAttr();
+  if (!value)
+    return joiner.error("expected a value, found none");
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  if (!type || !type.hasStaticShape() || type.getEncoding())
+    return joiner.error("expected a value of plain tensor type, found ",
+                        value.getType());
+  return joiner.finish(getDims(type), type.getElementType(), inferred);
+}
+
+//===----------------------------------------------------------------------===//
+// DimsValueOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult DimsValueOp::inferReturnTypes(MLIRContext *,
+                                            std::optional<Location> location,
+                                            Adaptor adaptor,
+                                            SmallVectorImpl<Type> &inferred) {
+  ShapeJoiner joiner(getOperationName(), location);
+  if (!adaptor.getExprsAttr() || !adaptor.getElementTypeAttr())
+    return joiner.error("expected expressions and an element type");
+  Dims dims;
+  if (!adaptor.getScalar())
+    dims.push_back(SymExpr(adaptor.getExprs().getExprs().size()));
+  return joiner.finish(dims, adaptor.getElementType(), inferred);
+}
+
+LogicalResult DimsValueOp::verify() {
+  if (!isa<IntegerType>(getElementType()) || getElementType().isInteger(1))
+    return emitOpError() << "expected an integer element type, found "
+                         << getElementType();
+  size_t count = getExprs().getExprs().size();
+  if (getScalar() && count != 1)
+    return emitOpError() << "expected one expression for a scalar, found "
+                         << count;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// CheckOp
+//===----------------------------------------------------------------------===//
+
+/// Is the text a dim expression in canonical form?
+static LogicalResult verifyExpr(Operation *op, StringRef text) {
+  std::optional<SymExpr> expr = SymExpr::parse(text);
+  if (!expr)
+    return op->emitOpError() << "expected a dim expression, found \"" << text
+                             << "\"";
+  std::string canonical = expr->str();
+  if (text != canonical)
+    return op->emitOpError() << "expected the canonical dim expression \""
+                             << canonical << "\", found \"" << text << "\"";
+  return success();
+}
+
+LogicalResult CheckOp::verify() {
+  return failure(failed(verifyExpr(*this, getLhs())) ||
+                 failed(verifyExpr(*this, getRhs())));
+}
+
+//===----------------------------------------------------------------------===//
+// ReshapeOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(ReshapeOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  if (!op.getDimsAttr())
+    return joiner.error("expected dims, found none");
+  Dims dims = op.getDims().getSymExprs();
+  SymExpr before = productOf(*input), after = productOf(dims);
+  if (before == after)
+    return dims;
+  if (before.isConstant() && after.isConstant())
+    return joiner.error("expected dims with ", before.str(),
+                        " elements like the input's, found ", after.str());
+  joiner.require(CheckKind::eq, before, after);
+  return dims;
+}
+TENON_INFER(ReshapeOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// BroadcastToOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(BroadcastToOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  if (!op.getDimsAttr())
+    return joiner.error("expected dims, found none");
+  Dims dims = op.getDims().getSymExprs();
+  if (input->size() > dims.size())
+    return joiner.error("expected at least ", input->size(),
+                        " dims like the input's, found ", dims.size());
+  for (auto [i, from] : llvm::enumerate(*input)) {
+    size_t at = dims.size() - input->size() + i;
+    const SymExpr &to = dims[at];
+    if (from == to || from == SymExpr(1))
+      continue;
+    if (from.isConstant() && to.isConstant())
+      return joiner.error("expected dim ", at, " of the result to be ",
+                          from.str(), " like the input's, found ", to.str());
+    // `from` must be 1 or `to`.
+    SymExpr joined = SymExpr::apply(SymExpr::Fn::Bcast, from, to);
+    if (from.isConstant())
+      joiner.require(CheckKind::eq, to, from);
+    else if (to.isConstant() && joined == to)
+      joiner.require(CheckKind::bcast, from, to);
+    else if (joined != to)
+      joiner.require(CheckKind::eq, joined, to);
+  }
+  return dims;
+}
+TENON_INFER(BroadcastToOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// TransposeOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(TransposeOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  FailureOr<ArrayRef<int64_t>> perm =
+      joiner.perDim(op.getPermAttr(), input->size(), "numbers in perm");
+  if (failed(perm))
+    return failure();
+  Dims dims;
+  llvm::SmallBitVector seen(input->size());
+  for (int64_t from : *perm) {
+    if (from < 0 || from >= int64_t(input->size()) || seen[from])
+      return joiner.error("expected a permutation of 0 to ",
+                          int64_t(input->size()) - 1, ", found ",
+                          op.getPermAttr());
+    seen.set(from);
+    dims.push_back((*input)[from]);
+  }
+  return dims;
+}
+TENON_INFER(TransposeOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// SliceOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(SliceOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  size_t rank = input->size();
+  FailureOr<Dims> starts = joiner.perDim(op.getStartsAttr(), rank, "starts");
+  FailureOr<ArrayRef<int64_t>> steps =
+      joiner.perDim(op.getStepsAttr(), rank, "steps");
+  FailureOr<Dims> dims = joiner.perDim(op.getDimsAttr(), rank, "dims");
+  if (failed(starts) || failed(steps) || failed(dims))
+    return failure();
+  for (size_t i = 0; i < rank; ++i) {
+    if ((*steps)[i] == 0)
+      return joiner.error("expected steps other than 0, found 0 in dim ", i);
+    std::optional<int64_t> start = (*starts)[i].constant();
+    std::optional<int64_t> size = (*dims)[i].constant();
+    std::optional<int64_t> limit = (*input)[i].constant();
+    if (!start || !size || !limit || *size <= 0)
+      continue;
+    // The first and last elements that are read; unequal signs overflow only
+    // far outside.
+    int64_t last;
+    if (__builtin_mul_overflow(*size - 1, (*steps)[i], &last) ||
+        __builtin_add_overflow(last, *start, &last))
+      last = -1;
+    if (*start < 0 || *start >= *limit || last < 0 || last >= *limit)
+      return joiner.error("expected elements in [0, ", *limit, ") of dim ", i,
+                          ", found ", *start, " to ", last);
+  }
+  return dims;
+}
+TENON_INFER(SliceOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// ConcatOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(ConcatOp::Adaptor op, ShapeJoiner &joiner) {
+  if (op.getInputs().empty())
+    return joiner.error("expected at least one input, found none");
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInputs().front(), "each input");
+  if (failed(dims))
+    return failure();
+  FailureOr<int64_t> axis = joiner.axis(op.getAxisAttr(), dims->size());
+  if (failed(axis))
+    return failure();
+  Type element = firstElement(op.getInputs());
+  for (Value input : op.getInputs().drop_front()) {
+    FailureOr<Dims> next = joiner.dimsOf(input, "each input");
+    if (failed(next))
+      return failure();
+    if (next->size() != dims->size())
+      return joiner.error("expected inputs of one rank, found ranks ",
+                          dims->size(), " and ", next->size());
+    if (getElementTypeOrSelf(input) != element)
+      return joiner.error("expected inputs of one element type, found ",
+                          element, " and ", getElementTypeOrSelf(input));
+    for (size_t i = 0; i < dims->size(); ++i) {
+      if (int64_t(i) == *axis) {
+        (*dims)[i] = (*dims)[i] + (*next)[i];
+        continue;
+      }
+      FailureOr<SymExpr> joined = joiner.equal(
+          (*dims)[i], (*next)[i], "dim " + Twine(i) + " of all inputs");
+      if (failed(joined))
+        return failure();
+      (*dims)[i] = *joined;
+    }
+  }
+  return dims;
+}
+TENON_INFER(ConcatOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// PadOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(PadOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> value = joiner.dimsOf(op.getValue(), "value");
+  if (failed(input) || failed(value))
+    return failure();
+  FailureOr<Dims> low = joiner.perDim(op.getLowAttr(), input->size(), "low");
+  FailureOr<Dims> high = joiner.perDim(op.getHighAttr(), input->size(), "high");
+  if (failed(low) || failed(high))
+    return failure();
+  if (!value->empty() || getElementTypeOrSelf(op.getValue()) !=
+                             getElementTypeOrSelf(op.getInput()))
+    return joiner.error("expected a scalar value of the input's element type, "
+                        "found ",
+                        op.getValue().getType());
+  for (size_t i = 0; i < input->size(); ++i)
+    (*input)[i] = (*input)[i] + (*low)[i] + (*high)[i];
+  return input;
+}
+TENON_INFER(PadOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// IotaOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(IotaOp::Adaptor op, ShapeJoiner &joiner) {
+  if (!op.getSizeAttr() || !op.getElementTypeAttr())
+    return joiner.error("expected a size and an element type");
+  std::optional<SymExpr> size = SymExpr::parse(op.getSize());
+  if (!size)
+    return joiner.error("expected a dim expression, found \"", op.getSize(),
+                        "\"");
+  return Dims{*size};
+}
+TENON_INFER(IotaOp, adaptor.getElementTypeAttr() ? adaptor.getElementType()
+                                                 : Type())
+
+LogicalResult IotaOp::verify() {
+  if (getElementType().isInteger(1))
+    return emitOpError() << "expected a number element type, found "
+                         << getElementType();
+  return failure(failed(verifyExpr(*this, getStart())) ||
+                 failed(verifyExpr(*this, getStep())) ||
+                 failed(verifyExpr(*this, getSize())));
+}
+
+//===----------------------------------------------------------------------===//
+// GatherOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(GatherOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
+  if (failed(input) || failed(indices))
+    return failure();
+  FailureOr<int64_t> axis = joiner.axis(op.getAxisAttr(), input->size());
+  if (failed(axis))
+    return failure();
+  Dims dims(input->begin(), input->begin() + *axis);
+  dims.append(indices->begin(), indices->end());
+  dims.append(input->begin() + *axis + 1, input->end());
+  return dims;
+}
+TENON_INFER(GatherOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// GatherElementsOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(GatherElementsOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
+  if (failed(input) || failed(indices))
+    return failure();
+  FailureOr<int64_t> axis = joiner.axis(op.getAxisAttr(), input->size());
+  if (failed(axis))
+    return failure();
+  if (indices->size() != input->size())
+    return joiner.error("expected indices of rank ", input->size(),
+                        " like the input's, found rank ", indices->size());
+  for (auto [i, pair] : llvm::enumerate(llvm::zip(*indices, *input))) {
+    auto &[part, whole] = pair;
+    if (int64_t(i) == *axis || part == whole ||
+        (whole - part).isNonNegative())
+      continue;
+    if (part.isConstant() && whole.isConstant())
+      return joiner.error("expected dim ", i, " of indices to be at most ",
+                          whole.str(), ", found ", part.str());
+    joiner.require(CheckKind::le, part, whole);
+  }
+  return indices;
+}
+TENON_INFER(GatherElementsOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// GatherNDOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(GatherNDOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
+  if (failed(input) || failed(indices))
+    return failure();
+  if (indices->empty() || input->empty())
+    return joiner.error("expected input and indices of rank >= 1, found ranks ",
+                        input->size(), " and ", indices->size());
+  if (!op.getBatchDimsAttr())
+    return joiner.error("expected batch_dims, found none");
+  int64_t batch = op.getBatchDims();
+  int64_t limit = std::min(input->size(), indices->size() - 1);
+  if (batch < 0 || batch > limit)
+    return joiner.error("expected batch_dims in [0, ", limit, "], found ",
+                        batch);
+  std::optional<int64_t> tuple = indices->back().constant();
+  int64_t most = int64_t(input->size()) - batch;
+  if (!tuple || *tuple < 1 || *tuple > most)
+    return joiner.error("expected index tuples of 1 to ", most,
+                        " numbers in the last dim of indices, found ",
+                        indices->back().str());
+  Dims dims;
+  for (int64_t i = 0; i < batch; ++i) {
+    FailureOr<SymExpr> joined =
+        joiner.equal((*input)[i], (*indices)[i], "batch dim " + Twine(i));
+    if (failed(joined))
+      return failure();
+    dims.push_back(*joined);
+  }
+  dims.append(indices->begin() + batch, indices->end() - 1);
+  dims.append(input->begin() + batch + *tuple, input->end());
+  return dims;
+}
+TENON_INFER(GatherNDOp, firstElement(adaptor.getOperands()))
+
+#undef TENON_INFER
+
+} // namespace tenon

@@ -1,0 +1,104 @@
+//===- TenonInfer.h - joining shapes during inference ------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One overload of `inferDims` per op says what its result's dims are; while it
+// joins dims it records the relations that it relies on. inferReturnTypes
+// wants the dims, insertShapeChecks the relations.
+//
+// Operands and attributes are not verified yet when inference runs (a parser
+// or builder calls it first), so nothing here trusts them.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IR_TENONINFER_H
+#define TENON_IR_TENONINFER_H
+
+#include "dialects/Tenon/IR/TenonOps.h"
+
+namespace tenon {
+
+using Dims = llvm::SmallVector<SymExpr>;
+
+class ShapeJoiner {
+public:
+  ShapeJoiner(llvm::StringRef opName, std::optional<mlir::Location> location)
+      : opName(opName), location(location) {}
+
+  /// Emits "'tenon.x' op <message>"; returns failure.
+  template <typename... Args>
+  mlir::LogicalResult error(Args &&...args) const {
+    if (location) {
+      mlir::InFlightDiagnostic diag = mlir::emitError(*location);
+      diag << "'" << opName << "' op ";
+      (diag << ... << std::forward<Args>(args));
+    }
+    return mlir::failure();
+  }
+
+  /// The operand's dims; an error where it is no ranked tensor.
+  mlir::FailureOr<Dims> dimsOf(mlir::Value operand, llvm::StringRef what) const;
+  /// Every operand's dims, broadcast together.
+  mlir::FailureOr<Dims> broadcast(llvm::ArrayRef<Dims> shapes);
+  /// Two dims that must be equal; `what` names them in the error.
+  mlir::FailureOr<SymExpr> equal(const SymExpr &a, const SymExpr &b,
+                                 const llvm::Twine &what);
+  void require(CheckKind kind, const SymExpr &lhs, const SymExpr &rhs);
+  void require(const std::optional<JoinedDim::Check> &check);
+  /// An axis in [0, rank).
+  mlir::FailureOr<int64_t> axis(mlir::IntegerAttr attr, size_t rank) const;
+  /// An array attribute with one value per dim of the operand.
+  mlir::FailureOr<llvm::ArrayRef<int64_t>>
+  perDim(mlir::DenseI64ArrayAttr attr, size_t rank, llvm::StringRef what) const;
+  mlir::FailureOr<Dims> perDim(DimsAttr attr, size_t rank,
+                               llvm::StringRef what) const;
+
+  /// The result type, after a last look at dims and element type.
+  mlir::LogicalResult finish(mlir::FailureOr<Dims> dims, mlir::Type elementType,
+                             llvm::SmallVectorImpl<mlir::Type> &inferred) const;
+
+  llvm::ArrayRef<JoinedDim::Check> getChecks() const { return checks; }
+
+private:
+  llvm::StringRef opName;
+  std::optional<mlir::Location> location;
+  llvm::SmallVector<JoinedDim::Check> checks;
+};
+
+// TenonDataOps.cpp
+mlir::FailureOr<Dims> inferDims(ReshapeOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(BroadcastToOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(TransposeOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(SliceOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(ConcatOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(PadOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(IotaOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(GatherOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(GatherElementsOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(GatherNDOp::Adaptor, ShapeJoiner &);
+// TenonComputeOps.cpp
+mlir::FailureOr<Dims> inferDims(ReduceOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(ArgReduceOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(CumSumOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(SoftmaxOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(LayerNormOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(RmsNormOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(MatMulOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(ConvOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(Im2ColOp::Adaptor, ShapeJoiner &);
+
+/// inferReturnTypes of every op that is not elementwise.
+template <typename OpTy>
+mlir::LogicalResult
+inferWith(std::optional<mlir::Location> location,
+          typename OpTy::Adaptor adaptor, mlir::Type elementType,
+          llvm::SmallVectorImpl<mlir::Type> &inferred) {
+  ShapeJoiner joiner(OpTy::getOperationName(), location);
+  return joiner.finish(inferDims(adaptor, joiner), elementType, inferred);
+}
+
+} // namespace tenon
+
+#endif // TENON_IR_TENONINFER_H

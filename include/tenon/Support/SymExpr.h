@@ -1,0 +1,118 @@
+//===- SymExpr.h - symbolic dims as canonical polynomials --------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A dim known only at run time is a polynomial with integer coefficients over
+// *atoms*. An atom is a symbol ("batch", taken from ONNX's dim_param) or a
+// call of one of the functions below on two expressions, kept opaque:
+//
+//   floordiv(a,b) ceildiv(a,b) mod(a,b) min(a,b) max(a,b) bcast(a,b)
+//
+// bcast(a,b) is the size of two broadcast dims: a == 1 ? b : a.
+// Expressions are kept in one canonical form, so that equal polynomials print
+// and compare equal: "384*batch*seq", "past + seq", "floordiv(seq + 1,2) - 1".
+// Coefficients that overflow saturate: such a dim stays unusably large.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_SUPPORT_SYMEXPR_H
+#define TENON_SUPPORT_SYMEXPR_H
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tenon {
+
+class SymExpr {
+public:
+  enum class Fn { FloorDiv, CeilDiv, Mod, Min, Max, Bcast };
+
+  SymExpr(int64_t value = 0);
+  /// A symbol; `name` is sanitised.
+  static SymExpr symbol(std::string name);
+  /// `name` with every character outside [A-Za-z0-9_.:/] made '_', and a '_'
+  /// put before it where it does not start with a letter or '_'.
+  static std::string sanitizeSymbol(std::string_view name);
+  /// Applies `fn`, simplifying what is certain: constants fold, exact monomial
+  /// division divides, min/max/bcast of equal operands vanish, bcast(x,1) = x.
+  static SymExpr apply(Fn fn, const SymExpr &a, const SymExpr &b);
+  /// Parses the printed form and ordinary arithmetic (+ - * parentheses, the
+  /// functions above); nullopt for anything else.
+  static std::optional<SymExpr> parse(std::string_view text);
+
+  std::optional<int64_t> constant() const;
+  bool isConstant() const { return constant().has_value(); }
+  /// The name, when the expression is a single symbol.
+  std::optional<std::string> asSymbol() const;
+  std::string str() const;
+  /// Roughly the length of str(); what derives dims from a model's arithmetic
+  /// gives up above maxComplexity instead of growing without bound.
+  size_t complexity() const;
+  static constexpr size_t maxComplexity = 2048;
+
+  SymExpr operator+(const SymExpr &o) const;
+  SymExpr operator-(const SymExpr &o) const;
+  SymExpr operator*(const SymExpr &o) const;
+  bool operator==(const SymExpr &o) const { return terms == o.terms; }
+  bool operator!=(const SymExpr &o) const { return !(*this == o); }
+  bool operator<(const SymExpr &o) const { return terms < o.terms; }
+
+  /// this / divisor when the division is exact for every value of the symbols.
+  std::optional<SymExpr> divideExactly(const SymExpr &divisor) const;
+  /// Certainly >= 0 when every symbol is >= 0 (all coefficients >= 0).
+  bool isNonNegative() const;
+  /// Certainly >= 1 is never claimed for symbols: dims may be zero.
+
+  /// When the expression is exactly one application of a function.
+  struct Call;
+  std::optional<Call> asCall() const;
+  /// The operands of nested calls of min, max or bcast, flattened:
+  /// min(a,min(b,c)) gives a, b, c; anything else gives itself.
+  static std::vector<SymExpr> operandsOf(Fn fn, const SymExpr &e);
+
+  /// Evaluates with symbol values; nullopt when one is missing.
+  std::optional<int64_t> evaluate(
+      const std::function<std::optional<int64_t>(const std::string &)> &) const;
+  /// Replaces symbols.
+  SymExpr substitute(const std::map<std::string, SymExpr> &) const;
+  void collectSymbols(std::vector<std::string> &out) const;
+
+  /// Structural fold for writers (the artifact's expression table): `constant`,
+  /// `symbol` and `binary` build a T bottom-up; binary's op is one of
+  /// '+', '*' or a Fn.
+  struct Visitor {
+    std::function<int(int64_t)> constant;
+    std::function<int(const std::string &)> symbol;
+    std::function<int(char op, int a, int b)> arith; // '+', '*'
+    std::function<int(Fn fn, int a, int b)> call;
+  };
+  int visit(const Visitor &) const;
+
+private:
+  static SymExpr applyFloorDiv(const SymExpr &a, const SymExpr &b);
+  static SymExpr applyMod(const SymExpr &a, const SymExpr &b);
+  static SymExpr applyLattice(Fn fn, const SymExpr &a, const SymExpr &b);
+  static SymExpr opaqueCall(Fn fn, const SymExpr &a, const SymExpr &b);
+
+  // A monomial is a sorted list of atom texts (repeated for powers); an atom
+  // is its canonical text. terms: monomial -> coefficient, no zeros.
+  using Monomial = std::vector<std::string>;
+  std::map<Monomial, int64_t> terms;
+};
+
+struct SymExpr::Call {
+  Fn fn;
+  SymExpr a, b;
+};
+
+} // namespace tenon
+
+#endif // TENON_SUPPORT_SYMEXPR_H

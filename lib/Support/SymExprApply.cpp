@@ -1,0 +1,231 @@
+//===- SymExprApply.cpp - simplifying function calls on dims --------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Only rewrites that hold for every value of the symbols (dims, so >= 0):
+//
+//   floordiv(c*q + r, c) = q + floordiv(r, c)      c a constant > 0
+//   floordiv(floordiv(x,a) + k, b) = floordiv(x + a*k, a*b)
+//   mod(c*q + r, c) = mod(r, c)
+//   min, max, bcast: associative, commutative, idempotent, so their operands
+//   are a sorted set; operands that another one dominates are dropped.
+//
+//===----------------------------------------------------------------------===//
+#include "SymExprDetail.h"
+#include <algorithm>
+#include <numeric>
+
+namespace tenon {
+using namespace symexpr;
+
+static int64_t floorDivide(int64_t a, int64_t b) {
+  if (b == 0)
+    return 0;
+  if (b == -1)
+    return saturatingMul(a, -1);
+  int64_t q = a / b;
+  return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
+}
+
+int64_t symexpr::foldConstants(SymExpr::Fn fn, int64_t a, int64_t b) {
+  switch (fn) {
+  case SymExpr::Fn::FloorDiv:
+    return floorDivide(a, b);
+  case SymExpr::Fn::CeilDiv:
+    return saturatingMul(floorDivide(saturatingMul(a, -1), b), -1);
+  case SymExpr::Fn::Mod:
+    if (b == 0 || b == -1)
+      return 0;
+    return a % b != 0 && (a < 0) != (b < 0) ? a % b + b : a % b;
+  case SymExpr::Fn::Min:
+    return std::min(a, b);
+  case SymExpr::Fn::Max:
+    return std::max(a, b);
+  case SymExpr::Fn::Bcast:
+    return a == 1 ? b : a;
+  }
+  return 0;
+}
+
+SymExpr SymExpr::opaqueCall(Fn fn, const SymExpr &a, const SymExpr &b) {
+  SymExpr e;
+  e.terms[{std::string(fnName(fn)) + "(" + a.str() + "," + b.str() + ")"}] = 1;
+  return e;
+}
+
+//===----------------------------------------------------------------------===//
+// Division
+//===----------------------------------------------------------------------===//
+
+SymExpr SymExpr::applyFloorDiv(const SymExpr &a, const SymExpr &b) {
+  if (std::optional<SymExpr> exact = a.divideExactly(b))
+    return *exact;
+  std::optional<int64_t> divisor = b.constant();
+  if (!divisor || *divisor <= 0)
+    return opaqueCall(Fn::FloorDiv, a, b);
+  int64_t c = *divisor;
+
+  // What the divisor divides leaves the call; the constant keeps a remainder
+  // in [0, c).
+  SymExpr whole, rest;
+  for (const auto &[monomial, coefficient] : a.terms) {
+    int64_t q = monomial.empty() ? floorDivide(coefficient, c)
+                                 : (coefficient % c == 0 ? coefficient / c : 0);
+    if (q != 0)
+      whole.terms[monomial] = q;
+    if (int64_t r = coefficient - q * c)
+      rest.terms[monomial] = r;
+  }
+  if (rest.isConstant()) // 0 <= rest < c
+    return whole;
+
+  // floor((g*n + k) / (g*m)) = floor((n + floor(k/g)) / m).
+  int64_t g = c;
+  for (const auto &[monomial, coefficient] : rest.terms)
+    if (!monomial.empty())
+      g = std::gcd(g, coefficient);
+  if (g > 1) {
+    SymExpr reduced;
+    for (const auto &[monomial, coefficient] : rest.terms)
+      if (int64_t r = floorDivide(coefficient, g))
+        reduced.terms[monomial] = r;
+    rest = std::move(reduced);
+    c /= g;
+    if (c == 1)
+      return whole + rest;
+  }
+
+  // A division of a division by constants is one division.
+  std::optional<int64_t> offset;
+  SymExpr inner;
+  for (const auto &[monomial, coefficient] : rest.terms)
+    if (monomial.empty())
+      offset = coefficient;
+    else
+      inner.terms[monomial] = coefficient;
+  if (std::optional<Call> call = inner.asCall();
+      call && call->fn == Fn::FloorDiv) {
+    std::optional<int64_t> d = call->b.constant();
+    int64_t joined;
+    if (d && *d > 0 && !__builtin_mul_overflow(*d, c, &joined))
+      return whole + applyFloorDiv(call->a + SymExpr(offset.value_or(0)) *
+                                                 SymExpr(*d),
+                                   SymExpr(joined));
+  }
+  return whole + opaqueCall(Fn::FloorDiv, rest, SymExpr(c));
+}
+
+SymExpr SymExpr::applyMod(const SymExpr &a, const SymExpr &b) {
+  if (a.divideExactly(b))
+    return SymExpr(0);
+  std::optional<int64_t> divisor = b.constant();
+  if (!divisor || *divisor <= 0)
+    return opaqueCall(Fn::Mod, a, b);
+  SymExpr rest;
+  for (const auto &[monomial, coefficient] : a.terms)
+    if (int64_t r = foldConstants(Fn::Mod, coefficient, *divisor))
+      rest.terms[monomial] = r;
+  if (rest.isConstant())
+    return rest;
+  return opaqueCall(Fn::Mod, rest, b);
+}
+
+//===----------------------------------------------------------------------===//
+// min, max, bcast
+//===----------------------------------------------------------------------===//
+
+static void flatten(SymExpr::Fn fn, const SymExpr &e,
+                    std::vector<SymExpr> &operands) {
+  SymExpr rest = e;
+  while (std::optional<SymExpr::Call> call = rest.asCall()) {
+    if (call->fn != fn)
+      break;
+    flatten(fn, call->a, operands);
+    rest = call->b;
+  }
+  operands.push_back(rest);
+}
+
+std::vector<SymExpr> SymExpr::operandsOf(Fn fn, const SymExpr &e) {
+  std::vector<SymExpr> operands;
+  flatten(fn, e, operands);
+  return operands;
+}
+
+/// Is `x` made redundant by `y` in fn(x, y)?
+static bool isDominated(SymExpr::Fn fn, const SymExpr &x, const SymExpr &y) {
+  switch (fn) {
+  case SymExpr::Fn::Min:
+    return (x - y).isNonNegative();
+  case SymExpr::Fn::Max:
+    return (y - x).isNonNegative();
+  case SymExpr::Fn::Bcast: {
+    // A constant other than 1 is the joined size, whatever x is.
+    std::optional<int64_t> cx = x.constant(), cy = y.constant();
+    return cx == 1 || (cy && *cy != 1 && !cx);
+  }
+  default:
+    return false;
+  }
+}
+
+SymExpr SymExpr::applyLattice(Fn fn, const SymExpr &a, const SymExpr &b) {
+  std::vector<SymExpr> all, kept;
+  flatten(fn, a, all);
+  flatten(fn, b, all);
+  // Symbols first, constants last: "min(seq,512)".
+  std::sort(all.begin(), all.end(), [](const SymExpr &x, const SymExpr &y) {
+    bool cx = x.isConstant(), cy = y.isConstant();
+    return cx != cy ? cy : x < y;
+  });
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  for (size_t i = 0; i < all.size(); ++i) {
+    bool dominated = false;
+    for (size_t j = 0; j < all.size() && !dominated; ++j)
+      dominated = i != j && isDominated(fn, all[i], all[j]);
+    if (!dominated)
+      kept.push_back(all[i]);
+  }
+  // Domination is antisymmetric on distinct expressions, so one is left.
+  if (kept.empty())
+    return opaqueCall(fn, a, b);
+  SymExpr result = kept.back();
+  for (size_t i = kept.size() - 1; i-- > 0;)
+    result = opaqueCall(fn, kept[i], result);
+  return result;
+}
+
+SymExpr SymExpr::apply(Fn fn, const SymExpr &a, const SymExpr &b) {
+  std::optional<int64_t> ca = a.constant(), cb = b.constant();
+  if (ca && cb)
+    return SymExpr(foldConstants(fn, *ca, *cb));
+  switch (fn) {
+  case Fn::FloorDiv:
+  case Fn::CeilDiv:
+    if (cb == 0 || ca == 0)
+      return SymExpr(0);
+    if (cb && *cb < 0 && *cb != INT64_MIN)
+      return apply(fn, SymExpr(0) - a, SymExpr(-*cb));
+    if (fn == Fn::FloorDiv)
+      return applyFloorDiv(a, b);
+    if (cb && *cb > 0) // ceil(a/c) = floor((a + c - 1)/c)
+      return applyFloorDiv(a + SymExpr(*cb - 1), b);
+    if (std::optional<SymExpr> exact = a.divideExactly(b))
+      return *exact;
+    return opaqueCall(fn, a, b);
+  case Fn::Mod:
+    if (cb == 0 || ca == 0)
+      return SymExpr(0);
+    return applyMod(a, b);
+  case Fn::Min:
+  case Fn::Max:
+  case Fn::Bcast:
+    return applyLattice(fn, a, b);
+  }
+  return SymExpr(0);
+}
+
+} // namespace tenon

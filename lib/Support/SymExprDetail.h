@@ -1,0 +1,42 @@
+//===- SymExprDetail.h - shared by SymExpr's three files ---------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_SUPPORT_SYMEXPRDETAIL_H
+#define TENON_SUPPORT_SYMEXPRDETAIL_H
+
+#include "tenon/Support/SymExpr.h"
+
+namespace tenon::symexpr {
+
+// A dim that overflows must stay unusably large, not wrap to something small.
+inline int64_t saturatingAdd(int64_t a, int64_t b) {
+  int64_t r;
+  if (!__builtin_add_overflow(a, b, &r))
+    return r;
+  return a < 0 ? INT64_MIN : INT64_MAX;
+}
+inline int64_t saturatingMul(int64_t a, int64_t b) {
+  int64_t r;
+  if (!__builtin_mul_overflow(a, b, &r))
+    return r;
+  return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
+}
+
+/// The value of fn(a, b); division by zero gives 0 as in the artifact.
+int64_t foldConstants(SymExpr::Fn fn, int64_t a, int64_t b);
+
+/// Atoms are symbols or calls; only calls have a parenthesis.
+inline bool isCallText(std::string_view atom) {
+  return atom.find('(') != std::string_view::npos;
+}
+/// The call that an atom's text spells, or nullopt for a symbol.
+std::optional<SymExpr::Call> parseCallText(std::string_view atom);
+/// "min" etc.
+std::string_view fnName(SymExpr::Fn fn);
+
+} // namespace tenon::symexpr
+
+#endif // TENON_SUPPORT_SYMEXPRDETAIL_H
