@@ -1,0 +1,67 @@
+# ===- docs.py - keeping the documentation true ---------------------------=== #
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------=== #
+"""Takes code out of Markdown files and checks the paths that they name.
+
+    docs.py extract LANGUAGE FILE    print the ```LANGUAGE blocks, in order
+    docs.py paths ROOT FILE...       names of files and links that lead nowhere
+"""
+
+import re
+import sys
+from pathlib import Path
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+# What a path in the tree looks like; * stands for any part of a name.
+PATH = re.compile(r"^[\w.*-]+(/[\w.*+-]+)+/?$")
+
+
+def extract(language, path):
+    text = Path(path).read_text(encoding="utf-8")
+    blocks = [body for name, body in BLOCK.findall(text) if name == language]
+    if not blocks:
+        sys.exit(f"{path}: no block of {language}")
+    print("\n".join(blocks), end="")
+
+
+def missing(root, path):
+    """What `path` names that is not there."""
+    text = BLOCK.sub("", path.read_text(encoding="utf-8"))
+    # Only a word whose first part is one of the tree's folders is a path:
+    # `batch/seq` or `application/json` is not.
+    # Nor is what a build makes.
+    folders = {entry.name for entry in root.iterdir() if entry.is_dir()}
+    folders -= {"build", ".deps"}
+    for word in CODE.findall(text):
+        top = word.split("/")[0]
+        if PATH.match(word) and top in folders:
+            if not any(root.glob(word.rstrip("/"))):
+                yield word
+    for link in LINK.findall(text):
+        if "://" not in link and not (path.parent / link).exists():
+            yield link
+
+
+def main():
+    if len(sys.argv) == 4 and sys.argv[1] == "extract":
+        extract(sys.argv[2], sys.argv[3])
+        return 0
+    if len(sys.argv) < 4 or sys.argv[1] != "paths":
+        sys.exit(__doc__)
+    root = Path(sys.argv[2])
+    count = 0
+    for name in sys.argv[3:]:
+        for word in missing(root, Path(name)):
+            print(f"{name}: '{word}' does not exist")
+            count += 1
+    print(f"{count} dead paths in {len(sys.argv) - 3} files")
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
