@@ -1,0 +1,445 @@
+//===- Context.cpp - making contexts and their plans ----------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A context is one block of memory: the object and all tables that a run may
+// need, sized from the program. Nothing else is allocated but the workspace,
+// and that only by tenon_reserve.
+//
+//===----------------------------------------------------------------------===//
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "Context.h"
+#include "Cpu.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+using namespace tenon::rt;
+
+namespace {
+
+constexpr int32_t kDefaultSpinMicroseconds = 1000;
+constexpr int32_t kMaxThreads = 1024;
+constexpr size_t kPage = 4096;
+
+void *mapMemory(void *, size_t bytes, size_t) {
+  void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    return nullptr;
+  if (bytes >= size_t(4) << 20)
+    madvise(memory, bytes, MADV_HUGEPAGE); // a hint: its failure is no matter
+  return memory;
+}
+
+void unmapMemory(void *, void *memory, size_t bytes) { munmap(memory, bytes); }
+
+/// Hands out parts of one block. With a null base it only counts.
+class Layout {
+public:
+  explicit Layout(void *base) : base(static_cast<uint8_t *>(base)) {}
+  template <typename T>
+  void take(T *&table, size_t count) {
+    constexpr size_t alignment = alignof(T) > 8 ? alignof(T) : 8;
+    used = (used + alignment - 1) & ~(alignment - 1);
+    if (base)
+      table = reinterpret_cast<T *>(base + used);
+    used += count * sizeof(T);
+  }
+  size_t bytes() const { return used; }
+
+private:
+  uint8_t *base;
+  size_t used = 0;
+};
+
+/// Places the context's tables; the counts in `counts` are known already.
+void layOut(Layout &layout, Context &counts, Context &context) {
+  const tenon_program &program = *counts.program;
+  auto buffers = size_t(counts.numArena);
+  auto steps = size_t(counts.numSteps);
+  layout.take(context.slots, size_t(program.num_exprs));
+  layout.take(context.querySlots, size_t(program.num_exprs));
+  layout.take(context.inputDims, size_t(program.num_inputs));
+  layout.take(context.inputs, size_t(program.num_inputs));
+  layout.take(context.outputs, size_t(program.num_outputs));
+  layout.take(context.arenaBuffers, buffers);
+  layout.take(context.lives, buffers);
+  layout.take(context.pointers, size_t(program.num_buffers));
+  layout.take(context.steps, steps);
+  for (size_t s = 0; s < steps; ++s) {
+    const tenon_step &step = program.steps[s];
+    StepState none, &state = context.steps ? context.steps[s] : none;
+    layout.take(state.buffers, size_t(step.num_buffers));
+    layout.take(state.dims, size_t(step.num_dims));
+  }
+  layout.take(context.threadStates, size_t(counts.threads));
+  layout.take(context.workers, size_t(counts.threads));
+  layout.take(context.tables.order, buffers);
+  layout.take(context.tables.placed, buffers);
+  layout.take(context.tables.offsets, buffers);
+  layout.take(context.tables.live, steps + 1);
+  layout.take(context.tables.steps, steps + 1);
+  layout.take(context.plans, kRecentPlans + kReservedPlans);
+  for (int32_t i = 0; i < kRecentPlans + kReservedPlans; ++i) {
+    Plan none, &plan = context.plans ? context.plans[i] : none;
+    layout.take(plan.dims, size_t(counts.totalRank));
+    layout.take(plan.offsets, buffers);
+    layout.take(plan.sizes, buffers);
+  }
+}
+
+tenon_status chooseLevel(const tenon_program &program, const char *wanted,
+                         const tenon_level **result, tenon_error *error) {
+  uint64_t cpu = cpuFeatures();
+  const tenon_level *nearest = nullptr;
+  for (int32_t i = 0; i < program.num_levels; ++i) {
+    const tenon_level &level = program.levels[i];
+    if (wanted && !sameText(level.name, wanted))
+      continue;
+    if ((level.features & ~cpu) == 0) {
+      *result = &level;
+      return TENON_OK;
+    }
+    nearest = &level;
+  }
+  if (!nearest && !wanted)
+    return fail(error, TENON_UNSUPPORTED_CPU, "the artifact holds no code");
+  if (!error)
+    return nearest ? TENON_UNSUPPORTED_CPU : TENON_INVALID_ARGUMENT;
+  Text text(error->message, sizeof error->message);
+  if (nearest) {
+    text.add("this CPU lacks ");
+    addFeatureNames(text, nearest->features & ~cpu);
+    text.add(", needed by the artifact's level '").add(nearest->name).add('\'');
+    if (!wanted && program.num_levels > 1)
+      text.add(", the lowest that it holds");
+    return TENON_UNSUPPORTED_CPU;
+  }
+  text.add("the artifact has no level '").add(wanted).add("'; it holds ");
+  for (int32_t i = 0; i < program.num_levels; ++i)
+    text.add(i ? ", " : "").add(program.levels[i].name);
+  return TENON_INVALID_ARGUMENT;
+}
+
+tenon_status checkOptions(const tenon_context_options &options,
+                          tenon_error *error) {
+  if (options.threads < 0 || options.threads > kMaxThreads)
+    return fail(error, TENON_INVALID_ARGUMENT, "options.threads is ",
+                options.threads, ", expected 0..", kMaxThreads);
+  if (!options.allocate != !options.release)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "options: set both allocate and release, or neither");
+  return TENON_OK;
+}
+
+int32_t threadsFor(const tenon_context_options &options) {
+  if (options.threads == 1)
+    return 1;
+  if (options.flags & TENON_CONTEXT_OVERSUBSCRIBE && options.threads)
+    return options.threads;
+  int32_t usable = usableThreads();
+  if (usable > kMaxThreads)
+    usable = kMaxThreads;
+  return options.threads && options.threads < usable ? options.threads : usable;
+}
+
+} // namespace
+
+tenon_status tenon::rt::createContext(const tenon_model *model,
+                                      const tenon_context_options *given,
+                                      tenon_context **result,
+                                      tenon_error *error) {
+  if (!result)
+    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
+  *result = nullptr;
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program)
+    return status;
+  tenon_context_options options;
+  memset(&options, 0, sizeof options);
+  if (given && given->size < sizeof options.size + sizeof options.flags)
+    return fail(error, TENON_INVALID_ARGUMENT, "options.size is ",
+                uint64_t(given->size), ": set it with TENON_INIT");
+  if (given)
+    memcpy(&options, given,
+           given->size < sizeof options ? given->size : sizeof options);
+  if ((status = checkOptions(options, error)))
+    return status;
+  if (!options.allocate) {
+    options.allocate = mapMemory;
+    options.release = unmapMemory;
+  }
+
+  bool queryOnly = options.flags & TENON_CONTEXT_QUERY_ONLY;
+  Context counts;
+  memset(static_cast<void *>(&counts), 0, sizeof counts);
+  counts.program = program;
+  counts.threads = threadsFor(options);
+  counts.numSteps = program->num_steps;
+  for (int32_t i = 0; i < program->num_buffers; ++i)
+    counts.numArena += program->buffers[i].kind == TENON_BUFFER_ARENA;
+  for (int32_t i = 0; i < program->num_inputs; ++i)
+    counts.totalRank += program->inputs[i].rank;
+  if (!queryOnly) {
+    if ((status = chooseLevel(*program, options.level, &counts.level, error)))
+      return status;
+    if ((status = openWeights(*program, options.weights_path, counts.weights,
+                              error)))
+      return status;
+  }
+
+  Layout count(nullptr);
+  Context *context = nullptr;
+  count.take(context, 1);
+  layOut(count, counts, counts);
+  size_t bytes = (count.bytes() + kPage - 1) & ~(kPage - 1);
+  void *block = options.allocate(options.allocator_user, bytes, 64);
+  if (!block || reinterpret_cast<uintptr_t>(block) % 64) {
+    if (block)
+      options.release(options.allocator_user, block, bytes);
+    closeWeights(counts.weights);
+    return block ? fail(error, TENON_INVALID_ARGUMENT,
+                        "options.allocate returned memory that is not 64-byte "
+                        "aligned")
+                 : fail(error, TENON_OUT_OF_MEMORY,
+                        "out of memory: the context needs ", uint64_t(bytes),
+                        " bytes");
+  }
+  // A fresh map is zero already; touching it all would cost resident memory.
+  if (options.allocate != mapMemory)
+    memset(block, 0, bytes);
+
+  Layout layout(block);
+  layout.take(context, 1);
+  memcpy(static_cast<void *>(context), &counts, sizeof counts);
+  layOut(layout, counts, *context);
+  context->head = {model->api, model};
+  context->flags = options.flags;
+  context->executor = options.executor;
+  context->executorUser = options.executor_user;
+  context->allocate = options.allocate;
+  context->release = options.release;
+  context->allocatorUser = options.allocator_user;
+  context->blockBytes = bytes;
+  context->stale = true;
+  int32_t arena = 0;
+  for (int32_t i = 0; i < program->num_buffers; ++i) {
+    const tenon_buffer &buffer = program->buffers[i];
+    if (buffer.kind != TENON_BUFFER_ARENA)
+      continue;
+    context->arenaBuffers[arena] = i;
+    int32_t steps = counts.numSteps ? counts.numSteps : 1;
+    int32_t first = buffer.first < 0 ? 0 : buffer.first;
+    int32_t last = buffer.last < steps ? buffer.last : steps - 1;
+    context->lives[arena++] = {first < last ? first : last, last};
+  }
+
+  auto *handle = reinterpret_cast<tenon_context *>(context);
+  if (options.workspace &&
+      (status = setWorkspace(*context, options.workspace,
+                             options.workspace_bytes, error))) {
+    destroyContext(handle);
+    return status;
+  }
+  if (!queryOnly && !context->executor && context->threads > 1) {
+    int32_t spin = options.spin_us == 0  ? kDefaultSpinMicroseconds
+                   : options.spin_us < 0 ? 0
+                                         : options.spin_us;
+    context->pool.start(context->workers, context->threads, spin);
+    context->poolStarted = true;
+    context->threads = context->pool.threads();
+  }
+  *result = handle;
+  return TENON_OK;
+}
+
+void tenon::rt::destroyContext(tenon_context *handle) {
+  auto *context = reinterpret_cast<Context *>(handle);
+  if (!context)
+    return;
+  if (context->poolStarted)
+    context->pool.stop();
+  closeWeights(context->weights);
+  if (context->ownsWorkspace)
+    context->release(context->allocatorUser, context->workspace,
+                     context->workspaceBytes);
+  context->release(context->allocatorUser, context, context->blockBytes);
+}
+
+//===----------------------------------------------------------------------===//
+// Workspace
+//===----------------------------------------------------------------------===//
+
+tenon_status tenon::rt::setWorkspace(Context &context, void *memory,
+                                     uint64_t bytes, tenon_error *error) {
+  if (reinterpret_cast<uintptr_t>(memory) % kAlignment)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "the workspace is not 64-byte aligned");
+  if (context.ownsWorkspace)
+    context.release(context.allocatorUser, context.workspace,
+                    context.workspaceBytes);
+  context.ownsWorkspace = false;
+  context.workspace = static_cast<uint8_t *>(memory);
+  context.workspaceBytes = memory ? bytes : 0;
+  context.dirty = true;
+  context.ran = false;
+  return TENON_OK;
+}
+
+tenon_status tenon::rt::reserveWorkspace(Context &context, uint64_t bytes,
+                                         tenon_error *error) {
+  if (bytes <= context.workspaceBytes)
+    return TENON_OK;
+  if (context.workspace && !context.ownsWorkspace)
+    return fail(error, TENON_WORKSPACE_TOO_SMALL, "the workspace has ",
+                context.workspaceBytes, " bytes, these dims need ", bytes);
+  setWorkspace(context, nullptr, 0, nullptr);
+  bytes = (bytes + kPage - 1) & ~(kPage - 1);
+  void *memory = context.allocate(context.allocatorUser, bytes, kAlignment);
+  if (!memory)
+    return fail(error, TENON_OUT_OF_MEMORY,
+                "out of memory: the workspace needs ", bytes, " bytes");
+  if (reinterpret_cast<uintptr_t>(memory) % kAlignment) {
+    context.release(context.allocatorUser, memory, bytes);
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "options.allocate returned memory that is not 64-byte aligned");
+  }
+  setWorkspace(context, memory, bytes, nullptr);
+  context.ownsWorkspace = true;
+  return TENON_OK;
+}
+
+//===----------------------------------------------------------------------===//
+// Plans
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+bool sameDims(const Context &context, const Plan &plan,
+              const int64_t *const *inputDims) {
+  const int64_t *at = plan.dims;
+  for (int32_t i = 0; i < context.program->num_inputs; ++i)
+    for (int32_t d = 0; d < context.program->inputs[i].rank; ++d)
+      if (*at++ != inputDims[i][d])
+        return false;
+  return true;
+}
+
+/// Sizes of buffers and scratch; the fields that a placement starts from.
+tenon_status measure(const Context &context, const int64_t *slots, Plan &plan,
+                     tenon_error *error) {
+  const tenon_program &program = *context.program;
+  for (int32_t i = 0; i < context.numArena; ++i) {
+    const tenon_buffer &buffer = program.buffers[context.arenaBuffers[i]];
+    int64_t bytes = bytesOf(slots[buffer.elements], buffer.dtype);
+    if (bytes < 0)
+      return fail(error, TENON_INVALID_TENSOR,
+                  "the inputs' dims are out of bounds: the result of '",
+                  buffer.first >= 0 && buffer.first < program.num_steps
+                      ? program.steps[buffer.first].nodes
+                      : "",
+                  "' would have ", slots[buffer.elements], " elements");
+    plan.sizes[i] = alignUp(uint64_t(bytes));
+  }
+  plan.scratch = 0;
+  for (int32_t s = 0; s < context.numSteps; ++s) {
+    const tenon_step &step = program.steps[s];
+    int64_t bytes = step.scratch < 0 ? 0 : slots[step.scratch];
+    if (bytes >= kMaxBytes)
+      return fail(error, TENON_INVALID_TENSOR,
+                  "the inputs' dims are too large: '", step.nodes, "' needs ",
+                  bytes, " bytes of scratch memory");
+    if (bytes > 0 && alignUp(uint64_t(bytes)) > plan.scratch)
+      plan.scratch = alignUp(uint64_t(bytes));
+  }
+  return TENON_OK;
+}
+
+/// Whether everything in `plan` fits where `other` puts it.
+bool fitsIn(const Context &context, const Plan &plan, const Plan &other) {
+  if (plan.scratch > other.scratch)
+    return false;
+  for (int32_t i = 0; i < context.numArena; ++i)
+    if (plan.sizes[i] > other.sizes[i])
+      return false;
+  return true;
+}
+
+} // namespace
+
+const Plan *tenon::rt::planFor(Context &context,
+                               const int64_t *const *inputDims,
+                               const int64_t *slots, tenon_status *status,
+                               tenon_error *error) {
+  *status = TENON_OK;
+  Plan *plan = &context.plans[0];
+  for (int32_t i = 0; i < kRecentPlans; ++i) {
+    Plan &recent = context.plans[i];
+    if (recent.stamp && sameDims(context, recent, inputDims)) {
+      recent.stamp = ++context.clock;
+      return &recent;
+    }
+    if (recent.stamp < plan->stamp)
+      plan = &recent;
+  }
+  plan->stamp = 0;
+  if ((*status = measure(context, slots, *plan, error)))
+    return nullptr;
+  plan->arena = placeBuffers(context.numArena, plan->sizes, context.lives,
+                             context.numSteps, context.tables, plan->offsets);
+  // Best fit is not monotone: smaller dims can give a larger arena. A reserved
+  // placement holds whatever is nowhere larger, so it bounds the need.
+  for (int32_t i = 0; i < kReservedPlans; ++i) {
+    const Plan &reserved = context.plans[kRecentPlans + i];
+    if (reserved.stamp == 0 ||
+        reserved.total(context.threads) >= plan->total(context.threads) ||
+        !fitsIn(context, *plan, reserved))
+      continue;
+    memcpy(plan->offsets, reserved.offsets,
+           size_t(context.numArena) * sizeof *plan->offsets);
+    plan->arena = reserved.arena;
+    plan->scratch = reserved.scratch;
+  }
+  int64_t *at = plan->dims;
+  for (int32_t i = 0; i < context.program->num_inputs; ++i)
+    for (int32_t d = 0; d < context.program->inputs[i].rank; ++d)
+      *at++ = inputDims[i][d];
+  plan->stamp = ++context.clock;
+  return plan;
+}
+
+void tenon::rt::rememberReserved(Context &context, const Plan &plan) {
+  Plan *target = nullptr, *oldest = nullptr;
+  for (int32_t i = 0; i < kReservedPlans; ++i) {
+    Plan &reserved = context.plans[kRecentPlans + i];
+    if (reserved.stamp &&
+        reserved.total(context.threads) <= plan.total(context.threads) &&
+        fitsIn(context, plan, reserved))
+      return; // adds nothing
+    if (!oldest || reserved.stamp < oldest->stamp)
+      oldest = &reserved;
+    if (!target && reserved.stamp && fitsIn(context, reserved, plan))
+      target = &reserved;
+  }
+  if (!target)
+    target = oldest;
+  memcpy(target->dims, plan.dims,
+         size_t(context.totalRank) * sizeof *plan.dims);
+  size_t bytes = size_t(context.numArena) * sizeof *plan.offsets;
+  memcpy(target->offsets, plan.offsets, bytes);
+  memcpy(target->sizes, plan.sizes, bytes);
+  target->arena = plan.arena;
+  target->scratch = plan.scratch;
+  target->stamp = ++context.clock;
+  // Plans made before may now have a better place to be.
+  for (int32_t i = 0; i < kRecentPlans; ++i)
+    context.plans[i].stamp = 0;
+  context.dirty = true;
+}

@@ -1,0 +1,159 @@
+//===- Context.h - the state of running a model ------------------*- C++
+//-*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_RUNTIME_CONTEXT_H
+#define TENON_RUNTIME_CONTEXT_H
+
+#include "Planner.h"
+#include "Pool.h"
+#include "Program.h"
+#include "Weights.h"
+
+namespace tenon::rt {
+
+/// Where every arena buffer lies for some input dims.
+struct Plan {
+  int64_t *dims;     // all inputs' dims, one after the other
+  uint64_t *offsets; // per arena buffer
+  uint64_t *sizes;   // per arena buffer, multiples of kAlignment
+  uint64_t arena;    // bytes of all buffers
+  uint64_t scratch;  // bytes of one thread's scratch
+  uint64_t stamp;    // of its last use; 0: empty
+
+  uint64_t total(int32_t threads) const {
+    return arena + scratch * uint64_t(threads);
+  }
+};
+
+/// A caller's tensor.
+struct Binding {
+  void *data;
+  uint64_t bytes;
+  int64_t dims[TENON_MAX_RANK];
+  bool bound;
+  bool anyDims; // an output that takes what comes
+};
+
+/// A step with its dims known.
+struct StepState {
+  void **buffers;
+  int64_t *dims;
+  int64_t tasks, cost;
+  int32_t threads; // 0: no tasks
+  bool barrierBefore;
+  uint64_t startNs, timeNs;
+};
+
+/// One thread's part in a run.
+struct alignas(64) ThreadState {
+  tenon_task task;
+  int32_t failedStep; // of this thread, or INT32_MAX
+  int32_t code;       // the kernel's result
+};
+
+constexpr int32_t kRecentPlans = 4, kReservedPlans = 8;
+
+struct Context {
+  tenon_context_head head; // what tenon.h's inline functions read
+  const tenon_program *program;
+  const tenon_level *level;
+  Weights weights;
+  uint32_t flags;
+  int32_t threads;
+  uint32_t busy;
+  bool poolStarted;
+
+  tenon_parallel_for executor;
+  void *executorUser;
+  tenon_allocate allocate;
+  tenon_release release;
+  void *allocatorUser;
+  uint64_t blockBytes; // this object and its tables
+
+  uint8_t *workspace;
+  uint64_t workspaceBytes;
+  bool ownsWorkspace;
+
+  // What the current bindings' dims give. `stale`: evaluate them again;
+  // `dirty`: only pointers changed.
+  int64_t *slots;
+  const int64_t **inputDims; // scratch: what tenon_run hands to evaluateDims
+  bool stale, dirty, ran;
+  Binding *inputs, *outputs;
+
+  int32_t numArena, numSteps, totalRank;
+  int32_t *arenaBuffers; // buffer numbers
+  Lifetime *lives;
+  PlannerTables tables;
+  Plan *plans;      // kRecentPlans, then kReservedPlans
+  const Plan *plan; // the current one
+  uint64_t clock;
+  int64_t *querySlots; // for questions that must not disturb `slots`
+
+  void **pointers; // per buffer
+  StepState *steps;
+  int32_t active, lastParallel; // most threads of a step; last step with > 1
+  ThreadState *threadStates;
+  int32_t failedStep;
+  int64_t startNs;
+
+  Pool pool;
+  Pool::Worker *workers;
+};
+
+tenon_status createContext(const tenon_model *model,
+                           const tenon_context_options *options,
+                           tenon_context **result, tenon_error *error);
+void destroyContext(tenon_context *context);
+
+/// A plan for slots that evaluateDims filled; null with a message when a size
+/// is negative or too large.
+const Plan *planFor(Context &context, const int64_t *const *inputDims,
+                    const int64_t *slots, tenon_status *status,
+                    tenon_error *error);
+/// Remembers `plan` as one that later dims may fall back to.
+void rememberReserved(Context &context, const Plan &plan);
+
+tenon_status setWorkspace(Context &context, void *memory, uint64_t bytes,
+                          tenon_error *error);
+tenon_status reserveWorkspace(Context &context, uint64_t bytes,
+                              tenon_error *error);
+tenon_status runContext(Context &context, tenon_error *error);
+
+/// Holds a context for one call; status() is TENON_BUSY when another has it.
+class Hold {
+public:
+  Hold(tenon_context *handle, tenon_error *error)
+      : held(reinterpret_cast<Context *>(handle)) {
+    if (!held)
+      result = fail(error, TENON_INVALID_ARGUMENT, "the context is NULL");
+    else if (__atomic_exchange_n(&held->busy, 1, __ATOMIC_ACQUIRE)) {
+      held = nullptr;
+      result = fail(error, TENON_BUSY,
+                    "the context is in use by another call: make one context "
+                    "per thread");
+    }
+  }
+  ~Hold() {
+    if (held)
+      __atomic_store_n(&held->busy, 0, __ATOMIC_RELEASE);
+  }
+  Hold(const Hold &) = delete;
+  Hold &operator=(const Hold &) = delete;
+
+  tenon_status status() const { return result; }
+  Context &operator*() const { return *held; }
+  Context *operator->() const { return held; }
+
+private:
+  Context *held;
+  tenon_status result = TENON_OK;
+};
+
+} // namespace tenon::rt
+
+#endif // TENON_RUNTIME_CONTEXT_H

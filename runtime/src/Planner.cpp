@@ -1,0 +1,167 @@
+//===- Planner.cpp - placing buffers in one arena -------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Best fit, twice at most:
+//   1. buffers from the largest to the smallest; good for nearly every model;
+//   2. where that leaves more than 1/32 above the largest live set: steps from
+//      the fullest to the emptiest, each step's buffers from the largest on.
+// The better of the two is kept. Ties fall to the lower buffer number, so the
+// same dims give the same placement everywhere.
+//
+//===----------------------------------------------------------------------===//
+#include "Planner.h"
+
+#include <string.h>
+
+using namespace tenon::rt;
+
+namespace {
+
+/// Sorts `items` so that before(a, b) holds for neighbours. Heapsort: in place,
+/// no recursion, no libc (qsort may call malloc).
+template <typename Before>
+void sortItems(int32_t *items, int32_t count, Before before) {
+  auto sink = [&](int32_t root, int32_t end) {
+    int32_t value = items[root];
+    for (int32_t child = 2 * root + 1; child < end; child = 2 * root + 1) {
+      if (child + 1 < end && before(items[child], items[child + 1]))
+        ++child;
+      if (!before(value, items[child]))
+        break;
+      items[root] = items[child];
+      root = child;
+    }
+    items[root] = value;
+  };
+  for (int32_t i = count / 2 - 1; i >= 0; --i)
+    sink(i, count);
+  for (int32_t end = count - 1; end > 0; --end) {
+    int32_t largest = items[0];
+    items[0] = items[end];
+    items[end] = largest;
+    sink(0, end);
+  }
+}
+
+/// The set of placed buffers, sorted by offset.
+class Placement {
+public:
+  explicit Placement(Placed *placed) : placed(placed) {}
+
+  /// Puts a buffer in the smallest gap that holds it, else at the end of what
+  /// lives beside it.
+  uint64_t place(uint64_t size, Lifetime life) {
+    uint64_t end = 0, best = 0, bestGap = UINT64_MAX;
+    for (int32_t i = 0; i < count; ++i) {
+      const Placed &other = placed[i];
+      if (other.life.first > life.last || other.life.last < life.first)
+        continue;
+      if (other.offset >= end + size && other.offset - end < bestGap) {
+        best = end;
+        bestGap = other.offset - end;
+      }
+      if (other.end > end)
+        end = other.end;
+    }
+    if (bestGap == UINT64_MAX)
+      best = end;
+    insert({best, best + size, life});
+    return best;
+  }
+  uint64_t size() const { return top; }
+
+private:
+  void insert(const Placed &item) {
+    int32_t lo = 0, hi = count;
+    while (lo < hi) {
+      int32_t mid = (lo + hi) / 2;
+      if (placed[mid].offset <= item.offset)
+        lo = mid + 1;
+      else
+        hi = mid;
+    }
+    memmove(placed + lo + 1, placed + lo, size_t(count - lo) * sizeof(Placed));
+    placed[lo] = item;
+    ++count;
+    if (item.end > top)
+      top = item.end;
+  }
+
+  Placed *placed;
+  int32_t count = 0;
+  uint64_t top = 0;
+};
+
+} // namespace
+
+uint64_t tenon::rt::largestLiveSet(int32_t count, const uint64_t *sizes,
+                                   const Lifetime *lives, int32_t steps,
+                                   uint64_t *live) {
+  memset(live, 0, (size_t(steps) + 1) * sizeof *live);
+  // Differences first; unsigned wrap-around cancels in the running sum.
+  for (int32_t i = 0; i < count; ++i) {
+    live[lives[i].first] += sizes[i];
+    live[lives[i].last + 1] -= sizes[i];
+  }
+  uint64_t sum = 0, largest = 0;
+  for (int32_t s = 0; s < steps; ++s) {
+    sum += live[s];
+    live[s] = sum;
+    if (sum > largest)
+      largest = sum;
+  }
+  return largest;
+}
+
+uint64_t tenon::rt::placeBuffers(int32_t count, const uint64_t *sizes,
+                                 const Lifetime *lives, int32_t steps,
+                                 const PlannerTables &tables,
+                                 uint64_t *offsets) {
+  int32_t *order = tables.order;
+  int32_t used = 0;
+  for (int32_t i = 0; i < count; ++i) {
+    offsets[i] = 0;
+    if (sizes[i])
+      order[used++] = i;
+  }
+  auto larger = [&](int32_t a, int32_t b) {
+    return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b;
+  };
+  sortItems(order, used, larger);
+
+  Placement bySize(tables.placed);
+  for (int32_t i = 0; i < used; ++i)
+    offsets[order[i]] = bySize.place(sizes[order[i]], lives[order[i]]);
+  uint64_t bound = largestLiveSet(count, sizes, lives, steps, tables.live);
+  if (bySize.size() <= bound + bound / 32)
+    return bySize.size();
+
+  for (int32_t s = 0; s < steps; ++s)
+    tables.steps[s] = s;
+  sortItems(tables.steps, steps, [&](int32_t a, int32_t b) {
+    return tables.live[a] != tables.live[b] ? tables.live[a] > tables.live[b]
+                                            : a < b;
+  });
+  Placement byStep(tables.placed);
+  int32_t left = used;
+  for (int32_t s = 0; s < steps && left; ++s) {
+    int32_t step = tables.steps[s], kept = 0;
+    for (int32_t i = 0; i < left; ++i) { // order keeps who has no place yet
+      int32_t buffer = order[i];
+      if (lives[buffer].first <= step && step <= lives[buffer].last)
+        tables.offsets[buffer] = byStep.place(sizes[buffer], lives[buffer]);
+      else
+        order[kept++] = buffer;
+    }
+    left = kept;
+  }
+  if (byStep.size() >= bySize.size())
+    return bySize.size();
+  for (int32_t i = 0; i < count; ++i)
+    offsets[i] = sizes[i] ? tables.offsets[i] : 0;
+  return byStep.size();
+}

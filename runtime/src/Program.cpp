@@ -1,0 +1,297 @@
+//===- Program.cpp - dims and entry checks of a program -------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Symbolic dims are never trusted: whatever the compiler assumed of them is
+// checked here before the first kernel runs. Arithmetic saturates, so that a
+// check can still name the dim that made it overflow.
+//
+//===----------------------------------------------------------------------===//
+#include "Program.h"
+
+using namespace tenon::rt;
+
+static_assert(TENON_ABI_F32 == int(TENON_F32) &&
+                  TENON_ABI_BOOL == int(TENON_BOOL) &&
+                  TENON_ABI_BF16 == int(TENON_BF16),
+              "the two headers number the element types alike");
+static_assert(sizeof(tenon_model) == 40, "abi.h documents this layout");
+
+const tenon_program *tenon::rt::programOf(const tenon_model *model,
+                                          tenon_error *error,
+                                          tenon_status *status) {
+  const auto *program =
+      model ? static_cast<const tenon_program *>(model->program) : nullptr;
+  if (!program) {
+    *status = fail(error, TENON_INVALID_ARGUMENT,
+                   model ? "the model has no program" : "the model is NULL");
+    return nullptr;
+  }
+  if (program->magic != TENON_ABI_MAGIC ||
+      program->abi_version != TENON_ABI_VERSION) {
+    *status =
+        fail(error, TENON_VERSION_MISMATCH,
+             "the artifact's program has ABI version ",
+             program->magic == TENON_ABI_MAGIC ? program->abi_version : 0u,
+             ", its runtime expects ", TENON_ABI_VERSION,
+             ": compile the model again");
+    return nullptr;
+  }
+  return program;
+}
+
+int64_t tenon::rt::bytesOf(int64_t elements, int32_t dtype) {
+  int64_t bytes;
+  if (elements < 0 ||
+      __builtin_mul_overflow(
+          elements, int64_t(tenon_dtype_bytes(tenon_dtype(dtype))), &bytes) ||
+      bytes >= kMaxBytes)
+    return -1;
+  return bytes;
+}
+
+namespace {
+
+int64_t saturated(bool negative, bool &overflow) {
+  overflow = true;
+  return negative ? INT64_MIN : INT64_MAX;
+}
+
+int64_t floorDiv(int64_t a, int64_t b, bool &overflow) {
+  if (b == 0)
+    return 0;
+  if (b == -1)
+    return a == INT64_MIN ? saturated(false, overflow) : -a;
+  int64_t q = a / b;
+  return (a % b != 0 && ((a < 0) != (b < 0))) ? q - 1 : q;
+}
+
+int64_t ceilDiv(int64_t a, int64_t b, bool &overflow) {
+  if (b == 0)
+    return 0;
+  if (b == -1)
+    return a == INT64_MIN ? saturated(false, overflow) : -a;
+  int64_t q = a / b;
+  return (a % b != 0 && ((a < 0) == (b < 0))) ? q + 1 : q;
+}
+
+int64_t modulo(int64_t a, int64_t b) {
+  if (b == 0 || b == -1)
+    return 0;
+  int64_t r = a % b;
+  return (r != 0 && ((r < 0) != (b < 0))) ? r + b : r;
+}
+
+int64_t apply(const tenon_expr &expr, int64_t a, int64_t b, bool &overflow) {
+  int64_t result = 0;
+  switch (expr.op) {
+  case TENON_EXPR_ADD:
+    return __builtin_add_overflow(a, b, &result) ? saturated(a < 0, overflow)
+                                                 : result;
+  case TENON_EXPR_SUB:
+    return __builtin_sub_overflow(a, b, &result) ? saturated(a < 0, overflow)
+                                                 : result;
+  case TENON_EXPR_MUL:
+    return __builtin_mul_overflow(a, b, &result)
+               ? saturated((a < 0) != (b < 0), overflow)
+               : result;
+  case TENON_EXPR_FLOORDIV:
+    return floorDiv(a, b, overflow);
+  case TENON_EXPR_CEILDIV:
+    return ceilDiv(a, b, overflow);
+  case TENON_EXPR_MOD:
+    return modulo(a, b);
+  case TENON_EXPR_MIN:
+    return a < b ? a : b;
+  case TENON_EXPR_MAX:
+    return a > b ? a : b;
+  case TENON_EXPR_BCAST:
+    return a == 1 ? b : a;
+  default:
+    return 0;
+  }
+}
+
+/// "input 'input_ids': dim 1 (seq) is 600" for a slot that is an input's dim,
+/// "past + seq is 600" for any other.
+class Subject {
+public:
+  Subject(const tenon_program &program, int32_t slot, const char *text,
+          int64_t value)
+      : value(value), text(text) {
+    for (int32_t i = 0; i < program.num_inputs && !port; ++i)
+      for (int32_t d = 0; d < program.inputs[i].rank; ++d)
+        if (program.exprs[slot].op == TENON_EXPR_INPUT_DIM &&
+            program.exprs[slot].a == i && program.exprs[slot].b == d) {
+          port = &program.inputs[i];
+          dim = d;
+          break;
+        }
+  }
+  void addTo(Text &out) const {
+    if (port)
+      out.add("input '").add(port->name).add("': dim ").add(dim);
+    if (port && text)
+      out.add(" (").add(text).add(")");
+    else if (!port)
+      out.add(text);
+    out.add(" is ").add(value);
+  }
+
+private:
+  int64_t value;
+  const char *text;
+  const tenon_port *port = nullptr;
+  int32_t dim = 0;
+};
+
+tenon_status failCheck(const tenon_program &program, const tenon_check &check,
+                       const int64_t *slots, tenon_error *error) {
+  if (!error)
+    return TENON_CHECK_FAILED;
+  Text text(error->message, sizeof error->message);
+  // A constant on the left says nothing: name the other side then.
+  bool swap = check.kind != TENON_CHECK_LE &&
+              program.exprs[check.lhs].op == TENON_EXPR_CONST;
+  int32_t about = swap ? check.rhs : check.lhs;
+  int32_t other = swap ? check.lhs : check.rhs;
+  const char *otherText = swap ? check.lhs_text : check.rhs_text;
+  Subject(program, about, swap ? check.rhs_text : check.lhs_text, slots[about])
+      .addTo(text);
+  text.add(", expected ");
+  if (check.kind == TENON_CHECK_LE)
+    text.add("<= ");
+  text.add(slots[other]);
+  if (program.exprs[other].op != TENON_EXPR_CONST)
+    text.add(" (").add(otherText).add(")");
+  if (check.kind == TENON_CHECK_BCAST)
+    text.add(", or 1 on either side");
+  if (check.reason && *check.reason)
+    text.add(", because of ").add(check.reason);
+  return TENON_CHECK_FAILED;
+}
+
+tenon_status checkInputs(const tenon_program &program,
+                         const int64_t *const *inputDims, tenon_error *error) {
+  if (program.num_inputs && !inputDims)
+    return fail(error, TENON_INVALID_ARGUMENT, "the inputs' dims are NULL");
+  for (int32_t i = 0; i < program.num_inputs; ++i) {
+    const tenon_port &port = program.inputs[i];
+    if (port.rank && !inputDims[i])
+      return fail(error, TENON_INVALID_ARGUMENT, "input '", port.name,
+                  "': its dims are NULL");
+    for (int32_t d = 0; d < port.rank; ++d) {
+      int64_t expected = port.dim_values[d], found = inputDims[i][d];
+      if (expected >= 0 && found != expected)
+        return fail(error, TENON_INVALID_TENSOR, "input '", port.name,
+                    "': dim ", d, " is ", found, ", expected ", expected);
+      if (found < 0)
+        return fail(error, TENON_INVALID_TENSOR, "input '", port.name,
+                    "': dim ", d, " (", port.dim_names[d], ") is ", found,
+                    ", expected 0 or more");
+    }
+  }
+  return TENON_OK;
+}
+
+/// Two inputs that name the same symbol must agree on it.
+tenon_status checkSymbols(const tenon_program &program,
+                          const int64_t *const *inputDims, const int64_t *slots,
+                          tenon_error *error) {
+  for (int32_t i = 0; i < program.num_inputs; ++i) {
+    const tenon_port &port = program.inputs[i];
+    for (int32_t d = 0; d < port.rank; ++d) {
+      int32_t slot = port.dims[d];
+      if (inputDims[i][d] == slots[slot])
+        continue;
+      const tenon_expr &expr = program.exprs[slot];
+      if (expr.op == TENON_EXPR_INPUT_DIM)
+        return fail(error, TENON_CHECK_FAILED, "input '", port.name, "': dim ",
+                    d, " (", port.dim_names[d], ") is ", inputDims[i][d],
+                    ", expected ", slots[slot], ", as in dim ", expr.b,
+                    " of input '", program.inputs[expr.a].name, "'");
+      return fail(error, TENON_CHECK_FAILED, "input '", port.name, "': dim ", d,
+                  " (", port.dim_names[d], ") is ", inputDims[i][d],
+                  ", expected ", slots[slot]);
+    }
+  }
+  return TENON_OK;
+}
+
+tenon_status checkRanges(const tenon_program &program, const int64_t *slots,
+                         tenon_error *error) {
+  for (int32_t i = 0; i < program.num_ranges; ++i) {
+    const tenon_dim_range &range = program.ranges[i];
+    int64_t value = slots[range.slot];
+    if (value >= range.lo && value <= range.hi)
+      continue;
+    if (error) {
+      Text text(error->message, sizeof error->message);
+      Subject(program, range.slot, range.name, value).addTo(text);
+      text.add(", expected ").add(range.lo);
+      if (range.hi == INT64_MAX)
+        text.add(" or more");
+      else if (range.hi != range.lo)
+        text.add("..").add(range.hi);
+      text.add(" (declared when the model was compiled)");
+    }
+    return TENON_CHECK_FAILED;
+  }
+  return TENON_OK;
+}
+
+bool holds(const tenon_check &check, int64_t lhs, int64_t rhs) {
+  switch (check.kind) {
+  case TENON_CHECK_EQ:
+    return lhs == rhs;
+  case TENON_CHECK_LE:
+    return lhs <= rhs;
+  case TENON_CHECK_BCAST:
+    return lhs == rhs || lhs == 1 || rhs == 1;
+  default:
+    return false;
+  }
+}
+
+} // namespace
+
+tenon_status tenon::rt::evaluateDims(const tenon_program &program,
+                                     const int64_t *const *inputDims,
+                                     int64_t *slots, tenon_error *error) {
+  if (tenon_status status = checkInputs(program, inputDims, error))
+    return status;
+
+  bool overflow = false;
+  for (int32_t i = 0; i < program.num_exprs; ++i) {
+    const tenon_expr &expr = program.exprs[i];
+    if (expr.op == TENON_EXPR_CONST)
+      slots[i] = expr.imm;
+    else if (expr.op == TENON_EXPR_INPUT_DIM)
+      slots[i] = inputDims[expr.a][expr.b];
+    else
+      slots[i] = apply(expr, slots[expr.a], slots[expr.b], overflow);
+  }
+
+  if (tenon_status status = checkSymbols(program, inputDims, slots, error))
+    return status;
+  if (tenon_status status = checkRanges(program, slots, error))
+    return status;
+  for (int32_t i = 0; i < program.num_checks; ++i) {
+    const tenon_check &check = program.checks[i];
+    if (!holds(check, slots[check.lhs], slots[check.rhs]))
+      return failCheck(program, check, slots, error);
+  }
+  if (overflow)
+    return fail(error, TENON_INVALID_TENSOR,
+                "the inputs' dims are too large: a size overflows 64 bits");
+  for (int32_t o = 0; o < program.num_outputs; ++o)
+    for (int32_t d = 0; d < program.outputs[o].rank; ++d)
+      if (int64_t dim = slots[program.outputs[o].dims[d]]; dim < 0)
+        return fail(error, TENON_CHECK_FAILED, "output '",
+                    program.outputs[o].name, "': dim ", d, " (",
+                    program.outputs[o].dim_names[d], ") would be ", dim);
+  return TENON_OK;
+}

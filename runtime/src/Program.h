@@ -1,0 +1,39 @@
+//===- Program.h - dims and entry checks of a program ------------*- C++
+//-*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_RUNTIME_PROGRAM_H
+#define TENON_RUNTIME_PROGRAM_H
+
+#include "Text.h"
+#include "tenon/abi.h"
+
+namespace tenon::rt {
+
+/// Sizes at or above this are refused, so that sums of sizes never overflow.
+constexpr int64_t kMaxBytes = int64_t(1) << 46;
+
+/// The program behind `model`, or null with a message when its ABI is not ours.
+const tenon_program *programOf(const tenon_model *model, tenon_error *error,
+                               tenon_status *status);
+
+/// Fills slots[0, num_exprs) from the inputs' dims and makes every entry check:
+/// static dims, equal symbols, declared ranges, the program's own checks.
+/// inputDims[i] has inputs[i].rank entries.
+tenon_status evaluateDims(const tenon_program &program,
+                          const int64_t *const *inputDims, int64_t *slots,
+                          tenon_error *error);
+
+/// elements * bytes per element; -1 where that is negative or too large.
+int64_t bytesOf(int64_t elements, int32_t dtype);
+
+inline const char *dtypeName(int32_t dtype) {
+  return tenon_dtype_name(tenon_dtype(dtype));
+}
+
+} // namespace tenon::rt
+
+#endif // TENON_RUNTIME_PROGRAM_H
