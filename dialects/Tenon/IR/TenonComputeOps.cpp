@@ -5,8 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Inference and verifiers of TenonCompute.td's and TenonKernel.td's ops, in
-// their order.
+// Inference and verifiers of TenonCompute.td's ops, in its order.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonInfer.h"
@@ -14,18 +13,6 @@
 using namespace mlir;
 
 namespace tenon {
-
-#define TENON_INFER(OpTy, element)                                             \
-  LogicalResult OpTy::inferReturnTypes(                                        \
-      MLIRContext *context, std::optional<Location> location,                  \
-      Adaptor adaptor, SmallVectorImpl<Type> &inferred) {                      \
-    (void)context;                                                             \
-    return inferWith<OpTy>(location, adaptor, element, inferred);              \
-  }
-/// The first operand's element type; null where there is none.
-static Type firstElement(ValueRange operands) {
-  return operands.empty() ? Type() : getElementTypeOrSelf(operands.front());
-}
 
 //===----------------------------------------------------------------------===//
 // ReduceOp
@@ -221,7 +208,7 @@ LogicalResult MatMulOp::verify() {
 // ConvOp
 //===----------------------------------------------------------------------===//
 
-static LogicalResult inRange(ArrayRef<int64_t> values, int64_t least,
+LogicalResult inRange(ArrayRef<int64_t> values, int64_t least,
                              StringRef what, ShapeJoiner &joiner) {
   constexpr int64_t most = int64_t(1) << 31; // products stay far from overflow
   for (int64_t value : values)
@@ -231,13 +218,12 @@ static LogicalResult inRange(ArrayRef<int64_t> values, int64_t least,
   return success();
 }
 
-/// The sliding window's attributes, shared by conv and im2col.
-static FailureOr<Dims> windowPositions(ArrayRef<SymExpr> spatial,
-                                       ArrayRef<SymExpr> kernel,
-                                       DenseI64ArrayAttr stridesAttr,
-                                       DenseI64ArrayAttr padsAttr,
-                                       DenseI64ArrayAttr dilationsAttr,
-                                       ShapeJoiner &joiner) {
+FailureOr<Dims> windowPositions(ArrayRef<SymExpr> spatial,
+                                ArrayRef<SymExpr> kernel,
+                                DenseI64ArrayAttr stridesAttr,
+                                DenseI64ArrayAttr padsAttr,
+                                DenseI64ArrayAttr dilationsAttr,
+                                ShapeJoiner &joiner) {
   size_t rank = spatial.size();
   auto strides = joiner.perDim(stridesAttr, rank, "strides");
   auto pads = joiner.perDim(padsAttr, 2 * rank, "pads");
@@ -297,53 +283,5 @@ LogicalResult ConvOp::verify() {
                          << input << " and " << weight;
   return success();
 }
-
-//===----------------------------------------------------------------------===//
-// KernelOp
-//===----------------------------------------------------------------------===//
-
-LogicalResult KernelOp::verify() {
-  Block &block = getBody().front();
-  if (TypeRange(block.getArgumentTypes()) != TypeRange(getInputs().getTypes()))
-    return emitOpError() << "expected block arguments of types "
-                         << getInputs().getTypes() << ", found "
-                         << block.getArgumentTypes();
-  auto yield = dyn_cast<YieldOp>(block.getTerminator());
-  if (!yield)
-    return emitOpError() << "expected tenon.yield at the end of the body";
-  if (TypeRange(yield.getValues().getTypes()) != TypeRange(getResultTypes()))
-    return emitOpError() << "expected yielded values of types "
-                         << getResultTypes() << ", found "
-                         << yield.getValues().getTypes();
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
-// Im2ColOp
-//===----------------------------------------------------------------------===//
-
-FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
-  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
-  if (failed(input))
-    return failure();
-  if (input->size() < 3)
-    return joiner.error("expected an input of rank >= 3, found rank ",
-                        input->size());
-  auto sizes =
-      joiner.perDim(op.getKernelAttr(), input->size() - 2, "kernel sizes");
-  if (failed(sizes) || failed(inRange(*sizes, 1, "kernel sizes", joiner)))
-    return failure();
-  Dims kernel(sizes->begin(), sizes->end());
-  FailureOr<Dims> positions = windowPositions(
-      ArrayRef(*input).drop_front(2), kernel, op.getStridesAttr(),
-      op.getPadsAttr(), op.getDilationsAttr(), joiner);
-  if (failed(positions))
-    return failure();
-  return Dims{(*input)[0], productOf(*positions),
-              (*input)[1] * productOf(kernel)};
-}
-TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
-
-#undef TENON_INFER
 
 } // namespace tenon

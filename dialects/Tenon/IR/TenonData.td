@@ -131,7 +131,6 @@ def Tenon_GatherNDOp : Tenon_PureOp<"gather_nd"> {
   let arguments = (ins Tenon_Tensor:$input, Tenon_IndexTensor:$indices, I64Attr:$batchDims);
   let results = (outs Tenon_Tensor:$result);
   let assemblyFormat = "$input `,` $indices `batch_dims` $batchDims attr-dict `:` type($input) `,` type($indices)";
-  let hasVerifier = 1;
 }
 
 #endif // TENON_DATA_TD

@@ -14,17 +14,6 @@ using namespace mlir;
 
 namespace tenon {
 
-#define TENON_INFER(OpTy, element)                                             \
-  LogicalResult OpTy::inferReturnTypes(                                        \
-      MLIRContext *, std::optional<Location> location, Adaptor adaptor,        \
-      SmallVectorImpl<Type> &inferred) {                                       \
-    return inferWith<OpTy>(location, adaptor, element, inferred);              \
-  }
-/// The first operand's element type; null where there is none.
-static Type firstElement(ValueRange operands) {
-  return operands.empty() ? Type() : getElementTypeOrSelf(operands.front());
-}
-
 //===----------------------------------------------------------------------===//
 // ConstantOp
 //===----------------------------------------------------------------------===//
@@ -389,7 +378,5 @@ FailureOr<Dims> inferDims(GatherNDOp::Adaptor op, ShapeJoiner &joiner) {
   return dims;
 }
 TENON_INFER(GatherNDOp, firstElement(adaptor.getOperands()))
-
-#undef TENON_INFER
 
 } // namespace tenon

@@ -87,7 +87,28 @@ mlir::FailureOr<Dims> inferDims(LayerNormOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(RmsNormOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(MatMulOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(ConvOp::Adaptor, ShapeJoiner &);
+// TenonKernelOps.cpp
 mlir::FailureOr<Dims> inferDims(Im2ColOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(PackBOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor, ShapeJoiner &);
+
+/// Every value is in [least, 2^31]: products stay far from overflow.
+mlir::LogicalResult inRange(llvm::ArrayRef<int64_t> values, int64_t least,
+                            llvm::StringRef what, ShapeJoiner &joiner);
+/// The positions of a sliding window (conv, im2col) in each spatial dim, after
+/// verifying its attributes.
+mlir::FailureOr<Dims> windowPositions(llvm::ArrayRef<SymExpr> spatial,
+                                      llvm::ArrayRef<SymExpr> kernel,
+                                      mlir::DenseI64ArrayAttr strides,
+                                      mlir::DenseI64ArrayAttr pads,
+                                      mlir::DenseI64ArrayAttr dilations,
+                                      ShapeJoiner &joiner);
+
+/// The first operand's element type; null where there is none.
+inline mlir::Type firstElement(mlir::ValueRange operands) {
+  return operands.empty() ? mlir::Type()
+                          : mlir::getElementTypeOrSelf(operands.front());
+}
 
 /// inferReturnTypes of every op that is not elementwise.
 template <typename OpTy>
@@ -98,6 +119,15 @@ inferWith(std::optional<mlir::Location> location,
   ShapeJoiner joiner(OpTy::getOperationName(), location);
   return joiner.finish(inferDims(adaptor, joiner), elementType, inferred);
 }
+
+/// Defines OpTy::inferReturnTypes; `element` may use `adaptor` and `context`.
+#define TENON_INFER(OpTy, element)                                             \
+  ::mlir::LogicalResult OpTy::inferReturnTypes(                                \
+      ::mlir::MLIRContext *context, std::optional<::mlir::Location> location,  \
+      Adaptor adaptor, ::llvm::SmallVectorImpl<::mlir::Type> &inferred) {      \
+    (void)context;                                                             \
+    return inferWith<OpTy>(location, adaptor, element, inferred);              \
+  }
 
 } // namespace tenon
 

@@ -1,0 +1,120 @@
+//===- TenonKernelOps.cpp - fused groups and packed operands --------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Inference and verifiers of TenonKernel.td's ops, in its order.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonInfer.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+//===----------------------------------------------------------------------===//
+// KernelOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult KernelOp::verify() {
+  Block &block = getBody().front();
+  if (TypeRange(block.getArgumentTypes()) != TypeRange(getInputs().getTypes()))
+    return emitOpError() << "expected block arguments of types "
+                         << getInputs().getTypes() << ", found "
+                         << block.getArgumentTypes();
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (!yield)
+    return emitOpError() << "expected tenon.yield at the end of the body";
+  if (TypeRange(yield.getValues().getTypes()) != TypeRange(getResultTypes()))
+    return emitOpError() << "expected yielded values of types "
+                         << getResultTypes() << ", found "
+                         << yield.getValues().getTypes();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Im2ColOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  if (input->size() < 3)
+    return joiner.error("expected an input of rank >= 3, found rank ",
+                        input->size());
+  auto sizes =
+      joiner.perDim(op.getKernelAttr(), input->size() - 2, "kernel sizes");
+  if (failed(sizes) || failed(inRange(*sizes, 1, "kernel sizes", joiner)))
+    return failure();
+  Dims kernel(sizes->begin(), sizes->end());
+  FailureOr<Dims> positions = windowPositions(
+      ArrayRef(*input).drop_front(2), kernel, op.getStridesAttr(),
+      op.getPadsAttr(), op.getDilationsAttr(), joiner);
+  if (failed(positions))
+    return failure();
+  return Dims{(*input)[0], productOf(*positions),
+              (*input)[1] * productOf(kernel)};
+}
+TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// PackBOp, PackedMatMulOp
+//===----------------------------------------------------------------------===//
+
+/// Columns of a panel.
+static constexpr int64_t panelWidth = 32;
+
+FailureOr<Dims> inferDims(PackBOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
+  if (failed(dims))
+    return failure();
+  if (dims->size() < 2)
+    return joiner.error("expected an input of rank >= 2, found rank ",
+                        dims->size());
+  SymExpr n = dims->pop_back_val(), k = dims->pop_back_val();
+  if (op.getTransposed())
+    std::swap(n, k);
+  dims->append({SymExpr::apply(SymExpr::Fn::CeilDiv, n, SymExpr(panelWidth)), k,
+                SymExpr(panelWidth)});
+  return dims;
+}
+TENON_INFER(PackBOp, Float32Type::get(context))
+
+FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> lhs = joiner.dimsOf(op.getLhs(), "lhs");
+  FailureOr<Dims> packed = joiner.dimsOf(op.getPacked(), "packed");
+  if (failed(lhs) || failed(packed))
+    return failure();
+  if (lhs->size() < 2 || packed->size() < 3)
+    return joiner.error("expected lhs of rank >= 2 and packed of rank >= 3, "
+                        "found ranks ",
+                        lhs->size(), " and ", packed->size());
+  std::optional<SymExpr> n;
+  if (op.getNAttr())
+    n = SymExpr::parse(op.getN());
+  if (!n)
+    return joiner.error("expected a dim expression for the columns, found ",
+                        op.getNAttr());
+  if (packed->back() != SymExpr(panelWidth))
+    return joiner.error("expected panels of ", panelWidth, " columns, found ",
+                        packed->back().str());
+  if (failed(joiner.equal(
+          SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(panelWidth)),
+          packed->end()[-3], "the panels of n columns and packed's")) ||
+      failed(joiner.equal(lhs->back(), packed->end()[-2],
+                          "the dims that are summed over")))
+    return failure();
+  Dims batches[] = {Dims(lhs->begin(), lhs->end() - 2),
+                    Dims(packed->begin(), packed->end() - 3)};
+  FailureOr<Dims> dims = joiner.broadcast(batches);
+  if (failed(dims))
+    return failure();
+  dims->append({lhs->end()[-2], *n});
+  return dims;
+}
+TENON_INFER(PackedMatMulOp, firstElement(adaptor.getOperands()))
+
+} // namespace tenon
