@@ -2,12 +2,16 @@
 
 set(TENON_LLVM_MAJOR 22)
 
-# The search itself must not stop at a wrong version: the message below names
-# both versions, CMake's own would list every file that it looked at.
-find_package(LLVM ${TENON_LLVM_MAJOR} QUIET CONFIG
-  HINTS "/usr/lib/llvm-${TENON_LLVM_MAJOR}/lib/cmake/llvm")
-if(NOT LLVM_FOUND)
+# A folder that was asked for is the one to judge. Otherwise the right version
+# is looked for first, and any other only to say what was found.
+if(LLVM_DIR)
   find_package(LLVM QUIET CONFIG)
+else()
+  find_package(LLVM ${TENON_LLVM_MAJOR} QUIET CONFIG
+    HINTS "/usr/lib/llvm-${TENON_LLVM_MAJOR}/lib/cmake/llvm")
+  if(NOT LLVM_FOUND)
+    find_package(LLVM QUIET CONFIG)
+  endif()
 endif()
 if(NOT LLVM_FOUND)
   message(FATAL_ERROR
