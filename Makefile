@@ -35,9 +35,12 @@ build: configure ## build the compiler, the runtime and the tools
 
 demo: build ## compile MiniLM with its real weights and search with it
 	$(BUILD)/bin/tenon compile $(MINILM)/model.onnx -o $(BUILD)/minilm.so
-	$(BUILD)/bin/semantic-search --model $(BUILD)/minilm.so \
-	  --vocab $(MINILM)/vocab.txt \
-	  --lines examples/semantic-search/sentences.txt \
+	@ninja -C $(BUILD) minilm-search
+	$(BUILD)/bin/minilm-search --vocab $(MINILM)/vocab.txt --top 3 \
+	  'A kitten naps in the sun.' 'The cat is sleeping.' \
+	  'Shares fell sharply.' 'The stock market dropped.'
+	$(BUILD)/bin/minilm-search --vocab $(MINILM)/vocab.txt \
+	  --file examples/semantic-search/sentences.txt \
 	  'How do I keep my bread from going stale?' \
 	  'a fast way to multiply matrices'
 
