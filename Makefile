@@ -12,12 +12,13 @@ MINILM := $(DEPS)/models/minilm
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps configure build demo check bench install format docs clean
+.PHONY: help deps configure build demo check check-asan bench install \
+  format docs clean
 
 help: ## show this menu
 	@echo 'usage: make TARGET [BUILD=dir] [DEPS=dir] [JOBS=n]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | \
-	  expand -t 12
+	  expand -t 14
 
 deps: ## install Debian packages, make the Python environment, build ONNX
 	@cmake/install-packages.sh
@@ -35,19 +36,25 @@ build: configure ## build the compiler, the runtime and the tools
 
 demo: build ## compile MiniLM with its real weights and search with it
 	$(BUILD)/bin/tenon compile $(MINILM)/model.onnx -o $(BUILD)/minilm.so
-	@ninja -C $(BUILD) minilm-search
-	$(BUILD)/bin/minilm-search --vocab $(MINILM)/vocab.txt --top 3 \
-	  'A kitten naps in the sun.' 'The cat is sleeping.' \
-	  'Shares fell sharply.' 'The stock market dropped.'
-	$(BUILD)/bin/minilm-search --vocab $(MINILM)/vocab.txt \
+	$(BUILD)/bin/semantic-search --model $(BUILD)/minilm.so \
+	  --vocab $(MINILM)/vocab.txt \
+	  'The cat sleeps on the sofa.' 'A kitten naps on the couch.' \
+	  'Interest rates rose again.' 'The central bank tightened its policy.'
+	$(BUILD)/bin/semantic-search --model $(BUILD)/minilm.so \
+	  --vocab $(MINILM)/vocab.txt --top 3 \
 	  --file examples/semantic-search/sentences.txt \
-	  'How do I keep my bread from going stale?' \
-	  'a fast way to multiply matrices'
+	  --query 'How do I keep bread fresh?'
 
 check: configure ## build everything and run all tests
 	@ninja -C $(BUILD) -j $(JOBS) all tenon-test-depends
 	@$(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
 	  $(BUILD)/test
+
+check-asan: deps ## the same with address and undefined-behaviour sanitizers
+	@cmake --preset asan-ubsan -DTENON_DEPS_DIR=$(abspath $(DEPS)) >/dev/null
+	@ninja -C build-asan -j $(JOBS) all tenon-test-depends
+	@$(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
+	  build-asan/test
 
 bench: build ## measure against ONNX Runtime on this machine
 	@$(PYTHON) bench/run.py --tenon $(BUILD)/bin/tenon --models $(DEPS)/models
