@@ -23,7 +23,7 @@ def Tenon_ReduceOp : Tenon_PureOp<"reduce"> {
   let arguments = (ins Tenon_ReduceKindAttr:$kind, Tenon_Tensor:$input,
                        DenseI64ArrayAttr:$axes, UnitAttr:$keepdims);
   let results = (outs Tenon_Tensor:$result);
-  let assemblyFormat = "$kind $input `over` $axes (`keepdims` $keepdims^)? attr-dict `:` type($input)";
+  let assemblyFormat = "`` $kind $input `over` $axes (`keepdims` $keepdims^)? attr-dict `:` type($input)";
   let hasVerifier = 1;
 }
 def Tenon_ArgReduceOp : Tenon_PureOp<"arg_reduce"> {

@@ -41,7 +41,7 @@ def Tenon_CheckOp : Tenon_Op<"check"> {
     or either side 1.
   }];
   let arguments = (ins Tenon_CheckKindAttr:$kind, StrAttr:$lhs, StrAttr:$rhs);
-  let assemblyFormat = "$kind $lhs `,` $rhs attr-dict";
+  let assemblyFormat = "`` $kind $lhs `,` $rhs attr-dict";
   let hasVerifier = 1; // both parse
 }
 
@@ -100,7 +100,7 @@ def Tenon_PadOp : Tenon_PureOp<"pad"> {
   let arguments = (ins Tenon_PadModeAttr:$mode, Tenon_Tensor:$input, Tenon_Tensor:$value,
                        Tenon_DimsAttr:$low, Tenon_DimsAttr:$high);
   let results = (outs Tenon_Tensor:$result);
-  let assemblyFormat = "$mode $input `,` $value `low` $low `high` $high attr-dict "
+  let assemblyFormat = "`` $mode $input `,` $value `low` $low `high` $high attr-dict "
                        "`:` type($input) `,` type($value)";
 }
 def Tenon_IotaOp : Tenon_PureOp<"iota"> {

@@ -133,7 +133,7 @@ def Tenon_CompareOp : Tenon_ElementwiseOp<
   let summary = "Ordered comparison (ONNX Equal, Less, LessOrEqual, Greater, GreaterOrEqual)";
   let arguments = (ins Tenon_CompareKindAttr:$kind, Tenon_Tensor:$lhs, Tenon_Tensor:$rhs);
   let results = (outs Tenon_BoolTensor:$result);
-  let assemblyFormat = "$kind $lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs)";
+  let assemblyFormat = "`` $kind $lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs)";
 }
 def Tenon_SelectOp : Tenon_ElementwiseOp<"select", "operands.back()", [
     PredOpTrait<"both branches have one element type",

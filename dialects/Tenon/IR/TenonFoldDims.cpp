@@ -1,0 +1,462 @@
+//===- TenonFoldDims.cpp - integers computed from dims --------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonFoldDims.h"
+#include "dialects/Tenon/IR/TenonOps.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include <numeric>
+
+using namespace mlir;
+
+namespace tenon {
+
+using Fn = SymExpr::Fn;
+
+std::optional<bool> decideComparison(CompareKind kind, const SymExpr &a,
+                                     const SymExpr &b) {
+  // The sign of a - b, as far as it is certain.
+  SymExpr difference = a - b, opposite = b - a;
+  bool ge = difference.isNonNegative();
+  bool le = opposite.isNonNegative();
+  bool gt = (difference - SymExpr(1)).isNonNegative();
+  bool lt = (opposite - SymExpr(1)).isNonNegative();
+  auto decide = [](bool yes, bool no) -> std::optional<bool> {
+    return yes ? std::optional(true) : no ? std::optional(false) : std::nullopt;
+  };
+  switch (kind) {
+  case CompareKind::eq:
+    return decide(ge && le, gt || lt);
+  case CompareKind::ne:
+    return decide(gt || lt, ge && le);
+  case CompareKind::lt:
+    return decide(lt, ge);
+  case CompareKind::le:
+    return decide(le, gt);
+  case CompareKind::gt:
+    return decide(gt, le);
+  case CompareKind::ge:
+    return decide(ge, lt);
+  }
+  return std::nullopt;
+}
+
+std::optional<SymExpr> divideTowardsZero(const SymExpr &a, const SymExpr &b) {
+  if (a.isNonNegative() && b.isNonNegative())
+    return SymExpr::apply(Fn::FloorDiv, a, b);
+  std::optional<int64_t> divisor = b.constant();
+  if (!divisor || *divisor == INT64_MIN)
+    return std::nullopt;
+  if (*divisor < 0)
+    return divideTowardsZero(SymExpr(0) - a, SymExpr(-*divisor));
+  SymExpr positive = SymExpr::apply(Fn::Max, a, SymExpr(0));
+  SymExpr negative = SymExpr::apply(Fn::Max, SymExpr(0) - a, SymExpr(0));
+  return SymExpr::apply(Fn::FloorDiv, positive, b) -
+         SymExpr::apply(Fn::FloorDiv, negative, b);
+}
+
+namespace {
+
+/// Row-major walk over the indices of `shape`.
+class IndexWalk {
+public:
+  explicit IndexWalk(ArrayRef<int64_t> shape)
+      : shape(shape), index(shape.size(), 0) {}
+  ArrayRef<int64_t> operator*() const { return index; }
+  void next() {
+    for (size_t i = index.size(); i-- > 0;) {
+      if (++index[i] < shape[i])
+        return;
+      index[i] = 0;
+    }
+  }
+
+private:
+  ArrayRef<int64_t> shape;
+  SmallVector<int64_t> index;
+};
+
+int64_t linear(ArrayRef<int64_t> index, ArrayRef<int64_t> shape) {
+  int64_t at = 0;
+  for (auto [i, size] : llvm::zip(index, shape))
+    at = at * size + i;
+  return at;
+}
+
+/// The element that `index` of a broadcast result reads.
+const SymExpr &broadcastElement(const KnownInts &from,
+                                ArrayRef<int64_t> index) {
+  SmallVector<int64_t> own(index.take_back(from.shape.size()));
+  for (auto [i, size] : llvm::zip(own, from.shape))
+    if (size == 1)
+      i = 0;
+  return from.elements[linear(own, from.shape)];
+}
+
+class Evaluator {
+public:
+  std::optional<KnownInts> evaluate(Value value);
+
+private:
+  // Shape tensors have one element per dim; more is data.
+  static constexpr int64_t maxElements = 256;
+  static constexpr int maxDepth = 64;
+
+  std::optional<KnownInts> evaluateOp(Operation *op, KnownInts result);
+  std::optional<KnownInts> constant(ConstantOp op, KnownInts result);
+  std::optional<KnownInts> elementwise(Operation *op, KnownInts result);
+  std::optional<KnownInts> concat(ConcatOp op, KnownInts result);
+  std::optional<KnownInts> slice(SliceOp op, KnownInts result);
+  std::optional<KnownInts> gather(GatherOp op, KnownInts result);
+  std::optional<KnownInts> transpose(TransposeOp op, KnownInts result);
+  std::optional<KnownInts> reduce(ReduceOp op, KnownInts result);
+  std::optional<KnownInts> iota(IotaOp op, KnownInts result);
+
+  llvm::DenseMap<Value, std::optional<KnownInts>> cache;
+  int depth = 0;
+};
+
+int64_t countOf(ArrayRef<int64_t> shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t(1),
+                         std::multiplies<>());
+}
+
+std::optional<KnownInts> Evaluator::evaluate(Value value) {
+  Operation *op = value.getDefiningOp();
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  if (!op || !type || !type.hasStaticShape() || depth >= maxDepth ||
+      !isa<IntegerType>(type.getElementType()))
+    return std::nullopt;
+  for (int64_t size : type.getShape())
+    if (size > maxElements)
+      return std::nullopt;
+  // Before the product, which could overflow.
+  if (type.getRank() > 7 || countOf(type.getShape()) > maxElements)
+    return std::nullopt;
+  if (auto it = cache.find(value); it != cache.end())
+    return it->second;
+  ++depth;
+  KnownInts result;
+  result.shape.assign(type.getShape().begin(), type.getShape().end());
+  std::optional<KnownInts> known = evaluateOp(op, std::move(result));
+  --depth;
+  if (known && int64_t(known->elements.size()) != countOf(known->shape))
+    known = std::nullopt;
+  if (known)
+    for (const SymExpr &element : known->elements)
+      if (element.complexity() > SymExpr::maxComplexity) {
+        known = std::nullopt;
+        break;
+      }
+  return cache[value] = known;
+}
+
+std::optional<KnownInts> Evaluator::evaluateOp(Operation *op,
+                                               KnownInts result) {
+  if (op->hasTrait<OpTrait::Elementwise>())
+    return elementwise(op, std::move(result));
+  return llvm::TypeSwitch<Operation *, std::optional<KnownInts>>(op)
+      .Case([&](ConstantOp o) { return constant(o, std::move(result)); })
+      .Case([&](DimsValueOp o) {
+        result.elements = o.getExprs().getSymExprs();
+        return result;
+      })
+      .Case([&](ReshapeOp o) -> std::optional<KnownInts> {
+        std::optional<KnownInts> input = evaluate(o.getInput());
+        if (!input)
+          return std::nullopt;
+        result.elements = input->elements;
+        return result;
+      })
+      .Case([&](BroadcastToOp o) -> std::optional<KnownInts> {
+        std::optional<KnownInts> input = evaluate(o.getInput());
+        if (!input)
+          return std::nullopt;
+        IndexWalk walk(result.shape);
+        for (int64_t n = countOf(result.shape); n > 0; --n, walk.next())
+          result.elements.push_back(broadcastElement(*input, *walk));
+        return result;
+      })
+      .Case([&](ConcatOp o) { return concat(o, std::move(result)); })
+      .Case([&](SliceOp o) { return slice(o, std::move(result)); })
+      .Case([&](GatherOp o) { return gather(o, std::move(result)); })
+      .Case([&](TransposeOp o) { return transpose(o, std::move(result)); })
+      .Case([&](ReduceOp o) { return reduce(o, std::move(result)); })
+      .Case([&](IotaOp o) { return iota(o, std::move(result)); })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
+std::optional<KnownInts> Evaluator::constant(ConstantOp op, KnownInts result) {
+  auto value = dyn_cast<DenseIntElementsAttr>(op.getValue());
+  if (!value)
+    return std::nullopt;
+  Type element = value.getElementType();
+  for (const APInt &v : value.getValues<APInt>()) {
+    bool isUnsigned = element.isUnsignedInteger() || element.isInteger(1);
+    if (isUnsigned && v.getActiveBits() > 63)
+      return std::nullopt;
+    result.elements.push_back(
+        SymExpr(isUnsigned ? int64_t(v.getZExtValue()) : v.getSExtValue()));
+  }
+  return result;
+}
+
+/// One element of an elementwise op.
+std::optional<SymExpr> evaluateElement(Operation *op, ArrayRef<SymExpr> x) {
+  auto truth = [](std::optional<bool> b) -> std::optional<SymExpr> {
+    return b ? std::optional(SymExpr(*b)) : std::nullopt;
+  };
+  auto logic = [&](bool stop) -> std::optional<SymExpr> {
+    // One operand may decide alone.
+    if (x[0] == SymExpr(stop) || x[1] == SymExpr(stop))
+      return SymExpr(stop);
+    if (x[0].isConstant() && x[1].isConstant())
+      return SymExpr(!stop);
+    return std::nullopt;
+  };
+  return llvm::TypeSwitch<Operation *, std::optional<SymExpr>>(op)
+      .Case([&](NegOp) { return SymExpr(0) - x[0]; })
+      .Case([&](AbsOp) -> std::optional<SymExpr> {
+        if (x[0].isNonNegative())
+          return x[0];
+        return SymExpr::apply(Fn::Max, x[0], SymExpr(0) - x[0]);
+      })
+      .Case([&](SignOp) -> std::optional<SymExpr> {
+        if (std::optional<int64_t> c = x[0].constant())
+          return SymExpr((*c > 0) - (*c < 0));
+        return std::nullopt;
+      })
+      .Case([&](NotOp) { return SymExpr(1) - x[0]; })
+      .Case([&](AddOp) { return x[0] + x[1]; })
+      .Case([&](SubOp) { return x[0] - x[1]; })
+      .Case([&](MulOp) { return x[0] * x[1]; })
+      .Case([&](DivOp) { return divideTowardsZero(x[0], x[1]); })
+      .Case([&](ModOp) { return SymExpr::apply(Fn::Mod, x[0], x[1]); })
+      .Case([&](MaxOp) { return SymExpr::apply(Fn::Max, x[0], x[1]); })
+      .Case([&](MinOp) { return SymExpr::apply(Fn::Min, x[0], x[1]); })
+      .Case([&](AndOp) { return logic(false); })
+      .Case([&](OrOp) { return logic(true); })
+      .Case([&](CompareOp o) {
+        return truth(decideComparison(o.getKind(), x[0], x[1]));
+      })
+      .Case([&](SelectOp) -> std::optional<SymExpr> {
+        if (x[1] == x[2])
+          return x[1];
+        if (std::optional<int64_t> c = x[0].constant())
+          return *c ? x[1] : x[2];
+        return std::nullopt;
+      })
+      .Case([&](CastOp o) -> std::optional<SymExpr> {
+        if (!o.getTo().isInteger(1))
+          return x[0];
+        return truth(decideComparison(CompareKind::ne, x[0], SymExpr(0)));
+      })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
+std::optional<KnownInts> Evaluator::elementwise(Operation *op,
+                                                KnownInts result) {
+  SmallVector<KnownInts> operands;
+  for (Value operand : op->getOperands()) {
+    std::optional<KnownInts> known = evaluate(operand);
+    if (!known)
+      return std::nullopt;
+    operands.push_back(std::move(*known));
+  }
+  IndexWalk walk(result.shape);
+  for (int64_t n = countOf(result.shape); n > 0; --n, walk.next()) {
+    SmallVector<SymExpr> x;
+    for (const KnownInts &operand : operands)
+      x.push_back(broadcastElement(operand, *walk));
+    std::optional<SymExpr> element = evaluateElement(op, x);
+    if (!element)
+      return std::nullopt;
+    result.elements.push_back(*element);
+  }
+  return result;
+}
+
+std::optional<KnownInts> Evaluator::concat(ConcatOp op, KnownInts result) {
+  SmallVector<KnownInts> inputs;
+  for (Value input : op.getInputs()) {
+    std::optional<KnownInts> known = evaluate(input);
+    if (!known)
+      return std::nullopt;
+    inputs.push_back(std::move(*known));
+  }
+  size_t axis = op.getAxis();
+  IndexWalk walk(result.shape);
+  for (int64_t n = countOf(result.shape); n > 0; --n, walk.next()) {
+    SmallVector<int64_t> index(*walk);
+    for (const KnownInts &input : inputs) {
+      if (index[axis] < input.shape[axis]) {
+        result.elements.push_back(input.elements[linear(index, input.shape)]);
+        break;
+      }
+      index[axis] -= input.shape[axis];
+    }
+  }
+  return result;
+}
+
+std::optional<KnownInts> Evaluator::slice(SliceOp op, KnownInts result) {
+  std::optional<KnownInts> input = evaluate(op.getInput());
+  if (!input)
+    return std::nullopt;
+  SmallVector<SymExpr> starts = op.getStarts().getSymExprs();
+  IndexWalk walk(result.shape);
+  for (int64_t n = countOf(result.shape); n > 0; --n, walk.next()) {
+    SmallVector<int64_t> index;
+    for (auto [i, at] : llvm::enumerate(*walk)) {
+      std::optional<int64_t> start = starts[i].constant();
+      int64_t from = start.value_or(-1) + at * op.getSteps()[i];
+      if (!start || from < 0 || from >= input->shape[i])
+        return std::nullopt;
+      index.push_back(from);
+    }
+    result.elements.push_back(input->elements[linear(index, input->shape)]);
+  }
+  return result;
+}
+
+std::optional<KnownInts> Evaluator::gather(GatherOp op, KnownInts result) {
+  std::optional<KnownInts> input = evaluate(op.getInput());
+  std::optional<KnownInts> indices = evaluate(op.getIndices());
+  if (!input || !indices)
+    return std::nullopt;
+  size_t axis = op.getAxis(), width = indices->shape.size();
+  IndexWalk walk(result.shape);
+  for (int64_t n = countOf(result.shape); n > 0; --n, walk.next()) {
+    std::optional<int64_t> from =
+        indices->elements[linear((*walk).slice(axis, width), indices->shape)]
+            .constant();
+    if (!from)
+      return std::nullopt;
+    int64_t size = input->shape[axis];
+    int64_t wrapped = *from < 0 ? *from + size : *from;
+    if (wrapped < 0 || wrapped >= size)
+      return std::nullopt; // the run reports it
+    SmallVector<int64_t> index((*walk).take_front(axis));
+    index.push_back(wrapped);
+    llvm::append_range(index, (*walk).drop_front(axis + width));
+    result.elements.push_back(input->elements[linear(index, input->shape)]);
+  }
+  return result;
+}
+
+std::optional<KnownInts> Evaluator::transpose(TransposeOp op,
+                                              KnownInts result) {
+  std::optional<KnownInts> input = evaluate(op.getInput());
+  if (!input)
+    return std::nullopt;
+  IndexWalk walk(result.shape);
+  for (int64_t n = countOf(result.shape); n > 0; --n, walk.next()) {
+    SmallVector<int64_t> index(result.shape.size());
+    for (auto [i, from] : llvm::enumerate(op.getPerm()))
+      index[from] = (*walk)[i];
+    result.elements.push_back(input->elements[linear(index, input->shape)]);
+  }
+  return result;
+}
+
+std::optional<KnownInts> Evaluator::reduce(ReduceOp op, KnownInts result) {
+  std::optional<KnownInts> input = evaluate(op.getInput());
+  if (!input)
+    return std::nullopt;
+  auto combine = [&](const SymExpr &a,
+                     const SymExpr &b) -> std::optional<SymExpr> {
+    switch (op.getKind()) {
+    case ReduceKind::sum:
+      return a + b;
+    case ReduceKind::prod:
+      return a * b;
+    case ReduceKind::max:
+      return SymExpr::apply(Fn::Max, a, b);
+    case ReduceKind::min:
+      return SymExpr::apply(Fn::Min, a, b);
+    default:
+      return std::nullopt;
+    }
+  };
+  SmallVector<int64_t> kept(input->shape);
+  for (int64_t axis : op.getAxes())
+    kept[axis] = 1;
+  SmallVector<std::optional<SymExpr>> totals(countOf(kept));
+  IndexWalk walk(input->shape);
+  for (const SymExpr &element : input->elements) {
+    SmallVector<int64_t> index(*walk);
+    for (int64_t axis : op.getAxes())
+      index[axis] = 0;
+    std::optional<SymExpr> &total = totals[linear(index, kept)];
+    total = total ? combine(*total, element) : std::optional(element);
+    if (!total)
+      return std::nullopt;
+    walk.next();
+  }
+  for (const std::optional<SymExpr> &total : totals) {
+    if (total)
+      result.elements.push_back(*total);
+    else if (op.getKind() == ReduceKind::sum)
+      result.elements.push_back(SymExpr(0));
+    else if (op.getKind() == ReduceKind::prod)
+      result.elements.push_back(SymExpr(1));
+    else
+      return std::nullopt;
+  }
+  return result;
+}
+
+std::optional<KnownInts> Evaluator::iota(IotaOp op, KnownInts result) {
+  std::optional<SymExpr> start = SymExpr::parse(op.getStart());
+  std::optional<SymExpr> step = SymExpr::parse(op.getStep());
+  if (!start || !step)
+    return std::nullopt;
+  for (int64_t i = 0; i < result.shape.front(); ++i)
+    result.elements.push_back(*start + *step * SymExpr(i));
+  return result;
+}
+
+} // namespace
+
+std::optional<KnownInts> evaluateInts(Value value) {
+  return Evaluator().evaluate(value);
+}
+
+std::optional<SmallVector<SymExpr>> evaluateDims(Value value) {
+  std::optional<KnownInts> known = evaluateInts(value);
+  if (!known)
+    return std::nullopt;
+  return std::move(known->elements);
+}
+
+Value foldToDims(OpBuilder &builder, Operation *op) {
+  if (op->getNumResults() != 1 || isa<ConstantOp, DimsValueOp>(op))
+    return {};
+  std::optional<KnownInts> known = evaluateInts(op->getResult(0));
+  if (!known)
+    return {};
+  auto type = cast<RankedTensorType>(op->getResult(0).getType());
+  unsigned width = type.getElementTypeBitWidth();
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPoint(op);
+
+  SmallVector<APInt> values;
+  for (const SymExpr &element : known->elements)
+    if (std::optional<int64_t> value = element.constant())
+      values.push_back(APInt(64, *value).sextOrTrunc(width));
+  if (values.size() == known->elements.size())
+    return ConstantOp::create(builder, op->getLoc(), type,
+                              DenseElementsAttr::get(type, values));
+  if (type.getRank() > 1 || width == 1)
+    return {};
+  return DimsValueOp::create(
+      builder, op->getLoc(), type,
+      DimsAttr::get(builder.getContext(), known->elements),
+      TypeAttr::get(type.getElementType()),
+      type.getRank() == 0 ? builder.getUnitAttr() : UnitAttr());
+}
+
+} // namespace tenon

@@ -1,0 +1,51 @@
+//===- TenonFoldDims.h - integers computed from dims -------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Exported graphs compute the operands of Reshape, Slice, Expand and Range from
+// their inputs' dims, with ordinary integer ops. These functions follow that
+// arithmetic: a small integer or bool tensor is *known* when each element is an
+// expression of dims. What cannot be decided for every value of the symbols (a
+// comparison of two unrelated dims, say) is not known.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IR_TENONFOLDDIMS_H
+#define TENON_IR_TENONFOLDDIMS_H
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Value.h"
+#include "tenon/Support/SymExpr.h"
+#include <optional>
+
+namespace tenon {
+
+enum class CompareKind : uint32_t;
+
+/// A tensor with an expression per element, row-major; bools are 0 and 1.
+struct KnownInts {
+  llvm::SmallVector<int64_t> shape;
+  llvm::SmallVector<SymExpr> elements;
+};
+
+/// The value's elements, when all are known.
+std::optional<KnownInts> evaluateInts(mlir::Value value);
+/// The same without the shape.
+std::optional<llvm::SmallVector<SymExpr>> evaluateDims(mlir::Value value);
+
+/// Where the op's one result is known, creates before it a `tenon.constant` or
+/// `tenon.dims_value` of the same type and returns it; null otherwise, and for
+/// ops that are either already. `op` is left in place.
+mlir::Value foldToDims(mlir::OpBuilder &builder, mlir::Operation *op);
+
+/// What a comparison gives for every value of the symbols, if that is certain.
+std::optional<bool> decideComparison(CompareKind kind, const SymExpr &a,
+                                     const SymExpr &b);
+/// a / b rounded towards zero, by 0 giving 0, as tenon.div computes it.
+std::optional<SymExpr> divideTowardsZero(const SymExpr &a, const SymExpr &b);
+
+} // namespace tenon
+
+#endif // TENON_IR_TENONFOLDDIMS_H
