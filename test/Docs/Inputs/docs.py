@@ -8,6 +8,8 @@
 
     docs.py extract LANGUAGE FILE    print the ```LANGUAGE blocks, in order
     docs.py paths ROOT FILE...       names of files and links that lead nowhere
+    docs.py quotes ROOT FILE...      blocks of tablegen and c++ that the sources
+                                     do not contain; a line of ... skips some
 """
 
 import re
@@ -47,19 +49,46 @@ def missing(root, path):
             yield link
 
 
+def squeeze(text):
+    return " ".join(text.split())
+
+
+def misquoted(root, path):
+    """The pieces of quoted source that are not in the sources."""
+    sources = [
+        squeeze(file.read_text(encoding="utf-8"))
+        for folder in ("dialects", "include", "lib", "tools")
+        for file in (root / folder).rglob("*.*")
+        if file.suffix in {".cpp", ".h", ".td"}
+    ]
+    for language, body in BLOCK.findall(path.read_text(encoding="utf-8")):
+        if language not in {"tablegen", "c++"}:
+            continue
+        for piece in re.split(r"^\s*\.\.\.$", body, flags=re.MULTILINE):
+            if not any(squeeze(piece) in source for source in sources):
+                yield piece.strip().split("\n")[0]
+
+
+CHECKS = {
+    "paths": (missing, "dead paths"),
+    "quotes": (misquoted, "misquotations"),
+}
+
+
 def main():
     if len(sys.argv) == 4 and sys.argv[1] == "extract":
         extract(sys.argv[2], sys.argv[3])
         return 0
-    if len(sys.argv) < 4 or sys.argv[1] != "paths":
+    if len(sys.argv) < 4 or sys.argv[1] not in CHECKS:
         sys.exit(__doc__)
+    check, what = CHECKS[sys.argv[1]]
     root = Path(sys.argv[2])
     count = 0
     for name in sys.argv[3:]:
-        for word in missing(root, Path(name)):
-            print(f"{name}: '{word}' does not exist")
+        for word in check(root, Path(name)):
+            print(f"{name}: not there: {word}")
             count += 1
-    print(f"{count} dead paths in {len(sys.argv) - 3} files")
+    print(f"{count} {what} in {len(sys.argv) - 3} files")
     return 1 if count else 0
 
 
