@@ -1,0 +1,48 @@
+//===- OnnxImporter.h - ONNX models to the tenon dialect ---------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IMPORT_ONNXIMPORTER_H
+#define TENON_IMPORT_ONNXIMPORTER_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "mlir/Support/LLVM.h"
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace tenon {
+
+/// What the user says about one named dim: a constant (lo == hi) or a range.
+struct DimSetting {
+  int64_t lo, hi;
+};
+
+struct ImportOptions {
+  /// By the dim's name as the model or `tenon inspect` spells it.
+  std::map<std::string, DimSetting> dims;
+  /// Attach `tenon.value = "V"` to the op that yields the ONNX value V.
+  bool keepNodeValues = false;
+};
+
+/// Reads a model (`.onnx`, or ONNX's text form in `.onnxtxt`, `.onnxtext`) into
+/// a module of tenon ops. Weights stay where they are: the module's resources
+/// point into the mapped files and keep them mapped. A failure emits exactly
+/// one error on the context's diagnostic engine.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
+importOnnxFile(llvm::StringRef path, mlir::MLIRContext &context,
+               const ImportOptions &options = {});
+
+/// The same for a model in ONNX's text form; `name` stands for the file in
+/// messages, and external data is looked for in the current directory.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
+importOnnxText(llvm::StringRef text, llvm::StringRef name,
+               mlir::MLIRContext &context, const ImportOptions &options = {});
+
+} // namespace tenon
+
+#endif // TENON_IMPORT_ONNXIMPORTER_H

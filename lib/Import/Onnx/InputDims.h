@@ -1,0 +1,44 @@
+//===- InputDims.h - the names of the inputs' dims ---------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IMPORT_ONNX_INPUTDIMS_H
+#define TENON_IMPORT_ONNX_INPUTDIMS_H
+
+#include "onnx/onnx_pb.h"
+#include "tenon/Import/OnnxImporter.h"
+#include "tenon/Support/SymExpr.h"
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/SmallVector.h"
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tenon::onnximport {
+
+/// Gives each dim of each input its expression. A dim_param is, in this order:
+/// an integer as text, an expression of other dims' names ("past + seq"), a
+/// name. Dims without one are named after the input.
+class InputDims {
+public:
+  /// What is wrong, or an empty string.
+  std::string build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
+                    const std::map<std::string, DimSetting> &settings);
+
+  llvm::ArrayRef<SymExpr> dims(size_t input) const { return all[input]; }
+  /// The ranges that the settings declare, by symbol.
+  const std::map<std::string, DimSetting> &ranges() const { return declared; }
+
+private:
+  std::string symbolFor(const std::string &text);
+
+  std::vector<llvm::SmallVector<SymExpr>> all;
+  std::map<std::string, std::string> symbols; // dim_param -> symbol
+  std::map<std::string, DimSetting> declared;
+};
+
+} // namespace tenon::onnximport
+
+#endif // TENON_IMPORT_ONNX_INPUTDIMS_H

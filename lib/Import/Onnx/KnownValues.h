@@ -1,0 +1,58 @@
+//===- KnownValues.h - integers computed from dims, at import ----*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Exported graphs compute the operands of Reshape, Slice, Expand and Range
+// from Shape nodes. The importer evaluates that arithmetic as it goes: a small
+// integer or bool tensor is *known* when each element is an expression of the
+// inputs' dims. What is undecidable (a comparison of two unrelated dims) stays
+// data.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IMPORT_ONNX_KNOWNVALUES_H
+#define TENON_IMPORT_ONNX_KNOWNVALUES_H
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Operation.h"
+#include "tenon/Support/SymExpr.h"
+#include "llvm/ADT/DenseMap.h"
+#include <optional>
+
+namespace tenon {
+enum class CompareKind : uint32_t;
+}
+
+namespace tenon::onnximport {
+
+struct KnownValue {
+  llvm::SmallVector<int64_t, 4> shape;
+  llvm::SmallVector<SymExpr> elements; // row-major; bools are 0 or 1
+};
+
+class KnownValues {
+public:
+  /// The elements of `value` if all are known.
+  const KnownValue *lookup(mlir::Value value);
+
+  /// Evaluates a freshly created op and, where its result is known, replaces
+  /// it by a constant or `tenon.dims_value`. Returns the value to use.
+  mlir::Value simplify(mlir::OpBuilder &builder, mlir::Operation *op);
+
+  /// What a comparison of two expressions is certain to give.
+  static std::optional<bool> decide(CompareKind kind, const SymExpr &a,
+                                    const SymExpr &b);
+  /// a/b rounded towards zero, as ONNX divides integers.
+  static SymExpr truncatingDiv(const SymExpr &a, const SymExpr &b);
+
+private:
+  std::optional<KnownValue> evaluate(mlir::Operation *op);
+
+  llvm::DenseMap<mlir::Value, std::optional<KnownValue>> cache;
+};
+
+} // namespace tenon::onnximport
+
+#endif // TENON_IMPORT_ONNX_KNOWNVALUES_H

@@ -1,0 +1,258 @@
+//===- Norm.cpp - normalisations and softmax ------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Registry.h"
+#include "llvm/ADT/STLExtras.h"
+#include <numeric>
+
+using namespace mlir;
+
+namespace tenon::onnximport {
+
+static Ints range(int64_t from, int64_t to) {
+  Ints axes;
+  for (int64_t i = from; i < to; ++i)
+    axes.push_back(i);
+  return axes;
+}
+
+//===----------------------------------------------------------------------===//
+// Softmax
+//===----------------------------------------------------------------------===//
+
+/// softmax or log_softmax over one axis, which becomes the last dim.
+static Value softmaxOver(NodeImporter &n, Value x, int64_t axis, bool log) {
+  int64_t rank = n.rank(x);
+  Ints perm = range(0, rank);
+  std::swap(perm[axis], perm[rank - 1]); // its own inverse
+  SmallVector<NamedAttribute> attrs;
+  if (log)
+    attrs.push_back(n.flag("log"));
+  return n.transpose(n.make<SoftmaxOp>({n.transpose(x, perm)}, attrs), perm);
+}
+
+/// 1 at the first largest element of the axis, 0 elsewhere.
+static Value hardmaxOver(NodeImporter &n, Value x, int64_t axis) {
+  Type i64 = n.builder.getI64Type();
+  Value best = n.make<ArgReduceOp>(
+      {x}, {n.named("axis", n.builder.getI64IntegerAttr(axis)),
+            n.flag("keepdims")});
+  Dims dims = n.dims(x);
+  Dims along(dims.size(), SymExpr(1));
+  along[axis] = dims[axis];
+  Value position = n.reshape(n.iota(dims[axis], i64), along);
+  return n.cast(n.compare(CompareKind::eq, position, best),
+                NodeImporter::elem(x));
+}
+
+enum class SoftmaxKind { Softmax, LogSoftmax, Hardmax };
+
+static Value softmaxKind(NodeImporter &n, Value x, int64_t axis,
+                         SoftmaxKind kind) {
+  return kind == SoftmaxKind::Hardmax
+             ? hardmaxOver(n, x, axis)
+             : softmaxOver(n, x, axis, kind == SoftmaxKind::LogSoftmax);
+}
+
+template <SoftmaxKind kind> static void softmax(NodeImporter &n) {
+  Value x = n.in(0);
+  if (n.rank(x) == 0) {
+    n.error("expected an input of rank 1 or more, found a scalar");
+    return;
+  }
+  int64_t axis = n.axis(n.getInt("axis", -1), n.rank(x));
+  if (!n.failed())
+    n.out(0, softmaxKind(n, x, axis, kind));
+}
+
+/// Before opset 13 the input is seen as a matrix, split before `axis`.
+template <SoftmaxKind kind> static void softmaxFlat(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  int64_t rank = dims.size(), axis = n.getInt("axis", 1);
+  axis = axis < 0 ? axis + rank : axis;
+  if (axis < 0 || axis > rank) {
+    n.error("axis " + Twine(n.getInt("axis", 1)) + " is outside the rank " +
+            Twine(rank));
+    return;
+  }
+  if (rank > 0 && axis == rank - 1) {
+    n.out(0, softmaxKind(n, x, axis, kind));
+    return;
+  }
+  ArrayRef<SymExpr> all(dims);
+  Value flat = n.reshape(x, {productOf(all.take_front(axis)),
+                             productOf(all.drop_front(axis))});
+  n.out(0, n.reshape(softmaxKind(n, flat, 1, kind), dims));
+}
+
+//===----------------------------------------------------------------------===//
+// LayerNormalization, RMSNormalization
+//===----------------------------------------------------------------------===//
+
+/// A scale or bias as the dialect wants it: exactly the normalised dims.
+static Value fit(NodeImporter &n, Value v, ArrayRef<SymExpr> dims) {
+  if (!v)
+    return v;
+  Dims own = n.dims(v);
+  while (own.size() > dims.size() && own.front() == SymExpr(1))
+    own.erase(own.begin());
+  return n.broadcast(n.reshape(v, own), dims);
+}
+
+static void layerNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  int64_t rank = dims.size(), axis = n.axis(n.getInt("axis", -1), rank);
+  if (n.failed())
+    return;
+  ArrayRef<SymExpr> normalised = ArrayRef<SymExpr>(dims).drop_front(axis);
+  double epsilon = n.getFloat("epsilon", 1e-5f);
+  n.out(0, n.layerNorm(x, fit(n, n.in(1), normalised),
+                       fit(n, n.in(2), normalised), epsilon, rank - axis));
+  if (!n.wants(1) && !n.wants(2))
+    return;
+  Type stash = n.builder.getF32Type();
+  Value wide = n.getInt("stash_type", 1) == 1 ? n.cast(x, stash) : x;
+  Value mean = n.reduce(ReduceKind::mean, wide, range(axis, rank));
+  Value centred = n.sub(wide, mean);
+  Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred),
+                            range(axis, rank));
+  n.out(1, mean);
+  n.out(2, n.make<ReciprocalOp>({n.sqrt(n.addScalar(variance, epsilon))}));
+}
+
+static void rmsNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  int64_t rank = dims.size(), axis = n.axis(n.getInt("axis", -1), rank);
+  if (n.failed())
+    return;
+  ArrayRef<SymExpr> normalised = ArrayRef<SymExpr>(dims).drop_front(axis);
+  n.out(0, n.rmsNorm(x, fit(n, n.in(1), normalised),
+                     n.getFloat("epsilon", 1e-5f), rank - axis));
+}
+
+//===----------------------------------------------------------------------===//
+// Normalisations over channels and space
+//===----------------------------------------------------------------------===//
+
+/// [C] as [C, 1, ...] so that it meets dim 1 of an input of `rank`.
+static Value perChannel(NodeImporter &n, Value v, int64_t rank) {
+  if (!v)
+    return v;
+  Dims dims(rank - 1, SymExpr(1));
+  dims[0] = productOf(n.dims(v));
+  return n.reshape(v, dims);
+}
+
+static void batchNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  int64_t rank = n.rank(x);
+  if (n.getInt("training_mode", 0) || rank < 2) {
+    n.error("expected inference mode and an input of rank 2 or more");
+    return;
+  }
+  Value variance = n.addScalar(n.in(4), n.getFloat("epsilon", 1e-5f));
+  // One multiplication and one addition per element.
+  Value scale = n.div(n.in(1), n.sqrt(variance));
+  Value shift = n.sub(n.in(2), n.mul(n.in(3), scale));
+  Value y = n.mul(x, n.cast(perChannel(n, scale, rank), NodeImporter::elem(x)));
+  n.out(0, n.add(y, n.cast(perChannel(n, shift, rank), NodeImporter::elem(x))));
+}
+
+/// (v - mean) / sqrt(variance + epsilon) over `axes`.
+static Value standardise(NodeImporter &n, Value v, ArrayRef<int64_t> axes,
+                         double epsilon) {
+  Value centred = n.sub(v, n.reduce(ReduceKind::mean, v, axes));
+  Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), axes);
+  return n.div(centred, n.sqrt(n.addScalar(variance, epsilon)));
+}
+
+static void instanceNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  int64_t rank = n.rank(x);
+  if (rank < 3) {
+    n.error("expected an input of rank 3 or more, found " + Twine(rank));
+    return;
+  }
+  Value y = standardise(n, x, range(2, rank), n.getFloat("epsilon", 1e-5f));
+  y = n.mul(y, perChannel(n, n.in(1), rank));
+  n.out(0, n.add(y, perChannel(n, n.in(2), rank)));
+}
+
+/// Scale and bias are per group before opset 21, per channel from then on.
+static void groupNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  int64_t rank = dims.size(), groups = n.getInt("num_groups", 0);
+  std::optional<SymExpr> inGroup;
+  if (rank >= 2 && groups > 0)
+    inGroup = dims[1].divideExactly(SymExpr(groups));
+  if (!inGroup) {
+    n.error("num_groups must divide the channels, found " + Twine(groups));
+    return;
+  }
+  Type original = NodeImporter::elem(x);
+  bool wide = n.opset < 21 || n.getInt("stash_type", 1) == 1;
+  Dims grouped = {dims[0], SymExpr(groups), *inGroup};
+  grouped.append(dims.begin() + 2, dims.end());
+  Value v = n.reshape(x, grouped);
+  if (wide && original != n.builder.getF64Type())
+    v = n.cast(v, n.builder.getF32Type());
+  v = n.cast(standardise(n, v, range(2, rank + 1),
+                         n.getFloat("epsilon", 1e-5f)),
+             original);
+  Value scale = n.in(1), bias = n.in(2);
+  if (n.opset < 21) {
+    v = n.mul(v, perChannel(n, scale, rank + 1));
+    n.out(0, n.reshape(n.add(v, perChannel(n, bias, rank + 1)), dims));
+    return;
+  }
+  v = n.mul(n.reshape(v, dims), perChannel(n, scale, rank));
+  n.out(0, n.add(v, perChannel(n, bias, rank)));
+}
+
+static void lpNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  int64_t axis = n.axis(n.getInt("axis", -1), n.rank(x)), p = n.getInt("p", 2);
+  if (p != 1 && p != 2) {
+    n.error("p must be 1 or 2, found " + Twine(p));
+    return;
+  }
+  Value norm = p == 1 ? n.reduce(ReduceKind::sum, n.make<AbsOp>({x}), {axis})
+                      : n.sqrt(n.reduce(ReduceKind::sum, n.mul(x, x), {axis}));
+  // ONNX gives 0 where the norm is 0.
+  Value zero = n.scalarLike(0, x);
+  Value none = n.compare(CompareKind::eq, norm, zero);
+  n.out(0, n.select(none, zero, n.div(x, norm)));
+}
+
+static void meanVarianceNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  Ints axes = n.axes(n.getInts("axes").value_or(Ints{0, 2, 3}), n.rank(x));
+  Value centred = n.sub(x, n.reduce(ReduceKind::mean, x, axes));
+  Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), axes);
+  n.out(0, n.div(centred, n.addScalar(n.sqrt(variance), 1e-9)));
+}
+
+void registerNorm(Registry &r) {
+  r.add("Softmax", 1, softmaxFlat<SoftmaxKind::Softmax>);
+  r.add("Softmax", 13, softmax<SoftmaxKind::Softmax>);
+  r.add("LogSoftmax", 1, softmaxFlat<SoftmaxKind::LogSoftmax>);
+  r.add("LogSoftmax", 13, softmax<SoftmaxKind::LogSoftmax>);
+  r.add("Hardmax", 1, softmaxFlat<SoftmaxKind::Hardmax>);
+  r.add("Hardmax", 13, softmax<SoftmaxKind::Hardmax>);
+  r.add("LayerNormalization", 1, layerNorm);
+  r.add("RMSNormalization", 23, rmsNorm);
+  r.add("BatchNormalization", batchNorm);
+  r.add("InstanceNormalization", instanceNorm);
+  r.add("GroupNormalization", 18, groupNorm);
+  r.add("LpNormalization", lpNorm);
+  r.add("MeanVarianceNormalization", meanVarianceNorm);
+}
+
+} // namespace tenon::onnximport

@@ -1,0 +1,367 @@
+//===- OnnxImporter.cpp - ONNX models to the tenon dialect ----------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   1. OnnxLibrary parses, checks, and inlines functions.
+//   2. InputDims names the inputs' dims; main's arguments get their types.
+//   3. Each node, in order: operands by name, the operator's function from the
+//      Registry, results by name. Weights become constants at first use.
+//   4. Outputs, and what nothing uses is dropped.
+//
+//===----------------------------------------------------------------------===//
+#include "tenon/Import/OnnxImporter.h"
+#include "InputDims.h"
+#include "OnnxLibrary.h"
+#include "Registry.h"
+#include "Weights.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+
+namespace tenon {
+using namespace onnximport;
+
+namespace {
+class Importer {
+public:
+  Importer(MLIRContext &context, StringRef file, const ImportOptions &options)
+      : context(context), options(options), file(file), state(&context) {}
+
+  FailureOr<OwningOpRef<ModuleOp>> run(LoadedModel loaded);
+
+private:
+  /// Emits the one error of this import.
+  LogicalResult fail(const Twine &message);
+
+  void collectGraph(const onnx::GraphProto &graph);
+  LogicalResult createMain(const onnx::GraphProto &graph);
+  LogicalResult importNodes(const onnx::GraphProto &graph);
+  LogicalResult importNode(const onnx::NodeProto &node);
+  LogicalResult finishMain(const onnx::GraphProto &graph);
+  /// The op for a name: a node's result, an input, or a weight at first use.
+  Value valueOf(const std::string &name, std::string &message);
+  void bind(const std::string &name, Value value);
+  void eraseUnused();
+
+  int64_t opsetOf(const std::string &domain) const;
+  std::string describe(const onnx::NodeProto &node) const;
+
+  MLIRContext &context;
+  const ImportOptions &options;
+  std::string file;
+  ImportState state;
+  std::shared_ptr<onnx::ModelProto> model;
+  std::unique_ptr<Weights> weights;
+  llvm::StringMap<Value> values;
+  llvm::StringMap<const onnx::TensorProto *> initializers;
+  InputDims inputDims;
+  func::FuncOp main;
+  bool failedAlready = false;
+};
+} // namespace
+
+LogicalResult Importer::fail(const Twine &message) {
+  if (!failedAlready)
+    emitError(UnknownLoc::get(&context)) << file << ": " << message;
+  failedAlready = true;
+  return failure();
+}
+
+int64_t Importer::opsetOf(const std::string &domain) const {
+  auto isDefault = [](const std::string &d) {
+    return d.empty() || d == "ai.onnx";
+  };
+  for (const auto &import : model->opset_import())
+    if (import.domain() == domain ||
+        (isDefault(import.domain()) && isDefault(domain)))
+      return import.version();
+  return 1;
+}
+
+std::string Importer::describe(const onnx::NodeProto &node) const {
+  return "node '" + node.name() + "' (" + domainOf(node) +
+         "::" + node.op_type() + ", opset " +
+         std::to_string(opsetOf(node.domain())) + ")";
+}
+
+//===----------------------------------------------------------------------===//
+// Values
+//===----------------------------------------------------------------------===//
+
+void Importer::bind(const std::string &name, Value value) {
+  values[name] = value;
+  if (!options.keepNodeValues)
+    return;
+  Operation *op = value.getDefiningOp();
+  if (op && !op->hasAttr("tenon.value"))
+    op->setAttr("tenon.value", StringAttr::get(&context, name));
+}
+
+Value Importer::valueOf(const std::string &name, std::string &message) {
+  auto value = values.find(name);
+  if (value != values.end())
+    return value->second;
+  auto initializer = initializers.find(name);
+  if (initializer == initializers.end()) {
+    message = "value '" + name + "' is not defined";
+    return nullptr;
+  }
+  ElementsAttr attr = weights->get(*initializer->second, message);
+  if (!attr)
+    return nullptr;
+  Location loc = NameLoc::get(StringAttr::get(&context, name));
+  FailureOr<ConstantOp> constant = tryCreate<ConstantOp>(
+      state.builder, loc, {}, {state.builder.getNamedAttr("value", attr)});
+  if (mlir::failed(constant)) {
+    message = "weight '" + name + "' cannot be expressed";
+    return nullptr;
+  }
+  bind(name, *constant);
+  return *constant;
+}
+
+//===----------------------------------------------------------------------===//
+// Nodes
+//===----------------------------------------------------------------------===//
+
+/// "'tenon.exp' op operand #0 must be …" without the dialect's part.
+static std::string withoutOpName(std::string text) {
+  if (text.rfind("'tenon.", 0) == 0)
+    if (size_t at = text.find("' op "); at != std::string::npos)
+      text.erase(0, at + 5);
+  return text;
+}
+
+LogicalResult Importer::importNode(const onnx::NodeProto &node) {
+  std::string domain = domainOf(node);
+  int64_t opset = opsetOf(node.domain());
+  ImportFn fn = Registry::get().lookup(domain, node.op_type(), opset);
+  if (!fn) {
+    if (auto first = Registry::get().firstOpset(domain, node.op_type()))
+      return fail(describe(node) + ": the operator is supported from opset " +
+                  Twine(*first));
+    return fail(describe(node) + ": the operator is not supported");
+  }
+
+  SmallVector<Value> inputs;
+  for (const std::string &name : node.input()) {
+    std::string message;
+    Value value = name.empty() ? nullptr : valueOf(name, message);
+    if (!name.empty() && !value)
+      return fail(describe(node) + ": " + message);
+    inputs.push_back(value);
+  }
+
+  Location loc = NameLoc::get(StringAttr::get(
+      &context, node.name().empty() ? node.op_type() : node.name()));
+  NodeImporter importer(state, node, opset, loc, inputs);
+  std::string diagnosed;
+  {
+    // What inference or a verifier says becomes part of the one error.
+    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diag) {
+      if (diag.getSeverity() == DiagnosticSeverity::Error && diagnosed.empty())
+        diagnosed = diag.str();
+      return success();
+    });
+    fn(importer);
+  }
+  if (failedAlready) // inside a branch, which named its own node
+    return failure();
+  if (importer.failed())
+    return fail(describe(node) + ": " +
+                (diagnosed.empty() ? importer.errorMessage()
+                                   : withoutOpName(diagnosed)));
+  for (int i = 0; i < node.output_size(); ++i) {
+    if (node.output(i).empty())
+      continue;
+    if (!importer.result(i))
+      return fail(describe(node) + ": output " + Twine(i) + " ('" +
+                  node.output(i) + "') is not supported");
+    bind(node.output(i), importer.result(i));
+  }
+  return success();
+}
+
+LogicalResult Importer::importNodes(const onnx::GraphProto &graph) {
+  for (const auto &node : graph.node())
+    if (mlir::failed(importNode(node)))
+      return failure();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// The graph
+//===----------------------------------------------------------------------===//
+
+void Importer::collectGraph(const onnx::GraphProto &graph) {
+  for (const auto &tensor : graph.initializer())
+    initializers[tensor.name()] = &tensor;
+}
+
+LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
+  // Before IR version 4 initialisers are listed among the inputs too; later
+  // on that gives an input a default value, which an artifact bakes in.
+  SmallVector<const onnx::ValueInfoProto *> inputs;
+  for (const auto &input : graph.input())
+    if (!initializers.count(input.name()))
+      inputs.push_back(&input);
+
+  SmallVector<Type> elementTypes;
+  for (const auto *input : inputs) {
+    std::string name = "input '" + input->name() + "': ";
+    if (!input->type().has_tensor_type())
+      return fail(name + "expected a tensor, found another type");
+    const auto &tensor = input->type().tensor_type();
+    Type type = builtinType(&context, tensor.elem_type());
+    if (!type)
+      return fail(name + "data type " + dataTypeName(tensor.elem_type()) +
+                  " is not supported");
+    if (!tensor.has_shape())
+      return fail(name + "the model does not say its rank");
+    if (tensor.shape().dim_size() > 8)
+      return fail(name + "rank " + Twine(tensor.shape().dim_size()) +
+                  " is not supported: expected at most 8");
+    elementTypes.push_back(type);
+  }
+  std::string problem = inputDims.build(inputs, options.dims);
+  if (!problem.empty())
+    return fail(problem);
+
+  SmallVector<Type> types;
+  SmallVector<Location> locs;
+  for (auto [i, elementType] : llvm::enumerate(elementTypes)) {
+    types.push_back(getTensorType(inputDims.dims(i), elementType));
+    locs.push_back(NameLoc::get(StringAttr::get(&context, inputs[i]->name())));
+  }
+  OpBuilder &builder = state.builder;
+  main = func::FuncOp::create(builder, UnknownLoc::get(&context), "main",
+                              builder.getFunctionType(types, {}));
+  Block *block = builder.createBlock(&main.getBody(), {}, types, locs);
+  for (auto [i, input] : llvm::enumerate(inputs)) {
+    main.setArgAttr(i, "tenon.name", builder.getStringAttr(input->name()));
+    values[input->name()] = block->getArgument(i);
+  }
+  builder.setInsertionPointToEnd(block);
+  return success();
+}
+
+LogicalResult Importer::finishMain(const onnx::GraphProto &graph) {
+  OpBuilder &builder = state.builder;
+  SmallVector<Value> results;
+  SmallVector<Type> types;
+  for (const auto &output : graph.output()) {
+    std::string message;
+    Value value = valueOf(output.name(), message);
+    if (!value)
+      return fail("output '" + output.name() + "': " + message);
+    results.push_back(value);
+    types.push_back(value.getType());
+  }
+  func::ReturnOp::create(builder, UnknownLoc::get(&context), results);
+  main.setType(builder.getFunctionType(main.getArgumentTypes(), types));
+  for (auto [i, output] : llvm::enumerate(graph.output()))
+    main.setResultAttr(i, "tenon.name", builder.getStringAttr(output.name()));
+  return success();
+}
+
+void Importer::eraseUnused() {
+  Block &block = main.getBody().front();
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+    if (isOpTriviallyDead(&op))
+      op.erase();
+}
+
+FailureOr<OwningOpRef<ModuleOp>> Importer::run(LoadedModel loaded) {
+  context.loadDialect<TenonDialect, func::FuncDialect>();
+  if (!loaded.error.empty())
+    return fail(loaded.error);
+  model = loaded.proto;
+  std::string problem = prepareModel(
+      *model, [](const std::string &domain, const std::string &op,
+                 int64_t opset) {
+        return Registry::get().lookup(domain, op, opset) != nullptr;
+      });
+  if (!problem.empty())
+    return fail(problem);
+
+  weights = std::make_unique<Weights>(
+      &context, model, llvm::sys::path::parent_path(file).str());
+  state.tensorAttr = [this](const onnx::TensorProto &tensor,
+                            std::string &message) {
+    return weights->get(tensor, message);
+  };
+  state.inlineGraph = [this](const onnx::GraphProto &graph,
+                             SmallVectorImpl<Value> &results,
+                             std::string &message) {
+    collectGraph(graph);
+    if (mlir::failed(importNodes(graph)))
+      return false;
+    for (const auto &output : graph.output()) {
+      results.push_back(valueOf(output.name(), message));
+      if (!results.back())
+        return false;
+    }
+    return true;
+  };
+
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
+  StringRef stem = llvm::sys::path::stem(file);
+  StringRef name = model->graph().name();
+  (*module)->setAttr("tenon.model_name", state.builder.getStringAttr(
+                                             name.empty() ? stem : name));
+  state.builder.setInsertionPointToStart(module->getBody());
+  collectGraph(model->graph());
+  if (mlir::failed(createMain(model->graph())) ||
+      mlir::failed(importNodes(model->graph())) ||
+      mlir::failed(finishMain(model->graph())))
+    return failure();
+  eraseUnused();
+  if (!inputDims.ranges().empty()) {
+    SmallVector<NamedAttribute> ranges;
+    for (const auto &[symbol, range] : inputDims.ranges())
+      ranges.push_back(state.builder.getNamedAttr(
+          symbol,
+          state.builder.getDenseI64ArrayAttr({range.lo, range.hi})));
+    (*module)->setAttr("tenon.ranges",
+                       state.builder.getDictionaryAttr(ranges));
+  }
+
+  std::string invalid;
+  {
+    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diag) {
+      if (diag.getSeverity() == DiagnosticSeverity::Error && invalid.empty())
+        invalid = diag.str();
+      return success();
+    });
+    if (succeeded(verify(*module)))
+      return module;
+  }
+  return fail("the imported module is invalid: " + invalid);
+}
+
+//===----------------------------------------------------------------------===//
+// Entry points
+//===----------------------------------------------------------------------===//
+
+FailureOr<OwningOpRef<ModuleOp>>
+importOnnxFile(StringRef path, MLIRContext &context,
+               const ImportOptions &options) {
+  bool text = path.ends_with(".onnxtxt") || path.ends_with(".onnxtext");
+  return Importer(context, path, options)
+      .run(parseModelFile(path.str(), text));
+}
+
+FailureOr<OwningOpRef<ModuleOp>>
+importOnnxText(StringRef text, StringRef name, MLIRContext &context,
+               const ImportOptions &options) {
+  return Importer(context, name, options).run(parseModelText(text.str()));
+}
+
+} // namespace tenon

@@ -1,0 +1,309 @@
+//===- OnnxLibrary.cpp - every call that may throw ------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// ONNX's code and protobuf throw; the rest of Tenon is built without
+// exceptions. So this is the one file of the importer that is compiled with
+// them, and each function here catches everything.
+//
+//===----------------------------------------------------------------------===//
+#include "OnnxLibrary.h"
+#include "onnx/checker.h"
+#include "onnx/defs/parser.h"
+#include "onnx/defs/schema.h"
+#include "onnx/inliner/inliner.h"
+#include <fcntl.h>
+#include <fstream>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+#include <set>
+#include <sstream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace tenon::onnximport {
+
+/// ONNX's messages run over several lines; ours are one.
+static std::string oneLine(const std::string &text) {
+  std::string out;
+  for (char c : text) {
+    bool space = c == '\n' || c == '\r' || c == '\t' || c == ' ';
+    if (!space)
+      out += c;
+    else if (!out.empty() && out.back() != ' ')
+      out += ' ';
+  }
+  while (!out.empty() && out.back() == ' ')
+    out.pop_back();
+  return out;
+}
+
+/// Runs `body`; what it throws becomes the message.
+template <typename Body>
+static std::string guarded(Body body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc &) {
+    return "out of memory";
+  } catch (const std::exception &e) {
+    return oneLine(e.what());
+  } catch (...) {
+    return "unknown error in ONNX's library";
+  }
+}
+
+std::string dataTypeName(int32_t type) {
+  std::string name;
+  std::string error = guarded([&] {
+    name = onnx::PrimitiveTypeNameMap::ToString(type);
+    return std::string();
+  });
+  if (!error.empty() || name == "undefined")
+    return "data type " + std::to_string(type);
+  return name;
+}
+
+std::string domainOf(const onnx::NodeProto &node) {
+  return node.domain().empty() ? "ai.onnx" : node.domain();
+}
+
+//===----------------------------------------------------------------------===//
+// Parsing
+//===----------------------------------------------------------------------===//
+
+static std::string parseBinary(const std::string &path,
+                               onnx::ModelProto &model) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return std::string("cannot open the file: ") + strerror(errno);
+  struct stat info;
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return "not a regular file";
+  }
+  bool parsed;
+  {
+    google::protobuf::io::FileInputStream stream(fd);
+    google::protobuf::io::CodedInputStream coded(&stream);
+    coded.SetTotalBytesLimit(INT32_MAX);
+    parsed = model.ParseFromCodedStream(&coded) && coded.ConsumedEntireMessage();
+  }
+  ::close(fd);
+  if (!parsed)
+    return info.st_size >= INT32_MAX
+               ? "not an ONNX model: a protobuf file is at most 2 GiB (weights "
+                 "beyond that are external data)"
+               : "not an ONNX model, or a truncated one (" +
+                     std::to_string(info.st_size) + " bytes do not parse)";
+  if (!model.has_graph() || !model.has_ir_version())
+    return "not an ONNX model: it has no graph or no ir_version";
+  return "";
+}
+
+static std::string parseText(const std::string &text, onnx::ModelProto &model) {
+  onnx::OnnxParser parser(text.c_str());
+  onnx::Common::Status status = parser.Parse(model);
+  if (!status.IsOK())
+    return "not ONNX's text form: " + oneLine(status.ErrorMessage());
+  if (!parser.EndOfInput())
+    return "not ONNX's text form: text after the model";
+  return "";
+}
+
+LoadedModel parseModelText(const std::string &text) {
+  LoadedModel loaded{std::make_shared<onnx::ModelProto>(), ""};
+  loaded.error = guarded([&] { return parseText(text, *loaded.proto); });
+  return loaded;
+}
+
+LoadedModel parseModelFile(const std::string &path, bool text) {
+  LoadedModel loaded{std::make_shared<onnx::ModelProto>(), ""};
+  loaded.error = guarded([&]() -> std::string {
+    if (!text)
+      return parseBinary(path, *loaded.proto);
+    std::ifstream stream(path);
+    if (!stream)
+      return std::string("cannot open the file: ") + strerror(errno);
+    std::stringstream content;
+    content << stream.rdbuf();
+    return parseText(content.str(), *loaded.proto);
+  });
+  return loaded;
+}
+
+//===----------------------------------------------------------------------===//
+// Preparing
+//===----------------------------------------------------------------------===//
+
+static int64_t opsetOf(const onnx::ModelProto &model,
+                       const std::string &domain) {
+  auto canonical = [](const std::string &d) {
+    return d == "ai.onnx" ? std::string() : d;
+  };
+  for (const auto &import : model.opset_import())
+    if (canonical(import.domain()) == canonical(domain))
+      return import.version();
+  return -1;
+}
+
+/// Calls `f` on each node of the graph and of the graphs inside it.
+template <typename F>
+static void forEachNode(onnx::GraphProto &graph, const F &f) {
+  for (auto &node : *graph.mutable_node()) {
+    f(node);
+    for (auto &attribute : *node.mutable_attribute()) {
+      if (attribute.has_g())
+        forEachNode(*attribute.mutable_g(), f);
+      for (auto &g : *attribute.mutable_graphs())
+        forEachNode(g, f);
+    }
+  }
+}
+
+/// onnxruntime's transformer tools write these into the default domain, where
+/// ONNX has no such operators.
+static void moveMisplacedOperators(onnx::ModelProto &model) {
+  static const std::set<std::string> misplaced = {
+      "SimplifiedLayerNormalization", "SkipLayerNormalization",
+      "SkipSimplifiedLayerNormalization", "FastGelu", "BiasGelu", "QuickGelu",
+      "FusedMatMul", "MultiHeadAttention", "GroupQueryAttention",
+      "EmbedLayerNormalization", "MatMulNBits"};
+  bool moved = false;
+  auto move = [&](onnx::NodeProto &node) {
+    bool standard = node.domain().empty() || node.domain() == "ai.onnx";
+    if (standard && misplaced.count(node.op_type())) {
+      node.set_domain("com.microsoft");
+      moved = true;
+    }
+  };
+  forEachNode(*model.mutable_graph(), move);
+  for (auto &function : *model.mutable_functions()) {
+    bool before = moved;
+    moved = false;
+    for (auto &node : *function.mutable_node())
+      move(node);
+    bool imports = false;
+    for (const auto &import : function.opset_import())
+      imports |= import.domain() == "com.microsoft";
+    if (moved && !imports) {
+      auto *import = function.add_opset_import();
+      import->set_domain("com.microsoft");
+      import->set_version(1);
+    }
+    moved |= before;
+  }
+  if (moved && opsetOf(model, "com.microsoft") < 0) {
+    auto *import = model.add_opset_import();
+    import->set_domain("com.microsoft");
+    import->set_version(1);
+  }
+}
+
+/// The checker, without its look at external files: those are ours to map, and
+/// a message of ours names them.
+static void check(onnx::ModelProto &model) {
+  auto &initializers = *model.mutable_graph()->mutable_initializer();
+  std::vector<std::pair<int, onnx::TensorProto>> hidden;
+  for (int i = 0; i < initializers.size(); ++i) {
+    onnx::TensorProto &tensor = *initializers.Mutable(i);
+    if (tensor.data_location() != onnx::TensorProto::EXTERNAL)
+      continue;
+    onnx::TensorProto stand;
+    stand.set_name(tensor.name());
+    stand.set_data_type(onnx::TensorProto::FLOAT);
+    stand.add_float_data(0);
+    tensor.Swap(&stand);
+    hidden.emplace_back(i, std::move(stand));
+  }
+  auto restore = [&] {
+    for (auto &[i, tensor] : hidden)
+      initializers.Mutable(i)->Swap(&tensor);
+  };
+  try {
+    onnx::checker::check_model(model);
+  } catch (...) {
+    restore();
+    throw;
+  }
+  restore();
+}
+
+/// The operators that the importer lacks and that ONNX defines by a function.
+static onnx::inliner::FunctionIdVector
+functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
+  std::set<std::pair<std::string, std::string>> found;
+  forEachNode(*model.mutable_graph(), [&](const onnx::NodeProto &node) {
+    int64_t opset = opsetOf(model, node.domain());
+    if (isSupported(domainOf(node), node.op_type(), opset))
+      return;
+    const auto *schema = onnx::OpSchemaRegistry::Schema(
+        node.op_type(), static_cast<int>(opset), node.domain());
+    if (schema && (schema->HasFunction() || schema->HasContextDependentFunction()))
+      found.emplace(node.domain(), node.op_type());
+  });
+  return {found.begin(), found.end()};
+}
+
+static std::string prepare(onnx::ModelProto &model,
+                           const IsSupportedFn &isSupported) {
+  moveMisplacedOperators(model);
+
+  int64_t opset = opsetOf(model, "");
+  if (opset >= 0 && (opset < minOpset || opset > maxOpset))
+    return "opset " + std::to_string(opset) +
+           " of ai.onnx is not supported: expected " + std::to_string(minOpset) +
+           " to " + std::to_string(maxOpset);
+  if (model.opset_import_size() == 0)
+    return "invalid model: it imports no opset";
+
+  // An operator that nobody has heard of is better named by the importer,
+  // with its node, than by the checker.
+  std::string unknown;
+  std::set<std::pair<std::string, std::string>> local;
+  for (const auto &function : model.functions())
+    local.emplace(function.domain(), function.name());
+  forEachNode(*model.mutable_graph(), [&](const onnx::NodeProto &node) {
+    if (!unknown.empty() || local.count({node.domain(), node.op_type()}) ||
+        domainOf(node) != "ai.onnx" || opset < 0 ||
+        onnx::OpSchemaRegistry::Schema(node.op_type(), node.domain()))
+      return;
+    unknown = "node '" + node.name() + "' (ai.onnx::" + node.op_type() +
+              ", opset " + std::to_string(opset) +
+              "): ONNX has no such operator";
+  });
+  if (!unknown.empty())
+    return unknown;
+
+  std::string invalid = guarded([&] {
+    check(model);
+    return std::string();
+  });
+  if (!invalid.empty())
+    return "invalid model: " + invalid;
+
+  std::string notInlined = guarded([&] {
+    if (model.functions_size() != 0)
+      onnx::inliner::InlineLocalFunctions(model, /*convert_version=*/true);
+    // A body may hold further operators of the kind.
+    for (int round = 0; round < 8; ++round) {
+      auto operators = functionOperators(model, isSupported);
+      if (operators.empty())
+        break;
+      auto set = onnx::inliner::FunctionIdSet::Create(std::move(operators));
+      onnx::inliner::InlineSelectedFunctions(model, *set, nullptr);
+    }
+    return std::string();
+  });
+  if (!notInlined.empty())
+    return "cannot inline a function: " + notInlined;
+  return "";
+}
+
+std::string prepareModel(onnx::ModelProto &model, const IsSupportedFn &fn) {
+  return guarded([&] { return prepare(model, fn); });
+}
+
+} // namespace tenon::onnximport

@@ -1,0 +1,48 @@
+//===- OnnxLibrary.h - what ONNX's own C++ library does for us ---*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IMPORT_ONNX_ONNXLIBRARY_H
+#define TENON_IMPORT_ONNX_ONNXLIBRARY_H
+
+#include "onnx/onnx_pb.h"
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace tenon::onnximport {
+
+/// The opsets of the default domain that the importer knows.
+inline constexpr int64_t minOpset = 7, maxOpset = 28;
+
+struct LoadedModel {
+  std::shared_ptr<onnx::ModelProto> proto;
+  /// Empty when loading went well.
+  std::string error;
+};
+
+/// Says whether the importer has a function for an operator at an opset.
+using IsSupportedFn = std::function<bool(
+    const std::string &domain, const std::string &op, int64_t opset)>;
+
+/// Parses a binary model, or ONNX's text form.
+LoadedModel parseModelFile(const std::string &path, bool text);
+LoadedModel parseModelText(const std::string &text);
+
+/// Makes the model ready for import, in place: operators that exporters put in
+/// the wrong domain move, the checker passes, model-local functions and
+/// operators that only have a function body are inlined. Returns what is wrong
+/// with the model, or an empty string.
+std::string prepareModel(onnx::ModelProto &model, const IsSupportedFn &);
+
+/// The name of a TensorProto data type ("float16"), for messages.
+std::string dataTypeName(int32_t type);
+/// A node's domain for messages and the table: "" is "ai.onnx".
+std::string domainOf(const onnx::NodeProto &node);
+
+} // namespace tenon::onnximport
+
+#endif // TENON_IMPORT_ONNX_ONNXLIBRARY_H

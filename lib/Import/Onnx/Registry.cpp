@@ -1,0 +1,59 @@
+//===- Registry.cpp - which ONNX operators are imported, and how ----------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Registry.h"
+
+namespace tenon::onnximport {
+
+static std::string keyOf(llvm::StringRef domain, llvm::StringRef op) {
+  return (domain + "::" + op).str();
+}
+
+void Registry::add(llvm::StringRef domain, llvm::StringRef op, int64_t since,
+                   ImportFn fn) {
+  rows[keyOf(domain, op)].push_back({since, fn});
+}
+
+ImportFn Registry::lookup(llvm::StringRef domain, llvm::StringRef op,
+                          int64_t opset) const {
+  auto it = rows.find(keyOf(domain, op));
+  if (it == rows.end())
+    return nullptr;
+  const Row *best = nullptr;
+  for (const Row &row : it->second)
+    if (row.since <= opset && (!best || row.since > best->since))
+      best = &row;
+  return best ? best->fn : nullptr;
+}
+
+std::optional<int64_t> Registry::firstOpset(llvm::StringRef domain,
+                                            llvm::StringRef op) const {
+  auto it = rows.find(keyOf(domain, op));
+  if (it == rows.end())
+    return std::nullopt;
+  int64_t first = it->second.front().since;
+  for (const Row &row : it->second)
+    first = std::min(first, row.since);
+  return first;
+}
+
+const Registry &Registry::get() {
+  static const Registry registry = [] {
+    Registry r;
+    registerElementwise(r);
+    registerActivations(r);
+    registerMatMul(r);
+    registerNorm(r);
+    registerShape(r);
+    registerSlice(r);
+    registerGather(r);
+    registerReduce(r);
+    return r;
+  }();
+  return registry;
+}
+
+} // namespace tenon::onnximport

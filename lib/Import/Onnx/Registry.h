@@ -1,0 +1,67 @@
+//===- Registry.h - which ONNX operators are imported, and how ---*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A row per (domain, operator, first opset that it is right for). One file per
+// operator family fills its rows; --help and docs read the table.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IMPORT_ONNX_REGISTRY_H
+#define TENON_IMPORT_ONNX_REGISTRY_H
+
+#include "NodeImporter.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace tenon::onnximport {
+
+using ImportFn = void (*)(NodeImporter &);
+
+class Registry {
+public:
+  /// The table with every family in it.
+  static const Registry &get();
+
+  /// The function for an operator at an opset; null where there is none.
+  ImportFn lookup(llvm::StringRef domain, llvm::StringRef op,
+                  int64_t opset) const;
+  /// The first opset with a function, if the operator has one at all.
+  std::optional<int64_t> firstOpset(llvm::StringRef domain,
+                                    llvm::StringRef op) const;
+
+  void add(llvm::StringRef domain, llvm::StringRef op, int64_t since,
+           ImportFn fn);
+  void add(llvm::StringRef op, int64_t since, ImportFn fn) {
+    add("ai.onnx", op, since, fn);
+  }
+  void add(llvm::StringRef op, ImportFn fn) { add("ai.onnx", op, 1, fn); }
+
+private:
+  struct Row {
+    int64_t since;
+    ImportFn fn;
+  };
+  llvm::StringMap<llvm::SmallVector<Row, 1>> rows; // by "domain::op"
+};
+
+// One per family, each in the file of that name.
+void registerElementwise(Registry &);
+void registerActivations(Registry &);
+void registerMatMul(Registry &);
+void registerEinsum(Registry &);
+void registerNorm(Registry &);
+void registerShape(Registry &);
+void registerSlice(Registry &);
+void registerGather(Registry &);
+void registerReduce(Registry &);
+void registerConv(Registry &);
+void registerAttention(Registry &);
+void registerQuant(Registry &);
+void registerContrib(Registry &);
+void registerContribAttention(Registry &);
+
+} // namespace tenon::onnximport
+
+#endif // TENON_IMPORT_ONNX_REGISTRY_H

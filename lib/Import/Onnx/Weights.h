@@ -1,0 +1,63 @@
+//===- Weights.h - tensors of the model as attributes ------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// External data is mapped read-only once per file and never copied; raw data
+// inside the model file is pointed at in the parsed proto. Each attribute's
+// blob keeps what it points into alive.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IMPORT_ONNX_WEIGHTS_H
+#define TENON_IMPORT_ONNX_WEIGHTS_H
+
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/MLIRContext.h"
+#include "onnx/onnx_pb.h"
+#include "llvm/ADT/StringMap.h"
+#include <memory>
+#include <string>
+
+namespace tenon::onnximport {
+
+/// A file mapped read-only.
+class MappedFile;
+
+class Weights {
+public:
+  /// `directory` is the model's; external data must lie inside it.
+  Weights(mlir::MLIRContext *context, std::shared_ptr<onnx::ModelProto> model,
+          std::string directory)
+      : context(context), model(std::move(model)),
+        directory(std::move(directory)) {}
+
+  /// The tensor as an attribute; null after setting `message`. `tensor` is
+  /// part of the model.
+  mlir::ElementsAttr get(const onnx::TensorProto &tensor,
+                         std::string &message);
+
+private:
+  struct Bytes {
+    const char *data = nullptr;
+    size_t size = 0;
+    std::shared_ptr<const void> keepAlive;
+  };
+  bool external(const onnx::TensorProto &tensor, size_t size, Bytes &bytes,
+                std::string &message);
+  bool inlined(const onnx::TensorProto &tensor, size_t count,
+               size_t elementSize, Bytes &bytes, std::string &message);
+
+  mlir::MLIRContext *context;
+  std::shared_ptr<onnx::ModelProto> model;
+  std::string directory;
+  llvm::StringMap<std::shared_ptr<MappedFile>> files;
+};
+
+/// The builtin type of an ONNX data type that Tenon computes with, or null.
+mlir::Type builtinType(mlir::MLIRContext *context, int32_t onnxType);
+
+} // namespace tenon::onnximport
+
+#endif // TENON_IMPORT_ONNX_WEIGHTS_H
