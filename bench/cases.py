@@ -24,6 +24,34 @@ class Case:
     def name(self):
         return f"{self.model} {self.label}"
 
+    @property
+    def gflop(self):
+        """Work of one run, 2 per multiply-add, matrix products only.
+
+        Attention counts the full square of scores, which is what the exported
+        graph computes; an engine that skips the masked half does less.
+        """
+
+        def layers(tokens, seq, width, inner, count, kv=None, gated=False):
+            projections = 2 * width + 2 * (kv or width)
+            mlp = (3 if gated else 2) * inner
+            return count * tokens * width * (projections + mlp + 2 * seq)
+
+        tokens = self.shape[0] * self.shape[1]
+        if self.model == "minilm":
+            macs = layers(tokens, self.shape[1], 384, 1536, 6) + self.shape[0] * 384**2
+        elif self.model == "bert-base":
+            macs = layers(tokens, self.shape[1], 768, 3072, 12) + self.shape[0] * 768**2
+        elif self.model == "gpt2":
+            macs = layers(tokens, self.shape[1], 768, 3072, 12) + tokens * 768 * 50257
+        elif self.model == "llama-135m":
+            macs = layers(tokens, self.shape[1], 576, 1536, 30, 192, True) + tokens * 576 * 49152
+        elif self.model == "vit-base":
+            macs = self.shape[0] * (layers(197, 197, 768, 3072, 12) + 196 * 768 * 768 + 768**2)
+        else:
+            macs = self.shape[0] * (layers(1500, 1500, 384, 1536, 4) + 384 * 3 * (80 * 3000 + 384 * 1500))
+        return 2e-9 * macs
+
     def inputs(self):
         """The same random inputs for every engine; masks are ones."""
         rng = np.random.default_rng(7)

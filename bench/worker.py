@@ -48,6 +48,9 @@ def load_onnxruntime(model, threads, optimised):
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         else:
             options.optimized_model_filepath = optimised
+            # Weights that stay external would be looked for beside the copy.
+            name = "session.optimized_model_external_initializers_file_name"
+            options.add_session_config_entry(name, os.path.basename(optimised) + ".data")
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def prepare(inputs):
