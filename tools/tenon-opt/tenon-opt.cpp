@@ -28,6 +28,6 @@ int main(int argc, char **argv) {
   tenon::registerTenonTransformsPasses();
   tenon::registerTenonCodegenPasses();
 
-  return mlir::asMainReturnCode(mlir::MlirOptMain(
-      argc, argv, "Tenon's optimiser driver\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "Tenon's optimiser driver\n", registry));
 }
