@@ -5,12 +5,15 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Best fit, twice at most:
-//   1. buffers from the largest to the smallest; good for nearly every model;
-//   2. where that leaves more than 1/32 above the largest live set: steps from
-//      the fullest to the emptiest, each step's buffers from the largest on.
-// The better of the two is kept. Ties fall to the lower buffer number, so the
-// same dims give the same placement everywhere.
+// Best fit. The largest live set is a lower bound; orders are tried until one
+// comes within 1/32 of it, and the best is kept:
+//   1. buffers from the largest to the smallest;
+//   2. steps as they run, each step's buffers from the largest on;
+//   3. the same with steps from the fullest to the emptiest.
+// 2 and 3 fill the space below the bound from both ends: a chain in which each
+// buffer feeds the next alternates between bottom and top and meets the bound.
+// Ties fall to the lower number, so the same dims give the same placement
+// everywhere.
 //
 //===----------------------------------------------------------------------===//
 #include "Planner.h"
@@ -50,7 +53,8 @@ void sortItems(int32_t *items, int32_t count, Before before) {
 /// The set of placed buffers, sorted by offset.
 class Placement {
 public:
-  explicit Placement(Placed *placed) : placed(placed) {}
+  /// Space up to `limit` is filled from both ends; 0 fills from the bottom.
+  Placement(Placed *placed, uint64_t limit) : placed(placed), limit(limit) {}
 
   /// Puts a buffer in the smallest gap that holds it, else at the end of what
   /// lives beside it.
@@ -67,7 +71,9 @@ public:
       if (other.end > end)
         end = other.end;
     }
-    if (bestGap == UINT64_MAX)
+    if (end && end + size <= limit && limit - end < bestGap)
+      best = limit - size;
+    else if (bestGap == UINT64_MAX)
       best = end;
     insert({best, best + size, life});
     return best;
@@ -92,6 +98,7 @@ private:
   }
 
   Placed *placed;
+  uint64_t limit;
   int32_t count = 0;
   uint64_t top = 0;
 };
@@ -122,46 +129,55 @@ uint64_t tenon::rt::placeBuffers(int32_t count, const uint64_t *sizes,
                                  const PlannerTables &tables,
                                  uint64_t *offsets) {
   int32_t *order = tables.order;
-  int32_t used = 0;
-  for (int32_t i = 0; i < count; ++i) {
-    offsets[i] = 0;
-    if (sizes[i])
-      order[used++] = i;
-  }
-  auto larger = [&](int32_t a, int32_t b) {
-    return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b;
+  auto sortBySize = [&] {
+    int32_t used = 0;
+    for (int32_t i = 0; i < count; ++i)
+      if (sizes[i])
+        order[used++] = i;
+    sortItems(order, used, [&](int32_t a, int32_t b) {
+      return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b;
+    });
+    return used;
   };
-  sortItems(order, used, larger);
 
-  Placement bySize(tables.placed);
+  uint64_t bound = largestLiveSet(count, sizes, lives, steps, tables.live);
+  int32_t used = sortBySize();
+  Placement bySize(tables.placed, 0);
+  memset(offsets, 0, size_t(count) * sizeof *offsets);
   for (int32_t i = 0; i < used; ++i)
     offsets[order[i]] = bySize.place(sizes[order[i]], lives[order[i]]);
-  uint64_t bound = largestLiveSet(count, sizes, lives, steps, tables.live);
-  if (bySize.size() <= bound + bound / 32)
-    return bySize.size();
+  uint64_t best = bySize.size();
 
   for (int32_t s = 0; s < steps; ++s)
     tables.steps[s] = s;
-  sortItems(tables.steps, steps, [&](int32_t a, int32_t b) {
-    return tables.live[a] != tables.live[b] ? tables.live[a] > tables.live[b]
-                                            : a < b;
-  });
-  Placement byStep(tables.placed);
-  int32_t left = used;
-  for (int32_t s = 0; s < steps && left; ++s) {
-    int32_t step = tables.steps[s], kept = 0;
-    for (int32_t i = 0; i < left; ++i) { // order keeps who has no place yet
-      int32_t buffer = order[i];
-      if (lives[buffer].first <= step && step <= lives[buffer].last)
-        tables.offsets[buffer] = byStep.place(sizes[buffer], lives[buffer]);
-      else
-        order[kept++] = buffer;
+  for (int attempt = 2; attempt <= 3 && best > bound + bound / 32; ++attempt) {
+    if (attempt == 3) {
+      sortItems(tables.steps, steps, [&](int32_t a, int32_t b) {
+        return tables.live[a] != tables.live[b]
+                   ? tables.live[a] > tables.live[b]
+                   : a < b;
+      });
+      used = sortBySize();
     }
-    left = kept;
+    Placement byStep(tables.placed, bound);
+    int32_t left = used;
+    for (int32_t s = 0; s < steps && left; ++s) {
+      int32_t step = tables.steps[s], kept = 0;
+      for (int32_t i = 0; i < left; ++i) { // order keeps who has no place yet
+        int32_t buffer = order[i];
+        if (lives[buffer].first <= step && step <= lives[buffer].last)
+          tables.offsets[buffer] = byStep.place(sizes[buffer], lives[buffer]);
+        else
+          order[kept++] = buffer;
+      }
+      left = kept;
+    }
+    if (byStep.size() >= best)
+      continue;
+    best = byStep.size();
+    for (int32_t i = 0; i < count; ++i)
+      if (sizes[i])
+        offsets[i] = tables.offsets[i];
   }
-  if (byStep.size() >= bySize.size())
-    return bySize.size();
-  for (int32_t i = 0; i < count; ++i)
-    offsets[i] = sizes[i] ? tables.offsets[i] : 0;
-  return byStep.size();
+  return best;
 }

@@ -22,6 +22,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,7 +88,7 @@ void Pool::start(Worker *block, int32_t threads, int32_t spinMicroseconds) {
 
   // Signals are the application's: its own threads handle them.
   sigset_t all, before;
-  sigfillset(&all);
+  memset(&all, 0xff, sizeof all);
   sigprocmask(SIG_SETMASK, &all, &before);
   for (; count < threads; ++count) {
     Worker &worker = workers[count - 1];

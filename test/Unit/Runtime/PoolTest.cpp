@@ -1,0 +1,158 @@
+//===- PoolTest.cpp - threads, barriers, parking, forks -------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Pool.h"
+#include "Cpu.h"
+#include <atomic>
+#include <gtest/gtest.h>
+#include <memory>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+using namespace tenon::rt;
+
+namespace {
+
+struct OwnedPool {
+  std::unique_ptr<Pool::Worker[]> workers;
+  Pool pool;
+  OwnedPool(int32_t threads, int32_t spinMicroseconds)
+      : workers(new Pool::Worker[threads]()) {
+    pool.start(workers.get(), threads, spinMicroseconds);
+  }
+  ~OwnedPool() { pool.stop(); }
+};
+
+struct Rounds {
+  Pool *pool;
+  int32_t threads, rounds;
+  std::vector<int> values; // one per thread, a cache line apart
+  std::atomic<int> wrong{0};
+};
+
+/// In each round every thread writes its value, and after the barrier sees
+/// everyone's.
+void exchange(void *argument, int32_t index) {
+  auto &r = *static_cast<Rounds *>(argument);
+  for (int round = 1; round <= r.rounds; ++round) {
+    r.values[index * 16] = round;
+    r.pool->barrier();
+    for (int32_t t = 0; t < r.threads; ++t)
+      if (r.values[t * 16] != round)
+        ++r.wrong;
+    r.pool->barrier();
+  }
+}
+
+class Barriers : public testing::TestWithParam<std::tuple<int, int>> {};
+
+TEST_P(Barriers, makeWritesVisible) {
+  auto [threads, spin] = GetParam();
+  OwnedPool owned(threads, spin);
+  ASSERT_EQ(owned.pool.threads(), threads);
+  for (int region = 0; region < 20; ++region) {
+    int32_t active = 1 + region % threads; // fewer than there are, too
+    Rounds rounds{&owned.pool, active, 50, std::vector<int>(threads * 16)};
+    owned.pool.run(active, exchange, &rounds);
+    EXPECT_EQ(rounds.wrong, 0);
+    for (int32_t t = 0; t < active; ++t)
+      EXPECT_EQ(rounds.values[t * 16], 50);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, Barriers,
+                         testing::Combine(testing::Values(1, 2, 3, 8),
+                                          testing::Values(0, 100)));
+
+TEST(Pool, stopsWithoutEverHavingRun) {
+  for (int i = 0; i < 20; ++i)
+    OwnedPool owned(4, i % 2 ? 0 : 200);
+}
+
+double cpuSeconds() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         1e-6 * double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+TEST(Pool, idleThreadsPark) {
+  OwnedPool owned(4, 1000);
+  std::atomic<int> calls{0};
+  owned.pool.run(
+      4,
+      [](void *calls, int32_t) { ++*static_cast<std::atomic<int> *>(calls); },
+      &calls);
+  EXPECT_EQ(calls, 4);
+  usleep(50000);
+  double before = cpuSeconds();
+  usleep(300000);
+  EXPECT_LT(cpuSeconds() - before, 0.05);
+}
+
+TEST(Pool, aForkedChildHasNoWorkers) {
+  OwnedPool owned(3, 100);
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    bool alive = owned.pool.alive();
+    owned.pool.stop(); // must not wait for threads that do not exist
+    _exit(alive ? 1 : 0);
+  }
+  int status;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_TRUE(owned.pool.alive());
+}
+
+TEST(Cpu, quotaRoundsUp) {
+  EXPECT_EQ(threadsOfQuota("max 100000\n"), INT32_MAX);
+  EXPECT_EQ(threadsOfQuota("150000 100000\n"), 2);
+  EXPECT_EQ(threadsOfQuota("100000 100000\n"), 1);
+  EXPECT_EQ(threadsOfQuota("1000 100000\n"), 1);
+  EXPECT_EQ(threadsOfQuota(""), INT32_MAX);
+  EXPECT_EQ(threadsOfQuota("5"), INT32_MAX);
+}
+
+TEST(Cpu, usableThreadsFollowAffinity) {
+  int32_t all = usableThreads();
+  EXPECT_GE(all, 1);
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (int i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(i, &before)) {
+      CPU_SET(i, &one);
+      break;
+    }
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  EXPECT_EQ(usableThreads(), 1);
+  sched_setaffinity(0, sizeof before, &before);
+}
+
+TEST(Cpu, featuresAgreeWithTheCompilersRuntime) {
+  uint64_t features = cpuFeatures();
+  EXPECT_EQ(!!(features & TENON_FEATURE_AVX2),
+            !!__builtin_cpu_supports("avx2"));
+  EXPECT_EQ(!!(features & TENON_FEATURE_FMA), !!__builtin_cpu_supports("fma"));
+  EXPECT_EQ(!!(features & TENON_FEATURE_AVX512F),
+            !!__builtin_cpu_supports("avx512f"));
+  EXPECT_EQ(!!(features & TENON_FEATURE_AVX512VNNI),
+            !!__builtin_cpu_supports("avx512vnni"));
+  EXPECT_EQ(!!(features & TENON_FEATURE_SSE42),
+            !!__builtin_cpu_supports("sse4.2"));
+}
+
+TEST(Cpu, namesUnknownFeaturesByNumber) {
+  char buffer[64];
+  Text text(buffer, sizeof buffer);
+  addFeatureNames(text, TENON_FEATURE_AVX2 | 1ull << 63);
+  EXPECT_STREQ(buffer, "avx2, feature 63");
+}
+
+} // namespace

@@ -1,0 +1,223 @@
+//===- QueryTest.cpp - signatures, values, profiles, weights files --------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "ToyModel.h"
+#include <cstdio>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+using namespace toy;
+
+namespace {
+
+TEST(Query, signature) {
+  Toy toy;
+  toy.ranges.push_back({"seq", 1, 512, 1, 0});
+  toy.finish();
+  const tenon_model *model = &toy.model;
+  tenon_model_info info;
+  TENON_INIT(info);
+  ASSERT_EQ(tenon_get_model_info(model, &info, nullptr), TENON_OK);
+  EXPECT_STREQ(info.name, "toy");
+  EXPECT_EQ(info.num_inputs, 2);
+  EXPECT_EQ(info.num_outputs, 1);
+  EXPECT_EQ(info.weights_bytes, 160u);
+  EXPECT_EQ(info.weights_file, nullptr);
+  EXPECT_EQ(info.size, sizeof info);
+
+  tenon_port_info port;
+  TENON_INIT(port);
+  ASSERT_EQ(tenon_get_input_info(model, 0, &port, nullptr), TENON_OK);
+  EXPECT_STREQ(port.name, "ids");
+  EXPECT_EQ(port.dtype, TENON_I64);
+  EXPECT_EQ(port.rank, 2);
+  EXPECT_STREQ(port.dim_names[1], "seq");
+  EXPECT_EQ(port.dim_values[1], -1);
+  EXPECT_EQ(port.id_bound, kRows);
+  EXPECT_EQ(port.dims_kind, TENON_DIMS_FROM_INPUTS);
+  ASSERT_EQ(tenon_get_input_info(model, 1, &port, nullptr), TENON_OK);
+  EXPECT_TRUE(port.is_mask);
+  ASSERT_EQ(tenon_get_output_info(model, 0, &port, nullptr), TENON_OK);
+  EXPECT_EQ(port.dim_values[1], 4);
+  EXPECT_EQ(tenon_get_output_info(model, 1, &port, nullptr),
+            TENON_INVALID_ARGUMENT);
+
+  tenon_range_info range;
+  TENON_INIT(range);
+  ASSERT_EQ(tenon_get_range_info(model, 0, &range, nullptr), TENON_OK);
+  EXPECT_EQ(range.hi, 512);
+  tenon_check_info check;
+  TENON_INIT(check);
+  ASSERT_EQ(tenon_get_check_info(model, 0, &check, nullptr), TENON_OK);
+  EXPECT_EQ(check.relation, TENON_RELATION_LESS_EQUAL);
+  EXPECT_STREQ(check.lhs, "seq");
+  int32_t index = -1;
+  EXPECT_EQ(tenon_find_output(model, "out", &index, nullptr), TENON_OK);
+  EXPECT_EQ(index, 0);
+}
+
+TEST(Query, anOlderCallersStructIsFilledAsFarAsItGoes) {
+  Toy toy;
+  struct Older {
+    size_t size;
+    const char *name;
+    const char *guard;
+  } older = {offsetof(Older, guard), nullptr, "untouched"};
+  ASSERT_EQ(tenon_get_model_info(&toy.model,
+                                 reinterpret_cast<tenon_model_info *>(&older),
+                                 nullptr),
+            TENON_OK);
+  EXPECT_STREQ(older.name, "toy");
+  EXPECT_STREQ(older.guard, "untouched");
+}
+
+TEST(Query, innerValuesAfterARun) {
+  Toy toy;
+  Scoped context(&toy.model);
+  int32_t index = -1;
+  tenon_error error;
+  EXPECT_EQ(tenon_find_value(&toy.model, "/Nope", &index, &error),
+            TENON_INVALID_ARGUMENT);
+  ASSERT_EQ(tenon_find_value(&toy.model, "/Mul_output_0", &index, &error),
+            TENON_OK);
+  tenon_value_info info;
+  TENON_INIT(info);
+  ASSERT_EQ(tenon_get_value_info(&toy.model, index, &info, &error), TENON_OK);
+  EXPECT_EQ(info.rank, 3);
+  EXPECT_EQ(info.dtype, TENON_F32);
+  int64_t dims[3];
+  const void *data;
+  EXPECT_EQ(tenon_value_data(context, index, dims, &data, &error),
+            TENON_NOT_BOUND);
+  Tensors x(2, 5);
+  tenon_reserve(context, x.inputDims, &error);
+  x.bind(context, &error);
+  ASSERT_EQ(tenon_run(context, &error), TENON_OK) << error.message;
+  ASSERT_EQ(tenon_value_data(context, index, dims, &data, &error), TENON_OK);
+  EXPECT_EQ(dims[0], 2);
+  EXPECT_EQ(dims[1], 5);
+  EXPECT_EQ(dims[2], 4);
+  int64_t id = x.ids[0] < 0 ? x.ids[0] + kRows : x.ids[0];
+  EXPECT_EQ(static_cast<const float *>(data)[0],
+            toy.table[id * kWidth] * float(x.mask[0]));
+}
+
+TEST(Query, profileOfTheLastRun) {
+  Toy toy;
+  for (int threads : {1, 2}) {
+    auto options = threadOptions(threads);
+    options.flags |= TENON_CONTEXT_PROFILE;
+    Scoped context(&toy.model, &options);
+    Tensors x(8, 128);
+    tenon_reserve(context, x.inputDims, nullptr);
+    x.bind(context, nullptr);
+    ASSERT_EQ(tenon_run(context, nullptr), TENON_OK);
+    uint64_t end = 0;
+    for (int32_t s = 0; s < 3; ++s) {
+      tenon_step_info step;
+      TENON_INIT(step);
+      ASSERT_EQ(tenon_get_step_info(context, s, &step, nullptr), TENON_OK);
+      EXPECT_GE(step.start_ns, end);
+      end = step.start_ns + step.time_ns;
+      EXPECT_EQ(step.tasks, s == 2 ? 8 : 1024);
+      EXPECT_EQ(step.threads, threads);
+    }
+    EXPECT_GT(end, 0u);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Weights files
+//===----------------------------------------------------------------------===//
+
+struct WeightsFile : testing::Test {
+  Toy toy{100, false};
+  std::string path =
+      testing::TempDir() + "tenon-weights-" + std::to_string(getpid());
+  tenon_weights_header header = {};
+  tenon_context_options options;
+
+  WeightsFile() {
+    std::memcpy(header.magic, TENON_WEIGHTS_MAGIC, 8);
+    header.version = TENON_WEIGHTS_VERSION;
+    header.bytes = toy.program.weights_bytes;
+    for (int i = 0; i < 32; ++i)
+      header.hash[i] = toy.program.weights_hash[i] = uint8_t(i * 5 + 1);
+    toy.program.weights_file = "toy.weights";
+    TENON_INIT(options);
+    options.weights_path = path.c_str();
+  }
+  ~WeightsFile() override { std::remove(path.c_str()); }
+  void write(size_t length) {
+    std::string text(TENON_WEIGHTS_BLOB_OFFSET + header.bytes, '\0');
+    std::memcpy(text.data(), &header, sizeof header);
+    std::memcpy(text.data() + TENON_WEIGHTS_BLOB_OFFSET, toy.table.data(),
+                toy.table.size() * sizeof(float));
+    text.resize(length);
+    std::ofstream(path, std::ios::binary) << text;
+  }
+  std::string failure() {
+    Scoped context(&toy.model, &options);
+    EXPECT_EQ(context.context, nullptr);
+    return context.error.message;
+  }
+};
+
+TEST_F(WeightsFile, isMappedAndShared) {
+  write(TENON_WEIGHTS_BLOB_OFFSET + 160);
+  Scoped first(&toy.model, &options), second(&toy.model, &options);
+  ASSERT_EQ(first.status, TENON_OK) << first.error.message;
+  ASSERT_EQ(second.status, TENON_OK) << second.error.message;
+  Tensors x(2, 6);
+  tenon_reserve(second, x.inputDims, nullptr);
+  x.bind(second, nullptr);
+  ASSERT_EQ(tenon_run(second, nullptr), TENON_OK);
+  EXPECT_EQ(x.out, toy.expected(x.ids, x.mask, 2, 6));
+  tenon_context_info info;
+  TENON_INIT(info);
+  ASSERT_EQ(tenon_get_context_info(first, &info, nullptr), TENON_OK);
+  EXPECT_EQ(info.weights_path, path);
+}
+
+TEST_F(WeightsFile, lackingIsAnError) {
+  EXPECT_EQ(failure(),
+            "weights file '" + path + "': cannot open it: no such file");
+  options.weights_path = nullptr;
+  EXPECT_EQ(failure(), "the artifact's folder is unknown: give the path of "
+                       "'toy.weights' in the options' weights_path");
+  // A program in a file's data, as in an artifact: its folder is known.
+  static struct {
+    tenon_program program;
+    int nonzero; // keeps it out of .bss, which no file backs
+  } inFile = {{}, 1};
+  inFile.program = toy.program;
+  toy.model.program = &inFile.program;
+  EXPECT_NE(failure().find("/toy.weights': cannot open it: no such file"),
+            std::string::npos);
+}
+
+TEST_F(WeightsFile, ofWrongContentIsAnError) {
+  write(20);
+  EXPECT_EQ(failure(), "'" + path + "' is not a weights file written by Tenon");
+  write(TENON_WEIGHTS_BLOB_OFFSET + 100);
+  EXPECT_EQ(failure(),
+            "weights file '" + path + "' has 4196 bytes, expected 4256");
+  header.hash[3] ^= 1;
+  write(TENON_WEIGHTS_BLOB_OFFSET + 160);
+  EXPECT_EQ(failure(), "weights file '" + path +
+                           "' belongs to another compilation: its hash is not "
+                           "the one that model 'toy' expects");
+  header.version = 8;
+  write(TENON_WEIGHTS_BLOB_OFFSET + 160);
+  EXPECT_EQ(failure(),
+            "weights file '" + path + "': its version is 8, expected 1");
+  header.magic[0] = 'X';
+  write(TENON_WEIGHTS_BLOB_OFFSET + 160);
+  EXPECT_EQ(failure(), "'" + path + "' is not a weights file written by Tenon");
+}
+
+} // namespace
