@@ -24,4 +24,48 @@ def ExpandMathPass : Pass<"tenon-expand-math"> {
                            "mlir::vector::VectorDialect"];
 }
 
+def LowerConvPass : Pass<"tenon-lower-conv"> {
+  let summary = "Turn convolutions into matmuls of patches";
+  let description = [{
+    conv(x, w) ==> transpose(matmul(im2col(x), reshape(w) transposed)). The
+    patches are never stored: the matmul kernel pulls them block by block.
+    Groups become a batch dim.
+  }];
+  let dependentDialects = ["::tenon::TenonDialect"];
+}
+
+def PackMatMulPass : Pass<"tenon-pack-matmul"> {
+  let summary = "Give matmul's right operand the packed layout";
+  let description = [{
+    matmul(a, b) ==> packed_matmul(a, pack_b(b)) for float element types but
+    f64. pack_b of a constant is a layout of the weights' file; of anything
+    else it is a kernel of its own.
+  }];
+  let dependentDialects = ["::tenon::TenonDialect"];
+}
+
+def FormKernelsPass : Pass<"tenon-form-kernels"> {
+  let summary = "Group the graph's ops into kernels";
+  let description = [{
+    1. Every matmul, softmax and norm is the anchor of a kernel; the pointwise
+       ops after it, as long as each is the only user and keeps the dims, are
+       its epilogue.
+    2. Any other op is computed where it is used, unless that would repeat real
+       work: several users, or a user that reads an element many times.
+    3. What must reach memory is the root of a "map" kernel. A reshape of
+       something in memory is an alias and costs nothing.
+
+    ```mlir
+    %0 = tenon.packed_matmul %x, %w columns "384" : ...
+    %1 = tenon.add %0, %bias : ...
+    ==>
+    %1 = tenon.kernel "matmul"(%x, %w, %bias) : ... { ... }
+    ```
+    With `materialize-all` every op is a kernel of its own, for debugging.
+  }];
+  let options = [Option<"materializeAll", "materialize-all", "bool", "false",
+                        "Store the result of every op">];
+  let dependentDialects = ["::tenon::TenonDialect"];
+}
+
 #endif // TENON_CODEGEN_PASSES_TD

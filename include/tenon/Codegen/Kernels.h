@@ -1,0 +1,103 @@
+//===- Kernels.h - emitted kernels and the schedule that runs them *- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_CODEGEN_KERNELS_H
+#define TENON_CODEGEN_KERNELS_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "tenon/Support/SymExpr.h"
+#include <optional>
+
+namespace tenon {
+
+struct TargetInfo;
+
+/// What the runtime must know to call an emitted kernel.
+struct KernelInfo {
+  std::string symbol;
+  /// The expressions whose values the kernel takes, in order.
+  std::vector<SymExpr> dims;
+  SymExpr tasks = 1;
+  SymExpr cost = 1;
+  SymExpr scratchBytes = 0;
+};
+
+/// How a weight's bytes are laid out in the artifact.
+struct WeightLayout {
+  enum Kind {
+    Plain,   ///< row-major as in the model
+    PackedB, ///< [batch][ceil(N/32)][K][32], N padded with zeros
+  } kind = Plain;
+  bool transposed = false; ///< PackedB: the tensor is [.., N, K]
+  int64_t batch = 1, K = 0, N = 0;
+  bool operator==(const WeightLayout &) const = default;
+};
+
+/// A buffer of the program (abi.h: tenon_buffer).
+struct ScheduleBuffer {
+  enum Kind { Input, Output, Weight, Arena } kind = Arena;
+  mlir::Type elementType;
+  std::vector<SymExpr> dims;
+  int64_t index = 0; ///< number of the input or output
+  /// Weight: the constant and its layout.
+  mlir::ElementsAttr weight;
+  WeightLayout layout;
+  int first = INT32_MAX, last = -1; ///< steps
+  SymExpr elements() const {
+    SymExpr n = 1;
+    for (const SymExpr &d : dims)
+      n = n * d;
+    return n;
+  }
+};
+
+struct ScheduleStep {
+  std::string nodes;
+  KernelInfo kernel; ///< with the dims of this call
+  std::vector<int> buffers;
+};
+
+struct SchedulePort {
+  std::string name;
+  mlir::Type elementType;
+  std::vector<SymExpr> dims;
+  int64_t idBound = 0;
+  bool isMask = false;
+};
+
+struct ScheduleCheck {
+  uint32_t kind = 0;
+  SymExpr lhs, rhs;
+  std::string reason;
+};
+
+struct ScheduleValue {
+  std::string name;
+  int buffer = 0;
+  std::vector<SymExpr> dims;
+};
+
+/// The whole program of a model, and the module that holds its kernels as
+/// func.func on memrefs.
+struct Schedule {
+  std::string modelName;
+  std::vector<SchedulePort> inputs, outputs;
+  std::vector<ScheduleCheck> checks;
+  std::vector<ScheduleBuffer> buffers;
+  std::vector<ScheduleStep> steps;
+  std::vector<ScheduleValue> values;
+  std::vector<std::string> kernels; ///< distinct symbols, in order
+};
+
+/// Emits every tenon.kernel of @main into `kernels` (kernels that print alike
+/// once) and lists the steps. Fails after an error that names the op.
+mlir::FailureOr<Schedule> buildSchedule(mlir::ModuleOp module,
+                                        mlir::ModuleOp kernels,
+                                        const TargetInfo &target);
+
+} // namespace tenon
+
+#endif // TENON_CODEGEN_KERNELS_H

@@ -1,0 +1,65 @@
+//===- Program.h - the artifact's constant tables ----------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_CODEGEN_PROGRAM_H
+#define TENON_CODEGEN_PROGRAM_H
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+#include "tenon/Codegen/Kernels.h"
+#include <array>
+#include <functional>
+
+namespace llvm {
+class Module;
+}
+
+namespace tenon {
+
+/// One instruction-set level of the artifact: its kernels are the schedule's
+/// symbols with `suffix`.
+struct ProgramLevel {
+  std::string name;
+  uint64_t featureBits = 0;
+  std::string suffix;
+};
+
+struct ProgramRange {
+  std::string name;
+  int64_t lo, hi;
+};
+
+struct ProgramOptions {
+  std::vector<ProgramLevel> levels; ///< best first
+  std::vector<ProgramRange> ranges;
+  std::string exportedSymbol = "tenon_model";
+  std::string compilerVersion;
+  bool weightsInFile = false;
+  std::string weightsFile; ///< its name without a directory
+  std::array<uint8_t, 32> weightsHash = {};
+};
+
+/// Places the schedule's weights in the blob, 64-byte aligned.
+struct WeightsPlan {
+  std::vector<uint64_t> offsets; ///< by buffer; meaningless for other kinds
+  uint64_t bytes = 0;
+};
+WeightsPlan planWeights(const Schedule &schedule);
+/// Hands the blob to `sink` in order, a panel or a megabyte at a time.
+llvm::Error
+writeWeights(const Schedule &schedule, const WeightsPlan &plan,
+             llvm::function_ref<llvm::Error(llvm::ArrayRef<char>)> sink);
+
+/// Adds to a module that holds the kernels (as MLIR translated them): for each
+/// an entry function of type tenon_kernel, the tables of abi.h and the exported
+/// symbol. Fails when a dim's symbol cannot be computed from the inputs.
+llvm::Error emitProgram(llvm::Module &module, const Schedule &schedule,
+                        const WeightsPlan &weights,
+                        const ProgramOptions &options);
+
+} // namespace tenon
+
+#endif // TENON_CODEGEN_PROGRAM_H

@@ -1,0 +1,77 @@
+//===- Pipelines.h - the stages from a model to an artifact ------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_PIPELINES_PIPELINES_H
+#define TENON_PIPELINES_PIPELINES_H
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
+#include "tenon/Import/OnnxImporter.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include <optional>
+
+namespace tenon {
+
+/// Each stage is a function that fills a pass pipeline, shared by tenon-opt and
+/// `tenon compile`; `--emit=<stage>` prints what it leaves.
+enum class Stage {
+  Import, ///< tenon ops, one per meaning of an ONNX node
+  Graph,  ///< folded, norms and activations recovered
+  Fuse,   ///< tenon.kernel ops
+  Tile,   ///< one func.func per kernel: scf loops, vectors, memrefs
+  Vector, ///< math as polynomials, loops cleaned
+  Buffer, ///< memory as raw pointers, control flow as blocks: LLVM dialect
+  Llvm,   ///< LLVM IR with the program's tables and the runtime
+  Object  ///< assembly of the finished object
+};
+std::optional<Stage> parseStage(llvm::StringRef name);
+llvm::StringRef stageName(Stage stage);
+
+/// Import -> Graph, on the graph module.
+void populateGraphStage(mlir::OpPassManager &pm, bool debugValues);
+/// Graph -> Fuse, on the graph module.
+void populateFuseStage(mlir::OpPassManager &pm, bool debugValues);
+/// Tile -> Vector, on a kernels module (Fuse -> Tile is buildSchedule).
+void populateVectorStage(mlir::OpPassManager &pm);
+/// Vector -> Buffer, on a kernels module.
+void populateBufferStage(mlir::OpPassManager &pm);
+/// Registers every stage as a pipeline `tenon-<stage>` and every pass.
+void registerPasses();
+void registerDialects(mlir::DialectRegistry &registry);
+
+struct CompileOptions {
+  std::string input, output;
+  std::vector<std::string> targets = {"native"}; ///< best first once resolved
+  ImportOptions import;
+  bool weightsInFile = false;
+  bool debugValues = false;
+  bool verifyEach = false;
+  int optLevel = 3;
+  std::string compilerVersion;
+  /// Print this stage to `output` ("-": standard output) instead.
+  std::optional<Stage> emit;
+  /// Write every stage to a file of this directory.
+  std::string dumpDir;
+  /// Called as each stage begins; fraction of the whole in [0, 1].
+  std::function<void(llvm::StringRef stage, double fraction)> progress;
+};
+
+/// Compiles a model. Errors have gone to `error` (one message) or, for errors
+/// in the model, to the same through the context's diagnostics. `internal`
+/// says that a crash inside the compiler was caught.
+struct CompileResult {
+  bool ok = false;
+  bool internal = false;
+  std::string error;
+};
+CompileResult compileModel(const CompileOptions &options);
+
+/// The artifact's exported symbol for a model: letters, digits and '_'.
+std::string symbolName(llvm::StringRef modelName);
+
+} // namespace tenon
+
+#endif // TENON_PIPELINES_PIPELINES_H

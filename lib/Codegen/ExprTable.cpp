@@ -1,0 +1,79 @@
+//===- ExprTable.cpp - dim expressions as numbered slots ------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ExprTable.h"
+#include <algorithm>
+
+namespace tenon {
+
+int ExprTable::add(int op, int a, int b, int64_t imm) {
+  std::array<int64_t, 4> key = {op, a, b, imm};
+  auto [it, fresh] = known.try_emplace(key, (int)exprs.size());
+  if (fresh)
+    exprs.push_back({op, a, b, 0, imm});
+  return it->second;
+}
+
+void ExprTable::bindInputs(const std::vector<SchedulePort> &inputs) {
+  // Dims that are one symbol first.
+  for (size_t i = 0; i < inputs.size(); ++i)
+    for (size_t d = 0; d < inputs[i].dims.size(); ++d)
+      if (auto name = inputs[i].dims[d].asSymbol(); name && !symbols.count(*name))
+        symbols[*name] = add(TENON_EXPR_INPUT_DIM, i, d, 0);
+  // Then dims like "past + seq" with one unknown: past = dim - seq.
+  bool again = true;
+  while (again) {
+    again = false;
+    for (size_t i = 0; i < inputs.size(); ++i)
+      for (size_t d = 0; d < inputs[i].dims.size(); ++d) {
+        const SymExpr &e = inputs[i].dims[d];
+        std::vector<std::string> names;
+        e.collectSymbols(names);
+        std::erase_if(names, [&](auto &n) { return symbols.count(n) != 0; });
+        if (names.size() != 1)
+          continue;
+        SymExpr rest = e - SymExpr::symbol(names[0]);
+        std::vector<std::string> left;
+        rest.collectSymbols(left);
+        if (std::find(left.begin(), left.end(), names[0]) != left.end())
+          continue;
+        int dim = add(TENON_EXPR_INPUT_DIM, i, d, 0);
+        symbols[names[0]] = add(TENON_EXPR_SUB, dim, slot(rest), 0);
+        again = true;
+      }
+  }
+}
+
+int ExprTable::slot(const SymExpr &e) {
+  auto [it, fresh] = texts.try_emplace(e.str(), -1);
+  if (!fresh && it->second >= 0)
+    return it->second;
+  SymExpr::Visitor v;
+  v.constant = [&](int64_t c) { return add(TENON_EXPR_CONST, 0, 0, c); };
+  v.symbol = [&](const std::string &name) {
+    auto found = symbols.find(name);
+    if (found != symbols.end())
+      return found->second;
+    if (std::find(unbound.begin(), unbound.end(), name) == unbound.end())
+      unbound.push_back(name);
+    return add(TENON_EXPR_CONST, 0, 0, 0);
+  };
+  v.arith = [&](char op, int a, int b) {
+    return add(op == '+' ? TENON_EXPR_ADD : TENON_EXPR_MUL, a, b, 0);
+  };
+  v.call = [&](SymExpr::Fn fn, int a, int b) {
+    static constexpr int ops[] = {TENON_EXPR_FLOORDIV, TENON_EXPR_CEILDIV,
+                                  TENON_EXPR_MOD,      TENON_EXPR_MIN,
+                                  TENON_EXPR_MAX,      TENON_EXPR_BCAST};
+    return add(ops[(int)fn], a, b, 0);
+  };
+  int r = e.visit(v);
+  texts[e.str()] = r;
+  return r;
+}
+
+} // namespace tenon

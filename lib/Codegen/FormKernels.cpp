@@ -1,0 +1,343 @@
+//===- FormKernels.cpp - group the graph's ops into kernels ---------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Steps:
+//   1. epilogues: each anchor claims the pointwise ops after it
+//   2. placement: from the last op to the first, decide what reaches memory
+//   3. outlining: one tenon.kernel per op that does, with the closure of the
+//      ops that do not
+//   4. results: a function result that is no kernel's own result is copied
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Pass/Pass.h"
+#include "tenon/Codegen/Passes.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace tenon {
+#define GEN_PASS_DEF_FORMKERNELSPASS
+#include "tenon/Codegen/Passes.h.inc"
+
+namespace {
+
+bool isRowAnchor(Operation *op) {
+  return isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op);
+}
+bool isAnchor(Operation *op) {
+  return isRowAnchor(op) || isa<PackedMatMulOp>(op);
+}
+/// Loops inside: worth storing once.
+bool isLoop(Operation *op) {
+  return isa<MatMulOp, ReduceOp, ArgReduceOp, CumSumOp, PackBOp>(op);
+}
+bool isElementwise(Operation *op) {
+  return op->hasTrait<OpTrait::Elementwise>();
+}
+bool isSplat(Value v) {
+  auto c = v.getDefiningOp<ConstantOp>();
+  return c && isa<SplatElementsAttr>(c.getValue());
+}
+
+/// Rough arithmetic per element, 0 for ops that only move.
+unsigned costOf(Operation *op) {
+  if (isa<GeluOp, SigmoidOp, SiluOp, TanhOp, ErfOp, ExpOp, LogOp, PowOp, SinOp,
+          CosOp, DivOp, SqrtOp, ReciprocalOp, ModOp, FModOp>(op))
+    return 8;
+  if (isa<GatherOp, GatherElementsOp, GatherNDOp, ConcatOp, PadOp>(op))
+    return 2;
+  if (isElementwise(op))
+    return 1;
+  return 0;
+}
+
+/// Can the position in the result be turned into one in the operand without
+/// dividing by a dim that is known only at run time?
+bool isSimpleReshape(ReshapeOp op) {
+  SmallVector<SymExpr> from = getDims(op.getInput()),
+                       to = getDims(op.getResult());
+  llvm::erase_if(from, [](auto &d) { return d.constant() == 1; });
+  llvm::erase_if(to, [](auto &d) { return d.constant() == 1; });
+  size_t i = from.size(), o = to.size();
+  while (i > 0 && o > 0) {
+    size_t i0 = i;
+    SymExpr pi = from[--i], po = to[--o];
+    while (pi != po) {
+      if (po.divideExactly(pi) && i > 0)
+        pi = from[--i] * pi;
+      else if (pi.divideExactly(po) && o > 0)
+        po = to[--o] * po;
+      else
+        return false;
+    }
+    for (size_t k = i + 1; k < i0; ++k)
+      if (!from[k].constant())
+        return false;
+  }
+  return i == 0 && o == 0;
+}
+
+struct FormKernels {
+  FormKernels(func::FuncOp func, bool materializeAll)
+      : func(func), materializeAll(materializeAll) {}
+
+  func::FuncOp func;
+  bool materializeAll;
+  Block &block = func.getBody().front();
+  /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
+  DenseMap<Operation *, Operation *> anchorOf;
+  /// Anchor -> the op that ends its epilogue.
+  DenseMap<Operation *, Operation *> rootOf;
+  DenseSet<Value> stored;  // reach memory
+  DenseSet<Value> inlined; // are computed where they are used
+  DenseMap<Value, unsigned> treeCost;
+
+  void findEpilogues();
+  void place();
+  bool mustStore(Value v);
+  void store(Value v);
+  KernelOp outline(Operation *root);
+  void copyResults();
+  void run();
+};
+
+void FormKernels::findEpilogues() {
+  for (Operation &op : block) {
+    if (!isAnchor(&op))
+      continue;
+    Operation *root = &op;
+    anchorOf[&op] = &op;
+    SmallVector<SymExpr> dims = getDims(op.getResult(0));
+    while (!materializeAll) {
+      Value v = root->getResult(0);
+      Operation *user = nullptr;
+      bool single = true;
+      for (Operation *u : v.getUsers()) {
+        single &= !user || user == u;
+        user = u;
+      }
+      if (!user || !single || !isElementwise(user) || anchorOf.count(user) ||
+          getDims(user->getResult(0)) != dims)
+        break;
+      anchorOf[user] = &op;
+      root = user;
+    }
+    rootOf[&op] = root;
+  }
+}
+
+/// Does `user` read some element of `v` more than once?
+bool repeats(Operation *user, Value v) {
+  if (isa<BroadcastToOp, GatherOp, GatherElementsOp, GatherNDOp, Im2ColOp,
+          MatMulOp, CumSumOp>(user))
+    return true;
+  if (isElementwise(user))
+    return productOf(getDims(user->getResult(0))) != productOf(getDims(v));
+  if (auto norm = dyn_cast<LayerNormOp>(user))
+    return v != norm.getInput();
+  if (auto norm = dyn_cast<RmsNormOp>(user))
+    return v != norm.getInput();
+  return false;
+}
+
+bool FormKernels::mustStore(Value v) {
+  Operation *op = v.getDefiningOp();
+  if (materializeAll || anchorOf.count(op) || isLoop(op))
+    return true;
+  unsigned cost = costOf(op);
+  for (Value o : op->getOperands())
+    cost += treeCost.lookup(o);
+  unsigned uses = 0;
+  for (OpOperand &use : v.getUses()) {
+    Operation *user = use.getOwner();
+    ++uses;
+    if (isa<func::ReturnOp>(user))
+      return true;
+    if (isa<PackedMatMulOp>(user) && (use.getOperandNumber() == 1 || cost > 0))
+      return true;
+    if (auto reshape = dyn_cast<ReshapeOp>(user)) {
+      if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
+        return true;
+    }
+    if (cost > 0 && repeats(user, v))
+      return true;
+  }
+  return uses > 1 && cost > 2;
+}
+
+void FormKernels::store(Value v) {
+  stored.insert(v);
+  // A stored reshape is an alias: what it reads must be in memory.
+  if (auto reshape = v.getDefiningOp<ReshapeOp>())
+    if (reshape.getInput().getDefiningOp())
+      store(reshape.getInput());
+}
+
+void FormKernels::place() {
+  // Costs first, from the front, as if everything were inlined.
+  for (Operation &op : block) {
+    if (op.getNumResults() != 1 || isa<ConstantOp, KernelOp>(op))
+      continue;
+    if (isAnchor(&op) || isLoop(&op) || anchorOf.count(&op))
+      continue; // stored: costs nothing to read
+    unsigned cost = costOf(&op);
+    for (Value o : op.getOperands())
+      cost += treeCost.lookup(o);
+    treeCost[op.getResult(0)] = std::min(cost, 1000u);
+  }
+  for (Operation &op : llvm::reverse(block)) {
+    if (op.getNumResults() != 1 || isa<ConstantOp>(op))
+      continue;
+    Value v = op.getResult(0);
+    if (auto anchor = anchorOf.lookup(&op)) {
+      if (rootOf[anchor] == &op)
+        stored.insert(v);
+      continue;
+    }
+    // pack_b of a constant (or of a reshaped one) is a layout, not a kernel.
+    if (auto pack = dyn_cast<PackBOp>(op)) {
+      Value source = pack.getInput();
+      while (auto r = source.getDefiningOp<ReshapeOp>())
+        source = r.getInput();
+      if (source.getDefiningOp<ConstantOp>()) {
+        if (pack.getInput().getDefiningOp<ReshapeOp>())
+          store(pack.getInput());
+        continue;
+      }
+    }
+    if (!stored.count(v) && mustStore(v))
+      store(v);
+  }
+  // A reshape of something in memory is an alias rather than arithmetic.
+  for (auto reshape : block.getOps<ReshapeOp>()) {
+    Value in = reshape.getInput();
+    if (!in.getDefiningOp() || stored.count(in) ||
+        in.getDefiningOp<ConstantOp>())
+      stored.insert(reshape.getResult());
+  }
+}
+
+KernelOp FormKernels::outline(Operation *root) {
+  // The closure: ops that are not stored, back from the root.
+  llvm::SetVector<Operation *> ops;
+  llvm::SetVector<Value> inputs;
+  Operation *anchor = anchorOf.lookup(root);
+  SmallVector<Operation *> work{root};
+  DenseSet<Operation *> seen{root};
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    ops.insert(op);
+    for (Value o : op->getOperands()) {
+      Operation *def = o.getDefiningOp();
+      bool inside = def && (isSplat(o) ||
+                            (!isa<ConstantOp>(def) && !stored.count(o) &&
+                             !isa<PackBOp>(def)));
+      if (!inside) {
+        inputs.insert(o);
+        continue;
+      }
+      if (seen.insert(def).second)
+        work.push_back(def);
+    }
+  }
+  SmallVector<Operation *> order(ops.begin(), ops.end());
+  llvm::sort(order, [](Operation *x, Operation *y) {
+    return x->isBeforeInBlock(y);
+  });
+  // Inputs in the order of their first use, so that equal kernels print alike.
+  inputs.clear();
+  for (Operation *op : order)
+    for (Value o : op->getOperands())
+      if (!o.getDefiningOp() || !seen.contains(o.getDefiningOp()))
+        inputs.insert(o);
+  OpBuilder b(root);
+  SmallVector<Location> locs;
+  for (Operation *op : order)
+    if (!isa<ConstantOp>(op))
+      locs.push_back(op->getLoc());
+  StringRef kind = !anchor ? "map" : isRowAnchor(anchor) ? "row" : "matmul";
+  auto kernel =
+      KernelOp::create(b, FusedLoc::get(b.getContext(), locs),
+                       root->getResultTypes(), inputs.getArrayRef(), kind);
+  Block *body = b.createBlock(&kernel.getBody());
+  IRMapping map;
+  for (Value v : inputs)
+    map.map(v, body->addArgument(v.getType(), v.getLoc()));
+  b.setInsertionPointToStart(body);
+  for (Operation *op : order) {
+    Operation *clone = b.clone(*op, map);
+    clone->removeAttr("tenon.value");
+  }
+  YieldOp::create(b, root->getLoc(), map.lookup(root->getResult(0)));
+  if (Attribute name = root->getAttr("tenon.value"))
+    kernel->setAttr("tenon.value", name);
+  return kernel;
+}
+
+/// What an alias stands for.
+Value sourceOf(Value v) {
+  while (auto r = v.getDefiningOp<ReshapeOp>())
+    v = r.getInput();
+  return v;
+}
+
+void FormKernels::copyResults() {
+  auto ret = cast<func::ReturnOp>(block.getTerminator());
+  DenseSet<Value> taken;
+  for (OpOperand &result : ret->getOpOperands()) {
+    Value v = result.get(), source = sourceOf(v);
+    if (source.getDefiningOp<KernelOp>() && taken.insert(source).second)
+      continue;
+    OpBuilder b(ret);
+    auto kernel = KernelOp::create(b, v.getLoc(), TypeRange{v.getType()},
+                                   ValueRange{v}, "map");
+    Block *body = b.createBlock(&kernel.getBody());
+    Value arg = body->addArgument(v.getType(), v.getLoc());
+    YieldOp::create(b, v.getLoc(), arg);
+    result.set(kernel.getResult(0));
+  }
+}
+
+void FormKernels::run() {
+  findEpilogues();
+  place();
+  SmallVector<Operation *> roots;
+  for (Operation &op : block)
+    if (op.getNumResults() == 1 && !isa<ConstantOp, ReshapeOp>(op) &&
+        stored.count(op.getResult(0)))
+      roots.push_back(&op);
+  for (Operation *root : roots) {
+    KernelOp kernel = outline(root);
+    root->getResult(0).replaceAllUsesWith(kernel.getResult(0));
+    stored.insert(kernel.getResult(0));
+  }
+  copyResults();
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+    if (isOpTriviallyDead(&op))
+      op.erase();
+}
+
+struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
+  using FormKernelsPassBase::FormKernelsPassBase;
+  void runOnOperation() override {
+    auto module = dyn_cast<ModuleOp>(getOperation());
+    if (!module)
+      return;
+    for (auto func : module.getOps<func::FuncOp>())
+      if (!func.isExternal())
+        FormKernels(func, materializeAll).run();
+  }
+};
+
+} // namespace
+} // namespace tenon

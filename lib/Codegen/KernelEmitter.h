@@ -1,0 +1,163 @@
+//===- KernelEmitter.h - computing any element of a fused group --*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A kernel is emitted by *pulling*: to store an element of the result, emit()
+// asks the op that defines it, which asks its operands at the positions it
+// needs, down to the kernel's inputs, which are loaded. Transposes, slices,
+// gathers, concatenations and broadcasts thus cost index arithmetic only, and
+// any mixture of them fuses. Ops that are not pointwise (softmax, matmul: the
+// *anchor* of a kernel) are computed by the kernel's own loops and bound to a
+// function that reads what the loops left in scratch memory or registers.
+//
+// The function has the arguments
+//   (begin, end: index, scratch: memref<?xi8>, error: memref<?xi64>,
+//    inputs..., results...: memref<?xT>, dims...: index) -> i32
+// `dims` grows with every expression that emit() asks for; the runtime
+// evaluates those expressions, so kernels do no shape arithmetic.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_KERNELEMITTER_H
+#define TENON_LIB_CODEGEN_KERNELEMITTER_H
+
+#include "LaneBuilder.h"
+#include "dialects/Tenon/IR/TenonOps.h"
+#include "tenon/Codegen/Kernels.h"
+#include "tenon/Target/TargetInfo.h"
+
+namespace tenon {
+
+class KernelEmitter {
+public:
+  KernelEmitter(KernelOp kernel, mlir::func::FuncOp func,
+                const TargetInfo &target, KernelInfo &info);
+
+  KernelOp kernel;
+  mlir::func::FuncOp func;
+  const TargetInfo &target;
+  KernelInfo &info;
+  mlir::OpBuilder b;
+  LaneBuilder L;
+  mlir::Value begin, end, scratch, error;
+
+  unsigned vectorLanes() const { return target.vectorBits / 32; }
+  mlir::Block &body() { return kernel.getBody().front(); }
+  /// The memory of a region argument or of the i-th result.
+  mlir::Value input(mlir::BlockArgument arg);
+  mlir::Value result(unsigned i);
+  /// A dim as an index: a constant, or an argument of the function.
+  mlir::Value dim(const SymExpr &e);
+  /// `bytes` of per-thread scratch (64-byte aligned) as a flat memref.
+  mlir::Value scratchBuffer(const SymExpr &elements, mlir::Type type);
+
+  /// The element of `v` at `idx` (one entry per dim).
+  mlir::Value emit(mlir::Value v, llvm::ArrayRef<Idx> idx);
+  /// emit() of `v` calls `fn` from now on.
+  void bind(mlir::Value v,
+            std::function<mlir::Value(llvm::ArrayRef<Idx>)> fn);
+  /// Element i of row-major `dims` (uniform).
+  llvm::SmallVector<Idx> delinearize(mlir::Value i,
+                                     llvm::ArrayRef<SymExpr> dims);
+  Idx linearize(llvm::ArrayRef<Idx> idx, llvm::ArrayRef<SymExpr> dims);
+  /// Says that `idx` is row-major position `flat` of `dims`: operands of those
+  /// dims are then read at `flat` without recomputing it.
+  void setDomain(llvm::ArrayRef<SymExpr> dims, llvm::ArrayRef<Idx> idx,
+                 const Idx &flat);
+
+  /// for i in [lo, hi) step: body; the cache does not leak out of it.
+  void loop(mlir::Value lo, mlir::Value hi, int64_t step,
+            llvm::function_ref<void(mlir::Value)> body);
+  /// The same with loop-carried values.
+  llvm::SmallVector<mlir::Value>
+  loop(mlir::Value lo, mlir::Value hi, int64_t step, mlir::ValueRange init,
+       llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value,
+                                                         mlir::ValueRange)>
+           body);
+  /// Runs over [0, n) in steps of `lanes`: `body` is emitted for full vectors
+  /// and once more, masked, for the tail (left out where lanes divide n).
+  void lanesLoop(mlir::Value n, unsigned lanes,
+                 llvm::function_ref<void(Idx)> body);
+  /// With one loop-carried vector per init; the tail's `body` must neutralise
+  /// inactive lanes itself (see L.mask).
+  llvm::SmallVector<mlir::Value> lanesLoop(
+      mlir::Value n, unsigned lanes, mlir::ValueRange init,
+      llvm::function_ref<llvm::SmallVector<mlir::Value>(Idx, mlir::ValueRange)>
+          body);
+  mlir::Value ifElse(mlir::Value condition, mlir::Type type,
+                     llvm::function_ref<mlir::Value()> then,
+                     llvm::function_ref<mlir::Value()> otherwise);
+  void ifThen(mlir::Value condition, llvm::function_ref<void()> then);
+  /// Ends the function: returns the error flag.
+  void finish();
+
+  /// Emission failed (an op without a pull rule): set with a diagnostic.
+  bool failed = false;
+
+private:
+  using Key = std::vector<const void *>;
+  struct Scope; // saves and restores the cache
+
+  mlir::Value compute(mlir::Value v, llvm::ArrayRef<Idx> idx);
+  mlir::Value loadInput(mlir::BlockArgument arg, llvm::ArrayRef<Idx> idx);
+  llvm::SmallVector<Idx> broadcastIndex(llvm::ArrayRef<Idx> idx,
+                                        llvm::ArrayRef<SymExpr> from,
+                                        llvm::ArrayRef<SymExpr> to);
+  mlir::Value emitReshape(ReshapeOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitConcat(ConcatOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitPad(PadOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitReduce(ReduceOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitArgReduce(ArgReduceOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitCumSum(CumSumOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitIm2Col(Im2ColOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitPackB(PackBOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitMatMul(MatMulOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitDims(DimsValueOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitIota(IotaOp op, llvm::ArrayRef<Idx> idx);
+  Idx emitGatherIndex(mlir::Value indices, llvm::ArrayRef<Idx> idx,
+                      const SymExpr &bound);
+  /// Type of an element of `v` computed at `idx`.
+  mlir::Type laneType(mlir::Value v, llvm::ArrayRef<Idx> idx);
+
+  std::map<Key, mlir::Value> cache;
+  llvm::DenseMap<mlir::Value, std::function<mlir::Value(llvm::ArrayRef<Idx>)>>
+      bound;
+  llvm::SmallVector<SymExpr> domainDims;
+  llvm::SmallVector<Idx> domainIdx;
+  Idx domainFlat;
+};
+
+/// The lanes of an elementwise op from its operands' lanes (all scalar or all
+/// vector); null when the op has no rule. ElementwiseLanes.cpp.
+mlir::Value emitElementwise(LaneBuilder &L, mlir::Operation *op,
+                            llvm::ArrayRef<mlir::Value> operands);
+/// lhs (kind) rhs of a reduction, and its neutral element.
+mlir::Value emitCombine(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
+                        mlir::Value lhs, mlir::Value rhs);
+mlir::Value emitNeutral(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
+                        mlir::Type valueType);
+mlir::Value emitSigmoid(LaneBuilder &L, mlir::Value x);
+
+/// Columns of a packed panel, the same at every ISA level.
+inline constexpr int64_t kPanelColumns = 32;
+/// Rows of the largest register tile of any level.
+inline constexpr int64_t kMaxRows = 12;
+/// Rows of the register tile of `target`'s f32 micro-kernel.
+int64_t microKernelRows(const TargetInfo &target);
+/// The micro-kernel of `rows` rows: func(A: memref<?xf32>, aOffset, B:
+/// memref<?xf32>, bOffset, K, C: memref<?xf32>); A's rows lie K apart, C is
+/// [rows][32] and is overwritten. Specialised for a constant K (else K = 0).
+mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
+                                  const TargetInfo &target, int64_t rows,
+                                  int64_t K);
+
+// One per kind of kernel.
+void emitMapKernel(KernelEmitter &e);
+void emitRowKernel(KernelEmitter &e);
+void emitMatMulKernel(KernelEmitter &e);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_KERNELEMITTER_H

@@ -1,0 +1,461 @@
+//===- KernelEmitterData.cpp - pull rules with their own control flow -----===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include <numeric>
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// lo <= i < hi, and i moved to stay in [0, size) where it is not: loads of
+/// lanes that are thrown away must still be inside.
+struct Window {
+  Value inside; // i1 or vector of i1
+  Idx at;
+};
+
+Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Value v = i.isUniform() ? i.base : L.toIndexVector(i);
+  Value n = L.isVector(v) ? L.widen(size) : size;
+  Value zero = L.constantInt(v.getType(), 0), one = L.constantInt(v.getType(), 1);
+  Window w;
+  w.inside = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult, v, n);
+  Value hi = arith::SubIOp::create(b, L.loc, n, one);
+  Value c = arith::MaxSIOp::create(
+      b, L.loc, arith::MinSIOp::create(b, L.loc, v, hi), zero);
+  (L.isVector(v) ? w.at.vec : w.at.base) = c;
+  return w;
+}
+
+} // namespace
+
+Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
+  int64_t axis = op.getAxis();
+  Type type = laneType(op.getResult(), idx);
+  // Where each part begins along the axis.
+  SmallVector<SymExpr> starts;
+  SymExpr at = 0;
+  for (Value part : op.getInputs()) {
+    starts.push_back(at);
+    at = at + getDims(part)[axis];
+  }
+  const Idx &i = idx[axis];
+  // Lanes of one vector lie in one part when parts begin at multiples of it.
+  int64_t span = (int64_t)L.lanes;
+  bool together = i.isUniform();
+  if (i.isContiguous() && i.align % span == 0)
+    together = llvm::all_of(starts, [&](const SymExpr &s) {
+      return s.constant() && *s.constant() % span == 0;
+    });
+  auto part = [&](size_t k) {
+    SmallVector<Idx> in(idx);
+    in[axis].base = L.sub(i.base, dim(starts[k]));
+    if (auto c = starts[k].constant())
+      in[axis].align = std::gcd(i.align, *c ? *c : i.align);
+    else
+      in[axis].align = 1;
+    return emit(op.getInputs()[k], in);
+  };
+  if (together) {
+    std::function<Value(size_t)> from = [&](size_t k) -> Value {
+      if (k + 1 == starts.size())
+        return part(k);
+      Value before = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult,
+                                           i.base, dim(starts[k + 1]));
+      return ifElse(
+          before, type, [&] { return part(k); }, [&] { return from(k + 1); });
+    };
+    return from(0);
+  }
+  Value v = L.toIndexVector(i);
+  Value r;
+  for (size_t k = 0; k < starts.size(); ++k) {
+    Idx shifted;
+    shifted.vec = arith::SubIOp::create(b, L.loc, v, L.widen(dim(starts[k])));
+    Window w = clampTo(*this, shifted, dim(getDims(op.getInputs()[k])[axis]));
+    SmallVector<Idx> in(idx);
+    in[axis] = w.at;
+    Value x = L.widen(emit(op.getInputs()[k], in));
+    r = r ? Value(arith::SelectOp::create(b, L.loc, w.inside, x, r)) : x;
+  }
+  return r;
+}
+
+Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  SmallVector<SymExpr> low = op.getLow().getSymExprs();
+  SmallVector<Idx> in;
+  Value inside;
+  for (auto [k, i] : llvm::enumerate(idx)) {
+    Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
+    if (low[k].constant() == 0 &&
+        dims[k] == getDims(op.getResult())[k]) { // not padded here
+      in.push_back(i);
+      continue;
+    }
+    Value n = dim(dims[k]);
+    Value v = at.isUniform() ? at.base : L.toIndexVector(at);
+    Value nv = L.isVector(v) ? L.widen(n) : n;
+    auto wrap = [&](Value x) { // into [0, n) by adding or removing n once
+      Value zero = L.constantInt(x.getType(), 0);
+      Value below = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
+                                          x, zero);
+      x = arith::SelectOp::create(
+          b, L.loc, below, arith::AddIOp::create(b, L.loc, x, nv), x);
+      Value above =
+          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sge, x, nv);
+      return arith::SelectOp::create(
+                 b, L.loc, above, arith::SubIOp::create(b, L.loc, x, nv), x)
+          .getResult();
+    };
+    if (op.getMode() == PadMode::reflect) {
+      // |v|, then 2(n-1) - v past the end.
+      Value zero = L.constantInt(v.getType(), 0);
+      Value one = L.constantInt(v.getType(), 1);
+      Value neg = arith::SubIOp::create(b, L.loc, zero, v);
+      v = arith::MaxSIOp::create(b, L.loc, v, neg);
+      Value last = arith::SubIOp::create(b, L.loc, nv, one);
+      Value twice = arith::AddIOp::create(b, L.loc, last, last);
+      v = arith::MinSIOp::create(b, L.loc, v,
+                                 arith::SubIOp::create(b, L.loc, twice, v));
+    } else if (op.getMode() == PadMode::wrap) {
+      v = wrap(v);
+    }
+    Idx moved;
+    (L.isVector(v) ? moved.vec : moved.base) = v;
+    Window w = clampTo(*this, moved, n);
+    in.push_back(w.at);
+    if (op.getMode() != PadMode::constant)
+      continue;
+    if (inside && L.isVector(inside) != L.isVector(w.inside)) {
+      inside = L.widen(inside);
+      w.inside = L.widen(w.inside);
+    }
+    inside = inside ? Value(arith::AndIOp::create(b, L.loc, inside, w.inside))
+                    : w.inside;
+  }
+  Value x = emit(op.getInput(), in);
+  if (!inside)
+    return x;
+  Value outside = emit(op.getValue(), {});
+  if (L.isVector(inside) || L.isVector(x)) {
+    inside = L.widen(inside);
+    x = L.widen(x);
+    outside = L.widen(outside);
+  }
+  return arith::SelectOp::create(b, L.loc, inside, x, outside);
+}
+
+Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
+  ReduceKind kind = op.getKind();
+  Value in = op.getInput();
+  SmallVector<SymExpr> dims = getDims(in);
+  Type element = getElementTypeOrSelf(in.getType());
+  llvm::SmallDenseSet<int64_t> axes(op.getAxes().begin(), op.getAxes().end());
+  SmallVector<Idx> at(dims.size());
+  for (size_t k = 0, o = 0; k < dims.size(); ++k) {
+    if (axes.count(k)) {
+      o += op.getKeepdims();
+      continue;
+    }
+    at[k] = idx[o++];
+  }
+  SymExpr count = 1;
+  for (int64_t a : op.getAxes())
+    count = count * dims[a];
+  // Integer means are computed as the sum, divided at the end.
+  int64_t last = (int64_t)dims.size() - 1;
+  bool uniform = llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); });
+  bool inner = axes.count(last) && uniform; // lanes run along the last dim
+  unsigned savedLanes = L.lanes;
+  Value savedMask = L.mask;
+  unsigned lanes = inner ? vectorLanes() : (uniform ? 1 : L.lanes);
+  L.lanes = lanes;
+  Type accType = lanes == 1 ? computeType(element) : L.vec(computeType(element));
+  Value neutral = emitNeutral(L, kind, element, accType);
+  SmallVector<int64_t> outer;
+  for (int64_t a : op.getAxes())
+    if (!(inner && a == last))
+      outer.push_back(a);
+  std::function<Value(size_t, Value)> nest = [&](size_t k, Value acc) -> Value {
+    if (k < outer.size())
+      return loop(L.index(0), dim(dims[outer[k]]), 1, acc,
+                  [&](Value i, ValueRange args) {
+                    at[outer[k]] = L.uniform(i);
+                    return SmallVector<Value>{nest(k + 1, args[0])};
+                  })[0];
+    auto combine = [&](Value acc) {
+      Value x = L.widen(emit(in, at));
+      if (inner && L.mask)
+        x = arith::SelectOp::create(b, L.loc, L.mask, x, neutral);
+      return emitCombine(L, kind, element, acc, x);
+    };
+    if (!inner)
+      return combine(acc);
+    return lanesLoop(dim(dims[last]), lanes, acc, [&](Idx i, ValueRange args) {
+      at[last] = i;
+      return SmallVector<Value>{combine(args[0])};
+    })[0];
+  };
+  Value r = nest(0, neutral);
+  if (inner) {
+    auto combining = [&] {
+      bool f = isa<FloatType>(element);
+      bool u = element.isUnsignedInteger() || element.isInteger(1);
+      switch (kind) {
+      case ReduceKind::sum:
+      case ReduceKind::mean:
+        return vector::CombiningKind::ADD;
+      case ReduceKind::prod:
+        return vector::CombiningKind::MUL;
+      case ReduceKind::max:
+        return f ? vector::CombiningKind::MAXIMUMF
+                 : (u ? vector::CombiningKind::MAXUI
+                      : vector::CombiningKind::MAXSI);
+      case ReduceKind::min:
+        return f ? vector::CombiningKind::MINIMUMF
+                 : (u ? vector::CombiningKind::MINUI
+                      : vector::CombiningKind::MINSI);
+      case ReduceKind::all:
+        return vector::CombiningKind::AND;
+      case ReduceKind::any:
+        return vector::CombiningKind::OR;
+      }
+      return vector::CombiningKind::ADD;
+    }();
+    r = L.reduceLanes(r, combining);
+  }
+  if (kind == ReduceKind::mean) {
+    Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(count));
+    Type t = computeType(element);
+    if (isa<FloatType>(t)) {
+      n = arith::SIToFPOp::create(b, L.loc, t, n);
+      r = arith::DivFOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
+    } else {
+      n = arith::MaxSIOp::create(b, L.loc, n, L.constantInt(n.getType(), 1));
+      if (t.getIntOrFloatBitWidth() < 64)
+        n = arith::TruncIOp::create(b, L.loc, t, n);
+      r = arith::DivSIOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
+    }
+  }
+  L.lanes = savedLanes;
+  L.mask = savedMask;
+  return r;
+}
+
+Value KernelEmitter::emitArgReduce(ArgReduceOp op, ArrayRef<Idx> idx) {
+  Value in = op.getInput();
+  SmallVector<SymExpr> dims = getDims(in);
+  Type element = getElementTypeOrSelf(in.getType());
+  int64_t axis = op.getAxis();
+  SmallVector<Idx> at(idx);
+  if (op.getKeepdims())
+    at[axis] = Idx();
+  else
+    at.insert(at.begin() + axis, Idx());
+  ReduceKind kind = op.getMin() ? ReduceKind::min : ReduceKind::max;
+  Type valueType = laneType(op.getResult(), idx);
+  bool vector = isa<VectorType>(valueType);
+  Type t = vector ? L.vec(computeType(element)) : computeType(element);
+  Value best = emitNeutral(L, kind, element, t);
+  Value where = L.constantInt(valueType, 0);
+  auto r = loop(
+      L.index(0), dim(dims[axis]), 1, {best, where},
+      [&](Value i, ValueRange args) {
+        at[axis] = L.uniform(i);
+        Value x = emit(in, at);
+        Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), i);
+        if (vector) {
+          x = L.widen(x);
+          n = L.widen(n);
+        }
+        // Strictly better, or as good with select_last; the first NaN stays.
+        Value better;
+        if (isa<FloatType>(element)) {
+          auto pred = op.getMin()
+                          ? (op.getSelectLast() ? arith::CmpFPredicate::OLE
+                                                : arith::CmpFPredicate::OLT)
+                          : (op.getSelectLast() ? arith::CmpFPredicate::OGE
+                                                : arith::CmpFPredicate::OGT);
+          better = arith::CmpFOp::create(b, L.loc, pred, x, args[0]);
+        } else {
+          bool u = element.isUnsignedInteger();
+          auto pred =
+              op.getMin()
+                  ? (op.getSelectLast()
+                         ? (u ? arith::CmpIPredicate::ule
+                              : arith::CmpIPredicate::sle)
+                         : (u ? arith::CmpIPredicate::ult
+                              : arith::CmpIPredicate::slt))
+                  : (op.getSelectLast()
+                         ? (u ? arith::CmpIPredicate::uge
+                              : arith::CmpIPredicate::sge)
+                         : (u ? arith::CmpIPredicate::ugt
+                              : arith::CmpIPredicate::sgt));
+          better = arith::CmpIOp::create(b, L.loc, pred, x, args[0]);
+        }
+        return SmallVector<Value>{
+            arith::SelectOp::create(b, L.loc, better, x, args[0]),
+            arith::SelectOp::create(b, L.loc, better, n, args[1])};
+      });
+  return r[1];
+}
+
+Value KernelEmitter::emitCumSum(CumSumOp op, ArrayRef<Idx> idx) {
+  // Each element sums its own prefix: quadratic, and the same bits wherever
+  // the element is computed. Exporters use it on masks of one row.
+  Value in = op.getInput();
+  SmallVector<SymExpr> dims = getDims(in);
+  Type element = getElementTypeOrSelf(in.getType());
+  int64_t axis = op.getAxis();
+  SmallVector<Idx> at(idx);
+  Type t = laneType(op.getResult(), idx);
+  Value zero = L.constant(t, 0);
+  Value mine = idx[axis].isUniform() ? idx[axis].base
+                                     : L.toIndexVector(idx[axis]);
+  return loop(L.index(0), dim(dims[axis]), 1, zero,
+              [&](Value i, ValueRange args) {
+                at[axis] = L.uniform(i);
+                Value x = emit(in, at);
+                if (isa<VectorType>(t))
+                  x = L.widen(x);
+                Value iv = L.isVector(mine) ? L.widen(i) : i;
+                auto pred = op.getReverse()
+                                ? (op.getExclusive() ? arith::CmpIPredicate::ugt
+                                                     : arith::CmpIPredicate::uge)
+                                : (op.getExclusive() ? arith::CmpIPredicate::ult
+                                                     : arith::CmpIPredicate::ule);
+                Value take =
+                    arith::CmpIOp::create(b, L.loc, pred, iv, mine);
+                if (isa<VectorType>(t))
+                  take = L.widen(take);
+                Value sum = emitCombine(L, ReduceKind::sum, element, args[0], x);
+                return SmallVector<Value>{
+                    arith::SelectOp::create(b, L.loc, take, sum, args[0])};
+              })[0];
+}
+
+Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
+  // idx = (n, o, k): o -> output position, k -> (channel, kernel position).
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  size_t spatial = dims.size() - 2;
+  ArrayRef<int64_t> kernel = op.getKernel();
+  SmallVector<SymExpr> out;
+  for (size_t d = 0; d < spatial; ++d) {
+    SymExpr reach = op.getDilations()[d] * (kernel[d] - 1) + 1;
+    SymExpr padded = dims[d + 2] + SymExpr(op.getPads()[d]) +
+                     SymExpr(op.getPads()[d + spatial]);
+    out.push_back(SymExpr::apply(SymExpr::Fn::FloorDiv, padded - reach,
+                                 op.getStrides()[d]) +
+                  1);
+  }
+  SmallVector<Idx> at(dims.size());
+  at[0] = idx[0];
+  Idx k = idx[2], o = idx[1];
+  Value inside;
+  for (size_t d = spatial; d-- > 0;) {
+    auto [kq, kr] = L.divRem(k, L.index(kernel[d]));
+    auto [oq, orem] = d == 0 ? std::pair<Idx, Idx>{Idx(), o}
+                             : L.divRem(o, dim(out[d]));
+    k = kq;
+    o = oq;
+    Idx pos = L.add(L.add(L.mul(orem, op.getStrides()[d]),
+                          L.mul(kr, op.getDilations()[d])),
+                    L.uniform(-op.getPads()[d]));
+    if (op.getPads()[d] == 0 && op.getPads()[d + spatial] == 0) {
+      at[d + 2] = pos;
+      continue;
+    }
+    Window w = clampTo(*this, pos, dim(dims[d + 2]));
+    at[d + 2] = w.at;
+    if (inside && L.isVector(inside) != L.isVector(w.inside)) {
+      inside = L.widen(inside);
+      w.inside = L.widen(w.inside);
+    }
+    inside = inside ? Value(arith::AndIOp::create(b, L.loc, inside, w.inside))
+                    : w.inside;
+  }
+  at[1] = k;
+  Value x = emit(op.getInput(), at);
+  if (!inside)
+    return x;
+  if (L.isVector(inside) || L.isVector(x)) {
+    inside = L.widen(inside);
+    x = L.widen(x);
+  }
+  return arith::SelectOp::create(b, L.loc, inside, x, L.constLike(x, 0));
+}
+
+Value KernelEmitter::emitPackB(PackBOp op, ArrayRef<Idx> idx) {
+  size_t r = idx.size(); // [..., panel, k, column in panel]
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  SymExpr n = dims[dims.size() - (op.getTransposed() ? 2 : 1)];
+  Idx column = L.add(L.mul(idx[r - 3], kPanelColumns), idx[r - 1]);
+  SmallVector<Idx> at(idx.begin(), idx.end() - 3);
+  bool whole = n.constant() && *n.constant() % kPanelColumns == 0;
+  Window w;
+  if (!whole) {
+    w = clampTo(*this, column, dim(n));
+    column = w.at;
+  }
+  if (op.getTransposed())
+    at.append({column, idx[r - 2]});
+  else
+    at.append({idx[r - 2], column});
+  Value x = emit(op.getInput(), at);
+  if (whole)
+    return x;
+  if (L.isVector(x) || L.isVector(w.inside)) {
+    x = L.widen(x);
+    w.inside = L.widen(w.inside);
+  }
+  return arith::SelectOp::create(b, L.loc, w.inside, x, L.constLike(x, 0));
+}
+
+Value KernelEmitter::emitMatMul(MatMulOp op, ArrayRef<Idx> idx) {
+  // The form for element types without a packed kernel: one dot product an
+  // element, lanes along the columns.
+  SmallVector<SymExpr> lhs = getDims(op.getLhs()), rhs = getDims(op.getRhs());
+  SmallVector<SymExpr> out = getDims(op.getResult());
+  size_t r = out.size();
+  ArrayRef<SymExpr> batch = ArrayRef(out).drop_back(2);
+  auto lead = [&](ArrayRef<SymExpr> dims) {
+    return broadcastIndex(idx.drop_back(2), dims.drop_back(2), batch);
+  };
+  Type element = getElementTypeOrSelf(op.getResult().getType());
+  Type t = laneType(op.getResult(), idx);
+  SymExpr K = lhs[lhs.size() - (op.getTransposeA() ? 2 : 1)];
+  return loop(L.index(0), dim(K), 1, L.constant(t, 0),
+              [&](Value k, ValueRange args) {
+                SmallVector<Idx> a = lead(lhs), c = lead(rhs);
+                Idx kk = L.uniform(k);
+                if (op.getTransposeA())
+                  a.append({kk, idx[r - 2]});
+                else
+                  a.append({idx[r - 2], kk});
+                if (op.getTransposeB())
+                  c.append({idx[r - 1], kk});
+                else
+                  c.append({kk, idx[r - 1]});
+                Value x = emit(op.getLhs(), a), y = emit(op.getRhs(), c);
+                if (isa<VectorType>(t)) {
+                  x = L.widen(x);
+                  y = L.widen(y);
+                }
+                Value p = emitCombine(L, ReduceKind::prod, element, x, y);
+                return SmallVector<Value>{
+                    emitCombine(L, ReduceKind::sum, element, args[0], p)};
+              })[0];
+}
+
+} // namespace tenon

@@ -1,0 +1,84 @@
+//===- MapKernel.cpp - one loop nest over the result ----------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The result is walked in memory order. Where every operand has the result's
+// dims or one element, all dims count as one, cut into tasks of kChunk
+// elements; otherwise a task is one row of the last dim that is not 1.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+static constexpr int64_t kChunk = 1024;
+
+/// Pointwise on operands of the result's dims, but for single elements.
+static bool isFlat(KernelEmitter &e, ArrayRef<SymExpr> dims) {
+  auto fits = [&](Value v) {
+    SmallVector<SymExpr> d = getDims(v);
+    return ArrayRef<SymExpr>(d) == dims ||
+           llvm::all_of(d, [](auto &x) { return x.constant() == 1; });
+  };
+  for (Operation &op : e.body().without_terminator()) {
+    if (isa<ConstantOp>(op))
+      continue;
+    if (!op.hasTrait<OpTrait::Elementwise>() ||
+        !llvm::all_of(op.getOperands(), fits))
+      return false;
+  }
+  return llvm::all_of(e.body().getArguments(), fits);
+}
+
+void emitMapKernel(KernelEmitter &e) {
+  LaneBuilder &L = e.L;
+  Value root = e.body().getTerminator()->getOperand(0);
+  Type element = getElementTypeOrSelf(root.getType());
+  SmallVector<SymExpr> dims = getDims(root);
+  SymExpr total = productOf(dims);
+  e.info.cost = total * 4;
+  Value out = e.result(0);
+
+  if (isFlat(e, dims)) {
+    e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, kChunk);
+    Value n = e.dim(total);
+    e.loop(e.begin, e.end, 1, [&](Value t) {
+      Value first = L.mul(t, L.index(kChunk));
+      Value size = L.min(L.sub(n, first), L.index(kChunk));
+      e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
+        Idx flat = L.add(L.uniform(first, kChunk), i);
+        SmallVector<Idx> idx(dims.size(), flat);
+        e.setDomain(dims, idx, flat);
+        L.store(e.emit(root, idx), out, flat, element);
+      });
+    });
+    return;
+  }
+
+  size_t axis = dims.size() - 1;
+  while (axis > 0 && dims[axis].constant() == 1)
+    --axis;
+  SmallVector<SymExpr> outer(dims.begin(), dims.begin() + axis);
+  e.info.tasks = productOf(outer);
+  Value n = e.dim(dims[axis]);
+  e.loop(e.begin, e.end, 1, [&](Value row) {
+    SmallVector<Idx> idx = e.delinearize(row, outer);
+    idx.append(dims.size() - axis, L.uniform(0));
+    Idx base = L.uniform(L.mul(row, n));
+    e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
+      idx[axis] = i;
+      Idx flat = L.add(base, i);
+      e.setDomain(dims, idx, flat);
+      L.store(e.emit(root, idx), out, flat, element);
+    });
+  });
+}
+
+} // namespace tenon

@@ -1,0 +1,254 @@
+//===- MatMulKernel.cpp - matmul by packed panels -------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A task is one panel of 32 columns for one block of rows:
+//
+//   for task in [begin, end):       (batch, row block, panel), panel fastest
+//     [pack the block's rows of A, when a new block begins]
+//     for tile of rows in block:    as even as possible: 13 = 7 + 6
+//       micro-kernel(rows)          A block (L2) x B panel (L1/L2) -> C tile
+//       epilogue                    C tile -> result, a row at a time
+//
+// A that lies in memory as it is needed is read in place; any other prologue
+// (a transpose, a gather, im2col, a cast) is computed into a scratch block by
+// pulling. Where B has no batch dims, all leading dims of A count as rows.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+struct MatMulKernel {
+  KernelEmitter &e;
+  PackedMatMulOp op;
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Value root = e.body().getTerminator()->getOperand(0);
+  SmallVector<SymExpr> lhs = getDims(op.getLhs()),
+                       packed = getDims(op.getPacked()),
+                       out = getDims(op.getResult());
+  SymExpr K = lhs.back(), N = out.back();
+  SymExpr panels = packed[packed.size() - 3];
+  bool shared = llvm::all_of(
+      ArrayRef(packed).drop_back(3),
+      [](const SymExpr &d) { return d.constant() == 1; });
+  SymExpr M = shared ? productOf(ArrayRef(lhs).drop_back(1))
+                     : lhs[lhs.size() - 2];
+  SmallVector<SymExpr> batch =
+      shared ? SmallVector<SymExpr>{}
+             : SmallVector<SymExpr>(out.begin(), out.end() - 2);
+  int64_t MR = microKernelRows(e.target);
+  int64_t MC = blockRows();
+  unsigned lanes = e.vectorLanes();
+  bool inPlace = isInPlace();
+  Type f32 = b.getF32Type();
+
+  /// Rows of A that fill 256 KiB, a part of any L2 cache: a multiple of every
+  /// level's register tile, and the same at every level, so that a program's
+  /// task counts hold for all of them.
+  int64_t blockRows() {
+    int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
+    int64_t rows = (256 << 10) / (4 * k);
+    return std::clamp<int64_t>(rows / 12 * 12, 48, 384);
+  }
+  bool isInPlace() {
+    auto arg = dyn_cast<BlockArgument>(op.getLhs());
+    if (!arg || !getElementTypeOrSelf(arg.getType()).isF32())
+      return false;
+    // Broadcast batch dims would repeat rows.
+    return shared || ArrayRef(lhs).drop_back(2) == ArrayRef(batch);
+  }
+  void run();
+  void packRows(Value into, Value batchIndex, Value m0, Value rows);
+  void callMicroKernel(Value rows, ValueRange operands);
+  void epilogue(Value tile, Value batchIndex, Value r0, Value rows,
+                Value panel);
+};
+
+void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
+                            Value rows) {
+  SmallVector<SymExpr> rowDims(lhs.begin(), lhs.end() - 1);
+  Value k = e.dim(K);
+  e.loop(L.index(0), rows, 1, [&](Value r) {
+    Value m = L.add(m0, r);
+    SmallVector<Idx> idx;
+    if (shared) {
+      idx = e.delinearize(m, rowDims);
+    } else {
+      SmallVector<Idx> lead = e.delinearize(batchIndex, batch);
+      size_t skip = batch.size() - (lhs.size() - 2);
+      for (size_t j = 0; j + 2 < lhs.size(); ++j)
+        idx.push_back(lhs[j] == batch[j + skip] ? lead[j + skip]
+                                                : L.uniform(0));
+      idx.push_back(L.uniform(m));
+    }
+    idx.push_back(Idx());
+    Idx to = L.uniform(L.mul(r, k));
+    e.lanesLoop(k, lanes, [&](Idx i) {
+      idx.back() = i;
+      L.store(e.emit(op.getLhs(), idx), into, L.add(to, i), f32);
+    });
+  });
+}
+
+void MatMulKernel::callMicroKernel(Value rows, ValueRange operands) {
+  auto module = e.func->getParentOfType<ModuleOp>();
+  int64_t k = K.constant().value_or(0);
+  SmallVector<int64_t> cases;
+  for (int64_t r = 1; r < MR; ++r)
+    cases.push_back(r);
+  auto sw = scf::IndexSwitchOp::create(b, L.loc, TypeRange{}, rows, cases,
+                                       cases.size());
+  auto fill = [&](Region &region, int64_t r) {
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&region);
+    func::CallOp::create(b, L.loc, getMicroKernel(module, e.target, r, k),
+                         operands);
+    scf::YieldOp::create(b, L.loc);
+  };
+  for (auto [i, r] : llvm::enumerate(cases))
+    fill(sw.getCaseRegions()[i], r);
+  fill(sw.getDefaultRegion(), MR);
+}
+
+void MatMulKernel::epilogue(Value tile, Value batchIndex, Value r0, Value rows,
+                            Value panel) {
+  SmallVector<SymExpr> outDims = getDims(root);
+  SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
+  Type element = getElementTypeOrSelf(root.getType());
+  Value n = e.dim(N);
+  auto whole = N.constant() && *N.constant() % kPanelColumns == 0;
+  e.loop(L.index(0), rows, 1, [&](Value r) {
+    Value m = L.add(r0, r);
+    SmallVector<Idx> idx;
+    Value row = m; // position among all rows of the result
+    if (shared) {
+      idx = e.delinearize(m, rowDims);
+    } else {
+      idx = e.delinearize(batchIndex, batch);
+      idx.push_back(L.uniform(m));
+      row = L.add(L.mul(batchIndex, e.dim(M)), m);
+    }
+    idx.push_back(Idx());
+    Idx base = L.uniform(L.mul(row, n));
+    Value first = L.mul(panel, L.index(kPanelColumns));
+    auto columns = [&](Value c) {
+      Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes, {}};
+      Idx column{L.add(first, c), 1, (int64_t)lanes, {}};
+      idx.back() = column;
+      Idx flat = L.add(base, column);
+      e.setDomain(outDims, idx, flat);
+      e.bind(op.getResult(), [&, in](ArrayRef<Idx>) {
+        Value saved = L.mask;
+        L.mask = {}; // the tile is whole
+        Value v = L.load(tile, in, f32);
+        L.mask = saved;
+        return v;
+      });
+      L.store(e.emit(root, idx), e.result(0), flat, element);
+    };
+    unsigned saved = L.lanes;
+    L.lanes = lanes;
+    e.loop(L.index(0), L.index(kPanelColumns), lanes, [&](Value c) {
+      if (whole)
+        return columns(c);
+      Value left = L.sub(n, L.add(first, c));
+      Value any = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sgt,
+                                        left, L.index(0));
+      e.ifThen(any, [&] {
+        L.mask = L.tailMask(L.min(left, L.index(lanes)));
+        columns(c);
+        L.mask = {};
+      });
+    });
+    L.lanes = saved;
+  });
+}
+
+void MatMulKernel::run() {
+  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, MC);
+  SymExpr batches = productOf(batch);
+  e.info.tasks = batches * blocks * panels;
+  e.info.cost = productOf(out) * K;
+  Value tile = e.scratchBuffer(kMaxRows * kPanelColumns, f32);
+  Value A, aStart;
+  if (inPlace)
+    A = e.input(cast<BlockArgument>(op.getLhs()));
+  else
+    A = e.scratchBuffer(K * MC, f32);
+  Value B = e.input(cast<BlockArgument>(op.getPacked()));
+  Value k = e.dim(K), m = e.dim(M), np = e.dim(panels), nb = e.dim(blocks);
+  Value panelSize = L.mul(k, L.index(kPanelColumns));
+  // B's batch dims may be 1 where the result's are not.
+  SmallVector<SymExpr> bDims(packed.begin(), packed.end() - 3);
+  e.loop(e.begin, e.end, 1, [&](Value t) {
+    Value panel = L.rem(t, np), block = L.div(t, np);
+    Value batchIndex = L.index(0);
+    if (!shared) {
+      batchIndex = L.div(block, nb);
+      block = L.rem(block, nb);
+    }
+    Value m0 = L.mul(block, L.index(MC));
+    Value rows = L.min(L.sub(m, m0), L.index(MC));
+    if (!inPlace) {
+      Value fresh = arith::OrIOp::create(
+          b, L.loc,
+          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, panel,
+                                L.index(0)),
+          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, t,
+                                e.begin));
+      e.ifThen(fresh, [&] { packRows(A, batchIndex, m0, rows); });
+    }
+    Value bBatch = batchIndex;
+    if (!shared && ArrayRef(bDims) != ArrayRef(batch)) {
+      SmallVector<Idx> lead = e.delinearize(batchIndex, batch), at;
+      size_t skip = batch.size() - bDims.size();
+      for (size_t j = 0; j < bDims.size(); ++j)
+        at.push_back(bDims[j] == batch[j + skip] ? lead[j + skip]
+                                                 : L.uniform(0));
+      bBatch = e.linearize(at, bDims).base;
+    }
+    Value bAt = L.mul(L.add(L.mul(bBatch, np), panel), panelSize);
+    Value aBase = inPlace ? L.mul(L.add(L.mul(batchIndex, m), m0), k)
+                          : L.index(0);
+    Value tiles = L.div(L.add(rows, L.index(MR - 1)), L.index(MR));
+    Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
+    e.loop(L.index(0), tiles, 1, [&](Value i) {
+      Value more = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult, i,
+                                         extra);
+      Value mr = L.add(even, arith::IndexCastUIOp::create(
+                                 b, L.loc, b.getIndexType(), more));
+      Value r0 = L.add(L.mul(i, even), L.min(i, extra));
+      callMicroKernel(mr, {A, L.add(aBase, L.mul(r0, k)), B, bAt, k, tile});
+      epilogue(tile, batchIndex, L.add(m0, r0), mr, panel);
+    });
+  });
+}
+
+} // namespace
+
+void emitMatMulKernel(KernelEmitter &e) {
+  PackedMatMulOp anchor;
+  for (Operation &op : e.body())
+    if (auto m = dyn_cast<PackedMatMulOp>(op))
+      anchor = m;
+  if (!anchor || !isa<BlockArgument>(anchor.getPacked())) {
+    emitError(e.kernel.getLoc(),
+              "a 'matmul' kernel holds no packed_matmul of a stored operand");
+    e.failed = true;
+    return;
+  }
+  MatMulKernel{e, anchor}.run();
+}
+
+} // namespace tenon

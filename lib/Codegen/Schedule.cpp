@@ -1,0 +1,314 @@
+//===- Schedule.cpp - from tenon.kernel ops to kernels and steps ----------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "tenon/Codegen/Kernels.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+void collectNames(Location loc, SmallVectorImpl<StringRef> &names) {
+  if (auto name = dyn_cast<NameLoc>(loc)) {
+    if (!llvm::is_contained(names, name.getName().getValue()))
+      names.push_back(name.getName().getValue());
+  } else if (auto fused = dyn_cast<FusedLoc>(loc)) {
+    for (Location l : fused.getLocations())
+      collectNames(l, names);
+  }
+}
+
+std::string namesOf(Location loc) {
+  SmallVector<StringRef> names;
+  collectNames(loc, names);
+  return llvm::join(names, ", ");
+}
+
+/// The text that makes two kernels one: the op without its locations, operand
+/// names and result numbers.
+std::string textOf(KernelOp kernel) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << kernel.getKind() << ' ';
+  for (Operation &op : kernel.getBody().front())
+    op.print(os, OpPrintingFlags().useLocalScope().skipRegions(false)), os << '\n';
+  for (Type t : kernel.getBody().front().getArgumentTypes())
+    os << t << ' ';
+  return text;
+}
+
+struct Builder {
+  Builder(ModuleOp module, ModuleOp kernels, const TargetInfo &target)
+      : module(module), kernels(kernels), target(target) {}
+
+  ModuleOp module, kernels;
+  const TargetInfo &target;
+  Schedule s;
+  DenseMap<Value, int> bufferOf;
+  llvm::StringMap<int> known; // text of a kernel -> index in `emitted`
+  std::vector<KernelInfo> emitted;
+  std::vector<std::pair<ElementsAttr, int>> weights;
+
+  int addBuffer(ScheduleBuffer buffer) {
+    s.buffers.push_back(std::move(buffer));
+    return s.buffers.size() - 1;
+  }
+  std::vector<SymExpr> dimsOf(Value v) {
+    SmallVector<SymExpr> d = getDims(v);
+    return {d.begin(), d.end()};
+  }
+  SchedulePort port(Value v, StringAttr name, const Twine &fallback) {
+    SchedulePort p;
+    p.name = name ? name.str() : fallback.str();
+    p.elementType = getElementTypeOrSelf(v.getType());
+    p.dims = dimsOf(v);
+    return p;
+  }
+  int weight(ElementsAttr value, const WeightLayout &layout, Type type) {
+    for (auto &[attr, id] : weights)
+      if (attr == value && s.buffers[id].layout == layout)
+        return id;
+    ScheduleBuffer w;
+    w.kind = ScheduleBuffer::Weight;
+    w.elementType = type;
+    w.weight = value;
+    w.layout = layout;
+    int id = addBuffer(std::move(w));
+    weights.push_back({value, id});
+    return id;
+  }
+  FailureOr<int> bufferFor(Value v);
+  FailureOr<int> emitKernel(KernelOp kernel);
+  LogicalResult addStep(KernelOp kernel);
+  LogicalResult run();
+  int64_t idBound(Value v, unsigned depth = 0);
+};
+
+/// The smallest table that `v` is used as an index of; 0: none known.
+int64_t Builder::idBound(Value v, unsigned depth) {
+  int64_t bound = 0;
+  auto take = [&](int64_t b) {
+    if (b > 0 && (bound == 0 || b < bound))
+      bound = b;
+  };
+  if (depth > 32)
+    return 0;
+  for (OpOperand &use : v.getUses()) {
+    Operation *op = use.getOwner();
+    if (auto kernel = dyn_cast<KernelOp>(op)) {
+      Block &body = kernel.getBody().front();
+      take(idBound(body.getArgument(use.getOperandNumber()), depth + 1));
+    } else if (auto yield = dyn_cast<YieldOp>(op)) {
+      auto kernel = cast<KernelOp>(yield->getParentOp());
+      take(idBound(kernel.getResult(use.getOperandNumber()), depth + 1));
+    } else if (auto gather = dyn_cast<GatherOp>(op)) {
+      if (use.getOperandNumber() == 1)
+        take(getDims(gather.getInput())[gather.getAxis()].constant().value_or(0));
+    } else if (isa<CastOp, ReshapeOp, TransposeOp, BroadcastToOp, SliceOp>(op)) {
+      take(idBound(op->getResult(0), depth + 1));
+    }
+  }
+  return bound;
+}
+
+FailureOr<int> Builder::bufferFor(Value v) {
+  if (auto it = bufferOf.find(v); it != bufferOf.end())
+    return it->second;
+  Operation *op = v.getDefiningOp();
+  FailureOr<int> id = failure();
+  if (auto reshape = dyn_cast_or_null<ReshapeOp>(op)) {
+    id = bufferFor(reshape.getInput());
+  } else if (auto constant = dyn_cast_or_null<ConstantOp>(op)) {
+    id = weight(constant.getValue(), {}, getElementTypeOrSelf(v.getType()));
+  } else if (auto pack = dyn_cast_or_null<PackBOp>(op)) {
+    Value source = pack.getInput();
+    while (auto r = source.getDefiningOp<ReshapeOp>())
+      source = r.getInput();
+    if (auto constant = source.getDefiningOp<ConstantOp>()) {
+      auto type = cast<RankedTensorType>(pack.getInput().getType());
+      WeightLayout layout;
+      layout.kind = WeightLayout::PackedB;
+      layout.transposed = pack.getTransposed();
+      int64_t r = type.getRank();
+      layout.K = type.getDimSize(r - 2);
+      layout.N = type.getDimSize(r - 1);
+      if (layout.transposed)
+        std::swap(layout.K, layout.N);
+      for (int64_t d : type.getShape().drop_back(2))
+        layout.batch *= d;
+      id = weight(constant.getValue(), layout,
+                  Float32Type::get(module.getContext()));
+    }
+  }
+  if (failed(id))
+    return emitError(v.getLoc(), "this value has no place in memory after "
+                                 "tenon-form-kernels: ")
+           << (op ? op->getName().getStringRef() : StringRef("an argument"));
+  bufferOf[v] = *id;
+  return id;
+}
+
+FailureOr<int> Builder::emitKernel(KernelOp kernel) {
+  std::string text = textOf(kernel);
+  auto [it, fresh] = known.try_emplace(text, (int)emitted.size());
+  if (!fresh)
+    return it->second;
+  KernelInfo info;
+  info.symbol =
+      (kernel.getKind() + Twine("_") + Twine((int)emitted.size())).str();
+  OpBuilder b(kernels.getContext());
+  b.setInsertionPointToEnd(kernels.getBody());
+  Type index = b.getIndexType();
+  auto memref = [&](Type t) -> Type {
+    return MemRefType::get({ShapedType::kDynamic}, storageType(t));
+  };
+  SmallVector<Type> types{index, index, memref(b.getI8Type()),
+                          memref(b.getI64Type())};
+  for (Value v : kernel.getInputs())
+    types.push_back(memref(getElementTypeOrSelf(v.getType())));
+  for (Value v : kernel.getResults())
+    types.push_back(memref(getElementTypeOrSelf(v.getType())));
+  auto func = func::FuncOp::create(b, kernel.getLoc(), info.symbol,
+                                   b.getFunctionType(types, b.getI32Type()));
+  func.addEntryBlock();
+  KernelEmitter e(kernel, func, target, info);
+  if (kernel.getKind() == "map")
+    emitMapKernel(e);
+  else if (kernel.getKind() == "row")
+    emitRowKernel(e);
+  else if (kernel.getKind() == "matmul")
+    emitMatMulKernel(e);
+  else
+    return kernel.emitOpError("has unknown kind '")
+           << kernel.getKind() << "', expected map, row or matmul";
+  e.finish();
+  if (e.failed)
+    return failure();
+  emitted.push_back(info);
+  s.kernels.push_back(info.symbol);
+  return (int)emitted.size() - 1;
+}
+
+LogicalResult Builder::addStep(KernelOp kernel) {
+  FailureOr<int> k = emitKernel(kernel);
+  if (failed(k))
+    return failure();
+  ScheduleStep step;
+  step.kernel = emitted[*k];
+  step.nodes = namesOf(kernel.getLoc());
+  int number = s.steps.size();
+  for (Value v : kernel.getInputs()) {
+    FailureOr<int> id = bufferFor(v);
+    if (failed(id))
+      return failure();
+    s.buffers[*id].last = number;
+    step.buffers.push_back(*id);
+  }
+  for (Value v : kernel.getResults()) {
+    auto it = bufferOf.find(v); // an output has its buffer already
+    int id;
+    if (it != bufferOf.end()) {
+      id = it->second;
+    } else {
+      ScheduleBuffer buffer;
+      buffer.elementType = getElementTypeOrSelf(v.getType());
+      buffer.dims = dimsOf(v);
+      id = addBuffer(std::move(buffer));
+      bufferOf[v] = id;
+    }
+    s.buffers[id].first = number;
+    s.buffers[id].last = std::max(s.buffers[id].last, number);
+    step.buffers.push_back(id);
+  }
+  s.steps.push_back(std::move(step));
+  return success();
+}
+
+LogicalResult Builder::run() {
+  auto main = module.lookupSymbol<func::FuncOp>("main");
+  if (!main || main.isExternal())
+    return module.emitError("expected a function @main with a body");
+  if (auto name = module->getAttrOfType<StringAttr>("tenon.model_name"))
+    s.modelName = name.str();
+  for (BlockArgument arg : main.getArguments()) {
+    unsigned i = arg.getArgNumber();
+    SchedulePort p = port(arg, main.getArgAttrOfType<StringAttr>(i, "tenon.name"),
+                          "input" + Twine(i));
+    if (isa<IntegerType>(p.elementType)) {
+      p.idBound = idBound(arg);
+      p.isMask = p.idBound == 0;
+    }
+    ScheduleBuffer buffer;
+    buffer.kind = ScheduleBuffer::Input;
+    buffer.elementType = p.elementType;
+    buffer.dims = p.dims;
+    buffer.index = i;
+    bufferOf[arg] = addBuffer(std::move(buffer));
+    s.inputs.push_back(std::move(p));
+  }
+  auto ret = cast<func::ReturnOp>(main.getBody().front().getTerminator());
+  for (auto [i, v] : llvm::enumerate(ret.getOperands())) {
+    SchedulePort p = port(v, main.getResultAttrOfType<StringAttr>(i, "tenon.name"),
+                          "output" + Twine(i));
+    ScheduleBuffer buffer;
+    buffer.kind = ScheduleBuffer::Output;
+    buffer.elementType = p.elementType;
+    buffer.dims = p.dims;
+    buffer.index = i;
+    Value source = v;
+    while (auto r = source.getDefiningOp<ReshapeOp>())
+      source = r.getInput();
+    if (!source.getDefiningOp<KernelOp>() || bufferOf.count(source))
+      return ret.emitError("result ")
+             << i << " is not a kernel's own: run tenon-form-kernels first";
+    bufferOf[source] = addBuffer(std::move(buffer));
+    s.outputs.push_back(std::move(p));
+  }
+  for (Operation &op : main.getBody().front()) {
+    if (auto kernel = dyn_cast<KernelOp>(op)) {
+      if (failed(addStep(kernel)))
+        return failure();
+    } else if (auto check = dyn_cast<CheckOp>(op)) {
+      ScheduleCheck c;
+      c.kind = (uint32_t)check.getKind();
+      c.lhs = SymExpr::parse(check.getLhs().str()).value_or(0);
+      c.rhs = SymExpr::parse(check.getRhs().str()).value_or(0);
+      c.reason = namesOf(check.getLoc());
+      s.checks.push_back(std::move(c));
+    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, func::ReturnOp>(op)) {
+      return op.emitError("expected only kernels after tenon-form-kernels");
+    }
+    auto name = op.getAttrOfType<StringAttr>("tenon.value");
+    if (!name || op.getNumResults() != 1)
+      continue;
+    FailureOr<int> id = bufferFor(op.getResult(0));
+    if (failed(id))
+      return failure();
+    if (s.buffers[*id].kind == ScheduleBuffer::Arena)
+      s.buffers[*id].last = INT32_MAX; // kept until the next run
+    s.values.push_back({name.str(), *id, dimsOf(op.getResult(0))});
+  }
+  return success();
+}
+
+} // namespace
+
+FailureOr<Schedule> buildSchedule(ModuleOp module, ModuleOp kernels,
+                                  const TargetInfo &target) {
+  Builder builder(module, kernels, target);
+  if (failed(builder.run()))
+    return failure();
+  return std::move(builder.s);
+}
+
+} // namespace tenon

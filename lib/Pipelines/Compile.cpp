@@ -1,0 +1,369 @@
+//===- Compile.cpp - from a model file to an artifact ---------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Several levels share the graph stages; each has its own kernels module,
+// compiled with its target and linked under names with the level's suffix. The
+// schedules of all levels are the same (task counts do not depend on a
+// level), which is verified before they are joined.
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "tenon/Codegen/Program.h"
+#include "tenon/Pipelines/Pipelines.h"
+#include "tenon/Target/Artifact.h"
+#include "tenon/Target/Emit.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/Transforms/Utils/Cloning.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+std::string symbolName(StringRef modelName) {
+  std::string name;
+  for (char c : modelName)
+    name += llvm::isAlnum(c) ? c : '_';
+  return "tenon_model_" + name;
+}
+
+namespace {
+
+struct Level {
+  TargetInfo target;
+  std::string suffix;
+  OwningOpRef<ModuleOp> kernels;
+};
+
+struct Compiler {
+  const CompileOptions &options;
+  CompileResult result;
+  DialectRegistry registry;
+  MLIRContext context{MLIRContext::Threading::DISABLED};
+  llvm::LLVMContext llvmContext;
+  OwningOpRef<ModuleOp> module;
+  std::vector<Level> levels;
+  Schedule schedule;
+  WeightsPlan weights;
+  std::unique_ptr<llvm::Module> program;
+  std::optional<ArtifactKind> kind;
+
+  explicit Compiler(const CompileOptions &options) : options(options) {
+    registerDialects(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+    context.getDiagEngine().registerHandler([this](Diagnostic &d) {
+      if (d.getSeverity() != DiagnosticSeverity::Error)
+        return success();
+      if (!result.error.empty()) // the first error is the cause
+        return success();
+      llvm::raw_string_ostream os(result.error);
+      if (auto name = dyn_cast<NameLoc>(d.getLocation()))
+        os << "node '" << name.getName().getValue() << "': ";
+      os << d.str();
+      for (Diagnostic &note : d.getNotes())
+        os << "\n  note: " << note.str();
+      return success();
+    });
+  }
+
+  bool fail(const Twine &message) {
+    if (result.error.empty())
+      result.error = message.str();
+    return false;
+  }
+  bool check(llvm::Error e) {
+    return !e || fail(llvm::toString(std::move(e)));
+  }
+  /// Runs one stage under the crash guard. False: stop.
+  bool stage(Stage s, double fraction, llvm::function_ref<bool()> fn) {
+    if (options.progress)
+      options.progress(stageName(s), fraction);
+    bool ok = false;
+    std::string message;
+    if (!runGuarded(stageName(s), [&] { ok = fn(); }, message)) {
+      result.internal = true;
+      result.error = message;
+      return false;
+    }
+    return ok;
+  }
+  bool passes(ModuleOp on, llvm::function_ref<void(OpPassManager &)> fill,
+              bool verify) {
+    PassManager pm(&context);
+    pm.enableVerifier(verify || options.verifyEach);
+    fill(pm);
+    return succeeded(pm.run(on)) || fail("a pass failed");
+  }
+  bool write(StringRef path, llvm::function_ref<void(raw_ostream &)> fn) {
+    std::error_code ec;
+    llvm::ToolOutputFile file(path, ec, llvm::sys::fs::OF_Text);
+    if (ec)
+      return fail("cannot write '" + path + "': " + ec.message());
+    fn(file.os());
+    file.keep();
+    return true;
+  }
+  /// Dumps a stage; true when it was the last that was asked for.
+  bool finished(Stage s, llvm::function_ref<void(raw_ostream &)> print) {
+    if (!options.dumpDir.empty()) {
+      SmallString<128> path(options.dumpDir);
+      std::string name = std::to_string((int)s) + "-" + stageName(s).str() +
+                         (s == Stage::Llvm     ? ".ll"
+                          : s == Stage::Object ? ".s"
+                                               : ".mlir");
+      llvm::sys::path::append(path, name);
+      if (!write(path, print))
+        return true;
+    }
+    if (options.emit != s)
+      return false;
+    result.ok = write(options.output, print);
+    return true;
+  }
+  void printModule(ModuleOp m, raw_ostream &os) {
+    OpPrintingFlags flags;
+    flags.elideLargeElementsAttrs(16).elideLargeResourceString(64);
+    m.print(os, flags);
+    os << "\n";
+  }
+
+  bool import();
+  bool resolveTargets();
+  bool tile();
+  bool translate();
+  bool link();
+  void run();
+};
+
+bool Compiler::resolveTargets() {
+  for (const std::string &name : options.targets) {
+    auto target = resolveTarget(name);
+    if (!target)
+      return check(target.takeError());
+    Level level;
+    level.target = *target;
+    levels.push_back(std::move(level));
+  }
+  // Best first: the runtime takes the first level that the CPU supports.
+  llvm::stable_sort(levels, [](const Level &x, const Level &y) {
+    return x.target.vectorBits > y.target.vectorBits ||
+           (x.target.vectorBits == y.target.vectorBits &&
+            llvm::popcount(x.target.featureBits) >
+                llvm::popcount(y.target.featureBits));
+  });
+  for (auto [i, level] : llvm::enumerate(levels))
+    level.suffix = levels.size() > 1 ? ".l" + std::to_string(i) : "";
+  return true;
+}
+
+bool Compiler::import() {
+  ImportOptions import = options.import;
+  import.keepNodeValues = options.debugValues;
+  auto imported = importOnnxFile(options.input, context, import);
+  if (failed(imported))
+    return fail("the model could not be imported");
+  module = std::move(*imported);
+  return succeeded(module->verify()) || fail("the imported graph is invalid");
+}
+
+bool Compiler::tile() {
+  for (auto [i, level] : llvm::enumerate(levels)) {
+    level.kernels = ModuleOp::create(UnknownLoc::get(&context));
+    auto s = buildSchedule(*module, *level.kernels, level.target);
+    if (failed(s))
+      return fail("no kernels could be emitted");
+    if (i > 0)
+      for (auto [a, b] : llvm::zip_equal(schedule.steps, s->steps))
+        if (a.kernel.dims != b.kernel.dims || a.kernel.tasks != b.kernel.tasks ||
+            a.kernel.scratchBytes != b.kernel.scratchBytes)
+          return fail("kernel '" + a.kernel.symbol +
+                      "' has other arguments at level " + level.target.name);
+    if (i == 0)
+      schedule = std::move(*s);
+    if (failed(level.kernels->verify()))
+      return fail("the emitted kernels are invalid");
+  }
+  weights = planWeights(schedule);
+  return true;
+}
+
+bool Compiler::translate() {
+  for (Level &level : levels) {
+    std::unique_ptr<llvm::Module> m =
+        translateModuleToLLVMIR(*level.kernels, llvmContext, "tenon");
+    if (!m)
+      return fail("translation to LLVM IR failed");
+    if (!check(prepareModule(*m)))
+      return false;
+    for (llvm::Function &f : *m) {
+      if (f.isDeclaration())
+        continue;
+      f.setName(f.getName() + level.suffix);
+      f.setLinkage(level.suffix.empty() ? llvm::GlobalValue::InternalLinkage
+                                        : llvm::GlobalValue::ExternalLinkage);
+      setTargetAttributes(f, level.target);
+    }
+    if (!program)
+      program = std::move(m);
+    else if (llvm::Linker::linkModules(*program, std::move(m)))
+      return fail("the levels' kernels could not be linked");
+  }
+  ProgramOptions p;
+  for (const Level &level : levels)
+    p.levels.push_back(
+        {level.target.name, level.target.featureBits, level.suffix});
+  for (auto &[name, setting] : options.import.dims)
+    if (setting.lo != setting.hi)
+      p.ranges.push_back({name, setting.lo, setting.hi});
+  p.compilerVersion = options.compilerVersion;
+  p.exportedSymbol = kind == ArtifactKind::SharedLibrary
+                         ? "tenon_model"
+                         : symbolName(schedule.modelName);
+  p.weightsInFile = options.weightsInFile && weights.bytes;
+  if (p.weightsInFile) {
+    p.weightsFile = llvm::sys::path::filename(weightsPath(options.output)).str();
+    auto hash = hashWeights(WeightsSource{
+        weights.bytes,
+        [&](ChunkSink sink) { return writeWeights(schedule, weights, sink); }});
+    if (!hash)
+      return check(hash.takeError());
+    p.weightsHash = *hash;
+  }
+  return check(emitProgram(*program, schedule, weights, p)) &&
+         check(linkRuntime(*program, p.exportedSymbol));
+}
+
+bool Compiler::link() {
+  EmitOptions emit;
+  emit.optLevel = options.optLevel;
+  bool embedded = weights.bytes && !options.weightsInFile;
+  emit.weightsBytes = embedded ? weights.bytes : 0;
+  SmallVector<char> object;
+  if (!check(emitObject(*program, emit, object)))
+    return false;
+  ArtifactOptions artifact;
+  artifact.output = options.output;
+  artifact.kind = *kind;
+  artifact.exportedSymbol = kind == ArtifactKind::SharedLibrary
+                                ? "tenon_model"
+                                : symbolName(schedule.modelName);
+  artifact.weightsInFile = options.weightsInFile && weights.bytes;
+  WeightsSource source;
+  source.size = weights.bytes;
+  source.write = [&](ChunkSink sink) {
+    return writeWeights(schedule, weights, sink);
+  };
+  if (artifact.weightsInFile) {
+    auto hash = hashWeights(source);
+    if (!hash)
+      return check(hash.takeError());
+    artifact.weightsHash = *hash;
+  }
+  return check(
+      writeArtifact(artifact, {object.data(), object.size()}, source));
+}
+
+void Compiler::run() {
+  kind = artifactKindFromPath(options.output);
+  if (!options.emit && !kind) {
+    fail("cannot tell what to write to '" + options.output +
+         "': expected a name that ends in .so, .o or .a");
+    return;
+  }
+  if (!kind)
+    kind = ArtifactKind::SharedLibrary;
+  if (!options.dumpDir.empty())
+    if (auto ec = llvm::sys::fs::create_directories(options.dumpDir)) {
+      fail("cannot create '" + options.dumpDir + "': " + ec.message());
+      return;
+    }
+  if (!resolveTargets())
+    return;
+  auto graph = [&](raw_ostream &os) { printModule(*module, os); };
+  auto kernels = [&](raw_ostream &os) {
+    for (Level &level : levels)
+      printModule(*level.kernels, os);
+  };
+  auto onKernels = [&](void (*fill)(OpPassManager &)) {
+    return llvm::all_of(levels, [&](Level &level) {
+      return passes(*level.kernels, fill, false);
+    });
+  };
+  if (!stage(Stage::Import, 0.0, [&] { return import(); }) ||
+      finished(Stage::Import, graph))
+    return;
+  if (!stage(Stage::Graph, 0.1,
+             [&] {
+               return passes(
+                   *module,
+                   [&](OpPassManager &pm) {
+                     populateGraphStage(pm, options.debugValues);
+                   },
+                   true);
+             }) ||
+      finished(Stage::Graph, graph))
+    return;
+  if (!stage(Stage::Fuse, 0.2,
+             [&] {
+               return passes(
+                   *module,
+                   [&](OpPassManager &pm) {
+                     populateFuseStage(pm, options.debugValues);
+                   },
+                   true);
+             }) ||
+      finished(Stage::Fuse, graph))
+    return;
+  if (!stage(Stage::Tile, 0.25, [&] { return tile(); }) ||
+      finished(Stage::Tile, kernels))
+    return;
+  if (!stage(Stage::Vector, 0.3,
+             [&] { return onKernels(populateVectorStage); }) ||
+      finished(Stage::Vector, kernels))
+    return;
+  if (!stage(Stage::Buffer, 0.4,
+             [&] { return onKernels(populateBufferStage); }) ||
+      finished(Stage::Buffer, kernels))
+    return;
+  if (!stage(Stage::Llvm, 0.5, [&] { return translate(); }) ||
+      finished(Stage::Llvm,
+               [&](raw_ostream &os) { program->print(os, nullptr); }))
+    return;
+  bool assembly = options.emit == Stage::Object || !options.dumpDir.empty();
+  if (assembly) {
+    std::string text;
+    EmitOptions emit;
+    emit.optLevel = options.optLevel;
+    emit.weightsBytes = options.weightsInFile ? 0 : weights.bytes;
+    // Optimising changes the module: what is printed is compiled from a copy.
+    bool ok = stage(Stage::Object, 0.6, [&] {
+      llvm::raw_string_ostream os(text);
+      auto copy = llvm::CloneModule(*program);
+      return check(emitAssembly(*copy, emit, os));
+    });
+    if (!ok || finished(Stage::Object, [&](raw_ostream &os) { os << text; }))
+      return;
+  }
+  result.ok = stage(Stage::Object, 0.7, [&] { return link(); });
+}
+
+} // namespace
+
+CompileResult compileModel(const CompileOptions &options) {
+  Compiler compiler(options);
+  compiler.run();
+  return compiler.result;
+}
+
+} // namespace tenon

@@ -1,0 +1,112 @@
+//===- Pipelines.cpp - the stages as pass pipelines -----------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "tenon/Pipelines/Pipelines.h"
+#include "dialects/Tenon/IR/TenonOps.h"
+#if __has_include("dialects/Tenon/Transforms/Passes.h")
+#include "dialects/Tenon/Transforms/Passes.h"
+#else
+namespace tenon { inline void populateGraphPipeline(mlir::OpPassManager &) {} inline void registerTenonPasses() {} }
+#endif
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Transforms/Passes.h"
+#include "tenon/Codegen/Passes.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+static constexpr StringRef stageNames[] = {"import", "graph",  "fuse", "tile",
+                                           "vector", "buffer", "llvm", "object"};
+
+std::optional<Stage> parseStage(StringRef name) {
+  for (auto [i, s] : llvm::enumerate(stageNames))
+    if (s == name)
+      return (Stage)i;
+  return std::nullopt;
+}
+
+StringRef stageName(Stage stage) { return stageNames[(int)stage]; }
+
+void populateGraphStage(OpPassManager &pm, bool debugValues) {
+  // With debug values each node keeps its own result: nothing is recovered.
+  if (!debugValues)
+    populateGraphPipeline(pm);
+}
+
+void populateFuseStage(OpPassManager &pm, bool debugValues) {
+  pm.addPass(createLowerConvPass());
+  pm.addPass(createPackMatMulPass());
+  if (!debugValues) {
+    pm.addPass(createCanonicalizerPass());
+    pm.addPass(createCSEPass());
+  }
+  FormKernelsPassOptions options;
+  options.materializeAll = debugValues;
+  pm.addPass(createFormKernelsPass(options));
+}
+
+void populateVectorStage(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createLoopInvariantCodeMotionPass());
+  pm.addPass(createExpandMathPass());
+  pm.addPass(createCSEPass());
+}
+
+void populateBufferStage(OpPassManager &pm) {
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createUBToLLVMConversionPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createCSEPass());
+}
+
+void registerPasses() {
+  registerTenonPasses();
+  registerTenonCodegenPasses();
+  PassPipelineRegistration<>("tenon-graph", "The stage import -> graph",
+                             [](OpPassManager &pm) {
+                               populateGraphStage(pm, false);
+                             });
+  PassPipelineRegistration<>("tenon-fuse", "The stage graph -> fuse",
+                             [](OpPassManager &pm) {
+                               populateFuseStage(pm, false);
+                             });
+  PassPipelineRegistration<>("tenon-vector", "The stage tile -> vector",
+                             populateVectorStage);
+  PassPipelineRegistration<>("tenon-buffer", "The stage vector -> buffer",
+                             populateBufferStage);
+}
+
+void registerDialects(DialectRegistry &registry) {
+  registry.insert<TenonDialect, arith::ArithDialect, cf::ControlFlowDialect,
+                  func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                  memref::MemRefDialect, scf::SCFDialect,
+                  vector::VectorDialect>();
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+}
+
+} // namespace tenon
