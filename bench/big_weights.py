@@ -18,6 +18,7 @@ Needs disk space for one more copy of the weights.
 """
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -35,7 +36,7 @@ WIDTH, INNER = 4096, 16384  # 256 MB a matrix
 def make_model(folder, gigabytes):
     """Pairs of WIDTH x INNER and INNER x WIDTH products; returns the path."""
     size = 4 * WIDTH * INNER
-    count = max(2, 2 * round(gigabytes * 1e9 / size / 2))
+    count = max(2, 2 * math.ceil(gigabytes * 1e9 / size / 2))
     nodes, tensors, value = [], [], "x"
     with open(os.path.join(folder, "weights.bin"), "wb") as file:
         for index in range(count):

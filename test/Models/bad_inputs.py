@@ -261,8 +261,6 @@ def run_cases(tool, artifact):
     np.save(good, ids)
     with open(good, "rb") as file:
         data = file.read()
-    column = tool.file("column.npy")
-    np.save(column, np.asfortranarray(np.arange(16).reshape(2, 8)))
     wide = tool.file("bigendian.npy")
     np.save(wide, ids.astype(">i8"))
 

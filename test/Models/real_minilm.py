@@ -11,8 +11,11 @@ usage: real_minilm.py --model FOLDER [--tenon PATH]
 
 FOLDER holds model.onnx, model.safetensors and tokenizer.json. Asserts a cosine
 of at least 0.99999 for every embedding and at most 1e-4 between any two
-elements of last_hidden_state and pooler_output, over batches of real texts
-with padding and over random ids, and equal bits for a text alone.
+elements of the embeddings, of pooler_output and of last_hidden_state at tokens
+whose mask is 1, over batches of real texts with padding and over random ids,
+and equal bits for a text alone. The rows of padding tokens only have to agree
+within 1e-3: nothing reads them, and they are so badly conditioned that
+onnxruntime itself differs by 9e-5 there with and without its optimisations.
 """
 
 import argparse
@@ -64,18 +67,21 @@ def check(tool, artifact, session, inputs, what):
     names = [port.name for port in session.get_outputs()]
     expected = dict(zip(names, session.run(names, inputs)))
     found = tool.run(artifact, inputs, threads=2)
-    difference = 0.0
     for name, value in expected.items():
         if found[name].shape != value.shape:
             raise Failure(f"{what}: {name} has shape {found[name].shape}, expected {value.shape}")
-        difference = max(difference, float(np.abs(found[name] - value).max()))
     mask = inputs["attention_mask"]
     left = embed(found["last_hidden_state"], mask)
     right = embed(expected["last_hidden_state"], mask)
+    hidden = np.abs(found["last_hidden_state"] - expected["last_hidden_state"])
+    pooled = np.abs(found["pooler_output"] - expected["pooler_output"])
+    difference = max(float(hidden[mask == 1].max()), float(pooled.max()), float(np.abs(left - right).max()))
     cosine = float((left * right).sum(1).min())
-    print(f"{what}: max difference {difference:.2e}, cosine {cosine:.9f}")
+    print(f"{what}: max difference {difference:.2e} (padding {hidden.max():.2e}), cosine {cosine:.9f}")
     if not difference <= 1e-4:
         raise Failure(f"{what}: the outputs differ by {difference:.3g}")
+    if not hidden.max() <= 1e-3:
+        raise Failure(f"{what}: padding rows differ by {hidden.max():.3g}")
     if not cosine >= 0.99999:
         raise Failure(f"{what}: an embedding has cosine {cosine:.7f}")
     return found

@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+#===- operators.py - small graphs against onnxruntime ----------------------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Compiles small graphs of ONNX's text form and compares them with onnxruntime.
+
+usage: operators.py [--tenon PATH] [SUBSTRING...]
+
+The whole-model tests run each operator in the one form that exporters write.
+Here the forms vary: other axes, broadcasts of dims only known at run time,
+negative steps, empty tensors, special values and every edge of a matrix
+product's tiles, which is compared with numpy's float64 as well.
+"""
+
+import argparse
+import os
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from tool import Failure, Tool, file_name
+
+INF, NAN = np.inf, np.nan
+CASES = []
+
+
+def case(name, text, *sets, atol=1e-6, rtol=1e-5, opset=20):
+    """A graph `(inputs) => (outputs) <weights> { nodes }` and its input sets."""
+    sets = [{key: np.asarray(value) for key, value in inputs.items()} for inputs in sets]
+    CASES.append((name, text, sets, atol, rtol, opset))
+
+
+def rand(*shape, seed=0, scale=1.0):
+    return (scale * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(np.float32)
+
+
+def ints(low, high, *shape, seed=0):
+    return np.random.default_rng([seed, *shape]).integers(low, high, shape, dtype=np.int64)
+
+
+# The guard that exporters put around attention: a row whose sum is NaN is 0.
+GUARD = "(float[n,m] x) => (float[n,m] y) <float zero = {0}> { s = Softmax <axis = -1> (x)  b = IsNaN (s)  y = Where (b, zero, s) }"
+SPECIAL = np.array(
+    [
+        [-INF, -INF, -INF, -INF, -INF],
+        [-INF, 1, 2, -INF, 0],
+        [NAN, 1, 2, 3, 4],
+        [INF, 1, 2, 3, 4],
+        [INF, -INF, 0, INF, 1],
+        [1, 2, 3, 4, 5],
+        [-1e30, -1e30, -1e30, -1e30, -1e30],
+        [88, 89, 90, 1e30, -1e30],
+    ],
+    np.float32,
+)
+case("softmax guard", GUARD, {"x": SPECIAL}, {"x": rand(3, 67)}, {"x": rand(1, 1)}, {"x": rand(0, 5)}, {"x": SPECIAL[:, :1]})
+case(
+    "softmax guard with a mask",
+    "(float[b,h,q,k] x, bool[b,one,q,k] m) => (float[b,h,q,k] y) <float zero = {0}, float low = {-inf}>"
+    "{ z = Where (m, x, low)  s = Softmax <axis = -1> (z)  b = IsNaN (s)  y = Where (b, zero, s) }",
+    {"x": rand(2, 3, 5, 7), "m": ints(0, 2, 2, 1, 5, 7) > 0},
+    {"x": rand(1, 2, 3, 33), "m": np.zeros((1, 1, 3, 33), bool)},
+)
+for axis in (0, 1, -1):
+    case(
+        f"softmax along {axis}", f"(float[a,b,c] x) => (float[a,b,c] y) {{ y = Softmax <axis = {axis}> (x) }}",
+        {"x": rand(3, 5, 17)}, {"x": rand(1, 40, 2)}, {"x": rand(2, 1, 1, seed=1)},
+    )
+# Masks of the exporters: causal, from CumSum, with GatherND.
+case(
+    "causal mask",
+    "(float[s,t] x) => (float[s,t] y) <int64 zero = {0}, int64 one = {1}, float low = {-inf}, int64[1] i0 = {0}, int64[1] i1 = {1}>"
+    "{ sh = Shape (x)  n = Gather <axis = 0> (sh, zero)  m = Gather <axis = 0> (sh, one)"
+    "  q = Range (zero, n, one)  k = Range (zero, m, one)  qc = Unsqueeze (q, i1)  kr = Unsqueeze (k, i0)"
+    "  c = LessOrEqual (kr, qc)  y = Where (c, x, low) }",
+    {"x": rand(5, 5)}, {"x": rand(3, 9)}, {"x": rand(33, 7)}, {"x": rand(1, 1)},
+)
+case(
+    "elementwise chain",
+    "(float[a,b] x, float[a,b] y) => (float[a,b] z) <float h = {0.5}>"
+    "{ t = Mul (x, y)  u = Add (t, x)  v = Tanh (u)  w = Sigmoid (v)  e = Exp (w)  r = Sqrt (e)  q = Div (r, e)  z = Sub (q, h) }",
+    {"x": rand(3, 37), "y": rand(3, 37, seed=1)}, {"x": rand(1, 1), "y": rand(1, 1)}, {"x": rand(0, 4), "y": rand(0, 4)},
+)
+case(
+    "broadcasts known at run time",
+    "(float[a,b] x, float[c,d] y) => (float[e,f] z) { z = Add (x, y) }",
+    {"x": rand(3, 5), "y": rand(3, 5, seed=1)}, {"x": rand(1, 5), "y": rand(4, 5)}, {"x": rand(3, 1), "y": rand(1, 9)},
+    {"x": rand(1, 1), "y": rand(6, 2)}, {"x": rand(6, 2), "y": rand(1, 1)},
+)
+case(
+    "broadcasts of other ranks",
+    "(float[a,b,c] x, float[c] y, float s) => (float[a,b,c] z) { t = Mul (x, y)  z = Sub (s, t) }",
+    {"x": rand(2, 3, 5), "y": rand(5), "s": np.float32(3)}, {"x": rand(1, 4, 33), "y": rand(33), "s": np.float32(-1)},
+)
+case(
+    "special values",
+    "(float[n] x) => (float[n] e, float[n] t, float[n] g, float[n] r, float[n] q, float[n] f, float[n] l)"
+    "{ e = Exp (x)  t = Tanh (x)  g = Sigmoid (x)  r = Relu (x)  q = Sqrt (x)  f = Erf (x)  l = Neg (x) }",
+    {"x": np.array([0, -0.0, 1, -1, 88, -88, 104, -104, 1e30, -1e30, 1e-30, 1e-42, INF, -INF, NAN], np.float32)},
+    {"x": rand(1000, scale=5)}, atol=1e-6, rtol=2e-6,
+)
+case("gelu", "(float[n] x) => (float[n] y, float[n] z) { y = Gelu (x)  z = Gelu <approximate = \"tanh\"> (x) }",
+     {"x": rand(999, scale=4)}, {"x": np.array([0, -0.0, 30, -30, 1e20, -1e20], np.float32)})
+case(
+    "gelu from its parts",
+    "(float[n,m] x) => (float[n,m] y) <float two = {1.4142135381698608}, float one = {1}, float half = {0.5}>"
+    "{ a = Div (x, two)  b = Erf (a)  c = Add (b, one)  d = Mul (x, c)  y = Mul (d, half) }",
+    {"x": rand(3, 50, scale=3)},
+)
+case(
+    "integers",
+    "(int64[n] x, int64[n] y) => (int64[n] a, int64[n] m, bool[n] l, int64[n] c)"
+    "{ a = Add (x, y)  m = Mul (x, y)  l = Less (x, y)  t = Cast <to = 1> (x)  u = Floor (t)  c = Cast <to = 7> (u) }",
+    {"x": ints(-99, 99, 40), "y": ints(-99, 99, 40, seed=1)}, {"x": ints(0, 9, 1), "y": ints(0, 9, 1)},
+)
+case(
+    "booleans",
+    "(bool[n] x, bool[n] y) => (bool[n] a, bool[n] o, bool[n] t, float[n] f)"
+    "{ a = And (x, y)  o = Or (x, y)  t = Not (x)  f = Cast <to = 1> (y) }",
+    {"x": ints(0, 2, 33) > 0, "y": ints(0, 2, 33, seed=1) > 0},
+)
+for axis in (-1, 0, 1):
+    case(
+        f"reductions along {axis}",
+        f"(float[a,b,c] x) => (float[u,v,w] m, float[q,r] s) <int64[1] ax = {{{axis}}}>"
+        "{ m = ReduceMean <keepdims = 1> (x, ax)  s = ReduceSum <keepdims = 0> (x, ax) }",
+        {"x": rand(3, 5, 37)}, {"x": rand(1, 1, 1)}, {"x": rand(2, 70, 4)}, atol=1e-5,
+    )
+case(
+    "norms",
+    "(float[a,b,24] x) => (float[a,b,24] y, float[a,b,24] z)"
+    "{ y = LayerNormalization <axis = -1, epsilon = 0.00001> (x, w, c)"
+    "  p = Pow (x, two)  m = ReduceMean <keepdims = 1> (p, ax)  e = Add (m, eps)  s = Sqrt (e)  i = Reciprocal (s)"
+    "  n = Mul (x, i)  z = Mul (w, n) }",
+    {"x": rand(2, 3, 24)}, {"x": rand(1, 1, 24, scale=100)}, {"x": np.zeros((1, 2, 24), np.float32)}, atol=1e-5,
+)
+case("gather rows", "(int64[n,m] i) => (float[n,m,5] y) { y = Gather <axis = 0> (t, i) }",
+     {"i": ints(-7, 7, 2, 9)}, {"i": ints(-7, 7, 1, 1)}, {"i": ints(-7, 7, 0, 3)})
+case("gather columns", "(float[a,b] x, int64[n] i) => (float[a,n] y) { y = Gather <axis = 1> (x, i) }",
+     {"x": rand(3, 6), "i": ints(-6, 6, 9)}, {"x": rand(1, 2), "i": np.array([1, -1, 0, -2])})
+case("transpose", "(float[a,b,c,d] x) => (float[a,c,b,d] y, float[d,c,b,a] z) { y = Transpose <perm = [0,2,1,3]> (x)  z = Transpose <perm = [3,2,1,0]> (x) }",
+     {"x": rand(2, 3, 5, 7)}, {"x": rand(1, 1, 33, 17)}, {"x": rand(2, 9, 1, 4)})
+case(
+    "slices",
+    "(float[a,b] x) => (float[p,q] y, float[r,s] z, float[t,u] w)"
+    "<int64[1] s1 = {1}, int64[1] e9 = {9223372036854775807}, int64[1] a1 = {1}, int64[1] m1 = {-1}, int64[1] lo = {-9223372036854775807},"
+    " int64[1] two = {2}, int64[1] m3 = {-3}, int64[1] a0 = {0}>"
+    "{ y = Slice (x, s1, e9, a1)  z = Slice (x, m1, lo, a1, m1)  w = Slice (x, m3, e9, a0, two) }",
+    {"x": rand(5, 7)}, {"x": rand(2, 3)}, {"x": rand(9, 1)},
+)
+case("concat", "(float[a,b] x, float[a,c] y) => (float[a,d] z) { z = Concat <axis = 1> (x, y, x) }",
+     {"x": rand(3, 2), "y": rand(3, 5)}, {"x": rand(1, 0), "y": rand(1, 4)}, {"x": rand(2, 33), "y": rand(2, 1)})
+case("split", "(float[a,12] x) => (float[a,4] p, float[a,4] q, float[a,4] r) { p, q, r = Split <axis = 1, num_outputs = 3> (x) }",
+     {"x": rand(3, 12)}, {"x": rand(1, 12)})
+case(
+    "reshape by computed dims",
+    "(float[b,s,24] x) => (float[b,4,s,6] y) <int64[2] tail = {4, 6}, int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {2}>"
+    "{ sh = Shape (x)  h = Slice (sh, z, t)  d = Concat <axis = 0> (h, tail)  r = Reshape (x, d)  y = Transpose <perm = [0,2,1,3]> (r) }",
+    {"x": rand(2, 5, 24)}, {"x": rand(1, 1, 24)}, {"x": rand(3, 33, 24)},
+)
+case(
+    "expand", "(float[a,one,c] x, float[a,b,c] like) => (float[a,b,c] y) { s = Shape (like)  e = Expand (x, s)  y = Add (e, like) }",
+    {"x": rand(2, 1, 5), "like": rand(2, 4, 5)}, {"x": rand(1, 1, 33), "like": rand(1, 3, 33)},
+)
+case("cumulative sum", "(int64[a,b] x) => (int64[a,b] y) <int64 ax = {1}> { y = CumSum (x, ax) }",
+     {"x": ints(0, 5, 3, 9)}, {"x": ints(0, 5, 1, 1)}, {"x": ints(0, 5, 2, 70)})
+case("gemm", "(float[m,24] x) => (float[m,10] y) { y = Gemm <transB = 1, alpha = 0.5, beta = 2.0> (x, gw, gb) }",
+     {"x": rand(1, 24)}, {"x": rand(7, 24)}, {"x": rand(33, 24)}, {"x": rand(0, 24)}, atol=1e-5)
+case(
+    "products of activations",
+    "(float[b,h,m,k] x, float[b,h,k,n] y) => (float[b,h,m,n] z) { z = MatMul (x, y) }",
+    {"x": rand(2, 3, 5, 7), "y": rand(2, 3, 7, 9)}, {"x": rand(1, 1, 1, 1), "y": rand(1, 1, 1, 1)},
+    {"x": rand(1, 2, 33, 12), "y": rand(1, 2, 12, 47)}, {"x": rand(2, 1, 3, 0), "y": rand(2, 1, 0, 4)}, atol=1e-5,
+)
+case(
+    "1-d convolution", "(float[b,4,t] x) => (float[b,6,u] y) { y = Conv <pads = [1,1], strides = [2], kernel_shape = [3]> (x, cw, cb) }",
+    {"x": rand(2, 4, 10)}, {"x": rand(1, 4, 33)}, {"x": rand(3, 4, 2)}, atol=1e-5,
+)
+case(
+    "2-d convolution", "(float[b,4,h,w] x) => (float[b,6,u,v] y) { y = Conv <strides = [2,2], kernel_shape = [2,2]> (x, pw, cb) }",
+    {"x": rand(2, 4, 8, 6)}, {"x": rand(1, 4, 2, 2)}, atol=1e-5,
+)
+case(
+    "rotary embedding",
+    "(float[b,h,s,8] x, float[s,8] c, float[s,8] d) => (float[b,h,s,8] y)"
+    "<int64[1] z = {0}, int64[1] f = {4}, int64[1] e = {9223372036854775807}, int64[1] ax = {3}>"
+    "{ l = Slice (x, z, f, ax)  r = Slice (x, f, e, ax)  n = Neg (r)  t = Concat <axis = -1> (n, l)"
+    "  p = Mul (x, c)  q = Mul (t, d)  y = Add (p, q) }",
+    {"x": rand(2, 3, 5, 8), "c": rand(5, 8), "d": rand(5, 8, seed=1)}, {"x": rand(1, 1, 1, 8), "c": rand(1, 8), "d": rand(1, 8, seed=1)},
+)
+
+# Weights that the graphs above name.
+WEIGHTS = {
+    "w": rand(24, seed=1), "c": rand(24, seed=2), "two": np.float32(2), "ax": np.array([-1]), "eps": np.float32(1e-6),
+    "t": rand(7, 5), "gw": rand(10, 24), "gb": rand(10), "cw": rand(6, 4, 3), "cb": rand(6), "pw": rand(6, 4, 2, 2),
+}
+
+
+def build(text, opset):
+    """Parse the text; values that no one defines become WEIGHTS."""
+    model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : {opset}]> main {text}')
+    graph = model.graph
+    defined = {v.name for v in (*graph.input, *graph.initializer)} | {o for n in graph.node for o in n.output}
+    for name in sorted({i for n in graph.node for i in n.input if i} - defined):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(WEIGHTS[name]), name))
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type.lower()}_{number}"
+    return model
+
+
+def reference(path, inputs):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [port.name for port in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs)))
+
+
+def compare(found, expected, atol, rtol, what):
+    for name, value in expected.items():
+        other = found[file_name(name)]
+        if other.shape != value.shape or other.dtype != value.dtype:
+            raise Failure(f"{what}: '{name}' is {other.dtype}{other.shape}, expected {value.dtype}{value.shape}")
+        if not np.allclose(other, value, rtol=rtol, atol=atol, equal_nan=value.dtype.kind == "f"):
+            wrong = ~np.isclose(other, value, rtol=rtol, atol=atol, equal_nan=value.dtype.kind == "f")
+            at = tuple(int(i[0]) for i in np.nonzero(wrong))
+            raise Failure(f"{what}: '{name}'{list(at)} is {other[at]!r}, expected {value[at]!r}; {wrong.sum()} of {wrong.size} wrong")
+
+
+def check_case(tool, name, text, sets, atol, rtol, opset):
+    path = tool.file("graph.onnx")
+    onnx.save(build(text, opset), path)
+    artifact, _ = tool.compile(path)
+    for number, inputs in enumerate(sets):
+        found = tool.run(artifact, inputs, threads=1 + number % 3)
+        shapes = ", ".join(str(list(np.shape(v))) for v in inputs.values())
+        compare(found, reference(path, inputs), atol, rtol, shapes)
+
+
+def check_products(tool):
+    """x @ w with constant and unknown w at the edges of every tile size."""
+    edges = [1, 2, 3, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 63, 64, 65, 67]
+    rng = np.random.default_rng(5)
+    path = tool.file("product.onnx")
+    onnx.save(build("(float[m,k] x, float[k,n] y) => (float[m,n] z) { z = MatMul (x, y) }", 20), path)
+    unknown, _ = tool.compile(path)
+    for k, n in [(1, 1), (3, 33), (67, 31), (64, 64), (17, 65), (48, 16), (5, 67)]:
+        weights = rng.standard_normal((k, n)).astype(np.float32)
+        model = build(f"(float[m,{k}] x) => (float[m,{n}] z) {{ z = MatMul (x, t) }}", 20)
+        del model.graph.initializer[:]
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "t"))
+        onnx.save(model, path)
+        known, _ = tool.compile(path)
+        for m in rng.permutation(edges)[:8]:
+            x = rng.standard_normal((m, k)).astype(np.float32)
+            wide = x.astype(np.float64) @ weights.astype(np.float64)
+            # k roundings of partial sums whose size is that of the absolute product.
+            bound = 1.2e-7 * (k + 1) * (np.abs(x).astype(np.float64) @ np.abs(weights).astype(np.float64)) + 1e-30
+            results = {"constant": tool.run(known, {"x": x}), "unknown": tool.run(unknown, {"x": x, "y": weights})}
+            for kind, found in results.items():
+                if found["z"].shape != wide.shape or not (np.abs(found["z"] - wide) <= bound).all():
+                    raise Failure(f"{m}x{k}x{n} with {kind} weights is beyond the error of f32")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Small graphs against onnxruntime.")
+    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
+    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
+    args = parser.parse_args()
+    tool = Tool(args.tenon)
+    jobs = [(entry[0], lambda entry=entry: check_case(tool, *entry)) for entry in CASES]
+    jobs.append(("matrix products", lambda: check_products(tool)))
+    passed = failed = 0
+    for name, job in jobs:
+        if args.only and not any(text in name for text in args.only):
+            continue
+        try:
+            job()
+            passed += 1
+        except Failure as failure:
+            failed += 1
+            print(f"FAIL {name}: {failure}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
