@@ -101,12 +101,11 @@ void ReshapeOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
   patterns.add<ReshapeOfReshape>(context);
 }
 
-OpFoldResult BroadcastToOp::fold(FoldAdaptor adaptor) {
+OpFoldResult BroadcastToOp::fold(FoldAdaptor) {
+  // A broadcast constant stays one element: broadcasting is free in a kernel,
+  // a large constant is not.
   if (getInput().getType() == getType())
     return getInput();
-  auto value = dyn_cast_or_null<DenseElementsAttr>(adaptor.getInput());
-  if (value && value.isSplat() && getType().hasStaticShape())
-    return value.resizeSplat(getType());
   return {};
 }
 
