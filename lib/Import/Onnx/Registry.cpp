@@ -51,6 +51,10 @@ const Registry &Registry::get() {
     registerSlice(r);
     registerGather(r);
     registerReduce(r);
+    registerConv(r);
+    registerPool(r);
+    registerAttention(r);
+    registerContrib(r);
     return r;
   }();
   return registry;

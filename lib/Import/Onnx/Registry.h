@@ -57,6 +57,7 @@ void registerSlice(Registry &);
 void registerGather(Registry &);
 void registerReduce(Registry &);
 void registerConv(Registry &);
+void registerPool(Registry &);
 void registerAttention(Registry &);
 void registerQuant(Registry &);
 void registerContrib(Registry &);

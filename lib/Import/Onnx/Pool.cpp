@@ -1,0 +1,212 @@
+//===- Pool.cpp - pooling -------------------------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A window of few elements is so many strided slices of the padded input,
+// joined elementwise.
+//
+//===----------------------------------------------------------------------===//
+#include "Window.h"
+#include "llvm/ADT/STLExtras.h"
+#include <limits>
+
+using namespace mlir;
+
+namespace tenon::onnximport {
+
+/// Beyond this many elements a window would unroll into too many ops.
+static constexpr int64_t maxWindow = 256;
+
+namespace {
+struct Pooling {
+  Window window;
+  Dims out;
+};
+} // namespace
+
+static std::optional<Pooling> readPooling(NodeImporter &n) {
+  Dims dims = n.dims(n.in(0));
+  std::optional<Ints> kernel = n.getInts("kernel_shape");
+  if (dims.size() < 3 || !kernel) {
+    n.error("expected an input of rank 3 or more and a kernel_shape");
+    return std::nullopt;
+  }
+  ArrayRef<SymExpr> spatial = ArrayRef<SymExpr>(dims).drop_front(2);
+  std::optional<Window> window = readWindow(n, spatial, *kernel);
+  if (!window)
+    return std::nullopt;
+  int64_t elements = 1;
+  for (int64_t size : *kernel)
+    if (__builtin_mul_overflow(elements, size, &elements) ||
+        elements > maxWindow) {
+      n.error("windows of more than " + Twine(maxWindow) +
+              " elements are not supported");
+      return std::nullopt;
+    }
+  Pooling p{*window, {}};
+  using Fn = SymExpr::Fn;
+  for (size_t i = 0; i < spatial.size(); ++i) {
+    SymExpr stride(window->strides[i]);
+    SymExpr span = spatial[i] + window->low[i] + window->high[i] -
+                   SymExpr(window->extent(i));
+    bool ceil = n.getInt("ceil_mode", 0);
+    SymExpr out = SymExpr::apply(ceil ? Fn::CeilDiv : Fn::FloorDiv, span,
+                                 stride) +
+                  SymExpr(1);
+    if (ceil) {
+      // The last window must start inside the input or its low pad.
+      SymExpr inside = SymExpr::apply(Fn::CeilDiv,
+                                      spatial[i] + window->low[i], stride);
+      out = SymExpr::apply(Fn::Min, out, inside);
+      SymExpr needed = (out - SymExpr(1)) * stride +
+                       SymExpr(window->extent(i)) - spatial[i] -
+                       window->low[i];
+      p.window.high[i] = SymExpr::apply(Fn::Max, needed, window->high[i]);
+    }
+    if (!out.isNonNegative())
+      out = SymExpr::apply(Fn::Max, out, SymExpr(0));
+    p.out.push_back(out);
+  }
+  return p;
+}
+
+/// Joins what `f` makes of each window element's slice of `padded`.
+template <typename F>
+static Value overWindow(NodeImporter &n, Value padded, const Pooling &p,
+                        const F &join) {
+  if (!padded)
+    return nullptr;
+  const Window &w = p.window;
+  Dims out = n.dims(padded);
+  llvm::copy(p.out, out.begin() + 2);
+  Ints steps(out.size(), 1);
+  llvm::copy(w.strides, steps.begin() + 2);
+  Ints at(w.rank(), 0);
+  Value result;
+  while (true) {
+    Dims starts(out.size(), SymExpr(0));
+    for (size_t i = 0; i < w.rank(); ++i)
+      starts[i + 2] = SymExpr(at[i] * w.dilations[i]);
+    Value part = n.make<SliceOp>(
+        {padded}, {n.named("starts", n.dimsAttr(starts)),
+                   n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
+                   n.named("dims", n.dimsAttr(out))});
+    result = result ? join(result, part) : part;
+    size_t i = w.rank();
+    while (i-- > 0 && ++at[i] == w.kernel[i])
+      at[i] = 0;
+    if (i == size_t(-1))
+      return result;
+  }
+}
+
+static Value sumOverWindow(NodeImporter &n, Value x, const Pooling &p) {
+  Value padded =
+      padSpatial(n, x, n.scalarLike(0, x), p.window.low, p.window.high);
+  return overWindow(n, padded, p, [&](Value a, Value b) { return n.add(a, b); });
+}
+
+static Value lowest(NodeImporter &n, Type type) {
+  if (isa<FloatType>(type))
+    return n.scalar(-std::numeric_limits<double>::infinity(), type);
+  auto integer = mlir::cast<IntegerType>(type);
+  APInt value = integer.isUnsigned()
+                    ? APInt::getMinValue(integer.getWidth())
+                    : APInt::getSignedMinValue(integer.getWidth());
+  return n.constant(
+      DenseElementsAttr::get(RankedTensorType::get({}, type), value));
+}
+
+static void maxPool(NodeImporter &n) {
+  if (n.wants(1)) {
+    n.error("the Indices output is not supported");
+    return;
+  }
+  Value x = n.in(0);
+  std::optional<Pooling> p = readPooling(n);
+  if (!p)
+    return;
+  Value padded = padSpatial(n, x, lowest(n, NodeImporter::elem(x)),
+                            p->window.low, p->window.high);
+  n.out(0, overWindow(n, padded, *p,
+                      [&](Value a, Value b) { return n.max(a, b); }));
+}
+
+/// How many elements of the input (with count_include_pad, of its declared
+/// padding too) each window sees.
+static Value windowCounts(NodeImporter &n, const Pooling &p) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  dims[0] = dims[1] = SymExpr(1);
+  Pooling counting = p;
+  if (n.getInt("count_include_pad", 0)) {
+    // Padding that only ceil_mode added does not count.
+    std::optional<Window> declared =
+        readWindow(n, ArrayRef<SymExpr>(dims).drop_front(2), p.window.kernel);
+    if (!declared)
+      return nullptr;
+    for (size_t i = 0; i < p.window.rank(); ++i) {
+      dims[i + 2] = dims[i + 2] + declared->low[i] + declared->high[i];
+      counting.window.low[i] = SymExpr(0);
+      counting.window.high[i] = p.window.high[i] - declared->high[i];
+    }
+  }
+  return sumOverWindow(n, n.broadcast(n.scalarLike(1, x), dims), counting);
+}
+
+static void averagePool(NodeImporter &n) {
+  std::optional<Pooling> p = readPooling(n);
+  if (!p)
+    return;
+  Value sum = sumOverWindow(n, n.in(0), *p);
+  auto isZero = [](const SymExpr &e) { return e == SymExpr(0); };
+  bool whole = !n.getInt("ceil_mode", 0) &&
+               ((llvm::all_of(p->window.low, isZero) &&
+                 llvm::all_of(p->window.high, isZero)) ||
+                n.getInt("count_include_pad", 0));
+  if (!whole) {
+    n.out(0, n.div(sum, windowCounts(n, *p)));
+    return;
+  }
+  int64_t count = 1;
+  for (int64_t size : p->window.kernel)
+    count *= size;
+  n.out(0, n.div(sum, n.scalarLike(double(count), sum)));
+}
+
+static void lpPool(NodeImporter &n) {
+  std::optional<Pooling> p = readPooling(n);
+  if (!p)
+    return;
+  double norm = double(n.getInt("p", 2));
+  Value x = n.make<AbsOp>({n.in(0)});
+  if (norm == 1) {
+    n.out(0, sumOverWindow(n, x, *p));
+  } else if (norm == 2) {
+    n.out(0, n.sqrt(sumOverWindow(n, n.mul(x, x), *p)));
+  } else {
+    Value sum = sumOverWindow(
+        n, n.make<PowOp>({x, n.scalarLike(norm, x)}), *p);
+    n.out(0, n.make<PowOp>({sum, n.scalarLike(1 / norm, sum)}));
+  }
+}
+
+template <ReduceKind kind> static void globalPool(NodeImporter &n) {
+  Ints axes;
+  for (int64_t i = 2; i < n.rank(n.in(0)); ++i)
+    axes.push_back(i);
+  n.out(0, axes.empty() ? n.in(0) : n.reduce(kind, n.in(0), axes));
+}
+
+void registerPool(Registry &r) {
+  r.add("MaxPool", maxPool);
+  r.add("AveragePool", averagePool);
+  r.add("LpPool", lpPool);
+  r.add("GlobalAveragePool", globalPool<ReduceKind::mean>);
+  r.add("GlobalMaxPool", globalPool<ReduceKind::max>);
+}
+
+} // namespace tenon::onnximport
