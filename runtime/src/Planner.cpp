@@ -143,7 +143,8 @@ uint64_t tenon::rt::placeBuffers(int32_t count, const uint64_t *sizes,
   uint64_t bound = largestLiveSet(count, sizes, lives, steps, tables.live);
   int32_t used = sortBySize();
   Placement bySize(tables.placed, 0);
-  memset(offsets, 0, size_t(count) * sizeof *offsets);
+  for (int32_t i = 0; i < count; ++i)
+    offsets[i] = 0;
   for (int32_t i = 0; i < used; ++i)
     offsets[order[i]] = bySize.place(sizes[order[i]], lives[order[i]]);
   uint64_t best = bySize.size();

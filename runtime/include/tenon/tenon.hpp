@@ -1,0 +1,383 @@
+//===- tenon/tenon.hpp - compiled models in C++20 ----------------*- C++
+//-*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// tenon.h with ownership and spans; header-only. Nothing throws: calls return a
+// Status or a Result. Where exceptions are on, orThrow() turns a failure into
+// one.
+//
+//   auto library = tenon::Library::open("minilm.so");
+//   if (!library)
+//     return fail(library.message());
+//   auto context = tenon::Context::create(library->model(), {.threads = 2});
+//   std::vector<int64_t> dims = {1, 128};
+//   context->reserve({dims, dims, dims});
+//   context->bindInput("input_ids", dims, std::span(ids));
+//   ...
+//   context->bindOutput("last_hidden_state", std::span(hidden));
+//   if (tenon::Status status = context->run(); !status)
+//     return fail(status.message());
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_TENON_HPP
+#define TENON_TENON_HPP
+
+#include "tenon/tenon.h"
+
+#include <cstdlib>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#if defined(__cpp_exceptions)
+#include <stdexcept>
+#endif
+
+namespace tenon {
+
+using Dims = std::vector<int64_t>;
+
+/// A status code with its message; true when all is well.
+class [[nodiscard]] Status {
+public:
+  Status() = default;
+  Status(tenon_status code, const tenon_error &error)
+      : status(code), text(code ? error.message : "") {}
+
+  explicit operator bool() const { return status == TENON_OK; }
+  tenon_status code() const { return status; }
+  const std::string &message() const { return text; }
+#if defined(__cpp_exceptions)
+  void orThrow() const {
+    if (status)
+      throw std::runtime_error(text);
+  }
+#endif
+
+private:
+  tenon_status status = TENON_OK;
+  std::string text;
+};
+
+/// A value, or the status that says why there is none. Reading the value of a
+/// failed result ends the program.
+template <typename T>
+class [[nodiscard]] Result {
+public:
+  Result(T value) : stored(std::move(value)) {}
+  Result(Status status) : why(std::move(status)) {}
+
+  explicit operator bool() const { return stored.has_value(); }
+  const Status &status() const { return why; }
+  const std::string &message() const { return why.message(); }
+  T &operator*() { return checked(); }
+  T *operator->() { return &checked(); }
+  T take() { return std::move(checked()); }
+#if defined(__cpp_exceptions)
+  T orThrow() && {
+    why.orThrow();
+    return take();
+  }
+#endif
+
+private:
+  T &checked() {
+    if (!stored)
+      std::abort();
+    return *stored;
+  }
+  std::optional<T> stored;
+  Status why;
+};
+
+/// The element type of a C++ type. f16 and bf16 have none: bind them with an
+/// explicit dtype.
+template <typename T>
+constexpr tenon_dtype dtypeOf() {
+  using U = std::remove_cv_t<T>;
+  if constexpr (std::is_same_v<U, bool>)
+    return TENON_BOOL;
+  else if constexpr (std::is_same_v<U, float>)
+    return TENON_F32;
+  else if constexpr (std::is_same_v<U, double>)
+    return TENON_F64;
+  else {
+    static_assert(std::is_integral_v<U>, "no tenon_dtype for this type");
+    constexpr bool isSigned = std::is_signed_v<U>;
+    if constexpr (sizeof(U) == 1)
+      return isSigned ? TENON_I8 : TENON_U8;
+    else if constexpr (sizeof(U) == 2)
+      return isSigned ? TENON_I16 : TENON_U16;
+    else if constexpr (sizeof(U) == 4)
+      return isSigned ? TENON_I32 : TENON_U32;
+    else
+      return isSigned ? TENON_I64 : TENON_U64;
+  }
+}
+
+/// An input or output of a model.
+struct Port {
+  std::string name;
+  tenon_dtype dtype;
+  std::vector<std::string> dimNames;
+  Dims dimValues; // -1: known only at run time
+  tenon_dims_kind dimsKind;
+  int64_t idBound;
+  bool isMask;
+};
+
+/// A compiled model: a pointer to what its artifact exports. Cheap to copy; the
+/// artifact must stay loaded.
+class Model {
+public:
+  Model(const tenon_model *model) : model(model) {}
+  Model(const tenon_model &model) : model(&model) {}
+  const tenon_model *get() const { return model; }
+
+  Result<tenon_model_info> info() const {
+    tenon_model_info info;
+    tenon_error error;
+    TENON_INIT(info);
+    if (auto code = tenon_get_model_info(model, &info, &error))
+      return Status(code, error);
+    return info;
+  }
+  Result<std::vector<Port>> inputs() const {
+    return ports(&tenon_model_info::num_inputs, tenon_get_input_info);
+  }
+  Result<std::vector<Port>> outputs() const {
+    return ports(&tenon_model_info::num_outputs, tenon_get_output_info);
+  }
+
+private:
+  template <typename Getter>
+  Result<std::vector<Port>> ports(int32_t tenon_model_info::*count,
+                                  Getter get) const {
+    auto info = this->info();
+    if (!info)
+      return info.status();
+    std::vector<Port> result;
+    for (int32_t i = 0; i < (*info).*count; ++i) {
+      tenon_port_info port;
+      tenon_error error;
+      TENON_INIT(port);
+      if (auto code = get(model, i, &port, &error))
+        return Status(code, error);
+      result.push_back({port.name,
+                        port.dtype,
+                        {port.dim_names, port.dim_names + port.rank},
+                        {port.dim_values, port.dim_values + port.rank},
+                        port.dims_kind,
+                        port.id_bound,
+                        port.is_mask != 0});
+    }
+    return result;
+  }
+  const tenon_model *model;
+};
+
+#ifndef TENON_NO_LOADER
+/// A loaded artifact; destroy the contexts of its model first.
+class Library {
+public:
+  static Result<Library> open(const std::string &path) {
+    Library library;
+    tenon_error error;
+    if (auto code = tenon_library_open(path.c_str(), &library.library, &error))
+      return Status(code, error);
+    return library;
+  }
+  Library(Library &&other) noexcept
+      : library(std::exchange(other.library, {})) {}
+  Library &operator=(Library &&other) noexcept {
+    std::swap(library, other.library);
+    return *this;
+  }
+  ~Library() { tenon_library_close(&library); }
+
+  Model model() const { return library.model; }
+
+private:
+  Library() = default;
+  tenon_library library = {};
+};
+#endif
+
+/// What Context::create takes; see tenon_context_options.
+struct ContextOptions {
+  int32_t threads = 0;
+  int32_t spinMicroseconds = 0;
+  std::string level = {};
+  uint32_t flags = 0;
+  tenon_parallel_for executor = nullptr;
+  void *executorUser = nullptr;
+  std::string weightsPath = {};
+};
+
+/// The state of running a model. One call at a time.
+class Context {
+public:
+  static Result<Context> create(Model model, const ContextOptions &given = {}) {
+    tenon_context_options options;
+    TENON_INIT(options);
+    options.threads = given.threads;
+    options.spin_us = given.spinMicroseconds;
+    options.level = given.level.empty() ? nullptr : given.level.c_str();
+    options.flags = given.flags;
+    options.executor = given.executor;
+    options.executor_user = given.executorUser;
+    options.weights_path =
+        given.weightsPath.empty() ? nullptr : given.weightsPath.c_str();
+    return create(model, options);
+  }
+  static Result<Context> create(Model model,
+                                const tenon_context_options &options) {
+    Context context;
+    tenon_error error;
+    if (auto code = tenon_context_create(model.get(), &options,
+                                         &context.context, &error))
+      return Status(code, error);
+    return context;
+  }
+  Context(Context &&other) noexcept
+      : context(std::exchange(other.context, nullptr)) {}
+  Context &operator=(Context &&other) noexcept {
+    std::swap(context, other.context);
+    return *this;
+  }
+  ~Context() { tenon_context_destroy(context); }
+  tenon_context *get() const { return context; }
+  Model model() const { return tenon_context_model(context); }
+
+  Result<tenon_context_info> info() const {
+    tenon_context_info info;
+    tenon_error error;
+    TENON_INIT(info);
+    if (auto code = tenon_get_context_info(context, &info, &error))
+      return Status(code, error);
+    return info;
+  }
+
+  /// Dims are given per input, in the model's order.
+  Result<size_t> workspaceSize(const std::vector<Dims> &inputDims) const {
+    size_t bytes = 0;
+    tenon_error error;
+    std::vector<const int64_t *> pointers;
+    if (auto status = pointTo(inputDims, pointers); !status)
+      return status;
+    if (auto code =
+            tenon_workspace_size(context, pointers.data(), &bytes, &error))
+      return Status(code, error);
+    return bytes;
+  }
+  Result<Dims> outputDims(const std::vector<Dims> &inputDims,
+                          int32_t output) const {
+    tenon_error error;
+    tenon_port_info port;
+    TENON_INIT(port);
+    std::vector<const int64_t *> pointers;
+    if (auto status = pointTo(inputDims, pointers); !status)
+      return status;
+    if (auto code = tenon_get_output_info(model().get(), output, &port, &error))
+      return Status(code, error);
+    Dims dims(static_cast<size_t>(port.rank));
+    if (auto code = tenon_output_dims(context, pointers.data(), output,
+                                      dims.data(), &error))
+      return Status(code, error);
+    return dims;
+  }
+  Status reserve(const std::vector<Dims> &inputDims) {
+    std::vector<const int64_t *> pointers;
+    if (auto status = pointTo(inputDims, pointers); !status)
+      return status;
+    tenon_error error;
+    return {tenon_reserve(context, pointers.data(), &error), error};
+  }
+  Status setWorkspace(std::span<std::byte> memory) {
+    tenon_error error;
+    return {tenon_set_workspace(context, memory.data(), memory.size(), &error),
+            error};
+  }
+
+  /// The data stays the caller's and must outlive the runs.
+  template <typename T, size_t N>
+  Status bindInput(const char *name, std::span<const int64_t> dims,
+                   std::span<T, N> data) {
+    return bindInput(name, dtypeOf<T>(), dims, data.data(), data.size_bytes());
+  }
+  Status bindInput(const char *name, tenon_dtype dtype,
+                   std::span<const int64_t> dims, const void *data,
+                   size_t bytes) {
+    tenon_error error;
+    return {tenon_bind_input_named(context, name, dtype,
+                                   static_cast<int32_t>(dims.size()),
+                                   dims.data(), data, bytes, &error),
+            error};
+  }
+  /// The output takes the dims that follow from the inputs.
+  template <typename T, size_t N>
+  Status bindOutput(const char *name, std::span<T, N> data) {
+    return bindOutput(name, dtypeOf<T>(), data.data(), data.size_bytes());
+  }
+  Status bindOutput(const char *name, tenon_dtype dtype, void *data,
+                    size_t bytes) {
+    tenon_error error;
+    int32_t index = -1;
+    tenon_port_info port;
+    TENON_INIT(port);
+    tenon_status code = tenon_find_output(model().get(), name, &index, &error);
+    if (!code)
+      code = tenon_get_output_info(model().get(), index, &port, &error);
+    if (!code)
+      code = tenon_bind_output(context, index, dtype, port.rank, nullptr, data,
+                               bytes, &error);
+    return {code, error};
+  }
+
+  Status run() {
+    tenon_error error;
+    return {tenon_run(context, &error), error};
+  }
+
+private:
+  Context() = default;
+
+  /// The C API reads as many dims as each input's rank says.
+  Status pointTo(const std::vector<Dims> &inputDims,
+                 std::vector<const int64_t *> &pointers) const {
+    tenon_error error;
+    auto inputs = model().inputs();
+    if (!inputs)
+      return inputs.status();
+    if (inputDims.size() != inputs->size()) {
+      return {tenon_fail(&error, TENON_INVALID_ARGUMENT, "dims are given for ",
+                         std::to_string(inputDims.size()).c_str(),
+                         " inputs, the model has ",
+                         std::to_string(inputs->size()).c_str()),
+              error};
+    }
+    for (size_t i = 0; i < inputDims.size(); ++i) {
+      const Port &port = (*inputs)[i];
+      if (inputDims[i].size() != port.dimValues.size())
+        return {tenon_fail(&error, TENON_INVALID_TENSOR, "input '",
+                           port.name.c_str(), "': the rank is not ",
+                           std::to_string(port.dimValues.size()).c_str()),
+                error};
+      pointers.push_back(inputDims[i].data());
+    }
+    return {};
+  }
+
+  tenon_context *context = nullptr;
+};
+
+} // namespace tenon
+
+#endif // TENON_TENON_HPP
