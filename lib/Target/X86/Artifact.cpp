@@ -1,0 +1,242 @@
+//===- Artifact.cpp - writing .so, .o and .a files ------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The layouts, with the weights at a page's start behind everything else:
+//
+//   .so   what lld wrote | pad | weights       a PT_LOAD and a section say so
+//   .o    the object     | pad | weights       a section says so
+//   .a    magic | symbol table | header | the .o
+//
+//===----------------------------------------------------------------------===//
+
+#include "tenon/Target/Artifact.h"
+#include "ElfImage.h"
+#include "Linker.h"
+#include "OutputFile.h"
+#include "tenon/abi.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/BLAKE3.h"
+#include "llvm/Support/Endian.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+using namespace tenon;
+
+namespace {
+
+/// Streams the weights to the end of the file.
+Error appendWeights(OutputFile &file, const WeightsSource &weights) {
+  uint64_t begin = file.position;
+  Error error = weights.write([&](ArrayRef<char> chunk) -> Error {
+    if (chunk.size() > weights.size - (file.position - begin))
+      return createStringError("internal error: more weights than announced");
+    return file.append(chunk);
+  });
+  if (error)
+    return error;
+  if (file.position - begin != weights.size)
+    return createStringError("internal error: fewer weights than announced");
+  return Error::success();
+}
+
+Error writeWeightsFile(OutputFile &file, const ArtifactOptions &options,
+                       const WeightsSource &weights) {
+  if (Error error = file.create(weightsPath(options.output), false))
+    return error;
+  tenon_weights_header header = {};
+  memcpy(header.magic, TENON_WEIGHTS_MAGIC, sizeof header.magic);
+  header.version = TENON_WEIGHTS_VERSION;
+  header.bytes = weights.size;
+  memcpy(header.hash, options.weightsHash.data(), sizeof header.hash);
+  ArrayRef<char> bytes(reinterpret_cast<const char *>(&header), sizeof header);
+  if (Error error = file.append(bytes))
+    return error;
+  if (Error error = file.padTo(TENON_WEIGHTS_BLOB_OFFSET))
+    return error;
+  return appendWeights(file, weights);
+}
+
+Error writeSharedLibrary(OutputFile &file, const ArtifactOptions &options,
+                         StringRef object, const WeightsSource *weights) {
+  if (Error error = file.create(options.output, /*executable=*/true))
+    return error;
+  Error error = linkSharedLibrary(object, file.path(), options.exportedSymbol);
+  if (error)
+    return error;
+  if ((error = file.reopen()))
+    return error;
+  if (!weights)
+    return Error::success();
+  Expected<uint64_t> size = file.size();
+  if (!size)
+    return size.takeError();
+  file.position = *size;
+  if ((error = file.padTo(alignTo(*size, kPage))))
+    return error;
+  error = placeWeights(
+      [&](MutableArrayRef<char> data, uint64_t offset) {
+        return file.readAt(data, offset);
+      },
+      [&](ArrayRef<char> data, uint64_t offset) {
+        return file.writeAt(data, offset);
+      },
+      weights->size, file.position);
+  if (error)
+    return error;
+  return appendWeights(file, *weights);
+}
+
+/// Appends the object, weights included.
+Error appendObject(OutputFile &file, StringRef object,
+                   const WeightsSource *weights) {
+  if (!weights)
+    return file.append(arrayRefFromStringRef<char>(object));
+  SmallString<0> patched(object);
+  uint64_t offset = alignTo(object.size(), kPage);
+  Error error = placeWeights(
+      [&](MutableArrayRef<char> data, uint64_t at) -> Error {
+        if (at > patched.size() || data.size() > patched.size() - at)
+          return createStringError("internal error: truncated object");
+        memcpy(data.data(), patched.data() + at, data.size());
+        return Error::success();
+      },
+      [&](ArrayRef<char> data, uint64_t at) -> Error {
+        memcpy(patched.data() + at, data.data(), data.size());
+        return Error::success();
+      },
+      weights->size, offset);
+  if (error)
+    return error;
+  uint64_t begin = file.position;
+  if ((error = file.append(patched)))
+    return error;
+  if ((error = file.padTo(begin + offset)))
+    return error;
+  return appendWeights(file, *weights);
+}
+
+/// A member's header, without date or owner.
+Error appendMemberHeader(OutputFile &file, StringRef name, uint64_t size) {
+  if (size > 9999999999)
+    return createStringError("an archive's member holds at most 9999999999 "
+                             "bytes; use a .so or --weights=file");
+  std::string text;
+  raw_string_ostream os(text);
+  os << left_justify(name, 16) << left_justify("0", 12) << left_justify("0", 6)
+     << left_justify("0", 6) << left_justify("644", 8)
+     << left_justify(std::to_string(size), 10) << "`\n";
+  return file.append(text);
+}
+
+/// By hand, as LLVM's writer would hold the member in memory.
+Error writeArchive(OutputFile &file, const ArtifactOptions &options,
+                   StringRef object, const WeightsSource *weights) {
+  if (Error error = file.create(options.output, false))
+    return error;
+  if (Error error = file.append(StringRef("!<arch>\n")))
+    return error;
+  // Symbol table: the number of symbols, each one's member, the names.
+  std::string table(8, 0);
+  table += options.exportedSymbol;
+  table += '\0';
+  if (table.size() % 2)
+    table += '\0';
+  uint64_t member = 8 + 60 + table.size();
+  support::endian::write32be(table.data(), 1);
+  support::endian::write32be(table.data() + 4, member);
+  if (Error error = appendMemberHeader(file, "/", table.size()))
+    return error;
+  if (Error error = file.append(table))
+    return error;
+  uint64_t size = weights ? alignTo(object.size(), kPage) + weights->size
+                          : object.size();
+  if (Error error = appendMemberHeader(file, "tenon_model.o/", size))
+    return error;
+  if (Error error = appendObject(file, object, weights))
+    return error;
+  return size % 2 ? file.append(StringRef("\n")) : Error::success();
+}
+
+Error writeKind(OutputFile &file, const ArtifactOptions &options,
+                StringRef object, const WeightsSource *weights) {
+  switch (options.kind) {
+  case ArtifactKind::SharedLibrary:
+    return writeSharedLibrary(file, options, object, weights);
+  case ArtifactKind::Object:
+    if (Error error = file.create(options.output, false))
+      return error;
+    return appendObject(file, object, weights);
+  case ArtifactKind::Archive:
+    return writeArchive(file, options, object, weights);
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
+} // namespace
+
+std::optional<ArtifactKind> tenon::artifactKindFromPath(StringRef path) {
+  return StringSwitch<std::optional<ArtifactKind>>(sys::path::extension(path))
+      .Case(".so", ArtifactKind::SharedLibrary)
+      .Case(".o", ArtifactKind::Object)
+      .Case(".a", ArtifactKind::Archive)
+      .Default(std::nullopt);
+}
+
+std::string tenon::weightsPath(StringRef output) {
+  return (output + ".weights").str();
+}
+
+Expected<WeightsHash> tenon::hashWeights(const WeightsSource &weights) {
+  BLAKE3 hasher;
+  uint64_t size = 0;
+  if (weights.size) {
+    Error error = weights.write([&](ArrayRef<char> chunk) {
+      hasher.update(toStringRef(
+          ArrayRef(reinterpret_cast<const uint8_t *>(chunk.data()),
+                   chunk.size())));
+      size += chunk.size();
+      return Error::success();
+    });
+    if (error)
+      return std::move(error);
+  }
+  if (size != weights.size)
+    return createStringError("internal error: the weights' size is wrong");
+  WeightsHash hash;
+  hasher.final(hash);
+  return hash;
+}
+
+Error tenon::writeArtifact(const ArtifactOptions &options, StringRef object,
+                           const WeightsSource &weights) {
+  Expected<uint64_t> section = weightsSectionSize(object);
+  if (!section)
+    return section.takeError();
+  bool embed = weights.size != 0 && !options.weightsInFile;
+  if (*section != (embed ? weights.size : 0))
+    return createStringError("internal error: the object expects " +
+                             Twine(*section) + " bytes of weights, not " +
+                             Twine(embed ? weights.size : 0));
+  const WeightsSource *embedded = embed ? &weights : nullptr;
+
+  OutputFile file, weightsFile;
+  if (Error error = writeKind(file, options, object, embedded))
+    return error;
+  // Both files are complete before either gets its name.
+  bool external = options.weightsInFile && weights.size != 0;
+  if (external) {
+    if (Error error = writeWeightsFile(weightsFile, options, weights))
+      return error;
+    if (Error error = weightsFile.commit())
+      return error;
+  }
+  return file.commit();
+}

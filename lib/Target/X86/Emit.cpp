@@ -1,0 +1,287 @@
+//===- Emit.cpp - from an LLVM module to an object ------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "tenon/Target/Emit.h"
+#include "ElfImage.h"
+#include "tenon/Target/EmbeddedFiles.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/DiagnosticInfo.h"
+#include "llvm/IR/DiagnosticPrinter.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/IntrinsicInst.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/Transforms/IPO/GlobalDCE.h"
+#include "llvm/Transforms/IPO/Internalize.h"
+
+using namespace llvm;
+using namespace tenon;
+
+namespace {
+
+constexpr StringLiteral kTriple = "x86_64-unknown-linux-gnu";
+
+/// The section is born as a .bss one, the only kind that LLVM gives no bytes,
+/// and then becomes read-only.
+constexpr StringLiteral kBirthSection = ".bss.tenon_weights";
+static_assert(kWeightsSection.size() <= kBirthSection.size());
+
+Expected<std::unique_ptr<TargetMachine>> createMachine(int optLevel) {
+  static bool initialized = [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser(); // the runtime reads CPUID by inline assembly
+    return true;
+  }();
+  (void)initialized;
+  Triple triple(kTriple);
+  std::string message;
+  const Target *target = TargetRegistry::lookupTarget(triple, message);
+  if (!target)
+    return createStringError(message);
+  TargetOptions options;
+  options.AllowFPOpFusion = FPOpFusion::Strict;
+  auto level = CodeGenOpt::getLevel(optLevel);
+  std::unique_ptr<TargetMachine> machine(target->createTargetMachine(
+      triple, "x86-64", "", options, Reloc::PIC_, std::nullopt,
+      level.value_or(CodeGenOptLevel::Aggressive)));
+  if (!machine)
+    return createStringError("LLVM has no code generator for " + kTriple);
+  return machine;
+}
+
+/// Where a function's target has no FMA, math.fma would become a call of libm
+/// for every lane: a multiplication and an addition take its place.
+void replaceFmaWhereMissing(Module &module) {
+  for (Function &function : module) {
+    StringRef features =
+        function.getFnAttribute("target-features").getValueAsString();
+    SmallVector<StringRef> list;
+    features.split(list, ',');
+    if (function.isDeclaration() || is_contained(list, "+fma"))
+      continue;
+    SmallVector<IntrinsicInst *> found;
+    for (BasicBlock &block : function)
+      for (Instruction &instruction : block)
+        if (auto *call = dyn_cast<IntrinsicInst>(&instruction))
+          if (call->getIntrinsicID() == Intrinsic::fma ||
+              call->getIntrinsicID() == Intrinsic::fmuladd)
+            found.push_back(call);
+    for (IntrinsicInst *call : found) {
+      IRBuilder<> b(call);
+      Value *product =
+          b.CreateFMul(call->getArgOperand(0), call->getArgOperand(1));
+      call->replaceAllUsesWith(b.CreateFAdd(product, call->getArgOperand(2)));
+      call->eraseFromParent();
+    }
+  }
+}
+
+/// Gives the weights' symbol its definition. Not before the optimizer has run:
+/// it would read zeros through it.
+Error defineWeights(Module &module, uint64_t bytes) {
+  GlobalVariable *declared = module.getNamedGlobal(kWeightsSymbol);
+  if (!declared)
+    return Error::success(); // kept in a file
+  if (!declared->isDeclaration())
+    return createStringError("the module defines " + kWeightsSymbol);
+  if (bytes == 0)
+    return createStringError("the module uses " + kWeightsSymbol +
+                             " but has no weights");
+  auto *type = ArrayType::get(Type::getInt8Ty(module.getContext()), bytes);
+  declared->setName("");
+  auto *defined = new GlobalVariable(
+      module, type, /*isConstant=*/false, GlobalValue::InternalLinkage,
+      ConstantAggregateZero::get(type), kWeightsSymbol);
+  defined->setSection(kBirthSection);
+  defined->setAlignment(Align(4096));
+  declared->replaceAllUsesWith(defined);
+  declared->eraseFromParent();
+  return Error::success();
+}
+
+Error generate(Module &module, const EmitOptions &options, raw_pwrite_stream &os,
+               CodeGenFileType type) {
+  Expected<std::unique_ptr<TargetMachine>> machine =
+      createMachine(options.optLevel);
+  if (!machine)
+    return machine.takeError();
+  legacy::PassManager passes;
+  if ((*machine)->addPassesToEmitFile(passes, os, nullptr, type))
+    return createStringError("LLVM cannot write this kind of file");
+  passes.run(module);
+  return Error::success();
+}
+
+/// Collects what LLVM has to say about a module as an error.
+struct ErrorCollector : DiagnosticHandler {
+  explicit ErrorCollector(std::string &text) : text(text) {}
+  bool handleDiagnostics(const DiagnosticInfo &info) override {
+    if (info.getSeverity() != DS_Error)
+      return true;
+    raw_string_ostream os(text);
+    DiagnosticPrinterRawOStream printer(os);
+    info.print(printer);
+    return true;
+  }
+  std::string &text;
+};
+
+/// Runs `fn` with the context's diagnostics turned into an error.
+Error collectingErrors(Module &module, StringRef what,
+                       function_ref<Error()> fn) {
+  LLVMContext &context = module.getContext();
+  std::string text;
+  std::unique_ptr<DiagnosticHandler> old = context.getDiagnosticHandler();
+  context.setDiagnosticHandler(std::make_unique<ErrorCollector>(text));
+  Error error = fn();
+  context.setDiagnosticHandler(std::move(old));
+  if (!error && !text.empty())
+    return createStringError(what + ": " + text);
+  return error;
+}
+
+} // namespace
+
+Error tenon::prepareModule(Module &module) {
+  Expected<std::unique_ptr<TargetMachine>> machine = createMachine(2);
+  if (!machine)
+    return machine.takeError();
+  module.setTargetTriple((*machine)->getTargetTriple());
+  module.setDataLayout((*machine)->createDataLayout());
+  module.setPICLevel(PICLevel::BigPIC);
+  module.setSourceFileName("tenon");
+  return Error::success();
+}
+
+Error tenon::linkBitcode(Module &module, StringRef bitcode,
+                         StringRef exportedSymbol) {
+  Expected<std::unique_ptr<Module>> runtime = parseBitcodeFile(
+      MemoryBufferRef(bitcode, "tenon runtime"), module.getContext());
+  if (!runtime)
+    return runtime.takeError();
+  (*runtime)->setTargetTriple(module.getTargetTriple());
+  (*runtime)->setDataLayout(module.getDataLayout());
+  // Its compiler's name would be the build machine's in every artifact.
+  if (NamedMDNode *ident = (*runtime)->getNamedMetadata("llvm.ident"))
+    ident->eraseFromParent();
+  // The module flags that prepareModule sets win.
+  if (NamedMDNode *flags = (*runtime)->getModuleFlagsMetadata())
+    flags->eraseFromParent();
+  Error error = collectingErrors(module, "linking the runtime", [&]() -> Error {
+    if (Linker::linkModules(module, std::move(*runtime)))
+      return createStringError("the runtime and the model do not link");
+    return Error::success();
+  });
+  if (error)
+    return error;
+  GlobalValue *exported = module.getNamedValue(exportedSymbol);
+  if (!exported || exported->isDeclaration())
+    return createStringError("nothing defines '" + exportedSymbol + "'");
+
+  ModuleAnalysisManager analyses;
+  PassBuilder().registerModuleAnalyses(analyses);
+  internalizeModule(module, [&](const GlobalValue &value) {
+    return value.getName() == exportedSymbol;
+  });
+  GlobalDCEPass().run(module, analyses);
+  exported = module.getNamedValue(exportedSymbol);
+  exported->setVisibility(GlobalValue::DefaultVisibility);
+  exported->setDSOLocal(false);
+  return Error::success();
+}
+
+Error tenon::linkRuntime(Module &module, StringRef exportedSymbol) {
+  return linkBitcode(module, getRuntimeBitcode(), exportedSymbol);
+}
+
+Error tenon::optimizeModule(Module &module, const EmitOptions &options) {
+  Expected<std::unique_ptr<TargetMachine>> machine =
+      createMachine(options.optLevel);
+  if (!machine)
+    return machine.takeError();
+  std::string message;
+  raw_string_ostream os(message);
+  if (verifyModule(module, &os))
+    return createStringError("the LLVM module is invalid: " + message);
+  replaceFmaWhereMissing(module);
+
+  PipelineTuningOptions tuning;
+  tuning.LoopVectorization = options.vectorize;
+  tuning.LoopInterleaving = options.vectorize;
+  tuning.SLPVectorization = options.vectorize;
+  PassBuilder builder(machine->get(), tuning);
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager calls;
+  ModuleAnalysisManager modules;
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(calls);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, calls, modules);
+  ModulePassManager passes;
+  switch (options.optLevel) {
+  case 0:
+    passes = builder.buildO0DefaultPipeline(OptimizationLevel::O0);
+    break;
+  case 1:
+    passes = builder.buildPerModuleDefaultPipeline(OptimizationLevel::O1);
+    break;
+  case 2:
+    passes = builder.buildPerModuleDefaultPipeline(OptimizationLevel::O2);
+    break;
+  default:
+    passes = builder.buildPerModuleDefaultPipeline(OptimizationLevel::O3);
+    break;
+  }
+  return collectingErrors(module, "optimizing", [&] {
+    passes.run(module, modules);
+    return Error::success();
+  });
+}
+
+Error tenon::emitObject(Module &module, const EmitOptions &options,
+                        SmallVectorImpl<char> &object) {
+  if (Error error = optimizeModule(module, options))
+    return error;
+  if (Error error = defineWeights(module, options.weightsBytes))
+    return error;
+  raw_svector_ostream os(object);
+  Error error = collectingErrors(module, "generating code", [&] {
+    return generate(module, options, os, CodeGenFileType::ObjectFile);
+  });
+  if (error)
+    return error;
+  return makeWeightsSectionReadOnly(object, kBirthSection);
+}
+
+Error tenon::emitAssembly(Module &module, const EmitOptions &options,
+                          raw_ostream &out) {
+  if (Error error = optimizeModule(module, options))
+    return error;
+  if (Error error = defineWeights(module, options.weightsBytes))
+    return error;
+  SmallString<0> text;
+  raw_svector_ostream os(text);
+  Error error = collectingErrors(module, "generating code", [&] {
+    return generate(module, options, os, CodeGenFileType::AssemblyFile);
+  });
+  if (error)
+    return error;
+  out << text;
+  return Error::success();
+}

@@ -1,0 +1,95 @@
+//===- Guard.cpp - internal failures become messages ----------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "tenon/Target/Emit.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/CrashRecoveryContext.h"
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/Signals.h"
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <unistd.h>
+
+using namespace llvm;
+using namespace tenon;
+
+namespace {
+
+constexpr int kExitInternal = 70;
+
+/// What the process is doing, for a handler that may not allocate.
+char currentStage[128];
+
+/// A signal on a thread that no CrashRecoveryContext watches (a pass manager's
+/// worker): say what is known, remove temporary files and stop.
+void stopAtSignal(int) {
+  auto say = [](const char *text) {
+    [[maybe_unused]] ssize_t n = write(STDERR_FILENO, text, strlen(text));
+  };
+  say("tenon: error: internal failure in stage '");
+  say(currentStage);
+  say("'; please report it\n");
+  sys::RunInterruptHandlers();
+  _exit(kExitInternal);
+}
+
+struct FatalError {
+  std::string reason;
+};
+
+void recordFatalError(void *data, const char *reason, bool) {
+  static_cast<FatalError *>(data)->reason = reason;
+  if (CrashRecoveryContext *context = CrashRecoveryContext::GetCurrent())
+    context->HandleExit(kExitInternal);
+  stopAtSignal(0);
+}
+
+} // namespace
+
+bool tenon::runGuarded(StringRef stage, function_ref<void()> fn,
+                       std::string &message) {
+  if (std::getenv("TENON_NO_GUARD")) {
+    fn();
+    return true;
+  }
+  static std::once_flag once;
+  std::call_once(once, [] {
+    // Before Enable(), which puts its own handlers in front of these.
+    for (int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL})
+      std::signal(number, stopAtSignal);
+    CrashRecoveryContext::Enable();
+  });
+  std::string outer(currentStage);
+  auto setStage = [](StringRef name) {
+    size_t size = std::min(name.size(), sizeof currentStage - 1);
+    memcpy(currentStage, name.data(), size);
+    currentStage[size] = 0;
+  };
+  setStage(stage);
+  auto restore = make_scope_exit([&] { setStage(outer); });
+
+  // Guards nest (the linker brings its own); the handler is one for all.
+  FatalError fatal;
+  bool nested = CrashRecoveryContext::GetCurrent() != nullptr;
+  if (!nested)
+    install_fatal_error_handler(recordFatalError, &fatal);
+  CrashRecoveryContext context;
+  // A deep recursion should have room, and where it has not, be caught.
+  bool ok = context.RunSafelyOnThread(fn, 64u << 20);
+  if (!nested)
+    remove_fatal_error_handler();
+  if (ok)
+    return true;
+  message = ("internal failure in stage '" + stage + "'").str();
+  if (!fatal.reason.empty())
+    message += ": " + fatal.reason;
+  else if (context.RetCode > 128)
+    message += std::string(": ") + strsignal(context.RetCode - 128);
+  return false;
+}

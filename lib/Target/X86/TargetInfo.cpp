@@ -1,0 +1,168 @@
+//===- TargetInfo.cpp - instruction set levels ----------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Kernels use exactly what the runtime checks before it runs them: a target is
+// a set of TENON_FEATURE_* bits over baseline x86-64, and LLVM is told to use
+// those instructions and no others. A CPU's name chooses the tuning, and what
+// it promises is only the starting point: for `native` the bits are those that
+// CPUID shows, since hypervisors mask them and keep the name.
+//
+//===----------------------------------------------------------------------===//
+
+#include "tenon/Target/TargetInfo.h"
+#include "tenon/abi.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/IR/Function.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/X86TargetParser.h"
+
+using namespace llvm;
+using namespace tenon;
+
+namespace {
+
+struct Feature {
+  uint64_t bit;
+  /// LLVM's names of the CPUID bits that this stands for.
+  std::initializer_list<StringLiteral> names;
+  /// Bits without which LLVM could not enable it alone.
+  uint64_t needs;
+};
+
+constexpr uint64_t kAvx2Level = TENON_FEATURE_SSE42 | TENON_FEATURE_AVX |
+                                TENON_FEATURE_AVX2 | TENON_FEATURE_FMA |
+                                TENON_FEATURE_F16C | TENON_FEATURE_BMI2;
+constexpr uint64_t kAvx512Level =
+    kAvx2Level | TENON_FEATURE_AVX512F | TENON_FEATURE_AVX512BW |
+    TENON_FEATURE_AVX512CD | TENON_FEATURE_AVX512DQ | TENON_FEATURE_AVX512VL;
+
+/// In an order that names what a feature needs before it.
+const Feature kFeatures[] = {
+    {TENON_FEATURE_SSE42,
+     {"cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"},
+     0},
+    {TENON_FEATURE_AVX, {"avx"}, TENON_FEATURE_SSE42},
+    {TENON_FEATURE_AVX2, {"avx2"}, TENON_FEATURE_AVX},
+    {TENON_FEATURE_FMA, {"fma"}, TENON_FEATURE_AVX},
+    {TENON_FEATURE_F16C, {"f16c"}, TENON_FEATURE_AVX},
+    {TENON_FEATURE_BMI2,
+     {"bmi", "bmi2", "lzcnt", "movbe"},
+     TENON_FEATURE_SSE42},
+    {TENON_FEATURE_AVX512F, {"avx512f"}, kAvx2Level},
+    {TENON_FEATURE_AVX512BW, {"avx512bw"}, TENON_FEATURE_AVX512F},
+    {TENON_FEATURE_AVX512CD, {"avx512cd"}, TENON_FEATURE_AVX512F},
+    {TENON_FEATURE_AVX512DQ, {"avx512dq"}, TENON_FEATURE_AVX512F},
+    {TENON_FEATURE_AVX512VL, {"avx512vl"}, TENON_FEATURE_AVX512F},
+    {TENON_FEATURE_AVX512VNNI, {"avx512vnni"}, kAvx512Level},
+    {TENON_FEATURE_AVX512BF16, {"avx512bf16"}, kAvx512Level},
+    {TENON_FEATURE_AVX512FP16, {"avx512fp16"}, kAvx512Level},
+};
+
+template <typename Has> uint64_t bitsOf(Has has) {
+  uint64_t bits = 0;
+  for (const Feature &feature : kFeatures)
+    if ((bits & feature.needs) == feature.needs && all_of(feature.names, has))
+      bits |= feature.bit;
+  return bits;
+}
+
+std::string featuresText(uint64_t bits) {
+  std::string text;
+  for (const Feature &feature : kFeatures)
+    for (StringRef name : feature.names) {
+      text += text.empty() ? "" : ",";
+      text += bits & feature.bit ? '+' : '-';
+      text += name;
+    }
+  return text;
+}
+
+uint64_t hostBits() {
+  StringMap<bool> host = sys::getHostCPUFeatures();
+  return bitsOf([&](StringRef name) { return host.lookup(name); });
+}
+
+/// What a CPU's name stands for, with all that its features imply.
+uint64_t cpuBits(StringRef cpu) {
+  SmallVector<StringRef> names;
+  X86::getFeaturesForCPU(cpu, names);
+  StringMap<bool> all;
+  for (StringRef name : names) {
+    all[name] = true;
+    X86::updateImpliedFeatures(name, /*Enabled=*/true, all);
+  }
+  return bitsOf([&](StringRef name) { return all.lookup(name); });
+}
+
+std::string validNames() {
+  SmallVector<StringRef> cpus;
+  X86::fillValidCPUArchList(cpus, /*Only64Bit=*/true);
+  std::string text = "native, x86-64-v2, x86-64-v3, x86-64-v4";
+  for (StringRef cpu : cpus) {
+    if (cpu.starts_with("x86-64"))
+      continue;
+    if (cpuBits(cpu) & TENON_FEATURE_SSE42)
+      text += (", " + cpu).str();
+  }
+  return text;
+}
+
+} // namespace
+
+Expected<TargetInfo> tenon::resolveTarget(StringRef name) {
+  TargetInfo target;
+  target.name = name.str();
+  if (name == "native") {
+    target.cpu = sys::getHostCPUName().str();
+    target.featureBits = hostBits();
+    if (X86::parseTuneCPU(target.cpu, /*Only64Bit=*/true) == X86::CK_None)
+      target.cpu = "generic";
+  } else {
+    if (X86::parseArchX86(name, /*Only64Bit=*/true) == X86::CK_None)
+      return createStringError("unknown target '" + name +
+                               "'; valid targets are " + validNames());
+    target.featureBits = cpuBits(name);
+    target.cpu = name.starts_with("x86-64") ? "generic" : name.str();
+  }
+  if (!target.has(TENON_FEATURE_SSE42))
+    return createStringError("target '" + name +
+                             "' lacks SSE4.2; the least is x86-64-v2");
+
+  target.features = featuresText(target.featureBits);
+  target.hasFma = target.has(TENON_FEATURE_FMA);
+  if (target.has(kAvx512Level)) {
+    target.vectorBits = 512;
+    target.numVectorRegs = 32;
+  } else if (target.has(TENON_FEATURE_AVX2)) {
+    target.vectorBits = 256;
+    target.l2Bytes = 512 << 10;
+  } else {
+    target.l2Bytes = 256 << 10;
+  }
+  return target;
+}
+
+std::string tenon::hostFeaturesText() {
+  uint64_t bits = hostBits();
+  std::string text;
+  for (const Feature &feature : kFeatures)
+    if (bits & feature.bit)
+      for (StringRef name : feature.names)
+        text += ((text.empty() ? "+" : ",+") + name).str();
+  return text;
+}
+
+void tenon::setTargetAttributes(Function &function, const TargetInfo &target) {
+  // LLVM's CPU is the baseline, so that nothing comes from a name.
+  function.addFnAttr("target-cpu", "x86-64");
+  function.addFnAttr("tune-cpu", target.cpu);
+  function.addFnAttr("target-features", target.features);
+  // 512-bit vectors stay whole on CPUs whose tuning prefers 256 bits.
+  std::string width = std::to_string(target.vectorBits);
+  function.addFnAttr("prefer-vector-width", width);
+  function.addFnAttr("min-legal-vector-width", width);
+}
