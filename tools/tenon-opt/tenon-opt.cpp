@@ -6,27 +6,25 @@
 //===----------------------------------------------------------------------===//
 //
 // mlir-opt with Tenon's dialect and passes: the tool that tests one pass, or a
-// few of them, on a file. Upstream's passes are all there, so that a test can
-// continue where Tenon's own passes stop.
+// few of them, on a file. The stages of `tenon compile` are pipelines here, such
+// as --tenon-graph. Upstream's passes are all there, so that a test can continue
+// where Tenon's own passes stop.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonDialect.h"
-#include "dialects/Tenon/Transforms/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
-#include "tenon/Codegen/Passes.h"
+#include "tenon/Pipelines/Pipelines.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  registry.insert<tenon::TenonDialect>();
+  tenon::registerDialects(registry);
 
   mlir::registerAllPasses();
-  tenon::registerTenonTransformsPasses();
-  tenon::registerTenonCodegenPasses();
+  tenon::registerPasses();
 
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "Tenon's optimiser driver\n", registry));
