@@ -11,16 +11,6 @@ using namespace mlir;
 
 namespace tenon::onnximport {
 
-/// The checker does not know this domain: operands must be counted here.
-static bool requireInputs(NodeImporter &n, std::initializer_list<unsigned> at) {
-  for (unsigned i : at)
-    if (!n.has(i)) {
-      n.error("input " + Twine(i) + " is missing");
-      return false;
-    }
-  return true;
-}
-
 //===----------------------------------------------------------------------===//
 // Norms
 //===----------------------------------------------------------------------===//
@@ -38,7 +28,7 @@ static void normStatistics(NodeImporter &n, Value x, double epsilon, bool rms) {
 }
 
 template <bool rms> static void skipNorm(NodeImporter &n) {
-  if (!requireInputs(n, {0, 1, 2}))
+  if (!n.requireInputs({0, 1, 2}))
     return;
   // input, skip, gamma, [beta,] bias
   Value sum = n.add(n.in(0), n.in(1));
@@ -54,7 +44,7 @@ template <bool rms> static void skipNorm(NodeImporter &n) {
 }
 
 static void simplifiedNorm(NodeImporter &n) {
-  if (!requireInputs(n, {0, 1}))
+  if (!n.requireInputs({0, 1}))
     return;
   Value x = n.in(0);
   int64_t rank = n.rank(x), axis = n.axis(n.getInt("axis", -1), rank);
@@ -80,17 +70,17 @@ static Value withBias(NodeImporter &n) {
 }
 
 static void gelu(NodeImporter &n) {
-  if (requireInputs(n, {0}))
+  if (n.requireInputs({0}))
     n.out(0, n.make<GeluOp>({withBias(n)}));
 }
 
 static void fastGelu(NodeImporter &n) {
-  if (requireInputs(n, {0}))
+  if (n.requireInputs({0}))
     n.out(0, n.make<GeluOp>({withBias(n)}, {n.flag("approximate")}));
 }
 
 static void quickGelu(NodeImporter &n) {
-  if (!requireInputs(n, {0}))
+  if (!n.requireInputs({0}))
     return;
   Value x = n.in(0);
   double alpha = n.getFloat("alpha", 1.702f);
@@ -113,7 +103,7 @@ static Value transposed(NodeImporter &n, Value x) {
 }
 
 static void fusedMatMul(NodeImporter &n) {
-  if (!requireInputs(n, {0, 1}))
+  if (!n.requireInputs({0, 1}))
     return;
   if (n.getInt("transBatchA", 0) || n.getInt("transBatchB", 0)) {
     n.error("transBatchA and transBatchB are not supported");
@@ -131,7 +121,7 @@ static void fusedMatMul(NodeImporter &n) {
 
 /// Gemm and an activation, as the transformer optimizer writes it.
 static void fusedGemm(NodeImporter &n) {
-  if (!requireInputs(n, {0, 1}))
+  if (!n.requireInputs({0, 1}))
     return;
   Value y = n.matmul(n.in(0), n.in(1), n.getInt("transA", 0),
                      n.getInt("transB", 0));
@@ -157,7 +147,7 @@ static void fusedGemm(NodeImporter &n) {
 /// Sum of word, position and segment embeddings, normalised; also the mask
 /// summed per row, and the sum itself.
 static void embedLayerNorm(NodeImporter &n) {
-  if (!requireInputs(n, {0, 2, 3, 5}))
+  if (!n.requireInputs({0, 2, 3, 5}))
     return;
   Value ids = n.in(0);
   Dims dims = n.dims(ids);
@@ -184,7 +174,7 @@ static void embedLayerNorm(NodeImporter &n) {
 
 /// position_ids [1] is the position of the first token; [B, S] says each.
 static void rotaryEmbedding(NodeImporter &n) {
-  if (!requireInputs(n, {0, 1, 2, 3}))
+  if (!n.requireInputs({0, 1, 2, 3}))
     return;
   Value x = n.in(0), ids = n.in(1);
   std::optional<int64_t> half = staticDim(n, n.in(2), 1, "the cos cache");

@@ -25,6 +25,15 @@ void NodeImporter::out(unsigned i, Value value) {
     results[i] = value;
 }
 
+bool NodeImporter::requireInputs(std::initializer_list<unsigned> at) {
+  for (unsigned i : at)
+    if (!has(i)) {
+      error("input " + Twine(i) + " is missing");
+      return false;
+    }
+  return true;
+}
+
 Value NodeImporter::error(const Twine &text) {
   if (message.empty())
     message = text.str();

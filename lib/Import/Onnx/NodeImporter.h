@@ -66,6 +66,8 @@ public:
     return i < numOutputs() && !proto.output(i).empty();
   }
   void out(unsigned i, mlir::Value value);
+  /// The checker counts operands of ONNX's own domains only; others ask here.
+  bool requireInputs(std::initializer_list<unsigned> at);
   mlir::Value result(unsigned i) const {
     return i < results.size() ? results[i] : nullptr;
   }

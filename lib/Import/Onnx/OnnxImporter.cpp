@@ -37,8 +37,10 @@ public:
   FailureOr<OwningOpRef<ModuleOp>> run(LoadedModel loaded);
 
 private:
-  /// Emits the one error of this import.
+  /// Notes the one error of this import, which run() emits: here the handler
+  /// of a node that holds a branch may be listening.
   LogicalResult fail(const Twine &message);
+  FailureOr<OwningOpRef<ModuleOp>> importModel(LoadedModel loaded);
 
   void collectGraph(const onnx::GraphProto &graph);
   LogicalResult createMain(const onnx::GraphProto &graph);
@@ -63,14 +65,13 @@ private:
   llvm::StringMap<const onnx::TensorProto *> initializers;
   InputDims inputDims;
   func::FuncOp main;
-  bool failedAlready = false;
+  std::string error;
 };
 } // namespace
 
 LogicalResult Importer::fail(const Twine &message) {
-  if (!failedAlready)
-    emitError(UnknownLoc::get(&context)) << file << ": " << message;
-  failedAlready = true;
+  if (error.empty())
+    error = message.str();
   return failure();
 }
 
@@ -172,7 +173,7 @@ LogicalResult Importer::importNode(const onnx::NodeProto &node) {
     });
     fn(importer);
   }
-  if (failedAlready) // inside a branch, which named its own node
+  if (!error.empty()) // inside a branch, which named its own node
     return failure();
   if (importer.failed())
     return fail(describe(node) + ": " +
@@ -279,6 +280,13 @@ void Importer::eraseUnused() {
 }
 
 FailureOr<OwningOpRef<ModuleOp>> Importer::run(LoadedModel loaded) {
+  FailureOr<OwningOpRef<ModuleOp>> module = importModel(std::move(loaded));
+  if (mlir::failed(module))
+    emitError(UnknownLoc::get(&context)) << file << ": " << error;
+  return module;
+}
+
+FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
   context.loadDialect<TenonDialect, func::FuncDialect>();
   if (!loaded.error.empty())
     return fail(loaded.error);

@@ -46,6 +46,7 @@ const Registry &Registry::get() {
     registerElementwise(r);
     registerActivations(r);
     registerMatMul(r);
+    registerEinsum(r);
     registerNorm(r);
     registerShape(r);
     registerSlice(r);
@@ -54,7 +55,11 @@ const Registry &Registry::get() {
     registerConv(r);
     registerPool(r);
     registerAttention(r);
+    registerQuant(r);
+    registerControlFlow(r);
     registerContrib(r);
+    registerContribAttention(r);
+    registerContribQuant(r);
     return r;
   }();
   return registry;

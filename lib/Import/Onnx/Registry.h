@@ -62,6 +62,8 @@ void registerAttention(Registry &);
 void registerQuant(Registry &);
 void registerContrib(Registry &);
 void registerContribAttention(Registry &);
+void registerContribQuant(Registry &);
+void registerControlFlow(Registry &);
 
 } // namespace tenon::onnximport
 
