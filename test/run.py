@@ -28,7 +28,8 @@ def main():
     results = args.suite / "results.json"
     results.unlink(missing_ok=True)
     command = [args.lit, "-s", "-v", "-j", args.jobs, "--time-tests"]
-    command += ["-o", str(results), str(args.suite)]
+    command += ["-o", str(results)]
+    command += [str(args.suite), str(args.suite / "Unit")]
     if args.filter:
         command += ["--filter", args.filter]
     code = subprocess.run(command, check=False).returncode

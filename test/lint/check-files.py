@@ -7,6 +7,7 @@
 # ===----------------------------------------------------------------------=== #
 """Checks that no source file is too long, and that each names its licence."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ SUFFIXES = {".cpp", ".h", ".hpp", ".c", ".td", ".py"}
 FOLDERS = ["bench", "dialects", "examples", "include", "lib", "runtime", "test",
            "tools"]
 LICENCE = "SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception"
-UNFINISHED = ("TO" + "DO", "FIX" + "ME", "X" + "XX")
+UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
 
 
 def check(path, text):
@@ -25,9 +26,8 @@ def check(path, text):
     if LICENCE not in text[:1500]:
         yield f"{path}: no line '{LICENCE}' in the banner"
     for number, line in enumerate(text.splitlines(), 1):
-        for word in UNFINISHED:
-            if word in line:
-                yield f"{path}:{number}: {word}"
+        if match := UNFINISHED.search(line):
+            yield f"{path}:{number}: {match.group()}"
         if line != line.rstrip():
             yield f"{path}:{number}: space at the end of the line"
 
