@@ -71,11 +71,20 @@ std::string SymExpr::str() const {
       first = false;
     }
   };
+  // "seq - 1", "1 - seq", "b - a": no minus in front where it can be avoided,
+  // and the constant at the end otherwise.
+  auto constant = terms.find(Monomial());
   for (const auto &[monomial, coefficient] : terms)
-    if (!monomial.empty())
+    if (!monomial.empty() && coefficient > 0)
       print(monomial, coefficient);
-  if (auto it = terms.find(Monomial()); it != terms.end())
-    print(it->first, it->second); // the constant comes last: "seq - 1"
+  bool early = out.empty() && constant != terms.end() && constant->second > 0;
+  if (early)
+    print(constant->first, constant->second);
+  for (const auto &[monomial, coefficient] : terms)
+    if (!monomial.empty() && coefficient < 0)
+      print(monomial, coefficient);
+  if (!early && constant != terms.end())
+    print(constant->first, constant->second);
   return out;
 }
 

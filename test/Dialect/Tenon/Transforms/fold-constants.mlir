@@ -1,0 +1,95 @@
+// RUN: tenon-opt %s --tenon-fold-constants --canonicalize | FileCheck %s
+
+// CHECK-LABEL: @floats
+func.func @floats() -> (tensor<f32>, tensor<2xf32>, tensor<2xf32>) {
+  // CHECK-DAG: tenon.constant dense<8.000000e+00> : tensor<f32>
+  // CHECK-DAG: tenon.constant dense<[3.000000e+00, 5.000000e+00]> : tensor<2xf32>
+  // CHECK-DAG: tenon.constant dense<[1.000000e+00, 2.500000e-01]> : tensor<2xf32>
+  %a = tenon.constant dense<64.0> : tensor<f32>
+  %b = tenon.constant dense<[1.0, 2.0]> : tensor<2xf32>
+  %one = tenon.constant dense<1.0> : tensor<f32>
+  %two = tenon.constant dense<2.0> : tensor<f32>
+  %0 = tenon.sqrt %a : tensor<f32>
+  %1 = tenon.mul %b, %two : tensor<2xf32>, tensor<f32>
+  %2 = tenon.add %one, %1 : tensor<f32>, tensor<2xf32>
+  %neg = tenon.neg %two : tensor<f32>
+  %3 = tenon.pow %b, %neg : tensor<2xf32>, tensor<f32>
+  return %0, %2, %3 : tensor<f32>, tensor<2xf32>, tensor<2xf32>
+}
+
+// CHECK-LABEL: @integers
+func.func @integers() -> (tensor<4xi64>, tensor<4xi64>, tensor<4xi32>, tensor<4xi1>) {
+  // CHECK-DAG: tenon.constant dense<[-1, 1, -3, 0]> : tensor<4xi64>
+  // CHECK-DAG: tenon.constant dense<[1, 1, -1, 0]> : tensor<4xi64>
+  // CHECK-DAG: tenon.constant dense<[-3, 3, -7, 5]> : tensor<4xi32>
+  // CHECK-DAG: tenon.constant dense<[true, false, true, false]> : tensor<4xi1>
+  %a = tenon.constant dense<[-3, 3, -7, 5]> : tensor<4xi64>
+  %b = tenon.constant dense<[2, 2, 2, 0]> : tensor<4xi64>
+  %c = tenon.constant dense<[2, 2, -2, 0]> : tensor<4xi64>
+  %0 = tenon.div %a, %b : tensor<4xi64>, tensor<4xi64>
+  %1 = tenon.mod %a, %c : tensor<4xi64>, tensor<4xi64>
+  %2 = tenon.cast %a to i32 : tensor<4xi64>
+  %3 = tenon.compare lt %a, %b : tensor<4xi64>, tensor<4xi64>
+  return %0, %1, %2, %3 : tensor<4xi64>, tensor<4xi64>, tensor<4xi32>, tensor<4xi1>
+}
+
+// Not a number becomes 0, what does not fit the largest.
+// CHECK-LABEL: @casts
+func.func @casts() -> (tensor<3xi32>, tensor<2xi1>, tensor<2xf64>) {
+  // CHECK-DAG: tenon.constant dense<[0, 2147483647, -2]> : tensor<3xi32>
+  // CHECK-DAG: tenon.constant dense<[false, true]> : tensor<2xi1>
+  // CHECK-DAG: tenon.constant dense<[1.000000e+00, 0.000000e+00]> : tensor<2xf64>
+  %a = tenon.constant dense<[0x7FC00000, 1.0e+20, -2.9]> : tensor<3xf32>
+  %b = tenon.constant dense<[0.0, -0.5]> : tensor<2xf32>
+  %c = tenon.constant dense<[true, false]> : tensor<2xi1>
+  %0 = tenon.cast %a to i32 : tensor<3xf32>
+  %1 = tenon.cast %b to i1 : tensor<2xf32>
+  %2 = tenon.cast %c to f64 : tensor<2xi1>
+  return %0, %1, %2 : tensor<3xi32>, tensor<2xi1>, tensor<2xf64>
+}
+
+// CHECK-LABEL: @movesData
+func.func @movesData() -> (tensor<3x2xi64>, tensor<2x2xi64>, tensor<4x3xi64>, tensor<2xi64>) {
+  // CHECK-DAG: tenon.constant dense<{{\[}}[1, 4], [2, 5], [3, 6]]> : tensor<3x2xi64>
+  // CHECK-DAG: tenon.constant dense<{{\[}}[3, 1], [6, 4]]> : tensor<2x2xi64>
+  // CHECK-DAG: tenon.constant dense<{{\[}}[1, 2, 3], [4, 5, 6], [1, 2, 3], [4, 5, 6]]> : tensor<4x3xi64>
+  // CHECK-DAG: tenon.constant dense<[3, 6]> : tensor<2xi64>
+  %a = tenon.constant dense<[[1, 2, 3], [4, 5, 6]]> : tensor<2x3xi64>
+  %last = tenon.constant dense<-1> : tensor<i64>
+  %0 = tenon.transpose %a [1, 0] : tensor<2x3xi64>
+  %1 = tenon.slice %a from <"0", "2"> step [1, -2] to <"2", "2"> : tensor<2x3xi64>
+  %2 = tenon.concat %a, %a axis 0 : tensor<2x3xi64>, tensor<2x3xi64>
+  %3 = tenon.gather %a, %last axis 1 : tensor<2x3xi64>, tensor<i64>
+  return %0, %1, %2, %3 : tensor<3x2xi64>, tensor<2x2xi64>, tensor<4x3xi64>, tensor<2xi64>
+}
+
+// The run says which node reads outside.
+// CHECK-LABEL: @keepsGatherOutside
+func.func @keepsGatherOutside() -> tensor<i64> {
+  // CHECK: tenon.gather
+  %a = tenon.constant dense<[1, 2]> : tensor<2xi64>
+  %i = tenon.constant dense<2> : tensor<i64>
+  %0 = tenon.gather %a, %i axis 0 : tensor<2xi64>, tensor<i64>
+  return %0 : tensor<i64>
+}
+
+// CHECK-LABEL: @keepsLarge
+func.func @keepsLarge() -> (tensor<4097xf32>, tensor<64x65xf32>) {
+  // CHECK: tenon.neg
+  // CHECK: tenon.add
+  %a = tenon.constant dense<1.0> : tensor<4097xf32>
+  %b = tenon.constant dense<1.0> : tensor<64x1xf32>
+  %c = tenon.constant dense<1.0> : tensor<65xf32>
+  %0 = tenon.neg %a : tensor<4097xf32>
+  %1 = tenon.add %b, %c : tensor<64x1xf32>, tensor<65xf32>
+  return %0, %1 : tensor<4097xf32>, tensor<64x65xf32>
+}
+
+// A broadcast is free where it is used; a large constant is not.
+// CHECK-LABEL: @keepsBroadcast
+func.func @keepsBroadcast() -> tensor<64x64xf32> {
+  // CHECK: tenon.broadcast_to
+  %a = tenon.constant dense<1.0> : tensor<f32>
+  %0 = tenon.broadcast_to %a to <"64", "64"> : tensor<f32>
+  return %0 : tensor<64x64xf32>
+}

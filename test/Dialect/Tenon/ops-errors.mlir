@@ -1,0 +1,539 @@
+// RUN: tenon-opt %s --split-input-file --verify-diagnostics
+
+// One function per error, named after what is wrong.
+
+// expected-error @below {{expected a dim expression, found "seq +"}}
+func.func @dimsUnparsable(%x: tensor<?xf32, #tenon.dims<"seq +">>)
+
+// -----
+// expected-error @below {{expected the canonical dim expression "2*seq", found "seq*2"}}
+func.func @dimsNotCanonical(%x: tensor<?xf32, #tenon.dims<"seq*2">>)
+
+// -----
+// expected-error @below {{expected 2 dims in #tenon.dims<"seq">, found 1}}
+func.func @dimsTooFew(%x: tensor<?x2xf32, #tenon.dims<"seq">>)
+
+// -----
+// expected-error @below {{expected dim 1 of #tenon.dims<"seq", "3"> to be 2, found "3"}}
+func.func @dimsOtherConstant(%x: tensor<?x2xf32, #tenon.dims<"seq", "3">>)
+
+// -----
+// expected-error @below {{expected dim 0 of #tenon.dims<"4"> to be symbolic, found a constant for a dynamic dim}}
+func.func @dimsConstantForDynamic(%x: tensor<?xf32, #tenon.dims<"4">>)
+
+// -----
+// expected-error @below {{expected a dynamic dim beside #tenon.dims<"4">, found a static shape}}
+func.func @dimsOfStatic(%x: tensor<4xf32, #tenon.dims<"4">>)
+
+// -----
+func.func @unnamedDim(%x: tensor<?xf32>) {
+  // expected-error @below {{operand #0 must be}}
+  %0 = "tenon.exp"(%x) : (tensor<?xf32>) -> tensor<?xf32>
+  return
+}
+
+// -----
+func.func @notRanked(%x: tensor<*xf32>) {
+  // expected-error @below {{operand #0 must be ranked tensor of}}
+  %0 = "tenon.exp"(%x) : (tensor<*xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+func.func @dimsThatClash(%x: tensor<2x3xf32>, %y: tensor<2x4xf32>) {
+  // expected-error @below {{'tenon.add' op expected dims that broadcast, found [2, 3] and [2, 4] (they clash in dim 0 from the last)}}
+  %0 = tenon.add %x, %y : tensor<2x3xf32>, tensor<2x4xf32>
+  return
+}
+
+// -----
+func.func @mixedElements(%x: tensor<2xf32>, %y: tensor<2xf64>) {
+  // expected-error @below {{operands have one element type}}
+  %0 = tenon.add %x, %y : tensor<2xf32>, tensor<2xf64>
+  return
+}
+
+// -----
+func.func @mixedBranches(%c: tensor<2xi1>, %x: tensor<2xf32>, %y: tensor<2xf64>) {
+  // expected-error @below {{both branches have one element type}}
+  %0 = tenon.select %c, %x, %y : tensor<2xi1>, tensor<2xf32>, tensor<2xf64>
+  return
+}
+
+// -----
+func.func @castToIndex(%x: tensor<2xf32>) {
+  // expected-error @below {{'tenon.cast' op expected a number or bool element type, found 'index'}}
+  %0 = tenon.cast %x to index : tensor<2xf32>
+  return
+}
+
+// -----
+func.func @wrongResult(%x: tensor<2xf32>) {
+  // expected-error @below {{failed to infer returned types}}
+  // expected-error @below {{'tenon.exp' op inferred type(s) 'tensor<2xf32>' are incompatible with return type(s) of operation 'tensor<3xf32>'}}
+  %0 = "tenon.exp"(%x) : (tensor<2xf32>) -> tensor<3xf32>
+  return
+}
+
+// -----
+func.func @constantElement() {
+  // expected-error @below {{'tenon.constant' op expected a number or bool element type, found 'i7'}}
+  %0 = tenon.constant dense<0> : tensor<2xi7>
+  return
+}
+
+// -----
+func.func @constantNoTensor() {
+  // expected-error @below {{'tenon.constant' op expected a value of plain tensor type, found 'vector<2xi64>'}}
+  %0 = tenon.constant dense<0> : vector<2xi64>
+  return
+}
+
+// -----
+func.func @dimsValueFloat() {
+  // expected-error @below {{expected an integer element type, found 'f32'}}
+  %0 = tenon.dims_value <"seq"> : f32
+  return
+}
+
+// -----
+func.func @dimsValueScalarOfTwo() {
+  // expected-error @below {{expected one expression for a scalar, found 2}}
+  %0 = tenon.dims_value scalar <"a", "b"> : i64
+  return
+}
+
+// -----
+func.func @checkUnparsable() {
+  // expected-error @below {{expected a dim expression, found "a b"}}
+  tenon.check eq "a b", "c"
+  return
+}
+
+// -----
+func.func @checkNotCanonical() {
+  // expected-error @below {{expected the canonical dim expression "a + b", found "b + a"}}
+  tenon.check eq "b + a", "c"
+  return
+}
+
+// -----
+func.func @reshapeCount(%x: tensor<2x3xf32>) {
+  // expected-error @below {{'tenon.reshape' op expected dims with 6 elements like the input's, found 8}}
+  %0 = tenon.reshape %x to <"8"> : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @reshapeNegative(%x: tensor<?xf32, #tenon.dims<"a">>) {
+  // expected-error @below {{'tenon.reshape' op expected dims >= 0, found -1 in dim 0 of the result}}
+  %0 = tenon.reshape %x to <"-1"> : tensor<?xf32, #tenon.dims<"a">>
+  return
+}
+
+// -----
+func.func @broadcastRank(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected at least 2 dims like the input's, found 1}}
+  %0 = tenon.broadcast_to %x to <"3"> : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @broadcastDim(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected dim 1 of the result to be 2 like the input's, found 5}}
+  %0 = tenon.broadcast_to %x to <"4", "5", "3"> : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @permLength(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected 2 numbers in perm, found 3}}
+  %0 = tenon.transpose %x [0, 1, 2] : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @permRepeats(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected a permutation of 0 to 1, found array<i64: 1, 1>}}
+  %0 = tenon.transpose %x [1, 1] : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @permNegative(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected a permutation of 0 to 1, found array<i64: -1, 0>}}
+  %0 = tenon.transpose %x [-1, 0] : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @sliceStarts(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected 2 starts, found 1}}
+  %0 = tenon.slice %x from <"0"> step [1, 1] to <"1", "1"> : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @sliceSteps(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected 2 steps, found 1}}
+  %0 = tenon.slice %x from <"0", "0"> step [1] to <"1", "1"> : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @sliceStepZero(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected steps other than 0, found 0 in dim 1}}
+  %0 = tenon.slice %x from <"0", "0"> step [1, 0] to <"1", "1"> : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @sliceOutside(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected elements in [0, 3) of dim 1, found 2 to 3}}
+  %0 = tenon.slice %x from <"0", "2"> step [1, 1] to <"1", "2"> : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @sliceBackwardsOutside(%x: tensor<3xf32>) {
+  // expected-error @below {{expected elements in [0, 3) of dim 0, found 1 to -1}}
+  %0 = tenon.slice %x from <"1"> step [-1] to <"3"> : tensor<3xf32>
+  return
+}
+
+// -----
+func.func @concatNone() {
+  // expected-error @below {{expected at least one input, found none}}
+  // expected-error @below {{failed to infer returned types}}
+  %0 = "tenon.concat"() {axis = 0 : i64} : () -> tensor<1xf32>
+  return
+}
+
+// -----
+func.func @concatAxis(%x: tensor<2x3xf32>) {
+  // expected-error @below {{expected an axis in [0, 2), found -1}}
+  %0 = tenon.concat %x axis -1 : tensor<2x3xf32>
+  return
+}
+
+// -----
+func.func @concatRanks(%x: tensor<2x3xf32>, %y: tensor<2xf32>) {
+  // expected-error @below {{expected inputs of one rank, found ranks 2 and 1}}
+  %0 = tenon.concat %x, %y axis 0 : tensor<2x3xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+func.func @concatElements(%x: tensor<2xf32>, %y: tensor<2xi64>) {
+  // expected-error @below {{expected inputs of one element type, found 'f32' and 'i64'}}
+  %0 = tenon.concat %x, %y axis 0 : tensor<2xf32>, tensor<2xi64>
+  return
+}
+
+// -----
+func.func @concatOtherDims(%x: tensor<2x3xf32>, %y: tensor<2x4xf32>) {
+  // expected-error @below {{expected dim 1 of all inputs to be equal, found 3 and 4}}
+  %0 = tenon.concat %x, %y axis 0 : tensor<2x3xf32>, tensor<2x4xf32>
+  return
+}
+
+// -----
+func.func @padValue(%x: tensor<2xf32>, %v: tensor<1xf32>) {
+  // expected-error @below {{expected a scalar value of the input's element type, found 'tensor<1xf32>'}}
+  %0 = tenon.pad constant %x, %v low <"0"> high <"1"> : tensor<2xf32>, tensor<1xf32>
+  return
+}
+
+// -----
+func.func @padLow(%x: tensor<2xf32>, %v: tensor<f32>) {
+  // expected-error @below {{expected 1 low, found 2}}
+  %0 = tenon.pad constant %x, %v low <"0", "0"> high <"1"> : tensor<2xf32>, tensor<f32>
+  return
+}
+
+// -----
+func.func @padNegative(%x: tensor<2xf32>, %v: tensor<f32>) {
+  // expected-error @below {{expected dims >= 0, found -1 in dim 0 of the result}}
+  %0 = tenon.pad constant %x, %v low <"-3"> high <"0"> : tensor<2xf32>, tensor<f32>
+  return
+}
+
+// -----
+func.func @iotaSize() {
+  // expected-error @below {{expected a dim expression, found "?"}}
+  %0 = tenon.iota "0" step "1" size "?" : i64
+  return
+}
+
+// -----
+func.func @iotaBool() {
+  // expected-error @below {{expected a number element type, found 'i1'}}
+  %0 = tenon.iota "0" step "1" size "4" : i1
+  return
+}
+
+// -----
+func.func @iotaStart() {
+  // expected-error @below {{expected the canonical dim expression "seq + 1", found "1 + seq"}}
+  %0 = tenon.iota "1 + seq" step "1" size "4" : i64
+  return
+}
+
+// -----
+func.func @gatherAxis(%x: tensor<2xf32>, %i: tensor<3xi64>) {
+  // expected-error @below {{expected an axis in [0, 1), found 1}}
+  %0 = tenon.gather %x, %i axis 1 : tensor<2xf32>, tensor<3xi64>
+  return
+}
+
+// -----
+func.func @gatherElementsRank(%x: tensor<2x2xf32>, %i: tensor<3xi64>) {
+  // expected-error @below {{expected indices of rank 2 like the input's, found rank 1}}
+  %0 = tenon.gather_elements %x, %i axis 1 : tensor<2x2xf32>, tensor<3xi64>
+  return
+}
+
+// -----
+func.func @gatherElementsDim(%x: tensor<2x2xf32>, %i: tensor<3x2xi64>) {
+  // expected-error @below {{expected dim 0 of indices to be at most 2, found 3}}
+  %0 = tenon.gather_elements %x, %i axis 1 : tensor<2x2xf32>, tensor<3x2xi64>
+  return
+}
+
+// -----
+func.func @gatherNDScalar(%x: tensor<f32>, %i: tensor<1xi64>) {
+  // expected-error @below {{expected input and indices of rank >= 1, found ranks 0 and 1}}
+  %0 = tenon.gather_nd %x, %i batch_dims 0 : tensor<f32>, tensor<1xi64>
+  return
+}
+
+// -----
+func.func @gatherNDBatch(%x: tensor<2x2xf32>, %i: tensor<2x1xi64>) {
+  // expected-error @below {{expected batch_dims in [0, 1], found 2}}
+  %0 = tenon.gather_nd %x, %i batch_dims 2 : tensor<2x2xf32>, tensor<2x1xi64>
+  return
+}
+
+// -----
+func.func @gatherNDTuple(%x: tensor<2x2xf32>, %i: tensor<2x3xi64>) {
+  // expected-error @below {{expected index tuples of 1 to 2 numbers in the last dim of indices, found 3}}
+  %0 = tenon.gather_nd %x, %i batch_dims 0 : tensor<2x2xf32>, tensor<2x3xi64>
+  return
+}
+
+// -----
+func.func @reduceAxes(%x: tensor<2x2xf32>) {
+  // expected-error @below {{expected rising axes in [0, 2), found array<i64: 1, 0>}}
+  %0 = tenon.reduce sum %x over [1, 0] : tensor<2x2xf32>
+  return
+}
+
+// -----
+func.func @reduceAllOfNumbers(%x: tensor<2x2xf32>) {
+  // expected-error @below {{expected a bool element type for all, found 'f32'}}
+  %0 = tenon.reduce all %x over [0] : tensor<2x2xf32>
+  return
+}
+
+// -----
+func.func @reduceSumOfBools(%x: tensor<2x2xi1>) {
+  // expected-error @below {{expected a number element type for sum, found 'i1'}}
+  %0 = tenon.reduce sum %x over [0] : tensor<2x2xi1>
+  return
+}
+
+// -----
+func.func @argReduceAxis(%x: tensor<2x2xf32>) {
+  // expected-error @below {{expected an axis in [0, 2), found 2}}
+  %0 = tenon.arg_reduce %x over 2 : tensor<2x2xf32>
+  return
+}
+
+// -----
+func.func @cumSumAxis(%x: tensor<f32>) {
+  // expected-error @below {{expected an axis in [0, 0), found 0}}
+  %0 = tenon.cum_sum %x over 0 : tensor<f32>
+  return
+}
+
+// -----
+func.func @softmaxScalar(%x: tensor<f32>) {
+  // expected-error @below {{expected an input of rank >= 1, found rank 0}}
+  %0 = tenon.softmax %x : tensor<f32>
+  return
+}
+
+// -----
+func.func @normDims(%x: tensor<2x4xf32>) {
+  // expected-error @below {{expected dims in [1, 2], found 3}}
+  %0 = tenon.rms_norm %x epsilon 1.0E-6 dims 3 : tensor<2x4xf32>
+  return
+}
+
+// -----
+func.func @normScaleRank(%x: tensor<2x4xf32>, %s: tensor<1x4xf32>) {
+  // expected-error @below {{expected scale and bias of rank 1, found rank 2}}
+  %0 = tenon.rms_norm %x scale %s epsilon 1.0E-6 dims 1 : tensor<2x4xf32>, tensor<1x4xf32>
+  return
+}
+
+// -----
+func.func @normScaleElement(%x: tensor<2x4xf32>, %s: tensor<4xf64>) {
+  // expected-error @below {{expected scale and bias of the input's element type 'f32', found 'f64'}}
+  %0 = tenon.rms_norm %x scale %s epsilon 1.0E-6 dims 1 : tensor<2x4xf32>, tensor<4xf64>
+  return
+}
+
+// -----
+func.func @normScaleDim(%x: tensor<2x4xf32>, %s: tensor<5xf32>) {
+  // expected-error @below {{expected normalised dim 0 and scale's or bias' to be equal, found 4 and 5}}
+  %0 = tenon.rms_norm %x scale %s epsilon 1.0E-6 dims 1 : tensor<2x4xf32>, tensor<5xf32>
+  return
+}
+
+// -----
+func.func @normEpsilon(%x: tensor<2x4xf32>) {
+  // expected-error @below {{expected a finite epsilon >= 0, found -1}}
+  %0 = tenon.layer_norm %x epsilon -1.0 dims 1 : tensor<2x4xf32>
+  return
+}
+
+// -----
+func.func @normBiasAlone(%x: tensor<2x4xf32>, %b: tensor<4xf32>) {
+  // expected-error @below {{expected a scale beside the bias, found none}}
+  %0 = "tenon.layer_norm"(%x, %b) {epsilon = 1.0 : f64, dims = 1 : i64, operandSegmentSizes = array<i32: 1, 0, 1>} : (tensor<2x4xf32>, tensor<4xf32>) -> tensor<2x4xf32>
+  return
+}
+
+// -----
+func.func @matmulRank(%x: tensor<4xf32>, %y: tensor<4x2xf32>) {
+  // expected-error @below {{expected operands of rank >= 2, found ranks 1 and 2}}
+  %0 = tenon.matmul %x, %y : tensor<4xf32>, tensor<4x2xf32>
+  return
+}
+
+// -----
+func.func @matmulInner(%x: tensor<2x4xf32>, %y: tensor<5x2xf32>) {
+  // expected-error @below {{expected the dims that are summed over to be equal, found 4 and 5}}
+  %0 = tenon.matmul %x, %y : tensor<2x4xf32>, tensor<5x2xf32>
+  return
+}
+
+// -----
+func.func @matmulElements(%x: tensor<2x4xf32>, %y: tensor<4x2xf64>) {
+  // expected-error @below {{expected operands of one element type, found 'f32' and 'f64'}}
+  %0 = tenon.matmul %x, %y : tensor<2x4xf32>, tensor<4x2xf64>
+  return
+}
+
+// -----
+func.func @convRank(%x: tensor<2x4xf32>, %w: tensor<4x4xf32>) {
+  // expected-error @below {{expected input and weight of one rank >= 3, found ranks 2 and 2}}
+  %0 = tenon.conv %x, %w strides [] pads [] dilations [] group 1 : tensor<2x4xf32>, tensor<4x4xf32>
+  return
+}
+
+// -----
+func.func @convStrides(%x: tensor<1x4x8xf32>, %w: tensor<6x4x3xf32>) {
+  // expected-error @below {{expected strides in [1, 2147483648], found 0}}
+  %0 = tenon.conv %x, %w strides [0] pads [0, 0] dilations [1] group 1 : tensor<1x4x8xf32>, tensor<6x4x3xf32>
+  return
+}
+
+// -----
+func.func @convPads(%x: tensor<1x4x8xf32>, %w: tensor<6x4x3xf32>) {
+  // expected-error @below {{expected 2 pads, found 1}}
+  %0 = tenon.conv %x, %w strides [1] pads [0] dilations [1] group 1 : tensor<1x4x8xf32>, tensor<6x4x3xf32>
+  return
+}
+
+// -----
+func.func @convChannels(%x: tensor<1x4x8xf32>, %w: tensor<6x4x3xf32>) {
+  // expected-error @below {{expected the input's channels and weight's times group to be equal, found 4 and 8}}
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 2 : tensor<1x4x8xf32>, tensor<6x4x3xf32>
+  return
+}
+
+// -----
+func.func @convGroup(%x: tensor<1x8x8xf32>, %w: tensor<5x4x3xf32>) {
+  // expected-error @below {{expected output channels divisible by group 2, found 5}}
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 2 : tensor<1x8x8xf32>, tensor<5x4x3xf32>
+  return
+}
+
+// -----
+func.func @convTooSmall(%x: tensor<1x4x2xf32>, %w: tensor<6x4x5xf32>) {
+  // expected-error @below {{expected dims >= 0, found -2 in dim 2 of the result}}
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x4x2xf32>, tensor<6x4x5xf32>
+  return
+}
+
+// -----
+func.func @convElements(%x: tensor<1x4x8xf32>, %w: tensor<6x4x3xf64>) {
+  // expected-error @below {{expected operands of one element type, found 'f32' and 'f64'}}
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x4x8xf32>, tensor<6x4x3xf64>
+  return
+}
+
+// -----
+func.func @im2colRank(%x: tensor<4x8xf32>) {
+  // expected-error @below {{expected an input of rank >= 3, found rank 2}}
+  %0 = tenon.im2col %x kernel [] strides [] pads [] dilations [] : tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @packRank(%x: tensor<4xf32>) {
+  // expected-error @below {{expected an input of rank >= 2, found rank 1}}
+  %0 = tenon.pack_b %x : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @packedRank(%x: tensor<4x4xf32>, %p: tensor<4x32xf32>) {
+  // expected-error @below {{expected lhs of rank >= 2 and packed of rank >= 3, found ranks 2 and 2}}
+  %0 = tenon.packed_matmul %x, %p columns "32" : tensor<4x4xf32>, tensor<4x32xf32>
+  return
+}
+
+// -----
+func.func @packedColumns(%x: tensor<4x4xf32>, %p: tensor<1x4x32xf32>) {
+  // expected-error @below {{expected a dim expression for the columns, found "3 2"}}
+  %0 = tenon.packed_matmul %x, %p columns "3 2" : tensor<4x4xf32>, tensor<1x4x32xf32>
+  return
+}
+
+// -----
+func.func @packedWidth(%x: tensor<4x4xf32>, %p: tensor<1x4x16xf32>) {
+  // expected-error @below {{expected panels of 32 columns, found 16}}
+  %0 = tenon.packed_matmul %x, %p columns "16" : tensor<4x4xf32>, tensor<1x4x16xf32>
+  return
+}
+
+// -----
+func.func @packedPanels(%x: tensor<4x4xf32>, %p: tensor<1x4x32xf32>) {
+  // expected-error @below {{expected the panels of n columns and packed's to be equal, found 2 and 1}}
+  %0 = tenon.packed_matmul %x, %p columns "33" : tensor<4x4xf32>, tensor<1x4x32xf32>
+  return
+}
+
+// -----
+func.func @kernelArguments(%x: tensor<4xf32>) {
+  // expected-error @below {{expected block arguments of types 'tensor<4xf32>', found 'tensor<5xf32>'}}
+  %0 = tenon.kernel "map"(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<5xf32>):
+    %1 = tenon.constant dense<0.0> : tensor<4xf32>
+    tenon.yield %1 : tensor<4xf32>
+  }
+  return
+}
+
+// -----
+func.func @kernelYield(%x: tensor<4xf32>) {
+  // expected-error @below {{expected yielded values of types 'tensor<5xf32>', found 'tensor<4xf32>'}}
+  %0 = tenon.kernel "map"(%x) : (tensor<4xf32>) -> tensor<5xf32> {
+  ^bb0(%a: tensor<4xf32>):
+    tenon.yield %a : tensor<4xf32>
+  }
+  return
+}
