@@ -15,6 +15,7 @@
 #include <cstring>
 #include <mutex>
 #include <unistd.h>
+#include <vector>
 
 using namespace llvm;
 using namespace tenon;
@@ -22,6 +23,8 @@ using namespace tenon;
 namespace {
 
 constexpr int kExitInternal = 70;
+
+constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 
 /// What the process is doing, for a handler that may not allocate.
 char currentStage[128];
@@ -61,9 +64,16 @@ bool tenon::runGuarded(StringRef stage, function_ref<void()> fn,
   static std::once_flag once;
   std::call_once(once, [] {
     // Before Enable(), which puts its own handlers in front of these.
-    for (int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL})
+    for (int number : kSignals)
       std::signal(number, stopAtSignal);
     CrashRecoveryContext::Enable();
+    // Where the stack is exhausted the handler needs another one.
+    for (int number : kSignals) {
+      struct sigaction action;
+      sigaction(number, nullptr, &action);
+      action.sa_flags |= SA_ONSTACK;
+      sigaction(number, &action, nullptr);
+    }
   });
   std::string outer(currentStage);
   auto setStage = [](StringRef name) {
@@ -81,7 +91,18 @@ bool tenon::runGuarded(StringRef stage, function_ref<void()> fn,
     install_fatal_error_handler(recordFatalError, &fatal);
   CrashRecoveryContext context;
   // A deep recursion should have room, and where it has not, be caught.
-  bool ok = context.RunSafelyOnThread(fn, 64u << 20);
+  std::vector<char> handlerStack(64 << 10);
+  bool ok = context.RunSafelyOnThread(
+      [&] {
+        stack_t stack = {};
+        stack.ss_sp = handlerStack.data();
+        stack.ss_size = handlerStack.size();
+        sigaltstack(&stack, nullptr);
+        fn();
+        stack.ss_flags = SS_DISABLE;
+        sigaltstack(&stack, nullptr);
+      },
+      64u << 20);
   if (!nested)
     remove_fatal_error_handler();
   if (ok)
