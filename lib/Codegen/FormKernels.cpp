@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Steps:
-//   1. epilogues: each anchor claims the pointwise ops after it
+//   1. epilogues: each anchor claims the pointwise ops after it; matmul,
+//      softmax, matmul in a row become one attention
 //   2. placement: from the last op to the first, decide what reaches memory
 //   3. outlining: one tenon.kernel per op that does, with the closure of the
 //      ops that do not
@@ -99,10 +100,12 @@ struct FormKernels {
   /// Anchor -> the op that ends its epilogue.
   DenseMap<Operation *, Operation *> rootOf;
   DenseSet<Value> stored;  // reach memory
-  DenseSet<Value> inlined; // are computed where they are used
   DenseMap<Value, unsigned> treeCost;
+  DenseSet<Operation *> attention; // the second matmul of each
+  DenseSet<Operation *> scoresOf;  // the first
 
   void findEpilogues();
+  void joinAttention();
   void place();
   bool mustStore(Value v);
   void store(Value v);
@@ -132,7 +135,41 @@ void FormKernels::findEpilogues() {
       anchorOf[user] = &op;
       root = user;
     }
+    // A transpose that keeps columns contiguous is where the result is stored.
+    if (!materializeAll && isa<PackedMatMulOp>(op) &&
+        root->getResult(0).hasOneUse()) {
+      auto t = dyn_cast<TransposeOp>(*root->getResult(0).getUsers().begin());
+      if (t && t.getPerm().back() == (int64_t)t.getPerm().size() - 1) {
+        anchorOf[t] = &op;
+        root = t;
+      }
+    }
     rootOf[&op] = root;
+  }
+}
+
+void FormKernels::joinAttention() {
+  for (auto pv : block.getOps<PackedMatMulOp>()) {
+    auto softmax = pv.getLhs().getDefiningOp<SoftmaxOp>();
+    if (!softmax || !softmax.getResult().hasOneUse() || softmax.getLog() ||
+        rootOf.lookup(softmax) != softmax.getOperation())
+      continue;
+    Value scores = softmax.getInput();
+    Operation *end = scores.getDefiningOp();
+    auto qk = dyn_cast_or_null<PackedMatMulOp>(end ? anchorOf.lookup(end) : nullptr);
+    if (!qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end) ||
+        !scores.hasOneUse() || attention.count(qk) ||
+        !getElementTypeOrSelf(scores.getType()).isF32())
+      continue;
+    SmallVector<SymExpr> s = getDims(scores), o = getDims(pv.getResult());
+    SmallVector<SymExpr> v = getDims(pv.getPacked());
+    if (s.size() < 3 || ArrayRef(s).drop_back(2) != ArrayRef(o).drop_back(2) ||
+        v.size() != o.size() + 1)
+      continue;
+    rootOf.erase(qk);
+    rootOf.erase(softmax);
+    attention.insert(pv);
+    scoresOf.insert(qk);
   }
 }
 
@@ -163,7 +200,11 @@ bool FormKernels::mustStore(Value v) {
     ++uses;
     if (isa<func::ReturnOp>(user))
       return true;
-    if (isa<PackedMatMulOp>(user) && (use.getOperandNumber() == 1 || cost > 0))
+    // A matmul packs rows that do not lie in place once per panel range and
+    // thread; attention packs each row of Q once.
+    if (isa<PackedMatMulOp>(user) &&
+        (use.getOperandNumber() == 1 ||
+         (cost > 0 && !scoresOf.contains(user))))
       return true;
     if (auto reshape = dyn_cast<ReshapeOp>(user)) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
@@ -200,7 +241,7 @@ void FormKernels::place() {
       continue;
     Value v = op.getResult(0);
     if (auto anchor = anchorOf.lookup(&op)) {
-      if (rootOf[anchor] == &op)
+      if (rootOf.lookup(anchor) == &op)
         stored.insert(v);
       continue;
     }
@@ -265,7 +306,10 @@ KernelOp FormKernels::outline(Operation *root) {
   for (Operation *op : order)
     if (!isa<ConstantOp>(op))
       locs.push_back(op->getLoc());
-  StringRef kind = !anchor ? "map" : isRowAnchor(anchor) ? "row" : "matmul";
+  StringRef kind = !anchor                      ? "map"
+                   : isRowAnchor(anchor)        ? "row"
+                   : attention.contains(anchor) ? "attention"
+                                                : "matmul";
   auto kernel =
       KernelOp::create(b, FusedLoc::get(b.getContext(), locs),
                        root->getResultTypes(), inputs.getArrayRef(), kind);
@@ -310,6 +354,8 @@ void FormKernels::copyResults() {
 
 void FormKernels::run() {
   findEpilogues();
+  if (!materializeAll)
+    joinAttention();
   place();
   SmallVector<Operation *> roots;
   for (Operation &op : block)

@@ -146,17 +146,40 @@ inline constexpr int64_t kPanelColumns = 32;
 inline constexpr int64_t kMaxRows = 12;
 /// Rows of the register tile of `target`'s f32 micro-kernel.
 int64_t microKernelRows(const TargetInfo &target);
-/// The micro-kernel of `rows` rows: func(A: memref<?xf32>, aOffset, B:
-/// memref<?xf32>, bOffset, K, C: memref<?xf32>); A's rows lie K apart, C is
-/// [rows][32] and is overwritten. Specialised for a constant K (else K = 0).
+/// The micro-kernel of `rows` rows: func(A: memref<?xf32>, aOffset, lda, B:
+/// memref<?xf32>, bOffset, K, C: memref<?xf32>); C is [rows][32] and is
+/// overwritten. Specialised for a constant K, which then is lda too (else 0).
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target, int64_t rows,
                                   int64_t K);
+/// Calls the micro-kernel of `rows` rows, which is known at run time.
+void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &K,
+                     mlir::ValueRange operands);
+/// Splits `rows` evenly into register tiles: fn(first row, rows of the tile).
+void forRowTiles(KernelEmitter &e, mlir::Value rows,
+                 llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
+/// Walks a panel of N columns by vectors, masked at its end: fn(column in the
+/// panel, column of the whole).
+void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
+                     llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
+
+/// Where a matmul's epilogue ends: the kernel's result, or what a last
+/// transpose (that keeps columns contiguous) reads.
+struct Sink {
+  explicit Sink(KernelEmitter &e);
+  mlir::Value value;
+  llvm::SmallVector<SymExpr> dims; ///< as stored
+  llvm::SmallVector<int64_t> perm; ///< stored dim i is value's dim perm[i]
+  mlir::Type element;
+  /// Computes `value` at idx (row-major position `flat`) and stores it.
+  void store(KernelEmitter &e, llvm::ArrayRef<Idx> idx, const Idx &flat);
+};
 
 // One per kind of kernel.
 void emitMapKernel(KernelEmitter &e);
 void emitRowKernel(KernelEmitter &e);
 void emitMatMulKernel(KernelEmitter &e);
+void emitAttentionKernel(KernelEmitter &e);
 
 } // namespace tenon
 

@@ -33,7 +33,7 @@ struct MatMulKernel {
   PackedMatMulOp op;
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
-  Value root = e.body().getTerminator()->getOperand(0);
+  Sink sink{e};
   SmallVector<SymExpr> lhs = getDims(op.getLhs()),
                        packed = getDims(op.getPacked()),
                        out = getDims(op.getResult());
@@ -70,7 +70,6 @@ struct MatMulKernel {
   }
   void run();
   void packRows(Value into, Value batchIndex, Value m0, Value rows);
-  void callMicroKernel(Value rows, ValueRange operands);
   void epilogue(Value tile, Value batchIndex, Value r0, Value rows,
                 Value panel);
 };
@@ -101,33 +100,9 @@ void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
   });
 }
 
-void MatMulKernel::callMicroKernel(Value rows, ValueRange operands) {
-  auto module = e.func->getParentOfType<ModuleOp>();
-  int64_t k = K.constant().value_or(0);
-  SmallVector<int64_t> cases;
-  for (int64_t r = 1; r < MR; ++r)
-    cases.push_back(r);
-  auto sw = scf::IndexSwitchOp::create(b, L.loc, TypeRange{}, rows, cases,
-                                       cases.size());
-  auto fill = [&](Region &region, int64_t r) {
-    OpBuilder::InsertionGuard guard(b);
-    b.createBlock(&region);
-    func::CallOp::create(b, L.loc, getMicroKernel(module, e.target, r, k),
-                         operands);
-    scf::YieldOp::create(b, L.loc);
-  };
-  for (auto [i, r] : llvm::enumerate(cases))
-    fill(sw.getCaseRegions()[i], r);
-  fill(sw.getDefaultRegion(), MR);
-}
-
 void MatMulKernel::epilogue(Value tile, Value batchIndex, Value r0, Value rows,
                             Value panel) {
-  SmallVector<SymExpr> outDims = getDims(root);
   SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
-  Type element = getElementTypeOrSelf(root.getType());
-  Value n = e.dim(N);
-  auto whole = N.constant() && *N.constant() % kPanelColumns == 0;
   e.loop(L.index(0), rows, 1, [&](Value r) {
     Value m = L.add(r0, r);
     SmallVector<Idx> idx;
@@ -140,38 +115,19 @@ void MatMulKernel::epilogue(Value tile, Value batchIndex, Value r0, Value rows,
       row = L.add(L.mul(batchIndex, e.dim(M)), m);
     }
     idx.push_back(Idx());
-    Idx base = L.uniform(L.mul(row, n));
-    Value first = L.mul(panel, L.index(kPanelColumns));
-    auto columns = [&](Value c) {
+    Idx base = L.uniform(L.mul(row, e.dim(N)));
+    forPanelColumns(e, panel, N, [&](Value c, Value column) {
       Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes, {}};
-      Idx column{L.add(first, c), 1, (int64_t)lanes, {}};
-      idx.back() = column;
-      Idx flat = L.add(base, column);
-      e.setDomain(outDims, idx, flat);
-      e.bind(op.getResult(), [&, in](ArrayRef<Idx>) {
+      idx.back() = Idx{column, 1, (int64_t)lanes, {}};
+      e.bind(op.getResult(), [&](ArrayRef<Idx>) {
         Value saved = L.mask;
         L.mask = {}; // the tile is whole
         Value v = L.load(tile, in, f32);
         L.mask = saved;
         return v;
       });
-      L.store(e.emit(root, idx), e.result(0), flat, element);
-    };
-    unsigned saved = L.lanes;
-    L.lanes = lanes;
-    e.loop(L.index(0), L.index(kPanelColumns), lanes, [&](Value c) {
-      if (whole)
-        return columns(c);
-      Value left = L.sub(n, L.add(first, c));
-      Value any = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sgt,
-                                        left, L.index(0));
-      e.ifThen(any, [&] {
-        L.mask = L.tailMask(L.min(left, L.index(lanes)));
-        columns(c);
-        L.mask = {};
-      });
+      sink.store(e, idx, L.add(base, idx.back()));
     });
-    L.lanes = saved;
   });
 }
 
@@ -221,15 +177,9 @@ void MatMulKernel::run() {
     Value bAt = L.mul(L.add(L.mul(bBatch, np), panel), panelSize);
     Value aBase = inPlace ? L.mul(L.add(L.mul(batchIndex, m), m0), k)
                           : L.index(0);
-    Value tiles = L.div(L.add(rows, L.index(MR - 1)), L.index(MR));
-    Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
-    e.loop(L.index(0), tiles, 1, [&](Value i) {
-      Value more = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult, i,
-                                         extra);
-      Value mr = L.add(even, arith::IndexCastUIOp::create(
-                                 b, L.loc, b.getIndexType(), more));
-      Value r0 = L.add(L.mul(i, even), L.min(i, extra));
-      callMicroKernel(mr, {A, L.add(aBase, L.mul(r0, k)), B, bAt, k, tile});
+    forRowTiles(e, rows, [&](Value r0, Value mr) {
+      emitMicroKernel(e, mr, K,
+                      {A, L.add(aBase, L.mul(r0, k)), k, B, bAt, k, tile});
       epilogue(tile, batchIndex, L.add(m0, r0), mr, panel);
     });
   });

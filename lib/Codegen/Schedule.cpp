@@ -188,9 +188,11 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
     emitRowKernel(e);
   else if (kernel.getKind() == "matmul")
     emitMatMulKernel(e);
+  else if (kernel.getKind() == "attention")
+    emitAttentionKernel(e);
   else
     return kernel.emitOpError("has unknown kind '")
-           << kernel.getKind() << "', expected map, row or matmul";
+           << kernel.getKind() << "', expected map, row, matmul or attention";
   e.finish();
   if (e.failed)
     return failure();

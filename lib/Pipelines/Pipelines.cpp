@@ -7,11 +7,7 @@
 
 #include "tenon/Pipelines/Pipelines.h"
 #include "dialects/Tenon/IR/TenonOps.h"
-#if __has_include("dialects/Tenon/Transforms/Passes.h")
 #include "dialects/Tenon/Transforms/Passes.h"
-#else
-namespace tenon { inline void populateGraphPipeline(mlir::OpPassManager &) {} inline void registerTenonPasses() {} }
-#endif
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -84,7 +80,7 @@ void populateBufferStage(OpPassManager &pm) {
 }
 
 void registerPasses() {
-  registerTenonPasses();
+  registerTenonTransformsPasses();
   registerTenonCodegenPasses();
   PassPipelineRegistration<>("tenon-graph", "The stage import -> graph",
                              [](OpPassManager &pm) {

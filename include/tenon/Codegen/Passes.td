@@ -49,7 +49,8 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
   let description = [{
     1. Every matmul, softmax and norm is the anchor of a kernel; the pointwise
        ops after it, as long as each is the only user and keeps the dims, are
-       its epilogue.
+       its epilogue. A matmul whose rows go through a softmax into another
+       matmul forms one "attention" with it: scores never reach memory.
     2. Any other op is computed where it is used, unless that would repeat real
        work: several users, or a user that reads an element many times.
     3. What must reach memory is the root of a "map" kernel. A reshape of
