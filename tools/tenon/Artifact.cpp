@@ -1,0 +1,243 @@
+//===- Artifact.cpp - artifacts and their tensors, for the tools ----------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Artifact.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/Twine.h"
+#include "llvm/Support/Path.h"
+#include <cstring>
+#include <set>
+
+using namespace llvm;
+
+namespace tenon {
+
+Error apiError(const tenon_error &error) {
+  return createStringError(Twine(error.message));
+}
+
+template <typename Info, typename Getter>
+static Error readInfos(const tenon_model *model, int32_t count, Getter get,
+                       std::vector<Info> &infos) {
+  tenon_error error;
+  for (int32_t i = 0; i < count; ++i) {
+    Info &info = infos.emplace_back();
+    TENON_INIT(info);
+    if (get(model, i, &info, &error))
+      return apiError(error);
+  }
+  return Error::success();
+}
+
+Expected<std::unique_ptr<OpenArtifact>> OpenArtifact::open(StringRef path) {
+  std::unique_ptr<OpenArtifact> artifact(new OpenArtifact);
+  tenon_error error;
+  if (tenon_library_open(path.str().c_str(), &artifact->library, &error))
+    return apiError(error);
+  const tenon_model *model = artifact->model();
+  tenon_model_info &info = artifact->info;
+  TENON_INIT(info);
+  if (tenon_get_model_info(model, &info, &error))
+    return apiError(error);
+  if (Error problem = readInfos(model, info.num_inputs, tenon_get_input_info,
+                                artifact->inputs))
+    return std::move(problem);
+  if (Error problem = readInfos(model, info.num_outputs, tenon_get_output_info,
+                                artifact->outputs))
+    return std::move(problem);
+  if (Error problem = readInfos(model, info.num_ranges, tenon_get_range_info,
+                                artifact->ranges))
+    return std::move(problem);
+  if (Error problem = readInfos(model, info.num_checks, tenon_get_check_info,
+                                artifact->checks))
+    return std::move(problem);
+  if (Error problem = readInfos(model, info.num_levels, tenon_get_level_info,
+                                artifact->levels))
+    return std::move(problem);
+  return artifact;
+}
+
+std::string describePort(const tenon_port_info &port) {
+  std::string text = std::string(tenon_dtype_name(port.dtype)) + " [";
+  for (int32_t d = 0; d < port.rank; ++d)
+    text += std::string(d ? ", " : "") + port.dim_names[d];
+  return text + "]";
+}
+
+//===----------------------------------------------------------------------===//
+// Tensors
+//===----------------------------------------------------------------------===//
+
+Expected<Tensor> makeTensor(tenon_dtype dtype, ArrayRef<int64_t> dims) {
+  Tensor tensor;
+  tensor.dtype = dtype;
+  tensor.dims = dims.vec();
+  tensor.bytes = tenon_dtype_bytes(dtype);
+  bool empty = is_contained(dims, 0);
+  for (int64_t dim : dims)
+    if (dim < 0 || (!empty && __builtin_mul_overflow(tensor.bytes, size_t(dim),
+                                                     &tensor.bytes)))
+      return createStringError("a tensor's dims are too large");
+  if (empty)
+    tensor.bytes = 0;
+  auto memory = WritableMemoryBuffer::getNewUninitMemBuffer(
+      std::max<size_t>(tensor.bytes, 1), "tensor", Align(64));
+  if (!memory)
+    return createStringError("out of memory for a tensor of " +
+                             Twine(tensor.bytes) + " bytes");
+  tensor.data = memory->getBufferStart();
+  tensor.storage = std::move(memory);
+  return tensor;
+}
+
+Expected<DimValues> parseDims(ArrayRef<std::string> settings) {
+  DimValues dims;
+  for (StringRef setting : settings) {
+    auto [name, value] = setting.rsplit('=');
+    int64_t number;
+    if (name.empty() || value.getAsInteger(10, number) || number < 0)
+      return createStringError("--dim " + setting +
+                               ": expected name=N with N >= 0");
+    dims[name.str()] = number;
+  }
+  return dims;
+}
+
+static Error checkInput(const tenon_port_info &port, StringRef path,
+                        const NpyArray &array) {
+  auto type = tenon_dtype(array.type);
+  if (type != port.dtype)
+    return createStringError("input '" + Twine(port.name) + "': '" + path +
+                             "' has dtype " + npyTypeName(array.type) +
+                             ", expected " + npyTypeName(NpyType(port.dtype)));
+  if (array.dims.size() != size_t(port.rank))
+    return createStringError("input '" + Twine(port.name) + "': '" + path +
+                             "' has rank " + Twine(array.dims.size()) +
+                             ", expected " + Twine(port.rank) + ": " +
+                             describePort(port));
+  return Error::success();
+}
+
+Expected<std::vector<Tensor>> readInputs(const OpenArtifact &artifact,
+                                         ArrayRef<std::string> settings) {
+  std::vector<Tensor> inputs(artifact.inputs.size());
+  for (StringRef setting : settings) {
+    auto [name, path] = setting.split('=');
+    if (name.empty() || path.empty())
+      return createStringError("--input " + setting +
+                               ": expected NAME=FILE.npy");
+    int32_t index = -1;
+    tenon_error error;
+    if (tenon_find_input(artifact.model(), name.str().c_str(), &index, &error))
+      return apiError(error);
+    if (inputs[index].given)
+      return createStringError("input '" + name + "' is given twice");
+    Expected<NpyArray> array = readNpy(path);
+    if (!array)
+      return array.takeError();
+    if (Error problem = checkInput(artifact.inputs[index], path, *array))
+      return std::move(problem);
+    Tensor &tensor = inputs[index];
+    tensor.dtype = artifact.inputs[index].dtype;
+    tensor.dims = std::move(array->dims);
+    tensor.data = const_cast<char *>(array->data); // only read
+    tensor.bytes = array->bytes;
+    tensor.storage = std::move(array->storage);
+    tensor.given = true;
+  }
+  return inputs;
+}
+
+std::string npyPath(StringRef directory, StringRef name) {
+  std::string file = name.str();
+  for (char &c : file)
+    if (!isAlnum(c) && c != '_' && c != '.' && c != '-')
+      c = '_';
+  SmallString<128> path(directory);
+  sys::path::append(path, file + ".npy");
+  return path.str().str();
+}
+
+Error writeTensor(StringRef path, tenon_dtype dtype, ArrayRef<int64_t> dims,
+                  const void *data) {
+  return writeNpy(path, NpyType(dtype), dims, data);
+}
+
+Error checkFileNames(ArrayRef<std::string> names) {
+  std::map<std::string, std::string> files;
+  for (const std::string &name : names) {
+    auto [at, isNew] = files.try_emplace(npyPath("", name), name);
+    if (!isNew && at->second != name)
+      return createStringError("'" + at->second + "' and '" + name +
+                               "' would both be written to " + at->first);
+  }
+  return Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// Sessions
+//===----------------------------------------------------------------------===//
+
+Expected<std::unique_ptr<Session>>
+Session::create(const OpenArtifact &artifact, const SessionOptions &given,
+                MutableArrayRef<Tensor> inputs) {
+  tenon_context_options options;
+  TENON_INIT(options);
+  options.threads = given.threads;
+  options.level = given.level.empty() ? nullptr : given.level.c_str();
+  options.weights_path =
+      given.weights.empty() ? nullptr : given.weights.c_str();
+  if (given.oversubscribe)
+    options.flags |= TENON_CONTEXT_OVERSUBSCRIBE;
+  if (given.profile)
+    options.flags |= TENON_CONTEXT_PROFILE;
+
+  std::unique_ptr<Session> session(new Session);
+  tenon_error error;
+  if (tenon_context_create(artifact.model(), &options, &session->context,
+                           &error))
+    return apiError(error);
+  std::vector<const int64_t *> inputDims;
+  for (const Tensor &input : inputs)
+    inputDims.push_back(input.dims.data());
+  if (tenon_reserve(session->context, inputDims.data(), &error))
+    return apiError(error);
+  for (auto [i, input] : enumerate(inputs))
+    if (tenon_bind_input(session->context, int32_t(i), input.dtype,
+                         int32_t(input.dims.size()), input.dims.data(),
+                         input.data, input.bytes, &error))
+      return apiError(error);
+  for (auto [i, port] : enumerate(artifact.outputs)) {
+    std::vector<int64_t> dims(port.rank);
+    if (tenon_output_dims(session->context, inputDims.data(), int32_t(i),
+                          dims.data(), &error))
+      return apiError(error);
+    Expected<Tensor> output = makeTensor(port.dtype, dims);
+    if (!output)
+      return output.takeError();
+    std::memset(output->data, 0, output->bytes);
+    session->outputs.push_back(std::move(*output));
+    Tensor &tensor = session->outputs.back();
+    if (tenon_bind_output(session->context, int32_t(i), port.dtype, port.rank,
+                          tensor.dims.data(), tensor.data, tensor.bytes,
+                          &error))
+      return apiError(error);
+  }
+  TENON_INIT(session->info);
+  if (tenon_get_context_info(session->context, &session->info, &error))
+    return apiError(error);
+  return session;
+}
+
+Error Session::run() {
+  tenon_error error;
+  return tenon_run(context, &error) ? apiError(error) : Error::success();
+}
+
+} // namespace tenon

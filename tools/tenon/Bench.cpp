@@ -1,0 +1,204 @@
+//===- Bench.cpp - tenon bench --------------------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Artifact.h"
+#include "Commands.h"
+#include "Profile.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/raw_ostream.h"
+#include <chrono>
+#include <unistd.h>
+
+using namespace llvm;
+
+namespace tenon {
+
+static cl::SubCommand command("bench", "Measure how fast an artifact runs");
+
+static cl::opt<std::string> path(cl::Positional, cl::Required,
+                                 cl::desc("ARTIFACT.so"), cl::sub(command));
+static cl::list<std::string>
+    dimSettings("dim", cl::value_desc("name=N"),
+                cl::desc("A dim of the random inputs; sequences are 128 long "
+                         "and the rest 1 where not given"),
+                cl::sub(command));
+static cl::list<std::string>
+    inputs("input", cl::value_desc("NAME=FILE.npy"),
+           cl::desc("An input's values instead of random ones"),
+           cl::sub(command));
+static cl::opt<int> threads("threads", cl::value_desc("n"),
+                            cl::desc("Threads; as many as the process may use "
+                                     "where not given"),
+                            cl::sub(command));
+static cl::opt<bool> oversubscribe("oversubscribe",
+                                   cl::desc("Allow more threads than that"),
+                                   cl::sub(command));
+static cl::opt<std::string>
+    level("level", cl::value_desc("name"),
+          cl::desc("Instruction set level; the best that the CPU has where not "
+                   "given"),
+          cl::sub(command));
+static cl::opt<std::string>
+    weights("weights", cl::value_desc("file"),
+            cl::desc("The weights' file, where it is not beside the artifact"),
+            cl::sub(command));
+static cl::opt<int> runs("runs", cl::value_desc("n"), cl::init(0),
+                         cl::desc("Measure exactly this many runs"),
+                         cl::sub(command));
+static cl::opt<double> seconds("seconds", cl::value_desc("s"), cl::init(2),
+                               cl::desc("Measure for this long (default 2)"),
+                               cl::sub(command));
+static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
+static cl::opt<bool> profile("profile",
+                             cl::desc("Print the time of each kernel, too"),
+                             cl::sub(command));
+static cl::opt<std::string>
+    trace("trace", cl::value_desc("file.json"),
+          cl::desc("Write the last run as a trace for Perfetto or Chrome"),
+          cl::sub(command));
+
+namespace {
+
+struct Measurement {
+  std::vector<double> ms; // sorted
+  double min() const { return ms.front(); }
+  double median() const {
+    size_t n = ms.size();
+    return n % 2 ? ms[n / 2] : (ms[n / 2 - 1] + ms[n / 2]) / 2;
+  }
+  double at(double share) const {
+    return ms[std::min(ms.size() - 1, size_t(share * double(ms.size())))];
+  }
+  double mean() const {
+    double sum = 0;
+    for (double value : ms)
+      sum += value;
+    return sum / double(ms.size());
+  }
+};
+
+double now() {
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Three runs to warm up, then the measured ones.
+Expected<Measurement> measure(Session &session, Profile *collected) {
+  for (int i = 0; i < 3; ++i)
+    if (Error problem = session.run())
+      return std::move(problem);
+  bool terminal = isatty(STDERR_FILENO);
+  Measurement result;
+  double start = now(), shown = start;
+  while (runs > 0 ? result.ms.size() < size_t(runs)
+                  : result.ms.size() < 5 || now() - start < seconds * 1000) {
+    double before = now();
+    if (Error problem = session.run())
+      return std::move(problem);
+    double after = now();
+    result.ms.push_back(after - before);
+    if (collected)
+      collected->add(session.context);
+    if (terminal && after - shown > 250) {
+      errs() << "\r\033[K" << result.ms.size() << " runs";
+      shown = after;
+    }
+  }
+  if (terminal)
+    errs() << "\r\033[K";
+  llvm::sort(result.ms);
+  return result;
+}
+
+void printText(const Measurement &m, const Session &session,
+               const DimValues &dims) {
+  for (const auto &[name, value] : dims)
+    outs() << name << "=" << value << " ";
+  outs() << "threads=" << session.info.threads
+         << " level=" << session.info.level << "\n";
+  outs() << format("min %.3f ms, median %.3f ms, mean %.3f ms, p90 %.3f ms, "
+                   "%zu runs\n",
+                   m.min(), m.median(), m.mean(), m.at(0.9), m.ms.size());
+}
+
+void printJson(const Measurement &m, const Session &session,
+               const DimValues &dims, const Profile *collected) {
+  json::OStream out(outs(), 2);
+  out.object([&] {
+    out.attribute("min_ms", m.min());
+    out.attribute("median_ms", m.median());
+    out.attribute("mean_ms", m.mean());
+    out.attribute("p90_ms", m.at(0.9));
+    out.attribute("runs", int64_t(m.ms.size()));
+    out.attribute("threads", session.info.threads);
+    out.attribute("level", session.info.level);
+    out.attribute("workspace_bytes", int64_t(session.info.workspace_bytes));
+    out.attributeObject("dims", [&] {
+      for (const auto &[name, value] : dims)
+        out.attribute(name, value);
+    });
+    if (collected)
+      out.attributeArray("kernels", [&] { collected->writeJson(out); });
+  });
+  outs() << "\n";
+}
+
+Error run() {
+  auto artifact = OpenArtifact::open(path);
+  if (!artifact)
+    return artifact.takeError();
+  auto dims = parseDims(dimSettings);
+  if (!dims)
+    return dims.takeError();
+  auto tensors = readInputs(**artifact, inputs);
+  if (!tensors)
+    return tensors.takeError();
+  if (Error problem = chooseDims(**artifact, *tensors, *dims))
+    return problem;
+  if (Error problem = fillInputs(**artifact, *dims, *tensors))
+    return problem;
+  SessionOptions options;
+  options.threads = threads;
+  options.level = level;
+  options.weights = weights;
+  options.oversubscribe = oversubscribe;
+  options.profile = profile || !trace.empty();
+  auto session = Session::create(**artifact, options, *tensors);
+  if (!session)
+    return session.takeError();
+
+  Profile collected((*artifact)->info.num_steps);
+  auto measured = measure(**session, options.profile ? &collected : nullptr);
+  if (!measured)
+    return measured.takeError();
+  if (!trace.empty())
+    if (Error problem = collected.writeTrace(trace, (*session)->context))
+      return problem;
+  if (json) {
+    printJson(*measured, **session, *dims, profile ? &collected : nullptr);
+    return Error::success();
+  }
+  printText(*measured, **session, *dims);
+  if (profile)
+    collected.print(outs());
+  return Error::success();
+}
+
+} // namespace
+
+int benchMain() {
+  if (runs < 0 || seconds < 0)
+    return reportError("bench", "--runs and --seconds are 0 or more");
+  if (Error problem = run())
+    return reportError("bench", std::move(problem));
+  return 0;
+}
+
+} // namespace tenon

@@ -1,0 +1,224 @@
+//===- Compare.cpp - tenon compare ----------------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Runs the artifact, writes its inputs, outputs and inner values to a temporary
+// folder, and hands them to compare.py (carried inside this program), which
+// evaluates the model with onnxruntime and prints where the numbers part.
+//
+//===----------------------------------------------------------------------===//
+#include "Artifact.h"
+#include "Commands.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+
+namespace tenon {
+
+static const char kScript[] =
+#include "CompareScript.inc"
+    ;
+
+static cl::SubCommand
+    command("compare", "Compare an artifact's values with onnxruntime's");
+
+static cl::opt<std::string> modelPath(cl::Positional, cl::Required,
+                                      cl::desc("MODEL.onnx"), cl::sub(command));
+static cl::opt<std::string> path(cl::Positional, cl::Required,
+                                 cl::desc("ARTIFACT.so"), cl::sub(command));
+static cl::list<std::string>
+    dimSettings("dim", cl::value_desc("name=N"),
+                cl::desc("A dim of the random inputs; sequences are 128 long "
+                         "and the rest 1 where not given"),
+                cl::sub(command));
+static cl::list<std::string>
+    inputs("input", cl::value_desc("NAME=FILE.npy"),
+           cl::desc("An input's values instead of random ones"),
+           cl::sub(command));
+static cl::opt<int> threads("threads", cl::value_desc("n"), cl::init(1),
+                            cl::desc("Threads (default 1)"), cl::sub(command));
+static cl::opt<std::string> level("level", cl::value_desc("name"),
+                                  cl::desc("Instruction set level"),
+                                  cl::sub(command));
+static cl::opt<std::string>
+    weights("weights", cl::value_desc("file"),
+            cl::desc("The weights' file, where it is not beside the artifact"),
+            cl::sub(command));
+static cl::opt<int> top("top", cl::value_desc("n"), cl::init(20),
+                        cl::desc("Values to print, worst first (default 20; 0: "
+                                 "all)"),
+                        cl::sub(command));
+static cl::opt<double>
+    tolerance("tolerance", cl::value_desc("x"), cl::init(1e-4),
+              cl::desc("Largest difference of an output, relative to its "
+                       "largest magnitude where that is above 1 (default "
+                       "1e-4)"),
+              cl::sub(command));
+static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
+
+namespace {
+
+/// A folder that goes with the scope.
+class TemporaryFolder {
+public:
+  static Expected<std::unique_ptr<TemporaryFolder>> make() {
+    std::unique_ptr<TemporaryFolder> folder(new TemporaryFolder);
+    if (std::error_code problem =
+            sys::fs::createUniqueDirectory("tenon-compare", folder->path))
+      return createStringError("cannot make a temporary folder: " +
+                               problem.message());
+    return folder;
+  }
+  ~TemporaryFolder() {
+    if (!path.empty())
+      sys::fs::remove_directories(path);
+  }
+  std::string file(const Twine &name) const {
+    SmallString<128> result(path);
+    sys::path::append(result, name);
+    return result.str().str();
+  }
+
+private:
+  SmallString<128> path;
+};
+
+/// Writes tensors and the list of them that compare.py reads.
+class Writer {
+public:
+  Writer(const TemporaryFolder &folder) : folder(folder) {}
+
+  Error add(StringRef kind, StringRef name, tenon_dtype dtype,
+            ArrayRef<int64_t> dims, const void *data) {
+    std::string file = folder.file(Twine(rows.size()) + ".npy");
+    rows.push_back(json::Object{{"kind", kind},
+                                {"name", json::fixUTF8(name)},
+                                {"dtype", int(dtype)},
+                                {"file", file}});
+    return writeTensor(file, dtype, dims, data);
+  }
+  Error finish(const std::string &model) {
+    json::Object index{{"model", model},
+                       {"top", int64_t(top)},
+                       {"tolerance", double(tolerance)},
+                       {"json", bool(json)},
+                       {"values", std::move(rows)}};
+    return writeToOutput(folder.file("index.json"), [&](raw_ostream &out) {
+      out << json::Value(std::move(index));
+      return Error::success();
+    });
+  }
+
+private:
+  const TemporaryFolder &folder;
+  json::Array rows;
+};
+
+Error writeAll(const OpenArtifact &artifact, ArrayRef<Tensor> tensors,
+               Session &session, const TemporaryFolder &folder) {
+  Writer writer(folder);
+  for (auto [port, tensor] : zip(artifact.inputs, tensors))
+    if (Error problem = writer.add("input", port.name, port.dtype, tensor.dims,
+                                   tensor.data))
+      return problem;
+  for (auto [port, tensor] : zip(artifact.outputs, session.outputs))
+    if (Error problem = writer.add("output", port.name, port.dtype, tensor.dims,
+                                   tensor.data))
+      return problem;
+  for (int32_t i = 0; i < artifact.info.num_values; ++i) {
+    tenon_value_info info;
+    tenon_error error;
+    TENON_INIT(info);
+    if (tenon_get_value_info(artifact.model(), i, &info, &error))
+      return apiError(error);
+    std::vector<int64_t> dims(info.rank);
+    const void *data = nullptr;
+    if (tenon_value_data(session.context, i, dims.data(), &data, &error))
+      return apiError(error);
+    if (Error problem = writer.add("value", info.name, info.dtype, dims, data))
+      return problem;
+  }
+  return writer.finish(modelPath);
+}
+
+Expected<int> runScript(const TemporaryFolder &folder) {
+  std::string script = folder.file("compare.py");
+  if (Error problem = writeToOutput(script, [](raw_ostream &out) {
+        out << kScript;
+        return Error::success();
+      }))
+    return std::move(problem);
+  std::string wanted = sys::Process::GetEnv("TENON_PYTHON").value_or("python3");
+  ErrorOr<std::string> python = sys::findProgramByName(wanted);
+  if (!python)
+    return createStringError("there is no '" + wanted +
+                             "': set TENON_PYTHON to a Python that has numpy, "
+                             "onnx and onnxruntime");
+  std::string index = folder.file("index.json"), message;
+  outs().flush();
+  int code = sys::ExecuteAndWait(*python, {*python, script, index},
+                                 std::nullopt, {}, 0, 0, &message);
+  if (code < 0)
+    return createStringError("cannot run '" + *python + "': " + message);
+  return code;
+}
+
+Expected<int> run() {
+  if (!sys::fs::exists(modelPath))
+    return createStringError("'" + modelPath + "': no such file");
+  auto artifact = OpenArtifact::open(path);
+  if (!artifact)
+    return artifact.takeError();
+  auto dims = parseDims(dimSettings);
+  if (!dims)
+    return dims.takeError();
+  auto tensors = readInputs(**artifact, inputs);
+  if (!tensors)
+    return tensors.takeError();
+  if (Error problem = chooseDims(**artifact, *tensors, *dims))
+    return std::move(problem);
+  if (Error problem = fillInputs(**artifact, *dims, *tensors))
+    return std::move(problem);
+  SessionOptions options;
+  options.threads = threads;
+  options.level = level;
+  options.weights = weights;
+  auto session = Session::create(**artifact, options, *tensors);
+  if (!session)
+    return session.takeError();
+  if (Error problem = (*session)->run())
+    return std::move(problem);
+
+  auto folder = TemporaryFolder::make();
+  if (!folder)
+    return folder.takeError();
+  if (Error problem = writeAll(**artifact, *tensors, **session, **folder))
+    return std::move(problem);
+  if ((*artifact)->info.num_values == 0 && !json)
+    errs() << "tenon compare: note: only outputs are compared; compile with "
+              "--debug-values to see inner values\n";
+  return runScript(**folder);
+}
+
+} // namespace
+
+int compareMain() {
+  Expected<int> code = run();
+  if (!code)
+    return reportError("compare", code.takeError());
+  return *code;
+}
+
+} // namespace tenon

@@ -1,0 +1,278 @@
+//===- Inspect.cpp - tenon inspect ----------------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Artifact.h"
+#include "Commands.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+
+namespace tenon {
+
+static cl::SubCommand command("inspect",
+                              "Print what an artifact takes and gives");
+
+static cl::opt<std::string> path(cl::Positional, cl::Required,
+                                 cl::desc("ARTIFACT.so"), cl::sub(command));
+static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
+static cl::list<std::string>
+    dimSettings("dim", cl::value_desc("name=N"),
+                cl::desc("A dim for which to say the workspace; sequences are "
+                         "128 long and the rest 1 where not given"),
+                cl::sub(command));
+static cl::opt<int> threads("threads", cl::value_desc("n"), cl::init(1),
+                            cl::desc("Threads for which to say the workspace "
+                                     "(default 1)"),
+                            cl::sub(command));
+
+namespace {
+
+struct Workspace {
+  DimValues dims;
+  size_t bytes = 0;
+};
+
+/// The workspace for the dims of the command line.
+Expected<Workspace> measureWorkspace(const OpenArtifact &artifact) {
+  Workspace result;
+  auto dims = parseDims(dimSettings);
+  if (!dims)
+    return dims.takeError();
+  result.dims = std::move(*dims);
+  if (Error problem = chooseDims(artifact, {}, result.dims))
+    return std::move(problem);
+  std::vector<std::vector<int64_t>> shapes;
+  std::vector<const int64_t *> pointers;
+  for (const tenon_port_info &port : artifact.inputs) {
+    auto shape = portDims(port, result.dims);
+    if (!shape)
+      return shape.takeError();
+    shapes.push_back(std::move(*shape));
+    pointers.push_back(shapes.back().data());
+  }
+  tenon_context_options options;
+  TENON_INIT(options);
+  options.flags = TENON_CONTEXT_QUERY_ONLY | TENON_CONTEXT_OVERSUBSCRIBE;
+  options.threads = threads;
+  tenon_context *context = nullptr;
+  tenon_error error;
+  bool failed =
+      tenon_context_create(artifact.model(), &options, &context, &error) ||
+      tenon_workspace_size(context, pointers.data(), &result.bytes, &error);
+  tenon_context_destroy(context);
+  if (failed)
+    return apiError(error);
+  return result;
+}
+
+StringRef kindName(tenon_dims_kind kind) {
+  switch (kind) {
+  case TENON_DIMS_STATIC:
+    return "static";
+  case TENON_DIMS_FROM_INPUTS:
+    return "from inputs";
+  case TENON_DIMS_FROM_DATA:
+    return "from data";
+  }
+  return "unknown";
+}
+
+std::string checkText(const tenon_check_info &check) {
+  std::string lhs = check.lhs ? check.lhs : "?";
+  std::string rhs = check.rhs ? check.rhs : "?";
+  switch (check.relation) {
+  case TENON_RELATION_EQUAL:
+    return lhs + " == " + rhs;
+  case TENON_RELATION_LESS_EQUAL:
+    return lhs + " <= " + rhs;
+  case TENON_RELATION_BROADCAST:
+    return lhs + " == " + rhs + ", or one of them is 1";
+  }
+  return lhs + " ? " + rhs;
+}
+
+//===----------------------------------------------------------------------===//
+// Text
+//===----------------------------------------------------------------------===//
+
+void printPort(StringRef label, const tenon_port_info &port) {
+  outs() << "  " << label << port.name << ": " << describePort(port);
+  if (port.id_bound > 0)
+    outs() << ", index in [-" << port.id_bound << ", " << port.id_bound << ")";
+  if (port.is_mask)
+    outs() << ", mask";
+}
+
+void printText(const OpenArtifact &artifact, const Workspace *space) {
+  const tenon_model_info &info = artifact.info;
+  outs() << "model " << info.name << "\n";
+  outs() << "compiled by " << info.compiler_version << ", ABI "
+         << info.abi_version << ", glibc >= " << info.glibc_floor << "\n";
+  outs() << "\ninputs\n";
+  for (const tenon_port_info &port : artifact.inputs) {
+    printPort("", port);
+    outs() << "\n";
+  }
+  outs() << "\noutputs\n";
+  for (const tenon_port_info &port : artifact.outputs) {
+    printPort("", port);
+    outs() << " (dims " << kindName(port.dims_kind) << ")\n";
+  }
+  if (!artifact.ranges.empty())
+    outs() << "\ndeclared dims\n";
+  for (const tenon_range_info &range : artifact.ranges) {
+    outs() << "  " << range.name << " = " << range.lo;
+    if (range.hi == INT64_MAX)
+      outs() << " or more";
+    else if (range.hi != range.lo)
+      outs() << ".." << range.hi;
+    outs() << "\n";
+  }
+  if (!artifact.checks.empty())
+    outs() << "\nchecked at entry\n";
+  for (const tenon_check_info &check : artifact.checks) {
+    outs() << "  " << checkText(check);
+    if (check.reason && *check.reason)
+      outs() << " (" << check.reason << ")";
+    outs() << "\n";
+  }
+  outs() << "\nlevels\n";
+  for (const tenon_level_info &level : artifact.levels) {
+    outs() << "  " << level.name;
+    if (!level.supported)
+      outs() << " (this CPU lacks " << level.missing << ")";
+    else if (*level.features)
+      outs() << " (" << level.features << ")";
+    outs() << "\n";
+  }
+  outs() << "\nweights " << info.weights_bytes << " bytes";
+  if (info.weights_file)
+    outs() << " in " << info.weights_file;
+  outs() << "\nkernel calls " << info.num_steps;
+  if (info.num_values)
+    outs() << "\ninner values " << info.num_values;
+  if (space) {
+    outs() << "\nworkspace " << space->bytes << " bytes";
+    const char *separator = " for ";
+    for (const auto &[name, value] : space->dims) {
+      outs() << separator << name << "=" << value;
+      separator = ", ";
+    }
+    outs() << ", threads=" << threads;
+  }
+  outs() << "\n";
+}
+
+//===----------------------------------------------------------------------===//
+// JSON
+//===----------------------------------------------------------------------===//
+
+void writePort(json::OStream &out, const tenon_port_info &port, bool output) {
+  out.object([&] {
+    out.attribute("name", json::fixUTF8(port.name));
+    out.attribute("dtype", tenon_dtype_name(port.dtype));
+    out.attributeArray("dims", [&] {
+      for (int32_t d = 0; d < port.rank; ++d)
+        if (port.dim_values[d] >= 0)
+          out.value(port.dim_values[d]);
+        else
+          out.value(json::fixUTF8(port.dim_names[d]));
+    });
+    if (output)
+      out.attribute("kind", kindName(port.dims_kind));
+    if (port.id_bound > 0)
+      out.attribute("id_bound", port.id_bound);
+    if (port.is_mask)
+      out.attribute("mask", true);
+  });
+}
+
+void printJson(const OpenArtifact &artifact, const Workspace *space) {
+  const tenon_model_info &info = artifact.info;
+  json::OStream out(outs(), 2);
+  out.object([&] {
+    out.attribute("model", json::fixUTF8(info.name));
+    out.attribute("compiler_version", info.compiler_version);
+    out.attribute("abi_version", int64_t(info.abi_version));
+    out.attribute("api_version", int64_t(info.api_version));
+    out.attribute("glibc_floor", info.glibc_floor);
+    out.attributeArray("inputs", [&] {
+      for (const tenon_port_info &port : artifact.inputs)
+        writePort(out, port, false);
+    });
+    out.attributeArray("outputs", [&] {
+      for (const tenon_port_info &port : artifact.outputs)
+        writePort(out, port, true);
+    });
+    out.attributeArray("ranges", [&] {
+      for (const tenon_range_info &range : artifact.ranges)
+        out.object([&] {
+          out.attribute("name", json::fixUTF8(range.name));
+          out.attribute("lo", range.lo);
+          if (range.hi != INT64_MAX)
+            out.attribute("hi", range.hi);
+        });
+    });
+    out.attributeArray("checks", [&] {
+      for (const tenon_check_info &check : artifact.checks)
+        out.object([&] {
+          out.attribute("check", json::fixUTF8(checkText(check)));
+          if (check.reason && *check.reason)
+            out.attribute("reason", json::fixUTF8(check.reason));
+        });
+    });
+    out.attributeArray("levels", [&] {
+      for (const tenon_level_info &level : artifact.levels)
+        out.object([&] {
+          out.attribute("name", level.name);
+          out.attribute("features", level.features);
+          out.attribute("supported", level.supported != 0);
+          if (!level.supported)
+            out.attribute("missing", level.missing);
+        });
+    });
+    out.attribute("weights_bytes", int64_t(info.weights_bytes));
+    if (info.weights_file)
+      out.attribute("weights_file", json::fixUTF8(info.weights_file));
+    out.attribute("kernel_calls", info.num_steps);
+    out.attribute("inner_values", info.num_values);
+    if (space)
+      out.attributeObject("workspace", [&] {
+        out.attribute("bytes", int64_t(space->bytes));
+        out.attribute("threads", int64_t(threads));
+        out.attributeObject("dims", [&] {
+          for (const auto &[name, value] : space->dims)
+            out.attribute(name, value);
+        });
+      });
+  });
+  outs() << "\n";
+}
+
+} // namespace
+
+int inspectMain() {
+  auto artifact = OpenArtifact::open(path);
+  if (!artifact)
+    return reportError("inspect", artifact.takeError());
+  auto space = measureWorkspace(**artifact);
+  // Default dims may break a check; only what was asked for must work.
+  if (!space && !dimSettings.empty())
+    return reportError("inspect", space.takeError());
+  const Workspace *known = space ? &*space : nullptr;
+  if (json)
+    printJson(**artifact, known);
+  else
+    printText(**artifact, known);
+  if (!space)
+    consumeError(space.takeError());
+  return 0;
+}
+
+} // namespace tenon

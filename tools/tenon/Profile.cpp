@@ -1,0 +1,127 @@
+//===- Profile.cpp - where the time of a run goes -------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Profile.h"
+
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+
+namespace tenon {
+
+void Profile::add(tenon_context *context) {
+  ++runs;
+  for (auto [i, step] : enumerate(steps)) {
+    tenon_step_info info;
+    TENON_INIT(info);
+    if (tenon_get_step_info(context, int32_t(i), &info, nullptr))
+      continue;
+    step.kernel = info.kernel ? info.kernel : "";
+    step.nodes = info.nodes ? info.nodes : "";
+    step.ns += double(info.time_ns);
+    step.cost = double(info.cost);
+    step.threads = info.threads;
+  }
+}
+
+std::vector<Profile::Kernel> Profile::kernels() const {
+  MapVector<StringRef, Kernel> byName;
+  for (const Step &step : steps) {
+    Kernel &kernel = byName[step.kernel];
+    kernel.name = step.kernel;
+    ++kernel.calls;
+    kernel.ms += step.ns / 1e6 / std::max(runs, 1);
+    kernel.cost += step.cost;
+    kernel.threads = std::max(kernel.threads, step.threads);
+    if (kernel.nodes.empty())
+      kernel.nodes = step.nodes;
+  }
+  std::vector<Kernel> result;
+  for (auto &[name, kernel] : byName)
+    result.push_back(std::move(kernel));
+  llvm::stable_sort(
+      result, [](const Kernel &a, const Kernel &b) { return a.ms > b.ms; });
+  return result;
+}
+
+void Profile::print(raw_ostream &out) const {
+  std::vector<Kernel> table = kernels();
+  double total = 0;
+  size_t width = 6;
+  for (const Kernel &kernel : table) {
+    total += kernel.ms;
+    width = std::max(width, std::min<size_t>(kernel.name.size(), 40));
+  }
+  out << "\n"
+      << left_justify("kernel", width)
+      << "  calls        ms   share  thr  Gcost/s  nodes of the first call\n";
+  for (const Kernel &kernel : table) {
+    std::string nodes = kernel.nodes;
+    if (nodes.size() > 60)
+      nodes = nodes.substr(0, 57) + "...";
+    out << left_justify(kernel.name.take_front(width), width)
+        << format("  %5d  %8.4f  %5.1f%%  %3d  %7.2f  ", kernel.calls,
+                  kernel.ms, total > 0 ? kernel.ms / total * 100 : 0.0,
+                  kernel.threads,
+                  kernel.ms > 0 ? kernel.cost / kernel.ms / 1e6 : 0.0)
+        << nodes << "\n";
+  }
+  out << left_justify("all", width)
+      << format("  %5zu  %8.4f\n", steps.size(), total)
+      << "Gcost/s: billions of multiply-adds, or of 4-byte moves, in a "
+         "second\n";
+}
+
+void Profile::writeJson(json::OStream &out) const {
+  for (const Kernel &kernel : kernels())
+    out.object([&] {
+      out.attribute("kernel", kernel.name);
+      out.attribute("calls", kernel.calls);
+      out.attribute("ms", kernel.ms);
+      out.attribute("cost", kernel.cost);
+      out.attribute("threads", kernel.threads);
+      out.attribute("nodes", json::fixUTF8(kernel.nodes));
+    });
+}
+
+Error Profile::writeTrace(StringRef path, tenon_context *context) const {
+  return writeToOutput(path, [&](raw_ostream &stream) {
+    json::OStream out(stream);
+    out.object([&] {
+      out.attribute("displayTimeUnit", "ms");
+      out.attributeArray("traceEvents", [&] {
+        for (size_t i = 0; i < steps.size(); ++i) {
+          tenon_step_info info;
+          TENON_INIT(info);
+          if (tenon_get_step_info(context, int32_t(i), &info, nullptr))
+            continue;
+          out.object([&] {
+            out.attribute("name", json::fixUTF8(info.kernel));
+            out.attribute("ph", "X");
+            out.attribute("pid", 1);
+            out.attribute("tid", 1);
+            out.attribute("ts", double(info.start_ns) / 1e3);
+            out.attribute("dur", double(info.time_ns) / 1e3);
+            out.attributeObject("args", [&] {
+              out.attribute("nodes", json::fixUTF8(info.nodes));
+              out.attribute("tasks", info.tasks);
+              out.attribute("cost", info.cost);
+              out.attribute("threads", info.threads);
+            });
+          });
+        }
+      });
+    });
+    return Error::success();
+  });
+}
+
+} // namespace tenon

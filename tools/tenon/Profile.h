@@ -1,0 +1,56 @@
+//===- Profile.h - where the time of a run goes ------------------*- C++
+//-*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_TOOLS_PROFILE_H
+#define TENON_TOOLS_PROFILE_H
+
+#include "tenon/tenon.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+#include "llvm/Support/JSON.h"
+#include <vector>
+
+namespace llvm {
+class raw_ostream;
+} // namespace llvm
+
+namespace tenon {
+
+/// Step times summed over runs, told per kernel.
+class Profile {
+public:
+  explicit Profile(int32_t steps) : steps(size_t(steps)) {}
+  /// Takes the times of the last run.
+  void add(tenon_context *context);
+
+  void print(llvm::raw_ostream &out) const;
+  void writeJson(llvm::json::OStream &out) const;
+  /// The last run, step by step, in Chrome's trace format.
+  llvm::Error writeTrace(llvm::StringRef path, tenon_context *context) const;
+
+private:
+  struct Step {
+    const char *kernel = "", *nodes = "";
+    double ns = 0, cost = 0;
+    int32_t threads = 0;
+  };
+  struct Kernel {
+    llvm::StringRef name;
+    int calls = 0;
+    double ms = 0, cost = 0; // of one run
+    int32_t threads = 0;
+    std::string nodes;
+  };
+  std::vector<Kernel> kernels() const;
+
+  std::vector<Step> steps;
+  int runs = 0;
+};
+
+} // namespace tenon
+
+#endif // TENON_TOOLS_PROFILE_H

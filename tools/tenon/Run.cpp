@@ -1,0 +1,124 @@
+//===- Run.cpp - tenon run ------------------------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "Artifact.h"
+#include "Commands.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+
+using namespace llvm;
+
+namespace tenon {
+
+static cl::SubCommand command("run", "Run an artifact on .npy files");
+
+static cl::opt<std::string> path(cl::Positional, cl::Required,
+                                 cl::desc("ARTIFACT.so"), cl::sub(command));
+static cl::list<std::string>
+    inputs("input", cl::value_desc("NAME=FILE.npy"),
+           cl::desc("An input's values; every input is needed"),
+           cl::sub(command));
+static cl::opt<std::string>
+    outputDir("output-dir", cl::value_desc("dir"), cl::Required,
+              cl::desc("Where OUTPUT.npy goes for each output; characters of "
+                       "the name outside [A-Za-z0-9_.-] become '_'"),
+              cl::sub(command));
+static cl::list<std::string>
+    dumps("dump", cl::value_desc("value"),
+          cl::desc("Also write this inner value (the artifact was compiled "
+                   "with --debug-values)"),
+          cl::sub(command));
+static cl::opt<int> threads("threads", cl::value_desc("n"),
+                            cl::desc("Threads; as many as the process may use "
+                                     "where not given"),
+                            cl::sub(command));
+static cl::opt<bool> oversubscribe("oversubscribe",
+                                   cl::desc("Allow more threads than that"),
+                                   cl::sub(command));
+static cl::opt<std::string>
+    level("level", cl::value_desc("name"),
+          cl::desc("Instruction set level; the best that the CPU has where not "
+                   "given"),
+          cl::sub(command));
+static cl::opt<std::string>
+    weights("weights", cl::value_desc("file"),
+            cl::desc("The weights' file, where it is not beside the artifact"),
+            cl::sub(command));
+
+static Error writeValues(const OpenArtifact &artifact, Session &session) {
+  if (std::error_code problem = sys::fs::create_directories(outputDir))
+    return createStringError("cannot make the folder '" + outputDir +
+                             "': " + problem.message());
+  for (auto [port, tensor] : zip(artifact.outputs, session.outputs))
+    if (Error problem = writeTensor(npyPath(outputDir, port.name), port.dtype,
+                                    tensor.dims, tensor.data))
+      return problem;
+  tenon_error error;
+  for (const std::string &name : dumps) {
+    int32_t index = -1;
+    tenon_value_info info;
+    TENON_INIT(info);
+    if (tenon_find_value(artifact.model(), name.c_str(), &index, &error) ||
+        tenon_get_value_info(artifact.model(), index, &info, &error))
+      return apiError(error);
+    std::vector<int64_t> dims(info.rank);
+    const void *data = nullptr;
+    if (tenon_value_data(session.context, index, dims.data(), &data, &error))
+      return apiError(error);
+    if (Error problem =
+            writeTensor(npyPath(outputDir, name), info.dtype, dims, data))
+      return problem;
+  }
+  return Error::success();
+}
+
+static Error run() {
+  auto artifact = OpenArtifact::open(path);
+  if (!artifact)
+    return artifact.takeError();
+  // What can be wrong is found before anything runs.
+  std::vector<std::string> names;
+  for (const tenon_port_info &port : (*artifact)->outputs)
+    names.push_back(port.name);
+  for (const std::string &name : dumps) {
+    int32_t index;
+    tenon_error error;
+    if (tenon_find_value((*artifact)->model(), name.c_str(), &index, &error))
+      return apiError(error);
+    names.push_back(name);
+  }
+  if (Error problem = checkFileNames(names))
+    return problem;
+  auto tensors = readInputs(**artifact, inputs);
+  if (!tensors)
+    return tensors.takeError();
+  for (auto [port, tensor] : zip((*artifact)->inputs, *tensors))
+    if (!tensor.given)
+      return createStringError("input '" + Twine(port.name) +
+                               "' is not given: --input " + port.name +
+                               "=FILE.npy, " + describePort(port));
+
+  SessionOptions options;
+  options.threads = threads;
+  options.level = level;
+  options.weights = weights;
+  options.oversubscribe = oversubscribe;
+  auto session = Session::create(**artifact, options, *tensors);
+  if (!session)
+    return session.takeError();
+  if (Error problem = (*session)->run())
+    return problem;
+  return writeValues(**artifact, **session);
+}
+
+int runMain() {
+  if (Error problem = run())
+    return reportError("run", std::move(problem));
+  return 0;
+}
+
+} // namespace tenon
