@@ -202,6 +202,18 @@ static void moveMisplacedOperators(onnx::ModelProto &model) {
   }
 }
 
+/// Many models say nothing of an output's type or dims, which the checker asks
+/// for and the importer finds itself.
+static void completeOutputs(onnx::GraphProto &graph) {
+  for (auto &output : *graph.mutable_output()) {
+    auto &type = *output.mutable_type();
+    if (type.value_case() == onnx::TypeProto::VALUE_NOT_SET)
+      type.mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+    if (type.has_tensor_type() && !type.tensor_type().has_shape())
+      type.mutable_tensor_type()->mutable_shape();
+  }
+}
+
 /// The checker, without its look at external files: those are ours to map, and
 /// a message of ours names them.
 static void check(onnx::ModelProto &model) {
@@ -250,6 +262,7 @@ functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
 static std::string prepare(onnx::ModelProto &model,
                            const IsSupportedFn &isSupported) {
   moveMisplacedOperators(model);
+  completeOutputs(*model.mutable_graph());
 
   int64_t opset = opsetOf(model, "");
   if (opset >= 0 && (opset < minOpset || opset > maxOpset))
