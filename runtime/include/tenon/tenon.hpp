@@ -235,10 +235,12 @@ public:
     options.executor_user = given.executorUser;
     options.weights_path =
         given.weightsPath.empty() ? nullptr : given.weightsPath.c_str();
-    return create(model, options);
+    return createFrom(model, options);
   }
-  static Result<Context> create(Model model,
-                                const tenon_context_options &options) {
+  /// With all that the C API can set. A name of its own: `{.threads = 1}` would
+  /// fit both structs.
+  static Result<Context> createFrom(Model model,
+                                    const tenon_context_options &options) {
     Context context;
     tenon_error error;
     if (auto code = tenon_context_create(model.get(), &options,
