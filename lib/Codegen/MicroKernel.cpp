@@ -82,7 +82,7 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
       for (int j = 0; j < 2; ++j) {
         Value sum = op.getRegionIterArg(2 * r + j);
         if (target.hasFma)
-          next.push_back(vector::FMAOp::create(b, loc, x, y[j], sum));
+          next.push_back(math::FmaOp::create(b, loc, x, y[j], sum));
         else
           next.push_back(arith::AddFOp::create(
               b, loc, sum, arith::MulFOp::create(b, loc, x, y[j])));

@@ -209,10 +209,14 @@ bool Compiler::translate() {
     for (llvm::Function &f : *m) {
       if (f.isDeclaration())
         continue;
-      f.setName(f.getName() + level.suffix);
       f.setLinkage(level.suffix.empty() ? llvm::GlobalValue::InternalLinkage
                                         : llvm::GlobalValue::ExternalLinkage);
       setTargetAttributes(f, level.target);
+      // Micro-kernels are called from everywhere; kernels from their entry
+      // alone, which takes them in.
+      if (!llvm::is_contained(schedule.kernels, f.getName()))
+        f.addFnAttr(llvm::Attribute::NoInline);
+      f.setName(f.getName() + level.suffix);
     }
     if (!program)
       program = std::move(m);
