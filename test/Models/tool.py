@@ -73,7 +73,9 @@ class Tool:
             np.save(path, value)
             options += ["--input", f"{name}={path}"]
         output = os.path.join(folder, "out")
-        self.expect_success("run", artifact, *options, "--output-dir", output, "--threads", threads)
+        self.expect_success(
+            "run", artifact, *options, "--output-dir", output, "--threads", threads, "--oversubscribe"
+        )
         result = {}
         for name in os.listdir(output):
             result[name[: -len(".npy")]] = np.load(os.path.join(output, name))
