@@ -24,6 +24,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Transforms/IPO/GlobalDCE.h"
 #include "llvm/Transforms/IPO/Internalize.h"
+#include "llvm/Transforms/Utils/ModuleUtils.h"
 
 using namespace llvm;
 using namespace tenon;
@@ -108,6 +109,12 @@ Error defineWeights(Module &module, uint64_t bytes) {
       ConstantAggregateZero::get(type), kWeightsSymbol);
   defined->setSection(kBirthSection);
   defined->setAlignment(Align(4096));
+  // The linker puts the weights behind .bss, so there has to be one.
+  Type *byte = Type::getInt8Ty(module.getContext());
+  auto *anchor = new GlobalVariable(
+      module, byte, /*isConstant=*/false, GlobalValue::InternalLinkage,
+      ConstantInt::get(byte, 0), "tenon_weights_anchor");
+  appendToUsed(module, {anchor});
   declared->replaceAllUsesWith(defined);
   declared->eraseFromParent();
   return Error::success();

@@ -28,7 +28,7 @@ declare ptr @malloc(i64)
 declare void @free(ptr)
 declare i32 @pthread_mutex_lock(ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-@mutex = internal global [40 x i8] zeroinitializer
+@mutex = internal global [40 x i8] c"\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00", section ".data"
 define hidden i32 @runtime_self_test(i32 %n) noinline {
   %size = sext i32 %n to i64
   %p = call ptr @malloc(i64 %size)
