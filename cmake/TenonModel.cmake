@@ -27,10 +27,8 @@ function(tenon_add_model name)
     list(APPEND depends "${file}")
   endforeach()
   if(ARG_SHARED)
-    set(kind SHARED)
     set(artifact "${CMAKE_CURRENT_BINARY_DIR}/${name}.so")
   else()
-    set(kind STATIC)
     set(artifact "${CMAKE_CURRENT_BINARY_DIR}/${name}.a")
   endif()
 
@@ -41,16 +39,21 @@ function(tenon_add_model name)
     VERBATIM)
   add_custom_target(${name}-artifact DEPENDS "${artifact}")
 
-  # An imported library cannot depend on a command's output by itself: the
-  # interface library in front of it carries the dependency.
   find_package(Threads REQUIRED)
-  add_library(${name}-imported ${kind} IMPORTED)
-  set_target_properties(${name}-imported PROPERTIES
-    IMPORTED_LOCATION "${artifact}"
-    IMPORTED_NO_SONAME ON)
   add_library(${name} INTERFACE)
   add_dependencies(${name} ${name}-artifact)
-  target_link_libraries(${name} INTERFACE
-    ${name}-imported Tenon::headers Threads::Threads m)
+  target_link_libraries(${name} INTERFACE Tenon::headers Threads::Threads m)
+  set_target_properties(${name} PROPERTIES
+    INTERFACE_LINK_DEPENDS "${artifact}")
+  if(ARG_SHARED)
+    # Artifacts have no soname, so that their bytes do not depend on their
+    # name: -l: records the file's name alone, which the rpath then finds.
+    target_link_libraries(${name} INTERFACE "-l:${name}.so")
+    target_link_options(${name} INTERFACE
+      "-L${CMAKE_CURRENT_BINARY_DIR}"
+      "LINKER:-rpath,${CMAKE_CURRENT_BINARY_DIR}")
+  else()
+    target_link_libraries(${name} INTERFACE "${artifact}")
+  endif()
   set_target_properties(${name} PROPERTIES TENON_ARTIFACT "${artifact}")
 endfunction()
