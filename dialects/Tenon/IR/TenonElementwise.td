@@ -115,8 +115,12 @@ def Tenon_FModOp : Tenon_Binary<"fmod", "Remainder with the dividend's sign (ONN
 def Tenon_PowOp : Tenon_Binary<"pow", "x^y, both of x's type (ONNX Pow)">;
 def Tenon_MaxOp : Tenon_Binary<"max", "Larger; NaN wins (ONNX Max)">;
 def Tenon_MinOp : Tenon_Binary<"min", "Smaller; NaN wins (ONNX Min)">;
-def Tenon_AndOp : Tenon_Binary<"and", "Logical and (ONNX And)", Tenon_BoolTensor>;
-def Tenon_OrOp : Tenon_Binary<"or", "Logical or (ONNX Or)", Tenon_BoolTensor>;
+def Tenon_AndOp : Tenon_Binary<"and", "Logical and (ONNX And)", Tenon_BoolTensor> {
+  let hasFolder = 1; // with true, with false
+}
+def Tenon_OrOp : Tenon_Binary<"or", "Logical or (ONNX Or)", Tenon_BoolTensor> {
+  let hasFolder = 1; // with true, with false
+}
 def Tenon_XorOp : Tenon_Binary<"xor", "Logical xor (ONNX Xor)", Tenon_BoolTensor>;
 def Tenon_BitAndOp : Tenon_Binary<"bit_and", "Bitwise and (ONNX BitwiseAnd)", Tenon_IntTensor>;
 def Tenon_BitOrOp : Tenon_Binary<"bit_or", "Bitwise or (ONNX BitwiseOr)", Tenon_IntTensor>;

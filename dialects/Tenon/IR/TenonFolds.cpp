@@ -27,6 +27,28 @@ OpFoldResult NotOp::fold(FoldAdaptor) {
   return {};
 }
 
+/// and/or with a constant: `neutral` leaves the other operand, its opposite is
+/// the result. Only where the operand has the result's type, so no broadcast.
+static OpFoldResult foldLogic(Operation *op, bool neutral) {
+  for (unsigned i : {0u, 1u}) {
+    DenseElementsAttr constant;
+    Value other = op->getOperand(1 - i);
+    if (!matchPattern(op->getOperand(i), m_Constant(&constant)) ||
+        !constant.isSplat())
+      continue;
+    if (constant.getSplatValue<bool>() == neutral) {
+      if (other.getType() == op->getResult(0).getType())
+        return other;
+    } else if (constant.getType() == op->getResult(0).getType()) {
+      return constant;
+    }
+  }
+  return {};
+}
+
+OpFoldResult AndOp::fold(FoldAdaptor) { return foldLogic(*this, true); }
+OpFoldResult OrOp::fold(FoldAdaptor) { return foldLogic(*this, false); }
+
 OpFoldResult CastOp::fold(FoldAdaptor) {
   if (getInput().getType() == getType())
     return getInput();
@@ -81,6 +103,18 @@ OpFoldResult ReshapeOp::fold(FoldAdaptor adaptor) {
 }
 
 namespace {
+/// Does the transpose swap exactly the last two dims?
+bool swapsLastTwo(TransposeOp op) {
+  ArrayRef<int64_t> perm = op.getPerm();
+  size_t rank = perm.size();
+  if (rank < 2 || perm[rank - 1] != int64_t(rank) - 2)
+    return false;
+  for (size_t i = 0; i + 2 < rank; ++i)
+    if (perm[i] != int64_t(i))
+      return false;
+  return true;
+}
+
 /// reshape(reshape(x)) = reshape(x)
 struct ReshapeOfReshape : OpRewritePattern<ReshapeOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -96,9 +130,39 @@ struct ReshapeOfReshape : OpRewritePattern<ReshapeOp> {
 };
 } // namespace
 
+namespace {
+/// A reshape of leading dims goes before a swap of the last two: exporters
+/// join batch and heads around the transpose of K, which then reaches the
+/// matmul.
+struct ReshapeOfSwap : OpRewritePattern<ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ReshapeOp op,
+                                PatternRewriter &rewriter) const override {
+    auto swap = op.getInput().getDefiningOp<TransposeOp>();
+    if (!swap || !swapsLastTwo(swap) || !swap->hasOneUse())
+      return rewriter.notifyMatchFailure(op, "input swaps no last two dims");
+    SmallVector<SymExpr> dims = getDims(op.getType());
+    SmallVector<SymExpr> from = getDims(swap.getType());
+    if (dims.size() < 2 || dims.back() != from.back() ||
+        dims.end()[-2] != from.end()[-2])
+      return rewriter.notifyMatchFailure(op, "reshapes the swapped dims");
+    std::swap(dims.back(), dims.end()[-2]);
+    auto reshaped = ReshapeOp::create(
+        rewriter, op.getLoc(), getTensorType(dims, op.getType().getElementType()),
+        swap.getInput(), DimsAttr::get(op.getContext(), dims));
+    SmallVector<int64_t> perm = llvm::to_vector(
+        llvm::seq<int64_t>(0, static_cast<int64_t>(dims.size())));
+    std::swap(perm.back(), perm.end()[-2]);
+    rewriter.replaceOp(op, TransposeOp::create(rewriter, swap.getLoc(),
+                                               op.getType(), reshaped, perm));
+    return success();
+  }
+};
+} // namespace
+
 void ReshapeOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                             MLIRContext *context) {
-  patterns.add<ReshapeOfReshape>(context);
+  patterns.add<ReshapeOfReshape, ReshapeOfSwap>(context);
 }
 
 OpFoldResult BroadcastToOp::fold(FoldAdaptor) {
@@ -201,19 +265,37 @@ OpFoldResult ConcatOp::fold(FoldAdaptor) {
 // MatMulOp
 //===----------------------------------------------------------------------===//
 
-/// The input of `value` when it is a transpose of exactly the last two dims.
-static Value skipLastTwoSwapped(Value value) {
-  auto transpose = value.getDefiningOp<TransposeOp>();
-  if (!transpose || transpose.getPerm().size() < 2)
+/// `value` with its last two dims swapped, where that removes a transpose:
+/// the input of one, or an elementwise op of one and scalars (exporters scale
+/// K after its transpose), which is then created anew before it.
+static Value takeSwapped(PatternRewriter &rewriter, Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op)
     return {};
-  ArrayRef<int64_t> perm = transpose.getPerm();
-  size_t rank = perm.size();
-  for (size_t i = 0; i + 2 < rank; ++i)
-    if (perm[i] != int64_t(i))
+  if (auto transpose = dyn_cast<TransposeOp>(op))
+    return swapsLastTwo(transpose) ? transpose.getInput() : Value();
+  if (!op->hasTrait<::tenon::OpTrait::Elementwise>() || !op->hasOneUse())
+    return {};
+  TransposeOp transpose;
+  unsigned position = 0;
+  for (OpOperand &operand : op->getOpOperands()) {
+    auto type = cast<RankedTensorType>(operand.get().getType());
+    auto inner = operand.get().getDefiningOp<TransposeOp>();
+    if (!transpose && inner && swapsLastTwo(inner)) {
+      transpose = inner;
+      position = operand.getOperandNumber();
+    } else if (!type.hasStaticShape() || type.getNumElements() != 1 ||
+               type.getRank() > cast<RankedTensorType>(value.getType()).getRank()) {
       return {};
-  if (perm[rank - 1] != int64_t(rank) - 2)
+    }
+  }
+  if (!transpose || getDims(transpose.getType()) != getDims(value))
     return {};
-  return transpose.getInput();
+  Operation *clone = rewriter.clone(*op);
+  clone->setOperand(position, transpose.getInput());
+  clone->getResult(0).setType(getTensorType(
+      getDims(transpose.getInput()), getElementTypeOrSelf(value)));
+  return clone->getResult(0);
 }
 
 namespace {
@@ -222,8 +304,8 @@ struct MatMulOfTranspose : OpRewritePattern<MatMulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MatMulOp op,
                                 PatternRewriter &rewriter) const override {
-    Value lhs = skipLastTwoSwapped(op.getLhs());
-    Value rhs = skipLastTwoSwapped(op.getRhs());
+    Value lhs = takeSwapped(rewriter, op.getLhs());
+    Value rhs = takeSwapped(rewriter, op.getRhs());
     if (!lhs && !rhs)
       return rewriter.notifyMatchFailure(
           op, "no operand swaps its last two dims");

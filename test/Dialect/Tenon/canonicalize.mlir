@@ -148,3 +148,61 @@ func.func @dimsWithoutSymbols() -> (tensor<2xi64>, tensor<i32>) {
   %1 = tenon.dims_value scalar <"7"> : i32
   return %0, %1 : tensor<2xi64>, tensor<i32>
 }
+
+// K's transpose between two reshapes that join batch and heads, then scaled.
+// CHECK-LABEL: @matmulOfJoinedHeads
+func.func @matmulOfJoinedHeads(%q: tensor<?x4x?x16xf32, #tenon.dims<"b", "4", "s", "16">>,
+                               %k: tensor<?x4x?x16xf32, #tenon.dims<"b", "4", "s", "16">>)
+    -> tensor<?x4x?x?xf32, #tenon.dims<"b", "4", "s", "s">> {
+  // CHECK: %[[K:.*]] = tenon.mul %arg1, %{{.*}} : tensor<?x4x?x16xf32, #tenon.dims<"b", "4", "s", "16">>, tensor<f32>
+  // CHECK-NEXT: tenon.matmul %arg0, %[[K]] transposed
+  // CHECK-NEXT: return
+  %scale = tenon.constant dense<0.3> : tensor<f32>
+  %0 = tenon.reshape %k to <"4*b", "s", "16"> : tensor<?x4x?x16xf32, #tenon.dims<"b", "4", "s", "16">>
+  %1 = tenon.transpose %0 [0, 2, 1] : tensor<?x?x16xf32, #tenon.dims<"4*b", "s", "16">>
+  %2 = tenon.reshape %1 to <"b", "4", "16", "s"> : tensor<?x16x?xf32, #tenon.dims<"4*b", "16", "s">>
+  %3 = tenon.mul %2, %scale : tensor<?x4x16x?xf32, #tenon.dims<"b", "4", "16", "s">>, tensor<f32>
+  %4 = tenon.matmul %q, %3 : tensor<?x4x?x16xf32, #tenon.dims<"b", "4", "s", "16">>, tensor<?x4x16x?xf32, #tenon.dims<"b", "4", "16", "s">>
+  return %4 : tensor<?x4x?x?xf32, #tenon.dims<"b", "4", "s", "s">>
+}
+
+// Other operands than scalars would have to be transposed as well.
+// CHECK-LABEL: @matmulKeepsTransposedSum
+func.func @matmulKeepsTransposedSum(%x: tensor<2x3xf32>, %k: tensor<4x3xf32>, %b: tensor<4xf32>) -> tensor<2x4xf32> {
+  // CHECK: tenon.transpose
+  %0 = tenon.transpose %k [1, 0] : tensor<4x3xf32>
+  %1 = tenon.add %0, %b : tensor<3x4xf32>, tensor<4xf32>
+  %2 = tenon.matmul %x, %1 : tensor<2x3xf32>, tensor<3x4xf32>
+  return %2 : tensor<2x4xf32>
+}
+
+// CHECK-LABEL: @keepsReshapeOfSwappedDims
+func.func @keepsReshapeOfSwappedDims(%x: tensor<2x3x4xf32>) -> tensor<2x12xf32> {
+  // CHECK-NEXT: tenon.transpose
+  // CHECK-NEXT: tenon.reshape
+  %0 = tenon.transpose %x [0, 2, 1] : tensor<2x3x4xf32>
+  %1 = tenon.reshape %0 to <"2", "12"> : tensor<2x4x3xf32>
+  return %1 : tensor<2x12xf32>
+}
+
+// CHECK-LABEL: @logicWithConstants
+func.func @logicWithConstants(%x: tensor<4xi1>) -> (tensor<4xi1>, tensor<4xi1>, tensor<4xi1>, tensor<4xi1>) {
+  // CHECK-DAG: %[[F:.*]] = tenon.constant dense<false> : tensor<4xi1>
+  // CHECK-DAG: %[[T:.*]] = tenon.constant dense<true> : tensor<4xi1>
+  // CHECK: return %arg0, %[[F]], %arg0, %[[T]]
+  %true = tenon.constant dense<true> : tensor<4xi1>
+  %false = tenon.constant dense<false> : tensor<4xi1>
+  %0 = tenon.and %true, %x : tensor<4xi1>, tensor<4xi1>
+  %1 = tenon.and %x, %false : tensor<4xi1>, tensor<4xi1>
+  %2 = tenon.or %x, %false : tensor<4xi1>, tensor<4xi1>
+  %3 = tenon.or %true, %x : tensor<4xi1>, tensor<4xi1>
+  return %0, %1, %2, %3 : tensor<4xi1>, tensor<4xi1>, tensor<4xi1>, tensor<4xi1>
+}
+
+// CHECK-LABEL: @keepsBroadcastingAnd
+func.func @keepsBroadcastingAnd(%x: tensor<1xi1>) -> tensor<4xi1> {
+  // CHECK: tenon.and
+  %true = tenon.constant dense<true> : tensor<4xi1>
+  %0 = tenon.and %true, %x : tensor<4xi1>, tensor<1xi1>
+  return %0 : tensor<4xi1>
+}
