@@ -241,6 +241,13 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
     context->lives[arena++] = {first < last ? first : last, last};
   }
 
+  // Values that can be looked at after the run keep their memory to its end.
+  for (int32_t v = 0; v < program->num_values; ++v)
+    for (int32_t i = 0; i < arena; ++i)
+      if (context->arenaBuffers[i] == program->values[v].buffer &&
+          counts.numSteps)
+        context->lives[i].last = counts.numSteps - 1;
+
   auto *handle = reinterpret_cast<tenon_context *>(context);
   if (options.workspace &&
       (status = setWorkspace(*context, options.workspace,

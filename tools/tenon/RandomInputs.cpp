@@ -33,6 +33,12 @@ static int64_t defaultDim(StringRef name, const OpenArtifact &artifact) {
   for (const tenon_range_info &range : artifact.ranges)
     if (name == range.name)
       value = std::clamp(value, range.lo, range.hi);
+  // A bound that the model itself sets: "seq" <= "512".
+  int64_t bound;
+  for (const tenon_check_info &check : artifact.checks)
+    if (check.relation == TENON_RELATION_LESS_EQUAL && check.lhs && check.rhs &&
+        name == check.lhs && !StringRef(check.rhs).getAsInteger(10, bound))
+      value = std::min(value, std::max<int64_t>(bound, 0));
   return value;
 }
 

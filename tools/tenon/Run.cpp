@@ -23,7 +23,7 @@ static cl::list<std::string>
            cl::desc("An input's values; every input is needed"),
            cl::sub(command));
 static cl::opt<std::string>
-    outputDir("output-dir", cl::value_desc("dir"), cl::Required,
+    outputDir("output-dir", cl::value_desc("dir"),
               cl::desc("Where OUTPUT.npy goes for each output; characters of "
                        "the name outside [A-Za-z0-9_.-] become '_'"),
               cl::sub(command));
@@ -116,6 +116,8 @@ static Error run() {
 }
 
 int runMain() {
+  if (outputDir.empty())
+    return reportError("run", "--output-dir is not given");
   if (Error problem = run())
     return reportError("run", std::move(problem));
   return 0;

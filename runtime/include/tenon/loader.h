@@ -26,14 +26,15 @@ typedef struct tenon_library {
 
 /* The dynamic loader maps what the program headers promise and a truncated file
  * then kills the process, so the promise is checked first. */
-static inline tenon_status tenon_library_probe(const char *path,
+static inline tenon_status tenon_library_probe(const char *full,
+                                               const char *path,
                                                tenon_error *error) {
   Elf64_Ehdr header;
   Elf64_Phdr segment;
   long length;
   int i;
   const char *problem = 0;
-  FILE *file = fopen(path, "rb");
+  FILE *file = fopen(full, "rb");
   if (!file)
     return tenon_fail(error, TENON_IO_ERROR, "cannot open '", path, "': ",
                       strerror(errno));
@@ -82,7 +83,7 @@ static inline tenon_status tenon_library_open(const char *path,
   if (!strchr(path, '/'))
     full[at++] = '.', full[at++] = '/';
   memcpy(full + at, path, length + 1);
-  status = tenon_library_probe(full, error);
+  status = tenon_library_probe(full, path, error);
   if (status)
     return status;
   library->handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);

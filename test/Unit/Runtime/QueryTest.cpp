@@ -106,6 +106,20 @@ TEST(Query, innerValuesAfterARun) {
             toy.table[id * kWidth] * float(x.mask[0]));
 }
 
+TEST(Query, innerValuesKeepTheirMemory) {
+  Toy toy;
+  toy.values.push_back({"rows", 4, 3, toy.values[0].dims});
+  // A later buffer that would take the place of `rows`.
+  toy.buffers.push_back(toy.buffers[4]);
+  toy.buffers.back().first = toy.buffers.back().last = 2;
+  toy.finish();
+  Scoped context(&toy.model);
+  Tensors x(4, 100);
+  size_t bytes;
+  ASSERT_EQ(tenon_workspace_size(context, x.inputDims, &bytes, nullptr), 0);
+  EXPECT_GE(bytes, 3u * 4 * 100 * 4 * 4);
+}
+
 TEST(Query, profileOfTheLastRun) {
   Toy toy;
   for (int threads : {1, 2}) {
