@@ -13,10 +13,10 @@
 
 #include "tenon/Codegen/ExpandMath.h"
 #include "ExpandMathEmitter.h"
-#include "tenon/Codegen/Passes.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
+#include "tenon/Codegen/Passes.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_EXPANDMATHPASS
@@ -47,7 +47,8 @@ Value throughF64(const MathEmitter &e, ArrayRef<Value> args) {
   return e.truncate(function(d, d.extend(args[0])));
 }
 
-template <typename OpTy> struct ExpandOp : OpRewritePattern<OpTy> {
+template <typename OpTy>
+struct ExpandOp : OpRewritePattern<OpTy> {
   ExpandOp(MLIRContext *context, Expansion f32, Expansion f64)
       : OpRewritePattern<OpTy>(context), f32(f32), f64(f64) {}
 

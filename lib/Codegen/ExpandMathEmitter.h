@@ -108,14 +108,16 @@ public:
   Value i(uint64_t value) const {
     mlir::Type it = intType();
     unsigned width = isF64() ? 64 : 32;
-    return constant(it, mlir::IntegerAttr::get(
-                            mlir::getElementTypeOrSelf(it),
-                            llvm::APInt(64, value).trunc(width)));
+    return constant(
+        it, mlir::IntegerAttr::get(mlir::getElementTypeOrSelf(it),
+                                   llvm::APInt(64, value).trunc(width)));
   }
   Value bits(Value x) const {
     return make<mlir::arith::BitcastOp>(intType(), x);
   }
-  Value fromBits(Value x) const { return make<mlir::arith::BitcastOp>(type, x); }
+  Value fromBits(Value x) const {
+    return make<mlir::arith::BitcastOp>(type, x);
+  }
   Value shl(Value x, unsigned n) const {
     return make<mlir::arith::ShLIOp>(x, i(n));
   }
@@ -138,7 +140,8 @@ public:
   Value truncate(Value x) const { return make<mlir::arith::TruncFOp>(type, x); }
 
 private:
-  template <typename OpTy, typename... Args> Value make(Args &&...args) const {
+  template <typename OpTy, typename... Args>
+  Value make(Args &&...args) const {
     return OpTy::create(b, loc, std::forward<Args>(args)...);
   }
   Value constant(mlir::Type t, mlir::TypedAttr element) const {

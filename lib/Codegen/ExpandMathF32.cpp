@@ -90,10 +90,9 @@ Value expm1InRange(const MathEmitter &e, Value y) {
 }
 
 /// log2(erfc(x))/x in powers of x, 0 <= x <= 4; see erfF32.
-constexpr double kErfLog2[] = {-0x1.a0be84p+0,  -0x1.d63ec4p-1, -0x1.2fabe2p-3,
-                               0x1.c4b922p-6,   0x1.e54916p-13, -0x1.3b3accp-9,
-                               0x1.deab76p-11,  -0x1.63ede8p-13,
-                               0x1.c0158cp-17};
+constexpr double kErfLog2[] = {-0x1.a0be84p+0, -0x1.d63ec4p-1,  -0x1.2fabe2p-3,
+                               0x1.c4b922p-6,  0x1.e54916p-13,  -0x1.3b3accp-9,
+                               0x1.deab76p-11, -0x1.63ede8p-13, 0x1.c0158cp-17};
 
 /// x / (2*pi) = turns; the fraction of a turn in [-1/2, 1/2] as four quarters:
 /// x = (quadrant + r*2/pi) * pi/2, exactly for every float.
@@ -169,8 +168,8 @@ Value tenon::exp2F32(const MathEmitter &e, Value x) {
   return scaleByPowerOf2(e, p, shifted);
 }
 
-// Max error 1.5 ulp, denormals included. Above 40, where the 1 no longer counts,
-// it is exp, which knows how to overflow.
+// Max error 1.5 ulp, denormals included. Above 40, where the 1 no longer
+// counts, it is exp, which knows how to overflow.
 Value tenon::expm1F32(const MathEmitter &e, Value x) {
   Value small = expm1InRange(e, e.max(e.min(x, 40.0), -20.0));
   // expm1InRange gives +0 for -0.
@@ -204,9 +203,9 @@ Value tenon::erfF32(const MathEmitter &e, Value x) {
   Value y = e.mul(a, e.horner(a, kErfLog2));
   Value shifted = e.add(y, kMagic + 127);
   Value r = e.sub(y, e.sub(shifted, kMagic + 127));
-  Value q = e.mul(r, e.horner(r, {0x1.62e430p-1, 0x1.ebfbdep-3, 0x1.c6af6ep-5,
-                                  0x1.3b2ba0p-7, 0x1.5f0878p-10,
-                                  0x1.4308fap-13}));
+  Value q =
+      e.mul(r, e.horner(r, {0x1.62e430p-1, 0x1.ebfbdep-3, 0x1.c6af6ep-5,
+                            0x1.3b2ba0p-7, 0x1.5f0878p-10, 0x1.4308fap-13}));
   Value s = e.fromBits(e.shl(e.bits(shifted), 23));
   Value result = e.fma(e.neg(s), q, e.sub(e.f(1.0), s));
   return e.copysign(result, x);

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Rel error below 1e-15 (4 ulp) but where said. Also behind the f32 functions that no
-// model spends time in. The forms are those of ExpandMathF32.cpp, with longer
-// polynomials; nothing relies on FMA being exact.
+// Rel error below 1e-15 (4 ulp) but where said. Also behind the f32 functions
+// that no model spends time in. The forms are those of ExpandMathF32.cpp, with
+// longer polynomials; nothing relies on FMA being exact.
 //
 //===----------------------------------------------------------------------===//
 
@@ -31,11 +31,11 @@ constexpr double kLn2High = 0x1.62e42fee00000p-1; // 32 bits
 constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
 
 /// (exp(r) - 1 - r) / r^2 for |r| <= ln2/2, rel error of exp 3.6e-18.
-constexpr double kExp[] = {
-    0x1.000000000000ap-1,  0x1.55555555554f9p-3,  0x1.555555555083ep-5,
-    0x1.1111111127d0fp-7,  0x1.6c16c18438b3cp-10, 0x1.a01a012a0eea8p-13,
-    0x1.a01999e25a035p-16, 0x1.71df25b3d751dp-19, 0x1.28ad9b8df77e0p-22,
-    0x1.ad7f3d7534cdbp-26};
+constexpr double kExp[] = {0x1.000000000000ap-1,  0x1.55555555554f9p-3,
+                           0x1.555555555083ep-5,  0x1.1111111127d0fp-7,
+                           0x1.6c16c18438b3cp-10, 0x1.a01a012a0eea8p-13,
+                           0x1.a01999e25a035p-16, 0x1.71df25b3d751dp-19,
+                           0x1.28ad9b8df77e0p-22, 0x1.ad7f3d7534cdbp-26};
 
 /// The same with the error relative to expm1(r), 2.7e-18.
 constexpr double kExpm1[] = {
@@ -52,18 +52,18 @@ constexpr double kLog[] = {0x1.5555555555593p-1, 0x1.999999997f8a5p-2,
 
 /// erf(x)/x in powers of x^2, |x| <= 1, error 7e-18.
 constexpr double kErfSmall[] = {
-    0x1.20dd750429b6dp+0,  -0x1.812746b0379c2p-2,  0x1.ce2f21a041017p-4,
-    -0x1.b82ce3120628ap-6, 0x1.565bccfa9a2b9p-8,   -0x1.c02db072e94c6p-11,
-    0x1.f9a2bf73246a9p-14, -0x1.f4ca948f937dep-17, 0x1.b9827ad377714p-20,
-    -0x1.5c16e1ebfcaa8p-23, 0x1.d7848e9bf3e7bp-27, -0x1.acdff2c7054eap-31};
+    0x1.20dd750429b6dp+0,   -0x1.812746b0379c2p-2,  0x1.ce2f21a041017p-4,
+    -0x1.b82ce3120628ap-6,  0x1.565bccfa9a2b9p-8,   -0x1.c02db072e94c6p-11,
+    0x1.f9a2bf73246a9p-14,  -0x1.f4ca948f937dep-17, 0x1.b9827ad377714p-20,
+    -0x1.5c16e1ebfcaa8p-23, 0x1.d7848e9bf3e7bp-27,  -0x1.acdff2c7054eap-31};
 
 /// erfc(x)*exp(x^2) in powers of (x-3)/(x+3), 1 <= x <= 6, rel error 4e-17.
 constexpr double kErfcLarge[] = {
-    0x1.6e9827d229d2dp-3,   -0x1.4e102b9cf8515p-2,  0x1.f6ff204105a1ap-3,
-    -0x1.336ffbef0887bp-3,  0x1.258b13b00dad3p-4,   -0x1.8fa58eb645db2p-6,
-    0x1.17c8390b2edeap-8,   0x1.731020998cfb9p-11,  -0x1.39085fbf9992fp-11,
-    0x1.7b9e00d4c7badp-15,  0x1.0cb2bf64ed25cp-14,  -0x1.aeefc9b0f9afep-17,
-    -0x1.0cab36ffe3903p-17, 0x1.0d5a7414fe359p-19,  0x1.536d3094e318dp-20};
+    0x1.6e9827d229d2dp-3,   -0x1.4e102b9cf8515p-2, 0x1.f6ff204105a1ap-3,
+    -0x1.336ffbef0887bp-3,  0x1.258b13b00dad3p-4,  -0x1.8fa58eb645db2p-6,
+    0x1.17c8390b2edeap-8,   0x1.731020998cfb9p-11, -0x1.39085fbf9992fp-11,
+    0x1.7b9e00d4c7badp-15,  0x1.0cb2bf64ed25cp-14, -0x1.aeefc9b0f9afep-17,
+    -0x1.0cab36ffe3903p-17, 0x1.0d5a7414fe359p-19, 0x1.536d3094e318dp-20};
 
 /// exp(y + low) for a y already in [-746, 710] or NaN and a tiny `low`.
 Value expInRange(const MathEmitter &e, Value y, Value low = {}) {
@@ -278,8 +278,8 @@ Value tenon::powSpecialCases(const MathEmitter &e, Value x, Value y,
   return e.select(e.cmp(Pred::OEQ, x, 1.0), one, result);
 }
 
-// Rel error 5e-15 (24 ulp): log|x| is carried in two doubles, since an error of 2^-53 in
-// it would be multiplied by y*log|x|, up to 745.
+// Rel error 5e-15 (24 ulp): log|x| is carried in two doubles, since an error of
+// 2^-53 in it would be multiplied by y*log|x|, up to 745.
 Value tenon::powF64(const MathEmitter &e, Value x, Value y) {
   Value a = e.abs(x);
   LogParts parts = splitForLog(e, a);

@@ -32,9 +32,9 @@ constexpr double kPi2Parts[] = {0x1.921fb54400000p+0, 0x1.0b4611a600000p-34,
 constexpr double kSin[] = {-0x1.5555555555548p-3,  0x1.111111110f78fp-7,
                            -0x1.a01a019bf57d4p-13, 0x1.71de35603db2fp-19,
                            -0x1.ae5e547076f3dp-26, 0x1.5d8dfd7ee05c9p-33};
-constexpr double kCos[] = {0x1.555555555554bp-5,   -0x1.6c16c16c14f47p-10,
-                           0x1.a01a019c7cd99p-16,  -0x1.27e4f7e53e08dp-22,
-                           0x1.1ee9d3dc54db5p-29,  -0x1.8fa290c8d7fa9p-37};
+constexpr double kCos[] = {0x1.555555555554bp-5,  -0x1.6c16c16c14f47p-10,
+                           0x1.a01a019c7cd99p-16, -0x1.27e4f7e53e08dp-22,
+                           0x1.1ee9d3dc54db5p-29, -0x1.8fa290c8d7fa9p-37};
 
 /// (atan(x) - x)/x in powers of x^2, from the first; |x| <= tan(pi/8).
 constexpr double kAtan[] = {
@@ -45,10 +45,10 @@ constexpr double kAtan[] = {
 
 /// (asin(x) - x)/x in powers of x^2, from the first; |x| <= 1/2.
 constexpr double kAsin[] = {
-    0x1.5555555555578p-3,  0x1.333333332de8cp-4, 0x1.6db6db7231f0fp-5,
-    0x1.f1c71a8916fc1p-6,  0x1.6e8be02fb3972p-6, 0x1.1c49d8bb542f2p-6,
-    0x1.ca21c62a31286p-7,  0x1.75734b1e48a3fp-7, 0x1.61a32ecdeadc5p-7,
-    0x1.dfe1090b3b927p-9,  0x1.6577a8ec1bc36p-6, -0x1.5aa0adbc4c55ep-6,
+    0x1.5555555555578p-3, 0x1.333333332de8cp-4, 0x1.6db6db7231f0fp-5,
+    0x1.f1c71a8916fc1p-6, 0x1.6e8be02fb3972p-6, 0x1.1c49d8bb542f2p-6,
+    0x1.ca21c62a31286p-7, 0x1.75734b1e48a3fp-7, 0x1.61a32ecdeadc5p-7,
+    0x1.dfe1090b3b927p-9, 0x1.6577a8ec1bc36p-6, -0x1.5aa0adbc4c55ep-6,
     0x1.0c1abdb469de6p-5};
 
 struct Reduced {
@@ -84,8 +84,8 @@ Value cosPolynomial(const MathEmitter &e, Value r) {
 }
 
 Value sinOfQuadrant(const MathEmitter &e, Value r, Value quadrant) {
-  Value value = e.select(e.isOdd(quadrant), cosPolynomial(e, r),
-                         sinPolynomial(e, r));
+  Value value =
+      e.select(e.isOdd(quadrant), cosPolynomial(e, r), sinPolynomial(e, r));
   Value sign = e.shl(e.lshr(quadrant, 1), 63);
   return e.fromBits(e.xorI(e.bits(value), sign));
 }

@@ -64,8 +64,7 @@ llvm::Expected<WeightsHash> hashWeights(const WeightsSource &weights);
 
 /// Writes the artifact (and the weights' file) from an object of emitObject.
 llvm::Error writeArtifact(const ArtifactOptions &options,
-                          llvm::StringRef object,
-                          const WeightsSource &weights);
+                          llvm::StringRef object, const WeightsSource &weights);
 
 } // namespace tenon
 

@@ -81,14 +81,13 @@ Error writeSharedLibrary(OutputFile &file, const ArtifactOptions &options,
   file.position = *size;
   if ((error = file.padTo(alignTo(*size, kPage))))
     return error;
-  error = placeWeights(
-      [&](MutableArrayRef<char> data, uint64_t offset) {
-        return file.readAt(data, offset);
-      },
-      [&](ArrayRef<char> data, uint64_t offset) {
-        return file.writeAt(data, offset);
-      },
-      weights->size, file.position);
+  error =
+      placeWeights([&](MutableArrayRef<char> data,
+                       uint64_t offset) { return file.readAt(data, offset); },
+                   [&](ArrayRef<char> data, uint64_t offset) {
+                     return file.writeAt(data, offset);
+                   },
+                   weights->size, file.position);
   if (error)
     return error;
   return appendWeights(file, *weights);
@@ -156,8 +155,8 @@ Error writeArchive(OutputFile &file, const ArtifactOptions &options,
     return error;
   if (Error error = file.append(table))
     return error;
-  uint64_t size = weights ? alignTo(object.size(), kPage) + weights->size
-                          : object.size();
+  uint64_t size =
+      weights ? alignTo(object.size(), kPage) + weights->size : object.size();
   if (Error error = appendMemberHeader(file, "tenon_model.o/", size))
     return error;
   if (Error error = appendObject(file, object, weights))
@@ -199,9 +198,8 @@ Expected<WeightsHash> tenon::hashWeights(const WeightsSource &weights) {
   uint64_t size = 0;
   if (weights.size) {
     Error error = weights.write([&](ArrayRef<char> chunk) {
-      hasher.update(toStringRef(
-          ArrayRef(reinterpret_cast<const uint8_t *>(chunk.data()),
-                   chunk.size())));
+      hasher.update(toStringRef(ArrayRef(
+          reinterpret_cast<const uint8_t *>(chunk.data()), chunk.size())));
       size += chunk.size();
       return Error::success();
     });

@@ -50,7 +50,8 @@ struct Headers {
   }
 };
 
-template <typename T> MutableArrayRef<char> bytesOf(T &value) {
+template <typename T>
+MutableArrayRef<char> bytesOf(T &value) {
   return {reinterpret_cast<char *>(&value), sizeof(T)};
 }
 
@@ -121,8 +122,8 @@ Error tenon::makeWeightsSectionReadOnly(MutableArrayRef<char> object,
   size_t namesIndex = headers->file.e_shstrndx == SHN_XINDEX
                           ? headers->sections[0].sh_link
                           : headers->file.e_shstrndx;
-  char *text = object.data() + headers->sections[namesIndex].sh_offset +
-               section.sh_name;
+  char *text =
+      object.data() + headers->sections[namesIndex].sh_offset + section.sh_name;
   memset(text, 0, name.size());
   memcpy(text, kWeightsSection.data(), kWeightsSection.size());
   section.sh_flags = SHF_ALLOC | SHF_X86_64_LARGE;

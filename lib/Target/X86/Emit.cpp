@@ -120,8 +120,8 @@ Error defineWeights(Module &module, uint64_t bytes) {
   return Error::success();
 }
 
-Error generate(Module &module, const EmitOptions &options, raw_pwrite_stream &os,
-               CodeGenFileType type) {
+Error generate(Module &module, const EmitOptions &options,
+               raw_pwrite_stream &os, CodeGenFileType type) {
   Expected<std::unique_ptr<TargetMachine>> machine =
       createMachine(options.optLevel);
   if (!machine)

@@ -79,10 +79,9 @@ Error tenon::linkSharedLibrary(StringRef object, StringRef path,
   SmallVector<std::string> args = {
       "ld.lld", "-shared", "-o", path.str(),
       // Immediate binding, everything that is relocated read-only afterwards.
-      "-z", "now", "-z", "relro", "-z", "noexecstack", "-z", "defs",
-      "-z", "separate-code", "--hash-style=gnu", "--build-id=none",
-      "--as-needed", "--gc-sections", "--eh-frame-hdr",
-      "--no-warnings"};
+      "-z", "now", "-z", "relro", "-z", "noexecstack", "-z", "defs", "-z",
+      "separate-code", "--hash-style=gnu", "--build-id=none", "--as-needed",
+      "--gc-sections", "--eh-frame-hdr", "--no-warnings"};
   auto add = [&](StringRef name, StringRef content, StringRef option) -> Error {
     Expected<MemoryFile> file = MemoryFile::create(name, content);
     if (!file)
@@ -92,8 +91,8 @@ Error tenon::linkSharedLibrary(StringRef object, StringRef path,
     return Error::success();
   };
 
-  std::string versions = "{ global: \"" + exportedSymbol.str() +
-                         "\"; local: *; };\n";
+  std::string versions =
+      "{ global: \"" + exportedSymbol.str() + "\"; local: *; };\n";
   if (Error error = add("versions", versions, "--version-script="))
     return error;
   // The weights come last, behind .bss: a segment of their own that can grow
@@ -118,8 +117,8 @@ Error tenon::linkSharedLibrary(StringRef object, StringRef path,
     argv.push_back(arg.c_str());
   std::string out, err;
   raw_string_ostream outStream(out), errStream(err);
-  lld::Result result = lld::lldMain(argv, outStream, errStream,
-                                    {{lld::Gnu, &lld::elf::link}});
+  lld::Result result =
+      lld::lldMain(argv, outStream, errStream, {{lld::Gnu, &lld::elf::link}});
   usable = result.canRunAgain;
   if (result.retCode != 0)
     return createStringError("linking failed: " + StringRef(err).trim());

@@ -62,7 +62,8 @@ const Feature kFeatures[] = {
     {TENON_FEATURE_AVX512FP16, {"avx512fp16"}, kAvx512Level},
 };
 
-template <typename Has> uint64_t bitsOf(Has has) {
+template <typename Has>
+uint64_t bitsOf(Has has) {
   uint64_t bits = 0;
   for (const Feature &feature : kFeatures)
     if ((bits & feature.needs) == feature.needs && all_of(feature.names, has))

@@ -6,8 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "MathJit.h"
-#include "tenon/Codegen/Passes.h"
-#include "tenon/Target/Emit.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,6 +17,8 @@
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "tenon/Codegen/Passes.h"
+#include "tenon/Target/Emit.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/Module.h"
 #include "gtest/gtest.h"
@@ -46,7 +46,8 @@ void MathFunction::build(StringRef op, StringRef element, unsigned lanes,
     type = "vector<" + std::to_string(lanes) + "x" + type + ">";
   std::string text =
       "func.func @f(%x: !llvm.ptr, %y: !llvm.ptr, %out: !llvm.ptr) {\n"
-      "  %0 = llvm.load %x {alignment = 2 : i64} : !llvm.ptr -> " + type + "\n";
+      "  %0 = llvm.load %x {alignment = 2 : i64} : !llvm.ptr -> " +
+      type + "\n";
   if (operands == 2)
     text += "  %1 = llvm.load %y {alignment = 2 : i64} : !llvm.ptr -> " + type +
             "\n  %2 = math." + op.str() + " %0, %1 : " + type + "\n";
@@ -57,9 +58,8 @@ void MathFunction::build(StringRef op, StringRef element, unsigned lanes,
 
   MLIRContext context;
   context.disableMultithreading();
-  context.loadDialect<arith::ArithDialect, func::FuncDialect,
-                      LLVM::LLVMDialect, math::MathDialect,
-                      vector::VectorDialect>();
+  context.loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
+                      math::MathDialect, vector::VectorDialect>();
   registerBuiltinDialectTranslation(context);
   registerLLVMDialectTranslation(context);
   OwningOpRef<ModuleOp> module =

@@ -15,8 +15,8 @@
 #include "gtest/gtest.h"
 #include <bit>
 #include <cmath>
-#include <cstdio>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -27,15 +27,18 @@ namespace {
 
 constexpr unsigned kLanes = 16;
 
-template <typename T> struct Float;
-template <> struct Float<float> {
+template <typename T>
+struct Float;
+template <>
+struct Float<float> {
   using Bits = uint32_t;
   using Wide = double;
   static constexpr const char *name = "f32";
   static constexpr Bits stride = 1021; // a prime: 4.2 million values
   static constexpr int digits = 23, minExponent = -126;
 };
-template <> struct Float<double> {
+template <>
+struct Float<double> {
   using Bits = uint64_t;
   using Wide = long double;
   static constexpr const char *name = "f64";
@@ -44,9 +47,9 @@ template <> struct Float<double> {
 };
 
 /// The distance of neighbouring floats at `reference`.
-template <typename T> double ulpOf(typename Float<T>::Wide reference) {
-  int exponent = reference == 0 ? Float<T>::minExponent
-                                : std::ilogb(reference);
+template <typename T>
+double ulpOf(typename Float<T>::Wide reference) {
+  int exponent = reference == 0 ? Float<T>::minExponent : std::ilogb(reference);
   exponent = std::max(exponent, Float<T>::minExponent);
   return std::ldexp(1.0, std::max(exponent - Float<T>::digits, -1074));
 }
@@ -72,13 +75,31 @@ double errorOf(T got, typename Float<T>::Wide reference) {
   return double(std::abs(got - reference)) / ulpOf<T>(reference);
 }
 
-template <typename T> std::vector<T> specialValues() {
+template <typename T>
+std::vector<T> specialValues() {
   using L = std::numeric_limits<T>;
   std::vector<T> values;
-  for (T v : {T(0), L::denorm_min(), L::min(), L::max(), L::infinity(),
-              L::quiet_NaN(), T(0.5), T(1), T(2), T(3), T(10), T(88.7), T(89),
-              T(104), T(709.8), T(746), std::nextafter(T(1), T(0)),
-              std::nextafter(T(1), T(2)), T(3.14159265), T(1e6), T(1e20)}) {
+  for (T v : {T(0),
+              L::denorm_min(),
+              L::min(),
+              L::max(),
+              L::infinity(),
+              L::quiet_NaN(),
+              T(0.5),
+              T(1),
+              T(2),
+              T(3),
+              T(10),
+              T(88.7),
+              T(89),
+              T(104),
+              T(709.8),
+              T(746),
+              std::nextafter(T(1), T(0)),
+              std::nextafter(T(1), T(2)),
+              T(3.14159265),
+              T(1e6),
+              T(1e20)}) {
     values.push_back(v);
     values.push_back(-v);
   }
@@ -86,7 +107,8 @@ template <typename T> std::vector<T> specialValues() {
 }
 
 /// Bit patterns of all exponents, then values where most inputs lie.
-template <typename T> std::vector<T> sweepValues() {
+template <typename T>
+std::vector<T> sweepValues() {
   using Bits = typename Float<T>::Bits;
   std::vector<T> values = specialValues<T>();
   Bits bits = 0;
@@ -144,8 +166,8 @@ Worst sweep(const char *op, Reference<T> reference, const char *target,
   return worst;
 }
 
-
-template <typename T> struct Case {
+template <typename T>
+struct Case {
   const char *op;
   Reference<T> reference;
   double bound; // ulp
@@ -199,7 +221,8 @@ const Case<double> f64Cases[] = {
     TENON_MATH_CASE("atanh", std::atanh, 5.0),
 };
 
-template <typename T> void run(const Case<T> &c, const char *target) {
+template <typename T>
+void run(const Case<T> &c, const char *target) {
   Worst worst = sweep<T>(c.op, c.reference, target, c.largest);
   std::printf("  %-6s %s %-10s %.3f ulp at %.9g\n", c.op, Float<T>::name,
               target, worst.error, worst.at);
@@ -246,7 +269,8 @@ TEST(MathSweep, ErfIsCloseAbsolutely) {
 }
 
 /// pow on all pairs of special values and a grid.
-template <typename T> void sweepPow(double bound, const char *target) {
+template <typename T>
+void sweepPow(double bound, const char *target) {
   MathFunction pow("powf", Float<T>::name, 0, 2, target);
   MathFunction vector("powf", Float<T>::name, 4, 2, target);
   std::vector<T> xs = specialValues<T>(), ys = specialValues<T>();
@@ -267,8 +291,8 @@ template <typename T> void sweepPow(double bound, const char *target) {
       vector.call(x4, y4, got4);
       EXPECT_EQ(std::memcmp(&got, &got4[1], sizeof got), 0);
       // Below the type's range the reference underflows in fewer steps.
-      double error = T(expected) == 0 && got == 0 ? 0
-                                                  : errorOf<T>(got, expected);
+      double error =
+          T(expected) == 0 && got == 0 ? 0 : errorOf<T>(got, expected);
       if (error > worst.error) {
         worst = {error, double(x), double(got), double(expected)};
         EXPECT_LE(error, bound) << "pow(" << x << ", " << y << ")";
@@ -291,10 +315,14 @@ TEST(MathSweep, HalfTypesGoThroughF32) {
     ASSERT_TRUE(vector.call);
     bool isHalf = std::strcmp(element, "f16") == 0;
     // 0, 1, -inf, inf, NaN in each format.
-    uint16_t in[8] = {0, uint16_t(isHalf ? 0x3c00 : 0x3f80),
+    uint16_t in[8] = {0,
+                      uint16_t(isHalf ? 0x3c00 : 0x3f80),
                       uint16_t(isHalf ? 0xfc00 : 0xff80),
                       uint16_t(isHalf ? 0x7c00 : 0x7f80),
-                      uint16_t(isHalf ? 0x7e00 : 0x7fc0), 0, 0, 0};
+                      uint16_t(isHalf ? 0x7e00 : 0x7fc0),
+                      0,
+                      0,
+                      0};
     uint16_t out[8];
     vector.call(in, nullptr, out);
     EXPECT_EQ(out[0], in[1]);

@@ -24,8 +24,8 @@ namespace {
 
 constexpr uint64_t kBytes = (1 << 20) + 123;
 
-Error write(StringRef path, ArtifactKind kind, StringRef symbol,
-            uint64_t bytes, bool inFile = false) {
+Error write(StringRef path, ArtifactKind kind, StringRef symbol, uint64_t bytes,
+            bool inFile = false) {
   ArtifactOptions options;
   options.output = path.str();
   options.kind = kind;
@@ -58,8 +58,8 @@ std::string contents(const std::string &path) {
 
 TEST(Artifact, SharedLibraryLoads) {
   TemporaryDirectory dir;
-  ASSERT_FALSE(errorToBool(write(dir.path("m.so"), ArtifactKind::SharedLibrary,
-                                 "model", kBytes)));
+  ASSERT_FALSE(errorToBool(
+      write(dir.path("m.so"), ArtifactKind::SharedLibrary, "model", kBytes)));
   expectLoads(dir.path("m.so"), kBytes);
   EXPECT_EQ(dir.entries(), std::vector<std::string>{"m.so"});
 }
@@ -75,8 +75,8 @@ TEST(Artifact, SharedLibraryWithoutWeightsLoads) {
 
 TEST(Artifact, SurvivesStrip) {
   TemporaryDirectory dir;
-  ASSERT_FALSE(errorToBool(write(dir.path("m.so"), ArtifactKind::SharedLibrary,
-                                 "model", kBytes)));
+  ASSERT_FALSE(errorToBool(
+      write(dir.path("m.so"), ArtifactKind::SharedLibrary, "model", kBytes)));
   int tried = 0;
   for (const char *tool :
        {"strip", "/usr/lib/llvm-22/bin/llvm-strip", "llvm-strip"}) {
@@ -110,12 +110,12 @@ TEST(Artifact, SameInputGivesTheSameBytes) {
 /// The dynamic side of a shared library: who may see and need what.
 TEST(Artifact, SharedLibraryIsTidy) {
   TemporaryDirectory dir;
-  ASSERT_FALSE(errorToBool(write(dir.path("m.so"), ArtifactKind::SharedLibrary,
-                                 "model", kBytes)));
+  ASSERT_FALSE(errorToBool(
+      write(dir.path("m.so"), ArtifactKind::SharedLibrary, "model", kBytes)));
   auto buffer = MemoryBuffer::getFile(dir.path("m.so"));
   ASSERT_TRUE(bool(buffer));
-  auto file = cantFail(
-      object::ELF64LEObjectFile::create((*buffer)->getMemBufferRef()));
+  auto file =
+      cantFail(object::ELF64LEObjectFile::create((*buffer)->getMemBufferRef()));
   std::vector<std::string> defined, undefined;
   for (const object::ELFSymbolRef &symbol : file.getDynamicSymbolIterators()) {
     std::string name = cantFail(symbol.getName()).str();
@@ -127,8 +127,8 @@ TEST(Artifact, SharedLibraryIsTidy) {
   EXPECT_EQ(defined, std::vector<std::string>{"model"});
   llvm::sort(undefined);
   for (const std::string &name : undefined)
-    EXPECT_TRUE(is_contained({"free", "malloc", "memcpy", "pthread_mutex_lock"},
-                             name))
+    EXPECT_TRUE(
+        is_contained({"free", "malloc", "memcpy", "pthread_mutex_lock"}, name))
         << name;
 
   bool relro = false, weights = false;
@@ -249,9 +249,8 @@ TEST(Artifact, AnErrorLeavesNothing) {
 }
 
 TEST(Artifact, UnwritablePlacesAreNamed) {
-  std::string message = toString(write("/nonexistent/m.so",
-                                       ArtifactKind::SharedLibrary, "model",
-                                       10));
+  std::string message = toString(
+      write("/nonexistent/m.so", ArtifactKind::SharedLibrary, "model", 10));
   EXPECT_EQ(message,
             "cannot write '/nonexistent/m.so': No such file or directory");
   TemporaryDirectory dir;
@@ -269,8 +268,8 @@ TEST(Artifact, UndefinedSymbolsAreErrors) {
   // An object is not one: the linker says so and can run again.
   EXPECT_TRUE(errorToBool(writeArtifact(options, "junk", makeWeights(0))));
   EXPECT_TRUE(dir.entries().empty());
-  ASSERT_FALSE(errorToBool(write(dir.path("m.so"), ArtifactKind::SharedLibrary,
-                                 "model", kBytes)));
+  ASSERT_FALSE(errorToBool(
+      write(dir.path("m.so"), ArtifactKind::SharedLibrary, "model", kBytes)));
   expectLoads(dir.path("m.so"), kBytes);
 }
 

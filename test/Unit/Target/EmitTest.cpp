@@ -80,9 +80,8 @@ std::string assemblyOf(StringRef body, ArrayRef<StringRef> levels) {
   if (!module)
     return "does not parse: " + diagnostic.getMessage().str();
   for (auto [index, level] : enumerate(levels))
-    setTargetAttributes(
-        *module->getFunction("kernel" + std::to_string(index)),
-        cantFail(resolveTarget(level)));
+    setTargetAttributes(*module->getFunction("kernel" + std::to_string(index)),
+                        cantFail(resolveTarget(level)));
   cantFail(prepareModule(*module));
   std::string result;
   raw_string_ostream os(result);
@@ -117,10 +116,10 @@ TEST(Emit, EachKernelHasItsOwnLevel) {
 TEST(Emit, InvalidModulesAreErrors) {
   LLVMContext context;
   SMDiagnostic diagnostic;
-  std::unique_ptr<Module> module = parseAssemblyString(
-      "@tenon_weights_blob = external hidden constant i8\n"
-      "@table = constant ptr @tenon_weights_blob\n",
-      diagnostic, context);
+  std::unique_ptr<Module> module =
+      parseAssemblyString("@tenon_weights_blob = external hidden constant i8\n"
+                          "@table = constant ptr @tenon_weights_blob\n",
+                          diagnostic, context);
   cantFail(prepareModule(*module));
   SmallVector<char> object;
   std::string message = toString(emitObject(*module, EmitOptions(), object));
