@@ -28,6 +28,7 @@ config.environment["PATH"] = os.pathsep.join(
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
 config.environment["PYTHONPATH"] = config.test_source_root
 config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+config.environment["TENON_PYTHON"] = config.python
 config.environment["LC_ALL"] = "C.UTF-8"
 for name in ("HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
     if name in os.environ:
