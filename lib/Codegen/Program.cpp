@@ -151,6 +151,7 @@ Function *ProgramWriter::entry(StringRef name, const KernelInfo &info,
   auto *f = Function::Create(type, GlobalValue::InternalLinkage,
                              name + ".entry", module);
   f->copyAttributesFrom(kernel);
+  f->setDSOLocal(true); // not copied: with several levels the kernel is external
   f->removeFnAttr(Attribute::AlwaysInline);
   kernel->setLinkage(GlobalValue::InternalLinkage);
   kernel->addFnAttr(Attribute::AlwaysInline);
