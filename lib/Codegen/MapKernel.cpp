@@ -62,6 +62,12 @@ void emitMapKernel(KernelEmitter &e) {
     return;
   }
 
+  if (dims.empty()) { // one element, of a whole reduction for instance
+    e.loop(e.begin, e.end, 1, [&](Value) {
+      L.store(e.emit(root, {}), out, L.uniform(0), element);
+    });
+    return;
+  }
   size_t axis = dims.size() - 1;
   while (axis > 0 && dims[axis].constant() == 1)
     --axis;
