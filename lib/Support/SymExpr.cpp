@@ -122,9 +122,10 @@ std::optional<SymExpr> SymExpr::divideExactly(const SymExpr &divisor) const {
   if (divisor.terms.empty())
     return std::nullopt;
   auto leading = [](const std::map<Monomial, int64_t> &t) {
-    return std::max_element(
-        t.begin(), t.end(),
-        [](const auto &x, const auto &y) { return gradedLess(x.first, y.first); });
+    return std::max_element(t.begin(), t.end(),
+                            [](const auto &x, const auto &y) {
+                              return gradedLess(x.first, y.first);
+                            });
   };
   auto lead = leading(divisor.terms);
   SymExpr rest = *this, quotient;

@@ -111,9 +111,9 @@ SymExpr SymExpr::applyFloorDiv(const SymExpr &a, const SymExpr &b) {
     std::optional<int64_t> d = call->b.constant();
     int64_t joined;
     if (d && *d > 0 && !__builtin_mul_overflow(*d, c, &joined))
-      return whole + applyFloorDiv(call->a + SymExpr(offset.value_or(0)) *
-                                                 SymExpr(*d),
-                                   SymExpr(joined));
+      return whole +
+             applyFloorDiv(call->a + SymExpr(offset.value_or(0)) * SymExpr(*d),
+                           SymExpr(joined));
   }
   return whole + opaqueCall(Fn::FloorDiv, rest, SymExpr(c));
 }

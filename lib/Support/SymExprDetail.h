@@ -1,4 +1,4 @@
-//===- SymExprDetail.h - shared by SymExpr's three files ---------*- C++ -*-===//
+//===- SymExprDetail.h - shared by SymExpr's three files --------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

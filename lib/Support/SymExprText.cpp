@@ -7,7 +7,8 @@
 //
 //   sum     := ['-'] product { ('+' | '-') product }
 //   product := factor { '*' factor }
-//   factor  := integer | '-' factor | '(' sum ')' | name | fn '(' sum ',' sum ')'
+//   factor  := integer | '-' factor | '(' sum ')' | name | fn '(' sum ',' sum
+//   ')'
 //
 //===----------------------------------------------------------------------===//
 #include "SymExprDetail.h"
@@ -19,12 +20,10 @@ using namespace symexpr;
 static constexpr struct {
   std::string_view name;
   SymExpr::Fn fn;
-} functions[] = {{"floordiv", SymExpr::Fn::FloorDiv},
-                 {"ceildiv", SymExpr::Fn::CeilDiv},
-                 {"mod", SymExpr::Fn::Mod},
-                 {"min", SymExpr::Fn::Min},
-                 {"max", SymExpr::Fn::Max},
-                 {"bcast", SymExpr::Fn::Bcast}};
+} functions[] = {
+    {"floordiv", SymExpr::Fn::FloorDiv}, {"ceildiv", SymExpr::Fn::CeilDiv},
+    {"mod", SymExpr::Fn::Mod},           {"min", SymExpr::Fn::Min},
+    {"max", SymExpr::Fn::Max},           {"bcast", SymExpr::Fn::Bcast}};
 
 std::string_view symexpr::fnName(SymExpr::Fn fn) {
   for (const auto &f : functions)

@@ -48,10 +48,10 @@ LogicalResult ReduceOp::verify() {
   bool logical = getKind() == ReduceKind::all || getKind() == ReduceKind::any;
   Type element = getInput().getType().getElementType();
   if (element.isInteger(1) != logical)
-    return emitOpError() << "expected "
-                         << (logical ? "a bool" : "a number")
-                         << " element type for " << stringifyReduceKind(getKind())
-                         << ", found " << element;
+    return emitOpError() << "expected " << (logical ? "a bool" : "a number")
+                         << " element type for "
+                         << stringifyReduceKind(getKind()) << ", found "
+                         << element;
   return success();
 }
 
@@ -123,13 +123,15 @@ static FailureOr<Dims> inferNorm(Value inputValue, IntegerAttr count,
       return joiner.error("expected scale and bias of rank ", count.getInt(),
                           ", found rank ", dims->size());
     if (getElementTypeOrSelf(parameter) != getElementTypeOrSelf(inputValue))
-      return joiner.error("expected scale and bias of the input's element type ",
-                          getElementTypeOrSelf(inputValue), ", found ",
-                          getElementTypeOrSelf(parameter));
+      return joiner.error(
+          "expected scale and bias of the input's element type ",
+          getElementTypeOrSelf(inputValue), ", found ",
+          getElementTypeOrSelf(parameter));
     for (auto [i, dim] : llvm::enumerate(*dims)) {
       SymExpr &normalised = (*input)[rank - dims->size() + i];
-      FailureOr<SymExpr> joined = joiner.equal(
-          normalised, dim, "normalised dim " + Twine(i) + " and scale's or bias'");
+      FailureOr<SymExpr> joined =
+          joiner.equal(normalised, dim,
+                       "normalised dim " + Twine(i) + " and scale's or bias'");
       if (failed(joined))
         return failure();
       normalised = *joined;
@@ -208,8 +210,8 @@ LogicalResult MatMulOp::verify() {
 // ConvOp
 //===----------------------------------------------------------------------===//
 
-LogicalResult inRange(ArrayRef<int64_t> values, int64_t least,
-                             StringRef what, ShapeJoiner &joiner) {
+LogicalResult inRange(ArrayRef<int64_t> values, int64_t least, StringRef what,
+                      ShapeJoiner &joiner) {
   constexpr int64_t most = int64_t(1) << 31; // products stay far from overflow
   for (int64_t value : values)
     if (value < least || value > most)
@@ -218,12 +220,10 @@ LogicalResult inRange(ArrayRef<int64_t> values, int64_t least,
   return success();
 }
 
-FailureOr<Dims> windowPositions(ArrayRef<SymExpr> spatial,
-                                ArrayRef<SymExpr> kernel,
-                                DenseI64ArrayAttr stridesAttr,
-                                DenseI64ArrayAttr padsAttr,
-                                DenseI64ArrayAttr dilationsAttr,
-                                ShapeJoiner &joiner) {
+FailureOr<Dims>
+windowPositions(ArrayRef<SymExpr> spatial, ArrayRef<SymExpr> kernel,
+                DenseI64ArrayAttr stridesAttr, DenseI64ArrayAttr padsAttr,
+                DenseI64ArrayAttr dilationsAttr, ShapeJoiner &joiner) {
   size_t rank = spatial.size();
   auto strides = joiner.perDim(stridesAttr, rank, "strides");
   auto pads = joiner.perDim(padsAttr, 2 * rank, "pads");

@@ -69,8 +69,8 @@ LogicalResult DimsValueOp::verify() {
 static LogicalResult verifyExpr(Operation *op, StringRef text) {
   std::optional<SymExpr> expr = SymExpr::parse(text);
   if (!expr)
-    return op->emitOpError() << "expected a dim expression, found \"" << text
-                             << "\"";
+    return op->emitOpError()
+           << "expected a dim expression, found \"" << text << "\"";
   std::string canonical = expr->str();
   if (text != canonical)
     return op->emitOpError() << "expected the canonical dim expression \""
@@ -280,8 +280,8 @@ FailureOr<Dims> inferDims(IotaOp::Adaptor op, ShapeJoiner &joiner) {
                         "\"");
   return Dims{*size};
 }
-TENON_INFER(IotaOp, adaptor.getElementTypeAttr() ? adaptor.getElementType()
-                                                 : Type())
+TENON_INFER(IotaOp,
+            adaptor.getElementTypeAttr() ? adaptor.getElementType() : Type())
 
 LogicalResult IotaOp::verify() {
   if (getElementType().isInteger(1))
@@ -328,8 +328,7 @@ FailureOr<Dims> inferDims(GatherElementsOp::Adaptor op, ShapeJoiner &joiner) {
                         " like the input's, found rank ", indices->size());
   for (auto [i, pair] : llvm::enumerate(llvm::zip(*indices, *input))) {
     auto &[part, whole] = pair;
-    if (int64_t(i) == *axis || part == whole ||
-        (whole - part).isNonNegative())
+    if (int64_t(i) == *axis || part == whole || (whole - part).isNonNegative())
       continue;
     if (part.isConstant() && whole.isConstant())
       return joiner.error("expected dim ", i, " of indices to be at most ",

@@ -1,4 +1,4 @@
-//===- TenonDialect.h - the tenon dialect and its attributes -----*- C++ -*-===//
+//===- TenonDialect.h - the tenon dialect and its attributes ----*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- TenonFoldDims.h - integers computed from dims -------------*- C++ -*-===//
+//===- TenonFoldDims.h - integers computed from dims ------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -58,8 +58,7 @@ OpFoldResult CastOp::fold(FoldAdaptor) {
 OpFoldResult SelectOp::fold(FoldAdaptor adaptor) {
   if (getLhs() == getRhs() && getLhs().getType() == getType())
     return getLhs();
-  auto condition =
-      dyn_cast_or_null<DenseElementsAttr>(adaptor.getCondition());
+  auto condition = dyn_cast_or_null<DenseElementsAttr>(adaptor.getCondition());
   if (!condition || !condition.isSplat())
     return {};
   Value taken = condition.getSplatValue<bool>() ? getLhs() : getRhs();
@@ -148,8 +147,9 @@ struct ReshapeOfSwap : OpRewritePattern<ReshapeOp> {
       return rewriter.notifyMatchFailure(op, "reshapes the swapped dims");
     std::swap(dims.back(), dims.end()[-2]);
     auto reshaped = ReshapeOp::create(
-        rewriter, op.getLoc(), getTensorType(dims, op.getType().getElementType()),
-        swap.getInput(), DimsAttr::get(op.getContext(), dims));
+        rewriter, op.getLoc(),
+        getTensorType(dims, op.getType().getElementType()), swap.getInput(),
+        DimsAttr::get(op.getContext(), dims));
     SmallVector<int64_t> perm = llvm::to_vector(
         llvm::seq<int64_t>(0, static_cast<int64_t>(dims.size())));
     std::swap(perm.back(), perm.end()[-2]);
@@ -285,7 +285,8 @@ static Value takeSwapped(PatternRewriter &rewriter, Value value) {
       transpose = inner;
       position = operand.getOperandNumber();
     } else if (!type.hasStaticShape() || type.getNumElements() != 1 ||
-               type.getRank() > cast<RankedTensorType>(value.getType()).getRank()) {
+               type.getRank() >
+                   cast<RankedTensorType>(value.getType()).getRank()) {
       return {};
     }
   }
@@ -293,8 +294,8 @@ static Value takeSwapped(PatternRewriter &rewriter, Value value) {
     return {};
   Operation *clone = rewriter.clone(*op);
   clone->setOperand(position, transpose.getInput());
-  clone->getResult(0).setType(getTensorType(
-      getDims(transpose.getInput()), getElementTypeOrSelf(value)));
+  clone->getResult(0).setType(getTensorType(getDims(transpose.getInput()),
+                                            getElementTypeOrSelf(value)));
   return clone->getResult(0);
 }
 
@@ -307,8 +308,8 @@ struct MatMulOfTranspose : OpRewritePattern<MatMulOp> {
     Value lhs = takeSwapped(rewriter, op.getLhs());
     Value rhs = takeSwapped(rewriter, op.getRhs());
     if (!lhs && !rhs)
-      return rewriter.notifyMatchFailure(
-          op, "no operand swaps its last two dims");
+      return rewriter.notifyMatchFailure(op,
+                                         "no operand swaps its last two dims");
     bool transposeA = op.getTransposeA() != bool(lhs);
     bool transposeB = op.getTransposeB() != bool(rhs);
     rewriter.replaceOpWithNewOp<MatMulOp>(

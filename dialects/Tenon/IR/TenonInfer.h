@@ -1,4 +1,4 @@
-//===- TenonInfer.h - joining shapes during inference ------------*- C++ -*-===//
+//===- TenonInfer.h - joining shapes during inference -----------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -97,12 +97,10 @@ mlir::LogicalResult inRange(llvm::ArrayRef<int64_t> values, int64_t least,
                             llvm::StringRef what, ShapeJoiner &joiner);
 /// The positions of a sliding window (conv, im2col) in each spatial dim, after
 /// verifying its attributes.
-mlir::FailureOr<Dims> windowPositions(llvm::ArrayRef<SymExpr> spatial,
-                                      llvm::ArrayRef<SymExpr> kernel,
-                                      mlir::DenseI64ArrayAttr strides,
-                                      mlir::DenseI64ArrayAttr pads,
-                                      mlir::DenseI64ArrayAttr dilations,
-                                      ShapeJoiner &joiner);
+mlir::FailureOr<Dims>
+windowPositions(llvm::ArrayRef<SymExpr> spatial, llvm::ArrayRef<SymExpr> kernel,
+                mlir::DenseI64ArrayAttr strides, mlir::DenseI64ArrayAttr pads,
+                mlir::DenseI64ArrayAttr dilations, ShapeJoiner &joiner);
 
 /// The first operand's element type; null where there is none.
 inline mlir::Type firstElement(mlir::ValueRange operands) {
@@ -112,10 +110,10 @@ inline mlir::Type firstElement(mlir::ValueRange operands) {
 
 /// inferReturnTypes of every op that is not elementwise.
 template <typename OpTy>
-mlir::LogicalResult
-inferWith(std::optional<mlir::Location> location,
-          typename OpTy::Adaptor adaptor, mlir::Type elementType,
-          llvm::SmallVectorImpl<mlir::Type> &inferred) {
+mlir::LogicalResult inferWith(std::optional<mlir::Location> location,
+                              typename OpTy::Adaptor adaptor,
+                              mlir::Type elementType,
+                              llvm::SmallVectorImpl<mlir::Type> &inferred) {
   ShapeJoiner joiner(OpTy::getOperationName(), location);
   return joiner.finish(inferDims(adaptor, joiner), elementType, inferred);
 }

@@ -1,4 +1,4 @@
-//===- TenonOps.h - the tenon ops --------------------------------*- C++ -*-===//
+//===- TenonOps.h - the tenon ops -------------------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

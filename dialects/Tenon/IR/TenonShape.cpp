@@ -105,8 +105,8 @@ static std::optional<JoinedDim> joinWithMin(const SymExpr &m,
     if (operand == a)
       found = true;
     else
-      others = others ? SymExpr::apply(SymExpr::Fn::Min, *others, operand)
-                      : operand;
+      others =
+          others ? SymExpr::apply(SymExpr::Fn::Min, *others, operand) : operand;
   }
   if (!found || !others)
     return std::nullopt;
@@ -115,8 +115,7 @@ static std::optional<JoinedDim> joinWithMin(const SymExpr &m,
 
 /// Is every operand of bcast `part` among those of bcast `whole`?
 static bool isPartOfBroadcast(const SymExpr &part, const SymExpr &whole) {
-  std::vector<SymExpr> all =
-      SymExpr::operandsOf(SymExpr::Fn::Bcast, whole);
+  std::vector<SymExpr> all = SymExpr::operandsOf(SymExpr::Fn::Bcast, whole);
   return llvm::all_of(
       SymExpr::operandsOf(SymExpr::Fn::Bcast, part),
       [&](const SymExpr &operand) { return llvm::is_contained(all, operand); });
@@ -159,8 +158,8 @@ std::optional<JoinedDim> equalDims(const SymExpr &a, const SymExpr &b) {
   if (std::optional<JoinedDim> joined = joinWithMin(b, a))
     return joined;
   // A constant says most, a plain symbol more than an expression.
-  bool takeB = b.isConstant() || (!a.isConstant() && !a.asSymbol() &&
-                                  b.asSymbol());
+  bool takeB =
+      b.isConstant() || (!a.isConstant() && !a.asSymbol() && b.asSymbol());
   return JoinedDim{takeB ? b : a, JoinedDim::Check{CheckKind::eq, a, b}};
 }
 
@@ -251,9 +250,8 @@ FailureOr<int64_t> ShapeJoiner::axis(IntegerAttr attr, size_t rank) const {
   return axis;
 }
 
-FailureOr<ArrayRef<int64_t>> ShapeJoiner::perDim(DenseI64ArrayAttr attr,
-                                                 size_t rank,
-                                                 StringRef what) const {
+FailureOr<ArrayRef<int64_t>>
+ShapeJoiner::perDim(DenseI64ArrayAttr attr, size_t rank, StringRef what) const {
   size_t found = attr ? attr.size() : 0;
   if (!attr || found != rank)
     return error("expected ", rank, " ", what, ", found ", found);
@@ -378,11 +376,10 @@ FailureOr<Operation *> tryCreate(OpBuilder &builder, Location loc,
   if (name == LayerNormOp::getOperationName() &&
       !list.get("operandSegmentSizes"))
     list.set("operandSegmentSizes",
-             builder.getDenseI32ArrayAttr({1, operands.size() > 1,
-                                           operands.size() > 2}));
-  if (failed(opName.verifyInherentAttrs(list, [&] {
-        return emitError(loc) << "'" << name << "' op ";
-      })))
+             builder.getDenseI32ArrayAttr(
+                 {1, operands.size() > 1, operands.size() > 2}));
+  if (failed(opName.verifyInherentAttrs(
+          list, [&] { return emitError(loc) << "'" << name << "' op "; })))
     return failure();
 
   auto inference = opName.getInterface<InferTypeOpInterface>();
@@ -395,11 +392,11 @@ FailureOr<Operation *> tryCreate(OpBuilder &builder, Location loc,
   // The op's own properties are what inference reads, so it is created first,
   // detached, with a placeholder for the type that inference finds.
   SmallVector<Type> placeholder(1, builder.getNoneType());
-  Operation *op = Operation::create(loc, opName, placeholder, operands,
-                                    std::move(list),
-                                    /*properties=*/nullptr,
-                                    /*successors=*/BlockRange(),
-                                    /*numRegions=*/0);
+  Operation *op =
+      Operation::create(loc, opName, placeholder, operands, std::move(list),
+                        /*properties=*/nullptr,
+                        /*successors=*/BlockRange(),
+                        /*numRegions=*/0);
   SmallVector<Type> types;
   if (failed(inference->inferReturnTypes(
           builder.getContext(), loc, op->getOperands(),

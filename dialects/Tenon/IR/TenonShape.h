@@ -1,4 +1,4 @@
-//===- TenonShape.h - symbolic dims of tenon types ---------------*- C++ -*-===//
+//===- TenonShape.h - symbolic dims of tenon types --------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -59,7 +59,8 @@ void insertShapeChecks(mlir::OpBuilder &builder, mlir::Operation *op);
 /// at `loc`) instead of ODS's fatal error when inference rejects the operands.
 mlir::FailureOr<mlir::Operation *>
 tryCreate(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef name,
-          mlir::ValueRange operands, llvm::ArrayRef<mlir::NamedAttribute> attrs);
+          mlir::ValueRange operands,
+          llvm::ArrayRef<mlir::NamedAttribute> attrs);
 template <typename OpTy>
 mlir::FailureOr<OpTy>
 tryCreate(mlir::OpBuilder &builder, mlir::Location loc,

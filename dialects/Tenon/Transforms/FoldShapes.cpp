@@ -117,9 +117,8 @@ struct FoldShapesPass : tenon::impl::FoldShapesPassBase<FoldShapesPass> {
   void updateSignature(func::FuncOp func) {
     for (Block &block : func.getBody())
       if (auto ret = dyn_cast<func::ReturnOp>(block.getTerminator()))
-        func.setFunctionType(FunctionType::get(&getContext(),
-                                               func.getArgumentTypes(),
-                                               ret.getOperandTypes()));
+        func.setFunctionType(FunctionType::get(
+            &getContext(), func.getArgumentTypes(), ret.getOperandTypes()));
   }
 };
 

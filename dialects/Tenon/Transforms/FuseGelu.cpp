@@ -177,7 +177,8 @@ bool collectFactors(Value value, Value x, const Bell &bell, Factors &factors,
   return false;
 }
 
-template <typename OpTy> struct FuseGelu : OpRewritePattern<OpTy> {
+template <typename OpTy>
+struct FuseGelu : OpRewritePattern<OpTy> {
   FuseGelu(MLIRContext *context, Pass::Statistic *fused)
       : OpRewritePattern<OpTy>(context), fused(fused) {}
 

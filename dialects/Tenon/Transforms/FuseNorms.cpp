@@ -36,7 +36,8 @@ Value matchSqrt(Value value, Ops &ops) {
   ops.push_back(value.getDefiningOp());
   if (auto sqrt = value.getDefiningOp<SqrtOp>())
     return sqrt.getInput();
-  if (auto pow = value.getDefiningOp<PowOp>(); pow && isScalar(pow.getRhs(), .5))
+  if (auto pow = value.getDefiningOp<PowOp>();
+      pow && isScalar(pow.getRhs(), .5))
     return pow.getLhs();
   return {};
 }
@@ -115,7 +116,8 @@ std::optional<Norm> matchNorm(Value d, Value variance, Ops &ops) {
 }
 
 /// The product or quotient at the end of step 1.
-template <typename OpTy> struct FuseNorm : OpRewritePattern<OpTy> {
+template <typename OpTy>
+struct FuseNorm : OpRewritePattern<OpTy> {
   FuseNorm(MLIRContext *context, Pass::Statistic *fused)
       : OpRewritePattern<OpTy>(context), fused(fused) {}
 
@@ -126,8 +128,8 @@ template <typename OpTy> struct FuseNorm : OpRewritePattern<OpTy> {
       if (isa<DivOp>(op) && d != op.getLhs())
         continue;
       Ops ops;
-      Value variance = isa<DivOp>(op) ? matchSqrt(rest, ops)
-                                      : matchRsqrt(rest, ops);
+      Value variance =
+          isa<DivOp>(op) ? matchSqrt(rest, ops) : matchRsqrt(rest, ops);
       std::optional<Norm> norm = matchNorm(d, variance, ops);
       if (!norm || norm->input.getType() != op.getType())
         continue;
@@ -193,10 +195,10 @@ struct AbsorbScale : OpRewritePattern<MulOp> {
         if (!scale)
           continue;
         auto loc = fuseLocations(op.getContext(), {norm, op});
-        rewriter.replaceOp(op, LayerNormOp::create(
-                                   rewriter, loc, op.getType(), norm.getInput(),
-                                   scale, /*bias=*/Value(), norm.getEpsilon(),
-                                   norm.getDims()));
+        rewriter.replaceOp(
+            op, LayerNormOp::create(rewriter, loc, op.getType(),
+                                    norm.getInput(), scale, /*bias=*/Value(),
+                                    norm.getEpsilon(), norm.getDims()));
         return success();
       }
       if (auto norm = value.getDefiningOp<RmsNormOp>();
@@ -206,10 +208,9 @@ struct AbsorbScale : OpRewritePattern<MulOp> {
         if (!scale)
           continue;
         auto loc = fuseLocations(op.getContext(), {norm, op});
-        rewriter.replaceOp(op, RmsNormOp::create(rewriter, loc, op.getType(),
-                                                 norm.getInput(), scale,
-                                                 norm.getEpsilon(),
-                                                 norm.getDims()));
+        rewriter.replaceOp(
+            op, RmsNormOp::create(rewriter, loc, op.getType(), norm.getInput(),
+                                  scale, norm.getEpsilon(), norm.getDims()));
         return success();
       }
     }
@@ -233,10 +234,10 @@ struct AbsorbBias : OpRewritePattern<AddOp> {
       if (!bias)
         continue;
       auto loc = fuseLocations(op.getContext(), {norm, op});
-      rewriter.replaceOp(op, LayerNormOp::create(
-                                 rewriter, loc, op.getType(), norm.getInput(),
-                                 norm.getScale(), bias, norm.getEpsilon(),
-                                 norm.getDims()));
+      rewriter.replaceOp(
+          op, LayerNormOp::create(rewriter, loc, op.getType(), norm.getInput(),
+                                  norm.getScale(), bias, norm.getEpsilon(),
+                                  norm.getDims()));
       return success();
     }
     return rewriter.notifyMatchFailure(op, "adds no bias to a layer norm");

@@ -31,9 +31,9 @@ struct FuseMulSigmoid : OpRewritePattern<MulOp> {
       auto sigmoid = s.getDefiningOp<SigmoidOp>();
       if (!sigmoid || sigmoid.getInput() != x || x.getType() != op.getType())
         continue;
-      auto silu = SiluOp::create(
-          rewriter, fuseLocations(op.getContext(), {sigmoid, op}), op.getType(),
-          x);
+      auto silu = SiluOp::create(rewriter,
+                                 fuseLocations(op.getContext(), {sigmoid, op}),
+                                 op.getType(), x);
       rewriter.replaceOp(op, silu);
       if (fused)
         ++*fused;

@@ -67,7 +67,8 @@ ReduceOp matchLastReduce(Value value, ReduceKind kind, Value of) {
 }
 
 /// exp(x - max(x)) / sum(exp(x - max(x))).
-template <typename OpTy> struct FuseSpelled : OpRewritePattern<OpTy> {
+template <typename OpTy>
+struct FuseSpelled : OpRewritePattern<OpTy> {
   FuseSpelled(MLIRContext *context, Pass::Statistic *fused)
       : OpRewritePattern<OpTy>(context), fused(fused) {}
 
@@ -94,8 +95,7 @@ template <typename OpTy> struct FuseSpelled : OpRewritePattern<OpTy> {
       if (!top)
         continue;
       auto softmax = SoftmaxOp::create(
-          rewriter,
-          fuseLocations(op.getContext(), {top, sub, exp, total, op}),
+          rewriter, fuseLocations(op.getContext(), {top, sub, exp, total, op}),
           op.getType(), sub.getLhs(), /*guard=*/false, /*log=*/false);
       rewriter.replaceOp(op, softmax);
       if (fused)

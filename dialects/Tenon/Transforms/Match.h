@@ -1,4 +1,4 @@
-//===- Match.h - what the fusing passes share --------------------*- C++ -*-===//
+//===- Match.h - what the fusing passes share -------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- Passes.h - graph passes -----------------------------------*- C++ -*-===//
+//===- Passes.h - graph passes ----------------------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -59,9 +59,8 @@ std::optional<SmallTensor> SmallTensor::unpack(DenseElementsAttr attr) {
     return tensor;
   }
   for (const APInt &v : attr.getValues<APInt>())
-    tensor.elements.push_back(
-        fit({0, int64_t(v.sextOrTrunc(64).getZExtValue())},
-            type.getElementType()));
+    tensor.elements.push_back(fit(
+        {0, int64_t(v.sextOrTrunc(64).getZExtValue())}, type.getElementType()));
   return tensor;
 }
 
@@ -162,7 +161,8 @@ static std::optional<int64_t> binaryInt(Operation *op, int64_t x, int64_t y) {
       .Default([](Operation *) { return std::nullopt; });
 }
 
-template <typename T> static bool compare(CompareKind kind, T x, T y) {
+template <typename T>
+static bool compare(CompareKind kind, T x, T y) {
   switch (kind) {
   case CompareKind::eq:
     return x == y;
@@ -287,8 +287,7 @@ static const Scalar *movedElement(Operation *op, ArrayRef<SmallTensor> x,
   }
   auto gather = cast<GatherOp>(op);
   size_t axis = gather.getAxis(), width = x[1].type.getRank();
-  int64_t at = x[1]
-                   .elements[positionOf(ArrayRef(index).slice(axis, width),
+  int64_t at = x[1].elements[positionOf(ArrayRef(index).slice(axis, width),
                                         x[1].type.getShape())]
                    .i;
   at = at < 0 ? at + shape[axis] : at;
@@ -326,8 +325,7 @@ std::optional<SmallTensor> evaluateOp(Operation *op,
     SmallVector<Scalar> x;
     for (const SmallTensor &operand : operands)
       x.push_back(broadcastElement(operand, index));
-    std::optional<Scalar> value =
-        evaluateElement(op, operands[0].isFloat(), x);
+    std::optional<Scalar> value = evaluateElement(op, operands[0].isFloat(), x);
     if (!value)
       return std::nullopt;
     result.elements.push_back(fit(*value, type.getElementType()));

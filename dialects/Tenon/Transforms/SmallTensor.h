@@ -1,4 +1,4 @@
-//===- SmallTensor.h - the evaluator behind tenon-fold-constants -*- C++ -*-===//
+//===- SmallTensor.h - the evaluator behind tenon-fold-constants-*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- SymExpr.h - symbolic dims as canonical polynomials --------*- C++ -*-===//
+//===- SymExpr.h - symbolic dims as canonical polynomials -------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

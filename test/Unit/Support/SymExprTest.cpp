@@ -1,4 +1,5 @@
-//===- SymExprTest.cpp - symbolic dims -------------------------------------===//
+//===- SymExprTest.cpp - symbolic dims
+//-------------------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -44,9 +45,10 @@ TEST(SymExpr, PrintsOneForm) {
 
 TEST(SymExpr, RejectsEverythingElse) {
   for (const char *text :
-       {"", " ", "x +", "+x", "x x", "384x", "x*", "(x", "x)", "min(x)",
-        "min(x,y,z)", "foo(x,y)", "x%2", "x^2", "1.5", "x,y", "min",
-        "99999999999999999999", "\n", "x\n", "é", "min (x,y", "?"}) {
+       {"",    " ",   "x +", "+x",       "x x",        "384x",
+        "x*",  "(x",  "x)",  "min(x)",   "min(x,y,z)", "foo(x,y)",
+        "x%2", "x^2", "1.5", "x,y",      "min",        "99999999999999999999",
+        "\n",  "x\n", "é",   "min (x,y", "?"}) {
     if (std::string(text) == "min")
       EXPECT_EQ(canonical(text), "min"); // a symbol may have the name
     else
@@ -164,9 +166,9 @@ TEST(SymExpr, OverflowSaturates) {
   // Huge coefficients that saturate while dividing end it.
   SymExpr x = SymExpr::symbol("x"), huge = SymExpr(INT64_MAX) * x;
   EXPECT_FALSE((huge + SymExpr(1)).divideExactly(huge - SymExpr(1)));
-  EXPECT_EQ(SymExpr::apply(Fn::FloorDiv, SymExpr(INT64_MIN), SymExpr(-1))
-                .constant(),
-            INT64_MAX);
+  EXPECT_EQ(
+      SymExpr::apply(Fn::FloorDiv, SymExpr(INT64_MIN), SymExpr(-1)).constant(),
+      INT64_MAX);
 }
 
 TEST(SymExpr, SubstitutesAndCollects) {
@@ -196,8 +198,7 @@ TEST(SymExpr, TakesCallsApart) {
   EXPECT_FALSE(parsed("2*min(seq,512)").asCall());
   EXPECT_FALSE(parsed("seq").asCall());
   EXPECT_FALSE(parsed("min(seq,512)").asSymbol());
-  EXPECT_EQ(
-      SymExpr::operandsOf(Fn::Min, parsed("min(a,min(b,c))")).size(), 3u);
+  EXPECT_EQ(SymExpr::operandsOf(Fn::Min, parsed("min(a,min(b,c))")).size(), 3u);
 }
 
 TEST(SymExpr, VisitsBottomUp) {
@@ -206,11 +207,14 @@ TEST(SymExpr, VisitsBottomUp) {
     log.push_back(std::move(text));
     return int(log.size()) - 1;
   };
-  SymExpr::Visitor visitor{
-      [&](int64_t v) { return push(std::to_string(v)); },
-      [&](const std::string &name) { return push(name); },
-      [&](char op, int a, int b) { return push("(" + log[a] + op + log[b] + ")"); },
-      [&](Fn, int a, int b) { return push("f(" + log[a] + "," + log[b] + ")"); }};
+  SymExpr::Visitor visitor{[&](int64_t v) { return push(std::to_string(v)); },
+                           [&](const std::string &name) { return push(name); },
+                           [&](char op, int a, int b) {
+                             return push("(" + log[a] + op + log[b] + ")");
+                           },
+                           [&](Fn, int a, int b) {
+                             return push("f(" + log[a] + "," + log[b] + ")");
+                           }};
   int last = parsed("3*a*min(b,2) + 1").visit(visitor);
   EXPECT_EQ(log[last], "(1+((a*f(b,2))*3))");
 }
