@@ -366,7 +366,9 @@ static void moveDepth(NodeImporter &n, bool toSpace) {
   if (!toSpace) {
     SymExpr h = part(d[2], b), w = part(d[3], b);
     Value v = n.reshape(x, {d[0], d[1], h, b, w, b});
-    v = n.transpose(v, {0, 3, 5, 1, 2, 4});
+    v = n.getString("mode", "DCR") == "DCR"
+            ? n.transpose(v, {0, 3, 5, 1, 2, 4})
+            : n.transpose(v, {0, 1, 3, 5, 2, 4});
     n.out(0, n.reshape(v, {d[0], d[1] * b * b, h, w}));
     return;
   }

@@ -71,8 +71,13 @@ static SlicedDim sliceForward(NodeImporter &n, const SymExpr &from,
 static SlicedDim sliceBackward(NodeImporter &n, const SymExpr &from,
                                const SymExpr &to, int64_t step,
                                const SymExpr &dim) {
+  // A start before the first element gives a size of 0, so a negative one
+  // needs no clamp.
   SymExpr last = dim - SymExpr(1);
-  SymExpr start = smaller(position(n, from, dim), last);
+  bool farBefore = from.isConstant() && *from.constant() < INT32_MIN;
+  SymExpr start = farBefore          ? SymExpr(-1)
+                  : isNegative(from) ? from + dim
+                                     : smaller(position(n, from, dim), last);
   // Going down, an end before the first element is position -1.
   SymExpr end(-1);
   bool beforeFirst = to.isConstant() && *to.constant() < INT32_MIN;
