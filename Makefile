@@ -36,12 +36,11 @@ build: configure ## build the compiler, the runtime and the tools
 
 demo: build ## compile MiniLM with its real weights and search with it
 	$(BUILD)/bin/tenon compile $(MINILM)/model.onnx -o $(BUILD)/minilm.so
-	$(BUILD)/bin/semantic-search --model $(BUILD)/minilm.so \
-	  --vocab $(MINILM)/vocab.txt \
+	@ninja -C $(BUILD) minilm-search
+	$(BUILD)/bin/minilm-search --vocab $(MINILM)/vocab.txt \
 	  'The cat sleeps on the sofa.' 'A kitten naps on the couch.' \
 	  'Interest rates rose again.' 'The central bank tightened its policy.'
-	$(BUILD)/bin/semantic-search --model $(BUILD)/minilm.so \
-	  --vocab $(MINILM)/vocab.txt --top 3 \
+	$(BUILD)/bin/minilm-search --vocab $(MINILM)/vocab.txt --top 3 \
 	  --file examples/semantic-search/sentences.txt \
 	  --query 'How do I keep bread fresh?'
 
