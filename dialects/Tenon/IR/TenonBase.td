@@ -89,18 +89,20 @@ class Tenon_PureOp<string mnemonic, list<Trait> traits = []>
       }]>]>;
 
 /// A ranked tensor of these element types whose dynamic dims are all named.
-class Tenon_TensorOf<list<Type> elements>
+class Tenon_TensorOf<list<Type> elements, string what>
     : ConfinedType<RankedTensorOf<elements>,
                    [CPred<"::tenon::hasNamedDims($_self)">],
-                   RankedTensorOf<elements>.summary # " with named dims">;
+                   "tensor of " # what # " with named dims",
+                   "::mlir::RankedTensorType">;
 
-def Tenon_Tensor : Tenon_TensorOf<[
-    F32, F64, F16, BF16, I1, I8, I16, I32, I64, UI8, UI16, UI32, UI64]>;
-def Tenon_FloatTensor : Tenon_TensorOf<[F32, F64, F16, BF16]>;
-def Tenon_IntTensor : Tenon_TensorOf<[I8, I16, I32, I64, UI8, UI16, UI32, UI64]>;
-def Tenon_NumberTensor : Tenon_TensorOf<[
-    F32, F64, F16, BF16, I8, I16, I32, I64, UI8, UI16, UI32, UI64]>;
-def Tenon_BoolTensor : Tenon_TensorOf<[I1]>;
-def Tenon_IndexTensor : Tenon_TensorOf<[I32, I64]>;
+defvar floats = [F32, F64, F16, BF16];
+defvar integers = [I8, I16, I32, I64, UI8, UI16, UI32, UI64];
+def Tenon_Tensor : Tenon_TensorOf<floats # integers # [I1],
+    "floats, integers or bools">;
+def Tenon_FloatTensor : Tenon_TensorOf<floats, "floats">;
+def Tenon_IntTensor : Tenon_TensorOf<integers, "integers">;
+def Tenon_NumberTensor : Tenon_TensorOf<floats # integers, "floats or integers">;
+def Tenon_BoolTensor : Tenon_TensorOf<[I1], "bools">;
+def Tenon_IndexTensor : Tenon_TensorOf<[I32, I64], "i32 or i64">;
 
 #endif // TENON_BASE_TD

@@ -30,7 +30,7 @@ def Tenon_ArgReduceOp : Tenon_PureOp<"arg_reduce"> {
   let summary = "Index (i64) of the largest or smallest element (ONNX ArgMax, ArgMin)";
   let arguments = (ins Tenon_NumberTensor:$input, I64Attr:$axis, UnitAttr:$min,
                        UnitAttr:$keepdims, UnitAttr:$selectLast);
-  let results = (outs Tenon_TensorOf<[I64]>:$result);
+  let results = (outs Tenon_TensorOf<[I64], "i64">:$result);
   let assemblyFormat = "$input `over` $axis (`min` $min^)? (`keepdims` $keepdims^)? "
                        "(`select_last` $selectLast^)? attr-dict `:` type($input)";
 }

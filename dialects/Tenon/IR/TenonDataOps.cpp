@@ -252,8 +252,10 @@ FailureOr<Dims> inferDims(PadOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> value = joiner.dimsOf(op.getValue(), "value");
   if (failed(input) || failed(value))
     return failure();
-  FailureOr<Dims> low = joiner.perDim(op.getLowAttr(), input->size(), "low");
-  FailureOr<Dims> high = joiner.perDim(op.getHighAttr(), input->size(), "high");
+  FailureOr<Dims> low =
+      joiner.perDim(op.getLowAttr(), input->size(), "low amounts");
+  FailureOr<Dims> high =
+      joiner.perDim(op.getHighAttr(), input->size(), "high amounts");
   if (failed(low) || failed(high))
     return failure();
   if (!value->empty() || getElementTypeOrSelf(op.getValue()) !=

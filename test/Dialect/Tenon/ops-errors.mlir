@@ -27,14 +27,14 @@ func.func @dimsOfStatic(%x: tensor<4xf32, #tenon.dims<"4">>)
 
 // -----
 func.func @unnamedDim(%x: tensor<?xf32>) {
-  // expected-error @below {{operand #0 must be}}
+  // expected-error @below {{operand #0 must be tensor of floats with named dims, but got 'tensor<?xf32>'}}
   %0 = "tenon.exp"(%x) : (tensor<?xf32>) -> tensor<?xf32>
   return
 }
 
 // -----
 func.func @notRanked(%x: tensor<*xf32>) {
-  // expected-error @below {{operand #0 must be ranked tensor of}}
+  // expected-error @below {{operand #0 must be tensor of floats with named dims, but got}}
   %0 = "tenon.exp"(%x) : (tensor<*xf32>) -> tensor<4xf32>
   return
 }
@@ -246,7 +246,7 @@ func.func @padValue(%x: tensor<2xf32>, %v: tensor<1xf32>) {
 
 // -----
 func.func @padLow(%x: tensor<2xf32>, %v: tensor<f32>) {
-  // expected-error @below {{expected 1 low, found 2}}
+  // expected-error @below {{expected 1 low amounts, found 2}}
   %0 = tenon.pad constant %x, %v low <"0", "0"> high <"1"> : tensor<2xf32>, tensor<f32>
   return
 }
