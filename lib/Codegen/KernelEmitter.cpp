@@ -233,8 +233,12 @@ void KernelEmitter::setDomain(ArrayRef<SymExpr> dims, ArrayRef<Idx> idx,
   domainFlat = flat;
 }
 
-static bool same(const Idx &x, const Idx &y) {
-  return x.base == y.base && x.lane == y.lane && x.vec == y.vec;
+bool KernelEmitter::isDomain(ArrayRef<Idx> idx, ArrayRef<SymExpr> dims) const {
+  return !domainIdx.empty() && dims == ArrayRef(domainDims) &&
+         llvm::all_of(llvm::zip_equal(idx, domainIdx), [](auto pair) {
+           auto &[x, y] = pair;
+           return x.base == y.base && x.lane == y.lane && x.vec == y.vec;
+         });
 }
 
 SmallVector<Idx> KernelEmitter::broadcastIndex(ArrayRef<Idx> idx,
@@ -306,10 +310,7 @@ Value KernelEmitter::emit(Value v, ArrayRef<Idx> idx) {
 Value KernelEmitter::loadInput(BlockArgument arg, ArrayRef<Idx> idx) {
   Type element = getElementTypeOrSelf(arg.getType());
   SmallVector<SymExpr> dims = getDims(arg);
-  if (dims == domainDims && idx.size() == domainIdx.size() &&
-      llvm::all_of(llvm::zip(idx, domainIdx), [](auto p) {
-        return same(std::get<0>(p), std::get<1>(p));
-      }))
+  if (isDomain(idx, dims))
     return L.load(input(arg), domainFlat, element);
   return L.load(input(arg), linearize(idx, dims), element);
 }
@@ -418,10 +419,7 @@ Value KernelEmitter::emitReshape(ReshapeOp op, ArrayRef<Idx> idx) {
   // Memory is read at the row-major position, whatever its dims.
   auto arg = dyn_cast<BlockArgument>(in);
   if (arg && !bound.count(in)) {
-    if (to == domainDims && idx.size() == domainIdx.size() &&
-        llvm::all_of(llvm::zip(idx, domainIdx), [](auto p) {
-          return same(std::get<0>(p), std::get<1>(p));
-        }))
+    if (isDomain(idx, to))
       return L.load(input(arg), domainFlat, getElementTypeOrSelf(in.getType()));
     return L.load(input(arg), linearize(idx, to),
                   getElementTypeOrSelf(in.getType()));

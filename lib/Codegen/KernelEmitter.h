@@ -100,6 +100,7 @@ private:
   using Key = std::vector<const void *>;
   struct Scope; // saves and restores the cache
 
+  bool isDomain(llvm::ArrayRef<Idx> idx, llvm::ArrayRef<SymExpr> dims) const;
   mlir::Value compute(mlir::Value v, llvm::ArrayRef<Idx> idx);
   mlir::Value loadInput(mlir::BlockArgument arg, llvm::ArrayRef<Idx> idx);
   llvm::SmallVector<Idx> broadcastIndex(llvm::ArrayRef<Idx> idx,
