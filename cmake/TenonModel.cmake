@@ -2,8 +2,8 @@
 #                 [OPTIONS option ...])
 #
 # Compiles an ONNX model with `tenon compile` and makes the library NAME from
-# it: a static one, or a shared one that programs may load themselves. OPTIONS
-# go to `tenon compile` as they are; DEPENDS names what the model consists of
+# it: a static one, whose symbol is tenon_model_NAME (TENON_DECLARE_MODEL), or a
+# shared one, which programs may also load themselves. OPTIONS go to `tenon compile` as they are; DEPENDS names what the model consists of
 # besides its .onnx file (external weights). A target that links NAME finds
 # tenon/tenon.h. The file itself is the target's property TENON_ARTIFACT.
 #
@@ -33,7 +33,8 @@ function(tenon_add_model name)
   endif()
 
   add_custom_command(OUTPUT "${artifact}"
-    COMMAND Tenon::tenon compile "${ARG_MODEL}" -o "${artifact}" ${ARG_OPTIONS}
+    COMMAND Tenon::tenon compile "${ARG_MODEL}" -o "${artifact}"
+      "--name=${name}" ${ARG_OPTIONS}
     DEPENDS ${depends} Tenon::tenon
     COMMENT "Compiling the model ${name}"
     VERBATIM)

@@ -174,6 +174,9 @@ bool Compiler::import() {
   if (failed(imported))
     return fail("the model could not be imported");
   module = std::move(*imported);
+  if (!options.modelName.empty())
+    (*module)->setAttr("tenon.model_name",
+                       StringAttr::get(&context, options.modelName));
   return succeeded(module->verify()) || fail("the imported graph is invalid");
 }
 

@@ -15,14 +15,16 @@ using namespace llvm;
 
 namespace tenon {
 
-static cl::SubCommand compile("compile", "Compile an ONNX model to native code");
+static cl::SubCommand compile("compile",
+                              "Compile an ONNX model to native code");
 
 static cl::opt<std::string> input(cl::Positional, cl::Required,
                                   cl::desc("MODEL.onnx"), cl::sub(compile));
-static cl::opt<std::string> output("o", cl::Required, cl::value_desc("file"),
-                                   cl::desc("The artifact: OUT.so, OUT.o or "
-                                            "OUT.a; with --emit a text file or -"),
-                                   cl::sub(compile));
+static cl::opt<std::string>
+    output("o", cl::Required, cl::value_desc("file"),
+           cl::desc("The artifact: OUT.so, OUT.o or "
+                    "OUT.a; with --emit a text file or -"),
+           cl::sub(compile));
 static cl::list<std::string>
     targets("target", cl::CommaSeparated, cl::value_desc("level,..."),
             cl::desc("x86-64-v2, x86-64-v3, x86-64-v4, native (default) or an "
@@ -33,17 +35,22 @@ static cl::list<std::string>
     dims("dim", cl::value_desc("name=N|lo..hi"),
          cl::desc("Fix a named dim or declare its range"), cl::sub(compile));
 static cl::opt<std::string>
-    weights("weights", cl::init("embed"), cl::value_desc("embed|file"),
-            cl::desc("Weights inside the artifact, or in OUT.weights beside it"),
-            cl::sub(compile));
+    name("name", cl::value_desc("name"),
+         cl::desc("The model's name: an object or archive defines "
+                  "tenon_model_NAME (default: the graph's name)"),
+         cl::sub(compile));
+static cl::opt<std::string> weights(
+    "weights", cl::init("embed"), cl::value_desc("embed|file"),
+    cl::desc("Weights inside the artifact, or in OUT.weights beside it"),
+    cl::sub(compile));
 static cl::opt<std::string>
     emit("emit", cl::value_desc("stage"),
          cl::desc("Stop after a stage and print it: import, graph, fuse, tile, "
                   "vector, buffer, llvm, object (assembly)"),
          cl::sub(compile));
-static cl::opt<std::string> dumpDir("dump-dir", cl::value_desc("dir"),
-                                    cl::desc("Write every stage to a file there"),
-                                    cl::sub(compile));
+static cl::opt<std::string>
+    dumpDir("dump-dir", cl::value_desc("dir"),
+            cl::desc("Write every stage to a file there"), cl::sub(compile));
 static cl::opt<bool> verifyEach("verify-each",
                                 cl::desc("Verify the IR after every pass"),
                                 cl::sub(compile));
@@ -52,10 +59,12 @@ static cl::opt<bool>
                 cl::desc("Keep every node's value for 'tenon run --dump' and "
                          "'tenon compare' (slow)"),
                 cl::sub(compile));
-static cl::opt<int> optLevel("O", cl::Prefix, cl::init(3), cl::value_desc("0-3"),
+static cl::opt<int> optLevel("O", cl::Prefix, cl::init(3),
+                             cl::value_desc("0-3"),
                              cl::desc("How hard LLVM optimises (default 3)"),
                              cl::sub(compile));
-static cl::opt<bool> verbose("v", cl::desc("Print each stage"), cl::sub(compile));
+static cl::opt<bool> verbose("v", cl::desc("Print each stage"),
+                             cl::sub(compile));
 
 /// "name=N" or "name=lo..hi" or "name=lo..".
 static bool parseDim(StringRef text, ImportOptions &options) {
@@ -91,6 +100,7 @@ int compileMain() {
                         ": expected name=N or name=lo..hi with 0 <= lo <= hi");
   if (weights != "embed" && weights != "file")
     return usageError("--weights=" + weights + ": expected embed or file");
+  options.modelName = name;
   options.weightsInFile = weights == "file";
   if (!emit.empty()) {
     options.emit = parseStage(emit);
@@ -119,8 +129,9 @@ int compileMain() {
     errs() << "\r\033[K";
   if (result.ok)
     return 0;
-  errs() << "tenon compile: " << (result.internal ? "internal error: " : "error: ")
-         << result.error << "\n";
+  errs() << "tenon compile: "
+         << (result.internal ? "internal error: " : "error: ") << result.error
+         << "\n";
   return result.internal ? 70 : 1;
 }
 

@@ -46,6 +46,9 @@ struct CompileOptions {
   std::string input, output;
   std::vector<std::string> targets = {"native"}; ///< best first once resolved
   ImportOptions import;
+  /// The model's name, and in an object or archive its symbol's; empty: as the
+  /// graph says (PyTorch calls every graph main_graph).
+  std::string modelName;
   bool weightsInFile = false;
   bool debugValues = false;
   bool verifyEach = false;
