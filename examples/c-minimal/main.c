@@ -5,8 +5,8 @@
  *
  *===------------------------------------------------------------------------===
  * Says of each point on the command line whether it lies inside the unit
- * circle, in the opinion of a small network. One thread, and every byte that
- * the model works in is this program's own.
+ * circle, in the opinion of a small network. One thread, and the workspace is
+ * this program's own memory.
  *===----------------------------------------------------------------------===*/
 #define TENON_NO_LOADER /* the model is linked in: no dlopen */
 #include <tenon/tenon.h>
