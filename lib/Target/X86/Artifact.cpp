@@ -166,6 +166,12 @@ Error writeArchive(OutputFile &file, const ArtifactOptions &options,
 
 Error writeKind(OutputFile &file, const ArtifactOptions &options,
                 StringRef object, const WeightsSource *weights) {
+  // Objects are linked by others, later. Linking one here, into nothing, finds
+  // what it would need beyond the C library.
+  if (options.kind != ArtifactKind::SharedLibrary)
+    if (Error error =
+            linkSharedLibrary(object, "/dev/null", options.exportedSymbol))
+      return error;
   switch (options.kind) {
   case ArtifactKind::SharedLibrary:
     return writeSharedLibrary(file, options, object, weights);

@@ -7,12 +7,11 @@
 
 #include "tenon/Target/Emit.h"
 #include "ElfImage.h"
+#include "LegalizeFloats.h"
 #include "tenon/Target/EmbeddedFiles.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
-#include "llvm/IR/IRBuilder.h"
-#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
@@ -62,33 +61,6 @@ Expected<std::unique_ptr<TargetMachine>> createMachine(int optLevel) {
   if (!machine)
     return createStringError("LLVM has no code generator for " + kTriple);
   return machine;
-}
-
-/// Where a function's target has no FMA, math.fma would become a call of libm
-/// for every lane: a multiplication and an addition take its place.
-void replaceFmaWhereMissing(Module &module) {
-  for (Function &function : module) {
-    StringRef features =
-        function.getFnAttribute("target-features").getValueAsString();
-    SmallVector<StringRef> list;
-    features.split(list, ',');
-    if (function.isDeclaration() || is_contained(list, "+fma"))
-      continue;
-    SmallVector<IntrinsicInst *> found;
-    for (BasicBlock &block : function)
-      for (Instruction &instruction : block)
-        if (auto *call = dyn_cast<IntrinsicInst>(&instruction))
-          if (call->getIntrinsicID() == Intrinsic::fma ||
-              call->getIntrinsicID() == Intrinsic::fmuladd)
-            found.push_back(call);
-    for (IntrinsicInst *call : found) {
-      IRBuilder<> b(call);
-      Value *product =
-          b.CreateFMul(call->getArgOperand(0), call->getArgOperand(1));
-      call->replaceAllUsesWith(b.CreateFAdd(product, call->getArgOperand(2)));
-      call->eraseFromParent();
-    }
-  }
 }
 
 /// Gives the weights' symbol its definition. Not before the optimizer has run:
@@ -224,7 +196,7 @@ Error tenon::optimizeModule(Module &module, const EmitOptions &options) {
   raw_string_ostream os(message);
   if (verifyModule(module, &os))
     return createStringError("the LLVM module is invalid: " + message);
-  replaceFmaWhereMissing(module);
+  legalizeFloats(module);
 
   PipelineTuningOptions tuning;
   tuning.LoopVectorization = options.vectorize;

@@ -29,32 +29,48 @@ using namespace tenon::test;
 
 MathFunction::~MathFunction() = default;
 
-MathFunction::MathFunction(StringRef op, StringRef element, unsigned lanes,
-                           unsigned operands, StringRef targetName) {
-  build(op, element, lanes, operands, targetName);
+static std::string typeOf(StringRef element, unsigned lanes) {
+  if (lanes == 0)
+    return element.str();
+  return "vector<" + std::to_string(lanes) + "x" + element.str() + ">";
 }
 
-void MathFunction::build(StringRef op, StringRef element, unsigned lanes,
-                         unsigned operands, StringRef targetName) {
+MathFunction::MathFunction(StringRef op, StringRef element, unsigned lanes,
+                           unsigned operands, StringRef target) {
+  std::string type = typeOf(element, lanes);
+  std::string args = operands == 2 ? "%0, %1" : "%0";
+  build("math." + op.str() + " " + args + " : " + type, type, type, target);
+}
+
+MathFunction tenon::test::convert(StringRef from, StringRef to, unsigned lanes,
+                                  StringRef target) {
+  auto width = [](StringRef type) {
+    return type == "f64" ? 64 : type == "f32" ? 32 : 16;
+  };
+  std::string fromType = typeOf(from, lanes), toType = typeOf(to, lanes);
+  MathFunction function;
+  function.build((width(from) < width(to) ? "arith.extf" : "arith.truncf") +
+                     (" %0 : " + fromType) + " to " + toType,
+                 fromType, toType, target);
+  return function;
+}
+
+void MathFunction::build(const std::string &body, const std::string &from,
+                         const std::string &to, StringRef targetName) {
   llvm::Expected<TargetInfo> target = resolveTarget(targetName);
   if (!target) {
     ADD_FAILURE() << llvm::toString(target.takeError());
     return;
   }
-  std::string type = element.str();
-  if (lanes)
-    type = "vector<" + std::to_string(lanes) + "x" + type + ">";
+  std::string load = "{alignment = 2 : i64} : !llvm.ptr -> " + from + "\n";
+  bool binary = body.find("%1") != std::string::npos;
   std::string text =
       "func.func @f(%x: !llvm.ptr, %y: !llvm.ptr, %out: !llvm.ptr) {\n"
-      "  %0 = llvm.load %x {alignment = 2 : i64} : !llvm.ptr -> " +
-      type + "\n";
-  if (operands == 2)
-    text += "  %1 = llvm.load %y {alignment = 2 : i64} : !llvm.ptr -> " + type +
-            "\n  %2 = math." + op.str() + " %0, %1 : " + type + "\n";
-  else
-    text += "  %2 = math." + op.str() + " %0 : " + type + "\n";
-  text += "  llvm.store %2, %out {alignment = 2 : i64} : " + type +
-          ", !llvm.ptr\n  return\n}\n";
+      "  %0 = llvm.load %x " +
+      load + (binary ? "  %1 = llvm.load %y " + load : std::string()) +
+      "  %2 = " + body +
+      "\n  llvm.store %2, %out {alignment = 2 : i64} : " + to +
+      ", !llvm.ptr\n  return\n}\n";
 
   MLIRContext context;
   context.disableMultithreading();
@@ -84,7 +100,7 @@ void MathFunction::build(StringRef op, StringRef element, unsigned lanes,
   ASSERT_FALSE(llvm::errorToBool(optimizeModule(*llvmModule, EmitOptions())));
   for (const llvm::Function &function : *llvmModule)
     EXPECT_TRUE(function.isIntrinsic() || !function.isDeclaration())
-        << op.str() << " calls " << function.getName().str();
+        << body << " calls " << function.getName().str();
 
   llvm::Expected<std::unique_ptr<llvm::orc::LLJIT>> built =
       llvm::orc::LLJITBuilder().create();

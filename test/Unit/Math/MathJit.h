@@ -10,8 +10,8 @@
 
 #include "llvm/ADT/StringRef.h"
 #include <cstddef>
-#include <functional>
 #include <memory>
+#include <string>
 
 namespace llvm::orc {
 class LLJIT;
@@ -26,17 +26,26 @@ public:
   /// `operands` is 1 or 2; `element` "f32" or the like.
   MathFunction(llvm::StringRef op, llvm::StringRef element, unsigned lanes,
                unsigned operands, llvm::StringRef target = "native");
+  MathFunction(MathFunction &&) = default;
   ~MathFunction();
 
   /// The lanes (or the scalar) at the pointers.
   void (*call)(const void *x, const void *y, void *out) = nullptr;
 
 private:
-  void build(llvm::StringRef op, llvm::StringRef element, unsigned lanes,
-             unsigned operands, llvm::StringRef target);
+  friend MathFunction convert(llvm::StringRef, llvm::StringRef, unsigned,
+                              llvm::StringRef);
+  MathFunction() = default;
+  /// `body` computes %2 of type `to` from %0 and %1 of type `from`.
+  void build(const std::string &body, const std::string &from,
+             const std::string &to, llvm::StringRef target);
 
   std::unique_ptr<llvm::orc::LLJIT> jit;
 };
+
+/// arith.extf or arith.truncf between two element types.
+MathFunction convert(llvm::StringRef from, llvm::StringRef to, unsigned lanes,
+                     llvm::StringRef target);
 
 } // namespace tenon::test
 

@@ -260,7 +260,23 @@ TEST(Artifact, UnwritablePlacesAreNamed) {
   EXPECT_NE(message.find("Is a directory"), std::string::npos) << message;
 }
 
-TEST(Artifact, UndefinedSymbolsAreErrors) {
+TEST(Artifact, NothingIsNeededBeyondTheCLibrary) {
+  TemporaryDirectory dir;
+  SmallString<0> object = makeObject("model", 0, "lgammaf_r");
+  for (const char *name : {"m.so", "m.o", "m.a"}) {
+    ArtifactOptions options;
+    options.output = dir.path(name);
+    options.kind = *artifactKindFromPath(name);
+    options.exportedSymbol = "model";
+    std::string message =
+        toString(writeArtifact(options, object, makeWeights(0)));
+    EXPECT_NE(message.find("undefined symbol: lgammaf_r"), std::string::npos)
+        << message;
+    EXPECT_TRUE(dir.entries().empty());
+  }
+}
+
+TEST(Artifact, TheLinkerRunsAgainAfterAnError) {
   TemporaryDirectory dir;
   ArtifactOptions options;
   options.output = dir.path("m.so");

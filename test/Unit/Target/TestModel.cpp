@@ -25,7 +25,7 @@ namespace {
 /// Stands for the runtime: something used, something not, calls into libc.
 const char runtimeText[] = R"(
 declare ptr @malloc(i64)
-declare void @free(ptr)
+declare void @NEEDS(ptr)
 declare i32 @pthread_mutex_lock(ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 @mutex = internal global [40 x i8] c"\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00", section ".data"
@@ -34,7 +34,7 @@ define hidden i32 @runtime_self_test(i32 %n) noinline {
   %p = call ptr @malloc(i64 %size)
   call void @llvm.memcpy.p0.p0.i64(ptr %p, ptr @mutex, i64 %size, i1 false)
   %v = load volatile i8, ptr %p
-  call void @free(ptr %p)
+  call void @NEEDS(ptr %p)
   %r = call i32 @pthread_mutex_lock(ptr @mutex)
   %w = sext i8 %v to i32
   %s = add i32 %w, %r
@@ -98,19 +98,22 @@ std::vector<std::string> TemporaryDirectory::entries() const {
   return names;
 }
 
-SmallString<0> tenon::test::makeObject(StringRef symbol, uint64_t bytes) {
+SmallString<0> tenon::test::makeObject(StringRef symbol, uint64_t bytes,
+                                       StringRef needs) {
   LLVMContext context;
-  std::unique_ptr<Module> runtime = parse(runtimeText, context);
+  std::string text = runtimeText;
+  auto replace = [&](StringRef from, std::string to) {
+    for (size_t at; (at = text.find(from.str())) != std::string::npos;)
+      text.replace(at, from.size(), to);
+  };
+  replace("NEEDS", needs.str());
+  std::unique_ptr<Module> runtime = parse(text, context);
   check(prepareModule(*runtime));
   SmallString<0> bitcode;
   raw_svector_ostream os(bitcode);
   WriteBitcodeToFile(*runtime, os);
 
-  std::string text = modelText;
-  auto replace = [&](StringRef from, std::string to) {
-    for (size_t at; (at = text.find(from.str())) != std::string::npos;)
-      text.replace(at, from.size(), to);
-  };
+  text = modelText;
   replace("SYMBOL", symbol.str());
   replace("BYTES", std::to_string(bytes));
   if (bytes == 0) {

@@ -37,8 +37,10 @@ private:
   std::filesystem::path root;
 };
 
-/// An object of a model that exports `symbol` and has `bytes` of weights.
-llvm::SmallString<0> makeObject(llvm::StringRef symbol, uint64_t bytes);
+/// An object of a model that exports `symbol` and has `bytes` of weights. It
+/// calls the function `needs`.
+llvm::SmallString<0> makeObject(llvm::StringRef symbol, uint64_t bytes,
+                                llvm::StringRef needs = "free");
 
 unsigned char weightAt(uint64_t index);
 WeightsSource makeWeights(uint64_t bytes);
