@@ -79,6 +79,10 @@ void layOut(Layout &layout, Context &counts, Context &context) {
     layout.take(state.dims, size_t(step.num_dims));
   }
   layout.take(context.threadStates, size_t(counts.threads));
+  layout.take(context.done, steps);
+  layout.take(context.targets, steps);
+  layout.take(context.claims,
+              steps * size_t(counts.threads) * kSlicesPerThread);
   layout.take(context.workers, size_t(counts.threads));
   layout.take(context.tables.order, buffers);
   layout.take(context.tables.placed, buffers);

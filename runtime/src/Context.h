@@ -44,6 +44,8 @@ struct StepState {
   int64_t *dims;
   int64_t tasks, cost;
   int32_t threads; // 0: no tasks
+  int32_t slices;  // parts that threads claim, at least one per thread
+  int32_t segment; // of steps without a barrier in between
   bool barrierBefore;
   uint64_t startNs, timeNs;
 };
@@ -51,11 +53,15 @@ struct StepState {
 /// One thread's part in a run.
 struct alignas(64) ThreadState {
   tenon_task task;
-  int32_t failedStep; // of this thread, or INT32_MAX
-  int32_t code;       // the kernel's result
+  // The first failure in the order of tasks, among those of this thread.
+  int32_t failedStep; // or INT32_MAX
+  int32_t failedSlice;
+  int32_t code; // the kernel's result
+  int64_t errorValue, errorLimit;
 };
 
 constexpr int32_t kRecentPlans = 4, kReservedPlans = 8;
+constexpr int32_t kSlicesPerThread = 4;
 
 struct Context {
   tenon_context_head head; // what tenon.h's inline functions read
@@ -97,6 +103,11 @@ struct Context {
   void **pointers; // per buffer
   StepState *steps;
   int32_t active, lastParallel; // most threads of a step; last step with > 1
+  // A segment is one shared step, or steps of thread 0 in a row. `done` counts
+  // its finished slices (thread 0's steps count as one) up to `target`.
+  WaitWord *done;
+  uint32_t *targets;
+  uint8_t *claims; // a byte per slice of each step: 1 once a thread has it
   ThreadState *threadStates;
   int32_t failedStep;
   int64_t startNs;

@@ -10,8 +10,8 @@
 // looks at `sleepers`. Both sides use sequentially consistent operations, so
 // one of them sees the other and no wake is lost.
 //
-// The barrier counts arrivals; the last one resets the count and moves `gate`
-// on (the sense of this barrier is the number of barriers passed).
+// A region is opened to each worker by a ticket. The worker takes it when it
+// wakes; the caller takes back those that are left when its own part is done.
 //
 //===----------------------------------------------------------------------===//
 #ifndef _GNU_SOURCE
@@ -41,12 +41,16 @@ uint32_t load(const uint32_t &word) {
   return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
 }
 
+void wake(WaitWord &word) {
+  syscall(SYS_futex, &word.value, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr,
+          0);
+}
+
 /// Changes a word that others may wait on.
 void publish(WaitWord &word, uint32_t value) {
   __atomic_store_n(&word.value, value, __ATOMIC_SEQ_CST);
   if (__atomic_load_n(&word.sleepers, __ATOMIC_SEQ_CST))
-    syscall(SYS_futex, &word.value, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr,
-            nullptr, 0);
+    wake(word);
 }
 
 } // namespace
@@ -74,27 +78,37 @@ void Pool::waitWhile(WaitWord &word, uint32_t old) {
   __atomic_sub_fetch(&word.sleepers, 1, __ATOMIC_SEQ_CST);
 }
 
+void Pool::count(WaitWord &word, uint32_t target) {
+  uint32_t value = __atomic_add_fetch(&word.value, 1, __ATOMIC_SEQ_CST);
+  if (value == target && __atomic_load_n(&word.sleepers, __ATOMIC_SEQ_CST))
+    wake(word);
+}
+
+void Pool::waitFor(WaitWord &word, uint32_t target) {
+  for (uint32_t value; (value = load(word.value)) != target;)
+    waitWhile(word, value);
+}
+
 void Pool::start(Worker *block, int32_t threads, int32_t spinMicroseconds) {
   workers = block;
   function = nullptr;
   argument = nullptr;
-  count = 1;
-  active = 0;
+  total = 1;
   spinNanoseconds = int64_t(spinMicroseconds) * 1000;
   owner = getpid();
   ending = false;
-  gate = running = WaitWord{0, 0};
-  arrived = 0;
+  running = WaitWord{0, 0};
 
   // Signals are the application's: its own threads handle them.
   sigset_t all, before;
   memset(&all, 0xff, sizeof all);
   sigprocmask(SIG_SETMASK, &all, &before);
-  for (; count < threads; ++count) {
-    Worker &worker = workers[count - 1];
+  for (; total < threads; ++total) {
+    Worker &worker = workers[total - 1];
     worker.epoch = WaitWord{0, 0};
+    worker.ticket = 0;
     worker.pool = this;
-    worker.index = count;
+    worker.index = total;
     if (pthread_create(&worker.thread, nullptr, workerMain, &worker) != 0)
       break;
   }
@@ -104,59 +118,50 @@ void Pool::start(Worker *block, int32_t threads, int32_t spinMicroseconds) {
 bool Pool::alive() const { return getpid() == owner; }
 
 void Pool::stop() {
-  if (count > 1 && alive()) {
-    ending = true;
-    for (int32_t i = 0; i < count - 1; ++i)
+  if (total > 1 && alive()) {
+    __atomic_store_n(&ending, true, __ATOMIC_RELEASE);
+    for (int32_t i = 0; i < total - 1; ++i)
       publish(workers[i].epoch, workers[i].epoch.value + 1);
-    for (int32_t i = 0; i < count - 1; ++i)
+    for (int32_t i = 0; i < total - 1; ++i)
       pthread_join(workers[i].thread, nullptr);
   }
-  count = 1;
+  total = 1;
 }
 
 void *Pool::workerMain(void *argument) {
   auto &worker = *static_cast<Worker *>(argument);
   Pool &pool = *worker.pool;
-  for (uint32_t seen = 0;; ++seen) {
+  for (uint32_t seen = 0;;) {
     pool.waitWhile(worker.epoch, seen);
-    if (pool.ending)
+    seen = load(worker.epoch.value);
+    if (__atomic_load_n(&pool.ending, __ATOMIC_ACQUIRE))
       return nullptr;
+    if (__atomic_exchange_n(&worker.ticket, 0, __ATOMIC_ACQ_REL) == 0)
+      continue; // too late
     pool.function(pool.argument, worker.index);
-    // The last touch of shared state in this region: once the count is 0 the
-    // calling thread goes on and may change everything.
-    uint32_t left =
-        __atomic_sub_fetch(&pool.running.value, 1, __ATOMIC_SEQ_CST);
-    if (left == 0 && __atomic_load_n(&pool.running.sleepers, __ATOMIC_SEQ_CST))
-      syscall(SYS_futex, &pool.running.value, FUTEX_WAKE_PRIVATE, INT_MAX,
-              nullptr, nullptr, 0);
+    pool.leave();
   }
 }
 
-void Pool::run(int32_t threads, Function body, void *data) {
+void Pool::leave() {
+  uint32_t left = __atomic_sub_fetch(&running.value, 1, __ATOMIC_SEQ_CST);
+  if (left == 0 && __atomic_load_n(&running.sleepers, __ATOMIC_SEQ_CST))
+    wake(running);
+}
+
+void Pool::run(int32_t active, Function body, void *data) {
+  settle();
   function = body;
   argument = data;
-  active = threads;
-  arrived = 0;
-  __atomic_store_n(&running.value, uint32_t(threads - 1), __ATOMIC_RELAXED);
-  for (int32_t i = 0; i < threads - 1; ++i)
+  __atomic_store_n(&running.value, uint32_t(active - 1), __ATOMIC_RELAXED);
+  for (int32_t i = 0; i < active - 1; ++i) {
+    __atomic_store_n(&workers[i].ticket, 1, __ATOMIC_RELEASE);
     publish(workers[i].epoch, workers[i].epoch.value + 1);
-  body(data, 0);
-  join();
-}
-
-void Pool::join() {
-  for (uint32_t left; (left = load(running.value)) != 0;)
-    waitWhile(running, left);
-}
-
-void Pool::barrier() {
-  if (active <= 1)
-    return;
-  uint32_t sense = load(gate.value);
-  if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == uint32_t(active)) {
-    __atomic_store_n(&arrived, 0, __ATOMIC_RELAXED);
-    publish(gate, sense + 1);
-  } else {
-    waitWhile(gate, sense);
   }
+  body(data, 0);
+  for (int32_t i = 0; i < active - 1; ++i)
+    if (__atomic_exchange_n(&workers[i].ticket, 0, __ATOMIC_ACQ_REL) == 1)
+      leave(); // in the worker's stead
 }
+
+void Pool::settle() { waitFor(running, 0); }

@@ -7,9 +7,11 @@
 //===----------------------------------------------------------------------===//
 //
 // A run is one parallel region: the calling thread is number 0, workers are
-// 1..n-1, all execute the same function and meet at barriers. Whoever waits
-// spins for a bounded time and then parks on a futex, so an idle application
-// burns nothing. All state is in a block that the caller provides.
+// 1..n-1, and all execute the same function. A worker takes part only if it
+// wakes in time: the caller never waits for a thread that has nothing to hand
+// over, so a worker that the system has not scheduled costs nothing. Whoever
+// waits spins for a bounded time and then parks on a futex, so an idle
+// application burns nothing. All state is in a block that the caller provides.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_RUNTIME_POOL_H
@@ -32,7 +34,8 @@ public:
   using Function = void (*)(void *argument, int32_t index);
 
   struct alignas(64) Worker {
-    WaitWord epoch; // its next job, or the order to end
+    WaitWord epoch;  // counts what it is called for
+    uint32_t ticket; // 1: a region is open to it; whoever takes it decides
     Pool *pool;
     int32_t index;
     pthread_t thread;
@@ -44,34 +47,35 @@ public:
   /// Ends the workers. After a fork, in the child, there are none to end.
   void stop();
 
-  int32_t threads() const { return count; }
+  int32_t threads() const { return total; }
   /// False in a forked child, whose workers do not exist.
   bool alive() const;
 
-  /// Calls function(argument, i) for i in [0, active) at once, 0 on this
-  /// thread; returns when all have returned. active <= threads().
+  /// Calls function(argument, 0) on this thread and function(argument, i) on
+  /// those of the workers i < active that come before it returns. The others
+  /// stay away; some may still be on their way out: see settle().
   void run(int32_t active, Function function, void *argument);
-  /// Inside run: waits until all `active` threads are here.
-  void barrier();
-  /// Inside run, on thread 0: waits until the other threads have returned.
-  void join();
+  /// Waits until no worker is in a region: what the function reads may change.
+  void settle();
+
+  /// Counts towards `target`; the last one wakes who waits.
+  static void count(WaitWord &word, uint32_t target);
+  /// Waits until `word` has been counted up to `target`.
+  void waitFor(WaitWord &word, uint32_t target);
 
 private:
   static void *workerMain(void *worker);
   void waitWhile(WaitWord &word, uint32_t old);
+  void leave();
 
   Worker *workers;
   Function function;
   void *argument;
-  int32_t count;
-  int32_t active;
+  int32_t total;
   int64_t spinNanoseconds;
   int64_t owner; // process id
   bool ending;
-
-  WaitWord gate; // barriers passed
-  alignas(64) uint32_t arrived;
-  WaitWord running; // workers still in the region
+  WaitWord running; // workers that may be in the region
 };
 
 /// Nanoseconds of a monotonic clock.

@@ -7,17 +7,24 @@
 //
 // 1. Prepare, where dims or bindings changed: evaluate and check the dims,
 //    plan, fill the table of buffer pointers and each step's arguments.
-// 2. Execute the steps. With own threads, every thread walks the same list and
-//    takes its slice of each step (SPMD). Cheap steps belong to thread 0 alone,
-//    and a run of them needs no barrier inside.
+// 2. Execute the steps. With own threads, every thread walks the same list. A
+//    step is cut into slices, a few per thread; a thread takes its own ones
+//    first and then those that nobody has begun, so that a thread which the
+//    system holds up delays nobody. Cheap steps belong to thread 0 alone, and a
+//    row of them needs no barrier inside.
 //
-// A kernel that fails does not stop the others at once: they meet at the next
-// barrier and stop there. Which step failed is recorded as its number, so a
-// thread that is still on its way to a step before the failing one is not
-// misled into leaving early, which would leave the rest waiting for ever.
+// A barrier waits for slices, not for threads: it is passed when everything
+// before it has been computed, whoever did it.
+//
+// A kernel that fails does not stop the others at once: all slices of its step
+// are computed, and the threads stop at the next barrier. Which step failed is
+// recorded as its number, so a thread that is still on its way to a step before
+// the failing one is not misled into leaving early.
 //
 //===----------------------------------------------------------------------===//
 #include "Context.h"
+
+#include <string.h>
 
 using namespace tenon::rt;
 
@@ -25,6 +32,8 @@ namespace {
 
 /// A thread pays for the barrier from about this many FMAs on.
 constexpr int64_t kCostPerThread = 16 * 1024;
+/// Finer slices even out the threads' speeds where each is worth its call.
+constexpr int64_t kCostPerSlice = 128 * 1024;
 constexpr int32_t kNoStep = INT32_MAX;
 
 //===----------------------------------------------------------------------===//
@@ -139,12 +148,23 @@ int32_t threadsForStep(const Context &context, const StepState &step) {
   return threads < 1 ? 1 : int32_t(threads);
 }
 
+int32_t slicesForStep(const StepState &step) {
+  int64_t slices = step.cost / kCostPerSlice / step.threads * step.threads;
+  int64_t most = int64_t(step.threads) * kSlicesPerThread;
+  if (slices > most)
+    slices = most;
+  if (slices > step.tasks)
+    slices = step.tasks;
+  return slices < step.threads ? step.threads : int32_t(slices);
+}
+
 void fillSteps(Context &context) {
   const tenon_program &program = *context.program;
   context.active = 1;
   context.lastParallel = -1;
   // What ran since the last barrier: a later step must not overtake it.
   bool ranOne = false, ranMany = false;
+  int32_t segment = 0;
   for (int32_t s = 0; s < context.numSteps; ++s) {
     const tenon_step &from = program.steps[s];
     StepState &step = context.steps[s];
@@ -155,16 +175,22 @@ void fillSteps(Context &context) {
     step.tasks = context.slots[from.tasks];
     step.cost = context.slots[from.cost];
     step.threads = threadsForStep(context, step);
+    step.slices = step.threads;
     step.barrierBefore = false;
+    step.segment = segment;
     if (step.threads == 0)
       continue;
     bool many = step.threads > 1;
     if (ranMany || (many && ranOne)) {
       step.barrierBefore = true;
+      step.segment = ++segment;
       ranOne = ranMany = false;
     }
     (many ? ranMany : ranOne) = true;
+    context.targets[segment] = 1;
     if (many) {
+      step.slices = slicesForStep(step);
+      context.targets[segment] = uint32_t(step.slices);
       context.lastParallel = s;
       if (step.threads > context.active)
         context.active = step.threads;
@@ -235,19 +261,57 @@ void noteFailure(Context &context, int32_t step) {
   }
 }
 
-void runSlice(Context &context, int32_t number, int32_t index) {
+/// Computes one slice of a step on thread `index`.
+void runSlice(Context &context, int32_t number, int32_t slice, int32_t index) {
   const StepState &step = context.steps[number];
   ThreadState &self = context.threadStates[index];
-  int64_t share = step.tasks / step.threads, rest = step.tasks % step.threads;
-  int64_t begin = share * index + (index < rest ? index : rest);
-  int64_t end = begin + share + (index < rest ? 1 : 0);
+  int64_t share = step.tasks / step.slices, rest = step.tasks % step.slices;
+  int64_t begin = share * slice + (slice < rest ? slice : rest);
+  int64_t end = begin + share + (slice < rest ? 1 : 0);
   tenon_kernel kernel =
       context.level->kernels[context.program->steps[number].kernel];
   int32_t code = kernel(step.buffers, step.dims, begin, end, &self.task);
-  if (code != TENON_KERNEL_OK) {
-    self.failedStep = number;
-    self.code = code;
-    noteFailure(context, number);
+  if (code == TENON_KERNEL_OK ||
+      (self.failedStep == number && self.failedSlice < slice))
+    return;
+  self.failedStep = number;
+  self.failedSlice = slice;
+  self.code = code;
+  self.errorValue = self.task.error_value;
+  self.errorLimit = self.task.error_limit;
+  noteFailure(context, number);
+}
+
+/// The slices that belong to one thread of a step.
+struct Share {
+  int32_t begin, end;
+};
+Share shareOf(const StepState &step, int32_t index) {
+  int64_t slices = step.slices;
+  return {int32_t(slices * index / step.threads),
+          int32_t(slices * (index + 1) / step.threads)};
+}
+
+/// Claims and computes slices of a shared step until none is left.
+void runShared(Context &context, int32_t number, int32_t index) {
+  const StepState &step = context.steps[number];
+  uint8_t *claims = context.claims +
+                    size_t(number) * size_t(context.threads) * kSlicesPerThread;
+  WaitWord &done = context.done[step.segment];
+  auto attempt = [&](int32_t slice) {
+    if (__atomic_load_n(&claims[slice], __ATOMIC_RELAXED) ||
+        __atomic_exchange_n(&claims[slice], 1, __ATOMIC_ACQ_REL))
+      return;
+    runSlice(context, number, slice, index);
+    Pool::count(done, uint32_t(step.slices));
+  };
+  Share own = shareOf(step, index);
+  for (int32_t slice = own.begin; slice < own.end; ++slice)
+    attempt(slice);
+  for (int32_t i = 1; i < step.threads; ++i) {
+    Share other = shareOf(step, (index + i) % step.threads);
+    for (int32_t slice = other.end - 1; slice >= other.begin; --slice)
+      attempt(slice);
   }
 }
 
@@ -260,19 +324,33 @@ void walk(void *argument, int32_t index) {
   Context &context = *static_cast<Context *>(argument);
   ThreadState &self = context.threadStates[index];
   bool timed = index == 0 && (context.flags & TENON_CONTEXT_PROFILE);
+  bool alone = false; // thread 0 has run steps of its own since the barrier
   FloatModes modes;
   for (int32_t s = 0; s <= context.lastParallel; ++s) {
     StepState &step = context.steps[s];
     if (step.barrierBefore) {
-      context.pool.barrier();
+      int32_t before = step.segment - 1;
+      if (alone)
+        Pool::count(context.done[before], 1);
+      alone = false;
+      context.pool.waitFor(context.done[before], context.targets[before]);
       if (__atomic_load_n(&context.failedStep, __ATOMIC_ACQUIRE) < s)
         return;
     }
     if (timed)
       step.startNs = sinceStart(context);
-    if (index < step.threads && self.failedStep == kNoStep)
-      runSlice(context, s, index);
+    if (step.threads > 1) {
+      if (index < step.threads)
+        runShared(context, s, index);
+    } else if (step.threads == 1 && index == 0) {
+      alone = true;
+      if (self.failedStep == kNoStep)
+        runSlice(context, s, 0, 0);
+    }
   }
+  int32_t last = context.steps[context.lastParallel].segment;
+  if (index == 0)
+    context.pool.waitFor(context.done[last], context.targets[last]);
 }
 
 struct StepCall {
@@ -283,8 +361,12 @@ struct StepCall {
 void sliceOfStep(void *argument, int32_t index) {
   const auto &call = *static_cast<StepCall *>(argument);
   FloatModes modes;
-  if (index >= 0 && index < call.context->steps[call.step].threads)
-    runSlice(*call.context, call.step, index);
+  const StepState &step = call.context->steps[call.step];
+  if (index < 0 || index >= step.threads)
+    return;
+  Share own = shareOf(step, index);
+  for (int32_t slice = own.begin; slice < own.end; ++slice)
+    runSlice(*call.context, call.step, slice, index);
 }
 
 /// Steps from `first` on, one after the other: through the caller's executor,
@@ -309,16 +391,20 @@ void runInOrder(Context &context, int32_t first) {
 tenon_status reportFailure(const Context &context, tenon_error *error) {
   int32_t failed = context.failedStep;
   const tenon_step &step = context.program->steps[failed];
-  // The slices are in order, so the first thread has the first bad index.
-  const ThreadState *self = context.threadStates;
-  while (self->failedStep != failed)
-    ++self;
+  // Every slice of the step was computed: the first failure in the order of
+  // tasks is known, whoever met it.
+  const ThreadState *self = nullptr;
+  for (int32_t t = 0; t < context.threads; ++t) {
+    const ThreadState &other = context.threadStates[t];
+    if (other.failedStep == failed &&
+        (!self || other.failedSlice < self->failedSlice))
+      self = &other;
+  }
   const char *nodes = step.nodes && *step.nodes ? step.nodes : step.name;
   if (self->code == TENON_KERNEL_INDEX_OUT_OF_RANGE)
     return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes, "': index ",
-                self->task.error_value, " is out of range, expected ",
-                -self->task.error_limit, " <= index < ",
-                self->task.error_limit);
+                self->errorValue, " is out of range, expected ",
+                -self->errorLimit, " <= index < ", self->errorLimit);
   return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes,
               "' failed with code ", self->code);
 }
@@ -330,6 +416,10 @@ tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
     return fail(error, TENON_INVALID_ARGUMENT,
                 "the context was made with TENON_CONTEXT_QUERY_ONLY");
   context.ran = false;
+  // Workers that came late to the run before may still look at its tables.
+  bool pooled = context.poolStarted && context.pool.alive();
+  if (pooled)
+    context.pool.settle();
   if (tenon_status status = prepare(context, error))
     return status;
 
@@ -345,7 +435,11 @@ tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
 
   int32_t first = 0;
   // A forked child has no workers: its only thread does every slice.
-  if (context.active > 1 && context.poolStarted && context.pool.alive()) {
+  if (context.active > 1 && pooled) {
+    size_t steps = size_t(context.lastParallel) + 1;
+    memset(static_cast<void *>(context.done), 0, steps * sizeof *context.done);
+    memset(context.claims, 0,
+           steps * size_t(context.threads) * kSlicesPerThread);
     context.pool.run(context.active, walk, &context);
     first = context.lastParallel + 1;
   }

@@ -15,4 +15,4 @@ if sys.argv[1] == "write":
     np.save(sys.argv[2], np.array(ast.literal_eval(sys.argv[4]), sys.argv[3]))
 else:
     array = np.load(sys.argv[2])
-    print(array.dtype, list(array.shape), np.round(array, 4).tolist())
+    print(array.dtype, list(array.shape), np.round(array.astype(np.float64), 4).tolist())

@@ -31,7 +31,8 @@ struct OwnedPool {
 struct Rounds {
   Pool *pool;
   int32_t threads, rounds;
-  std::vector<int> values; // one per thread, a cache line apart
+  std::vector<int> values;     // one per thread, a cache line apart
+  std::vector<WaitWord> words; // two barriers a round
   std::atomic<int> wrong{0};
 };
 
@@ -39,13 +40,17 @@ struct Rounds {
 /// everyone's.
 void exchange(void *argument, int32_t index) {
   auto &r = *static_cast<Rounds *>(argument);
+  auto barrier = [&](int32_t number) {
+    Pool::count(r.words[number], uint32_t(r.threads));
+    r.pool->waitFor(r.words[number], uint32_t(r.threads));
+  };
   for (int round = 1; round <= r.rounds; ++round) {
     r.values[index * 16] = round;
-    r.pool->barrier();
+    barrier(2 * round - 2);
     for (int32_t t = 0; t < r.threads; ++t)
       if (r.values[t * 16] != round)
         ++r.wrong;
-    r.pool->barrier();
+    barrier(2 * round - 1);
   }
 }
 
@@ -57,8 +62,10 @@ TEST_P(Barriers, makeWritesVisible) {
   ASSERT_EQ(owned.pool.threads(), threads);
   for (int region = 0; region < 20; ++region) {
     int32_t active = 1 + region % threads; // fewer than there are, too
-    Rounds rounds{&owned.pool, active, 50, std::vector<int>(threads * 16)};
+    Rounds rounds{&owned.pool, active, 50, std::vector<int>(threads * 16),
+                  std::vector<WaitWord>(100)};
     owned.pool.run(active, exchange, &rounds);
+    owned.pool.settle();
     EXPECT_EQ(rounds.wrong, 0);
     for (int32_t t = 0; t < active; ++t)
       EXPECT_EQ(rounds.values[t * 16], 50);
@@ -81,14 +88,37 @@ double cpuSeconds() {
          1e-6 * double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
+TEST(Pool, aRegionNeverWaitsForALateWorker) {
+  // Workers that may come at any time, or not at all, and are in the region
+  // either wholly or not at all.
+  OwnedPool owned(8, 20);
+  for (int region = 0; region < 2000; ++region) {
+    struct State {
+      std::atomic<int> inside{0}, entered{0};
+    } state;
+    owned.pool.run(
+        8,
+        [](void *argument, int32_t) {
+          auto &state = *static_cast<State *>(argument);
+          ++state.inside;
+          ++state.entered;
+          --state.inside;
+        },
+        &state);
+    EXPECT_GE(state.entered, 1);
+    owned.pool.settle();
+    int entered = state.entered;
+    EXPECT_EQ(state.inside, 0);
+    EXPECT_LE(entered, 8);
+    if (region % 100 == 0)
+      usleep(200);
+    EXPECT_EQ(state.entered, entered);
+  }
+}
+
 TEST(Pool, idleThreadsPark) {
   OwnedPool owned(4, 1000);
-  std::atomic<int> calls{0};
-  owned.pool.run(
-      4,
-      [](void *calls, int32_t) { ++*static_cast<std::atomic<int> *>(calls); },
-      &calls);
-  EXPECT_EQ(calls, 4);
+  owned.pool.run(4, [](void *, int32_t) {}, nullptr);
   usleep(50000);
   double before = cpuSeconds();
   usleep(300000);
