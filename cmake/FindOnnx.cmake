@@ -6,7 +6,6 @@ set(TENON_ONNX_VERSION 1.23.2)
 set(TENON_ONNX_DIR "${TENON_DEPS_DIR}/onnx-${TENON_ONNX_VERSION}" CACHE PATH
   "Where ONNX's C++ library ${TENON_ONNX_VERSION} is installed")
 
-set(TENON_HAVE_ONNX OFF)
 if(EXISTS "${TENON_ONNX_DIR}/lib/libonnx.a")
   find_package(Protobuf REQUIRED)
   add_library(Tenon::onnx INTERFACE IMPORTED)
@@ -20,10 +19,9 @@ if(EXISTS "${TENON_ONNX_DIR}/lib/libonnx.a")
     "${TENON_ONNX_DIR}/lib/libonnx.a"
     "${TENON_ONNX_DIR}/lib/libonnx_proto.a"
     protobuf::libprotobuf)
-  set(TENON_HAVE_ONNX ON)
   message(STATUS "ONNX ${TENON_ONNX_VERSION} in ${TENON_ONNX_DIR}")
 else()
-  message(WARNING
-    "ONNX's C++ library ${TENON_ONNX_VERSION} is not in ${TENON_ONNX_DIR}; "
-    "run `make deps`. The importer and `tenon` are left out.")
+  message(FATAL_ERROR
+    "Tenon needs ONNX's C++ library ${TENON_ONNX_VERSION} in "
+    "${TENON_ONNX_DIR}, found none. Run `make deps`.")
 endif()

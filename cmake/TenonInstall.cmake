@@ -6,15 +6,11 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/Tenon")
 
 install(TARGETS TenonHeaders EXPORT TenonTargets)
 foreach(tool tenon tenon-opt)
-  if(TARGET ${tool})
-    # LLVM and MLIR stay where they are: the installed tools keep the path.
-    set_target_properties(${tool} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
-    install(TARGETS ${tool} EXPORT TenonTargets)
-  endif()
+  # LLVM and MLIR stay where they are: the installed tools keep the path.
+  set_target_properties(${tool} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS ${tool} EXPORT TenonTargets)
 endforeach()
-if(TARGET tenon)
-  add_executable(Tenon::tenon ALIAS tenon)
-endif()
+add_executable(Tenon::tenon ALIAS tenon)
 
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/runtime/include/tenon"
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"

@@ -12,6 +12,18 @@ function(tenon_write_if_changed path content)
   file(WRITE "${path}" "${content}")
 endfunction()
 
+# Warns of each .cpp file of a folder that the list leaves out: the linker would
+# only name the functions that are missing.
+function(tenon_check_sources folder)
+  file(GLOB present CONFIGURE_DEPENDS
+    RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" "${folder}/*.cpp")
+  list(REMOVE_ITEM present ${ARGN})
+  foreach(file IN LISTS present)
+    message(WARNING
+      "${file} is not listed in ${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt")
+  endforeach()
+endfunction()
+
 # One precompiled header serves every room that is written against MLIR: a
 # pass's source file takes nine CPU seconds without it and two with it. What it
 # includes is a matter of speed only; every file names what it uses.
@@ -34,15 +46,10 @@ endif()
 # tenon_add_library(NAME SOURCES a.cpp ... [PCH] [LINK lib ...]
 #                   [DEPENDS target ...])
 #
-# One static library per room; PCH gives it the precompiled header. A room
-# without sources becomes an empty interface library.
+# One static library per room; PCH gives it the precompiled header.
 function(tenon_add_library name)
   cmake_parse_arguments(ARG "PCH" "" "SOURCES;LINK;DEPENDS" ${ARGN})
-  if(NOT ARG_SOURCES)
-    add_library(${name} INTERFACE)
-    target_link_libraries(${name} INTERFACE ${ARG_LINK})
-    return()
-  endif()
+  tenon_check_sources(. ${ARG_SOURCES})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
   if(ARG_PCH AND TENON_ENABLE_PCH)
