@@ -30,19 +30,37 @@ struct Mapping {
 pthread_mutex_t gMutex = PTHREAD_MUTEX_INITIALIZER;
 Mapping *gMappings = nullptr;
 
+/// Whether a line of /proc/self/maps, "lo-hi perms offset device inode   path",
+/// is about `address`.
+bool isAbout(const char *line, const void *address) {
+  uintptr_t bounds[2] = {0, 0};
+  for (uintptr_t &bound : bounds) {
+    for (;; ++line) {
+      int digit = *line >= '0' && *line <= '9'   ? *line - '0'
+                  : *line >= 'a' && *line <= 'f' ? *line - 'a' + 10
+                                                 : -1;
+      if (digit < 0)
+        break;
+      bound = bound << 4 | uintptr_t(digit);
+    }
+    if (*line)
+      ++line;
+  }
+  auto target = reinterpret_cast<uintptr_t>(address);
+  return target >= bounds[0] && target < bounds[1];
+}
+
 /// The folder of the file that holds `address`, '/' included, from the kernel's
 /// table of maps: dladdr would need libdl on older systems. False when unknown.
 bool folderOf(const void *address, char *out, size_t capacity) {
   int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (file < 0)
     return false;
-  // A line is "lo-hi perms offset device inode   path".
-  char line[4096 + 256];
+  char line[4096 + 256], buffer[2048];
   size_t length = 0;
-  char buffer[2048];
-  bool found = false;
-  for (ssize_t got; !found && (got = read(file, buffer, sizeof buffer)) > 0;)
-    for (ssize_t i = 0; i < got && !found; ++i) {
+  bool over = false, found = false;
+  for (ssize_t got; !over && (got = read(file, buffer, sizeof buffer)) > 0;)
+    for (ssize_t i = 0; i < got && !over; ++i) {
       if (buffer[i] != '\n') {
         if (length + 1 < sizeof line)
           line[length++] = buffer[i];
@@ -50,24 +68,10 @@ bool folderOf(const void *address, char *out, size_t capacity) {
       }
       line[length] = 0;
       length = 0;
-      uintptr_t bounds[2] = {0, 0};
-      const char *at = line;
-      for (uintptr_t &bound : bounds) {
-        for (;; ++at) {
-          int digit = *at >= '0' && *at <= '9'   ? *at - '0'
-                      : *at >= 'a' && *at <= 'f' ? *at - 'a' + 10
-                                                 : -1;
-          if (digit < 0)
-            break;
-          bound = bound << 4 | uintptr_t(digit);
-        }
-        if (*at)
-          ++at;
-      }
-      auto target = reinterpret_cast<uintptr_t>(address);
-      if (target < bounds[0] || target >= bounds[1])
+      if (!isAbout(line, address))
         continue;
-      const char *path = strchr(at, '/');
+      over = true; // the one line, whether it names a file or not
+      const char *path = strchr(line, '/');
       const char *slash = path ? strrchr(path, '/') : nullptr;
       if (!slash || size_t(slash + 2 - path) > capacity)
         break;
@@ -96,7 +100,6 @@ const char *reasonOf(int number) {
   }
 }
 
-template <typename... Parts>
 tenon_status failSystem(tenon_error *error, const char *what, const char *path,
                         int number) {
   if (const char *reason = reasonOf(number))
