@@ -1,0 +1,231 @@
+# ===- cases.py - ONNX's node cases, in three modes -----------------------=== #
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------=== #
+"""Collects the cases and writes each as a folder that the host reads."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+MODES = ["static", "symbolic", "constant"]
+
+# Inputs whose values decide shapes: they keep their rank and length in the
+# symbolic mode.
+SHAPE_INPUTS = {
+    "AffineGrid": [1],
+    "CenterCropPad": [1],
+    "Col2Im": [1, 2],
+    "ConstantOfShape": [0],
+    "DFT": [1, 2],
+    "Expand": [1],
+    "MaxUnpool": [2],
+    "OneHot": [1],
+    "Pad": [1, 3],
+    "Range": [0, 1, 2],
+    "Reshape": [1],
+    "Resize": [1, 2, 3],
+    "STFT": [1, 3],
+    "Slice": [1, 2, 3, 4],
+    "Split": [1],
+    "Squeeze": [1],
+    "Tile": [1],
+    "TopK": [1],
+    "Unsqueeze": [1],
+    "Upsample": [1],
+}
+
+
+@dataclass
+class Case:
+    name: str
+    operator: str
+    model: onnx.ModelProto
+    inputs: list = field(default_factory=list)
+    outputs: list = field(default_factory=list)
+    rtol: float = 1e-3
+    atol: float = 1e-7
+
+    @property
+    def bucket(self):
+        """A fifth of all cases, by the name alone."""
+        return hashlib.sha256(self.name.encode()).digest()[0] % 5
+
+
+def collect():
+    """Every node case, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.case.node import collect_testcases
+
+        found = collect_testcases(None)
+    cases = {}
+    for test in found:
+        inputs, outputs = test.data_sets[0]
+        cases[test.name] = Case(
+            test.name, "", test.model, list(inputs), list(outputs), test.rtol, test.atol
+        )
+    for case in cases.values():
+        case.operator = operator_of(case, cases)
+    return dict(sorted(cases.items()))
+
+
+def base_of(case, cases):
+    """The case that a function body was expanded from, or the case itself."""
+    name = case.name
+    while "_expanded" in name:
+        name = name[: name.rindex("_expanded")]
+        if name in cases:
+            return cases[name]
+    return case
+
+
+def operator_of(case, cases):
+    node = base_of(case, cases).model.graph.node[0]
+    return (node.domain + "." if node.domain not in ("", "ai.onnx") else "") + node.op_type
+
+
+def unjudged_reason(case):
+    """Why a case needs what Tenon does not aim for, or None."""
+    graph = case.model.graph
+    kinds = [value.type.WhichOneof("value") for value in [*graph.input, *graph.output]]
+    types = {v.type.tensor_type.elem_type for v in [*graph.input, *graph.output]}
+    operators = {node.op_type for node in graph.node}
+    if any(node.domain == "ai.onnx.preview.training" for node in graph.node):
+        return "training"
+    if "ImageDecoder" in operators:
+        return "image decoding"
+    if any(name.startswith("TreeEnsemble") for name in operators):
+        return "trees"
+    if any(kind in ("sequence_type", "optional_type") for kind in kinds) or any(
+        name.startswith(("Sequence", "Optional", "Concat" + "FromSequence"))
+        for name in operators
+    ):
+        return "sequences and optionals"
+    if TensorProto.STRING in types or any(name.startswith("String") for name in operators):
+        return "strings"
+    if any(name.startswith(("Bernoulli", "Random")) for name in operators) or (
+        case.name.startswith("test_training_dropout") and "zero_ratio" not in case.name
+    ):
+        return "random"
+    return None
+
+
+def shape_inputs(case, cases):
+    """Names of a case's inputs that carry shapes."""
+    base = base_of(case, cases).model.graph
+    positions = {value.name: i for i, value in enumerate(base.input)}
+    names = {
+        node.input[i]
+        for node in base.node
+        for i in SHAPE_INPUTS.get(node.op_type, [])
+        if i < len(node.input)
+    }
+    taken = {positions[name] for name in names if name in positions}
+    return {value.name for i, value in enumerate(case.model.graph.input) if i in taken}
+
+
+def in_mode(case, mode, cases):
+    """The case's model in a mode, and which inputs it still takes."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    graph = model.graph
+    if mode == "static":
+        return model, list(zip(graph.input, case.inputs, strict=False))
+    # What the shapes follow from has changed.
+    del graph.value_info[:]
+    if mode == "constant":
+        for value, array in zip(graph.input, case.inputs, strict=False):
+            graph.initializer.append(tensor_of(array, value))
+        del graph.input[:]
+        return model, []
+    kept = shape_inputs(case, cases)
+    for i, value in enumerate(graph.input):
+        if value.name in kept:
+            continue
+        for j, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_value > 1:
+                dim.dim_param = f"d{i}_{j}"
+    for value in graph.output:
+        if value.type.WhichOneof("value") == "tensor_type":
+            value.type.tensor_type.ClearField("shape")
+    return model, list(zip(graph.input, case.inputs, strict=False))
+
+
+def tensor_of(array, value):
+    if isinstance(array, TensorProto):
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(array)
+    else:
+        tensor = numpy_helper.from_array(np.asarray(array))
+    tensor.name = value.name
+    # Some cases give their float8 and 4-bit inputs as plain bytes.
+    tensor.data_type = value.type.tensor_type.elem_type
+    return tensor
+
+
+def raw_bytes(tensor):
+    if tensor.HasField("raw_data"):
+        return tensor.raw_data
+    return numpy_helper.from_array(numpy_helper.to_array(tensor)).raw_data
+
+
+def write(case, mode, cases, directory):
+    """Writes a case's folder; the host finds everything in it."""
+    directory.mkdir(parents=True)
+    model, inputs = in_mode(case, mode, cases)
+    (directory / "model.onnx").write_bytes(model.SerializeToString())
+    lines = []
+    for i, (value, array) in enumerate(inputs):
+        tensor = tensor_of(array, value)
+        (directory / f"input{i}.bin").write_bytes(raw_bytes(tensor))
+        dims = ",".join(map(str, tensor.dims))
+        lines.append(f"{value.name}\t{tensor.data_type}\t{dims}\tinput{i}.bin\n")
+    (directory / "inputs").write_text("".join(lines))
+
+
+def read_outputs(directory, detail):
+    """The arrays that the host reported as `dtype:d0,d1;...`."""
+    arrays = []
+    for i, text in enumerate(detail.split(";")):
+        dtype, dims = text.split(":")
+        data = (directory / f"output{i}.bin").read_bytes()
+        tensor = TensorProto(data_type=int(dtype), raw_data=data)
+        tensor.dims.extend(int(dim) for dim in dims.split(",") if dim)
+        arrays.append(numpy_helper.to_array(tensor))
+    return arrays
+
+
+def as_comparable(array):
+    """numpy's comparisons do not know the small types."""
+    if array.dtype.kind not in "biufc":
+        return array.astype(np.float32)
+    return array
+
+
+def difference(case, found):
+    """What is wrong with the outputs, or None."""
+    types = [value.type.tensor_type.elem_type for value in case.model.graph.output]
+    for i, (expected, actual) in enumerate(zip(case.outputs, found, strict=True)):
+        if isinstance(expected, TensorProto):
+            expected = numpy_helper.to_array(expected)
+        expected = np.asarray(expected)
+        name = case.model.graph.output[i].name
+        if expected.shape != actual.shape:
+            return f"output {name}: shape {actual.shape}, expected {expected.shape}"
+        dtype = helper.tensor_dtype_to_np_dtype(types[i])
+        if actual.dtype != dtype:
+            return f"output {name}: type {actual.dtype}, expected {dtype}"
+        a, b = as_comparable(actual), as_comparable(expected)
+        try:
+            np.testing.assert_allclose(a, b, rtol=case.rtol, atol=case.atol)
+        except AssertionError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            return f"output {name}: " + "; ".join(lines[1:5])
+    return None

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+# ===- run.py - ONNX's operator suite through the C API -------------------=== #
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------=== #
+"""Runs the node cases that onnx generates and holds them against two lists.
+
+skip.txt names the cases that are out, each with a reason from a closed set;
+xfail.txt those that fail, per mode, with the first line of the diagnostic. A
+case in xfail.txt that passes fails the run, and so does any failure that is
+not in it: the list only shrinks.
+"""
+
+import argparse
+import fnmatch
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import cases as suite
+import report
+
+HERE = Path(__file__).resolve().parent
+REASONS = {
+    "strings",
+    "sequences and optionals",
+    "training",
+    "image decoding",
+    "trees",
+    "random",
+}
+# Whether an outcome may stand in xfail.txt: only what was refused in words.
+CLEAN = {"refused"}
+
+
+def read_list(path, fields):
+    """Lines of tab-separated fields; '#' begins a comment line."""
+    rows = []
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line and not line.startswith("#"):
+                rows.append((line.split("\t") + [""] * fields)[:fields])
+    return rows
+
+
+def run_host(host, scratch, names, options):
+    """Outcomes of the cases written to `scratch`: name to (kind, ms, detail)."""
+    listing = scratch / "list"
+    listing.write_text("".join(f"{scratch / name}\n" for name in names))
+    command = [host, "-j", str(options.jobs), "-O", str(options.opt), "-t", str(options.timeout)]
+    outcomes = {}
+    with subprocess.Popen(
+        [*command, str(listing)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for line in process.stdout:
+            directory, kind, ms, detail = (line.rstrip("\n").split("\t") + [""] * 4)[:4]
+            outcomes[Path(directory).name] = (kind, int(ms), detail)
+    for name in names:
+        outcomes.setdefault(name, ("crash", 0, "the host stopped"))
+    return outcomes
+
+
+def run_mode(mode, cases, everything, options):
+    """Results of the cases in a mode: name to (outcome, ms, detail)."""
+    results = {}
+    names = list(cases)
+    for at in range(0, len(names), 100):
+        chunk = names[at : at + 100]
+        with tempfile.TemporaryDirectory(prefix="tenon-conformance-") as folder:
+            scratch = Path(folder)
+            for name in chunk:
+                suite.write(cases[name], mode, everything, scratch / name)
+            for name, (kind, ms, detail) in run_host(
+                options.host, scratch, chunk, options
+            ).items():
+                if kind == "ok":
+                    found = suite.read_outputs(scratch / name, detail)
+                    detail = suite.difference(cases[name], found) or ""
+                    kind = "wrong" if detail else "pass"
+                results[name] = (kind, ms, detail)
+            if options.keep:
+                for name in chunk:
+                    target = Path(options.keep) / mode / name
+                    shutil.rmtree(target, ignore_errors=True)
+                    shutil.copytree(scratch / name, target)
+    return results
+
+
+def judge(mode, results, expected):
+    """Lines about what differs from xfail.txt."""
+    problems = []
+    for name, (kind, _, detail) in results.items():
+        line = expected.get((mode, name))
+        if kind == "pass":
+            if line is not None:
+                problems.append(f"{mode} {name}: passes; take it off xfail.txt")
+        elif kind not in CLEAN:
+            problems.append(f"{mode} {name}: {kind}: {detail}")
+        elif line is None:
+            problems.append(f"{mode} {name}: unexpected: {detail}")
+    return problems
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", required=True, help="the program made from host.cpp")
+    parser.add_argument("--mode", action="append", choices=suite.MODES)
+    parser.add_argument("--fifth", action="store_true", help="every fifth case by name hash")
+    parser.add_argument("--jobs", "-j", type=int, default=os.cpu_count())
+    parser.add_argument("--opt", type=int, default=1, help="-O of the compiler")
+    parser.add_argument("--timeout", type=int, default=60, help="seconds per case")
+    parser.add_argument("--keep", help="copy the cases' folders here")
+    parser.add_argument("--results", help="write one line per case here")
+    parser.add_argument("--report", help="write OnnxSupport.md here")
+    parser.add_argument("--xfail", type=Path, default=HERE / "xfail.txt")
+    parser.add_argument("--write-xfail", action="store_true", help="renew the list")
+    parser.add_argument("pattern", nargs="*", help="only cases that match")
+    options = parser.parse_args()
+
+    start = time.monotonic()
+    everything = suite.collect()
+    skipped = {name: reason for name, reason in read_list(HERE / "skip.txt", 2)}
+    problems = [f"skip.txt: {n}: no reason of the set" for n, r in skipped.items() if r not in REASONS]
+    problems += [f"skip.txt: {name}: there is no such case" for name in skipped if name not in everything]
+    chosen = {
+        name: case
+        for name, case in everything.items()
+        if name not in skipped
+        and (not options.fifth or case.bucket == 0)
+        and (not options.pattern or any(fnmatch.fnmatch(name, p) for p in options.pattern))
+    }
+    expected = {(m, name): text for m, name, text in read_list(options.xfail, 3)}
+    by_mode = {}
+    for mode in options.mode or suite.MODES:
+        results = by_mode[mode] = run_mode(mode, chosen, everything, options)
+        problems += judge(mode, results, expected)
+        counts = Counter(kind for kind, _, _ in results.values())
+        text = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        print(f"{mode}: {len(results)} cases: {text} ({time.monotonic() - start:.0f} s)", flush=True)
+    if options.results:
+        with open(options.results, "w", encoding="utf-8") as out:
+            for mode, results in by_mode.items():
+                for name, (kind, ms, detail) in results.items():
+                    out.write(f"{mode}\t{name}\t{everything[name].operator}\t{kind}\t{ms}\t{detail}\n")
+    if options.report:
+        Path(options.report).write_text(report.write(everything, skipped, by_mode))
+    if options.write_xfail:
+        with open(options.xfail, "w", encoding="utf-8") as out:
+            out.write("# mode, case, first line of the diagnostic; made by run.py --write-xfail.\n")
+            for mode, results in by_mode.items():
+                for name, (kind, _, detail) in results.items():
+                    if kind in CLEAN:
+                        out.write(f"{mode}\t{name}\t{detail}\n")
+        return 0
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
