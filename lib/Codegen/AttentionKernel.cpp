@@ -54,7 +54,7 @@ struct AttentionKernel {
           keys = scoreDims.back(), N = out.back();
   SymExpr keyPanels = k[k.size() - 3], valuePanels = v[v.size() - 3];
   SymExpr ld = keyPanels * kPanelColumns; // of the scores
-  Value queries, scores, inverse, tile;
+  Value queries, scores, inverse, tile, always;
   Value batchIndex, m0;
 
   Value panelOf(Value packed, ArrayRef<SymExpr> dims, Value panel);
@@ -116,7 +116,8 @@ void AttentionKernel::computeScores(Value rows) {
     Value kAt = panelOf(K, k, panel);
     forRowTiles(e, rows, [&](Value r0, Value mr) {
       emitMicroKernel(e, mr, depth,
-                      {queries, L.mul(r0, d), d, K, kAt, d, tile});
+                      {queries, L.mul(r0, d), K, kAt, d, d, tile, L.index(0),
+                       always});
       e.loop(L.index(0), mr, 1, [&](Value r) {
         Value row = L.add(r0, r), m = L.add(m0, row);
         SmallVector<Idx> idx = rowIndex(m);
@@ -199,8 +200,9 @@ void AttentionKernel::computeOutput(Value rows) {
   e.loop(L.index(0), e.dim(valuePanels), 1, [&](Value panel) {
     Value vAt = panelOf(V, v, panel);
     forRowTiles(e, rows, [&](Value r0, Value mr) {
-      emitMicroKernel(e, mr, keys.constant() == ld.constant() ? keys : SymExpr::symbol("_"),
-                      {scores, L.mul(r0, stride), stride, V, vAt, n, tile});
+      emitMicroKernel(e, mr, ld,
+                      {scores, L.mul(r0, stride), V, vAt, n, n, tile,
+                       L.index(0), always});
       e.loop(L.index(0), mr, 1, [&](Value r) {
         Value row = L.add(r0, r), m = L.add(m0, row);
         Value inv = memref::LoadOp::create(b, L.loc, inverse, row);
@@ -241,6 +243,7 @@ void AttentionKernel::run() {
   queries = e.scratchBuffer(depth * kQueryRows, f32);
   scores = e.scratchBuffer(ld * kQueryRows, f32);
   inverse = e.scratchBuffer(kQueryRows, f32);
+  always = L.constantInt(b.getI1Type(), 1);
   Value nb = e.dim(blocks), m = e.dim(rowsQ);
   e.loop(e.begin, e.end, 1, [&](Value t) {
     batchIndex = L.div(t, nb);

@@ -147,15 +147,31 @@ inline constexpr int64_t kPanelColumns = 32;
 inline constexpr int64_t kMaxRows = 12;
 /// Rows of the register tile of `target`'s f32 micro-kernel.
 int64_t microKernelRows(const TargetInfo &target);
-/// The micro-kernel of `rows` rows: func(A: memref<?xf32>, aOffset, lda, B:
-/// memref<?xf32>, bOffset, K, C: memref<?xf32>); C is [rows][32] and is
-/// overwritten. Specialised for a constant K, which then is lda too (else 0).
+/// Up to this many rows several panels are multiplied at once.
+int64_t narrowRows(const TargetInfo &target);
+inline constexpr int64_t kNarrowPanels = 4;
+
+/// What a micro-kernel is compiled for; `lda` is 0 where it is not constant.
+struct MicroKernelShape {
+  int64_t rows, panels, lda;
+};
+/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, fresh): C at cAt is
+/// [panels][rows][32]; A's rows lie lda apart, B's panels panelStride. C is
+/// overwritten where `fresh` is not 0, added to otherwise.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
-                                  const TargetInfo &target, int64_t rows,
-                                  int64_t K);
+                                  const TargetInfo &target,
+                                  const MicroKernelShape &shape);
+struct MicroKernelOperands {
+  mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
+  mlir::Value fresh; ///< i1
+};
 /// Calls the micro-kernel of `rows` rows, which is known at run time.
-void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &K,
-                     mlir::ValueRange operands);
+void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
+                     const MicroKernelOperands &operands, int64_t panels = 1);
+/// Cuts K into chunks for the L1 cache: fn(first k, count, is the first).
+void forChunks(KernelEmitter &e, mlir::Value K,
+               llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)>
+                   fn);
 /// Splits `rows` evenly into register tiles: fn(first row, rows of the tile).
 void forRowTiles(KernelEmitter &e, mlir::Value rows,
                  llvm::function_ref<void(mlir::Value, mlir::Value)> fn);

@@ -9,10 +9,12 @@
 //
 //   for task in [begin, end):       (batch, row block, panel), panel fastest
 //     [pack the block's rows of A, when a new block begins]
-//     for tile of rows in block:    as even as possible: 13 = 7 + 6
-//       micro-kernel(rows)          A block (L2) x B panel (L1/L2) -> C tile
-//       epilogue                    C tile -> result, a row at a time
+//     for chunk of K:
+//       for tile of rows in block:  as even as possible: 13 = 7 + 6
+//         micro-kernel(rows)        A block (L2) x B chunk (L1) -> C (L1/L2)
+//     epilogue                      C -> result, a row at a time
 //
+// Very few rows in all (decoding a token) take four panels at a time instead.
 // A that lies in memory as it is needed is read in place; any other prologue
 // (a transpose, a gather, im2col, a cast) is computed into a scratch block by
 // pulling. Where B has no batch dims, all leading dims of A count as rows.
@@ -51,7 +53,6 @@ struct MatMulKernel {
   int64_t MC = blockRows();
   unsigned lanes = e.vectorLanes();
   bool inPlace = isInPlace();
-  Type f32 = b.getF32Type();
 
   /// Rows of A that fill 256 KiB, a part of any L2 cache: a multiple of every
   /// level's register tile, and the same at every level, so that a program's
@@ -70,8 +71,12 @@ struct MatMulKernel {
   }
   void run();
   void packRows(Value into, Value batchIndex, Value m0, Value rows);
-  void epilogue(Value tile, Value batchIndex, Value r0, Value rows,
-                Value panel);
+  void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel);
+  void wide();
+  void narrow(Value m);
+
+  Type f32 = b.getF32Type();
+  Value A, B, C, k, np, panelSize;
 };
 
 void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
@@ -100,11 +105,12 @@ void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
   });
 }
 
-void MatMulKernel::epilogue(Value tile, Value batchIndex, Value r0, Value rows,
+/// Rows [m0, m0 + rows) of one panel, whose products lie from C[cAt] on.
+void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
                             Value panel) {
   SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
   e.loop(L.index(0), rows, 1, [&](Value r) {
-    Value m = L.add(r0, r);
+    Value m = L.add(m0, r);
     SmallVector<Idx> idx;
     Value row = m; // position among all rows of the result
     if (shared) {
@@ -116,13 +122,14 @@ void MatMulKernel::epilogue(Value tile, Value batchIndex, Value r0, Value rows,
     }
     idx.push_back(Idx());
     Idx base = L.uniform(L.mul(row, e.dim(N)));
+    Value from = L.add(cAt, L.mul(r, L.index(kPanelColumns)));
     forPanelColumns(e, panel, N, [&](Value c, Value column) {
-      Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes, {}};
+      Idx in{L.add(from, c), 1, (int64_t)lanes, {}};
       idx.back() = Idx{column, 1, (int64_t)lanes, {}};
       e.bind(op.getResult(), [&](ArrayRef<Idx>) {
         Value saved = L.mask;
         L.mask = {}; // the tile is whole
-        Value v = L.load(tile, in, f32);
+        Value v = L.load(C, in, f32);
         L.mask = saved;
         return v;
       });
@@ -131,20 +138,9 @@ void MatMulKernel::epilogue(Value tile, Value batchIndex, Value r0, Value rows,
   });
 }
 
-void MatMulKernel::run() {
+void MatMulKernel::wide() {
   SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, MC);
-  SymExpr batches = productOf(batch);
-  e.info.tasks = batches * blocks * panels;
-  e.info.cost = productOf(out) * K;
-  Value tile = e.scratchBuffer(kMaxRows * kPanelColumns, f32);
-  Value A, aStart;
-  if (inPlace)
-    A = e.input(cast<BlockArgument>(op.getLhs()));
-  else
-    A = e.scratchBuffer(K * MC, f32);
-  Value B = e.input(cast<BlockArgument>(op.getPacked()));
-  Value k = e.dim(K), m = e.dim(M), np = e.dim(panels), nb = e.dim(blocks);
-  Value panelSize = L.mul(k, L.index(kPanelColumns));
+  Value m = e.dim(M), nb = e.dim(blocks);
   // B's batch dims may be 1 where the result's are not.
   SmallVector<SymExpr> bDims(packed.begin(), packed.end() - 3);
   e.loop(e.begin, e.end, 1, [&](Value t) {
@@ -177,12 +173,63 @@ void MatMulKernel::run() {
     Value bAt = L.mul(L.add(L.mul(bBatch, np), panel), panelSize);
     Value aBase = inPlace ? L.mul(L.add(L.mul(batchIndex, m), m0), k)
                           : L.index(0);
-    forRowTiles(e, rows, [&](Value r0, Value mr) {
-      emitMicroKernel(e, mr, K,
-                      {A, L.add(aBase, L.mul(r0, k)), k, B, bAt, k, tile});
-      epilogue(tile, batchIndex, L.add(m0, r0), mr, panel);
+    forChunks(e, k, [&](Value k0, Value count, Value first) {
+      forRowTiles(e, rows, [&](Value r0, Value mr) {
+        emitMicroKernel(
+            e, mr, K,
+            {A, L.add(L.add(aBase, L.mul(r0, k)), k0), B,
+             L.add(bAt, L.mul(k0, L.index(kPanelColumns))), panelSize, count, C,
+             L.mul(r0, L.index(kPanelColumns)), first});
+      });
     });
+    epilogue(L.index(0), batchIndex, m0, rows, panel);
   });
+}
+
+/// All rows at once, four panels at a time: tasks are panels here.
+void MatMulKernel::narrow(Value m) {
+  Value zero = L.index(0);
+  Value always = L.constantInt(b.getI1Type(), 1);
+  if (!inPlace)
+    packRows(A, zero, zero, m);
+  auto multiply = [&](Value panel, int64_t panels) {
+    emitMicroKernel(e, m, K,
+                    {A, zero, B, L.mul(panel, panelSize), panelSize, k, C, zero,
+                     always},
+                    panels);
+    for (int64_t p = 0; p < panels; ++p)
+      epilogue(L.mul(L.mul(L.index(p), m), L.index(kPanelColumns)), zero, zero,
+               m, L.add(panel, L.index(p)));
+  };
+  Value count = L.sub(e.end, e.begin);
+  Value groups = L.div(count, L.index(kNarrowPanels));
+  e.loop(zero, groups, 1, [&](Value g) {
+    multiply(L.add(e.begin, L.mul(g, L.index(kNarrowPanels))), kNarrowPanels);
+  });
+  Value rest = L.add(e.begin, L.mul(groups, L.index(kNarrowPanels)));
+  e.loop(rest, e.end, 1, [&](Value panel) { multiply(panel, 1); });
+}
+
+void MatMulKernel::run() {
+  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, MC);
+  e.info.tasks = productOf(batch) * blocks * panels;
+  e.info.cost = productOf(out) * K;
+  C = e.scratchBuffer(MC * kPanelColumns, f32);
+  A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
+              : e.scratchBuffer(K * MC, f32);
+  B = e.input(cast<BlockArgument>(op.getPacked()));
+  k = e.dim(K), np = e.dim(panels);
+  panelSize = L.mul(k, L.index(kPanelColumns));
+  if (!shared || M.constant().value_or(1) > kMaxRows)
+    return wide();
+  Value m = e.dim(M);
+  Value few = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ule, m,
+                                    L.index(narrowRows(e.target)));
+  Value many = arith::XOrIOp::create(b, L.loc, few,
+                                     L.constantInt(b.getI1Type(), 1));
+  // An empty M has no tasks: neither form runs.
+  e.ifThen(few, [&] { narrow(m); });
+  e.ifThen(many, [&] { wide(); });
 }
 
 } // namespace

@@ -14,13 +14,19 @@
 //   A[1][k]  a    | c10 c11             2*rows fused multiply-adds
 //    ...
 //
-// One function per row count and K serves every layer of a model, so a model
-// costs a dozen of them, however many layers it has. C goes to a scratch tile
-// in the L1 cache: the epilogue (bias, activation, residual) is emitted per
-// kernel as a loop over that tile, 2% of the time of a K of 384, and the
-// register tile need not be compiled again for each epilogue. Each element is
-// one chain of additions in order of k, whatever the tile: bits do not depend
-// on the row count.
+// One function per row count and distance of A's rows serves every layer of a
+// model, so a model costs a dozen of them, however many layers it has. C goes
+// to scratch memory in the cache: the epilogue (bias, activation, residual) is
+// emitted per kernel as a loop over it, 2% of the time of a K of 384, and the
+// register tile need not be compiled again for each epilogue.
+//
+// K is walked in chunks (forChunks) whose part of B and of a tile's A fit the
+// L1 cache together; C is added to from the second chunk on. Each element is
+// one chain of additions in order of k, whatever the tile and the chunks: bits
+// do not depend on the row count.
+//
+// With very few rows there are too few accumulators to hide the latency of an
+// addition: the narrow kernels take several neighbouring panels at once.
 //
 //===----------------------------------------------------------------------===//
 
@@ -35,11 +41,16 @@ int64_t microKernelRows(const TargetInfo &target) {
   return target.numVectorRegs >= 32 ? 12 : 6;
 }
 
+int64_t narrowRows(const TargetInfo &target) {
+  return target.numVectorRegs >= 32 ? 3 : 1;
+}
+
 func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
-                            int64_t rows, int64_t K) {
+                            const MicroKernelShape &shape) {
+  auto [rows, panels, lda] = shape;
   std::string name = "gemm_f32_" + std::to_string(rows) + "x" +
-                     std::to_string(kPanelColumns) +
-                     (K ? "_k" + std::to_string(K) : std::string("_k"));
+                     std::to_string(panels * kPanelColumns) + "_lda" +
+                     (lda ? std::to_string(lda) : std::string());
   if (auto f = module.lookupSymbol<func::FuncOp>(name))
     return f;
   OpBuilder b(module.getContext());
@@ -49,78 +60,140 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   Type mem = MemRefType::get({ShapedType::kDynamic}, f32);
   auto func = func::FuncOp::create(
       b, loc, name,
-      b.getFunctionType({mem, index, index, mem, index, index, mem}, {}));
+      b.getFunctionType(
+          {mem, index, index, mem, index, index, index, mem, index, index},
+          {}));
   func.setPrivate();
   Block *entry = func.addEntryBlock();
   b.setInsertionPointToStart(entry);
   unsigned lanes = target.vectorBits / 32;
   LaneBuilder L(b, loc, lanes);
   Value A = entry->getArgument(0), a0 = entry->getArgument(1);
+  Value stride = lda ? L.index(lda) : entry->getArgument(2);
   Value B = entry->getArgument(3), b0 = entry->getArgument(4);
-  Value k = K ? L.index(K) : entry->getArgument(5);
-  Value lda = K ? k : entry->getArgument(2);
-  Value C = entry->getArgument(6);
+  Value panelStride = entry->getArgument(5), n = entry->getArgument(6);
+  Value C = entry->getArgument(7), c0 = entry->getArgument(8);
+  Value fresh = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
+                                      entry->getArgument(9), L.index(0));
+  auto vt = cast<VectorType>(L.vec(f32));
 
-  int64_t columns = 2 * lanes; // at a time
+  int64_t columns = 2 * lanes; // of a panel at a time
   for (int64_t c = 0; c < kPanelColumns; c += columns) {
-    SmallVector<Value> acc(2 * rows, L.constant(L.vec(f32), 0));
-    auto op = scf::ForOp::create(b, loc, L.index(0), k, L.index(1), acc);
+    // Accumulator (r, p, j): row r, vector j of panel p's columns.
+    auto place = [&](int64_t r, int64_t p, int j) {
+      return L.add(c0, L.index((p * rows + r) * kPanelColumns + c +
+                               j * (int64_t)lanes));
+    };
+    auto forEach = [&](auto fn) {
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t p = 0; p < panels; ++p)
+          for (int j = 0; j < 2; ++j)
+            fn(r, p, j);
+    };
+    SmallVector<Type> types(2 * rows * panels, vt);
+    auto init = scf::IfOp::create(b, loc, types, fresh, true);
+    b.setInsertionPointToStart(init.thenBlock());
+    scf::YieldOp::create(
+        b, loc, SmallVector<Value>(types.size(), L.constant(vt, 0)));
+    b.setInsertionPointToStart(init.elseBlock());
+    SmallVector<Value> old;
+    forEach([&](int64_t r, int64_t p, int j) {
+      old.push_back(vector::LoadOp::create(b, loc, vt, C, place(r, p, j)));
+    });
+    scf::YieldOp::create(b, loc, old);
+    b.setInsertionPointAfter(init);
+
+    auto op = scf::ForOp::create(b, loc, L.index(0), n, L.index(1),
+                                 init.getResults());
     b.setInsertionPointToStart(op.getBody());
     Value i = op.getInductionVar();
-    Value bAt = L.add(b0, L.mul(i, L.index(kPanelColumns)));
-    auto vt = cast<VectorType>(L.vec(f32));
-    Value y[2];
-    for (int j = 0; j < 2; ++j)
-      y[j] = vector::LoadOp::create(b, loc, vt, B,
-                                    L.add(bAt, L.index(c + j * lanes)));
+    Value bAt = L.add(L.add(b0, L.mul(i, L.index(kPanelColumns))), L.index(c));
+    SmallVector<Value> y;
+    for (int64_t p = 0; p < panels; ++p)
+      for (int j = 0; j < 2; ++j)
+        y.push_back(vector::LoadOp::create(
+            b, loc, vt, B,
+            L.add(L.add(bAt, L.mul(panelStride, L.index(p))),
+                  L.index(j * lanes))));
     Value aAt = L.add(a0, i);
     SmallVector<Value> next;
-    for (int64_t r = 0; r < rows; ++r) {
-      Value x = memref::LoadOp::create(b, loc, A,
-                                       L.add(aAt, L.mul(L.index(r), lda)));
-      x = vector::BroadcastOp::create(b, loc, vt, x);
-      for (int j = 0; j < 2; ++j) {
-        Value sum = op.getRegionIterArg(2 * r + j);
-        if (target.hasFma)
-          next.push_back(math::FmaOp::create(b, loc, x, y[j], sum));
-        else
-          next.push_back(arith::AddFOp::create(
-              b, loc, sum, arith::MulFOp::create(b, loc, x, y[j])));
-      }
-    }
+    Value x;
+    forEach([&](int64_t r, int64_t p, int j) {
+      if (p == 0 && j == 0)
+        x = vector::BroadcastOp::create(
+            b, loc, vt,
+            memref::LoadOp::create(b, loc, A,
+                                   L.add(aAt, L.mul(L.index(r), stride)))
+                .getResult());
+      Value sum = op.getRegionIterArg(next.size());
+      Value z = y[2 * p + j];
+      next.push_back(
+          target.hasFma
+              ? Value(math::FmaOp::create(b, loc, x, z, sum))
+              : Value(arith::AddFOp::create(
+                    b, loc, sum, arith::MulFOp::create(b, loc, x, z))));
+    });
     scf::YieldOp::create(b, loc, next);
     b.setInsertionPointAfter(op);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int j = 0; j < 2; ++j)
-        vector::StoreOp::create(
-            b, loc, op.getResult(2 * r + j), C,
-            L.index(r * kPanelColumns + c + j * (int64_t)lanes));
+    unsigned k = 0;
+    forEach([&](int64_t r, int64_t p, int j) {
+      vector::StoreOp::create(b, loc, op.getResult(k++), C, place(r, p, j));
+    });
   }
   func::ReturnOp::create(b, loc);
   return func;
 }
 
-void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &K,
-                     ValueRange operands) {
+void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
+                     const MicroKernelOperands &o, int64_t panels) {
   OpBuilder &b = e.b;
   Location loc = e.L.loc;
   auto module = e.func->getParentOfType<ModuleOp>();
-  int64_t k = K.constant().value_or(0), MR = microKernelRows(e.target);
+  int64_t most = panels > 1 ? narrowRows(e.target) : microKernelRows(e.target);
   SmallVector<int64_t> cases;
-  for (int64_t r = 1; r < MR; ++r)
+  for (int64_t r = 1; r < most; ++r)
     cases.push_back(r);
+  Value fresh = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), o.fresh);
+  SmallVector<Value> operands{o.A,           o.aAt, e.dim(lda), o.B,   o.bAt,
+                              o.panelStride, o.K,   o.C,        o.cAt, fresh};
   auto sw = scf::IndexSwitchOp::create(b, loc, TypeRange{}, rows, cases,
                                        cases.size());
   auto fill = [&](Region &region, int64_t r) {
     OpBuilder::InsertionGuard guard(b);
     b.createBlock(&region);
-    func::CallOp::create(b, loc, getMicroKernel(module, e.target, r, k),
-                         operands);
+    func::CallOp::create(
+        b, loc,
+        getMicroKernel(module, e.target,
+                       {r, panels, lda.constant().value_or(0)}),
+        operands);
     scf::YieldOp::create(b, loc);
   };
   for (auto [i, r] : llvm::enumerate(cases))
     fill(sw.getCaseRegions()[i], r);
-  fill(sw.getDefaultRegion(), MR);
+  fill(sw.getDefaultRegion(), most);
+}
+
+/// A chunk of B is kChunk * 32 * 4 bytes, of a tile of A at most a third more:
+/// together they fit 48 KiB, and mostly 32.
+static constexpr int64_t kChunk = 256;
+
+void forChunks(KernelEmitter &e, Value K,
+               function_ref<void(Value, Value, Value)> fn) {
+  LaneBuilder &L = e.L;
+  auto isFirst = [&](Value k0) -> Value {
+    return arith::CmpIOp::create(e.b, L.loc, arith::CmpIPredicate::eq, k0,
+                                 L.index(0));
+  };
+  if (auto c = constantIndex(K); c && *c <= kChunk)
+    return fn(L.index(0), K, isFirst(L.index(0)));
+  // Even chunks; at least one, so that C is written when K is 0.
+  Value chunks = L.div(L.add(K, L.index(kChunk - 1)), L.index(kChunk));
+  Value size = L.div(L.sub(L.add(K, chunks), L.index(1)), chunks);
+  Value count = arith::MaxSIOp::create(e.b, L.loc, chunks, L.index(1));
+  e.loop(L.index(0), count, 1, [&](Value i) {
+    Value k0 = L.mul(i, size);
+    fn(k0, L.min(size, L.sub(K, k0)), isFirst(i));
+  });
 }
 
 void forRowTiles(KernelEmitter &e, Value rows,
