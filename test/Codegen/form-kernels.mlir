@@ -1,0 +1,95 @@
+// RUN: tenon-opt %s --split-input-file --tenon-form-kernels | FileCheck %s
+
+// What follows a matmul pointwise is its epilogue.
+// CHECK-LABEL: @epilogue
+// CHECK: %[[K:.+]] = tenon.kernel "matmul"(%arg0, %arg1, %arg2)
+// CHECK: tenon.packed_matmul
+// CHECK: tenon.add
+// CHECK: tenon.gelu
+// CHECK: return %[[K]]
+func.func @epilogue(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x32xf32>, %b: tensor<48xf32>) -> tensor<?x48xf32, #tenon.dims<"m", "48">> {
+  %0 = tenon.packed_matmul %x, %p columns "48" : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<2x64x32xf32>
+  %1 = tenon.add %0, %b : tensor<?x48xf32, #tenon.dims<"m", "48">>, tensor<48xf32>
+  %2 = tenon.gelu %1 : tensor<?x48xf32, #tenon.dims<"m", "48">>
+  return %2 : tensor<?x48xf32, #tenon.dims<"m", "48">>
+}
+
+// -----
+
+// A residual that two ops read is stored, the sum with it is not repeated.
+// CHECK-LABEL: @storesSharedValues
+// CHECK: %[[S:.+]] = tenon.kernel "matmul"
+// CHECK: tenon.kernel "row"(%[[S]])
+// CHECK: tenon.kernel "map"
+func.func @storesSharedValues(%x: tensor<4x64xf32>, %p: tensor<2x64x32xf32>, %r: tensor<4x64xf32>) -> tensor<4x64xf32> {
+  %0 = tenon.packed_matmul %x, %p columns "64" : tensor<4x64xf32>, tensor<2x64x32xf32>
+  %1 = tenon.add %0, %r : tensor<4x64xf32>, tensor<4x64xf32>
+  %2 = tenon.softmax %1 : tensor<4x64xf32>
+  %3 = tenon.exp %1 : tensor<4x64xf32>
+  %4 = tenon.concat %2, %3 axis 0 : tensor<4x64xf32>, tensor<4x64xf32>
+  %5 = tenon.slice %4 from <"0", "0"> step [2, 1] to <"4", "64"> : tensor<8x64xf32>
+  return %5 : tensor<4x64xf32>
+}
+
+// -----
+
+// A prologue is computed where it is used, unless that would repeat work: the
+// sum is broadcast, so it is stored.
+// CHECK-LABEL: @doesNotRepeatWork
+// CHECK: tenon.kernel "map"(%arg0, %arg1)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: tenon.add
+// CHECK-NEXT: tenon.yield
+// CHECK: tenon.kernel "map"
+// CHECK: tenon.mul
+func.func @doesNotRepeatWork(%a: tensor<1x8xf32>, %b: tensor<1x8xf32>, %c: tensor<16x8xf32>) -> tensor<16x8xf32> {
+  %0 = tenon.add %a, %b : tensor<1x8xf32>, tensor<1x8xf32>
+  %1 = tenon.mul %0, %c : tensor<1x8xf32>, tensor<16x8xf32>
+  return %1 : tensor<16x8xf32>
+}
+
+// -----
+
+// matmul, softmax, matmul: scores never reach memory; the transpose at the end
+// is where the result is stored.
+// CHECK-LABEL: @attention
+// CHECK-NOT: tenon.kernel "row"
+// CHECK: tenon.kernel "attention"(%arg0, %arg1, %arg3, %arg2)
+// CHECK: tenon.packed_matmul
+// CHECK: tenon.add
+// CHECK: tenon.softmax
+// CHECK: tenon.packed_matmul
+// CHECK: tenon.transpose
+// CHECK-NOT: tenon.kernel
+func.func @attention(%q: tensor<2x4x10x32xf32>, %k: tensor<2x4x1x32x32xf32>, %v: tensor<2x4x1x10x32xf32>, %mask: tensor<2x1x10x10xf32>) -> tensor<2x10x4x32xf32> {
+  %0 = tenon.packed_matmul %q, %k columns "10" : tensor<2x4x10x32xf32>, tensor<2x4x1x32x32xf32>
+  %1 = tenon.add %0, %mask : tensor<2x4x10x10xf32>, tensor<2x1x10x10xf32>
+  %2 = tenon.softmax %1 : tensor<2x4x10x10xf32>
+  %3 = tenon.packed_matmul %2, %v columns "32" : tensor<2x4x10x10xf32>, tensor<2x4x1x10x32xf32>
+  %4 = tenon.transpose %3 [0, 2, 1, 3] : tensor<2x4x10x32xf32>
+  return %4 : tensor<2x10x4x32xf32>
+}
+
+// -----
+
+// Someone else wants the probabilities: no attention.
+// CHECK-LABEL: @notAttentionWhenScoresAreUsed
+// CHECK: tenon.kernel "matmul"
+// CHECK: tenon.kernel "row"
+// CHECK: tenon.kernel "matmul"
+func.func @notAttentionWhenScoresAreUsed(%q: tensor<2x10x32xf32>, %k: tensor<2x1x32x32xf32>, %v: tensor<2x1x10x32xf32>) -> (tensor<2x10x32xf32>, tensor<2x10x10xf32>) {
+  %0 = tenon.packed_matmul %q, %k columns "10" : tensor<2x10x32xf32>, tensor<2x1x32x32xf32>
+  %2 = tenon.softmax %0 : tensor<2x10x10xf32>
+  %3 = tenon.packed_matmul %2, %v columns "32" : tensor<2x10x10xf32>, tensor<2x1x10x32xf32>
+  return %3, %2 : tensor<2x10x32xf32>, tensor<2x10x10xf32>
+}
+
+// -----
+
+// Results that no kernel computes are copied.
+// CHECK-LABEL: @copiesArguments
+// CHECK: %[[R:.+]] = tenon.kernel "map"(%arg0)
+// CHECK: return %[[R]]
+func.func @copiesArguments(%a: tensor<1x8xf32>) -> tensor<1x8xf32> {
+  return %a : tensor<1x8xf32>
+}

@@ -1,0 +1,28 @@
+// RUN: tenon-opt %s --tenon-pack-matmul | FileCheck %s
+
+// CHECK-LABEL: @packsTheRightOperand
+// CHECK: %[[P:.+]] = tenon.pack_b %arg1 : tensor<64x48xf32>
+// CHECK: tenon.packed_matmul %arg0, %[[P]] columns "48"
+func.func @packsTheRightOperand(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %w: tensor<64x48xf32>) -> tensor<?x48xf32, #tenon.dims<"m", "48">> {
+  %0 = tenon.matmul %x, %w : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<64x48xf32>
+  return %0 : tensor<?x48xf32, #tenon.dims<"m", "48">>
+}
+
+// The transpose of B is a way to read it while packing; A's is an op.
+// CHECK-LABEL: @keepsTransposes
+// CHECK: %[[A:.+]] = tenon.transpose %arg0 [1, 0]
+// CHECK: %[[P:.+]] = tenon.pack_b %arg1 transposed
+// CHECK: tenon.packed_matmul %[[A]], %[[P]] columns "n"
+func.func @keepsTransposes(%x: tensor<8x4xf32>, %w: tensor<?x8xf32, #tenon.dims<"n", "8">>) -> tensor<4x?xf32, #tenon.dims<"4", "n">> {
+  %0 = tenon.matmul %x transposed, %w transposed : tensor<8x4xf32>, tensor<?x8xf32, #tenon.dims<"n", "8">>
+  return %0 : tensor<4x?xf32, #tenon.dims<"4", "n">>
+}
+
+// Integers and f64 have no packed kernel.
+// CHECK-LABEL: @leavesIntegers
+// CHECK: tenon.matmul
+// CHECK-NOT: pack_b
+func.func @leavesIntegers(%x: tensor<2x3xi32>, %w: tensor<3x4xi32>) -> tensor<2x4xi32> {
+  %0 = tenon.matmul %x, %w : tensor<2x3xi32>, tensor<3x4xi32>
+  return %0 : tensor<2x4xi32>
+}
