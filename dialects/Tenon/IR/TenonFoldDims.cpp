@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonFoldDims.h"
 #include "dialects/Tenon/IR/TenonOps.h"
-#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <numeric>
 
@@ -96,35 +95,54 @@ const SymExpr &broadcastElement(const KnownInts &from,
   return from.elements[linear(own, from.shape)];
 }
 
-class Evaluator {
-public:
-  std::optional<KnownInts> evaluate(Value value);
-
-private:
-  // Shape tensors have one element per dim; more is data.
-  static constexpr int64_t maxElements = 256;
-  static constexpr int maxDepth = 64;
-
-  std::optional<KnownInts> evaluateOp(Operation *op, KnownInts result);
-  std::optional<KnownInts> constant(ConstantOp op, KnownInts result);
-  std::optional<KnownInts> elementwise(Operation *op, KnownInts result);
-  std::optional<KnownInts> concat(ConcatOp op, KnownInts result);
-  std::optional<KnownInts> slice(SliceOp op, KnownInts result);
-  std::optional<KnownInts> gather(GatherOp op, KnownInts result);
-  std::optional<KnownInts> transpose(TransposeOp op, KnownInts result);
-  std::optional<KnownInts> reduce(ReduceOp op, KnownInts result);
-  std::optional<KnownInts> iota(IotaOp op, KnownInts result);
-
-  llvm::DenseMap<Value, std::optional<KnownInts>> cache;
-  int depth = 0;
-};
+// Shape tensors have one element per dim; more is data.
+constexpr int64_t maxElements = 256;
+// Deeper chains than any exporter's end as data rather than on the stack.
+constexpr int maxDepth = 64;
 
 int64_t countOf(ArrayRef<int64_t> shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t(1),
                          std::multiplies<>());
 }
 
-std::optional<KnownInts> Evaluator::evaluate(Value value) {
+std::optional<KnownInts> fromConstant(ConstantOp op, KnownInts result) {
+  auto value = dyn_cast<DenseIntElementsAttr>(op.getValue());
+  if (!value)
+    return std::nullopt;
+  Type element = value.getElementType();
+  bool isUnsigned = element.isUnsignedInteger() || element.isInteger(1);
+  for (const APInt &v : value.getValues<APInt>()) {
+    if (isUnsigned && v.getActiveBits() > 63)
+      return std::nullopt;
+    result.elements.push_back(
+        SymExpr(isUnsigned ? int64_t(v.getZExtValue()) : v.getSExtValue()));
+  }
+  return result;
+}
+
+std::optional<KnownInts> fromIota(IotaOp op, KnownInts result) {
+  std::optional<SymExpr> start = SymExpr::parse(op.getStart());
+  std::optional<SymExpr> step = SymExpr::parse(op.getStep());
+  if (!start || !step)
+    return std::nullopt;
+  for (int64_t i = 0; i < result.shape.front(); ++i)
+    result.elements.push_back(*start + *step * SymExpr(i));
+  return result;
+}
+
+/// The number wrapped to the type; nullopt where it then needs 64 bits.
+std::optional<int64_t> wrapTo(int64_t value, IntegerType type) {
+  APInt wrapped = APInt(64, uint64_t(value)).trunc(type.getWidth());
+  if (!type.isUnsigned())
+    return wrapped.getSExtValue();
+  if (wrapped.getActiveBits() > 63)
+    return std::nullopt;
+  return int64_t(wrapped.getZExtValue());
+}
+
+} // namespace
+
+std::optional<KnownInts> DimsEvaluator::evaluate(Value value) {
   Operation *op = value.getDefiningOp();
   auto type = dyn_cast<RankedTensorType>(value.getType());
   if (!op || !type || !type.hasStaticShape() || depth >= maxDepth ||
@@ -154,12 +172,12 @@ std::optional<KnownInts> Evaluator::evaluate(Value value) {
   return cache[value] = known;
 }
 
-std::optional<KnownInts> Evaluator::evaluateOp(Operation *op,
+std::optional<KnownInts> DimsEvaluator::evaluateOp(Operation *op,
                                                KnownInts result) {
   if (op->hasTrait<OpTrait::Elementwise>())
     return elementwise(op, std::move(result));
   return llvm::TypeSwitch<Operation *, std::optional<KnownInts>>(op)
-      .Case([&](ConstantOp o) { return constant(o, std::move(result)); })
+      .Case([&](ConstantOp o) { return fromConstant(o, std::move(result)); })
       .Case([&](DimsValueOp o) {
         result.elements = o.getExprs().getSymExprs();
         return result;
@@ -185,37 +203,14 @@ std::optional<KnownInts> Evaluator::evaluateOp(Operation *op,
       .Case([&](GatherOp o) { return gather(o, std::move(result)); })
       .Case([&](TransposeOp o) { return transpose(o, std::move(result)); })
       .Case([&](ReduceOp o) { return reduce(o, std::move(result)); })
-      .Case([&](IotaOp o) { return iota(o, std::move(result)); })
+      .Case([&](IotaOp o) { return fromIota(o, std::move(result)); })
       .Default([](Operation *) { return std::nullopt; });
 }
 
-std::optional<KnownInts> Evaluator::constant(ConstantOp op, KnownInts result) {
-  auto value = dyn_cast<DenseIntElementsAttr>(op.getValue());
-  if (!value)
-    return std::nullopt;
-  Type element = value.getElementType();
-  for (const APInt &v : value.getValues<APInt>()) {
-    bool isUnsigned = element.isUnsignedInteger() || element.isInteger(1);
-    if (isUnsigned && v.getActiveBits() > 63)
-      return std::nullopt;
-    result.elements.push_back(
-        SymExpr(isUnsigned ? int64_t(v.getZExtValue()) : v.getSExtValue()));
-  }
-  return result;
-}
-
 /// One element of an elementwise op.
-std::optional<SymExpr> evaluateElement(Operation *op, ArrayRef<SymExpr> x) {
+static std::optional<SymExpr> evaluateElement(Operation *op, ArrayRef<SymExpr> x) {
   auto truth = [](std::optional<bool> b) -> std::optional<SymExpr> {
     return b ? std::optional(SymExpr(*b)) : std::nullopt;
-  };
-  auto logic = [&](bool stop) -> std::optional<SymExpr> {
-    // One operand may decide alone.
-    if (x[0] == SymExpr(stop) || x[1] == SymExpr(stop))
-      return SymExpr(stop);
-    if (x[0].isConstant() && x[1].isConstant())
-      return SymExpr(!stop);
-    return std::nullopt;
   };
   return llvm::TypeSwitch<Operation *, std::optional<SymExpr>>(op)
       .Case([&](NegOp) { return SymExpr(0) - x[0]; })
@@ -235,10 +230,15 @@ std::optional<SymExpr> evaluateElement(Operation *op, ArrayRef<SymExpr> x) {
       .Case([&](MulOp) { return x[0] * x[1]; })
       .Case([&](DivOp) { return divideTowardsZero(x[0], x[1]); })
       .Case([&](ModOp) { return SymExpr::apply(Fn::Mod, x[0], x[1]); })
+      .Case([&](FModOp) -> std::optional<SymExpr> {
+        if (!x[0].isNonNegative() || !x[1].isNonNegative())
+          return std::nullopt;
+        return SymExpr::apply(Fn::Mod, x[0], x[1]);
+      })
       .Case([&](MaxOp) { return SymExpr::apply(Fn::Max, x[0], x[1]); })
       .Case([&](MinOp) { return SymExpr::apply(Fn::Min, x[0], x[1]); })
-      .Case([&](AndOp) { return logic(false); })
-      .Case([&](OrOp) { return logic(true); })
+      .Case([&](AndOp) { return x[0] * x[1]; })
+      .Case([&](OrOp) { return SymExpr::apply(Fn::Max, x[0], x[1]); })
       .Case([&](CompareOp o) {
         return truth(decideComparison(o.getKind(), x[0], x[1]));
       })
@@ -250,14 +250,22 @@ std::optional<SymExpr> evaluateElement(Operation *op, ArrayRef<SymExpr> x) {
         return std::nullopt;
       })
       .Case([&](CastOp o) -> std::optional<SymExpr> {
-        if (!o.getTo().isInteger(1))
-          return x[0];
-        return truth(decideComparison(CompareKind::ne, x[0], SymExpr(0)));
+        auto to = dyn_cast<IntegerType>(o.getTo());
+        if (!to)
+          return std::nullopt;
+        if (to.getWidth() == 1)
+          return truth(decideComparison(CompareKind::ne, x[0], SymExpr(0)));
+        if (std::optional<int64_t> value = x[0].constant()) {
+          std::optional<int64_t> wrapped = wrapTo(*value, to);
+          return wrapped ? std::optional(SymExpr(*wrapped)) : std::nullopt;
+        }
+        // Dims fit in 32 bits wherever a model casts them to that.
+        return to.getWidth() >= 32 ? std::optional(x[0]) : std::nullopt;
       })
       .Default([](Operation *) { return std::nullopt; });
 }
 
-std::optional<KnownInts> Evaluator::elementwise(Operation *op,
+std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
                                                 KnownInts result) {
   SmallVector<KnownInts> operands;
   for (Value operand : op->getOperands()) {
@@ -279,7 +287,7 @@ std::optional<KnownInts> Evaluator::elementwise(Operation *op,
   return result;
 }
 
-std::optional<KnownInts> Evaluator::concat(ConcatOp op, KnownInts result) {
+std::optional<KnownInts> DimsEvaluator::concat(ConcatOp op, KnownInts result) {
   SmallVector<KnownInts> inputs;
   for (Value input : op.getInputs()) {
     std::optional<KnownInts> known = evaluate(input);
@@ -302,7 +310,7 @@ std::optional<KnownInts> Evaluator::concat(ConcatOp op, KnownInts result) {
   return result;
 }
 
-std::optional<KnownInts> Evaluator::slice(SliceOp op, KnownInts result) {
+std::optional<KnownInts> DimsEvaluator::slice(SliceOp op, KnownInts result) {
   std::optional<KnownInts> input = evaluate(op.getInput());
   if (!input)
     return std::nullopt;
@@ -322,7 +330,7 @@ std::optional<KnownInts> Evaluator::slice(SliceOp op, KnownInts result) {
   return result;
 }
 
-std::optional<KnownInts> Evaluator::gather(GatherOp op, KnownInts result) {
+std::optional<KnownInts> DimsEvaluator::gather(GatherOp op, KnownInts result) {
   std::optional<KnownInts> input = evaluate(op.getInput());
   std::optional<KnownInts> indices = evaluate(op.getIndices());
   if (!input || !indices)
@@ -347,7 +355,7 @@ std::optional<KnownInts> Evaluator::gather(GatherOp op, KnownInts result) {
   return result;
 }
 
-std::optional<KnownInts> Evaluator::transpose(TransposeOp op,
+std::optional<KnownInts> DimsEvaluator::transpose(TransposeOp op,
                                               KnownInts result) {
   std::optional<KnownInts> input = evaluate(op.getInput());
   if (!input)
@@ -362,7 +370,7 @@ std::optional<KnownInts> Evaluator::transpose(TransposeOp op,
   return result;
 }
 
-std::optional<KnownInts> Evaluator::reduce(ReduceOp op, KnownInts result) {
+std::optional<KnownInts> DimsEvaluator::reduce(ReduceOp op, KnownInts result) {
   std::optional<KnownInts> input = evaluate(op.getInput());
   if (!input)
     return std::nullopt;
@@ -372,8 +380,10 @@ std::optional<KnownInts> Evaluator::reduce(ReduceOp op, KnownInts result) {
     case ReduceKind::sum:
       return a + b;
     case ReduceKind::prod:
+    case ReduceKind::all:
       return a * b;
     case ReduceKind::max:
+    case ReduceKind::any:
       return SymExpr::apply(Fn::Max, a, b);
     case ReduceKind::min:
       return SymExpr::apply(Fn::Min, a, b);
@@ -409,20 +419,17 @@ std::optional<KnownInts> Evaluator::reduce(ReduceOp op, KnownInts result) {
   return result;
 }
 
-std::optional<KnownInts> Evaluator::iota(IotaOp op, KnownInts result) {
-  std::optional<SymExpr> start = SymExpr::parse(op.getStart());
-  std::optional<SymExpr> step = SymExpr::parse(op.getStep());
-  if (!start || !step)
-    return std::nullopt;
-  for (int64_t i = 0; i < result.shape.front(); ++i)
-    result.elements.push_back(*start + *step * SymExpr(i));
-  return result;
+const KnownInts *DimsEvaluator::lookup(Value value) {
+  if (!cache.count(value) && !evaluate(value))
+    return nullptr;
+  auto it = cache.find(value);
+  return it != cache.end() && it->second ? &*it->second : nullptr;
 }
 
-} // namespace
-
 std::optional<KnownInts> evaluateInts(Value value) {
-  return Evaluator().evaluate(value);
+  DimsEvaluator evaluator;
+  const KnownInts *known = evaluator.lookup(value);
+  return known ? std::optional(*known) : std::nullopt;
 }
 
 std::optional<SmallVector<SymExpr>> evaluateDims(Value value) {
@@ -432,31 +439,64 @@ std::optional<SmallVector<SymExpr>> evaluateDims(Value value) {
   return std::move(known->elements);
 }
 
-Value foldToDims(OpBuilder &builder, Operation *op) {
+//===----------------------------------------------------------------------===//
+// Replacement
+//===----------------------------------------------------------------------===//
+
+Value DimsEvaluator::fold(OpBuilder &builder, Operation *op) {
   if (op->getNumResults() != 1 || isa<ConstantOp, DimsValueOp>(op))
     return {};
-  std::optional<KnownInts> known = evaluateInts(op->getResult(0));
-  if (!known)
+  const KnownInts *found = lookup(op->getResult(0));
+  if (!found)
     return {};
+  KnownInts known = *found; // creating ops may grow the cache
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
-  unsigned width = type.getElementTypeBitWidth();
+  auto element = cast<IntegerType>(type.getElementType());
+  unsigned width = element.getWidth();
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPoint(op);
 
+  bool constant = true;
   SmallVector<APInt> values;
-  for (const SymExpr &element : known->elements)
-    if (std::optional<int64_t> value = element.constant())
-      values.push_back(APInt(64, *value).sextOrTrunc(width));
-  if (values.size() == known->elements.size())
-    return ConstantOp::create(builder, op->getLoc(), type,
-                              DenseElementsAttr::get(type, values));
-  if (type.getRank() > 1 || width == 1)
+  for (const SymExpr &expr : known.elements) {
+    std::optional<int64_t> value = expr.constant();
+    constant &= value.has_value();
+    if (!value)
+      continue;
+    // What wraps is left to the run.
+    if (width > 1 && wrapTo(*value, element) != *value)
+      return {};
+    values.push_back(APInt(64, uint64_t(*value)).trunc(width));
+  }
+  if (constant) {
+    Value folded = ConstantOp::create(builder, op->getLoc(), type,
+                                      DenseElementsAttr::get(type, values));
+    cache[folded] = std::move(known);
+    return folded;
+  }
+  bool flat = type.getRank() <= 1;
+  // A reshape to a higher rank is the form itself.
+  if (width < 32 || (!flat && isa<ReshapeOp>(op)))
     return {};
-  return DimsValueOp::create(
-      builder, op->getLoc(), type,
-      DimsAttr::get(builder.getContext(), known->elements),
-      TypeAttr::get(type.getElementType()),
+  SmallVector<int64_t> flatShape(type.getShape());
+  if (!flat)
+    flatShape.assign(1, type.getNumElements());
+  auto flatType = RankedTensorType::get(flatShape, element);
+  Value folded = DimsValueOp::create(
+      builder, op->getLoc(), flatType,
+      DimsAttr::get(builder.getContext(), known.elements),
+      TypeAttr::get(element),
       type.getRank() == 0 ? builder.getUnitAttr() : UnitAttr());
+  if (!flat)
+    folded = ReshapeOp::create(
+        builder, op->getLoc(), type, folded,
+        DimsAttr::get(builder.getContext(), getDims(type)));
+  cache[folded] = std::move(known);
+  return folded;
+}
+
+Value foldToDims(OpBuilder &builder, Operation *op) {
+  return DimsEvaluator().fold(builder, op);
 }
 
 } // namespace tenon

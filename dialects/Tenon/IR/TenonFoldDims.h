@@ -18,11 +18,17 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
 #include "tenon/Support/SymExpr.h"
+#include "llvm/ADT/DenseMap.h"
 #include <optional>
 
 namespace tenon {
 
 enum class CompareKind : uint32_t;
+class ConcatOp;
+class GatherOp;
+class ReduceOp;
+class SliceOp;
+class TransposeOp;
 
 /// A tensor with an expression per element, row-major; bools are 0 and 1.
 struct KnownInts {
@@ -30,14 +36,41 @@ struct KnownInts {
   llvm::SmallVector<SymExpr> elements;
 };
 
+/// Follows the arithmetic, remembering what it found. Entries are only valid as
+/// long as the values exist: `forget` a value before its op is erased.
+class DimsEvaluator {
+public:
+  /// The value's elements when all are known, else null. Valid until the next
+  /// call.
+  const KnownInts *lookup(mlir::Value value);
+  void forget(mlir::Value value) { cache.erase(value); }
+
+  /// Where the op's one result is known, creates before it a `tenon.constant`
+  /// or `tenon.dims_value` (reshaped, for rank > 1) of the same type and
+  /// returns it; null otherwise, where a constant does not fit the element
+  /// type, and for ops that are either already. `op` is left in place.
+  mlir::Value fold(mlir::OpBuilder &builder, mlir::Operation *op);
+
+private:
+  using Result = std::optional<KnownInts>;
+  Result evaluate(mlir::Value value);
+  Result evaluateOp(mlir::Operation *op, KnownInts result);
+  Result elementwise(mlir::Operation *op, KnownInts result);
+  Result concat(ConcatOp op, KnownInts result);
+  Result slice(SliceOp op, KnownInts result);
+  Result gather(GatherOp op, KnownInts result);
+  Result transpose(TransposeOp op, KnownInts result);
+  Result reduce(ReduceOp op, KnownInts result);
+
+  llvm::DenseMap<mlir::Value, Result> cache;
+  int depth = 0;
+};
+
 /// The value's elements, when all are known.
 std::optional<KnownInts> evaluateInts(mlir::Value value);
 /// The same without the shape.
 std::optional<llvm::SmallVector<SymExpr>> evaluateDims(mlir::Value value);
-
-/// Where the op's one result is known, creates before it a `tenon.constant` or
-/// `tenon.dims_value` of the same type and returns it; null otherwise, and for
-/// ops that are either already. `op` is left in place.
+/// DimsEvaluator::fold without a memory.
 mlir::Value foldToDims(mlir::OpBuilder &builder, mlir::Operation *op);
 
 /// What a comparison gives for every value of the symbols, if that is certain.

@@ -15,42 +15,27 @@
 #ifndef TENON_IMPORT_ONNX_KNOWNVALUES_H
 #define TENON_IMPORT_ONNX_KNOWNVALUES_H
 
+#include "dialects/Tenon/IR/TenonFoldDims.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Operation.h"
-#include "tenon/Support/SymExpr.h"
-#include "llvm/ADT/DenseMap.h"
-#include <optional>
-
-namespace tenon {
-enum class CompareKind : uint32_t;
-}
 
 namespace tenon::onnximport {
 
-struct KnownValue {
-  llvm::SmallVector<int64_t, 4> shape;
-  llvm::SmallVector<SymExpr> elements; // row-major; bools are 0 or 1
-};
+using KnownValue = KnownInts;
 
 class KnownValues {
 public:
   /// The elements of `value` if all are known.
-  const KnownValue *lookup(mlir::Value value);
+  const KnownValue *lookup(mlir::Value value) {
+    return evaluator.lookup(value);
+  }
 
   /// Evaluates a freshly created op and, where its result is known, replaces
   /// it by a constant or `tenon.dims_value`. Returns the value to use.
   mlir::Value simplify(mlir::OpBuilder &builder, mlir::Operation *op);
 
-  /// What a comparison of two expressions is certain to give.
-  static std::optional<bool> decide(CompareKind kind, const SymExpr &a,
-                                    const SymExpr &b);
-  /// a/b rounded towards zero, as ONNX divides integers.
-  static SymExpr truncatingDiv(const SymExpr &a, const SymExpr &b);
-
 private:
-  std::optional<KnownValue> evaluate(mlir::Operation *op);
-
-  llvm::DenseMap<mlir::Value, std::optional<KnownValue>> cache;
+  DimsEvaluator evaluator;
 };
 
 } // namespace tenon::onnximport
