@@ -5,8 +5,8 @@
 #
 # ===----------------------------------------------------------------------=== #
 """Reads the list that `tenon compare` writes, evaluates the model with
-onnxruntime (its optimisations off, so that every node keeps its value) and
-prints the values whose numbers differ most. Exit code 1 when an output differs
+onnxruntime (its optimisations off, so that every node keeps its value), or with
+ONNX's reference where onnxruntime has no kernel, and prints the values whose numbers differ most. Exit code 1 when an output differs
 by more than the tolerance."""
 
 import json
@@ -45,18 +45,7 @@ def read_model(path):
     return onnx.load(path, load_external_data=False)
 
 
-def evaluate(path, feeds, names):
-    """Values by name, evaluated by onnxruntime; nodes in topological order."""
-    model = read_model(path)
-    graph = model.graph
-    order = {}
-    for position, node in enumerate(graph.node):
-        for name in node.output:
-            order[name] = (position, node)
-    present = {value.name for value in graph.output}
-    extra = [name for name in names if name in order and name not in present]
-    for name in extra:
-        graph.output.append(onnx.ValueInfoProto(name=name))
+def run_onnxruntime(model, path, feeds):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = (
         onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
@@ -64,22 +53,51 @@ def evaluate(path, feeds, names):
     # Beside the model, so that relative paths of external data hold.
     beside = os.path.join(os.path.dirname(os.path.abspath(path)),
                           f".tenon-compare-{os.getpid()}.onnx")
+    providers = ["CPUExecutionProvider"]
     try:
         onnx.save(model, beside)
-        session = onnxruntime.InferenceSession(
-            beside, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(beside, options,
+                                               providers=providers)
     except OSError:
         # A folder that cannot be written to: weights inside the file only.
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options,
-            providers=["CPUExecutionProvider"])
+            model.SerializeToString(), options, providers=providers)
     finally:
         if os.path.exists(beside):
             os.remove(beside)
     wanted = [value.name for value in session.get_outputs()]
     known = {value.name for value in session.get_inputs()}
     results = session.run(wanted, {k: v for k, v in feeds.items() if k in known})
-    return dict(zip(wanted, results)), order
+    return dict(zip(wanted, results))
+
+
+def run_reference(model, path, feeds):
+    from onnx.external_data_helper import load_external_data_for_model
+    from onnx.reference import ReferenceEvaluator
+
+    load_external_data_for_model(model, os.path.dirname(os.path.abspath(path)))
+    evaluator = ReferenceEvaluator(model)
+    return dict(zip(evaluator.output_names, evaluator.run(None, feeds)))
+
+
+def evaluate(path, feeds, names):
+    """Values by name, and the nodes that give them in the model's order."""
+    model = read_model(path)
+    graph = model.graph
+    order = {}
+    for position, node in enumerate(graph.node):
+        for name in node.output:
+            order[name] = (position, node)
+    present = {value.name for value in graph.output}
+    for name in names:
+        if name in order and name not in present:
+            graph.output.append(onnx.ValueInfoProto(name=name))
+    try:
+        return run_onnxruntime(model, path, feeds), order
+    except Exception as error:  # onnxruntime's own classes are not exported
+        print(f"tenon compare: note: onnxruntime fails ({error}); comparing "
+              "with ONNX's reference instead", file=sys.stderr)
+    return run_reference(model, path, feeds), order
 
 
 def difference(ours, theirs):
@@ -118,8 +136,8 @@ def main():
     try:
         theirs, order = evaluate(index["model"], feeds,
                                  [r["name"] for r in ours])
-    except Exception as error:  # onnxruntime's classes are not exported
-        fail(f"onnxruntime cannot evaluate '{index['model']}': {error}")
+    except Exception as error:
+        fail(f"'{index['model']}' cannot be evaluated: {error}")
 
     table, seen, skipped = [], set(), 0
     for row in ours:
