@@ -59,7 +59,69 @@ static void oneHot(NodeImporter &n) {
   n.out(0, n.select(hit, on, off));
 }
 
+/// A vector (or nothing) along one dim of a tensor of `rank`.
+static Value along(NodeImporter &n, Value v, int64_t dim, int64_t rank) {
+  if (!v)
+    return v;
+  Dims dims(rank, SymExpr(1));
+  dims[dim] = productOf(n.dims(v));
+  return n.reshape(v, dims);
+}
+
+static Value gatherAlong(NodeImporter &n, Value x, Value index, int64_t axis,
+                         ArrayRef<SymExpr> dims) {
+  return n.make<GatherElementsOp>(
+      {x, n.broadcast(index, dims)},
+      {n.named("axis", n.builder.getI64IntegerAttr(axis))});
+}
+
+/// The first sequence_lens[b] elements of row b, backwards.
+static void reverseSequence(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  int64_t rank = dims.size();
+  int64_t time = n.axis(n.getInt("time_axis", 0), rank);
+  int64_t batch = n.axis(n.getInt("batch_axis", 1), rank);
+  if (n.failed())
+    return;
+  Type i64 = n.builder.getI64Type();
+  Value at = along(n, n.iota(dims[time], i64), time, rank);
+  Value length = along(n, n.cast(n.in(1), i64), batch, rank);
+  Value mirrored = n.sub(n.addScalar(length, -1), at);
+  Value index = n.select(n.compare(CompareKind::lt, at, length), mirrored, at);
+  n.out(0, gatherAlong(n, x, index, time, dims));
+}
+
+/// past_cache with `update` written from write_indices[b] on, in row b: each
+/// element comes from the one or the other.
+static void tensorScatter(NodeImporter &n) {
+  Value past = n.in(0), update = n.in(1);
+  Dims dims = n.dims(past), fresh = n.dims(update);
+  int64_t rank = dims.size(), axis = n.axis(n.getInt("axis", -2), rank);
+  if (n.failed())
+    return;
+  if (axis == 0 || fresh.size() != dims.size()) {
+    n.error("expected operands of one rank and an axis other than the batch");
+    return;
+  }
+  Type i64 = n.builder.getI64Type();
+  Value length = n.dimScalar(dims[axis], i64);
+  Value at = along(n, n.iota(dims[axis], i64), axis, rank);
+  Value offset = at; // from the place where the update starts
+  if (n.has(2))
+    offset = n.sub(at, along(n, n.cast(n.in(2), i64), 0, rank));
+  if (n.getString("mode", "linear") == "circular")
+    offset = n.make<ModOp>({offset, length});
+  Value isNew = n.andOp(
+      n.compareScalar(CompareKind::ge, offset, 0),
+      n.compare(CompareKind::lt, offset, n.dimScalar(fresh[axis], i64)));
+  Value index = n.select(isNew, n.add(offset, length), at);
+  n.out(0, gatherAlong(n, n.concat({past, update}, axis), index, axis, dims));
+}
+
 void registerGather(Registry &r) {
+  r.add("ReverseSequence", 10, reverseSequence);
+  r.add("TensorScatter", 24, tensorScatter);
   r.add("Gather", gather);
   r.add("GatherElements", gatherElements);
   r.add("GatherND", gatherND);

@@ -259,6 +259,36 @@ functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
   return {found.begin(), found.end()};
 }
 
+/// Inlines them one operator at a time: where ONNX's inliner gives up, it
+/// leaves the graph half done, so the nodes are put back and the importer says
+/// that the operator is not supported.
+static void inlineFunctionOperators(onnx::ModelProto &model,
+                                    const IsSupportedFn &isSupported) {
+  std::set<std::pair<std::string, std::string>> failed;
+  // A body may hold further operators of the kind; bodies nest a few deep.
+  for (int round = 0; round < 64; ++round) {
+    onnx::inliner::FunctionIdVector next;
+    for (auto &id : functionOperators(model, isSupported))
+      if (next.empty() && !failed.count(id))
+        next.push_back(id);
+    if (next.empty())
+      return;
+    auto id = next.front();
+    auto nodes = model.graph().node();
+    auto infos = model.graph().value_info();
+    std::string error = guarded([&] {
+      auto set = onnx::inliner::FunctionIdSet::Create(std::move(next));
+      onnx::inliner::InlineSelectedFunctions(model, *set, nullptr);
+      return std::string();
+    });
+    if (!error.empty()) {
+      failed.insert(id);
+      model.mutable_graph()->mutable_node()->Swap(&nodes);
+      model.mutable_graph()->mutable_value_info()->Swap(&infos);
+    }
+  }
+}
+
 static std::string prepare(onnx::ModelProto &model,
                            const IsSupportedFn &isSupported) {
   moveMisplacedOperators(model);
@@ -300,18 +330,11 @@ static std::string prepare(onnx::ModelProto &model,
   std::string notInlined = guarded([&] {
     if (model.functions_size() != 0)
       onnx::inliner::InlineLocalFunctions(model, /*convert_version=*/true);
-    // A body may hold further operators of the kind.
-    for (int round = 0; round < 8; ++round) {
-      auto operators = functionOperators(model, isSupported);
-      if (operators.empty())
-        break;
-      auto set = onnx::inliner::FunctionIdSet::Create(std::move(operators));
-      onnx::inliner::InlineSelectedFunctions(model, *set, nullptr);
-    }
     return std::string();
   });
   if (!notInlined.empty())
-    return "cannot inline a function: " + notInlined;
+    return "cannot inline a function of the model: " + notInlined;
+  inlineFunctionOperators(model, isSupported);
   return "";
 }
 

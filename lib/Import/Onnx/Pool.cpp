@@ -201,7 +201,34 @@ template <ReduceKind kind> static void globalPool(NodeImporter &n) {
   n.out(0, axes.empty() ? n.in(0) : n.reduce(kind, n.in(0), axes));
 }
 
+/// x / (bias + alpha/size * sum of squares over nearby channels) ^ beta.
+static void localResponseNorm(NodeImporter &n) {
+  Value x = n.in(0);
+  int64_t size = n.getInt("size", 0), rank = n.rank(x);
+  if (rank < 2 || size <= 0 || size > maxWindow) {
+    n.error("expected rank 2 or more and a size of 1 to " + Twine(maxWindow));
+    return;
+  }
+  Pooling p;
+  p.window = {{size}, {1}, {1}, {SymExpr((size - 1) / 2)}, {SymExpr(size / 2)}};
+  // Channels as the one spatial dim of [N, 1, C, rest].
+  Dims dims = n.dims(x);
+  p.out = {dims[1], productOf(ArrayRef<SymExpr>(dims).drop_front(2))};
+  p.window.kernel.push_back(1);
+  p.window.strides.push_back(1);
+  p.window.dilations.push_back(1);
+  p.window.low.push_back(SymExpr(0));
+  p.window.high.push_back(SymExpr(0));
+  Value squares = n.reshape(n.mul(x, x), {dims[0], SymExpr(1), p.out[0], p.out[1]});
+  Value sum = n.reshape(sumOverWindow(n, squares, p), dims);
+  Value base = n.addScalar(n.mulScalar(sum, n.getFloat("alpha", 1e-4f) / size),
+                           n.getFloat("bias", 1));
+  n.out(0, n.div(x, n.make<PowOp>(
+                        {base, n.scalarLike(n.getFloat("beta", 0.75), x)})));
+}
+
 void registerPool(Registry &r) {
+  r.add("LRN", localResponseNorm);
   r.add("MaxPool", maxPool);
   r.add("AveragePool", averagePool);
   r.add("LpPool", lpPool);

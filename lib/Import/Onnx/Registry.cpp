@@ -53,6 +53,7 @@ const Registry &Registry::get() {
     registerGather(r);
     registerReduce(r);
     registerConv(r);
+    registerResize(r);
     registerPool(r);
     registerAttention(r);
     registerQuant(r);

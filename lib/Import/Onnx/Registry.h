@@ -58,6 +58,7 @@ void registerGather(Registry &);
 void registerReduce(Registry &);
 void registerConv(Registry &);
 void registerPool(Registry &);
+void registerResize(Registry &);
 void registerAttention(Registry &);
 void registerQuant(Registry &);
 void registerContrib(Registry &);

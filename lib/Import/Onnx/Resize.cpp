@@ -1,0 +1,405 @@
+//===- Resize.cpp - interpolation -----------------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Resizing is separable: each dim in turn is gathered at the taps of a filter
+// and the taps are summed with their weights. For an output position with the
+// source coordinate x, base = ceil(x) - 1 and ratio = x - base in (0, 1]; tap i
+// lies at base + i with the weight kernel(|i - ratio|). Where dims are static
+// all of the coordinates fold to constants later.
+//
+//===----------------------------------------------------------------------===//
+#include "Registry.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace tenon::onnximport {
+
+namespace {
+enum class Filter { Nearest, Linear, Cubic };
+
+/// How one dim is resized.
+struct Axis {
+  int64_t dim;
+  SymExpr in, out;
+  /// Given by the model, or out / in.
+  std::optional<double> scale;
+  /// The part of the input that tf_crop_and_resize looks at.
+  double roiStart = 0, roiEnd = 1;
+};
+
+struct Method {
+  Filter filter;
+  std::string coordinates, rounding;
+  double cubicA;
+  bool excludeOutside, antialias;
+  double extrapolation;
+};
+} // namespace
+
+static Value f64(NodeImporter &n, double value) {
+  return n.scalar(value, n.builder.getF64Type());
+}
+
+static Value dimF64(NodeImporter &n, const SymExpr &dim) {
+  if (std::optional<int64_t> value = dim.constant())
+    return f64(n, double(*value));
+  return n.cast(n.dimScalar(dim, n.builder.getI64Type()),
+                n.builder.getF64Type());
+}
+
+/// The source coordinates of the output positions [out], in double.
+static Value coordinates(NodeImporter &n, const Axis &axis, const Method &m) {
+  Type i64 = n.builder.getI64Type();
+  Value at = n.cast(n.iota(axis.out, i64), n.builder.getF64Type());
+  Value in = dimF64(n, axis.in), out = dimF64(n, axis.out);
+  Value scale = axis.scale ? f64(n, *axis.scale) : n.div(out, in);
+  // The output's width before rounding to whole elements.
+  Value width = axis.scale ? n.mul(scale, in) : out;
+  Value halfPixel = n.addScalar(n.div(n.addScalar(at, 0.5), scale), -0.5);
+  if (m.coordinates == "half_pixel")
+    return halfPixel;
+  Value one = n.compareScalar(CompareKind::eq, width, 1);
+  if (m.coordinates == "pytorch_half_pixel")
+    return n.select(one, f64(n, -0.5), halfPixel);
+  if (m.coordinates == "asymmetric")
+    return n.div(at, scale);
+  if (m.coordinates == "tf_half_pixel_for_nn")
+    return n.div(n.addScalar(at, 0.5), scale);
+  if (m.coordinates == "half_pixel_symmetric") {
+    Value adjustment = n.sub(f64(n, 1), n.div(out, width));
+    return n.add(n.mul(n.mulScalar(in, 0.5), adjustment), halfPixel);
+  }
+  // The corners of input (or region) and output meet.
+  Value last = n.addScalar(in, -1), span = n.addScalar(width, -1);
+  Value step = n.div(last, n.select(one, f64(n, 1), span));
+  if (m.coordinates == "align_corners")
+    return n.select(one, f64(n, 0), n.mul(at, step));
+  if (m.coordinates != "tf_crop_and_resize")
+    return n.error("coordinate_transformation_mode '" + m.coordinates +
+                   "' is unknown");
+  double extent = axis.roiEnd - axis.roiStart;
+  Value inside = n.select(one, n.mulScalar(last, extent / 2),
+                          n.mul(at, n.mulScalar(step, extent)));
+  return n.add(inside, n.mulScalar(last, axis.roiStart));
+}
+
+/// Indices as int64 inside the input.
+static Value clampedIndex(NodeImporter &n, Value index, const SymExpr &in) {
+  Value last = n.addScalar(dimF64(n, in), -1);
+  return n.cast(n.max(n.min(index, last), f64(n, 0)), n.builder.getI64Type());
+}
+
+static Value nearestIndex(NodeImporter &n, Value x, const Method &m) {
+  if (m.rounding == "round_prefer_floor")
+    return n.make<CeilOp>({n.addScalar(x, -0.5)});
+  if (m.rounding == "round_prefer_ceil")
+    return n.make<FloorOp>({n.addScalar(x, 0.5)});
+  if (m.rounding == "floor")
+    return n.make<FloorOp>({x});
+  if (m.rounding == "ceil")
+    return n.make<CeilOp>({x});
+  return n.error("nearest_mode '" + m.rounding + "' is unknown");
+}
+
+/// The filter's weight at distance t >= 0.
+static Value kernel(NodeImporter &n, Value t, const Method &m) {
+  Value zero = f64(n, 0);
+  if (m.filter == Filter::Linear)
+    return n.max(n.sub(f64(n, 1), t), zero);
+  double a = m.cubicA;
+  // Horner's form of the two pieces.
+  Value inner = n.addScalar(n.mulScalar(t, a + 2), -(a + 3));
+  inner = n.addScalar(n.mul(n.mul(inner, t), t), 1);
+  Value outer = n.addScalar(n.mulScalar(t, a), -5 * a);
+  outer = n.addScalar(n.mul(n.addScalar(n.mul(outer, t), 8 * a), t), -4 * a);
+  Value far = n.select(n.compareScalar(CompareKind::lt, t, 2), outer, zero);
+  return n.select(n.compareScalar(CompareKind::le, t, 1), inner, far);
+}
+
+/// A vector along one dim of a tensor of `rank`.
+static Value along(NodeImporter &n, Value v, int64_t dim, int64_t rank) {
+  if (!v)
+    return v;
+  Dims dims(rank, SymExpr(1));
+  dims[dim] = productOf(n.dims(v));
+  return n.reshape(v, dims);
+}
+
+static Value resizeAxis(NodeImporter &n, Value x, const Axis &axis,
+                        const Method &m) {
+  Value source = coordinates(n, axis, m);
+  if (!source || !x)
+    return nullptr;
+  int64_t rank = n.rank(x);
+  Value result;
+  if (m.filter == Filter::Nearest) {
+    Value index = nearestIndex(n, source, m);
+    result = n.gather(x, clampedIndex(n, index, axis.in), axis.dim);
+  } else {
+    int64_t reach = m.filter == Filter::Linear ? 1 : 2;
+    double shrink = 1;
+    if (m.antialias && axis.scale && *axis.scale < 1)
+      shrink = *axis.scale;
+    if (shrink < 1e-3)
+      return n.error("a scale below 0.001 is not supported");
+    int64_t first = int64_t(std::floor(-double(reach) / shrink)) + 1;
+    Value base = n.addScalar(n.make<CeilOp>({source}), -1);
+    Value ratio = n.sub(source, base);
+    Value total;
+    SmallVector<std::pair<Value, Value>> taps; // index, weight
+    for (int64_t i = first; i < 2 - first; ++i) {
+      Value distance = n.make<AbsOp>({n.sub(f64(n, double(i)), ratio)});
+      Value weight = kernel(n, n.mulScalar(distance, shrink), m);
+      Value index = n.addScalar(base, double(i));
+      if (m.excludeOutside) {
+        Value low = n.compareScalar(CompareKind::ge, index, 0);
+        Value high = n.compare(CompareKind::lt, index, dimF64(n, axis.in));
+        weight = n.select(n.andOp(low, high), weight, f64(n, 0));
+      }
+      total = total ? n.add(total, weight) : weight;
+      taps.emplace_back(index, weight);
+    }
+    bool normalise = m.excludeOutside || shrink != 1;
+    for (auto [index, weight] : taps) {
+      Value w = normalise ? n.div(weight, total) : weight;
+      w = along(n, n.cast(w, NodeImporter::elem(x)), axis.dim, rank);
+      Value tap = n.gather(x, clampedIndex(n, index, axis.in), axis.dim);
+      Value term = n.mul(tap, w);
+      result = result ? n.add(result, term) : term;
+    }
+  }
+  if (m.coordinates != "tf_crop_and_resize")
+    return result;
+  Value last = n.addScalar(dimF64(n, axis.in), -1);
+  Value low = n.compareScalar(CompareKind::ge, source, 0);
+  Value inside = n.andOp(low, n.compare(CompareKind::le, source, last));
+  return n.select(along(n, inside, axis.dim, rank), result,
+                  n.scalarLike(m.extrapolation, x));
+}
+
+//===----------------------------------------------------------------------===//
+// What the node says
+//===----------------------------------------------------------------------===//
+
+/// The elements of a constant float tensor.
+static std::optional<SmallVector<double>> constFloats(NodeImporter &n, Value v,
+                                                      StringRef what) {
+  auto op = v ? v.getDefiningOp<ConstantOp>() : ConstantOp();
+  auto dense =
+      op ? dyn_cast<DenseElementsAttr>(op.getValue()) : DenseElementsAttr();
+  if (!dense || !isa<FloatType>(dense.getElementType())) {
+    n.error("'" + what + "' must be constant");
+    return std::nullopt;
+  }
+  SmallVector<double> values;
+  for (APFloat value : dense.getValues<APFloat>()) {
+    bool lost;
+    value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
+    values.push_back(value.convertToDouble());
+  }
+  return values;
+}
+
+/// floor(in * scale), for a symbolic dim as a ratio of small integers.
+static std::optional<SymExpr> scaledDim(NodeImporter &n, const SymExpr &in,
+                                        double scale) {
+  if (std::optional<int64_t> size = in.constant())
+    return SymExpr(int64_t(std::floor(double(*size) * scale)));
+  for (int64_t q = 1; q <= 64; ++q) {
+    double p = scale * double(q);
+    if (std::abs(p - std::round(p)) < 1e-6 && p > 0.5 && p < 1e9)
+      return SymExpr::apply(SymExpr::Fn::FloorDiv,
+                            in * SymExpr(int64_t(std::round(p))), SymExpr(q));
+  }
+  n.error("a dim known only at run time needs a scale that is a ratio of small "
+          "integers, found " +
+          Twine(std::to_string(scale)));
+  return std::nullopt;
+}
+
+/// Sizes that keep the aspect ratio: one scale for all axes.
+static bool keepAspect(NodeImporter &n, MutableArrayRef<Axis> axes,
+                       StringRef policy) {
+  std::optional<double> scale;
+  for (const Axis &axis : axes) {
+    if (!axis.in.isConstant() || !axis.out.isConstant() ||
+        *axis.in.constant() == 0) {
+      n.error("keep_aspect_ratio_policy needs static dims");
+      return false;
+    }
+    double own = double(*axis.out.constant()) / double(*axis.in.constant());
+    scale = !scale                    ? own
+            : policy == "not_larger" ? std::min(*scale, own)
+                                      : std::max(*scale, own);
+  }
+  for (Axis &axis : axes) {
+    axis.scale = scale;
+    axis.out = SymExpr(
+        int64_t(std::floor(*scale * double(*axis.in.constant()) + 0.5)));
+  }
+  return true;
+}
+
+static std::optional<Method> readMethod(NodeImporter &n, bool modern) {
+  Method m;
+  std::string mode = n.getString("mode", "nearest");
+  if (mode == "nearest")
+    m.filter = Filter::Nearest;
+  else if (mode == "linear" || mode == "bilinear")
+    m.filter = Filter::Linear;
+  else if (mode == "cubic")
+    m.filter = Filter::Cubic;
+  else {
+    n.error("mode must be nearest, linear or cubic, found '" + mode + "'");
+    return std::nullopt;
+  }
+  m.coordinates = modern ? n.getString("coordinate_transformation_mode",
+                                       "half_pixel")
+                         : "asymmetric";
+  m.rounding = modern ? n.getString("nearest_mode", "round_prefer_floor")
+                      : "floor";
+  m.cubicA = n.getFloat("cubic_coeff_a", -0.75);
+  m.excludeOutside = n.getInt("exclude_outside", 0);
+  m.antialias = n.getInt("antialias", 0);
+  m.extrapolation = n.getFloat("extrapolation_value", 0);
+  return m;
+}
+
+static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
+  std::optional<Method> m = readMethod(n, modern);
+  if (!m)
+    return;
+  Value x = n.in(0);
+  Type type = NodeImporter::elem(x);
+  if (m->filter != Filter::Nearest && !NodeImporter::isFloat(x))
+    x = n.cast(x, n.builder.getF32Type());
+  for (Axis &axis : axes) {
+    n.checkNonNegative(axis.out);
+    bool same = axis.in == axis.out && axis.scale.value_or(1) == 1;
+    if (same && m->coordinates != "tf_crop_and_resize")
+      continue;
+    // A constant scale is what antialiasing adapts its reach to.
+    if (m->antialias && !axis.scale) {
+      if (!axis.in.isConstant() || !axis.out.isConstant()) {
+        n.error("antialias needs static dims");
+        return;
+      }
+      axis.scale = double(*axis.out.constant()) /
+                   double(std::max<int64_t>(*axis.in.constant(), 1));
+    }
+    x = resizeAxis(n, x, axis, *m);
+  }
+  n.out(0, n.cast(x, type));
+}
+
+static void byScales(NodeImporter &n, ArrayRef<double> scales, bool modern) {
+  Dims dims = n.dims(n.in(0));
+  if (scales.size() != dims.size()) {
+    n.error("scales must have one value per dim: expected " +
+            Twine(dims.size()) + ", found " + Twine(scales.size()));
+    return;
+  }
+  SmallVector<Axis> axes;
+  for (auto [i, scale] : llvm::enumerate(scales)) {
+    if (!(scale > 0)) {
+      n.error("a scale must be above 0");
+      return;
+    }
+    std::optional<SymExpr> out = scaledDim(n, dims[i], scale);
+    if (!out)
+      return;
+    axes.push_back({int64_t(i), dims[i], *out, scale});
+  }
+  resizeBy(n, axes, modern);
+}
+
+static void resize(NodeImporter &n) {
+  // X, roi, scales, sizes
+  Dims dims = n.dims(n.in(0));
+  Ints which;
+  for (size_t i = 0; i < dims.size(); ++i)
+    which.push_back(i);
+  if (std::optional<Ints> given = n.getInts("axes")) {
+    which.clear();
+    for (int64_t a : *given)
+      which.push_back(n.axis(a, dims.size()));
+  }
+  SmallVector<Axis> axes;
+  for (int64_t dim : which)
+    axes.push_back({dim, dims[dim], dims[dim], std::nullopt});
+  bool hasScales = n.has(2) && productOf(n.dims(n.in(2))) != SymExpr(0);
+  if (hasScales) {
+    auto scales = constFloats(n, n.in(2), "scales");
+    if (!scales || scales->size() != axes.size()) {
+      n.error("scales must have one value per axis");
+      return;
+    }
+    for (auto [axis, scale] : llvm::zip(axes, *scales)) {
+      std::optional<SymExpr> out;
+      if (scale > 0)
+        out = scaledDim(n, axis.in, scale);
+      if (!out) {
+        n.error("a scale must be above 0");
+        return;
+      }
+      axis.out = *out;
+      axis.scale = scale;
+    }
+  } else {
+    std::optional<Dims> sizes;
+    if (n.has(3))
+      sizes = n.knownDims(n.in(3), "sizes");
+    if (!sizes || sizes->size() != axes.size()) {
+      n.error("sizes must have one value per axis");
+      return;
+    }
+    for (auto [axis, size] : llvm::zip(axes, *sizes))
+      axis.out = size;
+    std::string policy = n.getString("keep_aspect_ratio_policy", "stretch");
+    if (policy != "stretch" && !keepAspect(n, axes, policy))
+      return;
+  }
+  if (n.getString("coordinate_transformation_mode", "") ==
+      "tf_crop_and_resize") {
+    auto roi = constFloats(n, n.in(1), "roi");
+    if (!roi || roi->size() != 2 * axes.size()) {
+      n.error("roi must have two values per axis");
+      return;
+    }
+    for (size_t i = 0; i < axes.size(); ++i) {
+      axes[i].roiStart = (*roi)[i];
+      axes[i].roiEnd = (*roi)[i + axes.size()];
+    }
+  }
+  resizeBy(n, axes, true);
+}
+
+/// Resize of opset 10 and Upsample of opset 9: X, scales.
+static void resizeByInput(NodeImporter &n) {
+  if (auto scales = constFloats(n, n.in(1), "scales"))
+    byScales(n, *scales, false);
+}
+
+static void upsample(NodeImporter &n) {
+  const auto *scales = n.attr("scales");
+  if (!scales) {
+    n.error("scales are missing");
+    return;
+  }
+  SmallVector<double> values(scales->floats().begin(), scales->floats().end());
+  byScales(n, values, false);
+}
+
+void registerResize(Registry &r) {
+  r.add("Resize", 10, resizeByInput);
+  r.add("Resize", 11, resize);
+  r.add("Upsample", 7, upsample);
+  r.add("Upsample", 9, resizeByInput);
+}
+
+} // namespace tenon::onnximport
