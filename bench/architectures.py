@@ -95,6 +95,7 @@ def check(tenon, name, source, folder):
     tried = ", ".join("×".join(map(str, shape)) for shape in shapes)
     return (
         f"| {name} | {tried} | {worst:.1e} | {largest:.1f} | {figures['seconds']:.1f} | {figures['peak_rss_mb']:.0f} | "
+        f"{figures['peak_anonymous_mb']:.0f} | "
         f"{weights / 2**20:.1f} | {(figures['artifact_bytes'] - weights) / 1024:.0f} |"
     )
 
@@ -107,8 +108,8 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
     lines = [
-        "| model | shapes (batch first) | max difference to onnxruntime | largest output | compile s | peak RSS MB | weights MB | artifact without weights KB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | shapes (batch first) | max difference to onnxruntime | largest output | compile s | peak RSS MB | of it anonymous | weights MB | artifact without weights KB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     failed = False
     for name in args.names or MODELS:

@@ -22,12 +22,13 @@ import math
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+
+from watch import Watch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WIDTH, INNER = 4096, 16384  # 256 MB a matrix
@@ -65,26 +66,6 @@ def make_model(folder, gigabytes):
     return path, count * size
 
 
-class Watch:
-    """Polls a process's anonymous and whole resident memory."""
-
-    def __init__(self, pid):
-        self.pid, self.anonymous, self.resident = pid, 0, 0
-        self.thread = threading.Thread(target=self.poll, daemon=True)
-        self.thread.start()
-
-    def poll(self):
-        while True:
-            try:
-                with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-                    fields = dict(line.split(":", 1) for line in file)
-                self.anonymous = max(self.anonymous, int(fields["RssAnon"].split()[0]))
-                self.resident = max(self.resident, int(fields["VmHWM"].split()[0]))
-            except (OSError, KeyError):
-                return
-            time.sleep(0.005)
-
-
 def check_run(tenon, artifact, folder):
     """The first four columns pass through, the others become 0."""
     x = np.arange(3 * WIDTH, dtype=np.float32).reshape(3, WIDTH)
@@ -117,7 +98,7 @@ def main():
     watch = Watch(process.pid)
     code = process.wait()
     seconds = time.monotonic() - start
-    watch.thread.join()
+    watch.finish()
     print(
         f"{size / 1e9:.2f} GB of weights: exit code {code}, {seconds:.1f} s, "
         f"peak anonymous {watch.anonymous / 1024:.0f} MB, peak resident {watch.resident / 1024:.0f} MB"

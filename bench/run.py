@@ -26,6 +26,8 @@ import subprocess
 import sys
 import time
 
+from watch import Watch
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 PACKAGES = ["numpy", "onnx", "onnxruntime", "openvino", "matplotlib"]
@@ -98,16 +100,17 @@ def build_programs(folder):
 def compile_tenon(tenon, model, artifact):
     """Compile without --dim; returns figures about the compilation."""
     start = time.monotonic()
-    # wait4's usage is this child's alone.
     process = subprocess.Popen([tenon, "compile", model, "-o", artifact], stderr=subprocess.PIPE, text=True)
-    message = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    watch = Watch(process.pid)
+    _, message = process.communicate()
+    seconds = time.monotonic() - start
+    watch.finish()
     if process.returncode != 0:
         raise RuntimeError(message.strip() or f"exit code {process.returncode}")
     figures = {
-        "seconds": time.monotonic() - start,
-        "peak_rss_mb": usage.ru_maxrss / 1024,
+        "seconds": seconds,
+        "peak_rss_mb": watch.resident / 1024,
+        "peak_anonymous_mb": watch.anonymous / 1024,
         "artifact_bytes": os.path.getsize(artifact),
     }
     return figures
