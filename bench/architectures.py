@@ -94,7 +94,7 @@ def check(tenon, name, source, folder):
     weights = int(re.search(r'"weights_bytes":\s*(\d+)', inspected.stdout).group(1))
     tried = ", ".join("×".join(map(str, shape)) for shape in shapes)
     return (
-        f"| {name} | {tried} | {worst:.1e} | {largest:.1f} | {figures['seconds']:.1f} | {figures['peak_rss_mb']:.0f} | "
+        f"| {name} | {tried} | {worst:.1e} | {largest:.1f} | {figures['seconds']:.1f} ({figures['cpu_seconds']:.1f}) | {figures['peak_rss_mb']:.0f} | "
         f"{figures['peak_anonymous_mb']:.0f} | "
         f"{weights / 2**20:.1f} | {(figures['artifact_bytes'] - weights) / 1024:.0f} |"
     )
@@ -108,7 +108,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
     lines = [
-        "| model | shapes (batch first) | max difference to onnxruntime | largest output | compile s | peak RSS MB | of it anonymous | weights MB | artifact without weights KB |",
+        "| model | shapes (batch first) | max difference to onnxruntime | largest output | compile s (CPU s) | peak RSS MB | of it anonymous | weights MB | artifact without weights KB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     failed = False

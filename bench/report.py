@@ -192,12 +192,12 @@ def compile_table(document):
     for row in document["rows"]:
         if "tenon" in row["engines"]:
             weights[row["case"].split()[0]] = row["engines"]["tenon"]["weights_bytes"]
-    lines = ["", "## Compilation", "", "| model | seconds | peak RSS MB | of it anonymous | artifact MB | without weights KB |", "|---|---|---|---|---|---|"]
+    lines = ["", "## Compilation", "", "| model | seconds (CPU) | peak RSS MB | of it anonymous | artifact MB | without weights KB |", "|---|---|---|---|---|---|"]
     for model, figures in document["compiled"].items():
         bare = figures["artifact_bytes"] - weights.get(model, 0)
         size = f"{bare / 1024:.0f}" if model in weights else "-"
         lines.append(
-            f"| {model} | {figures['seconds']:.1f} | {figures['peak_rss_mb']:.0f} | "
+            f"| {model} | {figures['seconds']:.1f} ({figures['cpu_seconds']:.1f}) | {figures['peak_rss_mb']:.0f} | "
             f"{figures['peak_anonymous_mb']:.0f} | {figures['artifact_bytes'] / 2**20:.1f} | {size} |"
         )
     return lines

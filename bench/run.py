@@ -22,6 +22,7 @@ import glob
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -99,16 +100,18 @@ def build_programs(folder):
 
 def compile_tenon(tenon, model, artifact):
     """Compile without --dim; returns figures about the compilation."""
-    start = time.monotonic()
+    start, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen([tenon, "compile", model, "-o", artifact], stderr=subprocess.PIPE, text=True)
     watch = Watch(process.pid)
     _, message = process.communicate()
     seconds = time.monotonic() - start
     watch.finish()
+    total = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode != 0:
         raise RuntimeError(message.strip() or f"exit code {process.returncode}")
     figures = {
         "seconds": seconds,
+        "cpu_seconds": total.ru_utime - used.ru_utime + total.ru_stime - used.ru_stime,
         "peak_rss_mb": watch.resident / 1024,
         "peak_anonymous_mb": watch.anonymous / 1024,
         "artifact_bytes": os.path.getsize(artifact),
