@@ -309,6 +309,11 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
         Value width = o.c(y, element.getIntOrFloatBitWidth());
         Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                              y, width);
+        bool keepsSign = isa<ShrOp>(op) && !element.isUnsignedInteger();
+        if (keepsSign) // and a shift by too much leaves nothing but the sign
+          return o.make<arith::ShRSIOp>(
+              x, o.select(inside, y,
+                          o.c(y, element.getIntOrFloatBitWidth() - 1)));
         Value n = o.select(inside, y, o.c(y, 0));
         Value r = isa<ShlOp>(op) ? o.make<arith::ShLIOp>(x, n)
                                  : o.make<arith::ShRUIOp>(x, n);

@@ -46,6 +46,7 @@ void populateGraphStage(OpPassManager &pm, bool debugValues) {
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues) {
+  pm.addPass(createFlattenNormsPass());
   pm.addPass(createLowerConvPass());
   pm.addPass(createPackMatMulPass());
   if (!debugValues) {

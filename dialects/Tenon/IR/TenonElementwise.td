@@ -126,7 +126,7 @@ def Tenon_BitAndOp : Tenon_Binary<"bit_and", "Bitwise and (ONNX BitwiseAnd)", Te
 def Tenon_BitOrOp : Tenon_Binary<"bit_or", "Bitwise or (ONNX BitwiseOr)", Tenon_IntTensor>;
 def Tenon_BitXorOp : Tenon_Binary<"bit_xor", "Bitwise xor (ONNX BitwiseXor)", Tenon_IntTensor>;
 def Tenon_ShlOp : Tenon_Binary<"shl", "Shift left; a shift past the width gives 0 (ONNX BitShift LEFT)", Tenon_IntTensor>;
-def Tenon_ShrOp : Tenon_Binary<"shr", "Logical shift right (ONNX BitShift RIGHT)", Tenon_IntTensor>;
+def Tenon_ShrOp : Tenon_Binary<"shr", "Shift right; a signed value keeps its sign (ONNX BitShift RIGHT)", Tenon_IntTensor>;
 
 def Tenon_CompareKind : Tenon_I32Enum<"CompareKind", "comparison", [
     I32EnumAttrCase<"eq", 0>, I32EnumAttrCase<"ne", 1>, I32EnumAttrCase<"lt", 2>,

@@ -24,6 +24,15 @@ def ExpandMathPass : Pass<"tenon-expand-math"> {
                            "mlir::vector::VectorDialect"];
 }
 
+def FlattenNormsPass : Pass<"tenon-flatten-norms"> {
+  let summary = "Make every norm one over the last dim";
+  let description = [{
+    A norm over several dims becomes one over their product, between two
+    reshapes: a kernel's row is then always one dim.
+  }];
+  let dependentDialects = ["::tenon::TenonDialect"];
+}
+
 def LowerConvPass : Pass<"tenon-lower-conv"> {
   let summary = "Turn convolutions into matmuls of patches";
   let description = [{
