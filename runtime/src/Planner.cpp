@@ -10,7 +10,9 @@
 //   1. buffers from the largest to the smallest;
 //   2. steps as they run, each step's buffers from the largest on;
 //   3. the same with steps from the fullest to the emptiest.
-// 2 and 3 fill the space below the bound from both ends: a chain in which each
+//   4. size order again and again, each time with the buffer that reached
+//      highest moved to the front.
+// 2 to 4 fill the space below the bound from both ends: a chain in which each
 // buffer feeds the next alternates between bottom and top and meets the bound.
 // Ties fall to the lower number, so the same dims give the same placement
 // everywhere.
@@ -23,6 +25,10 @@
 using namespace tenon::rt;
 
 namespace {
+
+/// Bounds the fourth attempt to some milliseconds: rounds * buffers squared.
+constexpr int64_t kRepairWork = 4 << 20;
+constexpr int64_t kMostRepairs = 64;
 
 /// Sorts `items` so that before(a, b) holds for neighbours. Heapsort: in place,
 /// no recursion, no libc (qsort may call malloc).
@@ -124,61 +130,130 @@ uint64_t tenon::rt::largestLiveSet(int32_t count, const uint64_t *sizes,
   return largest;
 }
 
-uint64_t tenon::rt::placeBuffers(int32_t count, const uint64_t *sizes,
-                                 const Lifetime *lives, int32_t steps,
-                                 const PlannerTables &tables,
-                                 uint64_t *offsets) {
-  int32_t *order = tables.order;
-  auto sortBySize = [&] {
-    int32_t used = 0;
+namespace {
+
+/// The attempts at one problem; the best placement is in `offsets`.
+class Search {
+public:
+  Search(int32_t count, const uint64_t *sizes, const Lifetime *lives,
+         int32_t steps, const PlannerTables &tables, uint64_t *offsets)
+      : count(count), steps(steps), sizes(sizes), lives(lives), tables(tables),
+        offsets(offsets),
+        bound(largestLiveSet(count, sizes, lives, steps, tables.live)) {
+    for (int32_t i = 0; i < count; ++i)
+      offsets[i] = 0;
+  }
+
+  uint64_t size() const { return best; }
+  bool goodEnough() const { return best <= bound + bound / 32; }
+
+  /// Orders the buffers that have a size from the largest to the smallest.
+  void sortBySize() {
+    used = 0;
     for (int32_t i = 0; i < count; ++i)
       if (sizes[i])
-        order[used++] = i;
-    sortItems(order, used, [&](int32_t a, int32_t b) {
+        tables.order[used++] = i;
+    sortItems(tables.order, used, [&](int32_t a, int32_t b) {
       return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b;
     });
-    return used;
-  };
+  }
+  void stepsAsTheyRun() {
+    for (int32_t s = 0; s < steps; ++s)
+      tables.steps[s] = s;
+  }
+  void stepsFromTheFullest() {
+    sortItems(tables.steps, steps, [&](int32_t a, int32_t b) {
+      const uint64_t *live = tables.live;
+      return live[a] != live[b] ? live[a] > live[b] : a < b;
+    });
+  }
 
-  uint64_t bound = largestLiveSet(count, sizes, lives, steps, tables.live);
-  int32_t used = sortBySize();
-  Placement bySize(tables.placed, 0);
-  for (int32_t i = 0; i < count; ++i)
-    offsets[i] = 0;
-  for (int32_t i = 0; i < used; ++i)
-    offsets[order[i]] = bySize.place(sizes[order[i]], lives[order[i]]);
-  uint64_t best = bySize.size();
-
-  for (int32_t s = 0; s < steps; ++s)
-    tables.steps[s] = s;
-  for (int attempt = 2; attempt <= 3 && best > bound + bound / 32; ++attempt) {
-    if (attempt == 3) {
-      sortItems(tables.steps, steps, [&](int32_t a, int32_t b) {
-        return tables.live[a] != tables.live[b]
-                   ? tables.live[a] > tables.live[b]
-                   : a < b;
-      });
-      used = sortBySize();
+  /// Places in the buffers' order; returns the place, in that order, of the
+  /// buffer that reaches highest.
+  int32_t placeInOrder(uint64_t limit) {
+    Placement placement(tables.placed, limit);
+    int32_t highest = 0;
+    uint64_t reach = 0;
+    for (int32_t i = 0; i < used; ++i) {
+      uint64_t end = place(placement, tables.order[i]);
+      if (end > reach) {
+        reach = end;
+        highest = i;
+      }
     }
-    Placement byStep(tables.placed, bound);
+    keep(placement.size());
+    return highest;
+  }
+  /// Places each step's buffers in turn.
+  void placeBySteps() {
+    Placement placement(tables.placed, bound);
     int32_t left = used;
     for (int32_t s = 0; s < steps && left; ++s) {
       int32_t step = tables.steps[s], kept = 0;
-      for (int32_t i = 0; i < left; ++i) { // order keeps who has no place yet
-        int32_t buffer = order[i];
+      for (int32_t i = 0; i < left; ++i) { // the order keeps who has no place
+        int32_t buffer = tables.order[i];
         if (lives[buffer].first <= step && step <= lives[buffer].last)
-          tables.offsets[buffer] = byStep.place(sizes[buffer], lives[buffer]);
+          place(placement, buffer);
         else
-          order[kept++] = buffer;
+          tables.order[kept++] = buffer;
       }
       left = kept;
     }
-    if (byStep.size() >= best)
-      continue;
-    best = byStep.size();
+    keep(placement.size());
+  }
+  void repair() {
+    int64_t rounds = kRepairWork / (int64_t(count) * count + 1);
+    for (int64_t r = 0; r < rounds && r < kMostRepairs && !goodEnough(); ++r) {
+      int32_t highest = placeInOrder(bound);
+      int32_t *order = tables.order, buffer = order[highest];
+      memmove(order + 1, order, size_t(highest) * sizeof *order);
+      order[0] = buffer;
+    }
+  }
+
+private:
+  uint64_t place(Placement &placement, int32_t buffer) {
+    tables.offsets[buffer] = placement.place(sizes[buffer], lives[buffer]);
+    return tables.offsets[buffer] + sizes[buffer];
+  }
+  void keep(uint64_t size) {
+    if (size >= best)
+      return;
+    best = size;
     for (int32_t i = 0; i < count; ++i)
       if (sizes[i])
         offsets[i] = tables.offsets[i];
   }
-  return best;
+
+  int32_t count, steps, used = 0;
+  const uint64_t *sizes;
+  const Lifetime *lives;
+  const PlannerTables &tables;
+  uint64_t *offsets;
+  uint64_t bound, best = UINT64_MAX;
+};
+
+} // namespace
+
+uint64_t tenon::rt::placeBuffers(int32_t count, const uint64_t *sizes,
+                                 const Lifetime *lives, int32_t steps,
+                                 const PlannerTables &tables,
+                                 uint64_t *offsets) {
+  Search search(count, sizes, lives, steps, tables, offsets);
+  search.sortBySize();
+  search.placeInOrder(/*limit=*/0);
+  if (!search.goodEnough()) {
+    search.stepsAsTheyRun();
+    search.placeBySteps();
+  }
+  if (!search.goodEnough()) {
+    search.stepsFromTheFullest();
+    search.sortBySize();
+    search.placeBySteps();
+  }
+  if (!search.goodEnough()) {
+    search.sortBySize();
+    search.repair();
+  }
+  return search.size();
 }

@@ -86,6 +86,23 @@ TEST(Planner, aChainNeedsNoMoreThanItsLargestLiveSet) {
   }
 }
 
+TEST(Planner, layersWithSidesStayNearTheirLargestLiveSet) {
+  // A residual that lives through its layer, beside the layer's own values.
+  std::mt19937 random(6);
+  for (int round = 0; round < 50; ++round) {
+    int32_t layers = 6, steps = layers * 5;
+    Problem p(steps, steps);
+    uint64_t width = kAlignment * (1 + random() % 64);
+    for (int32_t i = 0; i < steps; ++i) {
+      p.sizes[i] = width * (i % 5 == 0 ? 1 : 1 + random() % 4);
+      p.lives[i] = {i, std::min(steps - 1, i % 5 == 0 ? i + 5 : i + 1 + i % 2)};
+    }
+    uint64_t arena = p.place();
+    expectValid(p, arena);
+    EXPECT_LE(double(arena), 1.1 * double(p.bound()));
+  }
+}
+
 TEST(Planner, theSameProblemGivesTheSamePlacement) {
   Problem a(64, 40), b(64, 40);
   std::mt19937 random(3);
