@@ -63,6 +63,36 @@ func.func @keepsData(%x: tensor<3xi64>) -> tensor<3xi64> {
 
 // -----
 
+// As torch spells the pads of Pad: rank 2 on the way.
+// CHECK-LABEL: @foldsTables
+func.func @foldsTables() -> (tensor<4xi64>, tensor<2x2xi64>) {
+  // CHECK: tenon.reshape
+  // CHECK: tenon.reshape
+  // CHECK: %[[A:.*]] = tenon.dims_value <"a", "c", "b", "d"> : i64
+  // CHECK: %[[B:.*]] = tenon.dims_value <"a", "b", "c", "d"> : i64
+  // CHECK: %[[C:.*]] = tenon.reshape %[[B]] to <"2", "2">
+  // CHECK: return %[[A]], %[[C]]
+  %0 = tenon.dims_value <"a", "b", "c", "d"> : i64
+  %1 = tenon.reshape %0 to <"2", "2"> : tensor<4xi64>
+  %2 = tenon.transpose %1 [1, 0] : tensor<2x2xi64>
+  %3 = tenon.reshape %2 to <"4"> : tensor<2x2xi64>
+  %4 = tenon.transpose %2 [1, 0] : tensor<2x2xi64>
+  return %3, %4 : tensor<4xi64>, tensor<2x2xi64>
+}
+
+// -----
+
+// A product that wraps is left to the run.
+// CHECK-LABEL: @keepsWrapping
+func.func @keepsWrapping() -> tensor<i32> {
+  // CHECK: tenon.mul
+  %0 = tenon.constant dense<2000000000> : tensor<i32>
+  %1 = tenon.mul %0, %0 : tensor<i32>, tensor<i32>
+  return %1 : tensor<i32>
+}
+
+// -----
+
 // Integer division truncates: -1/2 is 0, floordiv(-1, 2) is -1.
 // CHECK-LABEL: @dividesTowardsZero
 func.func @dividesTowardsZero() -> tensor<2xi64> {
