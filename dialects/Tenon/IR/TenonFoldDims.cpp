@@ -173,7 +173,7 @@ std::optional<KnownInts> DimsEvaluator::evaluate(Value value) {
 }
 
 std::optional<KnownInts> DimsEvaluator::evaluateOp(Operation *op,
-                                               KnownInts result) {
+                                                   KnownInts result) {
   if (op->hasTrait<OpTrait::Elementwise>())
     return elementwise(op, std::move(result));
   return llvm::TypeSwitch<Operation *, std::optional<KnownInts>>(op)
@@ -208,7 +208,8 @@ std::optional<KnownInts> DimsEvaluator::evaluateOp(Operation *op,
 }
 
 /// One element of an elementwise op.
-static std::optional<SymExpr> evaluateElement(Operation *op, ArrayRef<SymExpr> x) {
+static std::optional<SymExpr> evaluateElement(Operation *op,
+                                              ArrayRef<SymExpr> x) {
   auto truth = [](std::optional<bool> b) -> std::optional<SymExpr> {
     return b ? std::optional(SymExpr(*b)) : std::nullopt;
   };
@@ -266,7 +267,7 @@ static std::optional<SymExpr> evaluateElement(Operation *op, ArrayRef<SymExpr> x
 }
 
 std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
-                                                KnownInts result) {
+                                                    KnownInts result) {
   SmallVector<KnownInts> operands;
   for (Value operand : op->getOperands()) {
     std::optional<KnownInts> known = evaluate(operand);
@@ -356,7 +357,7 @@ std::optional<KnownInts> DimsEvaluator::gather(GatherOp op, KnownInts result) {
 }
 
 std::optional<KnownInts> DimsEvaluator::transpose(TransposeOp op,
-                                              KnownInts result) {
+                                                  KnownInts result) {
   std::optional<KnownInts> input = evaluate(op.getInput());
   if (!input)
     return std::nullopt;
@@ -488,9 +489,9 @@ Value DimsEvaluator::fold(OpBuilder &builder, Operation *op) {
       TypeAttr::get(element),
       type.getRank() == 0 ? builder.getUnitAttr() : UnitAttr());
   if (!flat)
-    folded = ReshapeOp::create(
-        builder, op->getLoc(), type, folded,
-        DimsAttr::get(builder.getContext(), getDims(type)));
+    folded =
+        ReshapeOp::create(builder, op->getLoc(), type, folded,
+                          DimsAttr::get(builder.getContext(), getDims(type)));
   cache[folded] = std::move(known);
   return folded;
 }
