@@ -1,4 +1,4 @@
-//===- KnownValues.h - integers computed from dims, at import ----*- C++ -*-===//
+//===- KnownValues.h - integers computed from dims, at import ---*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
