@@ -54,7 +54,7 @@ struct AttentionKernel {
           keys = scoreDims.back(), N = out.back();
   SymExpr keyPanels = k[k.size() - 3], valuePanels = v[v.size() - 3];
   SymExpr ld = keyPanels * kPanelColumns; // of the scores
-  Value queries, scores, inverse, tile, always;
+  Value queries, scores, inverse, tile;
   Value batchIndex, m0;
 
   Value panelOf(Value packed, ArrayRef<SymExpr> dims, Value panel);
@@ -69,9 +69,7 @@ struct AttentionKernel {
     idx.push_back(L.uniform(m));
     return idx;
   }
-  Value flatRow(Value m) {
-    return L.add(L.mul(batchIndex, e.dim(rowsQ)), m);
-  }
+  Value flatRow(Value m) { return L.add(L.mul(batchIndex, e.dim(rowsQ)), m); }
 };
 
 /// Position of a panel of K or V, whose batch dims may be 1 where out's are
@@ -81,10 +79,8 @@ Value AttentionKernel::panelOf(Value packed, ArrayRef<SymExpr> dims,
   Value at = batchIndex;
   ArrayRef<SymExpr> lead = dims.drop_back(3);
   if (lead != ArrayRef(batch)) {
-    SmallVector<Idx> idx = e.delinearize(batchIndex, batch), own;
-    size_t skip = batch.size() - lead.size();
-    for (size_t j = 0; j < lead.size(); ++j)
-      own.push_back(lead[j] == batch[j + skip] ? idx[j + skip] : L.uniform(0));
+    SmallVector<Idx> own =
+        e.broadcastIndex(e.delinearize(batchIndex, batch), lead, batch);
     at = e.linearize(own, lead).base;
   }
   at = L.add(L.mul(at, e.dim(dims[dims.size() - 3])), panel);
@@ -94,10 +90,9 @@ Value AttentionKernel::panelOf(Value packed, ArrayRef<SymExpr> dims,
 void AttentionKernel::packQueries(Value rows) {
   Value d = e.dim(depth);
   e.loop(L.index(0), rows, 1, [&](Value r) {
-    SmallVector<Idx> idx = e.delinearize(batchIndex, batch), own;
-    size_t skip = batch.size() - (q.size() - 2);
-    for (size_t j = 0; j + 2 < q.size(); ++j)
-      own.push_back(q[j] == batch[j + skip] ? idx[j + skip] : L.uniform(0));
+    SmallVector<Idx> own =
+        e.broadcastIndex(e.delinearize(batchIndex, batch),
+                         ArrayRef(q).drop_back(2), batch);
     own.push_back(L.uniform(L.add(m0, r)));
     own.push_back(Idx());
     Idx to = L.uniform(L.mul(r, d));
@@ -116,15 +111,17 @@ void AttentionKernel::computeScores(Value rows) {
     Value kAt = panelOf(K, k, panel);
     forRowTiles(e, rows, [&](Value r0, Value mr) {
       emitMicroKernel(e, mr, depth,
-                      {queries, L.mul(r0, d), K, kAt, d, d, tile, L.index(0),
-                       always});
+                      {queries, L.mul(r0, d), K, kAt,
+                       L.mul(d, L.index(kPanelColumns)), d, tile, L.index(0)});
       e.loop(L.index(0), mr, 1, [&](Value r) {
         Value row = L.add(r0, r), m = L.add(m0, row);
         SmallVector<Idx> idx = rowIndex(m);
         idx.push_back(Idx());
         Idx base = L.uniform(L.mul(flatRow(m), e.dim(keys)));
         forPanelColumns(e, panel, keys, [&](Value c, Value column) {
-          Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes,
+          Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c),
+                 1,
+                 (int64_t)lanes,
                  {}};
           idx.back() = Idx{column, 1, (int64_t)lanes, {}};
           e.bind(qk.getResult(), [&](ArrayRef<Idx>) {
@@ -138,8 +135,8 @@ void AttentionKernel::computeScores(Value rows) {
           Value x = e.emit(softmax.getInput(), idx);
           Value saved = L.mask;
           L.mask = {}; // rows of scores are padded to whole panels
-          L.store(x, scores,
-                  L.add(L.uniform(L.mul(row, stride)), idx.back()), f32);
+          L.store(x, scores, L.add(L.uniform(L.mul(row, stride)), idx.back()),
+                  f32);
           L.mask = saved;
         });
       });
@@ -185,8 +182,7 @@ void AttentionKernel::normalize(Value rows) {
       L.store(x, scores, at, f32);
       if (L.mask)
         x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);
-      return SmallVector<Value>{
-          arith::AddFOp::create(b, L.loc, args[0], x)};
+      return SmallVector<Value>{arith::AddFOp::create(b, L.loc, args[0], x)};
     })[0];
     Value sum = reduce(acc, vector::CombiningKind::ADD);
     Value inv = arith::DivFOp::create(b, L.loc, L.constant(f32, 1), sum);
@@ -201,8 +197,8 @@ void AttentionKernel::computeOutput(Value rows) {
     Value vAt = panelOf(V, v, panel);
     forRowTiles(e, rows, [&](Value r0, Value mr) {
       emitMicroKernel(e, mr, ld,
-                      {scores, L.mul(r0, stride), V, vAt, n, n, tile,
-                       L.index(0), always});
+                      {scores, L.mul(r0, stride), V, vAt,
+                       L.mul(n, L.index(kPanelColumns)), n, tile, L.index(0)});
       e.loop(L.index(0), mr, 1, [&](Value r) {
         Value row = L.add(r0, r), m = L.add(m0, row);
         Value inv = memref::LoadOp::create(b, L.loc, inverse, row);
@@ -210,7 +206,9 @@ void AttentionKernel::computeOutput(Value rows) {
         idx.push_back(Idx());
         Idx base = L.uniform(L.mul(flatRow(m), e.dim(N)));
         forPanelColumns(e, panel, N, [&](Value c, Value column) {
-          Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes,
+          Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c),
+                 1,
+                 (int64_t)lanes,
                  {}};
           idx.back() = Idx{column, 1, (int64_t)lanes, {}};
           e.bind(pv.getResult(), [&](ArrayRef<Idx>) {
@@ -221,9 +219,8 @@ void AttentionKernel::computeOutput(Value rows) {
             x = arith::MulFOp::create(b, L.loc, x, L.widen(inv));
             if (!softmax.getGuard())
               return x;
-            Value nan = arith::CmpFOp::create(b, L.loc,
-                                              arith::CmpFPredicate::UNO, inv,
-                                              inv);
+            Value nan = arith::CmpFOp::create(
+                b, L.loc, arith::CmpFPredicate::UNO, inv, inv);
             return arith::SelectOp::create(b, L.loc, nan, L.constLike(x, 0), x)
                 .getResult();
           });
@@ -243,7 +240,6 @@ void AttentionKernel::run() {
   queries = e.scratchBuffer(depth * kQueryRows, f32);
   scores = e.scratchBuffer(ld * kQueryRows, f32);
   inverse = e.scratchBuffer(kQueryRows, f32);
-  always = L.constantInt(b.getI1Type(), 1);
   Value nb = e.dim(blocks), m = e.dim(rowsQ);
   e.loop(e.begin, e.end, 1, [&](Value t) {
     batchIndex = L.div(t, nb);

@@ -1,4 +1,5 @@
-//===- KernelEmitter.h - computing any element of a fused group --*- C++ -*-===//
+//===- KernelEmitter.h - computing any element of a fused group --*- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -56,12 +57,15 @@ public:
   /// The element of `v` at `idx` (one entry per dim).
   mlir::Value emit(mlir::Value v, llvm::ArrayRef<Idx> idx);
   /// emit() of `v` calls `fn` from now on.
-  void bind(mlir::Value v,
-            std::function<mlir::Value(llvm::ArrayRef<Idx>)> fn);
+  void bind(mlir::Value v, std::function<mlir::Value(llvm::ArrayRef<Idx>)> fn);
   /// Element i of row-major `dims` (uniform).
   llvm::SmallVector<Idx> delinearize(mlir::Value i,
                                      llvm::ArrayRef<SymExpr> dims);
   Idx linearize(llvm::ArrayRef<Idx> idx, llvm::ArrayRef<SymExpr> dims);
+  /// The index into an operand of dims `from` that is broadcast to `to`.
+  llvm::SmallVector<Idx> broadcastIndex(llvm::ArrayRef<Idx> idx,
+                                        llvm::ArrayRef<SymExpr> from,
+                                        llvm::ArrayRef<SymExpr> to);
   /// Says that `idx` is row-major position `flat` of `dims`: operands of those
   /// dims are then read at `flat` without recomputing it.
   void setDomain(llvm::ArrayRef<SymExpr> dims, llvm::ArrayRef<Idx> idx,
@@ -103,9 +107,6 @@ private:
   bool isDomain(llvm::ArrayRef<Idx> idx, llvm::ArrayRef<SymExpr> dims) const;
   mlir::Value compute(mlir::Value v, llvm::ArrayRef<Idx> idx);
   mlir::Value loadInput(mlir::BlockArgument arg, llvm::ArrayRef<Idx> idx);
-  llvm::SmallVector<Idx> broadcastIndex(llvm::ArrayRef<Idx> idx,
-                                        llvm::ArrayRef<SymExpr> from,
-                                        llvm::ArrayRef<SymExpr> to);
   mlir::Value emitReshape(ReshapeOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitConcat(ConcatOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitPad(PadOp op, llvm::ArrayRef<Idx> idx);
@@ -155,23 +156,18 @@ inline constexpr int64_t kNarrowPanels = 4;
 struct MicroKernelShape {
   int64_t rows, panels, lda;
 };
-/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, fresh): C at cAt is
-/// [panels][rows][32]; A's rows lie lda apart, B's panels panelStride. C is
-/// overwritten where `fresh` is not 0, added to otherwise.
+/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt): C at cAt is
+/// [panels][rows][32] and is overwritten; A's rows lie lda apart, B's panels
+/// panelStride.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target,
                                   const MicroKernelShape &shape);
 struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
-  mlir::Value fresh; ///< i1
 };
 /// Calls the micro-kernel of `rows` rows, which is known at run time.
 void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
                      const MicroKernelOperands &operands, int64_t panels = 1);
-/// Cuts K into chunks for the L1 cache: fn(first k, count, is the first).
-void forChunks(KernelEmitter &e, mlir::Value K,
-               llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)>
-                   fn);
 /// Splits `rows` evenly into register tiles: fn(first row, rows of the tile).
 void forRowTiles(KernelEmitter &e, mlir::Value rows,
                  llvm::function_ref<void(mlir::Value, mlir::Value)> fn);

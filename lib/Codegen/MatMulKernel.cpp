@@ -9,10 +9,9 @@
 //
 //   for task in [begin, end):       (batch, row block, panel), panel fastest
 //     [pack the block's rows of A, when a new block begins]
-//     for chunk of K:
-//       for tile of rows in block:  as even as possible: 13 = 7 + 6
-//         micro-kernel(rows)        A block (L2) x B chunk (L1) -> C (L1/L2)
-//     epilogue                      C -> result, a row at a time
+//     for tile of rows in block:    as even as possible: 13 = 7 + 6
+//       micro-kernel(rows)          A block (L2) x B panel (L1/L2) -> C (L1)
+//       epilogue                    C -> result, a row at a time
 //
 // Very few rows in all (decoding a token) take four panels at a time instead.
 // A that lies in memory as it is needed is read in place; any other prologue
@@ -41,11 +40,11 @@ struct MatMulKernel {
                        out = getDims(op.getResult());
   SymExpr K = lhs.back(), N = out.back();
   SymExpr panels = packed[packed.size() - 3];
-  bool shared = llvm::all_of(
-      ArrayRef(packed).drop_back(3),
-      [](const SymExpr &d) { return d.constant() == 1; });
-  SymExpr M = shared ? productOf(ArrayRef(lhs).drop_back(1))
-                     : lhs[lhs.size() - 2];
+  bool shared =
+      llvm::all_of(ArrayRef(packed).drop_back(3),
+                   [](const SymExpr &d) { return d.constant() == 1; });
+  SymExpr M =
+      shared ? productOf(ArrayRef(lhs).drop_back(1)) : lhs[lhs.size() - 2];
   SmallVector<SymExpr> batch =
       shared ? SmallVector<SymExpr>{}
              : SmallVector<SymExpr>(out.begin(), out.end() - 2);
@@ -54,13 +53,14 @@ struct MatMulKernel {
   unsigned lanes = e.vectorLanes();
   bool inPlace = isInPlace();
 
-  /// Rows of A that fill 256 KiB, a part of any L2 cache: a multiple of every
-  /// level's register tile, and the same at every level, so that a program's
-  /// task counts hold for all of them.
+  /// Rows of A that fill 768 KiB, a good part of a server core's L2 cache:
+  /// with fewer, B is read from memory once more per block, and B is the larger
+  /// one. A multiple of every level's register tile, and the same at every
+  /// level, so that a program's task counts hold for all of them.
   int64_t blockRows() {
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
-    int64_t rows = (256 << 10) / (4 * k);
-    return std::clamp<int64_t>(rows / 12 * 12, 48, 384);
+    int64_t rows = (768 << 10) / (4 * k);
+    return std::clamp<int64_t>(rows / 12 * 12, 96, 768);
   }
   bool isInPlace() {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
@@ -89,11 +89,8 @@ void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
     if (shared) {
       idx = e.delinearize(m, rowDims);
     } else {
-      SmallVector<Idx> lead = e.delinearize(batchIndex, batch);
-      size_t skip = batch.size() - (lhs.size() - 2);
-      for (size_t j = 0; j + 2 < lhs.size(); ++j)
-        idx.push_back(lhs[j] == batch[j + skip] ? lead[j + skip]
-                                                : L.uniform(0));
+      idx = e.broadcastIndex(e.delinearize(batchIndex, batch),
+                             ArrayRef(lhs).drop_back(2), batch);
       idx.push_back(L.uniform(m));
     }
     idx.push_back(Idx());
@@ -163,40 +160,31 @@ void MatMulKernel::wide() {
     }
     Value bBatch = batchIndex;
     if (!shared && ArrayRef(bDims) != ArrayRef(batch)) {
-      SmallVector<Idx> lead = e.delinearize(batchIndex, batch), at;
-      size_t skip = batch.size() - bDims.size();
-      for (size_t j = 0; j < bDims.size(); ++j)
-        at.push_back(bDims[j] == batch[j + skip] ? lead[j + skip]
-                                                 : L.uniform(0));
+      SmallVector<Idx> at =
+          e.broadcastIndex(e.delinearize(batchIndex, batch), bDims, batch);
       bBatch = e.linearize(at, bDims).base;
     }
     Value bAt = L.mul(L.add(L.mul(bBatch, np), panel), panelSize);
-    Value aBase = inPlace ? L.mul(L.add(L.mul(batchIndex, m), m0), k)
-                          : L.index(0);
-    forChunks(e, k, [&](Value k0, Value count, Value first) {
-      forRowTiles(e, rows, [&](Value r0, Value mr) {
-        emitMicroKernel(
-            e, mr, K,
-            {A, L.add(L.add(aBase, L.mul(r0, k)), k0), B,
-             L.add(bAt, L.mul(k0, L.index(kPanelColumns))), panelSize, count, C,
-             L.mul(r0, L.index(kPanelColumns)), first});
-      });
+    Value aBase =
+        inPlace ? L.mul(L.add(L.mul(batchIndex, m), m0), k) : L.index(0);
+    forRowTiles(e, rows, [&](Value r0, Value mr) {
+      emitMicroKernel(
+          e, mr, K,
+          {A, L.add(aBase, L.mul(r0, k)), B, bAt, panelSize, k, C, L.index(0)});
+      epilogue(L.index(0), batchIndex, L.add(m0, r0), mr, panel);
     });
-    epilogue(L.index(0), batchIndex, m0, rows, panel);
   });
 }
 
 /// All rows at once, four panels at a time: tasks are panels here.
 void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
-  Value always = L.constantInt(b.getI1Type(), 1);
   if (!inPlace)
     packRows(A, zero, zero, m);
   auto multiply = [&](Value panel, int64_t panels) {
-    emitMicroKernel(e, m, K,
-                    {A, zero, B, L.mul(panel, panelSize), panelSize, k, C, zero,
-                     always},
-                    panels);
+    emitMicroKernel(
+        e, m, K, {A, zero, B, L.mul(panel, panelSize), panelSize, k, C, zero},
+        panels);
     for (int64_t p = 0; p < panels; ++p)
       epilogue(L.mul(L.mul(L.index(p), m), L.index(kPanelColumns)), zero, zero,
                m, L.add(panel, L.index(p)));
@@ -214,7 +202,7 @@ void MatMulKernel::run() {
   SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, MC);
   e.info.tasks = productOf(batch) * blocks * panels;
   e.info.cost = productOf(out) * K;
-  C = e.scratchBuffer(MC * kPanelColumns, f32);
+  C = e.scratchBuffer(kMaxRows * kPanelColumns, f32); // 3 * 4 panels as well
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
               : e.scratchBuffer(K * MC, f32);
   B = e.input(cast<BlockArgument>(op.getPacked()));
@@ -225,8 +213,8 @@ void MatMulKernel::run() {
   Value m = e.dim(M);
   Value few = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ule, m,
                                     L.index(narrowRows(e.target)));
-  Value many = arith::XOrIOp::create(b, L.loc, few,
-                                     L.constantInt(b.getI1Type(), 1));
+  Value many =
+      arith::XOrIOp::create(b, L.loc, few, L.constantInt(b.getI1Type(), 1));
   // An empty M has no tasks: neither form runs.
   e.ifThen(few, [&] { narrow(m); });
   e.ifThen(many, [&] { wide(); });
