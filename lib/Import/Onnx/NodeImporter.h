@@ -1,4 +1,5 @@
-//===- NodeImporter.h - what an operator's import function sees --*- C++ -*-===//
+//===- NodeImporter.h - what an operator's import function sees --*- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -35,9 +36,10 @@ struct ImportState {
   /// Turns a TensorProto into an attribute; null after setting the message.
   std::function<mlir::ElementsAttr(const onnx::TensorProto &, std::string &)>
       tensorAttr;
-  /// Imports a graph in place (a branch that is certainly taken) and gives its
-  /// outputs; false after an error was stated.
-  std::function<bool(const onnx::GraphProto &,
+  /// Imports a graph in place (a branch that is certainly taken, one iteration
+  /// of a body) with these inputs and gives its outputs; false after an error
+  /// was stated.
+  std::function<bool(const onnx::GraphProto &, llvm::ArrayRef<mlir::Value>,
                      llvm::SmallVectorImpl<mlir::Value> &, std::string &)>
       inlineGraph;
 
@@ -147,7 +149,9 @@ public:
   mlir::Value div(mlir::Value a, mlir::Value b) { return make<DivOp>({a, b}); }
   mlir::Value max(mlir::Value a, mlir::Value b) { return make<MaxOp>({a, b}); }
   mlir::Value min(mlir::Value a, mlir::Value b) { return make<MinOp>({a, b}); }
-  mlir::Value andOp(mlir::Value a, mlir::Value b) { return make<AndOp>({a, b}); }
+  mlir::Value andOp(mlir::Value a, mlir::Value b) {
+    return make<AndOp>({a, b});
+  }
   mlir::Value notOp(mlir::Value a) { return make<NotOp>({a}); }
   mlir::Value exp(mlir::Value a) { return make<ExpOp>({a}); }
   mlir::Value log(mlir::Value a) { return make<LogOp>({a}); }

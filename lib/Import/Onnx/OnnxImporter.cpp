@@ -291,24 +291,27 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
   if (!loaded.error.empty())
     return fail(loaded.error);
   model = loaded.proto;
-  std::string problem = prepareModel(
-      *model, [](const std::string &domain, const std::string &op,
-                 int64_t opset) {
+  std::string problem =
+      prepareModel(*model, [](const std::string &domain, const std::string &op,
+                              int64_t opset) {
         return Registry::get().lookup(domain, op, opset) != nullptr;
       });
   if (!problem.empty())
     return fail(problem);
 
-  weights = std::make_unique<Weights>(
-      &context, model, llvm::sys::path::parent_path(file).str());
+  weights = std::make_unique<Weights>(&context, model,
+                                      llvm::sys::path::parent_path(file).str());
   state.tensorAttr = [this](const onnx::TensorProto &tensor,
                             std::string &message) {
     return weights->get(tensor, message);
   };
   state.inlineGraph = [this](const onnx::GraphProto &graph,
+                             ArrayRef<Value> inputs,
                              SmallVectorImpl<Value> &results,
                              std::string &message) {
     collectGraph(graph);
+    for (auto [input, value] : llvm::zip(graph.input(), inputs))
+      values[input.name()] = value;
     if (mlir::failed(importNodes(graph)))
       return false;
     for (const auto &output : graph.output()) {
@@ -322,8 +325,8 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   StringRef stem = llvm::sys::path::stem(file);
   StringRef name = model->graph().name();
-  (*module)->setAttr("tenon.model_name", state.builder.getStringAttr(
-                                             name.empty() ? stem : name));
+  (*module)->setAttr("tenon.model_name",
+                     state.builder.getStringAttr(name.empty() ? stem : name));
   state.builder.setInsertionPointToStart(module->getBody());
   collectGraph(model->graph());
   if (mlir::failed(createMain(model->graph())) ||
@@ -335,10 +338,8 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
     SmallVector<NamedAttribute> ranges;
     for (const auto &[symbol, range] : inputDims.ranges())
       ranges.push_back(state.builder.getNamedAttr(
-          symbol,
-          state.builder.getDenseI64ArrayAttr({range.lo, range.hi})));
-    (*module)->setAttr("tenon.ranges",
-                       state.builder.getDictionaryAttr(ranges));
+          symbol, state.builder.getDenseI64ArrayAttr({range.lo, range.hi})));
+    (*module)->setAttr("tenon.ranges", state.builder.getDictionaryAttr(ranges));
   }
 
   std::string invalid;
@@ -358,17 +359,16 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
 // Entry points
 //===----------------------------------------------------------------------===//
 
-FailureOr<OwningOpRef<ModuleOp>>
-importOnnxFile(StringRef path, MLIRContext &context,
-               const ImportOptions &options) {
+FailureOr<OwningOpRef<ModuleOp>> importOnnxFile(StringRef path,
+                                                MLIRContext &context,
+                                                const ImportOptions &options) {
   bool text = path.ends_with(".onnxtxt") || path.ends_with(".onnxtext");
-  return Importer(context, path, options)
-      .run(parseModelFile(path.str(), text));
+  return Importer(context, path, options).run(parseModelFile(path.str(), text));
 }
 
-FailureOr<OwningOpRef<ModuleOp>>
-importOnnxText(StringRef text, StringRef name, MLIRContext &context,
-               const ImportOptions &options) {
+FailureOr<OwningOpRef<ModuleOp>> importOnnxText(StringRef text, StringRef name,
+                                                MLIRContext &context,
+                                                const ImportOptions &options) {
   return Importer(context, name, options).run(parseModelText(text.str()));
 }
 

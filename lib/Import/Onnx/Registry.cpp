@@ -58,6 +58,8 @@ const Registry &Registry::get() {
     registerAttention(r);
     registerQuant(r);
     registerControlFlow(r);
+    registerGridSample(r);
+    registerRecurrent(r);
     registerContrib(r);
     registerContribAttention(r);
     registerContribQuant(r);

@@ -1,4 +1,5 @@
-//===- Registry.h - which ONNX operators are imported, and how ---*- C++ -*-===//
+//===- Registry.h - which ONNX operators are imported, and how ---*- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -65,6 +66,8 @@ void registerContrib(Registry &);
 void registerContribAttention(Registry &);
 void registerContribQuant(Registry &);
 void registerControlFlow(Registry &);
+void registerGridSample(Registry &);
+void registerRecurrent(Registry &);
 
 } // namespace tenon::onnximport
 

@@ -1,0 +1,209 @@
+//===- Recurrent.cpp - LSTM, GRU and RNN over a static length -------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The steps are written out one after the other. What depends on the input
+// alone is one matrix product over all steps.
+//
+//===----------------------------------------------------------------------===//
+#include "Registry.h"
+
+using namespace mlir;
+
+namespace tenon::onnximport {
+
+namespace {
+
+/// Beyond this the copies take longer to compile than they are worth.
+constexpr int64_t kMaxSteps = 128;
+
+enum class Cell { Lstm, Gru, Rnn };
+
+struct Recurrent {
+  NodeImporter &n;
+  const Cell cell;
+  const int64_t gates = cell == Cell::Lstm ? 4 : cell == Cell::Gru ? 3 : 1;
+  bool batchFirst = n.getInt("layout", 0) == 1;
+  int64_t steps = 0, hidden = 0, directions = 0;
+  SymExpr batch = SymExpr(1);
+
+  Value sigmoid(Value v) { return n.make<SigmoidOp>({v}); }
+  Value tanh(Value v) { return n.make<TanhOp>({v}); }
+
+  /// Direction `d` of [directions, ...].
+  Value of(Value v, int64_t d, int64_t axis = 0) {
+    if (!v)
+      return v;
+    return n.squeeze(n.slice(v, axis, SymExpr(d), SymExpr(1)), {axis});
+  }
+  /// Gate `i` along the last dim.
+  Value gate(Value v, int64_t i, int64_t count = 1) {
+    if (!v)
+      return v;
+    return n.slice(v, n.rank(v) - 1, SymExpr(i * hidden),
+                   SymExpr(count * hidden));
+  }
+  Value plus(Value a, Value b) { return b ? n.add(a, b) : a; }
+  Value first(unsigned input, int64_t d) {
+    if (n.has(input))
+      return of(n.in(input), d, batchFirst ? 1 : 0);
+    return n.broadcast(n.scalarLike(0, n.in(0)), {batch, SymExpr(hidden)});
+  }
+
+  bool check();
+  void run();
+  void direction(int64_t d, bool backward, Value x, SmallVector<Value> &all,
+                 Value &lastH, Value &lastC);
+};
+
+bool Recurrent::check() {
+  if (n.rank(n.in(0)) != 3 || n.rank(n.in(1)) != 3 || n.rank(n.in(2)) != 3) {
+    n.error("expected an input and weights of rank 3");
+    return false;
+  }
+  Dims x = n.dims(n.in(0)), r = n.dims(n.in(2));
+  SymExpr length = x[batchFirst ? 1 : 0];
+  batch = x[batchFirst ? 0 : 1];
+  if (!length.isConstant() || !r[2].isConstant() || !r[0].isConstant()) {
+    n.error("the sequence's length and the hidden size must be static, found " +
+            length.str() + " and " + r[2].str());
+    return false;
+  }
+  steps = *length.constant();
+  hidden = *r[2].constant();
+  directions = *r[0].constant();
+  if (steps < 1 || steps > kMaxSteps) {
+    n.error("expected a sequence of 1 to " + Twine(kMaxSteps) +
+            " elements, found " + Twine(steps));
+    return false;
+  }
+  for (const char *name : {"clip", "activations", "activation_alpha",
+                           "activation_beta"})
+    if (n.attr(name)) {
+      n.error(Twine("the attribute '") + name + "' is not supported");
+      return false;
+    }
+  if (n.has(4)) {
+    n.error("sequence_lens is not supported: expected all of the full length");
+    return false;
+  }
+  std::string way = n.getString("direction", "forward");
+  if ((way == "bidirectional") != (directions == 2) || directions > 2) {
+    n.error("direction '" + way + "' does not fit weights for " +
+            Twine(directions));
+    return false;
+  }
+  return true;
+}
+
+/// `x` is [steps, batch, input]; the steps' hidden states go to `all`.
+void Recurrent::direction(int64_t d, bool backward, Value x,
+                          SmallVector<Value> &all, Value &h, Value &c) {
+  int64_t width = gates * hidden;
+  Value w = of(n.in(1), d), r = of(n.in(2), d), bias = of(n.in(3), d);
+  Value peep = cell == Cell::Lstm ? of(n.in(7), d) : Value();
+  Value wb, rb;
+  if (bias) {
+    wb = n.slice(bias, 0, SymExpr(0), SymExpr(width));
+    rb = n.slice(bias, 0, SymExpr(width), SymExpr(width));
+  }
+  h = first(5, d);
+  if (cell == Cell::Lstm)
+    c = first(6, d);
+  Dims dims = n.dims(x);
+  Value flat = n.reshape(x, {dims[0] * dims[1], dims[2]});
+  Value fromX = plus(n.matmul(flat, w, false, true), wb);
+  fromX = n.reshape(fromX, {dims[0], dims[1], SymExpr(width)});
+  bool linear = n.getInt("linear_before_reset", 0);
+  all.resize(steps);
+  for (int64_t step = 0; step < steps && !n.failed(); ++step) {
+    int64_t at = backward ? steps - 1 - step : step;
+    Value gx = of(fromX, at);
+    if (cell == Cell::Gru) {
+      // z, r, h
+      Value zr = plus(n.matmul(h, n.slice(r, 0, SymExpr(0),
+                                          SymExpr(2 * hidden)),
+                               false, true),
+                      gate(rb, 0, 2));
+      zr = sigmoid(n.add(gate(gx, 0, 2), zr));
+      Value z = gate(zr, 0), reset = gate(zr, 1);
+      Value rh = n.slice(r, 0, SymExpr(2 * hidden), SymExpr(hidden));
+      Value inner =
+          linear
+              ? n.mul(reset, plus(n.matmul(h, rh, false, true), gate(rb, 2)))
+              : plus(n.matmul(n.mul(reset, h), rh, false, true), gate(rb, 2));
+      Value candidate = tanh(n.add(gate(gx, 2), inner));
+      h = n.add(n.mul(n.sub(n.scalarLike(1, z), z), candidate), n.mul(z, h));
+    } else {
+      Value g = n.add(gx, plus(n.matmul(h, r, false, true), rb));
+      if (cell == Cell::Rnn) {
+        h = tanh(g);
+      } else {
+        // i, o, f, c; peepholes i, o, f
+        auto peeped = [&](int64_t i, Value state) {
+          Value v = gate(g, i);
+          return sigmoid(peep ? n.add(v, n.mul(gate(peep, i), state)) : v);
+        };
+        Value in = peeped(0, c);
+        Value forget = n.getInt("input_forget", 0)
+                           ? n.sub(n.scalarLike(1, in), in)
+                           : peeped(2, c);
+        c = n.add(n.mul(forget, c), n.mul(in, tanh(gate(g, 3))));
+        h = n.mul(peeped(1, c), tanh(c));
+      }
+    }
+    all[at] = h;
+  }
+}
+
+void Recurrent::run() {
+  if (!check())
+    return;
+  Value x = n.in(0);
+  if (batchFirst)
+    x = n.transpose(x, {1, 0, 2});
+  bool reverse = n.getString("direction", "forward") == "reverse";
+  SmallVector<Value> y(directions), lastH(directions), lastC(directions);
+  for (int64_t d = 0; d < directions; ++d) {
+    SmallVector<Value> all;
+    direction(d, reverse || d == 1, x, all, lastH[d], lastC[d]);
+    if (n.failed())
+      return;
+    // [steps, 1, batch, hidden]
+    for (Value &v : all)
+      v = n.unsqueeze(v, {0, 1});
+    y[d] = n.concat(all, 0);
+    for (Value *v : {&lastH[d], &lastC[d]})
+      *v = *v ? n.unsqueeze(*v, {0}) : *v;
+  }
+  auto last = [&](ArrayRef<Value> parts) {
+    Value v = n.concat(parts, 0); // [directions, batch, hidden]
+    return batchFirst ? n.transpose(v, {1, 0, 2}) : v;
+  };
+  if (n.wants(0)) {
+    Value v = n.concat(y, 1);
+    n.out(0, batchFirst ? n.transpose(v, {2, 0, 1, 3}) : v);
+  }
+  if (n.wants(1))
+    n.out(1, last(lastH));
+  if (cell == Cell::Lstm && n.wants(2))
+    n.out(2, last(lastC));
+}
+
+template <Cell cell>
+void recurrent(NodeImporter &n) {
+  Recurrent{n, cell}.run();
+}
+
+} // namespace
+
+void registerRecurrent(Registry &r) {
+  r.add("LSTM", 7, recurrent<Cell::Lstm>);
+  r.add("GRU", 7, recurrent<Cell::Gru>);
+  r.add("RNN", 7, recurrent<Cell::Rnn>);
+}
+
+} // namespace tenon::onnximport
