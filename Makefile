@@ -12,7 +12,7 @@ MINILM := $(DEPS)/models/minilm
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps configure build demo check check-asan bench install \
+.PHONY: help deps configure build demo check check-asan conformance bench install \
   format docs clean
 
 help: ## show this menu
@@ -54,6 +54,11 @@ check-asan: deps ## the same with address and undefined-behaviour sanitizers
 	@ninja -C build-asan -j $(JOBS) all tenon-test-depends
 	@$(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
 	  build-asan/test
+
+conformance: configure ## run ONNX's operator suite, write docs/OnnxSupport.md
+	@ninja -C $(BUILD) -j $(JOBS) tenon-conformance
+	@$(PYTHON) test/Conformance/run.py -j $(JOBS) --opt 0 \
+	  --host $(BUILD)/test/Conformance/host --report docs/OnnxSupport.md
 
 bench: build ## measure against ONNX Runtime on this machine
 	@$(PYTHON) bench/run.py --tenon $(BUILD)/bin/tenon --models $(DEPS)/models
