@@ -41,15 +41,21 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
       kernel.push_back(*d.constant());
     }
     int64_t groups = op.getGroup();
+    if (groups != 1 && !w[0].constant()) {
+      op.emitError("a convolution in groups must have a number of output "
+                   "channels known when compiling, found ")
+          << w[0].str();
+      return signalPassFailure();
+    }
     auto reshape = [&](Value v, ArrayRef<SymExpr> dims) -> Value {
       return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
     };
     SymExpr cout = w[0];
     SymExpr k = productOf(ArrayRef(w).drop_front(1)); // of one group
     SymExpr positions = productOf(ArrayRef(out).drop_front(2));
-    Value patches = Im2ColOp::create(b, loc, op.getInput(), kernel,
-                                     op.getStrides(), op.getPads(),
-                                     op.getDilations());
+    Value patches =
+        Im2ColOp::create(b, loc, op.getInput(), kernel, op.getStrides(),
+                         op.getPads(), op.getDilations());
     Value result;
     if (groups == 1) {
       Value flat = reshape(op.getWeight(), {cout, k});
