@@ -25,7 +25,8 @@ struct Ops {
   bool isUnsigned = element.isUnsignedInteger();
   bool isBool = element.isInteger(1);
 
-  template <typename F, typename... Args> Value make(Args... args) {
+  template <typename F, typename... Args>
+  Value make(Args... args) {
     return F::create(b, loc, args...);
   }
   Value c(Value like, double v) { return L.constLike(like, v); }
@@ -74,9 +75,7 @@ struct Ops {
     q = select(minusOne, neg(x), q);
     return select(zero, c(y, 0), q);
   }
-  Value remInt(Value x, Value y) {
-    return sub(x, mul(divInt(x, y), y));
-  }
+  Value remInt(Value x, Value y) { return sub(x, mul(divInt(x, y), y)); }
   /// Larger or smaller; NaN wins.
   Value extreme(bool larger, Value x, Value y) {
     if (isFloat)
@@ -126,8 +125,8 @@ struct Ops {
     Value isOne = compare(CompareKind::eq, x, one);
     Value isMinus = compare(CompareKind::eq, x, c(x, -1));
     Value odd = compare(CompareKind::ne, make<arith::AndIOp>(y, one), zero);
-    Value inverse = select(isOne, one,
-                           select(isMinus, select(odd, c(x, -1), one), zero));
+    Value inverse =
+        select(isOne, one, select(isMinus, select(odd, c(x, -1), one), zero));
     return select(negative, inverse, r);
   }
   Value gelu(Value x, bool approximate) {
@@ -146,8 +145,8 @@ struct Ops {
 
 Value emitSigmoid(LaneBuilder &L, Value x) {
   Value one = L.constLike(x, 1);
-  Value e = math::ExpOp::create(L.b, L.loc,
-                                arith::NegFOp::create(L.b, L.loc, x));
+  Value e =
+      math::ExpOp::create(L.b, L.loc, arith::NegFOp::create(L.b, L.loc, x));
   return arith::DivFOp::create(L.b, L.loc, one,
                                arith::AddFOp::create(L.b, L.loc, one, e));
 }
@@ -286,8 +285,7 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       })
       .Case([&](IsInfOp) -> Value {
         return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ,
-                                     o.make<math::AbsFOp>(x),
-                                     o.c(x, HUGE_VAL));
+                                     o.make<math::AbsFOp>(x), o.c(x, HUGE_VAL));
       })
       .Case([&](AddOp) { return o.add(x, y); })
       .Case([&](SubOp) { return o.sub(x, y); })
@@ -307,13 +305,13 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       .Case<XorOp, BitXorOp>([&](auto) { return o.make<arith::XOrIOp>(x, y); })
       .Case<ShlOp, ShrOp>([&](auto s) -> Value {
         Value width = o.c(y, element.getIntOrFloatBitWidth());
-        Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                             y, width);
+        Value inside =
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, y, width);
         bool keepsSign = isa<ShrOp>(op) && !element.isUnsignedInteger();
         if (keepsSign) // and a shift by too much leaves nothing but the sign
           return o.make<arith::ShRSIOp>(
-              x, o.select(inside, y,
-                          o.c(y, element.getIntOrFloatBitWidth() - 1)));
+              x,
+              o.select(inside, y, o.c(y, element.getIntOrFloatBitWidth() - 1)));
         Value n = o.select(inside, y, o.c(y, 0));
         Value r = isa<ShlOp>(op) ? o.make<arith::ShLIOp>(x, n)
                                  : o.make<arith::ShRUIOp>(x, n);

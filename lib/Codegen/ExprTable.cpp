@@ -22,7 +22,8 @@ void ExprTable::bindInputs(const std::vector<SchedulePort> &inputs) {
   // Dims that are one symbol first.
   for (size_t i = 0; i < inputs.size(); ++i)
     for (size_t d = 0; d < inputs[i].dims.size(); ++d)
-      if (auto name = inputs[i].dims[d].asSymbol(); name && !symbols.count(*name))
+      if (auto name = inputs[i].dims[d].asSymbol();
+          name && !symbols.count(*name))
         symbols[*name] = add(TENON_EXPR_INPUT_DIM, i, d, 0);
   // Then dims like "past + seq" with one unknown: past = dim - seq.
   bool again = true;

@@ -99,7 +99,7 @@ struct FormKernels {
   DenseMap<Operation *, Operation *> anchorOf;
   /// Anchor -> the op that ends its epilogue.
   DenseMap<Operation *, Operation *> rootOf;
-  DenseSet<Value> stored;  // reach memory
+  DenseSet<Value> stored; // reach memory
   DenseMap<Value, unsigned> treeCost;
   DenseSet<Operation *> attention; // the second matmul of each
   DenseSet<Operation *> scoresOf;  // the first
@@ -156,7 +156,8 @@ void FormKernels::joinAttention() {
       continue;
     Value scores = softmax.getInput();
     Operation *end = scores.getDefiningOp();
-    auto qk = dyn_cast_or_null<PackedMatMulOp>(end ? anchorOf.lookup(end) : nullptr);
+    auto qk =
+        dyn_cast_or_null<PackedMatMulOp>(end ? anchorOf.lookup(end) : nullptr);
     if (!qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end) ||
         !scores.hasOneUse() || attention.count(qk) ||
         !getElementTypeOrSelf(scores.getType()).isF32())
@@ -203,8 +204,7 @@ bool FormKernels::mustStore(Value v) {
     // A matmul packs rows that do not lie in place once per panel range and
     // thread; attention packs each row of Q once.
     if (isa<PackedMatMulOp>(user) &&
-        (use.getOperandNumber() == 1 ||
-         (cost > 0 && !scoresOf.contains(user))))
+        (use.getOperandNumber() == 1 || (cost > 0 && !scoresOf.contains(user))))
       return true;
     if (auto reshape = dyn_cast<ReshapeOp>(user)) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
@@ -280,9 +280,9 @@ KernelOp FormKernels::outline(Operation *root) {
     ops.insert(op);
     for (Value o : op->getOperands()) {
       Operation *def = o.getDefiningOp();
-      bool inside = def && (isSplat(o) ||
-                            (!isa<ConstantOp>(def) && !stored.count(o) &&
-                             !isa<PackBOp>(def)));
+      bool inside =
+          def && (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
+                                 !isa<PackBOp>(def)));
       if (!inside) {
         inputs.insert(o);
         continue;
@@ -292,9 +292,8 @@ KernelOp FormKernels::outline(Operation *root) {
     }
   }
   SmallVector<Operation *> order(ops.begin(), ops.end());
-  llvm::sort(order, [](Operation *x, Operation *y) {
-    return x->isBeforeInBlock(y);
-  });
+  llvm::sort(order,
+             [](Operation *x, Operation *y) { return x->isBeforeInBlock(y); });
   // Inputs in the order of their first use, so that equal kernels print alike.
   inputs.clear();
   for (Operation *op : order)

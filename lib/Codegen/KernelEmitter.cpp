@@ -92,9 +92,9 @@ void KernelEmitter::loop(Value lo, Value hi, int64_t step,
   fn(op.getInductionVar());
 }
 
-SmallVector<Value> KernelEmitter::loop(
-    Value lo, Value hi, int64_t step, ValueRange init,
-    function_ref<SmallVector<Value>(Value, ValueRange)> fn) {
+SmallVector<Value>
+KernelEmitter::loop(Value lo, Value hi, int64_t step, ValueRange init,
+                    function_ref<SmallVector<Value>(Value, ValueRange)> fn) {
   auto op = scf::ForOp::create(b, L.loc, lo, hi, L.index(step), init);
   {
     Scope scope(*this);
@@ -114,9 +114,9 @@ void KernelEmitter::lanesLoop(Value n, unsigned lanes,
   });
 }
 
-SmallVector<Value> KernelEmitter::lanesLoop(
-    Value n, unsigned lanes, ValueRange init,
-    function_ref<SmallVector<Value>(Idx, ValueRange)> fn) {
+SmallVector<Value>
+KernelEmitter::lanesLoop(Value n, unsigned lanes, ValueRange init,
+                         function_ref<SmallVector<Value>(Idx, ValueRange)> fn) {
   unsigned savedLanes = L.lanes;
   Value savedMask = L.mask;
   L.lanes = lanes;
@@ -130,9 +130,8 @@ SmallVector<Value> KernelEmitter::lanesLoop(
   Value full = lanes == 1 ? size : L.sub(size, L.rem(size, L.index(lanes)));
   SmallVector<Value> r(init);
   if (!c || *c >= lanes)
-    r = loop(L.index(0), full, lanes, init, [&](Value i, ValueRange args) {
-      return fn(lane(i), args);
-    });
+    r = loop(L.index(0), full, lanes, init,
+             [&](Value i, ValueRange args) { return fn(lane(i), args); });
   if (lanes > 1 && !(c && *c % lanes == 0)) {
     Value rest = L.sub(size, full);
     auto tail = [&](ValueRange args) {
@@ -258,8 +257,8 @@ SmallVector<Idx> KernelEmitter::broadcastIndex(ArrayRef<Idx> idx,
       // Equal or 1, known only at run time.
       Value one = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq,
                                         dim(from[j]), L.index(1));
-      Value factor = arith::SelectOp::create(b, L.loc, one, L.index(0),
-                                             L.index(1));
+      Value factor =
+          arith::SelectOp::create(b, L.loc, one, L.index(0), L.index(1));
       r.push_back(L.mul(i, factor));
     }
   }
@@ -362,8 +361,8 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     int64_t q = cast<RankedTensorType>(o.getIndices().getType()).getRank();
     SmallVector<SymExpr> inDims = getDims(o.getInput());
     SmallVector<Idx> in(idx.begin(), idx.begin() + axis);
-    in.push_back(emitGatherIndex(o.getIndices(), idx.slice(axis, q),
-                                 inDims[axis]));
+    in.push_back(
+        emitGatherIndex(o.getIndices(), idx.slice(axis, q), inDims[axis]));
     in.append(idx.begin() + axis + q, idx.end());
     return emit(o.getInput(), in);
   }
@@ -485,12 +484,12 @@ Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
   Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(bound));
   Value nv = L.isVector(data) ? L.widen(n) : n;
   Value zero = L.constLike(data, 0);
-  Value negative = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
-                                         data, zero);
+  Value negative =
+      arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, data, zero);
   Value wrapped = arith::SelectOp::create(
       b, L.loc, negative, arith::AddIOp::create(b, L.loc, data, nv), data);
-  Value bad = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge,
-                                    wrapped, nv);
+  Value bad =
+      arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge, wrapped, nv);
   Value any = bad;
   Value shown = data;
   if (L.isVector(bad)) {
@@ -553,8 +552,8 @@ Value KernelEmitter::emitIota(IotaOp op, ArrayRef<Idx> idx) {
   auto expr = [&](StringRef text) {
     return dim(SymExpr::parse({text.data(), text.size()}).value_or(0));
   };
-  Idx at = L.add(L.uniform(expr(op.getStart())),
-                 L.mul(idx[0], expr(op.getStep())));
+  Idx at =
+      L.add(L.uniform(expr(op.getStart())), L.mul(idx[0], expr(op.getStep())));
   Value v = L.toData(at, b.getI64Type());
   Type to = L.isVector(v) ? L.vec(t) : t;
   if (isa<FloatType>(t))

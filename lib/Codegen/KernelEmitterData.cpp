@@ -27,7 +27,8 @@ Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
   OpBuilder &b = e.b;
   Value v = i.isUniform() ? i.base : L.toIndexVector(i);
   Value n = L.isVector(v) ? L.widen(size) : size;
-  Value zero = L.constantInt(v.getType(), 0), one = L.constantInt(v.getType(), 1);
+  Value zero = L.constantInt(v.getType(), 0),
+        one = L.constantInt(v.getType(), 1);
   Window w;
   w.inside = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult, v, n);
   Value hi = arith::SubIOp::create(b, L.loc, n, one);
@@ -108,14 +109,14 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
     Value nv = L.isVector(v) ? L.widen(n) : n;
     auto wrap = [&](Value x) { // into [0, n) by adding or removing n once
       Value zero = L.constantInt(x.getType(), 0);
-      Value below = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
-                                          x, zero);
-      x = arith::SelectOp::create(
-          b, L.loc, below, arith::AddIOp::create(b, L.loc, x, nv), x);
+      Value below =
+          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, x, zero);
+      x = arith::SelectOp::create(b, L.loc, below,
+                                  arith::AddIOp::create(b, L.loc, x, nv), x);
       Value above =
           arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sge, x, nv);
-      return arith::SelectOp::create(
-                 b, L.loc, above, arith::SubIOp::create(b, L.loc, x, nv), x)
+      return arith::SelectOp::create(b, L.loc, above,
+                                     arith::SubIOp::create(b, L.loc, x, nv), x)
           .getResult();
     };
     if (op.getMode() == PadMode::reflect) {
@@ -181,7 +182,8 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
   Value savedMask = L.mask;
   unsigned lanes = inner ? vectorLanes() : (uniform ? 1 : L.lanes);
   L.lanes = lanes;
-  Type accType = lanes == 1 ? computeType(element) : L.vec(computeType(element));
+  Type accType =
+      lanes == 1 ? computeType(element) : L.vec(computeType(element));
   Value neutral = emitNeutral(L, kind, element, accType);
   SmallVector<int64_t> outer;
   for (int64_t a : op.getAxes())
@@ -269,45 +271,45 @@ Value KernelEmitter::emitArgReduce(ArgReduceOp op, ArrayRef<Idx> idx) {
   Type t = vector ? L.vec(computeType(element)) : computeType(element);
   Value best = emitNeutral(L, kind, element, t);
   Value where = L.constantInt(valueType, 0);
-  auto r = loop(
-      L.index(0), dim(dims[axis]), 1, {best, where},
-      [&](Value i, ValueRange args) {
-        at[axis] = L.uniform(i);
-        Value x = emit(in, at);
-        Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), i);
-        if (vector) {
-          x = L.widen(x);
-          n = L.widen(n);
-        }
-        // Strictly better, or as good with select_last; the first NaN stays.
-        Value better;
-        if (isa<FloatType>(element)) {
-          auto pred = op.getMin()
-                          ? (op.getSelectLast() ? arith::CmpFPredicate::OLE
-                                                : arith::CmpFPredicate::OLT)
-                          : (op.getSelectLast() ? arith::CmpFPredicate::OGE
-                                                : arith::CmpFPredicate::OGT);
-          better = arith::CmpFOp::create(b, L.loc, pred, x, args[0]);
-        } else {
-          bool u = element.isUnsignedInteger();
-          auto pred =
-              op.getMin()
-                  ? (op.getSelectLast()
-                         ? (u ? arith::CmpIPredicate::ule
-                              : arith::CmpIPredicate::sle)
-                         : (u ? arith::CmpIPredicate::ult
-                              : arith::CmpIPredicate::slt))
-                  : (op.getSelectLast()
-                         ? (u ? arith::CmpIPredicate::uge
-                              : arith::CmpIPredicate::sge)
-                         : (u ? arith::CmpIPredicate::ugt
-                              : arith::CmpIPredicate::sgt));
-          better = arith::CmpIOp::create(b, L.loc, pred, x, args[0]);
-        }
-        return SmallVector<Value>{
-            arith::SelectOp::create(b, L.loc, better, x, args[0]),
-            arith::SelectOp::create(b, L.loc, better, n, args[1])};
-      });
+  auto r =
+      loop(L.index(0), dim(dims[axis]), 1, {best, where},
+           [&](Value i, ValueRange args) {
+             at[axis] = L.uniform(i);
+             Value x = emit(in, at);
+             Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), i);
+             if (vector) {
+               x = L.widen(x);
+               n = L.widen(n);
+             }
+             // Strictly better, or as good with select_last; the first NaN
+             // stays.
+             Value better;
+             if (isa<FloatType>(element)) {
+               auto pred =
+                   op.getMin()
+                       ? (op.getSelectLast() ? arith::CmpFPredicate::OLE
+                                             : arith::CmpFPredicate::OLT)
+                       : (op.getSelectLast() ? arith::CmpFPredicate::OGE
+                                             : arith::CmpFPredicate::OGT);
+               better = arith::CmpFOp::create(b, L.loc, pred, x, args[0]);
+             } else {
+               bool u = element.isUnsignedInteger();
+               auto pred =
+                   op.getMin()
+                       ? (op.getSelectLast() ? (u ? arith::CmpIPredicate::ule
+                                                  : arith::CmpIPredicate::sle)
+                                             : (u ? arith::CmpIPredicate::ult
+                                                  : arith::CmpIPredicate::slt))
+                       : (op.getSelectLast() ? (u ? arith::CmpIPredicate::uge
+                                                  : arith::CmpIPredicate::sge)
+                                             : (u ? arith::CmpIPredicate::ugt
+                                                  : arith::CmpIPredicate::sgt));
+               better = arith::CmpIOp::create(b, L.loc, pred, x, args[0]);
+             }
+             return SmallVector<Value>{
+                 arith::SelectOp::create(b, L.loc, better, x, args[0]),
+                 arith::SelectOp::create(b, L.loc, better, n, args[1])};
+           });
   return r[1];
 }
 
@@ -321,28 +323,27 @@ Value KernelEmitter::emitCumSum(CumSumOp op, ArrayRef<Idx> idx) {
   SmallVector<Idx> at(idx);
   Type t = laneType(op.getResult(), idx);
   Value zero = L.constant(t, 0);
-  Value mine = idx[axis].isUniform() ? idx[axis].base
-                                     : L.toIndexVector(idx[axis]);
-  return loop(L.index(0), dim(dims[axis]), 1, zero,
-              [&](Value i, ValueRange args) {
-                at[axis] = L.uniform(i);
-                Value x = emit(in, at);
-                if (isa<VectorType>(t))
-                  x = L.widen(x);
-                Value iv = L.isVector(mine) ? L.widen(i) : i;
-                auto pred = op.getReverse()
-                                ? (op.getExclusive() ? arith::CmpIPredicate::ugt
-                                                     : arith::CmpIPredicate::uge)
-                                : (op.getExclusive() ? arith::CmpIPredicate::ult
-                                                     : arith::CmpIPredicate::ule);
-                Value take =
-                    arith::CmpIOp::create(b, L.loc, pred, iv, mine);
-                if (isa<VectorType>(t))
-                  take = L.widen(take);
-                Value sum = emitCombine(L, ReduceKind::sum, element, args[0], x);
-                return SmallVector<Value>{
-                    arith::SelectOp::create(b, L.loc, take, sum, args[0])};
-              })[0];
+  Value mine =
+      idx[axis].isUniform() ? idx[axis].base : L.toIndexVector(idx[axis]);
+  return loop(
+      L.index(0), dim(dims[axis]), 1, zero, [&](Value i, ValueRange args) {
+        at[axis] = L.uniform(i);
+        Value x = emit(in, at);
+        if (isa<VectorType>(t))
+          x = L.widen(x);
+        Value iv = L.isVector(mine) ? L.widen(i) : i;
+        auto pred = op.getReverse()
+                        ? (op.getExclusive() ? arith::CmpIPredicate::ugt
+                                             : arith::CmpIPredicate::uge)
+                        : (op.getExclusive() ? arith::CmpIPredicate::ult
+                                             : arith::CmpIPredicate::ule);
+        Value take = arith::CmpIOp::create(b, L.loc, pred, iv, mine);
+        if (isa<VectorType>(t))
+          take = L.widen(take);
+        Value sum = emitCombine(L, ReduceKind::sum, element, args[0], x);
+        return SmallVector<Value>{
+            arith::SelectOp::create(b, L.loc, take, sum, args[0])};
+      })[0];
 }
 
 Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
@@ -365,13 +366,13 @@ Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
   Value inside;
   for (size_t d = spatial; d-- > 0;) {
     auto [kq, kr] = L.divRem(k, L.index(kernel[d]));
-    auto [oq, orem] = d == 0 ? std::pair<Idx, Idx>{Idx(), o}
-                             : L.divRem(o, dim(out[d]));
+    auto [oq, orem] =
+        d == 0 ? std::pair<Idx, Idx>{Idx(), o} : L.divRem(o, dim(out[d]));
     k = kq;
     o = oq;
-    Idx pos = L.add(L.add(L.mul(orem, op.getStrides()[d]),
-                          L.mul(kr, op.getDilations()[d])),
-                    L.uniform(-op.getPads()[d]));
+    Idx pos = L.add(
+        L.add(L.mul(orem, op.getStrides()[d]), L.mul(kr, op.getDilations()[d])),
+        L.uniform(-op.getPads()[d]));
     if (op.getPads()[d] == 0 && op.getPads()[d + spatial] == 0) {
       at[d + 2] = pos;
       continue;

@@ -15,7 +15,8 @@ namespace tenon {
 
 Type storageType(Type t) {
   if (auto i = dyn_cast<IntegerType>(t))
-    return IntegerType::get(t.getContext(), i.getWidth() == 1 ? 8 : i.getWidth());
+    return IntegerType::get(t.getContext(),
+                            i.getWidth() == 1 ? 8 : i.getWidth());
   return t;
 }
 
@@ -127,7 +128,8 @@ Value LaneBuilder::toIndexVector(const Idx &x) {
 
 Idx LaneBuilder::add(const Idx &x, const Idx &y) {
   if (!x.vec && !y.vec)
-    return {add(x.base, y.base), x.lane + y.lane, std::gcd(x.align, y.align), {}};
+    return {
+        add(x.base, y.base), x.lane + y.lane, std::gcd(x.align, y.align), {}};
   Idx r;
   r.vec = arith::AddIOp::create(b, loc, toIndexVector(x), toIndexVector(y));
   return r;
@@ -140,13 +142,15 @@ Idx LaneBuilder::mul(const Idx &x, Value factor) {
   if (c && *c == 1)
     return x;
   if (!x.vec && (x.lane == 0 || c))
-    return {mul(x.base, factor), c ? x.lane * *c : 0,
-            c ? x.align * std::abs(*c) : x.align, {}};
+    return {mul(x.base, factor),
+            c ? x.lane * *c : 0,
+            c ? x.align * std::abs(*c) : x.align,
+            {}};
   Idx r;
   Type type = VectorType::get({(int64_t)lanes}, b.getIndexType());
-  r.vec = arith::MulIOp::create(
-      b, loc, toIndexVector(x),
-      vector::BroadcastOp::create(b, loc, type, factor));
+  r.vec =
+      arith::MulIOp::create(b, loc, toIndexVector(x),
+                            vector::BroadcastOp::create(b, loc, type, factor));
   return r;
 }
 
@@ -179,9 +183,8 @@ Idx LaneBuilder::fromData(Value data, bool isUnsigned) {
   bool vector = isVector(data);
   Type to = vector ? Type(VectorType::get({(int64_t)lanes}, b.getIndexType()))
                    : Type(b.getIndexType());
-  Value v = isUnsigned
-                ? Value(arith::IndexCastUIOp::create(b, loc, to, data))
-                : Value(arith::IndexCastOp::create(b, loc, to, data));
+  Value v = isUnsigned ? Value(arith::IndexCastUIOp::create(b, loc, to, data))
+                       : Value(arith::IndexCastOp::create(b, loc, to, data));
   (vector ? r.vec : r.base) = v;
   return r;
 }
@@ -262,18 +265,18 @@ Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
   auto vt = VectorType::get({(int64_t)lanes}, s);
   if (at.isContiguous()) {
     if (!mask)
-      return fromStorage(
-          vector::LoadOp::create(b, loc, vt, memref, at.base), type);
+      return fromStorage(vector::LoadOp::create(b, loc, vt, memref, at.base),
+                         type);
     Value zero = constant(vt, 0);
-    return fromStorage(vector::MaskedLoadOp::create(b, loc, vt, memref, at.base,
-                                                    mask, zero),
-                       type);
+    return fromStorage(
+        vector::MaskedLoadOp::create(b, loc, vt, memref, at.base, mask, zero),
+        type);
   }
   Value zero = constant(vt, 0);
-  return fromStorage(
-      vector::GatherOp::create(b, loc, vt, memref, ValueRange{index(0)},
-                               toIndexVector(at), mask ? mask : allOnes(), zero),
-      type);
+  return fromStorage(vector::GatherOp::create(
+                         b, loc, vt, memref, ValueRange{index(0)},
+                         toIndexVector(at), mask ? mask : allOnes(), zero),
+                     type);
 }
 
 void LaneBuilder::store(Value value, Value memref, const Idx &at, Type type) {

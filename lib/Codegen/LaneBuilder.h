@@ -1,4 +1,5 @@
-//===- LaneBuilder.h - indices, loads and lanes of a kernel ------*- C++ -*-===//
+//===- LaneBuilder.h - indices, loads and lanes of a kernel ------*- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -32,10 +33,10 @@
 namespace tenon {
 
 struct Idx {
-  mlir::Value base;       // index; lane 0's position unless `vec` is set
-  int64_t lane = 0;       // distance between lanes
-  int64_t align = 1;      // base is a multiple of it
-  mlir::Value vec;        // vector<lanes x index>: the general form
+  mlir::Value base;  // index; lane 0's position unless `vec` is set
+  int64_t lane = 0;  // distance between lanes
+  int64_t align = 1; // base is a multiple of it
+  mlir::Value vec;   // vector<lanes x index>: the general form
   bool isUniform() const { return !vec && lane == 0; }
   bool isContiguous() const { return !vec && lane == 1; }
 };
@@ -87,8 +88,9 @@ public:
     return mlir::isa<mlir::VectorType>(v.getType());
   }
   mlir::Type vec(mlir::Type element) const {
-    return lanes == 1 ? element
-                      : mlir::Type(mlir::VectorType::get({(int64_t)lanes}, element));
+    return lanes == 1
+               ? element
+               : mlir::Type(mlir::VectorType::get({(int64_t)lanes}, element));
   }
   mlir::Value widen(mlir::Value v);
   /// A constant of v's shape (scalar or vector) and element type.

@@ -20,10 +20,9 @@
 // emitted per kernel as a loop over it, 2% of the time of a K of 384, and the
 // register tile need not be compiled again for each epilogue.
 //
-// K is walked in chunks (forChunks) whose part of B and of a tile's A fit the
-// L1 cache together; C is added to from the second chunk on. Each element is
-// one chain of additions in order of k, whatever the tile and the chunks: bits
-// do not depend on the row count.
+// Each element is one chain of additions in order of k, whatever the tile: bits
+// do not depend on the row count. Cutting K into chunks for the L1 cache was
+// measured and gave nothing: B's panel comes from the L2 cache fast enough.
 //
 // With very few rows there are too few accumulators to hide the latency of an
 // addition: the narrow kernels take several neighbouring panels at once.
@@ -61,8 +60,7 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   auto func = func::FuncOp::create(
       b, loc, name,
       b.getFunctionType(
-          {mem, index, index, mem, index, index, index, mem, index, index},
-          {}));
+          {mem, index, index, mem, index, index, index, mem, index}, {}));
   func.setPrivate();
   Block *entry = func.addEntryBlock();
   b.setInsertionPointToStart(entry);
@@ -73,16 +71,14 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   Value B = entry->getArgument(3), b0 = entry->getArgument(4);
   Value panelStride = entry->getArgument(5), n = entry->getArgument(6);
   Value C = entry->getArgument(7), c0 = entry->getArgument(8);
-  Value fresh = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
-                                      entry->getArgument(9), L.index(0));
   auto vt = cast<VectorType>(L.vec(f32));
 
   int64_t columns = 2 * lanes; // of a panel at a time
   for (int64_t c = 0; c < kPanelColumns; c += columns) {
     // Accumulator (r, p, j): row r, vector j of panel p's columns.
     auto place = [&](int64_t r, int64_t p, int j) {
-      return L.add(c0, L.index((p * rows + r) * kPanelColumns + c +
-                               j * (int64_t)lanes));
+      return L.add(
+          c0, L.index((p * rows + r) * kPanelColumns + c + j * (int64_t)lanes));
     };
     auto forEach = [&](auto fn) {
       for (int64_t r = 0; r < rows; ++r)
@@ -90,21 +86,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
           for (int j = 0; j < 2; ++j)
             fn(r, p, j);
     };
-    SmallVector<Type> types(2 * rows * panels, vt);
-    auto init = scf::IfOp::create(b, loc, types, fresh, true);
-    b.setInsertionPointToStart(init.thenBlock());
-    scf::YieldOp::create(
-        b, loc, SmallVector<Value>(types.size(), L.constant(vt, 0)));
-    b.setInsertionPointToStart(init.elseBlock());
-    SmallVector<Value> old;
-    forEach([&](int64_t r, int64_t p, int j) {
-      old.push_back(vector::LoadOp::create(b, loc, vt, C, place(r, p, j)));
-    });
-    scf::YieldOp::create(b, loc, old);
-    b.setInsertionPointAfter(init);
-
-    auto op = scf::ForOp::create(b, loc, L.index(0), n, L.index(1),
-                                 init.getResults());
+    SmallVector<Value> zeros(2 * rows * panels, L.constant(vt, 0));
+    auto op = scf::ForOp::create(b, loc, L.index(0), n, L.index(1), zeros);
     b.setInsertionPointToStart(op.getBody());
     Value i = op.getInductionVar();
     Value bAt = L.add(L.add(b0, L.mul(i, L.index(kPanelColumns))), L.index(c));
@@ -115,6 +98,16 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
             b, loc, vt, B,
             L.add(L.add(bAt, L.mul(panelStride, L.index(p))),
                   L.index(j * lanes))));
+    // The next panels begin where these end: their lines are fetched into the
+    // L2 cache while these are multiplied. With few rows the weights' way from
+    // memory is most of the time there is.
+    for (int64_t p = 0; p < panels; ++p)
+      for (int j = 0; j < 2; ++j)
+        memref::PrefetchOp::create(
+            b, loc, B,
+            L.add(L.add(bAt, L.mul(panelStride, L.index(panels + p))),
+                  L.index(j * lanes)),
+            /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
     Value aAt = L.add(a0, i);
     SmallVector<Value> next;
     Value x;
@@ -153,9 +146,8 @@ void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
   SmallVector<int64_t> cases;
   for (int64_t r = 1; r < most; ++r)
     cases.push_back(r);
-  Value fresh = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), o.fresh);
-  SmallVector<Value> operands{o.A,           o.aAt, e.dim(lda), o.B,   o.bAt,
-                              o.panelStride, o.K,   o.C,        o.cAt, fresh};
+  SmallVector<Value> operands{o.A,           o.aAt, e.dim(lda), o.B,  o.bAt,
+                              o.panelStride, o.K,   o.C,        o.cAt};
   auto sw = scf::IndexSwitchOp::create(b, loc, TypeRange{}, rows, cases,
                                        cases.size());
   auto fill = [&](Region &region, int64_t r) {
@@ -173,29 +165,6 @@ void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
   fill(sw.getDefaultRegion(), most);
 }
 
-/// A chunk of B is kChunk * 32 * 4 bytes, of a tile of A at most a third more:
-/// together they fit 48 KiB, and mostly 32.
-static constexpr int64_t kChunk = 256;
-
-void forChunks(KernelEmitter &e, Value K,
-               function_ref<void(Value, Value, Value)> fn) {
-  LaneBuilder &L = e.L;
-  auto isFirst = [&](Value k0) -> Value {
-    return arith::CmpIOp::create(e.b, L.loc, arith::CmpIPredicate::eq, k0,
-                                 L.index(0));
-  };
-  if (auto c = constantIndex(K); c && *c <= kChunk)
-    return fn(L.index(0), K, isFirst(L.index(0)));
-  // Even chunks; at least one, so that C is written when K is 0.
-  Value chunks = L.div(L.add(K, L.index(kChunk - 1)), L.index(kChunk));
-  Value size = L.div(L.sub(L.add(K, chunks), L.index(1)), chunks);
-  Value count = arith::MaxSIOp::create(e.b, L.loc, chunks, L.index(1));
-  e.loop(L.index(0), count, 1, [&](Value i) {
-    Value k0 = L.mul(i, size);
-    fn(k0, L.min(size, L.sub(K, k0)), isFirst(i));
-  });
-}
-
 void forRowTiles(KernelEmitter &e, Value rows,
                  function_ref<void(Value, Value)> fn) {
   LaneBuilder &L = e.L;
@@ -203,8 +172,8 @@ void forRowTiles(KernelEmitter &e, Value rows,
   Value tiles = L.div(L.sub(L.add(rows, MR), L.index(1)), MR);
   Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
   e.loop(L.index(0), tiles, 1, [&](Value i) {
-    Value more = arith::CmpIOp::create(e.b, L.loc, arith::CmpIPredicate::ult, i,
-                                       extra);
+    Value more =
+        arith::CmpIOp::create(e.b, L.loc, arith::CmpIPredicate::ult, i, extra);
     Value mr = L.add(even, arith::IndexCastUIOp::create(
                                e.b, L.loc, e.b.getIndexType(), more));
     fn(L.add(L.mul(i, even), L.min(i, extra)), mr);
@@ -235,8 +204,7 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
 }
 
 Sink::Sink(KernelEmitter &e)
-    : value(e.body().getTerminator()->getOperand(0)),
-      dims(getDims(value)),
+    : value(e.body().getTerminator()->getOperand(0)), dims(getDims(value)),
       element(getElementTypeOrSelf(value.getType())) {
   if (auto t = value.getDefiningOp<TransposeOp>()) {
     value = t.getInput();

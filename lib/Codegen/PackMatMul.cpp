@@ -43,8 +43,8 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     }
     Value packed = PackBOp::create(b, loc, op.getRhs(), op.getTransposeB());
     SymExpr n = getDims(op.getResult()).back();
-    Value result = PackedMatMulOp::create(b, loc, lhs, packed,
-                                          b.getStringAttr(n.str()));
+    Value result =
+        PackedMatMulOp::create(b, loc, lhs, packed, b.getStringAttr(n.str()));
     if (Attribute name = op->getAttr("tenon.value"))
       result.getDefiningOp()->setAttr("tenon.value", name);
     op.getResult().replaceAllUsesWith(result);

@@ -74,10 +74,10 @@ struct ProgramWriter {
   Constant *array(ArrayRef<Constant *> values, const Twine &name) {
     if (values.empty())
       return null();
-    return global(ConstantArray::get(
-                      ArrayType::get(values[0]->getType(), values.size()),
-                      values),
-                  name);
+    return global(
+        ConstantArray::get(ArrayType::get(values[0]->getType(), values.size()),
+                           values),
+        name);
   }
   Constant *string(StringRef text) {
     Constant *&c = strings[text];
@@ -129,8 +129,8 @@ Constant *ProgramWriter::steps() {
       s.steps,
       [&](const ScheduleStep &step) {
         const KernelInfo &k = step.kernel;
-        Constant *buffers = list(
-            step.buffers, [&](int b) { return c32(b); }, "buffers");
+        Constant *buffers =
+            list(step.buffers, [&](int b) { return c32(b); }, "buffers");
         return record({string(k.symbol), string(step.nodes), buffers,
                        slots(k.dims), c32(step.buffers.size()),
                        c32(k.dims.size()), c32(table.slot(k.tasks)),
@@ -151,7 +151,8 @@ Function *ProgramWriter::entry(StringRef name, const KernelInfo &info,
   auto *f = Function::Create(type, GlobalValue::InternalLinkage,
                              name + ".entry", module);
   f->copyAttributesFrom(kernel);
-  f->setDSOLocal(true); // not copied: with several levels the kernel is external
+  f->setDSOLocal(
+      true); // not copied: with several levels the kernel is external
   f->removeFnAttr(Attribute::AlwaysInline);
   kernel->setLinkage(GlobalValue::InternalLinkage);
   kernel->addFnAttr(Attribute::AlwaysInline);
@@ -171,7 +172,8 @@ Function *ProgramWriter::entry(StringRef name, const KernelInfo &info,
   for (size_t i = 0; i < info.dims.size(); ++i)
     args.push_back(b.CreateLoad(i64, b.CreateConstGEP1_64(i64, dims, i)));
   Value *code = b.CreateCall(kernel, args);
-  auto *bad = BasicBlock::Create(ctx, "", f), *done = BasicBlock::Create(ctx, "", f);
+  auto *bad = BasicBlock::Create(ctx, "", f),
+       *done = BasicBlock::Create(ctx, "", f);
   b.CreateCondBr(b.CreateICmpEQ(code, b.getInt32(0)), done, bad);
   b.SetInsertPoint(bad);
   for (int i = 0; i < 2; ++i)
@@ -233,8 +235,8 @@ Error ProgramWriter::run() {
   Constant *values = list(
       s.values,
       [&](const ScheduleValue &v) {
-        return record({string(v.name), c32(v.buffer), c32(v.dims.size()),
-                       slots(v.dims)});
+        return record(
+            {string(v.name), c32(v.buffer), c32(v.dims.size()), slots(v.dims)});
       },
       "values");
   Constant *ranges = list(
@@ -261,14 +263,32 @@ Error ProgramWriter::run() {
     hash.push_back(ConstantInt::get(i8, byte));
   Constant *levelTable = levels();
   Constant *program = global(
-      record({c32(TENON_ABI_MAGIC), c32(TENON_ABI_VERSION), string(s.modelName),
-              string(options.compilerVersion), string("2.17"), inputs, outputs,
-              exprs, checks, buffers, stepTable, levelTable, values, ranges,
-              c32(s.inputs.size()), c32(s.outputs.size()),
-              c32(table.exprs.size()), c32(s.checks.size()),
-              c32(s.buffers.size()), c32(s.steps.size()),
-              c32(options.levels.size()), c32(s.values.size()),
-              c32(options.ranges.size()), c32(0), blob, c64(weights.bytes),
+      record({c32(TENON_ABI_MAGIC),
+              c32(TENON_ABI_VERSION),
+              string(s.modelName),
+              string(options.compilerVersion),
+              string("2.17"),
+              inputs,
+              outputs,
+              exprs,
+              checks,
+              buffers,
+              stepTable,
+              levelTable,
+              values,
+              ranges,
+              c32(s.inputs.size()),
+              c32(s.outputs.size()),
+              c32(table.exprs.size()),
+              c32(s.checks.size()),
+              c32(s.buffers.size()),
+              c32(s.steps.size()),
+              c32(options.levels.size()),
+              c32(s.values.size()),
+              c32(options.ranges.size()),
+              c32(0),
+              blob,
+              c64(weights.bytes),
               options.weightsInFile ? string(options.weightsFile) : null(),
               ConstantArray::get(ArrayType::get(i8, hash.size()), hash)}),
       "program");

@@ -35,8 +35,8 @@ struct RowKernel {
   Value n = e.dim(size);
   Type type = computeType(getElementTypeOrSelf(in.getType()));
   Value row = e.scratchBuffer(size, type); // what the statistics are taken of
-  SmallVector<Idx> lead;                   // the row's place in the outer dims
-  Idx base;                                // and in memory
+  SmallVector<Idx> lead{};                 // the row's place in the outer dims
+  Idx base{};                              // and in memory
 
   SmallVector<Idx> at(const Idx &i) {
     SmallVector<Idx> idx(lead);
@@ -44,7 +44,8 @@ struct RowKernel {
     return idx;
   }
   Value c(Value like, double v) { return L.constLike(like, v); }
-  template <typename Op> Value make(Value x, Value y) {
+  template <typename Op>
+  Value make(Value x, Value y) {
     return Op::create(b, L.loc, x, y);
   }
   Value scratch(const Idx &i) { return L.load(row, i, type); }
@@ -112,8 +113,8 @@ void RowKernel::softmax(SoftmaxOp op) {
     if (L.mask)
       x = arith::SelectOp::create(b, L.loc, L.mask, x, lowest);
     // A NaN may lose here: it comes back through the sum, to every element.
-    Value more = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OGT, x,
-                                       args[0]);
+    Value more =
+        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OGT, x, args[0]);
     return SmallVector<Value>{
         arith::SelectOp::create(b, L.loc, more, x, args[0])};
   })[0];
@@ -121,8 +122,7 @@ void RowKernel::softmax(SoftmaxOp op) {
   if (op.getLog()) {
     Value total = sum([&](Idx i) {
       Value x = L.widen(scratch(i));
-      return math::ExpOp::create(b, L.loc,
-                                 make<arith::SubFOp>(x, L.widen(max)))
+      return math::ExpOp::create(b, L.loc, make<arith::SubFOp>(x, L.widen(max)))
           .getResult();
     });
     Value log = math::LogOp::create(b, L.loc, total);
@@ -135,8 +135,8 @@ void RowKernel::softmax(SoftmaxOp op) {
   }
   Value total = sum([&](Idx i) {
     Value x = L.widen(scratch(i));
-    Value y = math::ExpOp::create(b, L.loc,
-                                  make<arith::SubFOp>(x, L.widen(max)));
+    Value y =
+        math::ExpOp::create(b, L.loc, make<arith::SubFOp>(x, L.widen(max)));
     L.store(y, row, i, type);
     return y;
   });
@@ -145,7 +145,8 @@ void RowKernel::softmax(SoftmaxOp op) {
     Value y = make<arith::MulFOp>(L.widen(scratch(i)), L.widen(scale));
     if (!op.getGuard())
       return y;
-    Value nan = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO, y, y);
+    Value nan =
+        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO, y, y);
     return arith::SelectOp::create(b, L.loc, nan, c(y, 0), y);
   });
 }

@@ -41,7 +41,8 @@ std::string textOf(KernelOp kernel) {
   llvm::raw_string_ostream os(text);
   os << kernel.getKind() << ' ';
   for (Operation &op : kernel.getBody().front())
-    op.print(os, OpPrintingFlags().useLocalScope().skipRegions(false)), os << '\n';
+    op.print(os, OpPrintingFlags().useLocalScope().skipRegions(false)),
+        os << '\n';
   for (Type t : kernel.getBody().front().getArgumentTypes())
     os << t << ' ';
   return text;
@@ -113,8 +114,10 @@ int64_t Builder::idBound(Value v, unsigned depth) {
       take(idBound(kernel.getResult(use.getOperandNumber()), depth + 1));
     } else if (auto gather = dyn_cast<GatherOp>(op)) {
       if (use.getOperandNumber() == 1)
-        take(getDims(gather.getInput())[gather.getAxis()].constant().value_or(0));
-    } else if (isa<CastOp, ReshapeOp, TransposeOp, BroadcastToOp, SliceOp>(op)) {
+        take(getDims(gather.getInput())[gather.getAxis()].constant().value_or(
+            0));
+    } else if (isa<CastOp, ReshapeOp, TransposeOp, BroadcastToOp, SliceOp>(
+                   op)) {
       take(idBound(op->getResult(0), depth + 1));
     }
   }
@@ -244,8 +247,9 @@ LogicalResult Builder::run() {
     s.modelName = name.str();
   for (BlockArgument arg : main.getArguments()) {
     unsigned i = arg.getArgNumber();
-    SchedulePort p = port(arg, main.getArgAttrOfType<StringAttr>(i, "tenon.name"),
-                          "input" + Twine(i));
+    SchedulePort p =
+        port(arg, main.getArgAttrOfType<StringAttr>(i, "tenon.name"),
+             "input" + Twine(i));
     if (isa<IntegerType>(p.elementType)) {
       p.idBound = idBound(arg);
       p.isMask = p.idBound == 0;
@@ -260,8 +264,9 @@ LogicalResult Builder::run() {
   }
   auto ret = cast<func::ReturnOp>(main.getBody().front().getTerminator());
   for (auto [i, v] : llvm::enumerate(ret.getOperands())) {
-    SchedulePort p = port(v, main.getResultAttrOfType<StringAttr>(i, "tenon.name"),
-                          "output" + Twine(i));
+    SchedulePort p =
+        port(v, main.getResultAttrOfType<StringAttr>(i, "tenon.name"),
+             "output" + Twine(i));
     ScheduleBuffer buffer;
     buffer.kind = ScheduleBuffer::Output;
     buffer.elementType = p.elementType;

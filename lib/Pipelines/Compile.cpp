@@ -21,10 +21,10 @@
 #include "tenon/Target/Emit.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
-#include "llvm/Transforms/Utils/Cloning.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/ToolOutputFile.h"
+#include "llvm/Transforms/Utils/Cloning.h"
 
 using namespace mlir;
 
@@ -82,9 +82,7 @@ struct Compiler {
       result.error = message.str();
     return false;
   }
-  bool check(llvm::Error e) {
-    return !e || fail(llvm::toString(std::move(e)));
-  }
+  bool check(llvm::Error e) { return !e || fail(llvm::toString(std::move(e))); }
   /// Runs one stage under the crash guard. False: stop.
   bool stage(Stage s, double fraction, llvm::function_ref<bool()> fn) {
     if (options.progress)
@@ -188,7 +186,8 @@ bool Compiler::tile() {
       return fail("no kernels could be emitted");
     if (i > 0)
       for (auto [a, b] : llvm::zip_equal(schedule.steps, s->steps))
-        if (a.kernel.dims != b.kernel.dims || a.kernel.tasks != b.kernel.tasks ||
+        if (a.kernel.dims != b.kernel.dims ||
+            a.kernel.tasks != b.kernel.tasks ||
             a.kernel.scratchBytes != b.kernel.scratchBytes)
           return fail("kernel '" + a.kernel.symbol +
                       "' has other arguments at level " + level.target.name);
@@ -239,10 +238,12 @@ bool Compiler::translate() {
                          : symbolName(schedule.modelName);
   p.weightsInFile = options.weightsInFile && weights.bytes;
   if (p.weightsInFile) {
-    p.weightsFile = llvm::sys::path::filename(weightsPath(options.output)).str();
-    auto hash = hashWeights(WeightsSource{
-        weights.bytes,
-        [&](ChunkSink sink) { return writeWeights(schedule, weights, sink); }});
+    p.weightsFile =
+        llvm::sys::path::filename(weightsPath(options.output)).str();
+    auto hash = hashWeights(WeightsSource{weights.bytes, [&](ChunkSink sink) {
+                                            return writeWeights(schedule,
+                                                                weights, sink);
+                                          }});
     if (!hash)
       return check(hash.takeError());
     p.weightsHash = *hash;
@@ -277,8 +278,7 @@ bool Compiler::link() {
       return check(hash.takeError());
     artifact.weightsHash = *hash;
   }
-  return check(
-      writeArtifact(artifact, {object.data(), object.size()}, source));
+  return check(writeArtifact(artifact, {object.data(), object.size()}, source));
 }
 
 void Compiler::run() {

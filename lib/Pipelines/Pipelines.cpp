@@ -27,8 +27,8 @@ using namespace mlir;
 
 namespace tenon {
 
-static constexpr StringRef stageNames[] = {"import", "graph",  "fuse", "tile",
-                                           "vector", "buffer", "llvm", "object"};
+static constexpr StringRef stageNames[] = {
+    "import", "graph", "fuse", "tile", "vector", "buffer", "llvm", "object"};
 
 std::optional<Stage> parseStage(StringRef name) {
   for (auto [i, s] : llvm::enumerate(stageNames))
@@ -83,14 +83,12 @@ void populateBufferStage(OpPassManager &pm) {
 void registerPasses() {
   registerTenonTransformsPasses();
   registerTenonCodegenPasses();
-  PassPipelineRegistration<>("tenon-graph", "The stage import -> graph",
-                             [](OpPassManager &pm) {
-                               populateGraphStage(pm, false);
-                             });
-  PassPipelineRegistration<>("tenon-fuse", "The stage graph -> fuse",
-                             [](OpPassManager &pm) {
-                               populateFuseStage(pm, false);
-                             });
+  PassPipelineRegistration<>(
+      "tenon-graph", "The stage import -> graph",
+      [](OpPassManager &pm) { populateGraphStage(pm, false); });
+  PassPipelineRegistration<>(
+      "tenon-fuse", "The stage graph -> fuse",
+      [](OpPassManager &pm) { populateFuseStage(pm, false); });
   PassPipelineRegistration<>("tenon-vector", "The stage tile -> vector",
                              populateVectorStage);
   PassPipelineRegistration<>("tenon-buffer", "The stage vector -> buffer",
@@ -98,10 +96,10 @@ void registerPasses() {
 }
 
 void registerDialects(DialectRegistry &registry) {
-  registry.insert<TenonDialect, arith::ArithDialect, cf::ControlFlowDialect,
-                  func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
-                  memref::MemRefDialect, scf::SCFDialect,
-                  vector::VectorDialect>();
+  registry
+      .insert<TenonDialect, arith::ArithDialect, cf::ControlFlowDialect,
+              func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+              memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
 }

@@ -1,4 +1,5 @@
-//===- Kernels.h - emitted kernels and the schedule that runs them *- C++ -*-===//
+//===- Kernels.h - emitted kernels and the schedule that runs them *- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,5 @@
-//===- Program.h - the artifact's constant tables ----------------*- C++ -*-===//
+//===- Program.h - the artifact's constant tables ----------------*- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -7,9 +8,9 @@
 #ifndef TENON_CODEGEN_PROGRAM_H
 #define TENON_CODEGEN_PROGRAM_H
 
+#include "tenon/Codegen/Kernels.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
-#include "tenon/Codegen/Kernels.h"
 #include <array>
 #include <functional>
 
