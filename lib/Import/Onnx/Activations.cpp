@@ -10,7 +10,8 @@ using namespace mlir;
 
 namespace tenon::onnximport {
 
-template <typename OpTy> static void unary(NodeImporter &n) {
+template <typename OpTy>
+static void unary(NodeImporter &n) {
   n.out(0, n.make<OpTy>({n.in(0)}));
 }
 
@@ -57,8 +58,7 @@ static void celu(NodeImporter &n) {
 
 static void thresholdedRelu(NodeImporter &n) {
   Value x = n.in(0);
-  Value above =
-      n.compareScalar(CompareKind::gt, x, n.getFloat("alpha", 1));
+  Value above = n.compareScalar(CompareKind::gt, x, n.getFloat("alpha", 1));
   n.out(0, n.select(above, x, n.scalarLike(0, x)));
 }
 

@@ -5,7 +5,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
-#include <cmath>
 #include <limits>
 
 using namespace mlir;
@@ -19,8 +18,8 @@ namespace tenon::onnximport {
 namespace {
 /// The mask as an additive bias, and what is known of rows without any key.
 struct Bias {
-  Value value;      // null: nothing is masked
-  Value emptyRows;  // bool [..., S, 1]; null: no row can be empty
+  Value value;     // null: nothing is masked
+  Value emptyRows; // bool [..., S, 1]; null: no row can be empty
 };
 } // namespace
 
@@ -35,7 +34,8 @@ static Value padMask(NodeImporter &n, Value mask, const SymExpr &keys) {
     return mask;
   Dims low(dims.size(), SymExpr(0)), high = low;
   high.back() = missing;
-  double outside = n.isBool(mask) ? 0 : -std::numeric_limits<double>::infinity();
+  double outside =
+      n.isBool(mask) ? 0 : -std::numeric_limits<double>::infinity();
   return n.make<PadOp>(
       {mask, n.scalarLike(outside, mask)},
       {n.named("mode",
@@ -85,9 +85,9 @@ static Bias attentionBias(NodeImporter &n, Value q, Value mask, Value pastKey,
     require(n.compare(CompareKind::le, at.key,
                       n.addScalar(at.query, double(right))));
   if (lengths)
-    require(n.compare(CompareKind::lt, at.key,
-                      n.unsqueeze(n.cast(lengths, n.builder.getI64Type()),
-                                  {1, 2, 3})));
+    require(n.compare(
+        CompareKind::lt, at.key,
+        n.unsqueeze(n.cast(lengths, n.builder.getI64Type()), {1, 2, 3})));
   // A causal row always has its own key, unless the cache is ragged.
   bool canBeEmpty = mask || lengths || left >= 0 || right >= 0;
   Bias bias;
@@ -100,8 +100,8 @@ static Bias attentionBias(NodeImporter &n, Value q, Value mask, Value pastKey,
   if (allowed)
     bias.value = biasFromMask(n, allowed, type);
   if (mask)
-    bias.value = bias.value ? n.add(n.cast(mask, type), bias.value)
-                            : n.cast(mask, type);
+    bias.value =
+        bias.value ? n.add(n.cast(mask, type), bias.value) : n.cast(mask, type);
   if (!bias.value || !canBeEmpty)
     return bias;
   int64_t last = n.rank(bias.value) - 1;
@@ -109,8 +109,8 @@ static Bias attentionBias(NodeImporter &n, Value q, Value mask, Value pastKey,
     bias.emptyRows = n.notOp(n.reduce(ReduceKind::any, allowed, {last}));
   } else {
     Value best = n.reduce(ReduceKind::max, bias.value, {last});
-    bias.emptyRows = n.compareScalar(
-        CompareKind::eq, best, -std::numeric_limits<double>::infinity());
+    bias.emptyRows = n.compareScalar(CompareKind::eq, best,
+                                     -std::numeric_limits<double>::infinity());
   }
   return bias;
 }
@@ -139,14 +139,12 @@ static void attention(NodeImporter &n) {
     k = n.concat({n.in(4), k}, 2);
     v = n.concat({n.in(5), v}, 2);
   }
-  std::optional<int64_t> size = staticDim(n, q, 3, "the head size");
-  if (!size || n.failed())
+  if (n.failed())
     return;
-  double scale = n.attr("scale") ? n.getFloat("scale", 1)
-                                 : 1 / std::sqrt(double(*size));
   Type type = NodeImporter::elem(q);
   Bias bias = attentionBias(n, q, n.in(3), n.in(4), n.in(6), n.dims(k)[2]);
-  Value scores = groupedScores(n, n.mulScalar(q, scale), k);
+  Value scores =
+      groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k);
   Value capped = applySoftcap(n, scores, n.getFloat("softcap", 0));
   Value biased = bias.value ? n.add(capped, bias.value) : capped;
   Value wide = biased;
@@ -197,9 +195,9 @@ static void rotaryEmbedding(NodeImporter &n) {
             " and " + Twine(n.rank(sin)));
     return;
   }
-  Value y = rotate(n, x, n.unsqueeze(cos, {1}), n.unsqueeze(sin, {1}),
-                   n.getInt("rotary_embedding_dim", 0),
-                   n.getInt("interleaved", 0));
+  Value y =
+      rotate(n, x, n.unsqueeze(cos, {1}), n.unsqueeze(sin, {1}),
+             n.getInt("rotary_embedding_dim", 0), n.getInt("interleaved", 0));
   n.out(0, merged ? mergeHeads(n, y) : y);
 }
 

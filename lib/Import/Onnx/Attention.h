@@ -1,4 +1,5 @@
-//===- Attention.h - the steps that all attention operators share *- C++ -*-===//
+//===- Attention.h - the steps that all attention operators share *- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -15,6 +16,9 @@ namespace tenon::onnximport {
 mlir::Value splitHeads(NodeImporter &n, mlir::Value x, int64_t heads);
 /// [B, H, S, D] as [B, S, H*D].
 mlir::Value mergeHeads(NodeImporter &n, mlir::Value x);
+
+/// q times scale, or by 1/sqrt(head size) where scale is 0.
+mlir::Value scaleQueries(NodeImporter &n, mlir::Value q, double scale);
 
 /// q [B,Hq,S,D] times k [B,Hkv,T,D] transposed: [B,Hq,S,T]. Query head h uses
 /// key head h / (Hq/Hkv); the heads of a group share one product, so K is

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
+#include <cmath>
 #include <limits>
 
 using namespace mlir;
@@ -26,6 +27,30 @@ std::optional<int64_t> staticDim(NodeImporter &n, Value v, int64_t axis,
   return dims[axis].constant();
 }
 
+/// a / b, which a check before each run finds exact where that is not certain.
+static std::optional<SymExpr> exactQuotient(NodeImporter &n, const SymExpr &a,
+                                            const SymExpr &b) {
+  if (std::optional<SymExpr> exact = a.divideExactly(b))
+    return exact;
+  if (a.isConstant() && b.isConstant())
+    return std::nullopt;
+  SymExpr quotient = SymExpr::apply(SymExpr::Fn::FloorDiv, a, b);
+  n.checkEqual(a, quotient * b);
+  return quotient;
+}
+
+Value scaleQueries(NodeImporter &n, Value q, double scale) {
+  if (!q || scale != 0)
+    return n.mulScalar(q, scale);
+  SymExpr size = n.dims(q).back();
+  if (std::optional<int64_t> constant = size.constant())
+    return n.mulScalar(q,
+                       1 / std::sqrt(double(std::max<int64_t>(*constant, 1))));
+  Value root = n.sqrt(
+      n.cast(n.dimScalar(size, n.builder.getI64Type()), NodeImporter::elem(q)));
+  return n.div(q, root);
+}
+
 Value splitHeads(NodeImporter &n, Value x, int64_t heads) {
   if (!x)
     return x;
@@ -34,7 +59,7 @@ Value splitHeads(NodeImporter &n, Value x, int64_t heads) {
     return n.error("expected [batch, seq, heads*size] and a number of heads, "
                    "found rank " +
                    Twine(d.size()) + " and " + Twine(heads) + " heads");
-  std::optional<SymExpr> size = d[2].divideExactly(SymExpr(heads));
+  std::optional<SymExpr> size = exactQuotient(n, d[2], SymExpr(heads));
   if (!size)
     return n.error("the number of heads must divide the last dim: found " +
                    Twine(heads) + " and " + d[2].str());
@@ -49,33 +74,33 @@ Value mergeHeads(NodeImporter &n, Value x) {
   return n.reshape(n.transpose(x, {0, 2, 1, 3}), {d[0], d[2], d[1] * d[3]});
 }
 
-/// How many query heads share a key head; 0 after an error.
-static int64_t groupSize(NodeImporter &n, Value q, Value k) {
+/// How many query heads share a key head; nullopt after an error.
+static std::optional<SymExpr> groupSize(NodeImporter &n, Value q, Value k) {
   Dims dq = n.dims(q), dk = n.dims(k);
   if (dq.size() != 4 || dk.size() != 4) {
     n.error("expected operands of rank 4");
-    return 0;
+    return std::nullopt;
   }
   if (dq[1] == dk[1])
-    return 1;
-  std::optional<SymExpr> group = dq[1].divideExactly(dk[1]);
-  if (!group || !group->isConstant() || *group->constant() <= 0) {
+    return SymExpr(1);
+  std::optional<SymExpr> group = exactQuotient(n, dq[1], dk[1]);
+  if (!group)
     n.error("the number of key heads must divide the number of query heads: "
             "found " +
             dk[1].str() + " and " + dq[1].str());
-    return 0;
-  }
-  return *group->constant();
+  return group;
 }
 
 Value groupedScores(NodeImporter &n, Value q, Value k) {
   if (!q || !k)
     return nullptr;
-  int64_t group = groupSize(n, q, k);
-  if (group <= 1)
+  std::optional<SymExpr> group = groupSize(n, q, k);
+  if (!group)
+    return nullptr;
+  if (*group == SymExpr(1))
     return n.matmul(q, k, false, /*transposeB=*/true);
   Dims d = n.dims(q), dk = n.dims(k);
-  Value folded = n.reshape(q, {d[0], dk[1], SymExpr(group) * d[2], d[3]});
+  Value folded = n.reshape(q, {d[0], dk[1], *group * d[2], d[3]});
   Value scores = n.matmul(folded, k, false, /*transposeB=*/true);
   return n.reshape(scores, {d[0], d[1], d[2], dk[2]});
 }
@@ -83,11 +108,13 @@ Value groupedScores(NodeImporter &n, Value q, Value k) {
 Value groupedOutput(NodeImporter &n, Value p, Value v) {
   if (!p || !v)
     return nullptr;
-  int64_t group = groupSize(n, p, v);
-  if (group <= 1)
+  std::optional<SymExpr> group = groupSize(n, p, v);
+  if (!group)
+    return nullptr;
+  if (*group == SymExpr(1))
     return n.matmul(p, v);
   Dims d = n.dims(p), dv = n.dims(v);
-  Value folded = n.reshape(p, {d[0], dv[1], SymExpr(group) * d[2], d[3]});
+  Value folded = n.reshape(p, {d[0], dv[1], *group * d[2], d[3]});
   return n.reshape(n.matmul(folded, v), {d[0], d[1], d[2], dv[3]});
 }
 
@@ -127,34 +154,34 @@ static Value everySecond(NodeImporter &n, Value x, int64_t first,
 
 Value rotate(NodeImporter &n, Value x, Value cos, Value sin, int64_t rotary,
              bool interleaved) {
-  std::optional<int64_t> size = staticDim(n, x, 3, "the head size");
-  if (!size || !cos || !sin)
+  if (!x || !cos || !sin)
     return nullptr;
-  if (rotary == 0)
-    rotary = *size;
-  if (rotary < 0 || rotary > *size || rotary % 2 != 0)
+  if (n.rank(x) != 4)
+    return n.error("expected heads of rank 4");
+  SymExpr size = n.dims(x)[3], part = rotary ? SymExpr(rotary) : size;
+  std::optional<SymExpr> half = exactQuotient(n, part, SymExpr(2));
+  if (!half || rotary < 0 || (size.isConstant() && rotary > *size.constant()))
     return n.error("the rotated part must be even and at most the head size "
                    "of " +
-                   Twine(*size) + ", found " + Twine(rotary));
-  Value head = n.slice(x, 3, SymExpr(0), SymExpr(rotary));
-  SymExpr half(rotary / 2);
-  Value x1 = interleaved ? everySecond(n, head, 0, half)
-                         : n.slice(head, 3, SymExpr(0), half);
-  Value x2 = interleaved ? everySecond(n, head, 1, half)
-                         : n.slice(head, 3, half, half);
+                   size.str() + ", found " + part.str());
+  n.checkNonNegative(size - part);
+  Value head = n.slice(x, 3, SymExpr(0), part);
+  Value x1 = interleaved ? everySecond(n, head, 0, *half)
+                         : n.slice(head, 3, SymExpr(0), *half);
+  Value x2 = interleaved ? everySecond(n, head, 1, *half)
+                         : n.slice(head, 3, *half, *half);
   Value real = n.sub(n.mul(x1, cos), n.mul(x2, sin));
   Value imaginary = n.add(n.mul(x1, sin), n.mul(x2, cos));
   Value rotated;
   if (interleaved)
-    rotated = n.reshape(n.concat({n.unsqueeze(real, {4}),
-                                  n.unsqueeze(imaginary, {4})},
-                                 4),
-                        n.dims(head));
+    rotated = n.reshape(
+        n.concat({n.unsqueeze(real, {4}), n.unsqueeze(imaginary, {4})}, 4),
+        n.dims(head));
   else
-    rotated = n.concat({real, imaginary}, 3);
-  if (rotary == *size)
+    rotated = n.reshape(n.concat({real, imaginary}, 3), n.dims(head));
+  if (part == size)
     return rotated;
-  Value rest = n.slice(x, 3, SymExpr(rotary), SymExpr(*size - rotary));
+  Value rest = n.slice(x, 3, part, size - part);
   return n.concat({rotated, rest}, 3);
 }
 

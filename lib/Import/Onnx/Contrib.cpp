@@ -27,7 +27,8 @@ static void normStatistics(NodeImporter &n, Value x, double epsilon, bool rms) {
   n.out(2, n.make<ReciprocalOp>({n.sqrt(n.addScalar(variance, epsilon))}));
 }
 
-template <bool rms> static void skipNorm(NodeImporter &n) {
+template <bool rms>
+static void skipNorm(NodeImporter &n) {
   if (!n.requireInputs({0, 1, 2}))
     return;
   // input, skip, gamma, [beta,] bias
@@ -123,8 +124,8 @@ static void fusedMatMul(NodeImporter &n) {
 static void fusedGemm(NodeImporter &n) {
   if (!n.requireInputs({0, 1}))
     return;
-  Value y = n.matmul(n.in(0), n.in(1), n.getInt("transA", 0),
-                     n.getInt("transB", 0));
+  Value y =
+      n.matmul(n.in(0), n.in(1), n.getInt("transA", 0), n.getInt("transB", 0));
   y = n.mulScalar(y, n.getFloat("alpha", 1));
   if (n.has(2))
     y = n.add(y, n.mulScalar(n.in(2), n.getFloat("beta", 1)));
@@ -163,7 +164,8 @@ static void embedLayerNorm(NodeImporter &n) {
   sum = n.add(sum, positions);
   if (n.has(4) && n.has(1))
     sum = n.add(sum, n.gather(n.in(4), n.in(1), 0));
-  n.out(0, n.layerNorm(sum, n.in(5), n.in(6), n.getFloat("epsilon", 1e-12f), 1));
+  n.out(0,
+        n.layerNorm(sum, n.in(5), n.in(6), n.getFloat("epsilon", 1e-12f), 1));
   Type i32 = n.builder.getI32Type();
   if (n.has(7))
     n.out(1, n.reduce(ReduceKind::sum, n.cast(n.in(7), i32), {1}, false));

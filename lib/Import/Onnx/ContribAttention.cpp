@@ -5,8 +5,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
-#include <cmath>
-#include <limits>
 
 using namespace mlir;
 
@@ -16,16 +14,6 @@ static double lowestFinite(Type type) {
   return APFloat::getLargest(mlir::cast<FloatType>(type).getFloatSemantics(),
                              /*Negative=*/true)
       .convertToDouble();
-}
-
-/// scale, or 1/sqrt(head size) where it is absent or 0.
-static std::optional<double> scaleOf(NodeImporter &n, Value q) {
-  if (double scale = n.getFloat("scale", 0))
-    return scale;
-  std::optional<int64_t> size = staticDim(n, q, 3, "the head size");
-  if (!size)
-    return std::nullopt;
-  return 1 / std::sqrt(double(std::max<int64_t>(*size, 1)));
 }
 
 /// Keys j <= i + past, as a bool [S, T].
@@ -57,8 +45,9 @@ static Value paddingBias(NodeImporter &n, Value mask, const SymExpr &batch,
   switch (dims.size()) {
   case 1:
     if (dims[0] != batch)
-      return n.error("a mask of one dim must hold each row's length: expected " +
-                     batch.str() + " elements, found " + dims[0].str());
+      return n.error(
+          "a mask of one dim must hold each row's length: expected " +
+          batch.str() + " elements, found " + dims[0].str());
     allowed = n.compare(CompareKind::lt, n.iota(keys, i64),
                         n.unsqueeze(n.cast(mask, i64), {1, 2, 3}));
     break;
@@ -79,20 +68,19 @@ static Value paddingBias(NodeImporter &n, Value mask, const SymExpr &batch,
 }
 
 /// softmax(q k^T * scale + bias) v as [B, S, H*D]; scores go to output 3.
-static Value dotProduct(NodeImporter &n, Value q, Value k, Value v, Value bias) {
+static Value dotProduct(NodeImporter &n, Value q, Value k, Value v,
+                        Value bias) {
   if (n.failed())
     return nullptr;
   if (n.rank(q) != 4 || n.rank(k) != 4 || n.rank(v) != 4)
     return n.error("expected heads of rank 4");
-  std::optional<double> scale = scaleOf(n, q);
-  if (!scale)
-    return nullptr;
   if (n.getInt("unidirectional", 0)) {
     Type type = NodeImporter::elem(q);
     Value allowed = causalMask(n, n.dims(q)[2], n.dims(k)[2]);
     bias = addTo(n, bias, biasFromMask(n, allowed, type, lowestFinite(type)));
   }
-  Value scores = groupedScores(n, n.mulScalar(q, *scale), k);
+  Value scores =
+      groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k);
   if (bias)
     scores = n.add(scores, bias);
   n.out(3, scores);
@@ -276,9 +264,9 @@ static Value groupQueryMask(NodeImporter &n, const Cache &cache,
   Value allowed = n.compare(CompareKind::le, key, query);
   int64_t window = n.getInt("local_window_size", -1);
   if (window > 0)
-    allowed = n.andOp(allowed, n.compare(CompareKind::gt,
-                                         n.addScalar(key, double(window)),
-                                         query));
+    allowed =
+        n.andOp(allowed, n.compare(CompareKind::gt,
+                                   n.addScalar(key, double(window)), query));
   return allowed;
 }
 
@@ -296,9 +284,10 @@ static Value groupQueryProbabilities(NodeImporter &n, Value scores) {
   Type type = NodeImporter::elem(scores);
   if (n.has(11))
     return softmaxWithSink(
-        n, scores, n.cast(n.reshape(n.in(11), {SymExpr(1), n.dims(scores)[1],
-                                               SymExpr(1), SymExpr(1)}),
-                          type));
+        n, scores,
+        n.cast(n.reshape(n.in(11), {SymExpr(1), n.dims(scores)[1], SymExpr(1),
+                                    SymExpr(1)}),
+               type));
   if (n.getInt("smooth_softmax", 0) == 1)
     return softmaxWithSink(n, scores, n.scalar(0, type));
   return n.softmaxLast(scores);
@@ -379,11 +368,11 @@ static void groupQueryAttention(NodeImporter &n) {
     h->k = append(n, n.in(3), h->k, cache, total);
     h->v = append(n, n.in(4), h->v, cache, total);
   }
-  std::optional<double> scale = scaleOf(n, h->q);
-  if (n.failed() || !scale)
+  if (n.failed())
     return;
   SymExpr total = n.dims(h->k)[2];
-  Value scores = groupedScores(n, n.mulScalar(h->q, *scale), h->k);
+  Value scores =
+      groupedScores(n, scaleQueries(n, h->q, n.getFloat("scale", 0)), h->k);
   scores = applySoftcap(n, scores, n.getFloat("softcap", 0));
   if (n.has(10))
     scores = n.add(scores, n.in(10));

@@ -25,14 +25,16 @@ static void fromFloat(NodeImporter &n, Value real, unsigned scale,
 }
 
 /// QLinearAdd, QLinearMul: A, its scale and zero point, B, its, C's.
-template <typename OpTy> static void qLinearBinary(NodeImporter &n) {
+template <typename OpTy>
+static void qLinearBinary(NodeImporter &n) {
   if (!n.requireInputs({0, 1, 3, 4, 6}))
     return;
   Value real = n.make<OpTy>({toFloat(n, 0, 1, 2), toFloat(n, 3, 4, 5)});
   fromFloat(n, real, 6, 7);
 }
 
-template <typename OpTy> static void qLinearUnary(NodeImporter &n) {
+template <typename OpTy>
+static void qLinearUnary(NodeImporter &n) {
   if (n.requireInputs({0, 1, 3}))
     fromFloat(n, n.make<OpTy>({toFloat(n, 0, 1, 2)}), 3, 4);
 }
@@ -56,8 +58,8 @@ static void qLinearSoftmax(NodeImporter &n) {
   Dims dims = n.dims(x);
   if (n.getInt("opset", 13) < 13) {
     ArrayRef<SymExpr> all(dims);
-    Value flat = n.reshape(x, {productOf(all.take_front(axis)),
-                               productOf(all.drop_front(axis))});
+    Value flat = n.reshape(
+        x, {productOf(all.take_front(axis)), productOf(all.drop_front(axis))});
     fromFloat(n, n.reshape(n.softmaxLast(flat), dims), 3, 4);
     return;
   }
@@ -77,7 +79,8 @@ static void qLinearConcat(NodeImporter &n) {
     parts.push_back(toFloat(n, i, i + 1, i + 2));
   int64_t axis = n.axis(n.getInt("axis", 0), n.rank(parts.front()));
   Value real = n.concat(parts, axis);
-  n.out(0, quantize(n, real, n.in(0), n.in(1), 0, 0, NodeImporter::elem(n.in(1))));
+  n.out(0,
+        quantize(n, real, n.in(0), n.in(1), 0, 0, NodeImporter::elem(n.in(1))));
 }
 
 static void qLinearGlobalAveragePool(NodeImporter &n) {
@@ -140,8 +143,7 @@ static Value unpackBits(NodeImporter &n, Value x, int64_t bits) {
   SmallVector<Value> parts;
   int64_t rank = n.rank(x), perByte = 8 / bits;
   for (int64_t i = 0; i < perByte; ++i) {
-    Value part =
-        i ? n.make<ShrOp>({x, n.scalar(double(i * bits), type)}) : x;
+    Value part = i ? n.make<ShrOp>({x, n.scalar(double(i * bits), type)}) : x;
     parts.push_back(n.unsqueeze(n.make<BitAndOp>({part, mask}), {rank}));
   }
   Dims dims = n.dims(x);
@@ -190,9 +192,8 @@ static void matMulNBits(NodeImporter &n) {
   weight = n.reshape(weight, {rows, SymExpr(blocks * block)});
   weight = n.slice(weight, 1, SymExpr(0), SymExpr(k));
   Value a = n.in(0);
-  Value y = n.rank(a) >= 2
-                ? n.matmul(a, weight, false, /*transposeB=*/true)
-                : numpyMatMul(n, a, n.transpose(weight, {1, 0}));
+  Value y = n.rank(a) >= 2 ? n.matmul(a, weight, false, /*transposeB=*/true)
+                           : numpyMatMul(n, a, n.transpose(weight, {1, 0}));
   n.out(0, addBias(n, y, n.in(5)));
 }
 

@@ -28,8 +28,8 @@ std::optional<Ints> Window::constantPads() const {
 static void padSame(Window &w, size_t i, const SymExpr &dim, bool upper) {
   using Fn = SymExpr::Fn;
   SymExpr out = SymExpr::apply(Fn::CeilDiv, dim, SymExpr(w.strides[i]));
-  SymExpr total = (out - SymExpr(1)) * SymExpr(w.strides[i]) +
-                  SymExpr(w.extent(i)) - dim;
+  SymExpr total =
+      (out - SymExpr(1)) * SymExpr(w.strides[i]) + SymExpr(w.extent(i)) - dim;
   if (!total.isNonNegative())
     total = SymExpr::apply(Fn::Max, total, SymExpr(0));
   SymExpr half = SymExpr::apply(Fn::FloorDiv, total, SymExpr(2));
@@ -83,12 +83,11 @@ Value padSpatial(NodeImporter &n, Value x, Value value, ArrayRef<SymExpr> low,
   Dims allLow(n.rank(x) - low.size(), SymExpr(0)), allHigh(allLow);
   allLow.append(low.begin(), low.end());
   allHigh.append(high.begin(), high.end());
-  return n.make<PadOp>(
-      {x, value},
-      {n.named("mode",
-               PadModeAttr::get(n.builder.getContext(), PadMode::constant)),
-       n.named("low", n.dimsAttr(allLow)),
-       n.named("high", n.dimsAttr(allHigh))});
+  return n.make<PadOp>({x, value},
+                       {n.named("mode", PadModeAttr::get(n.builder.getContext(),
+                                                         PadMode::constant)),
+                        n.named("low", n.dimsAttr(allLow)),
+                        n.named("high", n.dimsAttr(allHigh))});
 }
 
 static std::optional<Ints> staticDims(NodeImporter &n, ArrayRef<SymExpr> dims) {
@@ -201,8 +200,8 @@ static Value mirrored(NodeImporter &n, Value weight, ArrayRef<int64_t> dims,
 
 /// The pads of a transposed convolution cut its output; auto_pad and
 /// output_shape say them through the output's dims.
-static void transposedPads(NodeImporter &n, Window &w, ArrayRef<SymExpr> spatial,
-                           ArrayRef<int64_t> extra) {
+static void transposedPads(NodeImporter &n, Window &w,
+                           ArrayRef<SymExpr> spatial, ArrayRef<int64_t> extra) {
   std::optional<Ints> shape = n.getInts("output_shape");
   std::string mode = n.getString("auto_pad", "NOTSET");
   bool same = mode == "SAME_UPPER" || mode == "SAME_LOWER";
@@ -215,8 +214,8 @@ static void transposedPads(NodeImporter &n, Window &w, ArrayRef<SymExpr> spatial
     return;
   }
   for (size_t i = 0; i < spatial.size(); ++i) {
-    SymExpr out = shape ? SymExpr((*shape)[i])
-                        : spatial[i] * SymExpr(w.strides[i]);
+    SymExpr out =
+        shape ? SymExpr((*shape)[i]) : spatial[i] * SymExpr(w.strides[i]);
     SymExpr total = (spatial[i] - SymExpr(1)) * SymExpr(w.strides[i]) +
                     SymExpr(extra[i] + w.extent(i)) - out;
     SymExpr half = SymExpr::apply(SymExpr::Fn::FloorDiv, total, SymExpr(2));
@@ -240,8 +239,8 @@ static void convTranspose(NodeImporter &n) {
     return;
   }
   ArrayRef<SymExpr> spatial = ArrayRef<SymExpr>(dims).drop_front(2);
-  std::optional<Window> w = readWindow(
-      n, spatial, ArrayRef<int64_t>(*weightDims).drop_front(2));
+  std::optional<Window> w =
+      readWindow(n, spatial, ArrayRef<int64_t>(*weightDims).drop_front(2));
   if (!w)
     return;
   Ints extra = n.getInts("output_padding").value_or(Ints(spatial.size(), 0));
@@ -258,8 +257,8 @@ static void convTranspose(NodeImporter &n) {
     low.push_back(edge - w->low[i]);
     high.push_back(edge - w->high[i] + SymExpr(extra[i]));
   }
-  Value padded = padSpatial(n, spread(n, x, w->strides), n.scalarLike(0, x),
-                            low, high);
+  Value padded =
+      padSpatial(n, spread(n, x, w->strides), n.scalarLike(0, x), low, high);
   Value y = makeConv(n, padded, mirrored(n, weight, *weightDims, group), unit,
                      Ints(2 * spatial.size(), 0), group);
   n.out(0, addBias(n, y, n.in(2)));

@@ -56,7 +56,8 @@ static std::optional<Labels> parseTerm(NodeImporter &n, StringRef text,
 }
 
 /// Sums over what nobody else needs.
-static Term dropUnneeded(NodeImporter &n, Term term, ArrayRef<unsigned> needed) {
+static Term dropUnneeded(NodeImporter &n, Term term,
+                         ArrayRef<unsigned> needed) {
   Ints axes;
   Labels kept;
   for (auto [i, label] : llvm::enumerate(term.labels))

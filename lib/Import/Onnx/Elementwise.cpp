@@ -10,16 +10,19 @@ using namespace mlir;
 
 namespace tenon::onnximport {
 
-template <typename OpTy> static void unary(NodeImporter &n) {
+template <typename OpTy>
+static void unary(NodeImporter &n) {
   n.out(0, n.make<OpTy>({n.in(0)}));
 }
 
-template <typename OpTy> static void binary(NodeImporter &n) {
+template <typename OpTy>
+static void binary(NodeImporter &n) {
   n.out(0, n.make<OpTy>({n.in(0), n.in(1)}));
 }
 
 /// Max, Min, Sum: one or more operands, joined from the left.
-template <typename OpTy> static void variadic(NodeImporter &n) {
+template <typename OpTy>
+static void variadic(NodeImporter &n) {
   Value result = n.in(0);
   for (unsigned i = 1; i < n.numInputs(); ++i)
     result = n.make<OpTy>({result, n.in(i)});
@@ -31,7 +34,8 @@ static void mean(NodeImporter &n) {
   n.out(0, n.mulScalar(n.result(0), 1.0 / n.numInputs()));
 }
 
-template <CompareKind kind> static void compare(NodeImporter &n) {
+template <CompareKind kind>
+static void compare(NodeImporter &n) {
   n.out(0, n.compare(kind, n.in(0), n.in(1)));
 }
 

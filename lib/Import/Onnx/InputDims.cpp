@@ -78,7 +78,8 @@ InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
       std::string text = dim.has_dim_param() ? dim.dim_param() : "";
       if (trimmed(text).empty())
         text = input->name() + ".d" + std::to_string(i);
-      if (std::optional<int64_t> value = asInteger(text); value && *value >= 0) {
+      if (std::optional<int64_t> value = asInteger(text);
+          value && *value >= 0) {
         dims.push_back(SymExpr(*value));
         continue;
       }

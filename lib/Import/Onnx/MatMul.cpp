@@ -39,8 +39,8 @@ static void matMul(NodeImporter &n) {
 static void gemm(NodeImporter &n) {
   Value a = n.in(0), b = n.in(1), c = n.in(2);
   if (n.rank(a) != 2 || n.rank(b) != 2) {
-    n.error("expected operands of rank 2, found " + Twine(n.rank(a)) +
-            " and " + Twine(n.rank(b)));
+    n.error("expected operands of rank 2, found " + Twine(n.rank(a)) + " and " +
+            Twine(n.rank(b)));
     return;
   }
   Value y = n.matmul(a, b, n.getInt("transA", 0), n.getInt("transB", 0));

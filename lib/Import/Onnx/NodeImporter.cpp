@@ -91,9 +91,7 @@ RankedTensorType NodeImporter::type(Value v) {
 Type NodeImporter::elem(Value v) {
   return v ? type(v).getElementType() : Type();
 }
-bool NodeImporter::isFloat(Value v) {
-  return v && isa<FloatType>(elem(v));
-}
+bool NodeImporter::isFloat(Value v) { return v && isa<FloatType>(elem(v)); }
 bool NodeImporter::isBool(Value v) { return v && elem(v).isInteger(1); }
 int64_t NodeImporter::rank(Value v) { return v ? type(v).getRank() : 0; }
 Dims NodeImporter::dims(Value v) { return v ? getDims(v) : Dims(); }
@@ -162,8 +160,8 @@ std::optional<Ints> NodeImporter::constInts(Value v, StringRef what) {
 
 std::optional<double> NodeImporter::constScalar(Value v) {
   auto op = v ? v.getDefiningOp<ConstantOp>() : ConstantOp();
-  auto dense = op ? dyn_cast<DenseElementsAttr>(op.getValue())
-                  : DenseElementsAttr();
+  auto dense =
+      op ? dyn_cast<DenseElementsAttr>(op.getValue()) : DenseElementsAttr();
   if (!dense || dense.getNumElements() != 1)
     return std::nullopt;
   if (isa<FloatType>(dense.getElementType())) {
@@ -216,8 +214,7 @@ Value NodeImporter::make(StringRef name, ValueRange operands,
       return error("an operand is missing");
   FailureOr<Operation *> op = tryCreate(builder, loc, name, operands, attrs);
   // Inference looks at dims; the verifier also at element types.
-  if (succeeded(op) &&
-      mlir::failed((*op)->getName().verifyInvariants(*op))) {
+  if (succeeded(op) && mlir::failed((*op)->getName().verifyInvariants(*op))) {
     (*op)->erase();
     op = failure();
   }
@@ -245,17 +242,16 @@ Value NodeImporter::scalar(double value, Type elementType) {
     attr = builder.getFloatAttr(elementType, value);
   else
     attr = IntegerAttr::get(
-        elementType,
-        APInt(elementType.getIntOrFloatBitWidth(),
-              static_cast<int64_t>(value), /*isSigned=*/true,
-              /*implicitTrunc=*/true));
+        elementType, APInt(elementType.getIntOrFloatBitWidth(),
+                           static_cast<int64_t>(value), /*isSigned=*/true,
+                           /*implicitTrunc=*/true));
   return constant(
       DenseElementsAttr::get(RankedTensorType::get({}, elementType), attr));
 }
 
 Value NodeImporter::ints(ArrayRef<int64_t> values) {
-  auto type = RankedTensorType::get({int64_t(values.size())},
-                                    builder.getI64Type());
+  auto type =
+      RankedTensorType::get({int64_t(values.size())}, builder.getI64Type());
   return constant(DenseElementsAttr::get(type, values));
 }
 
@@ -265,9 +261,9 @@ Value NodeImporter::dimScalar(const SymExpr &e, Type elementType) {
         RankedTensorType::get({}, elementType),
         APInt(elementType.getIntOrFloatBitWidth(), *value, /*isSigned=*/true,
               /*implicitTrunc=*/true)));
-  return make<DimsValueOp>({}, {named("exprs", dimsAttr({e})),
-                                named("elementType", TypeAttr::get(elementType)),
-                                flag("scalar")});
+  return make<DimsValueOp>(
+      {}, {named("exprs", dimsAttr({e})),
+           named("elementType", TypeAttr::get(elementType)), flag("scalar")});
 }
 
 Value NodeImporter::iota(const SymExpr &size, Type elementType) {
@@ -379,8 +375,7 @@ Value NodeImporter::reduce(ReduceKind kind, Value v, ArrayRef<int64_t> over,
   return make<ReduceOp>({v}, attrs);
 }
 
-Value NodeImporter::matmul(Value a, Value b, bool transposeA,
-                           bool transposeB) {
+Value NodeImporter::matmul(Value a, Value b, bool transposeA, bool transposeB) {
   SmallVector<NamedAttribute> attrs;
   if (transposeA)
     attrs.push_back(flag("transposeA"));
@@ -402,8 +397,8 @@ Value NodeImporter::layerNorm(Value x, Value scale, Value bias, double epsilon,
       named("epsilon", builder.getF64FloatAttr(epsilon)),
       named("dims", builder.getI64IntegerAttr(over)),
       // Two optional operands need the segment sizes said.
-      named("operandSegmentSizes", builder.getDenseI32ArrayAttr(
-                                       {1, scale ? 1 : 0, bias ? 1 : 0}))};
+      named("operandSegmentSizes",
+            builder.getDenseI32ArrayAttr({1, scale ? 1 : 0, bias ? 1 : 0}))};
   return make<LayerNormOp>(operands, attrs);
 }
 

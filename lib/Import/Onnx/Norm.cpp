@@ -38,8 +38,8 @@ static Value softmaxOver(NodeImporter &n, Value x, int64_t axis, bool log) {
 static Value hardmaxOver(NodeImporter &n, Value x, int64_t axis) {
   Type i64 = n.builder.getI64Type();
   Value best = n.make<ArgReduceOp>(
-      {x}, {n.named("axis", n.builder.getI64IntegerAttr(axis)),
-            n.flag("keepdims")});
+      {x},
+      {n.named("axis", n.builder.getI64IntegerAttr(axis)), n.flag("keepdims")});
   Dims dims = n.dims(x);
   Dims along(dims.size(), SymExpr(1));
   along[axis] = dims[axis];
@@ -57,7 +57,8 @@ static Value softmaxKind(NodeImporter &n, Value x, int64_t axis,
              : softmaxOver(n, x, axis, kind == SoftmaxKind::LogSoftmax);
 }
 
-template <SoftmaxKind kind> static void softmax(NodeImporter &n) {
+template <SoftmaxKind kind>
+static void softmax(NodeImporter &n) {
   Value x = n.in(0);
   if (n.rank(x) == 0) {
     n.error("expected an input of rank 1 or more, found a scalar");
@@ -69,7 +70,8 @@ template <SoftmaxKind kind> static void softmax(NodeImporter &n) {
 }
 
 /// Before opset 13 the input is seen as a matrix, split before `axis`.
-template <SoftmaxKind kind> static void softmaxFlat(NodeImporter &n) {
+template <SoftmaxKind kind>
+static void softmaxFlat(NodeImporter &n) {
   Value x = n.in(0);
   Dims dims = n.dims(x);
   int64_t rank = dims.size(), axis = n.getInt("axis", 1);
@@ -84,8 +86,8 @@ template <SoftmaxKind kind> static void softmaxFlat(NodeImporter &n) {
     return;
   }
   ArrayRef<SymExpr> all(dims);
-  Value flat = n.reshape(x, {productOf(all.take_front(axis)),
-                             productOf(all.drop_front(axis))});
+  Value flat = n.reshape(
+      x, {productOf(all.take_front(axis)), productOf(all.drop_front(axis))});
   n.out(0, n.reshape(softmaxKind(n, flat, 1, kind), dims));
 }
 
@@ -119,8 +121,8 @@ static void layerNorm(NodeImporter &n) {
   Value wide = n.getInt("stash_type", 1) == 1 ? n.cast(x, stash) : x;
   Value mean = n.reduce(ReduceKind::mean, wide, range(axis, rank));
   Value centred = n.sub(wide, mean);
-  Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred),
-                            range(axis, rank));
+  Value variance =
+      n.reduce(ReduceKind::mean, n.mul(centred, centred), range(axis, rank));
   n.out(1, mean);
   n.out(2, n.make<ReciprocalOp>({n.sqrt(n.addScalar(variance, epsilon))}));
 }
@@ -203,9 +205,9 @@ static void groupNorm(NodeImporter &n) {
   Value v = n.reshape(x, grouped);
   if (wide && original != n.builder.getF64Type())
     v = n.cast(v, n.builder.getF32Type());
-  v = n.cast(standardise(n, v, range(2, rank + 1),
-                         n.getFloat("epsilon", 1e-5f)),
-             original);
+  v = n.cast(
+      standardise(n, v, range(2, rank + 1), n.getFloat("epsilon", 1e-5f)),
+      original);
   Value scale = n.in(1), bias = n.in(2);
   if (n.opset < 21) {
     v = n.mul(v, perChannel(n, scale, rank + 1));

@@ -89,7 +89,8 @@ static std::string parseBinary(const std::string &path,
     google::protobuf::io::FileInputStream stream(fd);
     google::protobuf::io::CodedInputStream coded(&stream);
     coded.SetTotalBytesLimit(INT32_MAX);
-    parsed = model.ParseFromCodedStream(&coded) && coded.ConsumedEntireMessage();
+    parsed =
+        model.ParseFromCodedStream(&coded) && coded.ConsumedEntireMessage();
   }
   ::close(fd);
   if (!parsed)
@@ -167,10 +168,17 @@ static void forEachNode(onnx::GraphProto &graph, const F &f) {
 /// ONNX has no such operators.
 static void moveMisplacedOperators(onnx::ModelProto &model) {
   static const std::set<std::string> misplaced = {
-      "SimplifiedLayerNormalization", "SkipLayerNormalization",
-      "SkipSimplifiedLayerNormalization", "FastGelu", "BiasGelu", "QuickGelu",
-      "FusedMatMul", "MultiHeadAttention", "GroupQueryAttention",
-      "EmbedLayerNormalization", "MatMulNBits"};
+      "SimplifiedLayerNormalization",
+      "SkipLayerNormalization",
+      "SkipSimplifiedLayerNormalization",
+      "FastGelu",
+      "BiasGelu",
+      "QuickGelu",
+      "FusedMatMul",
+      "MultiHeadAttention",
+      "GroupQueryAttention",
+      "EmbedLayerNormalization",
+      "MatMulNBits"};
   bool moved = false;
   auto move = [&](onnx::NodeProto &node) {
     bool standard = node.domain().empty() || node.domain() == "ai.onnx";
@@ -253,7 +261,8 @@ functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
       return;
     const auto *schema = onnx::OpSchemaRegistry::Schema(
         node.op_type(), static_cast<int>(opset), node.domain());
-    if (schema && (schema->HasFunction() || schema->HasContextDependentFunction()))
+    if (schema &&
+        (schema->HasFunction() || schema->HasContextDependentFunction()))
       found.emplace(node.domain(), node.op_type());
   });
   return {found.begin(), found.end()};
@@ -297,8 +306,8 @@ static std::string prepare(onnx::ModelProto &model,
   int64_t opset = opsetOf(model, "");
   if (opset >= 0 && (opset < minOpset || opset > maxOpset))
     return "opset " + std::to_string(opset) +
-           " of ai.onnx is not supported: expected " + std::to_string(minOpset) +
-           " to " + std::to_string(maxOpset);
+           " of ai.onnx is not supported: expected " +
+           std::to_string(minOpset) + " to " + std::to_string(maxOpset);
   if (model.opset_import_size() == 0)
     return "invalid model: it imports no opset";
 

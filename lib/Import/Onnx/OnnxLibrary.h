@@ -1,4 +1,5 @@
-//===- OnnxLibrary.h - what ONNX's own C++ library does for us ---*- C++ -*-===//
+//===- OnnxLibrary.h - what ONNX's own C++ library does for us ---*- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -25,8 +26,8 @@ struct LoadedModel {
 };
 
 /// Says whether the importer has a function for an operator at an opset.
-using IsSupportedFn = std::function<bool(
-    const std::string &domain, const std::string &op, int64_t opset)>;
+using IsSupportedFn = std::function<bool(const std::string &domain,
+                                         const std::string &op, int64_t opset)>;
 
 /// Parses a binary model, or ONNX's text form.
 LoadedModel parseModelFile(const std::string &path, bool text);

@@ -53,17 +53,16 @@ static std::optional<Pooling> readPooling(NodeImporter &n) {
     SymExpr span = spatial[i] + window->low[i] + window->high[i] -
                    SymExpr(window->extent(i));
     bool ceil = n.getInt("ceil_mode", 0);
-    SymExpr out = SymExpr::apply(ceil ? Fn::CeilDiv : Fn::FloorDiv, span,
-                                 stride) +
-                  SymExpr(1);
+    SymExpr out =
+        SymExpr::apply(ceil ? Fn::CeilDiv : Fn::FloorDiv, span, stride) +
+        SymExpr(1);
     if (ceil) {
       // The last window must start inside the input or its low pad.
-      SymExpr inside = SymExpr::apply(Fn::CeilDiv,
-                                      spatial[i] + window->low[i], stride);
+      SymExpr inside =
+          SymExpr::apply(Fn::CeilDiv, spatial[i] + window->low[i], stride);
       out = SymExpr::apply(Fn::Min, out, inside);
       SymExpr needed = (out - SymExpr(1)) * stride +
-                       SymExpr(window->extent(i)) - spatial[i] -
-                       window->low[i];
+                       SymExpr(window->extent(i)) - spatial[i] - window->low[i];
       p.window.high[i] = SymExpr::apply(Fn::Max, needed, window->high[i]);
     }
     if (!out.isNonNegative())
@@ -106,7 +105,8 @@ static Value overWindow(NodeImporter &n, Value padded, const Pooling &p,
 static Value sumOverWindow(NodeImporter &n, Value x, const Pooling &p) {
   Value padded =
       padSpatial(n, x, n.scalarLike(0, x), p.window.low, p.window.high);
-  return overWindow(n, padded, p, [&](Value a, Value b) { return n.add(a, b); });
+  return overWindow(n, padded, p,
+                    [&](Value a, Value b) { return n.add(a, b); });
 }
 
 static Value lowest(NodeImporter &n, Type type) {
@@ -163,10 +163,10 @@ static void averagePool(NodeImporter &n) {
     return;
   Value sum = sumOverWindow(n, n.in(0), *p);
   auto isZero = [](const SymExpr &e) { return e == SymExpr(0); };
-  bool whole = !n.getInt("ceil_mode", 0) &&
-               ((llvm::all_of(p->window.low, isZero) &&
-                 llvm::all_of(p->window.high, isZero)) ||
-                n.getInt("count_include_pad", 0));
+  bool whole =
+      !n.getInt("ceil_mode", 0) && ((llvm::all_of(p->window.low, isZero) &&
+                                     llvm::all_of(p->window.high, isZero)) ||
+                                    n.getInt("count_include_pad", 0));
   if (!whole) {
     n.out(0, n.div(sum, windowCounts(n, *p)));
     return;
@@ -188,13 +188,13 @@ static void lpPool(NodeImporter &n) {
   } else if (norm == 2) {
     n.out(0, n.sqrt(sumOverWindow(n, n.mul(x, x), *p)));
   } else {
-    Value sum = sumOverWindow(
-        n, n.make<PowOp>({x, n.scalarLike(norm, x)}), *p);
+    Value sum = sumOverWindow(n, n.make<PowOp>({x, n.scalarLike(norm, x)}), *p);
     n.out(0, n.make<PowOp>({sum, n.scalarLike(1 / norm, sum)}));
   }
 }
 
-template <ReduceKind kind> static void globalPool(NodeImporter &n) {
+template <ReduceKind kind>
+static void globalPool(NodeImporter &n) {
   Ints axes;
   for (int64_t i = 2; i < n.rank(n.in(0)); ++i)
     axes.push_back(i);
@@ -219,7 +219,8 @@ static void localResponseNorm(NodeImporter &n) {
   p.window.dilations.push_back(1);
   p.window.low.push_back(SymExpr(0));
   p.window.high.push_back(SymExpr(0));
-  Value squares = n.reshape(n.mul(x, x), {dims[0], SymExpr(1), p.out[0], p.out[1]});
+  Value squares =
+      n.reshape(n.mul(x, x), {dims[0], SymExpr(1), p.out[0], p.out[1]});
   Value sum = n.reshape(sumOverWindow(n, squares, p), dims);
   Value base = n.addScalar(n.mulScalar(sum, n.getFloat("alpha", 1e-4f) / size),
                            n.getFloat("bias", 1));

@@ -94,13 +94,14 @@ Value quantize(NodeImporter &n, Value x, Value scale, Value zero, int64_t axis,
 
 static void quantizeLinear(NodeImporter &n) {
   Value x = n.in(0), zero = n.in(2);
-  Type to = zero                    ? NodeImporter::elem(zero)
+  Type to = zero ? NodeImporter::elem(zero)
             : n.getInt("output_dtype", 0)
                 ? n.elementType(n.getInt("output_dtype", 0))
                 : n.builder.getIntegerType(8, false);
   int64_t axis = quantAxis(n, x, 1);
   if (!n.failed())
-    n.out(0, quantize(n, x, n.in(1), zero, axis, n.getInt("block_size", 0), to));
+    n.out(0,
+          quantize(n, x, n.in(1), zero, axis, n.getInt("block_size", 0), to));
 }
 
 static void dequantizeLinear(NodeImporter &n) {
@@ -110,8 +111,8 @@ static void dequantizeLinear(NodeImporter &n) {
                 : NodeImporter::elem(n.in(1));
   int64_t axis = quantAxis(n, x, 1);
   if (!n.failed())
-    n.out(0, dequantize(n, x, n.in(1), n.in(2), axis,
-                        n.getInt("block_size", 0), to));
+    n.out(0, dequantize(n, x, n.in(1), n.in(2), axis, n.getInt("block_size", 0),
+                        to));
 }
 
 Quantized dynamicallyQuantize(NodeImporter &n, Value x) {
@@ -162,7 +163,8 @@ static Value centred(NodeImporter &n, Value x, Value zero, bool isLeft) {
 
 Value integerMatMul(NodeImporter &n, Value a, Value aZero, Value b,
                     Value bZero) {
-  return numpyMatMul(n, centred(n, a, aZero, true), centred(n, b, bZero, false));
+  return numpyMatMul(n, centred(n, a, aZero, true),
+                     centred(n, b, bZero, false));
 }
 
 static void matMulInteger(NodeImporter &n) {
@@ -193,7 +195,8 @@ static void qLinearMatMul(NodeImporter &n) {
   Value real = n.mul(n.cast(product, f32), scale);
   if (n.failed())
     return;
-  n.out(0, quantize(n, real, n.in(6), n.in(7), 0, 0, NodeImporter::elem(n.in(7))));
+  n.out(0,
+        quantize(n, real, n.in(6), n.in(7), 0, 0, NodeImporter::elem(n.in(7))));
 }
 
 //===----------------------------------------------------------------------===//
@@ -239,8 +242,8 @@ static Value integerConv(NodeImporter &n, Value x, Value xZero, Value w,
   Value input = difference(x, xZero);
   std::optional<Ints> pads = window->constantPads();
   if (!pads) {
-    input = padSpatial(n, input, n.scalarLike(0, input), window->low,
-                       window->high);
+    input =
+        padSpatial(n, input, n.scalarLike(0, input), window->low, window->high);
     pads = Ints(2 * kernel.size(), 0);
   }
   auto attr = [&](ArrayRef<int64_t> v) {
@@ -274,8 +277,8 @@ static void qLinearConv(NodeImporter &n) {
     sum = n.add(sum, n.cast(bias, NodeImporter::elem(sum)));
   Value scale = n.mul(n.reshape(n.in(1), {}), perChannel(n.in(4)));
   Value real = n.mul(n.cast(sum, n.builder.getF32Type()), scale);
-  n.out(0, quantize(n, real, n.in(6), n.in(7), 0, 0,
-                    NodeImporter::elem(n.in(7))));
+  n.out(0,
+        quantize(n, real, n.in(6), n.in(7), 0, 0, NodeImporter::elem(n.in(7))));
 }
 
 void registerQuant(Registry &r) {

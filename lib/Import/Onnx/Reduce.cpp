@@ -50,7 +50,8 @@ static Value reduceBy(NodeImporter &n, const Reduction &r, ReduceKind kind,
   return n.reduce(kind, x, r.axes, r.keepdims);
 }
 
-template <ReduceKind kind> static void reduce(NodeImporter &n) {
+template <ReduceKind kind>
+static void reduce(NodeImporter &n) {
   if (std::optional<Reduction> r = reduction(n))
     n.out(0, reduceBy(n, *r, kind, n.in(0)));
 }
@@ -118,7 +119,8 @@ static void reduceLogSumExp(NodeImporter &n) {
   n.out(0, n.cast(r->keepdims ? y : n.squeeze(y, r->axes), type));
 }
 
-template <bool isMin> static void argReduce(NodeImporter &n) {
+template <bool isMin>
+static void argReduce(NodeImporter &n) {
   int64_t axis = n.axis(n.getInt("axis", 0), n.rank(n.in(0)));
   SmallVector<NamedAttribute> attrs = {
       n.named("axis", n.builder.getI64IntegerAttr(axis))};

@@ -233,9 +233,9 @@ static bool keepAspect(NodeImporter &n, MutableArrayRef<Axis> axes,
       return false;
     }
     double own = double(*axis.out.constant()) / double(*axis.in.constant());
-    scale = !scale                    ? own
+    scale = !scale                   ? own
             : policy == "not_larger" ? std::min(*scale, own)
-                                      : std::max(*scale, own);
+                                     : std::max(*scale, own);
   }
   for (Axis &axis : axes) {
     axis.scale = scale;
@@ -258,11 +258,11 @@ static std::optional<Method> readMethod(NodeImporter &n, bool modern) {
     n.error("mode must be nearest, linear or cubic, found '" + mode + "'");
     return std::nullopt;
   }
-  m.coordinates = modern ? n.getString("coordinate_transformation_mode",
-                                       "half_pixel")
-                         : "asymmetric";
-  m.rounding = modern ? n.getString("nearest_mode", "round_prefer_floor")
-                      : "floor";
+  m.coordinates =
+      modern ? n.getString("coordinate_transformation_mode", "half_pixel")
+             : "asymmetric";
+  m.rounding =
+      modern ? n.getString("nearest_mode", "round_prefer_floor") : "floor";
   m.cubicA = n.getFloat("cubic_coeff_a", -0.75);
   m.excludeOutside = n.getInt("exclude_outside", 0);
   m.antialias = n.getInt("antialias", 0);

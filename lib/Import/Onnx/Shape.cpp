@@ -149,8 +149,8 @@ static void expand(NodeImporter &n) {
       return;
     }
     if (dim->check)
-      CheckOp::create(n.builder, n.loc, dim->check->kind,
-                      dim->check->lhs.str(), dim->check->rhs.str());
+      CheckOp::create(n.builder, n.loc, dim->check->kind, dim->check->lhs.str(),
+                      dim->check->rhs.str());
     joined.push_back(dim->dim);
   }
   n.out(0, n.broadcast(x, joined));
@@ -244,8 +244,8 @@ static void floatRange(NodeImporter &n) {
     return;
   }
   Type type = NodeImporter::elem(n.in(0));
-  Value at = n.cast(n.iota(SymExpr(int64_t(count)), n.builder.getI64Type()),
-                    type);
+  Value at =
+      n.cast(n.iota(SymExpr(int64_t(count)), n.builder.getI64Type()), type);
   n.out(0, n.addScalar(n.mulScalar(at, *delta), *start));
 }
 
@@ -270,11 +270,13 @@ static void range(NodeImporter &n) {
   }
   SymExpr length = *step > 0 ? limit->front() - start->front()
                              : start->front() - limit->front();
-  SymExpr count = SymExpr::apply(SymExpr::Fn::CeilDiv, length,
-                                 SymExpr(std::abs(*step)));
+  SymExpr count =
+      SymExpr::apply(SymExpr::Fn::CeilDiv, length, SymExpr(std::abs(*step)));
   if (!count.isNonNegative())
     count = SymExpr::apply(SymExpr::Fn::Max, count, SymExpr(0));
-  auto text = [&](const SymExpr &e) { return n.builder.getStringAttr(e.str()); };
+  auto text = [&](const SymExpr &e) {
+    return n.builder.getStringAttr(e.str());
+  };
   n.out(0, n.make<IotaOp>(
                {}, {n.named("start", text(start->front())),
                     n.named("step", text(delta->front())),
@@ -337,7 +339,8 @@ static void transpose(NodeImporter &n) {
   else
     for (int64_t i = rank; i-- > 0;)
       perm.push_back(i);
-  if (int64_t(perm.size()) != rank || n.axes(perm, rank).empty() != (rank == 0)) {
+  if (int64_t(perm.size()) != rank ||
+      n.axes(perm, rank).empty() != (rank == 0)) {
     n.error("perm must name each of the " + Twine(rank) + " dims once");
     return;
   }

@@ -49,7 +49,8 @@ static SymExpr smaller(const SymExpr &a, const SymExpr &b) {
 }
 
 static SymExpr atLeastZero(const SymExpr &e) {
-  return e.isNonNegative() ? e : SymExpr::apply(SymExpr::Fn::Max, e, SymExpr(0));
+  return e.isNonNegative() ? e
+                           : SymExpr::apply(SymExpr::Fn::Max, e, SymExpr(0));
 }
 
 struct SlicedDim {
@@ -175,8 +176,8 @@ static void slice(NodeImporter &n) {
 static std::optional<Dims> equalParts(NodeImporter &n, const SymExpr &dim) {
   int64_t count = n.getInt("num_outputs", n.numOutputs());
   if (count <= 0 || count < int64_t(n.numOutputs())) {
-    n.error("num_outputs is " + Twine(count) + " for " +
-            Twine(n.numOutputs()) + " outputs");
+    n.error("num_outputs is " + Twine(count) + " for " + Twine(n.numOutputs()) +
+            " outputs");
     return std::nullopt;
   }
   if (std::optional<SymExpr> exact = dim.divideExactly(SymExpr(count)))
@@ -289,11 +290,12 @@ static void pad(NodeImporter &n) {
   }
   Value value = n.has(2) ? n.reshape(n.in(2), {})
                          : n.scalarLike(n.getFloat("value", 0), x);
-  n.out(0, n.make<PadOp>({x, value},
-                         {n.named("mode", PadModeAttr::get(
-                                              n.builder.getContext(), *mode)),
-                          n.named("low", n.dimsAttr(low)),
-                          n.named("high", n.dimsAttr(high))}));
+  n.out(0,
+        n.make<PadOp>(
+            {x, value},
+            {n.named("mode", PadModeAttr::get(n.builder.getContext(), *mode)),
+             n.named("low", n.dimsAttr(low)),
+             n.named("high", n.dimsAttr(high))}));
 }
 
 //===----------------------------------------------------------------------===//
@@ -314,7 +316,8 @@ static void trilu(NodeImporter &n) {
   if (n.has(1))
     row = n.add(row, n.reshape(n.in(1), {}));
   bool upper = n.getInt("upper", 1);
-  Value keep = n.compare(upper ? CompareKind::ge : CompareKind::le, column, row);
+  Value keep =
+      n.compare(upper ? CompareKind::ge : CompareKind::le, column, row);
   n.out(0, n.select(keep, x, n.scalarLike(0, x)));
 }
 

@@ -36,8 +36,8 @@ public:
     int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     struct stat info;
     if (fd < 0 || ::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-      message = "cannot open external data '" + path + "': " +
-                (fd < 0 ? strerror(errno) : "not a regular file");
+      message = "cannot open external data '" + path +
+                "': " + (fd < 0 ? strerror(errno) : "not a regular file");
       if (fd >= 0)
         ::close(fd);
       return nullptr;
@@ -47,8 +47,7 @@ public:
     if (file->size != 0) {
       void *data = ::mmap(nullptr, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
       if (data == MAP_FAILED) {
-        message =
-            "cannot map external data '" + path + "': " + strerror(errno);
+        message = "cannot map external data '" + path + "': " + strerror(errno);
         ::close(fd);
         return nullptr;
       }
@@ -127,8 +126,8 @@ bool Weights::external(const onnx::TensorProto &tensor, size_t size,
        it != end; ++it)
     escapes |= *it == "..";
   if (escapes) {
-    message = "external data '" + location +
-              "' must lie in the model's directory";
+    message =
+        "external data '" + location + "' must lie in the model's directory";
     return false;
   }
   if (length != size) {
@@ -219,8 +218,8 @@ bool Weights::inlined(const onnx::TensorProto &tensor, size_t count,
 
 ElementsAttr Weights::get(const onnx::TensorProto &tensor,
                           std::string &message) {
-  std::string name = tensor.name().empty() ? "a constant"
-                                           : "'" + tensor.name() + "'";
+  std::string name =
+      tensor.name().empty() ? "a constant" : "'" + tensor.name() + "'";
   auto fail = [&](const std::string &what) -> ElementsAttr {
     message = "tensor " + name + ": " + what;
     return {};

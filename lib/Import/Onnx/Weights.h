@@ -1,4 +1,5 @@
-//===- Weights.h - tensors of the model as attributes ------------*- C++ -*-===//
+//===- Weights.h - tensors of the model as attributes ------------*- C++
+//-*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -35,8 +36,7 @@ public:
 
   /// The tensor as an attribute; null after setting `message`. `tensor` is
   /// part of the model.
-  mlir::ElementsAttr get(const onnx::TensorProto &tensor,
-                         std::string &message);
+  mlir::ElementsAttr get(const onnx::TensorProto &tensor, std::string &message);
 
 private:
   struct Bytes {
