@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// usage: host [-j N] [-O LEVEL] [-t SECONDS] LIST
+// usage: host [-j N] [-O LEVEL] [-t CPU-SECONDS] LIST
 //
 // LIST names one directory per line, each with a model (model.onnx) and lines
 // of tab-separated fields (inputs: name, ONNX dtype number, dims, file). The
@@ -30,6 +30,7 @@
 #include <chrono>
 #include <csignal>
 #include <map>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -193,7 +194,11 @@ struct Job {
 };
 
 void start(StringRef directory, const Settings &settings) {
-  alarm(settings.seconds); // SIGALRM ends the process
+  // CPU time, for a busy machine makes nothing hang; SIGPROF ends the process,
+  // and SIGALRM one that waits for ever.
+  itimerval limit = {{0, 0}, {settings.seconds, 0}};
+  setitimer(ITIMER_PROF, &limit, nullptr);
+  alarm(20 * settings.seconds);
   Outcome outcome = runCase(directory, settings);
   for (char &c : outcome.detail)
     if (c == '\n' || c == '\t')
@@ -205,7 +210,8 @@ void start(StringRef directory, const Settings &settings) {
 
 void finish(const Job &job, int status) {
   Outcome outcome = {"crash", "no outcome was written"};
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+  if (WIFSIGNALED(status) &&
+      (WTERMSIG(status) == SIGALRM || WTERMSIG(status) == SIGPROF))
     outcome = {"hang", ""};
   else if (WIFSIGNALED(status))
     outcome.detail = strsignal(WTERMSIG(status));

@@ -63,7 +63,8 @@ def run_host(host, scratch, names, options):
     ) as process:
         for line in process.stdout:
             directory, kind, ms, detail = (line.rstrip("\n").split("\t") + [""] * 4)[:4]
-            detail = detail.replace(f"{directory}/model.onnx: ", "")
+            # A diagnostic's first line, without the scratch folder.
+            detail = detail.split("   note: ")[0].replace(f"{directory}/model.onnx: ", "")
             outcomes[Path(directory).name] = (kind, int(ms), detail)
     for name in names:
         outcomes.setdefault(name, ("crash", 0, "the host stopped"))
@@ -117,7 +118,7 @@ def main():
     parser.add_argument("--fifth", action="store_true", help="every fifth case by name hash")
     parser.add_argument("--jobs", "-j", type=int, default=os.cpu_count())
     parser.add_argument("--opt", type=int, default=1, help="-O of the compiler")
-    parser.add_argument("--timeout", type=int, default=60, help="seconds per case")
+    parser.add_argument("--timeout", type=int, default=60, help="CPU seconds per case")
     parser.add_argument("--keep", help="copy the cases' folders here")
     parser.add_argument("--results", help="write one line per case here")
     parser.add_argument(
