@@ -60,9 +60,8 @@ struct Sampler {
   Tap tap(Value at, Value weight, const SymExpr &dim) {
     Value last = n.addScalar(size(dim), -1);
     if (padding == "zeros") {
-      Value inside =
-          n.andOp(n.compareScalar(CompareKind::ge, at, 0),
-                  n.compare(CompareKind::le, at, last));
+      Value inside = n.andOp(n.compareScalar(CompareKind::ge, at, 0),
+                             n.compare(CompareKind::le, at, last));
       weight = n.select(inside, weight ? weight : f32(1), f32(0));
     } else if (padding == "reflection") {
       at = reflect(at, dim);
@@ -97,24 +96,24 @@ SmallVector<Tap> Sampler::taps(Value v, const SymExpr &dim) {
   if (mode == "linear")
     return {tap(base, rest, dim), tap(n.addScalar(base, 1), ratio, dim)};
   constexpr double a = -0.75;
-  return {tap(n.addScalar(base, -1), cubic(n.addScalar(ratio, 1), a, false),
-              dim),
-          tap(base, cubic(ratio, a, true), dim),
-          tap(n.addScalar(base, 1), cubic(rest, a, true), dim),
-          tap(n.addScalar(base, 2), cubic(n.addScalar(rest, 1), a, false),
-              dim)};
+  return {
+      tap(n.addScalar(base, -1), cubic(n.addScalar(ratio, 1), a, false), dim),
+      tap(base, cubic(ratio, a, true), dim),
+      tap(n.addScalar(base, 1), cubic(rest, a, true), dim),
+      tap(n.addScalar(base, 2), cubic(n.addScalar(rest, 1), a, false), dim)};
 }
 
 void Sampler::run() {
   Value x = n.in(0), grid = n.in(1);
   Dims dims = n.dims(x), points = n.dims(grid);
   int64_t rank = dims.size(), spatial = rank - 2;
-  if (spatial < 1 || spatial > 3 || int64_t(points.size()) != rank ||
-      points.back() != SymExpr(spatial)) {
+  bool fits = spatial >= 1 && spatial <= 3 && int64_t(points.size()) == rank;
+  if (!fits || points.back().constant().value_or(spatial) != spatial) {
     n.error("expected an input of rank 3 to 5 and as many coordinates per "
             "point as it has spatial dims");
     return;
   }
+  n.checkEqual(points.back(), SymExpr(spatial));
   Ints perm = {0};
   for (int64_t i = 2; i < rank; ++i)
     perm.push_back(i);
@@ -150,8 +149,8 @@ void Sampler::run() {
   for (const Tap &t : all) {
     Value part = n.gather(table, t.index, 0); // [batch, points, channels]
     if (t.weight)
-      part = n.mul(part, n.cast(n.unsqueeze(t.weight, {2}),
-                                NodeImporter::elem(x)));
+      part = n.mul(part,
+                   n.cast(n.unsqueeze(t.weight, {2}), NodeImporter::elem(x)));
     sum = sum ? n.add(sum, part) : part;
   }
   Dims to = {dims[0], dims[1]};

@@ -67,21 +67,25 @@ bool Recurrent::check() {
   Dims x = n.dims(n.in(0)), r = n.dims(n.in(2));
   SymExpr length = x[batchFirst ? 1 : 0];
   batch = x[batchFirst ? 0 : 1];
-  if (!length.isConstant() || !r[2].isConstant() || !r[0].isConstant()) {
+  // What the weights do not say, the attribute does.
+  hidden = r[2].constant().value_or(n.getInt("hidden_size", 0));
+  if (!length.isConstant() || hidden < 1) {
     n.error("the sequence's length and the hidden size must be static, found " +
             length.str() + " and " + r[2].str());
     return false;
   }
   steps = *length.constant();
-  hidden = *r[2].constant();
-  directions = *r[0].constant();
+  std::string way = n.getString("direction", "forward");
+  directions = way == "bidirectional" ? 2 : 1;
+  n.checkEqual(r[0], SymExpr(directions));
+  n.checkEqual(r[2], SymExpr(hidden));
   if (steps < 1 || steps > kMaxSteps) {
     n.error("expected a sequence of 1 to " + Twine(kMaxSteps) +
             " elements, found " + Twine(steps));
     return false;
   }
-  for (const char *name : {"clip", "activations", "activation_alpha",
-                           "activation_beta"})
+  for (const char *name :
+       {"clip", "activations", "activation_alpha", "activation_beta"})
     if (n.attr(name)) {
       n.error(Twine("the attribute '") + name + "' is not supported");
       return false;
@@ -90,13 +94,7 @@ bool Recurrent::check() {
     n.error("sequence_lens is not supported: expected all of the full length");
     return false;
   }
-  std::string way = n.getString("direction", "forward");
-  if ((way == "bidirectional") != (directions == 2) || directions > 2) {
-    n.error("direction '" + way + "' does not fit weights for " +
-            Twine(directions));
-    return false;
-  }
-  return true;
+  return !n.failed();
 }
 
 /// `x` is [steps, batch, input]; the steps' hidden states go to `all`.
@@ -124,10 +122,10 @@ void Recurrent::direction(int64_t d, bool backward, Value x,
     Value gx = of(fromX, at);
     if (cell == Cell::Gru) {
       // z, r, h
-      Value zr = plus(n.matmul(h, n.slice(r, 0, SymExpr(0),
-                                          SymExpr(2 * hidden)),
-                               false, true),
-                      gate(rb, 0, 2));
+      Value zr =
+          plus(n.matmul(h, n.slice(r, 0, SymExpr(0), SymExpr(2 * hidden)),
+                        false, true),
+               gate(rb, 0, 2));
       zr = sigmoid(n.add(gate(gx, 0, 2), zr));
       Value z = gate(zr, 0), reset = gate(zr, 1);
       Value rh = n.slice(r, 0, SymExpr(2 * hidden), SymExpr(hidden));
