@@ -1,5 +1,4 @@
-//===- ExprTable.h - dim expressions as numbered slots -----------*- C++
-//-*-===//
+//===- ExprTable.h - dim expressions as numbered slots ----------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

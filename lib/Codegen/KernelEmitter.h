@@ -1,5 +1,4 @@
-//===- KernelEmitter.h - computing any element of a fused group --*- C++
-//-*-===//
+//===- KernelEmitter.h - computing any element of a fused group -*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- LaneBuilder.h - indices, loads and lanes of a kernel ------*- C++
-//-*-===//
+//===- LaneBuilder.h - indices, loads and lanes of a kernel -----*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

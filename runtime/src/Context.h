@@ -1,5 +1,4 @@
-//===- Context.h - the state of running a model ------------------*- C++
-//-*-===//
+//===- Context.h - the state of running a model -----------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

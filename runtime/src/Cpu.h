@@ -1,5 +1,4 @@
-//===- Cpu.h - what the CPU and the process offer ----------------*- C++
-//-*-===//
+//===- Cpu.h - what the CPU and the process offer ---------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Planner.h - placing buffers in one arena ------------------*- C++
-//-*-===//
+//===- Planner.h - placing buffers in one arena -----------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Pool.h - the context's own threads ------------------------*- C++
-//-*-===//
+//===- Pool.h - the context's own threads -----------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

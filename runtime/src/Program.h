@@ -1,5 +1,4 @@
-//===- Program.h - dims and entry checks of a program ------------*- C++
-//-*-===//
+//===- Program.h - dims and entry checks of a program -----------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Text.h - messages without stdio ---------------------------*- C++
-//-*-===//
+//===- Text.h - messages without stdio --------------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Weights.h - the weights file, mapped once per process -----*- C++
-//-*-===//
+//===- Weights.h - the weights file, mapped once per process ----*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Artifact.h - artifacts and their tensors, for the tools ---*- C++
-//-*-===//
+//===- Artifact.h - artifacts and their tensors, for the tools --*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Commands.h - the subcommands of tenon ---------------------*- C++
-//-*-===//
+//===- Commands.h - the subcommands of tenon --------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

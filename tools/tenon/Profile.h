@@ -1,5 +1,4 @@
-//===- Profile.h - where the time of a run goes ------------------*- C++
-//-*-===//
+//===- Profile.h - where the time of a run goes -----------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

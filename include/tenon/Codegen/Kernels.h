@@ -1,5 +1,4 @@
-//===- Kernels.h - emitted kernels and the schedule that runs them *- C++
-//-*-===//
+//===- Kernels.h - emitted kernels and their schedule -----------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Program.h - the artifact's constant tables ----------------*- C++
-//-*-===//
+//===- Program.h - the artifact's constant tables ---------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- OnnxImporter.h - ONNX models to the tenon dialect ---------*- C++
-//-*-===//
+//===- OnnxImporter.h - ONNX models to the tenon dialect --------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

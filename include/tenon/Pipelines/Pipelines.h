@@ -1,5 +1,4 @@
-//===- Pipelines.h - the stages from a model to an artifact ------*- C++
-//-*-===//
+//===- Pipelines.h - the stages from a model to an artifact -----*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Attention.h - the steps that all attention operators share *- C++
-//-*-===//
+//===- Attention.h - steps that attention operators share -------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

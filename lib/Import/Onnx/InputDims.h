@@ -1,5 +1,4 @@
-//===- InputDims.h - the names of the inputs' dims ---------------*- C++
-//-*-===//
+//===- InputDims.h - the names of the inputs' dims --------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

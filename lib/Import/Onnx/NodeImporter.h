@@ -1,5 +1,4 @@
-//===- NodeImporter.h - what an operator's import function sees --*- C++
-//-*-===//
+//===- NodeImporter.h - what an operator's import function sees -*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

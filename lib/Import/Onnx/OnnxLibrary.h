@@ -1,5 +1,4 @@
-//===- OnnxLibrary.h - what ONNX's own C++ library does for us ---*- C++
-//-*-===//
+//===- OnnxLibrary.h - what ONNX's own library does -------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Quant.h - quantisation that several operators need --------*- C++
-//-*-===//
+//===- Quant.h - quantisation that several operators need -------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

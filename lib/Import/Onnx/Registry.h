@@ -1,5 +1,4 @@
-//===- Registry.h - which ONNX operators are imported, and how ---*- C++
-//-*-===//
+//===- Registry.h - which ONNX operators are imported, and how --*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Weights.h - tensors of the model as attributes ------------*- C++
-//-*-===//
+//===- Weights.h - tensors of the model as attributes -----------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Window.h - strides, dilations and pads of windows ---------*- C++
-//-*-===//
+//===- Window.h - strides, dilations and pads of windows --------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Allocations.h - counts what the process allocates ---------*- C++
-//-*-===//
+//===- Allocations.h - counts what the process allocates --------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ToyModel.h - a program written by hand --------------------*- C++
-//-*-===//
+//===- ToyModel.h - a program written by hand -------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

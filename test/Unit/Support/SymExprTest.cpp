@@ -1,5 +1,4 @@
-//===- SymExprTest.cpp - symbolic dims
-//-------------------------------------===//
+//===- SymExprTest.cpp - symbolic dims --------------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
