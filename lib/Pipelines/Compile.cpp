@@ -57,6 +57,7 @@ struct Compiler {
   WeightsPlan weights;
   std::unique_ptr<llvm::Module> program;
   std::optional<ArtifactKind> kind;
+  ArtifactOptions artifact; // filled by translate()
 
   explicit Compiler(const CompileOptions &options) : options(options) {
     registerDialects(registry);
@@ -95,6 +96,11 @@ struct Compiler {
       return false;
     }
     return ok;
+  }
+  WeightsSource weightsSource() {
+    return {weights.bytes, [this](ChunkSink sink) {
+              return writeWeights(schedule, weights, sink);
+            }};
   }
   bool passes(ModuleOp on, llvm::function_ref<void(OpPassManager &)> fill,
               bool verify) {
@@ -233,21 +239,23 @@ bool Compiler::translate() {
     if (setting.lo != setting.hi)
       p.ranges.push_back({name, setting.lo, setting.hi});
   p.compilerVersion = options.compilerVersion;
-  p.exportedSymbol = kind == ArtifactKind::SharedLibrary
-                         ? "tenon_model"
-                         : symbolName(schedule.modelName);
-  p.weightsInFile = options.weightsInFile && weights.bytes;
-  if (p.weightsInFile) {
-    p.weightsFile =
-        llvm::sys::path::filename(weightsPath(options.output)).str();
-    auto hash = hashWeights(WeightsSource{weights.bytes, [&](ChunkSink sink) {
-                                            return writeWeights(schedule,
-                                                                weights, sink);
-                                          }});
+  artifact.output = options.output;
+  artifact.kind = *kind;
+  artifact.exportedSymbol = kind == ArtifactKind::SharedLibrary
+                                ? "tenon_model"
+                                : symbolName(schedule.modelName);
+  artifact.weightsInFile = options.weightsInFile && weights.bytes;
+  if (artifact.weightsInFile) {
+    auto hash = hashWeights(weightsSource());
     if (!hash)
       return check(hash.takeError());
-    p.weightsHash = *hash;
+    artifact.weightsHash = *hash;
+    p.weightsFile =
+        llvm::sys::path::filename(weightsPath(options.output)).str();
   }
+  p.exportedSymbol = artifact.exportedSymbol;
+  p.weightsInFile = artifact.weightsInFile;
+  p.weightsHash = artifact.weightsHash;
   return check(emitProgram(*program, schedule, weights, p)) &&
          check(linkRuntime(*program, p.exportedSymbol));
 }
@@ -255,30 +263,11 @@ bool Compiler::translate() {
 bool Compiler::link() {
   EmitOptions emit;
   emit.optLevel = options.optLevel;
-  bool embedded = weights.bytes && !options.weightsInFile;
-  emit.weightsBytes = embedded ? weights.bytes : 0;
+  emit.weightsBytes = options.weightsInFile ? 0 : weights.bytes;
   SmallVector<char> object;
-  if (!check(emitObject(*program, emit, object)))
-    return false;
-  ArtifactOptions artifact;
-  artifact.output = options.output;
-  artifact.kind = *kind;
-  artifact.exportedSymbol = kind == ArtifactKind::SharedLibrary
-                                ? "tenon_model"
-                                : symbolName(schedule.modelName);
-  artifact.weightsInFile = options.weightsInFile && weights.bytes;
-  WeightsSource source;
-  source.size = weights.bytes;
-  source.write = [&](ChunkSink sink) {
-    return writeWeights(schedule, weights, sink);
-  };
-  if (artifact.weightsInFile) {
-    auto hash = hashWeights(source);
-    if (!hash)
-      return check(hash.takeError());
-    artifact.weightsHash = *hash;
-  }
-  return check(writeArtifact(artifact, {object.data(), object.size()}, source));
+  return check(emitObject(*program, emit, object)) &&
+         check(writeArtifact(artifact, {object.data(), object.size()},
+                             weightsSource()));
 }
 
 void Compiler::run() {
