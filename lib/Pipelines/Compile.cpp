@@ -272,7 +272,7 @@ bool Compiler::link() {
 
 void Compiler::run() {
   kind = artifactKindFromPath(options.output);
-  if (!options.emit && !kind) {
+  if (!options.emit && !options.checkOnly && !kind) {
     fail("cannot tell what to write to '" + options.output +
          "': expected a name that ends in .so, .o or .a");
     return;
@@ -324,6 +324,10 @@ void Compiler::run() {
   if (!stage(Stage::Tile, 0.25, [&] { return tile(); }) ||
       finished(Stage::Tile, kernels))
     return;
+  if (options.checkOnly) {
+    result.ok = true;
+    return;
+  }
   if (!stage(Stage::Vector, 0.3,
              [&] { return onKernels(populateVectorStage); }) ||
       finished(Stage::Vector, kernels))

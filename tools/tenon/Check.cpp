@@ -4,12 +4,17 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+//
+// Runs the stages that can refuse a model, and names all that the importer
+// refuses: nodes of one operator and reason together.
+//
+//===----------------------------------------------------------------------===//
 #include "Commands.h"
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/MLIRContext.h"
-#include "mlir/Pass/PassManager.h"
 #include "tenon/Pipelines/Pipelines.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace llvm;
@@ -20,35 +25,110 @@ static cl::SubCommand command("check", "Say whether a model will compile");
 
 static cl::opt<std::string> path(cl::Positional, cl::Required,
                                  cl::desc("MODEL.onnx"), cl::sub(command));
+static cl::list<std::string>
+    dims("dim", cl::value_desc("name=N|lo..hi"),
+         cl::desc("Fix a named dim or declare its range"), cl::sub(command));
+static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
+
+namespace {
+/// Nodes that one reason keeps from compiling.
+using Group = std::vector<const UnsupportedNode *>;
+} // namespace
+
+/// What is certain comes first.
+static std::vector<Group> grouped(const std::vector<UnsupportedNode> &nodes) {
+  std::vector<Group> groups;
+  for (bool certain : {true, false})
+    for (const UnsupportedNode &node : nodes) {
+      if (node.certain != certain)
+        continue;
+      auto alike = find_if(groups, [&](const Group &group) {
+        const UnsupportedNode &first = *group.front();
+        return !first.op.empty() && first.op == node.op &&
+               first.domain == node.domain && first.reason == node.reason &&
+               first.certain == certain;
+      });
+      if (alike == groups.end())
+        groups.push_back({&node});
+      else
+        alike->push_back(&node);
+    }
+  return groups;
+}
+
+static void printText(const std::vector<Group> &groups, const Twine &error) {
+  size_t count = 0;
+  for (const Group &group : groups)
+    for (const UnsupportedNode *node : group) {
+      errs() << "tenon check: error: " << path << ": " << describe(*node)
+             << (node->certain ? "" : " (after another unsupported node)")
+             << "\n";
+      ++count;
+    }
+  if (count == 0)
+    errs() << "tenon check: error: " << error << "\n";
+  if (count < 2)
+    return;
+  errs() << "tenon check: " << count << " in all: ";
+  ListSeparator separator;
+  for (const Group &group : groups) {
+    const UnsupportedNode &first = *group.front();
+    errs() << separator << group.size() << " "
+           << (first.op.empty() ? "input" : first.domain + "::" + first.op);
+  }
+  errs() << "\n";
+}
+
+static void printJson(const std::vector<Group> &groups, StringRef error,
+                      bool ok) {
+  json::OStream out(outs(), 2);
+  out.object([&] {
+    out.attribute("model", json::fixUTF8(path));
+    out.attribute("compiles", ok);
+    if (!ok)
+      out.attribute("error", json::fixUTF8(error));
+    out.attributeArray("unsupported", [&] {
+      for (const Group &group : groups)
+        out.object([&] {
+          const UnsupportedNode &first = *group.front();
+          if (!first.op.empty()) {
+            out.attribute("domain", json::fixUTF8(first.domain));
+            out.attribute("operator", json::fixUTF8(first.op));
+            out.attribute("opset", first.opset);
+          }
+          out.attribute("reason", json::fixUTF8(first.reason));
+          out.attribute("certain", first.certain);
+          out.attributeArray(first.op.empty() ? "inputs" : "nodes", [&] {
+            for (const UnsupportedNode *node : group)
+              out.value(json::fixUTF8(node->name.empty() ? node->output
+                                                         : node->name));
+          });
+        });
+    });
+  });
+  outs() << "\n";
+}
 
 int checkMain() {
-  mlir::DialectRegistry registry;
-  registerDialects(registry);
-  mlir::MLIRContext context(registry);
-  int errors = 0;
-  mlir::ScopedDiagnosticHandler handler(
-      &context, [&](mlir::Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Error)
-          return mlir::success();
-        errs() << "tenon check: error: " << diagnostic.str() << "\n";
-        ++errors;
-        return mlir::success();
-      });
-  // The stages before code is generated: they refuse whatever is unsupported.
-  auto module = importOnnxFile(path, context);
-  if (succeeded(module)) {
-    mlir::PassManager passes(&context);
-    populateGraphStage(passes, /*debugValues=*/false);
-    populateFuseStage(passes, /*debugValues=*/false);
-    if (failed(passes.run(**module)) && errors == 0)
-      return reportError("check", "the model does not compile");
-  } else if (errors == 0) {
-    return reportError("check", "'" + path + "' cannot be imported");
-  }
-  if (errors)
-    return 1;
-  outs() << path << " will compile\n";
-  return 0;
+  std::vector<UnsupportedNode> unsupported;
+  CompileOptions options;
+  options.input = path;
+  options.checkOnly = true;
+  options.import.unsupported = &unsupported;
+  for (const std::string &d : dims)
+    if (!parseDim(d, options.import))
+      return reportError("check", "--dim=" + d +
+                                      ": expected name=N or name=lo..hi with "
+                                      "0 <= lo <= hi");
+  CompileResult result = compileModel(options);
+  std::vector<Group> groups = grouped(unsupported);
+  if (json)
+    printJson(groups, result.error, result.ok);
+  else if (!result.ok)
+    printText(groups, result.error);
+  else
+    outs() << path << " will compile\n";
+  return result.ok ? 0 : result.internal ? 70 : 1;
 }
 
 } // namespace tenon

@@ -13,6 +13,7 @@
 #ifndef TENON_TOOLS_COMMANDS_H
 #define TENON_TOOLS_COMMANDS_H
 
+#include "tenon/Import/OnnxImporter.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/Error.h"
 
@@ -28,6 +29,9 @@ int benchMain();
 int inspectMain();
 int compareMain();
 int checkMain();
+
+/// Takes "NAME=N" or "NAME=LO..HI" or "NAME=LO.."; false for other texts.
+bool parseDim(llvm::StringRef text, ImportOptions &options);
 
 void printVersion(llvm::raw_ostream &out);
 

@@ -66,8 +66,7 @@ static cl::opt<int> optLevel("O", cl::Prefix, cl::init(3),
 static cl::opt<bool> verbose("v", cl::desc("Print each stage"),
                              cl::sub(compile));
 
-/// "name=N" or "name=lo..hi" or "name=lo..".
-static bool parseDim(StringRef text, ImportOptions &options) {
+bool parseDim(StringRef text, ImportOptions &options) {
   auto [name, value] = text.rsplit('=');
   DimSetting setting;
   auto [lo, hi] = value.split("..");

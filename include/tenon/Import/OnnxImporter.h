@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace tenon {
 
@@ -22,12 +23,29 @@ struct DimSetting {
   int64_t lo, hi;
 };
 
+/// A node, or an input (`op` is empty), that keeps a model from compiling.
+struct UnsupportedNode {
+  /// A node without a name has that of its first output in `output`.
+  std::string name, output, domain, op;
+  int64_t opset = 0;
+  std::string reason;
+  /// False where an operand comes from another such node: the reason may be
+  /// only its consequence.
+  bool certain = true;
+};
+
 struct ImportOptions {
   /// By the dim's name as the model or `tenon inspect` spells it.
   std::map<std::string, DimSetting> dims;
   /// Attach `tenon.value = "V"` to the op that yields the ONNX value V.
   bool keepNodeValues = false;
+  /// Where set, the import does not stop at the first unsupported node: it
+  /// lists them all here, then fails with the first one's message.
+  std::vector<UnsupportedNode> *unsupported = nullptr;
 };
+
+/// "node 'conv_1' (ai.onnx::Conv, opset 17): the reason".
+std::string describe(const UnsupportedNode &node);
 
 /// Reads a model (`.onnx`, or ONNX's text form in `.onnxtxt`, `.onnxtext`) into
 /// a module of tenon ops. Weights stay where they are: the module's resources

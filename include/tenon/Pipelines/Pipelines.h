@@ -56,6 +56,9 @@ struct CompileOptions {
   std::string compilerVersion;
   /// Print this stage to `output` ("-": standard output) instead.
   std::optional<Stage> emit;
+  /// Stop before kernels are translated, and write nothing: every refusal of
+  /// a model comes before that.
+  bool checkOnly = false;
   /// Write every stage to a file of this directory.
   std::string dumpDir;
   /// Called as each stage begins; fraction of the whole in [0, 1].

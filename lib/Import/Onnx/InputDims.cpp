@@ -90,7 +90,6 @@ InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
     all.push_back(std::move(dims));
   }
 
-  std::map<std::string, SymExpr> constants;
   for (const auto &[name, setting] : settings) {
     std::string symbol;
     for (const auto &[text, own] : symbols)
@@ -107,18 +106,28 @@ InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
       return "--dim: invalid range " + std::to_string(setting.lo) + ".." +
              std::to_string(setting.hi) + " of '" + name + "'";
     if (setting.lo == setting.hi)
-      constants.emplace(symbol, SymExpr(setting.lo));
+      fixed.emplace(symbol, SymExpr(setting.lo));
     else
       declared[symbol] = setting;
   }
   for (auto [input, dims] : llvm::zip(inputs, all))
     for (SymExpr &dim : dims) {
-      dim = dim.substitute(constants);
+      dim = dim.substitute(fixed);
       if (dim.isConstant() && *dim.constant() < 0)
         return "--dim: a dim of input '" + input->name() +
                "' would be negative";
     }
   return "";
+}
+
+SymExpr InputDims::innerDim(const onnx::TensorShapeProto::Dimension &dim,
+                            const std::string &otherwise) {
+  if (dim.has_dim_value() && dim.dim_value() >= 0)
+    return SymExpr(dim.dim_value());
+  auto it = symbols.find(dim.dim_param());
+  if (dim.has_dim_param() && it != symbols.end())
+    return SymExpr::symbol(it->second).substitute(fixed);
+  return SymExpr::symbol(symbolFor(otherwise));
 }
 
 } // namespace tenon::onnximport

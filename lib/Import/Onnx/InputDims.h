@@ -28,6 +28,10 @@ public:
                     const std::map<std::string, DimSetting> &settings);
 
   llvm::ArrayRef<SymExpr> dims(size_t input) const { return all[input]; }
+  /// A dim of a value inside the graph: what it names where an input's dims
+  /// have that name, else a new symbol of the name `otherwise`.
+  SymExpr innerDim(const onnx::TensorShapeProto::Dimension &dim,
+                   const std::string &otherwise);
   /// The ranges that the settings declare, by symbol.
   const std::map<std::string, DimSetting> &ranges() const { return declared; }
 
@@ -36,6 +40,7 @@ private:
 
   std::vector<llvm::SmallVector<SymExpr>> all;
   std::map<std::string, std::string> symbols; // dim_param -> symbol
+  std::map<std::string, SymExpr> fixed;       // symbol -> what --dim says
   std::map<std::string, DimSetting> declared;
 };
 

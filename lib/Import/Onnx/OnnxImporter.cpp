@@ -11,6 +11,11 @@
 //      Registry, results by name. Weights become constants at first use.
 //   4. Outputs, and what nothing uses is dropped.
 //
+// Asked for all unsupported nodes, the importer goes on after the first: values
+// that stand for such a node's outputs get the types that the model or ONNX's
+// shape inference gives them. What depends on outputs of unknown type is
+// judged by its operator alone.
+//
 //===----------------------------------------------------------------------===//
 #include "tenon/Import/OnnxImporter.h"
 #include "InputDims.h"
@@ -21,6 +26,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir;
@@ -46,14 +52,24 @@ private:
   LogicalResult createMain(const onnx::GraphProto &graph);
   LogicalResult importNodes(const onnx::GraphProto &graph);
   LogicalResult importNode(const onnx::NodeProto &node);
+  /// Why the node cannot be imported, or an empty string.
+  std::string tryNode(const onnx::NodeProto &node);
   LogicalResult finishMain(const onnx::GraphProto &graph);
   /// The op for a name: a node's result, an input, or a weight at first use.
   Value valueOf(const std::string &name, std::string &message);
   void bind(const std::string &name, Value value);
   void eraseUnused();
 
-  int64_t opsetOf(const std::string &domain) const;
-  std::string describe(const onnx::NodeProto &node) const;
+  /// Lists a node and lets values stand for its outputs.
+  void goOnWithout(const onnx::NodeProto &node, const std::string &reason);
+  void listUnsupportedInside(const onnx::NodeProto &node);
+  void list(const onnx::NodeProto &node, const std::string &reason,
+            bool certain);
+  Value standIn(const std::string &name);
+
+  int64_t opsetOf(const onnx::NodeProto &node) const;
+  UnsupportedNode identify(const onnx::NodeProto &node,
+                           const std::string &reason) const;
 
   MLIRContext &context;
   const ImportOptions &options;
@@ -66,6 +82,12 @@ private:
   InputDims inputDims;
   func::FuncOp main;
   std::string error;
+
+  /// Names whose value is, or depends on, a stand-in; and those without even
+  /// that.
+  llvm::StringSet<> uncertain, missing;
+  size_t numRefused = 0;
+  std::optional<std::map<std::string, onnx::TypeProto>> inferred;
 };
 } // namespace
 
@@ -75,21 +97,36 @@ LogicalResult Importer::fail(const Twine &message) {
   return failure();
 }
 
-int64_t Importer::opsetOf(const std::string &domain) const {
-  auto isDefault = [](const std::string &d) {
-    return d.empty() || d == "ai.onnx";
-  };
+int64_t Importer::opsetOf(const onnx::NodeProto &node) const {
+  std::string domain = domainOf(node);
   for (const auto &import : model->opset_import())
     if (import.domain() == domain ||
-        (isDefault(import.domain()) && isDefault(domain)))
+        (import.domain().empty() && domain == "ai.onnx"))
       return import.version();
   return 1;
 }
 
-std::string Importer::describe(const onnx::NodeProto &node) const {
-  return "node '" + node.name() + "' (" + domainOf(node) +
-         "::" + node.op_type() + ", opset " +
-         std::to_string(opsetOf(node.domain())) + ")";
+UnsupportedNode Importer::identify(const onnx::NodeProto &node,
+                                   const std::string &reason) const {
+  UnsupportedNode found;
+  found.name = node.name();
+  if (found.name.empty())
+    for (const std::string &output : node.output())
+      found.output = found.output.empty() ? output : found.output;
+  found.domain = domainOf(node);
+  found.op = node.op_type();
+  found.opset = opsetOf(node);
+  found.reason = reason;
+  return found;
+}
+
+std::string describe(const UnsupportedNode &node) {
+  if (node.op.empty())
+    return "input '" + node.name + "': " + node.reason;
+  std::string name = node.name.empty() ? "with output '" + node.output + "'"
+                                       : "'" + node.name + "'";
+  return "node " + name + " (" + node.domain + "::" + node.op + ", opset " +
+         std::to_string(node.opset) + "): " + node.reason;
 }
 
 //===----------------------------------------------------------------------===//
@@ -140,23 +177,29 @@ static std::string withoutOpName(std::string text) {
   return text;
 }
 
-LogicalResult Importer::importNode(const onnx::NodeProto &node) {
-  std::string domain = domainOf(node);
-  int64_t opset = opsetOf(node.domain());
-  ImportFn fn = Registry::get().lookup(domain, node.op_type(), opset);
-  if (!fn) {
-    if (auto first = Registry::get().firstOpset(domain, node.op_type()))
-      return fail(describe(node) + ": the operator is supported from opset " +
-                  Twine(*first));
-    return fail(describe(node) + ": the operator is not supported");
-  }
+/// Why no import function is there for the node's operator, or an empty
+/// string.
+static std::string whyUnsupported(const onnx::NodeProto &node, int64_t opset) {
+  std::string domain = domainOf(node), unknown = whyUnknown(node, opset);
+  if (!unknown.empty())
+    return unknown;
+  if (Registry::get().lookup(domain, node.op_type(), opset))
+    return "";
+  if (auto first = Registry::get().firstOpset(domain, node.op_type()))
+    return "the operator is supported from opset " + std::to_string(*first);
+  return "the operator is not supported";
+}
 
+std::string Importer::tryNode(const onnx::NodeProto &node) {
+  int64_t opset = opsetOf(node);
+  std::string message = whyUnsupported(node, opset);
+  if (!message.empty())
+    return message;
   SmallVector<Value> inputs;
   for (const std::string &name : node.input()) {
-    std::string message;
     Value value = name.empty() ? nullptr : valueOf(name, message);
     if (!name.empty() && !value)
-      return fail(describe(node) + ": " + message);
+      return message;
     inputs.push_back(value);
   }
 
@@ -171,22 +214,45 @@ LogicalResult Importer::importNode(const onnx::NodeProto &node) {
         diagnosed = diag.str();
       return success();
     });
-    fn(importer);
+    Registry::get().lookup(domainOf(node), node.op_type(), opset)(importer);
   }
-  if (!error.empty()) // inside a branch, which named its own node
-    return failure();
   if (importer.failed())
-    return fail(describe(node) + ": " +
-                (diagnosed.empty() ? importer.errorMessage()
-                                   : withoutOpName(diagnosed)));
+    return diagnosed.empty() ? importer.errorMessage()
+                             : withoutOpName(diagnosed);
   for (int i = 0; i < node.output_size(); ++i) {
     if (node.output(i).empty())
       continue;
     if (!importer.result(i))
-      return fail(describe(node) + ": output " + Twine(i) + " ('" +
-                  node.output(i) + "') is not supported");
+      return "output " + std::to_string(i) + " ('" + node.output(i) +
+             "') is not supported";
     bind(node.output(i), importer.result(i));
   }
+  return "";
+}
+
+LogicalResult Importer::importNode(const onnx::NodeProto &node) {
+  bool keepGoing = options.unsupported != nullptr;
+  auto isIn = [&](const llvm::StringSet<> &names) {
+    return llvm::any_of(node.input(), [&](const std::string &name) {
+      return names.contains(name);
+    });
+  };
+  if (keepGoing && isIn(missing)) {
+    goOnWithout(node, whyUnsupported(node, opsetOf(node)));
+    return success();
+  }
+  size_t before = numRefused;
+  std::string reason = tryNode(node);
+  if (reason.empty()) {
+    if (keepGoing && isIn(uncertain))
+      for (const std::string &name : node.output())
+        uncertain.insert(name);
+    return success();
+  }
+  if (!keepGoing) // inside a branch, its node has been named
+    return fail(tenon::describe(identify(node, reason)));
+  // A branch that gives no value has a node inside that says why.
+  goOnWithout(node, numRefused > before ? "" : reason);
   return success();
 }
 
@@ -198,12 +264,105 @@ LogicalResult Importer::importNodes(const onnx::GraphProto &graph) {
 }
 
 //===----------------------------------------------------------------------===//
+// Unsupported nodes
+//===----------------------------------------------------------------------===//
+
+void Importer::list(const onnx::NodeProto &node, const std::string &reason,
+                    bool certain) {
+  ++numRefused;
+  UnsupportedNode found = identify(node, reason);
+  found.certain = certain;
+  std::string text = tenon::describe(found);
+  // A body that is written out several times is one.
+  for (const UnsupportedNode &other : *options.unsupported)
+    if (tenon::describe(other) == text)
+      return;
+  (void)fail(text);
+  options.unsupported->push_back(std::move(found));
+}
+
+/// The graphs inside a node that was refused are not imported.
+void Importer::listUnsupportedInside(const onnx::NodeProto &node) {
+  auto look = [&](const onnx::GraphProto &graph) {
+    for (const auto &inner : graph.node()) {
+      std::string reason = whyUnsupported(inner, opsetOf(inner));
+      if (!reason.empty())
+        list(inner, reason, true);
+      listUnsupportedInside(inner);
+    }
+  };
+  for (const auto &attribute : node.attribute()) {
+    if (attribute.has_g())
+      look(attribute.g());
+    for (const auto &graph : attribute.graphs())
+      look(graph);
+  }
+}
+
+void Importer::goOnWithout(const onnx::NodeProto &node,
+                           const std::string &reason) {
+  bool certain = true;
+  for (const std::string &name : node.input())
+    certain &= !uncertain.contains(name);
+  if (!reason.empty())
+    list(node, reason, certain || !whyUnsupported(node, opsetOf(node)).empty());
+  listUnsupportedInside(node);
+  for (const std::string &name : node.output()) {
+    if (name.empty())
+      continue;
+    uncertain.insert(name);
+    if (Value value = standIn(name))
+      values[name] = value;
+    else
+      missing.insert(name);
+  }
+}
+
+Value Importer::standIn(const std::string &name) {
+  if (!inferred)
+    inferred = inferTypes(*model);
+  auto it = inferred->find(name);
+  if (it == inferred->end() || !it->second.has_tensor_type())
+    return nullptr;
+  const auto &tensor = it->second.tensor_type();
+  Type type = builtinType(&context, tensor.elem_type());
+  if (!type || !tensor.has_shape() || tensor.shape().dim_size() > 8)
+    return nullptr;
+  Dims dims;
+  for (const auto &dim : tensor.shape().dim())
+    dims.push_back(
+        inputDims.innerDim(dim, name + ".d" + std::to_string(dims.size())));
+  return main.getBody().front().addArgument(getTensorType(dims, type),
+                                            UnknownLoc::get(&context));
+}
+
+//===----------------------------------------------------------------------===//
 // The graph
 //===----------------------------------------------------------------------===//
 
 void Importer::collectGraph(const onnx::GraphProto &graph) {
   for (const auto &tensor : graph.initializer())
     initializers[tensor.name()] = &tensor;
+}
+
+/// Why an input cannot be a port of an artifact, or an empty string and its
+/// element type.
+static std::string whyInputUnsupported(MLIRContext *context,
+                                       const onnx::ValueInfoProto &input,
+                                       Type &type) {
+  if (!input.type().has_tensor_type())
+    return "expected a tensor, found another type";
+  const auto &tensor = input.type().tensor_type();
+  type = builtinType(context, tensor.elem_type());
+  if (!type)
+    return "data type " + dataTypeName(tensor.elem_type()) +
+           " is not supported";
+  if (!tensor.has_shape())
+    return "the model does not say its rank";
+  if (tensor.shape().dim_size() > 8)
+    return "rank " + std::to_string(tensor.shape().dim_size()) +
+           " is not supported: expected at most 8";
+  return "";
 }
 
 LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
@@ -215,22 +374,25 @@ LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
       inputs.push_back(&input);
 
   SmallVector<Type> elementTypes;
+  SmallVector<const onnx::ValueInfoProto *> accepted;
   for (const auto *input : inputs) {
-    std::string name = "input '" + input->name() + "': ";
-    if (!input->type().has_tensor_type())
-      return fail(name + "expected a tensor, found another type");
-    const auto &tensor = input->type().tensor_type();
-    Type type = builtinType(&context, tensor.elem_type());
-    if (!type)
-      return fail(name + "data type " + dataTypeName(tensor.elem_type()) +
-                  " is not supported");
-    if (!tensor.has_shape())
-      return fail(name + "the model does not say its rank");
-    if (tensor.shape().dim_size() > 8)
-      return fail(name + "rank " + Twine(tensor.shape().dim_size()) +
-                  " is not supported: expected at most 8");
-    elementTypes.push_back(type);
+    Type type;
+    std::string reason = whyInputUnsupported(&context, *input, type);
+    if (reason.empty()) {
+      elementTypes.push_back(type);
+      accepted.push_back(input);
+      continue;
+    }
+    UnsupportedNode found;
+    found.name = input->name();
+    found.reason = reason;
+    (void)fail(tenon::describe(found));
+    if (!options.unsupported)
+      return failure();
+    options.unsupported->push_back(found);
+    missing.insert(input->name());
   }
+  inputs = std::move(accepted);
   std::string problem = inputDims.build(inputs, options.dims);
   if (!problem.empty())
     return fail(problem);
@@ -305,22 +467,21 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
                             std::string &message) {
     return weights->get(tensor, message);
   };
-  state.inlineGraph = [this](const onnx::GraphProto &graph,
-                             ArrayRef<Value> inputs,
-                             SmallVectorImpl<Value> &results,
-                             std::string &message) {
-    collectGraph(graph);
-    for (auto [input, value] : llvm::zip(graph.input(), inputs))
-      values[input.name()] = value;
-    if (mlir::failed(importNodes(graph)))
-      return false;
-    for (const auto &output : graph.output()) {
-      results.push_back(valueOf(output.name(), message));
-      if (!results.back())
-        return false;
-    }
-    return true;
-  };
+  state.inlineGraph =
+      [this](const onnx::GraphProto &graph, ArrayRef<Value> inputs,
+             SmallVectorImpl<Value> &results, std::string &message) {
+        collectGraph(graph);
+        for (auto [input, value] : llvm::zip(graph.input(), inputs))
+          values[input.name()] = value;
+        if (mlir::failed(importNodes(graph)))
+          return false;
+        for (const auto &output : graph.output()) {
+          results.push_back(valueOf(output.name(), message));
+          if (!results.back())
+            return false;
+        }
+        return true;
+      };
 
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   StringRef stem = llvm::sys::path::stem(file);
@@ -330,7 +491,7 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
   state.builder.setInsertionPointToStart(module->getBody());
   collectGraph(model->graph());
   if (mlir::failed(createMain(model->graph())) ||
-      mlir::failed(importNodes(model->graph())) ||
+      mlir::failed(importNodes(model->graph())) || !error.empty() ||
       mlir::failed(finishMain(model->graph())))
     return failure();
   eraseUnused();

@@ -15,6 +15,7 @@
 #include "onnx/defs/parser.h"
 #include "onnx/defs/schema.h"
 #include "onnx/inliner/inliner.h"
+#include "onnx/shape_inference/implementation.h"
 #include <fcntl.h>
 #include <fstream>
 #include <google/protobuf/io/coded_stream.h>
@@ -66,8 +67,14 @@ std::string dataTypeName(int32_t type) {
   return name;
 }
 
+/// Where nodes go whose operator ONNX lacks: this and their own domain.
+static const std::string unknownDomain = "tenon.unknown/";
+
 std::string domainOf(const onnx::NodeProto &node) {
-  return node.domain().empty() ? "ai.onnx" : node.domain();
+  std::string domain = node.domain();
+  if (domain.rfind(unknownDomain, 0) == 0)
+    domain.erase(0, unknownDomain.size());
+  return domain.empty() ? "ai.onnx" : domain;
 }
 
 //===----------------------------------------------------------------------===//
@@ -150,9 +157,10 @@ static int64_t opsetOf(const onnx::ModelProto &model,
   return -1;
 }
 
-/// Calls `f` on each node of the graph and of the graphs inside it.
-template <typename F>
-static void forEachNode(onnx::GraphProto &graph, const F &f) {
+/// Calls `f` on each node of a graph, or of a function, and of the graphs
+/// inside it.
+template <typename Graph, typename F>
+static void forEachNode(Graph &graph, const F &f) {
   for (auto &node : *graph.mutable_node()) {
     f(node);
     for (auto &attribute : *node.mutable_attribute()) {
@@ -191,8 +199,7 @@ static void moveMisplacedOperators(onnx::ModelProto &model) {
   for (auto &function : *model.mutable_functions()) {
     bool before = moved;
     moved = false;
-    for (auto &node : *function.mutable_node())
-      move(node);
+    forEachNode(function, move);
     bool imports = false;
     for (const auto &import : function.opset_import())
       imports |= import.domain() == "com.microsoft";
@@ -251,10 +258,12 @@ static void check(onnx::ModelProto &model) {
   restore();
 }
 
+using FunctionName = std::pair<std::string, std::string>; // domain, name
+
 /// The operators that the importer lacks and that ONNX defines by a function.
 static onnx::inliner::FunctionIdVector
 functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
-  std::set<std::pair<std::string, std::string>> found;
+  std::set<FunctionName> found;
   forEachNode(*model.mutable_graph(), [&](const onnx::NodeProto &node) {
     int64_t opset = opsetOf(model, node.domain());
     if (isSupported(domainOf(node), node.op_type(), opset))
@@ -273,7 +282,7 @@ functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
 /// that the operator is not supported.
 static void inlineFunctionOperators(onnx::ModelProto &model,
                                     const IsSupportedFn &isSupported) {
-  std::set<std::pair<std::string, std::string>> failed;
+  std::set<FunctionName> failed;
   // A body may hold further operators of the kind; bodies nest a few deep.
   for (int round = 0; round < 64; ++round) {
     onnx::inliner::FunctionIdVector next;
@@ -298,6 +307,52 @@ static void inlineFunctionOperators(onnx::ModelProto &model,
   }
 }
 
+static const onnx::OpSchema *schemaOf(const std::string &op, int64_t opset,
+                                      const std::string &domain) {
+  const auto *schema =
+      onnx::OpSchemaRegistry::Schema(op, static_cast<int>(opset), domain);
+  return schema && !schema->deprecated() ? schema : nullptr;
+}
+
+/// Moves the nodes whose operator ONNX lacks (at all, or at this opset) to a
+/// domain that the checker knows nothing of.
+static void setUnknownApart(onnx::ModelProto &model) {
+  std::set<FunctionName> local;
+  for (const auto &function : model.functions())
+    local.emplace(function.domain(), function.name());
+  const auto &known =
+      onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map();
+  std::set<std::string> used;
+  auto setApart = [&](auto &graph, auto &imports) {
+    std::map<std::string, int64_t> opsets;
+    for (const auto &import : imports)
+      opsets[import.domain() == "ai.onnx" ? "" : import.domain()] =
+          import.version();
+    forEachNode(graph, [&](onnx::NodeProto &node) {
+      std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
+      if (!known.count(domain) || !opsets.count(domain) ||
+          local.count({node.domain(), node.op_type()}) ||
+          schemaOf(node.op_type(), opsets[domain], domain))
+        return;
+      node.set_domain(unknownDomain + domain);
+      used.insert(node.domain());
+    });
+  };
+  setApart(*model.mutable_graph(), *model.mutable_opset_import());
+  for (auto &function : *model.mutable_functions())
+    setApart(function, *function.mutable_opset_import());
+  auto import = [&](auto &imports) {
+    for (const std::string &domain : used) {
+      auto *added = imports.Add();
+      added->set_domain(domain);
+      added->set_version(1);
+    }
+  };
+  import(*model.mutable_opset_import());
+  for (auto &function : *model.mutable_functions())
+    import(*function.mutable_opset_import());
+}
+
 static std::string prepare(onnx::ModelProto &model,
                            const IsSupportedFn &isSupported) {
   moveMisplacedOperators(model);
@@ -311,24 +366,7 @@ static std::string prepare(onnx::ModelProto &model,
   if (model.opset_import_size() == 0)
     return "invalid model: it imports no opset";
 
-  // An operator that nobody has heard of is better named by the importer,
-  // with its node, than by the checker.
-  std::string unknown;
-  std::set<std::pair<std::string, std::string>> local;
-  for (const auto &function : model.functions())
-    local.emplace(function.domain(), function.name());
-  forEachNode(*model.mutable_graph(), [&](const onnx::NodeProto &node) {
-    if (!unknown.empty() || local.count({node.domain(), node.op_type()}) ||
-        domainOf(node) != "ai.onnx" || opset < 0 ||
-        onnx::OpSchemaRegistry::Schema(node.op_type(), node.domain()))
-      return;
-    unknown = "node '" + node.name() + "' (ai.onnx::" + node.op_type() +
-              ", opset " + std::to_string(opset) +
-              "): ONNX has no such operator";
-  });
-  if (!unknown.empty())
-    return unknown;
-
+  setUnknownApart(model);
   std::string invalid = guarded([&] {
     check(model);
     return std::string();
@@ -349,6 +387,54 @@ static std::string prepare(onnx::ModelProto &model,
 
 std::string prepareModel(onnx::ModelProto &model, const IsSupportedFn &fn) {
   return guarded([&] { return prepare(model, fn); });
+}
+
+std::string whyUnknown(const onnx::NodeProto &node, int64_t opset) {
+  if (node.domain().rfind(unknownDomain, 0) != 0)
+    return "";
+  std::string why = "ONNX has no such operator";
+  guarded([&] {
+    std::string domain = node.domain().substr(unknownDomain.size());
+    int64_t before = 0, after = 0;
+    for (int64_t i = maxOpset; i >= 1; --i) {
+      if (!schemaOf(node.op_type(), i, domain))
+        continue;
+      before = before == 0 && i < opset ? i : before;
+      after = i > opset ? i : after;
+    }
+    if (after)
+      why = "ONNX has the operator from opset " + std::to_string(after) + " on";
+    else if (before)
+      why = "ONNX has the operator up to opset " + std::to_string(before);
+    return std::string();
+  });
+  return why;
+}
+
+std::map<std::string, onnx::TypeProto> inferTypes(onnx::ModelProto &model) {
+  std::map<std::string, onnx::TypeProto> types;
+  // What inference cannot do, or gives up at, is only missing then.
+  guarded([&] {
+    onnx::ShapeInferenceOptions options(/*check_type_val=*/false,
+                                        /*strict_mode_val=*/0,
+                                        /*data_prop_val=*/true);
+    onnx::shape_inference::InferShapes(
+        model, onnx::OpSchemaRegistry::Instance(), options);
+    return std::string();
+  });
+  auto collect = [&](const onnx::GraphProto &graph) {
+    for (const auto &info : graph.value_info())
+      types[info.name()] = info.type();
+    for (const auto &info : graph.output())
+      types[info.name()] = info.type();
+  };
+  collect(model.graph());
+  forEachNode(*model.mutable_graph(), [&](const onnx::NodeProto &node) {
+    for (const auto &attribute : node.attribute())
+      if (attribute.has_g())
+        collect(attribute.g());
+  });
+  return types;
 }
 
 } // namespace tenon::onnximport

@@ -10,6 +10,7 @@
 #include "onnx/onnx_pb.h"
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -37,6 +38,16 @@ LoadedModel parseModelText(const std::string &text);
 /// operators that only have a function body are inlined. Returns what is wrong
 /// with the model, or an empty string.
 std::string prepareModel(onnx::ModelProto &model, const IsSupportedFn &);
+
+/// ONNX's checker refuses a model for an operator that ONNX lacks, without
+/// saying which node has it; prepareModel moves those nodes to a domain of
+/// their own, and the importer says for each what this says: why the operator
+/// is unknown at the model's opset. Empty for other nodes.
+std::string whyUnknown(const onnx::NodeProto &node, int64_t opset);
+
+/// The types of a prepared model's values, by name, as far as the model says
+/// them or ONNX's shape inference finds them.
+std::map<std::string, onnx::TypeProto> inferTypes(onnx::ModelProto &model);
 
 /// The name of a TensorProto data type ("float16"), for messages.
 std::string dataTypeName(int32_t type);
