@@ -11,10 +11,12 @@
 //   2. placement: from the last op to the first, decide what reaches memory
 //   3. outlining: one tenon.kernel per op that does, with the closure of the
 //      ops that do not
-//   4. results: a function result that is no kernel's own result is copied
+//   4. results: a function result, or a branch's in a merge, that is no
+//      kernel's own result is copied
 //
 //===----------------------------------------------------------------------===//
 
+#include "Demand.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -199,7 +201,7 @@ bool FormKernels::mustStore(Value v) {
   for (OpOperand &use : v.getUses()) {
     Operation *user = use.getOwner();
     ++uses;
-    if (isa<func::ReturnOp>(user))
+    if (isa<func::ReturnOp, MergeOp>(user))
       return true;
     // A matmul packs rows that do not lie in place once per panel range and
     // thread; attention packs each row of Q once.
@@ -227,7 +229,7 @@ void FormKernels::store(Value v) {
 void FormKernels::place() {
   // Costs first, from the front, as if everything were inlined.
   for (Operation &op : block) {
-    if (op.getNumResults() != 1 || isa<ConstantOp, KernelOp>(op))
+    if (op.getNumResults() != 1 || isa<ConstantOp, KernelOp, MergeOp>(op))
       continue;
     if (isAnchor(&op) || isLoop(&op) || anchorOf.count(&op))
       continue; // stored: costs nothing to read
@@ -240,6 +242,10 @@ void FormKernels::place() {
     if (op.getNumResults() != 1 || isa<ConstantOp>(op))
       continue;
     Value v = op.getResult(0);
+    if (isa<MergeOp>(op)) {
+      stored.insert(v);
+      continue;
+    }
     if (auto anchor = anchorOf.lookup(&op)) {
       if (rootOf.lookup(anchor) == &op)
         stored.insert(v);
@@ -335,19 +341,32 @@ Value sourceOf(Value v) {
 }
 
 void FormKernels::copyResults() {
-  auto ret = cast<func::ReturnOp>(block.getTerminator());
+  Demand demand(block);
   DenseSet<Value> taken;
-  for (OpOperand &result : ret->getOpOperands()) {
+  // What writes straight to the memory of a result must not be needed where
+  // another writes there.
+  auto ensureOwn = [&](OpOperand &result, std::optional<SymExpr> where) {
     Value v = result.get(), source = sourceOf(v);
-    if (source.getDefiningOp<KernelOp>() && taken.insert(source).second)
-      continue;
-    OpBuilder b(ret);
+    Operation *def = source.getDefiningOp();
+    if (isa_and_nonnull<KernelOp, MergeOp>(def) &&
+        (!where || demand.of(def).implies(*where)) &&
+        taken.insert(source).second)
+      return;
+    OpBuilder b(result.getOwner());
     auto kernel = KernelOp::create(b, v.getLoc(), TypeRange{v.getType()},
                                    ValueRange{v}, "map");
     Block *body = b.createBlock(&kernel.getBody());
     Value arg = body->addArgument(v.getType(), v.getLoc());
     YieldOp::create(b, v.getLoc(), arg);
     result.set(kernel.getResult(0));
+  };
+  for (OpOperand &result : block.getTerminator()->getOpOperands())
+    ensureOwn(result, {});
+  for (auto merge : llvm::to_vector(block.getOps<MergeOp>())) {
+    SymExpr condition =
+        SymExpr::parse(merge.getCondition().str()).value_or(SymExpr(0));
+    ensureOwn(merge->getOpOperand(0), condition);
+    ensureOwn(merge->getOpOperand(1), SymExpr(1) - condition);
   }
 }
 
@@ -358,7 +377,7 @@ void FormKernels::run() {
   place();
   SmallVector<Operation *> roots;
   for (Operation &op : block)
-    if (op.getNumResults() == 1 && !isa<ConstantOp, ReshapeOp>(op) &&
+    if (op.getNumResults() == 1 && !isa<ConstantOp, ReshapeOp, MergeOp>(op) &&
         stored.count(op.getResult(0)))
       roots.push_back(&op);
   for (Operation *root : roots) {

@@ -96,6 +96,10 @@ struct ProgramWriter {
     return list(
         dims, [&](const SymExpr &d) { return c32(table.slot(d)); }, "slots");
   }
+  /// 1 + its slot, or 0 for what is certain.
+  Constant *guard(const SymExpr &e) {
+    return c32(e == SymExpr(1) ? 0 : 1 + table.slot(e));
+  }
   Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
   Constant *steps();
   Constant *levels();
@@ -135,7 +139,7 @@ Constant *ProgramWriter::steps() {
                        slots(k.dims), c32(step.buffers.size()),
                        c32(k.dims.size()), c32(table.slot(k.tasks)),
                        c32(table.slot(k.cost)), c32(table.slot(k.scratchBytes)),
-                       c32(kernelIndex[k.symbol])});
+                       c32(kernelIndex[k.symbol]), guard(step.guard), c32(0)});
       },
       "steps");
 }
@@ -213,7 +217,7 @@ Error ProgramWriter::run() {
       s.checks,
       [&](const ScheduleCheck &c) {
         return record({c32(c.kind), c32(table.slot(c.lhs)),
-                       c32(table.slot(c.rhs)), c32(0), string(c.lhs.str()),
+                       c32(table.slot(c.rhs)), guard(c.guard), string(c.lhs.str()),
                        string(c.rhs.str()), string(c.reason)});
       },
       "checks");
@@ -236,7 +240,8 @@ Error ProgramWriter::run() {
       s.values,
       [&](const ScheduleValue &v) {
         return record(
-            {string(v.name), c32(v.buffer), c32(v.dims.size()), slots(v.dims)});
+            {string(v.name), c32(v.buffer), c32(v.dims.size()), slots(v.dims),
+             guard(v.guard), c32(0)});
       },
       "values");
   Constant *ranges = list(

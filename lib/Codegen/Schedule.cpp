@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Demand.h"
 #include "KernelEmitter.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -59,6 +60,7 @@ struct Builder {
   llvm::StringMap<int> known; // text of a kernel -> index in `emitted`
   std::vector<KernelInfo> emitted;
   std::vector<std::pair<ElementsAttr, int>> weights;
+  std::optional<Demand> demand;
 
   int addBuffer(ScheduleBuffer buffer) {
     s.buffers.push_back(std::move(buffer));
@@ -88,6 +90,8 @@ struct Builder {
     weights.push_back({value, id});
     return id;
   }
+  /// What is written to `v` goes to this buffer; of a merge, in both branches.
+  void assign(Value v, int id);
   FailureOr<int> bufferFor(Value v);
   FailureOr<int> emitKernel(KernelOp kernel);
   LogicalResult addStep(KernelOp kernel);
@@ -122,6 +126,16 @@ int64_t Builder::idBound(Value v, unsigned depth) {
     }
   }
   return bound;
+}
+
+void Builder::assign(Value v, int id) {
+  while (auto r = v.getDefiningOp<ReshapeOp>())
+    v = r.getInput();
+  bufferOf[v] = id;
+  if (auto merge = v.getDefiningOp<MergeOp>()) {
+    assign(merge.getOnTrue(), id);
+    assign(merge.getOnFalse(), id);
+  }
 }
 
 FailureOr<int> Builder::bufferFor(Value v) {
@@ -211,6 +225,7 @@ LogicalResult Builder::addStep(KernelOp kernel) {
   ScheduleStep step;
   step.kernel = emitted[*k];
   step.nodes = namesOf(kernel.getLoc());
+  step.guard = demand->of(kernel).expr();
   int number = s.steps.size();
   for (Value v : kernel.getInputs()) {
     FailureOr<int> id = bufferFor(v);
@@ -228,10 +243,11 @@ LogicalResult Builder::addStep(KernelOp kernel) {
       ScheduleBuffer buffer;
       buffer.elementType = getElementTypeOrSelf(v.getType());
       buffer.dims = dimsOf(v);
+      buffer.guard = step.guard;
       id = addBuffer(std::move(buffer));
       bufferOf[v] = id;
     }
-    s.buffers[id].first = number;
+    s.buffers[id].first = std::min(s.buffers[id].first, number);
     s.buffers[id].last = std::max(s.buffers[id].last, number);
     step.buffers.push_back(id);
   }
@@ -262,6 +278,7 @@ LogicalResult Builder::run() {
     bufferOf[arg] = addBuffer(std::move(buffer));
     s.inputs.push_back(std::move(p));
   }
+  demand.emplace(main.getBody().front());
   auto ret = cast<func::ReturnOp>(main.getBody().front().getTerminator());
   for (auto [i, v] : llvm::enumerate(ret.getOperands())) {
     SchedulePort p =
@@ -275,11 +292,23 @@ LogicalResult Builder::run() {
     Value source = v;
     while (auto r = source.getDefiningOp<ReshapeOp>())
       source = r.getInput();
-    if (!source.getDefiningOp<KernelOp>() || bufferOf.count(source))
+    if (!isa_and_nonnull<KernelOp, MergeOp>(source.getDefiningOp()) ||
+        bufferOf.count(source))
       return ret.emitError("result ")
              << i << " is not a kernel's own: run tenon-form-kernels first";
-    bufferOf[source] = addBuffer(std::move(buffer));
+    assign(source, addBuffer(std::move(buffer)));
     s.outputs.push_back(std::move(p));
+  }
+  // From the last merge to the first: one that feeds another shares its memory.
+  for (Operation &op : llvm::reverse(main.getBody().front())) {
+    auto merge = dyn_cast<MergeOp>(op);
+    if (!merge || bufferOf.count(merge))
+      continue;
+    ScheduleBuffer buffer;
+    buffer.elementType = getElementTypeOrSelf(merge.getType());
+    buffer.dims = dimsOf(merge);
+    buffer.guard = demand->of(merge).expr();
+    assign(merge, addBuffer(std::move(buffer)));
   }
   for (Operation &op : main.getBody().front()) {
     if (auto kernel = dyn_cast<KernelOp>(op)) {
@@ -291,8 +320,11 @@ LogicalResult Builder::run() {
       c.lhs = SymExpr::parse(check.getLhs().str()).value_or(0);
       c.rhs = SymExpr::parse(check.getRhs().str()).value_or(0);
       c.reason = namesOf(check.getLoc());
+      if (check.getWhen())
+        c.guard = SymExpr::parse(check.getWhen()->str()).value_or(1);
       s.checks.push_back(std::move(c));
-    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, func::ReturnOp>(op)) {
+    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, MergeOp, func::ReturnOp>(
+                   op)) {
       return op.emitError("expected only kernels after tenon-form-kernels");
     }
     auto name = op.getAttrOfType<StringAttr>("tenon.value");
@@ -303,7 +335,8 @@ LogicalResult Builder::run() {
       return failure();
     if (s.buffers[*id].kind == ScheduleBuffer::Arena)
       s.buffers[*id].last = INT32_MAX; // kept until the next run
-    s.values.push_back({name.str(), *id, dimsOf(op.getResult(0))});
+    s.values.push_back({name.str(), *id, dimsOf(op.getResult(0)),
+                        demand->of(&op).expr()});
   }
   return success();
 }

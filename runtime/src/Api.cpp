@@ -453,6 +453,9 @@ tenon_status valueData(tenon_context *handle, int32_t index, int64_t *dims,
   if (!context->ran)
     return fail(error, TENON_NOT_BOUND, "value '", value.name,
                 "': the model has not run with what is bound now");
+  if (isLeftOut(value.guard, context->slots))
+    return fail(error, TENON_NOT_BOUND, "value '", value.name,
+                "' belongs to a branch that was not taken");
   for (int32_t d = 0; d < value.rank; ++d)
     dims[d] = context->slots[value.dims[d]];
   *data = context->pointers[value.buffer];

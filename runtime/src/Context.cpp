@@ -362,7 +362,9 @@ tenon_status measure(const Context &context, const int64_t *slots, Plan &plan,
   plan.scratch = 0;
   for (int32_t s = 0; s < context.numSteps; ++s) {
     const tenon_step &step = program.steps[s];
-    int64_t bytes = step.scratch < 0 ? 0 : slots[step.scratch];
+    int64_t bytes = step.scratch < 0 || isLeftOut(step.guard, slots)
+                        ? 0
+                        : slots[step.scratch];
     if (bytes >= kMaxBytes)
       return fail(error, TENON_INVALID_TENSOR,
                   "the inputs' dims are too large: '", step.nodes, "' needs ",

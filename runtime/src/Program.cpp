@@ -281,7 +281,8 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
     return status;
   for (int32_t i = 0; i < program.num_checks; ++i) {
     const tenon_check &check = program.checks[i];
-    if (!holds(check, slots[check.lhs], slots[check.rhs]))
+    if (!isLeftOut(check.guard, slots) &&
+        !holds(check, slots[check.lhs], slots[check.rhs]))
       return failCheck(program, check, slots, error);
   }
   if (overflow)

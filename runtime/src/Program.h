@@ -26,6 +26,11 @@ tenon_status evaluateDims(const tenon_program &program,
                           const int64_t *const *inputDims, int64_t *slots,
                           tenon_error *error);
 
+/// Is what has this guard (abi.h) left out?
+inline bool isLeftOut(int32_t guard, const int64_t *slots) {
+  return guard && slots[guard - 1] == 0;
+}
+
 /// elements * bytes per element; -1 where that is negative or too large.
 int64_t bytesOf(int64_t elements, int32_t dtype);
 

@@ -172,7 +172,8 @@ void fillSteps(Context &context) {
       step.buffers[i] = context.pointers[from.buffers[i]];
     for (int32_t i = 0; i < from.num_dims; ++i)
       step.dims[i] = context.slots[from.dims[i]];
-    step.tasks = context.slots[from.tasks];
+    step.tasks =
+        isLeftOut(from.guard, context.slots) ? 0 : context.slots[from.tasks];
     step.cost = context.slots[from.cost];
     step.threads = threadsForStep(context, step);
     step.slices = step.threads;

@@ -11,6 +11,7 @@ include "dialects/Tenon/IR/TenonBase.td"
 include "dialects/Tenon/IR/TenonElementwise.td"
 include "dialects/Tenon/IR/TenonData.td"
 include "dialects/Tenon/IR/TenonCompute.td"
+include "dialects/Tenon/IR/TenonControl.td"
 include "dialects/Tenon/IR/TenonKernel.td"
 
 #endif // TENON_TD

@@ -38,10 +38,15 @@ def Tenon_CheckOp : Tenon_Op<"check"> {
   let description = [{
     `tenon.check le "seq", "512"`: a run whose dims break it is refused with a
     status that names both sides and this op's location. `bcast` means equal,
-    or either side 1.
+    or either side 1. `when` is an expression that is 0 where the branch that
+    relies on the relation is not taken.
   }];
-  let arguments = (ins Tenon_CheckKindAttr:$kind, StrAttr:$lhs, StrAttr:$rhs);
-  let assemblyFormat = "`` $kind $lhs `,` $rhs attr-dict";
+  let arguments = (ins Tenon_CheckKindAttr:$kind, StrAttr:$lhs, StrAttr:$rhs,
+                       OptionalAttr<StrAttr>:$when);
+  let builders = [OpBuilder<(ins "::tenon::CheckKind":$kind, "::llvm::StringRef":$lhs,
+                                 "::llvm::StringRef":$rhs),
+                  [{ build($_builder, $_state, kind, lhs, rhs, ::mlir::StringAttr()); }]>];
+  let assemblyFormat = "`` $kind $lhs `,` $rhs (`when` $when^)? attr-dict";
   let hasVerifier = 1; // both parse
 }
 

@@ -65,8 +65,7 @@ LogicalResult DimsValueOp::verify() {
 // CheckOp
 //===----------------------------------------------------------------------===//
 
-/// Is the text a dim expression in canonical form?
-static LogicalResult verifyExpr(Operation *op, StringRef text) {
+LogicalResult verifyExpr(Operation *op, StringRef text) {
   std::optional<SymExpr> expr = SymExpr::parse(text);
   if (!expr)
     return op->emitOpError()
@@ -80,7 +79,8 @@ static LogicalResult verifyExpr(Operation *op, StringRef text) {
 
 LogicalResult CheckOp::verify() {
   return failure(failed(verifyExpr(*this, getLhs())) ||
-                 failed(verifyExpr(*this, getRhs())));
+                 failed(verifyExpr(*this, getRhs())) ||
+                 (getWhen() && failed(verifyExpr(*this, *getWhen()))));
 }
 
 //===----------------------------------------------------------------------===//

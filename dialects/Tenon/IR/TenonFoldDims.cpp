@@ -198,6 +198,7 @@ std::optional<KnownInts> DimsEvaluator::evaluateOp(Operation *op,
           result.elements.push_back(broadcastElement(*input, *walk));
         return result;
       })
+      .Case([&](MergeOp o) { return merge(o, std::move(result)); })
       .Case([&](ConcatOp o) { return concat(o, std::move(result)); })
       .Case([&](SliceOp o) { return slice(o, std::move(result)); })
       .Case([&](GatherOp o) { return gather(o, std::move(result)); })
@@ -285,6 +286,17 @@ std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
       return std::nullopt;
     result.elements.push_back(*element);
   }
+  return result;
+}
+
+std::optional<KnownInts> DimsEvaluator::merge(MergeOp op, KnownInts result) {
+  std::optional<SymExpr> condition = SymExpr::parse(op.getCondition().str());
+  std::optional<KnownInts> onTrue = evaluate(op.getOnTrue()),
+                           onFalse = evaluate(op.getOnFalse());
+  if (!condition || !onTrue || !onFalse || onTrue->shape != onFalse->shape)
+    return std::nullopt;
+  for (auto [a, b] : llvm::zip(onTrue->elements, onFalse->elements))
+    result.elements.push_back(b + *condition * (a - b));
   return result;
 }
 

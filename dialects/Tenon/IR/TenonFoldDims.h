@@ -26,6 +26,7 @@ namespace tenon {
 enum class CompareKind : uint32_t;
 class ConcatOp;
 class GatherOp;
+class MergeOp;
 class ReduceOp;
 class SliceOp;
 class TransposeOp;
@@ -56,6 +57,7 @@ private:
   Result evaluate(mlir::Value value);
   Result evaluateOp(mlir::Operation *op, KnownInts result);
   Result elementwise(mlir::Operation *op, KnownInts result);
+  Result merge(MergeOp op, KnownInts result);
   Result concat(ConcatOp op, KnownInts result);
   Result slice(SliceOp op, KnownInts result);
   Result gather(GatherOp op, KnownInts result);

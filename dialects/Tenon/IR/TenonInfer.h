@@ -87,6 +87,8 @@ mlir::FailureOr<Dims> inferDims(LayerNormOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(RmsNormOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(MatMulOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(ConvOp::Adaptor, ShapeJoiner &);
+// TenonControlOps.cpp
+mlir::FailureOr<Dims> inferDims(MergeOp::Adaptor, ShapeJoiner &);
 // TenonKernelOps.cpp
 mlir::FailureOr<Dims> inferDims(Im2ColOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(PackBOp::Adaptor, ShapeJoiner &);
@@ -101,6 +103,9 @@ mlir::FailureOr<Dims>
 windowPositions(llvm::ArrayRef<SymExpr> spatial, llvm::ArrayRef<SymExpr> kernel,
                 mlir::DenseI64ArrayAttr strides, mlir::DenseI64ArrayAttr pads,
                 mlir::DenseI64ArrayAttr dilations, ShapeJoiner &joiner);
+
+/// Is the text a dim expression in canonical form? An error of `op` if not.
+mlir::LogicalResult verifyExpr(mlir::Operation *op, llvm::StringRef text);
 
 /// The first operand's element type; null where there is none.
 inline mlir::Type firstElement(mlir::ValueRange operands) {

@@ -346,7 +346,8 @@ void insertShapeChecks(OpBuilder &builder, Operation *op) {
          earlier = earlier->getPrevNode())
       if (auto other = dyn_cast<CheckOp>(earlier))
         // Equality implies that two dims broadcast.
-        stated = other.getLhs() == lhs && other.getRhs() == rhs &&
+        stated = !other.getWhen() && other.getLhs() == lhs &&
+                 other.getRhs() == rhs &&
                  (other.getKind() == check.kind ||
                   (other.getKind() == CheckKind::eq &&
                    check.kind == CheckKind::bcast));
@@ -356,6 +357,16 @@ void insertShapeChecks(OpBuilder &builder, Operation *op) {
     builder.setInsertionPoint(op);
     CheckOp::create(builder, op->getLoc(), check.kind, lhs, rhs);
   }
+}
+
+void limitTo(Operation *op, const SymExpr &condition) {
+  if (!isa<CheckOp>(op))
+    return;
+  auto when = op->getAttrOfType<StringAttr>("when");
+  SymExpr before =
+      when ? SymExpr::parse(when.str()).value_or(SymExpr(1)) : SymExpr(1);
+  op->setAttr("when",
+              StringAttr::get(op->getContext(), (before * condition).str()));
 }
 
 //===----------------------------------------------------------------------===//

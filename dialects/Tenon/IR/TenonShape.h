@@ -55,6 +55,9 @@ broadcastShapes(llvm::ArrayRef<llvm::SmallVector<SymExpr>> shapes,
 /// after each op that it creates.
 void insertShapeChecks(mlir::OpBuilder &builder, mlir::Operation *op);
 
+/// Makes what `op` states of dims hold only where `condition` (0 or 1) is 1.
+void limitTo(mlir::Operation *op, const SymExpr &condition);
+
 /// Creates `OpTy` with inferred result types; failure (after an emitted error
 /// at `loc`) instead of ODS's fatal error when inference rejects the operands.
 mlir::FailureOr<mlir::Operation *>

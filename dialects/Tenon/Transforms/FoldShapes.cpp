@@ -76,10 +76,11 @@ LogicalResult tidyChecks(Block &block) {
     if (!a || !b)
       continue; // the verifier's to report
     std::optional<bool> certain = decide(check.getKind(), *a, *b);
-    if (certain == false)
+    if (certain == false && !check.getWhen())
       return check.emitOpError() << "can never hold";
     std::string text = (stringifyCheckKind(check.getKind()) + " " +
-                        check.getLhs() + "\n" + check.getRhs())
+                        check.getLhs() + "\n" + check.getRhs() + "\n" +
+                        check.getWhen().value_or(""))
                            .str();
     if (certain == true || !stated.insert(text).second)
       check.erase();

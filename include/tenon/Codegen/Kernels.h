@@ -46,8 +46,9 @@ struct ScheduleBuffer {
   mlir::ElementsAttr weight;
   WeightLayout layout;
   int first = INT32_MAX, last = -1; ///< steps
+  SymExpr guard = 1; ///< 0 where it is not needed, and takes no memory
   SymExpr elements() const {
-    SymExpr n = 1;
+    SymExpr n = guard;
     for (const SymExpr &d : dims)
       n = n * d;
     return n;
@@ -58,6 +59,7 @@ struct ScheduleStep {
   std::string nodes;
   KernelInfo kernel; ///< with the dims of this call
   std::vector<int> buffers;
+  SymExpr guard = 1; ///< 0 where it is skipped
 };
 
 struct SchedulePort {
@@ -72,12 +74,14 @@ struct ScheduleCheck {
   uint32_t kind = 0;
   SymExpr lhs, rhs;
   std::string reason;
+  SymExpr guard = 1;
 };
 
 struct ScheduleValue {
   std::string name;
   int buffer = 0;
   std::vector<SymExpr> dims;
+  SymExpr guard = 1;
 };
 
 /// The whole program of a model, and the module that holds its kernels as

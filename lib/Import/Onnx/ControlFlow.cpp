@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // Exporters write If around shape questions ("is this dim 1?"). Where the
-// condition is known at import, the branch taken is imported in its place. A
+// condition is known at import, the branch taken is imported in its place. One
+// that only a run decides becomes a dim expression of 0 or 1: both branches are
+// imported, and tenon.merge takes the results of one. A
 // Scan over a dim of known size is written out, one copy of its body after the
 // other.
 //
@@ -17,29 +19,135 @@ using namespace mlir;
 
 namespace tenon::onnximport {
 
-static void ifOp(NodeImporter &n) {
-  std::optional<int64_t> condition;
-  if (const KnownValue *known = n.known(n.in(0));
-      known && known->elements.size() == 1)
-    condition = known->elements[0].constant();
-  if (!condition) {
-    n.error("a condition that depends on data or on unknown dims is not "
-            "supported: expected a constant, or dims fixed with --dim");
-    return;
+/// 1 where `a` is below `b`, else 0.
+static SymExpr lessThan(const SymExpr &a, const SymExpr &b) {
+  using Fn = SymExpr::Fn;
+  return SymExpr::apply(Fn::Min, SymExpr(1),
+                        SymExpr::apply(Fn::Max, SymExpr(0), b - a));
+}
+
+static SymExpr comparison(CompareKind kind, const SymExpr &a,
+                          const SymExpr &b) {
+  SymExpr one(1);
+  switch (kind) {
+  case CompareKind::lt:
+    return lessThan(a, b);
+  case CompareKind::gt:
+    return lessThan(b, a);
+  case CompareKind::le:
+    return one - lessThan(b, a);
+  case CompareKind::ge:
+    return one - lessThan(a, b);
+  case CompareKind::ne:
+    return lessThan(a, b) + lessThan(b, a);
+  case CompareKind::eq:
+    return one - lessThan(a, b) - lessThan(b, a);
   }
-  const auto *branch = n.attr(*condition ? "then_branch" : "else_branch");
+  return one;
+}
+
+/// A bool of one element as an expression that is 0 or 1: what the importer
+/// knows, or comparisons of such numbers that only a run can decide.
+static std::optional<SymExpr> truthOf(NodeImporter &n, Value v,
+                                      unsigned depth = 0) {
+  if (const KnownValue *known = n.known(v))
+    return known->elements.size() == 1 ? std::optional(known->elements[0])
+                                       : std::nullopt;
+  Operation *op = v.getDefiningOp();
+  if (!op || depth > 16)
+    return std::nullopt;
+  auto operand = [&](unsigned i) {
+    return truthOf(n, op->getOperand(i), depth + 1);
+  };
+  if (auto compare = dyn_cast<CompareOp>(op)) {
+    auto a = operand(0), b = operand(1);
+    return a && b ? std::optional(comparison(compare.getKind(), *a, *b))
+                  : std::nullopt;
+  }
+  if (isa<NotOp>(op)) {
+    auto a = operand(0);
+    return a ? std::optional(SymExpr(1) - *a) : std::nullopt;
+  }
+  if (isa<AndOp, OrOp>(op)) {
+    auto a = operand(0), b = operand(1);
+    if (!a || !b)
+      return std::nullopt;
+    return isa<AndOp>(op) ? *a * *b : *a + *b - *a * *b;
+  }
+  if (isa<ReshapeOp>(op))
+    return operand(0);
+  if (auto cast = dyn_cast<CastOp>(op); cast && n.isBool(cast.getInput()))
+    return operand(0);
+  return std::nullopt;
+}
+
+/// Imports a branch in place. What it states of dims holds only where it is
+/// taken.
+static bool importBranch(NodeImporter &n, StringRef name,
+                         const std::optional<SymExpr> &taken,
+                         SmallVectorImpl<Value> &results) {
+  const auto *branch = n.attr(name);
   if (!branch) {
-    n.error("the branch is missing");
-    return;
+    n.error("the branch '" + name + "' is missing");
+    return false;
   }
-  SmallVector<Value> results;
+  Block *block = n.builder.getInsertionBlock();
+  Operation *before = block->empty() ? nullptr : &block->back();
   std::string message;
-  if (!n.state.inlineGraph(branch->g(), {}, results, message)) {
+  if (!n.state.inlineGraph(branch->g(), {}, results, message) ||
+      results.size() < n.numOutputs()) {
     n.error(message.empty() ? "the branch cannot be imported" : message);
+    return false;
+  }
+  if (taken)
+    for (Operation *op = before ? before->getNextNode() : &block->front(); op;
+         op = op->getNextNode())
+      limitTo(op, *taken);
+  return true;
+}
+
+static void ifOp(NodeImporter &n) {
+  std::optional<SymExpr> condition = truthOf(n, n.in(0));
+  if (!condition && !n.failed())
+    n.error("a condition that depends on data is not supported: expected one "
+            "that the inputs' dims decide");
+  if (n.failed())
+    return;
+  if (auto constant = condition->constant()) {
+    SmallVector<Value> results;
+    if (!importBranch(n, *constant ? "then_branch" : "else_branch", {},
+                      results))
+      return;
+    for (unsigned i = 0; i < n.numOutputs(); ++i)
+      n.out(i, results[i]);
     return;
   }
-  for (unsigned i = 0; i < n.numOutputs() && i < results.size(); ++i)
-    n.out(i, results[i]);
+  SmallVector<Value> onTrue, onFalse;
+  if (!importBranch(n, "then_branch", *condition, onTrue) ||
+      !importBranch(n, "else_branch", SymExpr(1) - *condition, onFalse))
+    return;
+  for (unsigned i = 0; i < n.numOutputs(); ++i) {
+    Value a = onTrue[i], b = onFalse[i];
+    if (a == b) {
+      n.out(i, a);
+      continue;
+    }
+    if (n.elem(a) != n.elem(b) || n.rank(a) != n.rank(b)) {
+      n.error("the branches of a condition that is only known at run time must "
+              "agree in element type and rank; output " +
+              Twine(i) + " has rank " + Twine(n.rank(a)) + " and rank " +
+              Twine(n.rank(b)));
+      return;
+    }
+    Dims dims;
+    for (auto [x, y] : llvm::zip(n.dims(a), n.dims(b)))
+      dims.push_back(y + *condition * (x - y));
+    n.out(i, n.make<MergeOp>(
+                 {a, b},
+                 {n.named("condition",
+                          n.builder.getStringAttr(condition->str())),
+                  n.named("dims", n.dimsAttr(dims))}));
+  }
 }
 
 /// Beyond this a body's copies take longer to compile than they are worth.

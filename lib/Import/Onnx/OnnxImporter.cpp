@@ -48,6 +48,19 @@ private:
   LogicalResult fail(const Twine &message);
   FailureOr<OwningOpRef<ModuleOp>> importModel(LoadedModel loaded);
 
+  /// Names of a subgraph are its own: two branches may use the same ones.
+  struct Scope {
+    Scope(Importer &importer, const onnx::GraphProto &graph);
+    ~Scope();
+    Importer &importer;
+    struct Outer {
+      std::string name;
+      Value value;
+      const onnx::TensorProto *initializer;
+    };
+    std::vector<Outer> outer;
+  };
+
   void collectGraph(const onnx::GraphProto &graph);
   LogicalResult createMain(const onnx::GraphProto &graph);
   LogicalResult importNodes(const onnx::GraphProto &graph);
@@ -365,6 +378,34 @@ static std::string whyInputUnsupported(MLIRContext *context,
   return "";
 }
 
+Importer::Scope::Scope(Importer &importer, const onnx::GraphProto &graph)
+    : importer(importer) {
+  auto hide = [&](const std::string &name) {
+    outer.push_back({name, importer.values.lookup(name),
+                     importer.initializers.lookup(name)});
+    importer.values.erase(name);
+    importer.initializers.erase(name);
+  };
+  for (const auto &input : graph.input())
+    hide(input.name());
+  for (const auto &tensor : graph.initializer())
+    hide(tensor.name());
+  for (const auto &node : graph.node())
+    for (const std::string &name : node.output())
+      hide(name);
+}
+
+Importer::Scope::~Scope() {
+  for (const Outer &o : llvm::reverse(outer)) {
+    importer.values.erase(o.name);
+    importer.initializers.erase(o.name);
+    if (o.value)
+      importer.values[o.name] = o.value;
+    if (o.initializer)
+      importer.initializers[o.name] = o.initializer;
+  }
+}
+
 LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
   // Before IR version 4 initialisers are listed among the inputs too; later
   // on that gives an input a default value, which an artifact bakes in.
@@ -467,21 +508,23 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
                             std::string &message) {
     return weights->get(tensor, message);
   };
-  state.inlineGraph =
-      [this](const onnx::GraphProto &graph, ArrayRef<Value> inputs,
-             SmallVectorImpl<Value> &results, std::string &message) {
-        collectGraph(graph);
-        for (auto [input, value] : llvm::zip(graph.input(), inputs))
-          values[input.name()] = value;
-        if (mlir::failed(importNodes(graph)))
-          return false;
-        for (const auto &output : graph.output()) {
-          results.push_back(valueOf(output.name(), message));
-          if (!results.back())
-            return false;
-        }
-        return true;
-      };
+  state.inlineGraph = [this](const onnx::GraphProto &graph,
+                             ArrayRef<Value> inputs,
+                             SmallVectorImpl<Value> &results,
+                             std::string &message) {
+    Scope scope(*this, graph);
+    collectGraph(graph);
+    for (auto [input, value] : llvm::zip(graph.input(), inputs))
+      values[input.name()] = value;
+    if (mlir::failed(importNodes(graph)))
+      return false;
+    for (const auto &output : graph.output()) {
+      results.push_back(valueOf(output.name(), message));
+      if (!results.back())
+        return false;
+    }
+    return true;
+  };
 
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   StringRef stem = llvm::sys::path::stem(file);

@@ -10,7 +10,8 @@
  *
  * All quantities that depend on input dims are numbered *slots* of one int64
  * array, filled by a small program (`exprs`) in order. Slot k is the value of
- * exprs[k]; operands always name smaller slots.
+ * exprs[k]; operands always name smaller slots. A *guard* is 1 + a slot that is
+ * 0 where something is left out; 0 stands for no guard.
  *===----------------------------------------------------------------------===*/
 #ifndef TENON_ABI_H
 #define TENON_ABI_H
@@ -22,7 +23,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 1u
+#define TENON_ABI_VERSION 2u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -63,7 +64,7 @@ enum tenon_check_kind {
 typedef struct tenon_check {
   int32_t kind;
   int32_t lhs, rhs; /* slots */
-  int32_t reserved;
+  int32_t guard;
   const char *lhs_text, *rhs_text; /* "seq", "512" */
   const char *reason;              /* node or input that relies on it */
 } tenon_check;
@@ -108,6 +109,8 @@ typedef struct tenon_step {
   int32_t cost;    /* slot: rough cost of the whole step in FMAs or 4 bytes */
   int32_t scratch; /* slot: scratch bytes per thread */
   int32_t kernel;  /* index into tenon_level.kernels */
+  int32_t guard;   /* skipped where it is 0 */
+  int32_t reserved;
 } tenon_step;
 
 /* One table per ISA level, best first; the runtime takes the first that the
@@ -151,6 +154,7 @@ typedef struct tenon_value {
   const char *name;
   int32_t buffer, rank;
   const int32_t *dims; /* slots */
+  int32_t guard, reserved;
 } tenon_value;
 
 typedef struct tenon_dim_range { /* a declared --dim name=lo..hi */
