@@ -60,8 +60,12 @@ struct AttentionKernel {
   Value panelOf(Value packed, ArrayRef<SymExpr> dims, Value panel);
   void packQueries(Value rows);
   void computeScores(Value rows);
+  void scorePanel(Value tileRow, Value panel, Value r0, Value mr);
+  void bindTile(Value v, Value r, Value c,
+                function_ref<Value(Value)> then = nullptr);
   void normalize(Value rows);
   void computeOutput(Value rows);
+  void outputPanel(Value tileRow, Value panel, Value r0, Value mr);
   void run();
 
   SmallVector<Idx> rowIndex(Value m) {
@@ -90,9 +94,8 @@ Value AttentionKernel::panelOf(Value packed, ArrayRef<SymExpr> dims,
 void AttentionKernel::packQueries(Value rows) {
   Value d = e.dim(depth);
   e.loop(L.index(0), rows, 1, [&](Value r) {
-    SmallVector<Idx> own =
-        e.broadcastIndex(e.delinearize(batchIndex, batch),
-                         ArrayRef(q).drop_back(2), batch);
+    SmallVector<Idx> own = e.broadcastIndex(e.delinearize(batchIndex, batch),
+                                            ArrayRef(q).drop_back(2), batch);
     own.push_back(L.uniform(L.add(m0, r)));
     own.push_back(Idx());
     Idx to = L.uniform(L.mul(r, d));
@@ -104,44 +107,56 @@ void AttentionKernel::packQueries(Value rows) {
 }
 
 void AttentionKernel::computeScores(Value rows) {
-  Value d = e.dim(depth), stride = e.dim(ld);
+  Value d = e.dim(depth);
   Value K = e.input(cast<BlockArgument>(qk.getPacked()));
-  SmallVector<SymExpr> dims = getDims(softmax.getInput());
-  e.loop(L.index(0), e.dim(keyPanels), 1, [&](Value panel) {
-    Value kAt = panelOf(K, k, panel);
-    forRowTiles(e, rows, [&](Value r0, Value mr) {
+  forPanelGroups(e, keyPanels, [&](Value first, int64_t panels) {
+    Value kAt = panelOf(K, k, first);
+    forRowTiles(e, rows, [&](Value, Value r0, Value mr) {
       emitMicroKernel(e, mr, depth,
                       {queries, L.mul(r0, d), K, kAt,
-                       L.mul(d, L.index(kPanelColumns)), d, tile, L.index(0)});
-      e.loop(L.index(0), mr, 1, [&](Value r) {
-        Value row = L.add(r0, r), m = L.add(m0, row);
-        SmallVector<Idx> idx = rowIndex(m);
-        idx.push_back(Idx());
-        Idx base = L.uniform(L.mul(flatRow(m), e.dim(keys)));
-        forPanelColumns(e, panel, keys, [&](Value c, Value column) {
-          Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c),
-                 1,
-                 (int64_t)lanes,
-                 {}};
-          idx.back() = Idx{column, 1, (int64_t)lanes, {}};
-          e.bind(qk.getResult(), [&](ArrayRef<Idx>) {
-            Value saved = L.mask;
-            L.mask = {};
-            Value x = L.load(tile, in, f32);
-            L.mask = saved;
-            return x;
-          });
-          e.setDomain(dims, idx, L.add(base, idx.back()));
-          Value x = e.emit(softmax.getInput(), idx);
-          Value saved = L.mask;
-          L.mask = {}; // rows of scores are padded to whole panels
-          L.store(x, scores, L.add(L.uniform(L.mul(row, stride)), idx.back()),
-                  f32);
-          L.mask = saved;
-        });
-      });
+                       L.mul(d, L.index(kPanelColumns)), d, tile, L.index(0)},
+                      panels);
+      for (int64_t p = 0; p < panels; ++p)
+        scorePanel(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
     });
   });
+}
+
+/// The pointwise ops on `mr` rows of one panel of scores, whose products begin
+/// at row tileRow of the tile.
+void AttentionKernel::scorePanel(Value tileRow, Value panel, Value r0,
+                                 Value mr) {
+  Value stride = e.dim(ld);
+  SmallVector<SymExpr> dims = getDims(softmax.getInput());
+  e.loop(L.index(0), mr, 1, [&](Value r) {
+    Value row = L.add(r0, r), m = L.add(m0, row);
+    SmallVector<Idx> idx = rowIndex(m);
+    idx.push_back(Idx());
+    Idx base = L.uniform(L.mul(flatRow(m), e.dim(keys)));
+    forPanelColumns(e, panel, keys, [&](Value c, Value column) {
+      bindTile(qk.getResult(), L.add(tileRow, r), c);
+      idx.back() = Idx{column, 1, (int64_t)lanes, {}};
+      e.setDomain(dims, idx, L.add(base, idx.back()));
+      Value x = e.emit(softmax.getInput(), idx);
+      Value saved = L.mask;
+      L.mask = {}; // rows of scores are padded to whole panels
+      L.store(x, scores, L.add(L.uniform(L.mul(row, stride)), idx.back()), f32);
+      L.mask = saved;
+    });
+  });
+}
+
+/// From now on `v` is what lies in row r, column c of the tile.
+void AttentionKernel::bindTile(Value v, Value r, Value c,
+                               function_ref<Value(Value)> then) {
+  Idx at{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes, {}};
+  Value saved = L.mask;
+  L.mask = {}; // the tile is whole
+  Value x = L.load(tile, at, f32);
+  L.mask = saved;
+  if (then)
+    x = then(x);
+  e.bind(v, [x](ArrayRef<Idx>) { return x; });
 }
 
 void AttentionKernel::normalize(Value rows) {
@@ -193,40 +208,38 @@ void AttentionKernel::normalize(Value rows) {
 void AttentionKernel::computeOutput(Value rows) {
   Value n = e.dim(keys), stride = e.dim(ld);
   Value V = e.input(cast<BlockArgument>(pv.getPacked()));
-  e.loop(L.index(0), e.dim(valuePanels), 1, [&](Value panel) {
-    Value vAt = panelOf(V, v, panel);
-    forRowTiles(e, rows, [&](Value r0, Value mr) {
+  forPanelGroups(e, valuePanels, [&](Value first, int64_t panels) {
+    Value vAt = panelOf(V, v, first);
+    forRowTiles(e, rows, [&](Value, Value r0, Value mr) {
       emitMicroKernel(e, mr, ld,
                       {scores, L.mul(r0, stride), V, vAt,
-                       L.mul(n, L.index(kPanelColumns)), n, tile, L.index(0)});
-      e.loop(L.index(0), mr, 1, [&](Value r) {
-        Value row = L.add(r0, r), m = L.add(m0, row);
-        Value inv = memref::LoadOp::create(b, L.loc, inverse, row);
-        SmallVector<Idx> idx = rowIndex(m);
-        idx.push_back(Idx());
-        Idx base = L.uniform(L.mul(flatRow(m), e.dim(N)));
-        forPanelColumns(e, panel, N, [&](Value c, Value column) {
-          Idx in{L.add(L.mul(r, L.index(kPanelColumns)), c),
-                 1,
-                 (int64_t)lanes,
-                 {}};
-          idx.back() = Idx{column, 1, (int64_t)lanes, {}};
-          e.bind(pv.getResult(), [&](ArrayRef<Idx>) {
-            Value saved = L.mask;
-            L.mask = {};
-            Value x = L.load(tile, in, f32);
-            L.mask = saved;
-            x = arith::MulFOp::create(b, L.loc, x, L.widen(inv));
-            if (!softmax.getGuard())
-              return x;
-            Value nan = arith::CmpFOp::create(
-                b, L.loc, arith::CmpFPredicate::UNO, inv, inv);
-            return arith::SelectOp::create(b, L.loc, nan, L.constLike(x, 0), x)
-                .getResult();
-          });
-          sink.store(e, idx, L.add(base, idx.back()));
-        });
+                       L.mul(n, L.index(kPanelColumns)), n, tile, L.index(0)},
+                      panels);
+      for (int64_t p = 0; p < panels; ++p)
+        outputPanel(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
+    });
+  });
+}
+
+void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
+                                  Value mr) {
+  e.loop(L.index(0), mr, 1, [&](Value r) {
+    Value row = L.add(r0, r), m = L.add(m0, row);
+    Value inv = memref::LoadOp::create(b, L.loc, inverse, row);
+    SmallVector<Idx> idx = rowIndex(m);
+    idx.push_back(Idx());
+    Idx base = L.uniform(L.mul(flatRow(m), e.dim(N)));
+    forPanelColumns(e, panel, N, [&](Value c, Value column) {
+      idx.back() = Idx{column, 1, (int64_t)lanes, {}};
+      bindTile(pv.getResult(), L.add(tileRow, r), c, [&](Value x) -> Value {
+        x = arith::MulFOp::create(b, L.loc, x, L.widen(inv));
+        if (!softmax.getGuard())
+          return x;
+        Value nan = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO,
+                                          inv, inv);
+        return arith::SelectOp::create(b, L.loc, nan, L.constLike(x, 0), x);
       });
+      sink.store(e, idx, L.add(base, idx.back()));
     });
   });
 }
@@ -236,7 +249,7 @@ void AttentionKernel::run() {
   e.info.tasks = productOf(batch) * blocks;
   // Two products and an exponential per score.
   e.info.cost = productOf(batch) * rowsQ * keys * (depth + N + 16);
-  tile = e.scratchBuffer(kMaxRows * kPanelColumns, f32);
+  tile = e.scratchBuffer(kTileElements, f32);
   queries = e.scratchBuffer(depth * kQueryRows, f32);
   scores = e.scratchBuffer(ld * kQueryRows, f32);
   inverse = e.scratchBuffer(kQueryRows, f32);

@@ -143,33 +143,51 @@ mlir::Value emitSigmoid(LaneBuilder &L, mlir::Value x);
 
 /// Columns of a packed panel, the same at every ISA level.
 inline constexpr int64_t kPanelColumns = 32;
-/// Rows of the largest register tile of any level.
-inline constexpr int64_t kMaxRows = 12;
-/// Rows of the register tile of `target`'s f32 micro-kernel.
-int64_t microKernelRows(const TargetInfo &target);
-/// Up to this many rows several panels are multiplied at once.
+/// Rows of the f32 micro-kernel's register tile, and how many neighbouring
+/// panels it takes: 6x64. The same at every level, so that tasks are.
+inline constexpr int64_t kTileRows = 6;
+inline constexpr int64_t kTilePanels = 2;
+/// Up to this many rows so many panels are multiplied at once.
 int64_t narrowRows(const TargetInfo &target);
 inline constexpr int64_t kNarrowPanels = 4;
+/// Elements of C that any call of a micro-kernel writes.
+inline constexpr int64_t kTileElements =
+    kTileRows * kTilePanels * kPanelColumns;
+static_assert(3 * kNarrowPanels * kPanelColumns <= kTileElements);
 
 /// What a micro-kernel is compiled for; `lda` is 0 where it is not constant.
+/// For each four rows of B it fetches `lines` lines of `next` into the L2
+/// cache, or, with kAhead, its own panels some rows ahead.
 struct MicroKernelShape {
-  int64_t rows, panels, lda;
+  int64_t rows, panels, lda, lines = 0;
 };
-/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt): C at cAt is
-/// [panels][rows][32] and is overwritten; A's rows lie lda apart, B's panels
-/// panelStride.
+inline constexpr int64_t kAhead = -1;
+/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, next, nextStep): C at cAt
+/// is [panels][rows][32] and is overwritten; A's rows lie lda apart, B's panels
+/// panelStride. `next` is a position in B, from where on elements are fetched
+/// into the cache, nextStep further for each four rows of B.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target,
                                   const MicroKernelShape &shape);
 struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
+  mlir::Value next = {}, nextStep = {};
 };
-/// Calls the micro-kernel of `rows` rows, which is known at run time.
+/// Calls the micro-kernel of `rows` rows, which is known at run time and at
+/// least 1, at most kTileRows (narrowRows for more than kTilePanels panels).
+/// Fewer rows than `leastRows`, the end of a block, fetch nothing.
 void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
-                     const MicroKernelOperands &operands, int64_t panels = 1);
-/// Splits `rows` evenly into register tiles: fn(first row, rows of the tile).
-void forRowTiles(KernelEmitter &e, mlir::Value rows,
-                 llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
+                     const MicroKernelOperands &operands, int64_t panels,
+                     int64_t lines = 0, int64_t leastRows = 1);
+/// Splits `rows` (at least 1) evenly into register tiles: fn(number of the
+/// tile, its first row, its rows).
+void forRowTiles(
+    KernelEmitter &e, mlir::Value rows,
+    llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
+/// Calls fn(first panel, panels) for kTilePanels panels at a time of `count`,
+/// and for what is left of them.
+void forPanelGroups(KernelEmitter &e, const SymExpr &count,
+                    llvm::function_ref<void(mlir::Value, int64_t)> fn);
 /// Walks a panel of N columns by vectors, masked at its end: fn(column in the
 /// panel, column of the whole).
 void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,

@@ -5,13 +5,17 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A task is one panel of 32 columns for one block of rows:
+// A task is two panels of 32 columns for 48 rows. Rows are walked in blocks
+// that stay in the L2 cache:
 //
-//   for task in [begin, end):       (batch, row block, panel), panel fastest
+//   for task in [begin, end):    (batch, block, panels, part), parts fastest
 //     [pack the block's rows of A, when a new block begins]
-//     for tile of rows in block:    as even as possible: 13 = 7 + 6
-//       micro-kernel(rows)          A block (L2) x B panel (L1/L2) -> C (L1)
-//       epilogue                    C -> result, a row at a time
+//     for tile of rows in part:  as even as possible: 8 = 4 + 4
+//       micro-kernel(rows)       A (L2) x two B panels (L2) -> C (L1)
+//       epilogue                 C -> result, a row at a time
+//
+// While the tiles of a block are multiplied with two panels, the next two are
+// fetched from memory, each tile its share.
 //
 // Very few rows in all (decoding a token) take four panels at a time instead.
 // A that lies in memory as it is needed is read in place; any other prologue
@@ -28,6 +32,9 @@ using namespace mlir;
 namespace tenon {
 
 namespace {
+
+/// Rows of a task: eight register tiles.
+constexpr int64_t kPartRows = 8 * kTileRows;
 
 struct MatMulKernel {
   KernelEmitter &e;
@@ -48,19 +55,23 @@ struct MatMulKernel {
   SmallVector<SymExpr> batch =
       shared ? SmallVector<SymExpr>{}
              : SmallVector<SymExpr>(out.begin(), out.end() - 2);
-  int64_t MR = microKernelRows(e.target);
-  int64_t MC = blockRows();
+  SymExpr blocks = ceilDiv(M, blockRows());
+  SymExpr parts = ceilDiv(ceilDiv(M, blocks), kPartRows); // of a block
+  SymExpr pairs = ceilDiv(panels, kTilePanels);
   unsigned lanes = e.vectorLanes();
   bool inPlace = isInPlace();
 
-  /// Rows of A that fill 768 KiB, a good part of a server core's L2 cache:
+  /// Most rows of A that fill 768 KiB, a good part of a server core's L2 cache:
   /// with fewer, B is read from memory once more per block, and B is the larger
-  /// one. A multiple of every level's register tile, and the same at every
-  /// level, so that a program's task counts hold for all of them.
+  /// one. The same at every level, so that a program's task counts hold for all
+  /// of them.
   int64_t blockRows() {
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
     int64_t rows = (768 << 10) / (4 * k);
-    return std::clamp<int64_t>(rows / 12 * 12, 96, 768);
+    return std::clamp<int64_t>(rows / kPartRows * kPartRows, 96, 768);
+  }
+  static SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
+    return SymExpr::apply(SymExpr::Fn::CeilDiv, x, y);
   }
   bool isInPlace() {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
@@ -74,6 +85,8 @@ struct MatMulKernel {
   void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel);
   void wide();
   void narrow(Value m);
+  void tile(const MicroKernelOperands &o, Value mr, Value tiles,
+            Value batchIndex, Value m, Value panel);
 
   Type f32 = b.getF32Type();
   Value A, B, C, k, np, panelSize;
@@ -135,28 +148,75 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
   });
 }
 
+/// A tile of `mr` rows from row m on and the panels from `panel` on. `tiles`
+/// share the work of fetching what comes next.
+void MatMulKernel::tile(const MicroKernelOperands &o, Value mr, Value tiles,
+                        Value batchIndex, Value m, Value panel) {
+  auto atLeast = [&](Value x, int64_t n) -> Value {
+    return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge, x,
+                                 L.index(n));
+  };
+  auto no = [&](Value condition) -> Value {
+    return arith::XOrIOp::create(b, L.loc, condition,
+                                 L.constantInt(b.getI1Type(), 1));
+  };
+  // All lines of the next panels, whatever the number of tiles: 16 per round
+  // of a panel pair's four rows, divided by the tiles.
+  auto call = [&](int64_t lines, int64_t leastRows) {
+    emitMicroKernel(e, mr, K, o, kTilePanels, lines, leastRows);
+  };
+  auto both = [&] {
+    Value many = atLeast(tiles, 16), some = atLeast(tiles, 4),
+          two = atLeast(tiles, 2);
+    e.ifThen(many, [&] { call(1, kTileRows - 1); });
+    e.ifThen(no(many), [&] {
+      e.ifThen(some, [&] { call(4, kTileRows - 1); });
+      e.ifThen(no(some), [&] {
+        e.ifThen(two, [&] { call(8, kTileRows / 2); });
+        e.ifThen(no(two), [&] { call(16, 1); });
+      });
+    });
+    for (int64_t p = 0; p < kTilePanels; ++p)
+      epilogue(L.mul(mr, L.index(p * kPanelColumns)), batchIndex, m, mr,
+               L.add(panel, L.index(p)));
+  };
+  if (panels.constant() && *panels.constant() % kTilePanels == 0)
+    return both();
+  Value whole = atLeast(L.sub(np, panel), kTilePanels);
+  e.ifThen(whole, both);
+  e.ifThen(no(whole), [&] {
+    emitMicroKernel(e, mr, K, o, 1);
+    epilogue(L.index(0), batchIndex, m, mr, panel);
+  });
+}
+
 void MatMulKernel::wide() {
-  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, MC);
-  Value m = e.dim(M), nb = e.dim(blocks);
+  Value m = e.dim(M), nb = e.dim(blocks), np2 = e.dim(pairs), ns = e.dim(parts);
+  Value blockRows = L.mul(ns, L.index(kPartRows));
   // B's batch dims may be 1 where the result's are not.
   SmallVector<SymExpr> bDims(packed.begin(), packed.end() - 3);
   e.loop(e.begin, e.end, 1, [&](Value t) {
-    Value panel = L.rem(t, np), block = L.div(t, np);
+    Value part = L.rem(t, ns), u = L.div(t, ns);
+    Value pair = L.rem(u, np2), block = L.div(u, np2);
     Value batchIndex = L.index(0);
     if (!shared) {
       batchIndex = L.div(block, nb);
       block = L.rem(block, nb);
     }
-    Value m0 = L.mul(block, L.index(MC));
-    Value rows = L.min(L.sub(m, m0), L.index(MC));
+    Value m0 = L.mul(block, blockRows);
+    // The last block may have no row left for its last parts.
+    Value blockEnd = L.min(L.add(m0, blockRows), m);
+    Value first = L.min(L.add(m0, L.mul(part, L.index(kPartRows))), blockEnd);
+    Value rows = L.min(L.sub(blockEnd, first), L.index(kPartRows));
     if (!inPlace) {
+      Value start = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq,
+                                          L.rem(t, L.mul(ns, np2)), L.index(0));
       Value fresh = arith::OrIOp::create(
-          b, L.loc,
-          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, panel,
-                                L.index(0)),
+          b, L.loc, start,
           arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, t,
                                 e.begin));
-      e.ifThen(fresh, [&] { packRows(A, batchIndex, m0, rows); });
+      e.ifThen(fresh,
+               [&] { packRows(A, batchIndex, m0, L.sub(blockEnd, m0)); });
     }
     Value bBatch = batchIndex;
     if (!shared && ArrayRef(bDims) != ArrayRef(batch)) {
@@ -164,51 +224,73 @@ void MatMulKernel::wide() {
           e.broadcastIndex(e.delinearize(batchIndex, batch), bDims, batch);
       bBatch = e.linearize(at, bDims).base;
     }
+    Value panel = L.mul(pair, L.index(kTilePanels));
     Value bAt = L.mul(L.add(L.mul(bBatch, np), panel), panelSize);
-    Value aBase =
-        inPlace ? L.mul(L.add(L.mul(batchIndex, m), m0), k) : L.index(0);
-    forRowTiles(e, rows, [&](Value r0, Value mr) {
-      emitMicroKernel(
-          e, mr, K,
-          {A, L.add(aBase, L.mul(r0, k)), B, bAt, panelSize, k, C, L.index(0)});
-      epilogue(L.index(0), batchIndex, L.add(m0, r0), mr, panel);
+    Value row0 =
+        inPlace ? L.add(L.mul(batchIndex, m), first) : L.sub(first, m0);
+    Value aBase = L.mul(row0, k);
+    // Tile i of n fetches the i-th of n shares of the next panels.
+    Value tiles = L.div(L.add(L.sub(blockEnd, m0), L.index(kTileRows - 1)),
+                        L.index(kTileRows));
+    Value firstTile = L.mul(part, L.index(kPartRows / kTileRows));
+    Value rounds = L.div(k, L.index(4));
+    Value step = L.div(
+        L.add(L.index(4 * kTilePanels * kPanelColumns - 1), tiles), tiles);
+    Value next = L.add(bAt, L.mul(panelSize, L.index(kTilePanels)));
+    Value share = L.mul(step, rounds);
+    Value any = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sgt, rows,
+                                      L.index(0));
+    e.ifThen(any, [&] {
+      forRowTiles(e, rows, [&](Value i, Value r0, Value mr) {
+        MicroKernelOperands o{A,
+                              L.add(aBase, L.mul(r0, k)),
+                              B,
+                              bAt,
+                              panelSize,
+                              k,
+                              C,
+                              L.index(0),
+                              L.add(next, L.mul(L.add(firstTile, i), share)),
+                              step};
+        tile(o, mr, tiles, batchIndex, L.add(first, r0), panel);
+      });
     });
   });
 }
 
-/// All rows at once, four panels at a time: tasks are panels here.
+/// All rows at once, four panels at a time: tasks are pairs of panels here.
 void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
   if (!inPlace)
     packRows(A, zero, zero, m);
-  auto multiply = [&](Value panel, int64_t panels) {
+  auto multiply = [&](Value panel, int64_t count) {
     emitMicroKernel(
         e, m, K, {A, zero, B, L.mul(panel, panelSize), panelSize, k, C, zero},
-        panels);
-    for (int64_t p = 0; p < panels; ++p)
+        count, kAhead);
+    for (int64_t p = 0; p < count; ++p)
       epilogue(L.mul(L.mul(L.index(p), m), L.index(kPanelColumns)), zero, zero,
                m, L.add(panel, L.index(p)));
   };
-  Value count = L.sub(e.end, e.begin);
-  Value groups = L.div(count, L.index(kNarrowPanels));
+  Value first = L.mul(e.begin, L.index(kTilePanels));
+  Value last = L.min(L.mul(e.end, L.index(kTilePanels)), np);
+  Value groups = L.div(L.sub(last, first), L.index(kNarrowPanels));
   e.loop(zero, groups, 1, [&](Value g) {
-    multiply(L.add(e.begin, L.mul(g, L.index(kNarrowPanels))), kNarrowPanels);
+    multiply(L.add(first, L.mul(g, L.index(kNarrowPanels))), kNarrowPanels);
   });
-  Value rest = L.add(e.begin, L.mul(groups, L.index(kNarrowPanels)));
-  e.loop(rest, e.end, 1, [&](Value panel) { multiply(panel, 1); });
+  Value rest = L.add(first, L.mul(groups, L.index(kNarrowPanels)));
+  e.loop(rest, last, 1, [&](Value panel) { multiply(panel, 1); });
 }
 
 void MatMulKernel::run() {
-  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, MC);
-  e.info.tasks = productOf(batch) * blocks * panels;
+  e.info.tasks = productOf(batch) * blocks * pairs * parts;
   e.info.cost = productOf(out) * K;
-  C = e.scratchBuffer(kMaxRows * kPanelColumns, f32); // 3 * 4 panels as well
+  C = e.scratchBuffer(kTileElements, f32);
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
-              : e.scratchBuffer(K * MC, f32);
+              : e.scratchBuffer(K * parts * kPartRows, f32);
   B = e.input(cast<BlockArgument>(op.getPacked()));
   k = e.dim(K), np = e.dim(panels);
   panelSize = L.mul(k, L.index(kPanelColumns));
-  if (!shared || M.constant().value_or(1) > kMaxRows)
+  if (!shared || M.constant().value_or(1) > narrowRows(e.target))
     return wide();
   Value m = e.dim(M);
   Value few = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ule, m,
