@@ -115,7 +115,7 @@ void AttentionKernel::computeScores(Value rows) {
       emitMicroKernel(e, mr, depth,
                       {queries, L.mul(r0, d), K, kAt,
                        L.mul(d, L.index(kPanelColumns)), d, tile, L.index(0)},
-                      panels);
+                      {panels});
       for (int64_t p = 0; p < panels; ++p)
         scorePanel(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
     });
@@ -214,7 +214,7 @@ void AttentionKernel::computeOutput(Value rows) {
       emitMicroKernel(e, mr, ld,
                       {scores, L.mul(r0, stride), V, vAt,
                        L.mul(n, L.index(kPanelColumns)), n, tile, L.index(0)},
-                      panels);
+                      {panels});
       for (int64_t p = 0; p < panels; ++p)
         outputPanel(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
     });

@@ -155,20 +155,24 @@ inline constexpr int64_t kTileElements =
     kTileRows * kTilePanels * kPanelColumns;
 static_assert(3 * kNarrowPanels * kPanelColumns <= kTileElements);
 
-/// What a micro-kernel is compiled for; `lda` is 0 where it is not constant.
-/// For each four rows of B it fetches `lines` lines of `next` into the L2
-/// cache, or, with kAhead, its own panels some rows ahead.
+/// What a micro-kernel is compiled for, beside its rows and the distance of
+/// A's.
 struct MicroKernelShape {
-  int64_t rows, panels, lda, lines = 0;
+  int64_t panels = kTilePanels;
+  /// Of `next`, for each panel and four rows of B, so many lines are fetched
+  /// into the L2 cache; kAhead: its own panels some rows ahead.
+  int64_t lines = 0;
+  bool accumulate = false; ///< adds to what C holds
 };
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, next, nextStep): C at cAt
-/// is [panels][rows][32] and is overwritten; A's rows lie lda apart, B's panels
+/// is [panels][rows][32]; A's rows lie lda apart (0: not constant), B's panels
 /// panelStride. `next` is a position in B, from where on elements are fetched
-/// into the cache, nextStep further for each four rows of B.
+/// into the cache, nextStep further for each four rows of B; the same
+/// panelStride further for each panel.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
-                                  const TargetInfo &target,
-                                  const MicroKernelShape &shape);
+                                  const TargetInfo &target, int64_t rows,
+                                  int64_t lda, const MicroKernelShape &shape);
 struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
   mlir::Value next = {}, nextStep = {};
@@ -177,8 +181,8 @@ struct MicroKernelOperands {
 /// least 1, at most kTileRows (narrowRows for more than kTilePanels panels).
 /// Fewer rows than `leastRows`, the end of a block, fetch nothing.
 void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
-                     const MicroKernelOperands &operands, int64_t panels,
-                     int64_t lines = 0, int64_t leastRows = 1);
+                     const MicroKernelOperands &operands,
+                     const MicroKernelShape &shape, int64_t leastRows = 1);
 /// Splits `rows` (at least 1) evenly into register tiles: fn(number of the
 /// tile, its first row, its rows).
 void forRowTiles(

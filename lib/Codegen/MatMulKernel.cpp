@@ -15,7 +15,10 @@
 //       epilogue                 C -> result, a row at a time
 //
 // While the tiles of a block are multiplied with two panels, the next two are
-// fetched from memory, each tile its share.
+// fetched from memory, each tile its share. Where K is so large that two panels
+// and the next two crowd the L2 cache, a task is a whole block and walks K in
+// chunks; the sums so far wait in scratch memory, so that each is still one
+// chain of additions.
 //
 // Very few rows in all (decoding a token) take four panels at a time instead.
 // A that lies in memory as it is needed is read in place; any other prologue
@@ -35,6 +38,8 @@ namespace {
 
 /// Rows of a task: eight register tiles.
 constexpr int64_t kPartRows = 8 * kTileRows;
+/// Rows of B that are walked for all rows of a task before the next ones.
+constexpr int64_t kMaxChunk = 1024;
 
 struct MatMulKernel {
   KernelEmitter &e;
@@ -56,7 +61,14 @@ struct MatMulKernel {
       shared ? SmallVector<SymExpr>{}
              : SmallVector<SymExpr>(out.begin(), out.end() - 2);
   SymExpr blocks = ceilDiv(M, blockRows());
-  SymExpr parts = ceilDiv(ceilDiv(M, blocks), kPartRows); // of a block
+  /// Rows of a block, whole register tiles.
+  SymExpr rowsOfBlock =
+      ceilDiv(ceilDiv(M, blocks), kTileRows) * SymExpr(kTileRows);
+  int64_t chunks = K.constant().value_or(0) > kMaxChunk + kMaxChunk / 2
+                       ? llvm::divideCeil(*K.constant(), kMaxChunk)
+                       : 1;
+  SymExpr rowsOfTask = chunks > 1 ? rowsOfBlock : SymExpr(kPartRows);
+  SymExpr parts = ceilDiv(rowsOfBlock, rowsOfTask); // tasks of a block
   SymExpr pairs = ceilDiv(panels, kTilePanels);
   unsigned lanes = e.vectorLanes();
   bool inPlace = isInPlace();
@@ -85,8 +97,23 @@ struct MatMulKernel {
   void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel);
   void wide();
   void narrow(Value m);
-  void tile(const MicroKernelOperands &o, Value mr, Value tiles,
-            Value batchIndex, Value m, Value panel);
+  /// What a task multiplies.
+  struct Task {
+    Value batchIndex, panel, bAt; // the panels, and where they lie in B
+    Value row, rows, aAt;         // its rows, and where they lie in A
+    Value tiles, firstTile;       // of its block, and its own first one
+  };
+  void clearSums(Value rows);
+  void chunk(const Task &t, Value k0, Value len, Value next, Value last);
+  void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
+  Value atLeast(Value x, int64_t n) {
+    return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge, x,
+                                 L.index(n));
+  }
+  Value no(Value condition) {
+    return arith::XOrIOp::create(b, L.loc, condition,
+                                 L.constantInt(b.getI1Type(), 1));
+  }
 
   Type f32 = b.getF32Type();
   Value A, B, C, k, np, panelSize;
@@ -148,114 +175,145 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
   });
 }
 
-/// A tile of `mr` rows from row m on and the panels from `panel` on. `tiles`
-/// share the work of fetching what comes next.
-void MatMulKernel::tile(const MicroKernelOperands &o, Value mr, Value tiles,
-                        Value batchIndex, Value m, Value panel) {
-  auto atLeast = [&](Value x, int64_t n) -> Value {
-    return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge, x,
-                                 L.index(n));
-  };
-  auto no = [&](Value condition) -> Value {
-    return arith::XOrIOp::create(b, L.loc, condition,
-                                 L.constantInt(b.getI1Type(), 1));
-  };
-  // All lines of the next panels, whatever the number of tiles: 16 per round
-  // of a panel pair's four rows, divided by the tiles.
+/// C = or += a tile of `mr` rows by the task's panels.
+void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
+                                Value mr) {
+  // All lines of the next panels, whatever the number of tiles: 8 per panel and
+  // round of four rows, divided by the tiles.
   auto call = [&](int64_t lines, int64_t leastRows) {
-    emitMicroKernel(e, mr, K, o, kTilePanels, lines, leastRows);
+    emitMicroKernel(e, mr, K, o, {kTilePanels, lines, chunks > 1}, leastRows);
   };
-  auto both = [&] {
-    Value many = atLeast(tiles, 16), some = atLeast(tiles, 4),
-          two = atLeast(tiles, 2);
+  auto pair = [&] {
+    Value many = atLeast(t.tiles, 8), some = atLeast(t.tiles, 4),
+          two = atLeast(t.tiles, 2);
     e.ifThen(many, [&] { call(1, kTileRows - 1); });
     e.ifThen(no(many), [&] {
-      e.ifThen(some, [&] { call(4, kTileRows - 1); });
+      e.ifThen(some, [&] { call(2, kTileRows - 2); });
       e.ifThen(no(some), [&] {
-        e.ifThen(two, [&] { call(8, kTileRows / 2); });
-        e.ifThen(no(two), [&] { call(16, 1); });
+        e.ifThen(two, [&] { call(4, kTileRows / 2); });
+        e.ifThen(no(two), [&] { call(8, 1); });
       });
     });
-    for (int64_t p = 0; p < kTilePanels; ++p)
-      epilogue(L.mul(mr, L.index(p * kPanelColumns)), batchIndex, m, mr,
-               L.add(panel, L.index(p)));
   };
   if (panels.constant() && *panels.constant() % kTilePanels == 0)
-    return both();
-  Value whole = atLeast(L.sub(np, panel), kTilePanels);
-  e.ifThen(whole, both);
-  e.ifThen(no(whole), [&] {
-    emitMicroKernel(e, mr, K, o, 1);
-    epilogue(L.index(0), batchIndex, m, mr, panel);
+    return pair();
+  Value whole = atLeast(L.sub(np, t.panel), kTilePanels);
+  e.ifThen(whole, pair);
+  e.ifThen(no(whole),
+           [&] { emitMicroKernel(e, mr, K, o, {1, 0, chunks > 1}); });
+}
+
+/// Rows [k0, k0 + len) of B for all rows of a task, and the epilogue if these
+/// are the last (null: they are). Meanwhile what lies at `next` is fetched.
+void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
+                         Value last) {
+  // Tile i of n fetches the i-th of n shares, a step for each four rows.
+  Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), t.tiles), t.tiles);
+  Value share = L.mul(step, L.div(len, L.index(4)));
+  Value bAt = L.add(t.bAt, L.mul(k0, L.index(kPanelColumns)));
+  forRowTiles(e, t.rows, [&](Value i, Value r0, Value mr) {
+    Value cAt = chunks > 1 ? L.mul(r0, L.index(kTilePanels * kPanelColumns))
+                           : L.index(0);
+    MicroKernelOperands o{A,
+                          L.add(L.add(t.aAt, L.mul(r0, k)), k0),
+                          B,
+                          bAt,
+                          panelSize,
+                          len,
+                          C,
+                          cAt,
+                          L.add(next, L.mul(L.add(t.firstTile, i), share)),
+                          step};
+    multiplyTile(o, t, mr);
+    auto finish = [&] {
+      for (int64_t p = 0; p < kTilePanels; ++p) {
+        Value panel = L.add(t.panel, L.index(p));
+        auto one = [&] {
+          epilogue(L.add(cAt, L.mul(mr, L.index(p * kPanelColumns))),
+                   t.batchIndex, L.add(t.row, r0), mr, panel);
+        };
+        if (p == 0 ||
+            (panels.constant() && *panels.constant() % kTilePanels == 0))
+          one();
+        else
+          e.ifThen(arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult,
+                                         panel, np),
+                   one);
+      }
+    };
+    last ? e.ifThen(last, finish) : finish();
   });
 }
 
 void MatMulKernel::wide() {
   Value m = e.dim(M), nb = e.dim(blocks), np2 = e.dim(pairs), ns = e.dim(parts);
-  Value blockRows = L.mul(ns, L.index(kPartRows));
+  Value blockRows = e.dim(rowsOfBlock), taskRows = e.dim(rowsOfTask);
   // B's batch dims may be 1 where the result's are not.
   SmallVector<SymExpr> bDims(packed.begin(), packed.end() - 3);
-  e.loop(e.begin, e.end, 1, [&](Value t) {
-    Value part = L.rem(t, ns), u = L.div(t, ns);
-    Value pair = L.rem(u, np2), block = L.div(u, np2);
-    Value batchIndex = L.index(0);
+  e.loop(e.begin, e.end, 1, [&](Value number) {
+    Task t;
+    Value part = L.rem(number, ns), rest = L.div(number, ns);
+    Value block = L.div(rest, np2);
+    t.panel = L.mul(L.rem(rest, np2), L.index(kTilePanels));
+    t.batchIndex = L.index(0);
     if (!shared) {
-      batchIndex = L.div(block, nb);
+      t.batchIndex = L.div(block, nb);
       block = L.rem(block, nb);
     }
-    Value m0 = L.mul(block, blockRows);
     // The last block may have no row left for its last parts.
+    Value m0 = L.mul(block, blockRows);
     Value blockEnd = L.min(L.add(m0, blockRows), m);
-    Value first = L.min(L.add(m0, L.mul(part, L.index(kPartRows))), blockEnd);
-    Value rows = L.min(L.sub(blockEnd, first), L.index(kPartRows));
+    t.row = L.min(L.add(m0, L.mul(part, taskRows)), blockEnd);
+    t.rows = L.min(L.sub(blockEnd, t.row), taskRows);
+    t.tiles = L.div(L.add(L.sub(blockEnd, m0), L.index(kTileRows - 1)),
+                    L.index(kTileRows));
+    t.firstTile = L.mul(part, L.index(kPartRows / kTileRows));
     if (!inPlace) {
-      Value start = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq,
-                                          L.rem(t, L.mul(ns, np2)), L.index(0));
+      auto equal = [&](Value x, Value y) -> Value {
+        return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, x, y);
+      };
       Value fresh = arith::OrIOp::create(
-          b, L.loc, start,
-          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, t,
-                                e.begin));
+          b, L.loc, equal(L.rem(number, L.mul(ns, np2)), L.index(0)),
+          equal(number, e.begin));
       e.ifThen(fresh,
-               [&] { packRows(A, batchIndex, m0, L.sub(blockEnd, m0)); });
+               [&] { packRows(A, t.batchIndex, m0, L.sub(blockEnd, m0)); });
     }
-    Value bBatch = batchIndex;
+    Value bBatch = t.batchIndex;
     if (!shared && ArrayRef(bDims) != ArrayRef(batch)) {
       SmallVector<Idx> at =
-          e.broadcastIndex(e.delinearize(batchIndex, batch), bDims, batch);
+          e.broadcastIndex(e.delinearize(t.batchIndex, batch), bDims, batch);
       bBatch = e.linearize(at, bDims).base;
     }
-    Value panel = L.mul(pair, L.index(kTilePanels));
-    Value bAt = L.mul(L.add(L.mul(bBatch, np), panel), panelSize);
-    Value row0 =
-        inPlace ? L.add(L.mul(batchIndex, m), first) : L.sub(first, m0);
-    Value aBase = L.mul(row0, k);
-    // Tile i of n fetches the i-th of n shares of the next panels.
-    Value tiles = L.div(L.add(L.sub(blockEnd, m0), L.index(kTileRows - 1)),
-                        L.index(kTileRows));
-    Value firstTile = L.mul(part, L.index(kPartRows / kTileRows));
-    Value rounds = L.div(k, L.index(4));
-    Value step = L.div(
-        L.add(L.index(4 * kTilePanels * kPanelColumns - 1), tiles), tiles);
-    Value next = L.add(bAt, L.mul(panelSize, L.index(kTilePanels)));
-    Value share = L.mul(step, rounds);
-    Value any = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sgt, rows,
-                                      L.index(0));
-    e.ifThen(any, [&] {
-      forRowTiles(e, rows, [&](Value i, Value r0, Value mr) {
-        MicroKernelOperands o{A,
-                              L.add(aBase, L.mul(r0, k)),
-                              B,
-                              bAt,
-                              panelSize,
-                              k,
-                              C,
-                              L.index(0),
-                              L.add(next, L.mul(L.add(firstTile, i), share)),
-                              step};
-        tile(o, mr, tiles, batchIndex, L.add(first, r0), panel);
+    t.bAt = L.mul(L.add(L.mul(bBatch, np), t.panel), panelSize);
+    t.aAt = L.mul(
+        inPlace ? L.add(L.mul(t.batchIndex, m), t.row) : L.sub(t.row, m0), k);
+    Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(kTilePanels)));
+    e.ifThen(atLeast(t.rows, 1), [&] {
+      if (chunks == 1)
+        return chunk(t, L.index(0), k, nextPanels, {});
+      clearSums(t.rows);
+      Value size = L.index(llvm::divideCeil(*K.constant(), chunks * 4) * 4);
+      e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
+        Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
+        Value last = atLeast(c, chunks - 1);
+        Value next = arith::SelectOp::create(
+            b, L.loc, last, nextPanels,
+            L.add(t.bAt, L.mul(end, L.index(kPanelColumns))));
+        chunk(t, k0, L.sub(end, k0), next, last);
       });
     });
   });
+}
+
+void MatMulKernel::clearSums(Value rows) {
+  unsigned saved = L.lanes;
+  L.lanes = lanes;
+  Value zero = L.constant(L.vec(f32), 0);
+  Value n = L.mul(rows, L.index(kTilePanels * kPanelColumns));
+  e.loop(L.index(0), n, lanes, [&](Value i) {
+    L.store(zero, C, Idx{i, 1, (int64_t)lanes, {}}, f32);
+  });
+  L.lanes = saved;
 }
 
 /// All rows at once, four panels at a time: tasks are pairs of panels here.
@@ -266,7 +324,7 @@ void MatMulKernel::narrow(Value m) {
   auto multiply = [&](Value panel, int64_t count) {
     emitMicroKernel(
         e, m, K, {A, zero, B, L.mul(panel, panelSize), panelSize, k, C, zero},
-        count, kAhead);
+        {count, kAhead, false});
     for (int64_t p = 0; p < count; ++p)
       epilogue(L.mul(L.mul(L.index(p), m), L.index(kPanelColumns)), zero, zero,
                m, L.add(panel, L.index(p)));
@@ -284,9 +342,11 @@ void MatMulKernel::narrow(Value m) {
 void MatMulKernel::run() {
   e.info.tasks = productOf(batch) * blocks * pairs * parts;
   e.info.cost = productOf(out) * K;
-  C = e.scratchBuffer(kTileElements, f32);
+  C = e.scratchBuffer(chunks > 1 ? rowsOfTask * (kTilePanels * kPanelColumns)
+                                 : kTileElements,
+                      f32);
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
-              : e.scratchBuffer(K * parts * kPartRows, f32);
+              : e.scratchBuffer(K * rowsOfBlock, f32);
   B = e.input(cast<BlockArgument>(op.getPacked()));
   k = e.dim(K), np = e.dim(panels);
   panelSize = L.mul(k, L.index(kPanelColumns));

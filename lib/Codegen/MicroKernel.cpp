@@ -63,6 +63,7 @@ constexpr int64_t kLineElements = 16;
 struct MicroKernel {
   OpBuilder &b;
   const TargetInfo &target;
+  int64_t rows, lda;
   const MicroKernelShape &shape;
   Block &entry;
   Location loc;
@@ -71,7 +72,7 @@ struct MicroKernel {
   int64_t unroll = target.hasFma ? kUnroll : 1;
   VectorType vt = cast<VectorType>(L.vec(b.getF32Type()));
   Value A = entry.getArgument(0), a0 = entry.getArgument(1);
-  Value stride = shape.lda ? L.index(shape.lda) : entry.getArgument(2);
+  Value stride = lda ? L.index(lda) : entry.getArgument(2);
   Value B = entry.getArgument(3), b0 = entry.getArgument(4);
   Value panelStride = entry.getArgument(5), n = entry.getArgument(6);
   Value C = entry.getArgument(7), c0 = entry.getArgument(8);
@@ -92,7 +93,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
                        int64_t vectors, bool prefetches) {
   // Accumulator (r, p, j): row r, vector j of panel p's columns.
   auto forEach = [&](auto fn) {
-    for (int64_t r = 0; r < shape.rows; ++r)
+    for (int64_t r = 0; r < rows; ++r)
       for (int64_t p = 0; p < panels; ++p)
         for (int64_t j = 0; j < vectors; ++j)
           fn(r, p, j);
@@ -126,7 +127,16 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     });
     return result;
   };
-  SmallVector<Value> init(shape.rows * panels * vectors, L.constant(vt, 0));
+  auto place = [&](int64_t r, int64_t p, int64_t j) {
+    return L.add(c0,
+                 L.index(((p0 + p) * rows + r) * kPanelColumns + column(j)));
+  };
+  SmallVector<Value> init;
+  forEach([&](int64_t r, int64_t p, int64_t j) {
+    init.push_back(shape.accumulate ? Value(vector::LoadOp::create(
+                                          b, loc, vt, C, place(r, p, j)))
+                                    : L.constant(vt, 0));
+  });
   init.push_back(next);
   Value whole = L.mul(L.div(n, L.index(unroll)), L.index(unroll));
   auto main =
@@ -142,8 +152,10 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
         fetch(L.add(L.add(L.add(b0, L.mul(k, L.index(kPanelColumns))),
                           L.mul(panelStride, L.index(p0 + p))),
                     L.index(kAheadRows * kPanelColumns + u)));
-  for (int64_t i = 0; prefetches && i < shape.lines; ++i)
-    fetch(L.add(fetched, L.index(i * kLineElements)));
+  for (int64_t p = 0; prefetches && p < panels; ++p)
+    for (int64_t i = 0; i < shape.lines; ++i)
+      fetch(L.add(L.add(fetched, L.mul(panelStride, L.index(p0 + p))),
+                  L.index(i * kLineElements)));
   sums.push_back(L.add(fetched, nextStep));
   scf::YieldOp::create(b, loc, sums);
   b.setInsertionPointAfter(main);
@@ -155,9 +167,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   b.setInsertionPointAfter(rest);
   unsigned i = 0;
   forEach([&](int64_t r, int64_t p, int64_t j) {
-    Value at = L.add(
-        c0, L.index(((p0 + p) * shape.rows + r) * kPanelColumns + column(j)));
-    vector::StoreOp::create(b, loc, rest.getResult(i++), C, at);
+    vector::StoreOp::create(b, loc, rest.getResult(i++), C, place(r, p, j));
   });
 }
 
@@ -166,9 +176,9 @@ void MicroKernel::run() {
   int64_t vectors = kPanelColumns / lanes;
   int64_t room = target.numVectorRegs - 4;
   int64_t panels = shape.panels;
-  while (panels > 1 && shape.rows * panels * vectors > room)
+  while (panels > 1 && rows * panels * vectors > room)
     panels /= 2;
-  vectors = std::min(vectors, std::max<int64_t>(room / shape.rows, 1));
+  vectors = std::min(vectors, std::max<int64_t>(room / rows, 1));
   vectors = llvm::bit_floor((uint64_t)vectors);
   for (int64_t p = 0; p < shape.panels; p += panels)
     for (int64_t c = 0; c < kPanelColumns; c += vectors * lanes)
@@ -179,13 +189,16 @@ void MicroKernel::run() {
 } // namespace
 
 func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
+                            int64_t rows, int64_t lda,
                             const MicroKernelShape &shape) {
-  std::string name = "gemm_f32_" + std::to_string(shape.rows) + "x" +
+  std::string name = "gemm_f32_" + std::to_string(rows) + "x" +
                      std::to_string(shape.panels * kPanelColumns) + "_lda" +
-                     (shape.lda ? std::to_string(shape.lda) : std::string());
+                     (lda ? std::to_string(lda) : std::string());
   if (shape.lines)
     name += shape.lines == kAhead ? "_ahead"
                                   : "_next" + std::to_string(shape.lines);
+  if (shape.accumulate)
+    name += "_acc";
   if (auto f = module.lookupSymbol<func::FuncOp>(name))
     return f;
   OpBuilder b(module.getContext());
@@ -200,17 +213,17 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   func.setPrivate();
   Block *entry = func.addEntryBlock();
   b.setInsertionPointToStart(entry);
-  MicroKernel{b, target, shape, *entry, module.getLoc()}.run();
+  MicroKernel{b, target, rows, lda, shape, *entry, module.getLoc()}.run();
   return func;
 }
 
 void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
-                     const MicroKernelOperands &o, int64_t panels,
-                     int64_t lines, int64_t leastRows) {
+                     const MicroKernelOperands &o,
+                     const MicroKernelShape &shape, int64_t leastRows) {
   OpBuilder &b = e.b;
   Location loc = e.L.loc;
   auto module = e.func->getParentOfType<ModuleOp>();
-  int64_t most = panels > kTilePanels ? narrowRows(e.target) : kTileRows;
+  int64_t most = shape.panels > kTilePanels ? narrowRows(e.target) : kTileRows;
   SmallVector<int64_t> cases;
   for (int64_t r = 1; r < most; ++r)
     cases.push_back(r);
@@ -231,11 +244,13 @@ void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
   auto fill = [&](Region &region, int64_t r) {
     OpBuilder::InsertionGuard guard(b);
     b.createBlock(&region);
-    func::CallOp::create(b, loc,
-                         getMicroKernel(module, e.target,
-                                        {r, panels, lda.constant().value_or(0),
-                                         r < leastRows ? 0 : lines}),
-                         operands);
+    MicroKernelShape own = shape;
+    if (r < leastRows)
+      own.lines = 0;
+    func::CallOp::create(
+        b, loc,
+        getMicroKernel(module, e.target, r, lda.constant().value_or(0), own),
+        operands);
     scf::YieldOp::create(b, loc);
   };
   for (auto [i, r] : llvm::enumerate(cases))
