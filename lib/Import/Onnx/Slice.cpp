@@ -27,7 +27,16 @@ static SymExpr position(NodeImporter &n, const SymExpr &bound,
                         const SymExpr &dim) {
   using Fn = SymExpr::Fn;
   SymExpr zero(0);
-  if (isNegative(bound)) {
+  // What is never above 0 counts from the end, but for 0 itself, which is the
+  // beginning: the last 0 elements, x[-n:] with n = 0, are all elements.
+  bool fromEnd = isNegative(bound);
+  if (!fromEnd && !bound.isConstant() && (zero - bound).isNonNegative()) {
+    if (bound + dim == zero)
+      return zero; // all of them for any n
+    n.checkNonNegative(SymExpr(-1) - bound);
+    fromEnd = true;
+  }
+  if (fromEnd) {
     // INT64_MIN and the like must not enter the arithmetic.
     if (bound.isConstant() && *bound.constant() < INT32_MIN)
       return zero;
