@@ -10,9 +10,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Passes.h"
-#include "dialects/Tenon/Transforms/SmallTensor.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDCONSTANTSPASS

@@ -1,11 +1,11 @@
-//===- SmallTensor.h - the evaluator behind tenon-fold-constants-*- C++ -*-===//
+//===- TenonSmallTensor.h - compute with small constants --------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef TENON_TRANSFORMS_SMALLTENSOR_H
-#define TENON_TRANSFORMS_SMALLTENSOR_H
+#ifndef TENON_IR_TENONSMALLTENSOR_H
+#define TENON_IR_TENONSMALLTENSOR_H
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Operation.h"
@@ -40,4 +40,4 @@ std::optional<SmallTensor> evaluateOp(mlir::Operation *op,
 
 } // namespace tenon
 
-#endif // TENON_TRANSFORMS_SMALLTENSOR_H
+#endif // TENON_IR_TENONSMALLTENSOR_H

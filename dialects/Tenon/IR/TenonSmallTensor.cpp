@@ -1,4 +1,4 @@
-//===- SmallTensor.cpp - the evaluator behind tenon-fold-constants --------===//
+//===- TenonSmallTensor.cpp - compute with small constants ----------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -10,7 +10,7 @@
 // the rest.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/Transforms/SmallTensor.h"
+#include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
