@@ -97,6 +97,8 @@ const SymExpr &broadcastElement(const KnownInts &from,
 
 // Shape tensors have one element per dim; more is data.
 constexpr int64_t maxElements = 256;
+// A vector with an element per dim at most: see evaluateElement.
+constexpr int64_t maxChoices = 8;
 // Deeper chains than any exporter's end as data rather than on the stack.
 constexpr int maxDepth = 64;
 
@@ -208,9 +210,35 @@ std::optional<KnownInts> DimsEvaluator::evaluateOp(Operation *op,
       .Default([](Operation *) { return std::nullopt; });
 }
 
-/// One element of an elementwise op.
-static std::optional<SymExpr> evaluateElement(Operation *op,
-                                              ArrayRef<SymExpr> x) {
+/// A comparison as an expression that is 0 or 1 for every value of the symbols.
+static SymExpr comparison(CompareKind kind, const SymExpr &a,
+                          const SymExpr &b) {
+  auto isPositive = [](const SymExpr &e) {
+    return SymExpr::apply(Fn::Min, SymExpr::apply(Fn::Max, e, 0), 1);
+  };
+  SymExpr one(1);
+  switch (kind) {
+  case CompareKind::lt:
+    return isPositive(b - a);
+  case CompareKind::gt:
+    return isPositive(a - b);
+  case CompareKind::le:
+    return one - isPositive(a - b);
+  case CompareKind::ge:
+    return one - isPositive(b - a);
+  case CompareKind::ne:
+    return isPositive(SymExpr::apply(Fn::Max, a - b, b - a));
+  case CompareKind::eq:
+    return one - isPositive(SymExpr::apply(Fn::Max, a - b, b - a));
+  }
+  return one;
+}
+
+/// One element of an elementwise op. An undecided comparison stays unknown
+/// unless `choices` are followed: shape arithmetic picks between dims by it,
+/// but the masks of small tensors are better computed as data.
+static std::optional<SymExpr>
+evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
   auto truth = [](std::optional<bool> b) -> std::optional<SymExpr> {
     return b ? std::optional(SymExpr(*b)) : std::nullopt;
   };
@@ -241,22 +269,31 @@ static std::optional<SymExpr> evaluateElement(Operation *op,
       .Case([&](MinOp) { return SymExpr::apply(Fn::Min, x[0], x[1]); })
       .Case([&](AndOp) { return x[0] * x[1]; })
       .Case([&](OrOp) { return SymExpr::apply(Fn::Max, x[0], x[1]); })
-      .Case([&](CompareOp o) {
-        return truth(decideComparison(o.getKind(), x[0], x[1]));
+      .Case([&](CompareOp o) -> std::optional<SymExpr> {
+        std::optional<SymExpr> decided =
+            truth(decideComparison(o.getKind(), x[0], x[1]));
+        if (!decided && choices)
+          return comparison(o.getKind(), x[0], x[1]);
+        return decided;
       })
       .Case([&](SelectOp) -> std::optional<SymExpr> {
         if (x[1] == x[2])
           return x[1];
         if (std::optional<int64_t> c = x[0].constant())
           return *c ? x[1] : x[2];
-        return std::nullopt;
+        return x[0] * x[1] + (SymExpr(1) - x[0]) * x[2];
       })
       .Case([&](CastOp o) -> std::optional<SymExpr> {
         auto to = dyn_cast<IntegerType>(o.getTo());
         if (!to)
           return std::nullopt;
-        if (to.getWidth() == 1)
-          return truth(decideComparison(CompareKind::ne, x[0], SymExpr(0)));
+        if (to.getWidth() == 1) {
+          std::optional<SymExpr> decided =
+              truth(decideComparison(CompareKind::ne, x[0], SymExpr(0)));
+          if (!decided && choices)
+            return comparison(CompareKind::ne, x[0], SymExpr(0));
+          return decided;
+        }
         if (std::optional<int64_t> value = x[0].constant()) {
           std::optional<int64_t> wrapped = wrapTo(*value, to);
           return wrapped ? std::optional(SymExpr(*wrapped)) : std::nullopt;
@@ -281,7 +318,8 @@ std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
     SmallVector<SymExpr> x;
     for (const KnownInts &operand : operands)
       x.push_back(broadcastElement(operand, *walk));
-    std::optional<SymExpr> element = evaluateElement(op, x);
+    std::optional<SymExpr> element =
+        evaluateElement(op, x, countOf(result.shape) <= maxChoices);
     if (!element)
       return std::nullopt;
     result.elements.push_back(*element);

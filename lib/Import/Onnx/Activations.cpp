@@ -30,8 +30,15 @@ static void leakyRelu(NodeImporter &n) {
 }
 
 static void pRelu(NodeImporter &n) {
-  Value x = n.in(0);
-  n.out(0, n.select(isNegative(n, x), n.mul(x, n.in(1)), x));
+  Value x = n.in(0), slope = n.in(1);
+  // Before opset 7 a vector has one slope per channel.
+  if (n.opset < 7 && n.rank(slope) == 1 && n.rank(x) > 1 &&
+      n.dims(slope).front() != SymExpr(1)) {
+    Dims channels(n.rank(x) - 1, SymExpr(1));
+    channels[0] = n.dims(slope).front();
+    slope = n.reshape(slope, channels);
+  }
+  n.out(0, n.select(isNegative(n, x), n.mul(x, slope), x));
 }
 
 static void elu(NodeImporter &n) {
@@ -41,8 +48,11 @@ static void elu(NodeImporter &n) {
 }
 
 static void selu(NodeImporter &n) {
-  double alpha = n.getFloat("alpha", 1.67326319217681884765625);
-  double gamma = n.getFloat("gamma", 1.05070102214813232421875);
+  bool first = n.opset < 6; // whose defaults have fewer digits
+  double alpha =
+      n.getFloat("alpha", first ? 1.6732f : 1.67326319217681884765625);
+  double gamma =
+      n.getFloat("gamma", first ? 1.0507f : 1.05070102214813232421875);
   Value x = n.in(0);
   Value below = n.addScalar(n.mulScalar(n.exp(x), alpha), -alpha);
   Value above = n.compareScalar(CompareKind::gt, x, 0);

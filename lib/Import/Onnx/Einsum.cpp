@@ -88,6 +88,39 @@ static Term widened(NodeImporter &n, Term term, ArrayRef<unsigned> labels) {
   return term;
 }
 
+/// A label that occurs twice in a term stands for the diagonal of its two dims:
+/// joined, every (size + 1)-th element.
+static Term diagonal(NodeImporter &n, Term term) {
+  for (size_t i = 0; i < term.labels.size(); ++i) {
+    size_t j = i + 1;
+    while (j < term.labels.size() && term.labels[j] != term.labels[i])
+      ++j;
+    if (j == term.labels.size() || n.failed())
+      continue;
+    Dims dims = n.dims(term.value);
+    Ints perm;
+    Dims joined;
+    Labels labels;
+    for (size_t d = 0; d < dims.size(); ++d)
+      if (d != i && d != j) {
+        perm.push_back(d);
+        joined.push_back(dims[d]);
+        labels.push_back(term.labels[d]);
+      }
+    perm.append({int64_t(i), int64_t(j)});
+    n.checkEqual(dims[i], dims[j]);
+    joined.push_back(dims[i] * dims[j]);
+    labels.push_back(term.labels[i]);
+    Type i64 = n.builder.getI64Type();
+    Value at =
+        n.mul(n.iota(dims[i], i64), n.dimScalar(dims[i] + SymExpr(1), i64));
+    Value flat = n.reshape(n.transpose(term.value, perm), joined);
+    term = {n.gather(flat, at, joined.size() - 1), labels};
+    i = size_t(-1); // from the front: a label may occur three times
+  }
+  return term;
+}
+
 static Term multiply(NodeImporter &n, Term a, Term b,
                      ArrayRef<unsigned> needed) {
   Labels own = a.labels;
@@ -152,10 +185,10 @@ static Term multiply(NodeImporter &n, Term a, Term b,
 }
 
 /// Without "->" the result has the labels that occur once, in order.
-static Labels implicitResult(ArrayRef<Term> terms) {
+static Labels implicitResult(ArrayRef<Labels> terms) {
   std::map<unsigned, int> counts;
-  for (const Term &term : terms)
-    for (unsigned label : term.labels)
+  for (const Labels &labels : terms)
+    for (unsigned label : labels)
       ++counts[label];
   Labels result;
   for (auto &[label, count] : llvm::reverse(counts))
@@ -179,6 +212,7 @@ static void einsum(NodeImporter &n) {
     return;
   }
   SmallVector<Term> terms;
+  SmallVector<Labels> written;
   size_t ellipsis = 0;
   for (auto [i, text] : llvm::enumerate(texts)) {
     size_t letters = llvm::count_if(text, llvm::isAlpha);
@@ -192,18 +226,13 @@ static void einsum(NodeImporter &n) {
               Twine(labels->size()) + ", found " + Twine(rank));
       return;
     }
-    Labels sorted = *labels;
-    llvm::sort(sorted);
-    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
-      n.error("a label that occurs twice in '" + text + "' is not supported");
-      return;
-    }
     ellipsis = std::max(ellipsis, under);
-    terms.push_back({n.in(i), *labels});
+    written.push_back(*labels);
+    terms.push_back(diagonal(n, {n.in(i), *labels}));
   }
   std::optional<Labels> result = isExplicit
                                      ? parseTerm(n, output.trim(), ellipsis)
-                                     : implicitResult(terms);
+                                     : implicitResult(written);
   if (!result)
     return;
   Term sum = terms.front();

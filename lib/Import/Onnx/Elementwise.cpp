@@ -15,9 +15,27 @@ static void unary(NodeImporter &n) {
   n.out(0, n.make<OpTy>({n.in(0)}));
 }
 
+/// The right operand. Before opset 7 `axis` says which dim of the left one its
+/// first dim meets; without it operands align at their last dims, as today.
+static Value rightOperand(NodeImporter &n) {
+  Value rhs = n.in(1);
+  if (n.opset >= 7 || !n.attr("axis") || !n.getInt("broadcast", 0))
+    return rhs;
+  int64_t rank = n.rank(n.in(0)), own = n.rank(rhs);
+  int64_t axis = n.getInt("axis", 0);
+  axis = axis < 0 ? axis + rank : axis;
+  if (axis < 0 || axis + own > rank)
+    return n.error("the axis of an operand of rank " + Twine(own) +
+                   " must be from 0 to " + Twine(rank - own) + ", found " +
+                   Twine(n.getInt("axis", 0)));
+  Dims dims = n.dims(rhs);
+  dims.append(rank - axis - own, SymExpr(1));
+  return n.reshape(rhs, dims);
+}
+
 template <typename OpTy>
 static void binary(NodeImporter &n) {
-  n.out(0, n.make<OpTy>({n.in(0), n.in(1)}));
+  n.out(0, n.make<OpTy>({n.in(0), rightOperand(n)}));
 }
 
 /// Max, Min, Sum: one or more operands, joined from the left.
@@ -36,25 +54,10 @@ static void mean(NodeImporter &n) {
 
 template <CompareKind kind>
 static void compare(NodeImporter &n) {
-  n.out(0, n.compare(kind, n.in(0), n.in(1)));
+  n.out(0, n.compare(kind, n.in(0), rightOperand(n)));
 }
 
 static void identity(NodeImporter &n) { n.out(0, n.in(0)); }
-
-/// Inference: the data passes, the mask (opset 10 on) keeps everything.
-static void dropout(NodeImporter &n) {
-  if (n.has(2)) {
-    std::optional<double> training = NodeImporter::constScalar(n.in(2));
-    if (!training || *training != 0) {
-      n.error("training mode is not supported: expected a constant false");
-      return;
-    }
-  }
-  n.out(0, n.in(0));
-  if (n.wants(1))
-    n.out(1, n.broadcast(n.scalar(1, n.builder.getI1Type()),
-                         NodeImporter::dims(n.in(0))));
-}
 
 static void mod(NodeImporter &n) {
   if (n.getInt("fmod", 0))
@@ -65,7 +68,7 @@ static void mod(NodeImporter &n) {
 
 /// ONNX lets the exponent have its own type; the result has the base's.
 static void pow(NodeImporter &n) {
-  Value x = n.in(0), y = n.in(1);
+  Value x = n.in(0), y = rightOperand(n);
   Type result = NodeImporter::elem(x);
   if (!NodeImporter::isFloat(x) && NodeImporter::isFloat(y))
     x = n.cast(x, NodeImporter::elem(y));
@@ -84,6 +87,17 @@ static void bitShift(NodeImporter &n) {
 }
 
 static void cast(NodeImporter &n) {
+  // Before opset 6 the type is spelled out.
+  const auto *to = n.attr("to");
+  onnx::TensorProto::DataType spelled;
+  if (to && to->type() == onnx::AttributeProto::STRING) {
+    if (!onnx::TensorProto::DataType_Parse(to->s(), &spelled)) {
+      n.error("data type '" + to->s() + "' is unknown");
+      return;
+    }
+    n.out(0, n.cast(n.in(0), n.elementType(spelled)));
+    return;
+  }
   n.out(0, n.cast(n.in(0), n.elementType(n.getInt("to", 0))));
 }
 
@@ -178,7 +192,6 @@ void registerElementwise(Registry &r) {
   r.add("Cast", cast);
   r.add("CastLike", castLike);
   r.add("Identity", identity);
-  r.add("Dropout", dropout);
 }
 
 } // namespace tenon::onnximport

@@ -142,26 +142,67 @@ static void rmsNorm(NodeImporter &n) {
 // Normalisations over channels and space
 //===----------------------------------------------------------------------===//
 
-/// [C] as [C, 1, ...] so that it meets dim 1 of an input of `rank`.
+/// [C] as [C, 1, ...] so that it meets dim 1 of an input of `rank`. What has a
+/// value per element of a sample (spatial = 0 before opset 9) stays.
 static Value perChannel(NodeImporter &n, Value v, int64_t rank) {
-  if (!v)
+  if (!v || n.rank(v) > 1)
     return v;
   Dims dims(rank - 1, SymExpr(1));
   dims[0] = productOf(n.dims(v));
   return n.reshape(v, dims);
 }
 
+/// Training mode: the batch's own mean and variance, which go into the running
+/// ones. Says what the other outputs are and gives mean and variance.
+static std::pair<Value, Value> batchStatistics(NodeImporter &n) {
+  Value x = n.in(0);
+  Ints axes = range(2, n.rank(x));
+  if (n.getInt("spatial", 1) == 0)
+    axes.clear();
+  axes.insert(axes.begin(), 0);
+  Value wide = n.cast(x, NodeImporter::elem(n.in(3)));
+  Value centred = n.sub(wide, n.reduce(ReduceKind::mean, wide, axes));
+  Value mean = n.reduce(ReduceKind::mean, wide, axes, /*keepdims=*/false);
+  Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), axes,
+                            /*keepdims=*/false);
+  double momentum = n.getFloat("momentum", 0.9f);
+  auto running = [&](Value old, Value fresh) {
+    return n.add(n.mulScalar(n.cast(old, NodeImporter::elem(fresh)), momentum),
+                 n.mulScalar(fresh, 1 - momentum));
+  };
+  if (n.wants(1))
+    n.out(1, running(n.in(3), mean));
+  if (n.wants(2))
+    n.out(2, running(n.in(4), variance));
+  n.out(3, mean); // before opset 14
+  n.out(4, variance);
+  return {mean, variance};
+}
+
+/// Whether the node asks for training mode, which each opset says in its way.
+static bool isTraining(NodeImporter &n) {
+  if (n.opset >= 14)
+    return n.getInt("training_mode", 0);
+  return n.opset < 7 ? !n.getInt("is_test", 0) : n.wants(1);
+}
+
 static void batchNorm(NodeImporter &n) {
   Value x = n.in(0);
   int64_t rank = n.rank(x);
-  if (n.getInt("training_mode", 0) || rank < 2) {
-    n.error("expected inference mode and an input of rank 2 or more");
+  if (rank < 2) {
+    n.error("expected an input of rank 2 or more, found " + Twine(rank));
     return;
   }
-  Value variance = n.addScalar(n.in(4), n.getFloat("epsilon", 1e-5f));
+  Value mean = n.in(3), var = n.in(4), gain = n.in(1), bias = n.in(2);
+  if (isTraining(n)) {
+    std::tie(mean, var) = batchStatistics(n);
+    gain = n.cast(gain, NodeImporter::elem(mean));
+    bias = n.cast(bias, NodeImporter::elem(mean));
+  }
+  Value variance = n.addScalar(var, n.getFloat("epsilon", 1e-5f));
   // One multiplication and one addition per element.
-  Value scale = n.div(n.in(1), n.sqrt(variance));
-  Value shift = n.sub(n.in(2), n.mul(n.in(3), scale));
+  Value scale = n.div(gain, n.sqrt(variance));
+  Value shift = n.sub(bias, n.mul(mean, scale));
   Value y = n.mul(x, n.cast(perChannel(n, scale, rank), NodeImporter::elem(x)));
   n.out(0, n.add(y, n.cast(perChannel(n, shift, rank), NodeImporter::elem(x))));
 }
@@ -192,8 +233,13 @@ static void groupNorm(NodeImporter &n) {
   Dims dims = n.dims(x);
   int64_t rank = dims.size(), groups = n.getInt("num_groups", 0);
   std::optional<SymExpr> inGroup;
-  if (rank >= 2 && groups > 0)
+  if (rank >= 2 && groups > 0) {
     inGroup = dims[1].divideExactly(SymExpr(groups));
+    if (!inGroup && !dims[1].isConstant()) {
+      inGroup = SymExpr::apply(SymExpr::Fn::FloorDiv, dims[1], groups);
+      n.checkEqual(dims[1], *inGroup * SymExpr(groups));
+    }
+  }
   if (!inGroup) {
     n.error("num_groups must divide the channels, found " + Twine(groups));
     return;

@@ -277,6 +277,22 @@ functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
   return {found.begin(), found.end()};
 }
 
+/// Bodies that depend on their context ask for the operands' types, where
+/// ONNX's inliner does not look at initializers and takes the empty name of an
+/// absent operand for a value.
+static void addOperandTypes(onnx::GraphProto &graph) {
+  graph.add_value_info(); // of no name and no type
+  for (const auto &tensor : graph.initializer()) {
+    auto &info = *graph.add_value_info();
+    info.set_name(tensor.name());
+    auto &type = *info.mutable_type()->mutable_tensor_type();
+    type.set_elem_type(tensor.data_type());
+    type.mutable_shape();
+    for (int64_t dim : tensor.dims())
+      type.mutable_shape()->add_dim()->set_dim_value(dim);
+  }
+}
+
 /// Inlines them one operator at a time: where ONNX's inliner gives up, it
 /// leaves the graph half done, so the nodes are put back and the importer says
 /// that the operator is not supported.
@@ -294,6 +310,7 @@ static void inlineFunctionOperators(onnx::ModelProto &model,
     auto id = next.front();
     auto nodes = model.graph().node();
     auto infos = model.graph().value_info();
+    addOperandTypes(*model.mutable_graph());
     std::string error = guarded([&] {
       auto set = onnx::inliner::FunctionIdSet::Create(std::move(next));
       onnx::inliner::InlineSelectedFunctions(model, *set, nullptr);

@@ -17,7 +17,7 @@
 namespace tenon::onnximport {
 
 /// The opsets of the default domain that the importer knows.
-inline constexpr int64_t minOpset = 7, maxOpset = 28;
+inline constexpr int64_t minOpset = 1, maxOpset = 28;
 
 struct LoadedModel {
   std::shared_ptr<onnx::ModelProto> proto;

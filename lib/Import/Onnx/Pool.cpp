@@ -181,7 +181,8 @@ static void lpPool(NodeImporter &n) {
   std::optional<Pooling> p = readPooling(n);
   if (!p)
     return;
-  double norm = double(n.getInt("p", 2));
+  // A float before opset 2.
+  double norm = n.getFloat("p", double(n.getInt("p", 2)));
   Value x = n.make<AbsOp>({n.in(0)});
   if (norm == 1) {
     n.out(0, sumOverWindow(n, x, *p));

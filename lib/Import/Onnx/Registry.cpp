@@ -60,6 +60,7 @@ const Registry &Registry::get() {
     registerControlFlow(r);
     registerGridSample(r);
     registerRecurrent(r);
+    registerDropout(r);
     registerContrib(r);
     registerContribAttention(r);
     registerContribQuant(r);

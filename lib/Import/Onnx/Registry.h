@@ -67,6 +67,7 @@ void registerContribQuant(Registry &);
 void registerControlFlow(Registry &);
 void registerGridSample(Registry &);
 void registerRecurrent(Registry &);
+void registerDropout(Registry &);
 
 } // namespace tenon::onnximport
 

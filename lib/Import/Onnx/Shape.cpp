@@ -315,6 +315,30 @@ static void tile(NodeImporter &n) {
   n.out(0, n.reshape(n.broadcast(n.reshape(x, apart), repeated), joined));
 }
 
+/// Before opset 6: one dim, so many times.
+static void tileOneDim(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  std::optional<Dims> times =
+      n.knownDims(n.cast(n.in(1), n.builder.getI64Type()), "tiles");
+  std::optional<Ints> at =
+      n.constInts(n.cast(n.in(2), n.builder.getI64Type()), "axis");
+  if (!times || !at || times->size() != 1 || at->size() != 1) {
+    n.error("tiles and axis must be scalars");
+    return;
+  }
+  int64_t axis = n.axis(at->front(), dims.size());
+  n.checkNonNegative(times->front());
+  if (n.failed())
+    return;
+  Dims apart(dims), joined(dims);
+  apart.insert(apart.begin() + axis, SymExpr(1));
+  Dims repeated(apart);
+  repeated[axis] = times->front();
+  joined[axis] = dims[axis] * times->front();
+  n.out(0, n.reshape(n.broadcast(n.reshape(x, apart), repeated), joined));
+}
+
 static void eyeLike(NodeImporter &n) {
   Value x = n.in(0);
   Dims dims = n.dims(x);
@@ -399,7 +423,8 @@ void registerShape(Registry &r) {
   r.add("ConstantOfShape", constantOfShape);
   r.add("Constant", constant);
   r.add("Range", range);
-  r.add("Tile", tile);
+  r.add("Tile", tileOneDim);
+  r.add("Tile", 6, tile);
   r.add("EyeLike", eyeLike);
   r.add("Transpose", transpose);
   r.add("DepthToSpace", depthToSpace);

@@ -266,7 +266,8 @@ static void pad(NodeImporter &n) {
   std::optional<Dims> pads;
   if (n.has(1)) {
     pads = n.knownDims(n.in(1), "pads");
-  } else if (std::optional<Ints> given = n.getInts("pads")) {
+  } else if (std::optional<Ints> given =
+                 n.getInts(n.opset < 2 ? "paddings" : "pads")) {
     pads = Dims(given->begin(), given->end());
   }
   std::optional<PadMode> mode = padMode(n);
