@@ -109,6 +109,30 @@ struct Ops {
     Value nonzero = compare(CompareKind::ne, r, zero);
     return select(make<arith::AndIOp>(differs, nonzero), add(r, y), r);
   }
+  /// The bits of the exponent from the seventh on: a loop, which nearly all
+  /// exponents leave at once.
+  Value powRest(Value r, Value base, Value rest, Value one) {
+    SmallVector<Value> init = {r, base, rest};
+    Value zero = c(rest, 0);
+    auto loop = scf::WhileOp::create(
+        b, loc, ValueRange(init).getTypes(), init,
+        [&](OpBuilder &, Location, ValueRange args) {
+          Value more = compare(CompareKind::ne, args[2], zero);
+          if (L.isVector(more))
+            more = vector::ReductionOp::create(b, loc,
+                                               vector::CombiningKind::OR, more);
+          scf::ConditionOp::create(b, loc, more, args);
+        },
+        [&](OpBuilder &, Location, ValueRange args) {
+          Value bit = make<arith::AndIOp>(args[2], one);
+          Value next = select(compare(CompareKind::ne, bit, zero),
+                              mul(args[0], args[1]), args[0]);
+          SmallVector<Value> carried = {next, mul(args[1], args[1]),
+                                        make<arith::ShRUIOp>(args[2], one)};
+          scf::YieldOp::create(b, loc, carried);
+        });
+    return loop.getResult(0);
+  }
   Value powInt(Value x, Value y) {
     // Square and multiply over the exponent's bits; negative exponents give 0
     // but for bases 1 and -1, as truncation of the real power does.
@@ -119,9 +143,12 @@ struct Ops {
       r = select(compare(CompareKind::ne, bit, zero), mul(r, base), r);
       base = mul(base, base);
     }
+    Value negative = isUnsigned ? Value() : compare(CompareKind::lt, y, zero);
+    Value rest =
+        make<arith::ShRUIOp>(negative ? select(negative, zero, y) : y, c(y, 6));
+    r = powRest(r, base, rest, one);
     if (isUnsigned)
       return r;
-    Value negative = compare(CompareKind::lt, y, zero);
     Value isOne = compare(CompareKind::eq, x, one);
     Value isMinus = compare(CompareKind::eq, x, c(x, -1));
     Value odd = compare(CompareKind::ne, make<arith::AndIOp>(y, one), zero);

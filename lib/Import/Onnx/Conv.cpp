@@ -29,7 +29,7 @@ static void padSame(Window &w, size_t i, const SymExpr &dim, bool upper) {
   using Fn = SymExpr::Fn;
   SymExpr out = SymExpr::apply(Fn::CeilDiv, dim, SymExpr(w.strides[i]));
   SymExpr total =
-      (out - SymExpr(1)) * SymExpr(w.strides[i]) + SymExpr(w.extent(i)) - dim;
+      (out - SymExpr(1)) * SymExpr(w.strides[i]) + w.extent(i) - dim;
   if (!total.isNonNegative())
     total = SymExpr::apply(Fn::Max, total, SymExpr(0));
   SymExpr half = SymExpr::apply(Fn::FloorDiv, total, SymExpr(2));
@@ -38,15 +38,18 @@ static void padSame(Window &w, size_t i, const SymExpr &dim, bool upper) {
 }
 
 std::optional<Window> readWindow(NodeImporter &n, ArrayRef<SymExpr> spatial,
-                                 ArrayRef<int64_t> kernel) {
+                                 ArrayRef<SymExpr> kernel) {
   size_t rank = spatial.size();
   Window w;
   w.kernel.assign(kernel.begin(), kernel.end());
   w.strides = n.getInts("strides").value_or(Ints(rank, 1));
   w.dilations = n.getInts("dilations").value_or(Ints(rank, 1));
   auto positive = [](int64_t v) { return v > 0 && v < INT32_MAX; };
+  auto isKernel = [&](const SymExpr &e) {
+    return positive(e.constant().value_or(1));
+  };
   if (kernel.size() != rank || w.strides.size() != rank ||
-      w.dilations.size() != rank || !llvm::all_of(w.kernel, positive) ||
+      w.dilations.size() != rank || !llvm::all_of(w.kernel, isKernel) ||
       !llvm::all_of(w.strides, positive) ||
       !llvm::all_of(w.dilations, positive)) {
     n.error("kernel_shape, strides and dilations must have one value above 0 "
@@ -90,13 +93,11 @@ Value padSpatial(NodeImporter &n, Value x, Value value, ArrayRef<SymExpr> low,
                         n.named("high", n.dimsAttr(allHigh))});
 }
 
-static std::optional<Ints> staticDims(NodeImporter &n, ArrayRef<SymExpr> dims) {
+static std::optional<Ints> staticDims(ArrayRef<SymExpr> dims) {
   Ints result;
   for (const SymExpr &dim : dims) {
-    if (!dim.isConstant()) {
-      n.error("the weight's dims must be static, found " + dim.str());
+    if (!dim.isConstant())
       return std::nullopt;
-    }
     result.push_back(*dim.constant());
   }
   return result;
@@ -132,19 +133,21 @@ static void conv(NodeImporter &n) {
     return;
   }
   ArrayRef<SymExpr> spatial = ArrayRef<SymExpr>(dims).drop_front(2);
-  std::optional<Ints> kernel =
-      staticDims(n, ArrayRef<SymExpr>(weightDims).drop_front(2));
-  if (!kernel)
-    return;
-  std::optional<Window> w = readWindow(n, spatial, *kernel);
+  ArrayRef<SymExpr> kernel = ArrayRef<SymExpr>(weightDims).drop_front(2);
+  std::optional<Window> w = readWindow(n, spatial, kernel);
   if (!w)
     return;
+  int64_t group = n.getInt("group", 1);
+  if (!staticDims(kernel) || (group != 1 && !weightDims[0].isConstant())) {
+    n.out(0, addBias(n, convByWindows(n, x, weight, *w, group), n.in(2)));
+    return;
+  }
   std::optional<Ints> pads = w->constantPads();
   if (!pads) {
     x = padSpatial(n, x, n.scalarLike(0, x), w->low, w->high);
     pads = Ints(2 * spatial.size(), 0);
   }
-  Value y = makeConv(n, x, weight, *w, *pads, n.getInt("group", 1));
+  Value y = makeConv(n, x, weight, *w, *pads, group);
   n.out(0, addBias(n, y, n.in(2)));
 }
 
@@ -217,7 +220,7 @@ static void transposedPads(NodeImporter &n, Window &w,
     SymExpr out =
         shape ? SymExpr((*shape)[i]) : spatial[i] * SymExpr(w.strides[i]);
     SymExpr total = (spatial[i] - SymExpr(1)) * SymExpr(w.strides[i]) +
-                    SymExpr(extra[i] + w.extent(i)) - out;
+                    SymExpr(extra[i]) + w.extent(i) - out;
     SymExpr half = SymExpr::apply(SymExpr::Fn::FloorDiv, total, SymExpr(2));
     bool upper = mode == "SAME_UPPER";
     w.low[i] = upper ? half : total - half;
@@ -227,20 +230,18 @@ static void transposedPads(NodeImporter &n, Window &w,
 
 static void convTranspose(NodeImporter &n) {
   Value x = n.in(0), weight = n.in(1);
-  Dims dims = n.dims(x);
-  std::optional<Ints> weightDims = staticDims(n, n.dims(weight));
+  Dims dims = n.dims(x), symbolic = n.dims(weight);
+  std::optional<Ints> weightDims = staticDims(symbolic);
   int64_t group = n.getInt("group", 1);
-  if (!weightDims)
-    return;
-  if (dims.size() < 3 || weightDims->size() != dims.size() || group <= 0 ||
-      (*weightDims)[0] % group != 0) {
+  if (dims.size() < 3 || symbolic.size() != dims.size() || group <= 0 ||
+      (weightDims && (*weightDims)[0] % group != 0)) {
     n.error("expected an input of rank 3 or more, a weight of its rank and a "
             "group that divides the channels");
     return;
   }
   ArrayRef<SymExpr> spatial = ArrayRef<SymExpr>(dims).drop_front(2);
   std::optional<Window> w =
-      readWindow(n, spatial, ArrayRef<int64_t>(*weightDims).drop_front(2));
+      readWindow(n, spatial, ArrayRef<SymExpr>(symbolic).drop_front(2));
   if (!w)
     return;
   Ints extra = n.getInts("output_padding").value_or(Ints(spatial.size(), 0));
@@ -249,11 +250,23 @@ static void convTranspose(NodeImporter &n) {
     return;
   }
   transposedPads(n, *w, spatial, extra);
+  if (!weightDims) {
+    Dims image;
+    for (size_t i = 0; i < spatial.size(); ++i) {
+      image.push_back((spatial[i] - SymExpr(1)) * SymExpr(w->strides[i]) +
+                      SymExpr(extra[i]) + w->extent(i) - w->low[i] -
+                      w->high[i]);
+      n.checkNonNegative(image.back());
+    }
+    Value y = convTransposeByWindows(n, x, weight, *w, image, group);
+    n.out(0, addBias(n, y, n.in(2)));
+    return;
+  }
   Window unit = *w;
   Dims low, high;
   for (size_t i = 0; i < spatial.size(); ++i) {
     unit.strides[i] = 1;
-    SymExpr edge(w->extent(i) - 1);
+    SymExpr edge = w->extent(i) - SymExpr(1);
     low.push_back(edge - w->low[i]);
     high.push_back(edge - w->high[i] + SymExpr(extra[i]));
   }

@@ -23,6 +23,7 @@ static constexpr int64_t maxWindow = 256;
 namespace {
 struct Pooling {
   Window window;
+  Ints kernel;
   Dims out;
 };
 } // namespace
@@ -35,7 +36,8 @@ static std::optional<Pooling> readPooling(NodeImporter &n) {
     return std::nullopt;
   }
   ArrayRef<SymExpr> spatial = ArrayRef<SymExpr>(dims).drop_front(2);
-  std::optional<Window> window = readWindow(n, spatial, *kernel);
+  std::optional<Window> window =
+      readWindow(n, spatial, Dims(kernel->begin(), kernel->end()));
   if (!window)
     return std::nullopt;
   int64_t elements = 1;
@@ -46,12 +48,12 @@ static std::optional<Pooling> readPooling(NodeImporter &n) {
               " elements are not supported");
       return std::nullopt;
     }
-  Pooling p{*window, {}};
+  Pooling p{*window, *kernel, {}};
   using Fn = SymExpr::Fn;
   for (size_t i = 0; i < spatial.size(); ++i) {
     SymExpr stride(window->strides[i]);
-    SymExpr span = spatial[i] + window->low[i] + window->high[i] -
-                   SymExpr(window->extent(i));
+    SymExpr span =
+        spatial[i] + window->low[i] + window->high[i] - window->extent(i);
     bool ceil = n.getInt("ceil_mode", 0);
     SymExpr out =
         SymExpr::apply(ceil ? Fn::CeilDiv : Fn::FloorDiv, span, stride) +
@@ -61,8 +63,8 @@ static std::optional<Pooling> readPooling(NodeImporter &n) {
       SymExpr inside =
           SymExpr::apply(Fn::CeilDiv, spatial[i] + window->low[i], stride);
       out = SymExpr::apply(Fn::Min, out, inside);
-      SymExpr needed = (out - SymExpr(1)) * stride +
-                       SymExpr(window->extent(i)) - spatial[i] - window->low[i];
+      SymExpr needed = (out - SymExpr(1)) * stride + window->extent(i) -
+                       spatial[i] - window->low[i];
       p.window.high[i] = SymExpr::apply(Fn::Max, needed, window->high[i]);
     }
     if (!out.isNonNegative())
@@ -72,30 +74,38 @@ static std::optional<Pooling> readPooling(NodeImporter &n) {
   return p;
 }
 
-/// Joins what `f` makes of each window element's slice of `padded`.
+/// Element `at` of every window of `padded`.
+static Value ofWindows(NodeImporter &n, Value padded, const Pooling &p,
+                       ArrayRef<int64_t> at) {
+  if (!padded)
+    return nullptr;
+  Dims out = n.dims(padded);
+  llvm::copy(p.out, out.begin() + 2);
+  Ints steps(out.size(), 1);
+  llvm::copy(p.window.strides, steps.begin() + 2);
+  Dims starts(out.size(), SymExpr(0));
+  for (size_t i = 0; i < at.size(); ++i)
+    starts[i + 2] = SymExpr(at[i] * p.window.dilations[i]);
+  return n.make<SliceOp>(
+      {padded}, {n.named("starts", n.dimsAttr(starts)),
+                 n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
+                 n.named("dims", n.dimsAttr(out))});
+}
+
+/// Joins each window element's slice of `padded`, in order.
 template <typename F>
 static Value overWindow(NodeImporter &n, Value padded, const Pooling &p,
                         const F &join) {
   if (!padded)
     return nullptr;
   const Window &w = p.window;
-  Dims out = n.dims(padded);
-  llvm::copy(p.out, out.begin() + 2);
-  Ints steps(out.size(), 1);
-  llvm::copy(w.strides, steps.begin() + 2);
   Ints at(w.rank(), 0);
   Value result;
   while (true) {
-    Dims starts(out.size(), SymExpr(0));
-    for (size_t i = 0; i < w.rank(); ++i)
-      starts[i + 2] = SymExpr(at[i] * w.dilations[i]);
-    Value part = n.make<SliceOp>(
-        {padded}, {n.named("starts", n.dimsAttr(starts)),
-                   n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
-                   n.named("dims", n.dimsAttr(out))});
+    Value part = ofWindows(n, padded, p, at);
     result = result ? join(result, part) : part;
     size_t i = w.rank();
-    while (i-- > 0 && ++at[i] == w.kernel[i])
+    while (i-- > 0 && ++at[i] == p.kernel[i])
       at[i] = 0;
     if (i == size_t(-1))
       return result;
@@ -120,11 +130,67 @@ static Value lowest(NodeImporter &n, Type type) {
       DenseElementsAttr::get(RankedTensorType::get({}, type), value));
 }
 
-static void maxPool(NodeImporter &n) {
-  if (n.wants(1)) {
-    n.error("the Indices output is not supported");
-    return;
+/// The row-major place of each element in its image [1, 1, spatial...]; the
+/// first spatial dim runs fastest with storage_order 1.
+static Value places(NodeImporter &n, ArrayRef<SymExpr> dims) {
+  Type i64 = n.builder.getI64Type();
+  bool columns = n.getInt("storage_order", 0);
+  Value at;
+  SymExpr stride(1);
+  for (size_t step = 2; step < dims.size(); ++step) {
+    size_t d = columns ? step : dims.size() + 1 - step;
+    Dims along(dims.size(), SymExpr(1));
+    along[d] = dims[d];
+    Value own =
+        n.mul(n.reshape(n.iota(dims[d], i64), along), n.dimScalar(stride, i64));
+    at = at ? n.add(at, own) : own;
+    stride = stride * dims[d];
   }
+  return at;
+}
+
+/// Where the largest element of each window lies in the whole input; the first
+/// of equal ones.
+static Value maxIndices(NodeImporter &n, Value padded, const Pooling &p) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  Type i64 = n.builder.getI64Type();
+  // A place in the padding is -1, and loses to any other.
+  Value at = padSpatial(n, places(n, dims), n.scalar(-1, i64), p.window.low,
+                        p.window.high);
+  SmallVector<Value> indices;
+  overWindow(n, at, p, [&](Value, Value b) {
+    indices.push_back(b);
+    return b;
+  });
+  size_t next = 0;
+  Value best, first = ofWindows(n, at, p, Ints(p.window.rank(), 0));
+  overWindow(n, padded, p, [&](Value a, Value b) {
+    Value from = best ? best : first, to = indices[next++];
+    Value better = n.compare(CompareKind::gt, b, a);
+    if (NodeImporter::isFloat(b)) // max lets the first NaN win
+      better = n.make<OrOp>({better, n.andOp(n.make<IsNanOp>({b}),
+                                             n.notOp(n.make<IsNanOp>({a})))});
+    better = n.make<OrOp>({better, n.compareScalar(CompareKind::lt, from, 0)});
+    better = n.andOp(better, n.compareScalar(CompareKind::ge, to, 0));
+    best = n.select(better, to, from);
+    return n.max(a, b);
+  });
+  if (!best)
+    best = first;
+  // Each image of each sample begins at a multiple of its size.
+  SymExpr image = productOf(ArrayRef<SymExpr>(dims).drop_front(2));
+  Value sample =
+      n.mul(n.unsqueeze(n.iota(dims[0], i64), {1}), n.dimScalar(dims[1], i64));
+  Value base =
+      n.mul(n.add(sample, n.iota(dims[1], i64)), n.dimScalar(image, i64));
+  Ints spatial;
+  for (size_t i = 2; i < dims.size(); ++i)
+    spatial.push_back(i);
+  return n.add(best, n.unsqueeze(base, spatial));
+}
+
+static void maxPool(NodeImporter &n) {
   Value x = n.in(0);
   std::optional<Pooling> p = readPooling(n);
   if (!p)
@@ -133,6 +199,8 @@ static void maxPool(NodeImporter &n) {
                             p->window.low, p->window.high);
   n.out(0, overWindow(n, padded, *p,
                       [&](Value a, Value b) { return n.max(a, b); }));
+  if (n.wants(1))
+    n.out(1, maxIndices(n, padded, *p));
 }
 
 /// How many elements of the input (with count_include_pad, of its declared
@@ -172,7 +240,7 @@ static void averagePool(NodeImporter &n) {
     return;
   }
   int64_t count = 1;
-  for (int64_t size : p->window.kernel)
+  for (int64_t size : p->kernel)
     count *= size;
   n.out(0, n.div(sum, n.scalarLike(double(count), sum)));
 }
@@ -211,11 +279,16 @@ static void localResponseNorm(NodeImporter &n) {
     return;
   }
   Pooling p;
-  p.window = {{size}, {1}, {1}, {SymExpr((size - 1) / 2)}, {SymExpr(size / 2)}};
+  p.kernel = {size, 1};
+  p.window = {{SymExpr(size)},
+              {1},
+              {1},
+              {SymExpr((size - 1) / 2)},
+              {SymExpr(size / 2)}};
   // Channels as the one spatial dim of [N, 1, C, rest].
   Dims dims = n.dims(x);
   p.out = {dims[1], productOf(ArrayRef<SymExpr>(dims).drop_front(2))};
-  p.window.kernel.push_back(1);
+  p.window.kernel.push_back(SymExpr(1));
   p.window.strides.push_back(1);
   p.window.dilations.push_back(1);
   p.window.low.push_back(SymExpr(0));

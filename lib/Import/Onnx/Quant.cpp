@@ -207,23 +207,21 @@ static void qLinearMatMul(NodeImporter &n) {
 static Value integerConv(NodeImporter &n, Value x, Value xZero, Value w,
                          Value wZero) {
   Dims dims = n.dims(x), weightDims = n.dims(w);
-  Ints kernel;
-  int64_t terms = 1;
-  for (size_t i = 1; i < weightDims.size(); ++i) {
-    if (!weightDims[i].isConstant())
-      return n.error("the weight's dims must be static");
-    terms *= std::max<int64_t>(*weightDims[i].constant(), 1);
-    if (i >= 2)
-      kernel.push_back(*weightDims[i].constant());
-  }
   if (dims.size() < 3 || weightDims.size() != dims.size())
     return n.error("expected operands of one rank of 3 or more");
+  ArrayRef<SymExpr> kernel = ArrayRef<SymExpr>(weightDims).drop_front(2);
+  int64_t group = n.getInt("group", 1);
+  bool isStatic = group == 1 || weightDims[0].isConstant();
+  for (const SymExpr &dim : kernel)
+    isStatic &= dim.isConstant();
+  std::optional<int64_t> terms =
+      productOf(ArrayRef<SymExpr>(weightDims).drop_front(1)).constant();
   std::optional<Window> window =
       readWindow(n, ArrayRef<SymExpr>(dims).drop_front(2), kernel);
   if (!window)
     return nullptr;
-  Type real = terms <= 256 ? Type(n.builder.getF32Type())
-                           : Type(n.builder.getF64Type());
+  Type real = terms && *terms <= 256 ? Type(n.builder.getF32Type())
+                                     : Type(n.builder.getF64Type());
   auto difference = [&](Value v, Value zero) {
     Value wide = n.cast(v, n.builder.getI32Type());
     if (zero && NodeImporter::constScalar(zero) != 0.0) {
@@ -240,6 +238,8 @@ static Value integerConv(NodeImporter &n, Value x, Value xZero, Value w,
     return n.cast(wide, real);
   };
   Value input = difference(x, xZero);
+  if (!isStatic)
+    return convByWindows(n, input, difference(w, wZero), *window, group);
   std::optional<Ints> pads = window->constantPads();
   if (!pads) {
     input =
@@ -249,11 +249,11 @@ static Value integerConv(NodeImporter &n, Value x, Value xZero, Value w,
   auto attr = [&](ArrayRef<int64_t> v) {
     return n.builder.getDenseI64ArrayAttr(v);
   };
-  return n.make<ConvOp>(
-      {input, difference(w, wZero)},
-      {n.named("strides", attr(window->strides)), n.named("pads", attr(*pads)),
-       n.named("dilations", attr(window->dilations)),
-       n.named("group", n.builder.getI64IntegerAttr(n.getInt("group", 1)))});
+  return n.make<ConvOp>({input, difference(w, wZero)},
+                        {n.named("strides", attr(window->strides)),
+                         n.named("pads", attr(*pads)),
+                         n.named("dilations", attr(window->dilations)),
+                         n.named("group", n.builder.getI64IntegerAttr(group))});
 }
 
 static void convInteger(NodeImporter &n) {

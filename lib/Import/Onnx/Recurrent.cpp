@@ -29,6 +29,8 @@ struct Recurrent {
   bool batchFirst = n.getInt("layout", 0) == 1;
   int64_t steps = 0, hidden = 0, directions = 0;
   SymExpr batch = SymExpr(1);
+  /// Each sequence's length as [batch, 1], or null: all steps count.
+  Value lengths = {};
 
   Value sigmoid(Value v) { return n.make<SigmoidOp>({v}); }
   Value tanh(Value v) { return n.make<TanhOp>({v}); }
@@ -90,10 +92,8 @@ bool Recurrent::check() {
       n.error(Twine("the attribute '") + name + "' is not supported");
       return false;
     }
-  if (n.has(4)) {
-    n.error("sequence_lens is not supported: expected all of the full length");
-    return false;
-  }
+  if (n.has(4))
+    lengths = n.unsqueeze(n.cast(n.in(4), n.builder.getI64Type()), {1});
   return !n.failed();
 }
 
@@ -119,7 +119,7 @@ void Recurrent::direction(int64_t d, bool backward, Value x,
   all.resize(steps);
   for (int64_t step = 0; step < steps && !n.failed(); ++step) {
     int64_t at = backward ? steps - 1 - step : step;
-    Value gx = of(fromX, at);
+    Value gx = of(fromX, at), before = h, cellBefore = c;
     if (cell == Cell::Gru) {
       // z, r, h
       Value zr =
@@ -154,6 +154,14 @@ void Recurrent::direction(int64_t d, bool backward, Value x,
       }
     }
     all[at] = h;
+    if (lengths) {
+      // Past its end a sequence keeps its state and gives 0.
+      Value inside = n.compareScalar(CompareKind::gt, lengths, double(at));
+      all[at] = n.select(inside, h, n.scalarLike(0, h));
+      h = n.select(inside, h, before);
+      if (c)
+        c = n.select(inside, c, cellBefore);
+    }
   }
 }
 

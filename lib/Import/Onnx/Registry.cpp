@@ -61,6 +61,10 @@ const Registry &Registry::get() {
     registerGridSample(r);
     registerRecurrent(r);
     registerDropout(r);
+    registerDet(r);
+    registerRegions(r);
+    registerFeatures(r);
+    registerWindows(r);
     registerContrib(r);
     registerContribAttention(r);
     registerContribQuant(r);

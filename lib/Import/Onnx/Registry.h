@@ -68,6 +68,10 @@ void registerControlFlow(Registry &);
 void registerGridSample(Registry &);
 void registerRecurrent(Registry &);
 void registerDropout(Registry &);
+void registerDet(Registry &);
+void registerRegions(Registry &);
+void registerFeatures(Registry &);
+void registerWindows(Registry &);
 
 } // namespace tenon::onnximport
 
