@@ -1,4 +1,4 @@
-//===- Windows.cpp - windows of a size known at run time, Col2Im -----------===//
+//===- Windows.cpp - windows of a size known at run time, Col2Im ----------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
