@@ -193,7 +193,7 @@ void AttentionKernel::normalize(Value rows) {
       Idx at = L.add(base, i);
       Value x = arith::SubFOp::create(b, L.loc, L.load(scores, at, f32),
                                       L.widen(max));
-      x = math::ExpOp::create(b, L.loc, x);
+      x = L.softmaxExp(x);
       L.store(x, scores, at, f32);
       if (L.mask)
         x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);

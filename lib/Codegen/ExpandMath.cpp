@@ -80,6 +80,21 @@ struct ExpandOp : OpRewritePattern<OpTy> {
   Expansion f32, f64;
 };
 
+/// The exponential that a softmax asks for with `afn` (LaneBuilder.h).
+struct ExpandSoftmaxExp : OpRewritePattern<math::ExpOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(math::ExpOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32() ||
+        !arith::bitEnumContainsAll(op.getFastmath(), arith::FastMathFlags::afn))
+      return rewriter.notifyMatchFailure(op, "not an approximate f32 exp");
+    MathEmitter e(rewriter, op.getLoc(), op.getType());
+    rewriter.replaceOp(op, expNonPositiveF32(e, op.getOperand()));
+    return success();
+  }
+};
+
 struct ExpandMath : ::tenon::impl::ExpandMathPassBase<ExpandMath> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
@@ -92,6 +107,7 @@ struct ExpandMath : ::tenon::impl::ExpandMathPassBase<ExpandMath> {
 
 void tenon::populateExpandMathPatterns(RewritePatternSet &p) {
   MLIRContext *c = p.getContext();
+  p.add<ExpandSoftmaxExp>(c, /*benefit=*/2);
   p.add<ExpandOp<math::ExpOp>>(c, unary<expF32>, unary<expF64>);
   p.add<ExpandOp<math::Exp2Op>>(c, unary<exp2F32>, unary<exp2F64>);
   p.add<ExpandOp<math::ExpM1Op>>(c, unary<expm1F32>, unary<expm1F64>);

@@ -163,6 +163,8 @@ private:
 
 // --- f32 (ExpandMathF32.cpp): the functions that models spend time in --------
 mlir::Value expF32(const MathEmitter &e, mlir::Value x);
+/// For x <= 0 only; 0 below -87.
+mlir::Value expNonPositiveF32(const MathEmitter &e, mlir::Value x);
 mlir::Value exp2F32(const MathEmitter &e, mlir::Value x);
 mlir::Value expm1F32(const MathEmitter &e, mlir::Value x);
 mlir::Value logF32(const MathEmitter &e, mlir::Value x);

@@ -34,6 +34,11 @@ constexpr double kLog2eLow = 0x1.4ae0cp-26;
 constexpr double kLn2High = 0x1.62e4p-1;
 constexpr double kLn2Low = 0x1.7f7d1cp-20;
 
+/// exp(r) for r in [-ln2/2, ln2/2], relative error 2.6e-9.
+constexpr double kExp[] = {1.0,           1.0,           0x1.000002p-1,
+                           0x1.5553c0p-3, 0x1.55515cp-5, 0x1.1290a4p-7,
+                           0x1.709ca4p-10};
+
 /// p * 2^n where `shifted` = n + kMagic + 254. The factor is split in halves,
 /// 2^floor((n+254)/2 - 127) and the rest, so that the first product is exact
 /// and the second rounds once into the denormals or overflows.
@@ -152,10 +157,19 @@ Value tenon::expF32(const MathEmitter &e, Value x) {
   Value n = e.sub(shifted, kMagic + 254);
   Value r = e.fma(n, -kLn2High, x);
   r = e.fma(n, -kLn2Low, r);
-  // Rel error 2.6e-9.
-  Value p = e.horner(r, {1.0, 1.0, 0x1.000002p-1, 0x1.5553c0p-3, 0x1.55515cp-5,
-                         0x1.1290a4p-7, 0x1.709ca4p-10});
-  return scaleByPowerOf2(e, p, shifted);
+  return scaleByPowerOf2(e, e.horner(r, kExp), shifted);
+}
+
+// exp for the x <= 0 of a softmax, max error 1.1 ulp. Below -87, where results
+// come near the denormals, it is 0: a masked score would otherwise cost a
+// microcode assist for each vector. Such x may give anything on the way.
+Value tenon::expNonPositiveF32(const MathEmitter &e, Value x) {
+  Value shifted = e.fma(x, kLog2e, kMagic + 127);
+  Value n = e.sub(shifted, kMagic + 127);
+  Value r = e.fma(n, -kLn2High, x);
+  r = e.fma(n, -kLn2Low, r);
+  Value y = e.mul(e.horner(r, kExp), e.fromBits(e.shl(e.bits(shifted), 23)));
+  return e.select(e.cmp(Pred::OLT, x, -87.0), 0.0, y);
 }
 
 // Max error 1.1 ulp, denormal results included.

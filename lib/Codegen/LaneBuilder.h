@@ -102,6 +102,11 @@ public:
   /// Stores to a uniform or contiguous position.
   void store(mlir::Value value, mlir::Value memref, const Idx &at,
              mlir::Type type);
+  /// exp(x) for the x <= 0 of a softmax; results near the denormals are 0.
+  mlir::Value softmaxExp(mlir::Value x) {
+    return mlir::math::ExpOp::create(b, loc, x,
+                                     mlir::arith::FastMathFlags::afn);
+  }
   /// Combines the lanes of a vector to one scalar.
   mlir::Value reduceLanes(mlir::Value v, mlir::vector::CombiningKind kind);
 

@@ -122,8 +122,7 @@ void RowKernel::softmax(SoftmaxOp op) {
   if (op.getLog()) {
     Value total = sum([&](Idx i) {
       Value x = L.widen(scratch(i));
-      return math::ExpOp::create(b, L.loc, make<arith::SubFOp>(x, L.widen(max)))
-          .getResult();
+      return L.softmaxExp(make<arith::SubFOp>(x, L.widen(max)));
     });
     Value log = math::LogOp::create(b, L.loc, total);
     write([&](Idx i) {
@@ -135,8 +134,7 @@ void RowKernel::softmax(SoftmaxOp op) {
   }
   Value total = sum([&](Idx i) {
     Value x = L.widen(scratch(i));
-    Value y =
-        math::ExpOp::create(b, L.loc, make<arith::SubFOp>(x, L.widen(max)));
+    Value y = L.softmaxExp(make<arith::SubFOp>(x, L.widen(max)));
     L.store(y, row, i, type);
     return y;
   });
