@@ -178,22 +178,16 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
 /// C = or += a tile of `mr` rows by the task's panels.
 void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
                                 Value mr) {
-  // All lines of the next panels, whatever the number of tiles: 8 per panel and
-  // round of four rows, divided by the tiles.
+  // Eight tiles or more fetch all of the next panels between them. Fewer fetch
+  // a part of them: they have no time for more, and the rest comes with the
+  // hardware's prefetcher.
   auto call = [&](int64_t lines, int64_t leastRows) {
     emitMicroKernel(e, mr, K, o, {kTilePanels, lines, chunks > 1}, leastRows);
   };
   auto pair = [&] {
-    Value many = atLeast(t.tiles, 8), some = atLeast(t.tiles, 4),
-          two = atLeast(t.tiles, 2);
+    Value many = atLeast(t.tiles, 8);
     e.ifThen(many, [&] { call(1, kTileRows - 1); });
-    e.ifThen(no(many), [&] {
-      e.ifThen(some, [&] { call(2, kTileRows - 2); });
-      e.ifThen(no(some), [&] {
-        e.ifThen(two, [&] { call(4, kTileRows / 2); });
-        e.ifThen(no(two), [&] { call(8, 1); });
-      });
-    });
+    e.ifThen(no(many), [&] { call(2, 1); });
   };
   if (panels.constant() && *panels.constant() % kTilePanels == 0)
     return pair();

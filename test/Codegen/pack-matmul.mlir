@@ -26,3 +26,21 @@ func.func @leavesIntegers(%x: tensor<2x3xi32>, %w: tensor<3x4xi32>) -> tensor<2x
   %0 = tenon.matmul %x, %w : tensor<2x3xi32>, tensor<3x4xi32>
   return %0 : tensor<2x4xi32>
 }
+
+// A tied embedding is stored once, in panels.
+// CHECK-LABEL: @tiedEmbedding
+// CHECK: %[[W:.+]] = tenon.constant
+// CHECK-NEXT: %[[P:.+]] = tenon.pack_b %[[W]] transposed : tensor<50x8xf32>
+// CHECK-NEXT: %[[T:.+]] = tenon.transpose %[[P]] [0, 2, 1]
+// CHECK-NEXT: %[[R:.+]] = tenon.reshape %[[T]] to <"64", "8">
+// CHECK-NEXT: %[[S:.+]] = tenon.slice %[[R]] from <"0", "0"> step [1, 1] to <"50", "8">
+// CHECK-NEXT: tenon.gather %[[S]]
+// CHECK: tenon.packed_matmul %{{.+}}, %[[P]] columns "50"
+func.func @tiedEmbedding(%ids: tensor<?xi64, #tenon.dims<"s">>) -> tensor<?x50xf32, #tenon.dims<"s", "50">> {
+  %w = tenon.constant dense<[[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]]> : tensor<1x8xf32>
+  %t = tenon.constant dense_resource<table> : tensor<50x8xf32>
+  %0 = tenon.gather %t, %ids axis 0 : tensor<50x8xf32>, tensor<?xi64, #tenon.dims<"s">>
+  %1 = tenon.add %0, %w : tensor<?x8xf32, #tenon.dims<"s", "8">>, tensor<1x8xf32>
+  %2 = tenon.matmul %1, %t transposed : tensor<?x8xf32, #tenon.dims<"s", "8">>, tensor<50x8xf32>
+  return %2 : tensor<?x50xf32, #tenon.dims<"s", "50">>
+}
