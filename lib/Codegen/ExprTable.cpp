@@ -49,6 +49,12 @@ void ExprTable::bindInputs(const std::vector<SchedulePort> &inputs) {
   }
 }
 
+void ExprTable::bindElements(const std::vector<ScheduleElements> &elements) {
+  for (const ScheduleElements &e : elements)
+    for (int64_t i = 0; i < e.count; ++i)
+      inputElements[SymExpr::element(e.name, i).str()] = {e.input, i};
+}
+
 int ExprTable::slot(const SymExpr &e) {
   auto [it, fresh] = texts.try_emplace(e.str(), -1);
   if (!fresh && it->second >= 0)
@@ -59,6 +65,9 @@ int ExprTable::slot(const SymExpr &e) {
     auto found = symbols.find(name);
     if (found != symbols.end())
       return found->second;
+    if (auto at = inputElements.find(name); at != inputElements.end())
+      return add(TENON_EXPR_INPUT_VALUE, at->second.first, 0,
+                 at->second.second);
     if (std::find(unbound.begin(), unbound.end(), name) == unbound.end())
       unbound.push_back(name);
     return add(TENON_EXPR_CONST, 0, 0, 0);
@@ -67,10 +76,14 @@ int ExprTable::slot(const SymExpr &e) {
     return add(op == '+' ? TENON_EXPR_ADD : TENON_EXPR_MUL, a, b, 0);
   };
   v.call = [&](SymExpr::Fn fn, int a, int b) {
-    static constexpr int ops[] = {TENON_EXPR_FLOORDIV, TENON_EXPR_CEILDIV,
-                                  TENON_EXPR_MOD,      TENON_EXPR_MIN,
-                                  TENON_EXPR_MAX,      TENON_EXPR_BCAST};
+    static constexpr int ops[] = {
+        TENON_EXPR_FLOORDIV, TENON_EXPR_CEILDIV, TENON_EXPR_MOD, TENON_EXPR_MIN,
+        TENON_EXPR_MAX,      TENON_EXPR_BCAST,   TENON_EXPR_EQ,  TENON_EXPR_NE,
+        TENON_EXPR_LT,       TENON_EXPR_LE};
     return add(ops[(int)fn], a, b, 0);
+  };
+  v.select = [&](int c, int a, int b) {
+    return add(TENON_EXPR_SELECT, c, a, b);
   };
   int r = e.visit(v);
   texts[e.str()] = r;

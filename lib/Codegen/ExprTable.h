@@ -20,6 +20,8 @@ public:
   /// Binds each symbol to the input dim that is that symbol alone, or to an
   /// input dim minus what else is added there.
   void bindInputs(const std::vector<SchedulePort> &inputs);
+  /// Binds elements; only those that `slot` meets become part of the table.
+  void bindElements(const std::vector<ScheduleElements> &elements);
   /// The slot of `e`; unknown symbols are remembered in `unbound`.
   int slot(const SymExpr &e);
 
@@ -31,6 +33,7 @@ private:
 
   std::map<std::array<int64_t, 4>, int> known;
   std::map<std::string, int> symbols;
+  std::map<std::string, std::pair<int, int64_t>> inputElements;
   std::map<std::string, int> texts;
 };
 

@@ -120,7 +120,10 @@ Constant *ProgramWriter::ports(const std::vector<SchedulePort> &all,
             "dims");
         return record({string(p.name), c32(dtypeOf(p.elementType)),
                        c32(p.dims.size()), slots(p.dims), names, values,
-                       c64(p.idBound), c32(p.isMask), c32(0)});
+                       c64(p.idBound), c32(p.isMask),
+                       c32(llvm::any_of(p.dims, [](const SymExpr &d) {
+                         return d.hasElements();
+                       }))});
       },
       name);
 }
@@ -211,6 +214,7 @@ Constant *ProgramWriter::levels() {
 
 Error ProgramWriter::run() {
   table.bindInputs(s.inputs);
+  table.bindElements(s.elements);
   Constant *inputs = ports(s.inputs, "inputs");
   Constant *outputs = ports(s.outputs, "outputs");
   Constant *checks = list(

@@ -95,6 +95,7 @@ struct Builder {
   FailureOr<int> bufferFor(Value v);
   FailureOr<int> emitKernel(KernelOp kernel);
   LogicalResult addStep(KernelOp kernel);
+  LogicalResult addElements(ReadDimsOp read);
   LogicalResult run();
   int64_t idBound(Value v, unsigned depth = 0);
 };
@@ -255,6 +256,20 @@ LogicalResult Builder::addStep(KernelOp kernel) {
   return success();
 }
 
+LogicalResult Builder::addElements(ReadDimsOp read) {
+  auto argument = dyn_cast<BlockArgument>(read.getInput());
+  if (!argument)
+    return read.emitOpError("expected an argument of @main");
+  for (const ScheduleElements &other : s.elements)
+    if (other.name == read.getName())
+      return read.emitOpError("names its elements like another: ")
+             << read.getName();
+  auto type = cast<RankedTensorType>(argument.getType());
+  s.elements.push_back({read.getName().str(), int(argument.getArgNumber()),
+                        type.getNumElements()});
+  return success();
+}
+
 LogicalResult Builder::run() {
   auto main = module.lookupSymbol<func::FuncOp>("main");
   if (!main || main.isExternal())
@@ -323,6 +338,9 @@ LogicalResult Builder::run() {
       if (check.getWhen())
         c.guard = SymExpr::parse(check.getWhen()->str()).value_or(1);
       s.checks.push_back(std::move(c));
+    } else if (auto read = dyn_cast<ReadDimsOp>(op)) {
+      if (failed(addElements(read)))
+        return failure();
     } else if (!isa<ConstantOp, ReshapeOp, PackBOp, MergeOp, func::ReturnOp>(
                    op)) {
       return op.emitError("expected only kernels after tenon-form-kernels");

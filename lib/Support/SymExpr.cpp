@@ -27,6 +27,16 @@ SymExpr SymExpr::symbol(std::string name) {
   return e;
 }
 
+SymExpr SymExpr::element(std::string_view name, int64_t index) {
+  SymExpr e;
+  e.terms[{sanitizeSymbol(name) + "[" + std::to_string(index) + "]"}] = 1;
+  return e;
+}
+
+bool SymExpr::isElement(std::string_view symbol) {
+  return !symbol.empty() && isElementText(symbol);
+}
+
 std::optional<int64_t> SymExpr::constant() const {
   if (terms.empty())
     return 0;
@@ -155,13 +165,20 @@ std::optional<SymExpr> SymExpr::divideExactly(const SymExpr &divisor) const {
 static bool isNonNegativeAtom(const std::string &atom) {
   std::optional<SymExpr::Call> call = parseCallText(atom);
   if (!call)
-    return !isCallText(atom); // symbols are dims
+    return !isCallText(atom) && !isElementText(atom); // symbols are dims
   bool a = call->a.isNonNegative(), b = call->b.isNonNegative();
   switch (call->fn) {
   case SymExpr::Fn::Max:
     return a || b;
   case SymExpr::Fn::Mod:
     return b; // takes the divisor's sign
+  case SymExpr::Fn::Eq:
+  case SymExpr::Fn::Ne:
+  case SymExpr::Fn::Lt:
+  case SymExpr::Fn::Le:
+    return true;
+  case SymExpr::Fn::Select:
+    return b && call->c.isNonNegative();
   case SymExpr::Fn::FloorDiv:
   case SymExpr::Fn::CeilDiv:
   case SymExpr::Fn::Min:
@@ -197,7 +214,9 @@ std::optional<int64_t> SymExpr::evaluate(
       if (std::optional<Call> call = parseCallText(atom)) {
         std::optional<int64_t> a = call->a.evaluate(values);
         std::optional<int64_t> b = call->b.evaluate(values);
-        if (a && b)
+        if (call->fn == Fn::Select && a && b)
+          value = *a ? b : call->c.evaluate(values);
+        else if (a && b)
           value = foldConstants(call->fn, *a, *b);
       } else {
         value = values(atom);
@@ -219,8 +238,11 @@ SymExpr::substitute(const std::map<std::string, SymExpr> &replacements) const {
     for (const std::string &atom : monomial) {
       SymExpr factor;
       if (std::optional<Call> call = parseCallText(atom)) {
-        factor = apply(call->fn, call->a.substitute(replacements),
-                       call->b.substitute(replacements));
+        SymExpr a = call->a.substitute(replacements);
+        SymExpr b = call->b.substitute(replacements);
+        factor = call->fn == Fn::Select
+                     ? select(a, b, call->c.substitute(replacements))
+                     : apply(call->fn, a, b);
       } else if (auto it = replacements.find(atom); it != replacements.end()) {
         factor = it->second;
       } else {
@@ -239,10 +261,20 @@ void SymExpr::collectSymbols(std::vector<std::string> &out) const {
       if (std::optional<Call> call = parseCallText(atom)) {
         call->a.collectSymbols(out);
         call->b.collectSymbols(out);
+        call->c.collectSymbols(out);
       } else if (std::find(out.begin(), out.end(), atom) == out.end()) {
         out.push_back(atom);
       }
     }
+}
+
+bool SymExpr::hasElements() const {
+  // Nothing but an element has a bracket, wherever it stands.
+  for (const auto &[monomial, coefficient] : terms)
+    for (const std::string &atom : monomial)
+      if (atom.find('[') != std::string::npos)
+        return true;
+  return false;
 }
 
 int SymExpr::visit(const Visitor &visitor) const {
@@ -256,7 +288,9 @@ int SymExpr::visit(const Visitor &visitor) const {
       if (std::optional<Call> call = parseCallText(atom)) {
         int a = call->a.visit(visitor);
         int b = call->b.visit(visitor);
-        factor = visitor.call(call->fn, a, b);
+        factor = call->fn == Fn::Select
+                     ? visitor.select(a, b, call->c.visit(visitor))
+                     : visitor.call(call->fn, a, b);
       } else {
         factor = visitor.symbol(atom);
       }

@@ -5,13 +5,15 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Only rewrites that hold for every value of the symbols (dims, so >= 0):
+// Only rewrites that hold for every value of the symbols (dims, so >= 0) and
+// elements:
 //
 //   floordiv(c*q + r, c) = q + floordiv(r, c)      c a constant > 0
 //   floordiv(floordiv(x,a) + k, b) = floordiv(x + a*k, a*b)
 //   mod(c*q + r, c) = mod(r, c)
 //   min, max, bcast: associative, commutative, idempotent, so their operands
 //   are a sorted set; operands that another one dominates are dropped.
+//   eq, ne, lt, le: decided where the sign of a - b is certain.
 //
 //===----------------------------------------------------------------------===//
 #include "SymExprDetail.h"
@@ -46,6 +48,16 @@ int64_t symexpr::foldConstants(SymExpr::Fn fn, int64_t a, int64_t b) {
     return std::max(a, b);
   case SymExpr::Fn::Bcast:
     return a == 1 ? b : a;
+  case SymExpr::Fn::Eq:
+    return a == b;
+  case SymExpr::Fn::Ne:
+    return a != b;
+  case SymExpr::Fn::Lt:
+    return a < b;
+  case SymExpr::Fn::Le:
+    return a <= b;
+  case SymExpr::Fn::Select: // has three operands: SymExpr::select
+    break;
   }
   return 0;
 }
@@ -198,6 +210,45 @@ SymExpr SymExpr::applyLattice(Fn fn, const SymExpr &a, const SymExpr &b) {
   return result;
 }
 
+//===----------------------------------------------------------------------===//
+// Comparisons
+//===----------------------------------------------------------------------===//
+
+SymExpr SymExpr::applyComparison(Fn fn, const SymExpr &a, const SymExpr &b) {
+  SymExpr more = a - b, less = b - a;
+  bool ge = more.isNonNegative(), le = less.isNonNegative();
+  bool gt = (more - SymExpr(1)).isNonNegative();
+  bool lt = (less - SymExpr(1)).isNonNegative();
+  bool equality = fn == Fn::Eq || fn == Fn::Ne;
+  if (equality && ((ge && le) || gt || lt))
+    return SymExpr((ge && le) == (fn == Fn::Eq));
+  if (fn == Fn::Lt && (lt || ge))
+    return SymExpr(lt);
+  if (fn == Fn::Le && (le || gt))
+    return SymExpr(le);
+  // "eq(x,1)": either order is the same.
+  if (equality && (a.isConstant() || (!b.isConstant() && b < a)))
+    return opaqueCall(fn, b, a);
+  return opaqueCall(fn, a, b);
+}
+
+SymExpr SymExpr::select(const SymExpr &c, const SymExpr &a, const SymExpr &b) {
+  if (std::optional<int64_t> certain = c.constant())
+    return *certain ? a : b;
+  if (a == b)
+    return a;
+  if (a == SymExpr(1) && b == SymExpr(0) && isTruth(c))
+    return c;
+  SymExpr e;
+  e.terms[{"select(" + c.str() + "," + a.str() + "," + b.str() + ")"}] = 1;
+  return e;
+}
+
+bool SymExpr::isTruth(const SymExpr &e) {
+  std::optional<Call> call = e.asCall();
+  return call && call->fn >= Fn::Eq && call->fn <= Fn::Le;
+}
+
 SymExpr SymExpr::apply(Fn fn, const SymExpr &a, const SymExpr &b) {
   std::optional<int64_t> ca = a.constant(), cb = b.constant();
   if (ca && cb)
@@ -224,6 +275,13 @@ SymExpr SymExpr::apply(Fn fn, const SymExpr &a, const SymExpr &b) {
   case Fn::Max:
   case Fn::Bcast:
     return applyLattice(fn, a, b);
+  case Fn::Eq:
+  case Fn::Ne:
+  case Fn::Lt:
+  case Fn::Le:
+    return applyComparison(fn, a, b);
+  case Fn::Select: // has three operands
+    break;
   }
   return SymExpr(0);
 }

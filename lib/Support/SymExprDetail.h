@@ -28,11 +28,13 @@ inline int64_t saturatingMul(int64_t a, int64_t b) {
 /// The value of fn(a, b); division by zero gives 0 as in the artifact.
 int64_t foldConstants(SymExpr::Fn fn, int64_t a, int64_t b);
 
-/// Atoms are symbols or calls; only calls have a parenthesis.
+/// Atoms are symbols, elements or calls; only calls have a parenthesis.
 inline bool isCallText(std::string_view atom) {
   return atom.find('(') != std::string_view::npos;
 }
-/// The call that an atom's text spells, or nullopt for a symbol.
+/// Of those, only elements end with a bracket.
+inline bool isElementText(std::string_view atom) { return atom.back() == ']'; }
+/// The call that an atom's text spells, or nullopt for a symbol or element.
 std::optional<SymExpr::Call> parseCallText(std::string_view atom);
 /// "min" etc.
 std::string_view fnName(SymExpr::Fn fn);

@@ -7,8 +7,8 @@
 //
 //   sum     := ['-'] product { ('+' | '-') product }
 //   product := factor { '*' factor }
-//   factor  := integer | '-' factor | '(' sum ')' | name | fn '(' sum ',' sum
-//   ')'
+//   factor  := integer | '-' factor | '(' sum ')' | name | name '[' integer ']'
+//            | fn '(' sum ',' sum ')' | 'select' '(' sum ',' sum ',' sum ')'
 //
 //===----------------------------------------------------------------------===//
 #include "SymExprDetail.h"
@@ -20,10 +20,17 @@ using namespace symexpr;
 static constexpr struct {
   std::string_view name;
   SymExpr::Fn fn;
-} functions[] = {
-    {"floordiv", SymExpr::Fn::FloorDiv}, {"ceildiv", SymExpr::Fn::CeilDiv},
-    {"mod", SymExpr::Fn::Mod},           {"min", SymExpr::Fn::Min},
-    {"max", SymExpr::Fn::Max},           {"bcast", SymExpr::Fn::Bcast}};
+} functions[] = {{"floordiv", SymExpr::Fn::FloorDiv},
+                 {"ceildiv", SymExpr::Fn::CeilDiv},
+                 {"mod", SymExpr::Fn::Mod},
+                 {"min", SymExpr::Fn::Min},
+                 {"max", SymExpr::Fn::Max},
+                 {"bcast", SymExpr::Fn::Bcast},
+                 {"eq", SymExpr::Fn::Eq},
+                 {"ne", SymExpr::Fn::Ne},
+                 {"lt", SymExpr::Fn::Lt},
+                 {"le", SymExpr::Fn::Le},
+                 {"select", SymExpr::Fn::Select}};
 
 std::string_view symexpr::fnName(SymExpr::Fn fn) {
   for (const auto &f : functions)
@@ -155,9 +162,12 @@ private:
     if (!a || !eat(','))
       return std::nullopt;
     std::optional<SymExpr> b = sum();
-    if (!b || !eat(')'))
+    std::optional<SymExpr> c = 0;
+    if (b && fn == SymExpr::Fn::Select)
+      c = eat(',') ? sum() : std::nullopt;
+    if (!b || !c || !eat(')'))
       return std::nullopt;
-    return SymExpr::Call{fn, *a, *b};
+    return SymExpr::Call{fn, *a, *b, *c};
   }
 
   std::optional<SymExpr> factor() {
@@ -180,6 +190,8 @@ private:
     std::string_view id = name();
     if (id.empty())
       return std::nullopt;
+    if (pos < text.size() && text[pos] == '[')
+      return element(id);
     skipSpace();
     if (pos >= text.size() || text[pos] != '(')
       return SymExpr::symbol(std::string(id));
@@ -189,7 +201,20 @@ private:
     std::optional<SymExpr::Call> call = arguments(*fn);
     if (!call)
       return std::nullopt;
-    return SymExpr::apply(call->fn, call->a, call->b);
+    return call->fn == SymExpr::Fn::Select
+               ? SymExpr::select(call->a, call->b, call->c)
+               : SymExpr::apply(call->fn, call->a, call->b);
+  }
+
+  std::optional<SymExpr> element(std::string_view name) {
+    ++pos; // the bracket
+    if (pos >= text.size() || !isDigit(text[pos]))
+      return std::nullopt;
+    std::optional<SymExpr> index = integer();
+    if (!index || pos >= text.size() || text[pos] != ']')
+      return std::nullopt;
+    ++pos;
+    return SymExpr::element(name, *index->constant());
   }
 
   std::optional<SymExpr> integer() {

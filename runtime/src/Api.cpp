@@ -79,7 +79,8 @@ tenon_status portInfo(const tenon_port &port, tenon_port_info *info,
   full.dims_kind = TENON_DIMS_STATIC;
   for (int32_t d = 0; d < port.rank; ++d)
     if (port.dim_values[d] < 0)
-      full.dims_kind = TENON_DIMS_FROM_INPUTS;
+      full.dims_kind =
+          port.from_values ? TENON_DIMS_FROM_DATA : TENON_DIMS_FROM_INPUTS;
   full.id_bound = port.id_bound;
   full.is_mask = port.is_mask;
   return give(info, full, error);
@@ -234,14 +235,36 @@ tenon_status contextInfo(tenon_context *handle, tenon_context_info *info,
   return give(info, full, error);
 }
 
-/// Evaluates dims in the context's second set of slots.
+/// Evaluates dims in the context's second set of slots, from the values of
+/// those inputs that are bound.
+tenon_status evaluateQuery(Context &context, const int64_t *const *inputDims,
+                           tenon_error *error) {
+  for (int32_t i = 0; i < context.program->num_inputs; ++i)
+    context.inputData[i] = context.inputs[i].data;
+  return evaluateDims(*context.program, inputDims, context.querySlots, error,
+                      context.inputData, context.queryMissing);
+}
+
 const Plan *planQuery(Context &context, const int64_t *const *inputDims,
                       tenon_status *status, tenon_error *error) {
-  *status =
-      evaluateDims(*context.program, inputDims, context.querySlots, error);
-  return *status
-             ? nullptr
-             : planFor(context, inputDims, context.querySlots, status, error);
+  if ((*status = evaluateQuery(context, inputDims, error)))
+    return nullptr;
+  const tenon_program &program = *context.program;
+  int32_t lacks = -1;
+  for (int32_t i = 0; i < context.numArena && lacks < 0; ++i)
+    lacks =
+        context.queryMissing[program.buffers[context.arenaBuffers[i]].elements];
+  for (int32_t s = 0; s < context.numSteps && lacks < 0; ++s)
+    if (program.steps[s].scratch >= 0)
+      lacks = context.queryMissing[program.steps[s].scratch];
+  if (lacks >= 0) {
+    *status = fail(error, TENON_NOT_BOUND,
+                   "the workspace depends on the values "
+                   "of input '",
+                   program.inputs[lacks].name, "': bind it first");
+    return nullptr;
+  }
+  return planFor(context, inputDims, context.querySlots, status, error);
 }
 
 tenon_status workspaceSize(tenon_context *handle,
@@ -270,11 +293,15 @@ tenon_status outputDims(tenon_context *handle, const int64_t *const *inputDims,
   const tenon_port &port = program.outputs[index];
   if (port.rank && !dims)
     return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
-  if (tenon_status status =
-          evaluateDims(program, inputDims, context->querySlots, error))
+  if (tenon_status status = evaluateQuery(*context, inputDims, error))
     return status;
-  for (int32_t d = 0; d < port.rank; ++d)
+  for (int32_t d = 0; d < port.rank; ++d) {
+    if (int32_t lacks = context->queryMissing[port.dims[d]]; lacks >= 0)
+      return fail(error, TENON_NOT_BOUND, "output '", port.name, "': dim ", d,
+                  " (", port.dim_names[d], ") depends on the values of input '",
+                  program.inputs[lacks].name, "': bind it first");
     dims[d] = context->querySlots[port.dims[d]];
+  }
   return TENON_OK;
 }
 

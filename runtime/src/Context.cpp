@@ -65,10 +65,13 @@ void layOut(Layout &layout, Context &counts, Context &context) {
   auto steps = size_t(counts.numSteps);
   layout.take(context.slots, size_t(program.num_exprs));
   layout.take(context.querySlots, size_t(program.num_exprs));
+  layout.take(context.queryMissing, size_t(program.num_exprs));
   layout.take(context.inputDims, size_t(program.num_inputs));
+  layout.take(context.inputData, size_t(program.num_inputs));
   layout.take(context.inputs, size_t(program.num_inputs));
   layout.take(context.outputs, size_t(program.num_outputs));
   layout.take(context.arenaBuffers, buffers);
+  layout.take(context.valueSlots, size_t(counts.numValues));
   layout.take(context.lives, buffers);
   layout.take(context.pointers, size_t(program.num_buffers));
   layout.take(context.steps, steps);
@@ -92,7 +95,7 @@ void layOut(Layout &layout, Context &counts, Context &context) {
   layout.take(context.plans, kRecentPlans + kReservedPlans);
   for (int32_t i = 0; i < kRecentPlans + kReservedPlans; ++i) {
     Plan none, &plan = context.plans ? context.plans[i] : none;
-    layout.take(plan.dims, size_t(counts.totalRank));
+    layout.take(plan.dims, size_t(counts.totalRank + counts.numValues));
     layout.take(plan.offsets, buffers);
     layout.take(plan.sizes, buffers);
   }
@@ -191,6 +194,8 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
     counts.numArena += program->buffers[i].kind == TENON_BUFFER_ARENA;
   for (int32_t i = 0; i < program->num_inputs; ++i)
     counts.totalRank += program->inputs[i].rank;
+  for (int32_t i = 0; i < program->num_exprs; ++i)
+    counts.numValues += program->exprs[i].op == TENON_EXPR_INPUT_VALUE;
   if (!queryOnly) {
     if ((status = chooseLevel(*program, options.level, &counts.level, error)))
       return status;
@@ -233,6 +238,10 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   context->allocatorUser = options.allocator_user;
   context->blockBytes = bytes;
   context->stale = true;
+  int32_t values = 0;
+  for (int32_t i = 0; i < program->num_exprs; ++i)
+    if (program->exprs[i].op == TENON_EXPR_INPUT_VALUE)
+      context->valueSlots[values++] = i;
   int32_t arena = 0;
   for (int32_t i = 0; i < program->num_buffers; ++i) {
     const tenon_buffer &buffer = program->buffers[i];
@@ -333,13 +342,17 @@ tenon_status tenon::rt::reserveWorkspace(Context &context, uint64_t bytes,
 
 namespace {
 
+/// `dims` are the same, and so are the values that dims depend on.
 bool sameDims(const Context &context, const Plan &plan,
-              const int64_t *const *inputDims) {
+              const int64_t *const *inputDims, const int64_t *slots) {
   const int64_t *at = plan.dims;
   for (int32_t i = 0; i < context.program->num_inputs; ++i)
     for (int32_t d = 0; d < context.program->inputs[i].rank; ++d)
       if (*at++ != inputDims[i][d])
         return false;
+  for (int32_t i = 0; i < context.numValues; ++i)
+    if (*at++ != slots[context.valueSlots[i]])
+      return false;
   return true;
 }
 
@@ -395,7 +408,7 @@ const Plan *tenon::rt::planFor(Context &context,
   Plan *plan = &context.plans[0];
   for (int32_t i = 0; i < kRecentPlans; ++i) {
     Plan &recent = context.plans[i];
-    if (recent.stamp && sameDims(context, recent, inputDims)) {
+    if (recent.stamp && sameDims(context, recent, inputDims, slots)) {
       recent.stamp = ++context.clock;
       return &recent;
     }
@@ -424,6 +437,8 @@ const Plan *tenon::rt::planFor(Context &context,
   for (int32_t i = 0; i < context.program->num_inputs; ++i)
     for (int32_t d = 0; d < context.program->inputs[i].rank; ++d)
       *at++ = inputDims[i][d];
+  for (int32_t i = 0; i < context.numValues; ++i)
+    *at++ = slots[context.valueSlots[i]];
   plan->stamp = ++context.clock;
   return plan;
 }
@@ -444,7 +459,7 @@ void tenon::rt::rememberReserved(Context &context, const Plan &plan) {
   if (!target)
     target = oldest;
   memcpy(target->dims, plan.dims,
-         size_t(context.totalRank) * sizeof *plan.dims);
+         size_t(context.totalRank + context.numValues) * sizeof *plan.dims);
   size_t bytes = size_t(context.numArena) * sizeof *plan.offsets;
   memcpy(target->offsets, plan.offsets, bytes);
   memcpy(target->sizes, plan.sizes, bytes);

@@ -16,7 +16,7 @@ namespace tenon::rt {
 
 /// Where every arena buffer lies for some input dims.
 struct Plan {
-  int64_t *dims;     // all inputs' dims, one after the other
+  int64_t *dims;     // all inputs' dims, then the values that dims depend on
   uint64_t *offsets; // per arena buffer
   uint64_t *sizes;   // per arena buffer, multiples of kAlignment
   uint64_t arena;    // bytes of all buffers
@@ -87,17 +87,21 @@ struct Context {
   // `dirty`: only pointers changed.
   int64_t *slots;
   const int64_t **inputDims; // scratch: what tenon_run hands to evaluateDims
+  const void **inputData;    // likewise
   bool stale, dirty, ran;
   Binding *inputs, *outputs;
 
-  int32_t numArena, numSteps, totalRank;
+  int32_t numArena, numSteps, totalRank, numValues;
   int32_t *arenaBuffers; // buffer numbers
+  int32_t *valueSlots;   // the slots that are elements of inputs
   Lifetime *lives;
   PlannerTables tables;
   Plan *plans;      // kRecentPlans, then kReservedPlans
   const Plan *plan; // the current one
   uint64_t clock;
-  int64_t *querySlots; // for questions that must not disturb `slots`
+  // For questions that must not disturb `slots`, with what is bound so far.
+  int64_t *querySlots;
+  int32_t *queryMissing; // as evaluateDims says
 
   void **pointers; // per buffer
   StepState *steps;

@@ -7,10 +7,13 @@
 //
 // Symbolic dims are never trusted: whatever the compiler assumed of them is
 // checked here before the first kernel runs. Arithmetic saturates, so that a
-// check can still name the dim that made it overflow.
+// check can still name the dim that made it overflow. The same holds of values
+// that dims depend on.
 //
 //===----------------------------------------------------------------------===//
 #include "Program.h"
+
+#include <string.h>
 
 using namespace tenon::rt;
 
@@ -51,6 +54,39 @@ int64_t tenon::rt::bytesOf(int64_t elements, int32_t dtype) {
       bytes >= kMaxBytes)
     return -1;
   return bytes;
+}
+
+int64_t tenon::rt::elementOf(const void *data, int32_t dtype, int64_t index) {
+  auto read = [&](auto zero) {
+    memcpy(&zero,
+           static_cast<const char *>(data) + index * int64_t(sizeof zero),
+           sizeof zero);
+    return zero;
+  };
+  switch (dtype) {
+  case TENON_ABI_BOOL:
+    return read(uint8_t(0)) != 0;
+  case TENON_ABI_U8:
+    return read(uint8_t(0));
+  case TENON_ABI_I8:
+    return read(int8_t(0));
+  case TENON_ABI_U16:
+    return read(uint16_t(0));
+  case TENON_ABI_I16:
+    return read(int16_t(0));
+  case TENON_ABI_U32:
+    return read(uint32_t(0));
+  case TENON_ABI_I32:
+    return read(int32_t(0));
+  case TENON_ABI_U64: {
+    uint64_t value = read(uint64_t(0));
+    return value > uint64_t(INT64_MAX) ? INT64_MAX : int64_t(value);
+  }
+  case TENON_ABI_I64:
+    return read(int64_t(0));
+  default:
+    return 0;
+  }
 }
 
 namespace {
@@ -110,13 +146,22 @@ int64_t apply(const tenon_expr &expr, int64_t a, int64_t b, bool &overflow) {
     return a > b ? a : b;
   case TENON_EXPR_BCAST:
     return a == 1 ? b : a;
+  case TENON_EXPR_EQ:
+    return a == b;
+  case TENON_EXPR_NE:
+    return a != b;
+  case TENON_EXPR_LT:
+    return a < b;
+  case TENON_EXPR_LE:
+    return a <= b;
   default:
     return 0;
   }
 }
 
 /// "input 'input_ids': dim 1 (seq) is 600" for a slot that is an input's dim,
-/// "past + seq is 600" for any other.
+/// "input 'axes': element 0 (axes[0]) is 7" for an element of one, and "past +
+/// seq is 600" for any other.
 class Subject {
 public:
   Subject(const tenon_program &program, int32_t slot, const char *text,
@@ -127,13 +172,19 @@ public:
         if (program.exprs[slot].op == TENON_EXPR_INPUT_DIM &&
             program.exprs[slot].a == i && program.exprs[slot].b == d) {
           port = &program.inputs[i];
-          dim = d;
+          index = d;
           break;
         }
+    const tenon_expr &expr = program.exprs[slot];
+    if (expr.op == TENON_EXPR_INPUT_VALUE) {
+      port = &program.inputs[expr.a];
+      index = expr.imm;
+      part = "element ";
+    }
   }
   void addTo(Text &out) const {
     if (port)
-      out.add("input '").add(port->name).add("': dim ").add(dim);
+      out.add("input '").add(port->name).add("': ").add(part).add(index);
     if (port && text)
       out.add(" (").add(text).add(")");
     else if (!port)
@@ -145,7 +196,8 @@ private:
   int64_t value;
   const char *text;
   const tenon_port *port = nullptr;
-  int32_t dim = 0;
+  const char *part = "dim ";
+  int64_t index = 0;
 };
 
 tenon_status failCheck(const tenon_program &program, const tenon_check &check,
@@ -154,8 +206,7 @@ tenon_status failCheck(const tenon_program &program, const tenon_check &check,
     return TENON_CHECK_FAILED;
   Text text(error->message, sizeof error->message);
   // A constant on the left says nothing: name the other side then.
-  bool swap = check.kind != TENON_CHECK_LE &&
-              program.exprs[check.lhs].op == TENON_EXPR_CONST;
+  bool swap = program.exprs[check.lhs].op == TENON_EXPR_CONST;
   int32_t about = swap ? check.rhs : check.lhs;
   int32_t other = swap ? check.lhs : check.rhs;
   const char *otherText = swap ? check.lhs_text : check.rhs_text;
@@ -163,7 +214,7 @@ tenon_status failCheck(const tenon_program &program, const tenon_check &check,
       .addTo(text);
   text.add(", expected ");
   if (check.kind == TENON_CHECK_LE)
-    text.add("<= ");
+    text.add(swap ? ">= " : "<= ");
   text.add(slots[other]);
   if (program.exprs[other].op != TENON_EXPR_CONST)
     text.add(" (").add(otherText).add(")");
@@ -256,24 +307,55 @@ bool holds(const tenon_check &check, int64_t lhs, int64_t rhs) {
   }
 }
 
+/// The one of a slot's operands that depends on values not known yet, else -1.
+int32_t missingOf(const tenon_expr &expr, const int32_t *missing) {
+  if (missing[expr.a] >= 0)
+    return missing[expr.a];
+  if (missing[expr.b] >= 0)
+    return missing[expr.b];
+  return expr.op == TENON_EXPR_SELECT ? missing[expr.imm] : -1;
+}
+
 } // namespace
 
 tenon_status tenon::rt::evaluateDims(const tenon_program &program,
                                      const int64_t *const *inputDims,
-                                     int64_t *slots, tenon_error *error) {
+                                     int64_t *slots, tenon_error *error,
+                                     const void *const *inputData,
+                                     int32_t *missing) {
   if (tenon_status status = checkInputs(program, inputDims, error))
     return status;
 
   bool overflow = false;
   for (int32_t i = 0; i < program.num_exprs; ++i) {
     const tenon_expr &expr = program.exprs[i];
-    if (expr.op == TENON_EXPR_CONST)
+    int32_t lacks = -1;
+    if (expr.op == TENON_EXPR_CONST) {
       slots[i] = expr.imm;
-    else if (expr.op == TENON_EXPR_INPUT_DIM)
+    } else if (expr.op == TENON_EXPR_INPUT_DIM) {
       slots[i] = inputDims[expr.a][expr.b];
-    else
-      slots[i] = apply(expr, slots[expr.a], slots[expr.b], overflow);
+    } else if (expr.op == TENON_EXPR_INPUT_VALUE) {
+      const tenon_port &port = program.inputs[expr.a];
+      const void *data = inputData ? inputData[expr.a] : nullptr;
+      if (!data && !missing)
+        return fail(error, TENON_NOT_BOUND,
+                    "dims depend on the values of "
+                    "input '",
+                    port.name, "': bind it first");
+      slots[i] = data ? elementOf(data, port.dtype, expr.imm) : 0;
+      lacks = data ? -1 : expr.a;
+    } else {
+      lacks = missing ? missingOf(expr, missing) : -1;
+      bool overflows = false;
+      slots[i] = expr.op == TENON_EXPR_SELECT
+                     ? slots[slots[expr.a] ? expr.b : expr.imm]
+                     : apply(expr, slots[expr.a], slots[expr.b], overflows);
+      overflow |= overflows && lacks < 0;
+    }
+    if (missing)
+      missing[i] = lacks;
   }
+  auto isKnown = [&](int32_t slot) { return !missing || missing[slot] < 0; };
 
   if (tenon_status status = checkSymbols(program, inputDims, slots, error))
     return status;
@@ -281,7 +363,9 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
     return status;
   for (int32_t i = 0; i < program.num_checks; ++i) {
     const tenon_check &check = program.checks[i];
-    if (!isLeftOut(check.guard, slots) &&
+    if (!isLeftOut(check.guard, slots) && isKnown(check.lhs) &&
+        isKnown(check.rhs) &&
+        (check.guard == 0 || isKnown(check.guard - 1)) &&
         !holds(check, slots[check.lhs], slots[check.rhs]))
       return failCheck(program, check, slots, error);
   }
@@ -290,7 +374,8 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
                 "the inputs' dims are too large: a size overflows 64 bits");
   for (int32_t o = 0; o < program.num_outputs; ++o)
     for (int32_t d = 0; d < program.outputs[o].rank; ++d)
-      if (int64_t dim = slots[program.outputs[o].dims[d]]; dim < 0)
+      if (int64_t dim = slots[program.outputs[o].dims[d]];
+          dim < 0 && isKnown(program.outputs[o].dims[d]))
         return fail(error, TENON_CHECK_FAILED, "output '",
                     program.outputs[o].name, "': dim ", d, " (",
                     program.outputs[o].dim_names[d], ") would be ", dim);

@@ -19,12 +19,21 @@ constexpr int64_t kMaxBytes = int64_t(1) << 46;
 const tenon_program *programOf(const tenon_model *model, tenon_error *error,
                                tenon_status *status);
 
-/// Fills slots[0, num_exprs) from the inputs' dims and makes every entry check:
-/// static dims, equal symbols, declared ranges, the program's own checks.
-/// inputDims[i] has inputs[i].rank entries.
+/// Element `index` of an input's data; above the largest int64, that.
+int64_t elementOf(const void *data, int32_t dtype, int64_t index);
+
+/// Fills slots[0, num_exprs) from the inputs' dims, and values where dims
+/// depend on them, and makes every entry check: static dims, equal symbols,
+/// declared ranges, the program's own checks. inputDims[i] has inputs[i].rank
+/// entries; inputData[i] is null where the input's values are not known yet.
+/// Then missing[s] becomes the number of such an input that slot s depends on
+/// (-1: none), and what it takes part in is not checked; without `missing` it
+/// is an error.
 tenon_status evaluateDims(const tenon_program &program,
                           const int64_t *const *inputDims, int64_t *slots,
-                          tenon_error *error);
+                          tenon_error *error,
+                          const void *const *inputData = nullptr,
+                          int32_t *missing = nullptr);
 
 /// Is what has this guard (abi.h) left out?
 inline bool isLeftOut(int32_t guard, const int64_t *slots) {

@@ -199,17 +199,35 @@ void fillSteps(Context &context) {
   }
 }
 
+/// Do the inputs hold other values than the slots that were read from them?
+bool valuesChanged(const Context &context) {
+  const tenon_program &program = *context.program;
+  for (int32_t i = 0; i < context.numValues; ++i) {
+    int32_t slot = context.valueSlots[i];
+    const tenon_expr &expr = program.exprs[slot];
+    if (context.slots[slot] != elementOf(context.inputs[expr.a].data,
+                                         program.inputs[expr.a].dtype,
+                                         expr.imm))
+      return true;
+  }
+  return false;
+}
+
 tenon_status prepare(Context &context, tenon_error *error) {
   if (tenon_status status = checkBound(context, error))
     return status;
+  context.stale |= context.numValues && valuesChanged(context);
   if (!context.stale && !context.dirty)
     return TENON_OK;
   const tenon_program &program = *context.program;
   for (int32_t i = 0; i < program.num_inputs; ++i)
-    context.inputDims[i] = context.inputs[i].dims;
+    context.inputDims[i] = context.inputs[i].dims,
+    context.inputData[i] = context.inputs[i].data;
+  // A refusal leaves the slots half filled: the next run starts over.
   if (context.stale)
     if (tenon_status status =
-            evaluateDims(program, context.inputDims, context.slots, error))
+            evaluateDims(program, context.inputDims, context.slots, error,
+                         context.inputData))
       return status;
   tenon_status status;
   const Plan *plan =

@@ -206,13 +206,14 @@ Session::create(const OpenArtifact &artifact, const SessionOptions &given,
   std::vector<const int64_t *> inputDims;
   for (const Tensor &input : inputs)
     inputDims.push_back(input.dims.data());
-  if (tenon_reserve(session->context, inputDims.data(), &error))
-    return apiError(error);
+  // Before what depends on the inputs' values.
   for (auto [i, input] : enumerate(inputs))
     if (tenon_bind_input(session->context, int32_t(i), input.dtype,
                          int32_t(input.dims.size()), input.dims.data(),
                          input.data, input.bytes, &error))
       return apiError(error);
+  if (tenon_reserve(session->context, inputDims.data(), &error))
+    return apiError(error);
   for (auto [i, port] : enumerate(artifact.outputs)) {
     std::vector<int64_t> dims(port.rank);
     if (tenon_output_dims(session->context, inputDims.data(), int32_t(i),

@@ -84,6 +84,24 @@ LogicalResult CheckOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
+// ReadDimsOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReadDimsOp::verify() {
+  if (getName().empty() || SymExpr::sanitizeSymbol(getName()) != getName())
+    return emitOpError() << "expected a name of letters, digits and _.:/, "
+                         << "found \"" << getName() << "\"";
+  auto type = dyn_cast<RankedTensorType>(getInput().getType());
+  auto element =
+      type ? dyn_cast<IntegerType>(type.getElementType()) : IntegerType();
+  if (!element || !type.hasStaticShape() ||
+      !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
+    return emitOpError() << "expected integers or bools of static dims, found "
+                         << getInput().getType();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // ReshapeOp
 //===----------------------------------------------------------------------===//
 

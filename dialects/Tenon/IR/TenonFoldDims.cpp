@@ -147,8 +147,8 @@ std::optional<int64_t> wrapTo(int64_t value, IntegerType type) {
 std::optional<KnownInts> DimsEvaluator::evaluate(Value value) {
   Operation *op = value.getDefiningOp();
   auto type = dyn_cast<RankedTensorType>(value.getType());
-  if (!op || !type || !type.hasStaticShape() || depth >= maxDepth ||
-      !isa<IntegerType>(type.getElementType()))
+  if ((!op && !source) || !type || !type.hasStaticShape() ||
+      depth >= maxDepth || !isa<IntegerType>(type.getElementType()))
     return std::nullopt;
   for (int64_t size : type.getShape())
     if (size > maxElements)
@@ -161,7 +161,11 @@ std::optional<KnownInts> DimsEvaluator::evaluate(Value value) {
   ++depth;
   KnownInts result;
   result.shape.assign(type.getShape().begin(), type.getShape().end());
-  std::optional<KnownInts> known = evaluateOp(op, std::move(result));
+  std::optional<KnownInts> known;
+  if (op)
+    known = evaluateOp(op, std::move(result));
+  if (!known && source)
+    known = source(value);
   --depth;
   if (known && int64_t(known->elements.size()) != countOf(known->shape))
     known = std::nullopt;
@@ -210,28 +214,23 @@ std::optional<KnownInts> DimsEvaluator::evaluateOp(Operation *op,
       .Default([](Operation *) { return std::nullopt; });
 }
 
-/// A comparison as an expression that is 0 or 1 for every value of the symbols.
 static SymExpr comparison(CompareKind kind, const SymExpr &a,
                           const SymExpr &b) {
-  auto isPositive = [](const SymExpr &e) {
-    return SymExpr::apply(Fn::Min, SymExpr::apply(Fn::Max, e, 0), 1);
-  };
-  SymExpr one(1);
   switch (kind) {
-  case CompareKind::lt:
-    return isPositive(b - a);
-  case CompareKind::gt:
-    return isPositive(a - b);
-  case CompareKind::le:
-    return one - isPositive(a - b);
-  case CompareKind::ge:
-    return one - isPositive(b - a);
-  case CompareKind::ne:
-    return isPositive(SymExpr::apply(Fn::Max, a - b, b - a));
   case CompareKind::eq:
-    return one - isPositive(SymExpr::apply(Fn::Max, a - b, b - a));
+    return SymExpr::apply(Fn::Eq, a, b);
+  case CompareKind::ne:
+    return SymExpr::apply(Fn::Ne, a, b);
+  case CompareKind::lt:
+    return SymExpr::apply(Fn::Lt, a, b);
+  case CompareKind::le:
+    return SymExpr::apply(Fn::Le, a, b);
+  case CompareKind::gt:
+    return SymExpr::apply(Fn::Lt, b, a);
+  case CompareKind::ge:
+    return SymExpr::apply(Fn::Le, b, a);
   }
-  return one;
+  return SymExpr(0);
 }
 
 /// One element of an elementwise op. An undecided comparison stays unknown
@@ -239,8 +238,10 @@ static SymExpr comparison(CompareKind kind, const SymExpr &a,
 /// but the masks of small tensors are better computed as data.
 static std::optional<SymExpr>
 evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
-  auto truth = [](std::optional<bool> b) -> std::optional<SymExpr> {
-    return b ? std::optional(SymExpr(*b)) : std::nullopt;
+  auto truth = [&](CompareKind kind, const SymExpr &a,
+                   const SymExpr &b) -> std::optional<SymExpr> {
+    SymExpr e = comparison(kind, a, b);
+    return choices || e.isConstant() ? std::optional(e) : std::nullopt;
   };
   return llvm::TypeSwitch<Operation *, std::optional<SymExpr>>(op)
       .Case([&](NegOp) { return SymExpr(0) - x[0]; })
@@ -252,6 +253,9 @@ evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
       .Case([&](SignOp) -> std::optional<SymExpr> {
         if (std::optional<int64_t> c = x[0].constant())
           return SymExpr((*c > 0) - (*c < 0));
+        if (choices)
+          return SymExpr::apply(Fn::Lt, SymExpr(0), x[0]) -
+                 SymExpr::apply(Fn::Lt, x[0], SymExpr(0));
         return std::nullopt;
       })
       .Case([&](NotOp) { return SymExpr(1) - x[0]; })
@@ -269,31 +273,18 @@ evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
       .Case([&](MinOp) { return SymExpr::apply(Fn::Min, x[0], x[1]); })
       .Case([&](AndOp) { return x[0] * x[1]; })
       .Case([&](OrOp) { return SymExpr::apply(Fn::Max, x[0], x[1]); })
-      .Case([&](CompareOp o) -> std::optional<SymExpr> {
-        std::optional<SymExpr> decided =
-            truth(decideComparison(o.getKind(), x[0], x[1]));
-        if (!decided && choices)
-          return comparison(o.getKind(), x[0], x[1]);
-        return decided;
-      })
+      .Case([&](CompareOp o) { return truth(o.getKind(), x[0], x[1]); })
       .Case([&](SelectOp) -> std::optional<SymExpr> {
         if (x[1] == x[2])
           return x[1];
-        if (std::optional<int64_t> c = x[0].constant())
-          return *c ? x[1] : x[2];
-        return x[0] * x[1] + (SymExpr(1) - x[0]) * x[2];
+        return SymExpr::select(x[0], x[1], x[2]);
       })
       .Case([&](CastOp o) -> std::optional<SymExpr> {
         auto to = dyn_cast<IntegerType>(o.getTo());
         if (!to)
           return std::nullopt;
-        if (to.getWidth() == 1) {
-          std::optional<SymExpr> decided =
-              truth(decideComparison(CompareKind::ne, x[0], SymExpr(0)));
-          if (!decided && choices)
-            return comparison(CompareKind::ne, x[0], SymExpr(0));
-          return decided;
-        }
+        if (to.getWidth() == 1)
+          return truth(CompareKind::ne, x[0], SymExpr(0));
         if (std::optional<int64_t> value = x[0].constant()) {
           std::optional<int64_t> wrapped = wrapTo(*value, to);
           return wrapped ? std::optional(SymExpr(*wrapped)) : std::nullopt;
@@ -318,8 +309,8 @@ std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
     SmallVector<SymExpr> x;
     for (const KnownInts &operand : operands)
       x.push_back(broadcastElement(operand, *walk));
-    std::optional<SymExpr> element =
-        evaluateElement(op, x, countOf(result.shape) <= maxChoices);
+    std::optional<SymExpr> element = evaluateElement(
+        op, x, source || countOf(result.shape) <= maxChoices);
     if (!element)
       return std::nullopt;
     result.elements.push_back(*element);

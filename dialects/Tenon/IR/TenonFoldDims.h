@@ -19,6 +19,7 @@
 #include "mlir/IR/Value.h"
 #include "tenon/Support/SymExpr.h"
 #include "llvm/ADT/DenseMap.h"
+#include <functional>
 #include <optional>
 
 namespace tenon {
@@ -41,6 +42,15 @@ struct KnownInts {
 /// long as the values exist: `forget` a value before its op is erased.
 class DimsEvaluator {
 public:
+  /// Says what a value holds that the arithmetic does not reach through: its
+  /// elements as symbols, for example.
+  using Source = std::function<std::optional<KnownInts>(mlir::Value)>;
+
+  DimsEvaluator() = default;
+  /// With a source comparisons are expressions too, not only where they are
+  /// certain: whoever asks needs the integers.
+  explicit DimsEvaluator(Source source) : source(std::move(source)) {}
+
   /// The value's elements when all are known, else null. Valid until the next
   /// call.
   const KnownInts *lookup(mlir::Value value);
@@ -64,6 +74,7 @@ private:
   Result transpose(TransposeOp op, KnownInts result);
   Result reduce(ReduceOp op, KnownInts result);
 
+  Source source;
   llvm::DenseMap<mlir::Value, Result> cache;
   int depth = 0;
 };

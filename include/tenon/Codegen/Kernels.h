@@ -77,6 +77,13 @@ struct ScheduleCheck {
   SymExpr guard = 1;
 };
 
+/// An input whose elements are symbols: "name[0]", "name[1]", ...
+struct ScheduleElements {
+  std::string name;
+  int input = 0;
+  int64_t count = 0;
+};
+
 struct ScheduleValue {
   std::string name;
   int buffer = 0;
@@ -89,6 +96,7 @@ struct ScheduleValue {
 struct Schedule {
   std::string modelName;
   std::vector<SchedulePort> inputs, outputs;
+  std::vector<ScheduleElements> elements;
   std::vector<ScheduleCheck> checks;
   std::vector<ScheduleBuffer> buffers;
   std::vector<ScheduleStep> steps;

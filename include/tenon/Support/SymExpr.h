@@ -6,12 +6,16 @@
 //===----------------------------------------------------------------------===//
 //
 // A dim known only at run time is a polynomial with integer coefficients over
-// *atoms*. An atom is a symbol ("batch", taken from ONNX's dim_param) or a
-// call of one of the functions below on two expressions, kept opaque:
+// *atoms*. An atom is a symbol ("batch", taken from ONNX's dim_param), an
+// element of a tensor ("shape[2]"), or a call of one of the functions below,
+// kept opaque:
 //
 //   floordiv(a,b) ceildiv(a,b) mod(a,b) min(a,b) max(a,b) bcast(a,b)
+//   eq(a,b) ne(a,b) lt(a,b) le(a,b) select(c,a,b)
 //
-// bcast(a,b) is the size of two broadcast dims: a == 1 ? b : a.
+// bcast(a,b) is the size of two broadcast dims: a == 1 ? b : a. The comparisons
+// give 0 or 1; select is c != 0 ? a : b. Symbols are dims, so never negative;
+// an element is any integer.
 // Expressions are kept in one canonical form, so that equal polynomials print
 // and compare equal: "384*batch*seq", "past + seq", "floordiv(seq + 1,2) - 1".
 // Coefficients that overflow saturate: such a dim stays unusably large.
@@ -33,7 +37,19 @@ namespace tenon {
 
 class SymExpr {
 public:
-  enum class Fn { FloorDiv, CeilDiv, Mod, Min, Max, Bcast };
+  enum class Fn {
+    FloorDiv,
+    CeilDiv,
+    Mod,
+    Min,
+    Max,
+    Bcast,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Select
+  };
 
   SymExpr(int64_t value = 0);
   /// A symbol; `name` is sanitised.
@@ -41,9 +57,15 @@ public:
   /// `name` with every character outside [A-Za-z0-9_.:/] made '_', and a '_'
   /// put before it where it does not start with a letter or '_'.
   static std::string sanitizeSymbol(std::string_view name);
+  /// Element `index` (row-major) of the tensor called `name`: "name[index]".
+  static SymExpr element(std::string_view name, int64_t index);
+  /// Is this symbol an element's?
+  static bool isElement(std::string_view symbol);
   /// Applies `fn`, simplifying what is certain: constants fold, exact monomial
   /// division divides, min/max/bcast of equal operands vanish, bcast(x,1) = x.
   static SymExpr apply(Fn fn, const SymExpr &a, const SymExpr &b);
+  /// c != 0 ? a : b.
+  static SymExpr select(const SymExpr &c, const SymExpr &a, const SymExpr &b);
   /// Parses the printed form and ordinary arithmetic (+ - * parentheses, the
   /// functions above); nullopt for anything else.
   static std::optional<SymExpr> parse(std::string_view text);
@@ -67,8 +89,11 @@ public:
 
   /// this / divisor when the division is exact for every value of the symbols.
   std::optional<SymExpr> divideExactly(const SymExpr &divisor) const;
-  /// Certainly >= 0 when every symbol is >= 0 (all coefficients >= 0).
+  /// Certainly >= 0 when every symbol is >= 0 (all coefficients >= 0), whatever
+  /// the elements are.
   bool isNonNegative() const;
+  /// Does it depend on an element of a tensor?
+  bool hasElements() const;
   /// Certainly >= 1 is never claimed for symbols: dims may be zero.
 
   /// When the expression is exactly one application of a function.
@@ -85,14 +110,14 @@ public:
   SymExpr substitute(const std::map<std::string, SymExpr> &) const;
   void collectSymbols(std::vector<std::string> &out) const;
 
-  /// Structural fold for writers (the artifact's expression table): `constant`,
-  /// `symbol` and `binary` build a T bottom-up; binary's op is one of
-  /// '+', '*' or a Fn.
+  /// Structural fold for writers (the artifact's expression table), bottom-up.
+  /// An element is a symbol here.
   struct Visitor {
     std::function<int(int64_t)> constant;
     std::function<int(const std::string &)> symbol;
     std::function<int(char op, int a, int b)> arith; // '+', '*'
     std::function<int(Fn fn, int a, int b)> call;
+    std::function<int(int c, int a, int b)> select;
   };
   int visit(const Visitor &) const;
 
@@ -100,6 +125,9 @@ private:
   static SymExpr applyFloorDiv(const SymExpr &a, const SymExpr &b);
   static SymExpr applyMod(const SymExpr &a, const SymExpr &b);
   static SymExpr applyLattice(Fn fn, const SymExpr &a, const SymExpr &b);
+  static SymExpr applyComparison(Fn fn, const SymExpr &a, const SymExpr &b);
+  /// Is it one comparison, so 0 or 1?
+  static bool isTruth(const SymExpr &e);
   static SymExpr opaqueCall(Fn fn, const SymExpr &a, const SymExpr &b);
 
   // A monomial is a sorted list of atom texts (repeated for powers); an atom
@@ -108,9 +136,10 @@ private:
   std::map<Monomial, int64_t> terms;
 };
 
+/// fn(a, b), or select(a, b, c).
 struct SymExpr::Call {
   Fn fn;
-  SymExpr a, b;
+  SymExpr a, b, c = 0;
 };
 
 } // namespace tenon

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KnownValues.h"
+#include "dialects/Tenon/IR/TenonOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
@@ -49,8 +51,51 @@ Value KnownValues::simplify(OpBuilder &builder, Operation *op) {
   if (!folded)
     return result;
   evaluator.forget(result);
+  demanded.forget(result);
   op->erase();
   return folded;
+}
+
+const KnownValue *KnownValues::demand(Value value) {
+  if (const KnownValue *known = evaluator.lookup(value))
+    return known;
+  return demanded.lookup(value);
+}
+
+std::optional<KnownValue> KnownValues::read(Value value) {
+  auto argument = dyn_cast<BlockArgument>(value);
+  auto main = argument
+                  ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
+                  : func::FuncOp();
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  auto element =
+      type ? dyn_cast<IntegerType>(type.getElementType()) : IntegerType();
+  if (!main || !element || !type.hasStaticShape() ||
+      !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
+    return std::nullopt;
+  std::string &name = names[value];
+  if (name.empty()) {
+    auto given = main.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
+                                                   "tenon.name");
+    std::string base =
+        SymExpr::sanitizeSymbol(given ? given.getValue() : StringRef("input"));
+    auto taken = [&](StringRef text) {
+      return llvm::any_of(names, [&](auto &pair) {
+        return pair.first != value && pair.second == text;
+      });
+    };
+    name = base;
+    for (int i = 2; taken(name); ++i)
+      name = base + "." + std::to_string(i);
+    OpBuilder builder = OpBuilder::atBlockBegin(argument.getOwner());
+    ReadDimsOp::create(builder, argument.getLoc(), value,
+                       builder.getStringAttr(name));
+  }
+  KnownValue result;
+  result.shape.assign(type.getShape().begin(), type.getShape().end());
+  for (int64_t i = 0; i < type.getNumElements(); ++i)
+    result.elements.push_back(SymExpr::element(name, i));
+  return result;
 }
 
 } // namespace tenon::onnximport

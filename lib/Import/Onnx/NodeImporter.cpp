@@ -132,11 +132,11 @@ Ints NodeImporter::axes(ArrayRef<int64_t> given, int64_t rank) {
 std::optional<Dims> NodeImporter::knownDims(Value v, StringRef what) {
   if (!v)
     return std::nullopt;
-  const KnownValue *value = known(v);
+  const KnownValue *value = state.known.demand(v);
   if (!value) {
     error("'" + what +
           "' depends on data: expected a constant or a value computed from "
-          "the inputs' dims");
+          "the inputs' dims and integers");
     return std::nullopt;
   }
   return value->elements;
@@ -201,6 +201,15 @@ void NodeImporter::checkEqual(const SymExpr &a, const SymExpr &b) {
     createCheck(*this, CheckKind::eq, a, b);
 }
 
+void NodeImporter::checkLessEqual(const SymExpr &a, const SymExpr &b) {
+  if ((b - a).isNonNegative())
+    return;
+  if ((b - a).isConstant())
+    error("expected at most " + b.str() + ", found " + a.str());
+  else
+    createCheck(*this, CheckKind::le, a, b);
+}
+
 //===----------------------------------------------------------------------===//
 // Creating ops
 //===----------------------------------------------------------------------===//
@@ -223,6 +232,10 @@ Value NodeImporter::make(StringRef name, ValueRange operands,
   Value simplified = state.known.simplify(builder, *op);
   if (Operation *defining = simplified.getDefiningOp())
     insertShapeChecks(builder, defining);
+  // Dims that come from data can be anything.
+  for (const SymExpr &dim : dims(simplified))
+    if (dim.hasElements())
+      checkNonNegative(dim);
   return simplified;
 }
 

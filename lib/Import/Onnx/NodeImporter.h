@@ -114,6 +114,7 @@ public:
   /// Requires 0 <= e at run time, where that is not certain.
   void checkNonNegative(const SymExpr &e);
   void checkEqual(const SymExpr &a, const SymExpr &b);
+  void checkLessEqual(const SymExpr &a, const SymExpr &b);
 
   //===--- Creating ops ---------------------------------------------------===//
   mlir::Value make(llvm::StringRef op, mlir::ValueRange operands,

@@ -41,6 +41,30 @@ static void size(NodeImporter &n) {
   n.out(0, n.dimScalar(productOf(n.dims(n.in(0))), n.builder.getI64Type()));
 }
 
+/// The same of a shape whose elements are known only at run time: each may be
+/// -1, 0 or a size.
+static void reshapeByData(NodeImporter &n, Dims wanted, bool allowZero) {
+  using Fn = SymExpr::Fn;
+  Dims from = n.dims(n.in(0));
+  SymExpr one(1), inferred(-1), rest(1), numInferred(0);
+  Dims isInferred;
+  for (auto [i, dim] : llvm::enumerate(wanted)) {
+    isInferred.push_back(SymExpr::apply(Fn::Eq, dim, inferred));
+    SymExpr isZero = SymExpr::apply(Fn::Eq, dim, SymExpr(0));
+    if (!allowZero && i < from.size())
+      dim = SymExpr::select(isZero, from[i], dim);
+    else if (!allowZero)
+      n.checkEqual(isZero, SymExpr(0));
+    rest = rest * SymExpr::select(isInferred[i], one, dim);
+    numInferred = numInferred + isInferred[i];
+  }
+  n.checkLessEqual(numInferred, one);
+  SymExpr quotient = SymExpr::apply(Fn::FloorDiv, productOf(from), rest);
+  for (auto [dim, infer] : llvm::zip(wanted, isInferred))
+    dim = SymExpr::select(infer, quotient, dim);
+  n.out(0, n.reshape(n.in(0), wanted));
+}
+
 /// Resolves 0 (copy) and -1 (infer) of ONNX's Reshape.
 static void reshape(NodeImporter &n) {
   Value x = n.in(0);
@@ -53,6 +77,10 @@ static void reshape(NodeImporter &n) {
     return;
   Dims from = n.dims(x), to;
   bool allowZero = n.getInt("allowzero", 0);
+  if (llvm::any_of(*wanted, [](auto &dim) { return dim.hasElements(); })) {
+    reshapeByData(n, *wanted, allowZero);
+    return;
+  }
   std::optional<size_t> inferred;
   for (auto [i, dim] : llvm::enumerate(*wanted)) {
     std::optional<int64_t> constant = dim.constant();

@@ -8,10 +8,11 @@
  * is linked into the same artifact, interprets it. Applications never include
  * this header: their API is tenon.h. Any change here bumps TENON_ABI_VERSION.
  *
- * All quantities that depend on input dims are numbered *slots* of one int64
- * array, filled by a small program (`exprs`) in order. Slot k is the value of
- * exprs[k]; operands always name smaller slots. A *guard* is 1 + a slot that is
- * 0 where something is left out; 0 stands for no guard.
+ * All quantities that depend on input dims, or on the values of inputs that
+ * give dims, are numbered *slots* of one int64 array, filled by a small program
+ * (`exprs`) in order. Slot k is the value of exprs[k]; operands always name
+ * smaller slots. A *guard* is 1 + a slot that is 0 where something is left out;
+ * 0 stands for no guard.
  *===----------------------------------------------------------------------===*/
 #ifndef TENON_ABI_H
 #define TENON_ABI_H
@@ -46,7 +47,13 @@ enum tenon_expr_op {
   TENON_EXPR_MOD, /* sign of the divisor; by 0 gives 0 */
   TENON_EXPR_MIN,
   TENON_EXPR_MAX,
-  TENON_EXPR_BCAST /* a == 1 ? b : a  (a check asserts that it is legal) */
+  TENON_EXPR_BCAST, /* a == 1 ? b : a  (a check asserts that it is legal) */
+  TENON_EXPR_EQ,    /* the comparisons give 0 or 1 */
+  TENON_EXPR_NE,
+  TENON_EXPR_LT,
+  TENON_EXPR_LE,
+  TENON_EXPR_SELECT,     /* slot a != 0 ? slot b : slot imm */
+  TENON_EXPR_INPUT_VALUE /* element `imm` of input `a`, whose dims are static */
 };
 typedef struct tenon_expr {
   int32_t op;
@@ -144,9 +151,9 @@ typedef struct tenon_port {
   const int32_t *dims;          /* slots */
   const char *const *dim_names; /* "batch", "384"; an expression's text */
   const int64_t *dim_values;    /* the static value, or -1 */
-  int64_t id_bound; /* > 0: an index input, its values are in [-n, n) */
-  int32_t is_mask;  /* integer or bool input used as a 0/1 mask */
-  int32_t reserved;
+  int64_t id_bound;    /* > 0: an index input, its values are in [-n, n) */
+  int32_t is_mask;     /* integer or bool input used as a 0/1 mask */
+  int32_t from_values; /* an output whose dims depend on inputs' values */
 } tenon_port;
 
 /* A named inner value, with --debug-values only. */

@@ -104,7 +104,8 @@ typedef struct tenon_model_info {
 typedef enum tenon_dims_kind {
   TENON_DIMS_STATIC = 0,
   TENON_DIMS_FROM_INPUTS = 1, /* tenon_output_dims computes them */
-  TENON_DIMS_FROM_DATA = 2
+  TENON_DIMS_FROM_DATA = 2    /* likewise, once the inputs are bound whose
+                                 values they depend on */
 } tenon_dims_kind;
 
 typedef struct tenon_port_info { /* an input or an output */
@@ -508,7 +509,12 @@ static inline tenon_status tenon_get_context_info(tenon_context *context,
 }
 /* Workspace that inputs of these dims need: input_dims[i] are input i's dims
  * (NULL for one of rank 0). Once larger dims are reserved, smaller ones never
- * need more than those. */
+ * need more than those.
+ *
+ * Where dims depend on an input's values (a shape, the number of repeats), this
+ * function and the next two take them from what is bound now, and answer
+ * TENON_NOT_BOUND, naming the input, when it is not. A run reads them again: it
+ * can need more workspace than was reserved for other values. */
 static inline tenon_status
 tenon_workspace_size(tenon_context *context, const int64_t *const *input_dims,
                      size_t *bytes, tenon_error *error) {

@@ -111,6 +111,30 @@ func.func @checkUnparsable() {
 }
 
 // -----
+func.func @readDimsBadName(%a: tensor<2xi64>) {
+  // expected-error @below {{expected a name of letters, digits and _.:/, found "a b"}}
+  tenon.read_dims %a as "a b" : tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @readDimsOfFloats(%a: tensor<2xf32>) {
+  // expected-error @below {{expected integers or bools of static dims, found 'tensor<2xf32>'}}
+  tenon.read_dims %a as "a" : tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @readDimsOfUnknownLength(%a: tensor<?xi64, #tenon.dims<"n">>) {
+  // expected-error @below {{expected integers or bools of static dims, found}}
+  tenon.read_dims %a as "a" : tensor<?xi64, #tenon.dims<"n">>
+  return
+}
+
+// -----
+
 func.func @checkNotCanonical() {
   // expected-error @below {{expected the canonical dim expression "a + b", found "b + a"}}
   tenon.check eq "b + a", "c"

@@ -96,7 +96,7 @@ func.func @binary(%x: !x, %v: tensor<384xf32>,
 }
 
 // CHECK-LABEL: @shapes
-func.func @shapes(%x: !x, %i: !i) {
+func.func @shapes(%x: !x, %i: !i, %shape: tensor<2xi64>) {
   // CHECK: tenon.constant dense<1.000000e+00> : tensor<2xf32>
   %0 = tenon.constant dense<1.0> : tensor<2xf32>
   // CHECK: tenon.dims_value <"batch", "2*seq + 1"> : i64
@@ -107,6 +107,10 @@ func.func @shapes(%x: !x, %i: !i) {
   %3 = tenon.dims_value <> : i64
   // CHECK: tenon.check le "seq", "512"
   tenon.check le "seq", "512"
+  // CHECK: tenon.read_dims %{{.*}} as "shape" : tensor<2xi64>
+  // CHECK: tenon.check le "0", "shape[1]"
+  tenon.read_dims %shape as "shape" : tensor<2xi64>
+  tenon.check le "0", "shape[1]"
   // CHECK: %[[HEADS:.*]] = tenon.reshape %arg0 to <"batch", "seq", "12", "32">
   %4 = tenon.reshape %x to <"batch", "seq", "12", "32"> : !x
   // CHECK: tenon.transpose %[[HEADS]] [0, 2, 1, 3] : tensor<?x?x12x32xf32, #tenon.dims<"batch", "seq", "12", "32">>

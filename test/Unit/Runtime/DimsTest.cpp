@@ -54,6 +54,12 @@ TEST(Dims, evaluatesEveryOperation) {
       {TENON_EXPR_MIN, p.dim, three, 3},
       {TENON_EXPR_MAX, p.dim, three, 7},
       {TENON_EXPR_BCAST, p.dim, three, 7},
+      {TENON_EXPR_EQ, p.dim, three, 0},
+      {TENON_EXPR_EQ, three, three, 1},
+      {TENON_EXPR_NE, p.dim, three, 1},
+      {TENON_EXPR_LT, negative, three, 1},
+      {TENON_EXPR_LT, three, three, 0},
+      {TENON_EXPR_LE, three, three, 1},
       {TENON_EXPR_BCAST, p.expr(TENON_EXPR_CONST, 0, 0, 1), p.dim, 7},
   };
   std::vector<int32_t> results;

@@ -156,6 +156,62 @@ TEST(SymExpr, KnowsWhatIsNotNegative) {
   EXPECT_FALSE(parsed("floordiv(a - b,2)").isNonNegative());
 }
 
+TEST(SymExpr, ElementsAreNotDims) {
+  SymExpr e = SymExpr::element("shape", 2);
+  EXPECT_EQ(e.str(), "shape[2]");
+  EXPECT_EQ(parsed("shape[2] + 1"), e + SymExpr(1));
+  EXPECT_EQ(SymExpr::element("a b", 0).str(), "a_b[0]");
+  EXPECT_TRUE(SymExpr::isElement(*e.asSymbol()));
+  EXPECT_FALSE(SymExpr::isElement("shape"));
+  EXPECT_FALSE(e.isNonNegative());
+  EXPECT_TRUE(parsed("max(shape[2],0)").isNonNegative());
+  EXPECT_TRUE(parsed("2*min(b,shape[2])").hasElements());
+  EXPECT_FALSE(parsed("2*min(b,shape)").hasElements());
+  EXPECT_EQ(e.substitute({{"shape[2]", SymExpr(3)}}).constant(), 3);
+  for (const char *bad : {"a[", "a[]", "a[x]", "a[1", "a[-1]", "[1]", "1[1]",
+                          "a[1][2]", "a [1]", "a[99999999999999999999]"})
+    EXPECT_FALSE(SymExpr::parse(bad)) << bad;
+}
+
+TEST(SymExpr, ComparisonsAreDecidedWhereCertain) {
+  EXPECT_EQ(parsed("eq(a + 1,a + 1)").str(), "1");
+  EXPECT_EQ(parsed("eq(a + 1,a)").str(), "0");
+  EXPECT_EQ(parsed("ne(a + 1,a)").str(), "1");
+  EXPECT_EQ(parsed("lt(a,a + b)").str(), "lt(a,a + b)");
+  EXPECT_EQ(parsed("le(a,a + b)").str(), "1");
+  EXPECT_EQ(parsed("lt(a + b,a)").str(), "0");
+  EXPECT_EQ(parsed("le(a + b + 1,b)").str(), "0");
+  EXPECT_EQ(parsed("eq(1,x[0])").str(), "eq(x[0],1)");
+  EXPECT_EQ(parsed("eq(b,a)").str(), "eq(a,b)");
+  EXPECT_EQ(parsed("lt(x[0],0)").str(), "lt(x[0],0)");
+  EXPECT_TRUE(parsed("lt(x[0],0)*b").isNonNegative());
+}
+
+TEST(SymExpr, SelectTakesThree) {
+  EXPECT_EQ(parsed("select(1,a,b)").str(), "a");
+  EXPECT_EQ(parsed("select(0,a,b)").str(), "b");
+  EXPECT_EQ(parsed("select(x[0],a,a)").str(), "a");
+  EXPECT_EQ(parsed("select(lt(x[0],0),1,0)").str(), "lt(x[0],0)");
+  SymExpr wrapped = parsed("select(lt(x[0],0),x[0] + n,x[0])");
+  EXPECT_EQ(wrapped.str(), "select(lt(x[0],0),n + x[0],x[0])");
+  EXPECT_EQ(SymExpr::parse(wrapped.str()), wrapped);
+  EXPECT_FALSE(SymExpr::parse("select(a,b)"));
+  EXPECT_FALSE(SymExpr::parse("min(a,b,c)"));
+  EXPECT_TRUE(parsed("select(x[0],a,max(b - 1,0))").isNonNegative());
+  EXPECT_FALSE(parsed("select(x[0],a,b - 1)").isNonNegative());
+  auto at = [&](int64_t x) {
+    return wrapped.evaluate([&](const std::string &name) {
+      return std::optional<int64_t>(name == "n" ? 4 : x);
+    });
+  };
+  EXPECT_EQ(at(-1), 3);
+  EXPECT_EQ(at(2), 2);
+  std::vector<std::string> symbols;
+  wrapped.collectSymbols(symbols);
+  EXPECT_EQ(symbols.size(), 2u);
+  EXPECT_EQ(wrapped.substitute({{"x[0]", SymExpr(-1)}}).str(), "n - 1");
+}
+
 TEST(SymExpr, OverflowSaturates) {
   SymExpr big(int64_t(1) << 40);
   EXPECT_EQ((big * big).constant(), INT64_MAX);
@@ -213,9 +269,14 @@ TEST(SymExpr, VisitsBottomUp) {
                            },
                            [&](Fn, int a, int b) {
                              return push("f(" + log[a] + "," + log[b] + ")");
+                           },
+                           [&](int c, int a, int b) {
+                             return push(log[c] + "?" + log[a] + ":" + log[b]);
                            }};
   int last = parsed("3*a*min(b,2) + 1").visit(visitor);
   EXPECT_EQ(log[last], "(1+((a*f(b,2))*3))");
+  last = parsed("select(x[1],a,7)").visit(visitor);
+  EXPECT_EQ(log[last], "x[1]?a:7");
 }
 
 /// A random text over x, y, z with small constants.
