@@ -353,8 +353,8 @@ LogicalResult Builder::run() {
       return failure();
     if (s.buffers[*id].kind == ScheduleBuffer::Arena)
       s.buffers[*id].last = INT32_MAX; // kept until the next run
-    s.values.push_back({name.str(), *id, dimsOf(op.getResult(0)),
-                        demand->of(&op).expr()});
+    s.values.push_back(
+        {name.str(), *id, dimsOf(op.getResult(0)), demand->of(&op).expr()});
   }
   return success();
 }

@@ -364,8 +364,7 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
   for (int32_t i = 0; i < program.num_checks; ++i) {
     const tenon_check &check = program.checks[i];
     if (!isLeftOut(check.guard, slots) && isKnown(check.lhs) &&
-        isKnown(check.rhs) &&
-        (check.guard == 0 || isKnown(check.guard - 1)) &&
+        isKnown(check.rhs) && (check.guard == 0 || isKnown(check.guard - 1)) &&
         !holds(check, slots[check.lhs], slots[check.rhs]))
       return failCheck(program, check, slots, error);
   }
