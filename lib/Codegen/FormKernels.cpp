@@ -40,9 +40,14 @@ bool isRowAnchor(Operation *op) {
 bool isAnchor(Operation *op) {
   return isRowAnchor(op) || isa<PackedMatMulOp>(op);
 }
+/// Computed by a kernel of the runtime, from and to memory.
+bool isNative(Operation *op) {
+  return isa<CompactOp, UniqueOp, NonMaxSuppressionOp>(op);
+}
 /// Loops inside: worth storing once.
 bool isLoop(Operation *op) {
-  return isa<MatMulOp, ReduceOp, ArgReduceOp, CumSumOp, PackBOp>(op);
+  return isa<MatMulOp, ReduceOp, ArgReduceOp, CumSumOp, PackBOp>(op) ||
+         isNative(op);
 }
 bool isElementwise(Operation *op) {
   return op->hasTrait<OpTrait::Elementwise>();
@@ -201,7 +206,7 @@ bool FormKernels::mustStore(Value v) {
   for (OpOperand &use : v.getUses()) {
     Operation *user = use.getOwner();
     ++uses;
-    if (isa<func::ReturnOp, MergeOp>(user))
+    if (isa<func::ReturnOp, MergeOp, ReadDimsOp>(user) || isNative(user))
       return true;
     // A matmul packs rows that do not lie in place once per panel range and
     // thread; attention packs each row of Q once.
@@ -287,8 +292,9 @@ KernelOp FormKernels::outline(Operation *root) {
     for (Value o : op->getOperands()) {
       Operation *def = o.getDefiningOp();
       bool inside =
-          def && (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
-                                 !isa<PackBOp>(def)));
+          def && !isNative(op) &&
+          (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
+                          !isa<PackBOp>(def)));
       if (!inside) {
         inputs.insert(o);
         continue;
@@ -311,7 +317,8 @@ KernelOp FormKernels::outline(Operation *root) {
   for (Operation *op : order)
     if (!isa<ConstantOp>(op))
       locs.push_back(op->getLoc());
-  StringRef kind = !anchor                      ? "map"
+  StringRef kind = isNative(root)               ? "native"
+                   : !anchor                    ? "map"
                    : isRowAnchor(anchor)        ? "row"
                    : attention.contains(anchor) ? "attention"
                                                 : "matmul";

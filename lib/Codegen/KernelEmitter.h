@@ -209,7 +209,10 @@ struct Sink {
   void store(KernelEmitter &e, llvm::ArrayRef<Idx> idx, const Idx &flat);
 };
 
-// One per kind of kernel.
+/// The runtime's kernel that computes the one op of a "native" kernel.
+KernelInfo describeNativeKernel(KernelOp kernel);
+
+// One per kind of kernel that is emitted.
 void emitMapKernel(KernelEmitter &e);
 void emitRowKernel(KernelEmitter &e);
 void emitMatMulKernel(KernelEmitter &e);

@@ -21,7 +21,7 @@ using namespace llvm;
 
 namespace tenon {
 
-static int32_t dtypeOf(mlir::Type t) {
+int32_t dtypeOf(mlir::Type t) {
   if (t.isF32())
     return TENON_ABI_F32;
   if (t.isF64())
@@ -103,6 +103,9 @@ struct ProgramWriter {
   Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
   Constant *steps();
   Constant *levels();
+  FunctionType *kernelType() {
+    return FunctionType::get(i32, {ptr, ptr, i64, i64, ptr}, false);
+  }
   Function *entry(StringRef kernel, const KernelInfo &info, size_t numBuffers);
   Error run();
 };
@@ -154,8 +157,7 @@ Constant *ProgramWriter::steps() {
 Function *ProgramWriter::entry(StringRef name, const KernelInfo &info,
                                size_t numBuffers) {
   Function *kernel = module.getFunction(name);
-  auto *type = FunctionType::get(i32, {ptr, ptr, i64, i64, ptr}, false);
-  auto *f = Function::Create(type, GlobalValue::InternalLinkage,
+  auto *f = Function::Create(kernelType(), GlobalValue::InternalLinkage,
                              name + ".entry", module);
   f->copyAttributesFrom(kernel);
   f->setDSOLocal(
@@ -203,6 +205,9 @@ Constant *ProgramWriter::levels() {
             s.kernels,
             [&](const std::string &k) -> Constant * {
               const ScheduleStep *step = stepOf.lookup(k);
+              if (step->kernel.native)
+                return cast<Constant>(
+                    module.getOrInsertFunction(k, kernelType()).getCallee());
               return entry(k + level.suffix, step->kernel,
                            step->buffers.size());
             },

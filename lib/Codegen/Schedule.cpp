@@ -181,6 +181,12 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
   auto [it, fresh] = known.try_emplace(text, (int)emitted.size());
   if (!fresh)
     return it->second;
+  if (kernel.getKind() == "native") {
+    emitted.push_back(describeNativeKernel(kernel));
+    if (!llvm::is_contained(s.kernels, emitted.back().symbol))
+      s.kernels.push_back(emitted.back().symbol);
+    return (int)emitted.size() - 1;
+  }
   KernelInfo info;
   info.symbol =
       (kernel.getKind() + Twine("_") + Twine((int)emitted.size())).str();
@@ -210,7 +216,8 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
     emitAttentionKernel(e);
   else
     return kernel.emitOpError("has unknown kind '")
-           << kernel.getKind() << "', expected map, row, matmul or attention";
+           << kernel.getKind() << "', expected map, row, matmul, attention or "
+              "native";
   e.finish();
   if (e.failed)
     return failure();

@@ -27,4 +27,53 @@ def Tenon_MergeOp : Tenon_PureOp<"merge"> {
   let hasFolder = 1;   // of a constant condition or two equal branches
 }
 
+//===----------------------------------------------------------------------===//
+// What sorts or searches
+//===----------------------------------------------------------------------===//
+// The size of what is found is known only afterwards: each result has room for
+// the largest outcome, and its last element is the number that counts, which a
+// tenon.read_dims reads. Kernels of the runtime compute these ops.
+
+def Tenon_CompactOp : Tenon_PureOp<"compact"> {
+  let summary = "Positions of the true elements, then their number (ONNX NonZero, Compress)";
+  let description = [{
+    Of n flags: n + 1 elements, the positions in order, zeros, the number.
+  }];
+  let arguments = (ins Tenon_BoolTensor:$flags);
+  let results = (outs Tenon_TensorOf<[I64], "i64">:$result);
+  let assemblyFormat = "$flags attr-dict `:` type($flags)";
+}
+def Tenon_UniqueOp : Tenon_PureOp<"unique"> {
+  let summary = "The distinct rows of a matrix (ONNX Unique)";
+  let description = [{
+    Of n rows: 3n + 1 elements. The first n: where each distinct row first
+    stands; the next n: how many rows are equal to it; the next n: for each row
+    the number of its distinct one; then how many distinct rows there are.
+    With `sorted` these are in ascending order, else as they first appear. NaNs
+    are equal and above all numbers.
+  }];
+  let arguments = (ins Tenon_Tensor:$input, UnitAttr:$sorted);
+  let results = (outs Tenon_TensorOf<[I64], "i64">:$result);
+  let assemblyFormat = "$input (`sorted` $sorted^)? attr-dict `:` type($input)";
+}
+def Tenon_NonMaxSuppressionOp : Tenon_PureOp<"non_max_suppression"> {
+  let summary = "Boxes that overlap no better one (ONNX NonMaxSuppression)";
+  let description = [{
+    boxes [batches, n, 4], scores [batches, classes, n]; a box counts above
+    `scoreThreshold` and is dropped where its overlap with a better one of its
+    class is above `overlapThreshold`. At most `most` of each class are kept.
+    The result has room for that many triples (batch, class, box) of all classes;
+    its last element is their number.
+  }];
+  let arguments = (ins Tenon_TensorOf<[F32], "f32">:$boxes, Tenon_TensorOf<[F32], "f32">:$scores,
+                       Tenon_TensorOf<[F32], "f32">:$overlapThreshold,
+                       Tenon_TensorOf<[F32], "f32">:$scoreThreshold,
+                       StrAttr:$most, UnitAttr:$centered);
+  let results = (outs Tenon_TensorOf<[I64], "i64">:$result);
+  let assemblyFormat = "$boxes `,` $scores `overlap` $overlapThreshold `score` $scoreThreshold "
+                       "`most` $most (`centered` $centered^)? attr-dict `:` type($boxes) `,` "
+                       "type($scores) `,` type($overlapThreshold) `,` type($scoreThreshold)";
+  let hasVerifier = 1;
+}
+
 #endif // TENON_CONTROL_TD

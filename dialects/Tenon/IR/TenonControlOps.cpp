@@ -52,4 +52,66 @@ OpFoldResult MergeOp::fold(FoldAdaptor) {
   return {};
 }
 
+//===----------------------------------------------------------------------===//
+// CompactOp, UniqueOp, NonMaxSuppressionOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(CompactOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> flags = joiner.dimsOf(op.getFlags(), "flags");
+  if (failed(flags))
+    return failure();
+  if (flags->size() != 1)
+    return joiner.error("expected flags of rank 1, found rank ", flags->size());
+  return Dims{flags->front() + SymExpr(1)};
+}
+TENON_INFER(CompactOp, IntegerType::get(context, 64))
+
+FailureOr<Dims> inferDims(UniqueOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  if (failed(input))
+    return failure();
+  if (input->size() != 2)
+    return joiner.error("expected an input of rank 2, found rank ",
+                        input->size());
+  return Dims{input->front() * SymExpr(3) + SymExpr(1)};
+}
+TENON_INFER(UniqueOp, IntegerType::get(context, 64))
+
+FailureOr<Dims> inferDims(NonMaxSuppressionOp::Adaptor op,
+                          ShapeJoiner &joiner) {
+  FailureOr<Dims> boxes = joiner.dimsOf(op.getBoxes(), "boxes");
+  FailureOr<Dims> scores = joiner.dimsOf(op.getScores(), "scores");
+  if (failed(boxes) || failed(scores))
+    return failure();
+  if (boxes->size() != 3 || scores->size() != 3)
+    return joiner.error("expected boxes and scores of rank 3, found ranks ",
+                        boxes->size(), " and ", scores->size());
+  std::optional<SymExpr> most;
+  if (op.getMostAttr())
+    most = SymExpr::parse(op.getMost().str());
+  if (!most)
+    return joiner.error("expected a dim expression for `most`, found ",
+                        op.getMostAttr());
+  FailureOr<SymExpr> batches =
+      joiner.equal((*boxes)[0], (*scores)[0], "the batches");
+  FailureOr<SymExpr> count =
+      joiner.equal((*boxes)[1], (*scores)[2], "the numbers of boxes");
+  if (failed(batches) || failed(count) ||
+      failed(joiner.equal((*boxes)[2], SymExpr(4), "a box's numbers and 4")))
+    return failure();
+  using Fn = SymExpr::Fn;
+  SymExpr perClass = SymExpr::apply(
+      Fn::Min, SymExpr::apply(Fn::Max, *most, SymExpr(0)), *count);
+  return Dims{*batches * (*scores)[1] * perClass * SymExpr(3) + SymExpr(1)};
+}
+TENON_INFER(NonMaxSuppressionOp, IntegerType::get(context, 64))
+
+LogicalResult NonMaxSuppressionOp::verify() {
+  for (Value threshold : {getOverlapThreshold(), getScoreThreshold()})
+    if (productOf(getDims(threshold)) != SymExpr(1))
+      return emitOpError() << "expected thresholds of one element, found "
+                           << threshold.getType();
+  return verifyExpr(*this, getMost());
+}
+
 } // namespace tenon

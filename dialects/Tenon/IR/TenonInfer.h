@@ -89,6 +89,9 @@ mlir::FailureOr<Dims> inferDims(MatMulOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(ConvOp::Adaptor, ShapeJoiner &);
 // TenonControlOps.cpp
 mlir::FailureOr<Dims> inferDims(MergeOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(CompactOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(UniqueOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(NonMaxSuppressionOp::Adaptor, ShapeJoiner &);
 // TenonKernelOps.cpp
 mlir::FailureOr<Dims> inferDims(Im2ColOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(PackBOp::Adaptor, ShapeJoiner &);

@@ -23,6 +23,8 @@ struct KernelInfo {
   SymExpr tasks = 1;
   SymExpr cost = 1;
   SymExpr scratchBytes = 0;
+  /// A function of the runtime, not of the kernels' module.
+  bool native = false;
 };
 
 /// How a weight's bytes are laid out in the artifact.

@@ -19,6 +19,9 @@ class Module;
 
 namespace tenon {
 
+/// The runtime's number of an element type (abi.h).
+int32_t dtypeOf(mlir::Type elementType);
+
 /// One instruction-set level of the artifact: its kernels are the schedule's
 /// symbols with `suffix`.
 struct ProgramLevel {
