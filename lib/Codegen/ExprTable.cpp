@@ -55,6 +55,25 @@ void ExprTable::bindElements(const std::vector<ScheduleElements> &elements) {
       inputElements[SymExpr::element(e.name, i).str()] = {e.input, i};
 }
 
+std::vector<int>
+ExprTable::bindControls(const std::vector<ScheduleControl> &controls) {
+  std::vector<int> first;
+  int values = 0;
+  for (const ScheduleControl &c : controls) {
+    first.push_back(values);
+    if (c.kind == TENON_CONTROL_NEXT)
+      continue; // the loop's
+    int bound = c.bound ? 1 + slot(*c.bound) : 0;
+    // Of a loop [1], how many iterations there were, outlives [0].
+    bool loop = c.kind == TENON_CONTROL_LOOP;
+    for (int64_t i = 0, n = loop ? 2 : c.count; i < n; ++i)
+      symbols[SymExpr::element(c.name, loop ? 1 - i : i).str()] =
+          add(TENON_EXPR_RUN_VALUE, bound, 0, values++);
+  }
+  first.push_back(values);
+  return first;
+}
+
 int ExprTable::slot(const SymExpr &e) {
   auto [it, fresh] = texts.try_emplace(e.str(), -1);
   if (!fresh && it->second >= 0)

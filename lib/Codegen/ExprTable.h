@@ -22,6 +22,9 @@ public:
   void bindInputs(const std::vector<SchedulePort> &inputs);
   /// Binds elements; only those that `slot` meets become part of the table.
   void bindElements(const std::vector<ScheduleElements> &elements);
+  /// Numbers what the run decides; `bindElements` comes first. Gives the first
+  /// number of each control's own, and of the one after it.
+  std::vector<int> bindControls(const std::vector<ScheduleControl> &controls);
   /// The slot of `e`; unknown symbols are remembered in `unbound`.
   int slot(const SymExpr &e);
 

@@ -96,12 +96,11 @@ bool isSimpleReshape(ReshapeOp op) {
 }
 
 struct FormKernels {
-  FormKernels(func::FuncOp func, bool materializeAll)
-      : func(func), materializeAll(materializeAll) {}
+  FormKernels(Block &block, bool materializeAll)
+      : block(block), materializeAll(materializeAll) {}
 
-  func::FuncOp func;
+  Block &block; // main's, or a loop's body
   bool materializeAll;
-  Block &block = func.getBody().front();
   /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
   DenseMap<Operation *, Operation *> anchorOf;
   /// Anchor -> the op that ends its epilogue.
@@ -136,7 +135,8 @@ void FormKernels::findEpilogues() {
         single &= !user || user == u;
         user = u;
       }
-      if (!user || !single || !isElementwise(user) || anchorOf.count(user) ||
+      if (!user || !single || user->getBlock() != &block ||
+          !isElementwise(user) || anchorOf.count(user) ||
           getDims(user->getResult(0)) != dims)
         break;
       anchorOf[user] = &op;
@@ -146,7 +146,8 @@ void FormKernels::findEpilogues() {
     if (!materializeAll && isa<PackedMatMulOp>(op) &&
         root->getResult(0).hasOneUse()) {
       auto t = dyn_cast<TransposeOp>(*root->getResult(0).getUsers().begin());
-      if (t && t.getPerm().back() == (int64_t)t.getPerm().size() - 1) {
+      if (t && t->getBlock() == &block &&
+          t.getPerm().back() == (int64_t)t.getPerm().size() - 1) {
         anchorOf[t] = &op;
         root = t;
       }
@@ -206,7 +207,8 @@ bool FormKernels::mustStore(Value v) {
   for (OpOperand &use : v.getUses()) {
     Operation *user = use.getOwner();
     ++uses;
-    if (isa<func::ReturnOp, MergeOp, ReadDimsOp>(user) || isNative(user))
+    if (isa<func::ReturnOp, YieldOp, LoopOp, MergeOp, ReadDimsOp>(user) ||
+        user->getBlock() != &block || isNative(user))
       return true;
     // A matmul packs rows that do not lie in place once per panel range and
     // thread; attention packs each row of Q once.
@@ -232,9 +234,12 @@ void FormKernels::store(Value v) {
 }
 
 void FormKernels::place() {
+  for (auto loop : block.getOps<LoopOp>())
+    stored.insert(loop.getResults().begin(), loop.getResults().end());
   // Costs first, from the front, as if everything were inlined.
   for (Operation &op : block) {
-    if (op.getNumResults() != 1 || isa<ConstantOp, KernelOp, MergeOp>(op))
+    if (op.getNumResults() != 1 ||
+        isa<ConstantOp, KernelOp, MergeOp, LoopOp>(op))
       continue;
     if (isAnchor(&op) || isLoop(&op) || anchorOf.count(&op))
       continue; // stored: costs nothing to read
@@ -244,7 +249,7 @@ void FormKernels::place() {
     treeCost[op.getResult(0)] = std::min(cost, 1000u);
   }
   for (Operation &op : llvm::reverse(block)) {
-    if (op.getNumResults() != 1 || isa<ConstantOp>(op))
+    if (op.getNumResults() != 1 || isa<ConstantOp, LoopOp>(op))
       continue;
     Value v = op.getResult(0);
     if (isa<MergeOp>(op)) {
@@ -291,10 +296,9 @@ KernelOp FormKernels::outline(Operation *root) {
     ops.insert(op);
     for (Value o : op->getOperands()) {
       Operation *def = o.getDefiningOp();
-      bool inside =
-          def && !isNative(op) &&
-          (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
-                          !isa<PackBOp>(def)));
+      bool inside = def && !isNative(op) &&
+                    (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
+                                    !isa<PackBOp>(def)));
       if (!inside) {
         inputs.insert(o);
         continue;
@@ -355,7 +359,7 @@ void FormKernels::copyResults() {
   auto ensureOwn = [&](OpOperand &result, std::optional<SymExpr> where) {
     Value v = result.get(), source = sourceOf(v);
     Operation *def = source.getDefiningOp();
-    if (isa_and_nonnull<KernelOp, MergeOp>(def) &&
+    if (isa_and_nonnull<KernelOp, MergeOp>(def) && def->getBlock() == &block &&
         (!where || demand.of(def).implies(*where)) &&
         taken.insert(source).second)
       return;
@@ -384,7 +388,8 @@ void FormKernels::run() {
   place();
   SmallVector<Operation *> roots;
   for (Operation &op : block)
-    if (op.getNumResults() == 1 && !isa<ConstantOp, ReshapeOp, MergeOp>(op) &&
+    if (op.getNumResults() == 1 &&
+        !isa<ConstantOp, ReshapeOp, MergeOp, LoopOp>(op) &&
         stored.count(op.getResult(0)))
       roots.push_back(&op);
   for (Operation *root : roots) {
@@ -396,6 +401,8 @@ void FormKernels::run() {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (isOpTriviallyDead(&op))
       op.erase();
+  for (auto loop : block.getOps<LoopOp>())
+    FormKernels(loop.getBody().front(), materializeAll).run();
 }
 
 struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
@@ -406,7 +413,7 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
       return;
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal())
-        FormKernels(func, materializeAll).run();
+        FormKernels(func.getBody().front(), materializeAll).run();
   }
 };
 

@@ -220,14 +220,16 @@ Constant *ProgramWriter::levels() {
 Error ProgramWriter::run() {
   table.bindInputs(s.inputs);
   table.bindElements(s.elements);
+  std::vector<int> numbers = table.bindControls(s.controls);
   Constant *inputs = ports(s.inputs, "inputs");
   Constant *outputs = ports(s.outputs, "outputs");
   Constant *checks = list(
       s.checks,
       [&](const ScheduleCheck &c) {
         return record({c32(c.kind), c32(table.slot(c.lhs)),
-                       c32(table.slot(c.rhs)), guard(c.guard), string(c.lhs.str()),
-                       string(c.rhs.str()), string(c.reason)});
+                       c32(table.slot(c.rhs)), guard(c.guard),
+                       string(c.lhs.str()), string(c.rhs.str()),
+                       string(c.reason)});
       },
       "checks");
   Constant *stepTable = steps();
@@ -248,9 +250,8 @@ Error ProgramWriter::run() {
   Constant *values = list(
       s.values,
       [&](const ScheduleValue &v) {
-        return record(
-            {string(v.name), c32(v.buffer), c32(v.dims.size()), slots(v.dims),
-             guard(v.guard), c32(0)});
+        return record({string(v.name), c32(v.buffer), c32(v.dims.size()),
+                       slots(v.dims), guard(v.guard), c32(0)});
       },
       "values");
   Constant *ranges = list(
@@ -260,6 +261,28 @@ Error ProgramWriter::run() {
                        c32(table.slot(SymExpr::symbol(r.name))), c32(0)});
       },
       "ranges");
+  size_t number = 0;
+  Constant *controls = list(
+      s.controls,
+      [&](const ScheduleControl &c) {
+        Constant *copies = list(
+            c.copies,
+            [&](const ScheduleControl::Copy &copy) {
+              return record({c32(copy.from), c32(copy.to),
+                             c32(table.slot(copy.elements)), c32(copy.row)});
+            },
+            "copies");
+        bool loop = c.kind == TENON_CONTROL_LOOP;
+        int first = numbers[number];
+        int64_t count = loop ? numbers[c.partner] - first - 1 : c.count;
+        ++number;
+        return record({c32(c.kind), c32(c.step), guard(c.guard), c32(c.buffer),
+                       c32(loop ? first + 1 : first), c32(count),
+                       c32(c.bound ? table.slot(*c.bound) : -1),
+                       c32(c.condition), c32(c.partner), c32(c.copies.size()),
+                       copies});
+      },
+      "controls");
   if (!table.unbound.empty())
     return createStringError("dim '" + table.unbound[0] +
                              "' cannot be computed from the inputs' dims");
@@ -300,11 +323,14 @@ Error ProgramWriter::run() {
               c32(options.levels.size()),
               c32(s.values.size()),
               c32(options.ranges.size()),
-              c32(0),
+              c32(s.controls.size()),
               blob,
               c64(weights.bytes),
               options.weightsInFile ? string(options.weightsFile) : null(),
-              ConstantArray::get(ArrayType::get(i8, hash.size()), hash)}),
+              ConstantArray::get(ArrayType::get(i8, hash.size()), hash),
+              controls,
+              c32(numbers.back()),
+              c32(0)}),
       "program");
   Constant *api = module.getOrInsertGlobal("tenon_runtime_api", i8);
   Constant *model = record({c32(TENON_MODEL_MAGIC), c32(TENON_API_VERSION), api,

@@ -10,6 +10,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "tenon/Codegen/Kernels.h"
+#include "tenon/abi.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -60,7 +61,7 @@ struct Builder {
   llvm::StringMap<int> known; // text of a kernel -> index in `emitted`
   std::vector<KernelInfo> emitted;
   std::vector<std::pair<ElementsAttr, int>> weights;
-  std::optional<Demand> demand;
+  Demand *demand = nullptr; // of the block that is listed
 
   int addBuffer(ScheduleBuffer buffer) {
     s.buffers.push_back(std::move(buffer));
@@ -96,6 +97,9 @@ struct Builder {
   FailureOr<int> emitKernel(KernelOp kernel);
   LogicalResult addStep(KernelOp kernel);
   LogicalResult addElements(ReadDimsOp read);
+  int newBuffer(Value v, const SymExpr &guard);
+  LogicalResult addLoop(LoopOp loop);
+  LogicalResult addBlock(Block &block);
   LogicalResult run();
   int64_t idBound(Value v, unsigned depth = 0);
 };
@@ -115,8 +119,8 @@ int64_t Builder::idBound(Value v, unsigned depth) {
       Block &body = kernel.getBody().front();
       take(idBound(body.getArgument(use.getOperandNumber()), depth + 1));
     } else if (auto yield = dyn_cast<YieldOp>(op)) {
-      auto kernel = cast<KernelOp>(yield->getParentOp());
-      take(idBound(kernel.getResult(use.getOperandNumber()), depth + 1));
+      if (auto kernel = dyn_cast<KernelOp>(yield->getParentOp()))
+        take(idBound(kernel.getResult(use.getOperandNumber()), depth + 1));
     } else if (auto gather = dyn_cast<GatherOp>(op)) {
       if (use.getOperandNumber() == 1)
         take(getDims(gather.getInput())[gather.getAxis()].constant().value_or(
@@ -216,7 +220,8 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
     emitAttentionKernel(e);
   else
     return kernel.emitOpError("has unknown kind '")
-           << kernel.getKind() << "', expected map, row, matmul, attention or "
+           << kernel.getKind()
+           << "', expected map, row, matmul, attention or "
               "native";
   e.finish();
   if (e.failed)
@@ -235,7 +240,14 @@ LogicalResult Builder::addStep(KernelOp kernel) {
   step.nodes = namesOf(kernel.getLoc());
   step.guard = demand->of(kernel).expr();
   int number = s.steps.size();
-  for (Value v : kernel.getInputs()) {
+  SmallVector<Value> inputs(kernel.getInputs());
+  if (step.kernel.native) { // its own order, where one is given twice too
+    inputs.clear();
+    for (Value v : kernel.getBody().front().front().getOperands())
+      inputs.push_back(
+          kernel.getInputs()[cast<BlockArgument>(v).getArgNumber()]);
+  }
+  for (Value v : inputs) {
     FailureOr<int> id = bufferFor(v);
     if (failed(id))
       return failure();
@@ -264,16 +276,164 @@ LogicalResult Builder::addStep(KernelOp kernel) {
 }
 
 LogicalResult Builder::addElements(ReadDimsOp read) {
+  StringRef name = read.getName();
+  auto isOther = [&](const auto &other) { return other.name == name; };
+  if (llvm::any_of(s.elements, isOther) || llvm::any_of(s.controls, isOther))
+    return read.emitOpError("names its elements like another: ") << name;
+  auto type = cast<RankedTensorType>(read.getInput().getType());
   auto argument = dyn_cast<BlockArgument>(read.getInput());
-  if (!argument)
-    return read.emitOpError("expected an argument of @main");
-  for (const ScheduleElements &other : s.elements)
-    if (other.name == read.getName())
-      return read.emitOpError("names its elements like another: ")
-             << read.getName();
-  auto type = cast<RankedTensorType>(argument.getType());
-  s.elements.push_back({read.getName().str(), int(argument.getArgNumber()),
-                        type.getNumElements()});
+  if (argument && isa<func::FuncOp>(argument.getOwner()->getParentOp())) {
+    s.elements.push_back(
+        {name.str(), int(argument.getArgNumber()), type.getNumElements()});
+    return success();
+  }
+  FailureOr<int> id = bufferFor(read.getInput());
+  if (failed(id))
+    return failure();
+  ScheduleControl r;
+  r.kind = TENON_CONTROL_READ;
+  r.name = name.str();
+  r.buffer = *id;
+  r.step = s.steps.size();
+  r.count = type.getNumElements();
+  if (read.getBound())
+    r.bound = SymExpr::parse(read.getBound()->str());
+  if (read.getWhen())
+    r.guard = SymExpr::parse(read.getWhen()->str()).value_or(1);
+  s.controls.push_back(std::move(r));
+  return success();
+}
+
+int Builder::newBuffer(Value v, const SymExpr &guard) {
+  ScheduleBuffer buffer;
+  buffer.elementType = getElementTypeOrSelf(v.getType());
+  buffer.dims = dimsOf(v);
+  buffer.guard = guard;
+  return addBuffer(std::move(buffer));
+}
+
+LogicalResult Builder::addLoop(LoopOp loop) {
+  Block &body = loop.getBody().front();
+  unsigned first = loop.getConditional() ? 1 : 0, handed = loop.numHanded();
+  auto rows = loop.getResults().drop_front(handed);
+  ScheduleControl begin;
+  begin.kind = TENON_CONTROL_LOOP;
+  begin.step = s.steps.size();
+  begin.name = loop.getName().str();
+  begin.guard = demand->of(loop).expr();
+  begin.bound = SymExpr::apply(
+      SymExpr::Fn::Max, SymExpr::parse(loop.getTrips().str()).value_or(0), 0);
+  ScheduleControl next = begin;
+  next.kind = TENON_CONTROL_NEXT;
+  next.guard = 1;
+
+  // The memory that an iteration's values are handed on in, and the rows'.
+  std::vector<int> own;
+  auto copy = [&](ScheduleControl &control, Value from, int to, bool row) {
+    FailureOr<int> id = bufferFor(from);
+    if (succeeded(id)) {
+      control.copies.push_back({*id, to, productOf(getDims(from)), row});
+      s.buffers[*id].last = std::max(s.buffers[*id].last, begin.step);
+    }
+    return LogicalResult(id);
+  };
+  begin.buffer = newBuffer(body.getArgument(0), begin.guard);
+  bufferOf[body.getArgument(0)] = begin.buffer;
+  own.push_back(begin.buffer);
+  if (first) {
+    begin.condition = newBuffer(loop.getInputs().front(), begin.guard);
+    own.push_back(begin.condition);
+    if (failed(copy(begin, loop.getInputs().front(), begin.condition, false)))
+      return failure();
+  }
+  for (unsigned i = 0; i < handed; ++i) {
+    int id = newBuffer(loop.getResult(i), begin.guard);
+    own.push_back(id);
+    if (failed(copy(begin, loop.getInputs()[first + i], id, false)))
+      return failure();
+    bufferOf[body.getArgument(i + 1)] = bufferOf[loop.getResult(i)] = id;
+  }
+  for (Value v : rows) {
+    own.push_back(newBuffer(v, begin.guard));
+    bufferOf[v] = own.back();
+  }
+  int at = s.controls.size(), before = s.buffers.size();
+  next.buffer = begin.buffer;
+  next.condition = begin.condition;
+  next.partner = at;
+  s.controls.push_back(begin);
+  Demand *outer = demand;
+  LogicalResult added = addBlock(body);
+  demand = outer;
+  if (failed(added))
+    return failure();
+
+  auto yield = cast<YieldOp>(body.getTerminator());
+  next.step = s.steps.size();
+  int last = next.step > begin.step ? next.step - 1 : begin.step;
+  for (auto [i, v] : llvm::enumerate(yield.getValues())) {
+    bool isRow = i >= first + handed;
+    int to = i < first ? begin.condition : own[1 + i];
+    if (failed(copy(next, v, to, isRow)))
+      return failure();
+    int &live = s.buffers[next.copies.back().from].last;
+    live = std::max(live, last);
+  }
+  for (int id : own) {
+    s.buffers[id].first = std::min(s.buffers[id].first, begin.step);
+    s.buffers[id].last = std::max(s.buffers[id].last, last);
+  }
+  // What an iteration reads from before the loop the next one reads too.
+  for (int id = 0; id < before; ++id)
+    if (s.buffers[id].first <= begin.step && s.buffers[id].last >= begin.step)
+      s.buffers[id].last = std::max(s.buffers[id].last, last);
+  s.controls[at].partner = s.controls.size();
+  s.controls.push_back(std::move(next));
+  return success();
+}
+
+LogicalResult Builder::addBlock(Block &block) {
+  Demand guards(block);
+  demand = &guards;
+  // From the last merge to the first: one that feeds another shares its memory.
+  for (Operation &op : llvm::reverse(block))
+    if (auto merge = dyn_cast<MergeOp>(op); merge && !bufferOf.count(merge))
+      assign(merge, newBuffer(merge, demand->of(merge).expr()));
+  for (Operation &op : block) {
+    if (auto kernel = dyn_cast<KernelOp>(op)) {
+      if (failed(addStep(kernel)))
+        return failure();
+    } else if (auto loop = dyn_cast<LoopOp>(op)) {
+      if (failed(addLoop(loop)))
+        return failure();
+    } else if (auto check = dyn_cast<CheckOp>(op)) {
+      ScheduleCheck c;
+      c.kind = (uint32_t)check.getKind();
+      c.lhs = SymExpr::parse(check.getLhs().str()).value_or(0);
+      c.rhs = SymExpr::parse(check.getRhs().str()).value_or(0);
+      c.reason = namesOf(check.getLoc());
+      if (check.getWhen())
+        c.guard = SymExpr::parse(check.getWhen()->str()).value_or(1);
+      s.checks.push_back(std::move(c));
+    } else if (auto read = dyn_cast<ReadDimsOp>(op)) {
+      if (failed(addElements(read)))
+        return failure();
+    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, MergeOp, YieldOp,
+                    func::ReturnOp>(op)) {
+      return op.emitError("expected only kernels after tenon-form-kernels");
+    }
+    auto name = op.getAttrOfType<StringAttr>("tenon.value");
+    if (!name || op.getNumResults() != 1 ||
+        !isa<func::FuncOp>(op.getParentOp()))
+      continue;
+    FailureOr<int> id = bufferFor(op.getResult(0));
+    if (failed(id))
+      return failure();
+    if (s.buffers[*id].kind == ScheduleBuffer::Arena)
+      s.buffers[*id].last = INT32_MAX; // kept until the next run
+    s.values.push_back(
+        {name.str(), *id, dimsOf(op.getResult(0)), demand->of(&op).expr()});
+  }
   return success();
 }
 
@@ -300,7 +460,6 @@ LogicalResult Builder::run() {
     bufferOf[arg] = addBuffer(std::move(buffer));
     s.inputs.push_back(std::move(p));
   }
-  demand.emplace(main.getBody().front());
   auto ret = cast<func::ReturnOp>(main.getBody().front().getTerminator());
   for (auto [i, v] : llvm::enumerate(ret.getOperands())) {
     SchedulePort p =
@@ -321,49 +480,7 @@ LogicalResult Builder::run() {
     assign(source, addBuffer(std::move(buffer)));
     s.outputs.push_back(std::move(p));
   }
-  // From the last merge to the first: one that feeds another shares its memory.
-  for (Operation &op : llvm::reverse(main.getBody().front())) {
-    auto merge = dyn_cast<MergeOp>(op);
-    if (!merge || bufferOf.count(merge))
-      continue;
-    ScheduleBuffer buffer;
-    buffer.elementType = getElementTypeOrSelf(merge.getType());
-    buffer.dims = dimsOf(merge);
-    buffer.guard = demand->of(merge).expr();
-    assign(merge, addBuffer(std::move(buffer)));
-  }
-  for (Operation &op : main.getBody().front()) {
-    if (auto kernel = dyn_cast<KernelOp>(op)) {
-      if (failed(addStep(kernel)))
-        return failure();
-    } else if (auto check = dyn_cast<CheckOp>(op)) {
-      ScheduleCheck c;
-      c.kind = (uint32_t)check.getKind();
-      c.lhs = SymExpr::parse(check.getLhs().str()).value_or(0);
-      c.rhs = SymExpr::parse(check.getRhs().str()).value_or(0);
-      c.reason = namesOf(check.getLoc());
-      if (check.getWhen())
-        c.guard = SymExpr::parse(check.getWhen()->str()).value_or(1);
-      s.checks.push_back(std::move(c));
-    } else if (auto read = dyn_cast<ReadDimsOp>(op)) {
-      if (failed(addElements(read)))
-        return failure();
-    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, MergeOp, func::ReturnOp>(
-                   op)) {
-      return op.emitError("expected only kernels after tenon-form-kernels");
-    }
-    auto name = op.getAttrOfType<StringAttr>("tenon.value");
-    if (!name || op.getNumResults() != 1)
-      continue;
-    FailureOr<int> id = bufferFor(op.getResult(0));
-    if (failed(id))
-      return failure();
-    if (s.buffers[*id].kind == ScheduleBuffer::Arena)
-      s.buffers[*id].last = INT32_MAX; // kept until the next run
-    s.values.push_back(
-        {name.str(), *id, dimsOf(op.getResult(0)), demand->of(&op).expr()});
-  }
-  return success();
+  return addBlock(main.getBody().front());
 }
 
 } // namespace

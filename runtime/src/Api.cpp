@@ -241,8 +241,13 @@ tenon_status evaluateQuery(Context &context, const int64_t *const *inputDims,
                            tenon_error *error) {
   for (int32_t i = 0; i < context.program->num_inputs; ++i)
     context.inputData[i] = context.inputs[i].data;
+  const RunValues *run = nullptr;
+  if (const auto count = size_t(context.program->num_run_values)) {
+    run = &context.run;
+    memset(run->known, 0, count);
+  }
   return evaluateDims(*context.program, inputDims, context.querySlots, error,
-                      context.inputData, context.queryMissing);
+                      context.inputData, context.queryMissing, run);
 }
 
 const Plan *planQuery(Context &context, const int64_t *const *inputDims,
@@ -250,14 +255,17 @@ const Plan *planQuery(Context &context, const int64_t *const *inputDims,
   if ((*status = evaluateQuery(context, inputDims, error)))
     return nullptr;
   const tenon_program &program = *context.program;
-  int32_t lacks = -1;
-  for (int32_t i = 0; i < context.numArena && lacks < 0; ++i)
-    lacks =
-        context.queryMissing[program.buffers[context.arenaBuffers[i]].elements];
-  for (int32_t s = 0; s < context.numSteps && lacks < 0; ++s)
+  int32_t lacks = kRunValues;
+  auto take = [&](int32_t slot) {
+    if (int32_t other = context.queryMissing[slot]; other >= 0 && other < lacks)
+      lacks = other;
+  };
+  for (int32_t i = 0; i < context.numArena; ++i)
+    take(program.buffers[context.arenaBuffers[i]].elements);
+  for (int32_t s = 0; s < context.numSteps; ++s)
     if (program.steps[s].scratch >= 0)
-      lacks = context.queryMissing[program.steps[s].scratch];
-  if (lacks >= 0) {
+      take(program.steps[s].scratch);
+  if (lacks != kRunValues) {
     *status = fail(error, TENON_NOT_BOUND,
                    "the workspace depends on the values "
                    "of input '",
@@ -296,7 +304,8 @@ tenon_status outputDims(tenon_context *handle, const int64_t *const *inputDims,
   if (tenon_status status = evaluateQuery(*context, inputDims, error))
     return status;
   for (int32_t d = 0; d < port.rank; ++d) {
-    if (int32_t lacks = context->queryMissing[port.dims[d]]; lacks >= 0)
+    if (int32_t lacks = context->queryMissing[port.dims[d]];
+        lacks >= 0 && lacks != kRunValues)
       return fail(error, TENON_NOT_BOUND, "output '", port.name, "': dim ", d,
                   " (", port.dim_names[d], ") depends on the values of input '",
                   program.inputs[lacks].name, "': bind it first");
@@ -489,6 +498,30 @@ tenon_status valueData(tenon_context *handle, int32_t index, int64_t *dims,
   return TENON_OK;
 }
 
+tenon_status lastOutputDims(tenon_context *handle, int32_t index, int64_t *dims,
+                            tenon_error *error) {
+  Hold context(handle, error);
+  if (context.status())
+    return context.status();
+  const tenon_program &program = *context->program;
+  if (tenon_status status =
+          checkIndex("output", index, program.num_outputs, error))
+    return status;
+  const tenon_port &port = program.outputs[index];
+  if (port.rank && !dims)
+    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
+  bool known = context->ran || context->tooSmall;
+  for (int32_t d = 0; d < port.rank && known; ++d)
+    known = !program.num_run_values || context->missing[port.dims[d]] < 0;
+  if (!known)
+    return fail(error, TENON_NOT_BOUND, "output '", port.name,
+                "': its dims are not known, the model has not run with what is "
+                "bound now");
+  for (int32_t d = 0; d < port.rank; ++d)
+    dims[d] = context->slots[port.dims[d]];
+  return TENON_OK;
+}
+
 } // namespace
 
 extern "C" {
@@ -506,5 +539,6 @@ const tenon_api tenon_runtime_api = {
     setWorkspaceEntry, bindInput,
     bindOutput,        run,
     stepInfo,          valueData,
+    lastOutputDims,
 };
 }

@@ -66,6 +66,15 @@ void layOut(Layout &layout, Context &counts, Context &context) {
   layout.take(context.slots, size_t(program.num_exprs));
   layout.take(context.querySlots, size_t(program.num_exprs));
   layout.take(context.queryMissing, size_t(program.num_exprs));
+  auto read = size_t(program.num_run_values);
+  size_t unknown = read ? size_t(program.num_exprs) : 0;
+  layout.take(context.missing, unknown);
+  layout.take(context.run.least, unknown);
+  layout.take(context.run.most, unknown);
+  layout.take(context.run.values, read);
+  layout.take(context.run.known, read);
+  layout.take(context.run.lowest, read);
+  layout.take(context.run.highest, read);
   layout.take(context.inputDims, size_t(program.num_inputs));
   layout.take(context.inputData, size_t(program.num_inputs));
   layout.take(context.inputs, size_t(program.num_inputs));
@@ -467,7 +476,31 @@ void tenon::rt::rememberReserved(Context &context, const Plan &plan) {
   target->scratch = plan.scratch;
   target->stamp = ++context.clock;
   // Plans made before may now have a better place to be.
+  forgetPlans(context);
+  context.dirty = true;
+}
+
+void tenon::rt::forgetPlans(Context &context) {
   for (int32_t i = 0; i < kRecentPlans; ++i)
     context.plans[i].stamp = 0;
-  context.dirty = true;
+}
+
+bool tenon::rt::isRoomFor(const Context &context, const Plan &plan) {
+  const tenon_program &program = *context.program;
+  for (int32_t i = 0; i < context.numArena; ++i) {
+    const tenon_buffer &buffer = program.buffers[context.arenaBuffers[i]];
+    if (context.missing[buffer.elements] >= 0)
+      continue;
+    int64_t bytes = bytesOf(context.slots[buffer.elements], buffer.dtype);
+    if (bytes < 0 || uint64_t(bytes) > plan.sizes[i])
+      return false;
+  }
+  for (int32_t s = 0; s < context.numSteps; ++s) {
+    const tenon_step &step = program.steps[s];
+    if (step.scratch >= 0 && context.missing[step.scratch] < 0 &&
+        !isLeftOut(step.guard, context.slots) &&
+        context.slots[step.scratch] > int64_t(plan.scratch))
+      return false;
+  }
+  return true;
 }

@@ -103,9 +103,18 @@ struct Context {
   int64_t *querySlots;
   int32_t *queryMissing; // as evaluateDims says
 
+  // Of a program that reads numbers while it runs: what of `slots` is missing,
+  // the numbers, whether this run saw one beyond all before, and whether memory
+  // does not suffice for it; whether an output's memory did not.
+  int32_t *missing;
+  RunValues run;
+  bool grown, surprised, tooSmall;
+
   void **pointers; // per buffer
   StepState *steps;
-  int32_t active, lastParallel; // most threads of a step; last step with > 1
+  // Of the steps that are filled in: the first, most threads of one, the last
+  // with more than one.
+  int32_t firstStep, active, lastParallel;
   // A segment is one shared step, or steps of thread 0 in a row. `done` counts
   // its finished slices (thread 0's steps count as one) up to `target`.
   WaitWord *done;
@@ -131,6 +140,11 @@ const Plan *planFor(Context &context, const int64_t *const *inputDims,
                     tenon_error *error);
 /// Remembers `plan` as one that later dims may fall back to.
 void rememberReserved(Context &context, const Plan &plan);
+
+/// Has the buffer, of known size, the memory that it needs?
+bool isRoomFor(const Context &context, const Plan &plan);
+/// Makes no use of plans made before.
+void forgetPlans(Context &context);
 
 tenon_status setWorkspace(Context &context, void *memory, uint64_t bytes,
                           tenon_error *error);

@@ -242,17 +242,16 @@ int32_t tenon_native_nms(void *const *bufs, const int64_t *dims, int64_t,
       for (int64_t i = 0; i < count; ++i)
         if (score[i] > least)
           order[candidates++] = i;
-      stableSort(order, other, candidates, [&](int64_t a, int64_t b) {
-        return score[a] > score[b];
-      });
+      stableSort(order, other, candidates,
+                 [&](int64_t a, int64_t b) { return score[a] > score[b]; });
       for (int64_t i = 0; i < candidates; ++i) {
         if (found - begin >= most || found >= capacity)
           break;
         Box mine = boxOf(box + order[i] * 4, centered);
         bool suppressed = false;
         for (int64_t s = begin; s < found && !suppressed; ++s)
-          suppressed = overlaps(mine, boxOf(box + result[3 * s + 2] * 4, centered),
-                                overlap);
+          suppressed = overlaps(
+              mine, boxOf(box + result[3 * s + 2] * 4, centered), overlap);
         if (suppressed)
           continue;
         result[3 * found] = batch;

@@ -307,13 +307,87 @@ bool holds(const tenon_check &check, int64_t lhs, int64_t rhs) {
   }
 }
 
-/// The one of a slot's operands that depends on values not known yet, else -1.
-int32_t missingOf(const tenon_expr &expr, const int32_t *missing) {
-  if (missing[expr.a] >= 0)
-    return missing[expr.a];
-  if (missing[expr.b] >= 0)
-    return missing[expr.b];
-  return expr.op == TENON_EXPR_SELECT ? missing[expr.imm] : -1;
+/// What an operand and another lack together: an input before what is read.
+int32_t lackOf(int32_t a, int32_t b) {
+  return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+int32_t missingOf(const tenon_expr &expr, const int64_t *slots,
+                  const int32_t *missing) {
+  if (expr.op != TENON_EXPR_SELECT)
+    return lackOf(missing[expr.a], missing[expr.b]);
+  if (missing[expr.a] < 0)
+    return missing[slots[expr.a] ? expr.b : int32_t(expr.imm)];
+  return lackOf(missing[expr.a], lackOf(missing[expr.b], missing[expr.imm]));
+}
+
+//===----------------------------------------------------------------------===//
+// Ranges of what is not known yet
+//===----------------------------------------------------------------------===//
+
+struct Range {
+  int64_t least, most;
+};
+
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+int64_t magnitude(const Range &r) {
+  int64_t low = r.least == INT64_MIN ? INT64_MAX : -r.least;
+  return larger(low, r.most);
+}
+
+/// What the function gives at the ends of both ranges; enough for one that is
+/// monotone in each operand.
+Range corners(const tenon_expr &expr, const Range &a, const Range &b) {
+  bool overflow;
+  Range r = {INT64_MAX, INT64_MIN};
+  for (int corner = 0; corner < 4; ++corner) {
+    int64_t value = apply(expr, corner & 1 ? a.most : a.least,
+                          corner & 2 ? b.most : b.least, overflow);
+    r = {smaller(r.least, value), larger(r.most, value)};
+  }
+  return r;
+}
+
+/// Every value that the expression can have, and maybe more.
+Range rangeOf(const tenon_expr &expr, const RunValues &run) {
+  auto at = [&](int64_t slot) {
+    return Range{run.least[slot], run.most[slot]};
+  };
+  Range a = at(expr.a), b = at(expr.b);
+  bool overflow;
+  switch (expr.op) {
+  case TENON_EXPR_SUB:
+    return {apply(expr, a.least, b.most, overflow),
+            apply(expr, a.most, b.least, overflow)};
+  case TENON_EXPR_FLOORDIV:
+  case TENON_EXPR_CEILDIV:
+    if (b.least > 0)
+      return corners(expr, a, b);
+    return {-magnitude(a), magnitude(a)};
+  case TENON_EXPR_MOD:
+    if (b.least > 0)
+      return {0, b.most - 1};
+    return {-magnitude(b), magnitude(b)};
+  case TENON_EXPR_BCAST:
+    return {smaller(a.least, b.least), larger(a.most, b.most)};
+  case TENON_EXPR_EQ:
+  case TENON_EXPR_NE:
+    return {0, 1};
+  case TENON_EXPR_LT:
+  case TENON_EXPR_LE:
+    return {apply(expr, a.most, b.least, overflow),
+            apply(expr, a.least, b.most, overflow)};
+  case TENON_EXPR_SELECT: {
+    Range c = at(expr.imm);
+    if (a.least > 0 || a.most < 0)
+      return b;
+    return {smaller(b.least, c.least), larger(b.most, c.most)};
+  }
+  default:
+    return corners(expr, a, b);
+  }
 }
 
 } // namespace
@@ -322,7 +396,7 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
                                      const int64_t *const *inputDims,
                                      int64_t *slots, tenon_error *error,
                                      const void *const *inputData,
-                                     int32_t *missing) {
+                                     int32_t *missing, const RunValues *run) {
   if (tenon_status status = checkInputs(program, inputDims, error))
     return status;
 
@@ -330,6 +404,7 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
   for (int32_t i = 0; i < program.num_exprs; ++i) {
     const tenon_expr &expr = program.exprs[i];
     int32_t lacks = -1;
+    Range range = {0, 0};
     if (expr.op == TENON_EXPR_CONST) {
       slots[i] = expr.imm;
     } else if (expr.op == TENON_EXPR_INPUT_DIM) {
@@ -344,13 +419,36 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
                     port.name, "': bind it first");
       slots[i] = data ? elementOf(data, port.dtype, expr.imm) : 0;
       lacks = data ? -1 : expr.a;
+    } else if (expr.op == TENON_EXPR_RUN_VALUE) {
+      slots[i] = run->known[expr.imm] ? run->values[expr.imm] : 0;
+      lacks = run->known[expr.imm] ? -1 : kRunValues;
+      // A bound beyond all memory is none.
+      bool bounded = expr.a && run->most[expr.a - 1] < kMaxBytes;
+      range = bounded ? Range{0, run->most[expr.a - 1]}
+                      : Range{run->lowest[expr.imm], run->highest[expr.imm]};
     } else {
-      lacks = missing ? missingOf(expr, missing) : -1;
+      lacks = missing ? missingOf(expr, slots, missing) : -1;
       bool overflows = false;
       slots[i] = expr.op == TENON_EXPR_SELECT
                      ? slots[slots[expr.a] ? expr.b : expr.imm]
                      : apply(expr, slots[expr.a], slots[expr.b], overflows);
       overflow |= overflows && lacks < 0;
+      if (lacks == kRunValues)
+        range = rangeOf(expr, *run);
+    }
+    if (run && lacks == kRunValues) {
+      if (range.least == range.most && expr.op != TENON_EXPR_RUN_VALUE) {
+        slots[i] = range.least; // certain whatever is read: 0 times anything
+        lacks = -1;
+      } else {
+        slots[i] = range.most < 0 ? 0 : range.most;
+      }
+    } else {
+      range = {slots[i], slots[i]};
+    }
+    if (run) {
+      run->least[i] = range.least;
+      run->most[i] = range.most;
     }
     if (missing)
       missing[i] = lacks;

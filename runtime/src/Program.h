@@ -22,6 +22,17 @@ const tenon_program *programOf(const tenon_model *model, tenon_error *error,
 /// Element `index` of an input's data; above the largest int64, that.
 int64_t elementOf(const void *data, int32_t dtype, int64_t index);
 
+/// What a slot lacks that depends on numbers which the run has yet to read.
+constexpr int32_t kRunValues = INT32_MAX;
+
+/// The numbers that a run reads, of which none, some or all are known.
+struct RunValues {
+  int64_t *values;
+  uint8_t *known;
+  int64_t *lowest, *highest; // of those without a bound, in the runs so far
+  int64_t *least, *most;     // per slot: what it can be
+};
+
 /// Fills slots[0, num_exprs) from the inputs' dims, and values where dims
 /// depend on them, and makes every entry check: static dims, equal symbols,
 /// declared ranges, the program's own checks. inputDims[i] has inputs[i].rank
@@ -29,11 +40,16 @@ int64_t elementOf(const void *data, int32_t dtype, int64_t index);
 /// Then missing[s] becomes the number of such an input that slot s depends on
 /// (-1: none), and what it takes part in is not checked; without `missing` it
 /// is an error.
+///
+/// A program that reads numbers while it runs also needs `run`. Where they are
+/// not known missing[s] is kRunValues and the slot is the most that it can be,
+/// but at least 0.
 tenon_status evaluateDims(const tenon_program &program,
                           const int64_t *const *inputDims, int64_t *slots,
                           tenon_error *error,
                           const void *const *inputData = nullptr,
-                          int32_t *missing = nullptr);
+                          int32_t *missing = nullptr,
+                          const RunValues *run = nullptr);
 
 /// Is what has this guard (abi.h) left out?
 inline bool isLeftOut(int32_t guard, const int64_t *slots) {

@@ -66,10 +66,20 @@ int64_t portBytes(const tenon_port &port, const int64_t *slots) {
   return bytesOf(elements, port.dtype);
 }
 
+/// Have all dims of the port their values?
+bool isKnown(const Context &context, const tenon_port &port) {
+  for (int32_t d = 0; d < port.rank && context.program->num_run_values; ++d)
+    if (context.missing[port.dims[d]] >= 0)
+      return false;
+  return true;
+}
+
 tenon_status checkOutput(const Context &context, int32_t index,
                          tenon_error *error) {
   const tenon_port &port = context.program->outputs[index];
   const Binding &binding = context.outputs[index];
+  if (!isKnown(context, port))
+    return TENON_OK; // checked once they are
   for (int32_t d = 0; d < port.rank && !binding.anyDims; ++d)
     if (binding.dims[d] != context.slots[port.dims[d]])
       return fail(error, TENON_INVALID_TENSOR, "output '", port.name, "': dim ",
@@ -80,8 +90,10 @@ tenon_status checkOutput(const Context &context, int32_t index,
     return fail(error, TENON_INVALID_TENSOR, "output '", port.name,
                 "': its dims are too large");
   if (binding.bytes < uint64_t(bytes))
-    return fail(error, TENON_INVALID_TENSOR, "output '", port.name, "' has ",
-                binding.bytes, " bytes, expected ", bytes);
+    return fail(
+        error, port.from_values ? TENON_OUTPUT_TOO_SMALL : TENON_INVALID_TENSOR,
+        "output '", port.name, "' has ", binding.bytes, " bytes, expected ",
+        bytes);
   if (bytes && !binding.data)
     return fail(error, TENON_INVALID_TENSOR, "output '", port.name,
                 "': its data is NULL");
@@ -95,12 +107,19 @@ bool overlap(const void *a, int64_t aBytes, const void *b, int64_t bBytes) {
          second < first + uint64_t(aBytes);
 }
 
+/// Bytes that a run may write: all that there are while dims are not known.
+int64_t outputBytes(const Context &context, int32_t index) {
+  const tenon_port &port = context.program->outputs[index];
+  return isKnown(context, port) ? portBytes(port, context.slots)
+                                : int64_t(context.outputs[index].bytes);
+}
+
 tenon_status checkOverlaps(const Context &context, tenon_error *error) {
   const tenon_program &program = *context.program;
   for (int32_t o = 0; o < program.num_outputs; ++o) {
     const tenon_port &output = program.outputs[o];
     const void *data = context.outputs[o].data;
-    int64_t bytes = portBytes(output, context.slots);
+    int64_t bytes = outputBytes(context, o);
     for (int32_t i = 0; i < program.num_inputs; ++i)
       if (overlap(data, bytes, context.inputs[i].data,
                   portBytes(program.inputs[i], context.slots)))
@@ -109,7 +128,7 @@ tenon_status checkOverlaps(const Context &context, tenon_error *error) {
                     "'");
     for (int32_t i = 0; i < o; ++i)
       if (overlap(data, bytes, context.outputs[i].data,
-                  portBytes(program.outputs[i], context.slots)))
+                  outputBytes(context, i)))
         return fail(error, TENON_INVALID_TENSOR, "output '", output.name,
                     "' shares memory with output '", program.outputs[i].name,
                     "'");
@@ -158,14 +177,15 @@ int32_t slicesForStep(const StepState &step) {
   return slices < step.threads ? step.threads : int32_t(slices);
 }
 
-void fillSteps(Context &context) {
+/// The arguments of steps [first, end), and how threads share them.
+void fillSteps(Context &context, int32_t first, int32_t end) {
   const tenon_program &program = *context.program;
   context.active = 1;
-  context.lastParallel = -1;
+  context.lastParallel = first - 1;
   // What ran since the last barrier: a later step must not overtake it.
   bool ranOne = false, ranMany = false;
   int32_t segment = 0;
-  for (int32_t s = 0; s < context.numSteps; ++s) {
+  for (int32_t s = first; s < end; ++s) {
     const tenon_step &from = program.steps[s];
     StepState &step = context.steps[s];
     for (int32_t i = 0; i < from.num_buffers; ++i)
@@ -213,23 +233,40 @@ bool valuesChanged(const Context &context) {
   return false;
 }
 
+tenon_status evaluate(Context &context, tenon_error *error) {
+  bool reads = context.program->num_run_values > 0;
+  return evaluateDims(*context.program, context.inputDims, context.slots, error,
+                      context.inputData, reads ? context.missing : nullptr,
+                      reads ? &context.run : nullptr);
+}
+
+tenon_status checkOutputs(Context &context, tenon_error *error) {
+  for (int32_t i = 0; i < context.program->num_outputs; ++i)
+    if (tenon_status status = checkOutput(context, i, error)) {
+      context.tooSmall = status == TENON_OUTPUT_TOO_SMALL;
+      return status;
+    }
+  return checkOverlaps(context, error);
+}
+
 tenon_status prepare(Context &context, tenon_error *error) {
   if (tenon_status status = checkBound(context, error))
     return status;
+  const tenon_program &program = *context.program;
   context.stale |= context.numValues && valuesChanged(context);
+  // What the last run read says nothing of this one.
+  context.stale |= program.num_run_values > 0;
   if (!context.stale && !context.dirty)
     return TENON_OK;
-  const tenon_program &program = *context.program;
   for (int32_t i = 0; i < program.num_inputs; ++i)
     context.inputDims[i] = context.inputs[i].dims,
     context.inputData[i] = context.inputs[i].data;
-  // A refusal leaves the slots half filled: the next run starts over.
-  if (context.stale)
-    if (tenon_status status =
-            evaluateDims(program, context.inputDims, context.slots, error,
-                         context.inputData))
-      return status;
+  if (program.num_run_values)
+    memset(context.run.known, 0, size_t(program.num_run_values));
   tenon_status status;
+  // A refusal leaves the slots half filled: the next run starts over.
+  if (context.stale && (status = evaluate(context, error)))
+    return status;
   const Plan *plan =
       planFor(context, context.inputDims, context.slots, &status, error);
   if (!plan)
@@ -239,15 +276,133 @@ tenon_status prepare(Context &context, tenon_error *error) {
                 context.workspaceBytes, " bytes, these dims need ",
                 plan->total(context.threads),
                 ": call tenon_reserve or hand in a larger one");
-  for (int32_t i = 0; i < program.num_outputs; ++i)
-    if ((status = checkOutput(context, i, error)))
-      return status;
-  if ((status = checkOverlaps(context, error)))
+  if ((status = checkOutputs(context, error)))
     return status;
+  context.plan = plan;
   fillPointers(context, *plan);
-  fillSteps(context);
+  if (!program.num_controls)
+    fillSteps(context, 0, context.numSteps);
   context.stale = context.dirty = false;
   return TENON_OK;
+}
+
+//===----------------------------------------------------------------------===//
+// Deciding
+//===----------------------------------------------------------------------===//
+
+/// A number that the run has read; `grown` where it is beyond all before.
+void setValue(Context &context, int32_t value, int64_t number) {
+  RunValues &run = context.run;
+  run.values[value] = number;
+  run.known[value] = 1;
+  if (number < run.lowest[value]) {
+    run.lowest[value] = number;
+    context.grown = true;
+  }
+  if (number > run.highest[value]) {
+    run.highest[value] = number;
+    context.grown = true;
+  }
+}
+
+/// Computes what depends on the numbers that are known now. Where memory does
+/// not suffice for them, because they are outside what was planned for,
+/// `surprised` is set: the run must begin again with another plan.
+tenon_status takeValues(Context &context, const tenon_control &control,
+                        tenon_error *error) {
+  if (tenon_status status = evaluate(context, error))
+    return status;
+  if (!isRoomFor(context, *context.plan)) {
+    // Only a larger range makes another plan.
+    if (!context.grown)
+      return fail(error, TENON_WORKSPACE_TOO_SMALL, "a number that step ",
+                  control.step - 1, " computed is outside its bound");
+    context.surprised = true;
+  }
+  return checkOutputs(context, error);
+}
+
+void readValues(Context &context, const tenon_control &control) {
+  int32_t dtype = context.program->buffers[control.buffer].dtype;
+  bool leftOut = isLeftOut(control.guard, context.slots);
+  for (int32_t i = 0; i < control.count; ++i)
+    setValue(context, control.value + i,
+             leftOut ? 0
+                     : elementOf(context.pointers[control.buffer], dtype, i));
+}
+
+/// The bytes that the plan has for a buffer of the arena.
+uint64_t plannedBytes(const Context &context, int32_t buffer) {
+  for (int32_t i = 0; i < context.numArena; ++i)
+    if (context.arenaBuffers[i] == buffer)
+      return context.plan->sizes[i];
+  return 0;
+}
+
+/// Hands values to the next iteration and stacks rows. False where a row has no
+/// place.
+bool copyValues(Context &context, const tenon_control &control,
+                int64_t iteration) {
+  const tenon_program &program = *context.program;
+  for (int32_t i = 0; i < control.num_copies; ++i) {
+    const tenon_copy &copy = control.copies[i];
+    int64_t bytes =
+        bytesOf(context.slots[copy.elements], program.buffers[copy.from].dtype);
+    if (bytes <= 0)
+      continue;
+    auto *to = static_cast<uint8_t *>(context.pointers[copy.to]);
+    if (copy.row) {
+      int64_t end;
+      if (__builtin_mul_overflow(bytes, iteration + 1, &end) ||
+          uint64_t(end) > plannedBytes(context, copy.to))
+        return false;
+      to += bytes * iteration;
+    }
+    memcpy(to, context.pointers[copy.from], size_t(bytes));
+  }
+  return true;
+}
+
+/// Begins iteration `number` of a loop, or ends the loop after so many.
+/// Whether there is another one.
+bool iterate(Context &context, const tenon_control &loop, int64_t number) {
+  bool goesOn = number < context.slots[loop.trips] &&
+                (loop.condition < 0 || *static_cast<const uint8_t *>(
+                                           context.pointers[loop.condition]));
+  memset(context.run.known + loop.value, 0, size_t(loop.count));
+  setValue(context, goesOn ? loop.value : loop.value - 1, number);
+  if (goesOn)
+    memcpy(context.pointers[loop.buffer], &number, sizeof number);
+  return goesOn;
+}
+
+/// Does what control number `at` says; gives the number of the next one.
+tenon_status act(Context &context, int32_t &at, tenon_error *error) {
+  const tenon_control *controls = context.program->controls;
+  const tenon_control &control = controls[at++];
+  if (control.kind == TENON_CONTROL_READ) {
+    readValues(context, control);
+  } else if (control.kind == TENON_CONTROL_LOOP) {
+    bool leftOut = isLeftOut(control.guard, context.slots);
+    if (leftOut)
+      setValue(context, control.value - 1, 0);
+    else
+      copyValues(context, control, 0);
+    if (leftOut || !iterate(context, control, 0))
+      at = control.partner + 1;
+  } else {
+    const tenon_control &loop = controls[control.partner];
+    int64_t number = context.run.values[loop.value];
+    if (!copyValues(context, control, number)) {
+      // Twice as many the next time, so that few runs are in vain.
+      setValue(context, loop.value - 1, 2 * (number + 1));
+      context.surprised = true;
+      return TENON_OK;
+    }
+    if (iterate(context, loop, number + 1))
+      at = control.partner + 1;
+  }
+  return takeValues(context, control, error);
 }
 
 //===----------------------------------------------------------------------===//
@@ -338,14 +493,14 @@ uint64_t sinceStart(const Context &context) {
   return uint64_t(nanoseconds() - context.startNs);
 }
 
-/// One thread's walk up to the last step that is shared out.
+/// One thread's walk from the first step to the last that is shared out.
 void walk(void *argument, int32_t index) {
   Context &context = *static_cast<Context *>(argument);
   ThreadState &self = context.threadStates[index];
   bool timed = index == 0 && (context.flags & TENON_CONTEXT_PROFILE);
   bool alone = false; // thread 0 has run steps of its own since the barrier
   FloatModes modes;
-  for (int32_t s = 0; s <= context.lastParallel; ++s) {
+  for (int32_t s = context.firstStep; s <= context.lastParallel; ++s) {
     StepState &step = context.steps[s];
     if (step.barrierBefore) {
       int32_t before = step.segment - 1;
@@ -388,11 +543,11 @@ void sliceOfStep(void *argument, int32_t index) {
     runSlice(*call.context, call.step, slice, index);
 }
 
-/// Steps from `first` on, one after the other: through the caller's executor,
-/// or on this thread alone.
-void runInOrder(Context &context, int32_t first) {
+/// Steps [first, end), one after the other: through the caller's executor, or
+/// on this thread alone.
+void runInOrder(Context &context, int32_t first, int32_t end) {
   bool timed = context.flags & TENON_CONTEXT_PROFILE;
-  for (int32_t s = first; s < context.numSteps; ++s) {
+  for (int32_t s = first; s < end; ++s) {
     StepState &step = context.steps[s];
     if (timed)
       step.startNs = sinceStart(context);
@@ -428,53 +583,85 @@ tenon_status reportFailure(const Context &context, tenon_error *error) {
               "' failed with code ", self->code);
 }
 
+/// Runs steps [first, end), which are filled in.
+void runSteps(Context &context, int32_t first, int32_t end, bool pooled) {
+  int32_t begin = first;
+  // A forked child has no workers: its only thread does every slice.
+  if (context.active > 1 && pooled) {
+    auto steps = size_t(context.lastParallel + 1 - first);
+    size_t claims = size_t(context.threads) * kSlicesPerThread;
+    memset(static_cast<void *>(context.done), 0, steps * sizeof *context.done);
+    memset(context.claims + size_t(first) * claims, 0, steps * claims);
+    context.firstStep = first;
+    context.pool.run(context.active, walk, &context);
+    begin = context.lastParallel + 1;
+  }
+  if (context.failedStep == kNoStep)
+    runInOrder(context, begin, end);
+  if (!(context.flags & TENON_CONTEXT_PROFILE))
+    return;
+  uint64_t next = sinceStart(context);
+  for (int32_t s = end - 1; s >= first; --s) {
+    StepState &step = context.steps[s];
+    step.timeNs = next > step.startNs ? next - step.startNs : 0;
+    next = step.startNs;
+  }
+}
+
+/// Runs all steps, from one control to the next.
+tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
+  const tenon_program &program = *context.program;
+  context.grown = context.surprised = false;
+  for (int32_t control = 0, at = 0;;) {
+    bool last = control == program.num_controls;
+    int32_t end = last ? context.numSteps : program.controls[control].step;
+    if (program.num_controls) {
+      if (pooled) // workers on their way out still look at the tables
+        context.pool.settle();
+      fillSteps(context, at, end);
+    }
+    runSteps(context, at, end, pooled);
+    if (context.failedStep != kNoStep)
+      return reportFailure(context, error);
+    if (last)
+      return TENON_OK;
+    int32_t before = control;
+    if (tenon_status status = act(context, control, error))
+      return status;
+    if (context.surprised)
+      return TENON_OK;
+    // To the next control or, in a loop, to another place.
+    at = program.controls[control == before + 1 ? before : control - 1].step;
+  }
+}
+
 } // namespace
 
 tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
   if (!context.level)
     return fail(error, TENON_INVALID_ARGUMENT,
                 "the context was made with TENON_CONTEXT_QUERY_ONLY");
-  context.ran = false;
+  context.ran = context.tooSmall = false;
   // Workers that came late to the run before may still look at its tables.
   bool pooled = context.poolStarted && context.pool.alive();
-  if (pooled)
-    context.pool.settle();
-  if (tenon_status status = prepare(context, error))
-    return status;
-
-  for (int32_t t = 0; t < context.threads; ++t) {
-    context.threadStates[t].failedStep = kNoStep;
-    context.threadStates[t].task.error_value = 0;
-    context.threadStates[t].task.error_limit = 0;
-  }
-  context.failedStep = kNoStep;
-  bool timed = context.flags & TENON_CONTEXT_PROFILE;
-  if (timed)
+  if (context.flags & TENON_CONTEXT_PROFILE)
     context.startNs = nanoseconds();
-
-  int32_t first = 0;
-  // A forked child has no workers: its only thread does every slice.
-  if (context.active > 1 && pooled) {
-    size_t steps = size_t(context.lastParallel) + 1;
-    memset(static_cast<void *>(context.done), 0, steps * sizeof *context.done);
-    memset(context.claims, 0,
-           steps * size_t(context.threads) * kSlicesPerThread);
-    context.pool.run(context.active, walk, &context);
-    first = context.lastParallel + 1;
-  }
-  if (context.failedStep == kNoStep)
-    runInOrder(context, first);
-
-  if (timed) {
-    uint64_t next = sinceStart(context);
-    for (int32_t s = context.numSteps - 1; s >= 0; --s) {
-      StepState &step = context.steps[s];
-      step.timeNs = next > step.startNs ? next - step.startNs : 0;
-      next = step.startNs;
+  do {
+    if (pooled)
+      context.pool.settle();
+    if (tenon_status status = prepare(context, error))
+      return status;
+    for (int32_t t = 0; t < context.threads; ++t) {
+      context.threadStates[t].failedStep = kNoStep;
+      context.threadStates[t].task.error_value = 0;
+      context.threadStates[t].task.error_limit = 0;
     }
-  }
-  if (context.failedStep != kNoStep)
-    return reportFailure(context, error);
+    context.failedStep = kNoStep;
+    if (tenon_status status = runAll(context, pooled, error))
+      return status;
+    if (context.surprised)
+      forgetPlans(context);
+  } while (context.surprised);
   context.ran = true;
   return TENON_OK;
 }

@@ -136,30 +136,61 @@ Outcome runArtifact(StringRef directory, StringRef artifact) {
                          &error))
       return failed("bind_input", error);
   }
-  if (tenon_reserve(context, dims.data(), &error))
-    return failed("reserve", error);
   std::vector<Tensor> outputs(info.num_outputs);
-  for (auto [index, output] : enumerate(outputs)) {
-    tenon_port_info port;
-    TENON_INIT(port);
-    if (tenon_get_output_info(library.model, index, &port, &error))
-      return failed("output_info", error);
-    output.dtype = port.dtype;
-    output.dims.resize(port.rank);
-    if (tenon_output_dims(context, dims.data(), index, output.dims.data(),
-                          &error))
-      return failed("output_dims", error);
-    output.bytes = tensorBytes(output.dtype, output.dims);
-    output.copy.reset(new char[output.bytes + 1]);
-    // What a kernel forgets to write should not be right by chance.
-    memset(output.copy.get(), 0xaa, output.bytes);
-    if (tenon_bind_output(context, index, output.dtype, output.dims.size(),
-                          output.dims.data(), output.copy.get(), output.bytes,
-                          &error))
-      return failed("bind_output", error);
+  std::vector<bool> fromData(info.num_outputs);
+  const char *step = "";
+  auto makeRoom = [&]() -> tenon_status {
+    step = "reserve";
+    if (tenon_status status = tenon_reserve(context, dims.data(), &error))
+      return status;
+    for (auto [index, output] : enumerate(outputs)) {
+      tenon_port_info port;
+      TENON_INIT(port);
+      step = "output_info";
+      if (tenon_status status =
+              tenon_get_output_info(library.model, index, &port, &error))
+        return status;
+      output.dtype = port.dtype;
+      output.dims.resize(port.rank);
+      fromData[index] = port.dims_kind == TENON_DIMS_FROM_DATA;
+      step = "output_dims";
+      if (tenon_status status = tenon_output_dims(
+              context, dims.data(), index, output.dims.data(), &error))
+        return status;
+      output.bytes = tensorBytes(output.dtype, output.dims);
+      output.copy.reset(new char[output.bytes + 1]);
+      // What a kernel forgets to write should not be right by chance.
+      memset(output.copy.get(), 0xaa, output.bytes);
+      step = "bind_output";
+      if (tenon_status status = tenon_bind_output(
+              context, index, output.dtype, output.dims.size(),
+              fromData[index] ? nullptr : output.dims.data(), output.copy.get(),
+              output.bytes, &error))
+        return status;
+    }
+    return TENON_OK;
+  };
+  if (makeRoom())
+    return failed(step, error);
+  // Numbers that nothing bounds before the run: each try meets more of them.
+  tenon_status status = tenon_run(context, &error);
+  for (int tries = 0;
+       tries < 64 && (status == TENON_WORKSPACE_TOO_SMALL ||
+                      status == TENON_OUTPUT_TOO_SMALL);
+       ++tries) {
+    if (makeRoom())
+      return failed(step, error);
+    status = tenon_run(context, &error);
   }
-  if (tenon_run(context, &error))
+  if (status)
     return failed("run", error);
+  for (auto [index, output] : enumerate(outputs)) {
+    if (!fromData[index])
+      continue;
+    if (tenon_last_output_dims(context, index, output.dims.data(), &error))
+      return failed("last_output_dims", error);
+    output.bytes = tensorBytes(output.dtype, output.dims);
+  }
   std::string report;
   raw_string_ostream os(report);
   for (auto [index, output] : enumerate(outputs)) {

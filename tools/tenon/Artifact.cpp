@@ -198,47 +198,71 @@ Session::create(const OpenArtifact &artifact, const SessionOptions &given,
   if (given.profile)
     options.flags |= TENON_CONTEXT_PROFILE;
 
-  std::unique_ptr<Session> session(new Session);
+  std::unique_ptr<Session> session(new Session(artifact));
   tenon_error error;
   if (tenon_context_create(artifact.model(), &options, &session->context,
                            &error))
     return apiError(error);
-  std::vector<const int64_t *> inputDims;
   for (const Tensor &input : inputs)
-    inputDims.push_back(input.dims.data());
+    session->inputDims.push_back(input.dims.data());
   // Before what depends on the inputs' values.
   for (auto [i, input] : enumerate(inputs))
     if (tenon_bind_input(session->context, int32_t(i), input.dtype,
                          int32_t(input.dims.size()), input.dims.data(),
                          input.data, input.bytes, &error))
       return apiError(error);
-  if (tenon_reserve(session->context, inputDims.data(), &error))
-    return apiError(error);
-  for (auto [i, port] : enumerate(artifact.outputs)) {
-    std::vector<int64_t> dims(port.rank);
-    if (tenon_output_dims(session->context, inputDims.data(), int32_t(i),
-                          dims.data(), &error))
-      return apiError(error);
-    Expected<Tensor> output = makeTensor(port.dtype, dims);
-    if (!output)
-      return output.takeError();
-    std::memset(output->data, 0, output->bytes);
-    session->outputs.push_back(std::move(*output));
-    Tensor &tensor = session->outputs.back();
-    if (tenon_bind_output(session->context, int32_t(i), port.dtype, port.rank,
-                          tensor.dims.data(), tensor.data, tensor.bytes,
-                          &error))
-      return apiError(error);
-  }
+  if (Error problem = session->makeRoom())
+    return std::move(problem);
   TENON_INIT(session->info);
   if (tenon_get_context_info(session->context, &session->info, &error))
     return apiError(error);
   return session;
 }
 
+Error Session::makeRoom() {
+  tenon_error error;
+  if (tenon_reserve(context, inputDims.data(), &error))
+    return apiError(error);
+  outputs.clear();
+  for (auto [i, port] : enumerate(artifact.outputs)) {
+    std::vector<int64_t> dims(port.rank);
+    if (tenon_output_dims(context, inputDims.data(), int32_t(i), dims.data(),
+                          &error))
+      return apiError(error);
+    Expected<Tensor> output = makeTensor(port.dtype, dims);
+    if (!output)
+      return output.takeError();
+    std::memset(output->data, 0, output->bytes);
+    outputs.push_back(std::move(*output));
+    Tensor &tensor = outputs.back();
+    bool fromData = port.dims_kind == TENON_DIMS_FROM_DATA;
+    if (tenon_bind_output(context, int32_t(i), port.dtype, port.rank,
+                          fromData ? nullptr : tensor.dims.data(), tensor.data,
+                          tensor.bytes, &error))
+      return apiError(error);
+  }
+  return Error::success();
+}
+
 Error Session::run() {
   tenon_error error;
-  return tenon_run(context, &error) ? apiError(error) : Error::success();
+  tenon_status status = tenon_run(context, &error);
+  // Numbers that nothing bounds before the run: each try meets more of them.
+  for (int tries = 0; tries < 64 && (status == TENON_WORKSPACE_TOO_SMALL ||
+                                     status == TENON_OUTPUT_TOO_SMALL);
+       ++tries) {
+    if (Error problem = makeRoom())
+      return problem;
+    status = tenon_run(context, &error);
+  }
+  if (status)
+    return apiError(error);
+  for (auto [i, port] : enumerate(artifact.outputs))
+    if (port.dims_kind == TENON_DIMS_FROM_DATA &&
+        tenon_last_output_dims(context, int32_t(i), outputs[i].dims.data(),
+                               &error))
+      return apiError(error);
+  return Error::success();
 }
 
 } // namespace tenon

@@ -102,10 +102,16 @@ public:
 
   tenon_context *context = nullptr;
   tenon_context_info info;
+  /// After a run with the dims that it gave them.
   std::vector<Tensor> outputs;
 
 private:
-  Session() = default;
+  explicit Session(const OpenArtifact &artifact) : artifact(artifact) {}
+  /// Reserves the workspace and binds outputs with room for any outcome.
+  llvm::Error makeRoom();
+
+  const OpenArtifact &artifact;
+  std::vector<const int64_t *> inputDims;
 };
 
 /// "i64 [batch, seq]".

@@ -27,6 +27,33 @@ def Tenon_MergeOp : Tenon_PureOp<"merge"> {
   let hasFolder = 1;   // of a constant condition or two equal branches
 }
 
+def Tenon_LoopOp : Tenon_Op<"loop", [SingleBlock]> {
+  let summary = "Runs its body a number of times that only the run knows (ONNX Loop, Scan)";
+  let description = [{
+    The inputs are the values that each iteration hands to the next, and before
+    them, with `conditional`, a bool without which the next iteration does not
+    begin. The body has the iteration's number (i64) and the handed values as
+    arguments; it yields the bool, the values for the next iteration, and rows.
+    Results are the last handed values and the rows of all iterations, stacked.
+
+    There are at most `trips` iterations. In dim expressions `name[0]` is the
+    iteration's number, and behind the loop how many there were. A handed value
+    keeps its dims, so its memory is known before.
+  }];
+  let arguments = (ins Variadic<Tenon_Tensor>:$inputs, StrAttr:$name, StrAttr:$trips,
+                       UnitAttr:$conditional, OptionalAttr<StrAttr>:$when);
+  let results = (outs Variadic<Tenon_Tensor>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$name `(` $inputs `)` `trips` $trips (`conditional` $conditional^)? "
+                       "(`when` $when^)? attr-dict `:` functional-type($inputs, $results) $body";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The inputs without the bool.
+    unsigned numHanded() { return getInputs().size() - (getConditional() ? 1 : 0); }
+    unsigned numRows() { return getNumResults() - numHanded(); }
+  }];
+}
+
 //===----------------------------------------------------------------------===//
 // What sorts or searches
 //===----------------------------------------------------------------------===//

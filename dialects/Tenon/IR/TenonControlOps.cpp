@@ -53,6 +53,63 @@ OpFoldResult MergeOp::fold(FoldAdaptor) {
 }
 
 //===----------------------------------------------------------------------===//
+// LoopOp
+//===----------------------------------------------------------------------===//
+
+static bool isScalar(Type type, unsigned width) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  return tensor && tensor.getElementType().isSignlessInteger(width) &&
+         productOf(getDims(tensor)) == SymExpr(1);
+}
+
+LogicalResult LoopOp::verify() {
+  Block &block = getBody().front();
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (!yield)
+    return emitOpError() << "expected tenon.yield at the end of the body";
+  if (getConditional() && getInputs().empty())
+    return emitOpError() << "expected a condition, found no inputs";
+  unsigned first = getConditional() ? 1 : 0, handed = numHanded();
+  if (getNumResults() < handed || block.getNumArguments() != handed + 1 ||
+      yield.getValues().size() != first + getNumResults())
+    return emitOpError() << "expected " << handed
+                         << " handed values in results, arguments and yield, "
+                            "found "
+                         << getNumResults() << ", "
+                         << int64_t(block.getNumArguments()) - 1 << " and "
+                         << int64_t(yield.getValues().size()) - first;
+  if (!isScalar(block.getArgument(0).getType(), 64))
+    return emitOpError() << "expected the iteration's number as i64, found "
+                         << block.getArgument(0).getType();
+  if (first && (!isScalar(getInputs().front().getType(), 1) ||
+                !isScalar(yield.getValues().front().getType(), 1)))
+    return emitOpError() << "expected conditions of one bool, found "
+                         << getInputs().front().getType() << " and "
+                         << yield.getValues().front().getType();
+  for (unsigned i = 0; i < handed; ++i) {
+    Type type = block.getArgument(i + 1).getType();
+    for (Type other :
+         {getInputs()[first + i].getType(),
+          yield.getValues()[first + i].getType(), getResult(i).getType()})
+      if (!areCompatibleTypes(type, other))
+        return emitOpError()
+               << "expected handed value " << i << " to keep its type " << type
+               << ", found " << other;
+  }
+  for (unsigned i = handed; i < getNumResults(); ++i) {
+    Value row = yield.getValues()[first + i];
+    SmallVector<SymExpr> dims = getDims(row), stacked = getDims(getResult(i));
+    if (stacked.size() != dims.size() + 1 ||
+        getElementTypeOrSelf(row.getType()) !=
+            getElementTypeOrSelf(getResult(i).getType()))
+      return emitOpError() << "expected stacked rows of type " << row.getType()
+                           << ", found " << getResult(i).getType();
+  }
+  return failure(failed(verifyExpr(*this, getTrips())) ||
+                 (getWhen() && failed(verifyExpr(*this, *getWhen()))));
+}
+
+//===----------------------------------------------------------------------===//
 // CompactOp, UniqueOp, NonMaxSuppressionOp
 //===----------------------------------------------------------------------===//
 

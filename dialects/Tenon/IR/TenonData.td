@@ -57,10 +57,16 @@ def Tenon_ReadDimsOp : Tenon_Op<"read_dims"> {
     `shape[0]` and `shape[1]` are the elements of `%shape`, row-major. Unlike a
     symbol of an input's dim an element can be negative: what relies on more
     states it with `tenon.check`. A bool is 0 or 1. The runtime reads an
-    input's elements at the beginning of each run.
+    input's elements at the beginning of each run, those of a computed value
+    when its kernel is done. With `bound` all are between 0 and that expression.
+    `when` is an expression that is 0 in a branch that is not taken: nothing is
+    read there, and the elements count as 0.
   }];
-  let arguments = (ins Tenon_Tensor:$input, StrAttr:$name);
-  let assemblyFormat = "$input `as` $name attr-dict `:` type($input)";
+  let arguments = (ins Tenon_Tensor:$input, StrAttr:$name, OptionalAttr<StrAttr>:$bound,
+                       OptionalAttr<StrAttr>:$when);
+  let builders = [OpBuilder<(ins "::mlir::Value":$input, "::mlir::StringAttr":$name),
+                  [{ build($_builder, $_state, input, name, {}, {}); }]>];
+  let assemblyFormat = "$input `as` $name (`bound` $bound^)? (`when` $when^)? attr-dict `:` type($input)";
   let hasVerifier = 1; // integers of static dims; the name is a symbol
 }
 

@@ -98,6 +98,9 @@ LogicalResult ReadDimsOp::verify() {
       !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
     return emitOpError() << "expected integers or bools of static dims, found "
                          << getInput().getType();
+  for (auto text : {getBound(), getWhen()})
+    if (text && failed(verifyExpr(*this, *text)))
+      return failure();
   return success();
 }
 

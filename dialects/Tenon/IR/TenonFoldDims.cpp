@@ -325,7 +325,7 @@ std::optional<KnownInts> DimsEvaluator::merge(MergeOp op, KnownInts result) {
   if (!condition || !onTrue || !onFalse || onTrue->shape != onFalse->shape)
     return std::nullopt;
   for (auto [a, b] : llvm::zip(onTrue->elements, onFalse->elements))
-    result.elements.push_back(b + *condition * (a - b));
+    result.elements.push_back(a == b ? a : SymExpr::select(*condition, a, b));
   return result;
 }
 

@@ -29,8 +29,8 @@ def Tenon_KernelOp : Tenon_Op<"kernel", [Pure, IsolatedFromAbove,
   let hasVerifier = 1; // block arguments and yielded values match the types
 }
 
-def Tenon_YieldOp : Tenon_Op<"yield", [Pure, Terminator, HasParent<"KernelOp">]> {
-  let summary = "Ends a kernel with the values that reach memory";
+def Tenon_YieldOp : Tenon_Op<"yield", [Pure, Terminator, ParentOneOf<["KernelOp", "LoopOp"]>]> {
+  let summary = "Ends a kernel or a loop's iteration with the values that reach memory";
   let arguments = (ins Variadic<Tenon_Tensor>:$values);
   let builders = [OpBuilder<(ins), [{ /* yields nothing */ }]>];
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";

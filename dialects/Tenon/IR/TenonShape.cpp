@@ -360,7 +360,7 @@ void insertShapeChecks(OpBuilder &builder, Operation *op) {
 }
 
 void limitTo(Operation *op, const SymExpr &condition) {
-  if (!isa<CheckOp>(op))
+  if (!isa<CheckOp, ReadDimsOp, LoopOp>(op))
     return;
   auto when = op->getAttrOfType<StringAttr>("when");
   SymExpr before =

@@ -86,6 +86,24 @@ struct ScheduleElements {
   int64_t count = 0;
 };
 
+/// What the run decides between two steps (abi.h: tenon_control): a buffer's
+/// elements become symbols, or a loop begins or goes on.
+struct ScheduleControl {
+  int kind = 0;
+  std::string name; ///< of the symbols: name[0], name[1], ...
+  int buffer = 0, step = 0;
+  int64_t count = 0;
+  std::optional<SymExpr> bound; ///< of the symbols; the iterations
+  SymExpr guard = 1;
+  int condition = -1, partner = 0;
+  struct Copy {
+    int from, to;
+    SymExpr elements;
+    bool row; ///< of the iteration
+  };
+  std::vector<Copy> copies;
+};
+
 struct ScheduleValue {
   std::string name;
   int buffer = 0;
@@ -99,6 +117,7 @@ struct Schedule {
   std::string modelName;
   std::vector<SchedulePort> inputs, outputs;
   std::vector<ScheduleElements> elements;
+  std::vector<ScheduleControl> controls;
   std::vector<ScheduleCheck> checks;
   std::vector<ScheduleBuffer> buffers;
   std::vector<ScheduleStep> steps;

@@ -62,34 +62,50 @@ const KnownValue *KnownValues::demand(Value value) {
   return demanded.lookup(value);
 }
 
+std::string KnownValues::freshName(StringRef base) {
+  std::string name = base.str();
+  auto taken = [&](auto &pair) { return pair.second == name; };
+  for (int i = 2; llvm::any_of(names, taken); ++i)
+    name = base.str() + "." + std::to_string(i);
+  return name;
+}
+
+void KnownValues::define(Value value, const std::string &name) {
+  names[value] = name;
+}
+
 std::optional<KnownValue> KnownValues::read(Value value) {
+  return read(value, "");
+}
+
+std::optional<KnownValue> KnownValues::read(Value value, StringRef bound) {
   auto argument = dyn_cast<BlockArgument>(value);
-  auto main = argument
-                  ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
-                  : func::FuncOp();
+  auto main =
+      argument
+          ? dyn_cast_or_null<func::FuncOp>(argument.getOwner()->getParentOp())
+          : func::FuncOp();
   auto type = dyn_cast<RankedTensorType>(value.getType());
   auto element =
       type ? dyn_cast<IntegerType>(type.getElementType()) : IntegerType();
-  if (!main || !element || !type.hasStaticShape() ||
+  if (!element || !type.hasStaticShape() ||
       !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
     return std::nullopt;
-  std::string &name = names[value];
+  std::string name = names.lookup(value);
   if (name.empty()) {
-    auto given = main.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
-                                                   "tenon.name");
-    std::string base =
-        SymExpr::sanitizeSymbol(given ? given.getValue() : StringRef("input"));
-    auto taken = [&](StringRef text) {
-      return llvm::any_of(names, [&](auto &pair) {
-        return pair.first != value && pair.second == text;
-      });
-    };
-    name = base;
-    for (int i = 2; taken(name); ++i)
-      name = base + "." + std::to_string(i);
-    OpBuilder builder = OpBuilder::atBlockBegin(argument.getOwner());
-    ReadDimsOp::create(builder, argument.getLoc(), value,
-                       builder.getStringAttr(name));
+    auto given = main ? main.getArgAttrOfType<StringAttr>(
+                            argument.getArgNumber(), "tenon.name")
+                      : StringAttr();
+    std::string base = SymExpr::sanitizeSymbol(
+        given ? given.getValue() : StringRef(main ? "input" : "run"));
+    names[value] = name = freshName(base);
+    OpBuilder builder(value.getContext());
+    builder.setInsertionPointAfterValue(value);
+    auto read = ReadDimsOp::create(builder, value.getLoc(), value,
+                                   builder.getStringAttr(name));
+    if (!bound.empty())
+      read.setBound(bound);
+    else if (!main && element.getWidth() == 1)
+      read.setBound("1");
   }
   KnownValue result;
   result.shape.assign(type.getShape().begin(), type.getShape().end());

@@ -11,9 +11,9 @@
 // inputs' dims. What is undecidable (a comparison of two unrelated dims) stays
 // data.
 //
-// Where an operator needs integers that depend on the values of the graph's
-// inputs (a shape that is an input), they are *demanded*: the input's elements
-// become symbols, which a `tenon.read_dims` defines.
+// Where an operator needs integers that depend on data (a shape that is an
+// input or that the model computes), they are *demanded*: the elements become
+// symbols, which a `tenon.read_dims` defines.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_IMPORT_ONNX_KNOWNVALUES_H
@@ -37,19 +37,28 @@ public:
     return evaluator.lookup(value);
   }
 
-  /// The same, also where they depend on the values of main's inputs.
+  /// The same, also where they depend on data.
   const KnownValue *demand(mlir::Value value);
+
+  /// The elements of a value as symbols that the run reads once it is computed;
+  /// none is negative or above `bound`, where that is not empty.
+  std::optional<KnownValue> read(mlir::Value value, llvm::StringRef bound);
+
+  /// A name for symbols that no other has.
+  std::string freshName(llvm::StringRef base);
+  /// Says that the elements of `value` are name[0], name[1], ...
+  void define(mlir::Value value, const std::string &name);
 
   /// Evaluates a freshly created op and, where its result is known, replaces
   /// it by a constant or `tenon.dims_value`. Returns the value to use.
   mlir::Value simplify(mlir::OpBuilder &builder, mlir::Operation *op);
 
 private:
-  /// The elements of main's argument as symbols.
+  /// The elements of main's argument, or of what the run computes, as symbols.
   std::optional<KnownValue> read(mlir::Value value);
 
   DimsEvaluator evaluator, demanded;
-  /// The arguments' names in expressions.
+  /// The values' names in expressions.
   llvm::DenseMap<mlir::Value, std::string> names;
 };
 

@@ -142,6 +142,17 @@ std::optional<Dims> NodeImporter::knownDims(Value v, StringRef what) {
   return value->elements;
 }
 
+SymExpr NodeImporter::readNumber(Value v, const SymExpr &bound) {
+  std::optional<KnownValue> value;
+  if (v)
+    value = state.known.read(v, bound.str());
+  if (!value || value->elements.empty()) {
+    error("the number of results cannot be read");
+    return SymExpr(0);
+  }
+  return value->elements.front();
+}
+
 std::optional<Ints> NodeImporter::constInts(Value v, StringRef what) {
   std::optional<Dims> elements = knownDims(v, what);
   if (!elements)

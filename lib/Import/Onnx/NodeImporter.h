@@ -111,6 +111,8 @@ public:
   std::optional<Ints> constInts(mlir::Value v, llvm::StringRef what);
   /// A constant float or integer scalar's value; nullopt without an error.
   static std::optional<double> constScalar(mlir::Value v);
+  /// The first element of `v`, an integer that the run computes, in [0, bound].
+  SymExpr readNumber(mlir::Value v, const SymExpr &bound);
   /// Requires 0 <= e at run time, where that is not certain.
   void checkNonNegative(const SymExpr &e);
   void checkEqual(const SymExpr &a, const SymExpr &b);

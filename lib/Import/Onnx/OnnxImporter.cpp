@@ -168,6 +168,11 @@ Value Importer::valueOf(const std::string &name, std::string &message) {
   if (!attr)
     return nullptr;
   Location loc = NameLoc::get(StringAttr::get(&context, name));
+  // A loop's body ends before the weight's other uses may come.
+  OpBuilder::InsertionGuard guard(state.builder);
+  if (Block *block = &main.getBody().front();
+      state.builder.getInsertionBlock() != block)
+    state.builder.setInsertionPointToStart(block);
   FailureOr<ConstantOp> constant = tryCreate<ConstantOp>(
       state.builder, loc, {}, {state.builder.getNamedAttr("value", attr)});
   if (mlir::failed(constant)) {
@@ -508,23 +513,22 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
                             std::string &message) {
     return weights->get(tensor, message);
   };
-  state.inlineGraph = [this](const onnx::GraphProto &graph,
-                             ArrayRef<Value> inputs,
-                             SmallVectorImpl<Value> &results,
-                             std::string &message) {
-    Scope scope(*this, graph);
-    collectGraph(graph);
-    for (auto [input, value] : llvm::zip(graph.input(), inputs))
-      values[input.name()] = value;
-    if (mlir::failed(importNodes(graph)))
-      return false;
-    for (const auto &output : graph.output()) {
-      results.push_back(valueOf(output.name(), message));
-      if (!results.back())
-        return false;
-    }
-    return true;
-  };
+  state.inlineGraph =
+      [this](const onnx::GraphProto &graph, ArrayRef<Value> inputs,
+             SmallVectorImpl<Value> &results, std::string &message) {
+        Scope scope(*this, graph);
+        collectGraph(graph);
+        for (auto [input, value] : llvm::zip(graph.input(), inputs))
+          values[input.name()] = value;
+        if (mlir::failed(importNodes(graph)))
+          return false;
+        for (const auto &output : graph.output()) {
+          results.push_back(valueOf(output.name(), message));
+          if (!results.back())
+            return false;
+        }
+        return true;
+      };
 
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   StringRef stem = llvm::sys::path::stem(file);

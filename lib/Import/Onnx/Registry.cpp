@@ -58,6 +58,8 @@ const Registry &Registry::get() {
     registerAttention(r);
     registerQuant(r);
     registerControlFlow(r);
+    registerDataDims(r);
+    registerLoops(r);
     registerGridSample(r);
     registerRecurrent(r);
     registerDropout(r);

@@ -65,6 +65,8 @@ void registerContrib(Registry &);
 void registerContribAttention(Registry &);
 void registerContribQuant(Registry &);
 void registerControlFlow(Registry &);
+void registerDataDims(Registry &);
+void registerLoops(Registry &);
 void registerGridSample(Registry &);
 void registerRecurrent(Registry &);
 void registerDropout(Registry &);

@@ -53,7 +53,9 @@ enum tenon_expr_op {
   TENON_EXPR_LT,
   TENON_EXPR_LE,
   TENON_EXPR_SELECT,     /* slot a != 0 ? slot b : slot imm */
-  TENON_EXPR_INPUT_VALUE /* element `imm` of input `a`, whose dims are static */
+  TENON_EXPR_INPUT_VALUE, /* element `imm` of input `a`, whose dims are static */
+  TENON_EXPR_RUN_VALUE    /* number `imm` of those that the run reads; a: 1 + the
+                             slot that bounds it from above (0 from below), or 0 */
 };
 typedef struct tenon_expr {
   int32_t op;
@@ -164,6 +166,37 @@ typedef struct tenon_value {
   int32_t guard, reserved;
 } tenon_value;
 
+/* ---- what the run decides ------------------------------------------------ */
+enum tenon_control_kind {
+  TENON_CONTROL_READ = 0, /* the buffer's elements become run values */
+  TENON_CONTROL_LOOP,     /* the steps up to the partner's are a loop's body */
+  TENON_CONTROL_NEXT      /* the end of the partner's body */
+};
+/* Elements of one buffer copied to another; of a row, behind those of the
+ * iterations before. */
+typedef struct tenon_copy {
+  int32_t from, to;
+  int32_t elements; /* slot */
+  int32_t row;
+} tenon_copy;
+/* Done when the steps before `step` are; in order. What depends on a run value
+ * is known from then on, and of use only to later steps. A loop first makes its
+ * copies. Its run values are: value - 1, how many iterations there were; value,
+ * the number of this one, which is also in the buffer (i64); then those that
+ * are read in the body, `count` in all, which are forgotten at its end. */
+typedef struct tenon_control {
+  int32_t kind;
+  int32_t step;
+  int32_t guard; /* left out: the values become 0, a loop has no iterations */
+  int32_t buffer;
+  int32_t value, count; /* the run values that it sets */
+  int32_t trips;        /* slot: the most iterations */
+  int32_t condition;    /* a buffer of one bool: is there another one? or -1 */
+  int32_t partner;      /* control */
+  int32_t num_copies;
+  const tenon_copy *copies;
+} tenon_control;
+
 typedef struct tenon_dim_range { /* a declared --dim name=lo..hi */
   const char *name;
   int64_t lo, hi; /* hi = INT64_MAX when open */
@@ -182,12 +215,14 @@ typedef struct tenon_program {
   const tenon_value *values;
   const tenon_dim_range *ranges;
   int32_t num_inputs, num_outputs, num_exprs, num_checks, num_buffers,
-      num_steps, num_levels, num_values, num_ranges, reserved;
+      num_steps, num_levels, num_values, num_ranges, num_controls;
   /* Weights: embedded (weights != 0) or in a file beside the artifact. */
   const uint8_t *weights;
   uint64_t weights_bytes;
   const char *weights_file; /* file name, or 0 */
   uint8_t weights_hash[32]; /* BLAKE3 of the blob */
+  const tenon_control *controls;
+  int32_t num_run_values, reserved;
 } tenon_program;
 
 /* ---- what the artifact exports ------------------------------------------ */

@@ -64,7 +64,8 @@ typedef enum tenon_status {
   TENON_UNSUPPORTED_CPU = 8,      /* the message names the missing feature */
   TENON_VERSION_MISMATCH = 9,     /* artifact and header or runtime differ */
   TENON_IO_ERROR = 10,            /* artifact or weights file */
-  TENON_BUSY = 11                 /* the context is in use on another thread */
+  TENON_BUSY = 11,                /* the context is in use on another thread */
+  TENON_OUTPUT_TOO_SMALL = 12     /* tenon_last_output_dims says what it needs */
 } tenon_status;
 
 typedef struct tenon_error {
@@ -270,6 +271,8 @@ typedef struct tenon_api {
                             tenon_error *);
   tenon_status (*value_data)(tenon_context *, int32_t, int64_t *, const void **,
                              tenon_error *);
+  tenon_status (*last_output_dims)(tenon_context *, int32_t, int64_t *,
+                                   tenon_error *);
 } tenon_api;
 
 /* What an artifact exports. */
@@ -335,6 +338,7 @@ static inline const char *tenon_status_name(tenon_status status) {
   case TENON_VERSION_MISMATCH: return "version mismatch";
   case TENON_IO_ERROR: return "I/O error";
   case TENON_BUSY: return "busy";
+  case TENON_OUTPUT_TOO_SMALL: return "output too small";
   }
   return "unknown status";
 }
@@ -556,6 +560,27 @@ tenon_bind_output(tenon_context *context, int32_t index, tenon_dtype dtype,
                   int32_t rank, const int64_t *dims, void *data, size_t bytes,
                   tenon_error *error) {
   TENON_CALL(bind_output, index, dtype, rank, dims, data, bytes, error);
+}
+/* Dims of an output as the last run computed them; `dims` has room for its rank.
+ * Of use where they come from what the run computes (the positions that NonZero
+ * finds): tenon_output_dims then says the most that they can be. Bind that much
+ * memory with dims = NULL, run, and ask here. With less memory the run may end
+ * with TENON_OUTPUT_TOO_SMALL, and this function says what was needed.
+ *
+ * Where nothing bounds such a number before the run (the limit of a Range), the
+ * context plans for the largest that it has seen. A run that meets a larger one
+ * begins again within the same workspace if that suffices; else it ends with
+ * TENON_WORKSPACE_TOO_SMALL, and tenon_reserve with the same dims then makes
+ * room for it. */
+static inline tenon_status tenon_last_output_dims(tenon_context *context,
+                                                  int32_t output, int64_t *dims,
+                                                  tenon_error *error) {
+  if (context && tenon_context_api(context)->size <=
+                     offsetof(tenon_api, last_output_dims))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_last_output_dims", 0, 0,
+                      0);
+  TENON_CALL(last_output_dims, output, dims, error);
 }
 /* Runs the model; on an error the outputs' contents are unspecified. Allocates
  * nothing. */

@@ -88,6 +88,8 @@ struct Builder {
   std::vector<tenon_step> steps;
   std::vector<tenon_port> inputs, outputs;
   std::vector<tenon_value> values;
+  std::vector<tenon_control> controls;
+  std::deque<std::vector<tenon_copy>> copies;
   std::vector<tenon_dim_range> ranges;
   std::vector<tenon_kernel> kernels;
   std::vector<tenon_level> levels;
@@ -165,6 +167,7 @@ struct Builder {
     set(program.levels, program.num_levels, levels);
     set(program.values, program.num_values, values);
     set(program.ranges, program.num_ranges, ranges);
+    set(program.controls, program.num_controls, controls);
     model = {TENON_MODEL_MAGIC,
              TENON_API_VERSION,
              &tenon_runtime_api,

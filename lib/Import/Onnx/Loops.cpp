@@ -1,0 +1,394 @@
+//===- Loops.cpp - bodies that are repeated -------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A loop whose number of iterations is known at import, and small, is written
+// out: one copy of its body after the other, which everything fuses across. Any
+// other becomes a tenon.loop.
+//
+//===----------------------------------------------------------------------===//
+#include "Registry.h"
+
+using namespace mlir;
+
+namespace tenon::onnximport {
+
+namespace {
+
+/// Beyond this a body's copies take longer to compile than they are worth.
+constexpr int64_t kMaxNodes = 4096;
+
+/// A body, and what it is given. Loop's body takes the iteration's number, the
+/// condition and the handed values, and gives the condition first; Scan's takes
+/// the handed values and a slice of each scanned input.
+struct Repeated {
+  const onnx::GraphProto *body;
+  SymExpr trips;
+  bool gives; ///< the body gives a condition
+  SmallVector<Value> initial;
+  size_t numRows = 0;
+  /// The body's inputs; `number` is the iteration's, a scalar.
+  std::function<SmallVector<Value>(Value number, ArrayRef<Value> handed)>
+      inputs;
+};
+
+/// The last handed values, then the stacked rows; empty after an error.
+using Results = SmallVector<Value>;
+
+bool importBody(NodeImporter &n, const Repeated &r, Value number,
+                ArrayRef<Value> handed, SmallVectorImpl<Value> &results) {
+  SmallVector<Value> inputs = r.inputs(number, handed);
+  if (n.failed())
+    return false;
+  std::string message;
+  if (n.state.inlineGraph(*r.body, inputs, results, message) &&
+      results.size() == size_t(r.gives) + r.initial.size() + r.numRows)
+    return true;
+  n.error(message.empty() ? "the body cannot be imported" : message);
+  return false;
+}
+
+/// A bool that is known at import.
+std::optional<int64_t> certain(NodeImporter &n, Value v) {
+  const KnownValue *known = n.known(v);
+  return known && known->elements.size() == 1 ? known->elements[0].constant()
+                                              : std::nullopt;
+}
+
+/// One copy of the body after the other. nullopt where whether the next comes
+/// is not known.
+std::optional<Results> writeOut(NodeImporter &n, const Repeated &r) {
+  Block *block = n.builder.getInsertionBlock();
+  Operation *before = block->empty() ? nullptr : &block->back();
+  SmallVector<Value> handed(r.initial);
+  SmallVector<SmallVector<Value>> rows(r.numRows);
+  Type i64 = n.builder.getI64Type();
+  for (int64_t at = 0; at < *r.trips.constant(); ++at) {
+    SmallVector<Value> results;
+    if (!importBody(n, r, n.dimScalar(SymExpr(at), i64), handed, results))
+      return Results();
+    ArrayRef<Value> rest = ArrayRef(results).drop_front(r.gives);
+    handed.assign(rest.begin(), rest.begin() + handed.size());
+    for (auto [list, value] : llvm::zip(rows, rest.drop_front(handed.size())))
+      list.push_back(value);
+    if (!r.gives)
+      continue;
+    std::optional<int64_t> goesOn = certain(n, results.front());
+    if (goesOn == 0)
+      break;
+    if (goesOn)
+      continue;
+    // What was stated of dims on the way is not relied on any more.
+    for (Operation *op = before ? before->getNextNode() : &block->front();
+         op;) {
+      Operation *next = op->getNextNode();
+      if (isa<CheckOp>(op))
+        op->erase();
+      op = next;
+    }
+    return std::nullopt;
+  }
+  Results all(handed);
+  for (SmallVector<Value> &list : rows) {
+    for (Value &v : list)
+      v = n.unsqueeze(v, {0});
+    if (n.failed())
+      return Results();
+    all.push_back(n.concat(list, 0));
+  }
+  return n.failed() ? Results() : all;
+}
+
+Results makeLoop(NodeImporter &n, const Repeated &r) {
+  std::string name = n.state.known.freshName("loop");
+  OpBuilder::InsertionGuard guard(n.builder);
+  OpBuilder::InsertPoint outside = n.builder.saveInsertionPoint();
+  Type i64 = n.builder.getI64Type();
+  SmallVector<Type> types = {getTensorType({}, i64)};
+  for (Value v : r.initial)
+    types.push_back(v.getType());
+  Region region;
+  Block *block = n.builder.createBlock(
+      &region, {}, types, SmallVector<Location>(types.size(), n.loc));
+  n.state.known.define(block->getArgument(0), name);
+  SmallVector<Value> handed(block->getArguments().drop_front()), results;
+  if (!importBody(n, r, block->getArgument(0), handed, results))
+    return {};
+  bool conditional = r.gives && certain(n, results.front()) != 1;
+  if (conditional)
+    results.front() = n.reshape(results.front(), {});
+  else
+    results.erase(results.begin(), results.begin() + r.gives);
+  for (size_t i = 0; i < handed.size() && !n.failed(); ++i)
+    if (results[conditional + i].getType() != handed[i].getType()) {
+      std::string from, to;
+      llvm::raw_string_ostream(from) << handed[i].getType();
+      llvm::raw_string_ostream(to) << results[conditional + i].getType();
+      n.error(
+          "a value that an iteration hands to the next must keep its dims "
+          "where the number of iterations is only known at run time; value " +
+          Twine(i) + " is " + from + ", then " + to);
+    }
+  if (n.failed())
+    return {};
+  YieldOp::create(n.builder, n.loc, results);
+  n.builder.restoreInsertionPoint(outside);
+
+  SymExpr count = conditional
+                      ? SymExpr::element(name, 1)
+                      : SymExpr::apply(SymExpr::Fn::Max, r.trips, SymExpr(0));
+  OperationState state(n.loc, LoopOp::getOperationName());
+  if (conditional)
+    state.addOperands(n.scalar(1, n.builder.getI1Type()));
+  state.addOperands(r.initial);
+  for (Value v : handed)
+    state.addTypes(v.getType());
+  for (Value v : ArrayRef(results).drop_front(conditional + handed.size())) {
+    Dims dims = n.dims(v);
+    dims.insert(dims.begin(), count);
+    state.addTypes(getTensorType(dims, n.elem(v)));
+  }
+  state.addAttribute("name", n.builder.getStringAttr(name));
+  state.addAttribute("trips", n.builder.getStringAttr(r.trips.str()));
+  if (conditional)
+    state.addAttribute("conditional", n.builder.getUnitAttr());
+  state.addRegion()->takeBody(region);
+  Operation *loop = n.builder.create(state);
+  return Results(loop->getResults());
+}
+
+Results repeat(NodeImporter &n, const Repeated &r) {
+  if (std::optional<int64_t> trips = r.trips.constant();
+      trips && *trips > 0 && *trips <= kMaxNodes &&
+      *trips * r.body->node_size() <= kMaxNodes)
+    if (std::optional<Results> results = writeOut(n, r))
+      return *results;
+  return n.failed() ? Results() : makeLoop(n, r);
+}
+
+//===----------------------------------------------------------------------===//
+// Loop
+//===----------------------------------------------------------------------===//
+
+void loop(NodeImporter &n) {
+  const auto *body = n.attr("body");
+  if (!body || n.numInputs() < 2) {
+    n.error("the body or an input is missing");
+    return;
+  }
+  Repeated r;
+  r.body = &body->g();
+  r.gives = true;
+  r.trips = SymExpr(INT64_MAX);
+  for (unsigned i = 0; i < 2; ++i) { // the number of iterations, the condition
+    if (!n.has(i))
+      continue;
+    std::optional<Dims> given = n.knownDims(n.in(i), i ? "cond" : "M");
+    if (given && given->size() != 1)
+      n.error("the number of iterations and the condition have one element");
+    if (n.failed())
+      return;
+    const SymExpr &value = given->front();
+    r.trips = i == 0 ? value : SymExpr::select(value, r.trips, SymExpr(0));
+  }
+  for (unsigned i = 2; i < n.numInputs(); ++i) {
+    if (!n.has(i)) {
+      n.error("a handed value is missing");
+      return;
+    }
+    r.initial.push_back(n.in(i));
+  }
+  if (n.numOutputs() < r.initial.size()) {
+    n.error("expected " + Twine(r.initial.size()) + " outputs or more, found " +
+            Twine(n.numOutputs()));
+    return;
+  }
+  r.numRows = n.numOutputs() - r.initial.size();
+  r.inputs = [&](Value number, ArrayRef<Value> handed) {
+    SmallVector<Value> all;
+    // A body may say that it takes these as vectors of one element.
+    auto like = [&](int at, Value v) {
+      if (at >= r.body->input_size())
+        return v;
+      const auto &shape = r.body->input(at).type().tensor_type().shape();
+      return shape.dim_size() == 1 ? n.reshape(v, {SymExpr(1)}) : v;
+    };
+    all.push_back(like(0, number));
+    all.push_back(like(1, n.scalar(1, n.builder.getI1Type())));
+    all.append(handed.begin(), handed.end());
+    return all;
+  };
+  Results results = repeat(n, r);
+  for (auto [i, v] : llvm::enumerate(results))
+    n.out(i, v);
+}
+
+//===----------------------------------------------------------------------===//
+// Scan
+//===----------------------------------------------------------------------===//
+
+/// What Scan says of its i-th scanned input or output.
+struct ScanPort {
+  int64_t axis = 0;
+  bool backward = false;
+};
+
+ScanPort scanPort(NodeImporter &n, StringRef kind, unsigned i, int64_t rank) {
+  ScanPort port;
+  Ints axes = n.getInts(("scan_" + kind + "_axes").str()).value_or(Ints());
+  // Opset 8 only has directions, of the inputs.
+  std::string name = n.opset < 9 && kind == "input"
+                         ? "directions"
+                         : ("scan_" + kind + "_directions").str();
+  Ints ways = n.getInts(name).value_or(Ints());
+  port.axis = i < axes.size() ? n.axis(axes[i], rank) : 0;
+  port.backward = i < ways.size() && ways[i] == 1;
+  return port;
+}
+
+/// One sequence: handed values, then scanned inputs.
+Results scanOne(NodeImporter &n, const onnx::GraphProto &body,
+                ArrayRef<Value> initial, ArrayRef<Value> scanned) {
+  SmallVector<ScanPort> ports;
+  std::optional<SymExpr> count;
+  for (auto [i, x] : llvm::enumerate(scanned)) {
+    if (n.rank(x) == 0)
+      n.error("a scanned input needs a rank of 1 or more");
+    if (n.failed())
+      return {};
+    ports.push_back(scanPort(n, "input", i, n.rank(x)));
+    if (n.failed())
+      return {};
+    SymExpr size = n.dims(x)[ports.back().axis];
+    if (count)
+      n.checkEqual(*count, size);
+    else
+      count = size;
+  }
+  Repeated r;
+  r.body = &body;
+  r.gives = false;
+  r.trips = *count;
+  r.initial.assign(initial.begin(), initial.end());
+  r.numRows = n.numOutputs() - initial.size();
+  r.inputs = [&](Value number, ArrayRef<Value> handed) {
+    SmallVector<Value> all(handed);
+    for (auto [port, x] : llvm::zip(ports, scanned)) {
+      Value at = number;
+      if (port.backward)
+        at = n.sub(n.dimScalar(*count - SymExpr(1), n.builder.getI64Type()),
+                   number);
+      const KnownValue *known = n.known(at);
+      all.push_back(known ? n.squeeze(n.slice(x, port.axis, known->elements[0],
+                                              SymExpr(1)),
+                                      {port.axis})
+                          : n.gather(x, at, port.axis));
+    }
+    return all;
+  };
+  Results results = repeat(n, r);
+  for (size_t i = initial.size(); i < results.size(); ++i) {
+    Value &v = results[i];
+    ScanPort port = scanPort(n, "output", i - initial.size(), n.rank(v));
+    if (n.failed())
+      return {};
+    if (port.backward) {
+      Dims to = n.dims(v), starts(to.size(), SymExpr(0));
+      Ints steps(to.size(), 1);
+      starts[0] = to[0] - SymExpr(1);
+      steps[0] = -1;
+      v = n.make<SliceOp>(
+          {v}, {n.named("starts", n.dimsAttr(starts)),
+                n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
+                n.named("dims", n.dimsAttr(to))});
+    }
+    Ints perm; // the rows' dim goes from the front to the axis
+    for (int64_t d = 1; d < n.rank(v); ++d)
+      perm.push_back(d);
+    perm.insert(perm.begin() + port.axis, 0);
+    v = n.transpose(v, perm);
+  }
+  return n.failed() ? Results() : results;
+}
+
+/// The body, and how many of the inputs are scanned; null after an error.
+const onnx::GraphProto *scanBody(NodeImporter &n, unsigned first,
+                                 int64_t &scanned) {
+  const auto *body = n.attr("body");
+  scanned = n.getInt("num_scan_inputs", 0);
+  int64_t states = int64_t(n.numInputs()) - first - scanned;
+  bool given = true;
+  for (unsigned i = first; i < n.numInputs(); ++i)
+    given &= n.has(i);
+  if (body && scanned > 0 && states >= 0 && given &&
+      int64_t(n.numOutputs()) >= states)
+    return &body->g();
+  n.error("the body or num_scan_inputs does not fit");
+  return nullptr;
+}
+
+void scan(NodeImporter &n) {
+  int64_t scanned;
+  const onnx::GraphProto *body = scanBody(n, 0, scanned);
+  if (!body)
+    return;
+  SmallVector<Value> inputs;
+  for (unsigned i = 0; i < n.numInputs(); ++i)
+    inputs.push_back(n.in(i));
+  Results results = scanOne(n, *body, ArrayRef(inputs).drop_back(scanned),
+                            ArrayRef(inputs).take_back(scanned));
+  for (auto [i, v] : llvm::enumerate(results))
+    n.out(i, v);
+}
+
+/// Opset 8: every input and output has a batch in front, and the body is for
+/// one sequence of it.
+void scan8(NodeImporter &n) {
+  int64_t scanned;
+  const onnx::GraphProto *body = scanBody(n, 1, scanned);
+  if (!body)
+    return;
+  if (n.has(0)) {
+    n.error("sequence_lens is not supported: expected sequences of one length");
+    return;
+  }
+  std::optional<int64_t> batch;
+  if (Dims dims = n.dims(n.in(1)); !dims.empty())
+    batch = dims.front().constant();
+  if (!batch || *batch < 1 || *batch * body->node_size() > kMaxNodes) {
+    n.error("the batch of a Scan of opset 8 must be static, 1 or more, and "
+            "small");
+    return;
+  }
+  SmallVector<SmallVector<Value>> stacked(n.numOutputs());
+  for (int64_t b = 0; b < *batch; ++b) {
+    SmallVector<Value> inputs;
+    for (unsigned i = 1; i < n.numInputs(); ++i)
+      inputs.push_back(
+          n.squeeze(n.slice(n.in(i), 0, SymExpr(b), SymExpr(1)), {0}));
+    if (n.failed())
+      return;
+    Results results = scanOne(n, *body, ArrayRef(inputs).drop_back(scanned),
+                              ArrayRef(inputs).take_back(scanned));
+    if (n.failed())
+      return;
+    for (auto [list, v] : llvm::zip(stacked, results))
+      list.push_back(n.unsqueeze(v, {0}));
+  }
+  for (auto [i, list] : llvm::enumerate(stacked))
+    if (!n.failed())
+      n.out(i, n.concat(list, 0));
+}
+
+} // namespace
+
+void registerLoops(Registry &r) {
+  r.add("Loop", loop);
+  r.add("Scan", 8, scan8);
+  r.add("Scan", 9, scan);
+}
+
+} // namespace tenon::onnximport
