@@ -296,7 +296,7 @@ KernelOp FormKernels::outline(Operation *root) {
     ops.insert(op);
     for (Value o : op->getOperands()) {
       Operation *def = o.getDefiningOp();
-      bool inside = def && !isNative(op) &&
+      bool inside = def && def->getBlock() == &block && !isNative(op) &&
                     (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
                                     !isa<PackBOp>(def)));
       if (!inside) {
