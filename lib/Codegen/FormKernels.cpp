@@ -52,6 +52,23 @@ bool isSplat(Value v) {
   return c && isa<SplatElementsAttr>(c.getValue());
 }
 
+/// Packed panels of constants, alone or several after one another: a layout of
+/// the weights, not work.
+bool isPackedWeight(Operation *op) {
+  if (auto concat = dyn_cast_or_null<ConcatOp>(op))
+    return llvm::all_of(concat.getInputs(), [](Value v) {
+      auto pack = v.getDefiningOp<PackBOp>();
+      return pack && isPackedWeight(pack);
+    });
+  auto pack = dyn_cast_or_null<PackBOp>(op);
+  if (!pack)
+    return false;
+  Value source = pack.getInput();
+  while (auto r = source.getDefiningOp<ReshapeOp>())
+    source = r.getInput();
+  return source.getDefiningOp<ConstantOp>();
+}
+
 /// Rough arithmetic per element, 0 for ops that only move.
 unsigned costOf(Operation *op) {
   if (isa<GeluOp, SigmoidOp, SiluOp, TanhOp, ErfOp, ExpOp, LogOp, PowOp, SinOp,
@@ -251,16 +268,11 @@ void FormKernels::place() {
         stored.insert(v);
       continue;
     }
-    // pack_b of a constant (or of a reshaped one) is a layout, not a kernel.
-    if (auto pack = dyn_cast<PackBOp>(op)) {
-      Value source = pack.getInput();
-      while (auto r = source.getDefiningOp<ReshapeOp>())
-        source = r.getInput();
-      if (source.getDefiningOp<ConstantOp>()) {
-        if (pack.getInput().getDefiningOp<ReshapeOp>())
-          store(pack.getInput());
-        continue;
-      }
+    if (isPackedWeight(&op)) {
+      auto pack = dyn_cast<PackBOp>(op);
+      if (pack && pack.getInput().getDefiningOp<ReshapeOp>())
+        store(pack.getInput());
+      continue;
     }
     if (!stored.count(v) && mustStore(v))
       store(v);
@@ -288,7 +300,7 @@ KernelOp FormKernels::outline(Operation *root) {
       Operation *def = o.getDefiningOp();
       bool inside =
           def && (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
-                                 !isa<PackBOp>(def)));
+                                 !isa<PackBOp>(def) && !isPackedWeight(def)));
       if (!inside) {
         inputs.insert(o);
         continue;

@@ -59,7 +59,7 @@ struct Builder {
   DenseMap<Value, int> bufferOf;
   llvm::StringMap<int> known; // text of a kernel -> index in `emitted`
   std::vector<KernelInfo> emitted;
-  std::vector<std::pair<ElementsAttr, int>> weights;
+  std::vector<int> weights; // their buffers
   std::optional<Demand> demand;
 
   int addBuffer(ScheduleBuffer buffer) {
@@ -77,19 +77,18 @@ struct Builder {
     p.dims = dimsOf(v);
     return p;
   }
-  int weight(ElementsAttr value, const WeightLayout &layout, Type type) {
-    for (auto &[attr, id] : weights)
-      if (attr == value && s.buffers[id].layout == layout)
+  int weight(std::vector<WeightPart> parts) {
+    for (int id : weights)
+      if (s.buffers[id].parts == parts)
         return id;
     ScheduleBuffer w;
     w.kind = ScheduleBuffer::Weight;
-    w.elementType = type;
-    w.weight = value;
-    w.layout = layout;
-    int id = addBuffer(std::move(w));
-    weights.push_back({value, id});
-    return id;
+    w.elementType = parts.front().elementType;
+    w.parts = std::move(parts);
+    weights.push_back(addBuffer(std::move(w)));
+    return weights.back();
   }
+  std::optional<WeightPart> packedWeight(Value v);
   /// What is written to `v` goes to this buffer; of a merge, in both branches.
   void assign(Value v, int id);
   FailureOr<int> bufferFor(Value v);
@@ -139,6 +138,32 @@ void Builder::assign(Value v, int id) {
   }
 }
 
+/// What a pack_b of a constant (or of a reshaped one) lies in memory as.
+std::optional<WeightPart> Builder::packedWeight(Value v) {
+  auto pack = v.getDefiningOp<PackBOp>();
+  if (!pack)
+    return std::nullopt;
+  Value source = pack.getInput();
+  while (auto r = source.getDefiningOp<ReshapeOp>())
+    source = r.getInput();
+  auto constant = source.getDefiningOp<ConstantOp>();
+  if (!constant)
+    return std::nullopt;
+  auto type = cast<RankedTensorType>(pack.getInput().getType());
+  WeightLayout layout;
+  layout.kind = WeightLayout::PackedB;
+  layout.transposed = pack.getTransposed();
+  int64_t r = type.getRank();
+  layout.K = type.getDimSize(r - 2);
+  layout.N = type.getDimSize(r - 1);
+  if (layout.transposed)
+    std::swap(layout.K, layout.N);
+  for (int64_t d : type.getShape().drop_back(2))
+    layout.batch *= d;
+  return WeightPart{constant.getValue(), layout,
+                    Float32Type::get(module.getContext())};
+}
+
 FailureOr<int> Builder::bufferFor(Value v) {
   if (auto it = bufferOf.find(v); it != bufferOf.end())
     return it->second;
@@ -147,26 +172,16 @@ FailureOr<int> Builder::bufferFor(Value v) {
   if (auto reshape = dyn_cast_or_null<ReshapeOp>(op)) {
     id = bufferFor(reshape.getInput());
   } else if (auto constant = dyn_cast_or_null<ConstantOp>(op)) {
-    id = weight(constant.getValue(), {}, getElementTypeOrSelf(v.getType()));
-  } else if (auto pack = dyn_cast_or_null<PackBOp>(op)) {
-    Value source = pack.getInput();
-    while (auto r = source.getDefiningOp<ReshapeOp>())
-      source = r.getInput();
-    if (auto constant = source.getDefiningOp<ConstantOp>()) {
-      auto type = cast<RankedTensorType>(pack.getInput().getType());
-      WeightLayout layout;
-      layout.kind = WeightLayout::PackedB;
-      layout.transposed = pack.getTransposed();
-      int64_t r = type.getRank();
-      layout.K = type.getDimSize(r - 2);
-      layout.N = type.getDimSize(r - 1);
-      if (layout.transposed)
-        std::swap(layout.K, layout.N);
-      for (int64_t d : type.getShape().drop_back(2))
-        layout.batch *= d;
-      id = weight(constant.getValue(), layout,
-                  Float32Type::get(module.getContext()));
-    }
+    id = weight({{constant.getValue(), {}, getElementTypeOrSelf(v.getType())}});
+  } else if (auto concat = dyn_cast_or_null<ConcatOp>(op)) {
+    std::vector<WeightPart> parts;
+    for (Value o : concat.getInputs())
+      if (std::optional<WeightPart> part = packedWeight(o))
+        parts.push_back(*part);
+    if (parts.size() == concat.getInputs().size())
+      id = weight(std::move(parts));
+  } else if (std::optional<WeightPart> part = packedWeight(v)) {
+    id = weight({*part});
   }
   if (failed(id))
     return emitError(v.getLoc(), "this value has no place in memory after "
@@ -341,8 +356,8 @@ LogicalResult Builder::run() {
     } else if (auto read = dyn_cast<ReadDimsOp>(op)) {
       if (failed(addElements(read)))
         return failure();
-    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, MergeOp, func::ReturnOp>(
-                   op)) {
+    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, ConcatOp, MergeOp,
+                    func::ReturnOp>(op)) {
       return op.emitError("expected only kernels after tenon-form-kernels");
     }
     auto name = op.getAttrOfType<StringAttr>("tenon.value");
