@@ -35,6 +35,9 @@ mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
 mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
                          mlir::Type elementType, double masked);
 
+/// The most negative finite value of a float type.
+double lowestFinite(mlir::Type type);
+
 /// Rotates the first `rotary` (0: all) elements of each head of x [B,H,S,D] by
 /// cos and sin, which broadcast to [B,1,S,rotary/2].
 mlir::Value rotate(NodeImporter &n, mlir::Value x, mlir::Value cos,

@@ -118,6 +118,12 @@ Value groupedOutput(NodeImporter &n, Value p, Value v) {
   return n.reshape(n.matmul(folded, v), {d[0], d[1], d[2], dv[3]});
 }
 
+double lowestFinite(Type type) {
+  return APFloat::getLargest(mlir::cast<FloatType>(type).getFloatSemantics(),
+                             /*Negative=*/true)
+      .convertToDouble();
+}
+
 Value applySoftcap(NodeImporter &n, Value x, double softcap) {
   if (softcap == 0)
     return x;

@@ -67,6 +67,7 @@ const Registry &Registry::get() {
     registerWindows(r);
     registerContrib(r);
     registerContribAttention(r);
+    registerGroupQuery(r);
     registerContribQuant(r);
     return r;
   }();

@@ -63,6 +63,7 @@ void registerAttention(Registry &);
 void registerQuant(Registry &);
 void registerContrib(Registry &);
 void registerContribAttention(Registry &);
+void registerGroupQuery(Registry &);
 void registerContribQuant(Registry &);
 void registerControlFlow(Registry &);
 void registerGridSample(Registry &);

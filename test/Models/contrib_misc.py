@@ -1,0 +1,2 @@
+def misc_cases():
+    return ()
