@@ -191,5 +191,229 @@ def group_query_cases():
     yield gqa("unmasked ragged", RAGGED, share=16, causal=0, numpy=True)
 
 
+#===------------------------------------------------------------------------===#
+# MultiHeadAttention
+#===------------------------------------------------------------------------===#
+
+
+def multi_head(q, k, v, mask=None, bias=None, unidirectional=False, scale=0, filtered=-10000.0):
+    """Attention over heads [B,H,S,D] in float64; the mask is bool, or added."""
+    scores = (scale or 1 / np.sqrt(q.shape[3])) * q.astype(np.float64) @ k.swapaxes(2, 3)
+    if mask is not None:
+        scores = scores + np.where(mask, 0, filtered)
+    if bias is not None:
+        scores = scores + bias
+    if unidirectional:
+        i, j = np.arange(q.shape[2])[:, None], np.arange(k.shape[2])
+        scores = np.where(j <= i + k.shape[2] - q.shape[2], scores, -np.inf)
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    y = (e / e.sum(-1, keepdims=True)) @ v
+    return y.transpose(0, 2, 1, 3).reshape(q.shape[0], q.shape[2], -1).astype(np.float32)
+
+
+def mha(name, sets, *, kind="three", past=False, bias=False, mask=None, attention_bias=None, outputs=("y",), reference=None,
+        sizes=(HEADS * SIZE, HEADS * SIZE), **attributes):
+    """One MultiHeadAttention; sets lists (batch, queries, keys, past)."""
+    attributes = {"num_heads": HEADS, **attributes}
+    wide, value = sizes
+    dims = {
+        "three": [("q", f"b,s,{wide}"), ("k", f"b,t,{wide}"), ("v", f"b,t,{value}")],
+        "packed": [("q", f"b,s,{HEADS},3,{SIZE}"), None, None],
+        "keys": [("q", f"b,s,{wide}"), ("k", f"b,t,{HEADS},2,{SIZE}"), None],
+        "cross": [("q", f"b,s,{wide}"), ("k", f"b,{HEADS},t,{SIZE}"), ("v", f"b,{HEADS},t,{SIZE}")],
+    }[kind]
+    inputs = [(*d, None) if d else ABSENT for d in dims]
+    inputs += [weight("w", rand(2 * wide + value, seed=7)) if bias else ABSENT]
+    inputs += [("mask", mask, None) if mask else ABSENT]
+    inputs += [("bias", attention_bias, None) if attention_bias else ABSENT]
+    inputs += [("past_k", f"b,{HEADS},p,{SIZE}", None), ("past_v", f"b,{HEADS},p,{SIZE}", None)] if past else []
+    while inputs[-1] is ABSENT:
+        inputs.pop()
+    made = []
+    for number, (batch, queries, keys, old) in enumerate(sets):
+        total = keys + old
+        size = {"b": batch, "s": queries, "t": keys, "T": total, "p": old}
+        shape = lambda text: [size.get(d) or int(d) if d not in size else size[d] for d in text.split(",")]
+        values = {n: rand(*shape(d), seed=number + 50 + i) for i, (n, d, _) in enumerate(inputs) if n and d and n not in ("mask", "w")}
+        if mask == "n":
+            values["mask"] = (1 + np.arange(batch) % total).astype(np.int32)
+        elif mask == "3*b+2":
+            ends = (1 + np.arange(batch) % total).astype(np.int32)
+            values["mask"] = np.concatenate([ends, np.arange(2 * batch + 2)]).astype(np.int32)
+        elif mask:
+            values["mask"] = ints(0, 2, *shape(mask), seed=number, dtype=np.int32)
+            values["mask"][..., 0] = 1
+        made.append(values)
+    return Case(f"mha {name}", "MultiHeadAttention", inputs, {o: F32 for o in outputs}, made, attributes, reference=reference)
+
+
+PLAIN = [(2, 5, 5, 0), (1, 1, 1, 0), (3, 17, 17, 0)]
+CROSS = [(2, 3, 7, 0), (1, 1, 20, 0), (2, 5, 1, 0)]
+STEPS = [(2, 1, 1, 6), (1, 1, 1, 0), (1, 4, 4, 3), (2, 5, 5, 0)]
+
+
+def of_lengths(q, k, v, mask):
+    """Three separate operands and a mask whose first elements are lengths."""
+    split = lambda x: x.reshape(*x.shape[:2], HEADS, -1).transpose(0, 2, 1, 3)
+    ends = mask[: len(q)]
+    return {"y": multi_head(split(q), split(k), split(v), np.arange(k.shape[1]) < ends[:, None, None, None])}
+
+
+def of_packed(q):
+    wide = HEADS * SIZE
+    heads = (q + rand(3 * wide, seed=7).reshape(3, HEADS, SIZE).transpose(1, 0, 2)).transpose(3, 0, 2, 1, 4)
+    return {"y": multi_head(*heads)}
+
+
+def of_packed_keys(q, k):
+    k, v = k.transpose(3, 0, 2, 1, 4)
+    return {"y": multi_head(q.reshape(*q.shape[:2], HEADS, -1).transpose(0, 2, 1, 3), k, v)}
+
+
+def multi_head_cases():
+    yield mha("plain", PLAIN, bias=True)
+    yield mha("cross", CROSS, bias=True, sizes=(HEADS * SIZE, HEADS * 8), scale=0.4)
+    yield mha("packed", PLAIN, kind="packed", bias=True, reference=of_packed)
+    yield mha("keys", CROSS, kind="keys", reference=of_packed_keys)
+    yield mha("encoder", CROSS, kind="cross")
+    yield mha("past", STEPS, past=True, bias=True, outputs=("y", "pk", "pv"))
+    yield mha("unidirectional", STEPS, past=True, unidirectional=1, outputs=("y", "pk", "pv"))
+    yield mha("mask of lengths", CROSS, mask="n")
+    yield mha("mask of lengths and offsets", CROSS, mask="3*b+2", reference=of_lengths)
+    yield mha("mask of keys", STEPS, past=True, mask="b,T", outputs=("y", "pk", "pv"))
+    yield mha("mask of scores", CROSS, mask="b,s,T", mask_filter_value=-50.0)
+    yield mha("bias", CROSS, attention_bias="b,4,s,T", mask="b,T")
+    yield mha("bias broadcast", STEPS, past=True, attention_bias="1,1,s,T", unidirectional=1, outputs=("y", "pk", "pv", "qk"))
+
+
+#===------------------------------------------------------------------------===#
+# Attention
+#===------------------------------------------------------------------------===#
+
+
+def attention(name, sets, *, hidden=24, past=False, mask=None, bias=None, reference=None, buffer=0, **attributes):
+    """One Attention with its projection; sets lists (batch, queries, past)."""
+    wide = HEADS * SIZE
+    sizes = attributes.get("qkv_hidden_sizes", [wide] * 3)
+    attributes = {"num_heads": HEADS, **attributes}
+    inputs = [("x", f"b,s,{hidden}", None), weight("w", rand(hidden, sum(sizes), seed=3, scale=0.3)), weight("c", rand(sum(sizes), seed=4))]
+    inputs += [("mask", mask, None) if mask else ABSENT]
+    inputs += [("past", f"2,b,{HEADS},{buffer or 'p'},{SIZE}", None) if past else ABSENT]
+    inputs += [("bias", bias, None) if bias else ABSENT]
+    inputs += [("length", "1", None)] if buffer else []
+    while inputs[-1] is ABSENT:
+        inputs.pop()
+    made = []
+    for number, (batch, queries, old) in enumerate(sets):
+        total = queries + old
+        values = {"x": rand(batch, queries, hidden, seed=number)}
+        if mask == "n" or mask == "2*b":
+            ends = np.maximum(total - np.arange(batch) % 3, 1)
+            starts = np.minimum(np.arange(batch) % 2, ends - 1)
+            values["mask"] = np.concatenate([ends, starts] if mask == "2*b" else [ends]).astype(np.int32)
+        elif mask:
+            shape = [{"b": batch, "s": queries, "T": total}.get(d) or int(d) for d in mask.split(",")]
+            values["mask"] = ints(0, 2, *shape, seed=number, dtype=np.int32)
+            values["mask"][..., 0] = 1
+        if past:
+            values["past"] = rand(2, batch, HEADS, buffer or old, SIZE, seed=number + 5)
+        if bias:
+            shape = [{"b": batch, "s": queries, "T": total}.get(d) or int(d) for d in bias.split(",")]
+            values["bias"] = rand(*shape, seed=number + 6)
+        if buffer:
+            values["length"] = np.array([old], np.int32)
+        made.append(values)
+    outputs = {"y": F32, "present": F32} if past else {"y": F32}
+    return Case(f"attention {name}", "Attention", inputs, outputs, made, attributes, reference=reference)
+
+
+def over_square_mask(x, mask, past):
+    """The projection of `attention`, its past, and a mask over a longest sequence."""
+    wide = HEADS * SIZE
+    projected = x @ rand(24, 3 * wide, seed=3, scale=0.3) + rand(3 * wide, seed=4)
+    q, k, v = (p.reshape(*x.shape[:2], HEADS, SIZE).transpose(0, 2, 1, 3) for p in np.split(projected, 3, axis=2))
+    k, v = np.concatenate([past[0], k], axis=2), np.concatenate([past[1], v], axis=2)
+    part = mask[:, :, k.shape[2] - q.shape[2] : k.shape[2], : k.shape[2]] > 0
+    return {"y": multi_head(q, k, v, part), "present": np.stack([k, v])}
+
+
+def in_buffer(x, past, length):
+    """Attention on a past buffer of which `length` rows are filled."""
+    wide, used = HEADS * SIZE, int(length[0])
+    projected = x @ rand(24, 3 * wide, seed=3, scale=0.3) + rand(3 * wide, seed=4)
+    q, k, v = (p.reshape(*x.shape[:2], HEADS, SIZE).transpose(0, 2, 1, 3) for p in np.split(projected, 3, axis=2))
+    present = past.copy()
+    present[0, :, :, used : used + k.shape[2]], present[1, :, :, used : used + k.shape[2]] = k, v
+    end = used + k.shape[2]
+    return {"y": multi_head(q, present[0][:, :, :end], present[1][:, :, :end], unidirectional=True), "present": present}
+
+
+def projected_cases():
+    sets = [(2, 5, 0), (1, 1, 0), (3, 9, 0)]
+    steps = [(2, 1, 6), (1, 3, 4), (2, 5, 0)]
+    yield attention("plain", sets)
+    yield attention("sizes", sets, qkv_hidden_sizes=[64, 64, 32], scale=0.3)
+    yield attention("lengths", sets, mask="n")
+    yield attention("ends and starts", sets, mask="2*b")
+    yield attention("mask of keys", sets, mask="b,T", mask_filter_value=-100.0)
+    yield attention("mask of scores", sets, mask="b,s,T")
+    yield attention("past", steps, past=True, unidirectional=1)
+    yield attention("past mask", steps, past=True, unidirectional=1, mask="b,T")
+    yield attention("square mask", steps, past=True, mask="b,1,12,12", reference=over_square_mask)
+    yield attention("buffer", steps, past=True, unidirectional=1, buffer=16, past_present_share_buffer=1, reference=in_buffer)
+
+
+#===------------------------------------------------------------------------===#
+# RotaryEmbedding
+#===------------------------------------------------------------------------===#
+
+
+def rotary(name, dims, sets, *, offset=False, half=SIZE // 2, **attributes):
+    angle = np.arange(32)[:, None] / 10.0 ** np.arange(half)
+    inputs = [("x", dims, None), ("at", "1" if offset else "b,s", None)]
+    inputs += [weight("cos", np.cos(angle).astype(np.float32)), weight("sin", np.sin(angle).astype(np.float32))]
+    made = []
+    for number, shape in enumerate(sets):
+        length = shape[-2]
+        at = np.array([number + 2]) if offset else ints(0, 32, shape[0], length, seed=number)
+        made.append({"x": rand(*shape, seed=number), "at": at})
+    return Case(f"rotary {name}", "RotaryEmbedding", inputs, {"y": F32}, made, attributes)
+
+
+def multimodal(positions, layout, section):
+    angle = np.arange(32)[:, None] / 10.0 ** np.arange(SIZE // 2)
+    pair = np.arange(SIZE // 2)
+    if layout:
+        which = np.where((pair % 3 == 1) & (pair < 3 * section[1]), 1, np.where((pair % 3 == 2) & (pair < 3 * section[2]), 2, 0))
+    else:
+        which = np.repeat([0, 1, 2], section)
+    table = angle[positions]  # [3, B, S, half]
+    return np.take_along_axis(table, which[None, None, None], axis=0)[0]
+
+
+def multimodal_case(layout):
+    section = [3, 3, 2]
+    angle = np.arange(32)[:, None] / 10.0 ** np.arange(SIZE // 2)
+    inputs = [("x", f"b,s,{2 * SIZE}", None), ("at", "3,b,s", None)]
+    inputs += [weight("cos", np.cos(angle).astype(np.float32)), weight("sin", np.sin(angle).astype(np.float32))]
+    sets = [{"x": rand(2, 5, 2 * SIZE), "at": ints(0, 32, 3, 2, 5)}, {"x": rand(1, 1, 2 * SIZE), "at": ints(0, 32, 3, 1, 1)}]
+    attributes = {"mrope_section": section, "mrope_layout": layout, "num_heads": 2, "rotary_embedding_dim": SIZE}
+    return Case(f"rotary multimodal {layout}", "MRotaryEmbedding", inputs, {"y": F32}, sets, attributes)
+
+
+def rotary_cases():
+    merged = [(2, 5, 2 * SIZE), (1, 1, 2 * SIZE)]
+    yield rotary("merged", f"b,s,{2 * SIZE}", merged)
+    yield rotary("merged offset", f"b,s,{2 * SIZE}", merged, offset=True, interleaved=1)
+    yield rotary("heads", f"b,2,s,{SIZE}", [(2, 2, 5, SIZE), (1, 2, 1, SIZE)])
+    yield rotary("partial", f"b,s,{2 * SIZE}", merged, half=4, num_heads=2, rotary_embedding_dim=8)
+    yield rotary("scaled", f"b,s,{2 * SIZE}", merged, scale=2.0)
+    yield multimodal_case(0)
+    yield multimodal_case(1)
+
+
 def attention_cases():
     yield from group_query_cases()
+    yield from multi_head_cases()
+    yield from projected_cases()
+    yield from rotary_cases()

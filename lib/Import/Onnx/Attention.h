@@ -35,6 +35,14 @@ mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
 mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
                          mlir::Type elementType, double masked);
 
+/// Keys or values [B,H,length,D]: those of `fresh` [B,H,S,D] from position
+/// `past` ([B] or [1], int64) on, those of `old` elsewhere, 0 where it ends.
+mlir::Value appendKeys(NodeImporter &n, mlir::Value old, mlir::Value fresh,
+                       mlir::Value past, const SymExpr &length);
+
+/// An integer that is known before a run.
+std::optional<SymExpr> knownScalar(NodeImporter &n, mlir::Value v);
+
 /// The most negative finite value of a float type.
 double lowestFinite(mlir::Type type);
 

@@ -9,8 +9,8 @@
 // The pasts are either as long as that (they grow from step to step) or buffers
 // of the greatest length, most of it unused. The presents are
 //
-//   present[t] = past[t]            t < past(b), and past what was appended
-//                fresh[t - past(b)] past(b) <= t < past(b) + S
+//   present[t] = fresh[t - past(b)] past(b) <= t < past(b) + S
+//                past[t]            elsewhere
 //
 // and as long as the buffer, or as total_sequence_length. Scores reach over
 // total_sequence_length keys, not over the buffer.
@@ -44,45 +44,6 @@ static Cache cacheOf(NodeImporter &n, const SymExpr &queries) {
   past = n.max(past, n.scalarLike(0, past));
   return {past, n.add(n.unsqueeze(past, {1}), n.iota(queries, i64)),
           n.addScalar(last, 1)};
-}
-
-/// The keys that scores reach over, if that can be told before a run.
-static std::optional<SymExpr> totalLength(NodeImporter &n) {
-  const KnownValue *known = n.known(n.in(6));
-  if (known && known->elements.size() == 1)
-    return known->elements[0];
-  return std::nullopt;
-}
-
-/// The present: `length` rows per head. The old and the new keys are each read
-/// at one position, so rows of the batch may differ.
-static Value append(NodeImporter &n, Value old, Value fresh, const Cache &cache,
-                    const SymExpr &length) {
-  Type i64 = n.builder.getI64Type();
-  Dims oldDims = n.dims(old), d = n.dims(fresh);
-  if (oldDims.size() != 4 || d.size() != 4)
-    return n.error("expected a past of rank 4, found rank " +
-                   Twine(oldDims.size()));
-  Value past = n.unsqueeze(cache.past, {1, 2, 3}); // [B,1,1,1]
-  Value at = n.reshape(n.iota(length, i64), {length, SymExpr(1)});
-  Value since = n.sub(at, past);
-  Value last = n.dimScalar(d[2] - SymExpr(1), i64);
-  Value index = n.max(n.min(since, last), n.scalarLike(0, since));
-  Value added = n.make<GatherElementsOp>(
-      {fresh, n.broadcast(index, {d[0], d[1], length, d[3]})},
-      {n.named("axis", n.builder.getI64IntegerAttr(2))});
-  if (length != oldDims[2]) {
-    Dims low(4, SymExpr(0)), high = low;
-    high[2] = length - oldDims[2];
-    old = n.make<PadOp>(
-        {old, n.scalarLike(0, old)},
-        {n.named("mode",
-                 PadModeAttr::get(n.builder.getContext(), PadMode::constant)),
-         n.named("low", n.dimsAttr(low)), n.named("high", n.dimsAttr(high))});
-  }
-  Value isNew = n.andOp(n.compareScalar(CompareKind::ge, since, 0),
-                        n.compare(CompareKind::le, since, last));
-  return n.select(isNew, added, old);
 }
 
 /// Keys that a query may see: none that are not there yet, no later ones, none
@@ -174,8 +135,7 @@ static void rotateHeads(NodeImporter &n, Heads &h, const Cache &cache) {
 
 /// What no step below looks at.
 static bool isRefused(NodeImporter &n) {
-  if (n.has(12) || n.has(13) ||
-      n.getString("k_quant_type", "NONE") != "NONE" ||
+  if (n.has(12) || n.has(13) || n.getString("k_quant_type", "NONE") != "NONE" ||
       n.getString("v_quant_type", "NONE") != "NONE")
     n.error("a quantised cache is not supported");
   else if (n.getInt("sliding_window_cache", 0))
@@ -218,11 +178,11 @@ static void groupQueryAttention(NodeImporter &n) {
     SymExpr room = n.dims(n.in(3))[2];
     // Where the total is not known before a run, a past of static length is
     // taken for a buffer.
-    SymExpr total = totalLength(n).value_or(
-        room.isConstant() ? room : room + queries);
+    SymExpr total = knownScalar(n, n.in(6))
+                        .value_or(room.isConstant() ? room : room + queries);
     SymExpr length = SymExpr::apply(SymExpr::Fn::Max, room, total);
-    h->k = keys = append(n, n.in(3), h->k, cache, length);
-    h->v = values = append(n, n.in(4), h->v, cache, length);
+    h->k = keys = appendKeys(n, n.in(3), h->k, cache.past, length);
+    h->v = values = appendKeys(n, n.in(4), h->v, cache.past, length);
     keys = n.slice(keys, 2, SymExpr(0), total);
     values = n.slice(values, 2, SymExpr(0), total);
   }

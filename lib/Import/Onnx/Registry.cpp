@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "OnnxLibrary.h"
 
 namespace tenon::onnximport {
 
@@ -40,6 +41,18 @@ std::optional<int64_t> Registry::firstOpset(llvm::StringRef domain,
   return first;
 }
 
+mlir::Value importAs(NodeImporter &n, llvm::StringRef op,
+                     llvm::ArrayRef<mlir::Value> operands) {
+  ImportFn fn = Registry::get().lookup("ai.onnx", op, maxOpset);
+  if (!fn)
+    return n.error("it needs " + op + ", which is not supported");
+  NodeImporter inner(n.state, n.proto, maxOpset, n.loc, operands);
+  fn(inner);
+  if (inner.failed())
+    return n.error(inner.errorMessage());
+  return inner.result(0);
+}
+
 const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry r;
@@ -68,7 +81,10 @@ const Registry &Registry::get() {
     registerContrib(r);
     registerContribAttention(r);
     registerGroupQuery(r);
+    registerContribNorm(r);
     registerContribQuant(r);
+    registerPackedWeights(r);
+    registerMoe(r);
     return r;
   }();
   return registry;

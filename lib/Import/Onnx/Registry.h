@@ -46,10 +46,17 @@ private:
   llvm::StringMap<llvm::SmallVector<Row, 1>> rows; // by "domain::op"
 };
 
+/// Imports what an ONNX operator of the newest opset does with these operands
+/// and the node's attributes; null after an error. For operators of other
+/// domains that do the same and something more.
+mlir::Value importAs(NodeImporter &n, llvm::StringRef op,
+                     llvm::ArrayRef<mlir::Value> operands);
+
 // One per family, each in the file of that name.
 void registerElementwise(Registry &);
 void registerActivations(Registry &);
 void registerMatMul(Registry &);
+void registerMoe(Registry &);
 void registerEinsum(Registry &);
 void registerNorm(Registry &);
 void registerShape(Registry &);
@@ -57,6 +64,7 @@ void registerSlice(Registry &);
 void registerGather(Registry &);
 void registerReduce(Registry &);
 void registerConv(Registry &);
+void registerPackedWeights(Registry &);
 void registerPool(Registry &);
 void registerResize(Registry &);
 void registerAttention(Registry &);
@@ -64,6 +72,7 @@ void registerQuant(Registry &);
 void registerContrib(Registry &);
 void registerContribAttention(Registry &);
 void registerGroupQuery(Registry &);
+void registerContribNorm(Registry &);
 void registerContribQuant(Registry &);
 void registerControlFlow(Registry &);
 void registerGridSample(Registry &);
