@@ -40,7 +40,7 @@ mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
 mlir::Value appendKeys(NodeImporter &n, mlir::Value old, mlir::Value fresh,
                        mlir::Value past, const SymExpr &length);
 
-/// An integer that is known before a run.
+/// An integer that is known before a run, or read from an input then.
 std::optional<SymExpr> knownScalar(NodeImporter &n, mlir::Value v);
 
 /// The most negative finite value of a float type.

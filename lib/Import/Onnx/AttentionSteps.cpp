@@ -119,7 +119,7 @@ Value groupedOutput(NodeImporter &n, Value p, Value v) {
 }
 
 std::optional<SymExpr> knownScalar(NodeImporter &n, Value v) {
-  const KnownValue *known = v ? n.known(v) : nullptr;
+  const KnownValue *known = v ? n.state.known.demand(v) : nullptr;
   if (known && known->elements.size() == 1)
     return known->elements[0];
   return std::nullopt;
