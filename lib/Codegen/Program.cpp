@@ -221,8 +221,9 @@ Error ProgramWriter::run() {
       s.checks,
       [&](const ScheduleCheck &c) {
         return record({c32(c.kind), c32(table.slot(c.lhs)),
-                       c32(table.slot(c.rhs)), guard(c.guard), string(c.lhs.str()),
-                       string(c.rhs.str()), string(c.reason)});
+                       c32(table.slot(c.rhs)), guard(c.guard),
+                       string(c.lhs.str()), string(c.rhs.str()),
+                       string(c.reason)});
       },
       "checks");
   Constant *stepTable = steps();
@@ -233,19 +234,18 @@ Error ProgramWriter::run() {
       [&](const ScheduleBuffer &b) {
         bool weight = b.kind == ScheduleBuffer::Weight;
         int last = std::min(b.last, n);
-        return record({c32(b.kind), c32(dtypeOf(b.elementType)), c32(b.index),
-                       c32(weight ? -1 : table.slot(b.elements())),
-                       c32(b.first == INT32_MAX ? 0 : b.first),
-                       c32(std::max(last, 0)),
-                       c64(weight ? weights.offsets[at++] : (at++, 0))});
+        return record(
+            {c32(b.kind), c32(dtypeOf(b.elementType)), c32(b.index),
+             c32(table.slot(weight ? weightElements(b) : b.elements())),
+             c32(b.first == INT32_MAX ? 0 : b.first), c32(std::max(last, 0)),
+             c64(weight ? weights.offsets[at++] : (at++, 0))});
       },
       "buffers");
   Constant *values = list(
       s.values,
       [&](const ScheduleValue &v) {
-        return record(
-            {string(v.name), c32(v.buffer), c32(v.dims.size()), slots(v.dims),
-             guard(v.guard), c32(0)});
+        return record({string(v.name), c32(v.buffer), c32(v.dims.size()),
+                       slots(v.dims), guard(v.guard), c32(0)});
       },
       "values");
   Constant *ranges = list(

@@ -39,6 +39,10 @@ static uint64_t bytesOf(const ScheduleBuffer &buffer) {
   return bytes;
 }
 
+int64_t weightElements(const ScheduleBuffer &buffer) {
+  return bytesOf(buffer) / elementBytes(buffer.elementType);
+}
+
 WeightsPlan planWeights(const Schedule &schedule) {
   WeightsPlan plan;
   for (const ScheduleBuffer &buffer : schedule.buffers) {

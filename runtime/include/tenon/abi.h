@@ -87,7 +87,7 @@ typedef struct tenon_buffer {
   int32_t kind;
   int32_t dtype;
   int32_t index;
-  int32_t elements; /* slot: number of elements; -1 for weights */
+  int32_t elements; /* slot: their number; -1: a weight's, not told */
   int32_t first, last;
   int64_t offset;
 } tenon_buffer;

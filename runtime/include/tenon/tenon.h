@@ -162,6 +162,8 @@ typedef struct tenon_step_info { /* a kernel call and its last run */
   int32_t threads;
   uint64_t start_ns; /* since the run began; with options.profile */
   uint64_t time_ns;
+  uint64_t bytes;        /* of the tensors and weights that it works on */
+  uint64_t weight_bytes; /* of the weights among them */
 } tenon_step_info;
 
 typedef struct tenon_context_info {
