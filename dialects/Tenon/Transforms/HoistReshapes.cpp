@@ -80,8 +80,11 @@ struct HoistReshapesPass
     RewritePatternSet patterns(&getContext());
     patterns.add<HoistRowReshape>(&getContext(), &numHoisted);
     ReshapeOp::getCanonicalizationPatterns(patterns, &getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
+    // Values with several users lose them one op per iteration, so a long
+    // chain takes many. Where that is cut short, a reshape stays in place.
+    GreedyRewriteConfig config;
+    config.setMaxIterations(100);
+    (void)applyPatternsGreedily(getOperation(), std::move(patterns), config);
   }
 };
 
