@@ -107,6 +107,8 @@ private:
   mlir::Value compute(mlir::Value v, llvm::ArrayRef<Idx> idx);
   mlir::Value loadInput(mlir::BlockArgument arg, llvm::ArrayRef<Idx> idx);
   mlir::Value emitReshape(ReshapeOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitUnlessEmpty(mlir::Value v, llvm::ArrayRef<Idx> idx,
+                              llvm::ArrayRef<SymExpr> sizes);
   mlir::Value emitConcat(ConcatOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitPad(PadOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitReduce(ReduceOp op, llvm::ArrayRef<Idx> idx);

@@ -40,6 +40,27 @@ Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
 
 } // namespace
 
+/// emit() at an index that was moved into [0, each of `sizes`): where one of
+/// them may be 0 nothing is inside, and the element is 0 without a load.
+Value KernelEmitter::emitUnlessEmpty(Value v, ArrayRef<Idx> idx,
+                                     ArrayRef<SymExpr> sizes) {
+  Value some;
+  for (const SymExpr &size : sizes) {
+    if ((size - SymExpr(1)).isNonNegative())
+      continue;
+    Value positive = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sgt,
+                                           dim(size), L.index(0));
+    some = some ? Value(arith::AndIOp::create(b, L.loc, some, positive))
+                : positive;
+  }
+  if (!some)
+    return emit(v, idx);
+  Type type = laneType(v, idx);
+  return ifElse(
+      some, type, [&] { return emit(v, idx); },
+      [&] { return L.constant(type, 0); });
+}
+
 Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
   int64_t axis = op.getAxis();
   Type type = laneType(op.getResult(), idx);
@@ -86,7 +107,8 @@ Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
     Window w = clampTo(*this, shifted, dim(getDims(op.getInputs()[k])[axis]));
     SmallVector<Idx> in(idx);
     in[axis] = w.at;
-    Value x = L.widen(emit(op.getInputs()[k], in));
+    Value part = op.getInputs()[k];
+    Value x = L.widen(emitUnlessEmpty(part, in, getDims(part)[axis]));
     r = r ? Value(arith::SelectOp::create(b, L.loc, w.inside, x, r)) : x;
   }
   return r;
@@ -96,6 +118,7 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
   SmallVector<SymExpr> dims = getDims(op.getInput());
   SmallVector<SymExpr> low = op.getLow().getSymExprs();
   SmallVector<Idx> in;
+  SmallVector<SymExpr> padded;
   Value inside;
   for (auto [k, i] : llvm::enumerate(idx)) {
     Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
@@ -104,6 +127,7 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
       in.push_back(i);
       continue;
     }
+    padded.push_back(dims[k]);
     Value n = dim(dims[k]);
     Value v = at.isUniform() ? at.base : L.toIndexVector(at);
     Value nv = L.isVector(v) ? L.widen(n) : n;
@@ -145,7 +169,7 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
     inside = inside ? Value(arith::AndIOp::create(b, L.loc, inside, w.inside))
                     : w.inside;
   }
-  Value x = emit(op.getInput(), in);
+  Value x = emitUnlessEmpty(op.getInput(), in, padded);
   if (!inside)
     return x;
   Value outside = emit(op.getValue(), {});
