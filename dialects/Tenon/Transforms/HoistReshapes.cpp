@@ -46,7 +46,8 @@ struct HoistRowReshape : OpRewritePattern<ReshapeOp> {
     SmallVector<Value> operands;
     Location loc = reshape.getLoc();
     if (auto matmul = dyn_cast<MatMulOp>(op)) {
-      if (getDims(matmul.getRhs()).size() != 2 ||
+      // A transposed left operand has its rows in the last dim.
+      if (matmul.getTransposeA() || getDims(matmul.getRhs()).size() != 2 ||
           getDims(matmul.getLhs()).size() != from.size())
         return rewriter.notifyMatchFailure(reshape, "rows have no weights");
       operands = {reshapeRows(rewriter, loc, matmul.getLhs(), to),
