@@ -93,6 +93,14 @@ case(
     {"x": rand(1, 1), "y": rand(6, 2)}, {"x": rand(6, 2), "y": rand(1, 1)},
 )
 case(
+    "neighbours, none of them in a sequence of one",
+    "(int64[a,b] ids) => (float[c,d,e] y) <float[4,3] table = {0,1,2,3,4,5,6,7,8,9,10,11}, int64[1] i0 = {0}, int64[1] i1 = {1},"
+    " int64[1] far = {9999}, int64[1] last = {-1}, int64[6] after = {0,0,0,0,1,0}, int64[6] before = {0,1,0,0,0,0}>"
+    "{ x = Gather <axis = 0> (table, ids)  n = Slice (x, i1, far, i1)  p = Slice (x, i0, last, i1)"
+    "  nn = Pad (n, after)  pp = Pad (p, before)  y = Concat <axis = 2> (nn, x, pp) }",
+    {"ids": ints(0, 4, 2, 5)}, {"ids": ints(0, 4, 3, 1)}, {"ids": ints(0, 4, 1, 20)},
+)
+case(
     "broadcasts of other ranks",
     "(float[a,b,c] x, float[c] y, float s) => (float[a,b,c] z) { t = Mul (x, y)  z = Sub (s, t) }",
     {"x": rand(2, 3, 5), "y": rand(5), "s": np.float32(3)}, {"x": rand(1, 4, 33), "y": rand(33), "s": np.float32(-1)},
