@@ -398,4 +398,82 @@ FailureOr<Dims> inferDims(GatherNDOp::Adaptor op, ShapeJoiner &joiner) {
 }
 TENON_INFER(GatherNDOp, firstElement(adaptor.getOperands()))
 
+//===----------------------------------------------------------------------===//
+// ScatterElementsOp, ScatterNDOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
+  FailureOr<Dims> updates = joiner.dimsOf(op.getUpdates(), "updates");
+  if (failed(input) || failed(indices) || failed(updates))
+    return failure();
+  FailureOr<int64_t> axis = joiner.axis(op.getAxisAttr(), input->size());
+  if (failed(axis))
+    return failure();
+  if (indices->size() != input->size() || updates->size() != input->size())
+    return joiner.error("expected indices and updates of rank ", input->size(),
+                        " like the input's, found ranks ", indices->size(),
+                        " and ", updates->size());
+  for (size_t i = 0; i < input->size(); ++i) {
+    const SymExpr &part = (*indices)[i], &whole = (*input)[i];
+    if (failed(joiner.equal(part, (*updates)[i],
+                            "dim " + Twine(i) + " of indices and updates")))
+      return failure();
+    if (int64_t(i) == *axis || part == whole || (whole - part).isNonNegative())
+      continue;
+    if (part.isConstant() && whole.isConstant())
+      return joiner.error("expected dim ", i, " of indices to be at most ",
+                          whole.str(), ", found ", part.str());
+    joiner.require(CheckKind::le, part, whole);
+  }
+  return input;
+}
+TENON_INFER(ScatterElementsOp, firstElement(adaptor.getOperands()))
+
+FailureOr<Dims> inferDims(ScatterNDOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
+  FailureOr<Dims> updates = joiner.dimsOf(op.getUpdates(), "updates");
+  if (failed(input) || failed(indices) || failed(updates))
+    return failure();
+  if (indices->empty() || input->empty())
+    return joiner.error("expected input and indices of rank >= 1, found ranks ",
+                        input->size(), " and ", indices->size());
+  std::optional<int64_t> tuple = indices->back().constant();
+  if (!tuple || *tuple < 1 || *tuple > int64_t(input->size()))
+    return joiner.error("expected index tuples of 1 to ", input->size(),
+                        " numbers in the last dim of indices, found ",
+                        indices->back().str());
+  Dims expected(indices->begin(), indices->end() - 1);
+  expected.append(input->begin() + *tuple, input->end());
+  if (updates->size() != expected.size())
+    return joiner.error("expected updates of rank ", expected.size(),
+                        ", found rank ", updates->size());
+  for (size_t i = 0; i < expected.size(); ++i)
+    if (failed(joiner.equal(expected[i], (*updates)[i],
+                            "dim " + Twine(i) + " of updates")))
+      return failure();
+  return input;
+}
+TENON_INFER(ScatterNDOp, firstElement(adaptor.getOperands()))
+
+/// Updates are of the input's type; bools have no arithmetic.
+template <typename OpTy>
+static LogicalResult verifyScatter(OpTy op) {
+  Type input = op.getInput().getType().getElementType();
+  Type updates = op.getUpdates().getType().getElementType();
+  if (input != updates)
+    return op.emitOpError()
+           << "expected input and updates of one element type, found " << input
+           << " and " << updates;
+  if (input.isInteger(1) && op.getKind() != ScatterKind::none)
+    return op.emitOpError()
+           << "expected a number element type for "
+           << stringifyScatterKind(op.getKind()) << ", found " << input;
+  return success();
+}
+LogicalResult ScatterElementsOp::verify() { return verifyScatter(*this); }
+LogicalResult ScatterNDOp::verify() { return verifyScatter(*this); }
+
 } // namespace tenon

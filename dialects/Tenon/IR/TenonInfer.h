@@ -78,10 +78,14 @@ mlir::FailureOr<Dims> inferDims(IotaOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(GatherOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(GatherElementsOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(GatherNDOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(ScatterNDOp::Adaptor, ShapeJoiner &);
 // TenonComputeOps.cpp
 mlir::FailureOr<Dims> inferDims(ReduceOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(ArgReduceOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(CumSumOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(CumulateOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(TopKOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(LinearAttentionOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(SoftmaxOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(LayerNormOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(RmsNormOp::Adaptor, ShapeJoiner &);

@@ -316,12 +316,13 @@ static SmallVector<JoinedDim::Check> collectChecks(Operation *op) {
   } else {
     llvm::TypeSwitch<Operation *>(op)
         .Case<ReshapeOp, BroadcastToOp, TransposeOp, SliceOp, ConcatOp, PadOp,
-              GatherOp, GatherElementsOp, GatherNDOp, ReduceOp, ArgReduceOp,
-              CumSumOp, SoftmaxOp, LayerNormOp, RmsNormOp, MatMulOp, ConvOp>(
-            [&](auto concrete) {
-              using OpTy = decltype(concrete);
-              (void)inferDims(typename OpTy::Adaptor(concrete), joiner);
-            });
+              GatherOp, GatherElementsOp, GatherNDOp, ScatterElementsOp,
+              ScatterNDOp, ReduceOp, ArgReduceOp, CumulateOp, TopKOp,
+              LinearAttentionOp, SoftmaxOp, LayerNormOp, RmsNormOp, MatMulOp,
+              ConvOp>([&](auto concrete) {
+          using OpTy = decltype(concrete);
+          (void)inferDims(typename OpTy::Adaptor(concrete), joiner);
+        });
   }
   return SmallVector<JoinedDim::Check>(joiner.getChecks());
 }
