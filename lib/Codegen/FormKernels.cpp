@@ -25,6 +25,7 @@
 #include "tenon/Codegen/Passes.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -40,9 +41,19 @@ bool isRowAnchor(Operation *op) {
 bool isAnchor(Operation *op) {
   return isRowAnchor(op) || isa<PackedMatMulOp>(op);
 }
+/// The kind of kernel that ends with such an op; empty: any may hold it.
+StringRef ownKernel(Operation *op) {
+  return llvm::TypeSwitch<Operation *, StringRef>(op)
+      .Case<CumulateOp>([](auto) { return "scan"; })
+      .Case<ScatterElementsOp, ScatterNDOp>([](auto) { return "scatter"; })
+      .Case<TopKOp>([](auto) { return "top_k"; })
+      .Case<LinearAttentionOp>([](auto) { return "recurrence"; })
+      .Default([](Operation *) { return ""; });
+}
+bool hasOwnKernel(Operation *op) { return !ownKernel(op).empty(); }
 /// Loops inside: worth storing once.
 bool isLoop(Operation *op) {
-  return isa<MatMulOp, ReduceOp, ArgReduceOp, CumSumOp, PackBOp>(op);
+  return isa<MatMulOp, ReduceOp, ArgReduceOp, PackBOp>(op) || hasOwnKernel(op);
 }
 bool isElementwise(Operation *op) {
   return op->hasTrait<OpTrait::Elementwise>();
@@ -196,7 +207,7 @@ void FormKernels::joinAttention() {
 /// Does `user` read some element of `v` more than once?
 bool repeats(Operation *user, Value v) {
   if (isa<BroadcastToOp, GatherOp, GatherElementsOp, GatherNDOp, Im2ColOp,
-          MatMulOp, CumSumOp>(user))
+          MatMulOp, LinearAttentionOp>(user))
     return true;
   if (isElementwise(user))
     return productOf(getDims(user->getResult(0))) != productOf(getDims(v));
@@ -229,6 +240,9 @@ bool FormKernels::mustStore(Value v) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
         return true;
     }
+    // A scatter reads its indices in every task, its updates by position.
+    if (isa<ScatterElementsOp, ScatterNDOp>(user) && use.getOperandNumber() > 0)
+      return true;
     if (cost > 0 && repeats(user, v))
       return true;
   }
@@ -323,7 +337,8 @@ KernelOp FormKernels::outline(Operation *root) {
   for (Operation *op : order)
     if (!isa<ConstantOp>(op))
       locs.push_back(op->getLoc());
-  StringRef kind = !anchor                      ? "map"
+  StringRef kind = hasOwnKernel(root)           ? ownKernel(root)
+                   : !anchor                    ? "map"
                    : isRowAnchor(anchor)        ? "row"
                    : attention.contains(anchor) ? "attention"
                                                 : "matmul";

@@ -397,8 +397,6 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     return emitReduce(o, idx);
   if (auto o = dyn_cast<ArgReduceOp>(op))
     return emitArgReduce(o, idx);
-  if (auto o = dyn_cast<CumSumOp>(op))
-    return emitCumSum(o, idx);
   if (auto o = dyn_cast<Im2ColOp>(op))
     return emitIm2Col(o, idx);
   if (auto o = dyn_cast<PackBOp>(op))

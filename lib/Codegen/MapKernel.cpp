@@ -40,6 +40,8 @@ static bool isFlat(KernelEmitter &e, ArrayRef<SymExpr> dims) {
 void emitMapKernel(KernelEmitter &e) {
   LaneBuilder &L = e.L;
   Value root = e.body().getTerminator()->getOperand(0);
+  if (auto reduce = root.getDefiningOp<ReduceOp>())
+    return emitReduceKernel(e, reduce);
   Type element = getElementTypeOrSelf(root.getType());
   SmallVector<SymExpr> dims = getDims(root);
   SymExpr total = productOf(dims);

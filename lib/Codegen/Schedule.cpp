@@ -223,9 +223,19 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
     emitMatMulKernel(e);
   else if (kernel.getKind() == "attention")
     emitAttentionKernel(e);
+  else if (kernel.getKind() == "scan")
+    emitScanKernel(e);
+  else if (kernel.getKind() == "scatter")
+    emitScatterKernel(e);
+  else if (kernel.getKind() == "top_k")
+    emitTopKKernel(e);
+  else if (kernel.getKind() == "recurrence")
+    emitRecurrenceKernel(e);
   else
     return kernel.emitOpError("has unknown kind '")
-           << kernel.getKind() << "', expected map, row, matmul or attention";
+           << kernel.getKind()
+           << "', expected map, row, matmul, attention, scan, scatter, top_k "
+              "or recurrence";
   e.finish();
   if (e.failed)
     return failure();
