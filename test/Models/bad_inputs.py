@@ -250,6 +250,23 @@ def run_cases(tool, artifact):
     wild = ids * 0
     wild[0, 0] = 2
     yield "token type 2 of 2", artifact, change(token_type_ids=wild), ["2"]
+    scatters = save(
+        tool,
+        "scatters.onnx",
+        model(
+            [
+                helper.make_node("ScatterND", ["x", "i", "u"], ["y"], "by_tuple"),
+                helper.make_node("ScatterElements", ["x", "j", "u"], ["z"], "by_element", reduction="add"),
+            ],
+            [("x", F32, ["n"]), ("i", I64, ["k", 1]), ("j", I64, ["k"]), ("u", F32, ["k"])],
+            [("y", F32, ["n"]), ("z", F32, ["n"])],
+        ),
+    )
+    scatters, _ = tool.compile(scatters)
+    x, u, fine, wild = np.zeros(5, np.float32), np.ones(2, np.float32), np.array([-5, 4]), np.array([0, 5])
+    yield "scatter outside", scatters, {"x": x, "u": u, "i": wild[:, None], "j": fine}, ["by_tuple", "5"]
+    yield "scatter far before", scatters, {"x": x, "u": u, "i": fine[:, None], "j": -wild - 1}, ["by_element", "-6"]
+    yield "scatter into nothing", scatters, {"x": x[:0], "u": u, "i": fine[:, None], "j": fine}, ["by_"]
     # Files that are not arrays, or not ones that can be bound.
     good = tool.file("good.npy")
     np.save(good, ids)

@@ -1,4 +1,4 @@
-//===- Attention.cpp - ONNX Attention and RotaryEmbedding -----------------===//
+//===- Attention.cpp - ONNX Attention, FlexAttention, RotaryEmbedding -----===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -174,6 +174,48 @@ static void attention(NodeImporter &n) {
 }
 
 //===----------------------------------------------------------------------===//
+// FlexAttention (ai.onnx.preview)
+//===----------------------------------------------------------------------===//
+
+/// What a modifier graph makes of `x`; `x` itself where there is none.
+static Value modified(NodeImporter &n, StringRef name, Value x) {
+  const auto *graph = n.attr(name);
+  if (!graph || !x)
+    return x;
+  SmallVector<Value> results;
+  std::string message;
+  if (graph->g().input_size() != 1 || graph->g().output_size() != 1)
+    return n.error(name + " must have one input and one output");
+  if (!n.state.inlineGraph(graph->g(), {x}, results, message))
+    return n.error(message.empty() ? name + " cannot be imported"
+                                   : Twine(message));
+  Value y = results.front();
+  if (NodeImporter::elem(y) != NodeImporter::elem(x) || n.rank(y) != n.rank(x))
+    return n.error(name + " must keep its input's element type and rank");
+  for (auto [before, after] : llvm::zip(n.dims(x), n.dims(y)))
+    n.checkEqual(before, after);
+  return n.reshape(y, n.dims(x));
+}
+
+static void flexAttention(NodeImporter &n) {
+  Value q = n.in(0), k = n.in(1), v = n.in(2);
+  if (n.rank(q) != 4 || n.rank(k) != 4 || n.rank(v) != 4) {
+    n.error("expected operands of rank 4, found ranks " + Twine(n.rank(q)) +
+            ", " + Twine(n.rank(k)) + " and " + Twine(n.rank(v)));
+    return;
+  }
+  Type type = NodeImporter::elem(q);
+  Type wide = type.isF64() ? type : Type(n.builder.getF32Type());
+  if (n.attr("softmax_precision"))
+    wide = n.elementType(n.getInt("softmax_precision", 1));
+  Value scores = n.cast(
+      groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k), wide);
+  Value p = n.softmaxLast(modified(n, "score_mod", scores));
+  p = modified(n, "prob_mod", p);
+  n.out(0, n.cast(groupedOutput(n, p, n.cast(v, wide)), type));
+}
+
+//===----------------------------------------------------------------------===//
 // RotaryEmbedding (opset 23 on)
 //===----------------------------------------------------------------------===//
 
@@ -204,6 +246,7 @@ static void rotaryEmbedding(NodeImporter &n) {
 void registerAttention(Registry &r) {
   r.add("Attention", 23, attention);
   r.add("RotaryEmbedding", 23, rotaryEmbedding);
+  r.add("ai.onnx.preview", "FlexAttention", 1, flexAttention);
 }
 
 } // namespace tenon::onnximport

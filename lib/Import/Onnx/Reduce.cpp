@@ -1,10 +1,10 @@
-//===- Reduce.cpp - reductions, ArgMax, CumSum ----------------------------===//
+//===- Reduce.cpp - reductions, ArgMax, CumSum, TopK ----------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "Registry.h"
+#include "Axis.h"
 #include <limits>
 
 using namespace mlir;
@@ -133,20 +133,85 @@ static void argReduce(NodeImporter &n) {
   n.out(0, n.make<ArgReduceOp>({n.in(0)}, attrs));
 }
 
-static void cumSum(NodeImporter &n) {
-  std::optional<Ints> at = n.constInts(n.in(1), "axis");
-  if (!at || at->size() != 1) {
-    n.error("axis must have one element");
+Value alongAxis(NodeImporter &n, Value axis, int64_t rank, int64_t count,
+                function_ref<Value(int64_t)> fn) {
+  if (!axis)
+    return nullptr;
+  if (count < 1)
+    return n.error("expected an input of rank 1 or more, found rank " +
+                   Twine(rank));
+  const KnownValue *known = n.known(axis);
+  if (known && known->elements.size() == 1 && known->elements[0].constant()) {
+    int64_t at = n.axis(*known->elements[0].constant(), rank);
+    if (at >= count)
+      return n.error("axis " + Twine(at) + " is outside the first " +
+                     Twine(count) + " dims");
+    return n.failed() ? nullptr : fn(at);
+  }
+  // Gathers count negative axes from the end and check the range.
+  Type i64 = n.builder.getI64Type();
+  Value at = n.gather(n.iota(SymExpr(rank), i64), n.reshape(axis, {}), 0);
+  if (count < rank)
+    at = n.gather(n.iota(SymExpr(count), i64), at, 0);
+  Value y;
+  for (int64_t i = 0; i < count; ++i) {
+    Value here = fn(i);
+    if (y && here && n.dims(y) != n.dims(here))
+      return n.error("the result's dims depend on 'axis', which depends on "
+                     "data: expected a constant");
+    y = y ? n.select(n.compareScalar(CompareKind::eq, at, double(i)), here, y)
+          : here;
+  }
+  return y;
+}
+
+template <ReduceKind kind>
+static void cumulate(NodeImporter &n) {
+  int64_t rank = n.rank(n.in(0));
+  n.out(
+      0, alongAxis(n, n.in(1), rank, rank, [&](int64_t axis) {
+        SmallVector<NamedAttribute> attrs = {
+            n.named("kind", ReduceKindAttr::get(n.builder.getContext(), kind)),
+            n.named("axis", n.builder.getI64IntegerAttr(axis))};
+        if (n.getInt("exclusive", 0))
+          attrs.push_back(n.flag("exclusive"));
+        if (n.getInt("reverse", 0))
+          attrs.push_back(n.flag("reverse"));
+        return n.make<CumulateOp>({n.in(0)}, attrs);
+      }));
+}
+
+/// The result is in order, whatever `sorted` says: it leaves the order open.
+static void topK(NodeImporter &n) {
+  Value x = n.in(0);
+  std::optional<Dims> k;
+  if (n.has(1))
+    k = n.knownDims(n.in(1), "k");
+  else
+    k = Dims{SymExpr(n.getInt("k", 0))};
+  if (!k || k->size() != 1) {
+    n.error("k must have one element");
     return;
   }
-  int64_t axis = n.axis(at->front(), n.rank(n.in(0)));
+  int64_t rank = n.rank(x), axis = n.axis(n.getInt("axis", -1), rank);
+  if (n.failed())
+    return;
+  Ints swap;
+  for (int64_t i = 0; i < rank; ++i)
+    swap.push_back(i);
+  std::swap(swap[axis], swap[rank - 1]);
+  x = n.transpose(x, swap);
   SmallVector<NamedAttribute> attrs = {
-      n.named("axis", n.builder.getI64IntegerAttr(axis))};
-  if (n.getInt("exclusive", 0))
-    attrs.push_back(n.flag("exclusive"));
-  if (n.getInt("reverse", 0))
-    attrs.push_back(n.flag("reverse"));
-  n.out(0, n.make<CumSumOp>({n.in(0)}, attrs));
+      n.named("k", n.builder.getStringAttr(k->front().str()))};
+  if (!n.getInt("largest", 1))
+    attrs.push_back(n.flag("smallest"));
+  Value indices = n.make<TopKOp>({x}, attrs);
+  if (n.wants(0)) {
+    Value values = n.make<GatherElementsOp>(
+        {x, indices}, {n.named("axis", n.builder.getI64IntegerAttr(rank - 1))});
+    n.out(0, n.transpose(values, swap));
+  }
+  n.out(1, n.transpose(indices, swap));
 }
 
 void registerReduce(Registry &r) {
@@ -162,7 +227,9 @@ void registerReduce(Registry &r) {
   r.add("ReduceLogSumExp", reduceLogSumExp);
   r.add("ArgMax", argReduce<false>);
   r.add("ArgMin", argReduce<true>);
-  r.add("CumSum", cumSum);
+  r.add("CumSum", 11, cumulate<ReduceKind::sum>);
+  r.add("CumProd", 26, cumulate<ReduceKind::prod>);
+  r.add("TopK", topK);
 }
 
 } // namespace tenon::onnximport

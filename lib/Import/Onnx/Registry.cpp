@@ -65,6 +65,8 @@ const Registry &Registry::get() {
     registerSlice(r);
     registerGather(r);
     registerReduce(r);
+    registerSignal(r);
+    registerLinearAttention(r);
     registerConv(r);
     registerResize(r);
     registerPool(r);

@@ -63,6 +63,8 @@ void registerShape(Registry &);
 void registerSlice(Registry &);
 void registerGather(Registry &);
 void registerReduce(Registry &);
+void registerSignal(Registry &);
+void registerLinearAttention(Registry &);
 void registerConv(Registry &);
 void registerPackedWeights(Registry &);
 void registerPool(Registry &);

@@ -258,7 +258,32 @@ static void constant(NodeImporter &n) {
 // Range
 //===----------------------------------------------------------------------===//
 
+/// A float that is certainly whole: a constant, or the cast of a known integer.
+static std::optional<SymExpr> wholeScalar(NodeImporter &n, Value v) {
+  if (std::optional<double> value = NodeImporter::constScalar(v)) {
+    if (std::abs(*value) < 1e15 && *value == std::floor(*value))
+      return SymExpr(int64_t(*value));
+    return std::nullopt;
+  }
+  auto cast = v ? v.getDefiningOp<CastOp>() : CastOp();
+  const KnownValue *known = cast ? n.known(cast.getInput()) : nullptr;
+  if (!known || known->elements.size() != 1)
+    return std::nullopt;
+  return known->elements.front();
+}
+
+static void integerRange(NodeImporter &n, const SymExpr &start,
+                         const SymExpr &limit, int64_t step);
+
 static void floatRange(NodeImporter &n) {
+  std::optional<SymExpr> first = wholeScalar(n, n.in(0)),
+                         last = wholeScalar(n, n.in(1)),
+                         step = wholeScalar(n, n.in(2));
+  if (first && last && step && step->constant().value_or(0) != 0) {
+    integerRange(n, *first, *last, *step->constant());
+    return;
+  }
+
   std::optional<double> start = NodeImporter::constScalar(n.in(0)),
                         limit = NodeImporter::constScalar(n.in(1)),
                         delta = NodeImporter::constScalar(n.in(2));
@@ -275,6 +300,26 @@ static void floatRange(NodeImporter &n) {
   Value at =
       n.cast(n.iota(SymExpr(int64_t(count)), n.builder.getI64Type()), type);
   n.out(0, n.addScalar(n.mulScalar(at, *delta), *start));
+}
+
+/// Counted in integers; i64 in between, where floats could not count so far.
+static void integerRange(NodeImporter &n, const SymExpr &start,
+                         const SymExpr &limit, int64_t step) {
+  SymExpr length = step > 0 ? limit - start : start - limit;
+  SymExpr count =
+      SymExpr::apply(SymExpr::Fn::CeilDiv, length, SymExpr(std::abs(step)));
+  if (!count.isNonNegative())
+    count = SymExpr::apply(SymExpr::Fn::Max, count, SymExpr(0));
+  auto text = [&](const SymExpr &e) {
+    return n.builder.getStringAttr(e.str());
+  };
+  Type type = NodeImporter::elem(n.in(0));
+  Type counted = isa<FloatType>(type) ? n.builder.getI64Type() : type;
+  Value values = n.make<IotaOp>(
+      {}, {n.named("start", text(start)), n.named("step", text(SymExpr(step))),
+           n.named("size", text(count)),
+           n.named("elementType", TypeAttr::get(counted))});
+  n.out(0, n.cast(values, type));
 }
 
 static void range(NodeImporter &n) {
@@ -296,21 +341,7 @@ static void range(NodeImporter &n) {
             delta->front().str());
     return;
   }
-  SymExpr length = *step > 0 ? limit->front() - start->front()
-                             : start->front() - limit->front();
-  SymExpr count =
-      SymExpr::apply(SymExpr::Fn::CeilDiv, length, SymExpr(std::abs(*step)));
-  if (!count.isNonNegative())
-    count = SymExpr::apply(SymExpr::Fn::Max, count, SymExpr(0));
-  auto text = [&](const SymExpr &e) {
-    return n.builder.getStringAttr(e.str());
-  };
-  n.out(0, n.make<IotaOp>(
-               {}, {n.named("start", text(start->front())),
-                    n.named("step", text(delta->front())),
-                    n.named("size", text(count)),
-                    n.named("elementType",
-                            TypeAttr::get(NodeImporter::elem(n.in(0))))}));
+  integerRange(n, start->front(), limit->front(), *step);
 }
 
 //===----------------------------------------------------------------------===//

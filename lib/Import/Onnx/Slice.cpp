@@ -1,4 +1,4 @@
-//===- Slice.cpp - Slice, Split, Concat, Pad, Trilu -----------------------===//
+//===- Slice.cpp - Slice, Split, Concat, Pad, Trilu, CenterCropPad --------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -331,6 +331,45 @@ static void trilu(NodeImporter &n) {
   n.out(0, n.select(keep, x, n.scalarLike(0, x)));
 }
 
+/// Each dim loses what is too much, and gains zeros where it is too small, on
+/// both sides; of an odd difference the larger half at the end.
+static void centerCropPad(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x), wanted = dims;
+  std::optional<Dims> shape = n.knownDims(n.in(1), "shape");
+  Ints axes = n.getInts("axes").value_or(upTo(dims.size()));
+  if (!shape)
+    return;
+  if (shape->size() != axes.size()) {
+    n.error("shape must have one value per axis: expected " +
+            Twine(axes.size()) + ", found " + Twine(shape->size()));
+    return;
+  }
+  for (auto [axis, size] : llvm::zip(axes, *shape)) {
+    n.checkNonNegative(size);
+    wanted[n.axis(axis, dims.size())] = size;
+  }
+  if (n.failed())
+    return;
+  auto half = [](const SymExpr &e) {
+    return SymExpr::apply(SymExpr::Fn::FloorDiv, e, SymExpr(2));
+  };
+  Dims low(dims.size(), SymExpr(0)), high = low;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    SymExpr extra = atLeastZero(dims[i] - wanted[i]);
+    SymExpr missing = atLeastZero(wanted[i] - dims[i]);
+    x = n.slice(x, i, half(extra), dims[i] - extra);
+    low[i] = half(missing);
+    high[i] = missing - low[i];
+  }
+  x = n.make<PadOp>(
+      {x, n.scalarLike(0, x)},
+      {n.named("mode",
+               PadModeAttr::get(n.builder.getContext(), PadMode::constant)),
+       n.named("low", n.dimsAttr(low)), n.named("high", n.dimsAttr(high))});
+  n.out(0, n.reshape(x, wanted));
+}
+
 void registerSlice(Registry &r) {
   r.add("Slice", 1, sliceAttrs);
   r.add("Slice", 10, slice);
@@ -338,6 +377,7 @@ void registerSlice(Registry &r) {
   r.add("Concat", concat);
   r.add("Pad", pad);
   r.add("Trilu", trilu);
+  r.add("CenterCropPad", 18, centerCropPad);
 }
 
 } // namespace tenon::onnximport
