@@ -110,6 +110,19 @@ def Tenon_ConcatOp : Tenon_PureOp<"concat"> {
   let assemblyFormat = "$inputs `axis` $axis attr-dict `:` type($inputs)";
   let hasFolder = 1; // of one input
 }
+def Tenon_UnpackOp : Tenon_PureOp<"unpack"> {
+  let summary = "`size` numbers of 2 or 4 bits from bytes, the lowest bits first (ONNX's raw data)";
+  let arguments = (ins Tenon_ByteTensor:$input, StrAttr:$size, TypeAttr:$elementType);
+  let results = (outs Tenon_PackedTensor:$result);
+  let assemblyFormat = "$input `size` $size `to` $elementType attr-dict `:` type($input)";
+}
+def Tenon_PackOp : Tenon_PureOp<"pack"> {
+  let summary = "Bytes of numbers of 2 or 4 bits, the lowest bits first; the last is filled up with zeros";
+  let arguments = (ins Tenon_PackedTensor:$input);
+  let results = (outs Tenon_ByteTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasFolder = 1; // of an unpack
+}
 def Tenon_PadMode : Tenon_I32Enum<"PadMode", "what lies outside", [
     I32EnumAttrCase<"constant", 0>, I32EnumAttrCase<"edge", 1>,
     I32EnumAttrCase<"reflect", 2>, I32EnumAttrCase<"wrap", 3>]>;

@@ -262,6 +262,54 @@ FailureOr<Dims> inferDims(ConcatOp::Adaptor op, ShapeJoiner &joiner) {
 TENON_INFER(ConcatOp, firstElement(adaptor.getOperands()))
 
 //===----------------------------------------------------------------------===//
+// UnpackOp, PackOp
+//===----------------------------------------------------------------------===//
+
+static SymExpr bytesFor(const SymExpr &count, Type element) {
+  return SymExpr::apply(SymExpr::Fn::CeilDiv, count,
+                        SymExpr(8 / storedBits(element)));
+}
+
+FailureOr<Dims> inferDims(UnpackOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> bytes = joiner.dimsOf(op.getInput(), "input");
+  if (failed(bytes))
+    return failure();
+  std::optional<SymExpr> size;
+  if (op.getSizeAttr())
+    size = SymExpr::parse(op.getSize());
+  if (!size)
+    return joiner.error("expected a dim expression for the size, found ",
+                        op.getSizeAttr());
+  Type element = op.getElementTypeAttr() ? op.getElementType() : Type();
+  if (!element || !isSupportedElementType(element) || !isPackedType(element))
+    return joiner.error("expected an element type of 2 or 4 bits, found ",
+                        element);
+  if (bytes->size() != 1)
+    return joiner.error("expected an input of rank 1, found rank ",
+                        bytes->size());
+  if (failed(joiner.equal(bytesFor(*size, element), bytes->front(),
+                          "the bytes of `size` elements and the input's")))
+    return failure();
+  return Dims{*size};
+}
+TENON_INFER(UnpackOp,
+            adaptor.getElementTypeAttr() ? adaptor.getElementType() : Type())
+
+FailureOr<Dims> inferDims(PackOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
+  if (failed(dims))
+    return failure();
+  Type element = getElementTypeOrSelf(op.getInput());
+  if (!isSupportedElementType(element) || !isPackedType(element))
+    return joiner.error("expected elements of 2 or 4 bits, found ", element);
+  if (dims->size() != 1)
+    return joiner.error("expected an input of rank 1, found rank ",
+                        dims->size());
+  return Dims{bytesFor(dims->front(), element)};
+}
+TENON_INFER(PackOp, IntegerType::get(context, 8, IntegerType::Unsigned))
+
+//===----------------------------------------------------------------------===//
 // PadOp
 //===----------------------------------------------------------------------===//
 

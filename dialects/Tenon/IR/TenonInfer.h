@@ -73,6 +73,8 @@ mlir::FailureOr<Dims> inferDims(BroadcastToOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(TransposeOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(SliceOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(ConcatOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(UnpackOp::Adaptor, ShapeJoiner &);
+mlir::FailureOr<Dims> inferDims(PackOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(PadOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(IotaOp::Adaptor, ShapeJoiner &);
 mlir::FailureOr<Dims> inferDims(GatherOp::Adaptor, ShapeJoiner &);

@@ -688,3 +688,73 @@ func.func @kernelYield(%x: tensor<4xf32>) {
   }
   return
 }
+
+// -----
+func.func @computesInStorageType(%x: tensor<4xf8E4M3FN>) {
+  // expected-error @below {{operand #0 must be tensor of floats or integers with named dims, but got 'tensor<4xf8E4M3FN>'}}
+  %0 = tenon.neg %x : tensor<4xf8E4M3FN>
+  return
+}
+
+// -----
+func.func @comparesStorageType(%x: tensor<4xi4>) {
+  // expected-error @below {{operand #0 must be tensor of floats, integers or bools of 8 bits or more with named dims, but got 'tensor<4xi4>'}}
+  %0 = tenon.compare lt %x, %x : tensor<4xi4>, tensor<4xi4>
+  return
+}
+
+// -----
+func.func @bitcastWidth(%x: tensor<4xf32>) {
+  // expected-error @below {{'tenon.bitcast' op expected a type of 32 bits like 'f32', found 'i16'}}
+  %0 = tenon.bitcast %x to i16 : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @castToUnknown(%x: tensor<4xf32>) {
+  // expected-error @below {{expected a number or bool element type, found 'i3'}}
+  %0 = tenon.cast %x to i3 : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @unpackSize(%x: tensor<4xui8>) {
+  // expected-error @below {{expected a dim expression for the size, found "n +"}}
+  %0 = tenon.unpack %x size "n +" to i4 : tensor<4xui8>
+  return
+}
+
+// -----
+func.func @unpackElement(%x: tensor<4xui8>) {
+  // expected-error @below {{expected an element type of 2 or 4 bits, found 'i8'}}
+  %0 = tenon.unpack %x size "4" to i8 : tensor<4xui8>
+  return
+}
+
+// -----
+func.func @unpackRank(%x: tensor<2x2xui8>) {
+  // expected-error @below {{expected an input of rank 1, found rank 2}}
+  %0 = tenon.unpack %x size "8" to i4 : tensor<2x2xui8>
+  return
+}
+
+// -----
+func.func @unpackBytes(%x: tensor<4xui8>) {
+  // expected-error @below {{the bytes of `size` elements and the input's}}
+  %0 = tenon.unpack %x size "9" to i4 : tensor<4xui8>
+  return
+}
+
+// -----
+func.func @packElement(%x: tensor<4xi8>) {
+  // expected-error @below {{expected elements of 2 or 4 bits, found 'i8'}}
+  %0 = tenon.pack %x : tensor<4xi8>
+  return
+}
+
+// -----
+func.func @packRank(%x: tensor<2x2xi4>) {
+  // expected-error @below {{expected an input of rank 1, found rank 2}}
+  %0 = tenon.pack %x : tensor<2x2xi4>
+  return
+}
