@@ -85,7 +85,8 @@ unsigned costOf(Operation *op) {
   if (isa<GeluOp, SigmoidOp, SiluOp, TanhOp, ErfOp, ExpOp, LogOp, PowOp, SinOp,
           CosOp, DivOp, SqrtOp, ReciprocalOp, ModOp, FModOp>(op))
     return 8;
-  if (isa<GatherOp, GatherElementsOp, GatherNDOp, ConcatOp, PadOp>(op))
+  if (isa<GatherOp, GatherElementsOp, GatherNDOp, ConcatOp, PadOp, UnpackOp,
+          PackOp>(op))
     return 2;
   if (isElementwise(op))
     return 1;

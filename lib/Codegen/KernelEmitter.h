@@ -115,6 +115,8 @@ private:
                               llvm::ArrayRef<SymExpr> sizes);
   mlir::Value emitConcat(ConcatOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitPad(PadOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitUnpack(UnpackOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitPack(PackOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitReduce(ReduceOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitArgReduce(ArgReduceOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitIm2Col(Im2ColOp op, llvm::ArrayRef<Idx> idx);

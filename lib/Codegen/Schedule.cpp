@@ -70,13 +70,8 @@ struct Builder {
     SmallVector<SymExpr> d = getDims(v);
     return {d.begin(), d.end()};
   }
-  SchedulePort port(Value v, StringAttr name, const Twine &fallback) {
-    SchedulePort p;
-    p.name = name ? name.str() : fallback.str();
-    p.elementType = getElementTypeOrSelf(v.getType());
-    p.dims = dimsOf(v);
-    return p;
-  }
+  FailureOr<SchedulePort> port(Value v, DictionaryAttr attrs,
+                               const Twine &fallback);
   int weight(std::vector<WeightPart> parts) {
     for (int id : weights)
       if (s.buffers[id].parts == parts)
@@ -98,6 +93,36 @@ struct Builder {
   LogicalResult run();
   int64_t idBound(Value v, unsigned depth = 0);
 };
+
+/// `attrs` are the argument's or result's. One of bytes that carries
+/// "tenon.packed" is a tensor of that type to the outside.
+FailureOr<SchedulePort> Builder::port(Value v, DictionaryAttr attrs,
+                                      const Twine &fallback) {
+  SchedulePort p;
+  auto name = attrs ? attrs.getAs<StringAttr>("tenon.name") : StringAttr();
+  auto packed = attrs ? attrs.getAs<TypeAttr>("tenon.packed") : TypeAttr();
+  p.name = name ? name.str() : fallback.str();
+  auto own = cast<RankedTensorType>(v.getType());
+  auto type = packed ? dyn_cast<RankedTensorType>(packed.getValue()) : own;
+  // What is outside must take the bytes that the kernels read and write.
+  bool fits = type && isSupportedElementType(type.getElementType()) &&
+              isPackedType(type.getElementType()) == bool(packed);
+  if (fits && packed) {
+    SymExpr perByte = 8 / storedBits(type.getElementType());
+    fits = own.getElementType().isUnsignedInteger(8) && own.getRank() == 1 &&
+           getDims(own)[0] == SymExpr::apply(SymExpr::Fn::CeilDiv,
+                                             productOf(getDims(type)), perByte);
+  }
+  if (!fits)
+    return emitError(v.getLoc(), "a tensor of packed elements enters and "
+                                 "leaves @main as bytes with tenon.packed: "
+                                 "found ")
+           << own;
+  p.elementType = type.getElementType();
+  SmallVector<SymExpr> dims = getDims(type);
+  p.dims.assign(dims.begin(), dims.end());
+  return p;
+}
 
 /// The smallest table that `v` is used as an index of; 0: none known.
 int64_t Builder::idBound(Value v, unsigned depth) {
@@ -303,31 +328,33 @@ LogicalResult Builder::run() {
     s.modelName = name.str();
   for (BlockArgument arg : main.getArguments()) {
     unsigned i = arg.getArgNumber();
-    SchedulePort p =
-        port(arg, main.getArgAttrOfType<StringAttr>(i, "tenon.name"),
-             "input" + Twine(i));
-    if (isa<IntegerType>(p.elementType)) {
-      p.idBound = idBound(arg);
-      p.isMask = p.idBound == 0;
+    FailureOr<SchedulePort> p =
+        port(arg, main.getArgAttrDict(i), "input" + Twine(i));
+    if (failed(p))
+      return failure();
+    if (isa<IntegerType>(p->elementType)) {
+      p->idBound = idBound(arg);
+      p->isMask = p->idBound == 0;
     }
     ScheduleBuffer buffer;
     buffer.kind = ScheduleBuffer::Input;
-    buffer.elementType = p.elementType;
-    buffer.dims = p.dims;
+    buffer.elementType = getElementTypeOrSelf(arg.getType());
+    buffer.dims = dimsOf(arg);
     buffer.index = i;
     bufferOf[arg] = addBuffer(std::move(buffer));
-    s.inputs.push_back(std::move(p));
+    s.inputs.push_back(std::move(*p));
   }
   demand.emplace(main.getBody().front());
   auto ret = cast<func::ReturnOp>(main.getBody().front().getTerminator());
   for (auto [i, v] : llvm::enumerate(ret.getOperands())) {
-    SchedulePort p =
-        port(v, main.getResultAttrOfType<StringAttr>(i, "tenon.name"),
-             "output" + Twine(i));
+    FailureOr<SchedulePort> p =
+        port(v, main.getResultAttrDict(i), "output" + Twine(i));
+    if (failed(p))
+      return failure();
     ScheduleBuffer buffer;
     buffer.kind = ScheduleBuffer::Output;
-    buffer.elementType = p.elementType;
-    buffer.dims = p.dims;
+    buffer.elementType = getElementTypeOrSelf(v.getType());
+    buffer.dims = dimsOf(v);
     buffer.index = i;
     Value source = v;
     while (auto r = source.getDefiningOp<ReshapeOp>())
@@ -337,7 +364,7 @@ LogicalResult Builder::run() {
       return ret.emitError("result ")
              << i << " is not a kernel's own: run tenon-form-kernels first";
     assign(source, addBuffer(std::move(buffer)));
-    s.outputs.push_back(std::move(p));
+    s.outputs.push_back(std::move(*p));
   }
   // From the last merge to the first: one that feeds another shares its memory.
   for (Operation &op : llvm::reverse(main.getBody().front())) {

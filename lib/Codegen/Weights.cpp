@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LaneBuilder.h"
+#include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "tenon/Codegen/Program.h"
@@ -74,6 +75,12 @@ rawData(const WeightPart &w, std::vector<char> &copy) {
   if (dense.getElementType().isInteger(1)) {
     for (bool v : dense.getValues<bool>())
       copy.push_back(v);
+    return std::pair{(const char *)copy.data(), uint64_t(1)};
+  }
+  if (Type element = dense.getElementType();
+      isPackedType(element) && element.isSignlessInteger()) {
+    for (const APInt &v : dense.getValues<APInt>()) // with their sign
+      copy.push_back(char(v.getSExtValue()));
     return std::pair{(const char *)copy.data(), uint64_t(1)};
   }
   return std::pair{dense.getRawData().data(), dense.isSplat() ? 0 : bytes};
