@@ -10,15 +10,16 @@
 // LIST names one directory per line, each with a model (model.onnx) and lines
 // of tab-separated fields (inputs: name, ONNX dtype number, dims, file). The
 // model is compiled to model.so beside it, opened with the C API and run once;
-// output i goes to output<i>.bin, its dtype and dims to the report. One line per
-// case comes out, as the cases finish:
+// output i goes to output<i>.bin, its dtype and dims to the report. One line
+// per case comes out, as the cases finish:
 //
 //   DIRECTORY <tab> OUTCOME <tab> MILLISECONDS <tab> DETAIL
 //
 // OUTCOME is ok (DETAIL: dtype:d0,d1;... per output), refused (a diagnostic
 // while compiling), failed (an error of the C API), internal (a crash that the
-// compiler caught), crash (a signal) or hang. Each case runs in a process of its
-// own, forked from one that has everything loaded: that costs a millisecond.
+// compiler caught), crash (a signal) or hang. Each case runs in a process of
+// its own, forked from one that has everything loaded: that costs a
+// millisecond.
 //
 //===----------------------------------------------------------------------===//
 
@@ -51,12 +52,11 @@ Outcome failed(const char *what, const tenon_error &error) {
   return {"failed", (Twine(what) + ": " + error.message).str()};
 }
 
-/// Bytes of a tensor; ONNX packs its smaller types.
 size_t tensorBytes(tenon_dtype dtype, ArrayRef<int64_t> dims) {
   size_t count = 1;
   for (int64_t dim : dims)
     count *= dim;
-  return count * tenon_dtype_bytes(dtype);
+  return tenon_tensor_bytes(dtype, count);
 }
 
 struct Tensor {
@@ -67,7 +67,8 @@ struct Tensor {
   size_t bytes = 0;
 };
 
-bool readInput(StringRef directory, ArrayRef<StringRef> fields, Tensor &tensor) {
+bool readInput(StringRef directory, ArrayRef<StringRef> fields,
+               Tensor &tensor) {
   int dtype;
   if (fields.size() != 4 || fields[1].getAsInteger(10, dtype))
     return false;
@@ -125,7 +126,8 @@ Outcome runArtifact(StringRef directory, StringRef artifact) {
     SmallVector<StringRef> fields;
     line.split(fields, '\t');
     int32_t index;
-    if (tenon_find_input(library.model, fields[0].str().c_str(), &index, &error))
+    if (tenon_find_input(library.model, fields[0].str().c_str(), &index,
+                         &error))
       return failed("find_input", error);
     Tensor &input = inputs[index];
     if (!readInput(directory, fields, input))
@@ -223,8 +225,8 @@ void finish(const Job &job, int status) {
   }
   auto time = std::chrono::duration_cast<std::chrono::milliseconds>(
       Clock::now() - job.start);
-  outs() << job.directory << "\t" << outcome.kind << "\t" << time.count() << "\t"
-         << outcome.detail << "\n";
+  outs() << job.directory << "\t" << outcome.kind << "\t" << time.count()
+         << "\t" << outcome.detail << "\n";
   outs().flush();
 }
 

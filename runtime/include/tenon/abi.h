@@ -32,7 +32,13 @@ enum {
   TENON_ABI_F32 = 1, TENON_ABI_U8 = 2, TENON_ABI_I8 = 3, TENON_ABI_U16 = 4,
   TENON_ABI_I16 = 5, TENON_ABI_I32 = 6, TENON_ABI_I64 = 7, TENON_ABI_BOOL = 9,
   TENON_ABI_F16 = 10, TENON_ABI_F64 = 11, TENON_ABI_U32 = 12,
-  TENON_ABI_U64 = 13, TENON_ABI_BF16 = 16 /* = onnx::TensorProto_DataType */
+  TENON_ABI_U64 = 13, TENON_ABI_BF16 = 16, TENON_ABI_F8E4M3FN = 17,
+  TENON_ABI_F8E4M3FNUZ = 18, TENON_ABI_F8E5M2 = 19, TENON_ABI_F8E5M2FNUZ = 20,
+  TENON_ABI_F8E8M0 = 24, /* = onnx::TensorProto_DataType */
+  /* Packed: of ports only. Their buffers are of bytes; inner ones hold an
+   * element a byte and are TENON_ABI_I8 or TENON_ABI_U8. */
+  TENON_ABI_U4 = 21, TENON_ABI_I4 = 22, TENON_ABI_F4E2M1 = 23,
+  TENON_ABI_U2 = 25, TENON_ABI_I2 = 26
 };
 
 /* ---- dim expressions ---------------------------------------------------- */
