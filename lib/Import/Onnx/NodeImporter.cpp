@@ -41,6 +41,47 @@ Value NodeImporter::error(const Twine &text) {
 }
 
 //===----------------------------------------------------------------------===//
+// Packed tensors
+//===----------------------------------------------------------------------===//
+
+SymExpr packedBytes(RankedTensorType type) {
+  return SymExpr::apply(SymExpr::Fn::CeilDiv, productOf(getDims(type)),
+                        SymExpr(8 / storedBits(type.getElementType())));
+}
+
+static Value reshapeTo(OpBuilder &builder, Location loc, Value v,
+                       ArrayRef<SymExpr> dims) {
+  if (!v || getDims(v) == SmallVector<SymExpr>(dims))
+    return v;
+  FailureOr<ReshapeOp> reshaped = tryCreate<ReshapeOp>(
+      builder, loc, {v},
+      {builder.getNamedAttr("dims",
+                            DimsAttr::get(builder.getContext(), dims))});
+  return succeeded(reshaped) ? Value(*reshaped) : Value();
+}
+
+Value unpackTensor(OpBuilder &builder, Location loc, Value bytes,
+                   RankedTensorType type) {
+  SymExpr size = productOf(getDims(type));
+  FailureOr<UnpackOp> elements = tryCreate<UnpackOp>(
+      builder, loc, {bytes},
+      {builder.getNamedAttr("size", builder.getStringAttr(size.str())),
+       builder.getNamedAttr("elementType",
+                            TypeAttr::get(type.getElementType()))});
+  if (mlir::failed(elements))
+    return nullptr;
+  return reshapeTo(builder, loc, *elements, getDims(type));
+}
+
+Value packTensor(OpBuilder &builder, Location loc, Value value) {
+  value = reshapeTo(builder, loc, value, {productOf(getDims(value))});
+  if (!value)
+    return nullptr;
+  FailureOr<PackOp> packed = tryCreate<PackOp>(builder, loc, {value}, {});
+  return succeeded(packed) ? Value(*packed) : Value();
+}
+
+//===----------------------------------------------------------------------===//
 // Attributes
 //===----------------------------------------------------------------------===//
 
@@ -247,6 +288,17 @@ Value NodeImporter::constant(ElementsAttr value) {
   return make<ConstantOp>({}, {named("value", value)});
 }
 
+Value NodeImporter::tensor(const onnx::TensorProto &proto) {
+  std::string problem;
+  TensorAttr value = state.tensorAttr(proto, problem);
+  if (!value)
+    return error(problem);
+  if (value.type == value.value.getType())
+    return constant(value.value);
+  Value result = createTensor(builder, loc, value);
+  return result ? result : error("the tensor cannot be expressed");
+}
+
 Value NodeImporter::scalar(double value, Type elementType) {
   if (!elementType)
     return nullptr;
@@ -296,6 +348,19 @@ Value NodeImporter::cast(Value v, Type to) {
   if (!v || !to || elem(v) == to)
     return v;
   return make<CastOp>({v}, {named("to", TypeAttr::get(to))});
+}
+
+Value NodeImporter::cast(Value v, Type to, bool saturate, RoundMode round) {
+  const SmallFloatFormat *format = to ? smallFloatFormat(to) : nullptr;
+  if (!v || !format || elem(v) == to)
+    return cast(v, to);
+  SmallVector<NamedAttribute> attrs = {named("to", TypeAttr::get(to))};
+  if (!saturate)
+    attrs.push_back(flag("unsaturated"));
+  if (format->exponentOnly && round != RoundMode::up)
+    attrs.push_back(
+        named("round", RoundModeAttr::get(builder.getContext(), round)));
+  return make<CastOp>({v}, attrs);
 }
 
 Value NodeImporter::reshape(Value v, ArrayRef<SymExpr> to) {

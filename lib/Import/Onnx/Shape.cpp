@@ -189,14 +189,12 @@ static Value scalarAttr(NodeImporter &n, StringRef name) {
   const auto *attr = n.attr(name);
   if (!attr)
     return n.scalar(0, n.builder.getF32Type());
-  std::string message;
-  ElementsAttr value = n.state.tensorAttr(attr->t(), message);
+  Value value = n.tensor(attr->t());
   if (!value)
-    return n.error(message);
-  if (value.getNumElements() != 1)
-    return n.error(name + " must have one element, found " +
-                   Twine(value.getNumElements()));
-  return n.reshape(n.constant(value), {});
+    return nullptr;
+  if (int64_t count = NodeImporter::type(value).getNumElements(); count != 1)
+    return n.error(name + " must have one element, found " + Twine(count));
+  return n.reshape(value, {});
 }
 
 static void constantOfShape(NodeImporter &n) {
@@ -225,15 +223,12 @@ static void constantOfShape(NodeImporter &n) {
 }
 
 static void constant(NodeImporter &n) {
-  std::string message;
   ElementsAttr value;
   auto type = [&](size_t count, Type element) {
     return RankedTensorType::get({int64_t(count)}, element);
   };
   if (const auto *a = n.attr("value")) {
-    value = n.state.tensorAttr(a->t(), message);
-    if (!value)
-      n.error(message);
+    n.out(0, n.tensor(a->t()));
   } else if (const auto *a = n.attr("value_float")) {
     value = DenseElementsAttr::get(
         RankedTensorType::get({}, n.builder.getF32Type()), a->f());
