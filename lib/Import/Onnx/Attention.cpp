@@ -142,6 +142,15 @@ static void attention(NodeImporter &n) {
   if (n.failed())
     return;
   Type type = NodeImporter::elem(q);
+  n.out(1, k);
+  n.out(2, v);
+  // Between the inputs and the result nothing is rounded to 16 bits.
+  if (type.isF16() || type.isBF16()) {
+    Type f32 = n.builder.getF32Type();
+    q = n.cast(q, f32);
+    k = n.cast(k, f32);
+    v = n.cast(v, f32);
+  }
   Bias bias = attentionBias(n, q, n.in(3), n.in(4), n.in(6), n.dims(k)[2]);
   Value scores =
       groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k);
@@ -153,24 +162,12 @@ static void attention(NodeImporter &n) {
   Value p = n.softmaxLast(wide);
   if (bias.emptyRows)
     p = n.select(bias.emptyRows, n.scalarLike(0, p), p);
-  p = n.cast(p, type);
-  Value y = groupedOutput(n, p, v);
+  p = n.cast(p, NodeImporter::elem(v));
+  Value y = n.cast(groupedOutput(n, p, v), type);
   n.out(0, merged ? mergeHeads(n, y) : y);
-  n.out(1, k);
-  n.out(2, v);
-  switch (n.getInt("qk_matmul_output_mode", 0)) {
-  case 0:
-    n.out(3, scores);
-    break;
-  case 1:
-    n.out(3, capped);
-    break;
-  case 2:
-    n.out(3, biased);
-    break;
-  default:
-    n.out(3, p);
-  }
+  Value stages[] = {scores, capped, biased};
+  int64_t stage = n.getInt("qk_matmul_output_mode", 0);
+  n.out(3, n.cast(stage >= 0 && stage < 3 ? stages[stage] : p, type));
 }
 
 //===----------------------------------------------------------------------===//
