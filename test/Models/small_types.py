@@ -132,6 +132,10 @@ def casts(constant):
     for to in INTEGERS:
         for source in ("some", "whole", "byte"):
             made.add(source, to)
+    made.inputs["large"] = np.array([-(2**31), -65505, -257, 0, 4097, 65519, 65520, 2**31 - 1], np.int32)
+    for source in ("whole", "large", "byte"):
+        made.add(source, "FLOAT16")
+        made.add(source, "BFLOAT16")
     for name in [*FLOATS, "FLOAT8E8M0", *INTEGERS]:
         made.inputs[name] = codes(name)
         for to in ("FLOAT", "FLOAT16", "BOOL") if name != "FLOAT8E8M0" else ("FLOAT", "FLOAT16"):
