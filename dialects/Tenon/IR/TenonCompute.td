@@ -20,9 +20,9 @@ def Tenon_ReduceOp : Tenon_PureOp<"reduce"> {
     `axes` are sorted, unique and non-negative. Over no elements: sum 0, prod 1,
     max the type's lowest value (-inf), min its highest, mean NaN.
   }];
-  let arguments = (ins Tenon_ReduceKindAttr:$kind, Tenon_Tensor:$input,
+  let arguments = (ins Tenon_ReduceKindAttr:$kind, Tenon_ValueTensor:$input,
                        DenseI64ArrayAttr:$axes, UnitAttr:$keepdims);
-  let results = (outs Tenon_Tensor:$result);
+  let results = (outs Tenon_ValueTensor:$result);
   let assemblyFormat = "`` $kind $input `over` $axes (`keepdims` $keepdims^)? attr-dict `:` type($input)";
   let hasVerifier = 1;
 }

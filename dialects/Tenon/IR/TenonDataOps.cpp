@@ -515,7 +515,8 @@ static LogicalResult verifyScatter(OpTy op) {
     return op.emitOpError()
            << "expected input and updates of one element type, found " << input
            << " and " << updates;
-  if (input.isInteger(1) && op.getKind() != ScatterKind::none)
+  if ((input.isInteger(1) || isStorageType(input)) &&
+      op.getKind() != ScatterKind::none)
     return op.emitOpError()
            << "expected a number element type for "
            << stringifyScatterKind(op.getKind()) << ", found " << input;

@@ -45,6 +45,10 @@ const SmallFloatFormat *smallFloatFormat(mlir::Type type);
 unsigned storedBits(mlir::Type type);
 /// Is a tensor of this element type packed at the graph's border?
 inline bool isPackedType(mlir::Type type) { return storedBits(type) < 8; }
+/// Is it only moved, selected and converted?
+inline bool isStorageType(mlir::Type type) {
+  return smallFloatFormat(type) || isPackedType(type);
+}
 
 } // namespace tenon
 

@@ -758,3 +758,17 @@ func.func @packRank(%x: tensor<2x2xi4>) {
   %0 = tenon.pack %x : tensor<2x2xi4>
   return
 }
+
+// -----
+func.func @reducesStorageType(%x: tensor<4xf8E5M2>) {
+  // expected-error @below {{operand #0 must be tensor of floats, integers or bools of 8 bits or more with named dims, but got 'tensor<4xf8E5M2>'}}
+  %0 = tenon.reduce sum %x over [0] : tensor<4xf8E5M2>
+  return
+}
+
+// -----
+func.func @scattersStorageType(%x: tensor<4xi4>, %i: tensor<2xi64>, %u: tensor<2xi4>) {
+  // expected-error @below {{expected a number element type for add, found 'i4'}}
+  %0 = tenon.scatter_elements add %x, %i, %u axis 0 : tensor<4xi4>, tensor<2xi64>, tensor<2xi4>
+  return
+}
