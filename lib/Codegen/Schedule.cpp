@@ -334,7 +334,10 @@ LogicalResult Builder::run() {
       return failure();
     if (isa<IntegerType>(p->elementType)) {
       p->idBound = idBound(arg);
-      p->isMask = p->idBound == 0;
+      // What only gives dims is no mask.
+      p->isMask = p->idBound == 0 &&
+                  !llvm::all_of(arg.getUsers(),
+                                [](auto *op) { return isa<ReadDimsOp>(op); });
     }
     ScheduleBuffer buffer;
     buffer.kind = ScheduleBuffer::Input;

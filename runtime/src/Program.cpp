@@ -57,6 +57,45 @@ int64_t tenon::rt::bytesOf(int64_t elements, int32_t dtype) {
   return int64_t(tenon_tensor_bytes(tenon_dtype(dtype), size_t(elements)));
 }
 
+namespace {
+
+int64_t bitsOf(double value) {
+  int64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+double doubleOf(int64_t bits) {
+  double value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+double floatOf(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+double halfOf(uint16_t bits) {
+  uint32_t sign = uint32_t(bits >> 15) << 31, rest = bits & 0x7fffu;
+  if (rest >= 0x7c00) // infinity, NaN
+    return floatOf(sign | 0x7f800000 | (rest & 0x3ff) << 13);
+  // As a float of 2^112 times less.
+  return floatOf(sign | rest << 13) * 0x1p112;
+}
+
+/// Rounds down (-1), up (1) or towards zero (0), without libm.
+int64_t toInteger(double value, int direction) {
+  if (!(value > -0x1p63)) // NaN too
+    return INT64_MIN;
+  if (value >= 0x1p63)
+    return INT64_MAX;
+  auto whole = int64_t(value);
+  if (direction < 0 && double(whole) > value)
+    return whole - 1;
+  return direction > 0 && double(whole) < value ? whole + 1 : whole;
+}
+
+} // namespace
+
 int64_t tenon::rt::elementOf(const void *data, int32_t dtype, int64_t index) {
   auto read = [&](auto zero) {
     memcpy(&zero,
@@ -84,7 +123,14 @@ int64_t tenon::rt::elementOf(const void *data, int32_t dtype, int64_t index) {
     return value > uint64_t(INT64_MAX) ? INT64_MAX : int64_t(value);
   }
   case TENON_ABI_I64:
+  case TENON_ABI_F64:
     return read(int64_t(0));
+  case TENON_ABI_F32:
+    return bitsOf(floatOf(read(uint32_t(0))));
+  case TENON_ABI_F16:
+    return bitsOf(halfOf(read(uint16_t(0))));
+  case TENON_ABI_BF16:
+    return bitsOf(floatOf(uint32_t(read(uint16_t(0))) << 16));
   default:
     return 0;
   }
@@ -155,6 +201,24 @@ int64_t apply(const tenon_expr &expr, int64_t a, int64_t b, bool &overflow) {
     return a < b;
   case TENON_EXPR_LE:
     return a <= b;
+  case TENON_EXPR_FADD:
+    return bitsOf(doubleOf(a) + doubleOf(b));
+  case TENON_EXPR_FSUB:
+    return bitsOf(doubleOf(a) - doubleOf(b));
+  case TENON_EXPR_FMUL:
+    return bitsOf(doubleOf(a) * doubleOf(b));
+  case TENON_EXPR_FDIV:
+    return bitsOf(doubleOf(a) / doubleOf(b));
+  case TENON_EXPR_F32:
+    return bitsOf(double(float(doubleOf(a))));
+  case TENON_EXPR_FLOAT:
+    return bitsOf(double(a));
+  case TENON_EXPR_FLOOR:
+    return toInteger(doubleOf(a), -1);
+  case TENON_EXPR_CEIL:
+    return toInteger(doubleOf(a), 1);
+  case TENON_EXPR_TRUNC:
+    return toInteger(doubleOf(a), 0);
   default:
     return 0;
   }

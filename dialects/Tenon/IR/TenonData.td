@@ -56,12 +56,13 @@ def Tenon_ReadDimsOp : Tenon_Op<"read_dims"> {
     `tenon.read_dims %shape as "shape" : tensor<2xi64>`: in dim expressions
     `shape[0]` and `shape[1]` are the elements of `%shape`, row-major. Unlike a
     symbol of an input's dim an element can be negative: what relies on more
-    states it with `tenon.check`. A bool is 0 or 1. The runtime reads an
-    input's elements at the beginning of each run.
+    states it with `tenon.check`. A bool is 0 or 1, and a float the bits of its
+    value as a double, for the functions that compute with those. The runtime
+    reads an input's elements at the beginning of each run.
   }];
   let arguments = (ins Tenon_Tensor:$input, StrAttr:$name);
   let assemblyFormat = "$input `as` $name attr-dict `:` type($input)";
-  let hasVerifier = 1; // integers of static dims; the name is a symbol
+  let hasVerifier = 1; // static dims; the name is a symbol
 }
 
 def Tenon_ReshapeOp : Tenon_PureOp<"reshape"> {

@@ -8,6 +8,7 @@
 // Inference and verifiers of TenonData.td's ops, in its order.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonFoldDims.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 
 using namespace mlir;
@@ -91,12 +92,8 @@ LogicalResult ReadDimsOp::verify() {
   if (getName().empty() || SymExpr::sanitizeSymbol(getName()) != getName())
     return emitOpError() << "expected a name of letters, digits and _.:/, "
                          << "found \"" << getName() << "\"";
-  auto type = dyn_cast<RankedTensorType>(getInput().getType());
-  auto element =
-      type ? dyn_cast<IntegerType>(type.getElementType()) : IntegerType();
-  if (!element || !type.hasStaticShape() ||
-      !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
-    return emitOpError() << "expected integers or bools of static dims, found "
+  if (!hasReadableElements(getInput().getType()))
+    return emitOpError() << "expected numbers or bools of static dims, found "
                          << getInput().getType();
   return success();
 }

@@ -62,7 +62,9 @@ static void scatterND(NodeImporter &n) {
 /// along the new dim; indices outside give off everywhere.
 static void oneHot(NodeImporter &n) {
   Value indices = n.in(0), values = n.in(2);
-  std::optional<Dims> depth = n.knownDims(n.in(1), "depth");
+  // Of any number type.
+  std::optional<Dims> depth =
+      n.knownDims(n.cast(n.in(1), n.builder.getI64Type()), "depth");
   if (!depth || depth->size() != 1) {
     n.error("depth must have one element");
     return;

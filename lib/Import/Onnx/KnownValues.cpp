@@ -7,6 +7,7 @@
 #include "KnownValues.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/TypeUtilities.h"
 
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
@@ -57,9 +58,16 @@ Value KnownValues::simplify(OpBuilder &builder, Operation *op) {
 }
 
 const KnownValue *KnownValues::demand(Value value) {
+  if (!isa<IntegerType>(getElementTypeOrSelf(value)))
+    return nullptr;
   if (const KnownValue *known = evaluator.lookup(value))
     return known;
   return demanded.lookup(value);
+}
+
+const KnownValue *KnownValues::demandFloats(Value value) {
+  return isa<FloatType>(getElementTypeOrSelf(value)) ? demanded.lookup(value)
+                                                     : nullptr;
 }
 
 std::optional<KnownValue> KnownValues::read(Value value) {
@@ -67,12 +75,9 @@ std::optional<KnownValue> KnownValues::read(Value value) {
   auto main = argument
                   ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
                   : func::FuncOp();
-  auto type = dyn_cast<RankedTensorType>(value.getType());
-  auto element =
-      type ? dyn_cast<IntegerType>(type.getElementType()) : IntegerType();
-  if (!main || !element || !type.hasStaticShape() ||
-      !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
+  if (!main || !hasReadableElements(value.getType()))
     return std::nullopt;
+  auto type = cast<RankedTensorType>(value.getType());
   std::string &name = names[value];
   if (name.empty()) {
     auto given = main.getArgAttrOfType<StringAttr>(argument.getArgNumber(),

@@ -39,6 +39,8 @@ public:
 
   /// The same, also where they depend on the values of main's inputs.
   const KnownValue *demand(mlir::Value value);
+  /// Likewise the elements of a float tensor, each as the bits of a double.
+  const KnownValue *demandFloats(mlir::Value value);
 
   /// Evaluates a freshly created op and, where its result is known, replaces
   /// it by a constant or `tenon.dims_value`. Returns the value to use.

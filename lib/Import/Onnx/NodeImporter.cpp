@@ -122,6 +122,14 @@ std::optional<Ints> NodeImporter::getIntsAttrOrInput(StringRef name,
   return constInts(in(input), name);
 }
 
+std::optional<Dims> NodeImporter::getDimsAttrOrInput(StringRef name,
+                                                     unsigned input) {
+  if (has(input))
+    return knownDims(in(input), name);
+  std::optional<Ints> ints = getInts(name);
+  return ints ? std::optional(Dims(ints->begin(), ints->end())) : std::nullopt;
+}
+
 //===----------------------------------------------------------------------===//
 // Types
 //===----------------------------------------------------------------------===//
@@ -194,6 +202,17 @@ std::optional<Ints> NodeImporter::constInts(Value v, StringRef what) {
       error("'" + what + "' must be constant, found " + element.str());
       return std::nullopt;
     }
+    result.push_back(*constant);
+  }
+  return result;
+}
+
+std::optional<Ints> NodeImporter::constants(ArrayRef<SymExpr> elements) {
+  Ints result;
+  for (const SymExpr &element : elements) {
+    std::optional<int64_t> constant = element.constant();
+    if (!constant)
+      return std::nullopt;
     result.push_back(*constant);
   }
   return result;
@@ -273,9 +292,11 @@ Value NodeImporter::make(StringRef name, ValueRange operands,
   Value simplified = state.known.simplify(builder, *op);
   if (Operation *defining = simplified.getDefiningOp())
     insertShapeChecks(builder, defining);
-  // Dims that come from data can be anything.
+  // Dims that come from data can be anything; those of operands were checked.
   for (const SymExpr &dim : dims(simplified))
-    if (dim.hasElements())
+    if (dim.hasElements() && llvm::none_of(operands, [&](Value operand) {
+          return llvm::is_contained(dims(operand), dim);
+        }))
       checkNonNegative(dim);
   return simplified;
 }
@@ -332,9 +353,14 @@ Value NodeImporter::dimScalar(const SymExpr &e, Type elementType) {
 }
 
 Value NodeImporter::iota(const SymExpr &size, Type elementType) {
-  return make<IotaOp>({}, {named("start", builder.getStringAttr("0")),
-                           named("step", builder.getStringAttr("1")),
-                           named("size", builder.getStringAttr(size.str())),
+  return iota(SymExpr(0), SymExpr(1), size, elementType);
+}
+
+Value NodeImporter::iota(const SymExpr &start, const SymExpr &step,
+                         const SymExpr &size, Type elementType) {
+  auto text = [&](const SymExpr &e) { return builder.getStringAttr(e.str()); };
+  return make<IotaOp>({}, {named("start", text(start)),
+                           named("step", text(step)), named("size", text(size)),
                            named("elementType", TypeAttr::get(elementType))});
 }
 

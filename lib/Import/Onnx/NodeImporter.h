@@ -98,6 +98,8 @@ public:
   /// The ints of an attribute or, from an opset on, of a constant input. An
   /// absent one is nullopt; one that is not constant fails.
   std::optional<Ints> getIntsAttrOrInput(llvm::StringRef name, unsigned input);
+  /// The same where the input's integers may be known only at run time.
+  std::optional<Dims> getDimsAttrOrInput(llvm::StringRef name, unsigned input);
 
   //===--- Types ----------------------------------------------------------===//
   static mlir::RankedTensorType type(mlir::Value v);
@@ -119,6 +121,8 @@ public:
   /// they depend on data.
   std::optional<Dims> knownDims(mlir::Value v, llvm::StringRef what);
   std::optional<Ints> constInts(mlir::Value v, llvm::StringRef what);
+  /// All of them as integers; nullopt, without an error, where one is not.
+  static std::optional<Ints> constants(llvm::ArrayRef<SymExpr> elements);
   /// A constant float or integer scalar's value; nullopt without an error.
   static std::optional<double> constScalar(mlir::Value v);
   /// Requires 0 <= e at run time, where that is not certain.
@@ -154,6 +158,9 @@ public:
   /// An integer scalar computed from dims.
   mlir::Value dimScalar(const SymExpr &e, mlir::Type elementType);
   mlir::Value iota(const SymExpr &size, mlir::Type elementType);
+  /// start, start + step, ...
+  mlir::Value iota(const SymExpr &start, const SymExpr &step,
+                   const SymExpr &size, mlir::Type elementType);
 
   mlir::Value add(mlir::Value a, mlir::Value b) { return make<AddOp>({a, b}); }
   mlir::Value sub(mlir::Value a, mlir::Value b) { return make<SubOp>({a, b}); }

@@ -58,8 +58,18 @@ enum tenon_expr_op {
   TENON_EXPR_NE,
   TENON_EXPR_LT,
   TENON_EXPR_LE,
-  TENON_EXPR_SELECT,     /* slot a != 0 ? slot b : slot imm */
-  TENON_EXPR_INPUT_VALUE /* element `imm` of input `a`, whose dims are static */
+  TENON_EXPR_SELECT,      /* slot a != 0 ? slot b : slot imm */
+  TENON_EXPR_INPUT_VALUE, /* element `imm` of input `a`, whose dims are static */
+  /* The bits of a double: slots a and b, an element of a float input. */
+  TENON_EXPR_FADD,
+  TENON_EXPR_FSUB,
+  TENON_EXPR_FMUL,
+  TENON_EXPR_FDIV,
+  TENON_EXPR_F32,   /* a rounded to float */
+  TENON_EXPR_FLOAT, /* of the integer a */
+  TENON_EXPR_FLOOR, /* to an integer; INT64_MIN for NaN, saturated */
+  TENON_EXPR_CEIL,
+  TENON_EXPR_TRUNC
 };
 typedef struct tenon_expr {
   int32_t op;
