@@ -151,6 +151,32 @@ def gqa(name, batch_lengths, *, packed=False, past=None, share=0, rotary=None, d
     return Case(f"gqa {name}", "GroupQueryAttention", inputs, outputs, sets, attributes, reference=run, **(extra or {}), **tolerance)
 
 
+def resident(count, capacity, window):
+    """How many of a row's tokens a cache of the window's size holds."""
+    step = capacity - window + 1
+    return count if count <= capacity else count - step * -(-(count - capacity) // step)
+
+
+def sliding(name, batch_lengths, capacity, window):
+    """GroupQueryAttention on caches of `capacity` rows, with the oldest dropped."""
+    case = gqa(f"sliding {name}", batch_lengths, past=True, rotary=SIZE, local_window_size=window, sliding_window_cache=1)
+    for values, (_, _, pasts) in zip(case.sets, batch_lengths):
+        for key in ("past_k", "past_v"):
+            old = values[key]
+            values[key] = np.zeros((*old.shape[:2], capacity, old.shape[3]), np.float32)
+            for b, past in enumerate(np.broadcast_to(pasts, len(old))):
+                held = resident(int(past), capacity, window)
+                values[key][b, :, :held] = old[b, :, past - held : past]
+
+    def specified(outputs, inputs):
+        for b, last in enumerate(inputs["seqlens"]):
+            for key in ("pk", "pv"):
+                outputs[key][b, :, resident(int(last) + 1, capacity, window) :] = 0
+
+    case.clear = specified
+    return case
+
+
 PROMPT = [(1, 5, 0), (2, 3, 0), (1, 1, 0), (1, 33, 0)]
 DECODE = [(1, 1, 4), (1, 1, 0), (2, 1, 9), (1, 1, 40)]
 CHUNK = [(1, 5, 3), (1, 7, 0), (1, 2, 33)]
@@ -180,6 +206,9 @@ def group_query_cases():
     yield gqa("buffer", MIXED, share=24, rotary=SIZE, packed=True)
     yield gqa("half", MIXED, past=True, rotary=SIZE, dtype=np.float16)
     yield gqa("half buffer", MIXED, share=16, rotary=SIZE, packed=True, dtype=np.float16)
+    steps = [(1, 9, 0), (1, 1, 4), (1, 1, 12), (1, 4, 7), (1, 30, 11), (2, 1, [9, 3]), (2, 5, 0)]
+    yield sliding("tight", steps, 6, 6)
+    yield sliding("with slack", steps, 9, 4)
     # What onnxruntime refuses: a past with several rows and several queries, a
     # rotation of less than 16 elements, norms of the heads, no causal mask.
     yield gqa("wide", WIDE, past=True, rotary=SIZE, numpy=True)

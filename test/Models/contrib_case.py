@@ -32,6 +32,7 @@ class Case:
     rtol: float = 1e-5
     reference: object = None
     ignored: tuple = ()
+    clear: object = None  # (outputs, inputs): overwrites what is unspecified
 
 
 F32, F16, I32, I64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT32, TensorProto.INT64

@@ -15,6 +15,10 @@
 // and as long as the buffer, or as total_sequence_length. Scores reach over
 // total_sequence_length keys, not over the buffer.
 //
+// With sliding_window_cache the pasts hold C rows, and a row of the batch with
+// x tokens behind it the newest resident(x) of them, from row 0 on. Scores
+// reach over those and the new keys.
+//
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
 
@@ -45,6 +49,93 @@ static Cache cacheOf(NodeImporter &n, const SymExpr &queries) {
   return {past, n.add(n.unsqueeze(past, {1}), n.iota(queries, i64)),
           n.addScalar(last, 1)};
 }
+
+//===----------------------------------------------------------------------===//
+// Caches of the window's size
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Old rows, then new ones [B, H, C+S, D], and the position of each [B, C+S].
+struct Staged {
+  Value keys, values, positions, isFilled;
+  Value presentRows; // [B, 1, C, 1]: which of them stay
+  Value isPresent;   // [B, 1, C, 1]
+};
+} // namespace
+
+/// How many of `count` tokens stay: all that fit, else the rest after dropping
+/// `step` (capacity - window + 1) at a time.
+static Value resident(NodeImporter &n, Value count, Value capacity,
+                      Value step) {
+  Value over = n.sub(count, capacity);
+  Value drops = n.div(n.add(over, n.addScalar(step, -1)), step);
+  return n.select(n.compareScalar(CompareKind::le, over, 0), count,
+                  n.sub(count, n.mul(drops, step)));
+}
+
+static std::optional<Staged> stage(NodeImporter &n, const Heads &h,
+                                   const Cache &cache) {
+  int64_t window = n.getInt("local_window_size", -1);
+  if (window <= 0 || !n.has(3) || n.rank(n.in(3)) != 4 ||
+      n.rank(n.in(4)) != 4 || n.has(10) || n.getInt("qk_output", 0)) {
+    n.error("sliding_window_cache needs a local_window_size and pasts of rank "
+            "4, and neither attention_bias nor qk_output");
+    return std::nullopt;
+  }
+  Type i64 = n.builder.getI64Type();
+  SymExpr rows = n.dims(n.in(3))[2], queries = n.dims(h.q)[2];
+  n.checkNonNegative(rows - SymExpr(window));
+  Value capacity = n.dimScalar(rows, i64);
+  Value step = n.dimScalar(rows - SymExpr(window - 1), i64);
+  Value oldRows = resident(n, cache.past, capacity, step);
+  Value newRows = resident(n, cache.lengths, capacity, step);
+  Value first = n.unsqueeze(n.sub(cache.past, oldRows), {1});
+  Value row = n.iota(rows, i64);
+  Value past = n.unsqueeze(cache.past, {1});
+  Staged s;
+  s.keys = n.concat({n.in(3), h.k}, 2);
+  s.values = n.concat({n.in(4), h.v}, 2);
+  Value old = n.compare(CompareKind::lt, row, n.unsqueeze(oldRows, {1}));
+  Value fresh = n.compareScalar(CompareKind::ge, cache.positions, 0);
+  s.positions = n.concat({n.add(first, row), cache.positions}, 1);
+  s.isFilled = n.concat({old, fresh}, 1);
+  // Row i of the present has position length - newRows + i.
+  Value position = n.add(n.unsqueeze(n.sub(cache.lengths, newRows), {1}), row);
+  Value isOld = n.compare(CompareKind::lt, position, past);
+  Value from = n.select(isOld, n.sub(position, first),
+                        n.add(n.sub(position, past), capacity));
+  Value last = n.dimScalar(rows + queries - SymExpr(1), i64);
+  from = n.max(n.min(from, last), n.scalarLike(0, from));
+  s.presentRows = n.unsqueeze(from, {1, 3});
+  s.isPresent = n.unsqueeze(
+      n.compare(CompareKind::lt, row, n.unsqueeze(newRows, {1})), {1, 3});
+  return s;
+}
+
+/// The present of one side's staged rows.
+static Value keep(NodeImporter &n, const Staged &s, Value staged) {
+  Dims dims = n.dims(staged), rows = n.dims(s.presentRows);
+  if (n.failed())
+    return nullptr;
+  Value kept = n.make<GatherElementsOp>(
+      {staged,
+       n.broadcast(s.presentRows, {dims[0], dims[1], rows[2], dims[3]})},
+      {n.named("axis", n.builder.getI64IntegerAttr(2))});
+  return n.select(s.isPresent, kept, n.scalarLike(0, kept));
+}
+
+static Value slidingMask(NodeImporter &n, const Staged &s, const Cache &cache) {
+  Value key = n.unsqueeze(s.positions, {1, 2});
+  Value query = n.unsqueeze(cache.positions, {1, 3});
+  Value window = n.addScalar(key, double(n.getInt("local_window_size", 1)));
+  Value allowed = n.andOp(n.compare(CompareKind::le, key, query),
+                          n.compare(CompareKind::gt, window, query));
+  return n.andOp(allowed, n.unsqueeze(s.isFilled, {1, 2}));
+}
+
+//===----------------------------------------------------------------------===//
+// The operator
+//===----------------------------------------------------------------------===//
 
 /// Keys that a query may see: none that are not there yet, no later ones, none
 /// outside the window.
@@ -138,8 +229,6 @@ static bool isRefused(NodeImporter &n) {
   if (n.has(12) || n.has(13) || n.getString("k_quant_type", "NONE") != "NONE" ||
       n.getString("v_quant_type", "NONE") != "NONE")
     n.error("a quantised cache is not supported");
-  else if (n.getInt("sliding_window_cache", 0))
-    n.error("sliding_window_cache is not supported");
   else if (n.has(16))
     n.error("query_seqlens is not supported");
   else if (n.has(3) != n.has(4))
@@ -169,8 +258,17 @@ static void groupQueryAttention(NodeImporter &n) {
     rotateHeads(n, *h, cache);
   if (n.failed())
     return;
-  Value keys = h->k, values = h->v;
-  if (n.has(3)) {
+  Value keys = h->k, values = h->v, visible;
+  if (n.getInt("sliding_window_cache", 0)) {
+    std::optional<Staged> staged = stage(n, *h, cache);
+    if (!staged)
+      return;
+    keys = staged->keys;
+    values = staged->values;
+    h->k = keep(n, *staged, keys);
+    h->v = keep(n, *staged, values);
+    visible = slidingMask(n, *staged, cache);
+  } else if (n.has(3)) {
     if (n.rank(n.in(3)) != 4 || n.rank(n.in(4)) != 4) {
       n.error("expected pasts of rank 4");
       return;
@@ -195,8 +293,9 @@ static void groupQueryAttention(NodeImporter &n) {
   if (n.has(10))
     scores = n.add(scores, n.in(10));
   Type type = NodeImporter::elem(h->q);
-  scores = n.select(groupQueryMask(n, cache, total), scores,
-                    n.scalar(lowestFinite(type), type));
+  if (!visible)
+    visible = groupQueryMask(n, cache, total);
+  scores = n.select(visible, scores, n.scalar(lowestFinite(type), type));
   if (n.failed())
     return;
   Value p = probabilities(n, scores);
