@@ -389,7 +389,8 @@ static void centerCropPad(NodeImporter &n) {
   Value x = n.in(0);
   Dims dims = n.dims(x), wanted = dims;
   std::optional<Dims> shape = n.knownDims(n.in(1), "shape");
-  Ints axes = n.getInts("axes").value_or(upTo(dims.size()));
+  Ints axes = n.getInts("axes").value_or(
+      llvm::to_vector<6>(llvm::seq<int64_t>(0, dims.size())));
   if (!shape)
     return;
   if (shape->size() != axes.size()) {
