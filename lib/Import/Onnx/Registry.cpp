@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
 #include "OnnxLibrary.h"
+#include "llvm/ADT/STLExtras.h"
 
 namespace tenon::onnximport {
 
@@ -53,6 +54,21 @@ mlir::Value importAs(NodeImporter &n, llvm::StringRef op,
   return inner.result(0);
 }
 
+std::vector<OperatorVersions> Registry::list() const {
+  std::vector<OperatorVersions> result;
+  for (const auto &entry : rows) {
+    auto [domain, op] = entry.first().split("::");
+    result.push_back({domain.str(), op.str(), {}});
+    for (const Row &row : entry.second)
+      result.back().since.push_back(row.since);
+    llvm::sort(result.back().since);
+  }
+  llvm::sort(result, [](const OperatorVersions &a, const OperatorVersions &b) {
+    return std::tie(a.domain, a.op) < std::tie(b.domain, b.op);
+  });
+  return result;
+}
+
 const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry r;
@@ -93,3 +109,9 @@ const Registry &Registry::get() {
 }
 
 } // namespace tenon::onnximport
+
+std::vector<tenon::OperatorVersions> tenon::listOperators() {
+  return onnximport::Registry::get().list();
+}
+
+int64_t tenon::newestOpset() { return onnximport::maxOpset; }

@@ -6,13 +6,14 @@
 //===----------------------------------------------------------------------===//
 //
 // A row per (domain, operator, first opset that it is right for). One file per
-// operator family fills its rows; --help and docs read the table.
+// operator family fills its rows; `tenon operators` prints the table.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_IMPORT_ONNX_REGISTRY_H
 #define TENON_IMPORT_ONNX_REGISTRY_H
 
 #include "NodeImporter.h"
+#include "tenon/Import/OnnxImporter.h"
 #include "llvm/ADT/StringMap.h"
 
 namespace tenon::onnximport {
@@ -30,6 +31,9 @@ public:
   /// The first opset with a function, if the operator has one at all.
   std::optional<int64_t> firstOpset(llvm::StringRef domain,
                                     llvm::StringRef op) const;
+
+  /// Every operator with the first opset of each of its forms, by name.
+  std::vector<OperatorVersions> list() const;
 
   void add(llvm::StringRef domain, llvm::StringRef op, int64_t since,
            ImportFn fn);

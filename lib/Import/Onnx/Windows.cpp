@@ -29,21 +29,27 @@ SymExpr Window::count(size_t i, const SymExpr &size) const {
   return out;
 }
 
-Value unfoldWindows(NodeImporter &n, Value x, const Window &w) {
+Value gatherWindows(NodeImporter &n, Value padded, const Window &w,
+                    ArrayRef<SymExpr> places) {
   Type i64 = n.builder.getI64Type();
-  Dims spatial = n.dims(x);
-  if (!x)
-    return x;
-  x = padSpatial(n, x, n.scalarLike(0, x), w.low, w.high);
   for (size_t i = 0; i < w.rank(); ++i) {
-    SymExpr places = w.count(i, spatial[i + 2]);
-    Value place = n.unsqueeze(n.iota(places, i64), {1});
+    Value place = n.unsqueeze(n.iota(places[i], i64), {1});
     Value inside = n.iota(w.kernel[i], i64);
     Value at = n.add(n.mulScalar(place, double(w.strides[i])),
                      n.mulScalar(inside, double(w.dilations[i])));
-    x = n.gather(x, at, 2 + 2 * i);
+    padded = n.gather(padded, at, 2 + 2 * i);
   }
-  return x;
+  return padded;
+}
+
+Value unfoldWindows(NodeImporter &n, Value x, const Window &w) {
+  if (!x)
+    return x;
+  Dims dims = n.dims(x), places;
+  for (size_t i = 0; i < w.rank(); ++i)
+    places.push_back(w.count(i, dims[i + 2]));
+  return gatherWindows(n, padSpatial(n, x, n.scalarLike(0, x), w.low, w.high),
+                       w, places);
 }
 
 Value foldWindows(NodeImporter &n, Value columns, const Window &w,
