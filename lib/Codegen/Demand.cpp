@@ -35,33 +35,35 @@ bool Guard::implies(const SymExpr &condition) const {
                       [&](const Term &term) { return term.count(text) != 0; });
 }
 
-/// Drops terms that a weaker one covers; A and b, A and not b become A.
-void Guard::simplify() {
-  for (bool again = true; again;) {
-    again = false;
-    for (auto x = terms.begin(); x != terms.end() && !again; ++x)
-      for (auto y = terms.begin(); y != terms.end() && !again; ++y) {
-        if (x == y)
-          continue;
-        if (std::includes(y->begin(), y->end(), x->begin(), x->end())) {
-          terms.erase(y);
-          again = true;
-          break;
-        }
-        for (const std::string &condition : *x) {
-          Term flipped = *x;
-          flipped.erase(condition);
-          Term rest = flipped;
-          flipped.insert(opposite(condition));
-          if (flipped != *y)
-            continue;
-          terms.erase(x);
-          terms.erase(flipped);
-          terms.insert(rest);
-          again = true;
-          break;
-        }
+/// Drops a term that a weaker one covers; of A and b, A and not b makes A.
+/// False where there is nothing to do.
+bool Guard::simplifyOnce() {
+  for (const Term &x : terms)
+    for (const Term &y : terms) {
+      if (&x == &y)
+        continue;
+      if (std::includes(y.begin(), y.end(), x.begin(), x.end())) {
+        terms.erase(Term(y));
+        return true;
       }
+      for (const std::string &condition : x) {
+        Term rest = x;
+        rest.erase(condition);
+        Term flipped = rest;
+        flipped.insert(opposite(condition));
+        if (flipped != y)
+          continue;
+        terms.erase(Term(x));
+        terms.erase(flipped);
+        terms.insert(rest);
+        return true;
+      }
+    }
+  return false;
+}
+
+void Guard::simplify() {
+  while (simplifyOnce()) {
   }
 }
 

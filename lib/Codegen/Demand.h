@@ -40,6 +40,7 @@ public:
 
 private:
   using Term = std::set<std::string>;
+  bool simplifyOnce();
   void simplify();
   std::set<Term> terms;
 };
