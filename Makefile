@@ -56,9 +56,9 @@ check-asan: deps ## the same with address and undefined-behaviour sanitizers
 	  build-asan/test
 
 conformance: configure ## run ONNX's operator suite, write docs/OnnxSupport.md
-	@ninja -C $(BUILD) -j $(JOBS) tenon-conformance
+	@ninja -C $(BUILD) -j $(JOBS) tenon tenon-conformance
 	@$(PYTHON) test/Conformance/run.py -j $(JOBS) --opt 0 \
-	  --host $(BUILD)/test/Conformance/host --report docs/OnnxSupport.md
+	  --tenon $(BUILD)/bin/tenon --host $(BUILD)/test/Conformance/host --report docs/OnnxSupport.md
 
 bench: build ## measure against ONNX Runtime on this machine
 	@$(PYTHON) bench/run.py --tenon $(BUILD)/bin/tenon --models $(DEPS)/models

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "CastLanes.h"
 #include "KernelEmitter.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
@@ -178,76 +179,6 @@ Value emitSigmoid(LaneBuilder &L, Value x) {
                                arith::AddFOp::create(L.b, L.loc, one, e));
 }
 
-static Value emitCast(LaneBuilder &L, Value x, Type from, Type to) {
-  OpBuilder &b = L.b;
-  Location loc = L.loc;
-  auto like = [&](Type element) -> Type {
-    if (auto v = dyn_cast<VectorType>(x.getType()))
-      return VectorType::get(v.getShape(), element);
-    return element;
-  };
-  Type target = like(computeType(to));
-  bool fromFloat = isa<FloatType>(from), toFloat = isa<FloatType>(to);
-  if (to.isInteger(1)) {
-    if (from.isInteger(1))
-      return x;
-    Value zero = L.constLike(x, 0);
-    if (fromFloat)
-      return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNE, x, zero);
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, x, zero);
-  }
-  if (fromFloat && toFloat) {
-    unsigned w0 = computeType(from).getIntOrFloatBitWidth();
-    unsigned w1 = computeType(to).getIntOrFloatBitWidth();
-    if (to.isF16() || to.isBF16()) { // round now, as the model says
-      Value n = arith::TruncFOp::create(b, loc, like(to), x);
-      return arith::ExtFOp::create(b, loc, target, n);
-    }
-    if (w0 < w1)
-      return arith::ExtFOp::create(b, loc, target, x);
-    if (w0 > w1)
-      return arith::TruncFOp::create(b, loc, target, x);
-    return x;
-  }
-  if (!fromFloat && toFloat) {
-    bool u = from.isUnsignedInteger() || from.isInteger(1);
-    Value f = u ? Value(arith::UIToFPOp::create(b, loc, target, x))
-                : Value(arith::SIToFPOp::create(b, loc, target, x));
-    if (to.isF16() || to.isBF16())
-      f = arith::ExtFOp::create(
-          b, loc, target,
-          arith::TruncFOp::create(b, loc, like(to), f).getResult());
-    return f;
-  }
-  if (fromFloat) {
-    // NaN gives 0; outside the type's range the nearest value: never poison.
-    unsigned bits = to.getIntOrFloatBitWidth();
-    bool u = to.isUnsignedInteger();
-    double hi = std::ldexp(1.0, u ? bits : bits - 1);
-    double lo = u ? 0.0 : -hi;
-    // The largest float below hi.
-    hi = computeType(from).isF64() ? std::nextafter(hi, 0.0)
-                                   : (double)std::nextafterf((float)hi, 0.0f);
-    if (bits < 24)
-      hi = std::ldexp(1.0, u ? bits : bits - 1) - 1;
-    Value isNan =
-        arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, x, x);
-    Value v = arith::SelectOp::create(b, loc, isNan, L.constLike(x, 0), x);
-    v = arith::MaximumFOp::create(b, loc, v, L.constLike(x, lo));
-    v = arith::MinimumFOp::create(b, loc, v, L.constLike(x, hi));
-    return u ? Value(arith::FPToUIOp::create(b, loc, target, v))
-             : Value(arith::FPToSIOp::create(b, loc, target, v));
-  }
-  unsigned w0 = from.getIntOrFloatBitWidth(), w1 = to.getIntOrFloatBitWidth();
-  if (w0 == w1)
-    return x;
-  if (w0 > w1)
-    return arith::TruncIOp::create(b, loc, target, x);
-  return from.isUnsignedInteger() || from.isInteger(1)
-             ? Value(arith::ExtUIOp::create(b, loc, target, x))
-             : Value(arith::ExtSIOp::create(b, loc, target, x));
-}
-
 Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
   // Operations on mixed scalar and vector lanes widen first; select's
   // condition may stay scalar only when everything is.
@@ -346,7 +277,8 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       })
       .Case([&](CompareOp c) { return o.compare(c.getKind(), x, y); })
       .Case([&](SelectOp) { return o.select(x, y, v[2]); })
-      .Case([&](CastOp c) { return emitCast(L, x, element, c.getTo()); })
+      .Case([&](CastOp c) { return emitCast(L, c, x, element); })
+      .Case([&](BitCastOp c) { return emitBitCast(L, x, element, c.getTo()); })
       .Default([](Operation *) { return Value(); });
 }
 

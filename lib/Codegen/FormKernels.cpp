@@ -25,6 +25,7 @@
 #include "tenon/Codegen/Passes.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -44,10 +45,20 @@ bool isAnchor(Operation *op) {
 bool isNative(Operation *op) {
   return isa<CompactOp, UniqueOp, NonMaxSuppressionOp>(op);
 }
+/// The kind of kernel that ends with such an op; empty: any may hold it.
+StringRef ownKernel(Operation *op) {
+  return llvm::TypeSwitch<Operation *, StringRef>(op)
+      .Case<CumulateOp>([](auto) { return "scan"; })
+      .Case<ScatterElementsOp, ScatterNDOp>([](auto) { return "scatter"; })
+      .Case<TopKOp>([](auto) { return "top_k"; })
+      .Case<LinearAttentionOp>([](auto) { return "recurrence"; })
+      .Default([](Operation *) { return ""; });
+}
+bool hasOwnKernel(Operation *op) { return !ownKernel(op).empty(); }
 /// Loops inside: worth storing once.
 bool isLoop(Operation *op) {
-  return isa<MatMulOp, ReduceOp, ArgReduceOp, CumSumOp, PackBOp>(op) ||
-         isNative(op);
+  return isa<MatMulOp, ReduceOp, ArgReduceOp, PackBOp>(op) ||
+         hasOwnKernel(op) || isNative(op);
 }
 bool isElementwise(Operation *op) {
   return op->hasTrait<OpTrait::Elementwise>();
@@ -57,12 +68,30 @@ bool isSplat(Value v) {
   return c && isa<SplatElementsAttr>(c.getValue());
 }
 
+/// Packed panels of constants, alone or several after one another: a layout of
+/// the weights, not work.
+bool isPackedWeight(Operation *op) {
+  if (auto concat = dyn_cast_or_null<ConcatOp>(op))
+    return llvm::all_of(concat.getInputs(), [](Value v) {
+      auto pack = v.getDefiningOp<PackBOp>();
+      return pack && isPackedWeight(pack);
+    });
+  auto pack = dyn_cast_or_null<PackBOp>(op);
+  if (!pack)
+    return false;
+  Value source = pack.getInput();
+  while (auto r = source.getDefiningOp<ReshapeOp>())
+    source = r.getInput();
+  return source.getDefiningOp<ConstantOp>();
+}
+
 /// Rough arithmetic per element, 0 for ops that only move.
 unsigned costOf(Operation *op) {
   if (isa<GeluOp, SigmoidOp, SiluOp, TanhOp, ErfOp, ExpOp, LogOp, PowOp, SinOp,
           CosOp, DivOp, SqrtOp, ReciprocalOp, ModOp, FModOp>(op))
     return 8;
-  if (isa<GatherOp, GatherElementsOp, GatherNDOp, ConcatOp, PadOp>(op))
+  if (isa<GatherOp, GatherElementsOp, GatherNDOp, ConcatOp, PadOp, UnpackOp,
+          PackOp>(op))
     return 2;
   if (isElementwise(op))
     return 1;
@@ -185,7 +214,7 @@ void FormKernels::joinAttention() {
 /// Does `user` read some element of `v` more than once?
 bool repeats(Operation *user, Value v) {
   if (isa<BroadcastToOp, GatherOp, GatherElementsOp, GatherNDOp, Im2ColOp,
-          MatMulOp, CumSumOp>(user))
+          MatMulOp, LinearAttentionOp>(user))
     return true;
   if (isElementwise(user))
     return productOf(getDims(user->getResult(0))) != productOf(getDims(v));
@@ -219,6 +248,9 @@ bool FormKernels::mustStore(Value v) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
         return true;
     }
+    // A scatter reads its indices in every task, its updates by position.
+    if (isa<ScatterElementsOp, ScatterNDOp>(user) && use.getOperandNumber() > 0)
+      return true;
     if (cost > 0 && repeats(user, v))
       return true;
   }
@@ -261,16 +293,11 @@ void FormKernels::place() {
         stored.insert(v);
       continue;
     }
-    // pack_b of a constant (or of a reshaped one) is a layout, not a kernel.
-    if (auto pack = dyn_cast<PackBOp>(op)) {
-      Value source = pack.getInput();
-      while (auto r = source.getDefiningOp<ReshapeOp>())
-        source = r.getInput();
-      if (source.getDefiningOp<ConstantOp>()) {
-        if (pack.getInput().getDefiningOp<ReshapeOp>())
-          store(pack.getInput());
-        continue;
-      }
+    if (isPackedWeight(&op)) {
+      auto pack = dyn_cast<PackBOp>(op);
+      if (pack && pack.getInput().getDefiningOp<ReshapeOp>())
+        store(pack.getInput());
+      continue;
     }
     if (!stored.count(v) && mustStore(v))
       store(v);
@@ -296,9 +323,10 @@ KernelOp FormKernels::outline(Operation *root) {
     ops.insert(op);
     for (Value o : op->getOperands()) {
       Operation *def = o.getDefiningOp();
-      bool inside = def && def->getBlock() == &block && !isNative(op) &&
-                    (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
-                                    !isa<PackBOp>(def)));
+      bool inside =
+          def && def->getBlock() == &block && !isNative(op) &&
+          (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
+                          !isa<PackBOp>(def) && !isPackedWeight(def)));
       if (!inside) {
         inputs.insert(o);
         continue;
@@ -322,6 +350,7 @@ KernelOp FormKernels::outline(Operation *root) {
     if (!isa<ConstantOp>(op))
       locs.push_back(op->getLoc());
   StringRef kind = isNative(root)               ? "native"
+                   : hasOwnKernel(root)         ? ownKernel(root)
                    : !anchor                    ? "map"
                    : isRowAnchor(anchor)        ? "row"
                    : attention.contains(anchor) ? "attention"

@@ -335,10 +335,15 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     auto splat = dyn_cast<SplatElementsAttr>(c.getValue());
     if (!splat)
       return {};
-    Type t = computeType(splat.getElementType());
-    if (isa<FloatType>(splat.getElementType()))
+    Type element = splat.getElementType(), t = computeType(element);
+    if (isa<FloatType>(t))
       return L.constant(t, splat.getSplatValue<APFloat>().convertToDouble());
-    APInt value = splat.getSplatValue<APInt>();
+    APInt value = isa<FloatType>(element)
+                      ? splat.getSplatValue<APFloat>().bitcastToAPInt()
+                      : splat.getSplatValue<APInt>();
+    unsigned width = t.getIntOrFloatBitWidth();
+    value = element.isSignlessInteger() ? value.sextOrTrunc(width)
+                                        : value.zextOrTrunc(width);
     return arith::ConstantOp::create(b, L.loc, b.getIntegerAttr(t, value));
   }
   if (auto o = dyn_cast<BroadcastToOp>(op))
@@ -393,12 +398,14 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     return emitConcat(o, idx);
   if (auto o = dyn_cast<PadOp>(op))
     return emitPad(o, idx);
+  if (auto o = dyn_cast<UnpackOp>(op))
+    return emitUnpack(o, idx);
+  if (auto o = dyn_cast<PackOp>(op))
+    return emitPack(o, idx);
   if (auto o = dyn_cast<ReduceOp>(op))
     return emitReduce(o, idx);
   if (auto o = dyn_cast<ArgReduceOp>(op))
     return emitArgReduce(o, idx);
-  if (auto o = dyn_cast<CumSumOp>(op))
-    return emitCumSum(o, idx);
   if (auto o = dyn_cast<Im2ColOp>(op))
     return emitIm2Col(o, idx);
   if (auto o = dyn_cast<PackBOp>(op))

@@ -55,6 +55,10 @@ public:
 
   /// The element of `v` at `idx` (one entry per dim).
   mlir::Value emit(mlir::Value v, llvm::ArrayRef<Idx> idx);
+  /// The element of `indices` at `idx` as an index below `bound`: negative ones
+  /// count from the end; outside it is noted as the run's error, and gives 0.
+  Idx emitGatherIndex(mlir::Value indices, llvm::ArrayRef<Idx> idx,
+                      const SymExpr &bound);
   /// emit() of `v` calls `fn` from now on.
   void bind(mlir::Value v, std::function<mlir::Value(llvm::ArrayRef<Idx>)> fn);
   /// Element i of row-major `dims` (uniform).
@@ -107,18 +111,19 @@ private:
   mlir::Value compute(mlir::Value v, llvm::ArrayRef<Idx> idx);
   mlir::Value loadInput(mlir::BlockArgument arg, llvm::ArrayRef<Idx> idx);
   mlir::Value emitReshape(ReshapeOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitUnlessEmpty(mlir::Value v, llvm::ArrayRef<Idx> idx,
+                              llvm::ArrayRef<SymExpr> sizes);
   mlir::Value emitConcat(ConcatOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitPad(PadOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitUnpack(UnpackOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value emitPack(PackOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitReduce(ReduceOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitArgReduce(ArgReduceOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitCumSum(CumSumOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitIm2Col(Im2ColOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitPackB(PackBOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitMatMul(MatMulOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitDims(DimsValueOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitIota(IotaOp op, llvm::ArrayRef<Idx> idx);
-  Idx emitGatherIndex(mlir::Value indices, llvm::ArrayRef<Idx> idx,
-                      const SymExpr &bound);
   /// Type of an element of `v` computed at `idx`.
   mlir::Type laneType(mlir::Value v, llvm::ArrayRef<Idx> idx);
 
@@ -217,6 +222,12 @@ void emitMapKernel(KernelEmitter &e);
 void emitRowKernel(KernelEmitter &e);
 void emitMatMulKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);
+void emitScanKernel(KernelEmitter &e);
+void emitScatterKernel(KernelEmitter &e);
+void emitTopKKernel(KernelEmitter &e);
+void emitRecurrenceKernel(KernelEmitter &e);
+/// The map kernel of a reduction.
+void emitReduceKernel(KernelEmitter &e, ReduceOp op);
 
 } // namespace tenon
 

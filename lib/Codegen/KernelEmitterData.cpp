@@ -40,6 +40,27 @@ Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
 
 } // namespace
 
+/// emit() at an index that was moved into [0, each of `sizes`): where one of
+/// them may be 0 nothing is inside, and the element is 0 without a load.
+Value KernelEmitter::emitUnlessEmpty(Value v, ArrayRef<Idx> idx,
+                                     ArrayRef<SymExpr> sizes) {
+  Value some;
+  for (const SymExpr &size : sizes) {
+    if ((size - SymExpr(1)).isNonNegative())
+      continue;
+    Value positive = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sgt,
+                                           dim(size), L.index(0));
+    some = some ? Value(arith::AndIOp::create(b, L.loc, some, positive))
+                : positive;
+  }
+  if (!some)
+    return emit(v, idx);
+  Type type = laneType(v, idx);
+  return ifElse(
+      some, type, [&] { return emit(v, idx); },
+      [&] { return L.constant(type, 0); });
+}
+
 Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
   int64_t axis = op.getAxis();
   Type type = laneType(op.getResult(), idx);
@@ -86,7 +107,8 @@ Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
     Window w = clampTo(*this, shifted, dim(getDims(op.getInputs()[k])[axis]));
     SmallVector<Idx> in(idx);
     in[axis] = w.at;
-    Value x = L.widen(emit(op.getInputs()[k], in));
+    Value part = op.getInputs()[k];
+    Value x = L.widen(emitUnlessEmpty(part, in, getDims(part)[axis]));
     r = r ? Value(arith::SelectOp::create(b, L.loc, w.inside, x, r)) : x;
   }
   return r;
@@ -96,6 +118,7 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
   SmallVector<SymExpr> dims = getDims(op.getInput());
   SmallVector<SymExpr> low = op.getLow().getSymExprs();
   SmallVector<Idx> in;
+  SmallVector<SymExpr> padded;
   Value inside;
   for (auto [k, i] : llvm::enumerate(idx)) {
     Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
@@ -104,6 +127,7 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
       in.push_back(i);
       continue;
     }
+    padded.push_back(dims[k]);
     Value n = dim(dims[k]);
     Value v = at.isUniform() ? at.base : L.toIndexVector(at);
     Value nv = L.isVector(v) ? L.widen(n) : n;
@@ -145,7 +169,7 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
     inside = inside ? Value(arith::AndIOp::create(b, L.loc, inside, w.inside))
                     : w.inside;
   }
-  Value x = emit(op.getInput(), in);
+  Value x = emitUnlessEmpty(op.getInput(), in, padded);
   if (!inside)
     return x;
   Value outside = emit(op.getValue(), {});
@@ -155,104 +179,6 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
     outside = L.widen(outside);
   }
   return arith::SelectOp::create(b, L.loc, inside, x, outside);
-}
-
-Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
-  ReduceKind kind = op.getKind();
-  Value in = op.getInput();
-  SmallVector<SymExpr> dims = getDims(in);
-  Type element = getElementTypeOrSelf(in.getType());
-  llvm::SmallDenseSet<int64_t> axes(op.getAxes().begin(), op.getAxes().end());
-  SmallVector<Idx> at(dims.size());
-  for (size_t k = 0, o = 0; k < dims.size(); ++k) {
-    if (axes.count(k)) {
-      o += op.getKeepdims();
-      continue;
-    }
-    at[k] = idx[o++];
-  }
-  SymExpr count = 1;
-  for (int64_t a : op.getAxes())
-    count = count * dims[a];
-  // Integer means are computed as the sum, divided at the end.
-  int64_t last = (int64_t)dims.size() - 1;
-  bool uniform = llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); });
-  bool inner = axes.count(last) && uniform; // lanes run along the last dim
-  unsigned savedLanes = L.lanes;
-  Value savedMask = L.mask;
-  unsigned lanes = inner ? vectorLanes() : (uniform ? 1 : L.lanes);
-  L.lanes = lanes;
-  Type accType =
-      lanes == 1 ? computeType(element) : L.vec(computeType(element));
-  Value neutral = emitNeutral(L, kind, element, accType);
-  SmallVector<int64_t> outer;
-  for (int64_t a : op.getAxes())
-    if (!(inner && a == last))
-      outer.push_back(a);
-  std::function<Value(size_t, Value)> nest = [&](size_t k, Value acc) -> Value {
-    if (k < outer.size())
-      return loop(L.index(0), dim(dims[outer[k]]), 1, acc,
-                  [&](Value i, ValueRange args) {
-                    at[outer[k]] = L.uniform(i);
-                    return SmallVector<Value>{nest(k + 1, args[0])};
-                  })[0];
-    auto combine = [&](Value acc) {
-      Value x = L.widen(emit(in, at));
-      if (inner && L.mask)
-        x = arith::SelectOp::create(b, L.loc, L.mask, x, neutral);
-      return emitCombine(L, kind, element, acc, x);
-    };
-    if (!inner)
-      return combine(acc);
-    return lanesLoop(dim(dims[last]), lanes, acc, [&](Idx i, ValueRange args) {
-      at[last] = i;
-      return SmallVector<Value>{combine(args[0])};
-    })[0];
-  };
-  Value r = nest(0, neutral);
-  if (inner) {
-    auto combining = [&] {
-      bool f = isa<FloatType>(element);
-      bool u = element.isUnsignedInteger() || element.isInteger(1);
-      switch (kind) {
-      case ReduceKind::sum:
-      case ReduceKind::mean:
-        return vector::CombiningKind::ADD;
-      case ReduceKind::prod:
-        return vector::CombiningKind::MUL;
-      case ReduceKind::max:
-        return f ? vector::CombiningKind::MAXIMUMF
-                 : (u ? vector::CombiningKind::MAXUI
-                      : vector::CombiningKind::MAXSI);
-      case ReduceKind::min:
-        return f ? vector::CombiningKind::MINIMUMF
-                 : (u ? vector::CombiningKind::MINUI
-                      : vector::CombiningKind::MINSI);
-      case ReduceKind::all:
-        return vector::CombiningKind::AND;
-      case ReduceKind::any:
-        return vector::CombiningKind::OR;
-      }
-      return vector::CombiningKind::ADD;
-    }();
-    r = L.reduceLanes(r, combining);
-  }
-  if (kind == ReduceKind::mean) {
-    Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(count));
-    Type t = computeType(element);
-    if (isa<FloatType>(t)) {
-      n = arith::SIToFPOp::create(b, L.loc, t, n);
-      r = arith::DivFOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
-    } else {
-      n = arith::MaxSIOp::create(b, L.loc, n, L.constantInt(n.getType(), 1));
-      if (t.getIntOrFloatBitWidth() < 64)
-        n = arith::TruncIOp::create(b, L.loc, t, n);
-      r = arith::DivSIOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
-    }
-  }
-  L.lanes = savedLanes;
-  L.mask = savedMask;
-  return r;
 }
 
 Value KernelEmitter::emitArgReduce(ArgReduceOp op, ArrayRef<Idx> idx) {
@@ -311,39 +237,6 @@ Value KernelEmitter::emitArgReduce(ArgReduceOp op, ArrayRef<Idx> idx) {
                  arith::SelectOp::create(b, L.loc, better, n, args[1])};
            });
   return r[1];
-}
-
-Value KernelEmitter::emitCumSum(CumSumOp op, ArrayRef<Idx> idx) {
-  // Each element sums its own prefix: quadratic, and the same bits wherever
-  // the element is computed. Exporters use it on masks of one row.
-  Value in = op.getInput();
-  SmallVector<SymExpr> dims = getDims(in);
-  Type element = getElementTypeOrSelf(in.getType());
-  int64_t axis = op.getAxis();
-  SmallVector<Idx> at(idx);
-  Type t = laneType(op.getResult(), idx);
-  Value zero = L.constant(t, 0);
-  Value mine =
-      idx[axis].isUniform() ? idx[axis].base : L.toIndexVector(idx[axis]);
-  return loop(
-      L.index(0), dim(dims[axis]), 1, zero, [&](Value i, ValueRange args) {
-        at[axis] = L.uniform(i);
-        Value x = emit(in, at);
-        if (isa<VectorType>(t))
-          x = L.widen(x);
-        Value iv = L.isVector(mine) ? L.widen(i) : i;
-        auto pred = op.getReverse()
-                        ? (op.getExclusive() ? arith::CmpIPredicate::ugt
-                                             : arith::CmpIPredicate::uge)
-                        : (op.getExclusive() ? arith::CmpIPredicate::ult
-                                             : arith::CmpIPredicate::ule);
-        Value take = arith::CmpIOp::create(b, L.loc, pred, iv, mine);
-        if (isa<VectorType>(t))
-          take = L.widen(take);
-        Value sum = emitCombine(L, ReduceKind::sum, element, args[0], x);
-        return SmallVector<Value>{
-            arith::SelectOp::create(b, L.loc, take, sum, args[0])};
-      })[0];
 }
 
 Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LaneBuilder.h"
+#include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/IR/Matchers.h"
 #include <numeric>
 
@@ -15,17 +16,16 @@ namespace tenon {
 
 Type storageType(Type t) {
   if (auto i = dyn_cast<IntegerType>(t))
-    return IntegerType::get(t.getContext(),
-                            i.getWidth() == 1 ? 8 : i.getWidth());
-  return t;
+    return IntegerType::get(t.getContext(), std::max(8u, i.getWidth()));
+  return smallFloatFormat(t) ? IntegerType::get(t.getContext(), 8) : t;
 }
 
 Type computeType(Type t) {
   if (t.isF16() || t.isBF16())
     return Float32Type::get(t.getContext());
-  if (auto i = dyn_cast<IntegerType>(t))
-    return IntegerType::get(t.getContext(), i.getWidth());
-  return t;
+  if (t.isInteger(1))
+    return t;
+  return storageType(t);
 }
 
 std::optional<int64_t> constantIndex(Value v) {

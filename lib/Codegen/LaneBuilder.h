@@ -41,6 +41,8 @@ struct Idx {
 };
 
 /// How elements of a tenon type lie in memory, and what they are computed in.
+/// Integers of 4 and 2 bits are i8 in both, extended by their sign or zeros; a
+/// float of 8 or 4 bits is its code in i8.
 mlir::Type storageType(mlir::Type elementType);
 mlir::Type computeType(mlir::Type elementType);
 inline bool isUnsignedType(mlir::Type t) { return t.isUnsignedInteger(); }

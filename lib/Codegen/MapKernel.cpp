@@ -40,6 +40,8 @@ static bool isFlat(KernelEmitter &e, ArrayRef<SymExpr> dims) {
 void emitMapKernel(KernelEmitter &e) {
   LaneBuilder &L = e.L;
   Value root = e.body().getTerminator()->getOperand(0);
+  if (auto reduce = root.getDefiningOp<ReduceOp>())
+    return emitReduceKernel(e, reduce);
   Type element = getElementTypeOrSelf(root.getType());
   SmallVector<SymExpr> dims = getDims(root);
   SymExpr total = productOf(dims);
@@ -72,8 +74,23 @@ void emitMapKernel(KernelEmitter &e) {
   while (axis > 0 && dims[axis].constant() == 1)
     --axis;
   SmallVector<SymExpr> outer(dims.begin(), dims.begin() + axis);
-  e.info.tasks = productOf(outer);
   Value n = e.dim(dims[axis]);
+  if (productOf(outer).constant() == 1) { // one row: in chunks as well
+    e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, kChunk);
+    e.loop(e.begin, e.end, 1, [&](Value t) {
+      Value first = L.mul(t, L.index(kChunk));
+      Value size = L.min(L.sub(n, first), L.index(kChunk));
+      e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
+        Idx flat = L.add(L.uniform(first, kChunk), i);
+        SmallVector<Idx> idx(dims.size(), L.uniform(0));
+        idx[axis] = flat;
+        e.setDomain(dims, idx, flat);
+        L.store(e.emit(root, idx), out, flat, element);
+      });
+    });
+    return;
+  }
+  e.info.tasks = productOf(outer);
   e.loop(e.begin, e.end, 1, [&](Value row) {
     SmallVector<Idx> idx = e.delinearize(row, outer);
     idx.append(dims.size() - axis, L.uniform(0));

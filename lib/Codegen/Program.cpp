@@ -12,8 +12,10 @@
 
 #include "tenon/Codegen/Program.h"
 #include "ExprTable.h"
+#include "dialects/Tenon/IR/TenonOps.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
 
@@ -30,10 +32,22 @@ int32_t dtypeOf(mlir::Type t) {
     return TENON_ABI_F16;
   if (t.isBF16())
     return TENON_ABI_BF16;
+  if (tenon::smallFloatFormat(t))
+    return llvm::TypeSwitch<mlir::Type, int32_t>(t)
+        .Case([](mlir::Float8E4M3FNType) { return TENON_ABI_F8E4M3FN; })
+        .Case([](mlir::Float8E4M3FNUZType) { return TENON_ABI_F8E4M3FNUZ; })
+        .Case([](mlir::Float8E5M2Type) { return TENON_ABI_F8E5M2; })
+        .Case([](mlir::Float8E5M2FNUZType) { return TENON_ABI_F8E5M2FNUZ; })
+        .Case([](mlir::Float8E8M0FNUType) { return TENON_ABI_F8E8M0; })
+        .Default([](mlir::Type) { return TENON_ABI_F4E2M1; });
   bool u = t.isUnsignedInteger();
   switch (t.getIntOrFloatBitWidth()) {
   case 1:
     return TENON_ABI_BOOL;
+  case 2:
+    return u ? TENON_ABI_U2 : TENON_ABI_I2;
+  case 4:
+    return u ? TENON_ABI_U4 : TENON_ABI_I4;
   case 8:
     return u ? TENON_ABI_U8 : TENON_ABI_I8;
   case 16:
@@ -43,6 +57,13 @@ int32_t dtypeOf(mlir::Type t) {
   default:
     return u ? TENON_ABI_U64 : TENON_ABI_I64;
   }
+}
+
+/// A buffer's: inside the program packed types have a byte an element.
+static int32_t storageOf(mlir::Type t) {
+  if (!isPackedType(t))
+    return dtypeOf(t);
+  return t.isSignlessInteger() ? TENON_ABI_I8 : TENON_ABI_U8;
 }
 
 namespace {
@@ -240,11 +261,11 @@ Error ProgramWriter::run() {
       [&](const ScheduleBuffer &b) {
         bool weight = b.kind == ScheduleBuffer::Weight;
         int last = std::min(b.last, n);
-        return record({c32(b.kind), c32(dtypeOf(b.elementType)), c32(b.index),
-                       c32(weight ? -1 : table.slot(b.elements())),
-                       c32(b.first == INT32_MAX ? 0 : b.first),
-                       c32(std::max(last, 0)),
-                       c64(weight ? weights.offsets[at++] : (at++, 0))});
+        return record(
+            {c32(b.kind), c32(storageOf(b.elementType)), c32(b.index),
+             c32(table.slot(weight ? weightElements(b) : b.elements())),
+             c32(b.first == INT32_MAX ? 0 : b.first), c32(std::max(last, 0)),
+             c64(weight ? weights.offsets[at++] : (at++, 0))});
       },
       "buffers");
   Constant *values = list(

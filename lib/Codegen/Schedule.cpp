@@ -60,7 +60,7 @@ struct Builder {
   DenseMap<Value, int> bufferOf;
   llvm::StringMap<int> known; // text of a kernel -> index in `emitted`
   std::vector<KernelInfo> emitted;
-  std::vector<std::pair<ElementsAttr, int>> weights;
+  std::vector<int> weights; // their buffers
   Demand *demand = nullptr; // of the block that is listed
 
   int addBuffer(ScheduleBuffer buffer) {
@@ -71,26 +71,20 @@ struct Builder {
     SmallVector<SymExpr> d = getDims(v);
     return {d.begin(), d.end()};
   }
-  SchedulePort port(Value v, StringAttr name, const Twine &fallback) {
-    SchedulePort p;
-    p.name = name ? name.str() : fallback.str();
-    p.elementType = getElementTypeOrSelf(v.getType());
-    p.dims = dimsOf(v);
-    return p;
-  }
-  int weight(ElementsAttr value, const WeightLayout &layout, Type type) {
-    for (auto &[attr, id] : weights)
-      if (attr == value && s.buffers[id].layout == layout)
+  FailureOr<SchedulePort> port(Value v, DictionaryAttr attrs,
+                               const Twine &fallback);
+  int weight(std::vector<WeightPart> parts) {
+    for (int id : weights)
+      if (s.buffers[id].parts == parts)
         return id;
     ScheduleBuffer w;
     w.kind = ScheduleBuffer::Weight;
-    w.elementType = type;
-    w.weight = value;
-    w.layout = layout;
-    int id = addBuffer(std::move(w));
-    weights.push_back({value, id});
-    return id;
+    w.elementType = parts.front().elementType;
+    w.parts = std::move(parts);
+    weights.push_back(addBuffer(std::move(w)));
+    return weights.back();
   }
+  std::optional<WeightPart> packedWeight(Value v);
   /// What is written to `v` goes to this buffer; of a merge, in both branches.
   void assign(Value v, int id);
   FailureOr<int> bufferFor(Value v);
@@ -103,6 +97,36 @@ struct Builder {
   LogicalResult run();
   int64_t idBound(Value v, unsigned depth = 0);
 };
+
+/// `attrs` are the argument's or result's. One of bytes that carries
+/// "tenon.packed" is a tensor of that type to the outside.
+FailureOr<SchedulePort> Builder::port(Value v, DictionaryAttr attrs,
+                                      const Twine &fallback) {
+  SchedulePort p;
+  auto name = attrs ? attrs.getAs<StringAttr>("tenon.name") : StringAttr();
+  auto packed = attrs ? attrs.getAs<TypeAttr>("tenon.packed") : TypeAttr();
+  p.name = name ? name.str() : fallback.str();
+  auto own = cast<RankedTensorType>(v.getType());
+  auto type = packed ? dyn_cast<RankedTensorType>(packed.getValue()) : own;
+  // What is outside must take the bytes that the kernels read and write.
+  bool fits = type && isSupportedElementType(type.getElementType()) &&
+              isPackedType(type.getElementType()) == bool(packed);
+  if (fits && packed) {
+    SymExpr perByte = 8 / storedBits(type.getElementType());
+    fits = own.getElementType().isUnsignedInteger(8) && own.getRank() == 1 &&
+           getDims(own)[0] == SymExpr::apply(SymExpr::Fn::CeilDiv,
+                                             productOf(getDims(type)), perByte);
+  }
+  if (!fits)
+    return emitError(v.getLoc(), "a tensor of packed elements enters and "
+                                 "leaves @main as bytes with tenon.packed: "
+                                 "found ")
+           << own;
+  p.elementType = type.getElementType();
+  SmallVector<SymExpr> dims = getDims(type);
+  p.dims.assign(dims.begin(), dims.end());
+  return p;
+}
 
 /// The smallest table that `v` is used as an index of; 0: none known.
 int64_t Builder::idBound(Value v, unsigned depth) {
@@ -143,6 +167,32 @@ void Builder::assign(Value v, int id) {
   }
 }
 
+/// What a pack_b of a constant (or of a reshaped one) lies in memory as.
+std::optional<WeightPart> Builder::packedWeight(Value v) {
+  auto pack = v.getDefiningOp<PackBOp>();
+  if (!pack)
+    return std::nullopt;
+  Value source = pack.getInput();
+  while (auto r = source.getDefiningOp<ReshapeOp>())
+    source = r.getInput();
+  auto constant = source.getDefiningOp<ConstantOp>();
+  if (!constant)
+    return std::nullopt;
+  auto type = cast<RankedTensorType>(pack.getInput().getType());
+  WeightLayout layout;
+  layout.kind = WeightLayout::PackedB;
+  layout.transposed = pack.getTransposed();
+  int64_t r = type.getRank();
+  layout.K = type.getDimSize(r - 2);
+  layout.N = type.getDimSize(r - 1);
+  if (layout.transposed)
+    std::swap(layout.K, layout.N);
+  for (int64_t d : type.getShape().drop_back(2))
+    layout.batch *= d;
+  return WeightPart{constant.getValue(), layout,
+                    Float32Type::get(module.getContext())};
+}
+
 FailureOr<int> Builder::bufferFor(Value v) {
   if (auto it = bufferOf.find(v); it != bufferOf.end())
     return it->second;
@@ -151,26 +201,16 @@ FailureOr<int> Builder::bufferFor(Value v) {
   if (auto reshape = dyn_cast_or_null<ReshapeOp>(op)) {
     id = bufferFor(reshape.getInput());
   } else if (auto constant = dyn_cast_or_null<ConstantOp>(op)) {
-    id = weight(constant.getValue(), {}, getElementTypeOrSelf(v.getType()));
-  } else if (auto pack = dyn_cast_or_null<PackBOp>(op)) {
-    Value source = pack.getInput();
-    while (auto r = source.getDefiningOp<ReshapeOp>())
-      source = r.getInput();
-    if (auto constant = source.getDefiningOp<ConstantOp>()) {
-      auto type = cast<RankedTensorType>(pack.getInput().getType());
-      WeightLayout layout;
-      layout.kind = WeightLayout::PackedB;
-      layout.transposed = pack.getTransposed();
-      int64_t r = type.getRank();
-      layout.K = type.getDimSize(r - 2);
-      layout.N = type.getDimSize(r - 1);
-      if (layout.transposed)
-        std::swap(layout.K, layout.N);
-      for (int64_t d : type.getShape().drop_back(2))
-        layout.batch *= d;
-      id = weight(constant.getValue(), layout,
-                  Float32Type::get(module.getContext()));
-    }
+    id = weight({{constant.getValue(), {}, getElementTypeOrSelf(v.getType())}});
+  } else if (auto concat = dyn_cast_or_null<ConcatOp>(op)) {
+    std::vector<WeightPart> parts;
+    for (Value o : concat.getInputs())
+      if (std::optional<WeightPart> part = packedWeight(o))
+        parts.push_back(*part);
+    if (parts.size() == concat.getInputs().size())
+      id = weight(std::move(parts));
+  } else if (std::optional<WeightPart> part = packedWeight(v)) {
+    id = weight({*part});
   }
   if (failed(id))
     return emitError(v.getLoc(), "this value has no place in memory after "
@@ -218,11 +258,19 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
     emitMatMulKernel(e);
   else if (kernel.getKind() == "attention")
     emitAttentionKernel(e);
+  else if (kernel.getKind() == "scan")
+    emitScanKernel(e);
+  else if (kernel.getKind() == "scatter")
+    emitScatterKernel(e);
+  else if (kernel.getKind() == "top_k")
+    emitTopKKernel(e);
+  else if (kernel.getKind() == "recurrence")
+    emitRecurrenceKernel(e);
   else
     return kernel.emitOpError("has unknown kind '")
            << kernel.getKind()
-           << "', expected map, row, matmul, attention or "
-              "native";
+           << "', expected map, row, matmul, attention, scan, scatter, top_k, "
+              "recurrence or native";
   e.finish();
   if (e.failed)
     return failure();
@@ -418,7 +466,7 @@ LogicalResult Builder::addBlock(Block &block) {
     } else if (auto read = dyn_cast<ReadDimsOp>(op)) {
       if (failed(addElements(read)))
         return failure();
-    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, MergeOp, YieldOp,
+    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, ConcatOp, MergeOp, YieldOp,
                     func::ReturnOp>(op)) {
       return op.emitError("expected only kernels after tenon-form-kernels");
     }
@@ -445,30 +493,35 @@ LogicalResult Builder::run() {
     s.modelName = name.str();
   for (BlockArgument arg : main.getArguments()) {
     unsigned i = arg.getArgNumber();
-    SchedulePort p =
-        port(arg, main.getArgAttrOfType<StringAttr>(i, "tenon.name"),
-             "input" + Twine(i));
-    if (isa<IntegerType>(p.elementType)) {
-      p.idBound = idBound(arg);
-      p.isMask = p.idBound == 0;
+    FailureOr<SchedulePort> p =
+        port(arg, main.getArgAttrDict(i), "input" + Twine(i));
+    if (failed(p))
+      return failure();
+    if (isa<IntegerType>(p->elementType)) {
+      p->idBound = idBound(arg);
+      // What only gives dims is no mask.
+      p->isMask = p->idBound == 0 &&
+                  !llvm::all_of(arg.getUsers(),
+                                [](auto *op) { return isa<ReadDimsOp>(op); });
     }
     ScheduleBuffer buffer;
     buffer.kind = ScheduleBuffer::Input;
-    buffer.elementType = p.elementType;
-    buffer.dims = p.dims;
+    buffer.elementType = getElementTypeOrSelf(arg.getType());
+    buffer.dims = dimsOf(arg);
     buffer.index = i;
     bufferOf[arg] = addBuffer(std::move(buffer));
-    s.inputs.push_back(std::move(p));
+    s.inputs.push_back(std::move(*p));
   }
   auto ret = cast<func::ReturnOp>(main.getBody().front().getTerminator());
   for (auto [i, v] : llvm::enumerate(ret.getOperands())) {
-    SchedulePort p =
-        port(v, main.getResultAttrOfType<StringAttr>(i, "tenon.name"),
-             "output" + Twine(i));
+    FailureOr<SchedulePort> p =
+        port(v, main.getResultAttrDict(i), "output" + Twine(i));
+    if (failed(p))
+      return failure();
     ScheduleBuffer buffer;
     buffer.kind = ScheduleBuffer::Output;
-    buffer.elementType = p.elementType;
-    buffer.dims = p.dims;
+    buffer.elementType = getElementTypeOrSelf(v.getType());
+    buffer.dims = dimsOf(v);
     buffer.index = i;
     Value source = v;
     while (auto r = source.getDefiningOp<ReshapeOp>())
@@ -478,7 +531,7 @@ LogicalResult Builder::run() {
       return ret.emitError("result ")
              << i << " is not a kernel's own: run tenon-form-kernels first";
     assign(source, addBuffer(std::move(buffer)));
-    s.outputs.push_back(std::move(p));
+    s.outputs.push_back(std::move(*p));
   }
   return addBlock(main.getBody().front());
 }

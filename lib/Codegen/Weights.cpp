@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LaneBuilder.h"
+#include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "tenon/Codegen/Program.h"
@@ -26,10 +27,21 @@ static uint64_t elementBytes(Type t) {
   return std::max(1u, storageType(t).getIntOrFloatBitWidth() / 8);
 }
 
-static uint64_t bytesOf(const ScheduleBuffer &w) {
+static uint64_t bytesOf(const WeightPart &w) {
   if (w.layout.kind == WeightLayout::PackedB)
     return w.layout.batch * ((w.layout.N + 31) / 32) * w.layout.K * 32 * 4;
   return w.weight.getNumElements() * elementBytes(w.elementType);
+}
+
+static uint64_t bytesOf(const ScheduleBuffer &buffer) {
+  uint64_t bytes = 0;
+  for (const WeightPart &part : buffer.parts)
+    bytes += bytesOf(part);
+  return bytes;
+}
+
+int64_t weightElements(const ScheduleBuffer &buffer) {
+  return bytesOf(buffer) / elementBytes(buffer.elementType);
 }
 
 WeightsPlan planWeights(const Schedule &schedule) {
@@ -45,7 +57,7 @@ WeightsPlan planWeights(const Schedule &schedule) {
 /// The elements in memory order, with a stride of 0 for splats. Small integer
 /// and bool constants that MLIR keeps packed are expanded into `copy`.
 static llvm::Expected<std::pair<const char *, uint64_t>>
-rawData(const ScheduleBuffer &w, std::vector<char> &copy) {
+rawData(const WeightPart &w, std::vector<char> &copy) {
   uint64_t bytes = elementBytes(w.weight.getElementType());
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(w.weight)) {
     AsmResourceBlob *blob = resource.getRawHandle().getBlob();
@@ -63,6 +75,12 @@ rawData(const ScheduleBuffer &w, std::vector<char> &copy) {
   if (dense.getElementType().isInteger(1)) {
     for (bool v : dense.getValues<bool>())
       copy.push_back(v);
+    return std::pair{(const char *)copy.data(), uint64_t(1)};
+  }
+  if (Type element = dense.getElementType();
+      isPackedType(element) && element.isSignlessInteger()) {
+    for (const APInt &v : dense.getValues<APInt>()) // with their sign
+      copy.push_back(char(v.getSExtValue()));
     return std::pair{(const char *)copy.data(), uint64_t(1)};
   }
   return std::pair{dense.getRawData().data(), dense.isSplat() ? 0 : bytes};
@@ -83,7 +101,7 @@ static float toFloat(const char *p, Type t) {
 
 using Sink = llvm::function_ref<llvm::Error(llvm::ArrayRef<char>)>;
 
-static llvm::Error writePacked(const ScheduleBuffer &w, const char *data,
+static llvm::Error writePacked(const WeightPart &w, const char *data,
                                uint64_t stride, Sink sink) {
   const WeightLayout &l = w.layout;
   Type type = w.weight.getElementType();
@@ -123,31 +141,33 @@ static llvm::Error writePacked(const ScheduleBuffer &w, const char *data,
   return llvm::Error::success();
 }
 
+static llvm::Error writePart(const WeightPart &w, Sink sink) {
+  std::vector<char> copy;
+  auto data = rawData(w, copy);
+  if (!data)
+    return data.takeError();
+  auto [bytes, stride] = *data;
+  if (w.layout.kind == WeightLayout::PackedB)
+    return writePacked(w, bytes, stride, sink);
+  uint64_t size = bytesOf(w);
+  uint64_t piece = stride == 0 ? elementBytes(w.elementType) : 1 << 20;
+  for (uint64_t i = 0; i < size; i += piece)
+    if (auto e = sink({bytes + (stride == 0 ? 0 : i),
+                       std::min<uint64_t>(piece, size - i)}))
+      return e;
+  return llvm::Error::success();
+}
+
 llvm::Error writeWeights(const Schedule &schedule, const WeightsPlan &plan,
                          Sink sink) {
   static const char zeros[kAlignment] = {};
   for (const ScheduleBuffer &w : schedule.buffers) {
     if (w.kind != ScheduleBuffer::Weight)
       continue;
-    std::vector<char> copy;
-    auto data = rawData(w, copy);
-    if (!data)
-      return data.takeError();
-    auto [bytes, stride] = *data;
-    uint64_t size = bytesOf(w);
-    if (w.layout.kind == WeightLayout::PackedB) {
-      if (auto e = writePacked(w, bytes, stride, sink))
+    for (const WeightPart &part : w.parts)
+      if (auto e = writePart(part, sink))
         return e;
-    } else if (stride == 0) {
-      uint64_t one = elementBytes(w.elementType);
-      for (uint64_t i = 0; i < size; i += one)
-        if (auto e = sink({bytes, one}))
-          return e;
-    } else {
-      for (uint64_t i = 0; i < size; i += 1 << 20)
-        if (auto e = sink({bytes + i, std::min<uint64_t>(1 << 20, size - i)}))
-          return e;
-    }
+    uint64_t size = bytesOf(w);
     if (auto e = sink({zeros, llvm::alignTo(size, kAlignment) - size}))
       return e;
   }

@@ -50,6 +50,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues) {
   pm.addPass(createLowerConvPass());
   pm.addPass(createPackMatMulPass());
   if (!debugValues) {
+    pm.addPass(createMergeMatMulPass());
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());
   }

@@ -40,13 +40,32 @@ struct TypeRow {
 };
 
 const TypeRow kTypes[] = {
-    {NpyType::F32, "f4", "float32", 4}, {NpyType::F64, "f8", "float64", 8},
-    {NpyType::F16, "f2", "float16", 2}, {NpyType::BF16, "V2", "bfloat16", 2},
-    {NpyType::I8, "i1", "int8", 1},     {NpyType::I16, "i2", "int16", 2},
-    {NpyType::I32, "i4", "int32", 4},   {NpyType::I64, "i8", "int64", 8},
-    {NpyType::U8, "u1", "uint8", 1},    {NpyType::U16, "u2", "uint16", 2},
-    {NpyType::U32, "u4", "uint32", 4},  {NpyType::U64, "u8", "uint64", 8},
+    {NpyType::F32, "f4", "float32", 4},
+    {NpyType::F64, "f8", "float64", 8},
+    {NpyType::F16, "f2", "float16", 2},
+    {NpyType::BF16, "V2", "bfloat16", 2},
+    {NpyType::I8, "i1", "int8", 1},
+    {NpyType::I16, "i2", "int16", 2},
+    {NpyType::I32, "i4", "int32", 4},
+    {NpyType::I64, "i8", "int64", 8},
+    {NpyType::U8, "u1", "uint8", 1},
+    {NpyType::U16, "u2", "uint16", 2},
+    {NpyType::U32, "u4", "uint32", 4},
+    {NpyType::U64, "u8", "uint64", 8},
     {NpyType::Bool, "b1", "bool", 1},
+    // ml_dtypes writes float8_e5m2 as "f1"; the others are told apart by what
+    // they are read for.
+    {NpyType::F8E4M3FN, "V1", "float8_e4m3fn", 1},
+    {NpyType::F8E4M3FNUZ, "V1", "float8_e4m3fnuz", 1},
+    {NpyType::F8E5M2, "V1", "float8_e5m2", 1},
+    {NpyType::F8E5M2, "f1", "float8_e5m2", 1},
+    {NpyType::F8E5M2FNUZ, "V1", "float8_e5m2fnuz", 1},
+    {NpyType::F8E8M0, "V1", "float8_e8m0fnu", 1},
+    {NpyType::F4E2M1, "V1", "float4_e2m1fn", 1},
+    {NpyType::U4, "V1", "uint4", 1},
+    {NpyType::I4, "V1", "int4", 1},
+    {NpyType::U2, "V1", "uint2", 1},
+    {NpyType::I2, "V1", "int2", 1},
 };
 
 const TypeRow &rowOf(NpyType type) {
@@ -168,6 +187,7 @@ Expected<NpyType> parseType(StringRef descr, StringRef name) {
 
 StringRef npyTypeName(NpyType type) { return rowOf(type).name; }
 size_t npyTypeBytes(NpyType type) { return rowOf(type).bytes; }
+bool npyHoldsCodes(NpyType type) { return rowOf(type).descr == "V1"; }
 
 Expected<NpyArray> parseNpy(std::unique_ptr<MemoryBuffer> buffer,
                             StringRef name) {

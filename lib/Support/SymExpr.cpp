@@ -179,6 +179,8 @@ static bool isNonNegativeAtom(const std::string &atom) {
     return true;
   case SymExpr::Fn::Select:
     return b && call->c.isNonNegative();
+  default: // what comes from floats
+    return false;
   case SymExpr::Fn::FloorDiv:
   case SymExpr::Fn::CeilDiv:
   case SymExpr::Fn::Min:

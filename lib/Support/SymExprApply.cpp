@@ -18,6 +18,8 @@
 //===----------------------------------------------------------------------===//
 #include "SymExprDetail.h"
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <numeric>
 
 namespace tenon {
@@ -30,6 +32,39 @@ static int64_t floorDivide(int64_t a, int64_t b) {
     return saturatingMul(a, -1);
   int64_t q = a / b;
   return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
+}
+
+/// As the runtime's: what is no number, or too large, is the end of the range.
+static int64_t toInteger(double value) {
+  if (std::isnan(value) || value <= -0x1p63)
+    return INT64_MIN;
+  return value >= 0x1p63 ? INT64_MAX : static_cast<int64_t>(value);
+}
+
+static int64_t foldFloat(SymExpr::Fn fn, int64_t a, int64_t b) {
+  auto x = std::bit_cast<double>(a), y = std::bit_cast<double>(b);
+  switch (fn) {
+  case SymExpr::Fn::FAdd:
+    return std::bit_cast<int64_t>(x + y);
+  case SymExpr::Fn::FSub:
+    return std::bit_cast<int64_t>(x - y);
+  case SymExpr::Fn::FMul:
+    return std::bit_cast<int64_t>(x * y);
+  case SymExpr::Fn::FDiv:
+    return std::bit_cast<int64_t>(x / y);
+  case SymExpr::Fn::F32:
+    return std::bit_cast<int64_t>(double(float(x)));
+  case SymExpr::Fn::Float:
+    return std::bit_cast<int64_t>(double(a));
+  case SymExpr::Fn::Floor:
+    return toInteger(std::floor(x));
+  case SymExpr::Fn::Ceil:
+    return toInteger(std::ceil(x));
+  case SymExpr::Fn::Trunc:
+    return toInteger(x);
+  default:
+    return 0;
+  }
 }
 
 int64_t symexpr::foldConstants(SymExpr::Fn fn, int64_t a, int64_t b) {
@@ -58,13 +93,16 @@ int64_t symexpr::foldConstants(SymExpr::Fn fn, int64_t a, int64_t b) {
     return a <= b;
   case SymExpr::Fn::Select: // has three operands: SymExpr::select
     break;
+  default:
+    return foldFloat(fn, a, b);
   }
   return 0;
 }
 
 SymExpr SymExpr::opaqueCall(Fn fn, const SymExpr &a, const SymExpr &b) {
   SymExpr e;
-  e.terms[{std::string(fnName(fn)) + "(" + a.str() + "," + b.str() + ")"}] = 1;
+  std::string second = arityOf(fn) > 1 ? "," + b.str() : "";
+  e.terms[{std::string(fnName(fn)) + "(" + a.str() + second + ")"}] = 1;
   return e;
 }
 
@@ -249,9 +287,37 @@ bool SymExpr::isTruth(const SymExpr &e) {
   return call && call->fn >= Fn::Eq && call->fn <= Fn::Le;
 }
 
+//===----------------------------------------------------------------------===//
+// Floats
+//===----------------------------------------------------------------------===//
+
+SymExpr SymExpr::floatBits(double value) {
+  return SymExpr(std::bit_cast<int64_t>(value));
+}
+
+SymExpr SymExpr::applyFloat(Fn fn, const SymExpr &a, const SymExpr &b) {
+  std::optional<Call> call = a.asCall();
+  bool toInt = fn == Fn::Floor || fn == Fn::Ceil || fn == Fn::Trunc;
+  // Dims are far below 2^53.
+  if (toInt && call && call->fn == Fn::Float)
+    return call->a;
+  // A whole multiple of a dim.
+  if (toInt && call && call->fn == Fn::FMul) {
+    std::optional<Call> x = call->a.asCall();
+    std::optional<int64_t> bits = call->b.constant();
+    double by = bits ? std::bit_cast<double>(*bits) : 0.5;
+    if (x && x->fn == Fn::Float && by == std::floor(by) &&
+        std::abs(by) < 0x1p31)
+      return x->a * SymExpr(int64_t(by));
+  }
+  if (fn == Fn::F32 && call && call->fn == Fn::F32)
+    return a;
+  return opaqueCall(fn, a, b);
+}
+
 SymExpr SymExpr::apply(Fn fn, const SymExpr &a, const SymExpr &b) {
   std::optional<int64_t> ca = a.constant(), cb = b.constant();
-  if (ca && cb)
+  if (ca && cb && fn != Fn::Select)
     return SymExpr(foldConstants(fn, *ca, *cb));
   switch (fn) {
   case Fn::FloorDiv:
@@ -282,6 +348,8 @@ SymExpr SymExpr::apply(Fn fn, const SymExpr &a, const SymExpr &b) {
     return applyComparison(fn, a, b);
   case Fn::Select: // has three operands
     break;
+  default:
+    return applyFloat(fn, a, b);
   }
   return SymExpr(0);
 }

@@ -36,6 +36,12 @@ inline bool isCallText(std::string_view atom) {
 inline bool isElementText(std::string_view atom) { return atom.back() == ']'; }
 /// The call that an atom's text spells, or nullopt for a symbol or element.
 std::optional<SymExpr::Call> parseCallText(std::string_view atom);
+/// How many operands it takes.
+inline int arityOf(SymExpr::Fn fn) {
+  if (fn == SymExpr::Fn::Select)
+    return 3;
+  return fn >= SymExpr::Fn::F32 ? 1 : 2;
+}
 /// "min" etc.
 std::string_view fnName(SymExpr::Fn fn);
 

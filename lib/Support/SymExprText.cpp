@@ -8,7 +8,7 @@
 //   sum     := ['-'] product { ('+' | '-') product }
 //   product := factor { '*' factor }
 //   factor  := integer | '-' factor | '(' sum ')' | name | name '[' integer ']'
-//            | fn '(' sum ',' sum ')' | 'select' '(' sum ',' sum ',' sum ')'
+//            | fn '(' sum { ',' sum } ')'
 //
 //===----------------------------------------------------------------------===//
 #include "SymExprDetail.h"
@@ -30,7 +30,16 @@ static constexpr struct {
                  {"ne", SymExpr::Fn::Ne},
                  {"lt", SymExpr::Fn::Lt},
                  {"le", SymExpr::Fn::Le},
-                 {"select", SymExpr::Fn::Select}};
+                 {"select", SymExpr::Fn::Select},
+                 {"fadd", SymExpr::Fn::FAdd},
+                 {"fsub", SymExpr::Fn::FSub},
+                 {"fmul", SymExpr::Fn::FMul},
+                 {"fdiv", SymExpr::Fn::FDiv},
+                 {"f32", SymExpr::Fn::F32},
+                 {"float", SymExpr::Fn::Float},
+                 {"floor", SymExpr::Fn::Floor},
+                 {"ceil", SymExpr::Fn::Ceil},
+                 {"trunc", SymExpr::Fn::Trunc}};
 
 std::string_view symexpr::fnName(SymExpr::Fn fn) {
   for (const auto &f : functions)
@@ -158,14 +167,12 @@ private:
   std::optional<SymExpr::Call> arguments(SymExpr::Fn fn) {
     if (!eat('('))
       return std::nullopt;
-    std::optional<SymExpr> a = sum();
-    if (!a || !eat(','))
-      return std::nullopt;
-    std::optional<SymExpr> b = sum();
-    std::optional<SymExpr> c = 0;
-    if (b && fn == SymExpr::Fn::Select)
+    std::optional<SymExpr> a = sum(), b = 0, c = 0;
+    if (a && arityOf(fn) > 1)
+      b = eat(',') ? sum() : std::nullopt;
+    if (a && b && arityOf(fn) > 2)
       c = eat(',') ? sum() : std::nullopt;
-    if (!b || !c || !eat(')'))
+    if (!a || !b || !c || !eat(')'))
       return std::nullopt;
     return SymExpr::Call{fn, *a, *b, *c};
   }

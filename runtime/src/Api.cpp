@@ -471,6 +471,17 @@ tenon_status stepInfo(tenon_context *handle, int32_t index,
   full.threads = state.threads;
   full.start_ns = state.startNs;
   full.time_ns = state.timeNs;
+  for (int32_t i = 0; i < step.num_buffers; ++i) {
+    const tenon_buffer &buffer = context->program->buffers[step.buffers[i]];
+    if (buffer.elements < 0)
+      continue;
+    int64_t bytes = bytesOf(context->slots[buffer.elements], buffer.dtype);
+    if (bytes <= 0)
+      continue;
+    full.bytes += uint64_t(bytes);
+    if (buffer.kind == TENON_BUFFER_WEIGHT)
+      full.weight_bytes += uint64_t(bytes);
+  }
   return give(info, full, error);
 }
 

@@ -47,14 +47,54 @@ const tenon_program *tenon::rt::programOf(const tenon_model *model,
 }
 
 int64_t tenon::rt::bytesOf(int64_t elements, int32_t dtype) {
+  // Of packed types this is an upper bound: no overflow there, none at all.
   int64_t bytes;
   if (elements < 0 ||
       __builtin_mul_overflow(
           elements, int64_t(tenon_dtype_bytes(tenon_dtype(dtype))), &bytes) ||
       bytes >= kMaxBytes)
     return -1;
-  return bytes;
+  return int64_t(tenon_tensor_bytes(tenon_dtype(dtype), size_t(elements)));
 }
+
+namespace {
+
+int64_t bitsOf(double value) {
+  int64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+double doubleOf(int64_t bits) {
+  double value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+double floatOf(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+double halfOf(uint16_t bits) {
+  uint32_t sign = uint32_t(bits >> 15) << 31, rest = bits & 0x7fffu;
+  if (rest >= 0x7c00) // infinity, NaN
+    return floatOf(sign | 0x7f800000 | (rest & 0x3ff) << 13);
+  // As a float of 2^112 times less.
+  return floatOf(sign | rest << 13) * 0x1p112;
+}
+
+/// Rounds down (-1), up (1) or towards zero (0), without libm.
+int64_t toInteger(double value, int direction) {
+  if (!(value > -0x1p63)) // NaN too
+    return INT64_MIN;
+  if (value >= 0x1p63)
+    return INT64_MAX;
+  auto whole = int64_t(value);
+  if (direction < 0 && double(whole) > value)
+    return whole - 1;
+  return direction > 0 && double(whole) < value ? whole + 1 : whole;
+}
+
+} // namespace
 
 int64_t tenon::rt::elementOf(const void *data, int32_t dtype, int64_t index) {
   auto read = [&](auto zero) {
@@ -83,7 +123,14 @@ int64_t tenon::rt::elementOf(const void *data, int32_t dtype, int64_t index) {
     return value > uint64_t(INT64_MAX) ? INT64_MAX : int64_t(value);
   }
   case TENON_ABI_I64:
+  case TENON_ABI_F64:
     return read(int64_t(0));
+  case TENON_ABI_F32:
+    return bitsOf(floatOf(read(uint32_t(0))));
+  case TENON_ABI_F16:
+    return bitsOf(halfOf(read(uint16_t(0))));
+  case TENON_ABI_BF16:
+    return bitsOf(floatOf(uint32_t(read(uint16_t(0))) << 16));
   default:
     return 0;
   }
@@ -154,6 +201,24 @@ int64_t apply(const tenon_expr &expr, int64_t a, int64_t b, bool &overflow) {
     return a < b;
   case TENON_EXPR_LE:
     return a <= b;
+  case TENON_EXPR_FADD:
+    return bitsOf(doubleOf(a) + doubleOf(b));
+  case TENON_EXPR_FSUB:
+    return bitsOf(doubleOf(a) - doubleOf(b));
+  case TENON_EXPR_FMUL:
+    return bitsOf(doubleOf(a) * doubleOf(b));
+  case TENON_EXPR_FDIV:
+    return bitsOf(doubleOf(a) / doubleOf(b));
+  case TENON_EXPR_F32:
+    return bitsOf(double(float(doubleOf(a))));
+  case TENON_EXPR_FLOAT:
+    return bitsOf(double(a));
+  case TENON_EXPR_FLOOR:
+    return toInteger(doubleOf(a), -1);
+  case TENON_EXPR_CEIL:
+    return toInteger(doubleOf(a), 1);
+  case TENON_EXPR_TRUNC:
+    return toInteger(doubleOf(a), 0);
   default:
     return 0;
   }
@@ -350,6 +415,28 @@ Range corners(const tenon_expr &expr, const Range &a, const Range &b) {
   return r;
 }
 
+/// The same of numbers that are the bits of doubles.
+Range floatCorners(const tenon_expr &expr, const Range &a, const Range &b) {
+  bool overflow;
+  Range r = {0, 0};
+  double least = 0, most = 0;
+  for (int corner = 0; corner < 4; ++corner) {
+    int64_t bits = apply(expr, corner & 1 ? a.most : a.least,
+                         corner & 2 ? b.most : b.least, overflow);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    if (corner == 0 || value < least) {
+      least = value;
+      r.least = bits;
+    }
+    if (corner == 0 || value > most) {
+      most = value;
+      r.most = bits;
+    }
+  }
+  return r;
+}
+
 /// Every value that the expression can have, and maybe more.
 Range rangeOf(const tenon_expr &expr, const RunValues &run) {
   auto at = [&](int64_t slot) {
@@ -385,6 +472,18 @@ Range rangeOf(const tenon_expr &expr, const RunValues &run) {
       return b;
     return {smaller(b.least, c.least), larger(b.most, c.most)};
   }
+  case TENON_EXPR_F32:
+  case TENON_EXPR_FLOAT:
+  case TENON_EXPR_FLOOR:
+  case TENON_EXPR_CEIL:
+  case TENON_EXPR_TRUNC:
+    return {apply(expr, a.least, 0, overflow),
+            apply(expr, a.most, 0, overflow)};
+  case TENON_EXPR_FADD:
+  case TENON_EXPR_FSUB:
+  case TENON_EXPR_FMUL:
+  case TENON_EXPR_FDIV:
+    return floatCorners(expr, a, b);
   default:
     return corners(expr, a, b);
   }
@@ -401,6 +500,7 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
     return status;
 
   bool overflow = false;
+  auto isZero = [&](int32_t slot) { return missing[slot] < 0 && !slots[slot]; };
   for (int32_t i = 0; i < program.num_exprs; ++i) {
     const tenon_expr &expr = program.exprs[i];
     int32_t lacks = -1;
@@ -437,9 +537,10 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
         range = rangeOf(expr, *run);
     }
     if (run && lacks == kRunValues) {
-      if (range.least == range.most && expr.op != TENON_EXPR_RUN_VALUE) {
-        slots[i] = range.least; // certain whatever is read: 0 times anything
+      if (expr.op == TENON_EXPR_MUL && (isZero(expr.a) || isZero(expr.b))) {
+        slots[i] = 0; // whatever is read
         lacks = -1;
+        range = {0, 0};
       } else {
         slots[i] = range.most < 0 ? 0 : range.most;
       }

@@ -19,7 +19,8 @@ constexpr int64_t kMaxBytes = int64_t(1) << 46;
 const tenon_program *programOf(const tenon_model *model, tenon_error *error,
                                tenon_status *status);
 
-/// Element `index` of an input's data; above the largest int64, that.
+/// Element `index` of an input's data; above the largest int64, that. Of floats
+/// the bits of the double.
 int64_t elementOf(const void *data, int32_t dtype, int64_t index);
 
 /// What a slot lacks that depends on numbers which the run has yet to read.

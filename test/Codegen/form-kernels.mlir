@@ -93,3 +93,39 @@ func.func @notAttentionWhenScoresAreUsed(%q: tensor<2x10x32xf32>, %k: tensor<2x1
 func.func @copiesArguments(%a: tensor<1x8xf32>) -> tensor<1x8xf32> {
   return %a : tensor<1x8xf32>
 }
+
+// -----
+
+// A running sum reads each element once, so it computes what it sums; what
+// follows is another kernel.
+// CHECK-LABEL: @ownKernels
+// CHECK: %[[C:.+]] = tenon.kernel "scan"(%arg0)
+// CHECK: tenon.exp
+// CHECK: tenon.cumulate sum
+// CHECK: %[[N:.+]] = tenon.kernel "map"(%[[C]])
+// CHECK: tenon.neg
+// CHECK: tenon.kernel "top_k"(%[[N]])
+func.func @ownKernels(%a: tensor<4x8xf32>) -> (tensor<4x3xi64>, tensor<4x8xf32>) {
+  %0 = tenon.exp %a : tensor<4x8xf32>
+  %1 = tenon.cumulate sum %0 over 0 : tensor<4x8xf32>
+  %2 = tenon.neg %1 : tensor<4x8xf32>
+  %3 = tenon.top_k %2 k "3" : tensor<4x8xf32>
+  return %3, %2 : tensor<4x3xi64>, tensor<4x8xf32>
+}
+
+// -----
+
+// Every task of a scatter reads all indices, so they are stored; the input is
+// computed while it is copied.
+// CHECK-LABEL: @scatter
+// CHECK: %[[I:.+]] = tenon.kernel "map"(%arg1)
+// CHECK: tenon.cast
+// CHECK: tenon.kernel "scatter"(%arg0, %[[I]], %arg2)
+// CHECK: tenon.exp
+// CHECK: tenon.scatter_nd none
+func.func @scatter(%a: tensor<4x8xf32>, %i: tensor<2x1xi32>, %u: tensor<2x8xf32>) -> tensor<4x8xf32> {
+  %0 = tenon.exp %a : tensor<4x8xf32>
+  %1 = tenon.cast %i to i64 : tensor<2x1xi32>
+  %2 = tenon.scatter_nd none %0, %1, %u : tensor<4x8xf32>, tensor<2x1xi64>, tensor<2x8xf32>
+  return %2 : tensor<4x8xf32>
+}

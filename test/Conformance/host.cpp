@@ -5,23 +5,29 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// usage: host [-j N] [-O LEVEL] [-t CPU-SECONDS] LIST
+// usage: host [-j N] [-O LEVEL] [-t CPU-SECONDS] [-c 0|1] LIST
 //
-// LIST names one directory per line, each with a model (model.onnx) and lines
-// of tab-separated fields (inputs: name, ONNX dtype number, dims, file). The
-// model is compiled to model.so beside it, opened with the C API and run once;
-// output i goes to output<i>.bin, its dtype and dims to the report. One line per
-// case comes out, as the cases finish:
+// LIST names one directory per line, each with a model (model.onnx) and, for
+// each run n from 0 on, lines of tab-separated fields (inputs<n>: name, ONNX
+// dtype number, dims, file). The model is compiled to model.so beside it,
+// opened with the C API and run with each; output i goes to output<n>.<i>.bin,
+// its dtype and dims to the report. One line per case comes out, as the cases
+// finish:
 //
 //   DIRECTORY <tab> OUTCOME <tab> MILLISECONDS <tab> DETAIL
 //
-// OUTCOME is ok (DETAIL: dtype:d0,d1;... per output), refused (a diagnostic
-// while compiling), failed (an error of the C API), internal (a crash that the
-// compiler caught), crash (a signal) or hang. Each case runs in a process of its
-// own, forked from one that has everything loaded: that costs a millisecond.
+// OUTCOME is ok (DETAIL: dtype:d0,d1;... per output, runs apart by '|', then
+// " folded" where -c 1 asks and all results are constants), refused (a
+// diagnostic while compiling), failed (an error of the C API), internal (a
+// crash that the compiler caught), crash (a signal) or hang. Each case runs in
+// a process of its own, forked from one that has everything loaded: that costs
+// a millisecond.
 //
 //===----------------------------------------------------------------------===//
 
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
 #include "tenon/Pipelines/Pipelines.h"
 #include "tenon/tenon.h"
 #include "llvm/ADT/StringExtras.h"
@@ -40,7 +46,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 struct Settings {
-  int jobs = 2, optLevel = 1, seconds = 60;
+  int jobs = 2, optLevel = 1, seconds = 60, seeFolded = 0;
 };
 
 struct Outcome {
@@ -51,12 +57,11 @@ Outcome failed(const char *what, const tenon_error &error) {
   return {"failed", (Twine(what) + ": " + error.message).str()};
 }
 
-/// Bytes of a tensor; ONNX packs its smaller types.
 size_t tensorBytes(tenon_dtype dtype, ArrayRef<int64_t> dims) {
   size_t count = 1;
   for (int64_t dim : dims)
     count *= dim;
-  return count * tenon_dtype_bytes(dtype);
+  return tenon_tensor_bytes(dtype, count);
 }
 
 struct Tensor {
@@ -67,7 +72,8 @@ struct Tensor {
   size_t bytes = 0;
 };
 
-bool readInput(StringRef directory, ArrayRef<StringRef> fields, Tensor &tensor) {
+bool readInput(StringRef directory, ArrayRef<StringRef> fields,
+               Tensor &tensor) {
   int dtype;
   if (fields.size() != 4 || fields[1].getAsInteger(10, dtype))
     return false;
@@ -98,34 +104,24 @@ bool writeFile(const Twine &path, const char *data, size_t bytes) {
   return true;
 }
 
-Outcome runArtifact(StringRef directory, StringRef artifact) {
+/// One run with the inputs that `list` names.
+Outcome runOnce(const tenon_library &library, tenon_context *context,
+                StringRef directory, const MemoryBuffer &list, int number) {
   tenon_error error = {};
-  tenon_library library;
-  if (tenon_library_open(artifact.str().c_str(), &library, &error))
-    return failed("open", error);
   tenon_model_info info;
   TENON_INIT(info);
   if (tenon_get_model_info(library.model, &info, &error))
     return failed("model_info", error);
-  tenon_context_options options;
-  TENON_INIT(options);
-  options.threads = 1;
-  tenon_context *context;
-  if (tenon_context_create(library.model, &options, &context, &error))
-    return failed("context_create", error);
-
-  auto list = MemoryBuffer::getFile(directory + "/inputs");
-  if (!list)
-    return {"failed", "no list of inputs"};
   SmallVector<StringRef> lines;
-  (*list)->getBuffer().split(lines, '\n', -1, /*KeepEmpty=*/false);
+  list.getBuffer().split(lines, '\n', -1, /*KeepEmpty=*/false);
   std::vector<Tensor> inputs(info.num_inputs);
   std::vector<const int64_t *> dims(info.num_inputs);
   for (StringRef line : lines) {
     SmallVector<StringRef> fields;
     line.split(fields, '\t');
     int32_t index;
-    if (tenon_find_input(library.model, fields[0].str().c_str(), &index, &error))
+    if (tenon_find_input(library.model, fields[0].str().c_str(), &index,
+                         &error))
       return failed("find_input", error);
     Tensor &input = inputs[index];
     if (!readInput(directory, fields, input))
@@ -194,15 +190,68 @@ Outcome runArtifact(StringRef directory, StringRef artifact) {
   std::string report;
   raw_string_ostream os(report);
   for (auto [index, output] : enumerate(outputs)) {
-    if (!writeFile(directory + "/output" + Twine(index) + ".bin",
+    if (!writeFile(directory + "/output" + Twine(number) + "." + Twine(index) +
+                       ".bin",
                    output.copy.get(), output.bytes))
       return {"failed", "cannot write an output"};
     os << (index ? ";" : "") << int(output.dtype) << ":";
     interleave(output.dims, os, ",");
   }
+  return {"ok", report};
+}
+
+Outcome runArtifact(StringRef directory, StringRef artifact) {
+  tenon_error error = {};
+  tenon_library library;
+  if (tenon_library_open(artifact.str().c_str(), &library, &error))
+    return failed("open", error);
+  tenon_context_options options;
+  TENON_INIT(options);
+  options.threads = 1;
+  tenon_context *context;
+  if (tenon_context_create(library.model, &options, &context, &error))
+    return failed("context_create", error);
+  Outcome all = {"failed", "no list of inputs"};
+  for (int number = 0;; ++number) {
+    auto list = MemoryBuffer::getFile(directory + "/inputs" + Twine(number));
+    if (!list)
+      break;
+    Outcome one = runOnce(library, context, directory, **list, number);
+    if (one.kind != "ok") {
+      if (number > 0)
+        one.detail =
+            "with size-1 dims (" + std::to_string(number) + "): " + one.detail;
+      return one;
+    }
+    all = {"ok", number == 0 ? one.detail : all.detail + "|" + one.detail};
+  }
   tenon_context_destroy(context);
   tenon_library_close(&library);
-  return {"ok", report};
+  return all;
+}
+
+/// Whether the graph stage leaves nothing to compute: each result is a
+/// constant.
+bool isFolded(const tenon::CompileOptions &options) {
+  mlir::DialectRegistry registry;
+  tenon::registerDialects(registry);
+  mlir::MLIRContext context(registry);
+  mlir::ScopedDiagnosticHandler quiet(
+      &context, [](mlir::Diagnostic &) { return mlir::success(); });
+  auto module = tenon::importOnnxFile(options.input, context);
+  if (failed(module))
+    return false;
+  mlir::PassManager passes(&context);
+  tenon::populateGraphStage(passes, /*debugValues=*/false);
+  if (failed(passes.run(**module)))
+    return false;
+  bool folded = true;
+  (*module)->walk([&](mlir::Operation *op) {
+    StringRef name = op->getName().getStringRef();
+    if (name.starts_with("tenon."))
+      folded &= name == "tenon.constant" || name == "tenon.check";
+  });
+  return folded;
 }
 
 Outcome runCase(StringRef directory, const Settings &settings) {
@@ -215,7 +264,10 @@ Outcome runCase(StringRef directory, const Settings &settings) {
   tenon::CompileResult result = tenon::compileModel(options);
   if (!result.ok)
     return {result.internal ? "internal" : "refused", result.error};
-  return runArtifact(directory, artifact);
+  Outcome outcome = runArtifact(directory, artifact);
+  if (settings.seeFolded && outcome.kind == "ok" && isFolded(options))
+    outcome.detail += " folded";
+  return outcome;
 }
 
 /// A case under way. Its process writes its outcome into a file.
@@ -254,8 +306,8 @@ void finish(const Job &job, int status) {
   }
   auto time = std::chrono::duration_cast<std::chrono::milliseconds>(
       Clock::now() - job.start);
-  outs() << job.directory << "\t" << outcome.kind << "\t" << time.count() << "\t"
-         << outcome.detail << "\n";
+  outs() << job.directory << "\t" << outcome.kind << "\t" << time.count()
+         << "\t" << outcome.detail << "\n";
   outs().flush();
 }
 
@@ -269,6 +321,7 @@ int main(int argc, char **argv) {
     int *number = word == "-j"   ? &settings.jobs
                   : word == "-O" ? &settings.optLevel
                   : word == "-t" ? &settings.seconds
+                  : word == "-c" ? &settings.seeFolded
                                  : nullptr;
     if (!number)
       list = argv[i];
@@ -282,7 +335,7 @@ int main(int argc, char **argv) {
   if (list)
     file = MemoryBuffer::getFile(list);
   if (!list || !file) {
-    errs() << "usage: host [-j N] [-O LEVEL] [-t SECONDS] LIST\n";
+    errs() << "usage: host [-j N] [-O LEVEL] [-t SECONDS] [-c 0|1] LIST\n";
     return 2;
   }
   SmallVector<StringRef> directories;

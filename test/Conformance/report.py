@@ -6,20 +6,27 @@
 # ===----------------------------------------------------------------------=== #
 """The report on operators, from a run's results."""
 
+import json
 import re
+import subprocess
 from collections import Counter, defaultdict
 
 import onnx
+from onnx import TensorProto
 
 HEAD = """# ONNX operators
 
 Made by `make conformance`; do not edit. Every node case that onnx {version}
-generates ({total}, function expansions included) is compiled ahead of time and
-run through the C API; outputs are compared with the case's own, under its own
-tolerances. Modes:
+generates ({nodes}, function expansions included) and the models that it ships
+(simple, pytorch-operator, pytorch-converted: {models}) are compiled ahead of time
+and run through the C API; outputs are compared with the case's own, under its
+own tolerances. Modes:
 
 - *static*: the case as it is; its inputs are all given at run time.
-- *symbolic*: every dim above 1 of a data input is a symbol of its own.
+- *symbolic*: every dim above 1 of a data input is a symbol of its own. Where
+  operands broadcast, further runs of the same artifact ({reruns} runs of
+  {rerun} cases) set the dims of one of them to 1, with ONNX's reference
+  evaluator as the judge.
 - *constant*: every input is an initialiser.
 
 *refused*: the compiler says in one line what it does not support. *rounding*:
@@ -40,30 +47,98 @@ def first_words(detail):
     return re.sub(r"\b\d+\b", "N", detail).replace("|", "\\|")[:100]
 
 
-def write(cases, skipped, by_mode):
-    text = [HEAD.format(version=onnx.__version__, total=len(cases))]
+def registry(tenon):
+    """Operator to its opsets, from the importer's table: the first opset of each
+    form, the newest one last."""
+    if not tenon:
+        return {}
+    found = json.loads(subprocess.check_output([tenon, "operators", "--json"], text=True))
+    opsets = {}
+    for row in found["operators"]:
+        standard = row["domain"] == "ai.onnx"
+        name = row["operator"] if standard else f"{row['domain']}.{row['operator']}"
+        since = row["since"]
+        if standard:
+            # What ONNX had before an operator's first opset is nothing.
+            known = [s.since_version for s in schemas(row["operator"])]
+            first = min(known, default=1)
+            since = sorted({max(s, first) for s in since})
+            newest = found["newest_opset"]
+            opsets[name] = f"{since[0]} to {newest}"
+        else:
+            opsets[name] = f"from {since[0]}"
+    return opsets
+
+
+def schemas(operator):
+    return [s for s in onnx.defs.get_all_schemas_with_history() if s.name == operator and not s.domain]
+
+
+def types_of(case):
+    values = [*case.model.graph.input, *case.model.graph.output]
+    kinds = {value.type.tensor_type.elem_type for value in values}
+    return {TensorProto.DataType.Name(kind).lower() for kind in kinds if kind}
+
+
+def operator_table(cases, by_mode, opsets):
+    """Opsets, types seen to pass, cases passed, and what is refused."""
+    counts, types, limits = defaultdict(dict), defaultdict(set), defaultdict(set)
+    for mode, results in by_mode.items():
+        for name, (kind, _, detail) in results.items():
+            operator = cases[name].operator
+            passed = counts[operator].setdefault(mode, [0, 0])
+            passed[0] += kind == "pass"
+            passed[1] += 1
+            if kind == "pass":
+                types[operator] |= types_of(cases[name])
+            elif kind == "refused":
+                limits[operator].add(first_words(detail))
+    rows = []
+    for operator in sorted(counts.keys() | opsets.keys()):
+        passed = counts[operator]
+        cells = [f"{passed[m][0]} / {passed[m][1]}" if m in passed else "" for m in by_mode]
+        some = any(p for p, _ in passed.values())
+        accepted = opsets.get(operator, "by its function" if some else "none")
+        refused = "; ".join(sorted(limits[operator])[:3])
+        rows.append([operator, accepted, *cells, " ".join(sorted(types[operator])), refused])
+    return table(["operator", "opsets", *by_mode, "types", "refused"], rows)
+
+
+def write(cases, skipped, by_mode, tenon=None):
+    symbolic = by_mode.get("symbolic", {})
+    reruns = [len(cases[name].reruns) for name in symbolic if cases[name].reruns]
+    models = sum("." in name for name in cases)
+    text = [
+        HEAD.format(
+            version=onnx.__version__,
+            nodes=len(cases) - models,
+            models=models,
+            reruns=sum(reruns),
+            rerun=len(reruns),
+        )
+    ]
     kinds = ["pass", "rounding", "refused", "failed", "wrong", "internal", "crash", "hang"]
     rows = []
     for mode, results in by_mode.items():
         counts = Counter(kind for kind, _, _ in results.values())
         rows.append([mode, len(results), *(counts[kind] for kind in kinds)])
     text += ["\n## Counts\n\n", table(["mode", "cases", *kinds], rows)]
+    if "constant" in by_mode:
+        passed = [d for kind, _, d in by_mode["constant"].values() if kind == "pass"]
+        folded = sum(detail == "folded" for detail in passed)
+        text.append(
+            f"\nOf the {len(passed)} cases that pass with constant inputs {folded} fold wholly: "
+            "nothing but\nconstants is left of them.\n"
+        )
     text += ["\n## Out of scope\n\n"]
     text.append(table(["reason", "cases"], Counter(skipped.values()).most_common()))
 
-    per_operator = defaultdict(dict)
-    for mode, results in by_mode.items():
-        for name, (kind, _, _) in results.items():
-            counts = per_operator[cases[name].operator].setdefault(mode, [0, 0])
-            counts[0] += kind == "pass"
-            counts[1] += 1
     modes = list(by_mode)
-    rows = []
-    for operator in sorted(per_operator):
-        counts = per_operator[operator]
-        cells = [f"{counts[m][0]} / {counts[m][1]}" if m in counts else "" for m in modes]
-        rows.append([operator, *cells])
-    text += ["\n## Cases passed per operator\n\n", table(["operator", *modes], rows)]
+    text += [
+        "\n## Operators\n\nOpsets: those whose form the importer takes; *by its function*: through"
+        " the body\nthat ONNX defines. Types: of inputs and outputs in cases that pass.\n\n",
+        operator_table(cases, by_mode, registry(tenon)),
+    ]
 
     reasons = defaultdict(Counter)
     for mode, results in by_mode.items():

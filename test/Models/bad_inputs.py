@@ -116,6 +116,24 @@ def short_initializer():
     return model([helper.make_node("Add", ["x", "w"], ["y"], "add_w")], [("x", F32, [100])], [("y", F32, [100])], [tensor])
 
 
+def short_packed():
+    """100 numbers of 4 bits are 50 bytes."""
+    kind = TensorProto.INT4
+    tensor = TensorProto(name="w", data_type=kind, dims=[100], raw_data=b"\0" * 100)
+    node = helper.make_node("Concat", ["x", "w"], ["y"], "joined", axis=0)
+    return model([node], [("x", kind, ["n"])], [("y", kind, ["m"])], [tensor], opset=25)
+
+
+def bits_of_other_width():
+    node = helper.make_node("BitCast", ["x"], ["y"], "bits", to=I64)
+    return model([node], [X], [("y", I64, ["n"])], opset=26)
+
+
+def odd_rounding():
+    node = helper.make_node("Cast", ["x"], ["y"], "narrow", to=TensorProto.FLOAT8E8M0, round_mode="sideways")
+    return model([node], [X], [("y", TensorProto.FLOAT8E8M0, ["n"])], opset=25)
+
+
 def huge_dims():
     tensor = TensorProto(name="w", data_type=F32, dims=[2**40, 2**40], raw_data=b"\0" * 40)
     return model([helper.make_node("Add", ["x", "w"], ["y"], "add_w")], [X], [Y], [tensor])
@@ -181,6 +199,9 @@ def compile_cases(tool):
         "axis out of range": (bad_attribute, ["soft"]),
         "dims that do not fit": (wrong_dims, ["product"]),
         "initializer too short": (short_initializer, ["w"]),
+        "packed initializer with a byte an element": (short_packed, ["w", "50 bytes", "100"]),
+        "bits of another width": (bits_of_other_width, ["bits", "32 bits", "i64"]),
+        "unknown rounding": (odd_rounding, ["narrow", "sideways"]),
         "initializer too large": (huge_dims, ["w"]),
         "initializer of negative size": (negative_dims, ["w"]),
         "no opset": (no_opset, ["opset"]),
@@ -250,6 +271,23 @@ def run_cases(tool, artifact):
     wild = ids * 0
     wild[0, 0] = 2
     yield "token type 2 of 2", artifact, change(token_type_ids=wild), ["2"]
+    scatters = save(
+        tool,
+        "scatters.onnx",
+        model(
+            [
+                helper.make_node("ScatterND", ["x", "i", "u"], ["y"], "by_tuple"),
+                helper.make_node("ScatterElements", ["x", "j", "u"], ["z"], "by_element", reduction="add"),
+            ],
+            [("x", F32, ["n"]), ("i", I64, ["k", 1]), ("j", I64, ["k"]), ("u", F32, ["k"])],
+            [("y", F32, ["n"]), ("z", F32, ["n"])],
+        ),
+    )
+    scatters, _ = tool.compile(scatters)
+    x, u, fine, wild = np.zeros(5, np.float32), np.ones(2, np.float32), np.array([-5, 4]), np.array([0, 5])
+    yield "scatter outside", scatters, {"x": x, "u": u, "i": wild[:, None], "j": fine}, ["by_tuple", "5"]
+    yield "scatter far before", scatters, {"x": x, "u": u, "i": fine[:, None], "j": -wild - 1}, ["by_element", "-6"]
+    yield "scatter into nothing", scatters, {"x": x[:0], "u": u, "i": fine[:, None], "j": fine}, ["by_"]
     # Files that are not arrays, or not ones that can be bound.
     good = tool.file("good.npy")
     np.save(good, ids)

@@ -229,6 +229,140 @@ FAMILIES = {
                              moe_intermediate_size=24, **GROUPED, **HALF)),
 }
 
+STAGES = dict(hidden_sizes=[8, 16], depths=[1, 1])
+
+
+def vision_more():
+    """Vision models beyond the usual transformers."""
+    return {
+        "convnext": image(plain(tf.ConvNextForImageClassification, tf.ConvNextConfig, num_stages=2, patch_size=4, **STAGES),
+                          "image-classification"),
+        "convnextv2": image(plain(tf.ConvNextV2ForImageClassification, tf.ConvNextV2Config, num_stages=2, patch_size=4, **STAGES),
+                            "image-classification"),
+        "regnet": image(plain(tf.RegNetForImageClassification, tf.RegNetConfig, embedding_size=8, groups_width=4, **STAGES),
+                        "image-classification"),
+        "mobilevit": image(plain(tf.MobileViTForImageClassification, tf.MobileViTConfig, image_size=64, hidden_sizes=[16, 24, 32],
+                                 neck_hidden_sizes=[8, 8, 16, 24, 32, 40, 40], num_attention_heads=2), "image-classification", 64),
+        "mobilenet-v2": image(plain(tf.MobileNetV2ForImageClassification, tf.MobileNetV2Config, depth_multiplier=0.25, image_size=64),
+                              "image-classification", 64),
+        "efficientnet": image(plain(tf.EfficientNetForImageClassification, tf.EfficientNetConfig, image_size=64, width_coefficient=0.1,
+                                    depth_coefficient=0.1, hidden_dim=64, depth_divisor=4), "image-classification", 64),
+        "poolformer": image(plain(tf.PoolFormerForImageClassification, tf.PoolFormerConfig, num_encoder_blocks=2, depths=[1, 1],
+                                  hidden_sizes=[8, 16], patch_sizes=[7, 3], strides=[4, 2], padding=[2, 1]), "image-classification"),
+        "pvt": image(plain(tf.PvtForImageClassification, tf.PvtConfig, image_size=64, num_encoder_blocks=2, depths=[1, 1],
+                           sequence_reduction_ratios=[4, 2], hidden_sizes=[16, 32], patch_sizes=[4, 2], strides=[4, 2],
+                           num_attention_heads=[1, 2], mlp_ratios=[2, 2]), "image-classification", 64),
+        "swinv2": image(plain(tf.Swinv2ForImageClassification, tf.Swinv2Config, image_size=32, patch_size=2, embed_dim=16, depths=[2, 2],
+                              num_heads=[2, 4], window_size=4), "image-classification"),
+        "yolos": image(plain(tf.YolosForObjectDetection, tf.YolosConfig, num_detection_tokens=5, **{**IMAGE, "image_size": [32, 32]}),
+                       "object-detection"),
+        "dpt": image(plain(tf.DPTForDepthEstimation, tf.DPTConfig, backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 16, 16],
+                           fusion_hidden_size=8, **{**IMAGE, "num_hidden_layers": 4}), "depth-estimation"),
+        "glpn": image(plain(tf.GLPNForDepthEstimation, tf.GLPNConfig, num_encoder_blocks=4, depths=[1, 1, 1, 1],
+                            sr_ratios=[8, 4, 2, 1], hidden_sizes=[8, 8, 16, 16], num_attention_heads=[1, 1, 2, 2],
+                            mlp_ratios=[2, 2, 2, 2], decoder_hidden_size=16), "depth-estimation", 64),
+        "dinov2-registers": image(plain(tf.Dinov2WithRegistersModel, tf.Dinov2WithRegistersConfig, **IMAGE)),
+        "hiera": image(plain(tf.HieraForImageClassification, tf.HieraConfig, image_size=[32, 32], patch_size=[3, 3], patch_stride=[2, 2],
+                             patch_padding=[1, 1], embed_dim=8, depths=[1, 2], num_heads=[1, 2], masked_unit_size=[4, 4],
+                             query_stride=[2, 2], num_query_pool=1), "image-classification"),
+        "levit": image(plain(tf.LevitForImageClassification, tf.LevitConfig, image_size=64, hidden_sizes=[16, 24, 32],
+                             num_attention_heads=[2, 3, 4], depths=[1, 1, 1], key_dim=[8, 8, 8]), "image-classification", 64),
+        "vit-msn": image(plain(tf.ViTMSNModel, tf.ViTMSNConfig, **IMAGE)),
+    }
+
+
+def encoders_more():
+    """Encoders with mechanisms of their own."""
+    return {
+        "mobilebert": text(make(tf.MobileBertModel, tf.MobileBertConfig, embedding_size=16, true_hidden_size=16,
+                                intra_bottleneck_size=16, num_feedforward_networks=2)),
+        "squeezebert": text(make(tf.SqueezeBertModel, tf.SqueezeBertConfig, embedding_size=WIDTH)),
+        "convbert": text(make(tf.ConvBertModel, tf.ConvBertConfig, embedding_size=WIDTH, conv_kernel_size=3, head_ratio=2)),
+        "roformer": text(make(tf.RoFormerModel, tf.RoFormerConfig, embedding_size=WIDTH)),
+        "xlm": text(plain(tf.XLMModel, tf.XLMConfig, vocab_size=VOCAB, emb_dim=WIDTH, n_layers=2, n_heads=HEADS,
+                          max_position_embeddings=POSITIONS)),
+        "flaubert": text(plain(tf.FlaubertModel, tf.FlaubertConfig, vocab_size=VOCAB, emb_dim=WIDTH, n_layers=2, n_heads=HEADS,
+                               max_position_embeddings=POSITIONS)),
+        "ernie": text(make(tf.ErnieModel, tf.ErnieConfig)),
+        "rembert": text(make(tf.RemBertModel, tf.RemBertConfig, input_embedding_size=16, output_embedding_size=16)),
+        "ibert": text(make(tf.IBertModel, tf.IBertConfig)),
+        "nystromformer": text(make(tf.NystromformerModel, tf.NystromformerConfig, num_landmarks=64, segment_means_seq_len=64)),
+        "fnet": text(make(tf.FNetModel, tf.FNetConfig)),
+        "funnel": text(plain(tf.FunnelBaseModel, tf.FunnelConfig, vocab_size=VOCAB, block_sizes=[1, 1], d_model=WIDTH, n_head=HEADS,
+                             d_head=8, d_inner=64)),
+        "xlnet": text(plain(tf.XLNetModel, tf.XLNetConfig, vocab_size=VOCAB, d_model=WIDTH, n_layer=2, n_head=HEADS, d_inner=64)),
+        "gte-tokens": Family(make(tf.RobertaForTokenClassification, tf.RobertaConfig), "text", "token-classification"),
+        "deberta-classifier": Family(make(tf.DebertaV2ForSequenceClassification, tf.DebertaV2Config, relative_attention=True,
+                                          position_buckets=16, pos_att_type=["p2c", "c2p"], position_biased_input=False,
+                                          share_att_key=True, norm_rel_ebd="layer_norm"), "text", "text-classification"),
+        "modernbert-masked": Family(make(tf.ModernBertForMaskedLM, tf.ModernBertConfig, num_hidden_layers=3, global_attn_every_n_layers=2,
+                                         local_attention=8, cls_token_id=1, sep_token_id=2), "text", "fill-mask"),
+    }
+
+
+def speech_more():
+    """Speech models beyond the usual ones."""
+    return {
+        "wavlm": Family(plain(tf.WavLMForCTC, tf.WavLMConfig, num_buckets=16, max_bucket_distance=32, **WAVE), "wave",
+                        "automatic-speech-recognition"),
+        "data2vec-audio": Family(plain(tf.Data2VecAudioForCTC, tf.Data2VecAudioConfig, **{**WAVE, "num_conv_pos_embeddings": 3}),
+                                 "wave", "automatic-speech-recognition"),
+        "wav2vec2-large": Family(plain(tf.Wav2Vec2ForCTC, tf.Wav2Vec2Config, feat_extract_norm="layer", do_stable_layer_norm=True, **WAVE),
+                                 "wave", "automatic-speech-recognition"),
+        "wav2vec2-classifier": Family(plain(tf.Wav2Vec2ForSequenceClassification, tf.Wav2Vec2Config, classifier_proj_size=16, **WAVE),
+                                      "wave", "audio-classification"),
+        "wav2vec2-conformer": Family(plain(tf.Wav2Vec2ConformerForCTC, tf.Wav2Vec2ConformerConfig,
+                                           position_embeddings_type="relative", **WAVE), "wave", "automatic-speech-recognition"),
+    }
+
+
+def decoders_more():
+    """Decoders with mechanisms of their own."""
+    return {
+        "codegen": causal(plain(tf.CodeGenForCausalLM, tf.CodeGenConfig, vocab_size=VOCAB, n_positions=POSITIONS, n_embd=WIDTH, n_layer=2,
+                                n_head=HEADS, rotary_dim=4, **TOKENS)),
+        "gpt-bigcode": causal(plain(tf.GPTBigCodeForCausalLM, tf.GPTBigCodeConfig, vocab_size=VOCAB, n_positions=POSITIONS, n_embd=WIDTH,
+                                    n_layer=2, n_head=HEADS, **TOKENS)),
+        "mpt": causal(plain(tf.MptForCausalLM, tf.MptConfig, vocab_size=VOCAB, d_model=WIDTH, n_heads=HEADS, n_layers=2,
+                            max_seq_len=POSITIONS)),
+        "biogpt": causal(make(tf.BioGptForCausalLM, tf.BioGptConfig)),
+        "xglm": causal(plain(tf.XGLMForCausalLM, tf.XGLMConfig, vocab_size=VOCAB, d_model=WIDTH, ffn_dim=64, num_layers=2,
+                             attention_heads=HEADS, max_position_embeddings=POSITIONS, **TOKENS)),
+        "falcon-new": causal(make(tf.FalconForCausalLM, tf.FalconConfig, new_decoder_architecture=True, num_kv_heads=2, bias=False)),
+        "falcon-alibi": causal(make(tf.FalconForCausalLM, tf.FalconConfig, new_decoder_architecture=False, multi_query=False,
+                                    parallel_attn=False, bias=True, alibi=True)),
+        "cohere": causal(make(tf.CohereForCausalLM, tf.CohereConfig, **GROUPED)),
+        "nemotron": causal(make(tf.NemotronForCausalLM, tf.NemotronConfig, **GROUPED)),
+        "starcoder2": causal(make(tf.Starcoder2ForCausalLM, tf.Starcoder2Config, sliding_window=8, **GROUPED)),
+        "olmo": causal(make(tf.OlmoForCausalLM, tf.OlmoConfig, **GROUPED)),
+        "glm": causal(make(tf.GlmForCausalLM, tf.GlmConfig, head_dim=8, **GROUPED)),
+        "smollm3": causal(make(tf.SmolLM3ForCausalLM, tf.SmolLM3Config, **GROUPED)),
+        "helium": causal(make(tf.HeliumForCausalLM, tf.HeliumConfig, head_dim=8, **GROUPED)),
+        "persimmon": causal(make(tf.PersimmonForCausalLM, tf.PersimmonConfig)),
+        "gpt-oss": causal(make(tf.GptOssForCausalLM, tf.GptOssConfig, num_local_experts=4, num_experts_per_tok=2, sliding_window=8,
+                               head_dim=8, **GROUPED)),
+        "olmoe": causal(make(tf.OlmoeForCausalLM, tf.OlmoeConfig, num_experts=4, num_experts_per_tok=2, **GROUPED)),
+        "phimoe": causal(make(tf.PhimoeForCausalLM, tf.PhimoeConfig, num_local_experts=4, num_experts_per_tok=2, **GROUPED)),
+        "granitemoe": causal(make(tf.GraniteMoeForCausalLM, tf.GraniteMoeConfig, num_local_experts=4, num_experts_per_tok=2, **GROUPED)),
+        "deepseek-v3": causal(make(tf.DeepseekV3ForCausalLM, tf.DeepseekV3Config, moe_intermediate_size=24, n_routed_experts=4,
+                                   num_experts_per_tok=2, n_group=2, topk_group=1, q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=4,
+                                   qk_nope_head_dim=8, v_head_dim=8, first_k_dense_replace=1, num_key_value_heads=HEADS)),
+        "mbart": Family(plain(tf.MBartForConditionalGeneration, tf.MBartConfig, **SEQ2SEQ), "encoder-decoder",
+                        "text2text-generation-with-past"),
+        "m2m100": Family(plain(tf.M2M100ForConditionalGeneration, tf.M2M100Config, **SEQ2SEQ), "encoder-decoder",
+                         "text2text-generation-with-past"),
+        "pegasus": Family(plain(tf.PegasusForConditionalGeneration, tf.PegasusConfig, **SEQ2SEQ), "encoder-decoder",
+                          "text2text-generation-with-past"),
+        "blenderbot": Family(plain(tf.BlenderbotForConditionalGeneration, tf.BlenderbotConfig, **SEQ2SEQ), "encoder-decoder",
+                             "text2text-generation-with-past"),
+        "mt5": Family(plain(tf.MT5ForConditionalGeneration, tf.MT5Config, vocab_size=VOCAB, d_model=WIDTH, d_kv=8, d_ff=64, num_layers=2,
+                            num_heads=HEADS, relative_attention_num_buckets=8, relative_attention_max_distance=20,
+                            decoder_start_token_id=0, pad_token_id=0, eos_token_id=1), "encoder-decoder", "text2text-generation-with-past"),
+    }
+
+
+FAMILIES.update({**encoders_more(), **vision_more(), **speech_more(), **decoders_more()})
+
 
 def build(name):
     """The family's model, the same at every call."""

@@ -43,6 +43,12 @@ def ints(low, high, *shape, seed=0):
     return np.random.default_rng([seed, *shape]).integers(low, high, shape, dtype=np.int64)
 
 
+def permuted(size, axis, *shape):
+    """Indices below size, none twice along the axis."""
+    keys = np.random.default_rng([7, size, *shape]).random([size if i == axis else d for i, d in enumerate(shape)])
+    return np.take(np.argsort(keys, axis), range(shape[axis]), axis).astype(np.int64)
+
+
 # The guard that exporters put around attention: a row whose sum is NaN is 0.
 GUARD = "(float[n,m] x) => (float[n,m] y) <float zero = {0}> { s = Softmax <axis = -1> (x)  b = IsNaN (s)  y = Where (b, zero, s) }"
 SPECIAL = np.array(
@@ -91,6 +97,14 @@ case(
     "(float[a,b] x, float[c,d] y) => (float[e,f] z) { z = Add (x, y) }",
     {"x": rand(3, 5), "y": rand(3, 5, seed=1)}, {"x": rand(1, 5), "y": rand(4, 5)}, {"x": rand(3, 1), "y": rand(1, 9)},
     {"x": rand(1, 1), "y": rand(6, 2)}, {"x": rand(6, 2), "y": rand(1, 1)},
+)
+case(
+    "neighbours, none of them in a sequence of one",
+    "(int64[a,b] ids) => (float[c,d,e] y) <float[4,3] table = {0,1,2,3,4,5,6,7,8,9,10,11}, int64[1] i0 = {0}, int64[1] i1 = {1},"
+    " int64[1] far = {9999}, int64[1] last = {-1}, int64[6] after = {0,0,0,0,1,0}, int64[6] before = {0,1,0,0,0,0}>"
+    "{ x = Gather <axis = 0> (table, ids)  n = Slice (x, i1, far, i1)  p = Slice (x, i0, last, i1)"
+    "  nn = Pad (n, after)  pp = Pad (p, before)  y = Concat <axis = 2> (nn, x, pp) }",
+    {"ids": ints(0, 4, 2, 5)}, {"ids": ints(0, 4, 3, 1)}, {"ids": ints(0, 4, 1, 20)},
 )
 case(
     "broadcasts of other ranks",
@@ -169,6 +183,98 @@ case(
 )
 case("cumulative sum", "(int64[a,b] x) => (int64[a,b] y) <int64 ax = {1}> { y = CumSum (x, ax) }",
      {"x": ints(0, 5, 3, 9)}, {"x": ints(0, 5, 1, 1)}, {"x": ints(0, 5, 2, 70)})
+case(
+    "an axis known at run time",
+    "(float[a,b,c] x, int64 ax, int32[one] ay) => (float[a,b,c] y, float[a,b,c] z)"
+    "{ y = CumSum (x, ax)  z = CumSum <reverse = 1> (x, ay) }",
+    *({"x": rand(3, 4, 20), "ax": np.int64(a), "ay": np.array([-1 - a], np.int32)} for a in (-3, -1, 0, 1, 2)), atol=1e-5,
+)
+for axis in (0, 1, 2):
+    case(
+        f"cumulative sums along {axis}",
+        f"(float[a,b,c] x, int32[a,b,c] i) => (float[a,b,c] y, float[a,b,c] z, int32[a,b,c] w) <int64 ax = {{{axis}}}>"
+        "{ y = CumSum (x, ax)  z = CumSum <exclusive = 1, reverse = 1> (x, ax)  w = CumSum <reverse = 1> (i, ax) }",
+        {"x": rand(3, 5, 70), "i": ints(-9, 9, 3, 5, 70).astype(np.int32)},
+        {"x": rand(2, 40, 300), "i": ints(-9, 9, 2, 40, 300).astype(np.int32)},
+        {"x": rand(2, 0, 3), "i": ints(0, 9, 2, 0, 3).astype(np.int32)}, atol=1e-4,
+    )
+    case(
+        f"scattered elements along {axis}",
+        "(float[a,b,c] x, int64[p,q,r] i, float[p,q,r] u, int64[p,q,r] j) => (float[a,b,c] y, float[a,b,c] z, float[a,b,c] w)"
+        f"{{ y = ScatterElements <axis = {axis}> (x, i, u)  z = ScatterElements <axis = {axis}, reduction = \"add\"> (x, j, u)"
+        f"  w = ScatterElements <axis = {axis}, reduction = \"max\"> (x, j, u) }}",
+        *(
+            {"x": rand(*d), "i": permuted(d[axis], axis, *s), "u": rand(*s, seed=1), "j": ints(-d[axis], d[axis], *s)}
+            for d, s in [((3, 5, 70), (3, 5, 33)), ((4, 6, 300), (2, 6, 270)), ((1, 1, 1), (1, 1, 1)), ((3, 4, 5), (0, 4, 5))]
+        ),
+        atol=1e-5,
+    )
+    case(
+        f"best along {axis}",
+        f"(float[a,b,c] x) => (float[p,q,r] v, int64[s,t,u] i, float[d,e,f] w, int64[g,h,l] j) <int64[1] k = {{3}}>"
+        f"{{ v, i = TopK <axis = {axis}> (x, k)  w, j = TopK <axis = {axis}, largest = 0> (x, k) }}",
+        {"x": rand(3, 5, 70)}, {"x": ints(0, 3, 4, 6, 50).astype(np.float32)}, {"x": rand(3, 3, 3)}, {"x": rand(7, 40, 1000)},
+    )
+case(
+    "all in order",
+    "(float[a,n] x) => (float[a,n] v, int64[a,n] i, float[a,n] w, int64[a,n] j) <int64[1] one = {1}, int64[1] two = {2}>"
+    "{ s = Shape (x)  k = Slice (s, one, two)  v, i = TopK (x, k)  w, j = TopK <largest = 0> (x, k) }",
+    {"x": rand(3, 500)}, {"x": ints(0, 9, 5, 77).astype(np.float32)}, {"x": rand(2, 1)},
+    {"x": np.array([[0.0, -0.0, 1, -1, INF, -INF, 1, -1]], np.float32)},
+)
+for kind, dtype in (("int64", np.int64), ("int32", np.int32)):
+    case(
+        f"best of {kind}", f"({kind}[a,n] x) => ({kind}[a,4] v, int64[a,4] i) <int64[1] k = {{4}}> {{ v, i = TopK (x, k) }}",
+        {"x": ints(-5, 5, 3, 300).astype(dtype)},
+    )
+case(
+    "scattered slices",
+    "(float[a,b,c] x, int64[n,2] i, float[n,c] u, int64[m,1] j, float[m,b,c] v) => (float[a,b,c] y, float[a,b,c] z, float[a,b,c] w)"
+    "{ y = ScatterND <reduction = \"add\"> (x, i, u)  z = ScatterND <reduction = \"mul\"> (x, j, v)  w = ScatterND (x, j, v) }",
+    *(
+        {"x": rand(*d), "i": np.stack([ints(-d[0], d[0], n), ints(-d[1], d[1], n, seed=1)], 1), "u": rand(n, d[2]),
+         "j": permuted(d[0], 0, m, 1), "v": rand(m, *d[1:])}
+        for d, n, m in [((3, 5, 70), 4, 2), ((8, 300, 33), 500, 8), ((1, 1, 1), 1, 1), ((3, 4, 5), 0, 0)]
+    ),
+    atol=1e-5,
+)
+case("scattered numbers", "(float[a] x, int64[n,1] i, float[n] u) => (float[a] y) { y = ScatterND <reduction = \"add\"> (x, i, u) }",
+     {"x": rand(40000), "i": ints(0, 40000, 300, 1), "u": rand(300)}, {"x": rand(3), "i": ints(0, 3, 1000, 1), "u": rand(1000)}, atol=1e-4)
+case(
+    "reductions over several axes",
+    "(float[a,b,c,d] x) => (float[p,q] y, float[r,s] z, float[t,u] w) <int64[2] o = {0, 1}, int64[2] m = {0, 2}, int64[2] l = {1, 3}>"
+    "{ y = ReduceMean <keepdims = 0> (x, o)  z = ReduceMax <keepdims = 0> (x, m)  w = ReduceSum <keepdims = 0> (x, l) }",
+    {"x": rand(3, 5, 7, 70)}, {"x": rand(1, 40, 2, 300)}, {"x": rand(2, 1, 1, 1)}, atol=1e-3,
+)
+for axis, last in ((1, 1), (2, 2), (1, 2)):
+    for inverse in (0, 1):
+        case(
+            f"Fourier transform along {axis} of {last} parts{' back' * inverse}",
+            f"(float[b,{37 if axis == 1 else 'n'},{'c' if axis == 1 else 37},{last}] x) => (float[p,q,r,s] y) <int64 ax = {{{axis}}}>"
+            f"{{ y = DFT <inverse = {inverse}> (x, , ax) }}",
+            {"x": rand(2, 37, 37, last)}, atol=1e-3,
+        )
+case(
+    "Fourier transform of any length",
+    "(float[b,n,1] x, float[l] like) => (float[b,m,2] y, float[b,h,2] z) <int64 ax = {1}>"
+    "{ k = Size (like)  y = DFT (x, k, ax)  z = DFT <onesided = 1> (x, k, ax) }",
+    {"x": rand(2, 16, 1), "like": rand(16)}, {"x": rand(1, 30, 1), "like": rand(21)}, {"x": rand(3, 10, 1), "like": rand(25)}, atol=1e-4,
+)
+case(
+    "short-time Fourier transform",
+    "(float[b,n,1] x) => (float[b,f,u,2] y, float[b,g,v,2] z) <int64 step = {7}, int64 length = {20}>"
+    "{ w = HannWindow (length)  y = STFT (x, step, w)  z = STFT <onesided = 0> (x, step, , length) }",
+    {"x": rand(2, 100, 1)}, {"x": rand(1, 20, 1)}, {"x": rand(3, 333, 1)}, atol=1e-4,
+)
+case(
+    "windows",
+    "(float[n] x) => (float[n] a, float[n] b, float[n] c, float[n] d)"
+    "{ k = Size (x)  a = HannWindow (k)  b = HammingWindow <periodic = 0> (k)  c = BlackmanWindow (k)  t = Cast <to = 1> (k)"
+    "  r = Range (zero, t, one)  d = Mul (r, x) }",
+    {"x": rand(10)}, {"x": rand(300)}, atol=2e-6,
+)
+case("crop and pad", "(float[a,b] x, float[c,d] like) => (float[c,d] y) { s = Shape (like)  y = CenterCropPad (x, s) }",
+     {"x": rand(5, 8), "like": rand(3, 11)}, {"x": rand(5, 8), "like": rand(8, 1)}, {"x": rand(2, 2), "like": rand(2, 2)}, opset=18)
 case("gemm", "(float[m,24] x) => (float[m,10] y) { y = Gemm <transB = 1, alpha = 0.5, beta = 2.0> (x, gw, gb) }",
      {"x": rand(1, 24)}, {"x": rand(7, 24)}, {"x": rand(33, 24)}, {"x": rand(0, 24)}, atol=1e-5)
 case(
@@ -197,7 +303,7 @@ case(
 # Weights that the graphs above name.
 WEIGHTS = {
     "w": rand(24, seed=1), "c": rand(24, seed=2), "two": np.float32(2), "ax": np.array([-1]), "eps": np.float32(1e-6),
-    "t": rand(7, 5), "gw": rand(10, 24), "gb": rand(10), "cw": rand(6, 4, 3), "cb": rand(6), "pw": rand(6, 4, 2, 2),
+    "zero": np.float32(0), "one": np.float32(1), "t": rand(7, 5), "gw": rand(10, 24), "gb": rand(10), "cw": rand(6, 4, 3), "cb": rand(6), "pw": rand(6, 4, 2, 2),
 }
 
 

@@ -78,14 +78,15 @@ Expected<Tensor> makeTensor(tenon_dtype dtype, ArrayRef<int64_t> dims) {
   Tensor tensor;
   tensor.dtype = dtype;
   tensor.dims = dims.vec();
-  tensor.bytes = tenon_dtype_bytes(dtype);
+  size_t elements = 1, most;
   bool empty = is_contained(dims, 0);
   for (int64_t dim : dims)
-    if (dim < 0 || (!empty && __builtin_mul_overflow(tensor.bytes, size_t(dim),
-                                                     &tensor.bytes)))
+    if (dim < 0 ||
+        (!empty && __builtin_mul_overflow(elements, size_t(dim), &elements)))
       return createStringError("a tensor's dims are too large");
-  if (empty)
-    tensor.bytes = 0;
+  if (__builtin_mul_overflow(elements, tenon_dtype_bytes(dtype), &most))
+    return createStringError("a tensor's dims are too large");
+  tensor.bytes = empty ? 0 : tenon_tensor_bytes(dtype, elements);
   auto memory = WritableMemoryBuffer::getNewUninitMemBuffer(
       std::max<size_t>(tensor.bytes, 1), "tensor", Align(64));
   if (!memory)
@@ -111,8 +112,10 @@ Expected<DimValues> parseDims(ArrayRef<std::string> settings) {
 
 static Error checkInput(const tenon_port_info &port, StringRef path,
                         const NpyArray &array) {
-  auto type = tenon_dtype(array.type);
-  if (type != port.dtype)
+  // A file of codes does not say of which type; bytes will do as well.
+  bool codes = npyHoldsCodes(NpyType(port.dtype)) &&
+               (npyHoldsCodes(array.type) || array.type == NpyType::U8);
+  if (!codes && tenon_dtype(array.type) != port.dtype)
     return createStringError("input '" + Twine(port.name) + "': '" + path +
                              "' has dtype " + npyTypeName(array.type) +
                              ", expected " + npyTypeName(NpyType(port.dtype)));
@@ -122,6 +125,28 @@ static Error checkInput(const tenon_port_info &port, StringRef path,
                              ", expected " + Twine(port.rank) + ": " +
                              describePort(port));
   return Error::success();
+}
+
+/// One code a byte to a packed tensor's bytes, and back.
+static void packCodes(unsigned bits, ArrayRef<char> codes, char *bytes) {
+  size_t perByte = 8 / bits;
+  unsigned mask = (1u << bits) - 1;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    unsigned shift = i % perByte * bits;
+    char &byte = bytes[i / perByte];
+    byte = char((shift ? uint8_t(byte) : 0) | (codes[i] & mask) << shift);
+  }
+}
+
+static std::vector<char> unpackCodes(unsigned bits, const void *data,
+                                     size_t count) {
+  std::vector<char> codes(count);
+  size_t perByte = 8 / bits;
+  for (size_t i = 0; i < count; ++i)
+    codes[i] = char(static_cast<const uint8_t *>(data)[i / perByte] >>
+                        i % perByte * bits &
+                    ((1u << bits) - 1));
+  return codes;
 }
 
 Expected<std::vector<Tensor>> readInputs(const OpenArtifact &artifact,
@@ -145,6 +170,16 @@ Expected<std::vector<Tensor>> readInputs(const OpenArtifact &artifact,
       return std::move(problem);
     Tensor &tensor = inputs[index];
     tensor.dtype = artifact.inputs[index].dtype;
+    if (unsigned bits = tenon_dtype_bits(tensor.dtype); bits < 8) {
+      Expected<Tensor> packed = makeTensor(tensor.dtype, array->dims);
+      if (!packed)
+        return packed.takeError();
+      packCodes(bits, {array->data, array->bytes},
+                static_cast<char *>(packed->data));
+      tensor = std::move(*packed);
+      tensor.given = true;
+      continue;
+    }
     tensor.dims = std::move(array->dims);
     tensor.data = const_cast<char *>(array->data); // only read
     tensor.bytes = array->bytes;
@@ -166,7 +201,14 @@ std::string npyPath(StringRef directory, StringRef name) {
 
 Error writeTensor(StringRef path, tenon_dtype dtype, ArrayRef<int64_t> dims,
                   const void *data) {
-  return writeNpy(path, NpyType(dtype), dims, data);
+  unsigned bits = tenon_dtype_bits(dtype);
+  if (bits >= 8)
+    return writeNpy(path, NpyType(dtype), dims, data);
+  size_t count = 1;
+  for (int64_t dim : dims)
+    count *= size_t(dim);
+  return writeNpy(path, NpyType(dtype), dims,
+                  unpackCodes(bits, data, count).data());
 }
 
 Error checkFileNames(ArrayRef<std::string> names) {

@@ -174,7 +174,8 @@ Error run() {
   if (!session)
     return session.takeError();
 
-  Profile collected((*artifact)->info.num_steps);
+  Profile collected((*artifact)->info.num_steps,
+                    profile ? measureRoofline() : Roofline());
   auto measured = measure(**session, options.profile ? &collected : nullptr);
   if (!measured)
     return measured.takeError();

@@ -29,6 +29,7 @@ int benchMain();
 int inspectMain();
 int compareMain();
 int checkMain();
+int operatorsMain();
 
 /// Takes "NAME=N" or "NAME=LO..HI" or "NAME=LO.."; false for other texts.
 bool parseDim(llvm::StringRef text, ImportOptions &options);

@@ -28,6 +28,8 @@ void Profile::add(tenon_context *context) {
     step.nodes = info.nodes ? info.nodes : "";
     step.ns += double(info.time_ns);
     step.cost = double(info.cost);
+    step.bytes = double(info.bytes);
+    step.weights = double(info.weight_bytes);
     step.threads = info.threads;
   }
 }
@@ -41,6 +43,17 @@ std::vector<Profile::Kernel> Profile::kernels() const {
     kernel.ms += step.ns / 1e6 / std::max(runs, 1);
     kernel.cost += step.cost;
     kernel.threads = std::max(kernel.threads, step.threads);
+    // The cost of a product is its multiply-adds. Other kernels are limited by
+    // memory; of a large table they look some rows up, not all.
+    StringRef name(step.kernel);
+    bool product = name.starts_with("matmul") || name.starts_with("attention");
+    double flops = product ? 2 * step.cost : 0;
+    double tensors = step.bytes - step.weights;
+    double bytes =
+        tensors + (product ? step.weights : std::min(step.weights, tensors));
+    kernel.flops += flops;
+    kernel.bytes += bytes;
+    kernel.leastMs += roofline.leastMs(flops, bytes, step.threads);
     if (kernel.nodes.empty())
       kernel.nodes = step.nodes;
   }
@@ -62,22 +75,30 @@ void Profile::print(raw_ostream &out) const {
   }
   out << "\n"
       << left_justify("kernel", width)
-      << "  calls        ms   share  thr  Gcost/s  nodes of the first call\n";
+      << "  calls        ms   share  thr  GFLOP/s    GB/s  roofline  nodes of "
+         "the first call\n";
   for (const Kernel &kernel : table) {
     std::string nodes = kernel.nodes;
     if (nodes.size() > 60)
       nodes = nodes.substr(0, 57) + "...";
+    auto rate = [&](double amount) {
+      return kernel.ms > 0 ? amount / kernel.ms : 0.0;
+    };
     out << left_justify(kernel.name.take_front(width), width)
-        << format("  %5d  %8.4f  %5.1f%%  %3d  %7.2f  ", kernel.calls,
-                  kernel.ms, total > 0 ? kernel.ms / total * 100 : 0.0,
-                  kernel.threads,
-                  kernel.ms > 0 ? kernel.cost / kernel.ms / 1e6 : 0.0)
+        << format("  %5d  %8.4f  %5.1f%%  %3d  %7.1f  %6.1f    %5.1f%%  ",
+                  kernel.calls, kernel.ms,
+                  total > 0 ? kernel.ms / total * 100 : 0.0, kernel.threads,
+                  rate(kernel.flops) / 1e6, rate(kernel.bytes) / 1e6,
+                  rate(kernel.leastMs) * 100)
         << nodes << "\n";
   }
   out << left_justify("all", width)
       << format("  %5zu  %8.4f\n", steps.size(), total)
-      << "Gcost/s: billions of multiply-adds, or of 4-byte moves, in a "
-         "second\n";
+      << format(
+             "roofline: the least time for the products at %.0f GFLOP/s a "
+             "thread, and for the bytes at %.1f GB/s (%.1f in the cache), as a "
+             "share\n",
+             roofline.gflops, roofline.gbytes, roofline.cachedGbytes);
 }
 
 void Profile::writeJson(json::OStream &out) const {
@@ -87,6 +108,9 @@ void Profile::writeJson(json::OStream &out) const {
       out.attribute("calls", kernel.calls);
       out.attribute("ms", kernel.ms);
       out.attribute("cost", kernel.cost);
+      out.attribute("flops", kernel.flops);
+      out.attribute("bytes", kernel.bytes);
+      out.attribute("roofline_ms", kernel.leastMs);
       out.attribute("threads", kernel.threads);
       out.attribute("nodes", json::fixUTF8(kernel.nodes));
     });

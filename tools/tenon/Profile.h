@@ -7,6 +7,7 @@
 #ifndef TENON_TOOLS_PROFILE_H
 #define TENON_TOOLS_PROFILE_H
 
+#include "Roofline.h"
 #include "tenon/tenon.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -22,7 +23,8 @@ namespace tenon {
 /// Step times summed over runs, told per kernel.
 class Profile {
 public:
-  explicit Profile(int32_t steps) : steps(size_t(steps)) {}
+  Profile(int32_t steps, const Roofline &roofline)
+      : roofline(roofline), steps(size_t(steps)) {}
   /// Takes the times of the last run.
   void add(tenon_context *context);
 
@@ -34,18 +36,21 @@ public:
 private:
   struct Step {
     const char *kernel = "", *nodes = "";
-    double ns = 0, cost = 0;
+    double ns = 0, cost = 0, bytes = 0, weights = 0;
     int32_t threads = 0;
   };
   struct Kernel {
     llvm::StringRef name;
     int calls = 0;
-    double ms = 0, cost = 0; // of one run
+    double ms = 0, cost = 0, bytes = 0; // of one run
+    double flops = 0;                   ///< of matrix products
+    double leastMs = 0;                 ///< by the roofline
     int32_t threads = 0;
     std::string nodes;
   };
   std::vector<Kernel> kernels() const;
 
+  Roofline roofline;
   std::vector<Step> steps;
   int runs = 0;
 };

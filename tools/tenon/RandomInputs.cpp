@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 
+#include "tenon/Support/SmallFloat.h"
 #include "tenon/Support/SymExpr.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/STLExtras.h"
@@ -156,6 +157,12 @@ void fill(Tensor &tensor, function_ref<T()> value) {
     data[i] = value();
 }
 
+/// Codes of a small float.
+void fillCodes(Tensor &tensor, const SmallFloatFormat &format, Random &random) {
+  fill<uint8_t>(tensor,
+                [&] { return encodeSmallFloat(format, random.normal()); });
+}
+
 uint16_t roundTo(const fltSemantics &semantics, double value) {
   APFloat number(value);
   bool lost;
@@ -196,6 +203,22 @@ void fillTensor(const tenon_port_info &port, Tensor &tensor, Random &random) {
   case TENON_U64:
   case TENON_I64:
     return fill<uint64_t>(tensor, [&] { return uint64_t(integer()); });
+  case TENON_F8E4M3FN:
+    return fillCodes(tensor, kF8E4M3FN, random);
+  case TENON_F8E4M3FNUZ:
+    return fillCodes(tensor, kF8E4M3FNUZ, random);
+  case TENON_F8E5M2:
+    return fillCodes(tensor, kF8E5M2, random);
+  case TENON_F8E5M2FNUZ:
+    return fillCodes(tensor, kF8E5M2FNUZ, random);
+  case TENON_F8E8M0: // scales: near 1
+    return fill<uint8_t>(tensor, [&] { return 124 + random.below(8); });
+  case TENON_U4: // packed numbers are data: any will do
+  case TENON_I4:
+  case TENON_F4E2M1:
+  case TENON_U2:
+  case TENON_I2:
+    return fill<uint8_t>(tensor, [&] { return uint8_t(random.next()); });
   }
 }
 

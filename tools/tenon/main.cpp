@@ -25,6 +25,7 @@ struct Command {
 const Command kCommands[] = {
     {"compile", tenon::compileMain, "compile an ONNX model to native code"},
     {"check", tenon::checkMain, "say whether a model will compile"},
+    {"operators", tenon::operatorsMain, "list the operators that compile"},
     {"run", tenon::runMain, "run an artifact on .npy files"},
     {"bench", tenon::benchMain, "measure how fast an artifact runs"},
     {"inspect", tenon::inspectMain, "print what an artifact takes and gives"},

@@ -28,6 +28,11 @@ def Tenon_Dialect : Dialect {
     ```
 
     Integers: `iN` is signed, `uiN` unsigned, `i1` a bool (one byte in memory).
+
+    Storage types: `i4`, `ui4`, `i2`, `ui2` and the floats of 8 and 4 bits are
+    moved, selected and converted, but nothing computes in them. An element
+    takes one byte in memory; only inputs, outputs and large weights are packed,
+    as bytes (`ui8`) that `tenon.unpack` reads and `tenon.pack` makes.
   }];
   let useDefaultAttributePrinterParser = 1;
   let hasConstantMaterializer = 1;
@@ -97,8 +102,14 @@ class Tenon_TensorOf<list<Type> elements, string what>
 
 defvar floats = [F32, F64, F16, BF16];
 defvar integers = [I8, I16, I32, I64, UI8, UI16, UI32, UI64];
-def Tenon_Tensor : Tenon_TensorOf<floats # integers # [I1],
+defvar smallFloats = [F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, F8E8M0FNU];
+defvar packed = [I<4>, UI<4>, I<2>, UI<2>, F4E2M1FN];
+def Tenon_Tensor : Tenon_TensorOf<floats # integers # [I1] # smallFloats # packed,
     "floats, integers or bools">;
+def Tenon_ValueTensor : Tenon_TensorOf<floats # integers # [I1],
+    "floats, integers or bools of 8 bits or more">;
+def Tenon_PackedTensor : Tenon_TensorOf<packed, "numbers of 2 or 4 bits">;
+def Tenon_ByteTensor : Tenon_TensorOf<[UI8], "bytes">;
 def Tenon_FloatTensor : Tenon_TensorOf<floats, "floats">;
 def Tenon_IntTensor : Tenon_TensorOf<integers, "integers">;
 def Tenon_NumberTensor : Tenon_TensorOf<floats # integers, "floats or integers">;

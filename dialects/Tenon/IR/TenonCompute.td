@@ -20,9 +20,9 @@ def Tenon_ReduceOp : Tenon_PureOp<"reduce"> {
     `axes` are sorted, unique and non-negative. Over no elements: sum 0, prod 1,
     max the type's lowest value (-inf), min its highest, mean NaN.
   }];
-  let arguments = (ins Tenon_ReduceKindAttr:$kind, Tenon_Tensor:$input,
+  let arguments = (ins Tenon_ReduceKindAttr:$kind, Tenon_ValueTensor:$input,
                        DenseI64ArrayAttr:$axes, UnitAttr:$keepdims);
-  let results = (outs Tenon_Tensor:$result);
+  let results = (outs Tenon_ValueTensor:$result);
   let assemblyFormat = "`` $kind $input `over` $axes (`keepdims` $keepdims^)? attr-dict `:` type($input)";
   let hasVerifier = 1;
 }
@@ -34,13 +34,59 @@ def Tenon_ArgReduceOp : Tenon_PureOp<"arg_reduce"> {
   let assemblyFormat = "$input `over` $axis (`min` $min^)? (`keepdims` $keepdims^)? "
                        "(`select_last` $selectLast^)? attr-dict `:` type($input)";
 }
-def Tenon_CumSumOp : Tenon_PureOp<"cum_sum"> {
-  let summary = "Running sum along an axis (ONNX CumSum)";
-  let arguments = (ins Tenon_NumberTensor:$input, I64Attr:$axis, UnitAttr:$exclusive,
-                       UnitAttr:$reverse);
+def Tenon_CumulateOp : Tenon_PureOp<"cumulate"> {
+  let summary = "Running sum or product along an axis (ONNX CumSum, CumProd)";
+  let description = [{
+    `kind` is sum or prod. `exclusive` leaves the element itself out, `reverse`
+    runs from the end. f16 and bf16 are accumulated in f32; integers wrap.
+  }];
+  let arguments = (ins Tenon_ReduceKindAttr:$kind, Tenon_NumberTensor:$input, I64Attr:$axis,
+                       UnitAttr:$exclusive, UnitAttr:$reverse);
   let results = (outs Tenon_NumberTensor:$result);
-  let assemblyFormat = "$input `over` $axis (`exclusive` $exclusive^)? (`reverse` $reverse^)? "
-                       "attr-dict `:` type($input)";
+  let assemblyFormat = "`` $kind $input `over` $axis (`exclusive` $exclusive^)? "
+                       "(`reverse` $reverse^)? attr-dict `:` type($input)";
+  let hasVerifier = 1;
+}
+def Tenon_TopKOp : Tenon_PureOp<"top_k"> {
+  let summary = "Indices (i64) of the k largest elements of the last dim, in order (ONNX TopK)";
+  let description = [{
+    The importer transposes so that the axis is the last dim, and gathers the
+    values. With `smallest` the k smallest, rising. Of equal elements the one
+    with the lower index comes first; -0 equals 0; NaN is above every number.
+    `k` must be at most the last dim: a check guards it.
+  }];
+  let arguments = (ins Tenon_NumberTensor:$input, StrAttr:$k, UnitAttr:$smallest);
+  let results = (outs Tenon_TensorOf<[I64], "i64">:$result);
+  let assemblyFormat = "$input `k` $k (`smallest` $smallest^)? attr-dict `:` type($input)";
+}
+def Tenon_NarrowFloatTensor : Tenon_TensorOf<[F32, F16, BF16], "f32, f16 or bf16">;
+def Tenon_LinearAttentionOp : Tenon_PureOp<"linear_attention", [AttrSizedOperandSegments]> {
+  let summary = "Recurrence of linear attention, state and outputs in one result (ONNX LinearAttention, opset 27)";
+  let description = [{
+    query is [B, T, H, G, dk] (G queries share a state), key [B, T, H, dk] and
+    value [B, T, H, dv]. A state S of [dk, dv] per batch and head starts as
+    `state` [B, H, dk, dv], or 0. For each t:
+
+    ```
+    S *= decay[b, t, h, :] in each row            where there is a decay
+    v  = value[b, t, h, :]
+    v  = beta[b, t, h, 0] * (v - key . S)         where there is a beta
+    S += outer(key[b, t, h, :], v)
+    o[g] = query[b, t, h, g, :] . S               for each g
+    ```
+
+    decay is [B, T, H, dk or 1] and beta [B, T, H or 1, 1]. The result is
+    [B, H, dk + T*G, dv]: the rows of the last state, then o of each t and g.
+    It is computed and stored in f32.
+  }];
+  let arguments = (ins Tenon_NarrowFloatTensor:$query, Tenon_NarrowFloatTensor:$key,
+                       Tenon_NarrowFloatTensor:$value, Optional<Tenon_NarrowFloatTensor>:$state,
+                       Optional<Tenon_NarrowFloatTensor>:$decay,
+                       Optional<Tenon_NarrowFloatTensor>:$beta);
+  let results = (outs Tenon_TensorOf<[F32], "f32">:$result);
+  let assemblyFormat = "$query `,` $key `,` $value (`state` $state^)? (`decay` $decay^)? (`beta` $beta^)? "
+                       "attr-dict `:` type($query) `,` type($key) `,` type($value) "
+                       "(`state` type($state)^)? (`decay` type($decay)^)? (`beta` type($beta)^)?";
 }
 def Tenon_SoftmaxOp : Tenon_PureOp<"softmax"> {
   let summary = "exp(x - max) / sum over the last dim (ONNX Softmax, LogSoftmax)";

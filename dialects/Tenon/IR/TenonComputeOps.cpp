@@ -75,16 +75,104 @@ FailureOr<Dims> inferDims(ArgReduceOp::Adaptor op, ShapeJoiner &joiner) {
 TENON_INFER(ArgReduceOp, IntegerType::get(context, 64))
 
 //===----------------------------------------------------------------------===//
-// CumSumOp
+// CumulateOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(CumSumOp::Adaptor op, ShapeJoiner &joiner) {
+FailureOr<Dims> inferDims(CumulateOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (failed(dims) || failed(joiner.axis(op.getAxisAttr(), dims->size())))
     return failure();
   return dims;
 }
-TENON_INFER(CumSumOp, firstElement(adaptor.getOperands()))
+TENON_INFER(CumulateOp, firstElement(adaptor.getOperands()))
+
+LogicalResult CumulateOp::verify() {
+  if (getKind() != ReduceKind::sum && getKind() != ReduceKind::prod)
+    return emitOpError() << "expected sum or prod, found "
+                         << stringifyReduceKind(getKind());
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// TopKOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(TopKOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
+  if (failed(dims))
+    return failure();
+  if (dims->empty())
+    return joiner.error("expected an input of rank >= 1, found rank 0");
+  std::optional<SymExpr> k =
+      op.getKAttr() ? SymExpr::parse(op.getK()) : std::nullopt;
+  if (!k)
+    return joiner.error("expected a dim expression for k, found \"",
+                        op.getKAttr() ? op.getK() : StringRef(), "\"");
+  SymExpr rest = dims->back() - *k;
+  if (k->constant().value_or(0) < 0 || rest.constant().value_or(0) < 0)
+    return joiner.error("expected k in [0, ", dims->back().str(), "], found ",
+                        k->str());
+  if (!k->isNonNegative())
+    joiner.require(CheckKind::le, SymExpr(0), *k);
+  if (!rest.isNonNegative())
+    joiner.require(CheckKind::le, *k, dims->back());
+  dims->back() = *k;
+  return dims;
+}
+TENON_INFER(TopKOp, IntegerType::get(context, 64))
+
+//===----------------------------------------------------------------------===//
+// LinearAttentionOp
+//===----------------------------------------------------------------------===//
+
+/// Joins `dims` with those of a parameter; where `may` has a bit, its dim may
+/// be 1 instead.
+static LogicalResult joinParameter(Value parameter, StringRef what,
+                                   ArrayRef<SymExpr> expected, unsigned may,
+                                   ShapeJoiner &joiner) {
+  if (!parameter)
+    return success();
+  FailureOr<Dims> dims = joiner.dimsOf(parameter, what);
+  if (failed(dims))
+    return failure();
+  if (dims->size() != expected.size())
+    return joiner.error("expected ", what, " of rank ", expected.size(),
+                        ", found rank ", dims->size());
+  for (auto [i, pair] : llvm::enumerate(llvm::zip(*dims, expected))) {
+    auto &[dim, like] = pair;
+    if ((may >> i & 1) && dim == SymExpr(1))
+      continue;
+    if (failed(joiner.equal(dim, like, "dim " + Twine(i) + " of " + what)))
+      return failure();
+  }
+  return success();
+}
+
+FailureOr<Dims> inferDims(LinearAttentionOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> query = joiner.dimsOf(op.getQuery(), "query");
+  FailureOr<Dims> value = joiner.dimsOf(op.getValue(), "value");
+  if (failed(query) || failed(value))
+    return failure();
+  if (query->size() != 5 || value->size() != 4)
+    return joiner.error("expected a query of rank 5 and a value of rank 4, "
+                        "found ranks ",
+                        query->size(), " and ", value->size());
+  ArrayRef<SymExpr> q = *query;
+  const SymExpr &B = q[0], &T = q[1], &H = q[2], &G = q[3], &dk = q[4],
+                &dv = value->back();
+  if (!G.isConstant() || *G.constant() < 1)
+    return joiner.error("expected a static dim 3 of query, found ", G.str());
+  if (failed(joinParameter(op.getKey(), "key", {B, T, H, dk}, 0, joiner)) ||
+      failed(joinParameter(op.getValue(), "value", {B, T, H, dv}, 0, joiner)) ||
+      failed(
+          joinParameter(op.getState(), "state", {B, H, dk, dv}, 0, joiner)) ||
+      failed(joinParameter(op.getDecay(), "decay", {B, T, H, dk}, 8, joiner)) ||
+      failed(joinParameter(op.getBeta(), "beta", {B, T, H, SymExpr(1)}, 4,
+                           joiner)))
+    return failure();
+  return Dims{B, H, dk + T * G, dv};
+}
+TENON_INFER(LinearAttentionOp, Float32Type::get(context))
 
 //===----------------------------------------------------------------------===//
 // SoftmaxOp

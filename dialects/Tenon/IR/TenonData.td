@@ -56,18 +56,19 @@ def Tenon_ReadDimsOp : Tenon_Op<"read_dims"> {
     `tenon.read_dims %shape as "shape" : tensor<2xi64>`: in dim expressions
     `shape[0]` and `shape[1]` are the elements of `%shape`, row-major. Unlike a
     symbol of an input's dim an element can be negative: what relies on more
-    states it with `tenon.check`. A bool is 0 or 1. The runtime reads an
-    input's elements at the beginning of each run, those of a computed value
-    when its kernel is done. With `bound` all are between 0 and that expression.
-    `when` is an expression that is 0 in a branch that is not taken: nothing is
-    read there, and the elements count as 0.
+    states it with `tenon.check`. A bool is 0 or 1, and a float the bits of its
+    value as a double, for the functions that compute with those. The runtime
+    reads an input's elements at the beginning of each run, those of a computed
+    value when its kernel is done. With `bound` all are between 0 and that
+    expression. `when` is an expression that is 0 in a branch that is not taken:
+    nothing is read there, and the elements count as 0.
   }];
   let arguments = (ins Tenon_Tensor:$input, StrAttr:$name, OptionalAttr<StrAttr>:$bound,
                        OptionalAttr<StrAttr>:$when);
   let builders = [OpBuilder<(ins "::mlir::Value":$input, "::mlir::StringAttr":$name),
                   [{ build($_builder, $_state, input, name, {}, {}); }]>];
   let assemblyFormat = "$input `as` $name (`bound` $bound^)? (`when` $when^)? attr-dict `:` type($input)";
-  let hasVerifier = 1; // integers of static dims; the name is a symbol
+  let hasVerifier = 1; // static dims; the name is a symbol
 }
 
 def Tenon_ReshapeOp : Tenon_PureOp<"reshape"> {
@@ -116,6 +117,19 @@ def Tenon_ConcatOp : Tenon_PureOp<"concat"> {
   let assemblyFormat = "$inputs `axis` $axis attr-dict `:` type($inputs)";
   let hasFolder = 1; // of one input
 }
+def Tenon_UnpackOp : Tenon_PureOp<"unpack"> {
+  let summary = "`size` numbers of 2 or 4 bits from bytes, the lowest bits first (ONNX's raw data)";
+  let arguments = (ins Tenon_ByteTensor:$input, StrAttr:$size, TypeAttr:$elementType);
+  let results = (outs Tenon_PackedTensor:$result);
+  let assemblyFormat = "$input `size` $size `to` $elementType attr-dict `:` type($input)";
+}
+def Tenon_PackOp : Tenon_PureOp<"pack"> {
+  let summary = "Bytes of numbers of 2 or 4 bits, the lowest bits first; the last is filled up with zeros";
+  let arguments = (ins Tenon_PackedTensor:$input);
+  let results = (outs Tenon_ByteTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasFolder = 1; // of an unpack
+}
 def Tenon_PadMode : Tenon_I32Enum<"PadMode", "what lies outside", [
     I32EnumAttrCase<"constant", 0>, I32EnumAttrCase<"edge", 1>,
     I32EnumAttrCase<"reflect", 2>, I32EnumAttrCase<"wrap", 3>]>;
@@ -156,6 +170,37 @@ def Tenon_GatherNDOp : Tenon_PureOp<"gather_nd"> {
   let arguments = (ins Tenon_Tensor:$input, Tenon_IndexTensor:$indices, I64Attr:$batchDims);
   let results = (outs Tenon_Tensor:$result);
   let assemblyFormat = "$input `,` $indices `batch_dims` $batchDims attr-dict `:` type($input) `,` type($indices)";
+}
+def Tenon_ScatterKind : Tenon_I32Enum<"ScatterKind", "how an update meets the element before it", [
+    I32EnumAttrCase<"none", 0>, I32EnumAttrCase<"add", 1>, I32EnumAttrCase<"mul", 2>,
+    I32EnumAttrCase<"max", 3>, I32EnumAttrCase<"min", 4>]>;
+def Tenon_ScatterKindAttr : Tenon_EnumAttr<Tenon_ScatterKind, "scatter_kind">;
+def Tenon_ScatterElementsOp : Tenon_PureOp<"scatter_elements"> {
+  let summary = "A copy of input with result[..., indices[..., i, ...], ...] = updates[..., i, ...] (ONNX ScatterElements, Scatter)";
+  let description = [{
+    Updates are applied in the row-major order of `indices`: of several to one
+    element, `none` keeps the last, the other kinds combine all. Indices are as
+    in tenon.gather.
+  }];
+  let arguments = (ins Tenon_ScatterKindAttr:$kind, Tenon_Tensor:$input,
+                       Tenon_IndexTensor:$indices, Tenon_Tensor:$updates, I64Attr:$axis);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "`` $kind $input `,` $indices `,` $updates `axis` $axis attr-dict "
+                       "`:` type($input) `,` type($indices) `,` type($updates)";
+  let hasVerifier = 1;
+}
+def Tenon_ScatterNDOp : Tenon_PureOp<"scatter_nd"> {
+  let summary = "A copy of input with result[indices[i..., :], r...] = updates[i..., r...] (ONNX ScatterND)";
+  let description = [{
+    Index tuples are in the last dim of `indices`, whose size is static. Order
+    and duplicates are as in tenon.scatter_elements.
+  }];
+  let arguments = (ins Tenon_ScatterKindAttr:$kind, Tenon_Tensor:$input,
+                       Tenon_IndexTensor:$indices, Tenon_Tensor:$updates);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "`` $kind $input `,` $indices `,` $updates attr-dict "
+                       "`:` type($input) `,` type($indices) `,` type($updates)";
+  let hasVerifier = 1;
 }
 
 #endif // TENON_DATA_TD

@@ -8,6 +8,7 @@
 // Inference and verifiers of TenonData.td's ops, in its order.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonFoldDims.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 
 using namespace mlir;
@@ -91,12 +92,8 @@ LogicalResult ReadDimsOp::verify() {
   if (getName().empty() || SymExpr::sanitizeSymbol(getName()) != getName())
     return emitOpError() << "expected a name of letters, digits and _.:/, "
                          << "found \"" << getName() << "\"";
-  auto type = dyn_cast<RankedTensorType>(getInput().getType());
-  auto element =
-      type ? dyn_cast<IntegerType>(type.getElementType()) : IntegerType();
-  if (!element || !type.hasStaticShape() ||
-      !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
-    return emitOpError() << "expected integers or bools of static dims, found "
+  if (!hasReadableElements(getInput().getType()))
+    return emitOpError() << "expected numbers or bools of static dims, found "
                          << getInput().getType();
   for (auto text : {getBound(), getWhen()})
     if (text && failed(verifyExpr(*this, *text)))
@@ -265,6 +262,54 @@ FailureOr<Dims> inferDims(ConcatOp::Adaptor op, ShapeJoiner &joiner) {
 TENON_INFER(ConcatOp, firstElement(adaptor.getOperands()))
 
 //===----------------------------------------------------------------------===//
+// UnpackOp, PackOp
+//===----------------------------------------------------------------------===//
+
+static SymExpr bytesFor(const SymExpr &count, Type element) {
+  return SymExpr::apply(SymExpr::Fn::CeilDiv, count,
+                        SymExpr(8 / storedBits(element)));
+}
+
+FailureOr<Dims> inferDims(UnpackOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> bytes = joiner.dimsOf(op.getInput(), "input");
+  if (failed(bytes))
+    return failure();
+  std::optional<SymExpr> size;
+  if (op.getSizeAttr())
+    size = SymExpr::parse(op.getSize());
+  if (!size)
+    return joiner.error("expected a dim expression for the size, found ",
+                        op.getSizeAttr());
+  Type element = op.getElementTypeAttr() ? op.getElementType() : Type();
+  if (!element || !isSupportedElementType(element) || !isPackedType(element))
+    return joiner.error("expected an element type of 2 or 4 bits, found ",
+                        element);
+  if (bytes->size() != 1)
+    return joiner.error("expected an input of rank 1, found rank ",
+                        bytes->size());
+  if (failed(joiner.equal(bytesFor(*size, element), bytes->front(),
+                          "the bytes of `size` elements and the input's")))
+    return failure();
+  return Dims{*size};
+}
+TENON_INFER(UnpackOp,
+            adaptor.getElementTypeAttr() ? adaptor.getElementType() : Type())
+
+FailureOr<Dims> inferDims(PackOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
+  if (failed(dims))
+    return failure();
+  Type element = getElementTypeOrSelf(op.getInput());
+  if (!isSupportedElementType(element) || !isPackedType(element))
+    return joiner.error("expected elements of 2 or 4 bits, found ", element);
+  if (dims->size() != 1)
+    return joiner.error("expected an input of rank 1, found rank ",
+                        dims->size());
+  return Dims{bytesFor(dims->front(), element)};
+}
+TENON_INFER(PackOp, IntegerType::get(context, 8, IntegerType::Unsigned))
+
+//===----------------------------------------------------------------------===//
 // PadOp
 //===----------------------------------------------------------------------===//
 
@@ -400,5 +445,84 @@ FailureOr<Dims> inferDims(GatherNDOp::Adaptor op, ShapeJoiner &joiner) {
   return dims;
 }
 TENON_INFER(GatherNDOp, firstElement(adaptor.getOperands()))
+
+//===----------------------------------------------------------------------===//
+// ScatterElementsOp, ScatterNDOp
+//===----------------------------------------------------------------------===//
+
+FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
+  FailureOr<Dims> updates = joiner.dimsOf(op.getUpdates(), "updates");
+  if (failed(input) || failed(indices) || failed(updates))
+    return failure();
+  FailureOr<int64_t> axis = joiner.axis(op.getAxisAttr(), input->size());
+  if (failed(axis))
+    return failure();
+  if (indices->size() != input->size() || updates->size() != input->size())
+    return joiner.error("expected indices and updates of rank ", input->size(),
+                        " like the input's, found ranks ", indices->size(),
+                        " and ", updates->size());
+  for (size_t i = 0; i < input->size(); ++i) {
+    const SymExpr &part = (*indices)[i], &whole = (*input)[i];
+    if (failed(joiner.equal(part, (*updates)[i],
+                            "dim " + Twine(i) + " of indices and updates")))
+      return failure();
+    if (int64_t(i) == *axis || part == whole || (whole - part).isNonNegative())
+      continue;
+    if (part.isConstant() && whole.isConstant())
+      return joiner.error("expected dim ", i, " of indices to be at most ",
+                          whole.str(), ", found ", part.str());
+    joiner.require(CheckKind::le, part, whole);
+  }
+  return input;
+}
+TENON_INFER(ScatterElementsOp, firstElement(adaptor.getOperands()))
+
+FailureOr<Dims> inferDims(ScatterNDOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
+  FailureOr<Dims> updates = joiner.dimsOf(op.getUpdates(), "updates");
+  if (failed(input) || failed(indices) || failed(updates))
+    return failure();
+  if (indices->empty() || input->empty())
+    return joiner.error("expected input and indices of rank >= 1, found ranks ",
+                        input->size(), " and ", indices->size());
+  std::optional<int64_t> tuple = indices->back().constant();
+  if (!tuple || *tuple < 1 || *tuple > int64_t(input->size()))
+    return joiner.error("expected index tuples of 1 to ", input->size(),
+                        " numbers in the last dim of indices, found ",
+                        indices->back().str());
+  Dims expected(indices->begin(), indices->end() - 1);
+  expected.append(input->begin() + *tuple, input->end());
+  if (updates->size() != expected.size())
+    return joiner.error("expected updates of rank ", expected.size(),
+                        ", found rank ", updates->size());
+  for (size_t i = 0; i < expected.size(); ++i)
+    if (failed(joiner.equal(expected[i], (*updates)[i],
+                            "dim " + Twine(i) + " of updates")))
+      return failure();
+  return input;
+}
+TENON_INFER(ScatterNDOp, firstElement(adaptor.getOperands()))
+
+/// Updates are of the input's type; bools have no arithmetic.
+template <typename OpTy>
+static LogicalResult verifyScatter(OpTy op) {
+  Type input = op.getInput().getType().getElementType();
+  Type updates = op.getUpdates().getType().getElementType();
+  if (input != updates)
+    return op.emitOpError()
+           << "expected input and updates of one element type, found " << input
+           << " and " << updates;
+  if ((input.isInteger(1) || isStorageType(input)) &&
+      op.getKind() != ScatterKind::none)
+    return op.emitOpError()
+           << "expected a number element type for "
+           << stringifyScatterKind(op.getKind()) << ", found " << input;
+  return success();
+}
+LogicalResult ScatterElementsOp::verify() { return verifyScatter(*this); }
+LogicalResult ScatterNDOp::verify() { return verifyScatter(*this); }
 
 } // namespace tenon

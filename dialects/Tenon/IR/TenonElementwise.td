@@ -135,7 +135,7 @@ def Tenon_CompareKindAttr : Tenon_EnumAttr<Tenon_CompareKind, "compare_kind">;
 def Tenon_CompareOp : Tenon_ElementwiseOp<
     "compare", "::mlir::IntegerType::get(context, 1)", [SameTypeElements]> {
   let summary = "Ordered comparison (ONNX Equal, Less, LessOrEqual, Greater, GreaterOrEqual)";
-  let arguments = (ins Tenon_CompareKindAttr:$kind, Tenon_Tensor:$lhs, Tenon_Tensor:$rhs);
+  let arguments = (ins Tenon_CompareKindAttr:$kind, Tenon_ValueTensor:$lhs, Tenon_ValueTensor:$rhs);
   let results = (outs Tenon_BoolTensor:$result);
   let assemblyFormat = "`` $kind $lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs)";
 }
@@ -150,16 +150,35 @@ def Tenon_SelectOp : Tenon_ElementwiseOp<"select", "operands.back()", [
                        "type($condition) `,` type($lhs) `,` type($rhs)";
   let hasFolder = 1; // of a splat condition or two equal branches
 }
+def Tenon_RoundMode : Tenon_I32Enum<"RoundMode", "how f8E8M0FNU rounds", [
+    I32EnumAttrCase<"up", 0>, I32EnumAttrCase<"down", 1>, I32EnumAttrCase<"nearest", 2>]>;
+def Tenon_RoundModeAttr : Tenon_EnumAttr<Tenon_RoundMode, "round_mode">;
 def Tenon_CastOp : Tenon_ElementwiseOp<"cast", "adaptor.getTo()"> {
   let summary = "Element type conversion (ONNX Cast)";
   let description = [{
-    Float to integer truncates and saturates NaN to 0; float narrowing rounds to
-    nearest even; anything to bool is x != 0; integers wrap.
+    Float to integer truncates and saturates NaN to 0, but wraps in the types of
+    4 and 2 bits; float narrowing rounds to nearest even; anything to bool is
+    x != 0; integers wrap.
+
+    Narrowing to a float of 8 bits saturates; `unsaturated` makes what is too
+    large infinity, or NaN where there is none. `round` is f8E8M0FNU's, which
+    takes the exponent alone: `up` where it is left out.
   }];
+  let arguments = (ins Tenon_Tensor:$input, TypeAttr:$to, UnitAttr:$unsaturated,
+                       OptionalAttr<Tenon_RoundModeAttr>:$round);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `to` $to (`unsaturated` $unsaturated^)? (`round` $round^)? "
+                       "attr-dict `:` type($input)";
+  let hasFolder = 1; // to the same type
+}
+def Tenon_BitCastOp : Tenon_ElementwiseOp<"bitcast", "adaptor.getTo()"> {
+  let summary = "The same bits as another type of their width (ONNX BitCast)";
+  let description = [{A bool has 8 bits here.}];
   let arguments = (ins Tenon_Tensor:$input, TypeAttr:$to);
   let results = (outs Tenon_Tensor:$result);
   let assemblyFormat = "$input `to` $to attr-dict `:` type($input)";
-  let hasFolder = 1; // to the same type
+  let hasVerifier = 1; // equal widths
+  let hasFolder = 1;   // to the same type
 }
 
 #endif // TENON_ELEMENTWISE_TD

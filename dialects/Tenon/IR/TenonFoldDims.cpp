@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonFoldDims.h"
 #include "dialects/Tenon/IR/TenonOps.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <numeric>
 
@@ -108,6 +109,14 @@ int64_t countOf(ArrayRef<int64_t> shape) {
 }
 
 std::optional<KnownInts> fromConstant(ConstantOp op, KnownInts result) {
+  if (auto floats = dyn_cast<DenseFPElementsAttr>(op.getValue())) {
+    for (APFloat value : floats.getValues<APFloat>()) {
+      bool lost;
+      value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
+      result.elements.push_back(SymExpr::floatBits(value.convertToDouble()));
+    }
+    return result;
+  }
   auto value = dyn_cast<DenseIntElementsAttr>(op.getValue());
   if (!value)
     return std::nullopt;
@@ -123,6 +132,8 @@ std::optional<KnownInts> fromConstant(ConstantOp op, KnownInts result) {
 }
 
 std::optional<KnownInts> fromIota(IotaOp op, KnownInts result) {
+  if (!isa<IntegerType>(op.getElementType()))
+    return std::nullopt;
   std::optional<SymExpr> start = SymExpr::parse(op.getStart());
   std::optional<SymExpr> step = SymExpr::parse(op.getStep());
   if (!start || !step)
@@ -148,7 +159,9 @@ std::optional<KnownInts> DimsEvaluator::evaluate(Value value) {
   Operation *op = value.getDefiningOp();
   auto type = dyn_cast<RankedTensorType>(value.getType());
   if ((!op && !source) || !type || !type.hasStaticShape() ||
-      depth >= maxDepth || !isa<IntegerType>(type.getElementType()))
+      depth >= maxDepth ||
+      !(isa<IntegerType>(type.getElementType()) ||
+        (source && isa<FloatType>(type.getElementType()))))
     return std::nullopt;
   for (int64_t size : type.getShape())
     if (size > maxElements)
@@ -233,6 +246,45 @@ static SymExpr comparison(CompareKind kind, const SymExpr &a,
   return SymExpr(0);
 }
 
+/// One element of an op with a float operand or result, as bits. Arithmetic in
+/// float is that in double, rounded once more.
+static std::optional<SymExpr> evaluateFloat(Operation *op,
+                                            ArrayRef<SymExpr> x) {
+  Type to = getElementTypeOrSelf(op->getResult(0).getType());
+  auto rounded = [&](const SymExpr &bits) -> std::optional<SymExpr> {
+    if (to.isF64())
+      return bits;
+    return to.isF32() ? std::optional(SymExpr::apply(Fn::F32, bits))
+                      : std::nullopt;
+  };
+  return llvm::TypeSwitch<Operation *, std::optional<SymExpr>>(op)
+      .Case(
+          [&](AddOp) { return rounded(SymExpr::apply(Fn::FAdd, x[0], x[1])); })
+      .Case(
+          [&](SubOp) { return rounded(SymExpr::apply(Fn::FSub, x[0], x[1])); })
+      .Case(
+          [&](MulOp) { return rounded(SymExpr::apply(Fn::FMul, x[0], x[1])); })
+      .Case(
+          [&](DivOp) { return rounded(SymExpr::apply(Fn::FDiv, x[0], x[1])); })
+      .Case([&](FloorOp) {
+        return SymExpr::apply(Fn::Float, SymExpr::apply(Fn::Floor, x[0]));
+      })
+      .Case([&](CeilOp) {
+        return SymExpr::apply(Fn::Float, SymExpr::apply(Fn::Ceil, x[0]));
+      })
+      .Case([&](CastOp o) -> std::optional<SymExpr> {
+        bool fromFloat =
+            isa<FloatType>(getElementTypeOrSelf(o.getInput().getType()));
+        if (isa<FloatType>(to))
+          return rounded(fromFloat ? x[0] : SymExpr::apply(Fn::Float, x[0]));
+        // Dims fit in 32 bits wherever a model casts them to that.
+        if (to.getIntOrFloatBitWidth() < 32)
+          return std::nullopt;
+        return SymExpr::apply(Fn::Trunc, x[0]);
+      })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
 /// One element of an elementwise op. An undecided comparison stays unknown
 /// unless `choices` are followed: shape arithmetic picks between dims by it,
 /// but the masks of small tensors are better computed as data.
@@ -240,7 +292,7 @@ static std::optional<SymExpr>
 evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
   auto truth = [&](CompareKind kind, const SymExpr &a,
                    const SymExpr &b) -> std::optional<SymExpr> {
-    SymExpr e = comparison(kind, a, b);
+    SymExpr e = comparison(kind, a, b); // of integers
     return choices || e.isConstant() ? std::optional(e) : std::nullopt;
   };
   return llvm::TypeSwitch<Operation *, std::optional<SymExpr>>(op)
@@ -298,19 +350,23 @@ evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
 std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
                                                     KnownInts result) {
   SmallVector<KnownInts> operands;
+  bool floats = isa<FloatType>(getElementTypeOrSelf(op->getResult(0)));
   for (Value operand : op->getOperands()) {
     std::optional<KnownInts> known = evaluate(operand);
     if (!known)
       return std::nullopt;
     operands.push_back(std::move(*known));
+    floats |= isa<FloatType>(getElementTypeOrSelf(operand));
   }
   IndexWalk walk(result.shape);
   for (int64_t n = countOf(result.shape); n > 0; --n, walk.next()) {
     SmallVector<SymExpr> x;
     for (const KnownInts &operand : operands)
       x.push_back(broadcastElement(operand, *walk));
-    std::optional<SymExpr> element = evaluateElement(
-        op, x, source || countOf(result.shape) <= maxChoices);
+    std::optional<SymExpr> element =
+        floats ? evaluateFloat(op, x)
+               : evaluateElement(op, x,
+                                 source || countOf(result.shape) <= maxChoices);
     if (!element)
       return std::nullopt;
     result.elements.push_back(*element);
@@ -414,7 +470,7 @@ std::optional<KnownInts> DimsEvaluator::transpose(TransposeOp op,
 
 std::optional<KnownInts> DimsEvaluator::reduce(ReduceOp op, KnownInts result) {
   std::optional<KnownInts> input = evaluate(op.getInput());
-  if (!input)
+  if (!input || isa<FloatType>(getElementTypeOrSelf(op.getInput())))
     return std::nullopt;
   auto combine = [&](const SymExpr &a,
                      const SymExpr &b) -> std::optional<SymExpr> {
@@ -459,6 +515,17 @@ std::optional<KnownInts> DimsEvaluator::reduce(ReduceOp op, KnownInts result) {
       return std::nullopt;
   }
   return result;
+}
+
+bool hasReadableElements(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape())
+    return false;
+  Type element = tensor.getElementType();
+  if (auto integer = dyn_cast<IntegerType>(element))
+    return llvm::is_contained({1u, 8u, 16u, 32u, 64u}, integer.getWidth());
+  return element.isF32() || element.isF64() || element.isF16() ||
+         element.isBF16();
 }
 
 const KnownInts *DimsEvaluator::lookup(Value value) {

@@ -52,7 +52,7 @@ public:
   explicit DimsEvaluator(Source source) : source(std::move(source)) {}
 
   /// The value's elements when all are known, else null. Valid until the next
-  /// call.
+  /// call. With a source also floats are, each as the bits of a double.
   const KnownInts *lookup(mlir::Value value);
   void forget(mlir::Value value) { cache.erase(value); }
 
@@ -78,6 +78,9 @@ private:
   llvm::DenseMap<mlir::Value, Result> cache;
   int depth = 0;
 };
+
+/// Can elements of this type be symbols (tenon.read_dims)?
+bool hasReadableElements(mlir::Type type);
 
 /// The value's elements, when all are known.
 std::optional<KnownInts> evaluateInts(mlir::Value value);

@@ -55,6 +55,12 @@ OpFoldResult CastOp::fold(FoldAdaptor) {
   return {};
 }
 
+OpFoldResult BitCastOp::fold(FoldAdaptor) {
+  if (getInput().getType() == getType())
+    return getInput();
+  return {};
+}
+
 OpFoldResult SelectOp::fold(FoldAdaptor adaptor) {
   if (getLhs() == getRhs() && getLhs().getType() == getType())
     return getLhs();
@@ -258,6 +264,18 @@ OpFoldResult SliceOp::fold(FoldAdaptor adaptor) {
 OpFoldResult ConcatOp::fold(FoldAdaptor) {
   if (getInputs().size() == 1 && getInputs().front().getType() == getType())
     return getInputs().front();
+  return {};
+}
+
+OpFoldResult PackOp::fold(FoldAdaptor) {
+  // Of whole bytes only: what fills up the last one need not be zeros.
+  auto unpack = getInput().getDefiningOp<UnpackOp>();
+  std::optional<SymExpr> size =
+      unpack ? SymExpr::parse(unpack.getSize()) : std::nullopt;
+  unsigned bits = storedBits(getInput().getType().getElementType());
+  if (size && size->divideExactly(SymExpr(8 / bits)) &&
+      unpack.getInput().getType() == getType())
+    return unpack.getInput();
   return {};
 }
 

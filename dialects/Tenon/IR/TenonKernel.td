@@ -17,7 +17,7 @@ def Tenon_KernelOp : Tenon_Op<"kernel", [Pure, IsolatedFromAbove,
     The operands are tensors in memory; what the region computes between them
     and the yielded values never reaches memory. `kind` names the emitter:
     "map" (one loop nest), "row" (softmax, norms: a row at a time), "matmul", "attention" (matmul,
-    softmax, matmul).
+    softmax, matmul), "scan" (cumulate), "scatter", "top_k", "recurrence" (linear_attention).
     `anchor`-typed ops appear once in the region; the ops before it are its
     prologue, the ops after it its epilogue. Kernels that print alike are
     emitted once.

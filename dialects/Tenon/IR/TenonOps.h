@@ -14,6 +14,7 @@
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "tenon/Support/SmallFloat.h"
 
 namespace tenon {
 
@@ -35,8 +36,19 @@ bool areCompatibleTypes(mlir::TypeRange l, mlir::TypeRange r);
 /// Is every dynamic dim of the tensor type described by #tenon.dims?
 bool hasNamedDims(mlir::Type type);
 
-/// Is this one of the element types that the dialect computes with?
+/// Is this one of the dialect's element types?
 bool isSupportedElementType(mlir::Type type);
+
+/// The format of a float of 8 or 4 bits; null for any other type.
+const SmallFloatFormat *smallFloatFormat(mlir::Type type);
+/// Bits that ONNX gives an element: 4 or 2 where inputs and outputs are packed.
+unsigned storedBits(mlir::Type type);
+/// Is a tensor of this element type packed at the graph's border?
+inline bool isPackedType(mlir::Type type) { return storedBits(type) < 8; }
+/// Is it only moved, selected and converted?
+inline bool isStorageType(mlir::Type type) {
+  return smallFloatFormat(type) || isPackedType(type);
+}
 
 } // namespace tenon
 

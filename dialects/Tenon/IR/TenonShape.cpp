@@ -63,7 +63,8 @@ bool hasNamedDims(Type type) {
 bool isSupportedElementType(Type type) {
   if (!type)
     return false;
-  if (isa<Float32Type, Float64Type, Float16Type, BFloat16Type>(type))
+  if (isa<Float32Type, Float64Type, Float16Type, BFloat16Type>(type) ||
+      smallFloatFormat(type))
     return true;
   auto integer = dyn_cast<IntegerType>(type);
   if (!integer || integer.isSigned())
@@ -71,7 +72,22 @@ bool isSupportedElementType(Type type) {
   unsigned width = integer.getWidth();
   if (width == 1)
     return integer.isSignless();
-  return width == 8 || width == 16 || width == 32 || width == 64;
+  return llvm::is_contained({2u, 4u, 8u, 16u, 32u, 64u}, width);
+}
+
+const SmallFloatFormat *smallFloatFormat(Type type) {
+  return llvm::TypeSwitch<Type, const SmallFloatFormat *>(type)
+      .Case([](Float8E4M3FNType) { return &kF8E4M3FN; })
+      .Case([](Float8E4M3FNUZType) { return &kF8E4M3FNUZ; })
+      .Case([](Float8E5M2Type) { return &kF8E5M2; })
+      .Case([](Float8E5M2FNUZType) { return &kF8E5M2FNUZ; })
+      .Case([](Float8E8M0FNUType) { return &kF8E8M0; })
+      .Case([](Float4E2M1FNType) { return &kF4E2M1; })
+      .Default([](Type) { return nullptr; });
+}
+
+unsigned storedBits(Type type) {
+  return type.isInteger(1) ? 8 : type.getIntOrFloatBitWidth();
 }
 
 bool areCompatibleTypes(TypeRange l, TypeRange r) {
@@ -301,6 +317,14 @@ LogicalResult inferElementwise(StringRef opName,
   return joiner.finish(joiner.broadcast(shapes), elementType, inferred);
 }
 
+LogicalResult BitCastOp::verify() {
+  Type from = getInput().getType().getElementType();
+  if (storedBits(from) != storedBits(getTo()))
+    return emitOpError() << "expected a type of " << storedBits(from)
+                         << " bits like " << from << ", found " << getTo();
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Checks
 //===----------------------------------------------------------------------===//
@@ -315,13 +339,14 @@ static SmallVector<JoinedDim::Check> collectChecks(Operation *op) {
     (void)joiner.broadcast(shapes);
   } else {
     llvm::TypeSwitch<Operation *>(op)
-        .Case<ReshapeOp, BroadcastToOp, TransposeOp, SliceOp, ConcatOp, PadOp,
-              GatherOp, GatherElementsOp, GatherNDOp, ReduceOp, ArgReduceOp,
-              CumSumOp, SoftmaxOp, LayerNormOp, RmsNormOp, MatMulOp, ConvOp>(
-            [&](auto concrete) {
-              using OpTy = decltype(concrete);
-              (void)inferDims(typename OpTy::Adaptor(concrete), joiner);
-            });
+        .Case<ReshapeOp, BroadcastToOp, TransposeOp, SliceOp, ConcatOp,
+              UnpackOp, PadOp, GatherOp, GatherElementsOp, GatherNDOp,
+              ScatterElementsOp, ScatterNDOp, ReduceOp, ArgReduceOp, CumulateOp,
+              TopKOp, LinearAttentionOp, SoftmaxOp, LayerNormOp, RmsNormOp,
+              MatMulOp, ConvOp>([&](auto concrete) {
+          using OpTy = decltype(concrete);
+          (void)inferDims(typename OpTy::Adaptor(concrete), joiner);
+        });
   }
   return SmallVector<JoinedDim::Check>(joiner.getChecks());
 }

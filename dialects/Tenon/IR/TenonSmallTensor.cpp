@@ -7,7 +7,7 @@
 //
 // Floats are computed in double and rounded to the op's type once: for f32
 // that equals f32 arithmetic in + - * / and sqrt, and is as good as it gets in
-// the rest.
+// the rest. A float of 8 or 4 bits is held as its code.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
@@ -20,7 +20,8 @@ using namespace mlir;
 namespace tenon {
 
 bool isComputable(Type elementType) {
-  if (elementType.isF32() || elementType.isF64())
+  if (elementType.isF32() || elementType.isF64() ||
+      smallFloatFormat(elementType))
     return true;
   auto integer = dyn_cast<IntegerType>(elementType);
   // A Scalar holds an int64: no room for ui64.
@@ -29,7 +30,7 @@ bool isComputable(Type elementType) {
 }
 
 bool SmallTensor::isFloat() const {
-  return isa<FloatType>(type.getElementType());
+  return type.getElementType().isF32() || type.getElementType().isF64();
 }
 
 /// Rounds or wraps to what the element type can hold.
@@ -50,6 +51,12 @@ std::optional<SmallTensor> SmallTensor::unpack(DenseElementsAttr attr) {
   if (!type || !isComputable(type.getElementType()))
     return std::nullopt;
   SmallTensor tensor{type, {}};
+  if (smallFloatFormat(type.getElementType())) {
+    for (const APFloat &v : attr.getValues<APFloat>())
+      tensor.elements.push_back(
+          {0, int64_t(v.bitcastToAPInt().getZExtValue())});
+    return tensor;
+  }
   if (tensor.isFloat()) {
     for (APFloat v : attr.getValues<APFloat>()) {
       bool lost;
@@ -69,6 +76,11 @@ DenseElementsAttr SmallTensor::pack() const {
   if (auto floating = dyn_cast<FloatType>(element)) {
     SmallVector<APFloat> values;
     for (const Scalar &v : elements) {
+      if (const SmallFloatFormat *format = smallFloatFormat(element)) {
+        values.push_back(APFloat(floating.getFloatSemantics(),
+                                 APInt(format->bits, uint64_t(v.i))));
+        continue;
+      }
       APFloat value(v.f);
       bool lost;
       value.convert(floating.getFloatSemantics(), APFloat::rmNearestTiesToEven,
@@ -180,21 +192,48 @@ static bool compare(CompareKind kind, T x, T y) {
   return false;
 }
 
-static Scalar convert(Scalar v, bool fromFloat, Type to) {
+/// As the kernels do (CastLanes.cpp).
+static Scalar convert(Scalar v, CastOp op) {
+  Type from = op.getInput().getType().getElementType(), to = op.getTo();
+  if (from == to)
+    return v;
+  bool fromFloat = isa<FloatType>(from);
+  if (const SmallFloatFormat *format = smallFloatFormat(from))
+    v = {decodeSmallFloat(*format, uint8_t(v.i)), 0};
   if (to.isInteger(1))
     return {0, fromFloat ? v.f != 0 : v.i != 0};
+  if (const SmallFloatFormat *format = smallFloatFormat(to))
+    return {0, encodeSmallFloat(*format, fromFloat ? v.f : double(float(v.i)),
+                                !op.getUnsaturated(),
+                                static_cast<PowerRounding>(
+                                    op.getRound().value_or(RoundMode::up)))};
   if (isa<FloatType>(to))
     return {fromFloat ? v.f : double(v.i), 0};
   if (!fromFloat)
     return v;
-  // Truncates; NaN gives 0; what does not fit saturates.
+  // Truncates; NaN gives 0; what does not fit saturates, or wraps in the types
+  // of 4 and 2 bits.
   if (std::isnan(v.f))
     return {0, 0};
   auto integer = cast<IntegerType>(to);
-  APSInt result(integer.getWidth(), integer.isUnsigned());
+  APSInt result(isPackedType(to) ? 32 : integer.getWidth(),
+                integer.isUnsigned() && !isPackedType(to));
   bool exact;
   APFloat(v.f).convertToInteger(result, APFloat::rmTowardZero, &exact);
   return {0, result.getExtValue()};
+}
+
+static std::optional<Scalar> reinterpret(Scalar v, BitCastOp op) {
+  Type from = op.getInput().getType().getElementType(), to = op.getTo();
+  auto isCode = [](Type t) {
+    return isa<IntegerType>(t) || smallFloatFormat(t);
+  };
+  if (!isCode(from) || !isCode(to))
+    return std::nullopt; // left to the run, which keeps a NaN's bits
+  if (to.isInteger(1))
+    return Scalar{0, v.i != 0};
+  APInt bits = APInt(64, uint64_t(v.i)).trunc(storedBits(to));
+  return Scalar{0, int64_t(bits.getZExtValue())};
 }
 
 /// One element, operands' elements given.
@@ -207,7 +246,9 @@ static std::optional<Scalar> evaluateElement(Operation *op, bool isFloat,
     return v ? std::optional(Scalar{0, *v}) : std::nullopt;
   };
   if (auto cast = dyn_cast<CastOp>(op))
-    return convert(x[0], isFloat, cast.getTo());
+    return convert(x[0], cast);
+  if (auto bitcast = dyn_cast<BitCastOp>(op))
+    return reinterpret(x[0], bitcast);
   if (auto o = dyn_cast<CompareOp>(op))
     return Scalar{0, isFloat ? compare(o.getKind(), x[0].f, x[1].f)
                              : compare(o.getKind(), x[0].i, x[1].i)};

@@ -46,7 +46,8 @@ struct HoistRowReshape : OpRewritePattern<ReshapeOp> {
     SmallVector<Value> operands;
     Location loc = reshape.getLoc();
     if (auto matmul = dyn_cast<MatMulOp>(op)) {
-      if (getDims(matmul.getRhs()).size() != 2 ||
+      // A transposed left operand has its rows in the last dim.
+      if (matmul.getTransposeA() || getDims(matmul.getRhs()).size() != 2 ||
           getDims(matmul.getLhs()).size() != from.size())
         return rewriter.notifyMatchFailure(reshape, "rows have no weights");
       operands = {reshapeRows(rewriter, loc, matmul.getLhs(), to),
@@ -80,8 +81,11 @@ struct HoistReshapesPass
     RewritePatternSet patterns(&getContext());
     patterns.add<HoistRowReshape>(&getContext(), &numHoisted);
     ReshapeOp::getCanonicalizationPatterns(patterns, &getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
+    // Values with several users lose them one op per iteration, so a long
+    // chain takes many. Where that is cut short, a reshape stays in place.
+    GreedyRewriteConfig config;
+    config.setMaxIterations(100);
+    (void)applyPatternsGreedily(getOperation(), std::move(patterns), config);
   }
 };
 

@@ -38,15 +38,22 @@ struct WeightLayout {
   bool operator==(const WeightLayout &) const = default;
 };
 
+/// A constant of the model in a weight.
+struct WeightPart {
+  mlir::ElementsAttr weight;
+  WeightLayout layout;
+  mlir::Type elementType;
+  bool operator==(const WeightPart &) const = default;
+};
+
 /// A buffer of the program (abi.h: tenon_buffer).
 struct ScheduleBuffer {
   enum Kind { Input, Output, Weight, Arena } kind = Arena;
   mlir::Type elementType;
   std::vector<SymExpr> dims;
   int64_t index = 0; ///< number of the input or output
-  /// Weight: the constant and its layout.
-  mlir::ElementsAttr weight;
-  WeightLayout layout;
+  /// Weight: what lies there, one after the other.
+  std::vector<WeightPart> parts;
   int first = INT32_MAX, last = -1; ///< steps
   SymExpr guard = 1; ///< 0 where it is not needed, and takes no memory
   SymExpr elements() const {

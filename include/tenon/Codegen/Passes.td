@@ -53,6 +53,28 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 
+def MergeMatMulPass : Pass<"tenon-merge-matmul"> {
+  let summary = "One matmul where several multiply the same operand by weights";
+  let description = [{
+    Q, K and V of an attention layer multiply the same rows by three weights.
+    Their panels are put after one another (each has a multiple of 32 columns)
+    and multiplied at once, with their biases joined; the results are slices of
+    the product. Only results that are moved or scaled take part: an activation
+    or a residual is better computed where its own matmul ends.
+
+    ```mlir
+    %q = tenon.packed_matmul %x, %0 columns "64" : tensor<4x64xf32>, tensor<2x64x32xf32>
+    %k = tenon.packed_matmul %x, %1 columns "32" : tensor<4x64xf32>, tensor<1x64x32xf32>
+    // becomes
+    %2 = tenon.concat %0, %1 axis 0 : tensor<2x64x32xf32>, tensor<1x64x32xf32>
+    %3 = tenon.packed_matmul %x, %2 columns "96" : tensor<4x64xf32>, tensor<3x64x32xf32>
+    %q = tenon.slice %3 from <"0", "0"> step [1, 1] to <"4", "64"> : tensor<4x96xf32>
+    %k = tenon.slice %3 from <"0", "64"> step [1, 1] to <"4", "32"> : tensor<4x96xf32>
+    ```
+  }];
+  let dependentDialects = ["::tenon::TenonDialect"];
+}
+
 def FormKernelsPass : Pass<"tenon-form-kernels"> {
   let summary = "Group the graph's ops into kernels";
   let description = [{

@@ -51,6 +51,8 @@ struct WeightsPlan {
   uint64_t bytes = 0;
 };
 WeightsPlan planWeights(const Schedule &schedule);
+/// How many elements a weight's buffer holds, padding of panels included.
+int64_t weightElements(const ScheduleBuffer &buffer);
 /// Hands the blob to `sink` in order, a panel or a megabyte at a time.
 llvm::Error
 writeWeights(const Schedule &schedule, const WeightsPlan &plan,

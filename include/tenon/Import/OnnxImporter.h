@@ -61,6 +61,18 @@ mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
 importOnnxText(llvm::StringRef text, llvm::StringRef name,
                mlir::MLIRContext &context, const ImportOptions &options = {});
 
+/// An operator that is imported as it stands, not through its function body:
+/// the first opset of each form that it had, the newest of which reaches up to
+/// newestOpset().
+struct OperatorVersions {
+  std::string domain, op;
+  std::vector<int64_t> since;
+};
+/// Sorted by domain and name.
+std::vector<OperatorVersions> listOperators();
+/// The newest opset of ai.onnx that is accepted.
+int64_t newestOpset();
+
 } // namespace tenon
 
 #endif // TENON_IMPORT_ONNXIMPORTER_H

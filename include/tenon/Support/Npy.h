@@ -24,7 +24,9 @@
 namespace tenon {
 
 /// Element types, numbered as in ONNX. numpy has no bfloat16 of its own: such
-/// arrays are written as two-byte void ('|V2'), as ml_dtypes does.
+/// arrays are written as two-byte void ('|V2'), as ml_dtypes does, and those of
+/// types of 8 bits and less that numpy lacks as one-byte void: an element a
+/// byte, which holds its code. A file does not say which of these it holds.
 enum class NpyType : int32_t {
   F32 = 1,
   U8 = 2,
@@ -38,12 +40,24 @@ enum class NpyType : int32_t {
   F64 = 11,
   U32 = 12,
   U64 = 13,
-  BF16 = 16
+  BF16 = 16,
+  F8E4M3FN = 17,
+  F8E4M3FNUZ = 18,
+  F8E5M2 = 19,
+  F8E5M2FNUZ = 20,
+  U4 = 21,
+  I4 = 22,
+  F4E2M1 = 23,
+  F8E8M0 = 24,
+  U2 = 25,
+  I2 = 26
 };
 
 /// numpy's name: "float32", "int64".
 llvm::StringRef npyTypeName(NpyType type);
 size_t npyTypeBytes(NpyType type);
+/// Is this one of the types whose codes are written as one-byte void?
+bool npyHoldsCodes(NpyType type);
 
 /// A contiguous array in C order, aligned to its element size.
 struct NpyArray {

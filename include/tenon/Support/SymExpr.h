@@ -12,10 +12,15 @@
 //
 //   floordiv(a,b) ceildiv(a,b) mod(a,b) min(a,b) max(a,b) bcast(a,b)
 //   eq(a,b) ne(a,b) lt(a,b) le(a,b) select(c,a,b)
+//   fadd(a,b) fsub(a,b) fmul(a,b) fdiv(a,b) f32(a) float(n)
+//   floor(a) ceil(a) trunc(a)
 //
 // bcast(a,b) is the size of two broadcast dims: a == 1 ? b : a. The comparisons
 // give 0 or 1; select is c != 0 ? a : b. Symbols are dims, so never negative;
-// an element is any integer.
+// an element is any integer. The last two lines are for sizes that a model
+// computes in floating point: there a, b and the results of the first line are
+// the bits of a double, as is an element of a float tensor. f32 rounds to
+// float; floor, ceil and trunc give an integer.
 // Expressions are kept in one canonical form, so that equal polynomials print
 // and compare equal: "384*batch*seq", "past + seq", "floordiv(seq + 1,2) - 1".
 // Coefficients that overflow saturate: such a dim stays unusably large.
@@ -48,7 +53,16 @@ public:
     Ne,
     Lt,
     Le,
-    Select
+    Select,
+    FAdd,
+    FSub,
+    FMul,
+    FDiv,
+    F32,
+    Float,
+    Floor,
+    Ceil,
+    Trunc
   };
 
   SymExpr(int64_t value = 0);
@@ -61,9 +75,12 @@ public:
   static SymExpr element(std::string_view name, int64_t index);
   /// Is this symbol an element's?
   static bool isElement(std::string_view symbol);
-  /// Applies `fn`, simplifying what is certain: constants fold, exact monomial
-  /// division divides, min/max/bcast of equal operands vanish, bcast(x,1) = x.
-  static SymExpr apply(Fn fn, const SymExpr &a, const SymExpr &b);
+  /// The bits of a float constant.
+  static SymExpr floatBits(double value);
+  /// Applies `fn` (to `a` alone, where it takes one operand), simplifying what
+  /// is certain: constants fold, exact monomial division divides, min/max/bcast
+  /// of equal operands vanish, bcast(x,1) = x.
+  static SymExpr apply(Fn fn, const SymExpr &a, const SymExpr &b = 0);
   /// c != 0 ? a : b.
   static SymExpr select(const SymExpr &c, const SymExpr &a, const SymExpr &b);
   /// Parses the printed form and ordinary arithmetic (+ - * parentheses, the
@@ -126,6 +143,7 @@ private:
   static SymExpr applyMod(const SymExpr &a, const SymExpr &b);
   static SymExpr applyLattice(Fn fn, const SymExpr &a, const SymExpr &b);
   static SymExpr applyComparison(Fn fn, const SymExpr &a, const SymExpr &b);
+  static SymExpr applyFloat(Fn fn, const SymExpr &a, const SymExpr &b);
   /// Is it one comparison, so 0 or 1?
   static bool isTruth(const SymExpr &e);
   static SymExpr opaqueCall(Fn fn, const SymExpr &a, const SymExpr &b);
@@ -136,7 +154,7 @@ private:
   std::map<Monomial, int64_t> terms;
 };
 
-/// fn(a, b), or select(a, b, c).
+/// fn(a, b), fn(a) with b = 0, or select(a, b, c).
 struct SymExpr::Call {
   Fn fn;
   SymExpr a, b, c = 0;

@@ -1,4 +1,4 @@
-//===- Attention.cpp - ONNX Attention and RotaryEmbedding -----------------===//
+//===- Attention.cpp - ONNX Attention, FlexAttention, RotaryEmbedding -----===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -142,6 +142,15 @@ static void attention(NodeImporter &n) {
   if (n.failed())
     return;
   Type type = NodeImporter::elem(q);
+  n.out(1, k);
+  n.out(2, v);
+  // Between the inputs and the result nothing is rounded to 16 bits.
+  if (type.isF16() || type.isBF16()) {
+    Type f32 = n.builder.getF32Type();
+    q = n.cast(q, f32);
+    k = n.cast(k, f32);
+    v = n.cast(v, f32);
+  }
   Bias bias = attentionBias(n, q, n.in(3), n.in(4), n.in(6), n.dims(k)[2]);
   Value scores =
       groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k);
@@ -153,24 +162,54 @@ static void attention(NodeImporter &n) {
   Value p = n.softmaxLast(wide);
   if (bias.emptyRows)
     p = n.select(bias.emptyRows, n.scalarLike(0, p), p);
-  p = n.cast(p, type);
-  Value y = groupedOutput(n, p, v);
+  p = n.cast(p, NodeImporter::elem(v));
+  Value y = n.cast(groupedOutput(n, p, v), type);
   n.out(0, merged ? mergeHeads(n, y) : y);
-  n.out(1, k);
-  n.out(2, v);
-  switch (n.getInt("qk_matmul_output_mode", 0)) {
-  case 0:
-    n.out(3, scores);
-    break;
-  case 1:
-    n.out(3, capped);
-    break;
-  case 2:
-    n.out(3, biased);
-    break;
-  default:
-    n.out(3, p);
+  Value stages[] = {scores, capped, biased};
+  int64_t stage = n.getInt("qk_matmul_output_mode", 0);
+  n.out(3, n.cast(stage >= 0 && stage < 3 ? stages[stage] : p, type));
+}
+
+//===----------------------------------------------------------------------===//
+// FlexAttention (ai.onnx.preview)
+//===----------------------------------------------------------------------===//
+
+/// What a modifier graph makes of `x`; `x` itself where there is none.
+static Value modified(NodeImporter &n, StringRef name, Value x) {
+  const auto *graph = n.attr(name);
+  if (!graph || !x)
+    return x;
+  SmallVector<Value> results;
+  std::string message;
+  if (graph->g().input_size() != 1 || graph->g().output_size() != 1)
+    return n.error(name + " must have one input and one output");
+  if (!n.state.inlineGraph(graph->g(), {x}, results, message))
+    return n.error(message.empty() ? name + " cannot be imported"
+                                   : Twine(message));
+  Value y = results.front();
+  if (NodeImporter::elem(y) != NodeImporter::elem(x) || n.rank(y) != n.rank(x))
+    return n.error(name + " must keep its input's element type and rank");
+  for (auto [before, after] : llvm::zip(n.dims(x), n.dims(y)))
+    n.checkEqual(before, after);
+  return n.reshape(y, n.dims(x));
+}
+
+static void flexAttention(NodeImporter &n) {
+  Value q = n.in(0), k = n.in(1), v = n.in(2);
+  if (n.rank(q) != 4 || n.rank(k) != 4 || n.rank(v) != 4) {
+    n.error("expected operands of rank 4, found ranks " + Twine(n.rank(q)) +
+            ", " + Twine(n.rank(k)) + " and " + Twine(n.rank(v)));
+    return;
   }
+  Type type = NodeImporter::elem(q);
+  Type wide = type.isF64() ? type : Type(n.builder.getF32Type());
+  if (n.attr("softmax_precision"))
+    wide = n.elementType(n.getInt("softmax_precision", 1));
+  Value scores = n.cast(
+      groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k), wide);
+  Value p = n.softmaxLast(modified(n, "score_mod", scores));
+  p = modified(n, "prob_mod", p);
+  n.out(0, n.cast(groupedOutput(n, p, n.cast(v, wide)), type));
 }
 
 //===----------------------------------------------------------------------===//
@@ -204,6 +243,7 @@ static void rotaryEmbedding(NodeImporter &n) {
 void registerAttention(Registry &r) {
   r.add("Attention", 23, attention);
   r.add("RotaryEmbedding", 23, rotaryEmbedding);
+  r.add("ai.onnx.preview", "FlexAttention", 1, flexAttention);
 }
 
 } // namespace tenon::onnximport

@@ -35,6 +35,17 @@ mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
 mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
                          mlir::Type elementType, double masked);
 
+/// Keys or values [B,H,length,D]: those of `fresh` [B,H,S,D] from position
+/// `past` ([B] or [1], int64) on, those of `old` elsewhere, 0 where it ends.
+mlir::Value appendKeys(NodeImporter &n, mlir::Value old, mlir::Value fresh,
+                       mlir::Value past, const SymExpr &length);
+
+/// An integer that is known before a run, or read from an input then.
+std::optional<SymExpr> knownScalar(NodeImporter &n, mlir::Value v);
+
+/// The most negative finite value of a float type.
+double lowestFinite(mlir::Type type);
+
 /// Rotates the first `rotary` (0: all) elements of each head of x [B,H,S,D] by
 /// cos and sin, which broadcast to [B,1,S,rotary/2].
 mlir::Value rotate(NodeImporter &n, mlir::Value x, mlir::Value cos,

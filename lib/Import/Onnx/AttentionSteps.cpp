@@ -118,6 +118,50 @@ Value groupedOutput(NodeImporter &n, Value p, Value v) {
   return n.reshape(n.matmul(folded, v), {d[0], d[1], d[2], dv[3]});
 }
 
+std::optional<SymExpr> knownScalar(NodeImporter &n, Value v) {
+  const KnownValue *known = v ? n.state.known.demand(v) : nullptr;
+  if (known && known->elements.size() == 1)
+    return known->elements[0];
+  return std::nullopt;
+}
+
+Value appendKeys(NodeImporter &n, Value old, Value fresh, Value past,
+                 const SymExpr &length) {
+  if (!old || !fresh || !past)
+    return nullptr;
+  Type i64 = n.builder.getI64Type();
+  Dims oldDims = n.dims(old), d = n.dims(fresh);
+  if (oldDims.size() != 4 || d.size() != 4)
+    return n.error("expected a past of rank 4, found rank " +
+                   Twine(oldDims.size()));
+  past = n.unsqueeze(past, {1, 2, 3});
+  Value at = n.reshape(n.iota(length, i64), {length, SymExpr(1)});
+  Value since = n.sub(at, past);
+  Value last = n.dimScalar(d[2] - SymExpr(1), i64);
+  Value index = n.max(n.min(since, last), n.scalarLike(0, since));
+  Value added = n.make<GatherElementsOp>(
+      {fresh, n.broadcast(index, {d[0], d[1], length, d[3]})},
+      {n.named("axis", n.builder.getI64IntegerAttr(2))});
+  if (length != oldDims[2]) {
+    Dims low(4, SymExpr(0)), high = low;
+    high[2] = length - oldDims[2];
+    old = n.make<PadOp>(
+        {old, n.scalarLike(0, old)},
+        {n.named("mode",
+                 PadModeAttr::get(n.builder.getContext(), PadMode::constant)),
+         n.named("low", n.dimsAttr(low)), n.named("high", n.dimsAttr(high))});
+  }
+  Value isNew = n.andOp(n.compareScalar(CompareKind::ge, since, 0),
+                        n.compare(CompareKind::le, since, last));
+  return n.select(isNew, added, old);
+}
+
+double lowestFinite(Type type) {
+  return APFloat::getLargest(mlir::cast<FloatType>(type).getFloatSemantics(),
+                             /*Negative=*/true)
+      .convertToDouble();
+}
+
 Value applySoftcap(NodeImporter &n, Value x, double softcap) {
   if (softcap == 0)
     return x;

@@ -1,66 +1,14 @@
-//===- Contrib.cpp - com.microsoft operators, but attention ---------------===//
+//===- Contrib.cpp - com.microsoft's products and activations -------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "Attention.h"
 #include "MatMul.h"
 
 using namespace mlir;
 
 namespace tenon::onnximport {
-
-//===----------------------------------------------------------------------===//
-// Norms
-//===----------------------------------------------------------------------===//
-
-/// Mean and inverse deviation, for the optional outputs.
-static void normStatistics(NodeImporter &n, Value x, double epsilon, bool rms) {
-  if (!n.wants(1) && !n.wants(2))
-    return;
-  Ints last = {n.rank(x) - 1};
-  Value mean = n.reduce(ReduceKind::mean, x, last);
-  Value centred = rms ? x : n.sub(x, mean);
-  Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), last);
-  n.out(1, mean);
-  n.out(2, n.make<ReciprocalOp>({n.sqrt(n.addScalar(variance, epsilon))}));
-}
-
-template <bool rms>
-static void skipNorm(NodeImporter &n) {
-  if (!n.requireInputs({0, 1, 2}))
-    return;
-  // input, skip, gamma, [beta,] bias
-  Value sum = n.add(n.in(0), n.in(1));
-  if (Value bias = n.in(rms ? 3 : 4))
-    sum = n.add(sum, bias);
-  if (n.failed() || n.rank(sum) == 0)
-    return;
-  double epsilon = n.getFloat("epsilon", 1e-12f);
-  n.out(0, rms ? n.rmsNorm(sum, n.in(2), epsilon, 1)
-               : n.layerNorm(sum, n.in(2), n.in(3), epsilon, 1));
-  normStatistics(n, sum, epsilon, rms);
-  n.out(3, sum);
-}
-
-static void simplifiedNorm(NodeImporter &n) {
-  if (!n.requireInputs({0, 1}))
-    return;
-  Value x = n.in(0);
-  int64_t rank = n.rank(x), axis = n.axis(n.getInt("axis", -1), rank);
-  if (n.failed())
-    return;
-  double epsilon = n.getFloat("epsilon", 1e-5f);
-  n.out(0, n.rmsNorm(x, n.in(1), epsilon, rank - axis));
-  if (!n.wants(1))
-    return;
-  Ints over;
-  for (int64_t i = axis; i < rank; ++i)
-    over.push_back(i);
-  Value square = n.reduce(ReduceKind::mean, n.mul(x, x), over);
-  n.out(1, n.make<ReciprocalOp>({n.sqrt(n.addScalar(square, epsilon))}));
-}
 
 //===----------------------------------------------------------------------===//
 // Activations with a bias
@@ -78,6 +26,70 @@ static void gelu(NodeImporter &n) {
 static void fastGelu(NodeImporter &n) {
   if (n.requireInputs({0}))
     n.out(0, n.make<GeluOp>({withBias(n)}, {n.flag("approximate")}));
+}
+
+/// (x + bias) of two halves: the left times gelu of the right.
+static void biasSplitGelu(NodeImporter &n) {
+  if (!n.requireInputs({0, 1}))
+    return;
+  Value x = n.add(n.in(0), n.in(1));
+  if (n.failed() || n.rank(x) == 0)
+    return;
+  int64_t last = n.rank(x) - 1;
+  std::optional<SymExpr> half = n.dims(x)[last].divideExactly(SymExpr(2));
+  if (!half) {
+    n.error("expected an even last dim, found " + n.dims(x)[last].str());
+    return;
+  }
+  Value right = n.make<GeluOp>({n.slice(x, last, *half, *half)});
+  n.out(0, n.mul(n.slice(x, last, SymExpr(0), *half), right));
+}
+
+static void biasAdd(NodeImporter &n) {
+  if (n.requireInputs({0, 1, 2}))
+    n.out(0, n.add(n.add(n.in(0), n.in(1)), n.in(2)));
+}
+
+/// softmax(x + bias) over all dims from `axis` on.
+static void biasSoftmax(NodeImporter &n) {
+  if (!n.requireInputs({0, 1}))
+    return;
+  Value x = n.in(0), sum = n.add(x, n.in(1));
+  int64_t axis = n.axis(n.getInt("axis", 1), n.rank(x));
+  if (n.failed())
+    return;
+  if (n.rank(x) != n.rank(n.in(1))) {
+    n.error("expected a bias of rank " + Twine(n.rank(x)) + ", found " +
+            Twine(n.rank(n.in(1))));
+    return;
+  }
+  Dims dims = n.dims(sum);
+  ArrayRef<SymExpr> all(dims);
+  Value flat = n.reshape(
+      sum, {productOf(all.take_front(axis)), productOf(all.drop_front(axis))});
+  n.out(0, n.reshape(n.softmaxLast(flat), dims));
+}
+
+/// z * sigmoid(z) with z = scale * x.
+static void scaledSilu(NodeImporter &n) {
+  if (!n.requireInputs({0}))
+    return;
+  Value x = n.in(0);
+  Value z =
+      n.has(1) ? n.mul(x, n.cast(n.reshape(n.in(1), {}), NodeImporter::elem(x)))
+               : n.mulScalar(x, n.getFloat("alpha", 1));
+  n.out(0, n.make<SiluOp>({z}));
+}
+
+/// x + y * gate.
+static void gatedAdd(NodeImporter &n) {
+  if (!n.requireInputs({0, 1, 2}))
+    return;
+  if (n.has(3)) {
+    n.error("gate_weight is not supported");
+    return;
+  }
+  n.out(0, n.add(n.in(0), n.mul(n.in(1), n.in(2))));
 }
 
 static void quickGelu(NodeImporter &n) {
@@ -103,21 +115,96 @@ static Value transposed(NodeImporter &n, Value x) {
   return n.transpose(x, perm);
 }
 
-static void fusedMatMul(NodeImporter &n) {
+/// With transBatch, the first dim lies between the other batch dims and the
+/// last dim.
+static Value batchTransposed(NodeImporter &n, Value x) {
+  Ints perm;
+  for (int64_t i = 1, e = n.rank(x); i + 1 < e; ++i)
+    perm.push_back(i);
+  perm.push_back(0);
+  if (n.rank(x) < 2)
+    return x;
+  perm.push_back(n.rank(x) - 1);
+  return n.transpose(x, perm);
+}
+
+static Value fusedProduct(NodeImporter &n) {
   if (!n.requireInputs({0, 1}))
-    return;
-  if (n.getInt("transBatchA", 0) || n.getInt("transBatchB", 0)) {
-    n.error("transBatchA and transBatchB are not supported");
-    return;
-  }
+    return nullptr;
   Value a = n.in(0), b = n.in(1);
+  if (n.getInt("transBatchA", 0))
+    a = batchTransposed(n, a);
+  if (n.getInt("transBatchB", 0))
+    b = batchTransposed(n, b);
   bool ta = n.getInt("transA", 0), tb = n.getInt("transB", 0);
   Value y;
   if (n.rank(a) >= 2 && n.rank(b) >= 2)
     y = n.matmul(a, b, ta, tb);
   else
     y = numpyMatMul(n, ta ? transposed(n, a) : a, tb ? transposed(n, b) : b);
-  n.out(0, n.mulScalar(y, n.getFloat("alpha", 1)));
+  return n.mulScalar(y, n.getFloat("alpha", 1));
+}
+
+/// The activation that an attribute names; `parameters` are its alpha and
+/// beta, as far as given.
+static Value activated(NodeImporter &n, Value y, StringRef kind,
+                       ArrayRef<float> parameters) {
+  auto parameter = [&](size_t i, double otherwise) {
+    return i < parameters.size() ? double(parameters[i]) : otherwise;
+  };
+  if (!y || kind.empty())
+    return y;
+  if (kind == "Relu")
+    return n.max(y, n.scalarLike(0, y));
+  if (kind == "Tanh")
+    return n.make<TanhOp>({y});
+  if (kind == "Sigmoid")
+    return n.make<SigmoidOp>({y});
+  if (kind == "LeakyRelu")
+    return n.select(n.compareScalar(CompareKind::lt, y, 0),
+                    n.mulScalar(y, parameter(0, 0.01f)), y);
+  if (kind == "Clip")
+    return n.min(n.max(y, n.scalarLike(parameter(0, 0), y)),
+                 n.scalarLike(parameter(1, 0), y));
+  if (kind == "HardSigmoid") {
+    Value line =
+        n.addScalar(n.mulScalar(y, parameter(0, 0.2f)), parameter(1, 0.5f));
+    return n.max(n.min(line, n.scalarLike(1, y)), n.scalarLike(0, y));
+  }
+  return n.error("activation '" + kind + "' is not supported");
+}
+
+static void fusedMatMul(NodeImporter &n) { n.out(0, fusedProduct(n)); }
+
+static void fusedMatMulActivation(NodeImporter &n) {
+  SmallVector<float> parameters;
+  for (const char *name : {"activation_alpha", "activation_beta"})
+    if (n.attr(name))
+      parameters.push_back(float(n.getFloat(name, 0)));
+  n.out(0, activated(n, fusedProduct(n), n.getString("activation", ""),
+                     parameters));
+}
+
+static void gemmFastGelu(NodeImporter &n) {
+  if (!n.requireInputs({0, 1}))
+    return;
+  Value y = numpyMatMul(n, n.in(0), n.in(1));
+  if (n.has(2))
+    y = n.add(y, n.in(2));
+  n.out(0, n.make<GeluOp>({y}, {n.flag("approximate")}));
+}
+
+/// activation(conv(x, w) + bias + z).
+static void fusedConv(NodeImporter &n) {
+  if (!n.requireInputs({0, 1}))
+    return;
+  Value y = importAs(n, "Conv", {n.in(0), n.in(1), n.in(2)});
+  if (n.has(3))
+    y = n.add(y, n.in(3));
+  SmallVector<float> parameters;
+  if (const auto *given = n.attr("activation_params"))
+    parameters.assign(given->floats().begin(), given->floats().end());
+  n.out(0, activated(n, y, n.getString("activation", ""), parameters));
 }
 
 /// Gemm and an activation, as the transformer optimizer writes it.
@@ -129,100 +216,56 @@ static void fusedGemm(NodeImporter &n) {
   y = n.mulScalar(y, n.getFloat("alpha", 1));
   if (n.has(2))
     y = n.add(y, n.mulScalar(n.in(2), n.getFloat("beta", 1)));
-  std::string activation = n.getString("activation", "");
-  if (activation == "Relu")
-    y = n.max(y, n.scalarLike(0, y));
-  else if (activation == "Tanh")
-    y = n.make<TanhOp>({y});
-  else if (activation == "Sigmoid")
-    y = n.make<SigmoidOp>({y});
-  else if (!activation.empty())
-    n.error("activation '" + activation + "' is not supported");
-  n.out(0, y);
+  SmallVector<float> parameters;
+  for (const char *name : {"activation_alpha", "activation_beta"})
+    if (n.attr(name))
+      parameters.push_back(float(n.getFloat(name, 0)));
+  n.out(0, activated(n, y, n.getString("activation", ""), parameters));
 }
 
 //===----------------------------------------------------------------------===//
-// Embeddings
+// What ONNX has too
 //===----------------------------------------------------------------------===//
 
-/// Sum of word, position and segment embeddings, normalised; also the mask
-/// summed per row, and the sum itself.
-static void embedLayerNorm(NodeImporter &n) {
-  if (!n.requireInputs({0, 2, 3, 5}))
-    return;
-  Value ids = n.in(0);
-  Dims dims = n.dims(ids);
-  if (dims.size() != 2) {
-    n.error("expected input_ids of rank 2, found " + Twine(dims.size()));
-    return;
-  }
-  Value sum = n.gather(n.in(2), ids, 0);
-  Value position = n.has(8) ? n.in(8) : n.iota(dims[1], n.builder.getI64Type());
-  Value positions = n.gather(n.in(3), position, 0);
-  if (n.rank(position) == 1)
-    positions = n.unsqueeze(positions, {0});
-  sum = n.add(sum, positions);
-  if (n.has(4) && n.has(1))
-    sum = n.add(sum, n.gather(n.in(4), n.in(1), 0));
-  n.out(0,
-        n.layerNorm(sum, n.in(5), n.in(6), n.getFloat("epsilon", 1e-12f), 1));
-  Type i32 = n.builder.getI32Type();
-  if (n.has(7))
-    n.out(1, n.reduce(ReduceKind::sum, n.cast(n.in(7), i32), {1}, false));
-  else if (n.wants(1))
-    n.out(1, n.broadcast(n.scalar(0, i32), {dims[0]}));
-  n.out(2, sum);
+/// The same as ONNX's operator of that name.
+static void sameAsStandard(NodeImporter &n) {
+  SmallVector<Value> operands;
+  for (unsigned i = 0; i < n.numInputs(); ++i)
+    operands.push_back(n.in(i));
+  n.out(0, importAs(n, n.proto.op_type(), operands));
 }
 
-/// position_ids [1] is the position of the first token; [B, S] says each.
-static void rotaryEmbedding(NodeImporter &n) {
-  if (!n.requireInputs({0, 1, 2, 3}))
+static void expandDims(NodeImporter &n) {
+  if (!n.requireInputs({0, 1}))
     return;
-  Value x = n.in(0), ids = n.in(1);
-  std::optional<int64_t> half = staticDim(n, n.in(2), 1, "the cos cache");
-  if (!half)
-    return;
-  int64_t rotary = n.getInt("rotary_embedding_dim", 0);
-  bool merged = n.rank(x) == 3;
-  if (merged) {
-    int64_t heads = n.getInt("num_heads", 0);
-    std::optional<int64_t> hidden = staticDim(n, x, 2, "the hidden size");
-    if (!hidden)
-      return;
-    if (heads == 0)
-      heads = *hidden / std::max<int64_t>(2 * *half, 1);
-    x = splitHeads(n, x, heads);
-  }
-  if (n.rank(x) != 4) {
-    n.error("expected an input of rank 3 or 4");
+  std::optional<Ints> at = n.constInts(n.in(1), "axis");
+  if (!at || at->size() != 1) {
+    n.error("expected one axis");
     return;
   }
-  if (n.rank(ids) == 1) {
-    Type type = NodeImporter::elem(ids);
-    Value offset = n.iota(n.dims(x)[2], type);
-    ids = n.unsqueeze(n.add(offset, n.reshape(ids, {})), {0});
-  }
-  Value cos = n.unsqueeze(n.gather(n.in(2), ids, 0), {1});
-  Value sin = n.unsqueeze(n.gather(n.in(3), ids, 0), {1});
-  Value y = n.mulScalar(rotate(n, x, cos, sin, rotary ? rotary : 2 * *half,
-                               n.getInt("interleaved", 0)),
-                        n.getFloat("scale", 1));
-  n.out(0, merged ? mergeHeads(n, y) : y);
+  n.out(0, n.unsqueeze(n.in(0), *at));
 }
 
 void registerContrib(Registry &r) {
   const char *ms = "com.microsoft";
-  r.add(ms, "SkipLayerNormalization", 1, skipNorm<false>);
-  r.add(ms, "SkipSimplifiedLayerNormalization", 1, skipNorm<true>);
-  r.add(ms, "SimplifiedLayerNormalization", 1, simplifiedNorm);
   r.add(ms, "Gelu", 1, gelu);
   r.add(ms, "BiasGelu", 1, gelu);
   r.add(ms, "FastGelu", 1, fastGelu);
   r.add(ms, "QuickGelu", 1, quickGelu);
+  r.add(ms, "BiasSplitGelu", 1, biasSplitGelu);
+  r.add(ms, "BiasAdd", 1, biasAdd);
+  r.add(ms, "BiasSoftmax", 1, biasSoftmax);
+  r.add(ms, "ScaledSiLU", 1, scaledSilu);
+  r.add(ms, "GatedAdd", 1, gatedAdd);
   r.add(ms, "FusedMatMul", 1, fusedMatMul);
+  r.add(ms, "TransposeMatMul", 1, fusedMatMul);
+  r.add(ms, "FusedMatMulActivation", 1, fusedMatMulActivation);
   r.add(ms, "FusedGemm", 1, fusedGemm);
-  r.add(ms, "EmbedLayerNormalization", 1, embedLayerNorm);
-  r.add(ms, "RotaryEmbedding", 1, rotaryEmbedding);
+  r.add(ms, "GemmFastGelu", 1, gemmFastGelu);
+  r.add(ms, "FusedConv", 1, fusedConv);
+  for (const char *op : {"Trilu", "Pad", "Range", "GatherND"})
+    r.add(ms, op, 1, sameAsStandard);
+  r.add(ms, "ExpandDims", 1, expandDims);
 }
 
 } // namespace tenon::onnximport

@@ -5,16 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
+#include "Quant.h"
+#include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
 
 namespace tenon::onnximport {
-
-static double lowestFinite(Type type) {
-  return APFloat::getLargest(mlir::cast<FloatType>(type).getFloatSemantics(),
-                             /*Negative=*/true)
-      .convertToDouble();
-}
 
 /// Keys j <= i + past, as a bool [S, T].
 static Value causalMask(NodeImporter &n, const SymExpr &queries,
@@ -29,27 +25,66 @@ static Value addTo(NodeImporter &n, Value sum, Value v) {
 }
 
 //===----------------------------------------------------------------------===//
-// Masks of MultiHeadAttention and Attention
+// Masks
 //===----------------------------------------------------------------------===//
 
-/// The additive form of a padding mask: [B] lengths, or 0 and 1 in [B, T],
-/// [B, S, T] or [B, 1, S, T].
+namespace {
+struct Heads {
+  Value q, k, v; // [B, H, S, D]
+};
+
+/// The cache in front of the new keys: concatenated, or a buffer whose first
+/// `used` rows are filled.
+struct Past {
+  Value key, value; // [B, H, P, D]; null without a cache
+  Value used;       // [1], int64; null: all of it
+  SymExpr length;   // as an expression; of a buffer where it is known
+  bool lengthIsKnown = true;
+};
+} // namespace
+
+/// Keys before `ends` and, where the 1-d mask has them, from `starts` on.
+static Value lengthMask(NodeImporter &n, Value mask, const SymExpr &batch,
+                        const SymExpr &keys) {
+  Type i64 = n.builder.getI64Type();
+  SymExpr size = n.dims(mask)[0], two(2), three(3);
+  auto part = [&](const SymExpr &start) {
+    return n.unsqueeze(n.cast(n.slice(mask, 0, start, batch), i64), {1, 2, 3});
+  };
+  Value key = n.iota(keys, i64);
+  Value allowed = n.compare(CompareKind::lt, key, part(SymExpr(0)));
+  if (size == two * batch)
+    return n.andOp(allowed, n.compare(CompareKind::ge, key, part(batch)));
+  // [3B+2] has offsets after the lengths. A dim of another name can only be
+  // checked before a run.
+  if (size != three * batch + two)
+    n.checkEqual(size, batch);
+  return n.failed() ? nullptr : allowed;
+}
+
+/// A mask [B, 1, M, M] over a longest sequence: its part for these queries and
+/// keys.
+static Value partOfSquareMask(NodeImporter &n, Value mask,
+                              const SymExpr &queries, const SymExpr &keys) {
+  Dims dims = n.dims(mask);
+  if (dims[2] == queries && dims[3] == keys)
+    return mask;
+  mask = n.slice(mask, 2, keys - queries, queries);
+  return n.slice(mask, 3, SymExpr(0), keys);
+}
+
+/// The additive form of a padding mask: lengths, or 0 and 1 in [B, T],
+/// [B, S, T] or [B, 1, M, M].
 static Value paddingBias(NodeImporter &n, Value mask, const SymExpr &batch,
-                         const SymExpr &keys, Type type) {
+                         const SymExpr &queries, const SymExpr &keys,
+                         Type type) {
   if (!mask)
     return nullptr;
   double masked = n.getFloat("mask_filter_value", -10000.0f);
-  Type i64 = n.builder.getI64Type();
-  Dims dims = n.dims(mask);
   Value allowed;
-  switch (dims.size()) {
+  switch (n.rank(mask)) {
   case 1:
-    if (dims[0] != batch)
-      return n.error(
-          "a mask of one dim must hold each row's length: expected " +
-          batch.str() + " elements, found " + dims[0].str());
-    allowed = n.compare(CompareKind::lt, n.iota(keys, i64),
-                        n.unsqueeze(n.cast(mask, i64), {1, 2, 3}));
+    allowed = lengthMask(n, mask, batch, keys);
     break;
   case 2:
     allowed = n.compareScalar(CompareKind::gt, n.unsqueeze(mask, {1, 2}), 0);
@@ -58,44 +93,99 @@ static Value paddingBias(NodeImporter &n, Value mask, const SymExpr &batch,
     allowed = n.compareScalar(CompareKind::gt, n.unsqueeze(mask, {1}), 0);
     break;
   case 4:
-    allowed = n.compareScalar(CompareKind::gt, mask, 0);
+    allowed = n.compareScalar(CompareKind::gt,
+                              partOfSquareMask(n, mask, queries, keys), 0);
     break;
   default:
-    return n.error("a mask of rank " + Twine(dims.size()) +
+    return n.error("a mask of rank " + Twine(n.rank(mask)) +
                    " is not supported");
   }
   return biasFromMask(n, allowed, type, masked);
 }
 
-/// softmax(q k^T * scale + bias) v as [B, S, H*D]; scores go to output 3.
-static Value dotProduct(NodeImporter &n, Value q, Value k, Value v,
-                        Value bias) {
+//===----------------------------------------------------------------------===//
+// Steps
+//===----------------------------------------------------------------------===//
+
+/// The past of inputs `key` and `value`; with a scalar `used` they are buffers.
+static Past readPast(NodeImporter &n, Value key, Value value, Value used) {
+  Past past{key, value, nullptr, SymExpr(0)};
+  if (!key != !value) {
+    n.error("past_key and past_value must be given together");
+    return past;
+  }
+  if (!key)
+    return past;
+  if (n.rank(key) != 4 || n.rank(value) != 4) {
+    n.error("expected pasts of rank 4");
+    return past;
+  }
+  past.length = n.dims(key)[2];
+  bool shared = n.getInt("past_present_share_buffer",
+                         n.proto.op_type() == "MultiHeadAttention");
+  if (used && shared) {
+    past.used = n.cast(n.reshape(used, {SymExpr(1)}), n.builder.getI64Type());
+    std::optional<SymExpr> known = knownScalar(n, used);
+    past.lengthIsKnown = known.has_value();
+    past.length = known.value_or(past.length);
+  }
+  return past;
+}
+
+/// The presents, of which h keeps the part that scores reach over.
+static void appendTo(NodeImporter &n, const Past &past, Heads &h, Heads &all) {
+  all = h;
+  if (!past.key || n.failed())
+    return;
+  if (!past.used) {
+    h.k = all.k = n.concat({past.key, h.k}, 2);
+    h.v = all.v = n.concat({past.value, h.v}, 2);
+    return;
+  }
+  SymExpr room = n.dims(past.key)[2], fresh = n.dims(h.k)[2];
+  h.k = all.k = appendKeys(n, past.key, h.k, past.used, room);
+  h.v = all.v = appendKeys(n, past.value, h.v, past.used, room);
+  if (past.lengthIsKnown) {
+    h.k = n.slice(h.k, 2, SymExpr(0), past.length + fresh);
+    h.v = n.slice(h.v, 2, SymExpr(0), past.length + fresh);
+  }
+}
+
+/// Keys that each query may see: no later ones if it is `causal`, and none of
+/// a buffer's rows that are not filled. Null: all.
+static Value visibleKeys(NodeImporter &n, const Past &past, const Heads &h,
+                         const SymExpr &fresh, bool causal) {
+  SymExpr queries = n.dims(h.q)[2], keys = n.dims(h.k)[2];
+  if (past.lengthIsKnown || !past.used)
+    return causal ? causalMask(n, queries, keys) : nullptr;
+  Type i64 = n.builder.getI64Type();
+  Value key = n.iota(keys, i64);
+  if (!causal)
+    return n.compare(CompareKind::lt, key,
+                     n.add(past.used, n.dimScalar(fresh, i64)));
+  Value query = n.unsqueeze(n.iota(queries, i64), {1});
+  return n.compare(CompareKind::le, key, n.add(query, past.used));
+}
+
+/// softmax(q k^T * scale + bias) v as [B, S, H*D]; the scores come back too.
+static Value dotProduct(NodeImporter &n, const Heads &h, Value visible,
+                        Value bias, Value &scores) {
   if (n.failed())
     return nullptr;
-  if (n.rank(q) != 4 || n.rank(k) != 4 || n.rank(v) != 4)
+  if (n.rank(h.q) != 4 || n.rank(h.k) != 4 || n.rank(h.v) != 4)
     return n.error("expected heads of rank 4");
-  if (n.getInt("unidirectional", 0)) {
-    Type type = NodeImporter::elem(q);
-    Value allowed = causalMask(n, n.dims(q)[2], n.dims(k)[2]);
-    bias = addTo(n, bias, biasFromMask(n, allowed, type, lowestFinite(type)));
-  }
-  Value scores =
-      groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k);
+  Type type = NodeImporter::elem(h.q);
+  if (visible)
+    bias = addTo(n, bias, biasFromMask(n, visible, type, lowestFinite(type)));
+  scores = groupedScores(n, scaleQueries(n, h.q, n.getFloat("scale", 0)), h.k);
   if (bias)
     scores = n.add(scores, bias);
-  n.out(3, scores);
-  return mergeHeads(n, groupedOutput(n, n.softmaxLast(scores), v));
+  return mergeHeads(n, groupedOutput(n, n.softmaxLast(scores), h.v));
 }
 
 //===----------------------------------------------------------------------===//
-// MultiHeadAttention
+// MultiHeadAttention, DecoderMaskedMultiHeadAttention
 //===----------------------------------------------------------------------===//
-
-namespace {
-struct Heads {
-  Value q, k, v;
-};
-} // namespace
 
 /// One of the `count` parts packed in dim 3 of [B, S, H, count, D]: [B,H,S,D].
 static Value unpackHeads(NodeImporter &n, Value packed, int64_t at) {
@@ -116,17 +206,41 @@ static Value addProjectionBias(NodeImporter &n, Value x, Value bias,
   return n.add(x, part);
 }
 
-static std::optional<Heads> readHeads(NodeImporter &n, int64_t heads) {
-  Value q = n.in(0), k = n.in(1), v = n.in(2), bias = n.in(3);
-  if (n.rank(q) == 5) {
-    if (bias) {
-      n.error("a bias with packed operands is not supported");
+/// q, k and v of packed [B, S, H, 3, D], with a bias [3 * H * D].
+static Heads packedHeads(NodeImporter &n, Value packed, Value bias) {
+  Heads h;
+  Dims d = n.dims(packed);
+  Value *parts[] = {&h.q, &h.k, &h.v};
+  for (auto [i, part] : llvm::enumerate(parts)) {
+    *part = unpackHeads(n, packed, i);
+    if (!bias)
+      continue;
+    SymExpr size = d[2] * d[4];
+    Value own = n.slice(bias, 0, SymExpr(i) * size, size);
+    *part = n.add(*part, n.reshape(own, {d[2], SymExpr(1), d[4]}));
+  }
+  return h;
+}
+
+static std::optional<Heads> readHeads(NodeImporter &n, int64_t heads,
+                                      Value bias) {
+  Value q = n.in(0), k = n.in(1), v = n.in(2);
+  if (n.rank(q) == 5)
+    return packedHeads(n, q, bias);
+  SymExpr at(0);
+  if (!k && n.rank(q) == 3) { // q, k and v side by side
+    std::optional<SymExpr> size = n.dims(q)[2].divideExactly(SymExpr(3));
+    if (!size) {
+      n.error("a packed query must have three parts of one size");
       return std::nullopt;
     }
-    return Heads{unpackHeads(n, q, 0), unpackHeads(n, q, 1),
-                 unpackHeads(n, q, 2)};
+    Value packed = addProjectionBias(n, q, bias, at);
+    auto part = [&](int64_t i) {
+      return splitHeads(n, n.slice(packed, 2, SymExpr(i) * *size, *size),
+                        heads);
+    };
+    return Heads{part(0), part(1), part(2)};
   }
-  SymExpr at(0);
   q = splitHeads(n, addProjectionBias(n, q, bias, at), heads);
   if (n.rank(k) == 5)
     return Heads{q, unpackHeads(n, k, 0), unpackHeads(n, k, 1)};
@@ -141,55 +255,72 @@ static std::optional<Heads> readHeads(NodeImporter &n, int64_t heads) {
   return Heads{q, k, v};
 }
 
+namespace {
+/// Where the two operators have their operands.
+struct Operands {
+  unsigned mask, bias, attentionBias, past, pastLength, indirection;
+};
+} // namespace
+
+static void multiHead(NodeImporter &n, const Operands &at) {
+  if (!n.requireInputs({0}))
+    return;
+  if (n.has(at.indirection)) {
+    n.error("cache_indirection (beam search inside the operator) is not "
+            "supported");
+    return;
+  }
+  std::optional<Heads> h =
+      readHeads(n, n.getInt("num_heads", 0), n.in(at.bias));
+  Past past =
+      readPast(n, n.in(at.past), n.in(at.past + 1), n.in(at.pastLength));
+  if (!h || n.failed())
+    return;
+  SymExpr fresh = n.dims(h->k)[2];
+  Heads all;
+  appendTo(n, past, *h, all);
+  if (n.failed())
+    return;
+  Value bias = paddingBias(n, n.in(at.mask), n.dims(h->q)[0], n.dims(h->q)[2],
+                           n.dims(h->k)[2], NodeImporter::elem(h->q));
+  bias = addTo(n, bias, n.in(at.attentionBias));
+  Value visible =
+      visibleKeys(n, past, *h, fresh, n.getInt("unidirectional", 0));
+  Value scores;
+  n.out(0, dotProduct(n, *h, visible, bias, scores));
+  n.out(1, all.k);
+  n.out(2, all.v);
+  n.out(3, scores);
+}
+
 static void multiHeadAttention(NodeImporter &n) {
   // query, key, value, bias, key_padding_mask, attention_bias, past_key,
   // past_value, past_sequence_length, cache_indirection
-  if (!n.requireInputs({0}))
-    return;
-  if (n.has(8) || n.has(9)) {
-    n.error("a past in a shared buffer is not supported");
-    return;
-  }
-  std::optional<Heads> h = readHeads(n, n.getInt("num_heads", 0));
-  if (!h || n.failed())
-    return;
-  if (n.has(6) && n.has(7)) {
-    h->k = n.concat({n.in(6), h->k}, 2);
-    h->v = n.concat({n.in(7), h->v}, 2);
-  }
-  if (n.failed())
-    return;
-  Type type = NodeImporter::elem(h->q);
-  Value bias = paddingBias(n, n.in(4), n.dims(h->q)[0], n.dims(h->k)[2], type);
-  bias = addTo(n, bias, n.in(5));
-  n.out(0, dotProduct(n, h->q, h->k, h->v, bias));
-  n.out(1, h->k);
-  n.out(2, h->v);
+  multiHead(n, {4, 3, 5, 6, 8, 9});
+}
+
+static void decoderMaskedAttention(NodeImporter &n) {
+  // query, key, value, mask_index, attention_bias, past_key, past_value,
+  // past_sequence_length, beam_width, cache_indirection, bias
+  multiHead(n, {3, 10, 4, 5, 7, 9});
 }
 
 //===----------------------------------------------------------------------===//
-// Attention
+// Attention, QAttention
 //===----------------------------------------------------------------------===//
 
-static void attention(NodeImporter &n) {
-  // input, weights [in, q+k+v], bias, mask_index, past [2,B,H,P,D],
-  // attention_bias, past_sequence_length
-  if (!n.requireInputs({0, 1}))
-    return;
-  if (n.has(6) || n.getInt("do_rotary", 0)) {
-    n.error("do_rotary and a past in a shared buffer are not supported");
-    return;
-  }
+/// What follows the projection [B, S, q+k+v]. `past` is [2,B,H,P,D].
+static void attendProjected(NodeImporter &n, Value projected, Value mask,
+                            Value pasts, Value attentionBias,
+                            Value pastLength) {
   int64_t heads = n.getInt("num_heads", 0);
-  Value projected = n.matmul(n.in(0), n.in(1));
-  if (n.has(2))
-    projected = n.add(projected, n.in(2));
   std::optional<int64_t> hidden =
       staticDim(n, projected, 2, "the projected size");
   if (!hidden)
     return;
   Ints sizes = n.getInts("qkv_hidden_sizes").value_or(Ints(3, *hidden / 3));
-  if (sizes.size() != 3 || sizes[0] + sizes[1] + sizes[2] != *hidden) {
+  if (sizes.size() != 3 || sizes[0] + sizes[1] + sizes[2] != *hidden ||
+      llvm::any_of(sizes, [](int64_t size) { return size < 0; })) {
     n.error("qkv_hidden_sizes must add up to " + Twine(*hidden));
     return;
   }
@@ -197,204 +328,73 @@ static void attention(NodeImporter &n) {
     return splitHeads(n, n.slice(projected, 2, SymExpr(at), SymExpr(size)),
                       heads);
   };
-  Value q = part(0, sizes[0]), k = part(sizes[0], sizes[1]),
-        v = part(sizes[0] + sizes[1], sizes[2]);
-  if (n.has(4)) {
-    auto past = [&](int64_t at) {
-      return n.squeeze(n.slice(n.in(4), 0, SymExpr(at), SymExpr(1)), {0});
-    };
-    k = n.concat({past(0), k}, 2);
-    v = n.concat({past(1), v}, 2);
-  }
+  Heads h = {part(0, sizes[0]), part(sizes[0], sizes[1]),
+             part(sizes[0] + sizes[1], sizes[2])};
+  auto pastPart = [&](int64_t at) -> Value {
+    return pasts ? n.squeeze(n.slice(pasts, 0, SymExpr(at), SymExpr(1)), {0})
+                 : nullptr;
+  };
+  Past past = readPast(n, pastPart(0), pastPart(1), pastLength);
   if (n.failed())
     return;
-  Type type = NodeImporter::elem(q);
-  Value bias = paddingBias(n, n.in(3), n.dims(q)[0], n.dims(k)[2], type);
-  bias = addTo(n, bias, n.in(5));
-  n.out(0, dotProduct(n, q, k, v, bias));
+  SymExpr fresh = n.dims(h.k)[2];
+  Heads all;
+  appendTo(n, past, h, all);
+  if (n.failed())
+    return;
+  Value bias = paddingBias(n, mask, n.dims(h.q)[0], n.dims(h.q)[2],
+                           n.dims(h.k)[2], NodeImporter::elem(h.q));
+  bias = addTo(n, bias, attentionBias);
+  Value visible = visibleKeys(n, past, h, fresh, n.getInt("unidirectional", 0));
+  Value scores;
+  n.out(0, dotProduct(n, h, visible, bias, scores));
   if (n.wants(1))
-    n.out(1, n.concat({n.unsqueeze(k, {0}), n.unsqueeze(v, {0})}, 0));
+    n.out(1, n.concat({n.unsqueeze(all.k, {0}), n.unsqueeze(all.v, {0})}, 0));
 }
 
-//===----------------------------------------------------------------------===//
-// GroupQueryAttention
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// Where each row of the batch stands: the new tokens follow `past` [B] old
-/// ones (int64), which differ between rows of unequal lengths.
-struct Cache {
-  Value past;
-  Value positions; // [B, S]
-};
-} // namespace
-
-static Cache cacheOf(NodeImporter &n, const SymExpr &queries) {
-  Type i64 = n.builder.getI64Type();
-  Value last = n.cast(n.reshape(n.in(5), {productOf(n.dims(n.in(5)))}), i64);
-  Value past = n.sub(last, n.dimScalar(queries - SymExpr(1), i64));
-  // A first prompt shorter than the padded batch starts at 0.
-  past = n.max(past, n.scalarLike(0, past));
-  return {past, n.add(n.unsqueeze(past, {1}), n.iota(queries, i64))};
-}
-
-/// [B, H, T, D] with element t of a row from its old keys where t < past, else
-/// from the new ones; T is the length of the whole.
-static Value append(NodeImporter &n, Value old, Value fresh, const Cache &cache,
-                    const SymExpr &total) {
-  Type i64 = n.builder.getI64Type();
-  Dims oldDims = n.dims(old), d = n.dims(fresh);
-  Value both = n.concat({old, fresh}, 2);
-  Value past = n.unsqueeze(cache.past, {1, 2, 3}); // [B,1,1,1]
-  Value at = n.reshape(n.iota(total, i64), {total, SymExpr(1)});
-  Value fromFresh = n.add(n.sub(at, past), n.dimScalar(oldDims[2], i64));
-  Value last = n.dimScalar(oldDims[2] + d[2] - SymExpr(1), i64);
-  Value index = n.select(n.compare(CompareKind::lt, at, past), at,
-                         n.min(fromFresh, last));
-  return n.make<GatherElementsOp>(
-      {both, n.broadcast(index, {d[0], d[1], total, d[3]})},
-      {n.named("axis", n.builder.getI64IntegerAttr(2))});
-}
-
-/// Keys that a query may see: no later ones, none outside the window.
-static Value groupQueryMask(NodeImporter &n, const Cache &cache,
-                            const SymExpr &total) {
-  Value key = n.iota(total, n.builder.getI64Type());
-  Value query = n.unsqueeze(cache.positions, {1, 3}); // [B,1,S,1]
-  Value allowed = n.compare(CompareKind::le, key, query);
-  int64_t window = n.getInt("local_window_size", -1);
-  if (window > 0)
-    allowed =
-        n.andOp(allowed, n.compare(CompareKind::gt,
-                                   n.addScalar(key, double(window)), query));
-  return allowed;
-}
-
-/// Softmax with a further key of score `sink` (0 for smooth_softmax) that has
-/// no value: the probabilities need not add up to 1.
-static Value softmaxWithSink(NodeImporter &n, Value scores, Value sink) {
-  Dims dims = n.dims(scores);
-  Dims column = dims;
-  column.back() = SymExpr(1);
-  Value all = n.concat({scores, n.broadcast(sink, column)}, 3);
-  return n.slice(n.softmaxLast(all), 3, SymExpr(0), dims.back());
-}
-
-static Value groupQueryProbabilities(NodeImporter &n, Value scores) {
-  Type type = NodeImporter::elem(scores);
-  if (n.has(11))
-    return softmaxWithSink(
-        n, scores,
-        n.cast(n.reshape(n.in(11), {SymExpr(1), n.dims(scores)[1], SymExpr(1),
-                                    SymExpr(1)}),
-               type));
-  if (n.getInt("smooth_softmax", 0) == 1)
-    return softmaxWithSink(n, scores, n.scalar(0, type));
-  return n.softmaxLast(scores);
-}
-
-static std::optional<Heads> groupQueryHeads(NodeImporter &n) {
-  int64_t heads = n.getInt("num_heads", 0);
-  int64_t keyHeads = n.getInt("kv_num_heads", 0);
-  if (heads <= 0 || keyHeads <= 0 || heads % keyHeads != 0) {
-    n.error("kv_num_heads must divide num_heads: found " + Twine(keyHeads) +
-            " and " + Twine(heads));
-    return std::nullopt;
-  }
-  Value q = n.in(0), k = n.in(1), v = n.in(2);
-  if (!k) {
-    std::optional<SymExpr> size =
-        n.rank(q) == 3
-            ? n.dims(q)[2].divideExactly(SymExpr(heads + 2 * keyHeads))
-            : std::nullopt;
-    if (!size) {
-      n.error("a packed query must have heads of one size");
-      return std::nullopt;
-    }
-    Value packed = q;
-    SymExpr wide = *size * SymExpr(heads), narrow = *size * SymExpr(keyHeads);
-    q = n.slice(packed, 2, SymExpr(0), wide);
-    k = n.slice(packed, 2, wide, narrow);
-    v = n.slice(packed, 2, wide + narrow, narrow);
-  }
-  return Heads{splitHeads(n, q, heads), splitHeads(n, k, keyHeads),
-               splitHeads(n, v, keyHeads)};
-}
-
-static void groupQueryAttention(NodeImporter &n) {
-  // query, key, value, past_key, past_value, seqlens_k,
-  // total_sequence_length, cos, sin, position_ids, attention_bias, head_sink,
-  // k_scale, v_scale, q_norm_weight, k_norm_weight
-  if (!n.requireInputs({0, 5, 6}))
+static void attention(NodeImporter &n) {
+  // input, weights [in, q+k+v], bias, mask_index, past, attention_bias,
+  // past_sequence_length
+  if (!n.requireInputs({0, 1}))
     return;
-  if (n.has(12) || n.has(13) || n.getInt("sliding_window_cache", 0)) {
-    n.error("a quantised or sliding cache is not supported");
-    return;
-  }
-  std::optional<Heads> h = groupQueryHeads(n);
-  if (!h || n.failed())
-    return;
-  double epsilon = n.getFloat("qk_norm_epsilon", 1e-6f);
-  if (n.has(14))
-    h->q = n.rmsNorm(h->q, n.in(14), epsilon, 1);
-  if (n.has(15))
-    h->k = n.rmsNorm(h->k, n.in(15), epsilon, 1);
-  SymExpr queries = n.dims(h->q)[2];
-  Cache cache = cacheOf(n, queries);
   if (n.getInt("do_rotary", 0)) {
-    if (!n.requireInputs({7, 8}))
-      return;
-    std::optional<int64_t> half = staticDim(n, n.in(7), 1, "the cos cache");
-    if (!half)
-      return;
-    Value at = n.has(9) ? n.in(9) : cache.positions;
-    Value cos = n.unsqueeze(n.gather(n.in(7), at, 0), {1});
-    Value sin = n.unsqueeze(n.gather(n.in(8), at, 0), {1});
-    bool interleaved = n.getInt("rotary_interleaved", 0);
-    h->q = rotate(n, h->q, cos, sin, 2 * *half, interleaved);
-    h->k = rotate(n, h->k, cos, sin, 2 * *half, interleaved);
+    n.error("do_rotary is not supported");
+    return;
   }
-  if (n.failed())
+  Value projected = n.matmul(n.in(0), n.in(1));
+  if (n.has(2))
+    projected = n.add(projected, n.in(2));
+  attendProjected(n, projected, n.in(3), n.in(4), n.in(5), n.in(6));
+}
+
+static void qAttention(NodeImporter &n) {
+  // input, weight, bias, input_scale, weight_scale, mask_index,
+  // input_zero_point, weight_zero_point, past
+  if (!n.requireInputs({0, 1, 2, 3, 4}))
     return;
-  if (n.has(3) && n.has(4)) {
-    // The presents hold total_sequence_length keys, or as many as the pasts
-    // where those are buffers of the greatest length.
-    SymExpr total = n.dims(n.in(3))[2] + queries;
-    if (const KnownValue *known = n.known(n.in(6));
-        known && known->elements.size() == 1)
-      total = known->elements[0];
-    if (n.dims(n.in(3))[2].isConstant())
-      total = SymExpr::apply(SymExpr::Fn::Max, total, n.dims(n.in(3))[2]);
-    h->k = append(n, n.in(3), h->k, cache, total);
-    h->v = append(n, n.in(4), h->v, cache, total);
+  if (n.getInt("do_rotary", 0)) {
+    n.error("do_rotary is not supported");
+    return;
   }
+  Value sum = integerMatMul(n, n.in(0), n.in(6), n.in(1), n.in(7));
+  auto flat = [&](Value scale) {
+    bool one = productOf(n.dims(scale)) == SymExpr(1);
+    return one ? n.reshape(scale, {}) : scale;
+  };
+  Value scale = n.mul(flat(n.in(3)), flat(n.in(4)));
   if (n.failed())
     return;
-  SymExpr total = n.dims(h->k)[2];
-  Value scores =
-      groupedScores(n, scaleQueries(n, h->q, n.getFloat("scale", 0)), h->k);
-  scores = applySoftcap(n, scores, n.getFloat("softcap", 0));
-  if (n.has(10))
-    scores = n.add(scores, n.in(10));
-  Type type = NodeImporter::elem(h->q);
-  if (n.getInt("causal", 1))
-    scores = n.select(groupQueryMask(n, cache, total), scores,
-                      n.scalar(lowestFinite(type), type));
-  if (n.failed())
-    return;
-  Value p = groupQueryProbabilities(n, scores);
-  n.out(0, mergeHeads(n, groupedOutput(n, p, h->v)));
-  n.out(1, h->k);
-  n.out(2, h->v);
-  if (int64_t mode = n.getInt("qk_output", 0))
-    n.out(3, mode == 1 ? scores : p);
+  Value projected = n.mul(n.cast(sum, NodeImporter::elem(scale)), scale);
+  attendProjected(n, n.add(projected, n.in(2)), n.in(5), n.in(8), nullptr,
+                  nullptr);
 }
 
 void registerContribAttention(Registry &r) {
   const char *ms = "com.microsoft";
   r.add(ms, "MultiHeadAttention", 1, multiHeadAttention);
+  r.add(ms, "DecoderMaskedMultiHeadAttention", 1, decoderMaskedAttention);
   r.add(ms, "Attention", 1, attention);
-  r.add(ms, "GroupQueryAttention", 1, groupQueryAttention);
+  r.add(ms, "QAttention", 1, qAttention);
 }
 
 } // namespace tenon::onnximport

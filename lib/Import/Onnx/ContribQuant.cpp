@@ -94,6 +94,86 @@ static void qLinearGlobalAveragePool(NodeImporter &n) {
   fromFloat(n, n.reduce(ReduceKind::mean, x, axes), 3, 4);
 }
 
+/// Moves dim 1 to the end, or (back) the last dim to place 1.
+static Value moveChannels(NodeImporter &n, Value x, bool back) {
+  int64_t rank = n.rank(x);
+  if (rank < 3)
+    return n.error("expected an input of rank 3 or more, found " + Twine(rank));
+  Ints perm = {0};
+  for (int64_t i = 2; i < rank; ++i)
+    perm.push_back(back ? i - 1 : i);
+  perm.insert(back ? perm.begin() + 1 : perm.end(), back ? rank - 1 : 1);
+  return n.transpose(x, perm);
+}
+
+/// A standard operator on images whose channels may come last; `operands[0]` is
+/// the image.
+static Value onImages(NodeImporter &n, StringRef op,
+                      SmallVector<Value> operands, bool channelsLast) {
+  if (channelsLast)
+    operands[0] = moveChannels(n, operands[0], /*back=*/true);
+  if (n.failed())
+    return nullptr;
+  Value y = importAs(n, op, operands);
+  return channelsLast && y ? moveChannels(n, y, /*back=*/false) : y;
+}
+
+static void qLinearAveragePool(NodeImporter &n) {
+  if (!n.requireInputs({0, 1, 3}))
+    return;
+  Value real = onImages(n, "AveragePool", {toFloat(n, 0, 1, 2)},
+                        n.getInt("channels_last", 0));
+  fromFloat(n, real, 3, 4);
+}
+
+static void nhwcMaxPool(NodeImporter &n) {
+  if (n.requireInputs({0}))
+    n.out(0, onImages(n, "MaxPool", {n.in(0)}, true));
+}
+
+static void qLinearConv(NodeImporter &n) {
+  if (!n.requireInputs({0, 1, 2, 3, 4, 5, 6, 7}))
+    return;
+  SmallVector<Value> operands;
+  for (unsigned i = 0; i < 9; ++i)
+    operands.push_back(n.in(i));
+  n.out(0, onImages(n, "QLinearConv", operands, n.getInt("channels_last", 0)));
+}
+
+static void qLinearReduceMean(NodeImporter &n) {
+  if (!n.requireInputs({0, 1, 3}))
+    return;
+  Value x = toFloat(n, 0, 1, 2);
+  Ints axes = n.axes(n.getInts("axes").value_or(Ints()), n.rank(x));
+  if (axes.empty())
+    for (int64_t i = 0; i < n.rank(x); ++i)
+      axes.push_back(i);
+  if (!n.failed())
+    fromFloat(n, n.reduce(ReduceKind::mean, x, axes, n.getInt("keepdims", 1)),
+              3, 4);
+}
+
+static void qLinearWhere(NodeImporter &n) {
+  // condition, X, its scale and zero point, Y, its, Z's
+  if (!n.requireInputs({0, 1, 2, 4, 5, 7}))
+    return;
+  Value real = n.select(n.in(0), toFloat(n, 1, 2, 3), toFloat(n, 4, 5, 6));
+  Type to = NodeImporter::elem(n.in(1));
+  n.out(0, quantize(n, real, n.in(7), n.in(8), 0, 0, to));
+}
+
+static void mulInteger(NodeImporter &n) {
+  // A, its zero point, B, its
+  if (!n.requireInputs({0, 2}))
+    return;
+  Type i32 = n.builder.getI32Type();
+  auto centred = [&](unsigned i) {
+    Value wide = n.cast(n.in(i), i32);
+    return n.has(i + 1) ? n.sub(wide, n.cast(n.in(i + 1), i32)) : wide;
+  };
+  n.out(0, n.mul(centred(0), centred(2)));
+}
+
 //===----------------------------------------------------------------------===//
 // Products with a float result
 //===----------------------------------------------------------------------===//
@@ -129,103 +209,30 @@ static void dynamicQuantizeMatMul(NodeImporter &n) {
   n.out(0, addBias(n, real, n.in(4)));
 }
 
-//===----------------------------------------------------------------------===//
-// Packed weights
-//===----------------------------------------------------------------------===//
-
-/// The `bits`-wide numbers of bytes x [..., k], lowest bits first:
-/// [..., k * 8/bits].
-static Value unpackBits(NodeImporter &n, Value x, int64_t bits) {
-  if (!x || bits == 8)
-    return x;
-  Type type = NodeImporter::elem(x);
-  Value mask = n.scalar(double((1 << bits) - 1), type);
-  SmallVector<Value> parts;
-  int64_t rank = n.rank(x), perByte = 8 / bits;
-  for (int64_t i = 0; i < perByte; ++i) {
-    Value part = i ? n.make<ShrOp>({x, n.scalar(double(i * bits), type)}) : x;
-    parts.push_back(n.unsqueeze(n.make<BitAndOp>({part, mask}), {rank}));
-  }
-  Dims dims = n.dims(x);
-  dims.back() = dims.back() * SymExpr(perByte);
-  return n.reshape(n.concat(parts, rank), dims);
-}
-
-static bool supportedBits(NodeImporter &n, int64_t bits) {
-  if (bits == 2 || bits == 4 || bits == 8)
-    return true;
-  n.error("bits must be 2, 4 or 8, found " + Twine(bits));
-  return false;
-}
-
-static void matMulNBits(NodeImporter &n) {
-  // A, B [N, blocks, bytes], scales, zero_points, g_idx, bias
-  if (!n.requireInputs({0, 1, 2}))
+/// alpha * (A - a_zero)(B - b_zero) * scales + C, as floats or requantised.
+static void qGemm(NodeImporter &n) {
+  // A, a_scale, a_zero, B, b_scale, b_zero, C, y_scale, y_zero
+  if (!n.requireInputs({0, 1, 2, 3, 4, 5}))
     return;
-  int64_t k = n.getInt("K", 0), columns = n.getInt("N", 0);
-  int64_t bits = n.getInt("bits", 4), block = n.getInt("block_size", 0);
-  if (!supportedBits(n, bits))
-    return;
-  if (k <= 0 || columns <= 0 || block < 16 || n.has(4) ||
-      n.getInt("weight_prepacked", 0)) {
-    n.error("expected K, N and block_size, no g_idx and weights that are not "
-            "prepacked");
+  auto turned = [&](Value v, StringRef flag) -> Value {
+    if (!n.getInt(flag, 0))
+      return v;
+    return n.rank(v) == 2 ? n.transpose(v, {1, 0})
+                          : n.error("expected matrices");
+  };
+  Value sum = integerMatMul(n, turned(n.in(0), "transA"), n.in(2),
+                            turned(n.in(3), "transB"), n.in(5));
+  if (n.has(6))
+    sum = n.add(sum, n.in(6));
+  Value scale = n.mul(columnScale(n, n.in(1)), columnScale(n, n.in(4)));
+  scale = n.mulScalar(scale, n.getFloat("alpha", 1));
+  Value real = n.mul(n.cast(sum, n.builder.getF32Type()), scale);
+  if (!n.has(7)) {
+    n.out(0, real);
     return;
   }
-  int64_t blocks = (k + block - 1) / block;
-  Type real = NodeImporter::elem(n.in(0));
-  SymExpr rows(columns), count(blocks);
-  Value weight = n.reshape(n.in(1), {rows, count, SymExpr(block * bits / 8)});
-  weight = n.cast(unpackBits(n, weight, bits), real);
-  Value zero = n.in(3);
-  if (zero && NodeImporter::isFloat(zero)) {
-    zero = n.cast(n.reshape(zero, {rows, count, SymExpr(1)}), real);
-  } else if (zero) {
-    int64_t bytes = (blocks * bits + 7) / 8;
-    zero = unpackBits(n, n.reshape(zero, {rows, SymExpr(bytes)}), bits);
-    zero = n.unsqueeze(n.cast(n.slice(zero, 1, SymExpr(0), count), real), {2});
-  } else {
-    zero = n.scalar(double(1 << (bits - 1)), real);
-  }
-  Value scale = n.cast(n.reshape(n.in(2), {rows, count, SymExpr(1)}), real);
-  weight = n.mul(n.sub(weight, zero), scale);
-  weight = n.reshape(weight, {rows, SymExpr(blocks * block)});
-  weight = n.slice(weight, 1, SymExpr(0), SymExpr(k));
-  Value a = n.in(0);
-  Value y = n.rank(a) >= 2 ? n.matmul(a, weight, false, /*transposeB=*/true)
-                           : numpyMatMul(n, a, n.transpose(weight, {1, 0}));
-  n.out(0, addBias(n, y, n.in(5)));
-}
-
-/// Rows are gathered as they are stored, then unpacked and scaled.
-static void gatherBlockQuantized(NodeImporter &n) {
-  if (!n.requireInputs({0, 1, 2}))
-    return;
-  int64_t rank = n.rank(n.in(0)), bits = n.getInt("bits", 4);
-  int64_t axis = n.axis(n.getInt("gather_axis", 0), rank);
-  int64_t quantAxis = n.axis(n.getInt("quantize_axis", 1), rank);
-  int64_t block = n.getInt("block_size", 128);
-  if (n.failed() || !supportedBits(n, bits))
-    return;
-  if (quantAxis != rank - 1 || axis == quantAxis || block <= 0) {
-    n.error("expected quantize_axis to be the last and gather_axis another");
-    return;
-  }
-  Value rows = unpackBits(n, n.gather(n.in(0), n.in(1), axis), bits);
-  Value scale = n.gather(n.in(2), n.in(1), axis);
-  Value zero;
-  if (n.has(3)) {
-    zero = unpackBits(n, n.gather(n.in(3), n.in(1), axis), bits);
-    if (zero && scale)
-      zero = n.slice(zero, n.rank(zero) - 1, SymExpr(0), n.dims(scale).back());
-  }
-  if (n.failed())
-    return;
-  Type real = NodeImporter::elem(scale);
-  int64_t last = n.rank(rows) - 1;
-  if (!zero)
-    zero = n.scalar(double(1 << (bits - 1)), n.builder.getI32Type());
-  n.out(0, dequantize(n, rows, scale, zero, last, block, real));
+  Type to = NodeImporter::elem(n.has(8) ? n.in(8) : n.in(0));
+  n.out(0, quantize(n, real, n.in(7), n.in(8), 0, 0, to));
 }
 
 void registerContribQuant(Registry &r) {
@@ -237,10 +244,15 @@ void registerContribQuant(Registry &r) {
   r.add(ms, "QLinearSoftmax", 1, qLinearSoftmax);
   r.add(ms, "QLinearConcat", 1, qLinearConcat);
   r.add(ms, "QLinearGlobalAveragePool", 1, qLinearGlobalAveragePool);
+  r.add(ms, "QLinearAveragePool", 1, qLinearAveragePool);
+  r.add(ms, "QLinearConv", 1, qLinearConv);
+  r.add(ms, "QLinearReduceMean", 1, qLinearReduceMean);
+  r.add(ms, "QLinearWhere", 1, qLinearWhere);
+  r.add(ms, "QGemm", 1, qGemm);
+  r.add(ms, "MulInteger", 1, mulInteger);
+  r.add(ms, "NhwcMaxPool", 1, nhwcMaxPool);
   r.add(ms, "MatMulIntegerToFloat", 1, matMulIntegerToFloat);
   r.add(ms, "DynamicQuantizeMatMul", 1, dynamicQuantizeMatMul);
-  r.add(ms, "MatMulNBits", 1, matMulNBits);
-  r.add(ms, "GatherBlockQuantized", 1, gatherBlockQuantized);
 }
 
 } // namespace tenon::onnximport

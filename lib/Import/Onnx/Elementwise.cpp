@@ -86,6 +86,16 @@ static void bitShift(NodeImporter &n) {
     n.error("direction must be LEFT or RIGHT, found '" + direction + "'");
 }
 
+static void castTo(NodeImporter &n, Type to) {
+  std::string mode = n.getString("round_mode", "up");
+  std::optional<RoundMode> round = symbolizeRoundMode(mode);
+  if (!round) {
+    n.error("round_mode must be up, down or nearest, found '" + mode + "'");
+    return;
+  }
+  n.out(0, n.cast(n.in(0), to, n.getInt("saturate", 1) != 0, *round));
+}
+
 static void cast(NodeImporter &n) {
   // Before opset 6 the type is spelled out.
   const auto *to = n.attr("to");
@@ -95,14 +105,20 @@ static void cast(NodeImporter &n) {
       n.error("data type '" + to->s() + "' is unknown");
       return;
     }
-    n.out(0, n.cast(n.in(0), n.elementType(spelled)));
+    castTo(n, n.elementType(spelled));
     return;
   }
-  n.out(0, n.cast(n.in(0), n.elementType(n.getInt("to", 0))));
+  castTo(n, n.elementType(n.getInt("to", 0)));
 }
 
 static void castLike(NodeImporter &n) {
-  n.out(0, n.cast(n.in(0), NodeImporter::elem(n.in(1))));
+  castTo(n, NodeImporter::elem(n.in(1)));
+}
+
+static void bitCast(NodeImporter &n) {
+  Type to = n.elementType(n.getInt("to", 0));
+  if (to)
+    n.out(0, n.make<BitCastOp>({n.in(0)}, {n.named("to", TypeAttr::get(to))}));
 }
 
 static void where(NodeImporter &n) {
@@ -191,6 +207,7 @@ void registerElementwise(Registry &r) {
   r.add("Where", where);
   r.add("Cast", cast);
   r.add("CastLike", castLike);
+  r.add("BitCast", 26, bitCast);
   r.add("Identity", identity);
 }
 

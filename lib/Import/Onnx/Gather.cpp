@@ -1,4 +1,4 @@
-//===- Gather.cpp - reading by indices ------------------------------------===//
+//===- Gather.cpp - reading and writing by indices ------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -29,11 +29,42 @@ static void gatherND(NodeImporter &n) {
                                          n.getInt("batch_dims", 0)))}));
 }
 
+static std::optional<ScatterKind> scatterKind(NodeImporter &n) {
+  std::string reduction = n.getString("reduction", "none");
+  std::optional<ScatterKind> kind = symbolizeScatterKind(reduction);
+  if (!kind)
+    n.error("reduction must be none, add, mul, max or min, found '" +
+            reduction + "'");
+  return kind;
+}
+
+static void scatterElements(NodeImporter &n) {
+  std::optional<ScatterKind> kind = scatterKind(n);
+  int64_t axis = n.axis(n.getInt("axis", 0), n.rank(n.in(0)));
+  if (n.failed())
+    return;
+  n.out(0, n.make<ScatterElementsOp>(
+               {n.in(0), n.in(1), n.in(2)},
+               {n.named("kind",
+                        ScatterKindAttr::get(n.builder.getContext(), *kind)),
+                n.named("axis", n.builder.getI64IntegerAttr(axis))}));
+}
+
+static void scatterND(NodeImporter &n) {
+  if (std::optional<ScatterKind> kind = scatterKind(n))
+    n.out(0, n.make<ScatterNDOp>(
+                 {n.in(0), n.in(1), n.in(2)},
+                 {n.named("kind", ScatterKindAttr::get(n.builder.getContext(),
+                                                       *kind))}));
+}
+
 /// on where the index (counted from the end if negative) equals the position
 /// along the new dim; indices outside give off everywhere.
 static void oneHot(NodeImporter &n) {
   Value indices = n.in(0), values = n.in(2);
-  std::optional<Dims> depth = n.knownDims(n.in(1), "depth");
+  // Of any number type.
+  std::optional<Dims> depth =
+      n.knownDims(n.cast(n.in(1), n.builder.getI64Type()), "depth");
   if (!depth || depth->size() != 1) {
     n.error("depth must have one element");
     return;
@@ -126,6 +157,9 @@ void registerGather(Registry &r) {
   r.add("GatherElements", gatherElements);
   r.add("GatherND", gatherND);
   r.add("OneHot", oneHot);
+  r.add("Scatter", 9, scatterElements);
+  r.add("ScatterElements", 11, scatterElements);
+  r.add("ScatterND", 11, scatterND);
 }
 
 } // namespace tenon::onnximport

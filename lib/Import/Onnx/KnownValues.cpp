@@ -7,6 +7,7 @@
 #include "KnownValues.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/TypeUtilities.h"
 
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
@@ -57,6 +58,8 @@ Value KnownValues::simplify(OpBuilder &builder, Operation *op) {
 }
 
 const KnownValue *KnownValues::demand(Value value) {
+  if (!isa<IntegerType>(getElementTypeOrSelf(value)))
+    return nullptr;
   if (const KnownValue *known = evaluator.lookup(value))
     return known;
   return demanded.lookup(value);
@@ -74,6 +77,11 @@ void KnownValues::define(Value value, const std::string &name) {
   names[value] = name;
 }
 
+const KnownValue *KnownValues::demandFloats(Value value) {
+  return isa<FloatType>(getElementTypeOrSelf(value)) ? demanded.lookup(value)
+                                                     : nullptr;
+}
+
 std::optional<KnownValue> KnownValues::read(Value value) {
   return read(value, "");
 }
@@ -84,12 +92,12 @@ std::optional<KnownValue> KnownValues::read(Value value, StringRef bound) {
       argument
           ? dyn_cast_or_null<func::FuncOp>(argument.getOwner()->getParentOp())
           : func::FuncOp();
-  auto type = dyn_cast<RankedTensorType>(value.getType());
-  auto element =
-      type ? dyn_cast<IntegerType>(type.getElementType()) : IntegerType();
-  if (!element || !type.hasStaticShape() ||
-      !llvm::is_contained({1u, 8u, 16u, 32u, 64u}, element.getWidth()))
+  if (!hasReadableElements(value.getType()))
     return std::nullopt;
+  auto type = cast<RankedTensorType>(value.getType());
+  auto element = dyn_cast<IntegerType>(type.getElementType());
+  if (!main && !element)
+    return std::nullopt; // floats are read of inputs alone
   std::string name = names.lookup(value);
   if (name.empty()) {
     auto given = main ? main.getArgAttrOfType<StringAttr>(

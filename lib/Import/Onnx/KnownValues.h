@@ -39,6 +39,8 @@ public:
 
   /// The same, also where they depend on data.
   const KnownValue *demand(mlir::Value value);
+  /// Likewise the elements of a float tensor, each as the bits of a double.
+  const KnownValue *demandFloats(mlir::Value value);
 
   /// The elements of a value as symbols that the run reads once it is computed;
   /// none is negative or above `bound`, where that is not empty.

@@ -41,6 +41,47 @@ Value NodeImporter::error(const Twine &text) {
 }
 
 //===----------------------------------------------------------------------===//
+// Packed tensors
+//===----------------------------------------------------------------------===//
+
+SymExpr packedBytes(RankedTensorType type) {
+  return SymExpr::apply(SymExpr::Fn::CeilDiv, productOf(getDims(type)),
+                        SymExpr(8 / storedBits(type.getElementType())));
+}
+
+static Value reshapeTo(OpBuilder &builder, Location loc, Value v,
+                       ArrayRef<SymExpr> dims) {
+  if (!v || getDims(v) == SmallVector<SymExpr>(dims))
+    return v;
+  FailureOr<ReshapeOp> reshaped = tryCreate<ReshapeOp>(
+      builder, loc, {v},
+      {builder.getNamedAttr("dims",
+                            DimsAttr::get(builder.getContext(), dims))});
+  return succeeded(reshaped) ? Value(*reshaped) : Value();
+}
+
+Value unpackTensor(OpBuilder &builder, Location loc, Value bytes,
+                   RankedTensorType type) {
+  SymExpr size = productOf(getDims(type));
+  FailureOr<UnpackOp> elements = tryCreate<UnpackOp>(
+      builder, loc, {bytes},
+      {builder.getNamedAttr("size", builder.getStringAttr(size.str())),
+       builder.getNamedAttr("elementType",
+                            TypeAttr::get(type.getElementType()))});
+  if (mlir::failed(elements))
+    return nullptr;
+  return reshapeTo(builder, loc, *elements, getDims(type));
+}
+
+Value packTensor(OpBuilder &builder, Location loc, Value value) {
+  value = reshapeTo(builder, loc, value, {productOf(getDims(value))});
+  if (!value)
+    return nullptr;
+  FailureOr<PackOp> packed = tryCreate<PackOp>(builder, loc, {value}, {});
+  return succeeded(packed) ? Value(*packed) : Value();
+}
+
+//===----------------------------------------------------------------------===//
 // Attributes
 //===----------------------------------------------------------------------===//
 
@@ -79,6 +120,14 @@ std::optional<Ints> NodeImporter::getIntsAttrOrInput(StringRef name,
   if (!has(input))
     return getInts(name);
   return constInts(in(input), name);
+}
+
+std::optional<Dims> NodeImporter::getDimsAttrOrInput(StringRef name,
+                                                     unsigned input) {
+  if (has(input))
+    return knownDims(in(input), name);
+  std::optional<Ints> ints = getInts(name);
+  return ints ? std::optional(Dims(ints->begin(), ints->end())) : std::nullopt;
 }
 
 //===----------------------------------------------------------------------===//
@@ -169,6 +218,17 @@ std::optional<Ints> NodeImporter::constInts(Value v, StringRef what) {
   return result;
 }
 
+std::optional<Ints> NodeImporter::constants(ArrayRef<SymExpr> elements) {
+  Ints result;
+  for (const SymExpr &element : elements) {
+    std::optional<int64_t> constant = element.constant();
+    if (!constant)
+      return std::nullopt;
+    result.push_back(*constant);
+  }
+  return result;
+}
+
 std::optional<double> NodeImporter::constScalar(Value v) {
   auto op = v ? v.getDefiningOp<ConstantOp>() : ConstantOp();
   auto dense =
@@ -243,9 +303,11 @@ Value NodeImporter::make(StringRef name, ValueRange operands,
   Value simplified = state.known.simplify(builder, *op);
   if (Operation *defining = simplified.getDefiningOp())
     insertShapeChecks(builder, defining);
-  // Dims that come from data can be anything.
+  // Dims that come from data can be anything; those of operands were checked.
   for (const SymExpr &dim : dims(simplified))
-    if (dim.hasElements())
+    if (dim.hasElements() && llvm::none_of(operands, [&](Value operand) {
+          return llvm::is_contained(dims(operand), dim);
+        }))
       checkNonNegative(dim);
   return simplified;
 }
@@ -256,6 +318,17 @@ DimsAttr NodeImporter::dimsAttr(ArrayRef<SymExpr> dims) {
 
 Value NodeImporter::constant(ElementsAttr value) {
   return make<ConstantOp>({}, {named("value", value)});
+}
+
+Value NodeImporter::tensor(const onnx::TensorProto &proto) {
+  std::string problem;
+  TensorAttr value = state.tensorAttr(proto, problem);
+  if (!value)
+    return error(problem);
+  if (value.type == value.value.getType())
+    return constant(value.value);
+  Value result = createTensor(builder, loc, value);
+  return result ? result : error("the tensor cannot be expressed");
 }
 
 Value NodeImporter::scalar(double value, Type elementType) {
@@ -291,9 +364,14 @@ Value NodeImporter::dimScalar(const SymExpr &e, Type elementType) {
 }
 
 Value NodeImporter::iota(const SymExpr &size, Type elementType) {
-  return make<IotaOp>({}, {named("start", builder.getStringAttr("0")),
-                           named("step", builder.getStringAttr("1")),
-                           named("size", builder.getStringAttr(size.str())),
+  return iota(SymExpr(0), SymExpr(1), size, elementType);
+}
+
+Value NodeImporter::iota(const SymExpr &start, const SymExpr &step,
+                         const SymExpr &size, Type elementType) {
+  auto text = [&](const SymExpr &e) { return builder.getStringAttr(e.str()); };
+  return make<IotaOp>({}, {named("start", text(start)),
+                           named("step", text(step)), named("size", text(size)),
                            named("elementType", TypeAttr::get(elementType))});
 }
 
@@ -307,6 +385,19 @@ Value NodeImporter::cast(Value v, Type to) {
   if (!v || !to || elem(v) == to)
     return v;
   return make<CastOp>({v}, {named("to", TypeAttr::get(to))});
+}
+
+Value NodeImporter::cast(Value v, Type to, bool saturate, RoundMode round) {
+  const SmallFloatFormat *format = to ? smallFloatFormat(to) : nullptr;
+  if (!v || !format || elem(v) == to)
+    return cast(v, to);
+  SmallVector<NamedAttribute> attrs = {named("to", TypeAttr::get(to))};
+  if (!saturate)
+    attrs.push_back(flag("unsaturated"));
+  if (format->exponentOnly && round != RoundMode::up)
+    attrs.push_back(
+        named("round", RoundModeAttr::get(builder.getContext(), round)));
+  return make<CastOp>({v}, attrs);
 }
 
 Value NodeImporter::reshape(Value v, ArrayRef<SymExpr> to) {

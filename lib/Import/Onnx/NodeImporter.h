@@ -14,6 +14,7 @@
 #define TENON_IMPORT_ONNX_NODEIMPORTER_H
 
 #include "KnownValues.h"
+#include "Weights.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/IR/Builders.h"
@@ -33,7 +34,7 @@ struct ImportState {
   mlir::OpBuilder builder;
   KnownValues known;
   /// Turns a TensorProto into an attribute; null after setting the message.
-  std::function<mlir::ElementsAttr(const onnx::TensorProto &, std::string &)>
+  std::function<TensorAttr(const onnx::TensorProto &, std::string &)>
       tensorAttr;
   /// Imports a graph in place (a branch that is certainly taken, one iteration
   /// of a body) with these inputs and gives its outputs; false after an error
@@ -44,6 +45,15 @@ struct ImportState {
 
   explicit ImportState(mlir::MLIRContext *context) : builder(context) {}
 };
+
+/// The elements of bytes as a tensor of a packed type, and the reverse; null
+/// after a diagnostic.
+mlir::Value unpackTensor(mlir::OpBuilder &builder, mlir::Location loc,
+                         mlir::Value bytes, mlir::RankedTensorType type);
+mlir::Value packTensor(mlir::OpBuilder &builder, mlir::Location loc,
+                       mlir::Value value);
+/// How many bytes that takes.
+SymExpr packedBytes(mlir::RankedTensorType type);
 
 class NodeImporter {
 public:
@@ -88,6 +98,8 @@ public:
   /// The ints of an attribute or, from an opset on, of a constant input. An
   /// absent one is nullopt; one that is not constant fails.
   std::optional<Ints> getIntsAttrOrInput(llvm::StringRef name, unsigned input);
+  /// The same where the input's integers may be known only at run time.
+  std::optional<Dims> getDimsAttrOrInput(llvm::StringRef name, unsigned input);
 
   //===--- Types ----------------------------------------------------------===//
   static mlir::RankedTensorType type(mlir::Value v);
@@ -109,6 +121,8 @@ public:
   /// they depend on data.
   std::optional<Dims> knownDims(mlir::Value v, llvm::StringRef what);
   std::optional<Ints> constInts(mlir::Value v, llvm::StringRef what);
+  /// All of them as integers; nullopt, without an error, where one is not.
+  static std::optional<Ints> constants(llvm::ArrayRef<SymExpr> elements);
   /// A constant float or integer scalar's value; nullopt without an error.
   static std::optional<double> constScalar(mlir::Value v);
   /// The first element of `v`, an integer that the run computes, in [0, bound].
@@ -135,6 +149,8 @@ public:
   DimsAttr dimsAttr(llvm::ArrayRef<SymExpr> dims);
 
   mlir::Value constant(mlir::ElementsAttr value);
+  /// A tensor of the model, where it stands in the node.
+  mlir::Value tensor(const onnx::TensorProto &proto);
   /// A scalar; booleans take 0 or 1.
   mlir::Value scalar(double value, mlir::Type elementType);
   mlir::Value scalarLike(double value, mlir::Value like) {
@@ -144,6 +160,9 @@ public:
   /// An integer scalar computed from dims.
   mlir::Value dimScalar(const SymExpr &e, mlir::Type elementType);
   mlir::Value iota(const SymExpr &size, mlir::Type elementType);
+  /// start, start + step, ...
+  mlir::Value iota(const SymExpr &start, const SymExpr &step,
+                   const SymExpr &size, mlir::Type elementType);
 
   mlir::Value add(mlir::Value a, mlir::Value b) { return make<AddOp>({a, b}); }
   mlir::Value sub(mlir::Value a, mlir::Value b) { return make<SubOp>({a, b}); }
@@ -172,6 +191,9 @@ public:
     return make<SelectOp>({c, a, b});
   }
   mlir::Value cast(mlir::Value v, mlir::Type elementType);
+  /// With what narrows to small floats: ONNX's saturate and round_mode.
+  mlir::Value cast(mlir::Value v, mlir::Type elementType, bool saturate,
+                   RoundMode round);
   /// Element counts must agree: provably, or by a check before each run.
   mlir::Value reshape(mlir::Value v, llvm::ArrayRef<SymExpr> dims);
   /// Inserts dims of 1 at these positions of the result.

@@ -164,7 +164,7 @@ Value Importer::valueOf(const std::string &name, std::string &message) {
     message = "value '" + name + "' is not defined";
     return nullptr;
   }
-  ElementsAttr attr = weights->get(*initializer->second, message);
+  TensorAttr attr = weights->get(*initializer->second, message);
   if (!attr)
     return nullptr;
   Location loc = NameLoc::get(StringAttr::get(&context, name));
@@ -173,14 +173,13 @@ Value Importer::valueOf(const std::string &name, std::string &message) {
   if (Block *block = &main.getBody().front();
       state.builder.getInsertionBlock() != block)
     state.builder.setInsertionPointToStart(block);
-  FailureOr<ConstantOp> constant = tryCreate<ConstantOp>(
-      state.builder, loc, {}, {state.builder.getNamedAttr("value", attr)});
-  if (mlir::failed(constant)) {
+  Value constant = createTensor(state.builder, loc, attr);
+  if (!constant) {
     message = "weight '" + name + "' cannot be expressed";
     return nullptr;
   }
-  bind(name, *constant);
-  return *constant;
+  bind(name, constant);
+  return constant;
 }
 
 //===----------------------------------------------------------------------===//
@@ -444,9 +443,14 @@ LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
     return fail(problem);
 
   SmallVector<Type> types;
+  SmallVector<RankedTensorType> packed; // as the model has them
   SmallVector<Location> locs;
   for (auto [i, elementType] : llvm::enumerate(elementTypes)) {
-    types.push_back(getTensorType(inputDims.dims(i), elementType));
+    packed.push_back(getTensorType(inputDims.dims(i), elementType));
+    types.push_back(packed.back());
+    if (isPackedType(elementType))
+      types.back() = getTensorType({packedBytes(packed.back())},
+                                   state.builder.getIntegerType(8, false));
     locs.push_back(NameLoc::get(StringAttr::get(&context, inputs[i]->name())));
   }
   OpBuilder &builder = state.builder;
@@ -458,6 +462,15 @@ LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
     values[input->name()] = block->getArgument(i);
   }
   builder.setInsertionPointToEnd(block);
+  for (auto [i, type] : llvm::enumerate(packed)) {
+    if (types[i] == type)
+      continue;
+    main.setArgAttr(i, "tenon.packed", TypeAttr::get(type));
+    Value &value = values[inputs[i]->name()];
+    value = unpackTensor(builder, locs[i], value, type);
+    if (!value)
+      return fail("input '" + inputs[i]->name() + "' cannot be unpacked");
+  }
   return success();
 }
 
@@ -465,18 +478,29 @@ LogicalResult Importer::finishMain(const onnx::GraphProto &graph) {
   OpBuilder &builder = state.builder;
   SmallVector<Value> results;
   SmallVector<Type> types;
+  SmallVector<TypeAttr> packed;
   for (const auto &output : graph.output()) {
     std::string message;
     Value value = valueOf(output.name(), message);
     if (!value)
       return fail("output '" + output.name() + "': " + message);
+    auto type = cast<RankedTensorType>(value.getType());
+    packed.push_back(isPackedType(type.getElementType()) ? TypeAttr::get(type)
+                                                         : TypeAttr());
+    if (packed.back())
+      value = packTensor(builder, value.getLoc(), value);
+    if (!value)
+      return fail("output '" + output.name() + "' cannot be packed");
     results.push_back(value);
     types.push_back(value.getType());
   }
   func::ReturnOp::create(builder, UnknownLoc::get(&context), results);
   main.setType(builder.getFunctionType(main.getArgumentTypes(), types));
-  for (auto [i, output] : llvm::enumerate(graph.output()))
+  for (auto [i, output] : llvm::enumerate(graph.output())) {
     main.setResultAttr(i, "tenon.name", builder.getStringAttr(output.name()));
+    if (packed[i])
+      main.setResultAttr(i, "tenon.packed", packed[i]);
+  }
   return success();
 }
 

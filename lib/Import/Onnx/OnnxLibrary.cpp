@@ -188,9 +188,12 @@ static void moveMisplacedOperators(onnx::ModelProto &model) {
       "EmbedLayerNormalization",
       "MatMulNBits"};
   bool moved = false;
+  int64_t opset = opsetOf(model, "");
   auto move = [&](onnx::NodeProto &node) {
     bool standard = node.domain().empty() || node.domain() == "ai.onnx";
-    if (standard && misplaced.count(node.op_type())) {
+    // ONNX has this one from opset 17 on.
+    bool early = node.op_type() == "LayerNormalization" && opset < 17;
+    if (standard && (early || misplaced.count(node.op_type()))) {
       node.set_domain("com.microsoft");
       moved = true;
     }

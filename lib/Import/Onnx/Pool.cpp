@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // A window of few elements is so many strided slices of the padded input,
-// joined elementwise.
+// joined elementwise; one of many is gathered and reduced.
 //
 //===----------------------------------------------------------------------===//
 #include "Window.h"
@@ -40,14 +40,6 @@ static std::optional<Pooling> readPooling(NodeImporter &n) {
       readWindow(n, spatial, Dims(kernel->begin(), kernel->end()));
   if (!window)
     return std::nullopt;
-  int64_t elements = 1;
-  for (int64_t size : *kernel)
-    if (__builtin_mul_overflow(elements, size, &elements) ||
-        elements > maxWindow) {
-      n.error("windows of more than " + Twine(maxWindow) +
-              " elements are not supported");
-      return std::nullopt;
-    }
   Pooling p{*window, *kernel, {}};
   using Fn = SymExpr::Fn;
   for (size_t i = 0; i < spatial.size(); ++i) {
@@ -112,11 +104,33 @@ static Value overWindow(NodeImporter &n, Value padded, const Pooling &p,
   }
 }
 
+static bool isLarge(const Pooling &p) {
+  int64_t elements = 1;
+  for (int64_t size : p.kernel)
+    if (__builtin_mul_overflow(elements, size, &elements) ||
+        elements > maxWindow)
+      return true;
+  return false;
+}
+
+/// The sum or the largest element of each window; a loop over large ones.
+static Value reduceWindow(NodeImporter &n, Value padded, const Pooling &p,
+                          ReduceKind kind) {
+  if (!isLarge(p))
+    return overWindow(n, padded, p, [&](Value a, Value b) {
+      return kind == ReduceKind::sum ? n.add(a, b) : n.max(a, b);
+    });
+  Ints axes;
+  for (size_t i = 0; i < p.window.rank(); ++i)
+    axes.push_back(3 + 2 * i);
+  return n.reduce(kind, gatherWindows(n, padded, p.window, p.out), axes,
+                  /*keepdims=*/false);
+}
+
 static Value sumOverWindow(NodeImporter &n, Value x, const Pooling &p) {
   Value padded =
       padSpatial(n, x, n.scalarLike(0, x), p.window.low, p.window.high);
-  return overWindow(n, padded, p,
-                    [&](Value a, Value b) { return n.add(a, b); });
+  return reduceWindow(n, padded, p, ReduceKind::sum);
 }
 
 static Value lowest(NodeImporter &n, Type type) {
@@ -197,9 +211,11 @@ static void maxPool(NodeImporter &n) {
     return;
   Value padded = padSpatial(n, x, lowest(n, NodeImporter::elem(x)),
                             p->window.low, p->window.high);
-  n.out(0, overWindow(n, padded, *p,
-                      [&](Value a, Value b) { return n.max(a, b); }));
-  if (n.wants(1))
+  n.out(0, reduceWindow(n, padded, *p, ReduceKind::max));
+  if (n.wants(1) && isLarge(*p))
+    n.error("the Indices of windows of more than " + Twine(maxWindow) +
+            " elements are not supported");
+  else if (n.wants(1))
     n.out(1, maxIndices(n, padded, *p));
 }
 

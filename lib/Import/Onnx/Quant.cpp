@@ -59,56 +59,86 @@ static int64_t quantAxis(NodeImporter &n, Value x, int64_t otherwise) {
   return n.axis(axis, rank);
 }
 
+/// Is there a zero point other than a constant 0?
+static bool shifts(Value zero) {
+  return zero && NodeImporter::constScalar(zero) != 0.0;
+}
+
 Value dequantize(NodeImporter &n, Value x, Value scale, Value zero,
                  int64_t axis, int64_t block, Type to) {
   if (!x || !scale)
     return nullptr;
   Dims dims = n.dims(x);
-  Type f32 = n.builder.getF32Type(), i32 = n.builder.getI32Type();
+  Type f32 = n.builder.getF32Type();
+  // Integers are subtracted exactly.
+  Type wide = NodeImporter::isFloat(x) ? f32 : Type(n.builder.getI32Type());
   scale = n.cast(spreadParameter(n, scale, dims, axis, block), f32);
   zero = spreadParameter(n, zero, dims, axis, block);
-  Value integers = n.cast(x, i32);
-  if (zero && NodeImporter::constScalar(zero) != 0.0)
-    integers = n.sub(integers, n.cast(zero, i32));
-  return n.cast(n.mul(n.cast(integers, f32), scale), to);
+  Value numbers = n.cast(x, wide);
+  if (shifts(zero))
+    numbers = n.sub(numbers, n.cast(zero, wide));
+  return n.cast(n.mul(n.cast(numbers, f32), scale), to);
 }
 
 Value quantize(NodeImporter &n, Value x, Value scale, Value zero, int64_t axis,
-               int64_t block, Type to) {
+               int64_t block, Type to, Type precision, bool saturate) {
   auto integer = dyn_cast_or_null<IntegerType>(to);
-  if (!x || !scale || !integer)
+  if (!x || !scale || !to || (!integer && !smallFloatFormat(to)))
     return n.error("cannot quantise to this type");
   Dims dims = n.dims(x);
   Type f32 = n.builder.getF32Type();
+  // The division is in the scale's type, where that is a float to compute in.
+  if (!precision) {
+    Type own = NodeImporter::elem(scale);
+    precision = own.isF16() || own.isBF16() ? own : f32;
+  }
+  scale = spreadParameter(n, scale, dims, axis, block);
+  Value v = n.div(n.cast(x, precision), n.cast(scale, precision));
+  v = n.cast(v, f32);
+  if (integer)
+    v = n.make<RoundOp>({v});
+  if (shifts(zero))
+    v = n.add(v, n.cast(spreadParameter(n, zero, dims, axis, block), f32));
+  if (!integer)
+    return n.cast(v, to, saturate, RoundMode::up);
   unsigned width = integer.getWidth();
   double low = integer.isUnsigned() ? 0 : -double(1ll << (width - 1));
   double high = double(1ll << (integer.isUnsigned() ? width : width - 1)) - 1;
-  Value v = n.div(n.cast(x, f32),
-                  n.cast(spreadParameter(n, scale, dims, axis, block), f32));
-  v = n.make<RoundOp>({v});
-  if (zero && NodeImporter::constScalar(zero) != 0.0)
-    v = n.add(v, n.cast(spreadParameter(n, zero, dims, axis, block), f32));
   v = n.min(n.max(v, n.scalarLike(low, v)), n.scalarLike(high, v));
   return n.cast(v, to);
 }
 
+/// The type that an attribute names; null where it is left out.
+static Type typeAttr(NodeImporter &n, StringRef name) {
+  int64_t number = n.getInt(name, 0);
+  return number ? n.elementType(number) : Type();
+}
+
 static void quantizeLinear(NodeImporter &n) {
   Value x = n.in(0), zero = n.in(2);
-  Type to = zero ? NodeImporter::elem(zero)
-            : n.getInt("output_dtype", 0)
-                ? n.elementType(n.getInt("output_dtype", 0))
-                : n.builder.getIntegerType(8, false);
+  Type to = typeAttr(n, "output_dtype");
+  Type precision = typeAttr(n, "precision");
+  if (zero && to && to != NodeImporter::elem(zero))
+    n.error("output_dtype must be the zero point's type");
+  if (zero)
+    to = NodeImporter::elem(zero);
+  else if (!to)
+    to = n.builder.getIntegerType(8, false);
+  if (precision && (!isa<FloatType>(precision) || smallFloatFormat(precision)))
+    n.error("precision must be a float type of 16 bits or more");
   int64_t axis = quantAxis(n, x, 1);
   if (!n.failed())
-    n.out(0,
-          quantize(n, x, n.in(1), zero, axis, n.getInt("block_size", 0), to));
+    n.out(0, quantize(n, x, n.in(1), zero, axis, n.getInt("block_size", 0), to,
+                      precision, n.getInt("saturate", 1) != 0));
 }
 
 static void dequantizeLinear(NodeImporter &n) {
   Value x = n.in(0);
-  Type to = n.getInt("output_dtype", 0)
-                ? n.elementType(n.getInt("output_dtype", 0))
-                : NodeImporter::elem(n.in(1));
+  Type to = typeAttr(n, "output_dtype");
+  if (!to)
+    to = NodeImporter::elem(n.in(1));
+  if (to && (!isa<FloatType>(to) || smallFloatFormat(to)))
+    n.error("output_dtype must be a float type of 16 bits or more");
   int64_t axis = quantAxis(n, x, 1);
   if (!n.failed())
     n.out(0, dequantize(n, x, n.in(1), n.in(2), axis, n.getInt("block_size", 0),

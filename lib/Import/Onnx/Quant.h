@@ -16,10 +16,12 @@ namespace tenon::onnximport {
 mlir::Value dequantize(NodeImporter &n, mlir::Value x, mlir::Value scale,
                        mlir::Value zero, int64_t axis, int64_t block,
                        mlir::Type to);
-/// round(x / scale) + zero, saturated, as integers of type `to`.
+/// x / scale + zero as type `to`: rounded and saturated integers, or a small
+/// float. The division is in `precision`, or else in the scale's type.
 mlir::Value quantize(NodeImporter &n, mlir::Value x, mlir::Value scale,
                      mlir::Value zero, int64_t axis, int64_t block,
-                     mlir::Type to);
+                     mlir::Type to, mlir::Type precision = {},
+                     bool saturate = true);
 
 struct Quantized {
   mlir::Value value, scale, zero;

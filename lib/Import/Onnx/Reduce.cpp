@@ -1,10 +1,11 @@
-//===- Reduce.cpp - reductions, ArgMax, CumSum ----------------------------===//
+//===- Reduce.cpp - reductions, ArgMax, CumSum, TopK ----------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "Registry.h"
+#include "Axes.h"
+#include "Axis.h"
 #include <limits>
 
 using namespace mlir;
@@ -13,23 +14,61 @@ namespace tenon::onnximport {
 
 namespace {
 struct Reduction {
+  Value x;
   Ints axes;
   bool keepdims;
   /// Empty axes that leave the input as it is.
-  bool noop;
+  bool noop = false;
+  /// With axes known only at run time `x` is a view of the input, and this are
+  /// the result's dims.
+  std::optional<Dims> to;
 };
 } // namespace
+
+/// Views each dim as two, one of which is 1: the second is reduced.
+static void reduceAtRunTime(NodeImporter &n, const Dims &given, Reduction &r) {
+  Dims dims = n.dims(r.x), view, kept;
+  if (given.size() > dims.size()) {
+    n.error("more axes than dims: " + Twine(given.size()));
+    return;
+  }
+  RuntimeAxes axes(n, given, dims.size());
+  if (n.failed())
+    return;
+  for (auto [i, dim] : llvm::enumerate(dims)) {
+    kept.push_back(SymExpr::select(axes.has(i), SymExpr(1), dim));
+    view.push_back(kept.back());
+    view.push_back(SymExpr::select(axes.has(i), dim, SymExpr(1)));
+    r.axes.push_back(2 * i + 1);
+  }
+  if (given.size() == dims.size()) { // in whatever order
+    r.axes.clear();
+    for (size_t i = 0; i < dims.size(); ++i)
+      r.axes.push_back(i);
+    return;
+  }
+  r.to = r.keepdims ? kept : axes.without(dims);
+  r.keepdims = false;
+  if (given.size() == 1) { // less to count through
+    view = axes.around(dims);
+    r.axes = {1};
+  }
+  r.x = n.reshape(r.x, view);
+}
 
 /// Axes come as an attribute, later as an input; without any all are meant,
 /// unless noop_with_empty_axes says none.
 static std::optional<Reduction> reduction(NodeImporter &n) {
   int64_t rank = n.rank(n.in(0));
-  std::optional<Ints> given = n.getIntsAttrOrInput("axes", 1);
+  std::optional<Dims> given = n.getDimsAttrOrInput("axes", 1);
   if (n.failed())
     return std::nullopt;
-  Reduction r{{}, n.getInt("keepdims", 1) != 0, false};
+  Reduction r{n.in(0), {}, n.getInt("keepdims", 1) != 0};
   if (given && !given->empty()) {
-    r.axes = n.axes(*given, rank);
+    if (std::optional<Ints> constants = n.constants(*given))
+      r.axes = n.axes(*constants, rank);
+    else
+      reduceAtRunTime(n, *given, r);
     if (n.failed())
       return std::nullopt;
     return r;
@@ -47,25 +86,26 @@ static Value reduceBy(NodeImporter &n, const Reduction &r, ReduceKind kind,
                       Value x) {
   if (r.noop || r.axes.empty())
     return x;
-  return n.reduce(kind, x, r.axes, r.keepdims);
+  Value y = n.reduce(kind, x, r.axes, r.keepdims);
+  return r.to ? n.reshape(y, *r.to) : y;
 }
 
 template <ReduceKind kind>
 static void reduce(NodeImporter &n) {
   if (std::optional<Reduction> r = reduction(n))
-    n.out(0, reduceBy(n, *r, kind, n.in(0)));
+    n.out(0, reduceBy(n, *r, kind, r->x));
 }
 
 /// Max and min of bools are any and all.
 template <ReduceKind kind, ReduceKind ofBools>
 static void reduceOrBools(NodeImporter &n) {
   if (std::optional<Reduction> r = reduction(n))
-    n.out(0, reduceBy(n, *r, n.isBool(n.in(0)) ? ofBools : kind, n.in(0)));
+    n.out(0, reduceBy(n, *r, n.isBool(r->x) ? ofBools : kind, r->x));
 }
 
 static void reduceL1(NodeImporter &n) {
   if (std::optional<Reduction> r = reduction(n))
-    n.out(0, reduceBy(n, *r, ReduceKind::sum, n.make<AbsOp>({n.in(0)})));
+    n.out(0, reduceBy(n, *r, ReduceKind::sum, n.make<AbsOp>({r->x})));
 }
 
 static Value sumOfSquares(NodeImporter &n, const Reduction &r, Value x) {
@@ -74,7 +114,7 @@ static Value sumOfSquares(NodeImporter &n, const Reduction &r, Value x) {
 
 static void reduceSumSquare(NodeImporter &n) {
   if (std::optional<Reduction> r = reduction(n))
-    n.out(0, sumOfSquares(n, *r, n.in(0)));
+    n.out(0, sumOfSquares(n, *r, r->x));
 }
 
 /// Integers go through double, as ONNX's function body does.
@@ -86,7 +126,7 @@ static void reduceL2(NodeImporter &n) {
   std::optional<Reduction> r = reduction(n);
   if (!r)
     return;
-  Value x = n.in(0);
+  Value x = r->x;
   n.out(0, n.cast(n.sqrt(sumOfSquares(n, *r, inFloat(n, x))),
                   NodeImporter::elem(x)));
 }
@@ -95,7 +135,7 @@ static void reduceLogSum(NodeImporter &n) {
   std::optional<Reduction> r = reduction(n);
   if (!r)
     return;
-  Value x = n.in(0);
+  Value x = r->x;
   n.out(0, n.cast(n.log(reduceBy(n, *r, ReduceKind::sum, inFloat(n, x))),
                   NodeImporter::elem(x)));
 }
@@ -106,8 +146,8 @@ static void reduceLogSumExp(NodeImporter &n) {
   std::optional<Reduction> r = reduction(n);
   if (!r)
     return;
-  Type type = NodeImporter::elem(n.in(0));
-  Value x = inFloat(n, n.in(0));
+  Type type = NodeImporter::elem(r->x);
+  Value x = inFloat(n, r->x);
   if (r->noop || r->axes.empty()) {
     n.out(0, n.cast(n.log(n.exp(x)), type));
     return;
@@ -116,7 +156,9 @@ static void reduceLogSumExp(NodeImporter &n) {
   peak = n.select(n.make<IsInfOp>({peak}), n.scalarLike(0, x), peak);
   Value sum = n.reduce(ReduceKind::sum, n.exp(n.sub(x, peak)), r->axes);
   Value y = n.add(n.log(sum), peak);
-  n.out(0, n.cast(r->keepdims ? y : n.squeeze(y, r->axes), type));
+  if (!r->keepdims)
+    y = n.squeeze(y, r->axes);
+  n.out(0, n.cast(r->to ? n.reshape(y, *r->to) : y, type));
 }
 
 template <bool isMin>
@@ -133,20 +175,85 @@ static void argReduce(NodeImporter &n) {
   n.out(0, n.make<ArgReduceOp>({n.in(0)}, attrs));
 }
 
-static void cumSum(NodeImporter &n) {
-  std::optional<Ints> at = n.constInts(n.in(1), "axis");
-  if (!at || at->size() != 1) {
-    n.error("axis must have one element");
+Value alongAxis(NodeImporter &n, Value axis, int64_t rank, int64_t count,
+                function_ref<Value(int64_t)> fn) {
+  if (!axis)
+    return nullptr;
+  if (count < 1)
+    return n.error("expected an input of rank 1 or more, found rank " +
+                   Twine(rank));
+  const KnownValue *known = n.known(axis);
+  if (known && known->elements.size() == 1 && known->elements[0].constant()) {
+    int64_t at = n.axis(*known->elements[0].constant(), rank);
+    if (at >= count)
+      return n.error("axis " + Twine(at) + " is outside the first " +
+                     Twine(count) + " dims");
+    return n.failed() ? nullptr : fn(at);
+  }
+  // Gathers count negative axes from the end and check the range.
+  Type i64 = n.builder.getI64Type();
+  Value at = n.gather(n.iota(SymExpr(rank), i64), n.reshape(axis, {}), 0);
+  if (count < rank)
+    at = n.gather(n.iota(SymExpr(count), i64), at, 0);
+  Value y;
+  for (int64_t i = 0; i < count; ++i) {
+    Value here = fn(i);
+    if (y && here && n.dims(y) != n.dims(here))
+      return n.error("the result's dims depend on 'axis', which depends on "
+                     "data: expected a constant");
+    y = y ? n.select(n.compareScalar(CompareKind::eq, at, double(i)), here, y)
+          : here;
+  }
+  return y;
+}
+
+template <ReduceKind kind>
+static void cumulate(NodeImporter &n) {
+  int64_t rank = n.rank(n.in(0));
+  n.out(
+      0, alongAxis(n, n.in(1), rank, rank, [&](int64_t axis) {
+        SmallVector<NamedAttribute> attrs = {
+            n.named("kind", ReduceKindAttr::get(n.builder.getContext(), kind)),
+            n.named("axis", n.builder.getI64IntegerAttr(axis))};
+        if (n.getInt("exclusive", 0))
+          attrs.push_back(n.flag("exclusive"));
+        if (n.getInt("reverse", 0))
+          attrs.push_back(n.flag("reverse"));
+        return n.make<CumulateOp>({n.in(0)}, attrs);
+      }));
+}
+
+/// The result is in order, whatever `sorted` says: it leaves the order open.
+static void topK(NodeImporter &n) {
+  Value x = n.in(0);
+  std::optional<Dims> k;
+  if (n.has(1))
+    k = n.knownDims(n.in(1), "k");
+  else
+    k = Dims{SymExpr(n.getInt("k", 0))};
+  if (!k || k->size() != 1) {
+    n.error("k must have one element");
     return;
   }
-  int64_t axis = n.axis(at->front(), n.rank(n.in(0)));
+  int64_t rank = n.rank(x), axis = n.axis(n.getInt("axis", -1), rank);
+  if (n.failed())
+    return;
+  Ints swap;
+  for (int64_t i = 0; i < rank; ++i)
+    swap.push_back(i);
+  std::swap(swap[axis], swap[rank - 1]);
+  x = n.transpose(x, swap);
   SmallVector<NamedAttribute> attrs = {
-      n.named("axis", n.builder.getI64IntegerAttr(axis))};
-  if (n.getInt("exclusive", 0))
-    attrs.push_back(n.flag("exclusive"));
-  if (n.getInt("reverse", 0))
-    attrs.push_back(n.flag("reverse"));
-  n.out(0, n.make<CumSumOp>({n.in(0)}, attrs));
+      n.named("k", n.builder.getStringAttr(k->front().str()))};
+  if (!n.getInt("largest", 1))
+    attrs.push_back(n.flag("smallest"));
+  Value indices = n.make<TopKOp>({x}, attrs);
+  if (n.wants(0)) {
+    Value values = n.make<GatherElementsOp>(
+        {x, indices}, {n.named("axis", n.builder.getI64IntegerAttr(rank - 1))});
+    n.out(0, n.transpose(values, swap));
+  }
+  n.out(1, n.transpose(indices, swap));
 }
 
 void registerReduce(Registry &r) {
@@ -162,7 +269,9 @@ void registerReduce(Registry &r) {
   r.add("ReduceLogSumExp", reduceLogSumExp);
   r.add("ArgMax", argReduce<false>);
   r.add("ArgMin", argReduce<true>);
-  r.add("CumSum", cumSum);
+  r.add("CumSum", 11, cumulate<ReduceKind::sum>);
+  r.add("CumProd", 26, cumulate<ReduceKind::prod>);
+  r.add("TopK", topK);
 }
 
 } // namespace tenon::onnximport

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "OnnxLibrary.h"
+#include "llvm/ADT/STLExtras.h"
 
 namespace tenon::onnximport {
 
@@ -40,6 +42,33 @@ std::optional<int64_t> Registry::firstOpset(llvm::StringRef domain,
   return first;
 }
 
+mlir::Value importAs(NodeImporter &n, llvm::StringRef op,
+                     llvm::ArrayRef<mlir::Value> operands) {
+  ImportFn fn = Registry::get().lookup("ai.onnx", op, maxOpset);
+  if (!fn)
+    return n.error("it needs " + op + ", which is not supported");
+  NodeImporter inner(n.state, n.proto, maxOpset, n.loc, operands);
+  fn(inner);
+  if (inner.failed())
+    return n.error(inner.errorMessage());
+  return inner.result(0);
+}
+
+std::vector<OperatorVersions> Registry::list() const {
+  std::vector<OperatorVersions> result;
+  for (const auto &entry : rows) {
+    auto [domain, op] = entry.first().split("::");
+    result.push_back({domain.str(), op.str(), {}});
+    for (const Row &row : entry.second)
+      result.back().since.push_back(row.since);
+    llvm::sort(result.back().since);
+  }
+  llvm::sort(result, [](const OperatorVersions &a, const OperatorVersions &b) {
+    return std::tie(a.domain, a.op) < std::tie(b.domain, b.op);
+  });
+  return result;
+}
+
 const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry r;
@@ -52,6 +81,8 @@ const Registry &Registry::get() {
     registerSlice(r);
     registerGather(r);
     registerReduce(r);
+    registerSignal(r);
+    registerLinearAttention(r);
     registerConv(r);
     registerResize(r);
     registerPool(r);
@@ -69,10 +100,20 @@ const Registry &Registry::get() {
     registerWindows(r);
     registerContrib(r);
     registerContribAttention(r);
+    registerGroupQuery(r);
+    registerContribNorm(r);
     registerContribQuant(r);
+    registerPackedWeights(r);
+    registerMoe(r);
     return r;
   }();
   return registry;
 }
 
 } // namespace tenon::onnximport
+
+std::vector<tenon::OperatorVersions> tenon::listOperators() {
+  return onnximport::Registry::get().list();
+}
+
+int64_t tenon::newestOpset() { return onnximport::maxOpset; }

@@ -6,13 +6,14 @@
 //===----------------------------------------------------------------------===//
 //
 // A row per (domain, operator, first opset that it is right for). One file per
-// operator family fills its rows; --help and docs read the table.
+// operator family fills its rows; `tenon operators` prints the table.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_IMPORT_ONNX_REGISTRY_H
 #define TENON_IMPORT_ONNX_REGISTRY_H
 
 #include "NodeImporter.h"
+#include "tenon/Import/OnnxImporter.h"
 #include "llvm/ADT/StringMap.h"
 
 namespace tenon::onnximport {
@@ -31,6 +32,9 @@ public:
   std::optional<int64_t> firstOpset(llvm::StringRef domain,
                                     llvm::StringRef op) const;
 
+  /// Every operator with the first opset of each of its forms, by name.
+  std::vector<OperatorVersions> list() const;
+
   void add(llvm::StringRef domain, llvm::StringRef op, int64_t since,
            ImportFn fn);
   void add(llvm::StringRef op, int64_t since, ImportFn fn) {
@@ -46,23 +50,35 @@ private:
   llvm::StringMap<llvm::SmallVector<Row, 1>> rows; // by "domain::op"
 };
 
+/// Imports what an ONNX operator of the newest opset does with these operands
+/// and the node's attributes; null after an error. For operators of other
+/// domains that do the same and something more.
+mlir::Value importAs(NodeImporter &n, llvm::StringRef op,
+                     llvm::ArrayRef<mlir::Value> operands);
+
 // One per family, each in the file of that name.
 void registerElementwise(Registry &);
 void registerActivations(Registry &);
 void registerMatMul(Registry &);
+void registerMoe(Registry &);
 void registerEinsum(Registry &);
 void registerNorm(Registry &);
 void registerShape(Registry &);
 void registerSlice(Registry &);
 void registerGather(Registry &);
 void registerReduce(Registry &);
+void registerSignal(Registry &);
+void registerLinearAttention(Registry &);
 void registerConv(Registry &);
+void registerPackedWeights(Registry &);
 void registerPool(Registry &);
 void registerResize(Registry &);
 void registerAttention(Registry &);
 void registerQuant(Registry &);
 void registerContrib(Registry &);
 void registerContribAttention(Registry &);
+void registerGroupQuery(Registry &);
+void registerContribNorm(Registry &);
 void registerContribQuant(Registry &);
 void registerControlFlow(Registry &);
 void registerDataDims(Registry &);

@@ -13,6 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include <bit>
 #include <cmath>
 
 using namespace mlir;
@@ -28,8 +29,10 @@ struct Axis {
   SymExpr in, out;
   /// Given by the model, or out / in.
   std::optional<double> scale;
+  /// Instead of `scale`, where it is known only at run time.
+  Value scaleValue = {};
   /// The part of the input that tf_crop_and_resize looks at.
-  double roiStart = 0, roiEnd = 1;
+  Value roiStart = {}, roiEnd = {};
 };
 
 struct Method {
@@ -57,9 +60,12 @@ static Value coordinates(NodeImporter &n, const Axis &axis, const Method &m) {
   Type i64 = n.builder.getI64Type();
   Value at = n.cast(n.iota(axis.out, i64), n.builder.getF64Type());
   Value in = dimF64(n, axis.in), out = dimF64(n, axis.out);
-  Value scale = axis.scale ? f64(n, *axis.scale) : n.div(out, in);
+  bool given = axis.scale || axis.scaleValue;
+  Value scale = axis.scale        ? f64(n, *axis.scale)
+                : axis.scaleValue ? axis.scaleValue
+                                  : n.div(out, in);
   // The output's width before rounding to whole elements.
-  Value width = axis.scale ? n.mul(scale, in) : out;
+  Value width = given ? n.mul(scale, in) : out;
   Value halfPixel = n.addScalar(n.div(n.addScalar(at, 0.5), scale), -0.5);
   if (m.coordinates == "half_pixel")
     return halfPixel;
@@ -82,10 +88,10 @@ static Value coordinates(NodeImporter &n, const Axis &axis, const Method &m) {
   if (m.coordinates != "tf_crop_and_resize")
     return n.error("coordinate_transformation_mode '" + m.coordinates +
                    "' is unknown");
-  double extent = axis.roiEnd - axis.roiStart;
-  Value inside = n.select(one, n.mulScalar(last, extent / 2),
-                          n.mul(at, n.mulScalar(step, extent)));
-  return n.add(inside, n.mulScalar(last, axis.roiStart));
+  Value extent = n.sub(axis.roiEnd, axis.roiStart);
+  Value inside = n.select(one, n.mul(last, n.mulScalar(extent, 0.5)),
+                          n.mul(at, n.mul(step, extent)));
+  return n.add(inside, n.mul(last, axis.roiStart));
 }
 
 /// Indices as int64 inside the input.
@@ -186,23 +192,10 @@ static Value resizeAxis(NodeImporter &n, Value x, const Axis &axis,
 // What the node says
 //===----------------------------------------------------------------------===//
 
-/// The elements of a constant float tensor.
-static std::optional<SmallVector<double>> constFloats(NodeImporter &n, Value v,
-                                                      StringRef what) {
-  auto op = v ? v.getDefiningOp<ConstantOp>() : ConstantOp();
-  auto dense =
-      op ? dyn_cast<DenseElementsAttr>(op.getValue()) : DenseElementsAttr();
-  if (!dense || !isa<FloatType>(dense.getElementType())) {
-    n.error("'" + what + "' must be constant");
-    return std::nullopt;
-  }
-  SmallVector<double> values;
-  for (APFloat value : dense.getValues<APFloat>()) {
-    bool lost;
-    value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
-    values.push_back(value.convertToDouble());
-  }
-  return values;
+/// Element `i` of a vector, in double.
+static Value elementF64(NodeImporter &n, Value v, int64_t i) {
+  return n.cast(n.reshape(n.slice(v, 0, SymExpr(i), SymExpr(1)), {}),
+                n.builder.getF64Type());
 }
 
 /// floor(in * scale), for a symbolic dim as a ratio of small integers.
@@ -222,14 +215,75 @@ static std::optional<SymExpr> scaledDim(NodeImporter &n, const SymExpr &in,
   return std::nullopt;
 }
 
+/// Sets the scales of the axes, and their sizes by them.
+static bool setScales(NodeImporter &n, MutableArrayRef<Axis> axes, Value v) {
+  const KnownValue *known = n.state.known.demandFloats(v);
+  if (!known) {
+    n.error("'scales' depends on data: expected constants, or inputs and what "
+            "is computed from them");
+    return false;
+  }
+  Dims scales = known->elements;
+  if (scales.size() != axes.size() || n.rank(v) != 1) {
+    n.error("scales must have one value per axis: expected " +
+            Twine(axes.size()) + ", found " + Twine(scales.size()));
+    return false;
+  }
+  for (auto [i, axis] : llvm::enumerate(axes)) {
+    using Fn = SymExpr::Fn;
+    if (std::optional<int64_t> bits = scales[i].constant()) {
+      axis.scale = std::bit_cast<double>(*bits);
+      std::optional<SymExpr> out;
+      if (*axis.scale > 0)
+        out = scaledDim(n, axis.in, *axis.scale);
+      if (!out) {
+        n.error("a scale must be above 0");
+        return false;
+      }
+      axis.out = *out;
+      continue;
+    }
+    axis.scaleValue = elementF64(n, v, i);
+    axis.out = SymExpr::apply(
+        Fn::Floor, SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, axis.in),
+                                  scales[i]));
+  }
+  return !n.failed();
+}
+
+/// The same with dims or sizes known only at run time: the scale of the axis
+/// with the smallest (largest) one, as a fraction.
+static bool keepAspectAtRunTime(NodeImporter &n, MutableArrayRef<Axis> axes,
+                                StringRef policy) {
+  using Fn = SymExpr::Fn;
+  SymExpr out = axes.front().out, in = axes.front().in;
+  for (const Axis &axis : axes.drop_front()) {
+    SymExpr own = axis.out * in, best = out * axis.in;
+    SymExpr better = policy == "not_larger" ? SymExpr::apply(Fn::Lt, own, best)
+                                            : SymExpr::apply(Fn::Lt, best, own);
+    out = SymExpr::select(better, axis.out, out);
+    in = SymExpr::select(better, axis.in, in);
+  }
+  n.checkLessEqual(SymExpr(1), in);
+  Value scale = n.div(dimF64(n, out), dimF64(n, in));
+  SymExpr two(2);
+  for (Axis &axis : axes) {
+    axis.scaleValue = scale;
+    axis.out = SymExpr::apply(Fn::FloorDiv, two * out * axis.in + in, two * in);
+  }
+  return !n.failed();
+}
+
 /// Sizes that keep the aspect ratio: one scale for all axes.
 static bool keepAspect(NodeImporter &n, MutableArrayRef<Axis> axes,
                        StringRef policy) {
+  for (const Axis &axis : axes)
+    if (!axis.in.isConstant() || !axis.out.isConstant())
+      return keepAspectAtRunTime(n, axes, policy);
   std::optional<double> scale;
   for (const Axis &axis : axes) {
-    if (!axis.in.isConstant() || !axis.out.isConstant() ||
-        *axis.in.constant() == 0) {
-      n.error("keep_aspect_ratio_policy needs static dims");
+    if (*axis.in.constant() == 0) {
+      n.error("keep_aspect_ratio_policy needs dims above 0");
       return false;
     }
     double own = double(*axis.out.constant()) / double(*axis.in.constant());
@@ -280,12 +334,13 @@ static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
     x = n.cast(x, n.builder.getF32Type());
   for (Axis &axis : axes) {
     n.checkNonNegative(axis.out);
-    bool same = axis.in == axis.out && axis.scale.value_or(1) == 1;
+    bool same =
+        axis.in == axis.out && axis.scale.value_or(1) == 1 && !axis.scaleValue;
     if (same && m->coordinates != "tf_crop_and_resize")
       continue;
     // A constant scale is what antialiasing adapts its reach to.
     if (m->antialias && !axis.scale) {
-      if (!axis.in.isConstant() || !axis.out.isConstant()) {
+      if (!axis.in.isConstant() || !axis.out.isConstant() || axis.scaleValue) {
         n.error("antialias needs static dims");
         return;
       }
@@ -297,25 +352,13 @@ static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
   n.out(0, n.cast(x, type));
 }
 
-static void byScales(NodeImporter &n, ArrayRef<double> scales, bool modern) {
+static void byScales(NodeImporter &n, Value scales) {
   Dims dims = n.dims(n.in(0));
-  if (scales.size() != dims.size()) {
-    n.error("scales must have one value per dim: expected " +
-            Twine(dims.size()) + ", found " + Twine(scales.size()));
-    return;
-  }
   SmallVector<Axis> axes;
-  for (auto [i, scale] : llvm::enumerate(scales)) {
-    if (!(scale > 0)) {
-      n.error("a scale must be above 0");
-      return;
-    }
-    std::optional<SymExpr> out = scaledDim(n, dims[i], scale);
-    if (!out)
-      return;
-    axes.push_back({int64_t(i), dims[i], *out, scale});
-  }
-  resizeBy(n, axes, modern);
+  for (auto [i, dim] : llvm::enumerate(dims))
+    axes.push_back({int64_t(i), dim, dim, std::nullopt});
+  if (setScales(n, axes, scales))
+    resizeBy(n, axes, false);
 }
 
 static void resize(NodeImporter &n) {
@@ -332,24 +375,12 @@ static void resize(NodeImporter &n) {
   SmallVector<Axis> axes;
   for (int64_t dim : which)
     axes.push_back({dim, dims[dim], dims[dim], std::nullopt});
+  if (n.failed())
+    return;
   bool hasScales = n.has(2) && productOf(n.dims(n.in(2))) != SymExpr(0);
   if (hasScales) {
-    auto scales = constFloats(n, n.in(2), "scales");
-    if (!scales || scales->size() != axes.size()) {
-      n.error("scales must have one value per axis");
+    if (!setScales(n, axes, n.in(2)))
       return;
-    }
-    for (auto [axis, scale] : llvm::zip(axes, *scales)) {
-      std::optional<SymExpr> out;
-      if (scale > 0)
-        out = scaledDim(n, axis.in, scale);
-      if (!out) {
-        n.error("a scale must be above 0");
-        return;
-      }
-      axis.out = *out;
-      axis.scale = scale;
-    }
   } else {
     std::optional<Dims> sizes;
     if (n.has(3))
@@ -361,29 +392,26 @@ static void resize(NodeImporter &n) {
     for (auto [axis, size] : llvm::zip(axes, *sizes))
       axis.out = size;
     std::string policy = n.getString("keep_aspect_ratio_policy", "stretch");
-    if (policy != "stretch" && !keepAspect(n, axes, policy))
+    if (policy != "stretch" && !axes.empty() && !keepAspect(n, axes, policy))
       return;
   }
   if (n.getString("coordinate_transformation_mode", "") ==
       "tf_crop_and_resize") {
-    auto roi = constFloats(n, n.in(1), "roi");
-    if (!roi || roi->size() != 2 * axes.size()) {
+    Value roi = n.in(1);
+    if (!roi || n.dims(roi) != Dims{SymExpr(int64_t(2 * axes.size()))}) {
       n.error("roi must have two values per axis");
       return;
     }
     for (size_t i = 0; i < axes.size(); ++i) {
-      axes[i].roiStart = (*roi)[i];
-      axes[i].roiEnd = (*roi)[i + axes.size()];
+      axes[i].roiStart = elementF64(n, roi, i);
+      axes[i].roiEnd = elementF64(n, roi, i + axes.size());
     }
   }
   resizeBy(n, axes, true);
 }
 
 /// Resize of opset 10 and Upsample of opset 9: X, scales.
-static void resizeByInput(NodeImporter &n) {
-  if (auto scales = constFloats(n, n.in(1), "scales"))
-    byScales(n, *scales, false);
-}
+static void resizeByInput(NodeImporter &n) { byScales(n, n.in(1)); }
 
 static void upsample(NodeImporter &n) {
   const auto *scales = n.attr("scales");
@@ -391,8 +419,10 @@ static void upsample(NodeImporter &n) {
     n.error("scales are missing");
     return;
   }
-  SmallVector<double> values(scales->floats().begin(), scales->floats().end());
-  byScales(n, values, false);
+  SmallVector<float> values(scales->floats().begin(), scales->floats().end());
+  auto type =
+      RankedTensorType::get({int64_t(values.size())}, n.builder.getF32Type());
+  byScales(n, n.constant(DenseElementsAttr::get(type, ArrayRef(values))));
 }
 
 void registerResize(Registry &r) {

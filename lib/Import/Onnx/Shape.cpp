@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "Axes.h"
 #include "Registry.h"
 #include <cmath>
 
@@ -118,9 +119,22 @@ static void reshape(NodeImporter &n) {
 
 static void squeeze(NodeImporter &n) {
   Value x = n.in(0);
-  std::optional<Ints> axes = n.getIntsAttrOrInput("axes", 1);
+  std::optional<Dims> given = n.getDimsAttrOrInput("axes", 1);
   if (n.failed())
     return;
+  std::optional<Ints> axes = given ? n.constants(*given) : std::nullopt;
+  if (given && !axes) {
+    Dims dims = n.dims(x);
+    if (given->size() > dims.size()) {
+      n.error("more axes than dims: " + Twine(given->size()));
+      return;
+    }
+    RuntimeAxes at(n, *given, dims.size());
+    for (size_t i = 0; i < at.size(); ++i)
+      n.checkEqual(at.dimOf(i, dims), SymExpr(1));
+    n.out(0, n.reshape(x, at.without(dims)));
+    return;
+  }
   if (!axes) {
     axes.emplace();
     for (auto [i, dim] : llvm::enumerate(n.dims(x))) {
@@ -137,10 +151,18 @@ static void squeeze(NodeImporter &n) {
 }
 
 static void unsqueeze(NodeImporter &n) {
-  std::optional<Ints> axes = n.getIntsAttrOrInput("axes", 1);
+  std::optional<Dims> axes = n.getDimsAttrOrInput("axes", 1);
   if (n.failed())
     return;
-  n.out(0, n.unsqueeze(n.in(0), axes.value_or(Ints())));
+  if (!axes)
+    axes.emplace();
+  if (std::optional<Ints> at = n.constants(*axes)) {
+    n.out(0, n.unsqueeze(n.in(0), *at));
+    return;
+  }
+  Dims dims = n.dims(n.in(0));
+  RuntimeAxes at(n, *axes, dims.size() + axes->size());
+  n.out(0, n.reshape(n.in(0), at.with(dims)));
 }
 
 static void flatten(NodeImporter &n) {
@@ -189,14 +211,12 @@ static Value scalarAttr(NodeImporter &n, StringRef name) {
   const auto *attr = n.attr(name);
   if (!attr)
     return n.scalar(0, n.builder.getF32Type());
-  std::string message;
-  ElementsAttr value = n.state.tensorAttr(attr->t(), message);
+  Value value = n.tensor(attr->t());
   if (!value)
-    return n.error(message);
-  if (value.getNumElements() != 1)
-    return n.error(name + " must have one element, found " +
-                   Twine(value.getNumElements()));
-  return n.reshape(n.constant(value), {});
+    return nullptr;
+  if (int64_t count = NodeImporter::type(value).getNumElements(); count != 1)
+    return n.error(name + " must have one element, found " + Twine(count));
+  return n.reshape(value, {});
 }
 
 static void constantOfShape(NodeImporter &n) {
@@ -225,15 +245,12 @@ static void constantOfShape(NodeImporter &n) {
 }
 
 static void constant(NodeImporter &n) {
-  std::string message;
   ElementsAttr value;
   auto type = [&](size_t count, Type element) {
     return RankedTensorType::get({int64_t(count)}, element);
   };
   if (const auto *a = n.attr("value")) {
-    value = n.state.tensorAttr(a->t(), message);
-    if (!value)
-      n.error(message);
+    n.out(0, n.tensor(a->t()));
   } else if (const auto *a = n.attr("value_float")) {
     value = DenseElementsAttr::get(
         RankedTensorType::get({}, n.builder.getF32Type()), a->f());
@@ -258,23 +275,77 @@ static void constant(NodeImporter &n) {
 // Range
 //===----------------------------------------------------------------------===//
 
+/// A float that is certainly whole: a constant, or the cast of a known integer.
+static std::optional<SymExpr> wholeScalar(NodeImporter &n, Value v) {
+  if (std::optional<double> value = NodeImporter::constScalar(v)) {
+    if (std::abs(*value) < 1e15 && *value == std::floor(*value))
+      return SymExpr(int64_t(*value));
+    return std::nullopt;
+  }
+  auto cast = v ? v.getDefiningOp<CastOp>() : CastOp();
+  const KnownValue *known = cast ? n.known(cast.getInput()) : nullptr;
+  if (!known || known->elements.size() != 1)
+    return std::nullopt;
+  return known->elements.front();
+}
+
+static void integerRange(NodeImporter &n, const SymExpr &start,
+                         const SymExpr &limit, const SymExpr &step);
+
+/// Counts in double; the values are computed in their own type.
 static void floatRange(NodeImporter &n) {
-  std::optional<double> start = NodeImporter::constScalar(n.in(0)),
-                        limit = NodeImporter::constScalar(n.in(1)),
-                        delta = NodeImporter::constScalar(n.in(2));
-  if (!start || !limit || !delta || *delta == 0) {
-    n.error("a float range needs constant start, limit and delta");
+  using Fn = SymExpr::Fn;
+  std::optional<SymExpr> first = wholeScalar(n, n.in(0)),
+                         last = wholeScalar(n, n.in(1)),
+                         step = wholeScalar(n, n.in(2));
+  if (first && last && step && step->constant().value_or(0) != 0) {
+    integerRange(n, *first, *last, *step);
     return;
   }
-  double count = std::max(std::ceil((*limit - *start) / *delta), 0.0);
-  if (!(count < 1e15)) {
-    n.error("the range has too many elements");
+  Dims bounds;
+  for (unsigned i = 0; i < 3; ++i) {
+    const KnownValue *known = n.state.known.demandFloats(n.in(i));
+    if (!known || known->elements.size() != 1) {
+      n.error("start, limit and delta must be scalars that are constant, "
+              "inputs, or computed from dims and inputs");
+      return;
+    }
+    bounds.push_back(known->elements.front());
+  }
+  if (bounds[2] == SymExpr::floatBits(0)) {
+    n.error("delta must not be 0");
     return;
   }
+  // Of 0 steps there are infinitely many: the check of the size refuses them.
+  SymExpr count = SymExpr::apply(
+      Fn::Ceil,
+      SymExpr::apply(Fn::FDiv, SymExpr::apply(Fn::FSub, bounds[1], bounds[0]),
+                     bounds[2]));
+  count = SymExpr::apply(Fn::Max, count, SymExpr(0));
+  n.checkLessEqual(count, SymExpr(int64_t(1) << 40));
+  if (n.failed())
+    return;
   Type type = NodeImporter::elem(n.in(0));
-  Value at =
-      n.cast(n.iota(SymExpr(int64_t(count)), n.builder.getI64Type()), type);
-  n.out(0, n.addScalar(n.mulScalar(at, *delta), *start));
+  Value at = n.cast(n.iota(count, n.builder.getI64Type()), type);
+  n.out(0, n.add(n.mul(at, n.reshape(n.in(2), {})), n.reshape(n.in(0), {})));
+}
+
+/// Counted in integers; i64 in between, where floats could not count so far.
+static void integerRange(NodeImporter &n, const SymExpr &start,
+                         const SymExpr &limit, const SymExpr &step) {
+  using Fn = SymExpr::Fn;
+  SymExpr up = limit - start;
+  SymExpr upwards = SymExpr::apply(Fn::Lt, SymExpr(0), step);
+  if (!upwards.isConstant()) // 0 is neither
+    n.checkEqual(SymExpr::apply(Fn::Eq, step, SymExpr(0)), SymExpr(0));
+  SymExpr count = SymExpr::select(
+      upwards, SymExpr::apply(Fn::CeilDiv, up, step),
+      SymExpr::apply(Fn::CeilDiv, SymExpr(0) - up, SymExpr(0) - step));
+  if (!count.isNonNegative())
+    count = SymExpr::apply(Fn::Max, count, SymExpr(0));
+  Type type = NodeImporter::elem(n.in(0));
+  Type counted = isa<FloatType>(type) ? n.builder.getI64Type() : type;
+  n.out(0, n.cast(n.iota(start, step, count, counted), type));
 }
 
 static void range(NodeImporter &n) {
@@ -290,27 +361,12 @@ static void range(NodeImporter &n) {
     n.error("start, limit and delta must be scalars");
     return;
   }
-  std::optional<int64_t> step = delta->front().constant();
-  if (!step || *step == 0) {
-    n.error("delta must be a constant other than 0, found " +
-            delta->front().str());
+  const SymExpr &step = delta->front();
+  if (step == SymExpr(0)) {
+    n.error("delta must not be 0");
     return;
   }
-  SymExpr length = *step > 0 ? limit->front() - start->front()
-                             : start->front() - limit->front();
-  SymExpr count =
-      SymExpr::apply(SymExpr::Fn::CeilDiv, length, SymExpr(std::abs(*step)));
-  if (!count.isNonNegative())
-    count = SymExpr::apply(SymExpr::Fn::Max, count, SymExpr(0));
-  auto text = [&](const SymExpr &e) {
-    return n.builder.getStringAttr(e.str());
-  };
-  n.out(0, n.make<IotaOp>(
-               {}, {n.named("start", text(start->front())),
-                    n.named("step", text(delta->front())),
-                    n.named("size", text(count)),
-                    n.named("elementType",
-                            TypeAttr::get(NodeImporter::elem(n.in(0))))}));
+  integerRange(n, start->front(), limit->front(), step);
 }
 
 //===----------------------------------------------------------------------===//

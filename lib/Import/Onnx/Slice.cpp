@@ -1,11 +1,11 @@
-//===- Slice.cpp - Slice, Split, Concat, Pad, Trilu -----------------------===//
+//===- Slice.cpp - Slice, Split, Concat, Pad, Trilu, CenterCropPad --------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "Axes.h"
 #include "Registry.h"
-#include <cstdlib>
 
 using namespace mlir;
 
@@ -20,6 +20,17 @@ static bool isNegative(const SymExpr &e) {
   return (SymExpr(-1) - e).isNonNegative();
 }
 
+/// A bound that data decides, from the first position to the last: negative
+/// ones count from the end. It is clamped before it enters the arithmetic.
+static SymExpr chosenPosition(const SymExpr &bound, const SymExpr &dim,
+                              const SymExpr &first, const SymExpr &last) {
+  using Fn = SymExpr::Fn;
+  SymExpr at = SymExpr::apply(Fn::Max, SymExpr::apply(Fn::Min, bound, last),
+                              first - dim);
+  return SymExpr::select(SymExpr::apply(Fn::Lt, bound, SymExpr(0)), at + dim,
+                         at);
+}
+
 /// A bound of Slice as a position in [0, dim] (steps forward): negative ones
 /// count from the end. The sign of a bound that is not constant decides what
 /// it means; where it is unknown a run with a negative one is refused.
@@ -27,6 +38,8 @@ static SymExpr position(NodeImporter &n, const SymExpr &bound,
                         const SymExpr &dim) {
   using Fn = SymExpr::Fn;
   SymExpr zero(0);
+  if (bound.hasElements())
+    return chosenPosition(bound, dim, zero, dim);
   // What is never above 0 counts from the end, but for 0 itself, which is the
   // beginning: the last 0 elements, x[-n:] with n = 0, are all elements.
   bool fromEnd = isNegative(bound);
@@ -67,31 +80,35 @@ struct SlicedDim {
 };
 
 static SlicedDim sliceForward(NodeImporter &n, const SymExpr &from,
-                              const SymExpr &to, int64_t step,
+                              const SymExpr &to, const SymExpr &step,
                               const SymExpr &dim) {
   SymExpr start = position(n, from, dim);
   SymExpr end = smaller(position(n, to, dim), dim);
   // Where start lies beyond the end the size is 0, so start needs no clamp.
   SymExpr size = atLeastZero(end - start);
-  if (step != 1)
-    size = SymExpr::apply(SymExpr::Fn::CeilDiv, size, SymExpr(step));
+  if (step != SymExpr(1))
+    size = SymExpr::apply(SymExpr::Fn::CeilDiv, size, step);
   return {start, size};
 }
 
 static SlicedDim sliceBackward(NodeImporter &n, const SymExpr &from,
-                               const SymExpr &to, int64_t step,
+                               const SymExpr &to, const SymExpr &step,
                                const SymExpr &dim) {
   // A start before the first element gives a size of 0, so a negative one
   // needs no clamp.
   SymExpr last = dim - SymExpr(1);
   bool farBefore = from.isConstant() && *from.constant() < INT32_MIN;
-  SymExpr start = farBefore          ? SymExpr(-1)
+  SymExpr start = farBefore ? SymExpr(-1)
+                  : from.hasElements()
+                      ? chosenPosition(from, dim, SymExpr(-1), last)
                   : isNegative(from) ? from + dim
                                      : smaller(position(n, from, dim), last);
   // Going down, an end before the first element is position -1.
   SymExpr end(-1);
   bool beforeFirst = to.isConstant() && *to.constant() < INT32_MIN;
-  if (!beforeFirst && isNegative(to)) {
+  if (to.hasElements()) {
+    end = chosenPosition(to, dim, SymExpr(-1), dim);
+  } else if (!beforeFirst && isNegative(to)) {
     SymExpr at = to + dim;
     end = (at + SymExpr(1)).isNonNegative()
               ? at
@@ -100,12 +117,29 @@ static SlicedDim sliceBackward(NodeImporter &n, const SymExpr &from,
     end = position(n, to, dim);
   }
   SymExpr size = SymExpr::apply(SymExpr::Fn::CeilDiv, atLeastZero(start - end),
-                                SymExpr(-step));
+                                SymExpr(0) - step);
   return {start, size};
 }
 
+/// A step that data decides: the elements are gathered.
+static Value sliceBySteps(NodeImporter &n, Value x, int64_t axis,
+                          const SymExpr &from, const SymExpr &to,
+                          const SymExpr &step) {
+  using Fn = SymExpr::Fn;
+  SymExpr dim = n.dims(x)[axis];
+  n.checkEqual(SymExpr::apply(Fn::Eq, step, SymExpr(0)), SymExpr(0));
+  SlicedDim up = sliceForward(n, from, to, step, dim);
+  SlicedDim down = sliceBackward(n, from, to, step, dim);
+  SymExpr upwards = SymExpr::apply(Fn::Lt, SymExpr(0), step);
+  return n.gather(x,
+                  n.iota(SymExpr::select(upwards, up.start, down.start), step,
+                         SymExpr::select(upwards, up.size, down.size),
+                         n.builder.getI64Type()),
+                  axis);
+}
+
 static void sliceBy(NodeImporter &n, const Dims &starts, const Dims &ends,
-                    const Ints &axes, const Ints &steps) {
+                    const Dims &axes, const Dims &steps) {
   Value x = n.in(0);
   Dims dims = n.dims(x), from(dims.size(), SymExpr(0));
   Ints allSteps(dims.size(), 1);
@@ -114,23 +148,33 @@ static void sliceBy(NodeImporter &n, const Dims &starts, const Dims &ends,
     n.error("starts, ends, axes and steps must have one value per axis");
     return;
   }
+  for (const SymExpr &step : steps)
+    if (step == SymExpr(0) || step == SymExpr(INT64_MIN))
+      n.error("a step must not be " + step.str());
+  RuntimeAxes chosen(n, axes, dims.size());
+  if (n.failed())
+    return;
   Dims to = dims;
   bool whole = true;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    int64_t axis = n.axis(axes[i], dims.size());
-    if (steps[i] == 0 || steps[i] == INT64_MIN)
-      n.error("a step must not be " + Twine(steps[i]));
-    if (n.failed())
-      return;
-    SlicedDim sliced =
-        steps[i] > 0
-            ? sliceForward(n, starts[i], ends[i], steps[i], dims[axis])
-            : sliceBackward(n, starts[i], ends[i], steps[i], dims[axis]);
+  for (size_t axis = 0; axis < dims.size(); ++axis) {
+    if (chosen.has(axis) == SymExpr(0))
+      continue;
+    SymExpr start = chosen.valueOf(axis, starts, SymExpr(0));
+    SymExpr end = chosen.valueOf(axis, ends, dims[axis]);
+    SymExpr step = chosen.valueOf(axis, steps, SymExpr(1));
+    std::optional<int64_t> by = step.constant();
+    if (!by) {
+      x = sliceBySteps(n, x, axis, start, end, step);
+      to[axis] = x ? n.dims(x)[axis] : SymExpr(0);
+      continue;
+    }
+    SlicedDim sliced = *by > 0 ? sliceForward(n, start, end, step, dims[axis])
+                               : sliceBackward(n, start, end, step, dims[axis]);
     from[axis] = sliced.start;
     to[axis] = sliced.size;
-    allSteps[axis] = steps[i];
-    whole &= steps[i] == 1 && sliced.size == dims[axis] &&
-             sliced.start == SymExpr(0);
+    allSteps[axis] = *by;
+    whole &=
+        *by == 1 && sliced.size == dims[axis] && sliced.start == SymExpr(0);
   }
   if (whole) {
     n.out(0, x);
@@ -142,10 +186,10 @@ static void sliceBy(NodeImporter &n, const Dims &starts, const Dims &ends,
                      n.named("dims", n.dimsAttr(to))}));
 }
 
-static Ints upTo(size_t count) {
-  Ints axes;
+static Dims upTo(size_t count) {
+  Dims axes;
   for (size_t i = 0; i < count; ++i)
-    axes.push_back(i);
+    axes.push_back(SymExpr(static_cast<int64_t>(i)));
   return axes;
 }
 
@@ -156,9 +200,12 @@ static void sliceAttrs(NodeImporter &n) {
     n.error("starts and ends are missing");
     return;
   }
-  Ints axes = n.getInts("axes").value_or(upTo(starts->size()));
+  Dims axes = upTo(starts->size());
+  if (std::optional<Ints> given = n.getInts("axes"))
+    axes.assign(given->begin(), given->end());
   sliceBy(n, Dims(starts->begin(), starts->end()),
-          Dims(ends->begin(), ends->end()), axes, Ints(axes.size(), 1));
+          Dims(ends->begin(), ends->end()), axes,
+          Dims(axes.size(), SymExpr(1)));
 }
 
 static void slice(NodeImporter &n) {
@@ -166,12 +213,12 @@ static void slice(NodeImporter &n) {
                       ends = n.knownDims(n.in(2), "ends");
   if (!starts || !ends)
     return;
-  std::optional<Ints> axes =
-      n.has(3) ? n.constInts(n.in(3), "axes") : upTo(starts->size());
+  std::optional<Dims> axes =
+      n.has(3) ? n.knownDims(n.in(3), "axes") : upTo(starts->size());
   if (!axes)
     return;
-  std::optional<Ints> steps =
-      n.has(4) ? n.constInts(n.in(4), "steps") : Ints(axes->size(), 1);
+  std::optional<Dims> steps =
+      n.has(4) ? n.knownDims(n.in(4), "steps") : Dims(axes->size(), SymExpr(1));
   if (!steps)
     return;
   sliceBy(n, *starts, *ends, *axes, *steps);
@@ -275,8 +322,8 @@ static void pad(NodeImporter &n) {
     n.error("pads are missing");
     return;
   }
-  std::optional<Ints> axes =
-      n.has(3) ? n.constInts(n.in(3), "axes") : upTo(rank);
+  std::optional<Dims> axes =
+      n.has(3) ? n.knownDims(n.in(3), "axes") : upTo(rank);
   if (!axes)
     return;
   if (pads->size() != 2 * axes->size()) {
@@ -286,13 +333,18 @@ static void pad(NodeImporter &n) {
   }
   Dims low(rank, SymExpr(0)), high(rank, SymExpr(0));
   bool none = true;
-  for (auto [i, axis] : llvm::enumerate(*axes)) {
-    int64_t at = n.axis(axis, rank);
-    if (n.failed())
-      return;
-    low[at] = (*pads)[i];
-    high[at] = (*pads)[i + axes->size()];
+  RuntimeAxes chosen(n, *axes, rank);
+  if (n.failed())
+    return;
+  ArrayRef<SymExpr> all(*pads);
+  for (int64_t at = 0; at < rank; ++at) {
+    low[at] = chosen.valueOf(at, all.take_front(axes->size()), SymExpr(0));
+    high[at] = chosen.valueOf(at, all.drop_front(axes->size()), SymExpr(0));
     none &= low[at] == SymExpr(0) && high[at] == SymExpr(0);
+    // Nothing can be repeated of nothing.
+    if (*mode != PadMode::constant &&
+        (low[at].hasElements() || high[at].hasElements()))
+      n.checkLessEqual(SymExpr(1), n.dims(x)[at]);
   }
   if (none) {
     n.out(0, x);
@@ -331,6 +383,46 @@ static void trilu(NodeImporter &n) {
   n.out(0, n.select(keep, x, n.scalarLike(0, x)));
 }
 
+/// Each dim loses what is too much, and gains zeros where it is too small, on
+/// both sides; of an odd difference the larger half at the end.
+static void centerCropPad(NodeImporter &n) {
+  Value x = n.in(0);
+  Dims dims = n.dims(x), wanted = dims;
+  std::optional<Dims> shape = n.knownDims(n.in(1), "shape");
+  Ints axes = n.getInts("axes").value_or(
+      llvm::to_vector<6>(llvm::seq<int64_t>(0, dims.size())));
+  if (!shape)
+    return;
+  if (shape->size() != axes.size()) {
+    n.error("shape must have one value per axis: expected " +
+            Twine(axes.size()) + ", found " + Twine(shape->size()));
+    return;
+  }
+  for (auto [axis, size] : llvm::zip(axes, *shape)) {
+    n.checkNonNegative(size);
+    wanted[n.axis(axis, dims.size())] = size;
+  }
+  if (n.failed())
+    return;
+  auto half = [](const SymExpr &e) {
+    return SymExpr::apply(SymExpr::Fn::FloorDiv, e, SymExpr(2));
+  };
+  Dims low(dims.size(), SymExpr(0)), high = low;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    SymExpr extra = atLeastZero(dims[i] - wanted[i]);
+    SymExpr missing = atLeastZero(wanted[i] - dims[i]);
+    x = n.slice(x, i, half(extra), dims[i] - extra);
+    low[i] = half(missing);
+    high[i] = missing - low[i];
+  }
+  x = n.make<PadOp>(
+      {x, n.scalarLike(0, x)},
+      {n.named("mode",
+               PadModeAttr::get(n.builder.getContext(), PadMode::constant)),
+       n.named("low", n.dimsAttr(low)), n.named("high", n.dimsAttr(high))});
+  n.out(0, n.reshape(x, wanted));
+}
+
 void registerSlice(Registry &r) {
   r.add("Slice", 1, sliceAttrs);
   r.add("Slice", 10, slice);
@@ -338,6 +430,7 @@ void registerSlice(Registry &r) {
   r.add("Concat", concat);
   r.add("Pad", pad);
   r.add("Trilu", trilu);
+  r.add("CenterCropPad", 18, centerCropPad);
 }
 
 } // namespace tenon::onnximport

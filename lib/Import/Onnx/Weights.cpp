@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Weights.h"
+#include "NodeImporter.h"
 #include "OnnxLibrary.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Builders.h"
@@ -95,6 +96,26 @@ Type builtinType(MLIRContext *context, int32_t onnxType) {
     return b.getIntegerType(32, false);
   case T::UINT64:
     return b.getIntegerType(64, false);
+  case T::INT4:
+    return b.getIntegerType(4);
+  case T::UINT4:
+    return b.getIntegerType(4, false);
+  case T::INT2:
+    return b.getIntegerType(2);
+  case T::UINT2:
+    return b.getIntegerType(2, false);
+  case T::FLOAT8E4M3FN:
+    return b.getType<Float8E4M3FNType>();
+  case T::FLOAT8E4M3FNUZ:
+    return b.getType<Float8E4M3FNUZType>();
+  case T::FLOAT8E5M2:
+    return b.getType<Float8E5M2Type>();
+  case T::FLOAT8E5M2FNUZ:
+    return b.getType<Float8E5M2FNUZType>();
+  case T::FLOAT8E8M0:
+    return b.getType<Float8E8M0FNUType>();
+  case T::FLOAT4E2M1:
+    return b.getType<Float4E2M1FNType>();
   default:
     return {};
   }
@@ -172,16 +193,12 @@ static std::shared_ptr<std::vector<char>> pack(const Field &field,
   return packed;
 }
 
-bool Weights::inlined(const onnx::TensorProto &tensor, size_t count,
+bool Weights::inlined(const onnx::TensorProto &tensor, size_t size,
                       size_t elementSize, Bytes &bytes, std::string &message) {
   using T = onnx::TensorProto;
-  size_t found;
   if (tensor.has_raw_data()) {
     const std::string &raw = tensor.raw_data();
-    found = raw.size() / elementSize;
     bytes = {raw.data(), raw.size(), model};
-    if (raw.size() == count * elementSize)
-      return true;
   } else {
     std::shared_ptr<std::vector<char>> packed;
     switch (tensor.data_type()) {
@@ -198,17 +215,18 @@ bool Weights::inlined(const onnx::TensorProto &tensor, size_t count,
     case T::UINT64:
       packed = pack(tensor.uint64_data(), elementSize);
       break;
-    default:
+    default: // of packed types each number is a byte
       packed = pack(tensor.int32_data(), elementSize);
       break;
     }
-    found = packed->size() / elementSize;
     bytes = {packed->data(), packed->size(), packed};
-    if (found == count)
-      return true;
   }
-  message = "expected " + std::to_string(count) + " elements, found " +
-            std::to_string(found);
+  if (bytes.size == size)
+    return true;
+  bool inBytes = isPackedType(builtinType(context, tensor.data_type()));
+  message = "expected " + std::to_string(size / elementSize) +
+            (inBytes ? " bytes" : " elements") + ", found " +
+            std::to_string(bytes.size / elementSize);
   return false;
 }
 
@@ -216,11 +234,38 @@ bool Weights::inlined(const onnx::TensorProto &tensor, size_t count,
 // Attributes
 //===----------------------------------------------------------------------===//
 
-ElementsAttr Weights::get(const onnx::TensorProto &tensor,
-                          std::string &message) {
+/// A small tensor of a packed type, an attribute of single elements.
+static DenseElementsAttr unpack(RankedTensorType type, const char *data) {
+  Type element = type.getElementType();
+  unsigned bits = storedBits(element), perByte = 8 / bits;
+  auto floating = dyn_cast<FloatType>(element);
+  llvm::SmallVector<Attribute> values;
+  for (int64_t i = 0, e = type.getNumElements(); i < e; ++i) {
+    unsigned byte = uint8_t(data[i / perByte]) >> (i % perByte * bits);
+    APInt code(bits, byte & ((1u << bits) - 1));
+    if (floating)
+      values.push_back(
+          FloatAttr::get(element, APFloat(floating.getFloatSemantics(), code)));
+    else
+      values.push_back(IntegerAttr::get(element, code));
+  }
+  return DenseElementsAttr::get(type, values);
+}
+
+Value createTensor(OpBuilder &builder, Location loc, const TensorAttr &tensor) {
+  FailureOr<ConstantOp> constant = tryCreate<ConstantOp>(
+      builder, loc, {}, {builder.getNamedAttr("value", tensor.value)});
+  if (failed(constant))
+    return nullptr;
+  if (tensor.value.getType() == tensor.type)
+    return *constant;
+  return unpackTensor(builder, loc, *constant, tensor.type);
+}
+
+TensorAttr Weights::get(const onnx::TensorProto &tensor, std::string &message) {
   std::string name =
       tensor.name().empty() ? "a constant" : "'" + tensor.name() + "'";
-  auto fail = [&](const std::string &what) -> ElementsAttr {
+  auto fail = [&](const std::string &what) -> TensorAttr {
     message = "tensor " + name + ": " + what;
     return {};
   };
@@ -233,19 +278,21 @@ ElementsAttr Weights::get(const onnx::TensorProto &tensor,
                 " is not supported: expected at most 8");
   llvm::SmallVector<int64_t> shape(tensor.dims().begin(), tensor.dims().end());
   size_t count = 1, size;
-  unsigned width = elementType.getIntOrFloatBitWidth();
-  size_t elementSize = width == 1 ? 1 : width / 8;
+  unsigned width = storedBits(elementType);
+  size_t elementSize = std::max(1u, width / 8);
   for (int64_t dim : shape)
     if (dim < 0 || __builtin_mul_overflow(count, size_t(dim), &count))
       return fail("invalid dims");
-  if (__builtin_mul_overflow(count, elementSize, &size))
+  if (width < 8)
+    size = count / (8 / width) + (count % (8 / width) != 0);
+  else if (__builtin_mul_overflow(count, elementSize, &size))
     return fail("too large");
 
   Bytes bytes;
   std::string problem;
   bool isExternal = tensor.data_location() == onnx::TensorProto::EXTERNAL;
   if (!(isExternal ? external(tensor, size, bytes, problem)
-                   : inlined(tensor, count, elementSize, bytes, problem)))
+                   : inlined(tensor, size, elementSize, bytes, problem)))
     return fail(problem);
 
   auto type = RankedTensorType::get(shape, elementType);
@@ -255,24 +302,32 @@ ElementsAttr Weights::get(const onnx::TensorProto &tensor,
         llvm::ArrayRef<char>(bytes.data, bytes.size), elementSize,
         [keepAlive = bytes.keepAlive](void *, size_t, size_t) {});
     auto &manager = DenseResourceElementsHandle::getManagerInterface(context);
-    return DenseResourceElementsAttr::get(
-        type, manager.insert(tensor.name().empty() ? "constant" : tensor.name(),
-                             std::move(blob)));
+    auto stored = width < 8
+                      ? RankedTensorType::get(
+                            {int64_t(size)},
+                            IntegerType::get(context, 8, IntegerType::Unsigned))
+                      : type;
+    return {DenseResourceElementsAttr::get(
+                stored, manager.insert(tensor.name().empty() ? "constant"
+                                                             : tensor.name(),
+                                       std::move(blob))),
+            type};
   }
-  if (width == 1) {
+  if (count == 0)
+    return {DenseElementsAttr::get(type, llvm::ArrayRef<Attribute>()), type};
+  if (width < 8)
+    return {unpack(type, bytes.data), type};
+  if (elementType.isInteger(1)) {
     llvm::SmallVector<bool> bools;
     for (size_t i = 0; i < count; ++i)
       bools.push_back(bytes.data[i] != 0);
-    return DenseElementsAttr::get(type, llvm::ArrayRef<bool>(bools));
+    return {DenseElementsAttr::get(type, llvm::ArrayRef<bool>(bools)), type};
   }
   // getFromRawBuffer wants aligned elements.
   llvm::SmallVector<uint64_t> aligned(size / 8 + 1);
-  if (size != 0)
-    std::memcpy(aligned.data(), bytes.data, size);
+  std::memcpy(aligned.data(), bytes.data, size);
   llvm::ArrayRef<char> raw(reinterpret_cast<char *>(aligned.data()), size);
-  if (count == 0)
-    return DenseElementsAttr::get(type, llvm::ArrayRef<Attribute>());
-  return DenseElementsAttr::getFromRawBuffer(type, raw);
+  return {DenseElementsAttr::getFromRawBuffer(type, raw), type};
 }
 
 } // namespace tenon::onnximport

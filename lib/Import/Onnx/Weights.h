@@ -13,6 +13,7 @@
 #ifndef TENON_IMPORT_ONNX_WEIGHTS_H
 #define TENON_IMPORT_ONNX_WEIGHTS_H
 
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/MLIRContext.h"
 #include "onnx/onnx_pb.h"
@@ -25,6 +26,18 @@ namespace tenon::onnximport {
 /// A file mapped read-only.
 class MappedFile;
 
+/// A tensor of the model. The value of a large one of a packed type is its
+/// bytes, which are unpacked where they are used.
+struct TensorAttr {
+  mlir::ElementsAttr value;
+  mlir::RankedTensorType type;
+  explicit operator bool() const { return bool(value); }
+};
+
+/// The tensor as an op; null after a diagnostic.
+mlir::Value createTensor(mlir::OpBuilder &builder, mlir::Location loc,
+                         const TensorAttr &tensor);
+
 class Weights {
 public:
   /// `directory` is the model's; external data must lie inside it.
@@ -35,7 +48,7 @@ public:
 
   /// The tensor as an attribute; null after setting `message`. `tensor` is
   /// part of the model.
-  mlir::ElementsAttr get(const onnx::TensorProto &tensor, std::string &message);
+  TensorAttr get(const onnx::TensorProto &tensor, std::string &message);
 
 private:
   struct Bytes {
@@ -45,8 +58,8 @@ private:
   };
   bool external(const onnx::TensorProto &tensor, size_t size, Bytes &bytes,
                 std::string &message);
-  bool inlined(const onnx::TensorProto &tensor, size_t count,
-               size_t elementSize, Bytes &bytes, std::string &message);
+  bool inlined(const onnx::TensorProto &tensor, size_t size, size_t elementSize,
+               Bytes &bytes, std::string &message);
 
   mlir::MLIRContext *context;
   std::shared_ptr<onnx::ModelProto> model;

@@ -39,6 +39,9 @@ mlir::Value padSpatial(NodeImporter &n, mlir::Value x, mlir::Value value,
                        llvm::ArrayRef<SymExpr> low,
                        llvm::ArrayRef<SymExpr> high);
 
+/// The elements of `padded` under each of so many windows: as below.
+mlir::Value gatherWindows(NodeImporter &n, mlir::Value padded, const Window &w,
+                          llvm::ArrayRef<SymExpr> places);
 /// The elements of x [N, C, spatial...] under each window, by gathering, for
 /// kernels whose size is known only at run time: [N, C, out, kernel, ...], the
 /// dims of a window beside the dim of its place.

@@ -1,4 +1,4 @@
-//===- Windows.cpp - windows of a size known at run time, Col2Im ----------===//
+//===- Windows.cpp - windows of unknown size, Col2Im, MaxUnpool -----------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -29,21 +29,27 @@ SymExpr Window::count(size_t i, const SymExpr &size) const {
   return out;
 }
 
-Value unfoldWindows(NodeImporter &n, Value x, const Window &w) {
+Value gatherWindows(NodeImporter &n, Value padded, const Window &w,
+                    ArrayRef<SymExpr> places) {
   Type i64 = n.builder.getI64Type();
-  Dims spatial = n.dims(x);
-  if (!x)
-    return x;
-  x = padSpatial(n, x, n.scalarLike(0, x), w.low, w.high);
   for (size_t i = 0; i < w.rank(); ++i) {
-    SymExpr places = w.count(i, spatial[i + 2]);
-    Value place = n.unsqueeze(n.iota(places, i64), {1});
+    Value place = n.unsqueeze(n.iota(places[i], i64), {1});
     Value inside = n.iota(w.kernel[i], i64);
     Value at = n.add(n.mulScalar(place, double(w.strides[i])),
                      n.mulScalar(inside, double(w.dilations[i])));
-    x = n.gather(x, at, 2 + 2 * i);
+    padded = n.gather(padded, at, 2 + 2 * i);
   }
-  return x;
+  return padded;
+}
+
+Value unfoldWindows(NodeImporter &n, Value x, const Window &w) {
+  if (!x)
+    return x;
+  Dims dims = n.dims(x), places;
+  for (size_t i = 0; i < w.rank(); ++i)
+    places.push_back(w.count(i, dims[i + 2]));
+  return gatherWindows(n, padSpatial(n, x, n.scalarLike(0, x), w.low, w.high),
+                       w, places);
 }
 
 Value foldWindows(NodeImporter &n, Value columns, const Window &w,
@@ -202,6 +208,68 @@ static void col2Im(NodeImporter &n) {
   n.out(0, foldWindows(n, n.reshape(x, apart), *w, *image));
 }
 
-void registerWindows(Registry &r) { r.add("Col2Im", 18, col2Im); }
+//===----------------------------------------------------------------------===//
+// MaxUnpool
+//===----------------------------------------------------------------------===//
+
+/// Each element at its index in the image that was pooled, zeros elsewhere.
+static void maxUnpool(NodeImporter &n) {
+  Value x = n.in(0), at = n.in(1);
+  Dims dims = n.dims(x);
+  std::optional<Ints> kernel = n.getInts("kernel_shape");
+  if (dims.size() < 3 || !kernel) {
+    n.error("expected an input of rank 3 or more and a kernel_shape");
+    return;
+  }
+  ArrayRef<SymExpr> spatial = ArrayRef<SymExpr>(dims).drop_front(2);
+  std::optional<Window> w =
+      readWindow(n, spatial, Dims(kernel->begin(), kernel->end()));
+  if (!w)
+    return;
+  Dims image = {dims[0], dims[1]};
+  for (size_t i = 0; i < spatial.size(); ++i) {
+    image.push_back((spatial[i] - SymExpr(1)) * SymExpr(w->strides[i]) -
+                    w->low[i] - w->high[i] + w->kernel[i]);
+    n.checkNonNegative(image.back());
+  }
+  SymExpr count = productOf(dims);
+  for (auto [own, other] : llvm::zip(dims, n.dims(at)))
+    n.checkEqual(own, other);
+  Value flat = n.make<ScatterElementsOp>(
+      {n.broadcast(n.scalarLike(0, x), {productOf(image)}),
+       n.reshape(at, {count}), n.reshape(x, {count})},
+      {n.named("kind",
+               ScatterKindAttr::get(n.builder.getContext(), ScatterKind::none)),
+       n.named("axis", n.builder.getI64IntegerAttr(0))});
+  Value y = n.reshape(flat, image);
+  if (!n.has(2)) {
+    n.out(0, y);
+    return;
+  }
+  std::optional<Dims> wanted = n.knownDims(n.in(2), "output_shape");
+  if (!wanted)
+    return;
+  if (wanted->size() != dims.size()) {
+    n.error("output_shape must have one size per dim: expected " +
+            Twine(dims.size()) + ", found " + Twine(wanted->size()));
+    return;
+  }
+  // Zeros at the high ends make it as large as asked.
+  Dims low(spatial.size(), SymExpr(0)), high;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    SymExpr more = (*wanted)[i] - image[i];
+    if (i < 2)
+      n.checkEqual((*wanted)[i], image[i]);
+    else
+      high.push_back(more);
+    n.checkNonNegative(more);
+  }
+  n.out(0, padSpatial(n, y, n.scalarLike(0, y), low, high));
+}
+
+void registerWindows(Registry &r) {
+  r.add("Col2Im", 18, col2Im);
+  r.add("MaxUnpool", 9, maxUnpool);
+}
 
 } // namespace tenon::onnximport

@@ -11,6 +11,8 @@
 //    calls of functions that older compiler runtimes lack: they become integer
 //    arithmetic, rounding to nearest even. AVX512-BF16's own conversion is not
 //    used, as it takes denormals for zero.
+//  * Integers reach the small types by way of a type that holds them: LLVM's
+//    folders join the two conversions into one.
 //  * f64 reaches the small types by way of an f32 rounded to odd, so that the
 //    second rounding is the only one that counts.
 //
@@ -123,6 +125,19 @@ private:
   Type *shape;
 };
 
+Value *fromInteger(CastInst &cast, bool hasF16C) {
+  Type *to = cast.getType()->getScalarType();
+  if (!to->isBFloatTy() && (!to->isHalfTy() || hasF16C))
+    return nullptr;
+  IRBuilder<> b(&cast);
+  bool isShort = cast.getSrcTy()->getScalarSizeInBits() <= 24;
+  Type *exact = isShort ? b.getFloatTy() : b.getDoubleTy();
+  if (auto *vector = dyn_cast<VectorType>(cast.getType()))
+    exact = VectorType::get(exact, vector->getElementCount());
+  Value *wide = b.CreateCast(cast.getOpcode(), cast.getOperand(0), exact);
+  return FloatConverter(b, cast.getType()).narrow(wide, to->isHalfTy());
+}
+
 /// What takes the instruction's place, or null.
 Value *replacement(Instruction &instruction, bool hasFma, bool hasF16C) {
   IRBuilder<> b(&instruction);
@@ -134,6 +149,8 @@ Value *replacement(Instruction &instruction, bool hasFma, bool hasF16C) {
         b.CreateFMul(call->getArgOperand(0), call->getArgOperand(1));
     return b.CreateFAdd(product, call->getArgOperand(2));
   }
+  if (isa<SIToFPInst, UIToFPInst>(instruction))
+    return fromInteger(cast<CastInst>(instruction), hasF16C);
   if (!isa<FPTruncInst, FPExtInst>(instruction))
     return nullptr;
   bool narrows = isa<FPTruncInst>(instruction);

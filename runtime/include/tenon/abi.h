@@ -32,7 +32,13 @@ enum {
   TENON_ABI_F32 = 1, TENON_ABI_U8 = 2, TENON_ABI_I8 = 3, TENON_ABI_U16 = 4,
   TENON_ABI_I16 = 5, TENON_ABI_I32 = 6, TENON_ABI_I64 = 7, TENON_ABI_BOOL = 9,
   TENON_ABI_F16 = 10, TENON_ABI_F64 = 11, TENON_ABI_U32 = 12,
-  TENON_ABI_U64 = 13, TENON_ABI_BF16 = 16 /* = onnx::TensorProto_DataType */
+  TENON_ABI_U64 = 13, TENON_ABI_BF16 = 16, TENON_ABI_F8E4M3FN = 17,
+  TENON_ABI_F8E4M3FNUZ = 18, TENON_ABI_F8E5M2 = 19, TENON_ABI_F8E5M2FNUZ = 20,
+  TENON_ABI_F8E8M0 = 24, /* = onnx::TensorProto_DataType */
+  /* Packed: of ports only. Their buffers are of bytes; inner ones hold an
+   * element a byte and are TENON_ABI_I8 or TENON_ABI_U8. */
+  TENON_ABI_U4 = 21, TENON_ABI_I4 = 22, TENON_ABI_F4E2M1 = 23,
+  TENON_ABI_U2 = 25, TENON_ABI_I2 = 26
 };
 
 /* ---- dim expressions ---------------------------------------------------- */
@@ -52,10 +58,20 @@ enum tenon_expr_op {
   TENON_EXPR_NE,
   TENON_EXPR_LT,
   TENON_EXPR_LE,
-  TENON_EXPR_SELECT,     /* slot a != 0 ? slot b : slot imm */
+  TENON_EXPR_SELECT,      /* slot a != 0 ? slot b : slot imm */
   TENON_EXPR_INPUT_VALUE, /* element `imm` of input `a`, whose dims are static */
-  TENON_EXPR_RUN_VALUE    /* number `imm` of those that the run reads; a: 1 + the
-                             slot that bounds it from above (0 from below), or 0 */
+  /* The bits of a double: slots a and b, an element of a float input. */
+  TENON_EXPR_FADD,
+  TENON_EXPR_FSUB,
+  TENON_EXPR_FMUL,
+  TENON_EXPR_FDIV,
+  TENON_EXPR_F32,   /* a rounded to float */
+  TENON_EXPR_FLOAT, /* of the integer a */
+  TENON_EXPR_FLOOR, /* to an integer; INT64_MIN for NaN, saturated */
+  TENON_EXPR_CEIL,
+  TENON_EXPR_TRUNC,
+  TENON_EXPR_RUN_VALUE /* number `imm` of those that the run reads; a: 1 + the
+                          slot that bounds it from above (0 from below), or 0 */
 };
 typedef struct tenon_expr {
   int32_t op;
@@ -89,7 +105,7 @@ typedef struct tenon_buffer {
   int32_t kind;
   int32_t dtype;
   int32_t index;
-  int32_t elements; /* slot: number of elements; -1 for weights */
+  int32_t elements; /* slot: their number; -1: a weight's, not told */
   int32_t first, last;
   int64_t offset;
 } tenon_buffer;

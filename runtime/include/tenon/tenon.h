@@ -31,6 +31,9 @@
  * - Tensors are contiguous, row-major, owned by the caller, aligned to their
  *   element size. Dims count elements; `bytes` count bytes; times are in the
  *   unit that the field's name ends with.
+ * - Types of 4 and 2 bits are packed as in ONNX: the elements in order, the
+ *   lowest bits of a byte first, without gaps between rows. What is left over
+ *   in the last byte is ignored in inputs and 0 in outputs.
  * - A model is immutable: any number of contexts on any threads share it. A
  *   context serves one call at a time (a second one gets TENON_BUSY).
  * - Strings and arrays handed out belong to the model and live as long as it.
@@ -86,7 +89,17 @@ typedef enum tenon_dtype {
   TENON_F64 = 11,
   TENON_U32 = 12,
   TENON_U64 = 13,
-  TENON_BF16 = 16
+  TENON_BF16 = 16,
+  TENON_F8E4M3FN = 17,
+  TENON_F8E4M3FNUZ = 18,
+  TENON_F8E5M2 = 19,
+  TENON_F8E5M2FNUZ = 20,
+  TENON_U4 = 21,
+  TENON_I4 = 22,
+  TENON_F4E2M1 = 23,
+  TENON_F8E8M0 = 24,
+  TENON_U2 = 25,
+  TENON_I2 = 26
 } tenon_dtype;
 
 typedef struct tenon_model_info {
@@ -163,6 +176,8 @@ typedef struct tenon_step_info { /* a kernel call and its last run */
   int32_t threads;
   uint64_t start_ns; /* since the run began; with options.profile */
   uint64_t time_ns;
+  uint64_t bytes;        /* of the tensors and weights that it works on */
+  uint64_t weight_bytes; /* of the weights among them */
 } tenon_step_info;
 
 typedef struct tenon_context_info {
@@ -343,15 +358,32 @@ static inline const char *tenon_status_name(tenon_status status) {
   return "unknown status";
 }
 
-/* Bytes of one element; 0 for an unknown dtype. */
-static inline size_t tenon_dtype_bytes(tenon_dtype dtype) {
+/* Bits of one element; 0 for an unknown dtype. */
+static inline size_t tenon_dtype_bits(tenon_dtype dtype) {
   switch (dtype) {
-  case TENON_U8: case TENON_I8: case TENON_BOOL: return 1;
-  case TENON_U16: case TENON_I16: case TENON_F16: case TENON_BF16: return 2;
-  case TENON_F32: case TENON_I32: case TENON_U32: return 4;
-  case TENON_I64: case TENON_F64: case TENON_U64: return 8;
+  case TENON_U2: case TENON_I2: return 2;
+  case TENON_U4: case TENON_I4: case TENON_F4E2M1: return 4;
+  case TENON_U8: case TENON_I8: case TENON_BOOL: case TENON_F8E4M3FN:
+  case TENON_F8E4M3FNUZ: case TENON_F8E5M2: case TENON_F8E5M2FNUZ:
+  case TENON_F8E8M0: return 8;
+  case TENON_U16: case TENON_I16: case TENON_F16: case TENON_BF16: return 16;
+  case TENON_F32: case TENON_I32: case TENON_U32: return 32;
+  case TENON_I64: case TENON_F64: case TENON_U64: return 64;
   }
   return 0;
+}
+
+/* Bytes of one element, 1 for the packed types; 0 for an unknown dtype. */
+static inline size_t tenon_dtype_bytes(tenon_dtype dtype) {
+  return (tenon_dtype_bits(dtype) + 7) / 8;
+}
+
+/* Bytes of a tensor with so many elements. */
+static inline size_t tenon_tensor_bytes(tenon_dtype dtype, size_t elements) {
+  size_t bits = tenon_dtype_bits(dtype);
+  if (bits == 0 || bits >= 8)
+    return elements * (bits / 8);
+  return elements / (8 / bits) + (elements % (8 / bits) != 0);
 }
 
 static inline const char *tenon_dtype_name(tenon_dtype dtype) {
@@ -369,6 +401,16 @@ static inline const char *tenon_dtype_name(tenon_dtype dtype) {
   case TENON_U32: return "u32";
   case TENON_U64: return "u64";
   case TENON_BF16: return "bf16";
+  case TENON_F8E4M3FN: return "f8e4m3fn";
+  case TENON_F8E4M3FNUZ: return "f8e4m3fnuz";
+  case TENON_F8E5M2: return "f8e5m2";
+  case TENON_F8E5M2FNUZ: return "f8e5m2fnuz";
+  case TENON_F8E8M0: return "f8e8m0";
+  case TENON_U4: return "u4";
+  case TENON_I4: return "i4";
+  case TENON_F4E2M1: return "f4e2m1";
+  case TENON_U2: return "u2";
+  case TENON_I2: return "i2";
   }
   return "unknown";
 }
@@ -595,7 +637,8 @@ static inline tenon_status tenon_get_step_info(tenon_context *context,
   TENON_CALL(step_info, index, info, error);
 }
 /* An inner value after a run: its dims (room for its rank) and its data, valid
- * until the next run. */
+ * until the next run. One of a packed type has a byte an element, as i8 or u8.
+ */
 static inline tenon_status tenon_value_data(tenon_context *context,
                                             int32_t index, int64_t *dims,
                                             const void **data,

@@ -206,3 +206,27 @@ func.func @keepsBroadcastingAnd(%x: tensor<1xi1>) -> tensor<4xi1> {
   %0 = tenon.and %true, %x : tensor<4xi1>, tensor<1xi1>
   return %0 : tensor<4xi1>
 }
+
+// CHECK-LABEL: @packOfUnpack
+func.func @packOfUnpack(%x: tensor<4xui8>) -> tensor<4xui8> {
+  // CHECK-NEXT: return %arg0
+  %0 = tenon.unpack %x size "8" to i4 : tensor<4xui8>
+  %1 = tenon.pack %0 : tensor<8xi4>
+  return %1 : tensor<4xui8>
+}
+
+// What fills up the last byte need not be zeros.
+// CHECK-LABEL: @keepsPackOfOddUnpack
+func.func @keepsPackOfOddUnpack(%x: tensor<4xui8>) -> tensor<4xui8> {
+  // CHECK: tenon.pack
+  %0 = tenon.unpack %x size "7" to i4 : tensor<4xui8>
+  %1 = tenon.pack %0 : tensor<7xi4>
+  return %1 : tensor<4xui8>
+}
+
+// CHECK-LABEL: @bitcastToItself
+func.func @bitcastToItself(%x: tensor<4xi4>) -> tensor<4xi4> {
+  // CHECK-NEXT: return %arg0
+  %0 = tenon.bitcast %x to i4 : tensor<4xi4>
+  return %0 : tensor<4xi4>
+}

@@ -119,16 +119,8 @@ func.func @readDimsBadName(%a: tensor<2xi64>) {
 
 // -----
 
-func.func @readDimsOfFloats(%a: tensor<2xf32>) {
-  // expected-error @below {{expected integers or bools of static dims, found 'tensor<2xf32>'}}
-  tenon.read_dims %a as "a" : tensor<2xf32>
-  return
-}
-
-// -----
-
 func.func @readDimsOfUnknownLength(%a: tensor<?xi64, #tenon.dims<"n">>) {
-  // expected-error @below {{expected integers or bools of static dims, found}}
+  // expected-error @below {{expected numbers or bools of static dims, found}}
   tenon.read_dims %a as "a" : tensor<?xi64, #tenon.dims<"n">>
   return
 }
@@ -367,6 +359,76 @@ func.func @reduceSumOfBools(%x: tensor<2x2xi1>) {
 }
 
 // -----
+func.func @scatterElementsRanks(%x: tensor<4x5xf32>, %i: tensor<4xi64>, %u: tensor<4xf32>) {
+  // expected-error @below {{expected indices and updates of rank 2 like the input's, found ranks 1 and 1}}
+  %0 = tenon.scatter_elements none %x, %i, %u axis 0 : tensor<4x5xf32>, tensor<4xi64>, tensor<4xf32>
+  return
+}
+
+// -----
+func.func @scatterElementsAxis(%x: tensor<4xf32>, %i: tensor<4xi64>) {
+  // expected-error @below {{expected an axis in [0, 1), found 1}}
+  %0 = tenon.scatter_elements none %x, %i, %x axis 1 : tensor<4xf32>, tensor<4xi64>, tensor<4xf32>
+  return
+}
+
+// -----
+func.func @scatterElementsUpdates(%x: tensor<4xf32>, %i: tensor<3xi64>) {
+  // expected-error @below {{dim 0 of indices and updates}}
+  %0 = tenon.scatter_elements none %x, %i, %x axis 0 : tensor<4xf32>, tensor<3xi64>, tensor<4xf32>
+  return
+}
+
+// -----
+func.func @scatterElementsDims(%x: tensor<4x2xf32>, %i: tensor<4x3xi64>, %u: tensor<4x3xf32>) {
+  // expected-error @below {{expected dim 1 of indices to be at most 2, found 3}}
+  %0 = tenon.scatter_elements none %x, %i, %u axis 0 : tensor<4x2xf32>, tensor<4x3xi64>, tensor<4x3xf32>
+  return
+}
+
+// -----
+func.func @scatterElementsTypes(%x: tensor<4xf32>, %i: tensor<4xi64>) {
+  // expected-error @below {{expected input and updates of one element type, found 'f32' and 'i64'}}
+  %0 = tenon.scatter_elements none %x, %i, %i axis 0 : tensor<4xf32>, tensor<4xi64>, tensor<4xi64>
+  return
+}
+
+// -----
+func.func @scatterNDRanks(%x: tensor<f32>, %i: tensor<1xi64>) {
+  // expected-error @below {{expected input and indices of rank >= 1, found ranks 0 and 1}}
+  %0 = tenon.scatter_nd none %x, %i, %x : tensor<f32>, tensor<1xi64>, tensor<f32>
+  return
+}
+
+// -----
+func.func @scatterNDTuple(%x: tensor<4xf32>, %i: tensor<3x2xi64>, %u: tensor<3xf32>) {
+  // expected-error @below {{expected index tuples of 1 to 1 numbers in the last dim of indices, found 2}}
+  %0 = tenon.scatter_nd none %x, %i, %u : tensor<4xf32>, tensor<3x2xi64>, tensor<3xf32>
+  return
+}
+
+// -----
+func.func @scatterNDUpdatesRank(%x: tensor<4x5xf32>, %i: tensor<3x1xi64>, %u: tensor<3xf32>) {
+  // expected-error @below {{expected updates of rank 2, found rank 1}}
+  %0 = tenon.scatter_nd none %x, %i, %u : tensor<4x5xf32>, tensor<3x1xi64>, tensor<3xf32>
+  return
+}
+
+// -----
+func.func @scatterNDUpdates(%x: tensor<4x5xf32>, %i: tensor<3x1xi64>, %u: tensor<3x4xf32>) {
+  // expected-error @below {{dim 1 of updates}}
+  %0 = tenon.scatter_nd none %x, %i, %u : tensor<4x5xf32>, tensor<3x1xi64>, tensor<3x4xf32>
+  return
+}
+
+// -----
+func.func @scatterNDBools(%x: tensor<4xi1>, %i: tensor<3x1xi64>, %u: tensor<3xi1>) {
+  // expected-error @below {{expected a number element type for add, found 'i1'}}
+  %0 = tenon.scatter_nd add %x, %i, %u : tensor<4xi1>, tensor<3x1xi64>, tensor<3xi1>
+  return
+}
+
+// -----
 func.func @argReduceAxis(%x: tensor<2x2xf32>) {
   // expected-error @below {{expected an axis in [0, 2), found 2}}
   %0 = tenon.arg_reduce %x over 2 : tensor<2x2xf32>
@@ -374,9 +436,66 @@ func.func @argReduceAxis(%x: tensor<2x2xf32>) {
 }
 
 // -----
-func.func @cumSumAxis(%x: tensor<f32>) {
+func.func @cumulateAxis(%x: tensor<f32>) {
   // expected-error @below {{expected an axis in [0, 0), found 0}}
-  %0 = tenon.cum_sum %x over 0 : tensor<f32>
+  %0 = tenon.cumulate sum %x over 0 : tensor<f32>
+  return
+}
+
+// -----
+func.func @cumulateKind(%x: tensor<3xf32>) {
+  // expected-error @below {{expected sum or prod, found max}}
+  %0 = tenon.cumulate max %x over 0 : tensor<3xf32>
+  return
+}
+
+// -----
+func.func @topKScalar(%x: tensor<f32>) {
+  // expected-error @below {{expected an input of rank >= 1, found rank 0}}
+  %0 = tenon.top_k %x k "1" : tensor<f32>
+  return
+}
+
+// -----
+func.func @topKExpression(%x: tensor<4xf32>) {
+  // expected-error @below {{expected a dim expression for k, found "k+"}}
+  %0 = tenon.top_k %x k "k+" : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @topKTooMany(%x: tensor<4xf32>) {
+  // expected-error @below {{expected k in [0, 4], found 5}}
+  %0 = tenon.top_k %x k "5" : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @linearAttentionRanks(%q: tensor<2x3x4x8xf32>, %k: tensor<2x3x4x8xf32>) {
+  // expected-error @below {{expected a query of rank 5 and a value of rank 4, found ranks 4 and 4}}
+  %0 = tenon.linear_attention %q, %k, %k : tensor<2x3x4x8xf32>, tensor<2x3x4x8xf32>, tensor<2x3x4x8xf32>
+  return
+}
+
+// -----
+!q = tensor<2x3x4x?x8xf32, #tenon.dims<"2", "3", "4", "g", "8">>
+func.func @linearAttentionGroups(%q: !q, %k: tensor<2x3x4x8xf32>) {
+  // expected-error @below {{expected a static dim 3 of query, found g}}
+  %0 = tenon.linear_attention %q, %k, %k : !q, tensor<2x3x4x8xf32>, tensor<2x3x4x8xf32>
+  return
+}
+
+// -----
+func.func @linearAttentionKey(%q: tensor<2x3x4x1x8xf32>, %k: tensor<2x3x4x9xf32>) {
+  // expected-error @below {{dim 3 of key}}
+  %0 = tenon.linear_attention %q, %k, %k : tensor<2x3x4x1x8xf32>, tensor<2x3x4x9xf32>, tensor<2x3x4x9xf32>
+  return
+}
+
+// -----
+func.func @linearAttentionBeta(%q: tensor<2x3x4x1x8xf32>, %k: tensor<2x3x4x8xf32>, %b: tensor<2x3x4xf32>) {
+  // expected-error @below {{expected beta of rank 4, found rank 3}}
+  %0 = tenon.linear_attention %q, %k, %k beta %b : tensor<2x3x4x1x8xf32>, tensor<2x3x4x8xf32>, tensor<2x3x4x8xf32> beta tensor<2x3x4xf32>
   return
 }
 
@@ -559,5 +678,89 @@ func.func @kernelYield(%x: tensor<4xf32>) {
   ^bb0(%a: tensor<4xf32>):
     tenon.yield %a : tensor<4xf32>
   }
+  return
+}
+
+// -----
+func.func @computesInStorageType(%x: tensor<4xf8E4M3FN>) {
+  // expected-error @below {{operand #0 must be tensor of floats or integers with named dims, but got 'tensor<4xf8E4M3FN>'}}
+  %0 = tenon.neg %x : tensor<4xf8E4M3FN>
+  return
+}
+
+// -----
+func.func @comparesStorageType(%x: tensor<4xi4>) {
+  // expected-error @below {{operand #0 must be tensor of floats, integers or bools of 8 bits or more with named dims, but got 'tensor<4xi4>'}}
+  %0 = tenon.compare lt %x, %x : tensor<4xi4>, tensor<4xi4>
+  return
+}
+
+// -----
+func.func @bitcastWidth(%x: tensor<4xf32>) {
+  // expected-error @below {{'tenon.bitcast' op expected a type of 32 bits like 'f32', found 'i16'}}
+  %0 = tenon.bitcast %x to i16 : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @castToUnknown(%x: tensor<4xf32>) {
+  // expected-error @below {{expected a number or bool element type, found 'i3'}}
+  %0 = tenon.cast %x to i3 : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @unpackSize(%x: tensor<4xui8>) {
+  // expected-error @below {{expected a dim expression for the size, found "n +"}}
+  %0 = tenon.unpack %x size "n +" to i4 : tensor<4xui8>
+  return
+}
+
+// -----
+func.func @unpackElement(%x: tensor<4xui8>) {
+  // expected-error @below {{expected an element type of 2 or 4 bits, found 'i8'}}
+  %0 = tenon.unpack %x size "4" to i8 : tensor<4xui8>
+  return
+}
+
+// -----
+func.func @unpackRank(%x: tensor<2x2xui8>) {
+  // expected-error @below {{expected an input of rank 1, found rank 2}}
+  %0 = tenon.unpack %x size "8" to i4 : tensor<2x2xui8>
+  return
+}
+
+// -----
+func.func @unpackBytes(%x: tensor<4xui8>) {
+  // expected-error @below {{the bytes of `size` elements and the input's}}
+  %0 = tenon.unpack %x size "9" to i4 : tensor<4xui8>
+  return
+}
+
+// -----
+func.func @packElement(%x: tensor<4xi8>) {
+  // expected-error @below {{expected elements of 2 or 4 bits, found 'i8'}}
+  %0 = tenon.pack %x : tensor<4xi8>
+  return
+}
+
+// -----
+func.func @packRank(%x: tensor<2x2xi4>) {
+  // expected-error @below {{expected an input of rank 1, found rank 2}}
+  %0 = tenon.pack %x : tensor<2x2xi4>
+  return
+}
+
+// -----
+func.func @reducesStorageType(%x: tensor<4xf8E5M2>) {
+  // expected-error @below {{operand #0 must be tensor of floats, integers or bools of 8 bits or more with named dims, but got 'tensor<4xf8E5M2>'}}
+  %0 = tenon.reduce sum %x over [0] : tensor<4xf8E5M2>
+  return
+}
+
+// -----
+func.func @scattersStorageType(%x: tensor<4xi4>, %i: tensor<2xi64>, %u: tensor<2xi4>) {
+  // expected-error @below {{expected a number element type for add, found 'i4'}}
+  %0 = tenon.scatter_elements add %x, %i, %u axis 0 : tensor<4xi4>, tensor<2xi64>, tensor<2xi4>
   return
 }

@@ -155,8 +155,8 @@ func.func @compute(%x: !x, %w: tensor<1536x384xf32>, %v: tensor<384xf32>,
   %1 = tenon.reduce sum %x over [0, 1] : !x
   // CHECK: tenon.arg_reduce %arg0 over 2 min keepdims select_last
   %2 = tenon.arg_reduce %x over 2 min keepdims select_last : !x
-  // CHECK: tenon.cum_sum %arg0 over 1 exclusive reverse
-  %3 = tenon.cum_sum %x over 1 exclusive reverse : !x
+  // CHECK: tenon.cumulate sum %arg0 over 1 exclusive reverse
+  %3 = tenon.cumulate sum %x over 1 exclusive reverse : !x
   // CHECK: tenon.softmax %arg0 : tensor
   %4 = tenon.softmax %x : !x
   // CHECK: tenon.softmax %arg0 guard : tensor
@@ -183,6 +183,38 @@ func.func @compute(%x: !x, %w: tensor<1536x384xf32>, %v: tensor<384xf32>,
   return
 }
 
+// CHECK-LABEL: @scatters
+func.func @scatters(%x: !x, %i: tensor<?x2xi64, #tenon.dims<"n", "2">>,
+                    %u: tensor<?x384xf32, #tenon.dims<"n", "384">>,
+                    %e: tensor<1x1x7xi32>, %v: tensor<1x1x7xf32>) {
+  // CHECK: %[[S:.*]] = tenon.scatter_nd add %arg0, %arg1, %arg2
+  %0 = tenon.scatter_nd add %x, %i, %u : !x, tensor<?x2xi64, #tenon.dims<"n", "2">>, tensor<?x384xf32, #tenon.dims<"n", "384">>
+  // CHECK: tenon.scatter_elements none %[[S]], %arg3, %arg4 axis 2
+  %1 = tenon.scatter_elements none %0, %e, %v axis 2 : !x, tensor<1x1x7xi32>, tensor<1x1x7xf32>
+  // CHECK: %[[K:.*]] = tenon.top_k %arg0 k "5" smallest
+  %2 = tenon.top_k %x k "5" smallest : !x
+  // CHECK: tenon.neg %[[K]] : tensor<?x?x5xi64, #tenon.dims<"batch", "seq", "5">>
+  %3 = tenon.neg %2 : tensor<?x?x5xi64, #tenon.dims<"batch", "seq", "5">>
+  return
+}
+
+// CHECK-LABEL: @recurrence
+func.func @recurrence(%q: tensor<?x?x2x3x8xf16, #tenon.dims<"batch", "seq", "2", "3", "8">>,
+                      %k: tensor<?x?x2x8xf16, #tenon.dims<"batch", "seq", "2", "8">>,
+                      %v: tensor<?x?x2x4xf16, #tenon.dims<"batch", "seq", "2", "4">>,
+                      %beta: tensor<?x?x1x1xf16, #tenon.dims<"batch", "seq", "1", "1">>) {
+  // CHECK: %[[R:.*]] = tenon.linear_attention %arg0, %arg1, %arg2 decay %arg1 beta %arg3
+  %0 = tenon.linear_attention %q, %k, %v decay %k beta %beta
+    : tensor<?x?x2x3x8xf16, #tenon.dims<"batch", "seq", "2", "3", "8">>,
+      tensor<?x?x2x8xf16, #tenon.dims<"batch", "seq", "2", "8">>,
+      tensor<?x?x2x4xf16, #tenon.dims<"batch", "seq", "2", "4">>
+      decay tensor<?x?x2x8xf16, #tenon.dims<"batch", "seq", "2", "8">>
+      beta tensor<?x?x1x1xf16, #tenon.dims<"batch", "seq", "1", "1">>
+  // CHECK: tenon.neg %[[R]] : tensor<?x2x?x4xf32, #tenon.dims<"batch", "2", "3*seq + 8", "4">>
+  %1 = tenon.neg %0 : tensor<?x2x?x4xf32, #tenon.dims<"batch", "2", "3*seq + 8", "4">>
+  return
+}
+
 // CHECK-LABEL: @kernels
 func.func @kernels(%x: !x, %w: tensor<384x100xf32>,
                    %image: tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>) {
@@ -203,5 +235,24 @@ func.func @kernels(%x: !x, %w: tensor<384x100xf32>,
     // CHECK: tenon.yield
     tenon.yield %5 : !x
   }
+  return
+}
+
+// CHECK-LABEL: @smallTypes
+func.func @smallTypes(%x: !x, %b: tensor<?xui8, #tenon.dims<"ceildiv(batch*seq,2)">>) {
+  // CHECK: %[[F:.*]] = tenon.cast %arg0 to f8E4M3FN : tensor<?x?x384xf32
+  %0 = tenon.cast %x to f8E4M3FN : !x
+  // CHECK: tenon.cast %arg0 to f8E5M2 unsaturated : tensor<?x?x384xf32
+  %1 = tenon.cast %x to f8E5M2 unsaturated : !x
+  // CHECK: tenon.cast %arg0 to f8E8M0FNU unsaturated round nearest : tensor<?x?x384xf32
+  %2 = tenon.cast %x to f8E8M0FNU unsaturated round nearest : !x
+  // CHECK: tenon.bitcast %[[F]] to ui8 : tensor<?x?x384xf8E4M3FN
+  %3 = tenon.bitcast %0 to ui8 : tensor<?x?x384xf8E4M3FN, #tenon.dims<"batch", "seq", "384">>
+  // CHECK: %[[I:.*]] = tenon.unpack %arg1 size "batch*seq" to i4 : tensor<?xui8, #tenon.dims<"ceildiv(batch*seq, 2)">>
+  %4 = tenon.unpack %b size "batch*seq" to i4 : tensor<?xui8, #tenon.dims<"ceildiv(batch*seq,2)">>
+  // CHECK: %[[P:.*]] = tenon.pack %[[I]] : tensor<?xi4, #tenon.dims<"batch*seq">>
+  %5 = tenon.pack %4 : tensor<?xi4, #tenon.dims<"batch*seq">>
+  // CHECK: tenon.neg %[[P]] : tensor<?xui8, #tenon.dims<"ceildiv(batch*seq, 2)">>
+  %6 = tenon.neg %5 : tensor<?xui8, #tenon.dims<"ceildiv(batch*seq,2)">>
   return
 }

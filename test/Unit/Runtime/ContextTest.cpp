@@ -341,6 +341,29 @@ TEST(Errors, bindingNamesWhatIsExpectedAndFound) {
                "the model has no input 'idz'; it has 'ids', 'mask'");
 }
 
+TEST(Errors, packedTensorsAreCountedInBits) {
+  Toy toy;
+  toy.inputs[1].dtype = TENON_ABI_I4;
+  Scoped context(&toy.model);
+  int64_t dims[] = {3, 5}, none[] = {0, 5};
+  char data[9] = {};
+  auto bind = [&](tenon_dtype dtype, const int64_t *dims, size_t bytes) {
+    return tenon_bind_input(context, 1, dtype, 2, dims, data + 1, bytes,
+                            &context.error);
+  };
+  EXPECT_EQ(bind(TENON_I4, dims, 7), TENON_INVALID_TENSOR);
+  EXPECT_STREQ(context.error.message, "input 'mask' has 7 bytes, expected 8");
+  EXPECT_EQ(bind(TENON_I4, dims, 8), TENON_OK);
+  EXPECT_EQ(bind(TENON_I4, none, 0), TENON_OK);
+  EXPECT_EQ(bind(TENON_U4, dims, 8), TENON_INVALID_TENSOR);
+  EXPECT_STREQ(context.error.message,
+               "input 'mask': its dtype is u4, expected i4");
+  EXPECT_EQ(tenon_tensor_bytes(TENON_U2, 15), 4u);
+  EXPECT_EQ(tenon_tensor_bytes(TENON_F8E8M0, 15), 15u);
+  EXPECT_EQ(tenon_tensor_bytes(TENON_F4E2M1, SIZE_MAX), SIZE_MAX / 2 + 1);
+  EXPECT_EQ(tenon_tensor_bytes(TENON_F64, 3), 24u);
+}
+
 TEST(Errors, outputsAreChecked) {
   Toy toy;
   Scoped context(&toy.model);

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Program.h"
 #include "ToyModel.h"
+#include <cmath>
 #include <gtest/gtest.h>
 
 using namespace tenon::rt;
@@ -86,6 +87,64 @@ TEST(Values, elementsOfEveryType) {
   EXPECT_EQ(elementOf(&u32, TENON_ABI_U32, 0), 4000000000);
   EXPECT_EQ(elementOf(&i64, TENON_ABI_I64, 0), INT64_MIN);
   EXPECT_EQ(elementOf(&u64, TENON_ABI_U64, 0), INT64_MAX);
+}
+
+double elementOfFloats(const void *data, int32_t dtype, int64_t index) {
+  int64_t bits = elementOf(data, dtype, index);
+  double value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+TEST(Values, elementsOfFloatsAreTheBitsOfADouble) {
+  float f32[] = {0.5f, -3.25f};
+  double f64 = 1e300;
+  uint16_t f16[] = {0x3c00, 0xc500, 0x0001, 0x7c00}, bf16 = 0xc0a0;
+  EXPECT_EQ(elementOfFloats(f32, TENON_ABI_F32, 1), -3.25);
+  EXPECT_EQ(elementOfFloats(&f64, TENON_ABI_F64, 0), 1e300);
+  EXPECT_EQ(elementOfFloats(f16, TENON_ABI_F16, 0), 1);
+  EXPECT_EQ(elementOfFloats(f16, TENON_ABI_F16, 1), -5);
+  EXPECT_EQ(elementOfFloats(f16, TENON_ABI_F16, 2), 0x1p-24);
+  EXPECT_EQ(elementOfFloats(f16, TENON_ABI_F16, 3), HUGE_VAL);
+  EXPECT_EQ(elementOfFloats(&bf16, TENON_ABI_BF16, 0), -5);
+}
+
+TEST(Values, floatsBecomeSizes) {
+  toy::Builder b;
+  int32_t n = b.inputDim(0, 0), dim = b.expr(TENON_EXPR_FLOAT, n, n);
+  int32_t one = b.constant(1);
+  int32_t scale = b.expr(TENON_EXPR_INPUT_VALUE, 1, 0, 0);
+  int32_t product = b.expr(TENON_EXPR_FMUL, dim, scale);
+  int32_t down = b.expr(TENON_EXPR_FLOOR, product, n);
+  int32_t up = b.expr(TENON_EXPR_CEIL, product, n);
+  int32_t cut = b.expr(TENON_EXPR_TRUNC, product, n);
+  int32_t quotient =
+      b.expr(TENON_EXPR_CEIL,
+             b.expr(TENON_EXPR_FDIV, b.expr(TENON_EXPR_FSUB, dim, product),
+                    b.expr(TENON_EXPR_FADD, scale, scale)),
+             n);
+  b.inputs = {b.port("x", TENON_ABI_F32, {n}, {"n"}),
+              b.port("scale", TENON_ABI_F32, {one}, {"1"})};
+  b.finish();
+  std::vector<int64_t> slots(b.exprs.size());
+  int64_t size = 5, single = 1;
+  const int64_t *dims[] = {&size, &single};
+  auto at = [&](float value) {
+    const void *data[] = {&value, &value};
+    return evaluateDims(b.program, dims, slots.data(), nullptr, data);
+  };
+  ASSERT_EQ(at(1.5f), TENON_OK);
+  EXPECT_EQ(slots[down], 7);
+  EXPECT_EQ(slots[up], 8);
+  EXPECT_EQ(slots[quotient], 0); // ceil(-2.5 / 3)
+  ASSERT_EQ(at(-1.5f), TENON_OK);
+  EXPECT_EQ(slots[down], -8);
+  EXPECT_EQ(slots[up], -7);
+  EXPECT_EQ(slots[cut], -7);
+  ASSERT_EQ(at(HUGE_VALF), TENON_OK);
+  EXPECT_EQ(slots[down], INT64_MAX);
+  ASSERT_EQ(at(NAN), TENON_OK);
+  EXPECT_EQ(slots[up], INT64_MIN);
 }
 
 TEST(Values, selectTakesOneOfTwoSlots) {

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Support/SymExpr.h"
+#include <cmath>
 #include <gtest/gtest.h>
 #include <random>
 
@@ -210,6 +211,35 @@ TEST(SymExpr, SelectTakesThree) {
   wrapped.collectSymbols(symbols);
   EXPECT_EQ(symbols.size(), 2u);
   EXPECT_EQ(wrapped.substitute({{"x[0]", SymExpr(-1)}}).str(), "n - 1");
+}
+
+TEST(SymExpr, ComputesWithTheBitsOfDoubles) {
+  SymExpr half = SymExpr::floatBits(0.5), dim = SymExpr::symbol("n");
+  SymExpr scaled = SymExpr::apply(
+      Fn::Floor,
+      SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, dim), half));
+  EXPECT_EQ(scaled.str(), "floor(fmul(float(n),4602678819172646912))");
+  EXPECT_EQ(SymExpr::parse(scaled.str()), scaled);
+  auto seven = [](const std::string &) { return std::optional<int64_t>(7); };
+  EXPECT_EQ(scaled.evaluate(seven), 3);
+  EXPECT_EQ(parsed("ceil(fmul(float(n),4602678819172646912))").evaluate(seven),
+            4);
+  EXPECT_FALSE(scaled.isNonNegative());
+  // A whole multiple of a dim is one.
+  SymExpr twice = SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, dim),
+                                 SymExpr::floatBits(2));
+  EXPECT_EQ(SymExpr::apply(Fn::Trunc, twice).str(), "2*n");
+  EXPECT_EQ(parsed("trunc(float(n + 1))").str(), "n + 1");
+  // Constants fold; what is no integer is the end of the range.
+  auto bits = [](double x) { return SymExpr::floatBits(x); };
+  EXPECT_EQ(SymExpr::apply(Fn::FDiv, bits(1), bits(4)), bits(0.25));
+  EXPECT_EQ(SymExpr::apply(Fn::F32, bits(0.1)), bits(double(0.1f)));
+  EXPECT_EQ(SymExpr::apply(Fn::Floor, bits(-1.5)).constant(), -2);
+  EXPECT_EQ(SymExpr::apply(Fn::Trunc, bits(-1.5)).constant(), -1);
+  EXPECT_EQ(SymExpr::apply(Fn::Ceil, bits(1e300)).constant(), INT64_MAX);
+  EXPECT_EQ(SymExpr::apply(Fn::Floor, bits(NAN)).constant(), INT64_MIN);
+  EXPECT_FALSE(SymExpr::parse("floor(a,b)"));
+  EXPECT_FALSE(SymExpr::parse("fmul(a)"));
 }
 
 TEST(SymExpr, OverflowSaturates) {

@@ -93,3 +93,26 @@ func.func @keepsBroadcast() -> tensor<64x64xf32> {
   %0 = tenon.broadcast_to %a to <"64", "64"> : tensor<f32>
   return %0 : tensor<64x64xf32>
 }
+
+// Small floats saturate unless they are told not to; integers of 4 bits wrap.
+// CHECK-LABEL: @smallTypes
+func.func @smallTypes() -> (tensor<3xi8>, tensor<3xi8>, tensor<3xf8E8M0FNU>, tensor<3xi4>, tensor<3xf32>, tensor<3xui4>) {
+  // CHECK-DAG: tenon.constant dense<[56, 126, 0]> : tensor<3xi8>
+  // CHECK-DAG: tenon.constant dense<[60, 124, 0]> : tensor<3xi8>
+  // CHECK-DAG: tenon.constant dense<[1.000000e+00, 1.310720e+05, 5.877470e-39]> : tensor<3xf8E8M0FNU>
+  // CHECK-DAG: tenon.constant dense<[1, 0, 0]> : tensor<3xi4>
+  // CHECK-DAG: tenon.constant dense<[1.000000e+00, 6.000000e+00, 0.000000e+00]> : tensor<3xf32>
+  // CHECK-DAG: tenon.constant dense<[1, 15, 7]> : tensor<3xui4>
+  %x = tenon.constant dense<[1.0, 100000.0, 0.0]> : tensor<3xf32>
+  %0 = tenon.cast %x to f8E4M3FN : tensor<3xf32>
+  %1 = tenon.bitcast %0 to i8 : tensor<3xf8E4M3FN>
+  %2 = tenon.cast %x to f8E5M2 unsaturated : tensor<3xf32>
+  %3 = tenon.bitcast %2 to i8 : tensor<3xf8E5M2>
+  %4 = tenon.cast %x to f8E8M0FNU : tensor<3xf32>
+  %5 = tenon.cast %x to i4 : tensor<3xf32>
+  %6 = tenon.cast %x to f4E2M1FN : tensor<3xf32>
+  %7 = tenon.cast %6 to f32 : tensor<3xf4E2M1FN>
+  %i = tenon.constant dense<[1, -1, 7]> : tensor<3xi4>
+  %8 = tenon.bitcast %i to ui4 : tensor<3xi4>
+  return %1, %3, %4, %5, %7, %8 : tensor<3xi8>, tensor<3xi8>, tensor<3xf8E8M0FNU>, tensor<3xi4>, tensor<3xf32>, tensor<3xui4>
+}

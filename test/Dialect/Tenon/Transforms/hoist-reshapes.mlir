@@ -50,3 +50,37 @@ func.func @heads(%x: !y) -> tensor<?x?x4x4xf32, #tenon.dims<"b", "s", "4", "4">>
   %1 = tenon.reshape %0 to <"b", "s", "4", "4"> : !y
   return %1 : tensor<?x?x4x4xf32, #tenon.dims<"b", "s", "4", "4">>
 }
+
+// A transposed left operand has its rows in the last dim.
+// CHECK-LABEL: @transposedRows
+func.func @transposedRows(%x: tensor<?x8x4xf32, #tenon.dims<"b", "8", "4">>, %w: tensor<8x16xf32>) -> tensor<?x16xf32, #tenon.dims<"4*b", "16">> {
+  // CHECK-NEXT: tenon.matmul %arg0 transposed, %arg1
+  // CHECK-NEXT: tenon.reshape
+  %0 = tenon.matmul %x transposed, %w : tensor<?x8x4xf32, #tenon.dims<"b", "8", "4">>, tensor<8x16xf32>
+  %1 = tenon.reshape %0 to <"4*b", "16"> : tensor<?x4x16xf32, #tenon.dims<"b", "4", "16">>
+  return %1 : tensor<?x16xf32, #tenon.dims<"4*b", "16">>
+}
+
+// Each op's value is used twice, so that it falls free one at a time.
+// CHECK-LABEL: @longChain
+func.func @longChain(%x: !out) -> !y {
+  // CHECK-NEXT: tenon.reshape
+  // CHECK-NOT: tenon.reshape
+  // CHECK: return
+  %0 = tenon.abs %x : !out
+  %1 = tenon.exp %0 : !out
+  %2 = tenon.abs %1 : !out
+  %3 = tenon.exp %2 : !out
+  %4 = tenon.abs %3 : !out
+  %5 = tenon.exp %4 : !out
+  %6 = tenon.abs %5 : !out
+  %7 = tenon.exp %6 : !out
+  %8 = tenon.abs %7 : !out
+  %9 = tenon.exp %8 : !out
+  %10 = tenon.abs %9 : !out
+  %11 = tenon.exp %10 : !out
+  %12 = tenon.abs %11 : !out
+  %13 = tenon.exp %12 : !out
+  %14 = tenon.reshape %13 to <"b", "s", "16"> : !out
+  return %14 : !y
+}

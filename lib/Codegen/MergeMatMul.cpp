@@ -1,0 +1,172 @@
+//===- MergeMatMul.cpp - one matmul for weights with a common operand -----===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/Pass/Pass.h"
+#include "tenon/Codegen/Passes.h"
+#include "llvm/ADT/MapVector.h"
+
+using namespace mlir;
+
+namespace tenon {
+#define GEN_PASS_DEF_MERGEMATMULPASS
+#include "tenon/Codegen/Passes.h.inc"
+
+namespace {
+
+/// Biases of more columns than this are not joined.
+constexpr int64_t kMaxColumns = 1 << 16;
+
+/// One matmul of a group.
+struct Part {
+  PackedMatMulOp matmul;
+  int64_t columns;
+  AddOp add;         ///< of a constant bias, or null
+  ElementsAttr bias; ///< [columns] f32, or null
+  Value result() { return add ? add.getResult() : matmul.getResult(); }
+};
+
+bool readFloats(ElementsAttr attr, SmallVectorImpl<float> &out) {
+  if (auto dense = dyn_cast<DenseElementsAttr>(attr)) {
+    llvm::append_range(out, dense.getValues<float>());
+    return true;
+  }
+  auto resource = dyn_cast<DenseResourceElementsAttr>(attr);
+  AsmResourceBlob *blob =
+      resource ? resource.getRawHandle().getBlob() : nullptr;
+  size_t bytes = attr.getNumElements() * sizeof(float);
+  if (!blob || blob->getData().size() < bytes)
+    return false;
+  size_t begin = out.size();
+  out.resize(begin + attr.getNumElements());
+  // The data may lie at any address of the model's file.
+  memcpy(out.data() + begin, blob->getData().data(), bytes);
+  return true;
+}
+
+/// Only ops that move elements, or scale them, read `v`: anything else is a
+/// better epilogue of its own matmul.
+bool isOnlyMoved(Value v) {
+  return llvm::all_of(v.getUsers(), [](Operation *user) {
+    if (isa<ReshapeOp, TransposeOp, SliceOp>(user))
+      return true;
+    auto mul = dyn_cast<MulOp>(user);
+    return mul && llvm::any_of(mul->getOperands(), [](Value o) {
+             auto c = o.getDefiningOp<ConstantOp>();
+             return c && isa<SplatElementsAttr>(c.getValue());
+           });
+  });
+}
+
+struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
+  void runOnOperation() override {
+    llvm::MapVector<Value, SmallVector<Part>> groups;
+    getOperation()->walk([&](PackedMatMulOp op) {
+      if (std::optional<Part> part = match(op))
+        groups[op.getLhs()].push_back(*part);
+    });
+    for (auto &[lhs, parts] : groups) {
+      PackedMatMulOp first = parts.front().matmul;
+      llvm::erase_if(parts, [&](Part &p) {
+        return p.matmul->getBlock() != first->getBlock() ||
+               getDims(p.matmul.getPacked())[1] !=
+                   getDims(first.getPacked())[1];
+      });
+      if (parts.size() > 1)
+        merge(parts);
+    }
+  }
+
+  std::optional<Part> match(PackedMatMulOp op) {
+    auto pack = op.getPacked().getDefiningOp<PackBOp>();
+    auto n = getDims(op.getResult()).back().constant();
+    if (!pack || !pack->hasOneUse() || !n || *n % 32 || *n > kMaxColumns ||
+        !pack.getInput().getDefiningOp<ConstantOp>() ||
+        getDims(pack.getResult()).size() != 3 ||
+        !getElementTypeOrSelf(op.getType()).isF32() ||
+        op->hasAttr("tenon.value"))
+      return std::nullopt;
+    Part part{op, *n, {}, {}};
+    if (op->hasOneUse()) {
+      auto add = dyn_cast<AddOp>(*op->getUsers().begin());
+      Value other = !add                             ? Value()
+                    : add.getLhs() == op.getResult() ? add.getRhs()
+                                                     : add.getLhs();
+      auto constant = other ? other.getDefiningOp<ConstantOp>() : nullptr;
+      if (constant && getDims(other).size() == 1 &&
+          getDims(other)[0].constant() == *n) {
+        part.add = add;
+        part.bias = constant.getValue();
+      }
+    }
+    if (!isOnlyMoved(part.result()))
+      return std::nullopt;
+    return part;
+  }
+
+  void merge(ArrayRef<Part> parts) {
+    int64_t columns = 0;
+    SmallVector<float> bias;
+    bool anyBias = false;
+    SmallVector<Location> locs;
+    for (Part p : parts) {
+      columns += p.columns;
+      locs.push_back(p.matmul.getLoc());
+      if (p.add)
+        locs.push_back(p.add.getLoc());
+      anyBias |= p.bias != nullptr;
+      if (!p.bias)
+        bias.append(p.columns, 0.0f);
+      else if (!readFloats(p.bias, bias))
+        return;
+    }
+    // The first of them stands behind the common operand.
+    PackedMatMulOp first = parts.front().matmul;
+    OpBuilder b(first);
+    Location loc = FusedLoc::get(b.getContext(), locs);
+    SmallVector<Value> packs;
+    for (Part p : parts) {
+      auto pack = p.matmul.getPacked().getDefiningOp<PackBOp>();
+      for (Operation *op :
+           {pack.getInput().getDefiningOp(), pack.getOperation()})
+        if (first->isBeforeInBlock(op))
+          op->moveBefore(first);
+      packs.push_back(pack);
+    }
+    Value panels = ConcatOp::create(b, loc, packs, /*axis=*/0);
+    Value merged =
+        PackedMatMulOp::create(b, loc, first.getLhs(), panels,
+                               b.getStringAttr(SymExpr(columns).str()));
+    if (anyBias) {
+      auto type = RankedTensorType::get({columns}, b.getF32Type());
+      auto value = DenseElementsAttr::get(type, ArrayRef(bias));
+      merged = AddOp::create(b, loc, merged,
+                             ConstantOp::create(b, loc, type, value));
+    }
+    SmallVector<SymExpr> dims = getDims(merged), starts(dims.size(), 0);
+    SmallVector<int64_t> steps(dims.size(), 1);
+    for (Part p : parts) {
+      dims.back() = p.columns;
+      Value slice = SliceOp::create(
+          b, p.matmul.getLoc(), merged, DimsAttr::get(b.getContext(), starts),
+          b.getDenseI64ArrayAttr(steps), DimsAttr::get(b.getContext(), dims));
+      starts.back() = starts.back() + p.columns;
+      p.result().replaceAllUsesWith(slice);
+    }
+    for (Part p : parts) {
+      if (p.add)
+        p.add.erase();
+      p.matmul.erase();
+    }
+  }
+};
+
+} // namespace
+} // namespace tenon

@@ -1,0 +1,39 @@
+// RUN: tenon-opt %s --tenon-pack-matmul --tenon-merge-matmul | FileCheck %s
+
+// CHECK-LABEL: @biasOfOne
+// CHECK-DAG: %[[W:.+]] = tenon.pack_b %{{.+}} : tensor<64x64xf32>
+// CHECK-DAG: %[[V:.+]] = tenon.pack_b %{{.+}} : tensor<64x32xf32>
+// CHECK: %[[P:.+]] = tenon.concat %[[W]], %[[V]] axis 0
+// CHECK: %[[M:.+]] = tenon.packed_matmul %arg0, %[[P]] columns "96"
+// CHECK: %[[B:.+]] = tenon.constant {{.*}}tensor<96xf32>
+// CHECK: %[[S:.+]] = tenon.add %[[M]], %[[B]]
+// CHECK: tenon.slice %[[S]] from <"0", "0"> step [1, 1] to <"4", "64">
+// CHECK: tenon.slice %[[S]] from <"0", "64"> step [1, 1] to <"4", "32">
+// CHECK-NOT: tenon.add
+func.func @biasOfOne(%x: tensor<4x64xf32>) -> (tensor<2x2x64xf32>, tensor<32x4xf32>) {
+  %w = tenon.constant dense<1.0> : tensor<64x64xf32>
+  %v = tenon.constant dense<2.0> : tensor<64x32xf32>
+  %c = tenon.constant dense<3.0> : tensor<32xf32>
+  %0 = tenon.matmul %x, %w : tensor<4x64xf32>, tensor<64x64xf32>
+  %1 = tenon.matmul %x, %v : tensor<4x64xf32>, tensor<64x32xf32>
+  %2 = tenon.add %1, %c : tensor<4x32xf32>, tensor<32xf32>
+  %3 = tenon.reshape %0 to <"2", "2", "64"> : tensor<4x64xf32>
+  %4 = tenon.transpose %2 [1, 0] : tensor<4x32xf32>
+  return %3, %4 : tensor<2x2x64xf32>, tensor<32x4xf32>
+}
+
+// An activation is the end of its own matmul; 40 columns are no whole panels.
+// CHECK-LABEL: @keepsEpilogues
+// CHECK-NOT: tenon.concat
+func.func @keepsEpilogues(%x: tensor<4x64xf32>) -> (tensor<4x64xf32>, tensor<64x4xf32>, tensor<40x4xf32>) {
+  %w = tenon.constant dense<1.0> : tensor<64x64xf32>
+  %u = tenon.constant dense<2.0> : tensor<64x64xf32>
+  %v = tenon.constant dense<2.0> : tensor<64x40xf32>
+  %0 = tenon.matmul %x, %w : tensor<4x64xf32>, tensor<64x64xf32>
+  %1 = tenon.matmul %x, %u : tensor<4x64xf32>, tensor<64x64xf32>
+  %2 = tenon.matmul %x, %v : tensor<4x64xf32>, tensor<64x40xf32>
+  %3 = tenon.gelu %0 : tensor<4x64xf32>
+  %4 = tenon.transpose %1 [1, 0] : tensor<4x64xf32>
+  %5 = tenon.transpose %2 [1, 0] : tensor<4x40xf32>
+  return %3, %4, %5 : tensor<4x64xf32>, tensor<64x4xf32>, tensor<40x4xf32>
+}

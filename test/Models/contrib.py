@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+#===- contrib.py - com.microsoft operators against onnxruntime -------------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Compiles one node of com.microsoft at a time and compares it with onnxruntime.
+
+usage: contrib.py [--tenon PATH] [--family attention|quant|misc] [SUBSTRING...]
+
+Each operator runs in the forms that onnxruntime's optimizer, its quantiser and
+the onnxruntime-genai model builder write, with symbolic dims and several sets
+of inputs. Forms that onnxruntime itself refuses have a reference in numpy.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from contrib_attention import attention_cases
+from contrib_quant import quant_cases
+from contrib_misc import misc_cases
+from operators import compare, reference
+from tool import Failure, Tool
+
+FAMILIES = {"attention": attention_cases, "quant": quant_cases, "misc": misc_cases}
+
+
+def build(case, path):
+    """The graph of one node; inputs that the case has no dims for are weights."""
+    graph_inputs, weights, names = [], [], []
+    for name, dims, value in case.inputs:
+        names.append(name)
+        if not name:
+            continue
+        if dims is None:
+            tensor = onnx.numpy_helper.from_array(value, name) if isinstance(value, np.ndarray) else value
+            tensor.name = name
+            weights.append(tensor)
+            continue
+        shape = [int(d) if d.isdigit() else d for d in dims.split(",")] if dims else []
+        kind = helper.np_dtype_to_tensor_dtype(np.asarray(case.sets[0][name]).dtype)
+        graph_inputs.append(helper.make_tensor_value_info(name, kind, shape))
+    node = helper.make_node(case.op, names, list(case.outputs), name="node", domain=case.domain, **case.attributes)
+    outputs = [helper.make_tensor_value_info(o, case.outputs[o], None) for o in case.outputs if o]
+    graph = helper.make_graph([node], "contrib", graph_inputs, outputs, weights)
+    opsets = [helper.make_opsetid("", case.opset), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+
+
+def check_case(tool, case):
+    path = tool.file("node.onnx")
+    build(case, path)
+    artifact, _ = tool.compile(path, "-O0")
+    for number, inputs in enumerate(case.sets):
+        inputs = {name: np.array(value, order="C") for name, value in inputs.items()}
+        found = tool.run(artifact, inputs, threads=1 + number % 3)
+        expected = case.reference(**inputs) if case.reference else reference(path, inputs)
+        if case.clear:
+            case.clear(found, inputs)
+            case.clear(expected, inputs)
+        for name in case.ignored:
+            expected.pop(name, None)
+        compare(found, expected, case.atol, case.rtol, f"set {number}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="com.microsoft operators against onnxruntime.")
+    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
+    parser.add_argument("--family", choices=FAMILIES, help="only these (default: all)")
+    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
+    args = parser.parse_args()
+    tool = Tool(args.tenon)
+    passed = failed = 0
+    families = [FAMILIES[args.family]] if args.family else FAMILIES.values()
+    for case in (case for family in families for case in family()):
+        if args.only and not any(text in case.name for text in args.only):
+            continue
+        try:
+            check_case(tool, case)
+            passed += 1
+        except Failure as failure:
+            failed += 1
+            print(f"FAIL {case.name}: {failure}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+#===- rare.py - operators that few models have, against onnxruntime --------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""The graphs of operators.py's kind, for operators outside transformers.
+
+usage: rare.py [--tenon PATH] [SUBSTRING...]
+"""
+
+import argparse
+import sys
+
+import numpy as np
+import onnx
+
+from operators import CASES, build, case, check_case, ints, rand
+from tool import Failure, Tool
+
+CASES.clear()
+
+for order in (0, 1):
+    case(
+        f"max pool indices, storage order {order}",
+        "(float[n,c,h,w] x) => (float[n,c,p,q] y, int64[n,c,p,q] i)"
+        f"{{ y, i = MaxPool <kernel_shape = [3, 2], strides = [2, 1], pads = [1, 0, 1, 1], storage_order = {order}> (x) }}",
+        {"x": rand(2, 3, 7, 9)}, {"x": rand(1, 1, 5, 5)}, {"x": np.zeros((2, 2, 4, 4), np.float32)},
+    )
+case(
+    "large windows",
+    "(float[n,c,h,w] x) => (float[n,c,p,q] y, float[n,c,p,q] z)"
+    "{ y = MaxPool <kernel_shape = [17, 16], strides = [2, 3], pads = [3, 2, 1, 4]> (x)"
+    "  z = AveragePool <kernel_shape = [17, 16], strides = [2, 3], pads = [3, 2, 1, 4]> (x) }",
+    {"x": rand(2, 3, 24, 20)}, {"x": rand(1, 1, 17, 16)},
+)
+for mode in ("avg", "max"):
+    for place in ("half_pixel", "output_half_pixel"):
+        case(
+            f"regions, {mode}, {place}",
+            "(float[n,c,h,w] x, float[r,4] rois, int64[r] b) => (float[r,c,3,2] y)"
+            f'{{ y = RoiAlign <mode = "{mode}", coordinate_transformation_mode = "{place}", output_height = 3,'
+            " output_width = 2, sampling_ratio = 2, spatial_scale = 0.5> (x, rois, b) }",
+            {"x": rand(2, 3, 9, 8), "rois": np.array([[0, 0, 7, 9], [-5, 2, 30, 40], [3, 3, 3, 3]], np.float32), "b": np.array([0, 1, 1])},
+            {"x": rand(1, 1, 4, 4), "rois": np.zeros((0, 4), np.float32), "b": np.zeros(0, np.int64)},
+            atol=1e-5,
+        )
+case("determinants", "(float[n,5,5] x) => (float[n] y) { y = Det (x) }",
+     {"x": rand(4, 5, 5)}, {"x": np.stack([np.eye(5), np.zeros((5, 5)), np.eye(5)[::-1]]).astype(np.float32)}, atol=1e-5)
+for equation, dims in (("ii->i", "n,n"), ("ii", "n,n"), ("...ii->...i", "b,n,n"), ("iji->j", "n,b,n"), ("iij,jk->ik", None)):
+    two = dims is None
+    case(
+        f"diagonal {equation}",
+        f"(float[{dims or 'n,n,b'}] x{', float[b,m] z' if two else ''}) => (float[o{',p' if equation in ('...ii->...i', 'iij,jk->ik') else ''}] y)"
+        f'{{ y = Einsum <equation = "{equation}"> (x{", z" if two else ""}) }}'.replace("float[o] y", "float y" if equation == "ii" else "float[o] y"),
+        *({"x": rand(*(k if d == "n" else 3 for d in (dims or "n,n,b").split(","))), **({"z": rand(3, 4)} if two else {})} for k in (5, 1, 2)),
+    )
+GRAMS = "ngram_counts = [0, 4, 10], ngram_indexes = [0, 1, 2, 3, 4, 5, 8, 7, 6], pool_int64s = [2, 3, 5, 4, 5, 6, 7, 8, 6, 7, 9, 9, 5, 7, 7, 7]"
+for mode, skips, low, high in (("TF", 0, 1, 2), ("TF", 5, 2, 3), ("IDF", 2, 1, 3), ("TFIDF", 1, 2, 2)):
+    case(
+        f"n-grams {mode} {skips} {low} {high}",
+        f'(int64[n,c] x) => (float[n,m] y) {{ y = TfIdfVectorizer <mode = "{mode}", max_skip_count = {skips}, min_gram_length = {low},'
+        f" max_gram_length = {high}, {GRAMS}, weights = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]> (x) }}",
+        {"x": ints(2, 10, 3, 12)}, {"x": ints(4, 9, 2, 3)}, {"x": np.array([[5]])}, {"x": np.array([[5, 6, 7, 8, 6, 7, 7, 7]])},
+    )
+for direction, count in (("forward", 1), ("reverse", 1), ("bidirectional", 2)):
+    case(
+        f"sequence lengths, {direction}",
+        f"(float[5,b,3] x, float[{count},16,3] w, float[{count},16,4] r, float[{count},32] bias, int32[b] s)"
+        f" => (float[5,{count},b,4] y, float[{count},b,4] h, float[{count},b,4] c)"
+        f'{{ y, h, c = LSTM <hidden_size = 4, direction = "{direction}"> (x, w, r, bias, s) }}',
+        {"x": rand(5, 3, 3), "w": rand(count, 16, 3), "r": rand(count, 16, 4), "bias": rand(count, 32), "s": np.array([5, 2, 3], np.int32)},
+        {"x": rand(5, 1, 3), "w": rand(count, 16, 3), "r": rand(count, 16, 4), "bias": rand(count, 32), "s": np.array([1], np.int32)},
+    )
+case(
+    "windows back to an image",
+    "(float[n,k,l] x) => (float[n,c,h,w] y) <int64[2] image = {6, 7}, int64[2] block = {3, 2}>"
+    "{ y = Col2Im <strides = [2, 1], pads = [1, 0, 1, 1], dilations = [1, 2]> (x, image, block) }",
+    {"x": rand(2, 12, 18)}, {"x": rand(1, 6, 18)}, atol=1e-5,
+)
+for group in (1, 2):
+    case(
+        f"convolution by a kernel of unknown size, group {group}",
+        "(float[n,c,h,w] x, float[o,i,p,q] k, float[o] b) => (float[n,o,s,t] y)"
+        f"{{ y = Conv <group = {group}, strides = [2, 1], pads = [1, 0, 2, 1], dilations = [1, 2]> (x, k, b) }}",
+        {"x": rand(2, 4, 9, 8), "k": rand(6, 4 // group, 3, 2), "b": rand(6)}, {"x": rand(1, 2, 7, 7), "k": rand(2, 2 // group, 1, 1), "b": rand(2)},
+        atol=1e-4,
+    )
+    case(
+        f"transposed convolution by a kernel of unknown size, group {group}",
+        "(float[n,c,h,w] x, float[c,o,p,q] k) => (float[n,m,s,t] y)"
+        f"{{ y = ConvTranspose <group = {group}, strides = [2, 1], pads = [1, 0, 0, 1], dilations = [1, 2]> (x, k) }}",
+        {"x": rand(2, 4, 5, 4), "k": rand(4, 3, 3, 2)}, {"x": rand(1, 2, 3, 3), "k": rand(2, 1, 2, 2)}, atol=1e-4,
+    )
+case(
+    "a choice between dims",
+    "(float[a,b] x, float[c,d] y) => (float[e,b] z) <int64[1] one = {1}, float zero = {0}>"
+    "{ p = Shape <end = 1> (x)  q = Shape <end = 1> (y)  s = Shape <start = 1> (x)  m = Greater (p, q)"
+    "  n = Where (m, p, q)  t = Concat <axis = 0> (n, s)  z = Expand (zero, t) }",
+    {"x": rand(3, 4), "y": rand(5, 2)}, {"x": rand(7, 4), "y": rand(5, 2)}, {"x": rand(2, 1), "y": rand(2, 2)},
+)
+
+
+def check_powers(tool):
+    """Integers wrap, however large the exponent; numpy's oracle squares."""
+    path = tool.file("power.onnx")
+    for kind, name in ((np.int32, "int32"), (np.int64, "int64")):
+        onnx.save(build(f"({name}[n] x, {name}[n] e) => ({name}[n] y) {{ y = Pow (x, e) }}", 20), path)
+        artifact, _ = tool.compile(path)
+        bases = np.array([2, 3, -3, 6, 1, -1, 0, 7, 2, 10, 5, -2, 3, 4, 12345, 9, 3], kind)
+        exponents = np.array([64, 64, 65, 70, 1000, 1001, 99, 2**30 + 5, 63, 3, 0, 31, -1, 32, 77, 2**31 - 1, 127], kind)
+        bits = 8 * np.dtype(kind).itemsize
+        exact = [pow(int(b), int(e), 2**bits) if e >= 0 else {1: 1, -1: -1 if e % 2 else 1}.get(int(b), 0)
+                 for b, e in zip(bases, exponents)]
+        exact = np.array([v - 2**bits if v >= 2 ** (bits - 1) else v for v in exact], kind)
+        found = tool.run(artifact, {"x": bases, "e": exponents})["y"]
+        if not (found == exact).all():
+            raise Failure(f"{name}: {bases[found != exact]} to {exponents[found != exact]} gives {found[found != exact]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Rare operators against onnxruntime.")
+    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
+    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
+    args = parser.parse_args()
+    tool = Tool(args.tenon)
+    jobs = [(entry[0], lambda entry=entry: check_case(tool, *entry)) for entry in CASES]
+    jobs.append(("integer powers", lambda: check_powers(tool)))
+    passed = failed = 0
+    for name, job in jobs:
+        if args.only and not any(text in name for text in args.only):
+            continue
+        try:
+            job()
+            passed += 1
+        except Failure as failure:
+            failed += 1
+            print(f"FAIL {name}: {failure}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
