@@ -126,11 +126,16 @@ def main():
     text = "\n".join(lines) + "\n"
     print(text)
     if not failed and not args.names:
-        with open(os.path.join(args.docs, "Models.md"), "w", encoding="utf-8") as file:
+        path = os.path.join(args.docs, "Models.md")
+        with open(path, encoding="utf-8") as file:
+            # The table of test/Models/exports.py stays.
+            exports = file.read().partition("## Exports")
+        with open(path, "w", encoding="utf-8") as file:
             file.write(
                 "# Models\n\nFull-size architectures, each compiled once without `--dim` and compared with onnxruntime at the "
                 "shapes given (`bench/architectures.py` takes these figures anew). Weights are MiniLM's own and random ones "
                 "otherwise; peak RSS counts the mapped pages of the weights.\n\n" + text
+                + ("\n" + "".join(exports[1:]) if exports[1] else "")
             )
     sys.exit(1 if failed else 0)
 

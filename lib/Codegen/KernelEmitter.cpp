@@ -329,7 +329,13 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
       for (Value &x : operands)
         x = L.widen(x);
-    return emitElementwise(L, op, operands);
+    Value r = emitElementwise(L, op, operands);
+    // f16 is computed in f32, but what a mask of -65504 leaves of a score is
+    // f16's rounding: a row without any key then weighs all keys alike.
+    Type element = getElementTypeOrSelf(op->getResult(0).getType());
+    if (r && element.isF16() && isa<AddOp, SubOp>(op))
+      r = L.roundTo(r, element);
+    return r;
   }
   if (auto c = dyn_cast<ConstantOp>(op)) {
     auto splat = dyn_cast<SplatElementsAttr>(c.getValue());

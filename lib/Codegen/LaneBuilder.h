@@ -104,6 +104,10 @@ public:
   /// Stores to a uniform or contiguous position.
   void store(mlir::Value value, mlir::Value memref, const Idx &at,
              mlir::Type type);
+  /// A value of computeType rounded to what an element of `type` can hold.
+  mlir::Value roundTo(mlir::Value v, mlir::Type type) {
+    return fromStorage(toStorage(v, type), type);
+  }
   /// exp(x) for the x <= 0 of a softmax; results near the denormals are 0.
   mlir::Value softmaxExp(mlir::Value x) {
     return mlir::math::ExpOp::create(b, loc, x,

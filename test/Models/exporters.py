@@ -367,16 +367,24 @@ def four_bits(source, target, _):
 
 
 def with_genai(family, base, precision):
-    from onnxruntime_genai.models.builder import create_model
+    """onnxruntime-genai's model builder, from a saved checkpoint."""
+    import tokenizers
+    from onnxruntime_genai.models import builder
 
     scratch = os.path.join(base, f".{family}")
     shutil.rmtree(scratch, ignore_errors=True)
-    source = os.path.join(scratch, "source")
+    source, cache = os.path.join(scratch, "source"), os.path.join(scratch, "cache")
+    target = os.path.join(scratch, "out")
+    os.makedirs(cache)
     zoo.build(family).save_pretrained(source)
-    create_model(None, source, os.path.join(scratch, "out"), precision, "cpu", os.path.join(scratch, "cache"))
+    words = {f"w{i}": i for i in range(zoo.VOCAB)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
+    tf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="w2", pad_token="w0").save_pretrained(source)
+    options = builder.parse_extra_options("", source, target, precision, "cpu", cache, [])
+    builder.create_model("", source, target, precision, "cpu", cache, **options)
     folder = os.path.join(base, family)
     os.makedirs(folder, exist_ok=True)
-    model = onnx.load(os.path.join(scratch, "out", "model.onnx"))
+    model = onnx.load(os.path.join(target, "model.onnx"))
     onnx.save(model, os.path.join(folder, "model.onnx"))
     shutil.rmtree(scratch)
     return [family]

@@ -364,6 +364,11 @@ def decoders_more():
 FAMILIES.update({**encoders_more(), **vision_more(), **speech_more(), **decoders_more()})
 
 
+def head_size(name):
+    """Of keys, where an exporter leaves it symbolic."""
+    return 16 if name in ("qwen3", "qwen3-moe", "gemma", "gemma2", "gemma3") else WIDTH // HEADS
+
+
 def build(name):
     """The family's model, the same at every call."""
     torch.manual_seed(0)
