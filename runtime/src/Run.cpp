@@ -657,10 +657,11 @@ tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
       context.threadStates[t].task.error_limit = 0;
     }
     context.failedStep = kNoStep;
-    if (tenon_status status = runAll(context, pooled, error))
-      return status;
-    if (context.surprised)
+    tenon_status status = runAll(context, pooled, error);
+    if (context.grown) // plans for smaller ranges are of no use any more
       forgetPlans(context);
+    if (status)
+      return status;
   } while (context.surprised);
   context.ran = true;
   return TENON_OK;

@@ -151,10 +151,6 @@ def no_opset():
     return result
 
 
-def old_opset():
-    return model([helper.make_node("Relu", ["x"], ["y"], "relu")], [X], [Y], opset=6)
-
-
 def future_opset():
     return model([helper.make_node("Relu", ["x"], ["y"], "relu")], [X], [Y], opset=99)
 
@@ -205,7 +201,6 @@ def compile_cases(tool):
         "initializer too large": (huge_dims, ["w"]),
         "initializer of negative size": (negative_dims, ["w"]),
         "no opset": (no_opset, ["opset"]),
-        "opset 6": (old_opset, ["6"]),
         "opset 99": (future_opset, ["99"]),
     }
     for number, (name, (make, words)) in enumerate(cases.items()):

@@ -67,9 +67,9 @@ bool TfIdf::read() {
     n.error("pool_strings are not supported: expected pool_int64s");
     return false;
   }
-  bool ordered = llvm::is_sorted(counts) && !counts.empty() &&
-                 counts.front() >= 0 && counts.back() <= int64_t(pool.size());
-  if (!ordered || shortest < 1 || longest < shortest || skips < 0 ||
+  bool sorted = llvm::is_sorted(counts) && !counts.empty() &&
+                counts.front() >= 0 && counts.back() <= int64_t(pool.size());
+  if (!sorted || shortest < 1 || longest < shortest || skips < 0 ||
       longest > int64_t(counts.size())) {
     n.error("ngram_counts, pool_int64s and the gram lengths do not fit");
     return false;
@@ -85,11 +85,18 @@ bool TfIdf::read() {
     return false;
   }
   size = *llvm::max_element(indexes) + 1;
-  if (!weights.empty() && int64_t(weights.size()) < size) {
-    n.error("expected " + Twine(size) + " weights, found " +
+  if (weights.empty())
+    return true;
+  if (weights.size() != indexes.size()) {
+    n.error("expected " + Twine(indexes.size()) + " weights, found " +
             Twine(weights.size()));
     return false;
   }
+  // Given in the pool's order, used by column.
+  SmallVector<float> byColumn(size, 0);
+  for (auto [index, weight] : llvm::zip(indexes, weights))
+    byColumn[index] = weight;
+  weights = byColumn;
   return true;
 }
 
@@ -183,7 +190,6 @@ static void tfIdfVectorizer(NodeImporter &n) {
   std::string mode = n.getString("mode", "");
   Value weights;
   if (!t.weights.empty()) {
-    t.weights.resize(t.size);
     weights = n.constant(DenseElementsAttr::get(
         RankedTensorType::get({t.size}, n.builder.getF32Type()),
         ArrayRef<float>(t.weights)));

@@ -60,7 +60,9 @@ TEST_P(SmallFloats, EveryCodeSurvives) {
   for (unsigned code = 0; code < 1u << f.format->bits; ++code) {
     float value = decodeSmallFloat(*f.format, uint8_t(code));
     if (!std::isnan(value)) // NaN has one code for several
-      EXPECT_EQ(encodeSmallFloat(*f.format, value, false), code);
+      // Down, as e8m0 takes 2^-127 by its bits: a denormal f32 above code 0.
+      EXPECT_EQ(encodeSmallFloat(*f.format, value, false, PowerRounding::Down),
+                code);
   }
 }
 
@@ -73,6 +75,9 @@ unsigned rounded(const Format &f, double value) {
 }
 
 void check(const Format &f, double value) {
+  // APFloat has no rule for what a type without infinity and NaN makes of them.
+  if (!f.format->nan && !std::isfinite(value))
+    return;
   unsigned expected = rounded(f, value);
   unsigned found = encodeSmallFloat(*f.format, value, false);
   float back = decodeSmallFloat(*f.format, uint8_t(expected));
