@@ -52,13 +52,15 @@ struct AttentionKernel {
   SmallVector<SymExpr> batch{out.begin(), out.end() - 2};
   SymExpr rowsQ = out[out.size() - 2], depth = q.back(),
           keys = scoreDims.back(), N = out.back();
-  SymExpr keyPanels = k[k.size() - 3], valuePanels = v[v.size() - 3];
-  SymExpr ld = keyPanels * kPanelColumns; // of the scores
+  SymExpr ld = k[k.size() - 3] * kPanelColumns; // of the scores
   Value queries, scores, inverse, tile;
   Value batchIndex, m0;
 
   Value panelOf(Value packed, ArrayRef<SymExpr> dims, Value panel);
   void packQueries(Value rows);
+  void multiply(Value rows, Value A, const SymExpr &lda, Value B,
+                ArrayRef<SymExpr> packed, Value K,
+                function_ref<void(Value, Value, Value, Value)> then);
   void computeScores(Value rows);
   void scorePanel(Value tileRow, Value panel, Value r0, Value mr);
   void bindTile(Value v, Value r, Value c,
@@ -106,20 +108,30 @@ void AttentionKernel::packQueries(Value rows) {
   });
 }
 
-void AttentionKernel::computeScores(Value rows) {
-  Value d = e.dim(depth);
-  Value K = e.input(cast<BlockArgument>(qk.getPacked()));
-  forPanelGroups(e, keyPanels, [&](Value first, int64_t panels) {
-    Value kAt = panelOf(K, k, first);
+/// `rows` rows of A, `K` long and `lda` apart, times all panels of B, a tile at
+/// a time: then(row of the tile where a panel begins, panel, first row, rows).
+void AttentionKernel::multiply(
+    Value rows, Value A, const SymExpr &lda, Value B, ArrayRef<SymExpr> packed,
+    Value K, function_ref<void(Value, Value, Value, Value)> then) {
+  forPanelGroups(e, packed[packed.size() - 3], [&](Value first, int64_t count) {
+    Value at = panelOf(B, packed, first);
     forRowTiles(e, rows, [&](Value, Value r0, Value mr) {
-      emitMicroKernel(e, mr, depth,
-                      {queries, L.mul(r0, d), K, kAt,
-                       L.mul(d, L.index(kPanelColumns)), d, tile, L.index(0)},
-                      {panels});
-      for (int64_t p = 0; p < panels; ++p)
-        scorePanel(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
+      emitMicroKernel(e, mr, lda,
+                      {A, L.mul(r0, e.dim(lda)), B, at,
+                       L.mul(K, L.index(kPanelColumns)), K, tile, L.index(0)},
+                      {count});
+      for (int64_t p = 0; p < count; ++p)
+        then(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
     });
   });
+}
+
+void AttentionKernel::computeScores(Value rows) {
+  Value K = e.input(cast<BlockArgument>(qk.getPacked()));
+  multiply(rows, queries, depth, K, k, e.dim(depth),
+           [&](Value tileRow, Value panel, Value r0, Value mr) {
+             scorePanel(tileRow, panel, r0, mr);
+           });
 }
 
 /// The pointwise ops on `mr` rows of one panel of scores, whose products begin
@@ -138,10 +150,8 @@ void AttentionKernel::scorePanel(Value tileRow, Value panel, Value r0,
       idx.back() = Idx{column, 1, (int64_t)lanes, {}};
       e.setDomain(dims, idx, L.add(base, idx.back()));
       Value x = e.emit(softmax.getInput(), idx);
-      Value saved = L.mask;
-      L.mask = {}; // rows of scores are padded to whole panels
+      LaneScope whole(L, L.lanes); // rows of scores are padded to panels
       L.store(x, scores, L.add(L.uniform(L.mul(row, stride)), idx.back()), f32);
-      L.mask = saved;
     });
   });
 }
@@ -150,10 +160,11 @@ void AttentionKernel::scorePanel(Value tileRow, Value panel, Value r0,
 void AttentionKernel::bindTile(Value v, Value r, Value c,
                                function_ref<Value(Value)> then) {
   Idx at{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes, {}};
-  Value saved = L.mask;
-  L.mask = {}; // the tile is whole
-  Value x = L.load(tile, at, f32);
-  L.mask = saved;
+  Value x;
+  {
+    LaneScope whole(L, L.lanes); // as the tile is
+    x = L.load(tile, at, f32);
+  }
   if (then)
     x = then(x);
   e.bind(v, [x](ArrayRef<Idx>) { return x; });
@@ -161,23 +172,10 @@ void AttentionKernel::bindTile(Value v, Value r, Value c,
 
 void AttentionKernel::normalize(Value rows) {
   Value n = e.dim(keys), stride = e.dim(ld);
-  auto wide = [&](double x) {
-    unsigned saved = L.lanes;
-    L.lanes = lanes;
-    Value c = L.constant(L.vec(f32), x);
-    L.lanes = saved;
-    return c;
-  };
-  auto reduce = [&](Value acc, vector::CombiningKind kind) {
-    unsigned saved = L.lanes;
-    L.lanes = lanes;
-    Value r = L.reduceLanes(acc, kind);
-    L.lanes = saved;
-    return r;
-  };
+  Type wide = L.vec(f32, lanes);
   e.loop(L.index(0), rows, 1, [&](Value r) {
     Idx base = L.uniform(L.mul(r, stride));
-    Value lowest = wide(-HUGE_VAL), zero = wide(0);
+    Value lowest = L.constant(wide, -HUGE_VAL), zero = L.constant(wide, 0);
     Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
       Value x = L.load(scores, L.add(base, i), f32);
       if (L.mask)
@@ -188,7 +186,7 @@ void AttentionKernel::normalize(Value rows) {
       return SmallVector<Value>{
           arith::SelectOp::create(b, L.loc, more, x, args[0])};
     })[0];
-    Value max = reduce(acc, vector::CombiningKind::MAXNUMF);
+    Value max = L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
     acc = e.lanesLoop(n, lanes, zero, [&](Idx i, ValueRange args) {
       Idx at = L.add(base, i);
       Value x = arith::SubFOp::create(b, L.loc, L.load(scores, at, f32),
@@ -199,26 +197,18 @@ void AttentionKernel::normalize(Value rows) {
         x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);
       return SmallVector<Value>{arith::AddFOp::create(b, L.loc, args[0], x)};
     })[0];
-    Value sum = reduce(acc, vector::CombiningKind::ADD);
+    Value sum = L.reduceLanes(acc, vector::CombiningKind::ADD);
     Value inv = arith::DivFOp::create(b, L.loc, L.constant(f32, 1), sum);
     memref::StoreOp::create(b, L.loc, inv, inverse, r);
   });
 }
 
 void AttentionKernel::computeOutput(Value rows) {
-  Value n = e.dim(keys), stride = e.dim(ld);
   Value V = e.input(cast<BlockArgument>(pv.getPacked()));
-  forPanelGroups(e, valuePanels, [&](Value first, int64_t panels) {
-    Value vAt = panelOf(V, v, first);
-    forRowTiles(e, rows, [&](Value, Value r0, Value mr) {
-      emitMicroKernel(e, mr, ld,
-                      {scores, L.mul(r0, stride), V, vAt,
-                       L.mul(n, L.index(kPanelColumns)), n, tile, L.index(0)},
-                      {panels});
-      for (int64_t p = 0; p < panels; ++p)
-        outputPanel(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
-    });
-  });
+  multiply(rows, scores, ld, V, v, e.dim(keys),
+           [&](Value tileRow, Value panel, Value r0, Value mr) {
+             outputPanel(tileRow, panel, r0, mr);
+           });
 }
 
 void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,

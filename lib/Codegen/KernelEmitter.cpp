@@ -117,10 +117,7 @@ void KernelEmitter::lanesLoop(Value n, unsigned lanes,
 SmallVector<Value>
 KernelEmitter::lanesLoop(Value n, unsigned lanes, ValueRange init,
                          function_ref<SmallVector<Value>(Idx, ValueRange)> fn) {
-  unsigned savedLanes = L.lanes;
-  Value savedMask = L.mask;
-  L.lanes = lanes;
-  L.mask = {};
+  LaneScope saved(L, lanes);
   Value size = n;
   auto c = constantIndex(n);
   auto lane = [&](Value i) {
@@ -160,8 +157,6 @@ KernelEmitter::lanesLoop(Value n, unsigned lanes, ValueRange init,
       r.assign(ifOp.getResults().begin(), ifOp.getResults().end());
     }
   }
-  L.lanes = savedLanes;
-  L.mask = savedMask;
   return r;
 }
 

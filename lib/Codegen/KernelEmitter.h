@@ -45,6 +45,18 @@ public:
 
   unsigned vectorLanes() const { return target.vectorBits / 32; }
   mlir::Block &body() { return kernel.getBody().front(); }
+  /// The op that the kernel ends with; null, after an error, if it is another.
+  template <typename OpTy>
+  OpTy rootOp() {
+    auto op = body().getTerminator()->getOperand(0).getDefiningOp<OpTy>();
+    if (op)
+      return op;
+    mlir::emitError(kernel.getLoc(), "a '")
+        << kernel.getKind() << "' kernel does not end with "
+        << OpTy::getOperationName().split('.').second;
+    failed = true;
+    return nullptr;
+  }
   /// The memory of a region argument or of the i-th result.
   mlir::Value input(mlir::BlockArgument arg);
   mlir::Value result(unsigned i);

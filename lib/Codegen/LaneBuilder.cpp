@@ -296,7 +296,7 @@ Value LaneBuilder::reduceLanes(Value v, vector::CombiningKind kind) {
     return v;
   // A fixed tree: halves are combined until one lane is left, so that the
   // order of additions depends on the lane count alone.
-  int64_t n = lanes;
+  int64_t n = cast<VectorType>(v.getType()).getDimSize(0);
   while (n > 1) {
     n /= 2;
     Value lo = vector::ExtractStridedSliceOp::create(b, loc, v, {0}, {n}, {1});

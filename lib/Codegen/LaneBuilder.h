@@ -88,7 +88,8 @@ public:
   bool isVector(mlir::Value v) const {
     return mlir::isa<mlir::VectorType>(v.getType());
   }
-  mlir::Type vec(mlir::Type element) const {
+  mlir::Type vec(mlir::Type element) const { return vec(element, lanes); }
+  static mlir::Type vec(mlir::Type element, unsigned lanes) {
     return lanes == 1
                ? element
                : mlir::Type(mlir::VectorType::get({(int64_t)lanes}, element));
@@ -123,6 +124,28 @@ private:
   mlir::Value fromStorage(mlir::Value v, mlir::Type type);
   mlir::Value toStorage(mlir::Value v, mlir::Type type);
   mlir::Value allOnes();
+};
+
+/// Restores lanes and mask at the end of a scope.
+class LaneScope {
+public:
+  explicit LaneScope(LaneBuilder &L) : L(L), lanes(L.lanes), mask(L.mask) {}
+  /// With so many lanes, all active.
+  LaneScope(LaneBuilder &L, unsigned lanes) : LaneScope(L) {
+    L.lanes = lanes;
+    L.mask = {};
+  }
+  ~LaneScope() {
+    L.lanes = lanes;
+    L.mask = mask;
+  }
+  LaneScope(const LaneScope &) = delete;
+  LaneScope &operator=(const LaneScope &) = delete;
+
+private:
+  LaneBuilder &L;
+  unsigned lanes;
+  mlir::Value mask;
 };
 
 std::optional<int64_t> constantIndex(mlir::Value v);

@@ -164,11 +164,8 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
       Idx in{L.add(from, c), 1, (int64_t)lanes, {}};
       idx.back() = Idx{column, 1, (int64_t)lanes, {}};
       e.bind(op.getResult(), [&](ArrayRef<Idx>) {
-        Value saved = L.mask;
-        L.mask = {}; // the tile is whole
-        Value v = L.load(C, in, f32);
-        L.mask = saved;
-        return v;
+        LaneScope whole(L, L.lanes); // as the tile is
+        return L.load(C, in, f32);
       });
       sink.store(e, idx, L.add(base, idx.back()));
     });
@@ -300,14 +297,12 @@ void MatMulKernel::wide() {
 }
 
 void MatMulKernel::clearSums(Value rows) {
-  unsigned saved = L.lanes;
-  L.lanes = lanes;
+  LaneScope saved(L, lanes);
   Value zero = L.constant(L.vec(f32), 0);
   Value n = L.mul(rows, L.index(kTilePanels * kPanelColumns));
   e.loop(L.index(0), n, lanes, [&](Value i) {
     L.store(zero, C, Idx{i, 1, (int64_t)lanes, {}}, f32);
   });
-  L.lanes = saved;
 }
 
 /// All rows at once, four panels at a time: tasks are pairs of panels here.
@@ -349,11 +344,9 @@ void MatMulKernel::run() {
   Value m = e.dim(M);
   Value few = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ule, m,
                                     L.index(narrowRows(e.target)));
-  Value many =
-      arith::XOrIOp::create(b, L.loc, few, L.constantInt(b.getI1Type(), 1));
   // An empty M has no tasks: neither form runs.
   e.ifThen(few, [&] { narrow(m); });
-  e.ifThen(many, [&] { wide(); });
+  e.ifThen(no(few), [&] { wide(); });
 }
 
 } // namespace

@@ -286,8 +286,7 @@ void forPanelGroups(KernelEmitter &e, const SymExpr &count,
 void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
                      function_ref<void(Value, Value)> fn) {
   LaneBuilder &L = e.L;
-  unsigned saved = L.lanes;
-  L.lanes = e.vectorLanes();
+  LaneScope saved(L, e.vectorLanes());
   Value n = e.dim(N), first = L.mul(panel, L.index(kPanelColumns));
   bool whole = N.constant() && *N.constant() % kPanelColumns == 0;
   e.loop(L.index(0), L.index(kPanelColumns), L.lanes, [&](Value c) {
@@ -303,7 +302,6 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
       L.mask = {};
     });
   });
-  L.lanes = saved;
 }
 
 Sink::Sink(KernelEmitter &e)

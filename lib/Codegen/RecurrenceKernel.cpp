@@ -103,17 +103,12 @@ void RecurrenceKernel::columns(const Idx &column, Value firstRow) {
 } // namespace
 
 void emitRecurrenceKernel(KernelEmitter &e) {
-  Value root = e.body().getTerminator()->getOperand(0);
-  auto op = root.getDefiningOp<LinearAttentionOp>();
-  if (!op) {
-    emitError(e.kernel.getLoc(),
-              "a 'recurrence' kernel does not end with linear_attention");
-    e.failed = true;
+  auto op = e.rootOp<LinearAttentionOp>();
+  if (!op)
     return;
-  }
   RecurrenceKernel k{e, op};
   LaneBuilder &L = e.L;
-  SmallVector<SymExpr> dims = getDims(root);
+  SmallVector<SymExpr> dims = getDims(op->getResult(0));
   int64_t width = 2 * e.vectorLanes();
   SymExpr chunks = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[3], width);
   e.info.tasks = dims[0] * dims[1] * chunks;

@@ -70,8 +70,7 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
   int64_t last = lastDim(dims);
   bool uniform = llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); });
   bool inner = axes.count(last) && uniform; // lanes run along the last dim
-  unsigned savedLanes = L.lanes;
-  Value savedMask = L.mask;
+  LaneScope saved(L);
   // One lane count whatever the dim: it decides the order of additions.
   unsigned lanes = inner ? kWide * vectorLanes() : (uniform ? 1 : L.lanes);
   L.lanes = lanes;
@@ -143,8 +142,6 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
       r = arith::DivSIOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
     }
   }
-  L.lanes = savedLanes;
-  L.mask = savedMask;
   return r;
 }
 

@@ -51,24 +51,14 @@ struct RowKernel {
   Value scratch(const Idx &i) { return L.load(row, i, type); }
   /// Sums fn(i) over the row to one scalar.
   Value sum(function_ref<Value(Idx)> fn) {
-    unsigned saved = L.lanes;
-    L.lanes = lanes;
-    Value zero = L.constant(L.vec(type), 0);
-    L.lanes = saved;
+    Value zero = L.constant(L.vec(type, lanes), 0);
     Value acc = e.lanesLoop(n, lanes, zero, [&](Idx i, ValueRange args) {
       Value x = L.widen(fn(i));
       if (L.mask)
         x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);
       return SmallVector<Value>{make<arith::AddFOp>(args[0], x)};
     })[0];
-    return reduce(acc, vector::CombiningKind::ADD);
-  }
-  Value reduce(Value acc, vector::CombiningKind kind) {
-    unsigned saved = L.lanes;
-    L.lanes = lanes;
-    Value r = L.reduceLanes(acc, kind);
-    L.lanes = saved;
-    return r;
+    return L.reduceLanes(acc, vector::CombiningKind::ADD);
   }
   Value count() {
     Value i = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), n);
@@ -102,10 +92,7 @@ struct RowKernel {
 };
 
 void RowKernel::softmax(SoftmaxOp op) {
-  unsigned saved = L.lanes;
-  L.lanes = lanes;
-  Value lowest = L.constant(L.vec(type), -HUGE_VAL);
-  L.lanes = saved;
+  Value lowest = L.constant(L.vec(type, lanes), -HUGE_VAL);
   Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
     e.setDomain(dims, at(i), L.add(base, i));
     Value x = L.widen(e.emit(in, at(i)));
@@ -118,7 +105,7 @@ void RowKernel::softmax(SoftmaxOp op) {
     return SmallVector<Value>{
         arith::SelectOp::create(b, L.loc, more, x, args[0])};
   })[0];
-  Value max = reduce(acc, vector::CombiningKind::MAXNUMF);
+  Value max = L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
   if (op.getLog()) {
     Value total = sum([&](Idx i) {
       Value x = L.widen(scratch(i));

@@ -56,13 +56,9 @@ struct ScanKernel {
 } // namespace
 
 void emitScanKernel(KernelEmitter &e) {
-  Value root = e.body().getTerminator()->getOperand(0);
-  auto op = root.getDefiningOp<CumulateOp>();
-  if (!op) {
-    emitError(e.kernel.getLoc(), "a 'scan' kernel does not end with cumulate");
-    e.failed = true;
+  auto op = e.rootOp<CumulateOp>();
+  if (!op)
     return;
-  }
   ScanKernel k{e, op};
   LaneBuilder &L = e.L;
   e.info.cost = productOf(k.dims) * 4;

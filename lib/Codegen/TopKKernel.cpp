@@ -199,14 +199,10 @@ void TopKKernel::row(ArrayRef<Idx> lead, Value number) {
 } // namespace
 
 void emitTopKKernel(KernelEmitter &e) {
-  Value root = e.body().getTerminator()->getOperand(0);
-  auto op = root.getDefiningOp<TopKOp>();
-  if (!op) {
-    emitError(e.kernel.getLoc(), "a 'top_k' kernel does not end with top_k");
-    e.failed = true;
+  auto op = e.rootOp<TopKOp>();
+  if (!op)
     return;
-  }
-  TopKKernel kernel{e, op, getDims(root).back()};
+  TopKKernel kernel{e, op, getDims(op->getResult(0)).back()};
   LaneBuilder &L = e.L;
   SmallVector<SymExpr> outer(kernel.dims.begin(), kernel.dims.end() - 1);
   e.info.tasks = productOf(outer);
