@@ -17,6 +17,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Demand.h"
+#include "PackedWeight.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -66,23 +67,6 @@ bool isElementwise(Operation *op) {
 bool isSplat(Value v) {
   auto c = v.getDefiningOp<ConstantOp>();
   return c && isa<SplatElementsAttr>(c.getValue());
-}
-
-/// Packed panels of constants, alone or several after one another: a layout of
-/// the weights, not work.
-bool isPackedWeight(Operation *op) {
-  if (auto concat = dyn_cast_or_null<ConcatOp>(op))
-    return llvm::all_of(concat.getInputs(), [](Value v) {
-      auto pack = v.getDefiningOp<PackBOp>();
-      return pack && isPackedWeight(pack);
-    });
-  auto pack = dyn_cast_or_null<PackBOp>(op);
-  if (!pack)
-    return false;
-  Value source = pack.getInput();
-  while (auto r = source.getDefiningOp<ReshapeOp>())
-    source = r.getInput();
-  return source.getDefiningOp<ConstantOp>();
 }
 
 /// Rough arithmetic per element, 0 for ops that only move.
@@ -323,10 +307,9 @@ KernelOp FormKernels::outline(Operation *root) {
     ops.insert(op);
     for (Value o : op->getOperands()) {
       Operation *def = o.getDefiningOp();
-      bool inside =
-          def && def->getBlock() == &block && !isNative(op) &&
-          (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
-                          !isa<PackBOp>(def) && !isPackedWeight(def)));
+      bool inside = def && def->getBlock() == &block && !isNative(op) &&
+                    (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
+                                    !isPackedWeight(def)));
       if (!inside) {
         inputs.insert(o);
         continue;

@@ -7,6 +7,7 @@
 
 #include "Demand.h"
 #include "KernelEmitter.h"
+#include "PackedWeight.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "tenon/Codegen/Kernels.h"
@@ -172,10 +173,7 @@ std::optional<WeightPart> Builder::packedWeight(Value v) {
   auto pack = v.getDefiningOp<PackBOp>();
   if (!pack)
     return std::nullopt;
-  Value source = pack.getInput();
-  while (auto r = source.getDefiningOp<ReshapeOp>())
-    source = r.getInput();
-  auto constant = source.getDefiningOp<ConstantOp>();
+  ConstantOp constant = packedConstant(pack);
   if (!constant)
     return std::nullopt;
   auto type = cast<RankedTensorType>(pack.getInput().getType());
@@ -466,8 +464,9 @@ LogicalResult Builder::addBlock(Block &block) {
     } else if (auto read = dyn_cast<ReadDimsOp>(op)) {
       if (failed(addElements(read)))
         return failure();
-    } else if (!isa<ConstantOp, ReshapeOp, PackBOp, ConcatOp, MergeOp, YieldOp,
-                    func::ReturnOp>(op)) {
+    } else if (!isa<ConstantOp, ReshapeOp, MergeOp, YieldOp, func::ReturnOp>(
+                   op) &&
+               !isPackedWeight(&op)) {
       return op.emitError("expected only kernels after tenon-form-kernels");
     }
     auto name = op.getAttrOfType<StringAttr>("tenon.value");
