@@ -14,6 +14,7 @@
 // a loop that reads the weights' bytes ("read"), the bound for M = 1.
 //===----------------------------------------------------------------------===//
 
+#include "../tools/tenon/FmaLoop.h"
 #include "tenon/loader.h"
 #include "tenon/tenon.h"
 #include <benchmark/benchmark.h>
@@ -149,33 +150,17 @@ void runOneDnn(benchmark::State &state, const Problem &p) {
   count(state, p);
 }
 
-/// Whole loops in assembly: a compiler that keeps accumulators in memory would
-/// measure its stores. Sixteen of them hide a latency of four cycles on two
-/// ports.
-#define FMA(REG, K) "vfmadd231ps %%" REG #K ", %%" REG #K ", %%" REG #K "\n"
-#define FMA16(REG)                                                             \
-  FMA(REG, 0)                                                                  \
-  FMA(REG, 1) FMA(REG, 2) FMA(REG, 3) FMA(REG, 4) FMA(REG, 5) FMA(REG, 6)      \
-      FMA(REG, 7) FMA(REG, 8) FMA(REG, 9) FMA(REG, 10) FMA(REG, 11)            \
-          FMA(REG, 12) FMA(REG, 13) FMA(REG, 14) FMA(REG, 15)
-#define BURN(REG)                                                              \
-  __asm__ volatile("vzeroall\n1:\n" FMA16(REG) "dec %0\n jnz 1b\nvzeroupper\n" \
-                   : "+r"(n)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",  \
-                     "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",         \
-                     "xmm12", "xmm13", "xmm14", "xmm15", "cc")
-
 void runPeak(benchmark::State &state) {
   bool wide = __builtin_cpu_supports("avx512f");
   constexpr long kIterations = 20000;
   for (auto _ : state) {
-    long n = kIterations;
     if (wide)
-      BURN("zmm");
+      fma_loop_512(kIterations);
     else
-      BURN("ymm");
+      fma_loop_256(kIterations);
   }
   state.counters["flop"] =
-      benchmark::Counter(2.0 * 16 * (wide ? 16 : 8) * kIterations,
+      benchmark::Counter(2.0 * FMA_ACCUMULATORS * (wide ? 16 : 8) * kIterations,
                          benchmark::Counter::kIsIterationInvariantRate);
 }
 

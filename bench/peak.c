@@ -7,45 +7,20 @@
  * usage: peak THREADS
  * Prints JSON: GFLOP/s that THREADS threads reach together with independent
  * f32 FMAs on 256-bit and (where the CPU has it) 512-bit registers, best of
- * several short rounds. Sixteen accumulators hide the latency of four cycles
- * on two ports with room to spare.
+ * several short rounds.
  *===----------------------------------------------------------------------===*/
+#include "../tools/tenon/FmaLoop.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { ITERATIONS = 1500000, ACCUMULATORS = 16, ROUNDS = 24, MAX_THREADS = 64 };
+enum { ITERATIONS = 1500000, ROUNDS = 24, MAX_THREADS = 64 };
 
 static double now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return time.tv_sec + time.tv_nsec * 1e-9;
-}
-
-/* Whole loops in assembly: a compiler that keeps the accumulators in memory
- * would measure its stores instead. */
-#define FMA(REG, K) "vfmadd231ps %%" REG #K ", %%" REG #K ", %%" REG #K "\n"
-#define FMA16(REG)                                                             \
-  FMA(REG, 0) FMA(REG, 1) FMA(REG, 2) FMA(REG, 3) FMA(REG, 4) FMA(REG, 5)      \
-  FMA(REG, 6) FMA(REG, 7) FMA(REG, 8) FMA(REG, 9) FMA(REG, 10) FMA(REG, 11)    \
-  FMA(REG, 12) FMA(REG, 13) FMA(REG, 14) FMA(REG, 15)
-#define LOOP(REG) "1:\n" FMA16(REG) "dec %0\n jnz 1b\n"
-#define CLOBBERS                                                               \
-  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",      \
-      "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc"
-
-/* vzeroall first: whatever the registers held might be denormal. */
-static void burn256(void) {
-  long count = ITERATIONS;
-  __asm__ volatile("vzeroall\n" LOOP("ymm") "vzeroupper\n"
-                   : "+r"(count)::CLOBBERS);
-}
-
-static void burn512(void) {
-  long count = ITERATIONS;
-  __asm__ volatile("vzeroall\n" LOOP("zmm") "vzeroupper\n"
-                   : "+r"(count)::CLOBBERS);
 }
 
 static pthread_barrier_t barrier;
@@ -56,9 +31,9 @@ static void *work(void *elapsed) {
     pthread_barrier_wait(&barrier);
     double start = now();
     if (wide)
-      burn512();
+      fma_loop_512(ITERATIONS);
     else
-      burn256();
+      fma_loop_256(ITERATIONS);
     ((double *)elapsed)[round] = now() - start;
     pthread_barrier_wait(&barrier);
   }
@@ -81,7 +56,8 @@ static double measure(int threads, int lanes) {
   for (int round = 0; round < ROUNDS; ++round) {
     double sum = 0;
     for (int i = 0; i < threads; ++i)
-      sum += 2.0 * lanes * ACCUMULATORS * (double)ITERATIONS / elapsed[i][round];
+      sum += 2.0 * lanes * FMA_ACCUMULATORS * (double)ITERATIONS /
+             elapsed[i][round];
     best = sum > best ? sum : best;
   }
   return best / 1e9;

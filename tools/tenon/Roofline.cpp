@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Roofline.h"
+#include "FmaLoop.h"
 
 #include <algorithm>
 #include <chrono>
@@ -20,35 +21,17 @@ double now() {
   return duration<double>(steady_clock::now().time_since_epoch()).count();
 }
 
-// Whole loops in assembly: a compiler that kept the accumulators in memory
-// would measure its stores. Sixteen of them hide a latency of four cycles on
-// two ports.
-#define FMA(REG, K) "vfmadd231ps %%" REG #K ", %%" REG #K ", %%" REG #K "\n"
-#define FMA16(REG)                                                             \
-  FMA(REG, 0)                                                                  \
-  FMA(REG, 1)                                                                  \
-  FMA(REG, 2)                                                                  \
-  FMA(REG, 3) FMA(REG, 4) FMA(REG, 5) FMA(REG, 6) FMA(REG, 7) FMA(REG, 8)      \
-      FMA(REG, 9) FMA(REG, 10) FMA(REG, 11) FMA(REG, 12) FMA(REG, 13)          \
-          FMA(REG, 14) FMA(REG, 15)
-#define BURN(REG)                                                              \
-  __asm__ volatile("vzeroall\n1:\n" FMA16(REG) "dec %0\n jnz 1b\nvzeroupper\n" \
-                   : "+r"(n)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",  \
-                     "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",         \
-                     "xmm12", "xmm13", "xmm14", "xmm15", "cc")
-
 double burn() {
   constexpr long count = 20000;
-  long n = count;
   double lanes = 0, start = now();
   if (__builtin_cpu_supports("avx512f")) {
-    BURN("zmm");
+    fma_loop_512(count);
     lanes = 16;
   } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    BURN("ymm");
+    fma_loop_256(count);
     lanes = 8;
   }
-  return 2 * 16 * lanes * count / (now() - start) / 1e9;
+  return 2 * FMA_ACCUMULATORS * lanes * count / (now() - start) / 1e9;
 }
 
 double readAll(const std::vector<uint64_t> &memory) {

@@ -1,0 +1,52 @@
+/*===- FmaLoop.h - multiply-adds on registers alone -------------------------===
+ *
+ * Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ *===------------------------------------------------------------------------===
+ * The FMA peak of a core, for `tenon bench --profile` and the programs of
+ * bench/; C and C++. Whole loops in assembly: a compiler that keeps the
+ * accumulators in memory would measure its stores instead. Sixteen accumulators
+ * hide the latency of four cycles on two ports with room to spare. vzeroall
+ * first: whatever the registers held might be denormal.
+ *===----------------------------------------------------------------------===*/
+#ifndef TENON_TOOLS_FMALOOP_H
+#define TENON_TOOLS_FMALOOP_H
+
+#define FMA_ACCUMULATORS 16
+
+#define FMA_LOOP_1(REG, K)                                                     \
+  "vfmadd231ps %%" REG #K ", %%" REG #K ", %%" REG #K "\n"
+#define FMA_LOOP_16(REG)                                                       \
+  FMA_LOOP_1(REG, 0)                                                           \
+  FMA_LOOP_1(REG, 1)                                                           \
+  FMA_LOOP_1(REG, 2)                                                           \
+  FMA_LOOP_1(REG, 3)                                                           \
+  FMA_LOOP_1(REG, 4)                                                           \
+  FMA_LOOP_1(REG, 5)                                                           \
+  FMA_LOOP_1(REG, 6)                                                           \
+  FMA_LOOP_1(REG, 7)                                                           \
+  FMA_LOOP_1(REG, 8)                                                           \
+  FMA_LOOP_1(REG, 9)                                                           \
+  FMA_LOOP_1(REG, 10)                                                          \
+  FMA_LOOP_1(REG, 11)                                                          \
+  FMA_LOOP_1(REG, 12)                                                          \
+  FMA_LOOP_1(REG, 13)                                                          \
+  FMA_LOOP_1(REG, 14)                                                          \
+  FMA_LOOP_1(REG, 15)
+#define FMA_LOOP(REG)                                                          \
+  __asm__ volatile("vzeroall\n1:\n" FMA_LOOP_16(REG) "dec %0\n jnz 1b\n"       \
+                                                     "vzeroupper\n"            \
+                   : "+r"(count)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4",      \
+                     "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", \
+                     "xmm12", "xmm13", "xmm14", "xmm15", "cc")
+
+/* FMA_ACCUMULATORS instructions of 8 or 16 lanes, `count` times; count > 0. */
+static inline void fma_loop_256(long count) { FMA_LOOP("ymm"); }
+static inline void fma_loop_512(long count) { FMA_LOOP("zmm"); }
+
+#undef FMA_LOOP
+#undef FMA_LOOP_16
+#undef FMA_LOOP_1
+
+#endif /* TENON_TOOLS_FMALOOP_H */
