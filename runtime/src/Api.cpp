@@ -289,18 +289,26 @@ tenon_status workspaceSize(tenon_context *handle,
   return status;
 }
 
+/// A call that asks for the dims of an output.
+tenon_status checkDimsOf(const tenon_program &program, int32_t output,
+                         const int64_t *dims, tenon_error *error) {
+  if (tenon_status status =
+          checkIndex("output", output, program.num_outputs, error))
+    return status;
+  if (program.outputs[output].rank && !dims)
+    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
+  return TENON_OK;
+}
+
 tenon_status outputDims(tenon_context *handle, const int64_t *const *inputDims,
                         int32_t index, int64_t *dims, tenon_error *error) {
   Hold context(handle, error);
   if (context.status())
     return context.status();
   const tenon_program &program = *context->program;
-  if (tenon_status status =
-          checkIndex("output", index, program.num_outputs, error))
+  if (tenon_status status = checkDimsOf(program, index, dims, error))
     return status;
   const tenon_port &port = program.outputs[index];
-  if (port.rank && !dims)
-    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
   if (tenon_status status = evaluateQuery(*context, inputDims, error))
     return status;
   for (int32_t d = 0; d < port.rank; ++d) {
@@ -515,12 +523,9 @@ tenon_status lastOutputDims(tenon_context *handle, int32_t index, int64_t *dims,
   if (context.status())
     return context.status();
   const tenon_program &program = *context->program;
-  if (tenon_status status =
-          checkIndex("output", index, program.num_outputs, error))
+  if (tenon_status status = checkDimsOf(program, index, dims, error))
     return status;
   const tenon_port &port = program.outputs[index];
-  if (port.rank && !dims)
-    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
   bool known = context->ran || context->tooSmall;
   for (int32_t d = 0; d < port.rank && known; ++d)
     known = !program.num_run_values || context->missing[port.dims[d]] < 0;

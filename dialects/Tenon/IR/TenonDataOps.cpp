@@ -383,6 +383,18 @@ TENON_INFER(GatherOp, firstElement(adaptor.getOperands()))
 // GatherElementsOp
 //===----------------------------------------------------------------------===//
 
+/// Dim i of indices covers a part of the input's, or all of it.
+static LogicalResult requireAtMost(size_t i, const SymExpr &part,
+                                   const SymExpr &whole, ShapeJoiner &joiner) {
+  if (part == whole || (whole - part).isNonNegative())
+    return success();
+  if (part.isConstant() && whole.isConstant())
+    return joiner.error("expected dim ", i, " of indices to be at most ",
+                        whole.str(), ", found ", part.str());
+  joiner.require(CheckKind::le, part, whole);
+  return success();
+}
+
 FailureOr<Dims> inferDims(GatherElementsOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
@@ -396,12 +408,8 @@ FailureOr<Dims> inferDims(GatherElementsOp::Adaptor op, ShapeJoiner &joiner) {
                         " like the input's, found rank ", indices->size());
   for (auto [i, pair] : llvm::enumerate(llvm::zip(*indices, *input))) {
     auto &[part, whole] = pair;
-    if (int64_t(i) == *axis || part == whole || (whole - part).isNonNegative())
-      continue;
-    if (part.isConstant() && whole.isConstant())
-      return joiner.error("expected dim ", i, " of indices to be at most ",
-                          whole.str(), ", found ", part.str());
-    joiner.require(CheckKind::le, part, whole);
+    if (int64_t(i) != *axis && failed(requireAtMost(i, part, whole, joiner)))
+      return failure();
   }
   return indices;
 }
@@ -468,12 +476,8 @@ FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor op, ShapeJoiner &joiner) {
     if (failed(joiner.equal(part, (*updates)[i],
                             "dim " + Twine(i) + " of indices and updates")))
       return failure();
-    if (int64_t(i) == *axis || part == whole || (whole - part).isNonNegative())
-      continue;
-    if (part.isConstant() && whole.isConstant())
-      return joiner.error("expected dim ", i, " of indices to be at most ",
-                          whole.str(), ", found ", part.str());
-    joiner.require(CheckKind::le, part, whole);
+    if (int64_t(i) != *axis && failed(requireAtMost(i, part, whole, joiner)))
+      return failure();
   }
   return input;
 }
