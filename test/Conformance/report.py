@@ -30,8 +30,9 @@ own tolerances. Modes:
 - *constant*: every input is an initialiser.
 
 *refused*: the compiler says in one line what it does not support. *rounding*:
-a 16-bit output is off by at most two of its steps, where the case asks for less
-than one. *failed*: an error of the C API. Anything else is a bug.
+a 16-bit output is off by at most two of its steps, or one of f32 by at most four
+of its largest value's, where the case asks for less. *failed*: an error of the
+C API. Anything else is a bug.
 """
 
 

@@ -14,15 +14,13 @@ thing, and no file where the output would have gone. With SUBSTRINGs only the
 cases whose name contains one of them run.
 """
 
-import argparse
 import os
-import sys
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tool import Failure, Tool
+from tool import Checks, Failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MINILM = os.path.join(HERE, "minilm", "model.onnx")  # 64 positions, 211 tokens
@@ -361,34 +359,17 @@ def check_unwritable(tool, artifact):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="What bad input gets.")
-    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
-    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
-    args = parser.parse_args()
-    tool = Tool(args.tenon)
-    failed = passed = 0
-
-    def attempt(name, check, *values):
-        nonlocal failed, passed
-        if args.only and not any(text in name for text in args.only):
-            return
-        try:
-            check(tool, *values)
-            passed += 1
-        except Failure as failure:
-            failed += 1
-            print(f"FAIL {name}: {failure}", flush=True)
-
+    checks = Checks("What bad input gets.")
+    tool = checks.tool()
     for name, arguments, words in compile_cases(tool):
-        attempt(name, check_compile, arguments, words)
+        checks.attempt(name, check_compile, tool, arguments, words)
     artifact, _ = tool.compile(MINILM)
     for name, path, inputs, words in run_cases(tool, artifact):
-        attempt(name, check_run, path, inputs, words)
-    attempt("token -1 wraps", check_wrap, artifact)
-    attempt("unknown option", check_option, artifact)
-    attempt("unwritable output", check_unwritable, artifact)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed or not passed else 0)
+        checks.attempt(name, check_run, tool, path, inputs, words)
+    checks.attempt("token -1 wraps", check_wrap, tool, artifact)
+    checks.attempt("unknown option", check_option, tool, artifact)
+    checks.attempt("unwritable output", check_unwritable, tool, artifact)
+    checks.finish()
 
 
 if __name__ == "__main__":

@@ -14,9 +14,6 @@ the onnxruntime-genai model builder write, with symbolic dims and several sets
 of inputs. Forms that onnxruntime itself refuses have a reference in numpy.
 """
 
-import argparse
-import sys
-
 import numpy as np
 import onnx
 from onnx import helper
@@ -25,7 +22,7 @@ from contrib_attention import attention_cases
 from contrib_quant import quant_cases
 from contrib_misc import misc_cases
 from operators import compare, reference
-from tool import Failure, Tool
+from tool import Checks
 
 FAMILIES = {"attention": attention_cases, "quant": quant_cases, "misc": misc_cases}
 
@@ -69,25 +66,14 @@ def check_case(tool, case):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="com.microsoft operators against onnxruntime.")
-    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
-    parser.add_argument("--family", choices=FAMILIES, help="only these (default: all)")
-    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
-    args = parser.parse_args()
-    tool = Tool(args.tenon)
-    passed = failed = 0
-    families = [FAMILIES[args.family]] if args.family else FAMILIES.values()
-    for case in (case for family in families for case in family()):
-        if args.only and not any(text in case.name for text in args.only):
-            continue
-        try:
-            check_case(tool, case)
-            passed += 1
-        except Failure as failure:
-            failed += 1
-            print(f"FAIL {case.name}: {failure}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed or not passed else 0)
+    checks = Checks("com.microsoft operators against onnxruntime.")
+    checks.parser.add_argument("--family", choices=FAMILIES, help="only these (default: all)")
+    tool = checks.tool()
+    family = checks.options.family
+    for cases in [FAMILIES[family]] if family else FAMILIES.values():
+        for case in cases():
+            checks.attempt(case.name, check_case, tool, case)
+    checks.finish()
 
 
 if __name__ == "__main__":

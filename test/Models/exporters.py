@@ -28,6 +28,7 @@ import torch
 import transformers as tf
 
 import families as zoo
+from generate import strip_metadata
 
 EXAMPLE = dict(batch=2, seq=4, past=3, memory=6)
 
@@ -214,19 +215,6 @@ def with_torch(family, base, opset, script, dtype):
         strip_metadata(path)
         made.append(name)
     return made
-
-
-def strip_metadata(path):
-    """Drop the exporter's stack traces: they hold paths and half of the bytes."""
-    model = onnx.load(path)
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-    onnx.save(model, path)
 
 
 def with_transformers(family, base, opset, dtype):

@@ -15,24 +15,25 @@ negative steps, empty tensors, special values and every edge of a matrix
 product's tiles, which is compared with numpy's float64 as well.
 """
 
-import argparse
 import os
-import sys
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
-from tool import Failure, Tool, file_name
+from tool import Checks, Failure, file_name
 
 INF, NAN = np.inf, np.nan
 CASES = []
 
 
-def case(name, text, *sets, atol=1e-6, rtol=1e-5, opset=20):
-    """A graph `(inputs) => (outputs) <weights> { nodes }` and its input sets."""
+def case(name, text, *sets, atol=1e-6, rtol=1e-5, opset=20, oracle=None):
+    """A graph `(inputs) => (outputs) <weights> { nodes }` and its input sets.
+
+    `oracle` gives the outputs in double precision where onnxruntime's own error
+    is larger than what is allowed here."""
     sets = [{key: np.asarray(value) for key, value in inputs.items()} for inputs in sets]
-    CASES.append((name, text, sets, atol, rtol, opset))
+    CASES.append((name, text, sets, atol, rtol, opset, oracle))
 
 
 def rand(*shape, seed=0, scale=1.0):
@@ -244,15 +245,31 @@ case(
     "reductions over several axes",
     "(float[a,b,c,d] x) => (float[p,q] y, float[r,s] z, float[t,u] w) <int64[2] o = {0, 1}, int64[2] m = {0, 2}, int64[2] l = {1, 3}>"
     "{ y = ReduceMean <keepdims = 0> (x, o)  z = ReduceMax <keepdims = 0> (x, m)  w = ReduceSum <keepdims = 0> (x, l) }",
-    {"x": rand(3, 5, 7, 70)}, {"x": rand(1, 40, 2, 300)}, {"x": rand(2, 1, 1, 1)}, atol=1e-3,
+    {"x": rand(3, 5, 7, 70)}, {"x": rand(1, 40, 2, 300)}, {"x": rand(2, 1, 1, 1)},
+    # A few roundings of partial sums of up to 200; onnxruntime is 3e-4 off.
+    oracle=lambda x: {"y": x.mean((0, 1)), "z": x.max((0, 2)), "w": x.sum((1, 3))}, atol=5e-5,
 )
+
+
+def fourier(axis, inverse):
+    """numpy's, of real or complex numbers in the last dim."""
+
+    def transform(x):
+        numbers = x[..., 0] + (1j * x[..., 1] if x.shape[-1] == 2 else 0)
+        result = (np.fft.ifft if inverse else np.fft.fft)(numbers, axis=axis)
+        return {"y": np.stack([result.real, result.imag], -1)}
+
+    return transform
+
+
 for axis, last in ((1, 1), (2, 2), (1, 2)):
     for inverse in (0, 1):
         case(
             f"Fourier transform along {axis} of {last} parts{' back' * inverse}",
             f"(float[b,{37 if axis == 1 else 'n'},{'c' if axis == 1 else 37},{last}] x) => (float[p,q,r,s] y) <int64 ax = {{{axis}}}>"
             f"{{ y = DFT <inverse = {inverse}> (x, , ax) }}",
-            {"x": rand(2, 37, 37, last)}, atol=1e-3,
+            # Sums of 37 terms, up to 23; onnxruntime is 2e-4 off.
+            {"x": rand(2, 37, 37, last)}, oracle=fourier(axis, inverse), atol=2e-5,
         )
 case(
     "Fourier transform of any length",
@@ -339,14 +356,18 @@ def compare(found, expected, atol, rtol, what):
             raise Failure(f"{what}: '{name}'{list(at)} is {other[at]!r}, expected {value[at]!r}; {wrong.sum()} of {wrong.size} wrong")
 
 
-def check_case(tool, name, text, sets, atol, rtol, opset):
+def check_case(tool, name, text, sets, atol, rtol, opset, oracle):
     path = tool.file("graph.onnx")
     onnx.save(build(text, opset), path)
     artifact, _ = tool.compile(path)
     for number, inputs in enumerate(sets):
         found = tool.run(artifact, inputs, threads=1 + number % 3)
         shapes = ", ".join(str(list(np.shape(v))) for v in inputs.values())
-        compare(found, reference(path, inputs), atol, rtol, shapes)
+        expected = reference(path, inputs)
+        if oracle:
+            wide = oracle(**{key: value.astype(np.float64) for key, value in inputs.items()})
+            expected = {key: wide[key].astype(value.dtype) for key, value in expected.items()}
+        compare(found, expected, atol, rtol, shapes)
 
 
 def check_products(tool):
@@ -375,25 +396,12 @@ def check_products(tool):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Small graphs against onnxruntime.")
-    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
-    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
-    args = parser.parse_args()
-    tool = Tool(args.tenon)
-    jobs = [(entry[0], lambda entry=entry: check_case(tool, *entry)) for entry in CASES]
-    jobs.append(("matrix products", lambda: check_products(tool)))
-    passed = failed = 0
-    for name, job in jobs:
-        if args.only and not any(text in name for text in args.only):
-            continue
-        try:
-            job()
-            passed += 1
-        except Failure as failure:
-            failed += 1
-            print(f"FAIL {name}: {failure}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed or not passed else 0)
+    checks = Checks("Small graphs against onnxruntime.")
+    tool = checks.tool()
+    for entry in CASES:
+        checks.attempt(entry[0], check_case, tool, *entry)
+    checks.attempt("matrix products", check_products, tool)
+    checks.finish()
 
 
 if __name__ == "__main__":

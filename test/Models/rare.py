@@ -10,14 +10,11 @@
 usage: rare.py [--tenon PATH] [SUBSTRING...]
 """
 
-import argparse
-import sys
-
 import numpy as np
 import onnx
 
 from operators import CASES, build, case, check_case, ints, rand
-from tool import Failure, Tool
+from tool import Checks, Failure
 
 CASES.clear()
 
@@ -120,25 +117,12 @@ def check_powers(tool):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Rare operators against onnxruntime.")
-    parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
-    parser.add_argument("only", nargs="*", metavar="SUBSTRING")
-    args = parser.parse_args()
-    tool = Tool(args.tenon)
-    jobs = [(entry[0], lambda entry=entry: check_case(tool, *entry)) for entry in CASES]
-    jobs.append(("integer powers", lambda: check_powers(tool)))
-    passed = failed = 0
-    for name, job in jobs:
-        if args.only and not any(text in name for text in args.only):
-            continue
-        try:
-            job()
-            passed += 1
-        except Failure as failure:
-            failed += 1
-            print(f"FAIL {name}: {failure}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed or not passed else 0)
+    checks = Checks("Rare operators against onnxruntime.")
+    tool = checks.tool()
+    for entry in CASES:
+        checks.attempt(entry[0], check_case, tool, *entry)
+    checks.attempt("integer powers", check_powers, tool)
+    checks.finish()
 
 
 if __name__ == "__main__":

@@ -87,15 +87,15 @@ def compare(found, expected, entry, what):
     return worst, share
 
 
-def batched_ports(path):
-    """Inputs and outputs whose first dim is the batch."""
+def batched_ports(path, names):
+    """Inputs and outputs whose first dim is the batch, which goes by `names`."""
     graph = onnx.load(path, load_external_data=False).graph
 
     def leading(value):
         dims = value.type.tensor_type.shape.dim
         return bool(dims) and dims[0].dim_param
 
-    inputs = {value.name for value in graph.input if leading(value) in BATCH_NAMES}
+    inputs = {value.name for value in graph.input if leading(value) in names}
     # An exporter may have lost the outputs' symbol; every one is batched here.
     outputs = {value.name for value in graph.output if leading(value)}
     return inputs, outputs
@@ -105,9 +105,11 @@ def rows(values, names, part):
     return {k: np.ascontiguousarray(v[part]) if k in names else v for k, v in values.items()}
 
 
-def check_rows(tool, artifact, path, inputs, found, what):
+def check_rows(tool, artifact, path, entry, inputs, found, what):
     """A row alone has the bits that it has in its batch."""
-    batched, outputs = batched_ports(path)
+    # An exporter may have numbered its dims: then the entry names the batch.
+    names = BATCH_NAMES if entry["batch"] is True else entry["batch"]
+    batched, outputs = batched_ports(path, names)
     if not batched:
         raise Failure("no input has a batch dim")
     count = next(inputs[name].shape[0] for name in batched)
@@ -140,7 +142,7 @@ def check_model(tool, entry):
                 worst, share = max(worst, absolute), max(share, relative)
             require_same_bits(found, first, f"{what}, {threads} threads")
         if entry["batch"]:
-            check_rows(tool, artifact, path, inputs, first, what)
+            check_rows(tool, artifact, path, entry, inputs, first, what)
         reference.append((inputs, first))
 
     if not entry["name"].startswith("exports/"):  # some suffice

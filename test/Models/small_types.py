@@ -12,9 +12,7 @@ conversions; then moves, quantises and dequantises such tensors.
 usage: small_types.py [--tenon PATH] [SUBSTRING...]
 """
 
-import argparse
 import json
-import sys
 import warnings
 
 import numpy as np
@@ -23,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops.op_cast import cast_to
 
-from tool import Failure, Tool
+from tool import Checks, Failure
 
 FLOATS = ["FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT4E2M1"]
 INTEGERS = ["INT4", "UINT4", "INT2", "UINT2"]
@@ -278,27 +276,16 @@ def check_large_weight(tool):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tenon")
-    parser.add_argument("only", nargs="*")
-    options = parser.parse_args()
-    tool = Tool(options.tenon)
-    checks = [(f"casts, {level}", lambda level=level: casts(False).check(tool, False, "--target", level)) for level in LEVELS]
-    checks.append(("casts of constants", lambda: casts(True).check(tool, True)))
-    checks += [(row[0], lambda row=row: check_graph(tool, *row)) for row in GRAPHS]
-    checks.append(("large weight", lambda: check_large_weight(tool)))
-    failures = 0
-    for name, check in checks:
-        if options.only and not any(part in name for part in options.only):
-            continue
-        try:
-            check()
-        except Failure as failure:
-            failures += 1
-            print(f"FAIL: {name}: {failure}", flush=True)
-    print(f"{len(checks)} checks, {failures} failed")
-    return 1 if failures else 0
+    checks = Checks(__doc__)
+    tool = checks.tool()
+    for level in LEVELS:
+        checks.attempt(f"casts, {level}", lambda: casts(False).check(tool, False, "--target", level))
+    checks.attempt("casts of constants", lambda: casts(True).check(tool, True))
+    for row in GRAPHS:
+        checks.attempt(row[0], check_graph, tool, *row)
+    checks.attempt("large weight", check_large_weight, tool)
+    checks.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

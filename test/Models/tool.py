@@ -6,10 +6,12 @@
 #===------------------------------------------------------------------------===#
 """Thin wrappers around `tenon compile` and `tenon run`."""
 
+import argparse
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -18,6 +20,37 @@ import numpy as np
 
 class Failure(Exception):
     """A test's finding, with what it takes to understand it."""
+
+
+class Checks:
+    """Named checks, those that the command line selects, and their count."""
+
+    def __init__(self, description):
+        self.parser = argparse.ArgumentParser(description=description)
+        self.parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
+        self.parser.add_argument("only", nargs="*", metavar="SUBSTRING")
+        self.options = None
+        self.passed = self.failed = 0
+
+    def tool(self):
+        """Reads the command line."""
+        self.options = self.parser.parse_args()
+        return Tool(self.options.tenon)
+
+    def attempt(self, name, check, *values):
+        if self.options.only and not any(text in name for text in self.options.only):
+            return
+        try:
+            check(*values)
+            self.passed += 1
+        except Failure as failure:
+            self.failed += 1
+            print(f"FAIL {name}: {failure}", flush=True)
+
+    def finish(self):
+        """Prints the count and ends the program."""
+        print(f"{self.passed} passed, {self.failed} failed")
+        sys.exit(1 if self.failed or not self.passed else 0)
 
 
 class Tool:
