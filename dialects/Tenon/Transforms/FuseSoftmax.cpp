@@ -9,6 +9,7 @@
 // softmax does not; that spelling is left as it is.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -108,6 +109,57 @@ struct FuseSpelled : OpRewritePattern<OpTy> {
   Pass::Statistic *fused;
 };
 
+/// matmul(select(c, 0, softmax), v) with one c for a row: a select of products.
+/// Where v is not finite, 0 is right and 0 * v was not.
+struct SinkRowSelect : OpRewritePattern<MatMulOp> {
+  SinkRowSelect(MLIRContext *context, Pass::Statistic *fused)
+      : OpRewritePattern(context), fused(fused) {}
+
+  LogicalResult matchAndRewrite(MatMulOp op,
+                                PatternRewriter &rewriter) const override {
+    auto select = op.getLhs().getDefiningOp<SelectOp>();
+    if (!select || !select.getResult().hasOneUse() || op.getTransposeA())
+      return rewriter.notifyMatchFailure(op, "does not multiply a select");
+    bool zeroFirst = isZero(select.getLhs());
+    Value zero = zeroFirst ? select.getLhs() : select.getRhs(),
+          kept = zeroFirst ? select.getRhs() : select.getLhs();
+    if (!isZero(zero) || !kept.getDefiningOp<SoftmaxOp>() ||
+        kept.getType() != select.getType())
+      return rewriter.notifyMatchFailure(op, "does not put 0 in a softmax");
+    SmallVector<SymExpr> rows = getDims(select.getCondition()),
+                         dims = getDims(op.getResult());
+    if (rows.empty() || rows.size() > dims.size() ||
+        rows.back().constant() != 1)
+      return rewriter.notifyMatchFailure(op, "does not select whole rows");
+    for (auto [own, dim] :
+         llvm::zip(rows, ArrayRef(dims).take_back(rows.size())))
+      if (own != dim && own.constant() != 1)
+        return rewriter.notifyMatchFailure(op, "dims are not the product's");
+    Location loc = fuseLocations(op.getContext(), {select, op});
+    Value product =
+        MatMulOp::create(rewriter, loc, op.getType(), kept, op.getRhs(),
+                         op.getTransposeA(), op.getTransposeB());
+    Type element = getElementTypeOrSelf(op.getType());
+    Value nothing = ConstantOp::create(
+        rewriter, loc,
+        DenseElementsAttr::get(RankedTensorType::get({}, element),
+                               rewriter.getFloatAttr(element, 0)));
+    rewriter.replaceOpWithNewOp<SelectOp>(
+        op, op.getType(), select.getCondition(), zeroFirst ? nothing : product,
+        zeroFirst ? product : nothing);
+    if (fused)
+      ++*fused;
+    return success();
+  }
+
+  static bool isZero(Value v) {
+    std::optional<double> number = scalarOf(v);
+    return number && *number == 0;
+  }
+
+  Pass::Statistic *fused;
+};
+
 struct FuseSoftmaxPass : tenon::impl::FuseSoftmaxPassBase<FuseSoftmaxPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
@@ -121,6 +173,7 @@ struct FuseSoftmaxPass : tenon::impl::FuseSoftmaxPassBase<FuseSoftmaxPass> {
 
 void tenon::populateFuseSoftmaxPatterns(RewritePatternSet &patterns,
                                         Pass::Statistic *fused) {
-  patterns.add<FuseGuard, FuseSpelled<DivOp>, FuseSpelled<MulOp>>(
-      patterns.getContext(), fused);
+  patterns
+      .add<FuseGuard, FuseSpelled<DivOp>, FuseSpelled<MulOp>, SinkRowSelect>(
+          patterns.getContext(), fused);
 }

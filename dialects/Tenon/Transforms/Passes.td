@@ -51,6 +51,31 @@ def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
   let statistics = [Statistic<"numFolded", "folded", "Ops computed">];
 }
 
+def FoldIndicesPass : Tenon_GraphPass<"tenon-fold-indices"> {
+  let summary = "Recover ranges, masks and whole tensors from index arithmetic";
+  let description = [{
+    Exporters spell positions and attention masks with ranges that they expand,
+    slice, concatenate, subtract, compare and gather with. An integer tensor
+    that is affine in its position becomes a `tenon.iota` per dim that it
+    depends on; a comparison that is certain, and a running sum of a constant,
+    go; a `gather_nd` whose tuples walk over its whole input is a view; a
+    constant triangle (a causal mask stored in the file) is a comparison of
+    ranges again. What is not affine stays as it is. Dims that make the tensor
+    empty need not be considered.
+
+    ```mlir
+    %0 = tenon.iota "0" step "1" size "seq" : i64
+    %1 = tenon.reshape %0 to <"1", "seq"> : tensor<?xi64, #tenon.dims<"seq">>
+    %2 = tenon.gather_nd %1, %tuples batch_dims 0 : ... // tuples (0, j)
+    // becomes
+    %2 = tenon.iota "0" step "1" size "seq" : i64
+    ```
+  }];
+  let statistics = [
+    Statistic<"numFolded", "folded", "Ops replaced by ranges and views">
+  ];
+}
+
 def FuseGeluPass : Tenon_GraphPass<"tenon-fuse-gelu"> {
   let summary = "Recover GELU and its tanh form from the exporters' spellings";
   let description = [{
@@ -127,7 +152,9 @@ def FuseSoftmaxPass : Tenon_GraphPass<"tenon-fuse-softmax"> {
   let description = [{
     exp(x - max(x)) / sum(exp(x - max(x))) over the last dim becomes
     `tenon.softmax`. The exporters' Softmax -> IsNaN -> Where(..., 0, softmax)
-    becomes `tenon.softmax guard`, which means exactly that.
+    becomes `tenon.softmax guard`, which means exactly that. Where rows of a
+    softmax are set to 0 before it is multiplied (Attention's fully masked
+    rows), the rows of the product are instead.
 
     ```mlir
     %0 = tenon.softmax %x : tensor<4x8xf32>

@@ -17,6 +17,7 @@ void tenon::populateGraphPipeline(OpPassManager &pm) {
   func.addPass(createFoldConstantsPass());
   // The matchers compare values, so equal ones must be one.
   func.addPass(createCSEPass());
+  func.addPass(createFoldIndicesPass());
   func.addPass(createHoistReshapesPass());
   func.addPass(createFuseSoftmaxPass());
   func.addPass(createFuseNormsPass());

@@ -73,3 +73,28 @@ func.func @keepsOtherSpellings(%x: !x, %y: tensor<4x8xf32>) -> (!x, tensor<4x8xf
   %7 = tenon.div %5, %6 : tensor<4x8xf32>, tensor<1x8xf32>
   return %2, %7 : !x, tensor<4x8xf32>
 }
+
+// Rows that no key is left for (Attention, opset 24) become 0 after the
+// product, so that softmax and product stay together.
+// CHECK-LABEL: @rowsOfZeros
+// CHECK: %[[W:.+]] = tenon.softmax %arg1
+// CHECK: %[[P:.+]] = tenon.matmul %[[W]], %arg2
+// CHECK: tenon.select %arg0, %{{.+}}, %[[P]]
+func.func @rowsOfZeros(%none: tensor<4x1xi1>, %x: tensor<2x4x8xf32>, %v: tensor<2x8x16xf32>) -> tensor<2x4x16xf32> {
+  %zero = tenon.constant dense<0.0> : tensor<f32>
+  %0 = tenon.softmax %x : tensor<2x4x8xf32>
+  %1 = tenon.select %none, %zero, %0 : tensor<4x1xi1>, tensor<f32>, tensor<2x4x8xf32>
+  %2 = tenon.matmul %1, %v : tensor<2x4x8xf32>, tensor<2x8x16xf32>
+  return %2 : tensor<2x4x16xf32>
+}
+
+// CHECK-LABEL: @someKeysOfZeros
+// CHECK: %[[M:.+]] = tenon.select
+// CHECK: tenon.matmul %[[M]]
+func.func @someKeysOfZeros(%none: tensor<4x8xi1>, %x: tensor<2x4x8xf32>, %v: tensor<2x8x16xf32>) -> tensor<2x4x16xf32> {
+  %zero = tenon.constant dense<0.0> : tensor<f32>
+  %0 = tenon.softmax %x : tensor<2x4x8xf32>
+  %1 = tenon.select %none, %zero, %0 : tensor<4x8xi1>, tensor<f32>, tensor<2x4x8xf32>
+  %2 = tenon.matmul %1, %v : tensor<2x4x8xf32>, tensor<2x8x16xf32>
+  return %2 : tensor<2x4x16xf32>
+}
