@@ -14,6 +14,12 @@
 //   for panel of V:  micro-kernel over the scores,
 //                    times 1/sum, epilogue, store
 //
+// Where the mask bounds the keys of a row (AttentionMask.h) only the panels of
+// K, and only the rows of V, that some row of the block may look at are
+// multiplied: the exponentials of the others are 0. That holds if each row
+// looks at something. A row that is masked whole has all its keys alike in
+// ONNX, so a block with such a row is computed again without bounds.
+//
 // All keys of a row are there at once, so the softmax is the plain one, its
 // sum has the same order of additions wherever the row is computed, and the
 // mask is any expression that emit() can pull. Dividing by the sum waits until
@@ -22,6 +28,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AttentionMask.h"
 #include "KernelEmitter.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include <cmath>
@@ -35,11 +42,17 @@ namespace {
 /// A multiple of every level's register tile.
 constexpr int64_t kQueryRows = 48;
 
+/// The keys [begin, end) of a block of rows; `begin` starts a panel.
+struct KeyRange {
+  Value begin, end;
+};
+
 struct AttentionKernel {
   KernelEmitter &e;
   PackedMatMulOp qk;
   SoftmaxOp softmax;
   PackedMatMulOp pv;
+  PackedOperand K, V;
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
@@ -53,20 +66,26 @@ struct AttentionKernel {
   SymExpr rowsQ = out[out.size() - 2], depth = q.back(),
           keys = scoreDims.back(), N = out.back();
   SymExpr ld = k[k.size() - 3] * kPanelColumns; // of the scores
-  Value queries, scores, inverse, tile;
-  Value batchIndex, m0;
+  SmallVector<KeyBound> bounds =
+      findKeyBounds(softmax.getInput(), qk.getResult());
+  Value queries = {}, scores = {}, inverse = {}, tile = {};
+  Value batchIndex = {}, m0 = {};
 
-  Value panelOf(Value packed, ArrayRef<SymExpr> dims, Value panel);
   void packQueries(Value rows);
-  void multiply(Value rows, Value A, const SymExpr &lda, Value B,
-                ArrayRef<SymExpr> packed, Value K,
+  struct Product;
+  void multiply(const Product &product,
                 function_ref<void(Value, Value, Value, Value)> then);
-  void computeScores(Value rows);
+  KeyRange allKeys() { return {L.index(0), e.dim(keys)}; }
+  KeyRange boundKeys(Value rows);
+  void computeScores(Value rows, const KeyRange &range);
   void scorePanel(Value tileRow, Value panel, Value r0, Value mr);
   void bindTile(Value v, Value r, Value c,
                 function_ref<Value(Value)> then = nullptr);
-  void normalize(Value rows);
-  void computeOutput(Value rows);
+  Value rowMaximum(Value row, const KeyRange &range);
+  Value storeMaxima(Value rows, const KeyRange &range);
+  void exponentiate(Value row, Value max, const KeyRange &range);
+  KeyRange normalize(Value rows);
+  void computeOutput(Value rows, const KeyRange &range);
   void outputPanel(Value tileRow, Value panel, Value r0, Value mr);
   void run();
 
@@ -77,21 +96,6 @@ struct AttentionKernel {
   }
   Value flatRow(Value m) { return L.add(L.mul(batchIndex, e.dim(rowsQ)), m); }
 };
-
-/// Position of a panel of K or V, whose batch dims may be 1 where out's are
-/// not.
-Value AttentionKernel::panelOf(Value packed, ArrayRef<SymExpr> dims,
-                               Value panel) {
-  Value at = batchIndex;
-  ArrayRef<SymExpr> lead = dims.drop_back(3);
-  if (lead != ArrayRef(batch)) {
-    SmallVector<Idx> own =
-        e.broadcastIndex(e.delinearize(batchIndex, batch), lead, batch);
-    at = e.linearize(own, lead).base;
-  }
-  at = L.add(L.mul(at, e.dim(dims[dims.size() - 3])), panel);
-  return L.mul(at, e.dim(dims[dims.size() - 2] * kPanelColumns));
-}
 
 void AttentionKernel::packQueries(Value rows) {
   Value d = e.dim(depth);
@@ -108,27 +112,67 @@ void AttentionKernel::packQueries(Value rows) {
   });
 }
 
-/// `rows` rows of A, `K` long and `lda` apart, times all panels of B, a tile at
-/// a time: then(row of the tile where a panel begins, panel, first row, rows).
+/// `rows` rows of A from aAt on, lda apart, times panels [begin, end) of B, of
+/// which rows [first, first + K) count.
+struct AttentionKernel::Product {
+  Value rows, A, aAt;
+  const SymExpr &lda;
+  const PackedOperand &B;
+  SymExpr rowsB;
+  Value begin, end, first, K;
+};
+
+/// A tile at a time: then(row of the tile where a panel begins, panel, first
+/// row, rows).
 void AttentionKernel::multiply(
-    Value rows, Value A, const SymExpr &lda, Value B, ArrayRef<SymExpr> packed,
-    Value K, function_ref<void(Value, Value, Value, Value)> then) {
-  forPanelGroups(e, packed[packed.size() - 3], [&](Value first, int64_t count) {
-    Value at = panelOf(B, packed, first);
-    forRowTiles(e, rows, [&](Value, Value r0, Value mr) {
-      emitMicroKernel(e, mr, lda,
-                      {A, L.mul(r0, e.dim(lda)), B, at,
-                       L.mul(K, L.index(kPanelColumns)), K, tile, L.index(0)},
+    const Product &x, function_ref<void(Value, Value, Value, Value)> then) {
+  Value columns = L.index(kPanelColumns);
+  Value B = e.input(x.B.getMemory()), stride = e.dim(x.rowsB * kPanelColumns);
+  forPanelGroups(e, x.begin, x.end, [&](Value panel, int64_t count) {
+    Value at =
+        L.add(x.B.at(e, batchIndex, batch, panel), L.mul(x.first, columns));
+    forRowTiles(e, x.rows, [&](Value, Value r0, Value mr) {
+      emitMicroKernel(e, mr, x.lda,
+                      {x.A, L.add(x.aAt, L.mul(r0, e.dim(x.lda))), B, at,
+                       stride, x.K, tile, L.index(0)},
                       {count});
       for (int64_t p = 0; p < count; ++p)
-        then(L.mul(mr, L.index(p)), L.add(first, L.index(p)), r0, mr);
+        then(L.mul(mr, L.index(p)), L.add(panel, L.index(p)), r0, mr);
     });
   });
 }
 
-void AttentionKernel::computeScores(Value rows) {
-  Value K = e.input(cast<BlockArgument>(qk.getPacked()));
-  multiply(rows, queries, depth, K, k, e.dim(depth),
+/// What any of the block's rows may look at; all keys where that is nothing.
+KeyRange AttentionKernel::boundKeys(Value rows) {
+  auto min = [&](Value x, Value y) { return L.min(x, y); };
+  auto max = [&](Value x, Value y) -> Value {
+    return arith::MaxSIOp::create(b, L.loc, x, y);
+  };
+  KeyRange all = allKeys();
+  Value begin = all.begin, end = all.end;
+  Value last = L.sub(L.add(m0, rows), L.index(1));
+  for (const KeyBound &bound : bounds) {
+    Value row = bound.upper == (bound.slope >= 0) ? last : m0;
+    Value key = L.add(e.dim(bound.offset), L.mul(row, L.index(bound.slope)));
+    if (bound.upper)
+      end = min(end, L.add(key, L.index(1)));
+    else
+      begin = max(begin, key);
+  }
+  Value columns = L.index(kPanelColumns);
+  begin = L.mul(L.div(begin, columns), columns);
+  Value some =
+      arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, begin, end);
+  return {arith::SelectOp::create(b, L.loc, some, begin, all.begin),
+          arith::SelectOp::create(b, L.loc, some, end, all.end)};
+}
+
+void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
+  Value columns = L.index(kPanelColumns);
+  Value begin = L.div(range.begin, columns);
+  Value end = L.div(L.add(range.end, L.index(kPanelColumns - 1)), columns);
+  multiply({rows, queries, L.index(0), depth, K, depth, begin, end, L.index(0),
+            e.dim(depth)},
            [&](Value tileRow, Value panel, Value r0, Value mr) {
              scorePanel(tileRow, panel, r0, mr);
            });
@@ -170,42 +214,86 @@ void AttentionKernel::bindTile(Value v, Value r, Value c,
   e.bind(v, [x](ArrayRef<Idx>) { return x; });
 }
 
-void AttentionKernel::normalize(Value rows) {
-  Value n = e.dim(keys), stride = e.dim(ld);
-  Type wide = L.vec(f32, lanes);
-  e.loop(L.index(0), rows, 1, [&](Value r) {
-    Idx base = L.uniform(L.mul(r, stride));
-    Value lowest = L.constant(wide, -HUGE_VAL), zero = L.constant(wide, 0);
-    Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
-      Value x = L.load(scores, L.add(base, i), f32);
-      if (L.mask)
-        x = arith::SelectOp::create(b, L.loc, L.mask, x, lowest);
-      // A NaN may lose here: it comes back through the sum.
-      Value more = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OGT, x,
-                                         args[0]);
-      return SmallVector<Value>{
-          arith::SelectOp::create(b, L.loc, more, x, args[0])};
-    })[0];
-    Value max = L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
-    acc = e.lanesLoop(n, lanes, zero, [&](Idx i, ValueRange args) {
-      Idx at = L.add(base, i);
-      Value x = arith::SubFOp::create(b, L.loc, L.load(scores, at, f32),
-                                      L.widen(max));
-      x = L.softmaxExp(x);
-      L.store(x, scores, at, f32);
-      if (L.mask)
-        x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);
-      return SmallVector<Value>{arith::AddFOp::create(b, L.loc, args[0], x)};
-    })[0];
-    Value sum = L.reduceLanes(acc, vector::CombiningKind::ADD);
-    Value inv = arith::DivFOp::create(b, L.loc, L.constant(f32, 1), sum);
-    memref::StoreOp::create(b, L.loc, inv, inverse, r);
-  });
+Value AttentionKernel::rowMaximum(Value row, const KeyRange &range) {
+  Idx base = L.uniform(L.add(L.mul(row, e.dim(ld)), range.begin));
+  Value lowest = L.constant(L.vec(f32, lanes), -HUGE_VAL);
+  Value n = L.sub(range.end, range.begin);
+  Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
+    Value x = L.load(scores, L.add(base, i), f32);
+    if (L.mask)
+      x = arith::SelectOp::create(b, L.loc, L.mask, x, lowest);
+    // A NaN may lose here: it comes back through the sum.
+    Value more =
+        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OGT, x, args[0]);
+    return SmallVector<Value>{
+        arith::SelectOp::create(b, L.loc, more, x, args[0])};
+  })[0];
+  return L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
 }
 
-void AttentionKernel::computeOutput(Value rows) {
-  Value V = e.input(cast<BlockArgument>(pv.getPacked()));
-  multiply(rows, scores, ld, V, v, e.dim(keys),
+/// Where 1/sum will be; gives the lowest of them.
+Value AttentionKernel::storeMaxima(Value rows, const KeyRange &range) {
+  return e.loop(L.index(0), rows, 1, L.constant(f32, HUGE_VAL),
+                [&](Value r, ValueRange lowest) {
+                  Value max = rowMaximum(r, range);
+                  memref::StoreOp::create(b, L.loc, max, inverse, r);
+                  return SmallVector<Value>{
+                      arith::MinNumFOp::create(b, L.loc, lowest[0], max)};
+                })[0];
+}
+
+/// exp(x - max) in place, and 1/sum.
+void AttentionKernel::exponentiate(Value row, Value max,
+                                   const KeyRange &range) {
+  Idx base = L.uniform(L.add(L.mul(row, e.dim(ld)), range.begin));
+  Value zero = L.constant(L.vec(f32, lanes), 0);
+  Value n = L.sub(range.end, range.begin);
+  Value acc = e.lanesLoop(n, lanes, zero, [&](Idx i, ValueRange args) {
+    Idx at = L.add(base, i);
+    Value x =
+        arith::SubFOp::create(b, L.loc, L.load(scores, at, f32), L.widen(max));
+    x = L.softmaxExp(x);
+    L.store(x, scores, at, f32);
+    if (L.mask)
+      x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);
+    return SmallVector<Value>{arith::AddFOp::create(b, L.loc, args[0], x)};
+  })[0];
+  Value sum = L.reduceLanes(acc, vector::CombiningKind::ADD);
+  Value inv = arith::DivFOp::create(b, L.loc, L.constant(f32, 1), sum);
+  memref::StoreOp::create(b, L.loc, inv, inverse, row);
+}
+
+/// Computes the exponentials of the scores and says which keys they are of.
+KeyRange AttentionKernel::normalize(Value rows) {
+  KeyRange range = allKeys();
+  if (bounds.empty()) {
+    computeScores(rows, range);
+    e.loop(L.index(0), rows, 1,
+           [&](Value r) { exponentiate(r, rowMaximum(r, range), range); });
+    return range;
+  }
+  KeyRange all = range;
+  range = boundKeys(rows);
+  computeScores(rows, range);
+  Value lowest = storeMaxima(rows, range);
+  // Half of kMasked: what scores add to it does not matter.
+  Value none = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::ULE,
+                                     lowest, L.constant(f32, kMasked / 2));
+  e.ifThen(none, [&] {
+    computeScores(rows, all);
+    storeMaxima(rows, all);
+  });
+  range = {arith::SelectOp::create(b, L.loc, none, all.begin, range.begin),
+           arith::SelectOp::create(b, L.loc, none, all.end, range.end)};
+  e.loop(L.index(0), rows, 1, [&](Value r) {
+    exponentiate(r, memref::LoadOp::create(b, L.loc, inverse, r), range);
+  });
+  return range;
+}
+
+void AttentionKernel::computeOutput(Value rows, const KeyRange &range) {
+  multiply({rows, scores, range.begin, ld, V, keys, L.index(0),
+            e.dim(v[v.size() - 3]), range.begin, L.sub(range.end, range.begin)},
            [&](Value tileRow, Value panel, Value r0, Value mr) {
              outputPanel(tileRow, panel, r0, mr);
            });
@@ -249,9 +337,7 @@ void AttentionKernel::run() {
     m0 = L.mul(L.rem(t, nb), L.index(kQueryRows));
     Value rows = L.min(L.sub(m, m0), L.index(kQueryRows));
     packQueries(rows);
-    computeScores(rows);
-    normalize(rows);
-    computeOutput(rows);
+    computeOutput(rows, normalize(rows));
   });
 }
 
@@ -260,16 +346,20 @@ void AttentionKernel::run() {
 void emitAttentionKernel(KernelEmitter &e) {
   SmallVector<PackedMatMulOp> matmuls(e.body().getOps<PackedMatMulOp>());
   SmallVector<SoftmaxOp> softmaxes(e.body().getOps<SoftmaxOp>());
-  if (matmuls.size() != 2 || softmaxes.size() != 1 ||
-      matmuls[1].getLhs() != softmaxes[0].getResult() ||
-      !isa<BlockArgument>(matmuls[0].getPacked()) ||
-      !isa<BlockArgument>(matmuls[1].getPacked())) {
+  SmallVector<PackedOperand> operands;
+  for (PackedMatMulOp matmul : matmuls)
+    if (auto operand = PackedOperand::trace(matmul.getPacked()))
+      operands.push_back(*operand);
+  if (operands.size() != 2 || softmaxes.size() != 1 ||
+      matmuls[1].getLhs() != softmaxes[0].getResult()) {
     emitError(e.kernel.getLoc(), "an 'attention' kernel is not matmul, "
                                  "softmax, matmul of stored operands");
     e.failed = true;
     return;
   }
-  AttentionKernel{e, matmuls[0], softmaxes[0], matmuls[1]}.run();
+  AttentionKernel{e,          matmuls[0],  softmaxes[0],
+                  matmuls[1], operands[0], operands[1]}
+      .run();
 }
 
 } // namespace tenon

@@ -122,11 +122,15 @@ struct FormKernels {
   DenseMap<Value, unsigned> treeCost;
   DenseSet<Operation *> attention; // the second matmul of each
   DenseSet<Operation *> scoresOf;  // the first
+  DenseSet<Operation *> masks;     // computed inside attention
 
   void findEpilogues();
   void joinAttention();
   void place();
   bool mustStore(Value v);
+  bool isViewOfPanels(Value v);
+  bool isMaskOfAttention(Value v);
+  bool isMask(Value v, unsigned depth);
   void store(Value v);
   KernelOp outline(Operation *root);
   void copyResults();
@@ -209,10 +213,70 @@ bool repeats(Operation *user, Value v) {
   return false;
 }
 
+/// Made from ranges, and from what varies along one of the last two dims only.
+bool FormKernels::isMask(Value v, unsigned depth) {
+  SmallVector<SymExpr> dims = getDims(v);
+  auto isOne = [](const SymExpr &dim) { return dim.constant() == 1; };
+  if (dims.size() < 2 || isOne(dims.back()) || isOne(dims[dims.size() - 2]))
+    return true;
+  Operation *op = v.getDefiningOp();
+  if (!op || op->getBlock() != &block || depth == 0)
+    return false;
+  if (isSplat(v))
+    return true;
+  if (!isa<BroadcastToOp, ReshapeOp>(op) &&
+      !(isElementwise(op) && costOf(op) <= 1))
+    return false;
+  return llvm::all_of(op->getOperands(),
+                      [&](Value o) { return isMask(o, depth - 1); });
+}
+
+/// Computing such a mask anew costs less than reading it, and what it masks
+/// can be left out.
+bool FormKernels::isMaskOfAttention(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  auto isOne = [](const SymExpr &dim) { return dim.constant() == 1; };
+  if (dims.size() < 2 || isOne(dims.back()) || isOne(dims[dims.size() - 2]))
+    return false;
+  constexpr unsigned kDepth = 12, kCost = 16;
+  return treeCost.lookup(v) <= kCost &&
+         llvm::all_of(v.getUsers(),
+                      [&](Operation *user) {
+                        return masks.contains(user) || isa<ReduceOp>(user) ||
+                               (isElementwise(user) &&
+                                scoresOf.contains(anchorOf.lookup(user)));
+                      }) &&
+         isMask(v, kDepth);
+}
+
+/// A view of panels that matmuls follow themselves.
+bool FormKernels::isViewOfPanels(Value v) {
+  Value source = v;
+  while (Operation *view = source.getDefiningOp()) {
+    if (!isa<BroadcastToOp, ReshapeOp>(view))
+      break;
+    source = view->getOperand(0);
+  }
+  return source.getDefiningOp<PackBOp>() &&
+         llvm::all_of(v.getUses(), [&](OpOperand &use) {
+           Operation *user = use.getOwner();
+           return user->getBlock() == &block &&
+                  (isa<PackedMatMulOp>(user)
+                       ? use.getOperandNumber() == 1
+                       : isa<BroadcastToOp, ReshapeOp>(user));
+         });
+}
+
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
   if (materializeAll || anchorOf.count(op) || isLoop(op))
     return true;
+  if (isViewOfPanels(v))
+    return false;
+  if (isMaskOfAttention(v)) {
+    masks.insert(op);
+    return false;
+  }
   unsigned cost = costOf(op);
   for (Value o : op->getOperands())
     cost += treeCost.lookup(o);
@@ -296,36 +360,33 @@ void FormKernels::place() {
 }
 
 KernelOp FormKernels::outline(Operation *root) {
-  // The closure: ops that are not stored, back from the root.
-  llvm::SetVector<Operation *> ops;
-  llvm::SetVector<Value> inputs;
+  // The closure: ops that are not stored, back from the root. Operands first, in
+  // their order: the text of a kernel, by which equal ones are found, does not
+  // depend on where the graph computes them.
   Operation *anchor = anchorOf.lookup(root);
-  SmallVector<Operation *> work{root};
-  DenseSet<Operation *> seen{root};
-  while (!work.empty()) {
-    Operation *op = work.pop_back_val();
-    ops.insert(op);
-    for (Value o : op->getOperands()) {
-      Operation *def = o.getDefiningOp();
-      bool inside = def && def->getBlock() == &block && !isNative(op) &&
-                    (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
-                                    !isPackedWeight(def)));
-      if (!inside) {
-        inputs.insert(o);
-        continue;
-      }
-      if (seen.insert(def).second)
-        work.push_back(def);
+  auto isInside = [&](Operation *op, Value o) {
+    Operation *def = o.getDefiningOp();
+    return def && def->getBlock() == &block && !isNative(op) &&
+           (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
+                           !isPackedWeight(def)));
+  };
+  llvm::SetVector<Operation *> order;
+  SmallVector<std::pair<Operation *, unsigned>> path{{root, 0}};
+  while (!path.empty()) {
+    auto &[op, next] = path.back();
+    if (next == op->getNumOperands()) {
+      order.insert(op);
+      path.pop_back();
+      continue;
     }
+    Value o = op->getOperand(next++);
+    if (isInside(op, o) && !order.contains(o.getDefiningOp()))
+      path.push_back({o.getDefiningOp(), 0});
   }
-  SmallVector<Operation *> order(ops.begin(), ops.end());
-  llvm::sort(order,
-             [](Operation *x, Operation *y) { return x->isBeforeInBlock(y); });
-  // Inputs in the order of their first use, so that equal kernels print alike.
-  inputs.clear();
+  llvm::SetVector<Value> inputs;
   for (Operation *op : order)
     for (Value o : op->getOperands())
-      if (!o.getDefiningOp() || !seen.contains(o.getDefiningOp()))
+      if (!isInside(op, o))
         inputs.insert(o);
   OpBuilder b(root);
   SmallVector<Location> locs;

@@ -205,14 +205,31 @@ void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
 void forRowTiles(
     KernelEmitter &e, mlir::Value rows,
     llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
-/// Calls fn(first panel, panels) for kTilePanels panels at a time of `count`,
-/// and for what is left of them.
-void forPanelGroups(KernelEmitter &e, const SymExpr &count,
+/// Calls fn(first panel, panels) for kTilePanels panels at a time from `begin`
+/// to `end`, and for what is left of them.
+void forPanelGroups(KernelEmitter &e, mlir::Value begin, mlir::Value end,
                     llvm::function_ref<void(mlir::Value, int64_t)> fn);
 /// Walks a panel of N columns by vectors, masked at its end: fn(column in the
 /// panel, column of the whole).
 void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
                      llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
+
+/// The right operand of a packed matmul: panels in memory, seen through views
+/// that repeat or regroup matrices (the key heads that query heads share).
+class PackedOperand {
+public:
+  /// nullopt where `packed` is no view of a region argument.
+  static std::optional<PackedOperand> trace(mlir::Value packed);
+  mlir::BlockArgument getMemory() const { return memory; }
+  /// Where `panel` of matrix number `batchIndex` of row-major `batch` begins.
+  mlir::Value at(KernelEmitter &e, mlir::Value batchIndex,
+                 llvm::ArrayRef<SymExpr> batch, mlir::Value panel) const;
+
+private:
+  mlir::BlockArgument memory;
+  llvm::SmallVector<SymExpr> dims;
+  llvm::SmallVector<BroadcastToOp> repeats; ///< from the operand inwards
+};
 
 /// Where a matmul's epilogue ends: the kernel's result, or what a last
 /// transpose (that keeps columns contiguous) reads.

@@ -44,6 +44,7 @@ constexpr int64_t kMaxChunk = 1024;
 struct MatMulKernel {
   KernelEmitter &e;
   PackedMatMulOp op;
+  PackedOperand operand;
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
@@ -116,7 +117,7 @@ struct MatMulKernel {
   }
 
   Type f32 = b.getF32Type();
-  Value A, B, C, k, np, panelSize;
+  Value A = {}, B = {}, C = {}, k = {}, np = {}, panelSize = {};
 };
 
 void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
@@ -190,8 +191,9 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     return pair();
   Value whole = atLeast(L.sub(np, t.panel), kTilePanels);
   e.ifThen(whole, pair);
-  e.ifThen(no(whole),
-           [&] { emitMicroKernel(e, mr, K, o, {1, 0, chunks > 1}); });
+  e.ifThen(no(whole), [&] {
+    emitMicroKernel(e, mr, K, o, {1, 0, chunks > 1});
+  });
 }
 
 /// Rows [k0, k0 + len) of B for all rows of a task, and the epilogue if these
@@ -239,8 +241,6 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
 void MatMulKernel::wide() {
   Value m = e.dim(M), nb = e.dim(blocks), np2 = e.dim(pairs), ns = e.dim(parts);
   Value blockRows = e.dim(rowsOfBlock), taskRows = e.dim(rowsOfTask);
-  // B's batch dims may be 1 where the result's are not.
-  SmallVector<SymExpr> bDims(packed.begin(), packed.end() - 3);
   e.loop(e.begin, e.end, 1, [&](Value number) {
     Task t;
     Value part = L.rem(number, ns), rest = L.div(number, ns);
@@ -269,13 +269,7 @@ void MatMulKernel::wide() {
       e.ifThen(fresh,
                [&] { packRows(A, t.batchIndex, m0, L.sub(blockEnd, m0)); });
     }
-    Value bBatch = t.batchIndex;
-    if (!shared && ArrayRef(bDims) != ArrayRef(batch)) {
-      SmallVector<Idx> at =
-          e.broadcastIndex(e.delinearize(t.batchIndex, batch), bDims, batch);
-      bBatch = e.linearize(at, bDims).base;
-    }
-    t.bAt = L.mul(L.add(L.mul(bBatch, np), t.panel), panelSize);
+    t.bAt = operand.at(e, t.batchIndex, batch, t.panel);
     t.aAt = L.mul(
         inPlace ? L.add(L.mul(t.batchIndex, m), t.row) : L.sub(t.row, m0), k);
     Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(kTilePanels)));
@@ -336,7 +330,7 @@ void MatMulKernel::run() {
                       f32);
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
               : e.scratchBuffer(K * rowsOfBlock, f32);
-  B = e.input(cast<BlockArgument>(op.getPacked()));
+  B = e.input(operand.getMemory());
   k = e.dim(K), np = e.dim(panels);
   panelSize = L.mul(k, L.index(kPanelColumns));
   if (!shared || M.constant().value_or(1) > narrowRows(e.target))
@@ -356,13 +350,15 @@ void emitMatMulKernel(KernelEmitter &e) {
   for (Operation &op : e.body())
     if (auto m = dyn_cast<PackedMatMulOp>(op))
       anchor = m;
-  if (!anchor || !isa<BlockArgument>(anchor.getPacked())) {
+  auto operand = anchor ? PackedOperand::trace(anchor.getPacked())
+                        : std::optional<PackedOperand>();
+  if (!operand) {
     emitError(e.kernel.getLoc(),
               "a 'matmul' kernel holds no packed_matmul of a stored operand");
     e.failed = true;
     return;
   }
-  MatMulKernel{e, anchor}.run();
+  MatMulKernel{e, anchor, *operand}.run();
 }
 
 } // namespace tenon

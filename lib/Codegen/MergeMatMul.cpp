@@ -12,6 +12,7 @@
 #include "mlir/Pass/Pass.h"
 #include "tenon/Codegen/Passes.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -30,6 +31,7 @@ struct Part {
   int64_t columns;
   AddOp add;         ///< of a constant bias, or null
   ElementsAttr bias; ///< [columns] f32, or null
+  unsigned role;     ///< see roleOf
   Value result() { return add ? add.getResult() : matmul.getResult(); }
 };
 
@@ -65,6 +67,29 @@ bool isOnlyMoved(Value v) {
   });
 }
 
+/// What attention uses `v` for: 0 its queries, 1 its keys, 2 its values; 3
+/// where it is none of them. Parts are joined in this order rather than the
+/// graph's, so that layers whose nodes stand in another order have the same
+/// kernels.
+unsigned roleOf(Value v) {
+  constexpr size_t kLimit = 64;
+  llvm::SetVector<Value> reached;
+  reached.insert(v);
+  unsigned role = 3;
+  for (size_t i = 0; i < reached.size() && i < kLimit; ++i)
+    for (OpOperand &use : reached[i].getUses()) {
+      Operation *user = use.getOwner();
+      if (auto pack = dyn_cast<PackBOp>(user))
+        role = std::min(role, pack.getTransposed() ? 1u : 2u);
+      else if (isa<PackedMatMulOp>(user))
+        role = std::min(role, 0u);
+      else if (user->getNumResults() == 1 &&
+               user->getBlock() == v.getParentBlock() && !isa<SoftmaxOp>(user))
+        reached.insert(user->getResult(0));
+    }
+  return role;
+}
+
 struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
   void runOnOperation() override {
     llvm::MapVector<Value, SmallVector<Part>> groups;
@@ -93,7 +118,7 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
         !getElementTypeOrSelf(op.getType()).isF32() ||
         op->hasAttr("tenon.value"))
       return std::nullopt;
-    Part part{op, *n, {}, {}};
+    Part part{op, *n, {}, {}, 0};
     if (op->hasOneUse()) {
       auto add = dyn_cast<AddOp>(*op->getUsers().begin());
       Value other = !add                             ? Value()
@@ -108,10 +133,18 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
     }
     if (!isOnlyMoved(part.result()))
       return std::nullopt;
+    part.role = roleOf(part.result());
     return part;
   }
 
-  void merge(ArrayRef<Part> parts) {
+  void merge(SmallVectorImpl<Part> &parts) {
+    // The first of them stands behind the common operand.
+    PackedMatMulOp first = parts.front().matmul;
+    llvm::sort(parts, [](const Part &x, const Part &y) {
+      if (x.role != y.role || x.columns != y.columns)
+        return std::pair(x.role, -x.columns) < std::pair(y.role, -y.columns);
+      return x.matmul != y.matmul && x.matmul->isBeforeInBlock(y.matmul);
+    });
     int64_t columns = 0;
     SmallVector<float> bias;
     bool anyBias = false;
@@ -127,8 +160,6 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
       else if (!readFloats(p.bias, bias))
         return;
     }
-    // The first of them stands behind the common operand.
-    PackedMatMulOp first = parts.front().matmul;
     OpBuilder b(first);
     Location loc = FusedLoc::get(b.getContext(), locs);
     SmallVector<Value> packs;

@@ -273,14 +273,15 @@ void forRowTiles(KernelEmitter &e, Value rows,
   });
 }
 
-void forPanelGroups(KernelEmitter &e, const SymExpr &count,
+void forPanelGroups(KernelEmitter &e, Value begin, Value end,
                     function_ref<void(Value, int64_t)> fn) {
   LaneBuilder &L = e.L;
-  Value n = e.dim(count);
-  Value whole = L.mul(L.div(n, L.index(kTilePanels)), L.index(kTilePanels));
-  e.loop(L.index(0), whole, kTilePanels, [&](Value p) { fn(p, kTilePanels); });
-  if (!count.constant() || *count.constant() % kTilePanels)
-    e.loop(whole, n, 1, [&](Value p) { fn(p, 1); });
+  Value count = L.sub(end, begin), group = L.index(kTilePanels);
+  Value whole = L.add(begin, L.mul(L.div(count, group), group));
+  e.loop(begin, whole, kTilePanels, [&](Value p) { fn(p, kTilePanels); });
+  auto constant = constantIndex(count);
+  if (!constant || *constant % kTilePanels)
+    e.loop(whole, end, 1, [&](Value p) { fn(p, 1); });
 }
 
 void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
@@ -302,6 +303,42 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
       L.mask = {};
     });
   });
+}
+
+std::optional<PackedOperand> PackedOperand::trace(Value packed) {
+  PackedOperand operand;
+  operand.dims = getDims(packed);
+  while (!isa<BlockArgument>(packed)) {
+    Operation *view = packed.getDefiningOp();
+    if (!isa<BroadcastToOp, ReshapeOp>(view))
+      return std::nullopt;
+    if (auto repeat = dyn_cast<BroadcastToOp>(view))
+      operand.repeats.push_back(repeat);
+    packed = view->getOperand(0);
+  }
+  operand.memory = cast<BlockArgument>(packed);
+  return operand;
+}
+
+Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
+                        ArrayRef<SymExpr> batch, Value panel) const {
+  LaneBuilder &L = e.L;
+  // Number of the matrix; a reshape of batch dims leaves it as it is.
+  Value matrix = batchIndex;
+  auto repeat = [&](ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
+    if (from != to)
+      matrix = e.linearize(
+                    e.broadcastIndex(e.delinearize(matrix, to), from, to), from)
+                   .base;
+  };
+  repeat(ArrayRef(dims).drop_back(3), batch);
+  for (BroadcastToOp view : repeats) {
+    SmallVector<SymExpr> from = getDims(view.getInput()),
+                         to = getDims(view.getResult());
+    repeat(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3));
+  }
+  Value at = L.add(L.mul(matrix, e.dim(dims[dims.size() - 3])), panel);
+  return L.mul(at, e.dim(dims[dims.size() - 2] * kPanelColumns));
 }
 
 Sink::Sink(KernelEmitter &e)

@@ -7,6 +7,7 @@
 
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
 #include "tenon/Codegen/Passes.h"
 
@@ -77,6 +78,79 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       gather.getInputMutable().assign(v);
   }
 
+  /// What `v` repeats, where it is matrices that views repeat and regroup and
+  /// numbers scale (grouped heads): packing comes before `views`, the first of
+  /// which is the last. Else `v`.
+  Value findRepeated(OpBuilder &b, Value v, SmallVector<Operation *> &views) {
+    SmallVector<Operation *> found, scales;
+    Value source = v;
+    bool repeats = false;
+    while (Operation *op = source.getDefiningOp()) {
+      if (isa<BroadcastToOp, ReshapeOp>(op) && keepsMatrices(op)) {
+        repeats |= isa<BroadcastToOp>(op);
+        found.push_back(op);
+        source = op->getOperand(0);
+        continue;
+      }
+      Value only = scaled(op);
+      if (!only || !source.hasOneUse())
+        break;
+      scales.push_back(op);
+      source = only;
+    }
+    if (!repeats)
+      return v;
+    views = found;
+    for (Operation *op : llvm::reverse(scales)) {
+      IRMapping map;
+      map.map(scaled(op), source);
+      Operation *scale = b.clone(*op, map);
+      scale->getResult(0).setType(getTensorType(
+          getDims(source), getElementTypeOrSelf(op->getResult(0).getType())));
+      source = scale->getResult(0);
+    }
+    return source;
+  }
+
+  /// Does a view leave the last two dims as they are?
+  static bool keepsMatrices(Operation *view) {
+    SmallVector<SymExpr> from = getDims(view->getOperand(0)),
+                         to = getDims(view->getResult(0));
+    return from.size() >= 2 && to.size() >= 2 &&
+           ArrayRef(from).take_back(2) == ArrayRef(to).take_back(2);
+  }
+
+  /// The one operand of an elementwise op that is not a number; null where
+  /// there are several.
+  static Value scaled(Operation *op) {
+    if (!op->hasTrait<OpTrait::Elementwise>())
+      return nullptr;
+    Value only;
+    for (Value operand : op->getOperands()) {
+      SmallVector<SymExpr> dims = getDims(operand);
+      if (dims.size() <= 2 && productOf(dims).constant() == 1)
+        continue;
+      if (only)
+        return nullptr;
+      only = operand;
+    }
+    if (!only || getDims(only) != getDims(op->getResult(0)))
+      return nullptr;
+    return only;
+  }
+
+  /// `view` of matrices, of their panels.
+  static Value repeat(OpBuilder &b, Operation *view, Value packed) {
+    SmallVector<SymExpr> dims = getDims(view->getResult(0)),
+                         panels = getDims(packed);
+    dims.pop_back_n(2);
+    dims.append(panels.end() - 3, panels.end());
+    auto attr = DimsAttr::get(b.getContext(), dims);
+    if (isa<ReshapeOp>(view))
+      return ReshapeOp::create(b, view->getLoc(), packed, attr);
+    return BroadcastToOp::create(b, view->getLoc(), packed, attr);
+  }
+
   void pack(MatMulOp op) {
     Type element = getElementTypeOrSelf(op.getResult().getType());
     if (!element.isF32() && !element.isF16() && !element.isBF16())
@@ -92,7 +166,11 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       std::swap(perm[rank - 1], perm[rank - 2]);
       lhs = TransposeOp::create(b, loc, lhs, perm);
     }
-    Value packed = PackBOp::create(b, loc, op.getRhs(), op.getTransposeB());
+    SmallVector<Operation *> views;
+    Value matrices = findRepeated(b, op.getRhs(), views);
+    Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());
+    for (Operation *view : llvm::reverse(views))
+      packed = repeat(b, view, packed);
     SymExpr n = getDims(op.getResult()).back();
     Value result =
         PackedMatMulOp::create(b, loc, lhs, packed, b.getStringAttr(n.str()));

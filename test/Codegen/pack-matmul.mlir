@@ -44,3 +44,20 @@ func.func @tiedEmbedding(%ids: tensor<?xi64, #tenon.dims<"s">>) -> tensor<?x50xf
   %2 = tenon.matmul %1, %t transposed : tensor<?x8xf32, #tenon.dims<"s", "8">>, tensor<50x8xf32>
   return %2 : tensor<?x50xf32, #tenon.dims<"s", "50">>
 }
+
+// Key heads that query heads share are scaled and packed once; the matmul reads
+// the panels through the views.
+// CHECK-LABEL: @groupedHeads
+// CHECK: %[[K:.+]] = tenon.mul %arg1, %{{.+}} : tensor<?x2x1x?x16xf32
+// CHECK: %[[P:.+]] = tenon.pack_b %[[K]] transposed
+// CHECK: %[[B:.+]] = tenon.broadcast_to %[[P]] to <"b", "2", "3", "floordiv(t + 31,32)", "16", "32">
+// CHECK: %[[R:.+]] = tenon.reshape %[[B]] to <"b", "6", "floordiv(t + 31,32)", "16", "32">
+// CHECK: tenon.packed_matmul %arg0, %[[R]] columns "t"
+func.func @groupedHeads(%q: tensor<?x6x?x16xf32, #tenon.dims<"b", "6", "s", "16">>, %k: tensor<?x2x1x?x16xf32, #tenon.dims<"b", "2", "1", "t", "16">>) -> tensor<?x6x?x?xf32, #tenon.dims<"b", "6", "s", "t">> {
+  %scale = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.broadcast_to %k to <"b", "2", "3", "t", "16"> : tensor<?x2x1x?x16xf32, #tenon.dims<"b", "2", "1", "t", "16">>
+  %1 = tenon.reshape %0 to <"b", "6", "t", "16"> : tensor<?x2x3x?x16xf32, #tenon.dims<"b", "2", "3", "t", "16">>
+  %2 = tenon.mul %1, %scale : tensor<?x6x?x16xf32, #tenon.dims<"b", "6", "t", "16">>, tensor<f32>
+  %3 = tenon.matmul %q, %2 transposed : tensor<?x6x?x16xf32, #tenon.dims<"b", "6", "s", "16">>, tensor<?x6x?x16xf32, #tenon.dims<"b", "6", "t", "16">>
+  return %3 : tensor<?x6x?x?xf32, #tenon.dims<"b", "6", "s", "t">>
+}

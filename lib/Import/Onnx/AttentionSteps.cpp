@@ -91,31 +91,30 @@ static std::optional<SymExpr> groupSize(NodeImporter &n, Value q, Value k) {
   return group;
 }
 
+/// Key or value heads, each as often as query heads share it; null after an
+/// error. The compiler follows the repetition by addressing.
+static Value repeatHeads(NodeImporter &n, Value q, Value k) {
+  std::optional<SymExpr> group = groupSize(n, q, k);
+  if (!group || *group == SymExpr(1))
+    return group ? k : nullptr;
+  Dims d = n.dims(k);
+  Value apart = n.reshape(k, {d[0], d[1], SymExpr(1), d[2], d[3]});
+  Value repeated = n.broadcast(apart, {d[0], d[1], *group, d[2], d[3]});
+  return n.reshape(repeated, {d[0], d[1] * *group, d[2], d[3]});
+}
+
 Value groupedScores(NodeImporter &n, Value q, Value k) {
   if (!q || !k)
     return nullptr;
-  std::optional<SymExpr> group = groupSize(n, q, k);
-  if (!group)
-    return nullptr;
-  if (*group == SymExpr(1))
-    return n.matmul(q, k, false, /*transposeB=*/true);
-  Dims d = n.dims(q), dk = n.dims(k);
-  Value folded = n.reshape(q, {d[0], dk[1], *group * d[2], d[3]});
-  Value scores = n.matmul(folded, k, false, /*transposeB=*/true);
-  return n.reshape(scores, {d[0], d[1], d[2], dk[2]});
+  Value heads = repeatHeads(n, q, k);
+  return heads ? n.matmul(q, heads, false, /*transposeB=*/true) : nullptr;
 }
 
 Value groupedOutput(NodeImporter &n, Value p, Value v) {
   if (!p || !v)
     return nullptr;
-  std::optional<SymExpr> group = groupSize(n, p, v);
-  if (!group)
-    return nullptr;
-  if (*group == SymExpr(1))
-    return n.matmul(p, v);
-  Dims d = n.dims(p), dv = n.dims(v);
-  Value folded = n.reshape(p, {d[0], dv[1], *group * d[2], d[3]});
-  return n.reshape(n.matmul(folded, v), {d[0], d[1], d[2], dv[3]});
+  Value heads = repeatHeads(n, p, v);
+  return heads ? n.matmul(p, heads) : nullptr;
 }
 
 std::optional<SymExpr> knownScalar(NodeImporter &n, Value v) {
