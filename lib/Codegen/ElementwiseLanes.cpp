@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CastLanes.h"
+#include "ExpandMathEmitter.h"
 #include "KernelEmitter.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
@@ -31,6 +32,9 @@ struct Ops {
     return F::create(b, loc, args...);
   }
   Value c(Value like, double v) { return L.constLike(like, v); }
+  static bool isF32(Value x) {
+    return getElementTypeOrSelf(x.getType()).isF32();
+  }
   Value compare(CompareKind kind, Value x, Value y) {
     if (isFloat) {
       static constexpr arith::CmpFPredicate preds[] = {
@@ -158,6 +162,9 @@ struct Ops {
     return select(negative, inverse, r);
   }
   Value gelu(Value x, bool approximate) {
+    if (isF32(x))
+      return approximate ? geluTanhF32(MathEmitter(b, loc, x.getType()), x)
+                         : geluF32(MathEmitter(b, loc, x.getType()), x);
     if (!approximate) {
       Value erf = make<math::ErfOp>(mul(x, c(x, 0.70710678118654752440)));
       return mul(mul(x, c(x, 0.5)), add(erf, c(x, 1)));
@@ -166,6 +173,10 @@ struct Ops {
     Value inner = mul(c(x, 0.79788456080286535588),
                       math::FmaOp::create(b, loc, c(x, 0.044715), x3, x));
     return mul(mul(x, c(x, 0.5)), add(make<math::TanhOp>(inner), c(x, 1)));
+  }
+  Value silu(Value x) {
+    return isF32(x) ? siluF32(MathEmitter(b, loc, x.getType()), x)
+                    : mul(x, emitSigmoid(L, x));
   }
 };
 
@@ -216,7 +227,7 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       .Case([&](ErfOp) { return o.make<math::ErfOp>(x); })
       .Case([&](TanhOp) { return o.make<math::TanhOp>(x); })
       .Case([&](SigmoidOp) { return emitSigmoid(L, x); })
-      .Case([&](SiluOp) { return o.mul(x, emitSigmoid(L, x)); })
+      .Case([&](SiluOp) { return o.silu(x); })
       .Case([&](SinOp) { return o.make<math::SinOp>(x); })
       .Case([&](CosOp) { return o.make<math::CosOp>(x); })
       .Case([&](TanOp) { return o.make<math::TanOp>(x); })

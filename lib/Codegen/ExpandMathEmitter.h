@@ -24,6 +24,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/TypeUtilities.h"
 
 namespace tenon {
 
@@ -175,6 +176,11 @@ mlir::Value sinF32(const MathEmitter &e, mlir::Value x);
 mlir::Value cosF32(const MathEmitter &e, mlir::Value x);
 mlir::Value tanF32(const MathEmitter &e, mlir::Value x);
 mlir::Value powF32(const MathEmitter &e, mlir::Value x, mlir::Value y);
+
+/// Activations, which are emitted as such: GELU, GELU by tanh, SiLU.
+mlir::Value geluF32(const MathEmitter &e, mlir::Value x);
+mlir::Value geluTanhF32(const MathEmitter &e, mlir::Value x);
+mlir::Value siluF32(const MathEmitter &e, mlir::Value x);
 
 // --- f64 (ExpandMathF64*.cpp); the rest of f32 goes through these ------------
 mlir::Value expF64(const MathEmitter &e, mlir::Value x);

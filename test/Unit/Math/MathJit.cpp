@@ -42,6 +42,13 @@ MathFunction::MathFunction(StringRef op, StringRef element, unsigned lanes,
   build("math." + op.str() + " " + args + " : " + type, type, type, target);
 }
 
+MathFunction::MathFunction(Value (*emit)(const MathEmitter &, Value),
+                           StringRef element, unsigned lanes,
+                           StringRef target) {
+  std::string type = typeOf(element, lanes);
+  build("math.absf %0 : " + type, type, type, target, emit);
+}
+
 MathFunction tenon::test::convert(StringRef from, StringRef to, unsigned lanes,
                                   StringRef target) {
   auto width = [](StringRef type) {
@@ -56,7 +63,8 @@ MathFunction tenon::test::convert(StringRef from, StringRef to, unsigned lanes,
 }
 
 void MathFunction::build(const std::string &body, const std::string &from,
-                         const std::string &to, StringRef targetName) {
+                         const std::string &to, StringRef targetName,
+                         Value (*emit)(const MathEmitter &, Value)) {
   llvm::Expected<TargetInfo> target = resolveTarget(targetName);
   if (!target) {
     ADD_FAILURE() << llvm::toString(target.takeError());
@@ -81,6 +89,14 @@ void MathFunction::build(const std::string &body, const std::string &from,
   OwningOpRef<ModuleOp> module =
       parseSourceString<ModuleOp>(text, ParserConfig(&context));
   ASSERT_TRUE(module) << text;
+  if (emit)
+    module->walk([&](math::AbsFOp place) {
+      OpBuilder b(place);
+      MathEmitter e(b, place.getLoc(), place.getType());
+      place.replaceAllUsesWith(emit(e, place.getOperand()));
+      place.erase();
+      return WalkResult::interrupt();
+    });
   PassManager passes(&context);
   passes.addPass(createExpandMathPass());
   passes.addPass(createConvertVectorToLLVMPass());

@@ -8,6 +8,7 @@
 #ifndef TENON_TEST_UNIT_MATH_MATHJIT_H
 #define TENON_TEST_UNIT_MATH_MATHJIT_H
 
+#include "ExpandMathEmitter.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstddef>
 #include <memory>
@@ -26,6 +27,10 @@ public:
   /// `operands` is 1 or 2; `element` "f32" or the like.
   MathFunction(llvm::StringRef op, llvm::StringRef element, unsigned lanes,
                unsigned operands, llvm::StringRef target = "native");
+  /// What a function of ExpandMathEmitter.h writes.
+  MathFunction(mlir::Value (*emit)(const tenon::MathEmitter &, mlir::Value),
+               llvm::StringRef element, unsigned lanes,
+               llvm::StringRef target = "native");
   MathFunction(MathFunction &&) = default;
   ~MathFunction();
 
@@ -36,9 +41,12 @@ private:
   friend MathFunction convert(llvm::StringRef, llvm::StringRef, unsigned,
                               llvm::StringRef);
   MathFunction() = default;
-  /// `body` computes %2 of type `to` from %0 and %1 of type `from`.
+  /// `body` computes %2 of type `to` from %0 and %1 of type `from`; with
+  /// `emit`, which takes its first operand, it only holds the place.
   void build(const std::string &body, const std::string &from,
-             const std::string &to, llvm::StringRef target);
+             const std::string &to, llvm::StringRef target,
+             mlir::Value (*emit)(const tenon::MathEmitter &,
+                                 mlir::Value) = nullptr);
 
   std::unique_ptr<llvm::orc::LLJIT> jit;
 };

@@ -268,6 +268,75 @@ TEST(MathSweep, ErfIsCloseAbsolutely) {
   EXPECT_LE(worst, 1e-7);
 }
 
+struct Activation {
+  const char *name;
+  mlir::Value (*emit)(const tenon::MathEmitter &, mlir::Value);
+  double (*reference)(double);
+  double ulps;     // for x > 0
+  double relative; // for -5 < x < 0
+  double absolute; // below
+};
+
+const Activation activations[] = {
+    {"gelu", tenon::geluF32,
+     [](double x) { return x * 0.5 * std::erfc(-x * M_SQRT1_2); }, 3, 4e-6,
+     1e-11},
+    {"geluTanh", tenon::geluTanhF32,
+     [](double x) {
+       double u = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+       return x / (1 + std::exp(-2 * u));
+     },
+     3, 4e-6, 1e-11},
+    {"silu", tenon::siluF32, [](double x) { return x / (1 + std::exp(-x)); }, 3,
+     1e-6, 1e-8},
+};
+
+/// Far below 0 a relative error says little, so there are three bounds.
+void sweepActivation(const Activation &c, const char *target, double factor) {
+  MathFunction vector(c.emit, "f32", kLanes, target);
+  MathFunction scalar(c.emit, "f32", 0, target), odd(c.emit, "f32", 5, target);
+  ASSERT_TRUE(vector.call && scalar.call && odd.call);
+  static const std::vector<float> values = sweepValues<float>();
+  double ulps = 0, relative = 0, absolute = 0;
+  for (size_t i = 0; i < values.size(); i += kLanes) {
+    float out[kLanes], five[5], single;
+    vector.call(&values[i], nullptr, out);
+    for (unsigned lane = 0; lane < kLanes; ++lane) {
+      double x = values[i + lane], got = out[lane];
+      if (std::isnan(x) || std::isinf(x)) {
+        EXPECT_TRUE(std::isnan(x) ? std::isnan(got) : got == (x > 0 ? x : 0));
+        continue;
+      }
+      double expected = c.reference(x), error = std::abs(got - expected);
+      ASSERT_TRUE(std::isfinite(got)) << c.name << " at " << x;
+      if (x >= 0)
+        ulps = std::max(ulps, error / ulpOf<float>(expected));
+      else if (x > -5)
+        relative = std::max(relative, (error - 0x1p-149) / -expected);
+      else
+        absolute = std::max(absolute, error);
+    }
+    if (i % (kLanes * 13) == 0) {
+      odd.call(&values[i], nullptr, five);
+      EXPECT_EQ(std::memcmp(five, out, sizeof five), 0) << c.name;
+      scalar.call(&values[i + 7], nullptr, &single);
+      EXPECT_EQ(std::memcmp(&single, &out[7], sizeof single), 0) << c.name;
+    }
+  }
+  std::printf("  %-8s %-10s %.3f ulp, relative %.2g, absolute %.2g\n", c.name,
+              target, ulps, relative, absolute);
+  EXPECT_LE(ulps, c.ulps * factor) << c.name;
+  EXPECT_LE(relative, c.relative * factor) << c.name;
+  EXPECT_LE(absolute, c.absolute * factor) << c.name;
+}
+
+TEST(MathSweep, Activations) {
+  for (const Activation &c : activations) {
+    sweepActivation(c, "native", 1);
+    sweepActivation(c, "x86-64-v2", 1.5);
+  }
+}
+
 /// pow on all pairs of special values and a grid.
 template <typename T>
 void sweepPow(double bound, const char *target) {
