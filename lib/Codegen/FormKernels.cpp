@@ -17,6 +17,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Demand.h"
+#include "GatedMatMul.h"
 #include "PackedWeight.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -123,8 +124,10 @@ struct FormKernels {
   DenseSet<Operation *> attention; // the second matmul of each
   DenseSet<Operation *> scoresOf;  // the first
   DenseSet<Operation *> masks;     // computed inside attention
+  DenseSet<Operation *> gated;     // matmuls whose halves come together
 
   void findEpilogues();
+  Operation *joinHalves(Operation *anchor);
   void joinAttention();
   void place();
   bool mustStore(Value v);
@@ -137,13 +140,35 @@ struct FormKernels {
   void run();
 };
 
+/// The op at which the halves of a gated matmul have come together, claimed for
+/// its epilogue with all before it; else the matmul itself.
+Operation *FormKernels::joinHalves(Operation *anchor) {
+  auto matmul = dyn_cast<PackedMatMulOp>(anchor);
+  auto halves = matmul ? matchHalves(matmul) : std::nullopt;
+  SmallVector<Operation *> inside;
+  Operation *join =
+      halves ? findJoin({halves->first.getResult(), halves->second.getResult()},
+                        inside)
+             : nullptr;
+  if (!join || llvm::any_of(inside, [&](Operation *op) {
+        return anchorOf.count(op) != 0;
+      }))
+    return anchor;
+  gated.insert(anchor);
+  inside.push_back(halves->first);
+  inside.push_back(halves->second);
+  for (Operation *op : inside)
+    anchorOf[op] = anchor;
+  return join;
+}
+
 void FormKernels::findEpilogues() {
   for (Operation &op : block) {
     if (!isAnchor(&op))
       continue;
-    Operation *root = &op;
     anchorOf[&op] = &op;
-    SmallVector<SymExpr> dims = getDims(op.getResult(0));
+    Operation *root = materializeAll ? &op : joinHalves(&op);
+    SmallVector<SymExpr> dims = getDims(root->getResult(0));
     while (!materializeAll) {
       Value v = root->getResult(0);
       Operation *user = nullptr;
@@ -184,8 +209,8 @@ void FormKernels::joinAttention() {
     auto qk =
         dyn_cast_or_null<PackedMatMulOp>(end ? anchorOf.lookup(end) : nullptr);
     if (!qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end) ||
-        !scores.hasOneUse() || attention.count(qk) ||
-        !getElementTypeOrSelf(scores.getType()).isF32())
+        !scores.hasOneUse() || attention.count(qk) || gated.count(qk) ||
+        gated.count(pv) || !getElementTypeOrSelf(scores.getType()).isF32())
       continue;
     SmallVector<SymExpr> s = getDims(scores), o = getDims(pv.getResult());
     SmallVector<SymExpr> v = getDims(pv.getPacked());
@@ -360,9 +385,9 @@ void FormKernels::place() {
 }
 
 KernelOp FormKernels::outline(Operation *root) {
-  // The closure: ops that are not stored, back from the root. Operands first, in
-  // their order: the text of a kernel, by which equal ones are found, does not
-  // depend on where the graph computes them.
+  // The closure: ops that are not stored, back from the root. Operands first,
+  // in their order: the text of a kernel, by which equal ones are found, does
+  // not depend on where the graph computes them.
   Operation *anchor = anchorOf.lookup(root);
   auto isInside = [&](Operation *op, Value o) {
     Operation *def = o.getDefiningOp();

@@ -21,12 +21,15 @@
 // chain of additions.
 //
 // Very few rows in all (decoding a token) take four panels at a time instead.
+// A gated matmul (GatedMatMul.h) takes a panel of each half at a time, and its
+// epilogue stores the 32 columns that come of both.
 // A that lies in memory as it is needed is read in place; any other prologue
 // (a transpose, a gather, im2col, a cast) is computed into a scratch block by
 // pulling. Where B has no batch dims, all leading dims of A count as rows.
 //
 //===----------------------------------------------------------------------===//
 
+#include "GatedMatMul.h"
 #include "KernelEmitter.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
@@ -51,8 +54,11 @@ struct MatMulKernel {
   SmallVector<SymExpr> lhs = getDims(op.getLhs()),
                        packed = getDims(op.getPacked()),
                        out = getDims(op.getResult());
-  SymExpr K = lhs.back(), N = out.back();
-  SymExpr panels = packed[packed.size() - 3];
+  std::optional<MatMulHalves> halves = matchHalves(op);
+  int64_t cut = halves ? 2 : 1;
+  /// Columns and panels of the result; of each half in a gated matmul.
+  SymExpr K = lhs.back(), N = part(out.back());
+  SymExpr panels = part(packed[packed.size() - 3]);
   bool shared =
       llvm::all_of(ArrayRef(packed).drop_back(3),
                    [](const SymExpr &d) { return d.constant() == 1; });
@@ -70,7 +76,9 @@ struct MatMulKernel {
                        : 1;
   SymExpr rowsOfTask = chunks > 1 ? rowsOfBlock : SymExpr(kPartRows);
   SymExpr parts = ceilDiv(rowsOfBlock, rowsOfTask); // tasks of a block
-  SymExpr pairs = ceilDiv(panels, kTilePanels);
+  /// Panels of the result in a task.
+  int64_t panelsOfTask = kTilePanels / cut;
+  SymExpr pairs = ceilDiv(panels, panelsOfTask);
   unsigned lanes = e.vectorLanes();
   bool inPlace = isInPlace();
 
@@ -82,6 +90,9 @@ struct MatMulKernel {
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
     int64_t rows = (768 << 10) / (4 * k);
     return std::clamp<int64_t>(rows / kPartRows * kPartRows, 96, 768);
+  }
+  SymExpr part(const SymExpr &whole) {
+    return halves ? SymExpr(*whole.constant() / cut) : whole;
   }
   static SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
     return SymExpr::apply(SymExpr::Fn::CeilDiv, x, y);
@@ -95,7 +106,8 @@ struct MatMulKernel {
   }
   void run();
   void packRows(Value into, Value batchIndex, Value m0, Value rows);
-  void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel);
+  void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel,
+                Value secondAt = {});
   void wide();
   void narrow(Value m);
   /// What a task multiplies.
@@ -107,6 +119,10 @@ struct MatMulKernel {
   void clearSums(Value rows);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
+  /// Every task has two panels.
+  bool wholeTasks() {
+    return panels.constant() && *panels.constant() % panelsOfTask == 0;
+  }
   Value atLeast(Value x, int64_t n) {
     return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge, x,
                                  L.index(n));
@@ -118,6 +134,8 @@ struct MatMulKernel {
 
   Type f32 = b.getF32Type();
   Value A = {}, B = {}, C = {}, k = {}, np = {}, panelSize = {};
+  /// Distance of the panels of a tile in B.
+  Value panelStride = {};
 };
 
 void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
@@ -143,9 +161,10 @@ void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
   });
 }
 
-/// Rows [m0, m0 + rows) of one panel, whose products lie from C[cAt] on.
+/// Rows [m0, m0 + rows) of one panel, whose products lie from C[cAt] on; of a
+/// gated matmul those of the second half from C[secondAt] on.
 void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
-                            Value panel) {
+                            Value panel, Value secondAt) {
   SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
   e.loop(L.index(0), rows, 1, [&](Value r) {
     Value m = L.add(m0, r);
@@ -160,14 +179,19 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
     }
     idx.push_back(Idx());
     Idx base = L.uniform(L.mul(row, e.dim(N)));
-    Value from = L.add(cAt, L.mul(r, L.index(kPanelColumns)));
+    Value inPanel = L.mul(r, L.index(kPanelColumns));
     forPanelColumns(e, panel, N, [&](Value c, Value column) {
-      Idx in{L.add(from, c), 1, (int64_t)lanes, {}};
       idx.back() = Idx{column, 1, (int64_t)lanes, {}};
-      e.bind(op.getResult(), [&](ArrayRef<Idx>) {
-        LaneScope whole(L, L.lanes); // as the tile is
-        return L.load(C, in, f32);
-      });
+      auto bind = [&](Value v, Value at) {
+        Idx in{L.add(L.add(at, inPanel), c), 1, (int64_t)lanes, {}};
+        e.bind(v, [this, in](ArrayRef<Idx>) {
+          LaneScope whole(L, L.lanes); // as the tile is
+          return L.load(C, in, f32);
+        });
+      };
+      bind(halves ? halves->first.getResult() : op.getResult(), cAt);
+      if (halves)
+        bind(halves->second.getResult(), secondAt);
       sink.store(e, idx, L.add(base, idx.back()));
     });
   });
@@ -187,7 +211,7 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     e.ifThen(many, [&] { call(1, kTileRows - 1); });
     e.ifThen(no(many), [&] { call(2, 1); });
   };
-  if (panels.constant() && *panels.constant() % kTilePanels == 0)
+  if (wholeTasks())
     return pair();
   Value whole = atLeast(L.sub(np, t.panel), kTilePanels);
   e.ifThen(whole, pair);
@@ -211,7 +235,7 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
                           L.add(L.add(t.aAt, L.mul(r0, k)), k0),
                           B,
                           bAt,
-                          panelSize,
+                          panelStride,
                           len,
                           C,
                           cAt,
@@ -219,14 +243,18 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
                           step};
     multiplyTile(o, t, mr);
     auto finish = [&] {
+      auto productsOf = [&](int64_t p) {
+        return L.add(cAt, L.mul(mr, L.index(p * kPanelColumns)));
+      };
+      Value row = L.add(t.row, r0);
+      if (halves)
+        return epilogue(cAt, t.batchIndex, row, mr, t.panel, productsOf(1));
       for (int64_t p = 0; p < kTilePanels; ++p) {
         Value panel = L.add(t.panel, L.index(p));
         auto one = [&] {
-          epilogue(L.add(cAt, L.mul(mr, L.index(p * kPanelColumns))),
-                   t.batchIndex, L.add(t.row, r0), mr, panel);
+          epilogue(productsOf(p), t.batchIndex, row, mr, panel);
         };
-        if (p == 0 ||
-            (panels.constant() && *panels.constant() % kTilePanels == 0))
+        if (p == 0 || wholeTasks())
           one();
         else
           e.ifThen(arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult,
@@ -245,7 +273,7 @@ void MatMulKernel::wide() {
     Task t;
     Value part = L.rem(number, ns), rest = L.div(number, ns);
     Value block = L.div(rest, np2);
-    t.panel = L.mul(L.rem(rest, np2), L.index(kTilePanels));
+    t.panel = L.mul(L.rem(rest, np2), L.index(panelsOfTask));
     t.batchIndex = L.index(0);
     if (!shared) {
       t.batchIndex = L.div(block, nb);
@@ -272,7 +300,7 @@ void MatMulKernel::wide() {
     t.bAt = operand.at(e, t.batchIndex, batch, t.panel);
     t.aAt = L.mul(
         inPlace ? L.add(L.mul(t.batchIndex, m), t.row) : L.sub(t.row, m0), k);
-    Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(kTilePanels)));
+    Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(panelsOfTask)));
     e.ifThen(atLeast(t.rows, 1), [&] {
       if (chunks == 1)
         return chunk(t, L.index(0), k, nextPanels, {});
@@ -299,21 +327,28 @@ void MatMulKernel::clearSums(Value rows) {
   });
 }
 
-/// All rows at once, four panels at a time: tasks are pairs of panels here.
+/// All rows at once, four panels (of each half) at a time.
 void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
   if (!inPlace)
     packRows(A, zero, zero, m);
   auto multiply = [&](Value panel, int64_t count) {
-    emitMicroKernel(
-        e, m, K, {A, zero, B, L.mul(panel, panelSize), panelSize, k, C, zero},
-        {count, kAhead, false});
-    for (int64_t p = 0; p < count; ++p)
-      epilogue(L.mul(L.mul(L.index(p), m), L.index(kPanelColumns)), zero, zero,
-               m, L.add(panel, L.index(p)));
+    // The second half's products lie behind the first's.
+    Value ofHalf = L.mul(m, L.index(count * kPanelColumns));
+    for (int64_t half = 0; half < cut; ++half) {
+      Value from = L.add(panel, L.mul(np, L.index(half)));
+      emitMicroKernel(e, m, K,
+                      {A, zero, B, L.mul(from, panelSize), panelSize, k, C,
+                       L.mul(ofHalf, L.index(half))},
+                      {count, kAhead, false});
+    }
+    for (int64_t p = 0; p < count; ++p) {
+      Value at = L.mul(L.mul(L.index(p), m), L.index(kPanelColumns));
+      epilogue(at, zero, zero, m, L.add(panel, L.index(p)), L.add(at, ofHalf));
+    }
   };
-  Value first = L.mul(e.begin, L.index(kTilePanels));
-  Value last = L.min(L.mul(e.end, L.index(kTilePanels)), np);
+  Value first = L.mul(e.begin, L.index(panelsOfTask));
+  Value last = L.min(L.mul(e.end, L.index(panelsOfTask)), np);
   Value groups = L.div(L.sub(last, first), L.index(kNarrowPanels));
   e.loop(zero, groups, 1, [&](Value g) {
     multiply(L.add(first, L.mul(g, L.index(kNarrowPanels))), kNarrowPanels);
@@ -326,13 +361,14 @@ void MatMulKernel::run() {
   e.info.tasks = productOf(batch) * blocks * pairs * parts;
   e.info.cost = productOf(out) * K;
   C = e.scratchBuffer(chunks > 1 ? rowsOfTask * (kTilePanels * kPanelColumns)
-                                 : kTileElements,
+                                 : cut * kTileElements,
                       f32);
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
               : e.scratchBuffer(K * rowsOfBlock, f32);
   B = e.input(operand.getMemory());
   k = e.dim(K), np = e.dim(panels);
   panelSize = L.mul(k, L.index(kPanelColumns));
+  panelStride = halves ? L.mul(panelSize, np) : panelSize;
   if (!shared || M.constant().value_or(1) > narrowRows(e.target))
     return wide();
   Value m = e.dim(M);

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "GatedMatMul.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/IR/AsmState.h"
@@ -92,7 +93,19 @@ unsigned roleOf(Value v) {
 
 struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
   void runOnOperation() override {
-    llvm::MapVector<Value, SmallVector<Part>> groups;
+    mergeGated();
+    for (auto &[lhs, parts] :
+         group([&](PackedMatMulOp op) { return match(op); })) {
+      if (parts.size() > 1)
+        merge(parts);
+    }
+  }
+
+  using Groups = llvm::MapVector<Value, SmallVector<Part>>;
+
+  /// By left operand; those in one block with as many rows of weights.
+  Groups group(function_ref<std::optional<Part>(PackedMatMulOp)> match) {
+    Groups groups;
     getOperation()->walk([&](PackedMatMulOp op) {
       if (std::optional<Part> part = match(op))
         groups[op.getLhs()].push_back(*part);
@@ -104,12 +117,38 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
                getDims(p.matmul.getPacked())[1] !=
                    getDims(first.getPacked())[1];
       });
-      if (parts.size() > 1)
-        merge(parts);
     }
+    return groups;
   }
 
-  std::optional<Part> match(PackedMatMulOp op) {
+  /// Pairs whose results come together pointwise: a gate and what it lets
+  /// through.
+  void mergeGated() {
+    Groups groups = group([&](PackedMatMulOp op) -> std::optional<Part> {
+      if (std::optional<int64_t> n = columnsOf(op))
+        return Part{op, *n, {}, {}, roleOf(op.getResult())};
+      return std::nullopt;
+    });
+    for (auto &[lhs, parts] : groups)
+      while (parts.size() > 1) {
+        Part gate = parts.front();
+        parts.erase(parts.begin());
+        auto other = llvm::find_if(parts, [&](Part &p) {
+          SmallVector<Operation *> between;
+          return p.columns == gate.columns &&
+                 findJoin({gate.result(), p.result()}, between);
+        });
+        if (other == parts.end())
+          continue;
+        Part up = *other;
+        parts.erase(other);
+        SmallVector<Part> pair{gate, up};
+        merge(pair);
+      }
+  }
+
+  /// The columns of a matmul by a weight that can be merged with others.
+  std::optional<int64_t> columnsOf(PackedMatMulOp op) {
     auto pack = op.getPacked().getDefiningOp<PackBOp>();
     auto n = getDims(op.getResult()).back().constant();
     if (!pack || !pack->hasOneUse() || !n || *n % 32 || *n > kMaxColumns ||
@@ -117,6 +156,13 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
         getDims(pack.getResult()).size() != 3 ||
         !getElementTypeOrSelf(op.getType()).isF32() ||
         op->hasAttr("tenon.value"))
+      return std::nullopt;
+    return n;
+  }
+
+  std::optional<Part> match(PackedMatMulOp op) {
+    std::optional<int64_t> n = columnsOf(op);
+    if (!n)
       return std::nullopt;
     Part part{op, *n, {}, {}, 0};
     if (op->hasOneUse()) {

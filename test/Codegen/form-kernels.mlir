@@ -129,3 +129,42 @@ func.func @scatter(%a: tensor<4x8xf32>, %i: tensor<2x1xi32>, %u: tensor<2x8xf32>
   %2 = tenon.scatter_nd none %0, %1, %u : tensor<4x8xf32>, tensor<2x1xi64>, tensor<2x8xf32>
   return %2 : tensor<4x8xf32>
 }
+
+// -----
+
+// The halves of one weight's product come together: only what comes of both is
+// stored.
+// CHECK-LABEL: @gated
+// CHECK: %[[K:.+]] = tenon.kernel "matmul"(%arg0, %arg1, %arg2)
+// CHECK: tenon.packed_matmul
+// CHECK: tenon.slice
+// CHECK: tenon.silu
+// CHECK: tenon.mul
+// CHECK: tenon.add
+// CHECK: tenon.yield
+// CHECK-NOT: tenon.kernel
+// CHECK: return %[[K]]
+func.func @gated(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<4x64x32xf32>, %r: tensor<?x64xf32, #tenon.dims<"m", "64">>) -> tensor<?x64xf32, #tenon.dims<"m", "64">> {
+  %0 = tenon.packed_matmul %x, %p columns "128" : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<4x64x32xf32>
+  %1 = tenon.slice %0 from <"0", "0"> step [1, 1] to <"m", "64"> : tensor<?x128xf32, #tenon.dims<"m", "128">>
+  %2 = tenon.slice %0 from <"0", "64"> step [1, 1] to <"m", "64"> : tensor<?x128xf32, #tenon.dims<"m", "128">>
+  %3 = tenon.silu %2 : tensor<?x64xf32, #tenon.dims<"m", "64">>
+  %4 = tenon.mul %1, %3 : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?x64xf32, #tenon.dims<"m", "64">>
+  %5 = tenon.add %4, %r : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?x64xf32, #tenon.dims<"m", "64">>
+  return %5 : tensor<?x64xf32, #tenon.dims<"m", "64">>
+}
+
+// -----
+
+// Halves of 40 columns are no whole panels.
+// CHECK-LABEL: @halfPanels
+// CHECK: tenon.kernel "matmul"
+// CHECK: tenon.kernel "map"
+func.func @halfPanels(%x: tensor<4x64xf32>, %p: tensor<3x64x32xf32>) -> tensor<4x40xf32> {
+  %0 = tenon.packed_matmul %x, %p columns "80" : tensor<4x64xf32>, tensor<3x64x32xf32>
+  %1 = tenon.slice %0 from <"0", "0"> step [1, 1] to <"4", "40"> : tensor<4x80xf32>
+  %2 = tenon.slice %0 from <"0", "40"> step [1, 1] to <"4", "40"> : tensor<4x80xf32>
+  %3 = tenon.silu %2 : tensor<4x40xf32>
+  %4 = tenon.mul %1, %3 : tensor<4x40xf32>, tensor<4x40xf32>
+  return %4 : tensor<4x40xf32>
+}

@@ -37,3 +37,43 @@ func.func @keepsEpilogues(%x: tensor<4x64xf32>) -> (tensor<4x64xf32>, tensor<64x
   %5 = tenon.transpose %2 [1, 0] : tensor<4x40xf32>
   return %3, %4, %5 : tensor<4x64xf32>, tensor<64x4xf32>, tensor<40x4xf32>
 }
+
+// A gate and what it lets through come together: one matmul, whatever the
+// activation, though neither result is only moved; a third that does not take
+// part stays alone.
+// CHECK-LABEL: @gated
+// CHECK: %[[P:.+]] = tenon.concat %{{.+}}, %{{.+}} axis 0 : tensor<3x64x32xf32>, tensor<3x64x32xf32>
+// CHECK: %[[M:.+]] = tenon.packed_matmul %arg0, %[[P]] columns "192"
+// CHECK: %[[A:.+]] = tenon.slice %[[M]] from <"0", "0"> step [1, 1] to <"m", "96">
+// CHECK: %[[B:.+]] = tenon.slice %[[M]] from <"0", "96"> step [1, 1] to <"m", "96">
+// CHECK: tenon.packed_matmul %arg0, %{{.+}} columns "96"
+// CHECK: %[[S:.+]] = tenon.add %[[A]]
+// CHECK: %[[T:.+]] = tenon.gelu %[[S]]
+// CHECK: tenon.mul %[[T]], %[[B]]
+func.func @gated(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %b: tensor<96xf32>) -> (tensor<?x96xf32, #tenon.dims<"m", "96">>, tensor<?x96xf32, #tenon.dims<"m", "96">>) {
+  %w = tenon.constant dense<1.0> : tensor<64x96xf32>
+  %u = tenon.constant dense<2.0> : tensor<64x96xf32>
+  %v = tenon.constant dense<3.0> : tensor<64x96xf32>
+  %0 = tenon.matmul %x, %w : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<64x96xf32>
+  %1 = tenon.matmul %x, %u : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<64x96xf32>
+  %2 = tenon.matmul %x, %v : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<64x96xf32>
+  %3 = tenon.add %0, %b : tensor<?x96xf32, #tenon.dims<"m", "96">>, tensor<96xf32>
+  %4 = tenon.gelu %3 : tensor<?x96xf32, #tenon.dims<"m", "96">>
+  %5 = tenon.mul %4, %2 : tensor<?x96xf32, #tenon.dims<"m", "96">>, tensor<?x96xf32, #tenon.dims<"m", "96">>
+  %6 = tenon.exp %1 : tensor<?x96xf32, #tenon.dims<"m", "96">>
+  return %5, %6 : tensor<?x96xf32, #tenon.dims<"m", "96">>, tensor<?x96xf32, #tenon.dims<"m", "96">>
+}
+
+// Something else reads the gate: it is stored, and so is each product.
+// CHECK-LABEL: @gateIsRead
+// CHECK-NOT: tenon.concat
+func.func @gateIsRead(%x: tensor<4x64xf32>) -> (tensor<4x64xf32>, tensor<4xf32>) {
+  %w = tenon.constant dense<1.0> : tensor<64x64xf32>
+  %u = tenon.constant dense<2.0> : tensor<64x64xf32>
+  %0 = tenon.matmul %x, %w : tensor<4x64xf32>, tensor<64x64xf32>
+  %1 = tenon.matmul %x, %u : tensor<4x64xf32>, tensor<64x64xf32>
+  %2 = tenon.silu %0 : tensor<4x64xf32>
+  %3 = tenon.mul %2, %1 : tensor<4x64xf32>, tensor<4x64xf32>
+  %4 = tenon.reduce sum %2 over [1] : tensor<4x64xf32>
+  return %3, %4 : tensor<4x64xf32>, tensor<4xf32>
+}

@@ -324,13 +324,13 @@ WEIGHTS = {
 }
 
 
-def build(text, opset):
-    """Parse the text; values that no one defines become WEIGHTS."""
+def build(text, opset, weights=WEIGHTS):
+    """Parse the text; values that no one defines become `weights`."""
     model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : {opset}]> main {text}')
     graph = model.graph
     defined = {v.name for v in (*graph.input, *graph.initializer)} | {o for n in graph.node for o in n.output}
     for name in sorted({i for n in graph.node for i in n.input if i} - defined):
-        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(WEIGHTS[name]), name))
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(weights[name]), name))
     for number, node in enumerate(graph.node):
         node.name = f"{node.op_type.lower()}_{number}"
     return model
@@ -395,12 +395,52 @@ def check_products(tool):
                     raise Failure(f"{m}x{k}x{n} with {kind} weights is beyond the error of f32")
 
 
+def gated_model(k, n, joined, bias):
+    """silu(x @ g) * (x @ u), spelt with two weights or with one and a Split."""
+    two = "g = MatMul (x, wg)  u = MatMul (x, wu)"
+    one = "p = MatMul (x, w)  g, u = Split <axis = -1, num_outputs = 2> (p)"
+    text = (
+        f"(float[b,m,{k}] x) => (float[b,m,{n}] z) {{ {one if joined else two}"
+        f"  {'h = Add (g, bg)  v = Add (u, bu)' if bias else 'h = Identity (g)  v = Identity (u)'}"
+        "  s = Sigmoid (h)  t = Mul (h, s)  z = Mul (v, t) }"
+    )
+    rng = np.random.default_rng([k, n])
+    values = {name: (rng.standard_normal((k, n)) / np.sqrt(k)).astype(np.float32) for name in ("wg", "wu")}
+    values |= {name: rng.standard_normal(n).astype(np.float32) for name in ("bg", "bu")}
+    values["w"] = np.concatenate([values["wg"], values["wu"]], axis=1)
+    return build(text, 20, values), values
+
+
+def check_gated(tool):
+    """A gate and what it lets through: whole panels, none, K in chunks, few rows."""
+    rows = [(1, 1), (3, 1), (2, 2), (1, 6), (1, 13), (7, 7), (1, 97)]
+    path = tool.file("gated.onnx")
+    for k, n, joined, bias in [
+        (5, 32, False, False), (64, 64, True, True), (33, 96, False, True), (67, 160, True, False),
+        (1700, 64, False, True), (1700, 32, True, False), (64, 40, False, True), (24, 48, True, True),
+    ]:
+        model, w = gated_model(k, n, joined, bias)
+        onnx.save(model, path)
+        artifact, _ = tool.compile(path)
+        for number, (b, m) in enumerate(rows):
+            x = rand(b, m, k, seed=number)
+            wide = {name: value.astype(np.float64) for name, value in w.items()}
+            gate, up = x.astype(np.float64) @ wide["wg"], x.astype(np.float64) @ wide["wu"]
+            if bias:
+                gate, up = gate + wide["bg"], up + wide["bu"]
+            expected = {"z": (up * gate / (1 + np.exp(-gate))).astype(np.float32)}
+            what = f"{b}x{m}x{k}x{n}{' joined' * joined}{' bias' * bias}"
+            compare(tool.run(artifact, {"x": x}, threads=1 + number % 3), expected, 1e-5, 1e-5, what)
+            compare(reference(path, {"x": x}), expected, 1e-5, 1e-5, f"onnxruntime {what}")
+
+
 def main():
     checks = Checks("Small graphs against onnxruntime.")
     tool = checks.tool()
     for entry in CASES:
         checks.attempt(entry[0], check_case, tool, *entry)
     checks.attempt("matrix products", check_products, tool)
+    checks.attempt("gated products", check_gated, tool)
     checks.finish()
 
 

@@ -60,7 +60,10 @@ def MergeMatMulPass : Pass<"tenon-merge-matmul"> {
     Their panels are put after one another (each has a multiple of 32 columns)
     and multiplied at once, with their biases joined; the results are slices of
     the product. Only results that are moved or scaled take part: an activation
-    or a residual is better computed where its own matmul ends.
+    or a residual is better computed where its own matmul ends. Two results that
+    come together pointwise, the gate of a gated MLP and what it lets through,
+    are merged whatever is computed on the way: the kernel takes a panel of each
+    at a time and stores only what comes of both.
 
     ```mlir
     %q = tenon.packed_matmul %x, %0 columns "64" : tensor<4x64xf32>, tensor<2x64x32xf32>
