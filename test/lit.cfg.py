@@ -54,6 +54,8 @@ if os.path.exists(
     config.available_features.add("minilm")
 if shutil.which("tenon", path=config.environment["PATH"]):
     config.available_features.add("tenon")
+if shutil.which("qemu-x86_64"):
+    config.available_features.add("qemu-x86_64")
 if config.sanitize:
     config.available_features.add("sanitizer")
 try:

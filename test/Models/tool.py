@@ -56,7 +56,8 @@ class Checks:
 class Tool:
     """One tenon binary and a scratch folder that goes when the test ends."""
 
-    def __init__(self, path=None):
+    def __init__(self, path=None, emulator=()):
+        self.emulator = list(emulator)
         self.path = path or os.environ.get("TENON") or shutil.which("tenon")
         if not self.path:
             raise Failure("no tenon on the PATH; set TENON")
@@ -77,7 +78,7 @@ class Tool:
     def call(self, *args, timeout=600):
         """The completed process, its streams as text."""
         return subprocess.run(
-            [self.path, *map(str, args)], capture_output=True, text=True, timeout=timeout, check=False
+            [*self.emulator, self.path, *map(str, args)], capture_output=True, text=True, timeout=timeout, check=False
         )
 
     def expect_success(self, *args):
@@ -94,7 +95,7 @@ class Tool:
         self.expect_success("compile", model, "-o", artifact, *options)
         return artifact, time.monotonic() - start
 
-    def run(self, artifact, inputs, threads=1):
+    def run(self, artifact, inputs, threads=1, *, level=None):
         """Run an artifact on numpy arrays; returns {output name: array}.
 
         Output names come back as file names: other characters become '_'.
@@ -105,6 +106,8 @@ class Tool:
             path = os.path.join(folder, f"in{index}.npy")
             np.save(path, value)
             options += ["--input", f"{name}={path}"]
+        if level:
+            options += ["--level", level]
         output = os.path.join(folder, "out")
         self.expect_success(
             "run", artifact, *options, "--output-dir", output, "--threads", threads, "--oversubscribe"
