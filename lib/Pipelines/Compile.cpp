@@ -142,6 +142,19 @@ struct Compiler {
     os << "\n";
   }
 
+  /// What the kernels' stage leaves to be computed an element at a time, as
+  /// comments.
+  void printStrategies(raw_ostream &os) {
+    SmallVector<Operation *> rest = operationsWithoutStrategy(*module);
+    os << "// operations without a strategy: " << rest.size() << "\n";
+    for (Operation *op : rest) {
+      os << "//   " << op->getName();
+      if (auto name = dyn_cast<NameLoc>(op->getLoc()))
+        os << " of node '" << name.getName().getValue() << "'";
+      os << ": " << op->getResult(0).getType() << "\n";
+    }
+  }
+
   bool import();
   bool resolveTargets();
   bool tile();
@@ -322,7 +335,10 @@ void Compiler::run() {
       finished(Stage::Fuse, graph))
     return;
   if (!stage(Stage::Tile, 0.25, [&] { return tile(); }) ||
-      finished(Stage::Tile, kernels))
+      finished(Stage::Tile, [&](raw_ostream &os) {
+        kernels(os);
+        printStrategies(os);
+      }))
     return;
   if (options.checkOnly) {
     result.ok = true;

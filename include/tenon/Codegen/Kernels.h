@@ -138,6 +138,11 @@ mlir::FailureOr<Schedule> buildSchedule(mlir::ModuleOp module,
                                         mlir::ModuleOp kernels,
                                         const TargetInfo &target);
 
+/// The operations of a graph of kernels that have no loops of their own: each
+/// element of such a product or reduction is computed where it is asked for.
+llvm::SmallVector<mlir::Operation *>
+operationsWithoutStrategy(mlir::ModuleOp graph);
+
 } // namespace tenon
 
 #endif // TENON_CODEGEN_KERNELS_H
