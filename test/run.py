@@ -44,7 +44,9 @@ def main():
     failed = len(codes) - passed - skipped
     for test in tests:
         if test["code"] in SKIPPED:
-            print("skipped:", test["name"])
+            # Lit's reason, where it has one: what the test requires.
+            reason = " ".join(test.get("output", "").split())
+            print("skipped:", test["name"], *(["-", reason] if reason else []))
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed or code or not passed else 0
 
