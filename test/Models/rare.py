@@ -97,6 +97,17 @@ case(
     "  n = Where (m, p, q)  t = Concat <axis = 0> (n, s)  z = Expand (zero, t) }",
     {"x": rand(3, 4), "y": rand(5, 2)}, {"x": rand(7, 4), "y": rand(5, 2)}, {"x": rand(2, 1), "y": rand(2, 2)},
 )
+case(
+    "slices by steps and axes that are inputs",
+    "(float[a,b,c] x, int64[3] f, int64[3] t, int64[3] s, int64[3] ax) => (float[d,e,g] y) { y = Slice (x, f, t, ax, s) }",
+    *({"x": rand(6, 5, 7), "f": np.array(f), "t": np.array(t), "s": np.array(s), "ax": np.array(ax)}
+      for f, t, s, ax in (
+          ([0, 1, -3], [6, -1, 99], [2, 1, 1], [0, 1, 2]),
+          ([-1, 99, 4], [-99, -7, 0], [-1, -2, -3], [2, 0, 1]),
+          ([-(2**63) + 1, 2**63 - 1, 3], [2**63 - 1, -(2**63) + 1, 3], [2, -1, 1], [-1, -2, -3]),
+          ([5, 0, 2], [1, 3, 2], [1, -1, -4], [0, 1, 2]),
+      )),
+)
 
 
 def check_powers(tool):

@@ -121,21 +121,26 @@ static SlicedDim sliceBackward(NodeImporter &n, const SymExpr &from,
   return {start, size};
 }
 
-/// A step that data decides: the elements are gathered.
+/// A step that data decides, also its sign: the elements are gathered. Bounds
+/// are clamped to [0, dim] where the step is positive, to [-1, dim - 1] where
+/// it is negative.
 static Value sliceBySteps(NodeImporter &n, Value x, int64_t axis,
                           const SymExpr &from, const SymExpr &to,
                           const SymExpr &step) {
   using Fn = SymExpr::Fn;
-  SymExpr dim = n.dims(x)[axis];
-  n.checkEqual(SymExpr::apply(Fn::Eq, step, SymExpr(0)), SymExpr(0));
-  SlicedDim up = sliceForward(n, from, to, step, dim);
-  SlicedDim down = sliceBackward(n, from, to, step, dim);
-  SymExpr upwards = SymExpr::apply(Fn::Lt, SymExpr(0), step);
-  return n.gather(x,
-                  n.iota(SymExpr::select(upwards, up.start, down.start), step,
-                         SymExpr::select(upwards, up.size, down.size),
-                         n.builder.getI64Type()),
-                  axis);
+  SymExpr dim = n.dims(x)[axis], zero(0);
+  n.checkEqual(SymExpr::apply(Fn::Eq, step, zero), zero);
+  SymExpr lowest = SymExpr::apply(Fn::Lt, zero, step) - SymExpr(1);
+  auto clamped = [&](const SymExpr &bound) {
+    SymExpr at =
+        bound + SymExpr::select(SymExpr::apply(Fn::Lt, bound, zero), dim, zero);
+    return SymExpr::apply(Fn::Max, SymExpr::apply(Fn::Min, at, dim + lowest),
+                          lowest);
+  };
+  SymExpr start = clamped(from);
+  SymExpr size =
+      atLeastZero(SymExpr::apply(Fn::CeilDiv, clamped(to) - start, step));
+  return n.gather(x, n.iota(start, step, size, n.builder.getI64Type()), axis);
 }
 
 static void sliceBy(NodeImporter &n, const Dims &starts, const Dims &ends,
@@ -165,7 +170,9 @@ static void sliceBy(NodeImporter &n, const Dims &starts, const Dims &ends,
     std::optional<int64_t> by = step.constant();
     if (!by) {
       x = sliceBySteps(n, x, axis, start, end, step);
-      to[axis] = x ? n.dims(x)[axis] : SymExpr(0);
+      if (!x)
+        return;
+      to[axis] = n.dims(x)[axis];
       continue;
     }
     SlicedDim sliced = *by > 0 ? sliceForward(n, start, end, step, dims[axis])
