@@ -23,15 +23,20 @@ struct Bias {
 };
 } // namespace
 
-/// Where the mask is shorter than the keys, the rest is masked.
+/// Where the mask is shorter than the keys, the rest is masked (opset 24 on);
+/// one of length 1 is broadcast.
 static Value padMask(NodeImporter &n, Value mask, const SymExpr &keys) {
   Dims dims = n.dims(mask);
-  if (dims.empty() || dims.back() == keys || dims.back() == SymExpr(1))
+  if (n.opset < 24 || dims.empty() || dims.back() == keys ||
+      dims.back() == SymExpr(1))
     return mask;
+  if (!dims.back().isConstant()) {
+    SymExpr isUnit = SymExpr::apply(SymExpr::Fn::Eq, dims.back(), SymExpr(1));
+    dims.back() = SymExpr::select(isUnit, keys, dims.back());
+    mask = n.broadcast(mask, dims);
+  }
   SymExpr missing = keys - dims.back();
-  // Two names for one dim: broadcasting checks that they agree.
-  if (!missing.isConstant() || *missing.constant() < 0)
-    return mask;
+  n.checkLessEqual(dims.back(), keys);
   Dims low(dims.size(), SymExpr(0)), high = low;
   high.back() = missing;
   double outside =
