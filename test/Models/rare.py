@@ -108,6 +108,20 @@ case(
           ([5, 0, 2], [1, 3, 2], [1, -1, -4], [0, 1, 2]),
       )),
 )
+case(
+    "sums that a scan hands on, under other names",
+    "(float[n] start, float[k,m] x) => (float[n] last, float[k,n] all) {"
+    " last, all = Scan <num_scan_inputs = 1, body = step (float[n] a, float[m] row) => (float[p] b, float[q] r)"
+    " { b = Add (a, row)  r = Identity (b) }> (start, x) }",
+    {"start": rand(5), "x": rand(3, 5)}, {"start": rand(4), "x": rand(7, 1)}, {"start": rand(1), "x": rand(2, 1)},
+)
+case(
+    "rows of a loop, sliced by its number",
+    "(float[k] x, int64 M) => (float[m,two] all) <int64[1] one = {1}, int64[1] two = {2}> {"
+    " yes = Constant <value = bool {1}> ()  all = Loop (M, yes) <body = step (int64 i, bool c) => (bool d, float[p] row)"
+    " { d = Identity (c)  from = Reshape (i, one)  to = Add (from, two)  row = Slice (x, from, to) }> }",
+    {"x": rand(9), "M": np.int64(8)}, {"x": rand(2), "M": np.int64(1)}, {"x": rand(5), "M": np.int64(3)},
+)
 
 
 def check_powers(tool):

@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -102,6 +103,60 @@ std::optional<Results> writeOut(NodeImporter &n, const Repeated &r) {
   return n.failed() ? Results() : all;
 }
 
+/// The dims of a tenon.loop's body.
+class BodyDims {
+public:
+  BodyDims(NodeImporter &n, Block &block, StringRef name)
+      : n(n), number((name + "[0]").str()) {
+    block.walk([&](ReadDimsOp read) {
+      for (int64_t
+               i = 0,
+               e = productOf(n.dims(read.getInput())).constant().value_or(0);
+           i < e; ++i)
+        inside.insert(SymExpr::element(read.getName(), i).str());
+    });
+  }
+
+  /// `v` with these dims. Where its own only may be the same (a sum of two
+  /// operands whose dims have different names) a check says so; null, without
+  /// an error, where they certainly differ or grow.
+  Value with(Value v, ArrayRef<SymExpr> dims) {
+    Dims own = n.dims(v);
+    if (own == Dims(dims))
+      return v;
+    if (own.size() != dims.size())
+      return nullptr;
+    for (auto [is, wanted] : llvm::zip(own, dims)) {
+      SymExpr more = (is - wanted).substitute({{number, SymExpr::symbol("i")}});
+      if (is != wanted &&
+          (more.isNonNegative() || (SymExpr(0) - more).isNonNegative()))
+        return nullptr;
+    }
+    for (auto [is, wanted] : llvm::zip(own, dims))
+      n.checkEqual(is, wanted);
+    return n.reshape(v, dims);
+  }
+
+  /// A row with dims that hold in each iteration: those of the first.
+  Value invariant(Value row) {
+    Dims dims = n.dims(row);
+    for (SymExpr &dim : dims) {
+      dim = dim.substitute({{number, SymExpr(0)}});
+      std::vector<std::string> symbols;
+      dim.collectSymbols(symbols);
+      for (const std::string &symbol : symbols)
+        if (inside.count(symbol))
+          return nullptr;
+    }
+    return with(row, dims);
+  }
+
+private:
+  NodeImporter &n;
+  std::string number;
+  llvm::StringSet<> inside; ///< what the body reads
+};
+
 Results makeLoop(NodeImporter &n, const Repeated &r) {
   std::string name = n.state.known.freshName("loop");
   OpBuilder::InsertionGuard guard(n.builder);
@@ -122,16 +177,29 @@ Results makeLoop(NodeImporter &n, const Repeated &r) {
     results.front() = n.reshape(results.front(), {});
   else
     results.erase(results.begin(), results.begin() + r.gives);
-  for (size_t i = 0; i < handed.size() && !n.failed(); ++i)
-    if (results[conditional + i].getType() != handed[i].getType()) {
+  BodyDims body(n, *block, name);
+  for (size_t i = conditional; i < results.size() && !n.failed(); ++i) {
+    size_t at = i - conditional;
+    bool isRow = at >= handed.size();
+    Value kept = isRow ? body.invariant(results[i])
+                 : n.elem(results[i]) == n.elem(handed[at])
+                     ? body.with(results[i], n.dims(handed[at]))
+                     : nullptr;
+    if (!kept) {
       std::string from, to;
-      llvm::raw_string_ostream(from) << handed[i].getType();
-      llvm::raw_string_ostream(to) << results[conditional + i].getType();
-      n.error(
-          "a value that an iteration hands to the next must keep its dims "
-          "where the number of iterations is only known at run time; value " +
-          Twine(i) + " is " + from + ", then " + to);
+      if (!isRow)
+        llvm::raw_string_ostream(from) << handed[at].getType() << ", then ";
+      llvm::raw_string_ostream(to) << results[i].getType();
+      n.error((isRow ? "a row that is stacked must have the same dims in every "
+                       "iteration"
+                     : "a value that an iteration hands to the next must keep "
+                       "its dims") +
+              Twine(" where the number of iterations is only known at run "
+                    "time; value ") +
+              Twine(at) + " is " + from + to);
     }
+    results[i] = kept;
+  }
   if (n.failed())
     return {};
   YieldOp::create(n.builder, n.loc, results);
