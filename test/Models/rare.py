@@ -97,6 +97,29 @@ case(
     "  n = Where (m, p, q)  t = Concat <axis = 0> (n, s)  z = Expand (zero, t) }",
     {"x": rand(3, 4), "y": rand(5, 2)}, {"x": rand(7, 4), "y": rand(5, 2)}, {"x": rand(2, 1), "y": rand(2, 2)},
 )
+
+
+def spectrum(inverse, half):
+    """numpy's transforms of real or complex numbers in the last dim."""
+
+    def transform(x, axis):
+        axis = int(axis) % x.ndim
+        numbers = x[..., 0] + (1j * x[..., 1] if x.shape[-1] == 2 else 0)
+        if inverse and half:
+            return {"y": np.fft.irfft(numbers, axis=axis)[..., None]}
+        y = (np.fft.ifft if inverse else np.fft.rfft if half else np.fft.fft)(numbers, axis=axis)
+        return {"y": np.stack([y.real, y.imag], -1)}
+
+    return transform
+
+
+for inverse, half, parts in ((0, 1, 1), (1, 1, 2), (1, 0, 2), (0, 0, 1)):
+    case(
+        f"a transform along an input, inverse {inverse}, half {half}",
+        f"(float[a,b,c,p] x, int64 axis) => (float[d,e,f,g] y) {{ y = DFT <inverse = {inverse}, onesided = {half}> (x, , axis) }}",
+        *({"x": rand(4, 5, 6, parts), "axis": np.int64(axis)} for axis in (0, 1, 2, -2, -4)),
+        atol=1e-5, oracle=spectrum(inverse, half),
+    )
 case(
     "slices by steps and axes that are inputs",
     "(float[a,b,c] x, int64[3] f, int64[3] t, int64[3] s, int64[3] ax) => (float[d,e,g] y) { y = Slice (x, f, t, ax, s) }",

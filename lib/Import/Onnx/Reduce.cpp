@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Axes.h"
-#include "Axis.h"
+#include "Registry.h"
 #include <limits>
 
 using namespace mlir;
@@ -175,32 +175,25 @@ static void argReduce(NodeImporter &n) {
   n.out(0, n.make<ArgReduceOp>({n.in(0)}, attrs));
 }
 
-Value alongAxis(NodeImporter &n, Value axis, int64_t rank, int64_t count,
-                function_ref<Value(int64_t)> fn) {
+/// fn(axis), where `axis` has one element in [-rank, rank). Where only a run
+/// knows it, fn of each dim and a choice. An axis outside ends such a run.
+static Value alongAxis(NodeImporter &n, Value axis, int64_t rank,
+                       function_ref<Value(int64_t)> fn) {
   if (!axis)
     return nullptr;
-  if (count < 1)
-    return n.error("expected an input of rank 1 or more, found rank " +
-                   Twine(rank));
+  if (rank < 1)
+    return n.error("expected an input of rank 1 or more, found rank 0");
   const KnownValue *known = n.known(axis);
   if (known && known->elements.size() == 1 && known->elements[0].constant()) {
     int64_t at = n.axis(*known->elements[0].constant(), rank);
-    if (at >= count)
-      return n.error("axis " + Twine(at) + " is outside the first " +
-                     Twine(count) + " dims");
     return n.failed() ? nullptr : fn(at);
   }
   // Gathers count negative axes from the end and check the range.
-  Type i64 = n.builder.getI64Type();
-  Value at = n.gather(n.iota(SymExpr(rank), i64), n.reshape(axis, {}), 0);
-  if (count < rank)
-    at = n.gather(n.iota(SymExpr(count), i64), at, 0);
+  Value at = n.gather(n.iota(SymExpr(rank), n.builder.getI64Type()),
+                      n.reshape(axis, {}), 0);
   Value y;
-  for (int64_t i = 0; i < count; ++i) {
+  for (int64_t i = 0; i < rank; ++i) {
     Value here = fn(i);
-    if (y && here && n.dims(y) != n.dims(here))
-      return n.error("the result's dims depend on 'axis', which depends on "
-                     "data: expected a constant");
     y = y ? n.select(n.compareScalar(CompareKind::eq, at, double(i)), here, y)
           : here;
   }
@@ -211,7 +204,7 @@ template <ReduceKind kind>
 static void cumulate(NodeImporter &n) {
   int64_t rank = n.rank(n.in(0));
   n.out(
-      0, alongAxis(n, n.in(1), rank, rank, [&](int64_t axis) {
+      0, alongAxis(n, n.in(1), rank, [&](int64_t axis) {
         SmallVector<NamedAttribute> attrs = {
             n.named("kind", ReduceKindAttr::get(n.builder.getContext(), kind)),
             n.named("axis", n.builder.getI64IntegerAttr(axis))};

@@ -15,7 +15,8 @@
 // 4L, which is exact. Matrices of static dims are constants up to a size.
 //
 //===----------------------------------------------------------------------===//
-#include "Axis.h"
+#include "Axes.h"
+#include "Registry.h"
 #include <cmath>
 
 using namespace mlir;
@@ -159,8 +160,7 @@ std::optional<SymExpr> knownScalar(NodeImporter &n, unsigned input,
 
 } // namespace
 
-static Value transformAlong(NodeImporter &n, int64_t axis) {
-  Value x = n.in(0);
+static Value transformAlong(NodeImporter &n, Value x, int64_t axis) {
   int64_t rank = n.rank(x);
   Transform t{n, n.dims(x)[axis], n.getInt("inverse", 0) != 0,
               n.getInt("onesided", 0) != 0};
@@ -180,14 +180,42 @@ static Value transformAlong(NodeImporter &n, int64_t axis) {
 }
 
 /// The axis is an attribute, from opset 20 on an operand; never the last dim,
-/// which holds the parts of a number.
+/// which holds the parts of a number. One that only a run knows is the second
+/// of four dims.
 static void dft(NodeImporter &n) {
-  int64_t rank = n.rank(n.in(0));
-  Value axis = n.in(2);
-  if (!axis)
-    axis = n.ints({n.opset >= 20 ? -2 : n.getInt("axis", 1)});
-  n.out(0, alongAxis(n, axis, rank, rank - 1,
-                     [&](int64_t i) { return transformAlong(n, i); }));
+  Value x = n.in(0);
+  Dims dims = n.dims(x);
+  int64_t rank = dims.size();
+  std::optional<SymExpr> given(n.opset >= 20 ? -2 : n.getInt("axis", 1));
+  if (n.has(2))
+    given = knownScalar(n, 2, "axis");
+  if (given && rank < 2)
+    n.error("expected an input of rank 2 or more, found rank " + Twine(rank));
+  if (!given || n.failed())
+    return;
+  RuntimeAxes chosen(n, {*given}, rank);
+  if (n.failed())
+    return;
+  if (chosen.has(rank - 1) == SymExpr(1)) {
+    n.error("axis " + Twine(rank - 1) +
+            " holds the parts of a number: expected another");
+    return;
+  }
+  n.checkEqual(chosen.has(rank - 1), SymExpr(0));
+  for (int64_t axis = 0; axis < rank - 1; ++axis)
+    if (chosen.has(axis) == SymExpr(1)) {
+      n.out(0, transformAlong(n, x, axis));
+      return;
+    }
+  Dims split = chosen.around(ArrayRef(dims).drop_back());
+  split.push_back(dims.back());
+  Value y = transformAlong(n, n.reshape(x, split), 1);
+  if (n.failed())
+    return;
+  for (int64_t i = 0; i < rank - 1; ++i)
+    dims[i] = chosen.valueOf(i, {n.dims(y)[1]}, dims[i]);
+  dims.back() = n.dims(y)[3];
+  n.out(0, n.reshape(y, dims));
 }
 
 static void stft(NodeImporter &n) {
