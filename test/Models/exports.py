@@ -31,6 +31,7 @@ import time
 import traceback
 import warnings
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -39,7 +40,9 @@ HEADING = """## Exports
 
 Tiny configurations with random weights of unit gain, written by each exporter (`test/Models/exporters.py` says what the columns mean), compiled
 without `--dim` and compared with onnxruntime, its optimisations disabled, at three sets of dims; decoders with a past of length 0 too. Each cell is
-the largest difference relative to the largest output (or to 1), or the operator that is not supported; an empty one was not exported."""
+the largest difference relative to the largest output (or to 1), or the operator that is not supported; an empty one was not exported.
+Of bf16, for which onnxruntime has no kernels, and where a star stands ONNX's reference evaluator is the judge: onnxruntime leaves out roundings to f16
+that the graph states."""
 # batch, sequence, past, the encoder's sequence
 SETS = [(2, 5, 0, 7), (1, 1, 9, 12), (3, 4, 6, 3)]
 EXAMPLE = (2, 4, 3, 6)
@@ -117,14 +120,44 @@ def feed_for(graph, dims, vocab, shape, head, rng, family):
 
 
 def reference(path, feeds):
-    """onnxruntime's outputs without its optimisations."""
+    """onnxruntime's outputs without its optimisations, or, where it has no
+    kernel for a type, ONNX's reference evaluator's."""
+    model = onnx.load(path)
+    if any(value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for value in model.graph.output):
+        return evaluate(model, feeds)
+    for node in model.graph.node:
+        # 4 lets onnxruntime round what 4-bit weights are multiplied with to 8 bits.
+        kept = [a for a in node.attribute if a.name != "accuracy_level"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return [dict(zip(names, session.run(names, feed))) for feed in feeds]
+
+
+def evaluate(model, feeds):
+    """The outputs by ONNX's reference evaluator."""
+    from onnx.reference import ReferenceEvaluator
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evaluator = ReferenceEvaluator(model)
+        names = [output.name for output in model.graph.output]
+        return [dict(zip(names, evaluator.run(None, feed))) for feed in feeds]
+
+
+def load_arrays(path):
+    """A dictionary of arrays; numpy knows bfloat16 only as bytes."""
+    with np.load(path) as file:
+        return {name: known_type(file[name]) for name in file}
+
+
+def known_type(array):
+    return array.view(ml_dtypes.bfloat16) if array.dtype == "V2" else array
 
 
 def finish(folder, family, shape, head, vocab):
@@ -166,35 +199,48 @@ def do_export(families, exporters, out):
             print(f"{exporter}/{family}: {note} ({time.monotonic() - start:.0f} s)", flush=True)
 
 
-def examine(tool, folder, options):
-    """{'worst', 'scale', 'seconds'} or {'error'} for one exported model."""
+def compare(found, expected):
+    """The largest difference relative to the largest output (or to 1), and that."""
     from tool import Failure, file_name
+
+    worst = largest = 0.0
+    for k, (results, wanted) in enumerate(zip(found, expected)):
+        for name, want in wanted.items():
+            got = results.get(file_name(name))
+            got = got if got is None else known_type(got)
+            if got is None or got.shape != want.shape or got.dtype != want.dtype:
+                raise Failure(f"set {k}: '{name}' is {got if got is None else (got.dtype, got.shape)}, "
+                              f"expected {want.dtype} {want.shape}")
+            got, want = got.astype(np.float64), want.astype(np.float64)
+            if not np.array_equal(np.isfinite(got), np.isfinite(want)):
+                raise Failure(f"set {k}: '{name}' is not finite elsewhere")
+            if want.size:
+                scale = max(1.0, float(np.abs(np.where(np.isfinite(want), want, 0)).max()))
+                gap = np.where(np.isfinite(want), got - want, 0)
+                worst = max(worst, float(np.abs(gap).max()) / scale)
+                largest = max(largest, scale)
+    return {"worst": worst, "scale": largest}
+
+
+def examine(tool, folder, options, allowed):
+    """{'worst', 'scale', 'seconds'} or {'error'} for one exported model."""
+    from tool import Failure
 
     path = os.path.join(folder, "model.onnx")
     try:
         start = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         artifact, _ = tool.compile(path, *options)
         seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - start
-        worst = largest = 0.0
-        for k in range(len(SETS)):
-            inputs = dict(np.load(os.path.join(folder, f"inputs_{k}.npz")))
-            expected = dict(np.load(os.path.join(folder, f"expected_{k}.npz")))
-            found = tool.run(artifact, inputs, 2)
-            for name, want in expected.items():
-                got = found.get(file_name(name))
-                if got is None or got.shape != want.shape or got.dtype != want.dtype:
-                    raise Failure(f"set {k}: '{name}' is {got if got is None else (got.dtype, got.shape)}, "
-                                  f"expected {want.dtype} {want.shape}")
-                got, want = got.astype(np.float64), want.astype(np.float64)
-                if not np.array_equal(np.isfinite(got), np.isfinite(want)):
-                    raise Failure(f"set {k}: '{name}' is not finite elsewhere")
-                if want.size:
-                    scale = max(1.0, float(np.abs(np.where(np.isfinite(want), want, 0)).max()))
-                    gap = np.where(np.isfinite(want), got - want, 0)
-                    worst = max(worst, float(np.abs(gap).max()) / scale)
-                    largest = max(largest, scale)
+        inputs = [load_arrays(os.path.join(folder, f"inputs_{k}.npz")) for k in range(len(SETS))]
+        found = [tool.run(artifact, feed, 2) for feed in inputs]
         os.remove(artifact)
-        return {"worst": worst, "scale": largest, "seconds": round(seconds, 1)}
+        expected = [load_arrays(os.path.join(folder, f"expected_{k}.npz")) for k in range(len(SETS))]
+        result = compare(found, expected)
+        if result["worst"] >= allowed and "-f16" in folder:
+            # onnxruntime leaves out roundings between two ops of f16. They
+            # decide what becomes of a row whose keys are all masked by -65504.
+            result = compare(found, evaluate(onnx.load(path), inputs)) | {"judge": "ONNX"}
+        return result | {"seconds": round(seconds, 1)}
     except Failure as failure:
         return {"error": str(failure)[-600:]}
 
@@ -217,7 +263,7 @@ def do_check(out, tenon, options, again, only):
         old = results.get(key)
         if old and not again and "error" not in old and old["worst"] < tolerance(key):
             continue
-        found = results[key] = examine(tool, folder, options)
+        found = results[key] = examine(tool, folder, options, tolerance(key))
         count += 1
         wrong = "error" in found or found["worst"] >= tolerance(key)
         bad += wrong
@@ -246,7 +292,7 @@ def do_table(out, document):
             what = re.search(r"\(([\w.]+::\w+), opset", found["error"])
             return f"no: {what[1].split('::')[1]}" if what else "no"
         mark = "" if found["worst"] < tolerance(f"{exporter}/{model}") else " (!)"
-        return f"{found['worst']:.0e}{mark}"
+        return f"{found['worst']:.0e}{mark}{' *' if 'judge' in found else ''}"
 
     lines = [HEADING, "", "| model | " + " | ".join(exporters) + " |", "|---" * (len(exporters) + 1) + "|"]
     lines += ["| " + " | ".join([model, *(cell(e, model) for e in exporters)]) + " |" for model in models]
@@ -260,10 +306,10 @@ def do_table(out, document):
 
 def tolerance(key):
     """Of the output's scale. f32 sums in another order; f16 rounds to 1/2048."""
-    if "f16" in key or "fp16" in key:
-        return 5e-3
     if "bf16" in key:
         return 4e-2
+    if "f16" in key:
+        return 5e-3
     if "int8" in key:
         return 2e-2
     if "nbits" in key or "genai" in key:
