@@ -70,6 +70,22 @@ for direction, count in (("forward", 1), ("reverse", 1), ("bidirectional", 2)):
         {"x": rand(5, 3, 3), "w": rand(count, 16, 3), "r": rand(count, 16, 4), "bias": rand(count, 32), "s": np.array([5, 2, 3], np.int32)},
         {"x": rand(5, 1, 3), "w": rand(count, 16, 3), "r": rand(count, 16, 4), "bias": rand(count, 32), "s": np.array([1], np.int32)},
     )
+for op, gates, more in (("LSTM", 4, ""), ("GRU", 3, ", linear_before_reset = 1"), ("GRU", 3, ""), ("RNN", 1, "")):
+    last, states = (", float[2,b,4] c", "h, c") if op == "LSTM" else ("", "h")
+    case(
+        f"sequences of unknown length, {op}{more}",
+        f"(float[t,b,3] x, float[2,{4 * gates},3] w, float[2,{4 * gates},4] r, float[2,{8 * gates}] bias, int32[k] s, float[2,i,4] h0)"
+        f" => (float[t,2,b,4] y, float[2,b,4] h{last})"
+        f'{{ y, {states} = {op} <hidden_size = 4, direction = "bidirectional"{more}> (x, w, r, bias, s, h0) }}',
+        *({"x": rand(t, b, 3), "w": rand(2, 4 * gates, 3), "r": rand(2, 4 * gates, 4), "bias": rand(2, 8 * gates),
+           "s": np.array(s, np.int32), "h0": rand(2, b, 4)} for t, b, s in ((7, 3, [7, 2, 5]), (1, 1, [1]), (40, 2, [3, 40]))),
+    )
+case(
+    "a long sequence of known length",
+    "(float[b,300,3] x, float[1,16,3] w, float[1,16,4] r) => (float[300,1,b,4] y)"
+    "{ z = Transpose <perm = [1, 0, 2]> (x)  y = LSTM <hidden_size = 4> (z, w, r) }",
+    {"x": rand(2, 300, 3), "w": rand(1, 16, 3), "r": rand(1, 16, 4)},
+)
 case(
     "windows back to an image",
     "(float[n,k,l] x) => (float[n,c,h,w] y) <int64[2] image = {6, 7}, int64[2] block = {3, 2}>"

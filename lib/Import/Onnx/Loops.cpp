@@ -10,6 +10,7 @@
 // other becomes a tenon.loop.
 //
 //===----------------------------------------------------------------------===//
+#include "Loops.h"
 #include "Registry.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -22,31 +23,17 @@ namespace {
 /// Beyond this a body's copies take longer to compile than they are worth.
 constexpr int64_t kMaxNodes = 4096;
 
-/// A body, and what it is given. Loop's body takes the iteration's number, the
-/// condition and the handed values, and gives the condition first; Scan's takes
-/// the handed values and a slice of each scanned input.
-struct Repeated {
-  const onnx::GraphProto *body;
-  SymExpr trips;
-  bool gives; ///< the body gives a condition
-  SmallVector<Value> initial;
-  size_t numRows = 0;
-  /// The body's inputs; `number` is the iteration's, a scalar.
-  std::function<SmallVector<Value>(Value number, ArrayRef<Value> handed)>
-      inputs;
-};
-
-/// The last handed values, then the stacked rows; empty after an error.
 using Results = SmallVector<Value>;
 
-bool importBody(NodeImporter &n, const Repeated &r, Value number,
-                ArrayRef<Value> handed, SmallVectorImpl<Value> &results) {
-  SmallVector<Value> inputs = r.inputs(number, handed);
+/// A copy of an ONNX body with these inputs.
+bool importBody(NodeImporter &n, const onnx::GraphProto &body,
+                ArrayRef<Value> inputs, size_t expected,
+                SmallVectorImpl<Value> &results) {
   if (n.failed())
     return false;
   std::string message;
-  if (n.state.inlineGraph(*r.body, inputs, results, message) &&
-      results.size() == size_t(r.gives) + r.initial.size() + r.numRows)
+  if (n.state.inlineGraph(body, inputs, results, message) &&
+      results.size() == expected)
     return true;
   n.error(message.empty() ? "the body cannot be imported" : message);
   return false;
@@ -69,7 +56,7 @@ std::optional<Results> writeOut(NodeImporter &n, const Repeated &r) {
   Type i64 = n.builder.getI64Type();
   for (int64_t at = 0; at < *r.trips.constant(); ++at) {
     SmallVector<Value> results;
-    if (!importBody(n, r, n.dimScalar(SymExpr(at), i64), handed, results))
+    if (!r.body(n.dimScalar(SymExpr(at), i64), handed, results))
       return Results();
     ArrayRef<Value> rest = ArrayRef(results).drop_front(r.gives);
     handed.assign(rest.begin(), rest.begin() + handed.size());
@@ -170,7 +157,7 @@ Results makeLoop(NodeImporter &n, const Repeated &r) {
       &region, {}, types, SmallVector<Location>(types.size(), n.loc));
   n.state.known.define(block->getArgument(0), name);
   SmallVector<Value> handed(block->getArguments().drop_front()), results;
-  if (!importBody(n, r, block->getArgument(0), handed, results))
+  if (!r.body(block->getArgument(0), handed, results))
     return {};
   bool conditional = r.gives && certain(n, results.front()) != 1;
   if (conditional)
@@ -228,14 +215,40 @@ Results makeLoop(NodeImporter &n, const Repeated &r) {
   return Results(loop->getResults());
 }
 
+} // namespace
+
 Results repeat(NodeImporter &n, const Repeated &r) {
+  if (n.failed())
+    return {};
   if (std::optional<int64_t> trips = r.trips.constant();
       trips && *trips > 0 && *trips <= kMaxNodes &&
-      *trips * r.body->node_size() <= kMaxNodes)
+      *trips * r.numNodes <= kMaxNodes)
     if (std::optional<Results> results = writeOut(n, r))
       return *results;
   return n.failed() ? Results() : makeLoop(n, r);
 }
+
+Value rowAt(NodeImporter &n, Value x, Value number, int64_t axis) {
+  const KnownValue *known = n.known(number);
+  if (!known)
+    return n.gather(x, number, axis);
+  return n.squeeze(n.slice(x, axis, known->elements[0], SymExpr(1)), {axis});
+}
+
+Value reversed(NodeImporter &n, Value v) {
+  if (!v)
+    return v;
+  Dims to = n.dims(v), starts(to.size(), SymExpr(0));
+  Ints steps(to.size(), 1);
+  starts[0] = to[0] - SymExpr(1);
+  steps[0] = -1;
+  return n.make<SliceOp>(
+      {v}, {n.named("starts", n.dimsAttr(starts)),
+            n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
+            n.named("dims", n.dimsAttr(to))});
+}
+
+namespace {
 
 //===----------------------------------------------------------------------===//
 // Loop
@@ -247,8 +260,9 @@ void loop(NodeImporter &n) {
     n.error("the body or an input is missing");
     return;
   }
+  const onnx::GraphProto &graph = body->g();
   Repeated r;
-  r.body = &body->g();
+  r.numNodes = graph.node_size();
   r.gives = true;
   r.trips = SymExpr(INT64_MAX);
   for (unsigned i = 0; i < 2; ++i) { // the number of iterations, the condition
@@ -275,19 +289,20 @@ void loop(NodeImporter &n) {
     return;
   }
   r.numRows = n.numOutputs() - r.initial.size();
-  r.inputs = [&](Value number, ArrayRef<Value> handed) {
+  r.body = [&](Value number, ArrayRef<Value> handed,
+               SmallVectorImpl<Value> &results) {
     SmallVector<Value> all;
     // A body may say that it takes these as vectors of one element.
     auto like = [&](int at, Value v) {
-      if (at >= r.body->input_size())
+      if (at >= graph.input_size())
         return v;
-      const auto &shape = r.body->input(at).type().tensor_type().shape();
+      const auto &shape = graph.input(at).type().tensor_type().shape();
       return shape.dim_size() == 1 ? n.reshape(v, {SymExpr(1)}) : v;
     };
     all.push_back(like(0, number));
     all.push_back(like(1, n.scalar(1, n.builder.getI1Type())));
     all.append(handed.begin(), handed.end());
-    return all;
+    return importBody(n, graph, all, 1 + handed.size() + r.numRows, results);
   };
   Results results = repeat(n, r);
   for (auto [i, v] : llvm::enumerate(results))
@@ -337,25 +352,21 @@ Results scanOne(NodeImporter &n, const onnx::GraphProto &body,
       count = size;
   }
   Repeated r;
-  r.body = &body;
-  r.gives = false;
+  r.numNodes = body.node_size();
   r.trips = *count;
   r.initial.assign(initial.begin(), initial.end());
   r.numRows = n.numOutputs() - initial.size();
-  r.inputs = [&](Value number, ArrayRef<Value> handed) {
+  r.body = [&](Value number, ArrayRef<Value> handed,
+               SmallVectorImpl<Value> &results) {
     SmallVector<Value> all(handed);
     for (auto [port, x] : llvm::zip(ports, scanned)) {
       Value at = number;
       if (port.backward)
         at = n.sub(n.dimScalar(*count - SymExpr(1), n.builder.getI64Type()),
                    number);
-      const KnownValue *known = n.known(at);
-      all.push_back(known ? n.squeeze(n.slice(x, port.axis, known->elements[0],
-                                              SymExpr(1)),
-                                      {port.axis})
-                          : n.gather(x, at, port.axis));
+      all.push_back(rowAt(n, x, at, port.axis));
     }
-    return all;
+    return importBody(n, body, all, handed.size() + r.numRows, results);
   };
   Results results = repeat(n, r);
   for (size_t i = initial.size(); i < results.size(); ++i) {
@@ -363,16 +374,8 @@ Results scanOne(NodeImporter &n, const onnx::GraphProto &body,
     ScanPort port = scanPort(n, "output", i - initial.size(), n.rank(v));
     if (n.failed())
       return {};
-    if (port.backward) {
-      Dims to = n.dims(v), starts(to.size(), SymExpr(0));
-      Ints steps(to.size(), 1);
-      starts[0] = to[0] - SymExpr(1);
-      steps[0] = -1;
-      v = n.make<SliceOp>(
-          {v}, {n.named("starts", n.dimsAttr(starts)),
-                n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
-                n.named("dims", n.dimsAttr(to))});
-    }
+    if (port.backward)
+      v = reversed(n, v);
     Ints perm; // the rows' dim goes from the front to the axis
     for (int64_t d = 1; d < n.rank(v); ++d)
       perm.push_back(d);

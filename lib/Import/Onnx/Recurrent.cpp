@@ -1,14 +1,15 @@
-//===- Recurrent.cpp - LSTM, GRU and RNN over a static length -------------===//
+//===- Recurrent.cpp - LSTM, GRU and RNN ----------------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 //
-// The steps are written out one after the other. What depends on the input
-// alone is one matrix product over all steps.
+// What depends on the input alone is one matrix product over all steps. The
+// steps themselves are repeated as a loop's iterations are.
 //
 //===----------------------------------------------------------------------===//
+#include "Loops.h"
 #include "Registry.h"
 
 using namespace mlir;
@@ -17,8 +18,8 @@ namespace tenon::onnximport {
 
 namespace {
 
-/// Beyond this the copies take longer to compile than they are worth.
-constexpr int64_t kMaxSteps = 128;
+/// About as many ops has a step.
+constexpr int64_t kStepNodes = 32;
 
 enum class Cell { Lstm, Gru, Rnn };
 
@@ -27,8 +28,8 @@ struct Recurrent {
   const Cell cell;
   const int64_t gates = cell == Cell::Lstm ? 4 : cell == Cell::Gru ? 3 : 1;
   bool batchFirst = n.getInt("layout", 0) == 1;
-  int64_t steps = 0, hidden = 0, directions = 0;
-  SymExpr batch = SymExpr(1);
+  int64_t hidden = 0, directions = 0;
+  SymExpr steps = SymExpr(0), batch = SymExpr(1);
   /// Each sequence's length as [batch, 1], or null: all steps count.
   Value lengths = {};
 
@@ -49,16 +50,22 @@ struct Recurrent {
                    SymExpr(count * hidden));
   }
   Value plus(Value a, Value b) { return b ? n.add(a, b) : a; }
+  /// The state before the first step, [batch, hidden].
   Value first(unsigned input, int64_t d) {
-    if (n.has(input))
-      return of(n.in(input), d, batchFirst ? 1 : 0);
-    return n.broadcast(n.scalarLike(0, n.in(0)), {batch, SymExpr(hidden)});
+    Dims dims = {batch, SymExpr(hidden)};
+    if (!n.has(input))
+      return n.broadcast(n.scalarLike(0, n.in(0)), dims);
+    Value v = of(n.in(input), d, batchFirst ? 1 : 0);
+    if (n.rank(v) != 2)
+      return n.error("expected initial states of rank 3");
+    n.checkEqual(n.dims(v)[0], batch);
+    n.checkEqual(n.dims(v)[1], SymExpr(hidden));
+    return n.reshape(v, dims);
   }
 
   bool check();
   void run();
-  void direction(int64_t d, bool backward, Value x, SmallVector<Value> &all,
-                 Value &lastH, Value &lastC);
+  SmallVector<Value> direction(int64_t d, bool backward, Value x);
 };
 
 bool Recurrent::check() {
@@ -67,25 +74,18 @@ bool Recurrent::check() {
     return false;
   }
   Dims x = n.dims(n.in(0)), r = n.dims(n.in(2));
-  SymExpr length = x[batchFirst ? 1 : 0];
+  steps = x[batchFirst ? 1 : 0];
   batch = x[batchFirst ? 0 : 1];
   // What the weights do not say, the attribute does.
   hidden = r[2].constant().value_or(n.getInt("hidden_size", 0));
-  if (!length.isConstant() || hidden < 1) {
-    n.error("the sequence's length and the hidden size must be static, found " +
-            length.str() + " and " + r[2].str());
+  if (hidden < 1) {
+    n.error("the hidden size must be static, found " + r[2].str());
     return false;
   }
-  steps = *length.constant();
   std::string way = n.getString("direction", "forward");
   directions = way == "bidirectional" ? 2 : 1;
   n.checkEqual(r[0], SymExpr(directions));
   n.checkEqual(r[2], SymExpr(hidden));
-  if (steps < 1 || steps > kMaxSteps) {
-    n.error("expected a sequence of 1 to " + Twine(kMaxSteps) +
-            " elements, found " + Twine(steps));
-    return false;
-  }
   for (const char *name :
        {"clip", "activations", "activation_alpha", "activation_beta"})
     if (n.attr(name)) {
@@ -97,46 +97,56 @@ bool Recurrent::check() {
   return !n.failed();
 }
 
-/// `x` is [steps, batch, input]; the steps' hidden states go to `all`.
-void Recurrent::direction(int64_t d, bool backward, Value x,
-                          SmallVector<Value> &all, Value &h, Value &c) {
+/// Of x [steps, batch, input]: the last states, then the hidden states of all
+/// steps, [steps, batch, hidden].
+SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
   int64_t width = gates * hidden;
   Value w = of(n.in(1), d), r = of(n.in(2), d), bias = of(n.in(3), d);
   Value peep = cell == Cell::Lstm ? of(n.in(7), d) : Value();
-  Value wb, rb;
+  Value wb, rb, rzr, rh;
   if (bias) {
     wb = n.slice(bias, 0, SymExpr(0), SymExpr(width));
     rb = n.slice(bias, 0, SymExpr(width), SymExpr(width));
   }
-  h = first(5, d);
-  if (cell == Cell::Lstm)
-    c = first(6, d);
+  if (cell == Cell::Gru) {
+    rzr = n.slice(r, 0, SymExpr(0), SymExpr(2 * hidden));
+    rh = n.slice(r, 0, SymExpr(2 * hidden), SymExpr(hidden));
+  }
   Dims dims = n.dims(x);
   Value flat = n.reshape(x, {dims[0] * dims[1], dims[2]});
   Value fromX = plus(n.matmul(flat, w, false, true), wb);
-  fromX = n.reshape(fromX, {dims[0], dims[1], SymExpr(width)});
+  fromX = n.reshape(fromX, {steps, batch, SymExpr(width)});
   bool linear = n.getInt("linear_before_reset", 0);
-  all.resize(steps);
-  for (int64_t step = 0; step < steps && !n.failed(); ++step) {
-    int64_t at = backward ? steps - 1 - step : step;
-    Value gx = of(fromX, at), before = h, cellBefore = c;
+
+  Repeated loop;
+  loop.trips = steps;
+  loop.numNodes = kStepNodes;
+  loop.numRows = 1;
+  loop.initial.push_back(first(5, d));
+  if (cell == Cell::Lstm)
+    loop.initial.push_back(first(6, d));
+  loop.body = [&](Value number, ArrayRef<Value> handed,
+                  SmallVectorImpl<Value> &results) {
+    Type i64 = n.builder.getI64Type();
+    Value at = number;
+    if (backward)
+      at = n.sub(n.dimScalar(steps - SymExpr(1), i64), number);
+    Value gx = rowAt(n, fromX, at, 0), before = handed[0], h, c;
     if (cell == Cell::Gru) {
       // z, r, h
-      Value zr =
-          plus(n.matmul(h, n.slice(r, 0, SymExpr(0), SymExpr(2 * hidden)),
-                        false, true),
-               gate(rb, 0, 2));
+      Value zr = plus(n.matmul(before, rzr, false, true), gate(rb, 0, 2));
       zr = sigmoid(n.add(gate(gx, 0, 2), zr));
       Value z = gate(zr, 0), reset = gate(zr, 1);
-      Value rh = n.slice(r, 0, SymExpr(2 * hidden), SymExpr(hidden));
       Value inner =
-          linear
-              ? n.mul(reset, plus(n.matmul(h, rh, false, true), gate(rb, 2)))
-              : plus(n.matmul(n.mul(reset, h), rh, false, true), gate(rb, 2));
+          linear ? n.mul(reset,
+                         plus(n.matmul(before, rh, false, true), gate(rb, 2)))
+                 : plus(n.matmul(n.mul(reset, before), rh, false, true),
+                        gate(rb, 2));
       Value candidate = tanh(n.add(gate(gx, 2), inner));
-      h = n.add(n.mul(n.sub(n.scalarLike(1, z), z), candidate), n.mul(z, h));
+      h = n.add(n.mul(n.sub(n.scalarLike(1, z), z), candidate),
+                n.mul(z, before));
     } else {
-      Value g = n.add(gx, plus(n.matmul(h, r, false, true), rb));
+      Value g = n.add(gx, plus(n.matmul(before, r, false, true), rb));
       if (cell == Cell::Rnn) {
         h = tanh(g);
       } else {
@@ -145,24 +155,33 @@ void Recurrent::direction(int64_t d, bool backward, Value x,
           Value v = gate(g, i);
           return sigmoid(peep ? n.add(v, n.mul(gate(peep, i), state)) : v);
         };
-        Value in = peeped(0, c);
+        Value in = peeped(0, handed[1]);
         Value forget = n.getInt("input_forget", 0)
                            ? n.sub(n.scalarLike(1, in), in)
-                           : peeped(2, c);
-        c = n.add(n.mul(forget, c), n.mul(in, tanh(gate(g, 3))));
+                           : peeped(2, handed[1]);
+        c = n.add(n.mul(forget, handed[1]), n.mul(in, tanh(gate(g, 3))));
         h = n.mul(peeped(1, c), tanh(c));
       }
     }
-    all[at] = h;
+    Value row = h;
     if (lengths) {
       // Past its end a sequence keeps its state and gives 0.
-      Value inside = n.compareScalar(CompareKind::gt, lengths, double(at));
-      all[at] = n.select(inside, h, n.scalarLike(0, h));
+      Value inside = n.compare(CompareKind::gt, lengths, at);
+      row = n.select(inside, h, n.scalarLike(0, h));
       h = n.select(inside, h, before);
       if (c)
-        c = n.select(inside, c, cellBefore);
+        c = n.select(inside, c, handed[1]);
     }
-  }
+    results.push_back(h);
+    if (c)
+      results.push_back(c);
+    results.push_back(row);
+    return !n.failed();
+  };
+  SmallVector<Value> results = repeat(n, loop);
+  if (backward && !results.empty())
+    results.back() = reversed(n, results.back());
+  return results;
 }
 
 void Recurrent::run() {
@@ -174,16 +193,13 @@ void Recurrent::run() {
   bool reverse = n.getString("direction", "forward") == "reverse";
   SmallVector<Value> y(directions), lastH(directions), lastC(directions);
   for (int64_t d = 0; d < directions; ++d) {
-    SmallVector<Value> all;
-    direction(d, reverse || d == 1, x, all, lastH[d], lastC[d]);
+    SmallVector<Value> results = direction(d, reverse || d == 1, x);
     if (n.failed())
       return;
-    // [steps, 1, batch, hidden]
-    for (Value &v : all)
-      v = n.unsqueeze(v, {0, 1});
-    y[d] = n.concat(all, 0);
-    for (Value *v : {&lastH[d], &lastC[d]})
-      *v = *v ? n.unsqueeze(*v, {0}) : *v;
+    y[d] = n.unsqueeze(results.back(), {1}); // [steps, 1, batch, hidden]
+    lastH[d] = n.unsqueeze(results[0], {0});
+    if (cell == Cell::Lstm)
+      lastC[d] = n.unsqueeze(results[1], {0});
   }
   auto last = [&](ArrayRef<Value> parts) {
     Value v = n.concat(parts, 0); // [directions, batch, hidden]
