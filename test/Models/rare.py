@@ -113,6 +113,20 @@ case(
     "  n = Where (m, p, q)  t = Concat <axis = 0> (n, s)  z = Expand (zero, t) }",
     {"x": rand(3, 4), "y": rand(5, 2)}, {"x": rand(7, 4), "y": rand(5, 2)}, {"x": rand(2, 1), "y": rand(2, 2)},
 )
+for mode in ("linear", "cubic"):
+    for outside in (0, 1):
+        case(
+            f"shrinking with a wide filter, {mode}, outside {outside}",
+            "(float[n,c,h,w] x, int64[4] sizes) => (float[n,c,p,q] y)"
+            f'{{ y = Resize <mode = "{mode}", antialias = 1, exclude_outside = {outside}> (x, , , sizes) }}',
+            *({"x": rand(2, 3, h, w), "sizes": np.array([2, 3, p, q])} for h, w, p, q in ((12, 17, 5, 6), (9, 4, 9, 11), (40, 33, 3, 32))),
+            atol=1e-5,
+        )
+case(
+    "a scale that is no ratio of small integers",
+    "(float[n,c,h,w] x) => (float[n,c,p,q] y) <float[4] s = {1.0, 1.0, 1.3712345, 0.712377}> { y = Resize <mode = \"linear\"> (x, , s) }",
+    {"x": rand(2, 3, 5, 17)}, {"x": rand(1, 1, 8, 9)},
+)
 
 
 def spectrum(inverse, half):

@@ -23,14 +23,19 @@ namespace tenon::onnximport {
 namespace {
 enum class Filter { Nearest, Linear, Cubic };
 
+/// A filter is widened so many times and no more.
+constexpr int64_t kMaxWidening = 1000;
+
 /// How one dim is resized.
 struct Axis {
   int64_t dim;
   SymExpr in, out;
   /// Given by the model, or out / in.
   std::optional<double> scale;
-  /// Instead of `scale`, where it is known only at run time.
+  /// Instead of `scale`, where it is known only at run time, and its bits; out
+  /// / in where there are none.
   Value scaleValue = {};
+  std::optional<SymExpr> scaleBits = {};
   /// The part of the input that tf_crop_and_resize looks at.
   Value roiStart = {}, roiEnd = {};
 };
@@ -136,6 +141,56 @@ static Value along(NodeImporter &n, Value v, int64_t dim, int64_t rank) {
   return n.reshape(v, dims);
 }
 
+/// How many elements the filter reaches to either side.
+static int64_t reachOf(const Method &m) {
+  return m.filter == Filter::Linear ? 1 : 2;
+}
+
+/// The sum over the taps of a filter that is as wide as the scale, known only
+/// at run time, asks for: a dim of their number stands behind the axis.
+static Value widenedTaps(NodeImporter &n, Value x, Value source,
+                         const Axis &axis, const Method &m) {
+  using Fn = SymExpr::Fn;
+  auto asFloat = [](const SymExpr &e) { return SymExpr::apply(Fn::Float, e); };
+  SymExpr reach(reachOf(m));
+  SymExpr bits = axis.scaleBits ? *axis.scaleBits
+                                : SymExpr::apply(Fn::FDiv, asFloat(axis.out),
+                                                 asFloat(axis.in));
+  // Nothing is computed of no elements, whatever the scale.
+  SymExpr half = SymExpr::select(
+      SymExpr::apply(Fn::Eq, axis.out, SymExpr(0)), reach,
+      SymExpr::apply(
+          Fn::Max, reach,
+          SymExpr::apply(Fn::Ceil,
+                         SymExpr::apply(Fn::FDiv, asFloat(reach), bits))));
+  n.checkLessEqual(half, reach * SymExpr(kMaxWidening));
+  Value scale = axis.scaleValue
+                    ? axis.scaleValue
+                    : n.div(dimF64(n, axis.out), dimF64(n, axis.in));
+  Value base = n.addScalar(n.make<CeilOp>({source}), -1);
+  Value ratio = n.unsqueeze(n.sub(source, base), {1});
+  SymExpr count = half * SymExpr(2);
+  Value tap = n.cast(
+      n.iota(SymExpr(1) - half, SymExpr(1), count, n.builder.getI64Type()),
+      n.builder.getF64Type());
+  Value index = n.add(n.unsqueeze(base, {1}), tap); // [out, count]
+  Value distance = n.make<AbsOp>({n.sub(tap, ratio)});
+  Value weight = kernel(n, n.mul(distance, n.min(scale, f64(n, 1))), m);
+  if (m.excludeOutside) {
+    Value low = n.compareScalar(CompareKind::ge, index, 0);
+    Value high = n.compare(CompareKind::lt, index, dimF64(n, axis.in));
+    weight = n.select(n.andOp(low, high), weight, f64(n, 0));
+  }
+  weight = n.div(weight, n.reduce(ReduceKind::sum, weight, {1}));
+  Dims dims(n.rank(x) + 1, SymExpr(1));
+  dims[axis.dim] = axis.out;
+  dims[axis.dim + 1] = count;
+  weight = n.reshape(n.cast(weight, NodeImporter::elem(x)), dims);
+  Value taken = n.gather(x, clampedIndex(n, index, axis.in), axis.dim);
+  return n.reduce(ReduceKind::sum, n.mul(taken, weight), {axis.dim + 1},
+                  /*keepdims=*/false);
+}
+
 static Value resizeAxis(NodeImporter &n, Value x, const Axis &axis,
                         const Method &m) {
   Value source = coordinates(n, axis, m);
@@ -146,12 +201,14 @@ static Value resizeAxis(NodeImporter &n, Value x, const Axis &axis,
   if (m.filter == Filter::Nearest) {
     Value index = nearestIndex(n, source, m);
     result = n.gather(x, clampedIndex(n, index, axis.in), axis.dim);
+  } else if (m.antialias && !axis.scale) {
+    result = widenedTaps(n, x, source, axis, m);
   } else {
-    int64_t reach = m.filter == Filter::Linear ? 1 : 2;
+    int64_t reach = reachOf(m);
     double shrink = 1;
     if (m.antialias && axis.scale && *axis.scale < 1)
       shrink = *axis.scale;
-    if (shrink < 1e-3)
+    if (shrink * kMaxWidening < 1)
       return n.error("a scale below 0.001 is not supported");
     int64_t first = int64_t(std::floor(-double(reach) / shrink)) + 1;
     Value base = n.addScalar(n.make<CeilOp>({source}), -1);
@@ -198,21 +255,21 @@ static Value elementF64(NodeImporter &n, Value v, int64_t i) {
                 n.builder.getF64Type());
 }
 
-/// floor(in * scale), for a symbolic dim as a ratio of small integers.
-static std::optional<SymExpr> scaledDim(NodeImporter &n, const SymExpr &in,
-                                        double scale) {
+/// floor(in * scale), for a symbolic dim as a ratio of small integers where it
+/// is one.
+static SymExpr scaledDim(const SymExpr &in, double scale) {
+  using Fn = SymExpr::Fn;
   if (std::optional<int64_t> size = in.constant())
     return SymExpr(int64_t(std::floor(double(*size) * scale)));
   for (int64_t q = 1; q <= 64; ++q) {
     double p = scale * double(q);
     if (std::abs(p - std::round(p)) < 1e-6 && p > 0.5 && p < 1e9)
-      return SymExpr::apply(SymExpr::Fn::FloorDiv,
-                            in * SymExpr(int64_t(std::round(p))), SymExpr(q));
+      return SymExpr::apply(Fn::FloorDiv, in * SymExpr(int64_t(std::round(p))),
+                            SymExpr(q));
   }
-  n.error("a dim known only at run time needs a scale that is a ratio of small "
-          "integers, found " +
-          Twine(std::to_string(scale)));
-  return std::nullopt;
+  return SymExpr::apply(Fn::Floor,
+                        SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, in),
+                                       SymExpr::floatBits(scale)));
 }
 
 /// Sets the scales of the axes, and their sizes by them.
@@ -233,17 +290,16 @@ static bool setScales(NodeImporter &n, MutableArrayRef<Axis> axes, Value v) {
     using Fn = SymExpr::Fn;
     if (std::optional<int64_t> bits = scales[i].constant()) {
       axis.scale = std::bit_cast<double>(*bits);
-      std::optional<SymExpr> out;
-      if (*axis.scale > 0)
-        out = scaledDim(n, axis.in, *axis.scale);
-      if (!out) {
-        n.error("a scale must be above 0");
+      if (!(*axis.scale > 0)) {
+        n.error("a scale must be above 0, found " +
+                Twine(std::to_string(*axis.scale)));
         return false;
       }
-      axis.out = *out;
+      axis.out = scaledDim(axis.in, *axis.scale);
       continue;
     }
     axis.scaleValue = elementF64(n, v, i);
+    axis.scaleBits = scales[i];
     axis.out = SymExpr::apply(
         Fn::Floor, SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, axis.in),
                                   scales[i]));
@@ -266,9 +322,12 @@ static bool keepAspectAtRunTime(NodeImporter &n, MutableArrayRef<Axis> axes,
   }
   n.checkLessEqual(SymExpr(1), in);
   Value scale = n.div(dimF64(n, out), dimF64(n, in));
+  SymExpr bits = SymExpr::apply(Fn::FDiv, SymExpr::apply(Fn::Float, out),
+                                SymExpr::apply(Fn::Float, in));
   SymExpr two(2);
   for (Axis &axis : axes) {
     axis.scaleValue = scale;
+    axis.scaleBits = bits;
     axis.out = SymExpr::apply(Fn::FloorDiv, two * out * axis.in + in, two * in);
   }
   return !n.failed();
@@ -339,14 +398,10 @@ static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
     if (same && m->coordinates != "tf_crop_and_resize")
       continue;
     // A constant scale is what antialiasing adapts its reach to.
-    if (m->antialias && !axis.scale) {
-      if (!axis.in.isConstant() || !axis.out.isConstant() || axis.scaleValue) {
-        n.error("antialias needs static dims");
-        return;
-      }
+    if (m->antialias && !axis.scale && !axis.scaleValue &&
+        axis.in.isConstant() && axis.out.isConstant())
       axis.scale = double(*axis.out.constant()) /
                    double(std::max<int64_t>(*axis.in.constant(), 1));
-    }
     x = resizeAxis(n, x, axis, *m);
   }
   n.out(0, n.cast(x, type));
