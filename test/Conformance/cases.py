@@ -30,6 +30,7 @@ SHAPE_INPUTS = {
     "OneHot": [1],
     "Pad": [1, 3],
     "Range": [0, 1, 2],
+    **{f"Reduce{kind}": [1] for kind in "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()},
     "Reshape": [1],
     "Resize": [1, 2, 3],
     "STFT": [1, 3],
