@@ -61,6 +61,14 @@ for mode, skips, low, high in (("TF", 0, 1, 2), ("TF", 5, 2, 3), ("IDF", 2, 1, 3
         f" max_gram_length = {high}, {GRAMS}, weights = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]> (x) }}",
         {"x": ints(2, 10, 3, 12)}, {"x": ints(4, 9, 2, 3)}, {"x": np.array([[5]])}, {"x": np.array([[5, 6, 7, 8, 6, 7, 7, 7]])},
     )
+for corners in (0, 1):
+    for rank, sizes in ((2, ([2, 3, 4, 5], [1, 1, 7, 2])), (3, ([2, 3, 4, 5, 2], [1, 1, 2, 3, 33]))):
+        case(
+            f"points of an image of {rank} dims, corners {corners}",
+            f"(float[n,{rank},{rank + 1}] theta, int64[{rank + 2}] size) => (float[n,{'d,' * (rank - 2)}h,w,{rank}] y)"
+            f"{{ y = AffineGrid <align_corners = {corners}> (theta, size) }}",
+            *({"theta": rand(size[0], rank, rank + 1), "size": np.array(size)} for size in sizes),
+        )
 for direction, count in (("forward", 1), ("reverse", 1), ("bidirectional", 2)):
     case(
         f"sequence lengths, {direction}",

@@ -1,4 +1,4 @@
-//===- GridSample.cpp - sampling at given points --------------------------===//
+//===- GridSample.cpp - GridSample, AffineGrid ----------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -174,8 +174,71 @@ void gridSample(NodeImporter &n) {
   Sampler{n, mode, padding, n.getInt("align_corners", 0) != 0}.run();
 }
 
+//===----------------------------------------------------------------------===//
+// AffineGrid
+//===----------------------------------------------------------------------===//
+
+/// Where the elements of a dim lie when its ends are -1 and 1: the outer edges
+/// of the first and last element or, with `corners`, their centres.
+Value evenlySpaced(NodeImporter &n, const SymExpr &dim, bool corners,
+                   Type type) {
+  Type i64 = n.builder.getI64Type();
+  Value size = n.dimScalar(corners ? dim - SymExpr(1) : dim, i64);
+  Value step = n.div(n.scalar(2, type), n.cast(size, type));
+  if (corners) // one element lies at -1
+    step = n.select(n.compareScalar(CompareKind::eq, size, 0),
+                    n.scalar(0, type), step);
+  Value at = n.mul(n.cast(n.iota(dim, i64), type), step);
+  return n.add(at, corners ? n.scalar(-1, type)
+                           : n.addScalar(n.mulScalar(step, 0.5), -1));
+}
+
+/// theta [N, d, d + 1] times the points (x, y, z, 1) of an image of d dims.
+void affineGrid(NodeImporter &n) {
+  Value theta = n.in(0);
+  std::optional<Dims> size = n.knownDims(n.in(1), "size");
+  if (!size)
+    return;
+  int64_t spatial = int64_t(size->size()) - 2;
+  if (n.rank(theta) != 3 || spatial < 2 || spatial > 3) {
+    n.error("expected matrices of rank 3 and a size of 4 or 5 elements, found "
+            "rank " +
+            Twine(n.rank(theta)) + " and " + Twine(size->size()) + " elements");
+    return;
+  }
+  Type type = NodeImporter::elem(theta);
+  Type wide = type.isF64() ? type : Type(n.builder.getF32Type());
+  theta = n.cast(theta, wide);
+  Dims dims = n.dims(theta);
+  n.checkEqual(dims[0], (*size)[0]);
+  n.checkEqual(dims[1], SymExpr(spatial));
+  n.checkEqual(dims[2], SymExpr(spatial + 1));
+  bool corners = n.getInt("align_corners", 0) != 0;
+  // Column `i` of each matrix, as [N, 1, ..., 1, d].
+  auto column = [&](int64_t i) {
+    Dims to(spatial + 2, SymExpr(1));
+    to.front() = (*size)[0];
+    to.back() = SymExpr(spatial);
+    return n.reshape(n.slice(theta, 2, SymExpr(i), SymExpr(1)), to);
+  };
+  Value sum;
+  for (int64_t i = 0; i < spatial; ++i) { // x, the last dim, comes first
+    const SymExpr &dim = (*size)[1 + spatial - i];
+    n.checkNonNegative(dim);
+    Dims along(spatial + 2, SymExpr(1));
+    along[spatial - i] = dim;
+    Value at = n.reshape(evenlySpaced(n, dim, corners, wide), along);
+    Value part = n.mul(column(i), at);
+    sum = sum ? n.add(sum, part) : part;
+  }
+  n.out(0, n.cast(n.add(sum, column(spatial)), type));
+}
+
 } // namespace
 
-void registerGridSample(Registry &r) { r.add("GridSample", 16, gridSample); }
+void registerGridSample(Registry &r) {
+  r.add("GridSample", 16, gridSample);
+  r.add("AffineGrid", 20, affineGrid);
+}
 
 } // namespace tenon::onnximport
