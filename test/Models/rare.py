@@ -45,6 +45,9 @@ for mode in ("avg", "max"):
         )
 case("determinants", "(float[n,5,5] x) => (float[n] y) { y = Det (x) }",
      {"x": rand(4, 5, 5)}, {"x": np.stack([np.eye(5), np.zeros((5, 5)), np.eye(5)[::-1]]).astype(np.float32)}, atol=1e-5)
+case("determinants of unknown size", "(float[n,k,m] x) => (float[n] y) { y = Det (x) }",
+     {"x": rand(4, 5, 5)}, {"x": rand(2, 1, 1)}, {"x": np.stack([np.zeros((3, 3)), np.eye(3)[[1, 2, 0]], np.eye(3)[::-1]]).astype(np.float32)},
+     {"x": rand(1, 9, 9)}, atol=1e-4)
 for equation, dims in (("ii->i", "n,n"), ("ii", "n,n"), ("...ii->...i", "b,n,n"), ("iji->j", "n,b,n"), ("iij,jk->ik", None)):
     two = dims is None
     case(

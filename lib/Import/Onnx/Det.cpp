@@ -5,18 +5,15 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Elimination with the largest pivot of each column, written out step by step:
-// the size of the matrices is known when compiling.
+// Elimination with the largest pivot of each column, a column per iteration.
 //
 //===----------------------------------------------------------------------===//
+#include "Loops.h"
 #include "Registry.h"
 
 using namespace mlir;
 
 namespace tenon::onnximport {
-
-/// Beyond this the steps take longer to compile than they are worth.
-static constexpr int64_t maxSize = 64;
 
 static void det(NodeImporter &n) {
   Value x = n.in(0);
@@ -25,56 +22,53 @@ static void det(NodeImporter &n) {
     n.error("expected an input of rank 2 or more, found " + Twine(dims.size()));
     return;
   }
-  SymExpr last = dims.back(), rows = dims[dims.size() - 2];
-  std::optional<int64_t> known = last.constant();
-  known = known ? known : rows.constant();
-  if (!known || *known > maxSize) {
-    n.error("expected square matrices of a static size of at most " +
-            Twine(maxSize) + ", found " + rows.str() + " by " + last.str());
-    return;
-  }
-  int64_t size = *known;
-  n.checkEqual(last, SymExpr(size));
-  n.checkEqual(rows, SymExpr(size));
+  SymExpr k =
+      dims[dims.size() - 2].isConstant() ? dims[dims.size() - 2] : dims.back();
+  n.checkEqual(dims.back(), k);
+  n.checkEqual(dims[dims.size() - 2], k);
   Dims batch(dims.begin(), dims.end() - 2);
-  SymExpr count = productOf(batch);
-  Type i64 = n.builder.getI64Type();
-  Value m = n.reshape(x, {count, SymExpr(size), SymExpr(size)});
-  Value one = n.scalarLike(1, x), zero = n.scalarLike(0, x), product;
-  for (int64_t left = size; left > 0 && !n.failed(); --left) {
-    SymExpr k(left), rest(left - 1);
-    Value first = n.slice(m, 2, SymExpr(0), SymExpr(1)); // [count, k, 1]
-    // The row with the pivot changes places with the first one.
+  SymExpr count = productOf(batch), one(1);
+  Value none = n.scalarLike(0, x), unit = n.scalarLike(1, x);
+  Value row = n.unsqueeze(n.iota(k, n.builder.getI64Type()), {1}); // [k, 1]
+  Repeated columns;
+  columns.trips = k;
+  columns.numNodes = 64; // written out where there are few
+  columns.initial = {n.reshape(x, {count, k, k}),
+                     n.broadcast(unit, {count, one, one})};
+  columns.body = [&](Value at, ArrayRef<Value> handed,
+                     SmallVectorImpl<Value> &results) {
+    auto taken = [&](Value v, int64_t axis) {
+      return n.unsqueeze(rowAt(n, v, at, axis), {axis});
+    };
+    Value m = handed[0];
+    // The row with the pivot changes places with the first of those left.
+    Value size = n.make<AbsOp>({taken(m, 2)}); // [count, k, 1]
+    size = n.select(n.compare(CompareKind::ge, row, at), size,
+                    n.scalarLike(-1, x));
     Value pivotRow = n.make<ArgReduceOp>(
-        {n.make<AbsOp>({first})},
+        {size},
         {n.named("axis", n.builder.getI64IntegerAttr(1)), n.flag("keepdims")});
-    Value row = n.unsqueeze(n.iota(k, i64), {1});
-    Value none = n.scalar(0, i64);
-    Value order = n.select(
-        n.compare(CompareKind::eq, row, none), pivotRow,
-        n.select(n.compare(CompareKind::eq, row, pivotRow), none, row));
+    Value order =
+        n.select(n.compare(CompareKind::eq, row, at), pivotRow,
+                 n.select(n.compare(CompareKind::eq, row, pivotRow), at, row));
     m = n.make<GatherElementsOp>(
         {m, n.broadcast(order, {count, k, k})},
         {n.named("axis", n.builder.getI64IntegerAttr(1))});
-    Value head = n.slice(m, 1, SymExpr(0), SymExpr(1)); // [count, 1, k]
-    Value pivot = n.slice(head, 2, SymExpr(0), SymExpr(1));
-    Value sign = n.select(n.compare(CompareKind::eq, pivotRow, none), one,
-                          n.sub(zero, one));
-    Value factor = n.mul(pivot, sign);
-    product = product ? n.mul(product, factor) : factor;
-    if (left == 1)
-      break;
+    Value head = taken(m, 1), pivot = taken(head, 2);
+    Value sign = n.select(n.compare(CompareKind::eq, pivotRow, at), unit,
+                          n.sub(none, unit));
     // A column of zeros has decided the result; the rest must stay finite.
     Value divisor =
-        n.select(n.compare(CompareKind::eq, pivot, zero), one, pivot);
-    Value below = n.slice(m, 1, SymExpr(1), rest); // [count, k-1, k]
-    Value scale = n.div(n.slice(below, 2, SymExpr(0), SymExpr(1)), divisor);
-    m = n.sub(n.slice(below, 2, SymExpr(1), rest),
-              n.mul(scale, n.slice(head, 2, SymExpr(1), rest)));
-  }
-  if (!product) // of an empty matrix
-    product = n.broadcast(one, {count, SymExpr(1), SymExpr(1)});
-  n.out(0, n.reshape(product, batch));
+        n.select(n.compare(CompareKind::eq, pivot, none), unit, pivot);
+    Value scale = n.select(n.compare(CompareKind::gt, row, at),
+                           n.div(taken(m, 2), divisor), none);
+    results.push_back(n.sub(m, n.mul(scale, head)));
+    results.push_back(n.mul(handed[1], n.mul(pivot, sign)));
+    return !n.failed();
+  };
+  SmallVector<Value> results = repeat(n, columns);
+  if (!results.empty())
+    n.out(0, n.reshape(results[1], batch));
 }
 
 void registerDet(Registry &r) { r.add("Det", 11, det); }
