@@ -100,9 +100,12 @@ std::optional<KnownValue> KnownValues::read(Value value, StringRef bound) {
     return std::nullopt; // floats are read of inputs alone
   std::string name = names.lookup(value);
   if (name.empty()) {
-    auto given = main ? main.getArgAttrOfType<StringAttr>(
-                            argument.getArgNumber(), "tenon.name")
-                      : StringAttr();
+    // What stands in for an unsupported node's result is no input.
+    bool input =
+        main && argument.getArgNumber() < main.getFunctionType().getNumInputs();
+    auto given = input ? main.getArgAttrOfType<StringAttr>(
+                             argument.getArgNumber(), "tenon.name")
+                       : StringAttr();
     std::string base = SymExpr::sanitizeSymbol(
         given ? given.getValue() : StringRef(main ? "input" : "run"));
     names[value] = name = freshName(base);

@@ -28,9 +28,10 @@ static Value spreadParameter(NodeImporter &n, Value v, ArrayRef<SymExpr> x,
   if (productOf(dims) == SymExpr(1))
     return n.reshape(v, {});
   if (block == 0) {
-    if (dims.size() != 1)
-      return n.error("expected a scale of rank 0 or 1, found rank " +
-                     Twine(dims.size()));
+    if (dims.size() != 1 || x.empty())
+      return n.error("expected a scale of rank 0 or 1, and of one element for "
+                     "a scalar, found rank " +
+                     Twine(dims.size()) + " for rank " + Twine(x.size()));
     Dims to(x.size(), SymExpr(1));
     to[axis] = dims[0];
     return n.reshape(v, to);
