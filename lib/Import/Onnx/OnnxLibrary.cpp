@@ -431,17 +431,32 @@ std::string whyUnknown(const onnx::NodeProto &node, int64_t opset) {
   return why;
 }
 
+/// Has the graph a vector of so many elements? ONNX's propagation of values
+/// makes room for as many.
+static bool hasLongVector(const onnx::GraphProto &graph) {
+  constexpr int64_t kLong = 1 << 20;
+  auto isLong = [&](const onnx::ValueInfoProto &info) {
+    const auto &shape = info.type().tensor_type().shape();
+    return shape.dim_size() == 1 && shape.dim(0).dim_value() > kLong;
+  };
+  return std::any_of(graph.input().begin(), graph.input().end(), isLong) ||
+         std::any_of(graph.value_info().begin(), graph.value_info().end(),
+                     isLong);
+}
+
 std::map<std::string, onnx::TypeProto> inferTypes(onnx::ModelProto &model) {
   std::map<std::string, onnx::TypeProto> types;
   // What inference cannot do, or gives up at, is only missing then.
-  guarded([&] {
-    onnx::ShapeInferenceOptions options(/*check_type_val=*/false,
-                                        /*strict_mode_val=*/0,
-                                        /*data_prop_val=*/true);
-    onnx::shape_inference::InferShapes(
-        model, onnx::OpSchemaRegistry::Instance(), options);
-    return std::string();
-  });
+  for (bool values : {false, true})
+    guarded([&] {
+      onnx::ShapeInferenceOptions options(/*check_type_val=*/false,
+                                          /*strict_mode_val=*/0,
+                                          /*data_prop_val=*/values);
+      if (!values || !hasLongVector(model.graph()))
+        onnx::shape_inference::InferShapes(
+            model, onnx::OpSchemaRegistry::Instance(), options);
+      return std::string();
+    });
   auto collect = [&](const onnx::GraphProto &graph) {
     for (const auto &info : graph.value_info())
       types[info.name()] = info.type();
