@@ -6,19 +6,25 @@
 //===----------------------------------------------------------------------===//
 // usage: kernels LISTING [Google Benchmark's options]
 //
-// Each line of LISTING is `ARTIFACT N K EPILOGUE M...`: an artifact that
-// computes [M,K] x [K,N] with a dynamic M, and the row counts to measure. One
-// thread. Beside Tenon: OpenBLAS, which has no epilogue; oneDNN with the
-// weights in the layout that it asks for and the bias (and GELU, by its tanh
-// form) as its own epilogue; a loop of multiply-adds on registers ("peak"); and
-// a loop that reads the weights' bytes ("read"), the bound for M = 1.
+// Each line of LISTING is `ARTIFACT PLAIN N K EPILOGUE M...`: an artifact that
+// computes [M,K] x [K,N] with a dynamic M, one that adds no more than a bias,
+// or
+// `-`, and the row counts to measure. One thread. Where there is a plain one,
+// "added" runs both in turns: the median of the differences, in cycles of the
+// peak's clock for each element. Beside Tenon: OpenBLAS, which has no epilogue;
+// oneDNN with the weights in the layout that it asks for and the bias (and
+// GELU, by its tanh form) as its own epilogue; a loop of multiply-adds on
+// registers ("peak"); and a loop that reads the weights' bytes ("read"), the
+// bound for M = 1.
 //===----------------------------------------------------------------------===//
 
 #include "../tools/tenon/FmaLoop.h"
 #include "tenon/loader.h"
 #include "tenon/tenon.h"
+#include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cblas.h>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -57,7 +63,7 @@ struct Floats {
 };
 
 struct Problem {
-  std::string artifact, epilogue;
+  std::string artifact, plain, epilogue;
   int64_t M, N, K;
   std::string name(const char *engine) const {
     std::ostringstream s;
@@ -72,34 +78,95 @@ void count(benchmark::State &state, const Problem &p) {
       p.flop(), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void runTenon(benchmark::State &state, const Problem &p) {
+/// A context of an artifact, its inputs and output bound.
+class Artifact {
+public:
+  Artifact(const std::string &path, const Problem &p)
+      : x(p.M * p.K), y(p.M * p.N), r(p.M * p.N) {
+    tenon_context_options options;
+    TENON_INIT(options);
+    options.threads = 1;
+    if (tenon_library_open(path.c_str(), &library, &error) ||
+        tenon_context_create(library.model, &options, &context, &error))
+      fail(error.message);
+    int64_t in[2] = {p.M, p.K}, out[2] = {p.M, p.N};
+    const int64_t *dims[] = {in, out};
+    if (tenon_reserve(context, dims, &error) ||
+        tenon_bind_input(context, 0, TENON_F32, 2, in, x.get(), x.n * 4,
+                         &error) ||
+        (p.epilogue == "residual" &&
+         tenon_bind_input(context, 1, TENON_F32, 2, out, r.get(), r.n * 4,
+                          &error)) ||
+        tenon_bind_output(context, 0, TENON_F32, 2, out, y.get(), y.n * 4,
+                          &error))
+      fail(error.message);
+  }
+  ~Artifact() {
+    tenon_context_destroy(context);
+    tenon_library_close(&library);
+  }
+  Artifact(const Artifact &) = delete;
+  Artifact &operator=(const Artifact &) = delete;
+  void run() {
+    if (tenon_run(context, &error))
+      fail(error.message);
+  }
+
+private:
   tenon_error error;
   tenon_library library;
   tenon_context *context = nullptr;
-  tenon_context_options options;
-  TENON_INIT(options);
-  options.threads = 1;
-  if (tenon_library_open(p.artifact.c_str(), &library, &error) ||
-      tenon_context_create(library.model, &options, &context, &error))
-    fail(error.message);
-  Floats x(p.M * p.K), y(p.M * p.N), r(p.M * p.N);
-  int64_t in[2] = {p.M, p.K}, out[2] = {p.M, p.N};
-  const int64_t *dims[] = {in, out};
-  if (tenon_reserve(context, dims, &error) ||
-      tenon_bind_input(context, 0, TENON_F32, 2, in, x.get(), x.n * 4,
-                       &error) ||
-      (p.epilogue == "residual" &&
-       tenon_bind_input(context, 1, TENON_F32, 2, out, r.get(), r.n * 4,
-                        &error)) ||
-      tenon_bind_output(context, 0, TENON_F32, 2, out, y.get(), y.n * 4,
-                        &error))
-    fail(error.message);
+  Floats x, y, r;
+};
+
+void runTenon(benchmark::State &state, const Problem &p) {
+  Artifact artifact(p.artifact, p);
   for (auto _ : state)
-    if (tenon_run(context, &error))
-      fail(error.message);
+    artifact.run();
   count(state, p);
-  tenon_context_destroy(context);
-  tenon_library_close(&library);
+}
+
+double now() {
+  return std::chrono::duration<double>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Multiply-adds in a row; two start in a cycle.
+void runPeakLoop(long iterations) {
+  if (__builtin_cpu_supports("avx512f"))
+    fma_loop_512(iterations);
+  else
+    fma_loop_256(iterations);
+}
+
+/// Seconds of the second of two runs.
+double seconds(Artifact &artifact) {
+  artifact.run();
+  double begin = now();
+  artifact.run();
+  return now() - begin;
+}
+
+void runAdded(benchmark::State &state, const Problem &p) {
+  Artifact plain(p.plain, p), whole(p.artifact, p);
+  std::vector<double> differences;
+  double clock = 0;
+  for (auto _ : state) {
+    constexpr long kIterations = 2000;
+    double begin = now();
+    runPeakLoop(kIterations);
+    clock =
+        std::max(clock, kIterations * (FMA_ACCUMULATORS / 2) / (now() - begin));
+    // In turns, so that neither always comes second.
+    bool wholeFirst = differences.size() % 2;
+    double first = seconds(wholeFirst ? whole : plain);
+    double second = seconds(wholeFirst ? plain : whole);
+    differences.push_back(wholeFirst ? first - second : second - first);
+  }
+  auto middle = differences.begin() + differences.size() / 2;
+  std::nth_element(differences.begin(), middle, differences.end());
+  state.counters["cycles"] = *middle * clock / double(p.M * p.N);
 }
 
 void runOpenBlas(benchmark::State &state, const Problem &p) {
@@ -153,12 +220,8 @@ void runOneDnn(benchmark::State &state, const Problem &p) {
 void runPeak(benchmark::State &state) {
   bool wide = __builtin_cpu_supports("avx512f");
   constexpr long kIterations = 20000;
-  for (auto _ : state) {
-    if (wide)
-      fma_loop_512(kIterations);
-    else
-      fma_loop_256(kIterations);
-  }
+  for (auto _ : state)
+    runPeakLoop(kIterations);
   state.counters["flop"] =
       benchmark::Counter(2.0 * FMA_ACCUMULATORS * (wide ? 16 : 8) * kIterations,
                          benchmark::Counter::kIsIterationInvariantRate);
@@ -192,16 +255,18 @@ int main(int argc, char **argv) {
   while (std::getline(listing, line)) {
     std::istringstream words(line);
     Problem p;
-    words >> p.artifact >> p.N >> p.K >> p.epilogue;
+    words >> p.artifact >> p.plain >> p.N >> p.K >> p.epilogue;
     while (words >> p.M) {
       auto add = [&](const char *engine, auto fn) {
-        benchmark::RegisterBenchmark(p.name(engine).c_str(),
-                                     [=](benchmark::State &s) { fn(s, p); });
+        return benchmark::RegisterBenchmark(
+            p.name(engine).c_str(), [=](benchmark::State &s) { fn(s, p); });
       };
       add("tenon", runTenon);
       if (p.epilogue == "bias")
         add("openblas", runOpenBlas);
       add("onednn", runOneDnn);
+      if (p.plain != "-")
+        add("added", runAdded)->Iterations(101);
       if (p.M == 1)
         add("read", runRead);
     }

@@ -65,7 +65,8 @@ def prepare(args):
             subprocess.run([args.tenon, "compile", source, "-o", artifact], check=True)
             rows = ROWS if epilogue == "bias" else [128]
             rows = [m for m in rows if not args.rows or m in args.rows]
-            lines.append(f"{artifact} {n} {k} {epilogue} {' '.join(map(str, rows))}\n")
+            plain = work / f"{n}x{k}-bias.so" if epilogue == "gelu" else "-"
+            lines.append(f"{artifact} {plain} {n} {k} {epilogue} {' '.join(map(str, rows))}\n")
     listing = work / "listing"
     listing.write_text("".join(lines))
     program = work / "kernels"
@@ -78,7 +79,7 @@ def prepare(args):
 
 
 def measure(program, listing, args):
-    """Name to the FLOP/s of each repetition."""
+    """Name to the FLOP/s of each repetition; of "added" the cycles per element."""
     out = listing.parent / "kernels.json"
     subprocess.run(
         [program, listing, f"--benchmark_repetitions={args.repetitions}", "--benchmark_min_time=0.02",
@@ -89,12 +90,20 @@ def measure(program, listing, args):
     rates = defaultdict(list)
     for row in json.loads(out.read_text())["benchmarks"]:
         if row["run_type"] == "iteration":
-            rates[row["run_name"]].append(row["flop"])
+            name = row["run_name"].removesuffix("/iterations:101")
+            rates[name].append(row["flop"] if "flop" in row else row["cycles"])
     return rates
 
 
 def table(rates):
     """Markdown: shares of the peak, and ratios to the peers."""
+    shapes = [f"{n}x{k}" for n, k in SHAPES]
+
+    def place(name):
+        _, *rest = name.split("/")
+        return (shapes.index(rest[0]), EPILOGUES.index(rest[1]), int(rest[2])) if rest else (-1,)
+
+    rates = dict(sorted(rates.items(), key=lambda item: place(item[0])))  # they ran in a random order
     best = {name: max(values) for name, values in rates.items()}
     median = {name: statistics.median(values) for name, values in rates.items()}
     lines = [
@@ -118,6 +127,12 @@ def table(rates):
             f"| {shape.replace('x', '×')} | {epilogue} | {m} | {median[name] / 1e9:.0f} | {share} | "
             f"{ratio('openblas')} | {ratio('onednn')} | {ratio('read')} |"
         )
+    lines += ["", "What GELU adds to the product with a bias, in cycles of the peak's clock for each element:", ""]
+    lines += ["| N×K | M | cycles (least / median) |", "|---|---|---|"]
+    for name, cycles in rates.items():
+        engine, *rest = name.split("/")
+        if engine == "added":
+            lines.append(f"| {rest[0].replace('x', '×')} | {rest[2]} | {min(cycles):.2f} / {median[name]:.2f} |")
     return "\n".join(lines) + "\n"
 
 
