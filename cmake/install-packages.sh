@@ -17,6 +17,8 @@ packages=(
   libgtest-dev
   # Python environment
   python3 python3-venv unzip
+  # runs the levels that this machine's CPU lacks
+  qemu-user
 )
 
 missing=()

@@ -215,9 +215,8 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     return pair();
   Value whole = atLeast(L.sub(np, t.panel), kTilePanels);
   e.ifThen(whole, pair);
-  e.ifThen(no(whole), [&] {
-    emitMicroKernel(e, mr, K, o, {1, 0, chunks > 1});
-  });
+  e.ifThen(no(whole),
+           [&] { emitMicroKernel(e, mr, K, o, {1, 0, chunks > 1}); });
 }
 
 /// Rows [k0, k0 + len) of B for all rows of a task, and the epilogue if these
