@@ -29,17 +29,12 @@ import sys
 import numpy as np
 import onnx
 
-from tool import Failure, Tool, file_name
+from tool import Failure, Tool, file_name, load_arrays
 from variants import rename_and_shuffle
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 THREADS = (1, 2, 3, 8)
 BATCH_NAMES = ("batch", "batch_size")
-
-
-def load(path):
-    with np.load(path) as file:
-        return {name: file[name] for name in file}
 
 
 def same_bits(left, right):
@@ -131,8 +126,8 @@ def check_model(tool, entry):
     worst, share, reference = 0.0, 0.0, []
     for k in range(entry["sets"]):
         what = f"set {k}"
-        inputs = load(os.path.join(folder, f"inputs_{k}.npz"))
-        expected = load(os.path.join(folder, f"expected_{k}.npz"))
+        inputs = load_arrays(os.path.join(folder, f"inputs_{k}.npz"))
+        expected = load_arrays(os.path.join(folder, f"expected_{k}.npz"))
         first = None
         for threads in THREADS:
             found = tool.run(artifact, inputs, threads)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+import ml_dtypes
 import numpy as np
 
 
@@ -114,9 +115,20 @@ class Tool:
         )
         result = {}
         for name in os.listdir(output):
-            result[name[: -len(".npy")]] = np.load(os.path.join(output, name))
+            result[name[: -len(".npy")]] = typed(np.load(os.path.join(output, name)))
         shutil.rmtree(folder)
         return result
+
+
+def typed(array):
+    """An array of a file: to numpy bfloat16 is any two bytes."""
+    return array.view(ml_dtypes.bfloat16) if array.dtype == "V2" else array
+
+
+def load_arrays(path):
+    """The arrays of an .npz file by name."""
+    with np.load(path) as file:
+        return {name: typed(file[name]) for name in file}
 
 
 def file_name(name):
