@@ -276,6 +276,32 @@ Type KernelEmitter::laneType(Value v, ArrayRef<Idx> idx) {
   return t;
 }
 
+/// Does computing `v` in f32 give more bits than its elements have, and is it
+/// more than a step inside one of the model's nodes? Then they are rounded away
+/// as where the value is stored: results do not depend on which nodes share a
+/// kernel. What a mask of -65504 leaves of a score is f16's rounding as well: a
+/// row without any key weighs all keys alike.
+static bool isTooPrecise(Value v) {
+  Type element = getElementTypeOrSelf(v.getType());
+  Operation *op = v.getDefiningOp();
+  if (!op || (!element.isF16() && !element.isBF16()))
+    return false;
+  if (op->hasTrait<OpTrait::Elementwise>()) {
+    if (isa<AbsOp, BitCastOp, CastOp, CeilOp, FloorOp, MaxOp, MinOp, NegOp,
+            RoundOp, SelectOp, SignOp>(op))
+      return false;
+  } else if (isa<BroadcastToOp, ConcatOp, ConstantOp, GatherElementsOp,
+                 GatherNDOp, GatherOp, Im2ColOp, PadOp, ReshapeOp, SliceOp,
+                 TransposeOp>(op)) {
+    return false;
+  }
+  if (element.isF16() && isa<AddOp, SubOp>(op))
+    return true;
+  return llvm::any_of(op->getUsers(), [&](Operation *user) {
+    return user->getLoc() != op->getLoc();
+  });
+}
+
 Value KernelEmitter::emit(Value v, ArrayRef<Idx> idx) {
   Key key = {v.getAsOpaquePointer(), L.mask.getAsOpaquePointer(),
              (const void *)(uintptr_t)L.lanes};
@@ -297,6 +323,8 @@ Value KernelEmitter::emit(Value v, ArrayRef<Idx> idx) {
     failed = true;
     r = L.constant(laneType(v, idx), 0);
   }
+  if (isTooPrecise(v))
+    r = L.roundTo(r, getElementTypeOrSelf(v.getType()));
   cache[key] = r;
   return r;
 }
@@ -324,13 +352,7 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
       for (Value &x : operands)
         x = L.widen(x);
-    Value r = emitElementwise(L, op, operands);
-    // f16 is computed in f32, but what a mask of -65504 leaves of a score is
-    // f16's rounding: a row without any key then weighs all keys alike.
-    Type element = getElementTypeOrSelf(op->getResult(0).getType());
-    if (r && element.isF16() && isa<AddOp, SubOp>(op))
-      r = L.roundTo(r, element);
-    return r;
+    return emitElementwise(L, op, operands);
   }
   if (auto c = dyn_cast<ConstantOp>(op)) {
     auto splat = dyn_cast<SplatElementsAttr>(c.getValue());
