@@ -10,6 +10,7 @@
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <cstdlib>
 
 using namespace mlir;
 

@@ -326,7 +326,11 @@ Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
   // Number of the matrix; a reshape of batch dims leaves it as it is.
   Value matrix = batchIndex;
   auto repeat = [&](ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
-    if (from != to)
+    // One matrix, which may have more dims than `to`.
+    if (llvm::all_of(from,
+                     [](const SymExpr &d) { return d.constant() == 1; }))
+      matrix = L.index(0);
+    else if (from != to)
       matrix = e.linearize(
                     e.broadcastIndex(e.delinearize(matrix, to), from, to), from)
                    .base;

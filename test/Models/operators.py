@@ -301,6 +301,23 @@ case(
     {"x": rand(1, 2, 33, 12), "y": rand(1, 2, 12, 47)}, {"x": rand(2, 1, 3, 0), "y": rand(2, 1, 0, 4)}, atol=1e-5,
 )
 case(
+    "products with one matrix",
+    "(float[b,h,m,k] x, float[1,1,k,n] y) => (float[b,h,m,n] z) { z = MatMul (x, y) }",
+    {"x": rand(2, 3, 5, 7), "y": rand(1, 1, 7, 9)}, {"x": rand(1, 1, 1, 1), "y": rand(1, 1, 1, 1)},
+    {"x": rand(1, 2, 33, 12), "y": rand(1, 1, 12, 47)}, atol=1e-5,
+)
+case(
+    "products with repeated matrices",
+    "(float[b,6,m,k] x, float[b,2,k,n] y) => (float[b,6,m,n] z)"
+    "{ a = Constant <value_ints = [2]> ()  e = Constant <value_ints = [1, 1, 3, 1, 1]> ()"
+    "  ys = Shape (y)  last = Constant <value_int = 3> ()  i = Constant <value_int = 2> ()"
+    "  u = Unsqueeze (y, a)  r = Expand (u, e)  ks = Gather (ys, i)  ns = Gather (ys, last)  front = Constant <value_ints = [0, 6]> ()"
+    "  zero = Constant <value_ints = [0]> ()  k1 = Unsqueeze (ks, zero)  n1 = Unsqueeze (ns, zero)  to = Concat <axis = 0> (front, k1, n1)"
+    "  w = Reshape (r, to)  h = Constant <value_float = 0.5> ()  v = Mul (w, h)  z = MatMul (x, v) }",
+    {"x": rand(2, 6, 5, 7), "y": rand(2, 2, 7, 9)}, {"x": rand(1, 6, 1, 1), "y": rand(1, 2, 1, 1)},
+    {"x": rand(1, 6, 33, 12), "y": rand(1, 2, 12, 47)}, atol=1e-5,
+)
+case(
     "1-d convolution", "(float[b,4,t] x) => (float[b,6,u] y) { y = Conv <pads = [1,1], strides = [2], kernel_shape = [3]> (x, cw, cb) }",
     {"x": rand(2, 4, 10)}, {"x": rand(1, 4, 33)}, {"x": rand(3, 4, 2)}, atol=1e-5,
 )

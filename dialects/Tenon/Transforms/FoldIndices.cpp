@@ -10,6 +10,7 @@
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/TypeUtilities.h"
+#include <cstring>
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDINDICESPASS
