@@ -19,8 +19,8 @@ not AVX-512, so x86-64-v4 is only refused here.
 import json
 import os
 
-from run_models import HERE, compare, load, require_same_bits
-from tool import Checks, Failure, Tool
+from run_models import HERE, compare, require_same_bits
+from tool import Checks, Failure, Tool, load_arrays
 
 LEVELS = ["x86-64-v2", "x86-64-v3", "x86-64-v4"]
 # An emulated CPU, the levels that it has, and a feature that it lacks.
@@ -31,8 +31,8 @@ MODELS = ["minilm", "llama", "vit"]
 def check_model(tool, entry):
     path = os.path.join(HERE, entry["file"])
     artifact, _ = tool.compile(path, "--target", ",".join(LEVELS))
-    inputs = load(os.path.join(os.path.dirname(path), "inputs_1.npz"))
-    expected = load(os.path.join(os.path.dirname(path), "expected_1.npz"))
+    inputs = load_arrays(os.path.join(os.path.dirname(path), "inputs_1.npz"))
+    expected = load_arrays(os.path.join(os.path.dirname(path), "expected_1.npz"))
     for cpu, count, lacks in CPUS:
         emulated = Tool(tool.path, ["qemu-x86_64", "-cpu", cpu])
         for level in LEVELS[:count]:
