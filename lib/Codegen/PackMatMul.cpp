@@ -93,7 +93,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
         continue;
       }
       Value only = scaled(op);
-      if (!only || !source.hasOneUse())
+      if (!only || !source.hasOneUse() || op->hasAttr("tenon.value"))
         break;
       scales.push_back(op);
       source = only;

@@ -57,16 +57,16 @@ std::optional<IndexValue> fromConstant(ConstantOp op) {
   if (!value || type.getNumElements() == 0)
     return std::nullopt;
   bool isBool = type.getElementType().isInteger(1);
-  auto number = [&](const APInt &v) {
-    return isBool ? int64_t(v.getZExtValue()) : v.getSExtValue();
-  };
-  if (value.isSplat())
-    return uniform(number(value.getSplatValue<APInt>()), type.getRank());
-  if (type.getNumElements() > maxConstant)
+  if (value.isSplat()) {
+    APInt all = value.getSplatValue<APInt>();
+    return uniform(isBool ? int64_t(all.getZExtValue()) : all.getSExtValue(),
+                   type.getRank());
+  }
+  if (isBool || type.getNumElements() > maxConstant)
     return std::nullopt;
   SmallVector<int64_t> numbers;
   for (const APInt &v : value.getValues<APInt>())
-    numbers.push_back(number(v));
+    numbers.push_back(v.getSExtValue());
   // The steps from the first element, then all others by them.
   SmallVector<int64_t> steps(type.getRank());
   int64_t stride = 1;

@@ -108,3 +108,13 @@ func.func @storedNumbers() -> tensor<?x?xf32, #tenon.dims<"s", "s">> {
   %1 = tenon.slice %0 from <"0", "0"> step [1, 1] to <"s", "s"> : tensor<4x4xf32>
   return %1 : tensor<?x?xf32, #tenon.dims<"s", "s">>
 }
+
+// A bool is no number: what alternates is read.
+// CHECK-LABEL: @boolsStay
+// CHECK: tenon.constant dense<[true, false]>
+// CHECK: tenon.slice
+func.func @boolsStay() -> tensor<?xi1, #tenon.dims<"s">> {
+  %0 = tenon.constant dense<[true, false]> : tensor<2xi1>
+  %1 = tenon.slice %0 from <"0"> step [1] to <"s"> : tensor<2xi1>
+  return %1 : tensor<?xi1, #tenon.dims<"s">>
+}
