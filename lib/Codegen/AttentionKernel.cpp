@@ -144,10 +144,6 @@ void AttentionKernel::multiply(
 
 /// What any of the block's rows may look at; all keys where that is nothing.
 KeyRange AttentionKernel::boundKeys(Value rows) {
-  auto min = [&](Value x, Value y) { return L.min(x, y); };
-  auto max = [&](Value x, Value y) -> Value {
-    return arith::MaxSIOp::create(b, L.loc, x, y);
-  };
   KeyRange all = allKeys();
   Value begin = all.begin, end = all.end;
   Value last = L.sub(L.add(m0, rows), L.index(1));
@@ -155,9 +151,9 @@ KeyRange AttentionKernel::boundKeys(Value rows) {
     Value row = bound.upper == (bound.slope >= 0) ? last : m0;
     Value key = L.add(e.dim(bound.offset), L.mul(row, L.index(bound.slope)));
     if (bound.upper)
-      end = min(end, L.add(key, L.index(1)));
+      end = L.min(end, L.add(key, L.index(1)));
     else
-      begin = max(begin, key);
+      begin = arith::MaxSIOp::create(b, L.loc, begin, key);
   }
   Value columns = L.index(kPanelColumns);
   begin = L.mul(L.div(begin, columns), columns);
@@ -220,13 +216,7 @@ Value AttentionKernel::rowMaximum(Value row, const KeyRange &range) {
   Value n = L.sub(range.end, range.begin);
   Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
     Value x = L.load(scores, L.add(base, i), f32);
-    if (L.mask)
-      x = arith::SelectOp::create(b, L.loc, L.mask, x, lowest);
-    // A NaN may lose here: it comes back through the sum.
-    Value more =
-        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OGT, x, args[0]);
-    return SmallVector<Value>{
-        arith::SelectOp::create(b, L.loc, more, x, args[0])};
+    return SmallVector<Value>{L.largerOf(args[0], x)};
   })[0];
   return L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
 }

@@ -48,13 +48,8 @@ bool isLow(Value v) {
 /// Do the last two dims lie along those of the scores, or are 1?
 bool FindKeyBounds::isAligned(Value v) {
   SmallVector<SymExpr> own = getDims(v);
-  if (own.size() < 2 || own.size() > dims.size())
-    return false;
-  for (auto [from, to] :
-       llvm::zip(ArrayRef(own).take_back(2), ArrayRef(dims).take_back(2)))
-    if (from != to && from.constant() != 1)
-      return false;
-  return true;
+  return own.size() >= 2 && own.size() <= dims.size() &&
+         isBroadcastOf(ArrayRef(own).take_back(2), dims);
 }
 
 /// `v` is added to the products, or made from them.

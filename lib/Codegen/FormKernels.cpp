@@ -238,11 +238,16 @@ bool repeats(Operation *user, Value v) {
   return false;
 }
 
+/// Has each of the last two dims several elements, or may have?
+bool isMatrix(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  return dims.size() >= 2 && dims.back().constant() != 1 &&
+         dims[dims.size() - 2].constant() != 1;
+}
+
 /// Made from ranges, and from what varies along one of the last two dims only.
 bool FormKernels::isMask(Value v, unsigned depth) {
-  SmallVector<SymExpr> dims = getDims(v);
-  auto isOne = [](const SymExpr &dim) { return dim.constant() == 1; };
-  if (dims.size() < 2 || isOne(dims.back()) || isOne(dims[dims.size() - 2]))
+  if (!isMatrix(v))
     return true;
   Operation *op = v.getDefiningOp();
   if (!op || op->getBlock() != &block || depth == 0)
@@ -259,12 +264,8 @@ bool FormKernels::isMask(Value v, unsigned depth) {
 /// Computing such a mask anew costs less than reading it, and what it masks
 /// can be left out.
 bool FormKernels::isMaskOfAttention(Value v) {
-  SmallVector<SymExpr> dims = getDims(v);
-  auto isOne = [](const SymExpr &dim) { return dim.constant() == 1; };
-  if (dims.size() < 2 || isOne(dims.back()) || isOne(dims[dims.size() - 2]))
-    return false;
   constexpr unsigned kDepth = 12, kCost = 16;
-  return treeCost.lookup(v) <= kCost &&
+  return isMatrix(v) && treeCost.lookup(v) <= kCost &&
          llvm::all_of(v.getUsers(),
                       [&](Operation *user) {
                         return masks.contains(user) || isa<ReduceOp>(user) ||

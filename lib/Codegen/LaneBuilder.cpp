@@ -8,6 +8,7 @@
 #include "LaneBuilder.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/IR/Matchers.h"
+#include <cmath>
 #include <numeric>
 
 using namespace mlir;
@@ -289,6 +290,13 @@ void LaneBuilder::store(Value value, Value memref, const Idx &at, Type type) {
     vector::MaskedStoreOp::create(b, loc, memref, at.base, mask, v);
   else
     vector::StoreOp::create(b, loc, v, memref, at.base);
+}
+
+Value LaneBuilder::largerOf(Value max, Value x) {
+  if (mask)
+    x = arith::SelectOp::create(b, loc, mask, x, constLike(x, -HUGE_VAL));
+  Value more = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, max);
+  return arith::SelectOp::create(b, loc, more, x, max);
 }
 
 Value LaneBuilder::reduceLanes(Value v, vector::CombiningKind kind) {

@@ -114,6 +114,9 @@ public:
     return mlir::math::ExpOp::create(b, loc, x,
                                      mlir::arith::FastMathFlags::afn);
   }
+  /// The larger of `max` and, in active lanes, x. A NaN in x loses: a softmax
+  /// gets it back through its sum.
+  mlir::Value largerOf(mlir::Value max, mlir::Value x);
   /// Combines the lanes of a vector to one scalar.
   mlir::Value reduceLanes(mlir::Value v, mlir::vector::CombiningKind kind);
 

@@ -97,13 +97,7 @@ void RowKernel::softmax(SoftmaxOp op) {
     e.setDomain(dims, at(i), L.add(base, i));
     Value x = L.widen(e.emit(in, at(i)));
     L.store(x, row, i, type);
-    if (L.mask)
-      x = arith::SelectOp::create(b, L.loc, L.mask, x, lowest);
-    // A NaN may lose here: it comes back through the sum, to every element.
-    Value more =
-        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OGT, x, args[0]);
-    return SmallVector<Value>{
-        arith::SelectOp::create(b, L.loc, more, x, args[0])};
+    return SmallVector<Value>{L.largerOf(args[0], x)};
   })[0];
   Value max = L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
   if (op.getLog()) {

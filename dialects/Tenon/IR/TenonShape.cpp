@@ -202,6 +202,15 @@ broadcastInto(ArrayRef<Dims> shapes, unsigned *bad,
   return result;
 }
 
+bool isBroadcastOf(ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
+  return from.size() <= to.size() &&
+         llvm::all_of(llvm::zip_equal(from, to.take_back(from.size())),
+                      [](const auto &pair) {
+                        const auto &[own, dim] = pair;
+                        return own == dim || own.constant() == 1;
+                      });
+}
+
 std::optional<SmallVector<SymExpr>>
 broadcastShapes(ArrayRef<SmallVector<SymExpr>> shapes, unsigned *bad) {
   return broadcastInto(shapes, bad, nullptr);

@@ -50,6 +50,10 @@ std::optional<llvm::SmallVector<SymExpr>>
 broadcastShapes(llvm::ArrayRef<llvm::SmallVector<SymExpr>> shapes,
                 unsigned *bad = nullptr);
 
+/// Is each of the dims `from` certainly the one of `to` that it is broadcast
+/// to, or 1?
+bool isBroadcastOf(llvm::ArrayRef<SymExpr> from, llvm::ArrayRef<SymExpr> to);
+
 /// Inserts, before `op`, the `tenon.check`s that its inferred type relies on
 /// (skipping those already stated earlier in the block). The importer calls it
 /// after each op that it creates.

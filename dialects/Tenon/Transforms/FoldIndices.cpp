@@ -170,11 +170,8 @@ Value FoldIndices::foldCertainOperand(Operation *op) {
   };
   auto take = [&](Value v) -> Value {
     // Not where a dim of x may be 1 and that of the result another.
-    SmallVector<SymExpr> own = getDims(v);
-    for (auto [from, to] : llvm::zip(own, ArrayRef(dims).take_back(own.size())))
-      if (from != to && from.constant() != 1)
-        return nullptr;
-    return broadcast(op->getLoc(), v, dims);
+    return isBroadcastOf(getDims(v), dims) ? broadcast(op->getLoc(), v, dims)
+                                           : Value();
   };
   if (auto select = dyn_cast<SelectOp>(op)) {
     std::optional<int64_t> c = certain(select.getCondition());

@@ -128,13 +128,10 @@ struct SinkRowSelect : OpRewritePattern<MatMulOp> {
       return rewriter.notifyMatchFailure(op, "does not put 0 in a softmax");
     SmallVector<SymExpr> rows = getDims(select.getCondition()),
                          dims = getDims(op.getResult());
-    if (rows.empty() || rows.size() > dims.size() ||
-        rows.back().constant() != 1)
+    if (rows.empty() || rows.back().constant() != 1)
       return rewriter.notifyMatchFailure(op, "does not select whole rows");
-    for (auto [own, dim] :
-         llvm::zip(rows, ArrayRef(dims).take_back(rows.size())))
-      if (own != dim && own.constant() != 1)
-        return rewriter.notifyMatchFailure(op, "dims are not the product's");
+    if (!isBroadcastOf(rows, dims))
+      return rewriter.notifyMatchFailure(op, "dims are not the product's");
     Location loc = fuseLocations(op.getContext(), {select, op});
     Value product =
         MatMulOp::create(rewriter, loc, op.getType(), kept, op.getRhs(),

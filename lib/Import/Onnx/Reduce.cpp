@@ -21,7 +21,7 @@ struct Reduction {
   bool noop = false;
   /// With axes known only at run time `x` is a view of the input, and this are
   /// the result's dims.
-  std::optional<Dims> to;
+  std::optional<Dims> to = {};
 };
 } // namespace
 
