@@ -8,14 +8,22 @@
 //
 // Each line of LISTING is `ARTIFACT PLAIN N K EPILOGUE M...`: an artifact that
 // computes [M,K] x [K,N] with a dynamic M, one that adds no more than a bias,
-// or
-// `-`, and the row counts to measure. One thread. Where there is a plain one,
-// "added" runs both in turns: the median of the differences, in cycles of the
-// peak's clock for each element. Beside Tenon: OpenBLAS, which has no epilogue;
-// oneDNN with the weights in the layout that it asks for and the bias (and
-// GELU, by its tanh form) as its own epilogue; a loop of multiply-adds on
-// registers ("peak"); and a loop that reads the weights' bytes ("read"), the
-// bound for M = 1.
+// or `-`, and the row counts to measure. One thread.
+//
+// Beside Tenon: OpenBLAS, which has no epilogue; oneDNN with the weights in the
+// layout that it asks for and the bias (and GELU, by its tanh form) as its own
+// epilogue; and, for M = 1, a loop that reads the weights' bytes, the bound
+// there. They run in turns of a fraction of a millisecond, each between two
+// runs of a loop of multiply-adds on registers: the speed of a virtual
+// machine's core changes from one millisecond to the next, and ratios are
+// between neighbours. A loop that loads as well (FmaLoop.h) says whether the
+// core was left alone meanwhile.
+//
+// Counters are medians over a repetition's turns: `flop` Tenon's FLOP/s, `peak`
+// the first loop's; `share` Tenon's part of the peak, `alone` the same over
+// those turns in which the core was left alone (absent: none); `openblas`,
+// `onednn`, `read` the ratios to them; `added` what the epilogue adds to the
+// plain artifact, in cycles of the peak's clock for each element.
 //===----------------------------------------------------------------------===//
 
 #include "../tools/tenon/FmaLoop.h"
@@ -29,15 +37,19 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <immintrin.h>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <random>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
+
+constexpr int kTurns = 15; // in a repetition
 
 [[noreturn]] void fail(const std::string &message) {
   std::fprintf(stderr, "kernels: error: %s\n", message.c_str());
@@ -65,18 +77,13 @@ struct Floats {
 struct Problem {
   std::string artifact, plain, epilogue;
   int64_t M, N, K;
-  std::string name(const char *engine) const {
+  std::string name() const {
     std::ostringstream s;
-    s << engine << '/' << N << 'x' << K << '/' << epilogue << '/' << M;
+    s << N << 'x' << K << '/' << epilogue << '/' << M;
     return s.str();
   }
   double flop() const { return 2.0 * M * N * K; }
 };
-
-void count(benchmark::State &state, const Problem &p) {
-  state.counters["flop"] = benchmark::Counter(
-      p.flop(), benchmark::Counter::kIsIterationInvariantRate);
-}
 
 /// A context of an artifact, its inputs and output bound.
 class Artifact {
@@ -119,73 +126,85 @@ private:
   Floats x, y, r;
 };
 
-void runTenon(benchmark::State &state, const Problem &p) {
-  Artifact artifact(p.artifact, p);
-  for (auto _ : state)
-    artifact.run();
-  count(state, p);
-}
-
 double now() {
   return std::chrono::duration<double>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 
-/// Multiply-adds in a row; two start in a cycle.
-void runPeakLoop(long iterations) {
-  if (__builtin_cpu_supports("avx512f"))
-    fma_loop_512(iterations);
-  else
-    fma_loop_256(iterations);
+double median(std::vector<double> values) {
+  auto middle = values.begin() + values.size() / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
-/// Seconds of the second of two runs.
-double seconds(Artifact &artifact) {
-  artifact.run();
+const bool wide = __builtin_cpu_supports("avx512f") && !std::getenv("NARROW");
+
+/// FLOP/s of multiply-adds on registers, two of which start in a cycle.
+double peakNow() {
+  constexpr long kIterations = 3000;
   double begin = now();
-  artifact.run();
-  return now() - begin;
+  wide ? fma_loop_512(kIterations) : fma_loop_256(kIterations);
+  return kIterations * FMA_ACCUMULATORS * (wide ? 32. : 16.) / (now() - begin);
 }
 
-void runAdded(benchmark::State &state, const Problem &p) {
-  Artifact plain(p.plain, p), whole(p.artifact, p);
-  std::vector<double> differences;
-  double clock = 0;
-  for (auto _ : state) {
-    constexpr long kIterations = 2000;
-    double begin = now();
-    runPeakLoop(kIterations);
-    clock =
-        std::max(clock, kIterations * (FMA_ACCUMULATORS / 2) / (now() - begin));
-    // In turns, so that neither always comes second.
-    bool wholeFirst = differences.size() % 2;
-    double first = seconds(wholeFirst ? whole : plain);
-    double second = seconds(wholeFirst ? plain : whole);
-    differences.push_back(wholeFirst ? first - second : second - first);
-  }
-  auto middle = differences.begin() + differences.size() / 2;
-  std::nth_element(differences.begin(), middle, differences.end());
-  state.counters["cycles"] = *middle * clock / double(p.M * p.N);
+/// The same with loads.
+double peakWithLoads() {
+  alignas(64) static const char line[64] = {};
+  constexpr long kIterations = 3000;
+  double begin = now();
+  wide ? fma_load_loop_512(kIterations, line)
+       : fma_load_loop_256(kIterations, line);
+  return kIterations * FMA_LOAD_ACCUMULATORS * (wide ? 32. : 16.) /
+         (now() - begin);
 }
 
-void runOpenBlas(benchmark::State &state, const Problem &p) {
-  Floats x(p.M * p.K), w(p.K * p.N), y(p.M * p.N);
-  for (auto _ : state) {
+/// One engine's part of a turn.
+struct Sample {
+  double seconds, peak;
+  bool alone;
+};
+
+template <typename Run>
+Sample sample(Run &&run, double flop) {
+  constexpr double kFlop = 2e7; // a tenth of a millisecond
+  constexpr double kLeast = 0.97;
+  const int runs = std::max(1, int(kFlop / flop));
+  run(); // what the other engines left in the caches
+  double peaks[2], loads[2];
+  peaks[0] = peakNow();
+  loads[0] = peakWithLoads();
+  double begin = now();
+  for (int i = 0; i < runs; ++i)
+    run();
+  double seconds = (now() - begin) / runs;
+  loads[1] = peakWithLoads();
+  peaks[1] = peakNow();
+  double peak = (peaks[0] + peaks[1]) / 2;
+  bool alone = std::min(loads[0], loads[1]) >= kLeast * peak &&
+               std::min(peaks[0], peaks[1]) >= kLeast * peak;
+  return {seconds, peak, alone};
+}
+
+/// A product by another library.
+using Engine = std::function<void()>;
+
+Engine openBlas(const Problem &p) {
+  auto x = std::make_shared<Floats>(p.M * p.K);
+  auto w = std::make_shared<Floats>(p.K * p.N);
+  auto y = std::make_shared<Floats>(p.M * p.N);
+  return [=] {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, p.M, p.N, p.K, 1,
-                x.get(), p.K, w.get(), p.N, 0, y.get(), p.N);
-    benchmark::ClobberMemory();
-  }
-  count(state, p);
+                x->get(), p.K, w->get(), p.N, 0, y->get(), p.N);
+  };
 }
 
-void runOneDnn(benchmark::State &state, const Problem &p) {
+Engine oneDnn(const Problem &p) {
   using namespace dnnl;
   using dt = memory::data_type;
   using tag = memory::format_tag;
   static engine cpu(engine::kind::cpu, 0);
   stream queue(cpu);
-  Floats x(p.M * p.K), w(p.K * p.N), y(p.M * p.N), b(p.N), r(p.M * p.N);
   memory::desc xd({p.M, p.K}, dt::f32, tag::ab),
       wd({p.K, p.N}, dt::f32, tag::any), yd({p.M, p.N}, dt::f32, tag::ab),
       bd({1, p.N}, dt::f32, tag::ab);
@@ -197,49 +216,93 @@ void runOneDnn(benchmark::State &state, const Problem &p) {
   primitive_attr attr;
   attr.set_post_ops(post);
   matmul::primitive_desc pd(matmul::desc(xd, wd, bd, yd), attr, cpu);
-  memory plain({{p.K, p.N}, dt::f32, tag::ab}, cpu, w.get());
+  Floats weights(p.K * p.N);
+  memory plain({{p.K, p.N}, dt::f32, tag::ab}, cpu, weights.get());
   memory packed(pd.weights_desc(), cpu);
   reorder(plain, packed).execute(queue, plain, packed);
   queue.wait();
-  matmul primitive(pd);
-  std::unordered_map<int, memory> args{
-      {DNNL_ARG_SRC, memory(xd, cpu, x.get())},
-      {DNNL_ARG_WEIGHTS, packed},
-      {DNNL_ARG_BIAS, memory(bd, cpu, b.get())},
-      {DNNL_ARG_DST, memory(yd, cpu, y.get())}};
+  auto data = std::make_shared<std::vector<Floats>>(); // that args point to
+  auto operand = [&](const memory::desc &desc, size_t n) {
+    data->emplace_back(n);
+    return memory(desc, cpu, data->back().get());
+  };
+  std::unordered_map<int, memory> args{{DNNL_ARG_SRC, operand(xd, p.M * p.K)},
+                                       {DNNL_ARG_WEIGHTS, packed},
+                                       {DNNL_ARG_BIAS, operand(bd, p.N)},
+                                       {DNNL_ARG_DST, operand(yd, p.M * p.N)}};
   if (p.epilogue == "residual")
     args[DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1] =
-        memory(yd, cpu, r.get());
-  for (auto _ : state) {
+        operand(yd, p.M * p.N);
+  return [=, data = data, primitive = matmul(pd)]() mutable {
     primitive.execute(queue, args);
     queue.wait();
-  }
-  count(state, p);
+  };
 }
 
-void runPeak(benchmark::State &state) {
-  bool wide = __builtin_cpu_supports("avx512f");
-  constexpr long kIterations = 20000;
-  for (auto _ : state)
-    runPeakLoop(kIterations);
-  state.counters["flop"] =
-      benchmark::Counter(2.0 * FMA_ACCUMULATORS * (wide ? 16 : 8) * kIterations,
-                         benchmark::Counter::kIsIterationInvariantRate);
-}
-
-__attribute__((target("avx"))) void runRead(benchmark::State &state,
-                                            const Problem &p) {
-  Floats w(p.K * p.N);
-  for (auto _ : state) {
-    __m256 s[8] = {};
-    const float *f = w.get();
-    for (size_t i = 0; i + 64 <= w.n; i += 64)
-      for (int j = 0; j < 8; ++j)
-        s[j] = _mm256_or_ps(s[j], _mm256_load_ps(f + i + 8 * j));
+__attribute__((target("avx"))) void read(const Floats &w) {
+  __m256 s[8] = {};
+  const float *f = w.get();
+  for (size_t i = 0; i + 64 <= w.n; i += 64)
     for (int j = 0; j < 8; ++j)
-      benchmark::DoNotOptimize(s[j]);
+      s[j] = _mm256_or_ps(s[j], _mm256_load_ps(f + i + 8 * j));
+  for (int j = 0; j < 8; ++j)
+    benchmark::DoNotOptimize(s[j]);
+}
+
+Engine reader(const Problem &p) {
+  auto w = std::make_shared<Floats>(p.K * p.N);
+  return [=] { read(*w); };
+}
+
+void runProduct(benchmark::State &state, const Problem &p) {
+  Artifact artifact(p.artifact, p);
+  std::unique_ptr<Artifact> plain;
+  std::vector<std::pair<const char *, Engine>> others;
+  if (p.epilogue == "bias")
+    others.emplace_back("openblas", openBlas(p));
+  others.emplace_back("onednn", oneDnn(p));
+  if (p.M == 1)
+    others.emplace_back("read", reader(p));
+  if (p.plain != "-") {
+    plain = std::make_unique<Artifact>(p.plain, p);
+    others.emplace_back("added", [&] { plain->run(); });
   }
-  count(state, p);
+  std::vector<double> flop, peak, share, alone;
+  std::vector<std::vector<double>> ratios(others.size());
+  size_t turn = 0;
+  for (auto _ : state) {
+    // Not always the same one first.
+    std::vector<Sample> samples(others.size() + 1);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      size_t which = (turn + i) % samples.size();
+      samples[which] = which ? sample(others[which - 1].second, p.flop())
+                             : sample([&] { artifact.run(); }, p.flop());
+    }
+    ++turn;
+    const Sample &own = samples[0];
+    flop.push_back(p.flop() / own.seconds);
+    peak.push_back(own.peak);
+    share.push_back(flop.back() / own.peak);
+    if (own.alone)
+      alone.push_back(share.back());
+    for (size_t i = 0; i < others.size(); ++i) {
+      const Sample &other = samples[i + 1];
+      bool isAdded = std::string_view(others[i].first) == "added";
+      // Cycles: seconds at the speed of the peak, two instructions in each.
+      double perElement = 1 / (2 * (wide ? 32. : 16.) * double(p.M * p.N));
+      ratios[i].push_back(
+          isAdded ? (own.seconds * own.peak - other.seconds * other.peak) *
+                        perElement
+                  : other.seconds * other.peak / (own.seconds * own.peak));
+    }
+  }
+  state.counters["flop"] = median(flop);
+  state.counters["peak"] = median(peak);
+  state.counters["share"] = median(share);
+  if (!alone.empty())
+    state.counters["alone"] = median(alone);
+  for (size_t i = 0; i < others.size(); ++i)
+    state.counters[others[i].first] = median(ratios[i]);
 }
 
 } // namespace
@@ -251,25 +314,14 @@ int main(int argc, char **argv) {
   openblas_set_num_threads(1);
   std::ifstream listing(argv[1]);
   std::string line;
-  benchmark::RegisterBenchmark("peak", runPeak);
   while (std::getline(listing, line)) {
     std::istringstream words(line);
     Problem p;
     words >> p.artifact >> p.plain >> p.N >> p.K >> p.epilogue;
-    while (words >> p.M) {
-      auto add = [&](const char *engine, auto fn) {
-        return benchmark::RegisterBenchmark(
-            p.name(engine).c_str(), [=](benchmark::State &s) { fn(s, p); });
-      };
-      add("tenon", runTenon);
-      if (p.epilogue == "bias")
-        add("openblas", runOpenBlas);
-      add("onednn", runOneDnn);
-      if (p.plain != "-")
-        add("added", runAdded)->Iterations(101);
-      if (p.M == 1)
-        add("read", runRead);
-    }
+    while (words >> p.M)
+      benchmark::RegisterBenchmark(p.name().c_str(), [=](benchmark::State &s) {
+        runProduct(s, p);
+      })->Iterations(kTurns);
   }
   benchmark::RunSpecifiedBenchmarks();
 }

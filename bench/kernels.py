@@ -9,7 +9,7 @@
 
 Makes a model per weight shape and epilogue with a dynamic M, compiles it, and
 runs kernels.cpp (Google Benchmark, random interleaving, repetitions), which
-measures OpenBLAS, oneDNN, the FMA peak and the read bandwidth in the same run.
+measures OpenBLAS, oneDNN, the FMA peak and the read bandwidth in turns with it.
 Needs libbenchmark-dev, libopenblas-dev and libdnnl-dev. Writes kernels.json and
 the table of docs/Kernels.md.
 """
@@ -62,7 +62,7 @@ def prepare(args):
         for epilogue in EPILOGUES:
             source, artifact = work / f"{n}x{k}-{epilogue}.onnx", work / f"{n}x{k}-{epilogue}.so"
             onnx.save(model(n, k, epilogue), source)
-            subprocess.run([args.tenon, "compile", source, "-o", artifact], check=True)
+            subprocess.run([args.tenon, "compile", source, "-o", artifact, f"--target={args.target}"], check=True)
             rows = ROWS if epilogue == "bias" else [128]
             rows = [m for m in rows if not args.rows or m in args.rows]
             plain = work / f"{n}x{k}-bias.so" if epilogue == "gelu" else "-"
@@ -79,60 +79,60 @@ def prepare(args):
 
 
 def measure(program, listing, args):
-    """Name to the FLOP/s of each repetition; of "added" the cycles per element."""
+    """Name to the counters of each repetition."""
     out = listing.parent / "kernels.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    narrow = args.target == "x86-64-v3" or "avx512f" not in Path("/proc/cpuinfo").read_text()
+    if narrow:
+        environment |= {"NARROW": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    # It takes the oldest kernels where it does not know the CPU's model.
+    environment.setdefault("OPENBLAS_CORETYPE", "Haswell" if narrow else "SkylakeX")
     subprocess.run(
-        [program, listing, f"--benchmark_repetitions={args.repetitions}", "--benchmark_min_time=0.02",
+        [program, listing, f"--benchmark_repetitions={args.repetitions}",
          "--benchmark_enable_random_interleaving=true", f"--benchmark_out={out}",
          "--benchmark_out_format=json", f"--benchmark_filter={args.filter}"],
-        check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True, stdout=subprocess.DEVNULL, env=environment,
     )
-    rates = defaultdict(list)
+    counters = defaultdict(list)
     for row in json.loads(out.read_text())["benchmarks"]:
         if row["run_type"] == "iteration":
-            name = row["run_name"].removesuffix("/iterations:101")
-            rates[name].append(row["flop"] if "flop" in row else row["cycles"])
-    return rates
+            counters[row["run_name"].split("/iterations:")[0]].append(row)
+    return counters
 
 
-def table(rates):
+def table(counters, target):
     """Markdown: shares of the peak, and ratios to the peers."""
     shapes = [f"{n}x{k}" for n, k in SHAPES]
 
     def place(name):
-        _, *rest = name.split("/")
-        return (shapes.index(rest[0]), EPILOGUES.index(rest[1]), int(rest[2])) if rest else (-1,)
+        shape, epilogue, m = name.split("/")
+        return shapes.index(shape), EPILOGUES.index(epilogue), int(m)
 
-    rates = dict(sorted(rates.items(), key=lambda item: place(item[0])))  # they ran in a random order
-    best = {name: max(values) for name, values in rates.items()}
-    median = {name: statistics.median(values) for name, values in rates.items()}
+    def median(name, counter):
+        values = [row[counter] for row in counters[name] if counter in row]
+        return statistics.median(values) if values else None
+
+    def text(value, spec):
+        return "" if value is None else format(value, spec)
+
+    names = sorted(counters, key=place)  # they ran in a random order
+    peaks = [row["peak"] / 1e9 for rows in counters.values() for row in rows]
+    left_alone = sum("alone" in row for rows in counters.values() for row in rows)
     lines = [
-        f"FMA peak in this run: {best['peak'] / 1e9:.0f} GFLOP/s (median {median['peak'] / 1e9:.0f}).",
+        f"Level {target}. FMA peak during this run: {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s, median "
+        f"{statistics.median(peaks):.0f}. In {left_alone} of {len(peaks)} repetitions the core was left alone for at "
+        "least one turn.",
         "",
-        "| N×K | epilogue | M | Tenon GFLOP/s | of the peak (best / median) | to OpenBLAS | to oneDNN | of the read bandwidth |",
-        "|---|---|---|---|---|---|---|---|",
+        "| N×K | epilogue | M | Tenon GFLOP/s | of the peak | left alone | to OpenBLAS | to oneDNN "
+        "| of the read bandwidth | cycles added |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in rates:
-        engine, *rest = name.split("/")
-        if engine != "tenon":
-            continue
-        shape, epilogue, m = rest
-
-        def ratio(other, of=median):
-            key = "/".join([other, *rest])
-            return f"{of[name] / of[key]:.2f}" if key in of else ""
-
-        share = f"{100 * best[name] / best['peak']:.0f}% / {100 * median[name] / median['peak']:.0f}%"
-        lines.append(
-            f"| {shape.replace('x', '×')} | {epilogue} | {m} | {median[name] / 1e9:.0f} | {share} | "
-            f"{ratio('openblas')} | {ratio('onednn')} | {ratio('read')} |"
-        )
-    lines += ["", "What GELU adds to the product with a bias, in cycles of the peak's clock for each element:", ""]
-    lines += ["| N×K | M | cycles (least / median) |", "|---|---|---|"]
-    for name, cycles in rates.items():
-        engine, *rest = name.split("/")
-        if engine == "added":
-            lines.append(f"| {rest[0].replace('x', '×')} | {rest[2]} | {min(cycles):.2f} / {median[name]:.2f} |")
+    for name in names:
+        shape, epilogue, m = name.split("/")
+        cells = [shape.replace("x", "×"), epilogue, m, f"{median(name, 'flop') / 1e9:.0f}"]
+        cells += [text(median(name, counter), ".0%") for counter in ("share", "alone")]
+        cells += [text(median(name, counter), ".2f") for counter in ("openblas", "onednn", "read", "added")]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -143,16 +143,17 @@ def main():
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--filter", default=".", help="a regular expression of benchmark names")
     parser.add_argument("--rows", type=int, nargs="*", help="only these M")
+    parser.add_argument("--target", default="native", help="native, x86-64-v3")
     parser.add_argument("--output", help="write the table between the marks of this file")
     args = parser.parse_args()
-    text = table(measure(*prepare(args), args))
+    text = table(measure(*prepare(args), args), args.target)
     if not args.output:
         print(text)
         return
     path = Path(args.output)
-    begin, end = "<!-- measured: bench/kernels.py writes from here -->", "<!-- measured: to here -->"
+    begin, end = f"<!-- measured: bench/kernels.py --target={args.target} -->", "<!-- measured: to here -->"
     head, rest = path.read_text().split(begin)
-    path.write_text(f"{head}{begin}\n\n{text}\n{end}{rest.split(end)[1]}")
+    path.write_text(f"{head}{begin}\n\n{text}\n{end}{rest.split(end, 1)[1]}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,12 @@
  * accumulators in memory would measure its stores instead. Sixteen accumulators
  * hide the latency of four cycles on two ports with room to spare. vzeroall
  * first: whatever the registers held might be denormal.
+ *
+ * fma_load_loop_* makes seven loads from one cache line beside every ten
+ * multiply-adds. A core that is left alone takes no longer for them. One whose
+ * other hyperthread is busy, perhaps with another virtual machine, does: that
+ * thread's loads meet these. So the two loops together tell whether a core is
+ * left alone at this moment; the first alone does not.
  *===----------------------------------------------------------------------===*/
 #ifndef TENON_TOOLS_FMALOOP_H
 #define TENON_TOOLS_FMALOOP_H
@@ -34,18 +40,43 @@
   FMA_LOOP_1(REG, 13)                                                          \
   FMA_LOOP_1(REG, 14)                                                          \
   FMA_LOOP_1(REG, 15)
-#define FMA_LOOP(REG)                                                          \
-  __asm__ volatile("vzeroall\n1:\n" FMA_LOOP_16(REG) "dec %0\n jnz 1b\n"       \
-                                                     "vzeroupper\n"            \
-                   : "+r"(count)::"xmm0", "xmm1", "xmm2", "xmm3", "xmm4",      \
-                     "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", \
-                     "xmm12", "xmm13", "xmm14", "xmm15", "cc")
+#define FMA_LOAD_1(REG, K, L) FMA_LOOP_1(REG, K) "vmovups (%1), %%" REG #L "\n"
+#define FMA_LOAD_10(REG)                                                       \
+  FMA_LOAD_1(REG, 0, 10)                                                       \
+  FMA_LOAD_1(REG, 1, 11)                                                       \
+  FMA_LOOP_1(REG, 2)                                                           \
+  FMA_LOAD_1(REG, 3, 12)                                                       \
+  FMA_LOAD_1(REG, 4, 13)                                                       \
+  FMA_LOOP_1(REG, 5)                                                           \
+  FMA_LOAD_1(REG, 6, 14)                                                       \
+  FMA_LOAD_1(REG, 7, 15)                                                       \
+  FMA_LOOP_1(REG, 8)                                                           \
+  FMA_LOAD_1(REG, 9, 10)
+#define FMA_LOOP(BODY, ...)                                                    \
+  __asm__ volatile("vzeroall\n1:\n" BODY "dec %0\n jnz 1b\n"                   \
+                   "vzeroupper\n"                                              \
+                   : "+r"(count)                                               \
+                   : __VA_ARGS__                                               \
+                   : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",   \
+                     "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",        \
+                     "xmm13", "xmm14", "xmm15", "cc", "memory")
 
 /* FMA_ACCUMULATORS instructions of 8 or 16 lanes, `count` times; count > 0. */
-static inline void fma_loop_256(long count) { FMA_LOOP("ymm"); }
-static inline void fma_loop_512(long count) { FMA_LOOP("zmm"); }
+static inline void fma_loop_256(long count) { FMA_LOOP(FMA_LOOP_16("ymm")); }
+static inline void fma_loop_512(long count) { FMA_LOOP(FMA_LOOP_16("zmm")); }
+
+/* FMA_LOAD_ACCUMULATORS instructions and loads of a line of 64 bytes. */
+#define FMA_LOAD_ACCUMULATORS 10
+static inline void fma_load_loop_256(long count, const void *line) {
+  FMA_LOOP(FMA_LOAD_10("ymm"), "r"(line));
+}
+static inline void fma_load_loop_512(long count, const void *line) {
+  FMA_LOOP(FMA_LOAD_10("zmm"), "r"(line));
+}
 
 #undef FMA_LOOP
+#undef FMA_LOAD_10
+#undef FMA_LOAD_1
 #undef FMA_LOOP_16
 #undef FMA_LOOP_1
 
