@@ -60,7 +60,7 @@ struct alignas(64) ThreadState {
 };
 
 constexpr int32_t kRecentPlans = 4, kReservedPlans = 8;
-constexpr int32_t kSlicesPerThread = 4;
+constexpr int32_t kSlicesPerThread = 16;
 
 struct Context {
   tenon_context_head head; // what tenon.h's inline functions read
@@ -119,7 +119,9 @@ struct Context {
   // its finished slices (thread 0's steps count as one) up to `target`.
   WaitWord *done;
   uint32_t *targets;
-  uint8_t *claims; // a byte per slice of each step: 1 once a thread has it
+  // A byte per slice of each step: `claim` once a thread has it.
+  uint8_t *claims;
+  uint8_t claim; // another one in each parallel region
   ThreadState *threadStates;
   int32_t failedStep;
   int64_t startNs;

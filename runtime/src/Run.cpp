@@ -33,7 +33,7 @@ namespace {
 /// A thread pays for the barrier from about this many FMAs on.
 constexpr int64_t kCostPerThread = 16 * 1024;
 /// Finer slices even out the threads' speeds where each is worth its call.
-constexpr int64_t kCostPerSlice = 128 * 1024;
+constexpr int64_t kCostPerSlice = 64 * 1024;
 constexpr int32_t kNoStep = INT32_MAX;
 
 //===----------------------------------------------------------------------===//
@@ -473,8 +473,9 @@ void runShared(Context &context, int32_t number, int32_t index) {
                     size_t(number) * size_t(context.threads) * kSlicesPerThread;
   WaitWord &done = context.done[step.segment];
   auto attempt = [&](int32_t slice) {
-    if (__atomic_load_n(&claims[slice], __ATOMIC_RELAXED) ||
-        __atomic_exchange_n(&claims[slice], 1, __ATOMIC_ACQ_REL))
+    if (__atomic_load_n(&claims[slice], __ATOMIC_RELAXED) == context.claim ||
+        __atomic_exchange_n(&claims[slice], context.claim, __ATOMIC_ACQ_REL) ==
+            context.claim)
       return;
     runSlice(context, number, slice, index);
     Pool::count(done, uint32_t(step.slices));
@@ -583,15 +584,23 @@ tenon_status reportFailure(const Context &context, tenon_error *error) {
               "' failed with code ", self->code);
 }
 
+/// Makes all claims those of an earlier parallel region.
+void newClaim(Context &context) {
+  if (++context.claim)
+    return;
+  memset(context.claims, 0,
+         size_t(context.numSteps) * size_t(context.threads) * kSlicesPerThread);
+  context.claim = 1;
+}
+
 /// Runs steps [first, end), which are filled in.
 void runSteps(Context &context, int32_t first, int32_t end, bool pooled) {
   int32_t begin = first;
   // A forked child has no workers: its only thread does every slice.
   if (context.active > 1 && pooled) {
     auto steps = size_t(context.lastParallel + 1 - first);
-    size_t claims = size_t(context.threads) * kSlicesPerThread;
     memset(static_cast<void *>(context.done), 0, steps * sizeof *context.done);
-    memset(context.claims + size_t(first) * claims, 0, steps * claims);
+    newClaim(context);
     context.firstStep = first;
     context.pool.run(context.active, walk, &context);
     begin = context.lastParallel + 1;
