@@ -1,18 +1,22 @@
-//===- host.cpp - one case of one artifact, one fresh process ---------------===//
+//===- host.cpp - one case of one artifact, one fresh process
+//---------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 // usage: host ARTIFACT --threads N --runs K [--warmup K] [--output-dir DIR]
-//             [--level NAME] NAME=FILE.npy...
+//             [--level NAME] [--against N] NAME=FILE.npy...
 //
 // Tenon's counterpart of worker.py: a C++ program that knows the artifact by
 // tenon.h alone. Prints one line of JSON with the same fields; its clock starts
-// before dlopen.
+// before dlopen. --against runs another context with that many threads in turns
+// with the first, after everything else, and adds the median ratio of its time
+// to the first's ("speed_up").
 //===----------------------------------------------------------------------===//
 
 #include "tenon/tenon.h"
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -78,7 +82,8 @@ void writeArray(const std::string &path, tenon_dtype dtype,
                      : dtype == TENON_F16 ? "<f2"
                                           : nullptr;
   if (!kind)
-    fail("cannot write outputs of type " + std::string(tenon_dtype_name(dtype)));
+    fail("cannot write outputs of type " +
+         std::string(tenon_dtype_name(dtype)));
   std::string header = "{'descr': '" + std::string(kind) +
                        "', 'fortran_order': False, 'shape': (";
   for (int64_t dim : dims)
@@ -110,7 +115,7 @@ long memory(const char *field) {
 
 int main(int argc, char **argv) {
   std::string artifact, outputDir, level;
-  int threads = 1, runs = 20, warmup = 3;
+  int threads = 1, runs = 20, warmup = 3, against = 0;
   std::vector<std::pair<std::string, std::string>> files;
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i];
@@ -125,6 +130,8 @@ int main(int argc, char **argv) {
       runs = std::atoi(value().c_str());
     else if (word == "--warmup")
       warmup = std::atoi(value().c_str());
+    else if (word == "--against")
+      against = std::atoi(value().c_str());
     else if (word == "--output-dir")
       outputDir = value();
     else if (word == "--level")
@@ -146,13 +153,17 @@ int main(int argc, char **argv) {
   tenon_library library;
   if (tenon_library_open(artifact.c_str(), &library, &error))
     fail(error.message);
-  tenon_context_options options;
-  TENON_INIT(options);
-  options.threads = threads;
-  options.level = level.empty() ? nullptr : level.c_str();
-  tenon_context *context = nullptr;
-  if (tenon_context_create(library.model, &options, &context, &error))
-    fail(error.message);
+  auto create = [&](int threads) {
+    tenon_context_options options;
+    TENON_INIT(options);
+    options.threads = threads;
+    options.level = level.empty() ? nullptr : level.c_str();
+    tenon_context *context = nullptr;
+    if (tenon_context_create(library.model, &options, &context, &error))
+      fail(error.message);
+    return context;
+  };
+  tenon_context *context = create(threads);
   double created = now();
 
   tenon_model_info model;
@@ -160,21 +171,25 @@ int main(int argc, char **argv) {
   if (tenon_get_model_info(library.model, &model, &error))
     fail(error.message);
   std::vector<const int64_t *> inputDims(model.num_inputs);
-  for (size_t k = 0; k < files.size(); ++k) {
-    int32_t index = 0;
-    if (tenon_find_input(library.model, files[k].first.c_str(), &index, &error))
-      fail(error.message);
-    tenon_port_info port;
-    TENON_INIT(port);
-    if (tenon_get_input_info(library.model, index, &port, &error))
-      fail(error.message);
-    inputDims[index] = arrays[k].dims.data();
-    if (tenon_bind_input(context, index, port.dtype,
-                         static_cast<int32_t>(arrays[k].dims.size()),
-                         arrays[k].dims.data(), arrays[k].bytes.data(),
-                         arrays[k].bytes.size(), &error))
-      fail(error.message);
-  }
+  auto bindInputs = [&](tenon_context *context) {
+    for (size_t k = 0; k < files.size(); ++k) {
+      int32_t index = 0;
+      if (tenon_find_input(library.model, files[k].first.c_str(), &index,
+                           &error))
+        fail(error.message);
+      tenon_port_info port;
+      TENON_INIT(port);
+      if (tenon_get_input_info(library.model, index, &port, &error))
+        fail(error.message);
+      inputDims[index] = arrays[k].dims.data();
+      if (tenon_bind_input(context, index, port.dtype,
+                           static_cast<int32_t>(arrays[k].dims.size()),
+                           arrays[k].dims.data(), arrays[k].bytes.data(),
+                           arrays[k].bytes.size(), &error))
+        fail(error.message);
+    }
+  };
+  bindInputs(context);
   size_t workspace = 0;
   if (tenon_workspace_size(context, inputDims.data(), &workspace, &error) ||
       tenon_reserve(context, inputDims.data(), &error))
@@ -196,25 +211,31 @@ int main(int argc, char **argv) {
       bytes *= static_cast<size_t>(dim);
     outputs[i].resize(bytes);
     ioBytes += bytes;
-    if (tenon_bind_output(context, i, ports[i].dtype, ports[i].rank,
-                          outputDims[i].data(), outputs[i].data(), bytes,
-                          &error))
-      fail(error.message);
   }
+  auto bindOutputs = [&](tenon_context *context) {
+    for (int i = 0; i < model.num_outputs; ++i)
+      if (tenon_bind_output(context, i, ports[i].dtype, ports[i].rank,
+                            outputDims[i].data(), outputs[i].data(),
+                            outputs[i].size(), &error))
+        fail(error.message);
+  };
+  bindOutputs(context);
   if (tenon_run(context, &error))
     fail(error.message);
   double first = now();
   for (int i = 0; i < warmup; ++i)
     if (tenon_run(context, &error))
       fail(error.message);
-  std::vector<double> times;
-  times.reserve(runs);
-  for (int i = 0; i < runs; ++i) {
+  auto timed = [&](tenon_context *context) {
     double begin = now();
     if (tenon_run(context, &error))
       fail(error.message);
-    times.push_back(now() - begin);
-  }
+    return now() - begin;
+  };
+  std::vector<double> times;
+  times.reserve(runs);
+  for (int i = 0; i < runs; ++i)
+    times.push_back(timed(context));
 
   long anonymous = memory("RssAnon");
   if (!outputDir.empty())
@@ -240,7 +261,27 @@ int main(int argc, char **argv) {
   std::printf("], \"times_ms\": [");
   for (size_t i = 0; i < times.size(); ++i)
     std::printf("%s%.5f", i ? ", " : "", times[i]);
-  std::printf("]}\n");
+  std::printf("]");
+  if (against) {
+    tenon_context *other = create(against);
+    bindInputs(other);
+    if (tenon_reserve(other, inputDims.data(), &error))
+      fail(error.message);
+    bindOutputs(other);
+    timed(other);
+    std::vector<double> ratios;
+    for (int i = 0; i < runs; ++i) {
+      // The context's own threads still spin when it has just run: twice.
+      timed(context);
+      double own = timed(context);
+      timed(other);
+      ratios.push_back(timed(other) / own);
+    }
+    std::nth_element(ratios.begin(), ratios.begin() + runs / 2, ratios.end());
+    std::printf(", \"speed_up\": %.4f", ratios[runs / 2]);
+    tenon_context_destroy(other);
+  }
+  std::printf("}\n");
   tenon_context_destroy(context);
   tenon_library_close(&library);
   return 0;

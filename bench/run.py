@@ -178,6 +178,8 @@ def measure(engine, path, case, threads, runs, context):
         if engine == "onnxruntime-saved":
             command[command.index(engine)] = "onnxruntime"
             command += ["--optimised", os.path.join(context["work"], case.model + ".optimised.onnx")]
+    if engine == "tenon" and threads > 1:
+        command += ["--against", "1"]
     result = json.loads(call([*command, "--threads", str(threads), "--runs", str(runs)]))
     result["output"] = output
     return result
