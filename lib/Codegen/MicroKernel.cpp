@@ -15,10 +15,10 @@
 //    ...
 //
 // A tile of 12 rows and one panel has as many accumulators and needs 14 loads.
-// Both reach the peak on zeros; on real numbers a core is limited by power, and
-// every load costs some: measured with random data in one run, 6x64 with K
-// unrolled by four is 10 to 15% faster than 12x32 without. With 16 registers
-// the same tile is done in passes of two vectors of columns (6x16).
+// Both reach the peak on a core that is left alone. Where the core's other
+// hyperthread is busy every load costs some, and 6x64 is 6 to 10% faster
+// (docs/Performance.md, What limits a core). With 16 registers the same tile is
+// done in passes of two vectors of columns (6x16).
 //
 // One function per row count and distance of A's rows serves every layer of a
 // model, so a model costs a dozen of them, however many layers it has. C goes
