@@ -37,8 +37,14 @@ def Tenon_LoopOp : Tenon_Op<"loop", [SingleBlock]> {
     Results are the last handed values and the rows of all iterations, stacked.
 
     There are at most `trips` iterations. In dim expressions `name[0]` is the
-    iteration's number, and behind the loop how many there were. A handed value
-    keeps its dims, so its memory is known before.
+    iteration's number, and `name[1]`, behind the loop, how many there were.
+
+    A dim of a handed value either stays as it is, whatever the iterations do,
+    or may be another for each. Of the latter the body's argument has `name[2]`
+    (then `name[4]`, `name[6]`, ... in the order of their first mention) and the
+    result, behind the loop, `name[3]` (`name[5]`, `name[7]`, ...); the input
+    says what it is at first, the yielded value what it is for the next
+    iteration. Dims that begin and change alike share a name.
   }];
   let arguments = (ins Variadic<Tenon_Tensor>:$inputs, StrAttr:$name, StrAttr:$trips,
                        UnitAttr:$conditional, OptionalAttr<StrAttr>:$when);
@@ -51,6 +57,24 @@ def Tenon_LoopOp : Tenon_Op<"loop", [SingleBlock]> {
     /// The inputs without the bool.
     unsigned numHanded() { return getInputs().size() - (getConditional() ? 1 : 0); }
     unsigned numRows() { return getNumResults() - numHanded(); }
+
+    /// The size of the i-th dim that iterations change: in the body, and behind
+    /// the loop.
+    static SymExpr sizeInside(::llvm::StringRef name, unsigned i) {
+      return SymExpr::element(name, 2 + 2 * int64_t(i));
+    }
+    static SymExpr sizeBehind(::llvm::StringRef name, unsigned i) {
+      return SymExpr::element(name, 3 + 2 * int64_t(i));
+    }
+    struct Place {
+      unsigned value, dim; ///< of the handed value with that number
+    };
+    /// Where each of them is first mentioned.
+    ::llvm::SmallVector<Place> changingDims();
+    /// The yielded values that become the next iteration's handed ones.
+    ::mlir::OperandRange yieldedHanded();
+    /// The input values, without the bool.
+    ::mlir::OperandRange initialHanded();
   }];
 }
 

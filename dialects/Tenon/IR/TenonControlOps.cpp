@@ -62,6 +62,113 @@ static bool isScalar(Type type, unsigned width) {
          productOf(getDims(tensor)) == SymExpr(1);
 }
 
+BodySymbols::BodySymbols(Block &body, StringRef loop) {
+  auto add = [&](StringRef name) {
+    names.insert(SymExpr::sanitizeSymbol(name));
+  };
+  add(loop);
+  body.walk([&](Operation *op) {
+    if (auto read = dyn_cast<ReadDimsOp>(op))
+      add(read.getName());
+    else if (auto inner = dyn_cast<LoopOp>(op))
+      add(inner.getName());
+  });
+}
+
+bool BodySymbols::in(const SymExpr &e) const {
+  std::vector<std::string> symbols;
+  e.collectSymbols(symbols);
+  return llvm::any_of(symbols, [&](StringRef symbol) {
+    return SymExpr::isElement(symbol) &&
+           names.contains(symbol.take_until([](char c) { return c == '['; }));
+  });
+}
+
+OperandRange LoopOp::initialHanded() {
+  return getInputs().drop_front(getConditional() ? 1 : 0);
+}
+
+OperandRange LoopOp::yieldedHanded() {
+  auto yield = cast<YieldOp>(getBody().front().getTerminator());
+  return yield.getValues()
+      .drop_front(getConditional() ? 1 : 0)
+      .take_front(numHanded());
+}
+
+SmallVector<LoopOp::Place> LoopOp::changingDims() {
+  SmallVector<Place> places;
+  for (unsigned i = 0; i < numHanded(); ++i)
+    for (auto [d, dim] :
+         llvm::enumerate(getDims(getBody().front().getArgument(i + 1))))
+      if (dim == sizeInside(getName(), places.size()))
+        places.push_back({i, unsigned(d)});
+  return places;
+}
+
+/// Each dim of a handed value is static or of any text, and stays, or is one
+/// that changes: then the result has its name for behind the loop, and all that
+/// share it are equal.
+static LogicalResult verifyHanded(LoopOp loop) {
+  Block &block = loop.getBody().front();
+  StringRef name = loop.getName();
+  const BodySymbols own(block, name);
+  struct Sizes {
+    SymExpr initial, next;
+  };
+  SmallVector<Sizes> changing;
+  for (unsigned i = 0; i < loop.numHanded(); ++i) {
+    Value argument = block.getArgument(i + 1), result = loop.getResult(i);
+    Value initial = loop.initialHanded()[i], next = loop.yieldedHanded()[i];
+    SmallVector<SymExpr> inside = getDims(argument), behind = getDims(result);
+    SmallVector<SymExpr> first = getDims(initial), then = getDims(next);
+    for (Value other : {initial, next, result})
+      if (getElementTypeOrSelf(other.getType()) !=
+              getElementTypeOrSelf(argument.getType()) ||
+          getDims(other).size() != inside.size())
+        return loop.emitOpError()
+               << "expected handed value " << i
+               << " to keep its element type and rank, as in "
+               << argument.getType() << ", found " << other.getType();
+    for (size_t d = 0; d < inside.size(); ++d) {
+      size_t at = 0; // which of those that change; as many as there are: a new
+      while (at < changing.size() && inside[d] != LoopOp::sizeInside(name, at))
+        ++at;
+      if (inside[d] != LoopOp::sizeInside(name, at)) {
+        // It stays: where two are static they are equal.
+        if (own.in(inside[d]))
+          return loop.emitOpError()
+                 << "expected dim " << d << " of argument " << i + 1
+                 << " to be outside of the loop, or \""
+                 << LoopOp::sizeInside(name, changing.size()).str()
+                 << "\", found \"" << inside[d].str() << '"';
+        for (auto [value, dim] :
+             {std::pair(initial, first[d]), std::pair(next, then[d]),
+              std::pair(result, behind[d])})
+          if (dim.isConstant() && inside[d].isConstant() && dim != inside[d])
+            return loop.emitOpError()
+                   << "expected handed value " << i << " to keep its type "
+                   << argument.getType() << ", found " << value.getType();
+        continue;
+      }
+      if (behind[d] != LoopOp::sizeBehind(name, at))
+        return loop.emitOpError()
+               << "expected dim " << d << " of result " << i << " to be \""
+               << LoopOp::sizeBehind(name, at).str() << "\", found \""
+               << behind[d].str() << '"';
+      if (at == changing.size())
+        changing.push_back({first[d], then[d]});
+      else if (changing[at].initial != first[d] || changing[at].next != then[d])
+        return loop.emitOpError()
+               << "expected dims named \"" << inside[d].str()
+               << "\" to begin and change alike, found "
+               << changing[at].initial.str() << ", then "
+               << changing[at].next.str() << " and " << first[d].str()
+               << ", then " << then[d].str();
+    }
+  }
+  return success();
+}
+
 LogicalResult LoopOp::verify() {
   Block &block = getBody().front();
   auto yield = dyn_cast<YieldOp>(block.getTerminator());
@@ -86,16 +193,8 @@ LogicalResult LoopOp::verify() {
     return emitOpError() << "expected conditions of one bool, found "
                          << getInputs().front().getType() << " and "
                          << yield.getValues().front().getType();
-  for (unsigned i = 0; i < handed; ++i) {
-    Type type = block.getArgument(i + 1).getType();
-    for (Type other :
-         {getInputs()[first + i].getType(),
-          yield.getValues()[first + i].getType(), getResult(i).getType()})
-      if (!areCompatibleTypes(type, other))
-        return emitOpError()
-               << "expected handed value " << i << " to keep its type " << type
-               << ", found " << other;
-  }
+  if (failed(verifyHanded(*this)))
+    return failure();
   for (unsigned i = handed; i < getNumResults(); ++i) {
     Value row = yield.getValues()[first + i];
     SmallVector<SymExpr> dims = getDims(row), stacked = getDims(getResult(i));

@@ -15,6 +15,7 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "tenon/Support/SmallFloat.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace tenon {
 
@@ -54,5 +55,21 @@ inline bool isStorageType(mlir::Type type) {
 
 #define GET_OP_CLASSES
 #include "dialects/Tenon/IR/TenonOps.h.inc"
+
+namespace tenon {
+
+/// The symbols that an iteration of a loop gives values: the loop's own, what
+/// its body reads, and those of inner loops.
+class BodySymbols {
+public:
+  BodySymbols(mlir::Block &body, llvm::StringRef loop);
+  /// Does the expression depend on one?
+  bool in(const SymExpr &e) const;
+
+private:
+  llvm::StringSet<> names;
+};
+
+} // namespace tenon
 
 #endif // TENON_IR_TENONOPS_H

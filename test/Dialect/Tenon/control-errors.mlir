@@ -107,3 +107,47 @@ func.func @loopRows(%x: tensor<4xf32>) {
   }
   return
 }
+
+// -----
+func.func @loopRank(%x: tensor<4xf32>) {
+  // expected-error @below {{expected handed value 0 to keep its element type and rank, as in 'tensor<4xf32>', found 'tensor<1x4xf32>'}}
+  %0 = tenon.loop "l"(%x) trips "n" : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%i: tensor<i64>, %a: tensor<4xf32>):
+    %1 = tenon.constant dense<0.0> : tensor<1x4xf32>
+    tenon.yield %1 : tensor<1x4xf32>
+  }
+  return
+}
+
+// -----
+func.func @loopSizeBehind(%x: tensor<4xf32>) {
+  // expected-error @below {{expected dim 0 of result 0 to be "l[3]", found "l[2]"}}
+  %0 = tenon.loop "l"(%x) trips "n" : (tensor<4xf32>) -> tensor<?xf32, #tenon.dims<"l[2]">> {
+  ^bb0(%i: tensor<i64>, %a: tensor<?xf32, #tenon.dims<"l[2]">>):
+    tenon.yield %a : tensor<?xf32, #tenon.dims<"l[2]">>
+  }
+  return
+}
+
+// -----
+func.func @loopSizeOrder(%x: tensor<4xf32>) {
+  // expected-error @below {{expected dim 0 of argument 1 to be outside of the loop, or "l[2]", found "l[4]"}}
+  %0 = tenon.loop "l"(%x) trips "n" : (tensor<4xf32>) -> tensor<?xf32, #tenon.dims<"l[5]">> {
+  ^bb0(%i: tensor<i64>, %a: tensor<?xf32, #tenon.dims<"l[4]">>):
+    tenon.yield %a : tensor<?xf32, #tenon.dims<"l[4]">>
+  }
+  return
+}
+
+// -----
+!now = tensor<?xf32, #tenon.dims<"l[2]">>
+!then = tensor<?xf32, #tenon.dims<"l[3]">>
+func.func @loopSizesShared(%x: tensor<4xf32>) {
+  // expected-error @below {{expected dims named "l[2]" to begin and change alike, found 4, then 2*l[2] and 4, then l[2]}}
+  %0:2 = tenon.loop "l"(%x, %x) trips "n" : (tensor<4xf32>, tensor<4xf32>) -> (!then, !then) {
+  ^bb0(%i: tensor<i64>, %a: !now, %b: !now):
+    %1 = tenon.concat %a, %a axis 0 : !now, !now
+    tenon.yield %1, %b : tensor<?xf32, #tenon.dims<"2*l[2]">>, !now
+  }
+  return
+}

@@ -44,3 +44,20 @@ func.func @loop(%c: tensor<i1>, %x: !n) {
   }
   return
 }
+
+!now = tensor<?x?xf32, #tenon.dims<"l[2]", "l[4]">>
+!then = tensor<?x?xf32, #tenon.dims<"l[3]", "l[5]">>
+
+// CHECK-LABEL: @sizes
+func.func @sizes(%x: tensor<?x?xf32, #tenon.dims<"n", "m">>, %y: tensor<?xf32, #tenon.dims<"n">>) {
+  // CHECK: tenon.loop "l"(%arg0, %arg1) trips "10" : (tensor<?x?xf32, #tenon.dims<"n", "m">>, tensor<?xf32, #tenon.dims<"n">>) -> (tensor<?x?xf32, #tenon.dims<"l[3]", "l[5]">>, tensor<?xf32, #tenon.dims<"l[3]">>)
+  %0:2 = tenon.loop "l"(%x, %y) trips "10"
+      : (tensor<?x?xf32, #tenon.dims<"n", "m">>, tensor<?xf32, #tenon.dims<"n">>) -> (!then, tensor<?xf32, #tenon.dims<"l[3]">>) {
+  ^bb0(%i: tensor<i64>, %a: !now, %b: tensor<?xf32, #tenon.dims<"l[2]">>):
+    %1 = tenon.concat %a, %a axis 0 : !now, !now
+    %2 = tenon.concat %b, %b axis 0 : tensor<?xf32, #tenon.dims<"l[2]">>, tensor<?xf32, #tenon.dims<"l[2]">>
+    // CHECK: tenon.yield %{{.*}}, %{{.*}} : tensor<?x?xf32, #tenon.dims<"2*l[2]", "l[4]">>, tensor<?xf32, #tenon.dims<"2*l[2]">>
+    tenon.yield %1, %2 : tensor<?x?xf32, #tenon.dims<"2*l[2]", "l[4]">>, tensor<?xf32, #tenon.dims<"2*l[2]">>
+  }
+  return
+}
