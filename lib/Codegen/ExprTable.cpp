@@ -63,12 +63,25 @@ ExprTable::bindControls(const std::vector<ScheduleControl> &controls) {
     first.push_back(values);
     if (c.kind == TENON_CONTROL_NEXT)
       continue; // the loop's
-    int bound = c.bound ? 1 + slot(*c.bound) : 0;
-    // Of a loop [1], how many iterations there were, outlives [0].
-    bool loop = c.kind == TENON_CONTROL_LOOP;
-    for (int64_t i = 0, n = loop ? 2 : c.count; i < n; ++i)
-      symbols[SymExpr::element(c.name, loop ? 1 - i : i).str()] =
-          add(TENON_EXPR_RUN_VALUE, bound, 0, values++);
+    auto define = [&](const SymExpr &symbol,
+                      const std::optional<SymExpr> &bound,
+                      const std::optional<SymExpr> &first) {
+      int most = bound ? 1 + slot(*bound) : 0;
+      int begin = first ? 1 + slot(*first) : 0;
+      symbols[symbol.str()] = add(TENON_EXPR_RUN_VALUE, most, begin, values++);
+    };
+    if (c.kind != TENON_CONTROL_LOOP) {
+      for (int64_t i = 0; i < c.count; ++i)
+        define(SymExpr::element(c.name, i), c.bound, {});
+      continue;
+    }
+    // What is known behind the loop outlives what its iterations have.
+    for (const ScheduleControl::Size &size : c.sizes)
+      define(size.behind, size.bound, size.value);
+    define(SymExpr::element(c.name, 1), c.bound, {});
+    define(SymExpr::element(c.name, 0), c.bound, {});
+    for (const ScheduleControl::Size &size : c.sizes)
+      define(size.inside, size.bound, size.value);
   }
   first.push_back(values);
   return first;

@@ -293,15 +293,19 @@ Error ProgramWriter::run() {
                              c32(table.slot(copy.elements)), c32(copy.row)});
             },
             "copies");
+        std::vector<SymExpr> values;
+        for (const ScheduleControl::Size &size : c.sizes)
+          values.push_back(size.value);
         bool loop = c.kind == TENON_CONTROL_LOOP;
-        int first = numbers[number];
-        int64_t count = loop ? numbers[c.partner] - first - 1 : c.count;
-        ++number;
+        int first = numbers[number++];
+        if (loop) // behind the loop: the sizes, the iterations
+          first += int(values.size()) + 1;
+        int64_t count = loop ? numbers[c.partner] - first : c.count;
         return record({c32(c.kind), c32(c.step), guard(c.guard), c32(c.buffer),
-                       c32(loop ? first + 1 : first), c32(count),
+                       c32(first), c32(count),
                        c32(c.bound ? table.slot(*c.bound) : -1),
                        c32(c.condition), c32(c.partner), c32(c.copies.size()),
-                       copies});
+                       copies, slots(values), c32(values.size()), c32(0)});
       },
       "controls");
   if (!table.unbound.empty())

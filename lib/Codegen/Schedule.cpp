@@ -7,6 +7,7 @@
 
 #include "Demand.h"
 #include "KernelEmitter.h"
+#include "LoopBounds.h"
 #include "PackedWeight.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -383,6 +384,17 @@ LogicalResult Builder::addLoop(LoopOp loop) {
     }
     return LogicalResult(id);
   };
+  auto bounds = boundsOfChangingDims(loop);
+  for (auto [i, place] : llvm::enumerate(loop.changingDims())) {
+    auto dimOf = [&](Value v) { return getDims(v)[place.dim]; };
+    ScheduleControl::Size size = {LoopOp::sizeInside(loop.getName(), i),
+                                  LoopOp::sizeBehind(loop.getName(), i),
+                                  dimOf(loop.initialHanded()[place.value]),
+                                  bounds[i]};
+    begin.sizes.push_back(size);
+    size.value = dimOf(loop.yieldedHanded()[place.value]);
+    next.sizes.push_back(size);
+  }
   begin.buffer = newBuffer(body.getArgument(0), begin.guard);
   bufferOf[body.getArgument(0)] = begin.buffer;
   own.push_back(begin.buffer);
@@ -393,7 +405,9 @@ LogicalResult Builder::addLoop(LoopOp loop) {
       return failure();
   }
   for (unsigned i = 0; i < handed; ++i) {
-    int id = newBuffer(loop.getResult(i), begin.guard);
+    // Room for the largest that an iteration may begin with; the last value is
+    // one that the next iteration would have.
+    int id = newBuffer(body.getArgument(i + 1), begin.guard);
     own.push_back(id);
     if (failed(copy(begin, loop.getInputs()[first + i], id, false)))
       return failure();

@@ -201,6 +201,16 @@ bool SymExpr::isNonNegative() const {
   return true;
 }
 
+std::vector<SymExpr> SymExpr::summands() const {
+  std::vector<SymExpr> parts;
+  for (const auto &term : terms) {
+    SymExpr part;
+    part.terms.insert(term);
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
 //===----------------------------------------------------------------------===//
 // Folds over the structure
 //===----------------------------------------------------------------------===//

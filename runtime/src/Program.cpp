@@ -526,6 +526,9 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
       bool bounded = expr.a && run->most[expr.a - 1] < kMaxBytes;
       range = bounded ? Range{0, run->most[expr.a - 1]}
                       : Range{run->lowest[expr.imm], run->highest[expr.imm]};
+      if (expr.b && !bounded)
+        range = {smaller(range.least, run->least[expr.b - 1]),
+                 larger(range.most, run->most[expr.b - 1])};
     } else {
       lacks = missing ? missingOf(expr, slots, missing) : -1;
       bool overflows = false;

@@ -339,41 +339,102 @@ uint64_t plannedBytes(const Context &context, int32_t buffer) {
   return 0;
 }
 
-/// Hands values to the next iteration and stacks rows. False where a row has no
-/// place.
-bool copyValues(Context &context, const tenon_control &control,
-                int64_t iteration) {
-  const tenon_program &program = *context.program;
+/// Bytes that a copy takes in its target; -1 where they are too many.
+int64_t endOfCopy(const Context &context, const tenon_copy &copy,
+                  int64_t iteration) {
+  int64_t end;
+  int64_t bytes = bytesOf(context.slots[copy.elements],
+                          context.program->buffers[copy.from].dtype);
+  if (bytes < 0 ||
+      (copy.row && __builtin_mul_overflow(bytes, iteration + 1, &end)))
+    return -1;
+  return copy.row ? end : bytes;
+}
+
+/// Have the copies to rows, or those to handed values, no room?
+bool lackRoom(const Context &context, const tenon_control &control,
+              int64_t iteration, bool rows) {
   for (int32_t i = 0; i < control.num_copies; ++i) {
     const tenon_copy &copy = control.copies[i];
-    int64_t bytes =
-        bytesOf(context.slots[copy.elements], program.buffers[copy.from].dtype);
-    if (bytes <= 0)
+    if ((copy.row != 0) != rows)
       continue;
-    auto *to = static_cast<uint8_t *>(context.pointers[copy.to]);
-    if (copy.row) {
-      int64_t end;
-      if (__builtin_mul_overflow(bytes, iteration + 1, &end) ||
-          uint64_t(end) > plannedBytes(context, copy.to))
-        return false;
-      to += bytes * iteration;
-    }
-    memcpy(to, context.pointers[copy.from], size_t(bytes));
+    int64_t end = endOfCopy(context, copy, iteration);
+    if (end < 0 || uint64_t(end) > plannedBytes(context, copy.to))
+      return true;
   }
-  return true;
+  return false;
+}
+
+/// Hands values to the next iteration and stacks rows.
+void copyValues(Context &context, const tenon_control &control,
+                int64_t iteration) {
+  for (int32_t i = 0; i < control.num_copies; ++i) {
+    const tenon_copy &copy = control.copies[i];
+    int64_t end = endOfCopy(context, copy, iteration);
+    if (end <= 0)
+      continue;
+    int64_t bytes = copy.row ? end / (iteration + 1) : end;
+    memcpy(static_cast<uint8_t *>(context.pointers[copy.to]) + end - bytes,
+           context.pointers[copy.from], size_t(bytes));
+  }
+}
+
+/// Notes the sizes that handed values have now. Of those beyond all before
+/// twice as much is planned for, so that a value which grows makes few runs
+/// begin again. `loop` is the control's, or itself.
+void noteSizes(Context &context, const tenon_control &control,
+               const tenon_control &loop) {
+  for (int32_t i = 0; i < control.num_sizes; ++i) {
+    int32_t value = loop.value + 1 + i;
+    int64_t size = context.slots[control.sizes[i]];
+    if (size > context.run.highest[value])
+      setValue(context, value, size < kMaxBytes ? 2 * size : size);
+  }
+}
+
+/// Copies what the next iteration needs. Where there is no place for it,
+/// `surprised` is set or, if planning again is of no use, it is an error.
+tenon_status handOn(Context &context, const tenon_control &control,
+                    const tenon_control &loop, int64_t iteration,
+                    tenon_error *error) {
+  noteSizes(context, control, loop);
+  bool rows = lackRoom(context, control, iteration, true);
+  if (rows) // Twice as many the next time, so that few runs are in vain.
+    setValue(context, loop.value - 1, 2 * (iteration + 1));
+  if (!rows &&
+      (!control.num_sizes || !lackRoom(context, control, iteration, false))) {
+    copyValues(context, control, iteration);
+    return TENON_OK;
+  }
+  context.surprised = context.grown;
+  return context.grown
+             ? TENON_OK
+             : fail(error, TENON_WORKSPACE_TOO_SMALL, "what iteration ",
+                    iteration, " of a loop hands on is outside its bound");
 }
 
 /// Begins iteration `number` of a loop, or ends the loop after so many.
-/// Whether there is another one.
-bool iterate(Context &context, const tenon_control &loop, int64_t number) {
+/// Whether there is another one. `control` says how large handed values are.
+bool iterate(Context &context, const tenon_control &control,
+             const tenon_control &loop, int64_t number) {
   bool goesOn = number < context.slots[loop.trips] &&
                 (loop.condition < 0 || *static_cast<const uint8_t *>(
                                            context.pointers[loop.condition]));
   memset(context.run.known + loop.value, 0, size_t(loop.count));
+  int32_t inside = loop.value + 1, behind = loop.value - 1 - control.num_sizes;
+  for (int32_t i = 0; i < control.num_sizes; ++i)
+    setValue(context, (goesOn ? inside : behind) + i,
+             context.slots[control.sizes[i]]);
   setValue(context, goesOn ? loop.value : loop.value - 1, number);
   if (goesOn)
     memcpy(context.pointers[loop.buffer], &number, sizeof number);
   return goesOn;
+}
+
+/// A loop in a branch that is not taken: no iterations, and nothing behind it.
+void leaveOut(Context &context, const tenon_control &loop) {
+  for (int32_t i = 0; i <= loop.num_sizes; ++i)
+    setValue(context, loop.value - 1 - i, 0);
 }
 
 /// Does what control number `at` says; gives the number of the next one.
@@ -382,24 +443,19 @@ tenon_status act(Context &context, int32_t &at, tenon_error *error) {
   const tenon_control &control = controls[at++];
   if (control.kind == TENON_CONTROL_READ) {
     readValues(context, control);
-  } else if (control.kind == TENON_CONTROL_LOOP) {
-    bool leftOut = isLeftOut(control.guard, context.slots);
-    if (leftOut)
-      setValue(context, control.value - 1, 0);
-    else
-      copyValues(context, control, 0);
-    if (leftOut || !iterate(context, control, 0))
-      at = control.partner + 1;
+  } else if (control.kind == TENON_CONTROL_LOOP &&
+             isLeftOut(control.guard, context.slots)) {
+    leaveOut(context, control);
+    at = control.partner + 1;
   } else {
-    const tenon_control &loop = controls[control.partner];
-    int64_t number = context.run.values[loop.value];
-    if (!copyValues(context, control, number)) {
-      // Twice as many the next time, so that few runs are in vain.
-      setValue(context, loop.value - 1, 2 * (number + 1));
-      context.surprised = true;
-      return TENON_OK;
-    }
-    if (iterate(context, loop, number + 1))
+    bool first = control.kind == TENON_CONTROL_LOOP;
+    const tenon_control &loop = first ? control : controls[control.partner];
+    int64_t number = first ? 0 : context.run.values[loop.value];
+    if (tenon_status status = handOn(context, control, loop, number, error);
+        status || context.surprised)
+      return status;
+    bool goesOn = iterate(context, control, loop, first ? 0 : number + 1);
+    if (goesOn != first) // back to the body, or past it
       at = control.partner + 1;
   }
   return takeValues(context, control, error);

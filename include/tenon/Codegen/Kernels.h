@@ -109,6 +109,13 @@ struct ScheduleControl {
     bool row; ///< of the iteration
   };
   std::vector<Copy> copies;
+  /// A dim that iterations of a loop change.
+  struct Size {
+    SymExpr inside, behind; ///< its symbols
+    SymExpr value; ///< at the beginning or, in a NEXT, for the next iteration
+    std::optional<SymExpr> bound;
+  };
+  std::vector<Size> sizes;
 };
 
 struct ScheduleValue {

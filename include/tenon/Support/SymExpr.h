@@ -120,6 +120,9 @@ public:
   /// min(a,min(b,c)) gives a, b, c; anything else gives itself.
   static std::vector<SymExpr> operandsOf(Fn fn, const SymExpr &e);
 
+  /// The products that it is the sum of; none of 0.
+  std::vector<SymExpr> summands() const;
+
   /// Evaluates with symbol values; nullopt when one is missing.
   std::optional<int64_t> evaluate(
       const std::function<std::optional<int64_t>(const std::string &)> &) const;

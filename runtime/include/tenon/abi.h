@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 2u
+#define TENON_ABI_VERSION 3u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -71,7 +71,8 @@ enum tenon_expr_op {
   TENON_EXPR_CEIL,
   TENON_EXPR_TRUNC,
   TENON_EXPR_RUN_VALUE /* number `imm` of those that the run reads; a: 1 + the
-                          slot that bounds it from above (0 from below), or 0 */
+                          slot that bounds it from above (0 from below), or 0;
+                          b: 1 + the slot that it begins with, or 0 */
 };
 typedef struct tenon_expr {
   int32_t op;
@@ -198,8 +199,11 @@ typedef struct tenon_copy {
 /* Done when the steps before `step` are; in order. What depends on a run value
  * is known from then on, and of use only to later steps. A loop first makes its
  * copies. Its run values are: value - 1, how many iterations there were; value,
- * the number of this one, which is also in the buffer (i64); then those that
- * are read in the body, `count` in all, which are forgotten at its end. */
+ * the number of this one, which is also in the buffer (i64); then the sizes of
+ * dims that iterations change, which become `sizes` at the beginning and, at the
+ * end of the body, for the next iteration; then those that are read in the body.
+ * From `value` on these are `count` in all, and forgotten at the body's end.
+ * What the sizes are behind the loop stands before value - 1, in their order. */
 typedef struct tenon_control {
   int32_t kind;
   int32_t step;
@@ -211,6 +215,8 @@ typedef struct tenon_control {
   int32_t partner;      /* control */
   int32_t num_copies;
   const tenon_copy *copies;
+  const int32_t *sizes; /* slots */
+  int32_t num_sizes, reserved;
 } tenon_control;
 
 typedef struct tenon_dim_range { /* a declared --dim name=lo..hi */

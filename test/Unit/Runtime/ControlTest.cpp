@@ -160,8 +160,8 @@ struct Found : toy::Builder {
          tenon_native_compact);
     step("k_last", "last", {list, number}, {n}, one, one, none, last);
     step("k_copy", "copy", {list, 1}, {k}, one, one, none, positions);
-    controls = {
-        {TENON_CONTROL_READ, 2, 0, number, 0, 1, -1, -1, 0, 0, nullptr}};
+    controls = {{TENON_CONTROL_READ, 2, 0, number, 0, 1, -1, -1, 0, 0, nullptr,
+                 nullptr, 0, 0}};
     program.num_run_values = 1;
     finish();
   }
@@ -221,8 +221,8 @@ struct Counting : toy::Builder {
     step("k_limit", "limit", {0, number}, {one}, one, one, none, positions);
     step("k_count", "count", {inner}, {k}, one, one, none, count);
     step("k_copy", "copy", {inner, 1}, {k}, one, one, none, positions);
-    controls = {
-        {TENON_CONTROL_READ, 1, 0, number, 0, 1, -1, -1, 0, 0, nullptr}};
+    controls = {{TENON_CONTROL_READ, 1, 0, number, 0, 1, -1, -1, 0, 0, nullptr,
+                 nullptr, 0, 0}};
     program.num_run_values = 1;
     finish();
   }
@@ -311,9 +311,9 @@ struct Doubling : toy::Builder {
     step("k_last", "last", {a, 2}, {one}, one, one, none, copyFloats);
     step("k_rows", "rows", {rows, 3}, {ended}, one, one, none, copyFloats);
     controls = {{TENON_CONTROL_LOOP, 0, 0, number, 1, 1, trips, -1, 1,
-                 int32_t(copies[0].size()), copies[0].data()},
+                 int32_t(copies[0].size()), copies[0].data(), nullptr, 0, 0},
                 {TENON_CONTROL_NEXT, 2, 0, number, 1, 1, trips, going, 0,
-                 int32_t(copies[1].size()), copies[1].data()}};
+                 int32_t(copies[1].size()), copies[1].data(), nullptr, 0, 0}};
     program.num_run_values = 2;
     finish();
   }
@@ -336,6 +336,93 @@ TEST(Control, loopsRunAsOftenAsDataSays) {
     for (int64_t i = 0; i < trips; ++i)
       EXPECT_EQ(all[size_t(i)], float(6 << i));
   }
+}
+
+int32_t append(void *const *bufs, const int64_t *dims, int64_t, int64_t,
+               tenon_task *) {
+  auto *to = static_cast<float *>(bufs[1]);
+  std::memcpy(to, bufs[0], size_t(dims[0]) * sizeof(float));
+  to[dims[0]] = float(dims[0]);
+  return TENON_KERNEL_OK;
+}
+
+/// x with its length appended `trips` times; `bounded`: that is known before.
+struct Growing : toy::Builder {
+  explicit Growing(bool bounded) {
+    int32_t one = constant(1), none = constant(0), n = inputDim(0, 0);
+    int32_t trips = expr(TENON_EXPR_INPUT_VALUE, 1, 0, 0);
+    int32_t bound = bounded ? 1 + expr(TENON_EXPR_ADD, n, trips) : 0;
+    int32_t behind = expr(TENON_EXPR_RUN_VALUE, bound, 1 + n, 0);
+    int32_t now = expr(TENON_EXPR_RUN_VALUE, bound, 1 + n, 3);
+    int32_t more = expr(TENON_EXPR_ADD, now, one);
+    inputs = {port("x", TENON_ABI_F32, {n}, {"n"}),
+              port("trips", TENON_ABI_I64, {one}, {"1"})};
+    outputs = {port("y", TENON_ABI_F32, {behind}, {"loop[3]"})};
+    outputs[0].from_values = 1;
+    buffers = {{TENON_BUFFER_INPUT, TENON_ABI_F32, 0, n, 0, 0, 0},
+               {TENON_BUFFER_INPUT, TENON_ABI_I64, 1, one, 0, 0, 0},
+               {TENON_BUFFER_OUTPUT, TENON_ABI_F32, 0, behind, 1, 1, 0}};
+    int32_t number = arena(one, 0, 1, TENON_ABI_I64);
+    int32_t value = arena(now, 0, 1), next = arena(more, 0, 0);
+    copies = {{{0, value, n, 0}}, {{next, value, more, 0}}};
+    step("k_append", "append", {value, next}, {now}, one, one, none, append);
+    step("k_last", "last", {value, 2}, {behind}, one, one, none, copyFloats);
+    controls = {{TENON_CONTROL_LOOP, 0, 0, number, 2, 2, trips, -1, 1, 1,
+                 copies[0].data(), list({n}), 1, 0},
+                {TENON_CONTROL_NEXT, 1, 0, number, 2, 2, trips, -1, 0, 1,
+                 copies[1].data(), list({more}), 1, 0}};
+    program.num_run_values = 4;
+    finish();
+  }
+};
+
+TEST(Control, handedValuesMayGrow) {
+  for (bool bounded : {true, false}) {
+    Growing model(bounded);
+    Case call(model, 2);
+    for (int64_t trips : {3, 40, 0, 500, 7}) {
+      std::vector<float> x = {3, 4}, y(size_t(trips) + 2);
+      std::vector<int64_t> number = {trips};
+      ASSERT_EQ(call.bind(0, TENON_F32, {2}, x), TENON_OK);
+      ASSERT_EQ(call.bind(1, TENON_I64, {1}, number), TENON_OK);
+      ASSERT_EQ(call.room(0, TENON_F32, 1, y), TENON_OK);
+      int tries = 0;
+      tenon_status status;
+      do {
+        ASSERT_EQ(call.reserve(), TENON_OK) << call.error.message;
+        status = call.run();
+        ++tries;
+      } while (status == TENON_WORKSPACE_TOO_SMALL && tries < 16);
+      ASSERT_EQ(status, TENON_OK) << call.error.message;
+      // Memory that a bound does not give doubles until it suffices.
+      EXPECT_LE(tries, bounded ? 1 : 10);
+      ASSERT_EQ(call.last(0, 1)[0], trips + 2);
+      EXPECT_EQ(y[0], 3);
+      for (size_t i = 2; i < y.size(); ++i)
+        EXPECT_EQ(y[i], float(i));
+    }
+  }
+}
+
+TEST(Control, outputsThatGrowMayBeTooSmall) {
+  Growing model(true);
+  Case call(model);
+  std::vector<float> x = {3, 4}, y(5), more(9);
+  std::vector<int64_t> number = {7};
+  ASSERT_EQ(call.bind(0, TENON_F32, {2}, x), TENON_OK);
+  ASSERT_EQ(call.bind(1, TENON_I64, {1}, number), TENON_OK);
+  ASSERT_EQ(call.reserve(), TENON_OK);
+  std::vector<int64_t> most(1);
+  ASSERT_EQ(tenon_output_dims(call.context, call.inputDims, 0, most.data(),
+                              &call.error),
+            TENON_OK);
+  EXPECT_EQ(most[0], 9);
+  ASSERT_EQ(call.room(0, TENON_F32, 1, y), TENON_OK);
+  EXPECT_EQ(call.run(), TENON_OUTPUT_TOO_SMALL);
+  EXPECT_EQ(call.last(0, 1)[0], 9);
+  ASSERT_EQ(call.room(0, TENON_F32, 1, more), TENON_OK);
+  ASSERT_EQ(call.run(), TENON_OK) << call.error.message;
+  EXPECT_EQ(more, (std::vector<float>{3, 4, 2, 3, 4, 5, 6, 7, 8}));
 }
 
 //===----------------------------------------------------------------------===//

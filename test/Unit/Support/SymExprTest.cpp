@@ -76,6 +76,20 @@ TEST(SymExpr, SanitizesSymbols) {
   EXPECT_EQ(SymExpr::symbol("a(b)").asSymbol(), "a_b_");
 }
 
+TEST(SymExpr, SummandsAddUp) {
+  auto e = SymExpr::parse("3*n*m - max(k,2) + 7 + n");
+  ASSERT_TRUE(e);
+  std::vector<SymExpr> parts = e->summands();
+  EXPECT_EQ(parts.size(), 4u);
+  SymExpr sum(0);
+  for (const SymExpr &part : parts) {
+    EXPECT_EQ(part.summands().size(), 1u);
+    sum = sum + part;
+  }
+  EXPECT_EQ(sum, *e);
+  EXPECT_TRUE(SymExpr(0).summands().empty());
+}
+
 TEST(SymExpr, FloorDivision) {
   EXPECT_EQ(canonical("floordiv(7,2)"), "3");
   EXPECT_EQ(canonical("floordiv(-7,2)"), "-4");
