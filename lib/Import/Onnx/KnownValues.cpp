@@ -82,6 +82,24 @@ const KnownValue *KnownValues::demandFloats(Value value) {
                                                      : nullptr;
 }
 
+void KnownValues::forget(Region &region) {
+  auto forgetValue = [&](Value value) {
+    evaluator.forget(value);
+    demanded.forget(value);
+    names.erase(value);
+  };
+  for (Block &block : region) {
+    for (Value argument : block.getArguments())
+      forgetValue(argument);
+    for (Operation &op : block) {
+      for (Value result : op.getResults())
+        forgetValue(result);
+      for (Region &inner : op.getRegions())
+        forget(inner);
+    }
+  }
+}
+
 std::optional<KnownValue> KnownValues::read(Value value) {
   return read(value, "");
 }

@@ -51,6 +51,9 @@ public:
   /// Says that the elements of `value` are name[0], name[1], ...
   void define(mlir::Value value, const std::string &name);
 
+  /// Knows nothing any more of what is computed in a region that goes.
+  void forget(mlir::Region &region);
+
   /// Evaluates a freshly created op and, where its result is known, replaces
   /// it by a constant or `tenon.dims_value`. Returns the value to use.
   mlir::Value simplify(mlir::OpBuilder &builder, mlir::Operation *op);

@@ -7,12 +7,11 @@
 //
 // A loop whose number of iterations is known at import, and small, is written
 // out: one copy of its body after the other, which everything fuses across. Any
-// other becomes a tenon.loop.
+// other becomes a tenon.loop (LoopBody.cpp).
 //
 //===----------------------------------------------------------------------===//
 #include "Loops.h"
 #include "Registry.h"
-#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -39,13 +38,6 @@ bool importBody(NodeImporter &n, const onnx::GraphProto &body,
   return false;
 }
 
-/// A bool that is known at import.
-std::optional<int64_t> certain(NodeImporter &n, Value v) {
-  const KnownValue *known = n.known(v);
-  return known && known->elements.size() == 1 ? known->elements[0].constant()
-                                              : std::nullopt;
-}
-
 /// One copy of the body after the other. nullopt where whether the next comes
 /// is not known.
 std::optional<Results> writeOut(NodeImporter &n, const Repeated &r) {
@@ -64,7 +56,7 @@ std::optional<Results> writeOut(NodeImporter &n, const Repeated &r) {
       list.push_back(value);
     if (!r.gives)
       continue;
-    std::optional<int64_t> goesOn = certain(n, results.front());
+    std::optional<int64_t> goesOn = certainBool(n, results.front());
     if (goesOn == 0)
       break;
     if (goesOn)
@@ -88,131 +80,6 @@ std::optional<Results> writeOut(NodeImporter &n, const Repeated &r) {
     all.push_back(n.concat(list, 0));
   }
   return n.failed() ? Results() : all;
-}
-
-/// The dims of a tenon.loop's body.
-class BodyDims {
-public:
-  BodyDims(NodeImporter &n, Block &block, StringRef name)
-      : n(n), number((name + "[0]").str()) {
-    block.walk([&](ReadDimsOp read) {
-      for (int64_t
-               i = 0,
-               e = productOf(n.dims(read.getInput())).constant().value_or(0);
-           i < e; ++i)
-        inside.insert(SymExpr::element(read.getName(), i).str());
-    });
-  }
-
-  /// `v` with these dims. Where its own only may be the same (a sum of two
-  /// operands whose dims have different names) a check says so; null, without
-  /// an error, where they certainly differ or grow.
-  Value with(Value v, ArrayRef<SymExpr> dims) {
-    Dims own = n.dims(v);
-    if (own == Dims(dims))
-      return v;
-    if (own.size() != dims.size())
-      return nullptr;
-    for (auto [is, wanted] : llvm::zip(own, dims)) {
-      SymExpr more = (is - wanted).substitute({{number, SymExpr::symbol("i")}});
-      if (is != wanted &&
-          (more.isNonNegative() || (SymExpr(0) - more).isNonNegative()))
-        return nullptr;
-    }
-    for (auto [is, wanted] : llvm::zip(own, dims))
-      n.checkEqual(is, wanted);
-    return n.reshape(v, dims);
-  }
-
-  /// A row with dims that hold in each iteration: those of the first.
-  Value invariant(Value row) {
-    Dims dims = n.dims(row);
-    for (SymExpr &dim : dims) {
-      dim = dim.substitute({{number, SymExpr(0)}});
-      std::vector<std::string> symbols;
-      dim.collectSymbols(symbols);
-      for (const std::string &symbol : symbols)
-        if (inside.count(symbol))
-          return nullptr;
-    }
-    return with(row, dims);
-  }
-
-private:
-  NodeImporter &n;
-  std::string number;
-  llvm::StringSet<> inside; ///< what the body reads
-};
-
-Results makeLoop(NodeImporter &n, const Repeated &r) {
-  std::string name = n.state.known.freshName("loop");
-  OpBuilder::InsertionGuard guard(n.builder);
-  OpBuilder::InsertPoint outside = n.builder.saveInsertionPoint();
-  Type i64 = n.builder.getI64Type();
-  SmallVector<Type> types = {getTensorType({}, i64)};
-  for (Value v : r.initial)
-    types.push_back(v.getType());
-  Region region;
-  Block *block = n.builder.createBlock(
-      &region, {}, types, SmallVector<Location>(types.size(), n.loc));
-  n.state.known.define(block->getArgument(0), name);
-  SmallVector<Value> handed(block->getArguments().drop_front()), results;
-  if (!r.body(block->getArgument(0), handed, results))
-    return {};
-  bool conditional = r.gives && certain(n, results.front()) != 1;
-  if (conditional)
-    results.front() = n.reshape(results.front(), {});
-  else
-    results.erase(results.begin(), results.begin() + r.gives);
-  BodyDims body(n, *block, name);
-  for (size_t i = conditional; i < results.size() && !n.failed(); ++i) {
-    size_t at = i - conditional;
-    bool isRow = at >= handed.size();
-    Value kept = isRow ? body.invariant(results[i])
-                 : n.elem(results[i]) == n.elem(handed[at])
-                     ? body.with(results[i], n.dims(handed[at]))
-                     : nullptr;
-    if (!kept) {
-      std::string from, to;
-      if (!isRow)
-        llvm::raw_string_ostream(from) << handed[at].getType() << ", then ";
-      llvm::raw_string_ostream(to) << results[i].getType();
-      n.error((isRow ? "a row that is stacked must have the same dims in every "
-                       "iteration"
-                     : "a value that an iteration hands to the next must keep "
-                       "its dims") +
-              Twine(" where the number of iterations is only known at run "
-                    "time; value ") +
-              Twine(at) + " is " + from + to);
-    }
-    results[i] = kept;
-  }
-  if (n.failed())
-    return {};
-  YieldOp::create(n.builder, n.loc, results);
-  n.builder.restoreInsertionPoint(outside);
-
-  SymExpr count = conditional
-                      ? SymExpr::element(name, 1)
-                      : SymExpr::apply(SymExpr::Fn::Max, r.trips, SymExpr(0));
-  OperationState state(n.loc, LoopOp::getOperationName());
-  if (conditional)
-    state.addOperands(n.scalar(1, n.builder.getI1Type()));
-  state.addOperands(r.initial);
-  for (Value v : handed)
-    state.addTypes(v.getType());
-  for (Value v : ArrayRef(results).drop_front(conditional + handed.size())) {
-    Dims dims = n.dims(v);
-    dims.insert(dims.begin(), count);
-    state.addTypes(getTensorType(dims, n.elem(v)));
-  }
-  state.addAttribute("name", n.builder.getStringAttr(name));
-  state.addAttribute("trips", n.builder.getStringAttr(r.trips.str()));
-  if (conditional)
-    state.addAttribute("conditional", n.builder.getUnitAttr());
-  state.addRegion()->takeBody(region);
-  Operation *loop = n.builder.create(state);
-  return Results(loop->getResults());
 }
 
 } // namespace
@@ -263,7 +130,7 @@ void loop(NodeImporter &n) {
   const onnx::GraphProto &graph = body->g();
   Repeated r;
   r.numNodes = graph.node_size();
-  r.gives = true;
+  r.gives = r.mayChange = true;
   r.trips = SymExpr(INT64_MAX);
   for (unsigned i = 0; i < 2; ++i) { // the number of iterations, the condition
     if (!n.has(i))

@@ -21,6 +21,7 @@ struct Repeated {
       body;
   SymExpr trips;
   bool gives = false; ///< the body gives a condition, the first of its results
+  bool mayChange = false; ///< the dims of handed values, with each iteration
   llvm::SmallVector<mlir::Value> initial;
   size_t numRows = 0;
   int64_t numNodes = 1; ///< of the body, for what its copies cost
@@ -30,6 +31,12 @@ struct Repeated {
 /// after an error. A small number of iterations that is known is written out,
 /// any other becomes a tenon.loop.
 llvm::SmallVector<mlir::Value> repeat(NodeImporter &n, const Repeated &r);
+
+/// The same, always as a tenon.loop.
+llvm::SmallVector<mlir::Value> makeLoop(NodeImporter &n, const Repeated &r);
+
+/// A bool that is known at import.
+std::optional<int64_t> certainBool(NodeImporter &n, mlir::Value v);
 
 /// x[number] along an axis, without that dim.
 mlir::Value rowAt(NodeImporter &n, mlir::Value x, mlir::Value number,

@@ -23,6 +23,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace tenon::onnximport {
 
@@ -42,6 +43,13 @@ struct ImportState {
   std::function<bool(const onnx::GraphProto &, llvm::ArrayRef<mlir::Value>,
                      llvm::SmallVectorImpl<mlir::Value> &, std::string &)>
       inlineGraph;
+  /// What was refused so far. An attempt that is given up takes back what it
+  /// added.
+  struct Refusals {
+    size_t count; ///< of nodes that were listed and gone on without
+    std::function<void()> restore;
+  };
+  std::function<Refusals()> refusals;
 
   explicit ImportState(mlir::MLIRContext *context) : builder(context) {}
 };
@@ -88,6 +96,8 @@ public:
   mlir::Value error(const llvm::Twine &message);
   bool failed() const { return !message.empty(); }
   const std::string &errorMessage() const { return message; }
+  /// Takes the error back, for what can be attempted in another way.
+  std::string takeError() { return std::exchange(message, {}); }
 
   //===--- Attributes -----------------------------------------------------===//
   const onnx::AttributeProto *attr(llvm::StringRef name) const;

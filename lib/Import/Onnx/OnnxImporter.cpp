@@ -554,6 +554,22 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
         return true;
       };
 
+  state.refusals = [this] {
+    std::vector<UnsupportedNode> listed;
+    if (options.unsupported)
+      listed = *options.unsupported;
+    return ImportState::Refusals{
+        numRefused, [this, listed, before = error, count = numRefused,
+                     unsure = uncertain, lost = missing] {
+          error = before;
+          numRefused = count;
+          uncertain = unsure;
+          missing = lost;
+          if (options.unsupported)
+            *options.unsupported = listed;
+        }};
+  };
+
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   StringRef stem = llvm::sys::path::stem(file);
   StringRef name = model->graph().name();
