@@ -343,6 +343,9 @@ LogicalResult Builder::addElements(ReadDimsOp read) {
   r.buffer = *id;
   r.step = s.steps.size();
   r.count = type.getNumElements();
+  // Steps between the one that computes it and this must not write there; in a
+  // body, nor steps of the iterations before.
+  s.buffers[*id].last = std::max(s.buffers[*id].last, r.step);
   if (read.getBound())
     r.bound = SymExpr::parse(read.getBound()->str());
   if (read.getWhen())

@@ -174,6 +174,23 @@ case(
     f" {{ {GOES}  u = Identity (w)  o = Concat <axis = 0> (v, w) }}>  r = Transpose (q)  z = MatMul (p, r)  y = Softmax (z) }}",
     *trips(2, 6, 0, 1, 4, x=rand(2, 8)), atol=1e-5,
 )
+case(
+    "the same number read twice, with steps in between",
+    f"(float[a] x, int64 M) => (float[e] last, int64[m] sizes) {{ {YES}"
+    f" last, sizes = Loop (M, yes, x) <body = {STEP}, float[p] v) => (bool k, float[r] w, int64 size)"
+    f" {{ {GOES}  few = Less (v, half)  w = Compress <axis = 0> (v, few)  less = Less (v, half)  t = Compress <axis = 0> (v, less)  size = Size (w) }}> }}",
+    *trips(2, 5, 0, 1, 3, x=rand(4)), *trips(2, x=rand(300)),
+)
+case(
+    "a number from before an inner loop, read in each of its iterations",
+    f"(float[a] x, int64 M, int64 N) => (float[e] last, float[m,n] all) {{ {YES}"
+    f" last, all = Loop (M, yes, x) <body = {STEP}, float[p] v) => (bool k, float[r] w, float[h] sum) {{ {GOES}"
+    f"  g = Greater (v, zero)  n = NonZero (g)  f = Reshape (n, m1)  some = Gather <axis = 0> (v, f)  t = ReduceSum (some)  b = Concat <axis = 0> (some, t)"
+    f"  w, sum = Loop (N, c, b, t) <body = inner (int64 j, bool d, float[q] y, float[u] z) => (bool l, float[s] yy, float[o] zz)"
+    f"  {{ l = Identity (d)  g2 = Greater (v, zero)  n2 = NonZero (g2)  f2 = Reshape (n2, m1)  s2 = Gather <axis = 0> (v, f2)"
+    f"  e = Exp (y)  h2 = ReduceSum (s2)  zz = Add (z, h2)  yy = Concat <axis = 0> (y, zz) }}> }}> }}",
+    *({"x": rand(5), "M": np.int64(m), "N": np.int64(n)} for m, n in ((1, 3), (4, 2), (3, 0), (3, 5))), atol=1e-3,
+)
 
 # Greedy decoding: tokens and the keys and values of one layer grow by one.
 DECODE = (
@@ -223,7 +240,7 @@ def build(text, opset):
 def check_case(tool, name, text, sets, atol, rtol, opset, oracle):
     path = tool.file("graph.onnx")
     onnx.save(build(text, opset), path)
-    artifact, _ = tool.compile(path)
+    artifact, _ = tool.compile(path, "-O", "1")
     for threads in (1, 2):
         session = Session(artifact, threads)
         for number, inputs in enumerate(sets):
