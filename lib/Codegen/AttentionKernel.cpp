@@ -16,9 +16,11 @@
 //
 // Where the mask bounds the keys of a row (AttentionMask.h) only the panels of
 // K, and only the rows of V, that some row of the block may look at are
-// multiplied: the exponentials of the others are 0. That holds if each row
-// looks at something. A row that is masked whole has all its keys alike in
-// ONNX, so a block with such a row is computed again without bounds.
+// multiplied: the exponentials of the others are 0. The bounds are compared
+// with where the block lies; those that are data (lengths) are read first, and
+// keys that are padding for all rows are taken off both ends. All that holds if
+// each row looks at something. A row that is masked whole has all its keys
+// alike in ONNX, so a block with such a row is computed again without bounds.
 //
 // All keys of a row are there at once, so the softmax is the plain one, its
 // sum has the same order of additions wherever the row is computed, and the
@@ -66,8 +68,7 @@ struct AttentionKernel {
   SymExpr rowsQ = out[out.size() - 2], depth = q.back(),
           keys = scoreDims.back(), N = out.back();
   SymExpr ld = k[k.size() - 3] * kPanelColumns; // of the scores
-  SmallVector<KeyBound> bounds =
-      findKeyBounds(softmax.getInput(), qk.getResult());
+  KeyMask mask = findKeyMask(softmax.getInput(), qk.getResult());
   Value queries = {}, scores = {}, inverse = {}, tile = {};
   Value batchIndex = {}, m0 = {};
 
@@ -76,14 +77,18 @@ struct AttentionKernel {
   void multiply(const Product &product,
                 function_ref<void(Value, Value, Value, Value)> then);
   KeyRange allKeys() { return {L.index(0), e.dim(keys)}; }
+  Value boundAt(const KeyBound &bound, Value row);
+  Value boundOf(const KeyBound &bound, Value rows);
+  Value isPadding(Value key);
+  KeyRange trimPadding(KeyRange range);
   KeyRange boundKeys(Value rows);
   void computeScores(Value rows, const KeyRange &range);
   void scorePanel(Value tileRow, Value panel, Value r0, Value mr);
   void bindTile(Value v, Value r, Value c,
                 function_ref<Value(Value)> then = nullptr);
   Value rowMaximum(Value row, const KeyRange &range);
-  Value storeMaxima(Value rows, const KeyRange &range);
   void exponentiate(Value row, Value max, const KeyRange &range);
+  Value exponentiateRows(Value rows, const KeyRange &range);
   KeyRange normalize(Value rows);
   void computeOutput(Value rows, const KeyRange &range);
   void outputPanel(Value tileRow, Value panel, Value r0, Value mr);
@@ -142,25 +147,127 @@ void AttentionKernel::multiply(
   });
 }
 
+/// Where the bound of `row` lies; outside all keys where data is too large for
+/// the sums of indices.
+Value AttentionKernel::boundAt(const KeyBound &bound, Value row) {
+  constexpr int64_t kLargest = 1 << 29;
+  Value key = L.add(e.dim(bound.offset), L.mul(row, L.index(bound.slope)));
+  LaneScope scalar(L, 1);
+  SmallVector<Idx> at = rowIndex(row);
+  at.push_back(L.uniform(0));
+  for (const KeyBound::Term &term : bound.terms) {
+    Value data = e.emit(term.value,
+                        e.broadcastIndex(at, getDims(term.value), scoreDims));
+    Value number = L.fromData(data, /*isUnsigned=*/false).base;
+    Value sum = term.negative ? L.sub(key, number) : L.add(key, number);
+    Value small = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ule,
+                                        L.add(number, L.index(kLargest)),
+                                        L.index(2 * kLargest));
+    key = arith::SelectOp::create(
+        b, L.loc, small, sum,
+        L.index(bound.upper ? 8 * kLargest : -8 * kLargest));
+  }
+  return key;
+}
+
+/// The widest bound of the block's rows.
+Value AttentionKernel::boundOf(const KeyBound &bound, Value rows) {
+  Value end = L.add(m0, rows), last = L.sub(end, L.index(1));
+  if (!bound.termsVary)
+    return boundAt(bound, bound.upper == (bound.slope >= 0) ? last : m0);
+  Value first = boundAt(bound, m0);
+  return e.loop(L.add(m0, L.index(1)), end, 1, first,
+                [&](Value row, ValueRange widest) {
+                  Value key = boundAt(bound, row);
+                  if (bound.upper)
+                    key = arith::MaxSIOp::create(b, L.loc, widest[0], key);
+                  else
+                    key = L.min(widest[0], key);
+                  return SmallVector<Value>{key};
+                })[0];
+}
+
+/// Are `lanes` keys from `key` on, which is a multiple of it, all padding?
+Value AttentionKernel::isPadding(Value key) {
+  LaneScope saved(L, lanes);
+  auto count = keys.constant();
+  if (!count || *count % lanes != 0)
+    L.mask = L.tailMask(L.sub(e.dim(keys), key));
+  SmallVector<Idx> at = rowIndex(m0);
+  at.push_back(Idx{key, 1, (int64_t)lanes, {}});
+  Value all;
+  for (const KeyPadding &padding : mask.padding) {
+    Value x = e.emit(padding.value,
+                     e.broadcastIndex(at, getDims(padding.value), scoreDims));
+    if (padding.when == KeyPadding::isLow)
+      x = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OLE, x,
+                                L.constLike(x, kMasked));
+    else if (padding.when == KeyPadding::isFalse)
+      x = arith::XOrIOp::create(b, L.loc, x, L.constantInt(x.getType(), 1));
+    x = L.widen(x);
+    all = all ? Value(arith::OrIOp::create(b, L.loc, all, x)) : x;
+  }
+  if (L.mask)
+    all = arith::SelectOp::create(b, L.loc, L.mask, all,
+                                  L.constantInt(all.getType(), 1));
+  return vector::ReductionOp::create(b, L.loc, vector::CombiningKind::AND, all);
+}
+
+/// Without the padding at both ends, looked at a vector at a time.
+KeyRange AttentionKernel::trimPadding(KeyRange range) {
+  auto isEmptyAnd = [&](Value begin, Value end, Value key) {
+    Value some =
+        arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, begin, end);
+    return e.ifElse(
+        some, b.getI1Type(), [&] { return isPadding(key); },
+        [&] { return L.constantInt(b.getI1Type(), 0); });
+  };
+  Value step = L.index(lanes);
+  auto lastVector = [&](Value end) {
+    return L.mul(L.div(L.sub(end, L.index(1)), step), step);
+  };
+  range.end = e.whileLoop(
+      range.end,
+      [&](ValueRange end) {
+        return isEmptyAnd(range.begin, end[0], lastVector(end[0]));
+      },
+      [&](ValueRange end) {
+        return SmallVector<Value>{lastVector(end[0])};
+      })[0];
+  range.begin = e.whileLoop(
+      range.begin,
+      [&](ValueRange begin) {
+        return isEmptyAnd(begin[0], range.end, begin[0]);
+      },
+      [&](ValueRange begin) {
+        return SmallVector<Value>{L.add(begin[0], step)};
+      })[0];
+  return range;
+}
+
 /// What any of the block's rows may look at; all keys where that is nothing.
 KeyRange AttentionKernel::boundKeys(Value rows) {
-  KeyRange all = allKeys();
-  Value begin = all.begin, end = all.end;
-  Value last = L.sub(L.add(m0, rows), L.index(1));
-  for (const KeyBound &bound : bounds) {
-    Value row = bound.upper == (bound.slope >= 0) ? last : m0;
-    Value key = L.add(e.dim(bound.offset), L.mul(row, L.index(bound.slope)));
+  KeyRange all = allKeys(), range = all;
+  for (const KeyBound &bound : mask.bounds) {
+    Value key = boundOf(bound, rows);
     if (bound.upper)
-      end = L.min(end, L.add(key, L.index(1)));
+      range.end = L.min(range.end, L.add(key, L.index(1)));
     else
-      begin = arith::MaxSIOp::create(b, L.loc, begin, key);
+      range.begin = arith::MaxSIOp::create(b, L.loc, range.begin, key);
   }
   Value columns = L.index(kPanelColumns);
-  begin = L.mul(L.div(begin, columns), columns);
-  Value some =
-      arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, begin, end);
-  return {arith::SelectOp::create(b, L.loc, some, begin, all.begin),
-          arith::SelectOp::create(b, L.loc, some, end, all.end)};
+  auto startPanel = [&] {
+    range.begin = L.mul(L.div(range.begin, columns), columns);
+  };
+  startPanel();
+  if (!mask.padding.empty()) {
+    range = trimPadding(range);
+    startPanel();
+  }
+  Value some = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
+                                     range.begin, range.end);
+  return {arith::SelectOp::create(b, L.loc, some, range.begin, all.begin),
+          arith::SelectOp::create(b, L.loc, some, range.end, all.end)};
 }
 
 void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
@@ -221,17 +328,6 @@ Value AttentionKernel::rowMaximum(Value row, const KeyRange &range) {
   return L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
 }
 
-/// Where 1/sum will be; gives the lowest of them.
-Value AttentionKernel::storeMaxima(Value rows, const KeyRange &range) {
-  return e.loop(L.index(0), rows, 1, L.constant(f32, HUGE_VAL),
-                [&](Value r, ValueRange lowest) {
-                  Value max = rowMaximum(r, range);
-                  memref::StoreOp::create(b, L.loc, max, inverse, r);
-                  return SmallVector<Value>{
-                      arith::MinNumFOp::create(b, L.loc, lowest[0], max)};
-                })[0];
-}
-
 /// exp(x - max) in place, and 1/sum.
 void AttentionKernel::exponentiate(Value row, Value max,
                                    const KeyRange &range) {
@@ -253,32 +349,43 @@ void AttentionKernel::exponentiate(Value row, Value max,
   memref::StoreOp::create(b, L.loc, inv, inverse, row);
 }
 
+/// Gives the least of the rows' maxima.
+Value AttentionKernel::exponentiateRows(Value rows, const KeyRange &range) {
+  return e.loop(L.index(0), rows, 1, L.constant(f32, HUGE_VAL),
+                [&](Value r, ValueRange least) {
+                  Value max = rowMaximum(r, range);
+                  exponentiate(r, max, range);
+                  return SmallVector<Value>{
+                      arith::MinNumFOp::create(b, L.loc, least[0], max)};
+                })[0];
+}
+
 /// Computes the exponentials of the scores and says which keys they are of.
 KeyRange AttentionKernel::normalize(Value rows) {
-  KeyRange range = allKeys();
-  if (bounds.empty()) {
+  KeyRange all = allKeys();
+  auto compute = [&](const KeyRange &range) {
     computeScores(rows, range);
-    e.loop(L.index(0), rows, 1,
-           [&](Value r) { exponentiate(r, rowMaximum(r, range), range); });
-    return range;
+    return exponentiateRows(rows, range);
+  };
+  if (mask.empty()) {
+    compute(all);
+    return all;
   }
-  KeyRange all = range;
-  range = boundKeys(rows);
-  computeScores(rows, range);
-  Value lowest = storeMaxima(rows, range);
-  // Half of kMasked: what scores add to it does not matter.
-  Value none = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::ULE,
-                                     lowest, L.constant(f32, kMasked / 2));
-  e.ifThen(none, [&] {
-    computeScores(rows, all);
-    storeMaxima(rows, all);
-  });
-  range = {arith::SelectOp::create(b, L.loc, none, all.begin, range.begin),
-           arith::SelectOp::create(b, L.loc, none, all.end, range.end)};
-  e.loop(L.index(0), rows, 1, [&](Value r) {
-    exponentiate(r, memref::LoadOp::create(b, L.loc, inverse, r), range);
-  });
-  return range;
+  KeyRange first = boundKeys(rows);
+  SmallVector<Value> range = e.whileLoop(
+      {first.begin, first.end},
+      [&](ValueRange range) -> Value {
+        Value least = compute({range[0], range[1]});
+        // Half of kMasked: what scores add to it does not matter.
+        Value none = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::ULE,
+                                           least, L.constant(f32, kMasked / 2));
+        Value count = L.sub(range[1], range[0]);
+        Value some = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
+                                           count, all.end);
+        return arith::AndIOp::create(b, L.loc, none, some);
+      },
+      [&](ValueRange) { return SmallVector<Value>{all.begin, all.end}; });
+  return {range[0], range[1]};
 }
 
 void AttentionKernel::computeOutput(Value rows, const KeyRange &range) {

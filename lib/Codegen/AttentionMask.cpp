@@ -10,6 +10,7 @@
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/SaveAndRestore.h"
 #include <cstdlib>
 
 using namespace mlir;
@@ -18,16 +19,30 @@ namespace tenon {
 
 namespace {
 
-struct FindKeyBounds {
+struct FindKeyMask {
+  FindKeyMask(SmallVector<SymExpr> dims, Value products)
+      : dims(std::move(dims)), products(products) {}
+
   SmallVector<SymExpr> dims; // of the scores
   Value products;
   IndexEvaluator values;
-  SmallVector<KeyBound> bounds;
+  KeyMask mask;
+  DenseMap<Value, bool> varying[2]; // along rows, along keys
+  /// What is visited is broadcast to the scores, with all its dims.
+  bool isBroadcast = true;
 
   void visit(Value v);
   void visitCondition(Value condition, bool maskedWhen);
-  void addPredicate(CompareKind kind, const IndexValue &value);
+  void visitComparison(CompareOp compare, bool maskedWhen);
+  bool addTerms(Value v, bool negative, ArrayRef<SymExpr> to, IndexValue &sum,
+                SmallVectorImpl<KeyBound::Term> &terms);
+  void addPredicate(CompareKind kind, const IndexValue &value,
+                    ArrayRef<KeyBound::Term> terms = {});
   bool isAligned(Value v);
+  bool isElementOfScore(Value v);
+  enum Axis { rows, keys };
+  bool varies(Value v, Axis axis);
+  bool isPadding(Value v);
 };
 
 std::optional<double> splatOf(Value v) {
@@ -46,21 +61,67 @@ bool isLow(Value v) {
 }
 
 /// Do the last two dims lie along those of the scores, or are 1?
-bool FindKeyBounds::isAligned(Value v) {
+bool FindKeyMask::isAligned(Value v) {
   SmallVector<SymExpr> own = getDims(v);
-  return own.size() >= 2 && own.size() <= dims.size() &&
-         isBroadcastOf(ArrayRef(own).take_back(2), dims);
+  return isBroadcastOf(ArrayRef(own).take_back(std::min<size_t>(own.size(), 2)),
+                       dims);
+}
+
+/// Is the element for a score the one at its position in all dims?
+bool FindKeyMask::isElementOfScore(Value v) {
+  return isBroadcast && isBroadcastOf(getDims(v), dims);
+}
+
+/// May an element of `v`, which is aligned, depend on its row or on its key?
+bool FindKeyMask::varies(Value v, Axis axis) {
+  if (v == products)
+    return true;
+  SmallVector<SymExpr> own = getDims(v);
+  Operation *op = v.getDefiningOp();
+  bool follows =
+      op && (isa<BroadcastToOp>(op) || op->hasTrait<OpTrait::Elementwise>());
+  if (!follows) {
+    // Only pointwise ops lead to the products.
+    unsigned fromEnd = axis == rows ? 2 : 1;
+    return own.size() >= fromEnd && own[own.size() - fromEnd].constant() != 1 &&
+           !splatOf(v);
+  }
+  auto known = varying[axis].find(v);
+  if (known != varying[axis].end())
+    return known->second;
+  bool result =
+      llvm::any_of(op->getOperands(), [&](Value o) { return varies(o, axis); });
+  varying[axis][v] = result;
+  return result;
+}
+
+/// Has each key a value of its own, for all rows?
+bool FindKeyMask::isPadding(Value v) {
+  return isElementOfScore(v) && varies(v, keys) && !varies(v, rows);
 }
 
 /// `v` is added to the products, or made from them.
-void FindKeyBounds::visit(Value v) {
+void FindKeyMask::visit(Value v) {
   Operation *op = v.getDefiningOp();
-  if (v == products || !op || !isAligned(v))
+  if (v == products || !isAligned(v))
+    return;
+  if (isPadding(v)) {
+    if (getElementTypeOrSelf(v.getType()).isF32())
+      mask.padding.push_back({v, KeyPadding::isLow});
+    return;
+  }
+  if (!op)
     return;
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](AddOp add) {
         visit(add.getLhs());
         visit(add.getRhs());
+      })
+      .Case([&](MaxOp max) {
+        // Keeps sums of several masks finite.
+        for (unsigned i : {0, 1})
+          if (isLow(max->getOperand(i)))
+            visit(max->getOperand(1 - i));
       })
       .Case([&](SelectOp select) {
         bool maskedWhen = isLow(select.getLhs());
@@ -86,17 +147,30 @@ void FindKeyBounds::visit(Value v) {
             visitCondition(cast.getInput(), maskedWhen);
         }
       })
-      .Case<BroadcastToOp, ReshapeOp>(
-          [&](Operation *view) { visit(view->getOperand(0)); });
+      .Case([&](BroadcastToOp view) { visit(view.getInput()); })
+      .Case([&](ReshapeOp view) {
+        // Regroups the outer dims.
+        SmallVector<SymExpr> from = getDims(view.getInput()), to = getDims(v);
+        if (from.size() < 2 || to.size() < 2 ||
+            ArrayRef(from).take_back(2) != ArrayRef(to).take_back(2))
+          return;
+        llvm::SaveAndRestore outer(isBroadcast, false);
+        visit(view.getInput());
+      });
 }
 
-void FindKeyBounds::visitCondition(Value condition, bool maskedWhen) {
+void FindKeyMask::visitCondition(Value condition, bool maskedWhen) {
   if (!isAligned(condition))
     return;
   if (std::optional<IndexValue> value = values.lookup(condition)) {
     if (value->predicate)
       addPredicate(maskedWhen ? *value->predicate : negate(*value->predicate),
                    *value);
+    return;
+  }
+  if (isPadding(condition)) {
+    mask.padding.push_back(
+        {condition, maskedWhen ? KeyPadding::isTrue : KeyPadding::isFalse});
     return;
   }
   Operation *op = condition.getDefiningOp();
@@ -107,37 +181,88 @@ void FindKeyBounds::visitCondition(Value condition, bool maskedWhen) {
   else if (maskedWhen ? isa_and_nonnull<OrOp>(op) : isa_and_nonnull<AndOp>(op))
     for (Value v : op->getOperands())
       visitCondition(v, maskedWhen);
+  else if (auto compare = dyn_cast_or_null<CompareOp>(op))
+    visitComparison(compare, maskedWhen);
 }
 
-/// Masked where `value` is so to 0.
-void FindKeyBounds::addPredicate(CompareKind kind, const IndexValue &value) {
-  // As positive: masked where offset + row*i + key*j > 0.
+/// A comparison of the key's position with numbers that are data.
+void FindKeyMask::visitComparison(CompareOp compare, bool maskedWhen) {
+  SmallVector<SymExpr> to = getDims(compare.getResult());
+  IndexValue sum{0, SmallVector<SymExpr>(to.size(), SymExpr(0)), {}};
+  SmallVector<KeyBound::Term> terms;
+  if (addTerms(compare.getLhs(), false, to, sum, terms) &&
+      addTerms(compare.getRhs(), true, to, sum, terms))
+    addPredicate(maskedWhen ? compare.getKind() : negate(compare.getKind()),
+                 sum, terms);
+}
+
+/// Adds `v`, or what it is the sum of: affine parts to `sum`, data to `terms`.
+bool FindKeyMask::addTerms(Value v, bool negative, ArrayRef<SymExpr> to,
+                           IndexValue &sum,
+                           SmallVectorImpl<KeyBound::Term> &terms) {
+  // More terms than these, as large as they may be, could leave an i32.
+  constexpr size_t kMostTerms = 2;
+  Type element = getElementTypeOrSelf(v.getType());
+  if (!element.isSignlessInteger(32) && !element.isSignlessInteger(64))
+    return false;
+  if (auto value = values.lookup(v); value && !value->predicate) {
+    auto here = broadcastIndexValue(*value, getDims(v), to);
+    if (!here)
+      return false;
+    SymExpr sign(negative ? -1 : 1);
+    sum.offset = sum.offset + sign * here->offset;
+    for (auto [own, c] : llvm::zip_equal(sum.coefficients, here->coefficients))
+      own = own + sign * c;
+    return true;
+  }
+  if (!varies(v, keys)) {
+    terms.push_back({v, negative});
+    return isElementOfScore(v) && terms.size() <= kMostTerms;
+  }
+  Operation *op = v.getDefiningOp();
+  if (isa_and_nonnull<BroadcastToOp>(op))
+    return addTerms(op->getOperand(0), negative, to, sum, terms);
+  return isa_and_nonnull<AddOp, SubOp>(op) &&
+         addTerms(op->getOperand(0), negative, to, sum, terms) &&
+         addTerms(op->getOperand(1), negative != isa<SubOp>(op), to, sum,
+                  terms);
+}
+
+/// Masked where `value` with the terms is so to 0.
+void FindKeyMask::addPredicate(CompareKind kind, const IndexValue &value,
+                               ArrayRef<KeyBound::Term> terms) {
+  // As positive: masked where offset + row*i + key*j + terms > 0.
   int64_t sign = kind == CompareKind::lt || kind == CompareKind::le ? -1 : 1;
   if (kind == CompareKind::eq || kind == CompareKind::ne)
     return;
   SymExpr offset = value.offset * SymExpr(sign);
   if (kind == CompareKind::le || kind == CompareKind::ge)
     offset = offset + SymExpr(1);
-  ArrayRef<SymExpr> all(value.coefficients);
+  SmallVector<SymExpr> all(2, SymExpr(0)); // at least two dims
+  llvm::append_range(all, value.coefficients);
   std::optional<int64_t> row = all[all.size() - 2].constant(),
                          key = all.back().constant();
   if (!row || !key || std::abs(*key) != 1 || std::abs(*row) > INT32_MAX ||
-      llvm::any_of(all.drop_back(2),
+      llvm::any_of(ArrayRef(all).drop_back(2),
                    [](const SymExpr &c) { return c != SymExpr(0); }))
     return;
-  int64_t slope = sign * *row;
-  if (sign * *key > 0)
-    bounds.push_back({true, SymExpr(0) - offset, -slope});
-  else
-    bounds.push_back({false, offset, slope});
+  // Positive key: above -(offset + row*i + terms); else below that sum.
+  bool upper = sign * *key > 0;
+  int64_t side = upper ? -1 : 1;
+  KeyBound bound{upper, SymExpr(side) * offset, side * sign * *row};
+  for (const KeyBound::Term &term : terms) {
+    bound.terms.push_back({term.value, term.negative != (side * sign < 0)});
+    bound.termsVary |= varies(term.value, rows);
+  }
+  mask.bounds.push_back(std::move(bound));
 }
 
 } // namespace
 
-SmallVector<KeyBound> findKeyBounds(Value scores, Value products) {
-  FindKeyBounds find{getDims(scores), products, {}, {}};
+KeyMask findKeyMask(Value scores, Value products) {
+  FindKeyMask find{getDims(scores), products};
   find.visit(scores);
-  return find.bounds;
+  return std::move(find.mask);
 }
 
 } // namespace tenon

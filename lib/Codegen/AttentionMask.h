@@ -13,22 +13,45 @@
 namespace tenon {
 
 /// Row i of the scores is masked wherever its key is above (upper) or below
-/// offset + slope*i: causal attention has an upper bound of slope 1, a window
-/// a lower one as well.
+/// offset + slope*i + the sum of `terms`: causal attention has an upper bound
+/// of slope 1, a window a lower one as well, lengths a term.
 struct KeyBound {
+  /// Adds or subtracts an element of a tensor of i32 or i64 that is broadcast
+  /// to the scores and does not vary along the keys.
+  struct Term {
+    mlir::Value value;
+    bool negative;
+  };
   bool upper;
   SymExpr offset;
   int64_t slope;
+  llvm::SmallVector<Term> terms = {};
+  bool termsVary = false; ///< from row to row
+};
+
+/// A key is masked in all rows alike where `value`, which is broadcast to the
+/// scores and does not vary along the rows, says so.
+struct KeyPadding {
+  enum When { isTrue, isFalse, isLow };
+  mlir::Value value;
+  When when;
 };
 
 /// A masked score is lower than any other by at least this much.
 inline constexpr double kMasked = -1e9;
 
-/// The bounds that the pointwise ops from `products` (Q K^T) to `scores` imply,
-/// whatever other masks there are: a select or a sum that makes a score
-/// kMasked or less where a comparison of ranges says so.
-llvm::SmallVector<KeyBound> findKeyBounds(mlir::Value scores,
-                                          mlir::Value products);
+/// Which keys are masked, whatever other masks there are.
+struct KeyMask {
+  llvm::SmallVector<KeyBound> bounds;
+  llvm::SmallVector<KeyPadding> padding;
+  bool empty() const { return bounds.empty() && padding.empty(); }
+};
+
+/// What the pointwise ops from `products` (Q K^T) to `scores` imply: a select
+/// or a sum that makes a score kMasked or less where a comparison with the
+/// key's position says so, or a condition or number that each key has of its
+/// own.
+KeyMask findKeyMask(mlir::Value scores, mlir::Value products);
 
 } // namespace tenon
 

@@ -106,6 +106,27 @@ KernelEmitter::loop(Value lo, Value hi, int64_t step, ValueRange init,
   return SmallVector<Value>(op.getResults());
 }
 
+SmallVector<Value>
+KernelEmitter::whileLoop(ValueRange init,
+                         function_ref<Value(ValueRange)> condition,
+                         function_ref<SmallVector<Value>(ValueRange)> next) {
+  auto inside = [&](auto fn) {
+    return [this, fn](OpBuilder &, Location, ValueRange args) {
+      Scope scope(*this);
+      b.setInsertionPointToEnd(cast<BlockArgument>(args[0]).getOwner());
+      fn(args);
+    };
+  };
+  auto op = scf::WhileOp::create(
+      b, L.loc, init.getTypes(), init, inside([&](ValueRange args) {
+        scf::ConditionOp::create(b, L.loc, condition(args), args);
+      }),
+      inside([&](ValueRange args) {
+        scf::YieldOp::create(b, L.loc, next(args));
+      }));
+  return SmallVector<Value>(op.getResults());
+}
+
 void KernelEmitter::lanesLoop(Value n, unsigned lanes,
                               function_ref<void(Idx)> fn) {
   lanesLoop(n, lanes, {}, [&](Idx i, ValueRange) {

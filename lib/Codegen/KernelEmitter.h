@@ -95,6 +95,13 @@ public:
        llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value,
                                                          mlir::ValueRange)>
            body);
+  /// Goes on with next(values) as long as condition(values) is true; gives the
+  /// values for which it is not.
+  llvm::SmallVector<mlir::Value>
+  whileLoop(mlir::ValueRange init,
+            llvm::function_ref<mlir::Value(mlir::ValueRange)> condition,
+            llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::ValueRange)>
+                next);
   /// Runs over [0, n) in steps of `lanes`: `body` is emitted for full vectors
   /// and once more, masked, for the tail (left out where lanes divide n).
   void lanesLoop(mlir::Value n, unsigned lanes,

@@ -133,10 +133,10 @@ WEIGHTS |= {
 }
 
 
-def sort_statements(text):
+def sort_statements(text, inputs=()):
     """The statements in topological order, as the parser wants them."""
     statements = re.findall(r"\w+ = \w+ (?:<[^>]*> )?\([^)]*\)", text)
-    known, result = {"q", "k", "v", "attention_mask", "triangle", "numbers", "rows_axis"}, []
+    known, result = {"q", "k", "v", "attention_mask", "triangle", "numbers", "rows_axis", *inputs}, []
     while statements:
         for statement in statements:
             name, operands = re.match(r"(\w+) = .*\(([^)]*)\)$", statement, re.S).groups()
