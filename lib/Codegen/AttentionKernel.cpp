@@ -79,16 +79,17 @@ struct AttentionKernel {
   KeyRange allKeys() { return {L.index(0), e.dim(keys)}; }
   Value boundAt(const KeyBound &bound, Value row);
   Value boundOf(const KeyBound &bound, Value rows);
-  Value isPadding(Value key);
-  KeyRange trimPadding(KeyRange range);
+  Value isPadding(Value row, Value key);
+  Value isPaddingOfRows(Value rows, Value key, bool backwards);
+  KeyRange trimPadding(Value rows, KeyRange range);
   KeyRange boundKeys(Value rows);
   void computeScores(Value rows, const KeyRange &range);
   void scorePanel(Value tileRow, Value panel, Value r0, Value mr);
   void bindTile(Value v, Value r, Value c,
                 function_ref<Value(Value)> then = nullptr);
   Value rowMaximum(Value row, const KeyRange &range);
+  Value storeMaxima(Value rows, const KeyRange &range);
   void exponentiate(Value row, Value max, const KeyRange &range);
-  Value exponentiateRows(Value rows, const KeyRange &range);
   KeyRange normalize(Value rows);
   void computeOutput(Value rows, const KeyRange &range);
   void outputPanel(Value tileRow, Value panel, Value r0, Value mr);
@@ -188,12 +189,12 @@ Value AttentionKernel::boundOf(const KeyBound &bound, Value rows) {
 }
 
 /// Are `lanes` keys from `key` on, which is a multiple of it, all padding?
-Value AttentionKernel::isPadding(Value key) {
+Value AttentionKernel::isPadding(Value row, Value key) {
   LaneScope saved(L, lanes);
   auto count = keys.constant();
   if (!count || *count % lanes != 0)
     L.mask = L.tailMask(L.sub(e.dim(keys), key));
-  SmallVector<Idx> at = rowIndex(m0);
+  SmallVector<Idx> at = rowIndex(row);
   at.push_back(Idx{key, 1, (int64_t)lanes, {}});
   Value all;
   for (const KeyPadding &padding : mask.padding) {
@@ -213,13 +214,38 @@ Value AttentionKernel::isPadding(Value key) {
   return vector::ReductionOp::create(b, L.loc, vector::CombiningKind::AND, all);
 }
 
+/// For all of the block's rows? Looks at the last one first, or the first.
+Value AttentionKernel::isPaddingOfRows(Value rows, Value key, bool backwards) {
+  if (!mask.paddingVaries)
+    return isPadding(m0, key);
+  Value one = L.index(1), last = L.sub(L.add(m0, rows), one);
+  Value seen = e.whileLoop(
+      L.index(0),
+      [&](ValueRange seen) {
+        Value more = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
+                                           seen[0], rows);
+        return e.ifElse(
+            more, b.getI1Type(),
+            [&] {
+              return isPadding(
+                  backwards ? L.sub(last, seen[0]) : L.add(m0, seen[0]), key);
+            },
+            [&] { return L.constantInt(b.getI1Type(), 0); });
+      },
+      [&](ValueRange seen) {
+        return SmallVector<Value>{L.add(seen[0], one)};
+      })[0];
+  return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, seen, rows);
+}
+
 /// Without the padding at both ends, looked at a vector at a time.
-KeyRange AttentionKernel::trimPadding(KeyRange range) {
-  auto isEmptyAnd = [&](Value begin, Value end, Value key) {
+KeyRange AttentionKernel::trimPadding(Value rows, KeyRange range) {
+  auto isPaddingIn = [&](Value begin, Value end, Value key, bool backwards) {
     Value some =
         arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, begin, end);
     return e.ifElse(
-        some, b.getI1Type(), [&] { return isPadding(key); },
+        some, b.getI1Type(),
+        [&] { return isPaddingOfRows(rows, key, backwards); },
         [&] { return L.constantInt(b.getI1Type(), 0); });
   };
   Value step = L.index(lanes);
@@ -229,7 +255,7 @@ KeyRange AttentionKernel::trimPadding(KeyRange range) {
   range.end = e.whileLoop(
       range.end,
       [&](ValueRange end) {
-        return isEmptyAnd(range.begin, end[0], lastVector(end[0]));
+        return isPaddingIn(range.begin, end[0], lastVector(end[0]), true);
       },
       [&](ValueRange end) {
         return SmallVector<Value>{lastVector(end[0])};
@@ -237,7 +263,7 @@ KeyRange AttentionKernel::trimPadding(KeyRange range) {
   range.begin = e.whileLoop(
       range.begin,
       [&](ValueRange begin) {
-        return isEmptyAnd(begin[0], range.end, begin[0]);
+        return isPaddingIn(begin[0], range.end, begin[0], false);
       },
       [&](ValueRange begin) {
         return SmallVector<Value>{L.add(begin[0], step)};
@@ -261,7 +287,7 @@ KeyRange AttentionKernel::boundKeys(Value rows) {
   };
   startPanel();
   if (!mask.padding.empty()) {
-    range = trimPadding(range);
+    range = trimPadding(rows, range);
     startPanel();
   }
   Value some = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
@@ -328,6 +354,17 @@ Value AttentionKernel::rowMaximum(Value row, const KeyRange &range) {
   return L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
 }
 
+/// Where 1/sum will be; gives the lowest of them.
+Value AttentionKernel::storeMaxima(Value rows, const KeyRange &range) {
+  return e.loop(L.index(0), rows, 1, L.constant(f32, HUGE_VAL),
+                [&](Value r, ValueRange lowest) {
+                  Value max = rowMaximum(r, range);
+                  memref::StoreOp::create(b, L.loc, max, inverse, r);
+                  return SmallVector<Value>{
+                      arith::MinNumFOp::create(b, L.loc, lowest[0], max)};
+                })[0];
+}
+
 /// exp(x - max) in place, and 1/sum.
 void AttentionKernel::exponentiate(Value row, Value max,
                                    const KeyRange &range) {
@@ -349,43 +386,37 @@ void AttentionKernel::exponentiate(Value row, Value max,
   memref::StoreOp::create(b, L.loc, inv, inverse, row);
 }
 
-/// Gives the least of the rows' maxima.
-Value AttentionKernel::exponentiateRows(Value rows, const KeyRange &range) {
-  return e.loop(L.index(0), rows, 1, L.constant(f32, HUGE_VAL),
-                [&](Value r, ValueRange least) {
-                  Value max = rowMaximum(r, range);
-                  exponentiate(r, max, range);
-                  return SmallVector<Value>{
-                      arith::MinNumFOp::create(b, L.loc, least[0], max)};
-                })[0];
-}
-
 /// Computes the exponentials of the scores and says which keys they are of.
 KeyRange AttentionKernel::normalize(Value rows) {
-  KeyRange all = allKeys();
-  auto compute = [&](const KeyRange &range) {
+  KeyRange all = allKeys(), range = all;
+  auto compute = [&] {
     computeScores(rows, range);
-    return exponentiateRows(rows, range);
+    return storeMaxima(rows, range);
   };
   if (mask.empty()) {
-    compute(all);
-    return all;
+    compute();
+  } else {
+    KeyRange first = boundKeys(rows);
+    SmallVector<Value> found = e.whileLoop(
+        {first.begin, first.end},
+        [&](ValueRange args) -> Value {
+          range = {args[0], args[1]};
+          // Half of kMasked: what scores add to it does not matter.
+          Value none =
+              arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::ULE,
+                                    compute(), L.constant(f32, kMasked / 2));
+          Value some =
+              arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
+                                    L.sub(range.end, range.begin), all.end);
+          return arith::AndIOp::create(b, L.loc, none, some);
+        },
+        [&](ValueRange) { return SmallVector<Value>{all.begin, all.end}; });
+    range = {found[0], found[1]};
   }
-  KeyRange first = boundKeys(rows);
-  SmallVector<Value> range = e.whileLoop(
-      {first.begin, first.end},
-      [&](ValueRange range) -> Value {
-        Value least = compute({range[0], range[1]});
-        // Half of kMasked: what scores add to it does not matter.
-        Value none = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::ULE,
-                                           least, L.constant(f32, kMasked / 2));
-        Value count = L.sub(range[1], range[0]);
-        Value some = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
-                                           count, all.end);
-        return arith::AndIOp::create(b, L.loc, none, some);
-      },
-      [&](ValueRange) { return SmallVector<Value>{all.begin, all.end}; });
-  return {range[0], range[1]};
+  e.loop(L.index(0), rows, 1, [&](Value r) {
+    exponentiate(r, memref::LoadOp::create(b, L.loc, inverse, r), range);
+  });
+  return range;
 }
 
 void AttentionKernel::computeOutput(Value rows, const KeyRange &range) {

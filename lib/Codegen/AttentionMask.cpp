@@ -27,22 +27,23 @@ struct FindKeyMask {
   Value products;
   IndexEvaluator values;
   KeyMask mask;
-  DenseMap<Value, bool> varying[2]; // along rows, along keys
+  SmallVector<KeyPadding> numbers;  // that vary from row to row
+  DenseMap<Value, bool> varying[3]; // for each Axis
   /// What is visited is broadcast to the scores, with all its dims.
   bool isBroadcast = true;
 
   void visit(Value v);
   void visitCondition(Value condition, bool maskedWhen);
-  void visitComparison(CompareOp compare, bool maskedWhen);
+  bool visitComparison(CompareOp compare, bool maskedWhen);
+  bool addPadding(Value v, KeyPadding::When when);
   bool addTerms(Value v, bool negative, ArrayRef<SymExpr> to, IndexValue &sum,
                 SmallVectorImpl<KeyBound::Term> &terms);
-  void addPredicate(CompareKind kind, const IndexValue &value,
+  bool addPredicate(CompareKind kind, const IndexValue &value,
                     ArrayRef<KeyBound::Term> terms = {});
   bool isAligned(Value v);
   bool isElementOfScore(Value v);
-  enum Axis { rows, keys };
+  enum Axis { rows, keys, queries };
   bool varies(Value v, Axis axis);
-  bool isPadding(Value v);
 };
 
 std::optional<double> splatOf(Value v) {
@@ -72,19 +73,19 @@ bool FindKeyMask::isElementOfScore(Value v) {
   return isBroadcast && isBroadcastOf(getDims(v), dims);
 }
 
-/// May an element of `v`, which is aligned, depend on its row or on its key?
+/// May an element of `v`, which is aligned, depend on its row or on its key,
+/// or at all on what the queries are?
 bool FindKeyMask::varies(Value v, Axis axis) {
   if (v == products)
     return true;
-  SmallVector<SymExpr> own = getDims(v);
   Operation *op = v.getDefiningOp();
-  bool follows =
-      op && (isa<BroadcastToOp>(op) || op->hasTrait<OpTrait::Elementwise>());
-  if (!follows) {
-    // Only pointwise ops lead to the products.
-    unsigned fromEnd = axis == rows ? 2 : 1;
-    return own.size() >= fromEnd && own[own.size() - fromEnd].constant() != 1 &&
-           !splatOf(v);
+  // Only pointwise ops lead to the products.
+  if (!op ||
+      !(isa<BroadcastToOp>(op) || op->hasTrait<OpTrait::Elementwise>())) {
+    SmallVector<SymExpr> own = getDims(v);
+    size_t fromEnd = axis == rows ? 2 : 1;
+    return axis != queries && own.size() >= fromEnd &&
+           own[own.size() - fromEnd].constant() != 1 && !splatOf(v);
   }
   auto known = varying[axis].find(v);
   if (known != varying[axis].end())
@@ -95,9 +96,18 @@ bool FindKeyMask::varies(Value v, Axis axis) {
   return result;
 }
 
-/// Has each key a value of its own, for all rows?
-bool FindKeyMask::isPadding(Value v) {
-  return isElementOfScore(v) && varies(v, keys) && !varies(v, rows);
+/// Notes what has a value of its own for each key, or even for each score.
+bool FindKeyMask::addPadding(Value v, KeyPadding::When when) {
+  if (!isElementOfScore(v) || !varies(v, keys) || varies(v, queries))
+    return false;
+  bool varying = varies(v, rows);
+  if (varying && when == KeyPadding::isLow) {
+    numbers.push_back({v, when});
+    return true;
+  }
+  mask.padding.push_back({v, when});
+  mask.paddingVaries |= varying;
+  return true;
 }
 
 /// `v` is added to the products, or made from them.
@@ -105,13 +115,12 @@ void FindKeyMask::visit(Value v) {
   Operation *op = v.getDefiningOp();
   if (v == products || !isAligned(v))
     return;
-  if (isPadding(v)) {
-    if (getElementTypeOrSelf(v.getType()).isF32())
-      mask.padding.push_back({v, KeyPadding::isLow});
+  bool isNumber = getElementTypeOrSelf(v.getType()).isF32();
+  if (!op || !varies(v, rows)) {
+    if (isNumber)
+      addPadding(v, KeyPadding::isLow);
     return;
   }
-  if (!op)
-    return;
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](AddOp add) {
         visit(add.getLhs());
@@ -156,6 +165,10 @@ void FindKeyMask::visit(Value v) {
           return;
         llvm::SaveAndRestore outer(isBroadcast, false);
         visit(view.getInput());
+      })
+      .Default([&](Operation *) {
+        if (isNumber)
+          addPadding(v, KeyPadding::isLow);
       });
 }
 
@@ -168,9 +181,9 @@ void FindKeyMask::visitCondition(Value condition, bool maskedWhen) {
                    *value);
     return;
   }
-  if (isPadding(condition)) {
-    mask.padding.push_back(
-        {condition, maskedWhen ? KeyPadding::isTrue : KeyPadding::isFalse});
+  KeyPadding::When when = maskedWhen ? KeyPadding::isTrue : KeyPadding::isFalse;
+  if (!varies(condition, rows)) {
+    addPadding(condition, when);
     return;
   }
   Operation *op = condition.getDefiningOp();
@@ -181,19 +194,21 @@ void FindKeyMask::visitCondition(Value condition, bool maskedWhen) {
   else if (maskedWhen ? isa_and_nonnull<OrOp>(op) : isa_and_nonnull<AndOp>(op))
     for (Value v : op->getOperands())
       visitCondition(v, maskedWhen);
-  else if (auto compare = dyn_cast_or_null<CompareOp>(op))
-    visitComparison(compare, maskedWhen);
+  else if (auto compare = dyn_cast_or_null<CompareOp>(op);
+           !compare || !visitComparison(compare, maskedWhen))
+    addPadding(condition, when);
 }
 
 /// A comparison of the key's position with numbers that are data.
-void FindKeyMask::visitComparison(CompareOp compare, bool maskedWhen) {
+bool FindKeyMask::visitComparison(CompareOp compare, bool maskedWhen) {
   SmallVector<SymExpr> to = getDims(compare.getResult());
   IndexValue sum{0, SmallVector<SymExpr>(to.size(), SymExpr(0)), {}};
   SmallVector<KeyBound::Term> terms;
-  if (addTerms(compare.getLhs(), false, to, sum, terms) &&
-      addTerms(compare.getRhs(), true, to, sum, terms))
-    addPredicate(maskedWhen ? compare.getKind() : negate(compare.getKind()),
-                 sum, terms);
+  return addTerms(compare.getLhs(), false, to, sum, terms) &&
+         addTerms(compare.getRhs(), true, to, sum, terms) &&
+         addPredicate(maskedWhen ? compare.getKind()
+                                 : negate(compare.getKind()),
+                      sum, terms);
 }
 
 /// Adds `v`, or what it is the sum of: affine parts to `sum`, data to `terms`.
@@ -229,12 +244,12 @@ bool FindKeyMask::addTerms(Value v, bool negative, ArrayRef<SymExpr> to,
 }
 
 /// Masked where `value` with the terms is so to 0.
-void FindKeyMask::addPredicate(CompareKind kind, const IndexValue &value,
+bool FindKeyMask::addPredicate(CompareKind kind, const IndexValue &value,
                                ArrayRef<KeyBound::Term> terms) {
   // As positive: masked where offset + row*i + key*j + terms > 0.
   int64_t sign = kind == CompareKind::lt || kind == CompareKind::le ? -1 : 1;
   if (kind == CompareKind::eq || kind == CompareKind::ne)
-    return;
+    return false;
   SymExpr offset = value.offset * SymExpr(sign);
   if (kind == CompareKind::le || kind == CompareKind::ge)
     offset = offset + SymExpr(1);
@@ -245,7 +260,7 @@ void FindKeyMask::addPredicate(CompareKind kind, const IndexValue &value,
   if (!row || !key || std::abs(*key) != 1 || std::abs(*row) > INT32_MAX ||
       llvm::any_of(ArrayRef(all).drop_back(2),
                    [](const SymExpr &c) { return c != SymExpr(0); }))
-    return;
+    return false;
   // Positive key: above -(offset + row*i + terms); else below that sum.
   bool upper = sign * *key > 0;
   int64_t side = upper ? -1 : 1;
@@ -255,6 +270,7 @@ void FindKeyMask::addPredicate(CompareKind kind, const IndexValue &value,
     bound.termsVary |= varies(term.value, rows);
   }
   mask.bounds.push_back(std::move(bound));
+  return true;
 }
 
 } // namespace
@@ -262,6 +278,11 @@ void FindKeyMask::addPredicate(CompareKind kind, const IndexValue &value,
 KeyMask findKeyMask(Value scores, Value products) {
   FindKeyMask find{getDims(scores), products};
   find.visit(scores);
+  // Numbers for each score may all be a bias: not worth a look beside a mask.
+  if (find.mask.empty() && !find.numbers.empty()) {
+    find.mask.padding = std::move(find.numbers);
+    find.mask.paddingVaries = true;
+  }
   return std::move(find.mask);
 }
 

@@ -29,8 +29,8 @@ struct KeyBound {
   bool termsVary = false; ///< from row to row
 };
 
-/// A key is masked in all rows alike where `value`, which is broadcast to the
-/// scores and does not vary along the rows, says so.
+/// A score is masked where the element of `value`, which is broadcast to the
+/// scores, says so.
 struct KeyPadding {
   enum When { isTrue, isFalse, isLow };
   mlir::Value value;
@@ -44,13 +44,13 @@ inline constexpr double kMasked = -1e9;
 struct KeyMask {
   llvm::SmallVector<KeyBound> bounds;
   llvm::SmallVector<KeyPadding> padding;
+  bool paddingVaries = false; ///< from row to row
   bool empty() const { return bounds.empty() && padding.empty(); }
 };
 
 /// What the pointwise ops from `products` (Q K^T) to `scores` imply: a select
 /// or a sum that makes a score kMasked or less where a comparison with the
-/// key's position says so, or a condition or number that each key has of its
-/// own.
+/// key's position says so, or else a condition or a number that is data.
 KeyMask findKeyMask(mlir::Value scores, mlir::Value products);
 
 } // namespace tenon

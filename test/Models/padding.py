@@ -144,6 +144,22 @@ CASES = {
         nil = Cast <to = 6> (none32) late = Greater (d, nil) mask = Where (late, none, nought)""" + CUT_GUARDED,
         "terms",
     ),
+    "sequences that share a row": (
+        "int64[b,t] places",
+        """from = Unsqueeze (places, middle) every = Unsqueeze (places, outer) wanted = Slice (every, s0, t1, u2)
+        outer = Constant <value_ints = [1, 3]> () u2 = Constant <value_ints = [2]> () s0 = Unsqueeze (past, first)
+        keep = Equal (from, wanted)""" + CUT_SELECT,
+        "rows",
+    ),
+    "a bias of heads with padding": (
+        INT_MASK,
+        """m = Unsqueeze (attention_mask, middle) naught = Equal (m, zero) d = Sub (row, keys) far = Cast <to = 1> (d)
+        steep = Constant <value_floats = [0.5, 0.25, 0.125]> () thin = Unsqueeze (steep, last2) slopes = Mul (thin, far)
+        last2 = Constant <value_ints = [1, 2]> () mask = Where (naught, low, slopes)""" + CUT,
+        "padding",
+    ),
+    "numbers for each score": ("float[b,1,s,t] bias", "mask = Identity (bias)" + CUT, "rows"),
+    "a choice for each score": ("bool[b,1,s,t] attention_mask", "keep = Identity (attention_mask)" + CUT_SELECT, "rows"),
 }
 # What is given whole to skip nothing.
 WHOLE = {CUT: "mask", CUT_GUARDED: "mask", CUT_SELECT: "keep", CUT_SELECT_NONE: "keep"}
@@ -190,6 +206,13 @@ def masks_of(kind, s, t, rng):
     begin = [0, 0, min(35, t // 2), 0, min(3, t - 1), 0, t - 1, 0]
     key = np.arange(t)
     inside = (key >= np.array(begin)[:, None]) & (key < np.array(end)[:, None])
+    if "s,t" in kind:
+        # For each row another part, of which a block needs all.
+        mask = inside[:, None] & (key <= np.arange(s)[:, None] + (t - s))
+        mask[2:4] &= key >= np.arange(s)[:, None]
+        mask[1, s // 2 :] = False
+        bias = np.where(mask, rng.standard_normal((BATCH, s, t)), -3.4028235e38).astype(np.float32)
+        return (mask if "bool" in kind else bias)[:, None]
     if "attention_mask" in kind:
         mask = inside.astype(np.int64)
         mask[1, t // 3 : t // 2] = 0
@@ -210,6 +233,8 @@ def masks_of(kind, s, t, rng):
     if "lengths" in kind:
         big = np.iinfo(np.int32 if "int32" in kind else np.int64)
         return np.array([t, t + 5, min(33, t), 1, 0, -3, big.max, big.min], big.dtype)
+    if "b,t" in kind:
+        return np.sort(rng.integers(0, 1 + np.arange(BATCH)[:, None] * 2, (BATCH, t)))
     kind_of = np.int32 if "int32" in kind else np.int64
     places = np.arange(s)[None] + (np.array(end) - s)[:, None]
     places[1] = rng.permutation(places[1])
@@ -266,8 +291,12 @@ def check_bounds(tool, number, case):
     tool.expect_success("compile", path, "--emit=tile", "-o", code)
     with open(code, encoding="utf-8") as file:
         text = file.read()
-    sign = {"padding": "vector.reduction <and>", "terms": str(1 << 30)}[case[2]]
-    if sign not in text[text.index("func.func @attention") :]:
+    signs = {
+        "padding": r"vector\.reduction <and>",
+        "terms": r"cmpi ule, .* %c1073741824",
+        "rows": r"(?s)vector\.reduction <and>.* eq, .*vector\.reduction <and>.* eq, .*gemm",
+    }
+    if not re.search(signs[case[2]], text[text.index("func.func @attention") :]):
         raise Failure(f"keys are not bounded by {case[2]}")
 
 
