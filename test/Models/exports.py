@@ -38,8 +38,8 @@ import onnxruntime as ort
 HEADING = """## Exports
 
 Tiny configurations with random weights of unit gain, written by each exporter (`test/Models/exporters.py` says what the columns mean), compiled
-without `--dim` and compared with onnxruntime, its optimisations disabled, at three sets of dims; decoders with a past of length 0 too. Each cell is
-the largest difference relative to the largest output (or to 1), or the operator that is not supported; an empty one was not exported.
+without `--dim` at `-O0` and compared with onnxruntime, its optimisations disabled, at three sets of dims; decoders with a past of length 0 too. Each
+cell is the largest difference relative to the largest output (or to 1), or the operator that is not supported; an empty one was not exported.
 Of bf16, for which onnxruntime has no kernels, and where a star stands ONNX's reference evaluator is the judge: onnxruntime leaves out roundings to f16
 that the graph states."""
 # batch, sequence, past, the encoder's sequence

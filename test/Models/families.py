@@ -361,7 +361,73 @@ def decoders_more():
     }
 
 
-FAMILIES.update({**encoders_more(), **vision_more(), **speech_more(), **decoders_more()})
+def others():
+    """Whatever else exports: relatives of the above and detectors."""
+    resnet = dict(embedding_size=8, hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1], layer_type="basic")
+    detector = dict(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, d_model=WIDTH, num_queries=5, encoder_layers=1,
+                    decoder_layers=1, encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=32, decoder_ffn_dim=32)
+    return {
+        "bigbird-full": text(make(tf.BigBirdModel, tf.BigBirdConfig, attention_type="original_full")),
+        "megatron-bert": text(make(tf.MegatronBertModel, tf.MegatronBertConfig)),
+        "splinter": text(make(tf.SplinterModel, tf.SplinterConfig)),
+        "xmod": text(make(tf.XmodModel, tf.XmodConfig, languages=["en_XX"], default_language="en_XX")),
+        "data2vec-text": text(make(tf.Data2VecTextModel, tf.Data2VecTextConfig)),
+        "roberta-prelayernorm": text(make(tf.RobertaPreLayerNormModel, tf.RobertaPreLayerNormConfig)),
+        "layoutlm": text(make(tf.LayoutLMModel, tf.LayoutLMConfig)),
+        "roc-bert": text(make(tf.RoCBertModel, tf.RoCBertConfig, pronunciation_vocab_size=20, shape_vocab_size=20,
+                              pronunciation_embed_dim=8, shape_embed_dim=8)),
+        "mra": text(make(tf.MraModel, tf.MraConfig)),
+        "yoso": text(make(tf.YosoModel, tf.YosoConfig, use_expectation=True)),
+        "xlm-roberta-xl": text(make(tf.XLMRobertaXLModel, tf.XLMRobertaXLConfig)),
+        "bert-qa": text(make(tf.BertForQuestionAnswering, tf.BertConfig)),
+        "electra-disc": text(make(tf.ElectraForPreTraining, tf.ElectraConfig, embedding_size=16)),
+        "openai-gpt": text(plain(tf.OpenAIGPTModel, tf.OpenAIGPTConfig, vocab_size=VOCAB, n_positions=POSITIONS, n_embd=WIDTH, n_layer=2,
+                                 n_head=HEADS)),
+        "ctrl": causal(plain(tf.CTRLLMHeadModel, tf.CTRLConfig, vocab_size=VOCAB, n_positions=POSITIONS, n_embd=WIDTH, dff=64, n_layer=2,
+                             n_head=HEADS)),
+        "focalnet": image(plain(tf.FocalNetModel, tf.FocalNetConfig, image_size=32, embed_dim=8, depths=[1, 1], hidden_sizes=[8, 16],
+                                focal_levels=[2, 2], focal_windows=[3, 3])),
+        "pvt-v2": image(plain(tf.PvtV2Model, tf.PvtV2Config, image_size=64, depths=[1, 1, 1, 1], hidden_sizes=[8, 16, 24, 32],
+                              num_attention_heads=[1, 2, 3, 4]), size=64),
+        "mobilevitv2": image(plain(tf.MobileViTV2Model, tf.MobileViTV2Config, image_size=64, width_multiplier=0.25), size=64),
+        "detr": image(plain(tf.DetrModel, tf.DetrConfig, backbone_config=tf.ResNetConfig(out_features=["stage4"], **resnet), **detector),
+                      size=64),
+        "upernet": image(plain(tf.UperNetForSemanticSegmentation, tf.UperNetConfig, use_pretrained_backbone=False,
+                               backbone_config=tf.ConvNextConfig(num_stages=4, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1],
+                               out_features=["stage1", "stage2", "stage3", "stage4"]), hidden_size=16, auxiliary_in_channels=16,
+                               auxiliary_channels=8), size=64),
+        "depth-anything": image(plain(tf.DepthAnythingForDepthEstimation, tf.DepthAnythingConfig,
+                                      backbone_config=tf.Dinov2Config(hidden_size=WIDTH, num_hidden_layers=4, num_attention_heads=4,
+                                      image_size=28, patch_size=14, out_indices=[1, 2, 3, 4], reshape_hidden_states=False,
+                                      apply_layernorm=True), reassemble_hidden_size=WIDTH, neck_hidden_sizes=[8, 8, 16, 16],
+                                      fusion_hidden_size=8, head_hidden_size=4), size=28),
+        "ijepa": image(plain(tf.IJepaModel, tf.IJepaConfig, **IMAGE)),
+        "deformable-detr": image(plain(tf.DeformableDetrModel, tf.DeformableDetrConfig,
+                                       backbone_config=tf.ResNetConfig(out_features=["stage2", "stage3", "stage4"], **resnet),
+                                       num_feature_levels=4, **detector), size=64),
+        "sew": Family(plain(tf.SEWForCTC, tf.SEWConfig, squeeze_factor=2, **WAVE), "wave", "automatic-speech-recognition"),
+        "sew-d": Family(plain(tf.SEWDForCTC, tf.SEWDConfig, squeeze_factor=2, max_position_embeddings=64, position_buckets=16, **WAVE),
+                        "wave", "automatic-speech-recognition"),
+        "unispeech": Family(plain(tf.UniSpeechForCTC, tf.UniSpeechConfig, **WAVE), "wave", "automatic-speech-recognition"),
+        "cohere2": causal(make(tf.Cohere2ForCausalLM, tf.Cohere2Config, sliding_window=8, **GROUPED)),
+        "glm4": causal(make(tf.Glm4ForCausalLM, tf.Glm4Config, head_dim=8, **GROUPED)),
+        "ernie4_5": causal(make(tf.Ernie4_5ForCausalLM, tf.Ernie4_5Config, head_dim=8, **GROUPED)),
+        "exaone4": causal(make(tf.Exaone4ForCausalLM, tf.Exaone4Config, sliding_window=8, sliding_window_pattern=2, head_dim=8, **GROUPED)),
+        "arcee": causal(make(tf.ArceeForCausalLM, tf.ArceeConfig, **GROUPED)),
+        "diffllama": causal(make(tf.DiffLlamaForCausalLM, tf.DiffLlamaConfig, **GROUPED)),
+        "bitnet": causal(make(tf.BitNetForCausalLM, tf.BitNetConfig, **GROUPED)),
+        "plbart": Family(plain(tf.PLBartForConditionalGeneration, tf.PLBartConfig, **SEQ2SEQ), "encoder-decoder",
+                         "text2text-generation-with-past"),
+        "bigbird-pegasus": Family(plain(tf.BigBirdPegasusForConditionalGeneration, tf.BigBirdPegasusConfig,
+                                        attention_type="original_full", **SEQ2SEQ), "encoder-decoder", "text2text-generation-with-past"),
+        "umt5": Family(plain(tf.UMT5ForConditionalGeneration, tf.UMT5Config, vocab_size=VOCAB, d_model=WIDTH, d_kv=8, d_ff=64,
+                             num_layers=2, num_heads=HEADS, relative_attention_num_buckets=8, relative_attention_max_distance=20,
+                             decoder_start_token_id=0, pad_token_id=0, eos_token_id=1), "encoder-decoder",
+                             "text2text-generation-with-past"),
+    }
+
+
+FAMILIES.update({**encoders_more(), **vision_more(), **speech_more(), **decoders_more(), **others()})
 
 
 def head_size(name):
