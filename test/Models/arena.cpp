@@ -14,7 +14,7 @@
 // larger than RATIO times that.
 //===----------------------------------------------------------------------===//
 
-#include "tenon/tenon.h" // with its loader, which Context.h leaves out
+#include "artifact.h" // and the loader, which Context.h leaves out
 
 #include "Context.h"
 #include <cmath>
@@ -26,15 +26,11 @@
 #include <vector>
 
 using namespace tenon::rt;
+using namespace tenon::test;
 
 namespace {
 constexpr double kLargestDim = 512;
 constexpr int kMostDraws = 1000; // for one set of dims
-
-[[noreturn]] void fail(const std::string &message) {
-  std::fprintf(stderr, "arena: %s\n", message.c_str());
-  std::exit(1);
-}
 
 /// The plan that the context made or took last.
 const Plan &latestPlan(const Context &context) {
@@ -51,17 +47,8 @@ int main(int argc, char **argv) {
     fail("usage: arena ARTIFACT COUNT RATIO");
   const int count = std::atoi(argv[2]);
   const double most = std::atof(argv[3]);
-  tenon_error error;
-  tenon_library library;
-  if (tenon_library_open(argv[1], &library, &error))
-    fail(error.message);
-  tenon_model_info model;
-  TENON_INIT(model);
-  if (tenon_get_model_info(library.model, &model, &error))
-    fail(error.message);
-  tenon_context *handle = nullptr;
-  if (tenon_context_create(library.model, nullptr, &handle, &error))
-    fail(error.message);
+  Artifact artifact(argv[1]);
+  tenon_context *handle = artifact.createContext();
   // The artifact's runtime is built from the same sources as this program.
   auto &context = *reinterpret_cast<Context *>(handle);
 
@@ -71,28 +58,17 @@ int main(int argc, char **argv) {
   std::string worstDims;
   for (int n = 0; n < count; ++n) {
     std::map<std::string, int64_t> values;
-    size_t total = 0;
+    auto draw = [&](const char *name) {
+      int64_t value = std::lround(std::exp(logarithm(random)));
+      return values.try_emplace(name, value).first->second;
+    };
     for (int draws = 0;; ++draws) {
       values.clear();
-      std::vector<std::vector<int64_t>> dims(model.num_inputs);
-      std::vector<const int64_t *> pointers;
-      for (int i = 0; i < model.num_inputs; ++i) {
-        tenon_port_info port;
-        TENON_INIT(port);
-        if (tenon_get_input_info(library.model, i, &port, &error))
-          fail(error.message);
-        for (int d = 0; d < port.rank; ++d) {
-          int64_t value = port.dim_values[d];
-          if (value < 0)
-            value = values
-                        .try_emplace(port.dim_names[d],
-                                     std::lround(std::exp(logarithm(random))))
-                        .first->second;
-          dims[i].push_back(value);
-        }
-        pointers.push_back(dims[i].data());
-      }
-      if (!tenon_workspace_size(handle, pointers.data(), &total, &error))
+      Dims dims = artifact.inputDims(draw);
+      size_t total = 0;
+      tenon_error error;
+      if (!tenon_workspace_size(handle, pointersTo(dims).data(), &total,
+                                &error))
         break;
       if (draws == kMostDraws)
         fail(error.message);
@@ -116,6 +92,5 @@ int main(int argc, char **argv) {
       "%d plans, arena to largest live set: mean %.3f, worst %.3f (%s)\n",
       count, sum / count, worst, worstDims.c_str());
   tenon_context_destroy(handle);
-  tenon_library_close(&library);
   return worst <= most ? 0 : 1;
 }

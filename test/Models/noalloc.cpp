@@ -1,4 +1,5 @@
-//===- noalloc.cpp - a run allocates nothing --------------------------------===//
+//===- noalloc.cpp - a run allocates nothing
+//--------------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -13,7 +14,7 @@
 // reserved for all dims beforehand, so that the largest come in any order.
 //===----------------------------------------------------------------------===//
 
-#include "tenon/tenon.h"
+#include "artifact.h"
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +23,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
+
+using namespace tenon::test;
 
 namespace {
 std::atomic<bool> watching{false};
@@ -84,11 +87,6 @@ void *mmap64(void *address, size_t bytes, int protection, int flags, int file,
 } // extern "C"
 
 namespace {
-[[noreturn]] void fail(const std::string &message) {
-  std::fprintf(stderr, "noalloc: %s\n", message.c_str());
-  std::exit(1);
-}
-
 /// Pages of address space: whatever maps memory without our hooks shows here.
 long addressSpace() {
   long pages = 0;
@@ -99,8 +97,6 @@ long addressSpace() {
   }
   return pages;
 }
-
-using Dims = std::vector<std::vector<int64_t>>;
 
 /// Parses "batch=2,seq=16".
 std::map<std::string, int64_t> parse(const char *text) {
@@ -130,54 +126,39 @@ int main(int argc, char **argv) {
   if (argc < 4)
     fail("usage: noalloc ARTIFACT THREADS dim=N[,dim=N]...");
   tenon_error error;
-  tenon_library library;
-  if (tenon_library_open(argv[1], &library, &error))
-    fail(error.message);
-  tenon_model_info model;
-  TENON_INIT(model);
-  if (tenon_get_model_info(library.model, &model, &error))
-    fail(error.message);
+  Artifact artifact(argv[1]);
+  const tenon_model_info &model = artifact.info;
+  tenon_library &library = artifact.library;
   tenon_context_options options;
   TENON_INIT(options);
   options.threads = std::atoi(argv[2]);
   options.flags = TENON_CONTEXT_OVERSUBSCRIBE;
-  tenon_context *context = nullptr;
-  if (tenon_context_create(library.model, &options, &context, &error))
-    fail(error.message);
+  tenon_context *context = artifact.createContext(&options);
 
   std::vector<Shape> shapes(argc - 3);
   for (int s = 0; s < argc - 3; ++s) {
     auto values = parse(argv[s + 3]);
     Shape &shape = shapes[s];
+    shape.inputDims = artifact.inputDims([&](const char *name) {
+      if (!values.count(name))
+        fail(std::string("no value for dim '") + name + "'");
+      return values[name];
+    });
+    shape.pointers = pointersTo(shape.inputDims);
     for (int i = 0; i < model.num_inputs; ++i) {
-      tenon_port_info port;
-      TENON_INIT(port);
-      if (tenon_get_input_info(library.model, i, &port, &error))
-        fail(error.message);
-      std::vector<int64_t> dims;
+      tenon_dtype dtype = artifact.inputs[i].dtype;
       int64_t elements = 1;
-      for (int d = 0; d < port.rank; ++d) {
-        int64_t value = port.dim_values[d];
-        if (value < 0) {
-          if (!values.count(port.dim_names[d]))
-            fail(std::string("no value for dim '") + port.dim_names[d] + "'");
-          value = values[port.dim_names[d]];
-        }
-        dims.push_back(value);
-        elements *= value;
-      }
-      std::vector<char> data(elements * tenon_dtype_bytes(port.dtype) + 1);
+      for (int64_t dim : shape.inputDims[i])
+        elements *= dim;
+      std::vector<char> data(elements * tenon_dtype_bytes(dtype) + 1);
       for (int64_t e = 0; e < elements; ++e) {
-        if (port.dtype == TENON_F32)
+        if (dtype == TENON_F32)
           reinterpret_cast<float *>(data.data())[e] = 1;
-        else if (port.dtype == TENON_I64)
+        else if (dtype == TENON_I64)
           reinterpret_cast<int64_t *>(data.data())[e] = 1;
       }
-      shape.inputDims.push_back(dims);
       shape.inputs.push_back(std::move(data));
     }
-    for (auto &dims : shape.inputDims)
-      shape.pointers.push_back(dims.data());
     size_t bytes = 0;
     if (tenon_workspace_size(context, shape.pointers.data(), &bytes, &error))
       fail(error.message);
@@ -245,6 +226,5 @@ int main(int argc, char **argv) {
     fail("the hooks are not in place");
   std::printf("%zu runs, no allocation\n", 2 * shapes.size());
   tenon_context_destroy(context);
-  tenon_library_close(&library);
   return 0;
 }
