@@ -78,8 +78,8 @@ case(
     "positions of what is positive, appended",
     f"(float[a] x, int64 M) => (int64[e] last) {{ {YES}  begin = Constant <value = int64[0] {{}}> ()"
     f" last = Loop (M, yes, begin) <body = {STEP}, int64[p] v) => (bool k, int64[r] w)"
-    f" {{ {GOES}  f = Cast <to = 1> (i)  y = Sub (x, f)  n = NonZero (g)  g = Greater (y, zero)"
-    f"  flat = Reshape (n, m1)  w = Concat <axis = 0> (v, flat) }}> }}".replace("n = NonZero (g)  g = Greater (y, zero)", "g = Greater (y, zero)  n = NonZero (g)"),
+    f" {{ {GOES}  f = Cast <to = 1> (i)  y = Sub (x, f)  g = Greater (y, zero)  n = NonZero (g)"
+    f"  flat = Reshape (n, m1)  w = Concat <axis = 0> (v, flat) }}> }}",
     *trips(3, 6, 0, 1, x=rand(9, scale=4)), *trips(4, x=rand(40, scale=2)), *trips(4, x=np.zeros(5, np.float32)),
 )
 case(
