@@ -83,21 +83,18 @@ const KnownValue *KnownValues::demandFloats(Value value) {
 }
 
 void KnownValues::forget(Region &region) {
-  auto forgetValue = [&](Value value) {
-    evaluator.forget(value);
-    demanded.forget(value);
-    names.erase(value);
-  };
-  for (Block &block : region) {
-    for (Value argument : block.getArguments())
-      forgetValue(argument);
-    for (Operation &op : block) {
-      for (Value result : op.getResults())
-        forgetValue(result);
-      for (Region &inner : op.getRegions())
-        forget(inner);
+  auto forgetAll = [&](ValueRange values) {
+    for (Value value : values) {
+      evaluator.forget(value);
+      demanded.forget(value);
+      names.erase(value);
     }
-  }
+  };
+  region.walk([&](Block *block) {
+    forgetAll(block->getArguments());
+    for (Operation &op : *block)
+      forgetAll(op.getResults());
+  });
 }
 
 std::optional<KnownValue> KnownValues::read(Value value) {
