@@ -1,5 +1,4 @@
-//===- host.cpp - one case of one artifact, one fresh process
-//---------------===//
+//===- host.cpp - one case of one artifact, one fresh process -------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -138,14 +138,16 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+// NARROW: the artifacts are for AVX2, whatever the CPU has.
 const bool wide = __builtin_cpu_supports("avx512f") && !std::getenv("NARROW");
+const double flopPerInstruction = wide ? 32 : 16;
 
 /// FLOP/s of multiply-adds on registers, two of which start in a cycle.
 double peakNow() {
   constexpr long kIterations = 3000;
   double begin = now();
   wide ? fma_loop_512(kIterations) : fma_loop_256(kIterations);
-  return kIterations * FMA_ACCUMULATORS * (wide ? 32. : 16.) / (now() - begin);
+  return kIterations * FMA_ACCUMULATORS * flopPerInstruction / (now() - begin);
 }
 
 /// The same with loads.
@@ -155,7 +157,7 @@ double peakWithLoads() {
   double begin = now();
   wide ? fma_load_loop_512(kIterations, line)
        : fma_load_loop_256(kIterations, line);
-  return kIterations * FMA_LOAD_ACCUMULATORS * (wide ? 32. : 16.) /
+  return kIterations * FMA_LOAD_ACCUMULATORS * flopPerInstruction /
          (now() - begin);
 }
 
@@ -289,7 +291,7 @@ void runProduct(benchmark::State &state, const Problem &p) {
       const Sample &other = samples[i + 1];
       bool isAdded = std::string_view(others[i].first) == "added";
       // Cycles: seconds at the speed of the peak, two instructions in each.
-      double perElement = 1 / (2 * (wide ? 32. : 16.) * double(p.M * p.N));
+      double perElement = 1 / (2 * flopPerInstruction * double(p.M * p.N));
       ratios[i].push_back(
           isAdded ? (own.seconds * own.peak - other.seconds * other.peak) *
                         perElement
