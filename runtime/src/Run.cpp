@@ -8,7 +8,7 @@
 // 1. Prepare, where dims or bindings changed: evaluate and check the dims,
 //    plan, fill the table of buffer pointers and each step's arguments.
 // 2. Execute the steps. With own threads, every thread walks the same list. A
-//    step is cut into slices, a few per thread; a thread takes its own ones
+//    step is cut into slices, several per thread; a thread takes its own ones
 //    first and then those that nobody has begun, so that a thread which the
 //    system holds up delays nobody. Cheap steps belong to thread 0 alone, and a
 //    row of them needs no barrier inside.
