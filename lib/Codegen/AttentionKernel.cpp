@@ -8,9 +8,10 @@
 // A task is kQueryRows rows of Q of one (batch, head):
 //
 //   pack the rows of Q                                  [rows][d]
-//   for panel of K:  micro-kernel, then the pointwise   scores[rows][keys]
-//                    ops on the scores (scale, mask)      (L2 cache)
-//   for row:         max; exp and sum                   scores, 1/sum
+//   for panel of K:  micro-kernel                       scores[rows][keys]
+//   for row:         the pointwise ops on the scores      (L2 cache)
+//                    (scale, mask) and their maximum
+//   for row:         exp and sum                        scores, 1/sum
 //   for panel of V:  micro-kernel over the scores,
 //                    times 1/sum, epilogue, store
 //
@@ -75,7 +76,7 @@ struct AttentionKernel {
   void packQueries(Value rows);
   struct Product;
   void multiply(const Product &product,
-                function_ref<void(Value, Value, Value, Value)> then);
+                function_ref<void(Value, Value, Value, Value)> then = nullptr);
   KeyRange allKeys() { return {L.index(0), e.dim(keys)}; }
   Value boundAt(const KeyBound &bound, Value row);
   Value boundOf(const KeyBound &bound, Value rows);
@@ -84,10 +85,9 @@ struct AttentionKernel {
   KeyRange trimPadding(Value rows, KeyRange range);
   KeyRange boundKeys(Value rows);
   void computeScores(Value rows, const KeyRange &range);
-  void scorePanel(Value tileRow, Value panel, Value r0, Value mr);
   void bindTile(Value v, Value r, Value c,
                 function_ref<Value(Value)> then = nullptr);
-  Value rowMaximum(Value row, const KeyRange &range);
+  Value finishScores(Value row, const KeyRange &range);
   Value storeMaxima(Value rows, const KeyRange &range);
   void exponentiate(Value row, Value max, const KeyRange &range);
   KeyRange normalize(Value rows);
@@ -128,21 +128,28 @@ struct AttentionKernel::Product {
   Value begin, end, first, K;
 };
 
-/// A tile at a time: then(row of the tile where a panel begins, panel, first
-/// row, rows).
+/// To `scores`, or a tile at a time: then(row of the tile where a panel begins,
+/// panel, first row, rows).
 void AttentionKernel::multiply(
     const Product &x, function_ref<void(Value, Value, Value, Value)> then) {
-  Value columns = L.index(kPanelColumns);
+  Value columns = L.index(kPanelColumns), zero = L.index(0);
   Value B = e.input(x.B.getMemory()), stride = e.dim(x.rowsB * kPanelColumns);
   forPanelGroups(e, x.begin, x.end, [&](Value panel, int64_t count) {
     Value at =
         L.add(x.B.at(e, batchIndex, batch, panel), L.mul(x.first, columns));
     forRowTiles(e, x.rows, [&](Value, Value r0, Value mr) {
-      emitMicroKernel(e, mr, x.lda,
-                      {x.A, L.add(x.aAt, L.mul(r0, e.dim(x.lda))), B, at,
-                       stride, x.K, tile, L.index(0)},
-                      {count});
-      for (int64_t p = 0; p < count; ++p)
+      MicroKernelOperands operands{
+          x.A, L.add(x.aAt, L.mul(r0, e.dim(x.lda))), B, at, stride, x.K, tile,
+          zero};
+      MicroKernelShape shape{count};
+      if (!then) {
+        shape.inRows = true;
+        operands.C = scores;
+        operands.ldc = e.dim(ld);
+        operands.cAt = L.add(L.mul(r0, operands.ldc), L.mul(panel, columns));
+      }
+      emitMicroKernel(e, mr, x.lda, operands, shape);
+      for (int64_t p = 0; then && p < count; ++p)
         then(L.mul(mr, L.index(p)), L.add(panel, L.index(p)), r0, mr);
     });
   });
@@ -301,32 +308,7 @@ void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
   Value begin = L.div(range.begin, columns);
   Value end = L.div(L.add(range.end, L.index(kPanelColumns - 1)), columns);
   multiply({rows, queries, L.index(0), depth, K, depth, begin, end, L.index(0),
-            e.dim(depth)},
-           [&](Value tileRow, Value panel, Value r0, Value mr) {
-             scorePanel(tileRow, panel, r0, mr);
-           });
-}
-
-/// The pointwise ops on `mr` rows of one panel of scores, whose products begin
-/// at row tileRow of the tile.
-void AttentionKernel::scorePanel(Value tileRow, Value panel, Value r0,
-                                 Value mr) {
-  Value stride = e.dim(ld);
-  SmallVector<SymExpr> dims = getDims(softmax.getInput());
-  e.loop(L.index(0), mr, 1, [&](Value r) {
-    Value row = L.add(r0, r), m = L.add(m0, row);
-    SmallVector<Idx> idx = rowIndex(m);
-    idx.push_back(Idx());
-    Idx base = L.uniform(L.mul(flatRow(m), e.dim(keys)));
-    forPanelColumns(e, panel, keys, [&](Value c, Value column) {
-      bindTile(qk.getResult(), L.add(tileRow, r), c);
-      idx.back() = Idx{column, 1, (int64_t)lanes, {}};
-      e.setDomain(dims, idx, L.add(base, idx.back()));
-      Value x = e.emit(softmax.getInput(), idx);
-      LaneScope whole(L, L.lanes); // rows of scores are padded to panels
-      L.store(x, scores, L.add(L.uniform(L.mul(row, stride)), idx.back()), f32);
-    });
-  });
+            e.dim(depth)});
 }
 
 /// From now on `v` is what lies in row r, column c of the tile.
@@ -343,12 +325,26 @@ void AttentionKernel::bindTile(Value v, Value r, Value c,
   e.bind(v, [x](ArrayRef<Idx>) { return x; });
 }
 
-Value AttentionKernel::rowMaximum(Value row, const KeyRange &range) {
-  Idx base = L.uniform(L.add(L.mul(row, e.dim(ld)), range.begin));
+/// The pointwise ops on a row's products, in place, and the row's maximum.
+Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
+  Value input = softmax.getInput(), m = L.add(m0, row);
+  SmallVector<SymExpr> dims = getDims(input);
+  Idx base = L.uniform(L.mul(row, e.dim(ld)));
+  Idx flat = L.uniform(L.mul(flatRow(m), e.dim(keys)));
+  SmallVector<Idx> idx = rowIndex(m);
+  idx.push_back(Idx());
   Value lowest = L.constant(L.vec(f32, lanes), -HUGE_VAL);
   Value n = L.sub(range.end, range.begin);
   Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
-    Value x = L.load(scores, L.add(base, i), f32);
+    idx.back() = L.add(L.uniform(range.begin), i);
+    Idx at = L.add(base, idx.back());
+    Value x = L.load(scores, at, f32);
+    if (input != qk.getResult()) {
+      e.bind(qk.getResult(), [x](ArrayRef<Idx>) { return x; });
+      e.setDomain(dims, idx, L.add(flat, idx.back()));
+      x = e.emit(input, idx);
+      L.store(x, scores, at, f32);
+    }
     return SmallVector<Value>{L.largerOf(args[0], x)};
   })[0];
   return L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
@@ -358,7 +354,7 @@ Value AttentionKernel::rowMaximum(Value row, const KeyRange &range) {
 Value AttentionKernel::storeMaxima(Value rows, const KeyRange &range) {
   return e.loop(L.index(0), rows, 1, L.constant(f32, HUGE_VAL),
                 [&](Value r, ValueRange lowest) {
-                  Value max = rowMaximum(r, range);
+                  Value max = finishScores(r, range);
                   memref::StoreOp::create(b, L.loc, max, inverse, r);
                   return SmallVector<Value>{
                       arith::MinNumFOp::create(b, L.loc, lowest[0], max)};

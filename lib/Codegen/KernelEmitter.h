@@ -187,11 +187,12 @@ struct MicroKernelShape {
   /// into the L2 cache; kAhead: its own panels some rows ahead.
   int64_t lines = 0;
   bool accumulate = false; ///< adds to what C holds
+  bool inRows = false;     ///< C is no tile, its rows lie ldc apart
 };
 inline constexpr int64_t kAhead = -1;
-/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, next, nextStep): C at cAt
-/// is [panels][rows][32]; A's rows lie lda apart (0: not constant), B's panels
-/// panelStride. `next` is a position in B, from where on elements are fetched
+/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
+/// cAt is [panels][rows][32], or rows of panels; A's rows lie lda apart (0: not
+/// constant), B's panels panelStride. `next` is a position in B, from where on elements are fetched
 /// into the cache, nextStep further for each four rows of B; the same
 /// panelStride further for each panel.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
@@ -200,6 +201,7 @@ mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
 struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
   mlir::Value next = {}, nextStep = {};
+  mlir::Value ldc = {};
 };
 /// Calls the micro-kernel of `rows` rows, which is known at run time and at
 /// least 1, at most kTileRows (narrowRows for more than kTilePanels panels).

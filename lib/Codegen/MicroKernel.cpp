@@ -76,7 +76,8 @@ struct MicroKernel {
   Value B = entry.getArgument(3), b0 = entry.getArgument(4);
   Value panelStride = entry.getArgument(5), n = entry.getArgument(6);
   Value C = entry.getArgument(7), c0 = entry.getArgument(8);
-  Value next = entry.getArgument(9), nextStep = entry.getArgument(10);
+  Value ldc = entry.getArgument(9);
+  Value next = entry.getArgument(10), nextStep = entry.getArgument(11);
 
   void fetch(Value at) {
     memref::PrefetchOp::create(b, loc, B, at, /*isWrite=*/false,
@@ -128,6 +129,9 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     return result;
   };
   auto place = [&](int64_t r, int64_t p, int64_t j) {
+    if (shape.inRows)
+      return L.add(L.add(c0, L.mul(L.index(r), ldc)),
+                   L.index((p0 + p) * kPanelColumns + column(j)));
     return L.add(c0,
                  L.index(((p0 + p) * rows + r) * kPanelColumns + column(j)));
   };
@@ -199,6 +203,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
                                   : "_next" + std::to_string(shape.lines);
   if (shape.accumulate)
     name += "_acc";
+  if (shape.inRows)
+    name += "_rows";
   if (auto f = module.lookupSymbol<func::FuncOp>(name))
     return f;
   OpBuilder b(module.getContext());
@@ -208,7 +214,7 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   auto func = func::FuncOp::create(
       b, module.getLoc(), name,
       b.getFunctionType({mem, index, index, mem, index, index, index, mem,
-                         index, index, index},
+                         index, index, index, index},
                         {}));
   func.setPrivate();
   Block *entry = func.addEntryBlock();
@@ -237,6 +243,7 @@ void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
                               o.K,
                               o.C,
                               o.cAt,
+                              o.ldc ? o.ldc : zero,
                               o.next ? o.next : zero,
                               o.nextStep ? o.nextStep : zero};
   auto sw = scf::IndexSwitchOp::create(b, loc, TypeRange{}, rows, cases,
@@ -327,8 +334,7 @@ Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
   Value matrix = batchIndex;
   auto repeat = [&](ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
     // One matrix, which may have more dims than `to`.
-    if (llvm::all_of(from,
-                     [](const SymExpr &d) { return d.constant() == 1; }))
+    if (llvm::all_of(from, [](const SymExpr &d) { return d.constant() == 1; }))
       matrix = L.index(0);
     else if (from != to)
       matrix = e.linearize(
