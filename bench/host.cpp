@@ -11,11 +11,14 @@
 // tenon.h alone. Prints one line of JSON with the same fields; its clock starts
 // before dlopen. --against runs another context with that many threads in turns
 // with the first, after everything else, and adds the median ratio of its time
-// to the first's ("speed_up").
+// to the first's ("speed_up"); and, of the same turns, that of a fixed number
+// of multiply-adds on registers split among as many threads ("peak_speed_up").
 //===----------------------------------------------------------------------===//
 
+#include "../tools/tenon/FmaLoop.h"
 #include "tenon/tenon.h"
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +26,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -35,6 +39,42 @@ double now() {
   using namespace std::chrono;
   return duration<double, std::milli>(steady_clock::now().time_since_epoch())
       .count();
+}
+
+/// Milliseconds for what takes one thread about 5 ms of multiply-adds, split
+/// among `threads`, which have all done the same just before.
+double peakTime(int threads) {
+  constexpr long kIterations = 1500000;
+  std::atomic<int> arrived = 0;
+  auto multiply = [&] {
+    if (__builtin_cpu_supports("avx512f"))
+      fma_loop_512(kIterations / threads);
+    else if (__builtin_cpu_supports("fma"))
+      fma_loop_256(kIterations / threads);
+  };
+  auto meet = [&](int time) {
+    ++arrived;
+    while (arrived < threads * time) {
+    }
+  };
+  double begin = 0, end = 0;
+  auto work = [&](bool timed) {
+    multiply();
+    meet(1);
+    if (timed)
+      begin = now();
+    multiply();
+    meet(2);
+    if (timed)
+      end = now();
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i)
+    others.emplace_back(work, false);
+  work(true);
+  for (std::thread &other : others)
+    other.join();
+  return end - begin;
 }
 
 /// A .npy file: C order, little-endian, of a kind that the header names.
@@ -268,16 +308,23 @@ int main(int argc, char **argv) {
       fail(error.message);
     bindOutputs(other);
     timed(other);
-    std::vector<double> ratios;
+    std::vector<double> ratios, peaks;
     for (int i = 0; i < runs; ++i) {
       // The context's own threads still spin when it has just run: twice.
       timed(context);
       double own = timed(context);
       timed(other);
       ratios.push_back(timed(other) / own);
+      own = peakTime(threads);
+      peaks.push_back(peakTime(against) / own);
     }
-    std::nth_element(ratios.begin(), ratios.begin() + runs / 2, ratios.end());
-    std::printf(", \"speed_up\": %.4f", ratios[runs / 2]);
+    auto median = [](std::vector<double> &values) {
+      auto middle = values.begin() + values.size() / 2;
+      std::nth_element(values.begin(), middle, values.end());
+      return *middle;
+    };
+    std::printf(", \"speed_up\": %.4f, \"peak_speed_up\": %.4f", median(ratios),
+                median(peaks));
     tenon_context_destroy(other);
   }
   std::printf("}\n");
