@@ -147,7 +147,8 @@ def scaling_table(document):
     return [
         "",
         "Several threads against one: two contexts in one process that run in turns, median over rounds of the median "
-        "over turns. The next column is what multiply-adds on registers alone gain, split among the threads, in the same turns.",
+        "over turns. The next column is what multiply-adds on registers alone gain, split among the threads, in the same "
+        "turns.",
         "",
         "| case | threads | speed-up | the peak's | of it |",
         "|---|---|---|---|---|",

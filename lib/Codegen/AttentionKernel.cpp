@@ -85,8 +85,6 @@ struct AttentionKernel {
   KeyRange trimPadding(Value rows, KeyRange range);
   KeyRange boundKeys(Value rows);
   void computeScores(Value rows, const KeyRange &range);
-  void bindTile(Value v, Value r, Value c,
-                function_ref<Value(Value)> then = nullptr);
   Value finishScores(Value row, const KeyRange &range);
   Value storeMaxima(Value rows, const KeyRange &range);
   void exponentiate(Value row, Value max, const KeyRange &range);
@@ -311,20 +309,6 @@ void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
             e.dim(depth)});
 }
 
-/// From now on `v` is what lies in row r, column c of the tile.
-void AttentionKernel::bindTile(Value v, Value r, Value c,
-                               function_ref<Value(Value)> then) {
-  Idx at{L.add(L.mul(r, L.index(kPanelColumns)), c), 1, (int64_t)lanes, {}};
-  Value x;
-  {
-    LaneScope whole(L, L.lanes); // as the tile is
-    x = L.load(tile, at, f32);
-  }
-  if (then)
-    x = then(x);
-  e.bind(v, [x](ArrayRef<Idx>) { return x; });
-}
-
 /// The pointwise ops on a row's products, in place, and the row's maximum.
 Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
   Value input = softmax.getInput(), m = L.add(m0, row);
@@ -336,7 +320,8 @@ Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
   Value lowest = L.constant(L.vec(f32, lanes), -HUGE_VAL);
   Value n = L.sub(range.end, range.begin);
   Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
-    idx.back() = L.add(L.uniform(range.begin), i);
+    // A range starts a panel, so its vectors lie at multiples of their lanes.
+    idx.back() = Idx{L.add(range.begin, i.base), 1, (int64_t)lanes, {}};
     Idx at = L.add(base, idx.back());
     Value x = L.load(scores, at, f32);
     if (input != qk.getResult()) {
@@ -433,14 +418,18 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
     Idx base = L.uniform(L.mul(flatRow(m), e.dim(N)));
     forPanelColumns(e, panel, N, [&](Value c, Value column) {
       idx.back() = Idx{column, 1, (int64_t)lanes, {}};
-      bindTile(pv.getResult(), L.add(tileRow, r), c, [&](Value x) -> Value {
-        x = arith::MulFOp::create(b, L.loc, x, L.widen(inv));
-        if (!softmax.getGuard())
-          return x;
+      Value at = L.add(L.mul(L.add(tileRow, r), L.index(kPanelColumns)), c), x;
+      {
+        LaneScope whole(L, L.lanes); // as the tile is
+        x = L.load(tile, Idx{at, 1, (int64_t)lanes, {}}, f32);
+      }
+      x = arith::MulFOp::create(b, L.loc, x, L.widen(inv));
+      if (softmax.getGuard()) {
         Value nan = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO,
                                           inv, inv);
-        return arith::SelectOp::create(b, L.loc, nan, L.constLike(x, 0), x);
-      });
+        x = arith::SelectOp::create(b, L.loc, nan, L.constLike(x, 0), x);
+      }
+      e.bind(pv.getResult(), [x](ArrayRef<Idx>) { return x; });
       sink.store(e, idx, L.add(base, idx.back()));
     });
   });

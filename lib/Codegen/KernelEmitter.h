@@ -191,10 +191,10 @@ struct MicroKernelShape {
 };
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
-/// cAt is [panels][rows][32], or rows of panels; A's rows lie lda apart (0: not
-/// constant), B's panels panelStride. `next` is a position in B, from where on elements are fetched
-/// into the cache, nextStep further for each four rows of B; the same
-/// panelStride further for each panel.
+/// cAt is [panels][rows][32], or rows ldc apart with `inRows`; A's rows lie lda
+/// apart (0: not constant), B's panels panelStride. `next` is a position in B,
+/// from where on elements are fetched into the cache, nextStep further for each
+/// four rows of B; the same panelStride further for each panel.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target, int64_t rows,
                                   int64_t lda, const MicroKernelShape &shape);

@@ -1,5 +1,4 @@
-//===- noalloc.cpp - a run allocates nothing
-//--------------------------------===//
+//===- noalloc.cpp - a run allocates nothing ------------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -40,8 +40,8 @@ def Tenon_Im2ColOp : Tenon_PureOp<"im2col"> {
   let summary = "Patches of a convolution as rows: [N, out positions, C*kernel]";
   let description = [{
     result[n, o, c*prod(kernel) + k] = input[n, c, position(o)*stride - pad + k*dilation],
-    0 outside. `dims` is the result's. Made by tenon-lower-conv; always fused
-    into the matmul that follows, never stored whole.
+    0 outside. `dims` is the result's. Made by tenon-lower-conv; fused into
+    the matmul that follows, unless the input is computed as well.
   }];
   let arguments = (ins Tenon_FloatTensor:$input, DenseI64ArrayAttr:$kernel,
                        DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
