@@ -322,6 +322,10 @@ bool FormKernels::mustStore(Value v) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
         return true;
     }
+    // Channels brought next to each other are read as runs.
+    if (auto patches = dyn_cast<Im2ColOp>(user))
+      if (patches.getChannelsLast() && isa<TransposeOp>(op))
+        return true;
     // A scatter reads its indices in every task, its updates by position.
     if (isa<ScatterElementsOp, ScatterNDOp>(user) && use.getOperandNumber() > 0)
       return true;

@@ -240,23 +240,28 @@ Value KernelEmitter::emitArgReduce(ArgReduceOp op, ArrayRef<Idx> idx) {
 }
 
 Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
-  // idx = (n, o, k): o -> output position, k -> (channel, kernel position).
+  // idx = (n, o, k): o -> output position, k -> (channel, kernel position), or
+  // the other way round.
   SmallVector<SymExpr> dims = getDims(op.getInput());
-  size_t spatial = dims.size() - 2;
+  bool last = op.getChannelsLast();
+  size_t spatial = dims.size() - 2, first = last ? 1 : 2;
   ArrayRef<int64_t> kernel = op.getKernel();
   SmallVector<SymExpr> out;
   for (size_t d = 0; d < spatial; ++d) {
     SymExpr reach = op.getDilations()[d] * (kernel[d] - 1) + 1;
-    SymExpr padded = dims[d + 2] + SymExpr(op.getPads()[d]) +
-                     SymExpr(op.getPads()[d + spatial]);
-    out.push_back(SymExpr::apply(SymExpr::Fn::FloorDiv, padded - reach,
+    SymExpr whole = dims[d + first] + SymExpr(op.getPads()[d]) +
+                    SymExpr(op.getPads()[d + spatial]);
+    out.push_back(SymExpr::apply(SymExpr::Fn::FloorDiv, whole - reach,
                                  op.getStrides()[d]) +
                   1);
   }
   SmallVector<Idx> at(dims.size());
   at[0] = idx[0];
   Idx k = idx[2], o = idx[1];
+  if (last)
+    std::tie(k, at.back()) = L.divRem(k, dim(dims.back()));
   Value inside;
+  SmallVector<SymExpr> padded;
   for (size_t d = spatial; d-- > 0;) {
     auto [kq, kr] = L.divRem(k, L.index(kernel[d]));
     auto [oq, orem] =
@@ -267,11 +272,12 @@ Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
         L.add(L.mul(orem, op.getStrides()[d]), L.mul(kr, op.getDilations()[d])),
         L.uniform(-op.getPads()[d]));
     if (op.getPads()[d] == 0 && op.getPads()[d + spatial] == 0) {
-      at[d + 2] = pos;
+      at[d + first] = pos;
       continue;
     }
-    Window w = clampTo(*this, pos, dim(dims[d + 2]));
-    at[d + 2] = w.at;
+    padded.push_back(dims[d + first]);
+    Window w = clampTo(*this, pos, dim(dims[d + first]));
+    at[d + first] = w.at;
     if (inside && L.isVector(inside) != L.isVector(w.inside)) {
       inside = L.widen(inside);
       w.inside = L.widen(w.inside);
@@ -279,8 +285,9 @@ Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
     inside = inside ? Value(arith::AndIOp::create(b, L.loc, inside, w.inside))
                     : w.inside;
   }
-  at[1] = k;
-  Value x = emit(op.getInput(), at);
+  if (!last)
+    at[1] = k;
+  Value x = emitUnlessEmpty(op.getInput(), at, padded);
   if (!inside)
     return x;
   if (L.isVector(inside) || L.isVector(x)) {

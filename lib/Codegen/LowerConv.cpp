@@ -5,8 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonOps.h"
-#include "dialects/Tenon/IR/TenonShape.h"
+#include "ChannelsLast.h"
 #include "mlir/Pass/Pass.h"
 #include "tenon/Codegen/Passes.h"
 
@@ -18,27 +17,79 @@ namespace tenon {
 
 namespace {
 
+/// Lanes of the widest vectors.
+constexpr int64_t kLanes = 16;
+
 struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
   void runOnOperation() override {
-    SmallVector<ConvOp> ops;
-    getOperation()->walk([&](ConvOp op) { ops.push_back(op); });
-    for (ConvOp op : ops)
-      lower(op);
+    // An op is moved only after what it reads has been.
+    SmallVector<Operation *> ops;
+    getOperation()->walk([&](Operation *op) {
+      if (isa<ConvOp>(op) || op->hasTrait<OpTrait::Elementwise>())
+        ops.push_back(op);
+    });
+    ChannelsLast rows;
+    for (Operation *op : ops) {
+      if (auto conv = dyn_cast<ConvOp>(op))
+        lower(conv, rows);
+      else
+        rows.sink(op);
+    }
   }
 
-  void lower(ConvOp op) {
+  static SmallVector<int64_t> kernelOf(ConvOp op) {
+    return llvm::map_to_vector(ArrayRef(getDims(op.getWeight())).drop_front(2),
+                               [](const SymExpr &d) { return *d.constant(); });
+  }
+  static Value patchesOf(ConvOp op) {
+    OpBuilder b(op);
+    return Im2ColOp::create(b, op.getLoc(), op.getInput(), kernelOf(op),
+                            op.getStrides(), op.getPads(), op.getDilations());
+  }
+
+  /// Patches with their channels last, if that makes them copies of rows; else
+  /// null.
+  Value patchesOfRows(ConvOp op, ChannelsLast &rows) {
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    SmallVector<SymExpr> in = getDims(op.getInput());
+    auto isOne = [](int64_t i) { return i == 1; };
+    bool isPointwise = // a patch is a row
+        llvm::all_of(ArrayRef(getDims(op.getWeight())).drop_front(2),
+                     [](const SymExpr &d) { return d.constant() == 1; }) &&
+        llvm::all_of(op.getStrides(), isOne) &&
+        llvm::all_of(op.getPads(), [](int64_t i) { return i == 0; });
+    Value input = rows.rowsOf(op.getInput());
+    if (isPointwise)
+      return input;
+    if (input) {
+      SmallVector<SymExpr> last(in);
+      std::rotate(last.begin() + 1, last.begin() + 2, last.end());
+      input =
+          ReshapeOp::create(b, loc, input, DimsAttr::get(b.getContext(), last));
+    } else if (in[1].constant().value_or(1) % kLanes == 0) {
+      SmallVector<int64_t> perm =
+          llvm::to_vector(llvm::seq<int64_t>(in.size()));
+      std::rotate(perm.begin() + 1, perm.begin() + 2, perm.end());
+      input = TransposeOp::create(b, loc, op.getInput(), perm);
+    } else {
+      return nullptr;
+    }
+    return Im2ColOp::create(b, loc, input, kernelOf(op), op.getStrides(),
+                            op.getPads(), op.getDilations(), true);
+  }
+
+  void lower(ConvOp op, ChannelsLast &rows) {
     OpBuilder b(op);
     Location loc = op.getLoc();
     SmallVector<SymExpr> w = getDims(op.getWeight());
     SmallVector<SymExpr> out = getDims(op.getResult());
-    SmallVector<int64_t> kernel;
     for (const SymExpr &d : ArrayRef(w).drop_front(2)) {
       if (!d.constant()) {
         op.emitError("the kernel's dims must be known when compiling, found ")
             << d.str();
         return signalPassFailure();
       }
-      kernel.push_back(*d.constant());
     }
     int64_t groups = op.getGroup();
     if (groups != 1 && !w[0].constant()) {
@@ -53,27 +104,28 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     SymExpr cout = w[0];
     SymExpr k = productOf(ArrayRef(w).drop_front(1)); // of one group
     SymExpr positions = productOf(ArrayRef(out).drop_front(2));
-    Value patches =
-        Im2ColOp::create(b, loc, op.getInput(), kernel, op.getStrides(),
-                         op.getPads(), op.getDilations());
     Value result;
     if (groups == 1) {
-      Value flat = reshape(op.getWeight(), {cout, k});
+      Value last = patchesOfRows(op, rows);
+      Value patches = last ? last : patchesOf(op);
+      Value flat = last ? flattenChannelsLast(b, loc, op.getWeight())
+                        : reshape(op.getWeight(), {cout, k});
       Value y = MatMulOp::create(b, loc, patches, flat, false, true);
-      result = TransposeOp::create(b, loc, y, ArrayRef<int64_t>{0, 2, 1});
+      result = rows.viewOf(b, loc, y, out);
     } else {
       SymExpr perGroup = *cout.constant() / groups;
-      Value split = reshape(patches, {out[0], positions, groups, k});
+      Value split = reshape(patchesOf(op), {out[0], positions, groups, k});
       Value a =
           TransposeOp::create(b, loc, split, ArrayRef<int64_t>{0, 2, 1, 3});
       Value flat = reshape(op.getWeight(), {groups, perGroup, k});
       Value y = MatMulOp::create(b, loc, a, flat, false, true);
-      result = TransposeOp::create(b, loc, y, ArrayRef<int64_t>{0, 1, 3, 2});
+      Value t = TransposeOp::create(b, loc, y, ArrayRef<int64_t>{0, 1, 3, 2});
+      result = reshape(t, out);
     }
-    result = reshape(result, out);
     if (Attribute name = op->getAttr("tenon.value"))
       result.getDefiningOp()->setAttr("tenon.value", name);
     op.getResult().replaceAllUsesWith(result);
+    rows.forget(op.getResult());
     op.erase();
   }
 };

@@ -40,15 +40,18 @@ def Tenon_Im2ColOp : Tenon_PureOp<"im2col"> {
   let summary = "Patches of a convolution as rows: [N, out positions, C*kernel]";
   let description = [{
     result[n, o, c*prod(kernel) + k] = input[n, c, position(o)*stride - pad + k*dilation],
-    0 outside. `dims` is the result's. Made by tenon-lower-conv; fused into
-    the matmul that follows, unless the input is computed as well.
+    0 outside. With `channels_last` the channels come last, in the input as in
+    the patch: result[n, o, k*C + c] = input[n, position(o)*stride - pad + k*dilation, c].
+    Made by tenon-lower-conv; fused into the matmul that follows, unless the
+    input is computed as well.
   }];
   let arguments = (ins Tenon_FloatTensor:$input, DenseI64ArrayAttr:$kernel,
                        DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
-                       DenseI64ArrayAttr:$dilations);
+                       DenseI64ArrayAttr:$dilations, UnitAttr:$channels_last);
   let results = (outs Tenon_FloatTensor:$result);
   let assemblyFormat = "$input `kernel` $kernel `strides` $strides `pads` $pads "
-                       "`dilations` $dilations attr-dict `:` type($input)";
+                       "`dilations` $dilations (`channels_last` $channels_last^)? "
+                       "attr-dict `:` type($input)";
 }
 
 def Tenon_PackBOp : Tenon_PureOp<"pack_b"> {

@@ -50,13 +50,15 @@ FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
   if (failed(sizes) || failed(inRange(*sizes, 1, "kernel sizes", joiner)))
     return failure();
   Dims kernel(sizes->begin(), sizes->end());
+  bool last = op.getChannelsLast();
+  ArrayRef<SymExpr> inner = ArrayRef(*input).drop_front();
   FailureOr<Dims> positions = windowPositions(
-      ArrayRef(*input).drop_front(2), kernel, op.getStridesAttr(),
-      op.getPadsAttr(), op.getDilationsAttr(), joiner);
+      last ? inner.drop_back() : inner.drop_front(), kernel,
+      op.getStridesAttr(), op.getPadsAttr(), op.getDilationsAttr(), joiner);
   if (failed(positions))
     return failure();
   return Dims{(*input)[0], productOf(*positions),
-              (*input)[1] * productOf(kernel)};
+              (last ? inner.back() : inner.front()) * productOf(kernel)};
 }
 TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
 

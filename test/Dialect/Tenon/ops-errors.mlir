@@ -626,6 +626,13 @@ func.func @im2colRank(%x: tensor<4x8xf32>) {
 }
 
 // -----
+func.func @im2colChannelsLast(%x: tensor<1x2x8xf32>) {
+  // expected-error @below {{expected dims >= 0, found -2 in dim 1 of the result}}
+  %0 = tenon.im2col %x kernel [5] strides [1] pads [0, 0] dilations [1] channels_last : tensor<1x2x8xf32>
+  return
+}
+
+// -----
 func.func @packRank(%x: tensor<4xf32>) {
   // expected-error @below {{expected an input of rank >= 2, found rank 1}}
   %0 = tenon.pack_b %x : tensor<4xf32>

@@ -227,6 +227,11 @@ func.func @kernels(%x: !x, %w: tensor<384x100xf32>,
     : tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>
   // CHECK: tenon.neg %[[R]] : tensor<?x16x12xf32, #tenon.dims<"batch", "16", "12">>
   %3 = tenon.neg %2 : tensor<?x16x12xf32, #tenon.dims<"batch", "16", "12">>
+  // CHECK: %[[L:.*]] = tenon.im2col %arg2 {{.*}} dilations [1, 1] channels_last
+  %last = tenon.im2col %image kernel [2, 2] strides [1, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last
+    : tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>
+  // CHECK: tenon.neg %[[L]] : tensor<?x8x32xf32, #tenon.dims<"batch", "8", "32">>
+  %negLast = tenon.neg %last : tensor<?x8x32xf32, #tenon.dims<"batch", "8", "32">>
   // CHECK: tenon.kernel "map"(%arg0)
   %4 = tenon.kernel "map"(%x) : (!x) -> !x {
   ^bb0(%a: !x):

@@ -1,0 +1,164 @@
+//===- ChannelsLast.cpp - convolutions' values as rows of channels --------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ChannelsLast.h"
+#include "mlir/IR/BuiltinDialect.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include <cstring>
+
+using namespace mlir;
+
+namespace tenon {
+
+static Value reshape(OpBuilder &b, Location loc, Value v,
+                     ArrayRef<SymExpr> dims) {
+  if (getDims(v) == dims)
+    return v;
+  return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
+}
+
+/// Of [N, C, spatial...].
+static SmallVector<SymExpr> rowDims(ArrayRef<SymExpr> dims) {
+  return {dims[0], productOf(dims.drop_front(2)), dims[1]};
+}
+
+/// An operand that varies along the channels alone, or not at all.
+static bool isPerChannel(Value v, ArrayRef<SymExpr> dims) {
+  SmallVector<SymExpr> own = getDims(v);
+  for (auto [i, d] : llvm::enumerate(llvm::reverse(own))) {
+    if (d.constant() != 1 && (i + 2 != dims.size() || d != dims[1]))
+      return false;
+  }
+  return own.size() <= dims.size();
+}
+
+/// Such an operand as a vector; a number stays one.
+static Value flatten(OpBuilder &b, Location loc, Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  return dims.size() <= 1 ? v : reshape(b, loc, v, {productOf(dims)});
+}
+
+Value ChannelsLast::viewOf(OpBuilder &b, Location loc, Value rows,
+                           ArrayRef<SymExpr> dims) {
+  Value v = TransposeOp::create(b, loc, rows, ArrayRef<int64_t>{0, 2, 1});
+  v = ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
+  known[v] = rows;
+  return v;
+}
+
+Value ChannelsLast::move(Operation *op,
+                         function_ref<Value(Value)> rowsOfOperand) {
+  // A value that is asked for by name stays as the model has it.
+  if (!op->hasTrait<OpTrait::Elementwise>() || op->hasAttr("tenon.value"))
+    return nullptr;
+  SmallVector<SymExpr> dims = getDims(op->getResult(0));
+  auto isWhole = [&](Value v) { return getDims(v) == dims; };
+  if (dims.size() < 3 || llvm::none_of(op->getOperands(), isWhole) ||
+      !llvm::all_of(op->getOperands(), [&](Value v) {
+        return isWhole(v) ? bool(rowsOfOperand(v)) : isPerChannel(v, dims);
+      }))
+    return nullptr;
+  OpBuilder b(op);
+  SmallVector<Value> operands;
+  for (Value v : op->getOperands()) {
+    if (isWhole(v))
+      operands.push_back(rowsOfOperand(v));
+    else
+      operands.push_back(flatten(b, op->getLoc(), v));
+  }
+  Operation *moved = b.clone(*op);
+  moved->setOperands(operands);
+  Value rows = moved->getResult(0);
+  rows.setType(getTensorType(rowDims(dims), getElementTypeOrSelf(rows)));
+  Value view = viewOf(b, op->getLoc(), rows, dims);
+  op->getResult(0).replaceAllUsesWith(view);
+  forget(op->getResult(0));
+  op->erase();
+  return rows;
+}
+
+void ChannelsLast::sink(Operation *op) {
+  move(op, [&](Value v) { return known.lookup(v); });
+}
+
+Value ChannelsLast::rowsOf(Value v) {
+  if (auto it = known.find(v); it != known.end())
+    return it->second;
+  SmallVector<SymExpr> dims = getDims(v);
+  Operation *op = v.getDefiningOp();
+  if (!op || dims.size() < 3)
+    return nullptr;
+  if (auto transpose = dyn_cast<TransposeOp>(op)) {
+    SmallVector<int64_t> perm{0, (int64_t)dims.size() - 1};
+    for (size_t i = 1; i + 1 < dims.size(); ++i)
+      perm.push_back(i);
+    if (transpose.getPerm() != ArrayRef(perm))
+      return known[v] = nullptr;
+    OpBuilder b(op);
+    Value rows = reshape(b, op->getLoc(), transpose.getInput(), rowDims(dims));
+    return known[v] = rows;
+  }
+  if (Value rows = move(op, [&](Value o) { return rowsOf(o); }))
+    return rows; // v is gone
+  return known[v] = nullptr;
+}
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+static ArrayRef<char> rawData(ElementsAttr value) {
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(value)) {
+    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
+    return blob ? blob->getData() : ArrayRef<char>();
+  }
+  auto dense = dyn_cast<DenseElementsAttr>(value);
+  return dense && !dense.isSplat() ? dense.getRawData() : ArrayRef<char>();
+}
+
+Value flattenChannelsLast(OpBuilder &b, Location loc, Value weight) {
+  SmallVector<SymExpr> dims = getDims(weight);
+  SymExpr kernel = productOf(ArrayRef(dims).drop_front(2));
+  SmallVector<SymExpr> flat{dims[0], dims[1] * kernel};
+  if (kernel.constant() == 1 || dims[1].constant() == 1)
+    return reshape(b, loc, weight, flat);
+  Value source = weight;
+  while (auto view = source.getDefiningOp<ReshapeOp>())
+    source = view.getInput();
+  auto constant = source.getDefiningOp<ConstantOp>();
+  Type element = getElementTypeOrSelf(weight.getType());
+  size_t bytes = element.getIntOrFloatBitWidth() / 8;
+  RankedTensorType type = getTensorType(flat, element);
+  ArrayRef<char> data =
+      constant ? rawData(constant.getValue()) : ArrayRef<char>();
+  if (!type.hasStaticShape() || data.size() < type.getNumElements() * bytes) {
+    SmallVector<int64_t> perm{0};
+    for (size_t i = 2; i < dims.size(); ++i)
+      perm.push_back(i);
+    perm.push_back(1);
+    Value v = TransposeOp::create(b, loc, weight, perm);
+    return reshape(b, loc, v, flat);
+  }
+  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(
+      type.getNumElements() * bytes, alignof(uint64_t));
+  char *to = blob.getMutableData().data();
+  int64_t channels = *dims[1].constant(), places = *kernel.constant();
+  for (int64_t n = 0; n < *dims[0].constant(); ++n)
+    for (int64_t k = 0; k < places; ++k)
+      for (int64_t c = 0; c < channels; ++c, to += bytes)
+        memcpy(to, &data[((n * channels + c) * places + k) * bytes], bytes);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointAfter(constant); // it may stand before a loop
+  auto &manager =
+      DenseResourceElementsHandle::getManagerInterface(b.getContext());
+  return ConstantOp::create(
+      b, loc,
+      DenseResourceElementsAttr::get(
+          type, manager.insert("channels_last", std::move(blob))));
+}
+
+} // namespace tenon
