@@ -12,7 +12,7 @@ usage: run.py [options] [CASE...]
 Sets the peers up in a virtual environment of their own, compiles each model
 once for any shape, and then takes rounds: in each round every engine runs
 every case once, in random order and in a fresh process, after the FMA peak has
-been measured. Engines thus meet the same noise. Outputs are compared in the
+been measured and Tenon's artifacts have been copied to other memory. Engines thus meet the same noise. Outputs are compared in the
 same run. Writes docs/performance.json, docs/performance.png and the tables of
 docs/Performance.md. CASE selects cases by a part of their name.
 """
@@ -23,6 +23,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -215,6 +216,21 @@ def difference(left, right):
 IREE_RUNS = 3
 
 
+def renew(path):
+    """Put a copy in a file's place: other pages, and none left to be written.
+
+    How fast memory is depends on where it lies, by a third on some virtual
+    machines, and a file keeps its pages. The peers' weights get new memory in
+    each process.
+    """
+    with open(path, "rb") as source, open(path + ".copy", "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 22)
+        target.flush()
+        os.fsync(target.fileno())
+    shutil.copymode(path, path + ".copy")
+    os.replace(path + ".copy", path)
+
+
 def take_rounds(args, cases, models, context):
     """All measurements: {(case, threads): {engine: [result per round]}}, and peaks."""
     jobs = [
@@ -228,6 +244,8 @@ def take_rounds(args, cases, models, context):
     progress = Progress(args.rounds * len(jobs))
     started = time.monotonic()
     for number in range(args.rounds):
+        for path in {models[case.model]["tenon"] for case in cases if "tenon" in models[case.model]}:
+            renew(path)
         for threads in args.threads:
             peaks[threads].append(json.loads(call([context["peak"], str(threads)])))
         # Cases stay together so that engines are compared within seconds.
