@@ -26,20 +26,27 @@ static SmallVector<SymExpr> rowDims(ArrayRef<SymExpr> dims) {
   return {dims[0], productOf(dims.drop_front(2)), dims[1]};
 }
 
-/// An operand that varies along the channels alone, or not at all.
+/// An operand that is the same at all positions.
 static bool isPerChannel(Value v, ArrayRef<SymExpr> dims) {
   SmallVector<SymExpr> own = getDims(v);
-  for (auto [i, d] : llvm::enumerate(llvm::reverse(own))) {
-    if (d.constant() != 1 && (i + 2 != dims.size() || d != dims[1]))
+  if (own.size() > dims.size())
+    return false;
+  size_t skip = dims.size() - own.size();
+  for (size_t i = 0; i < own.size(); ++i)
+    if (own[i].constant() != 1 && (i + skip > 1 || own[i] != dims[i + skip]))
       return false;
-  }
-  return own.size() <= dims.size();
+  return true;
 }
 
-/// Such an operand as a vector; a number stays one.
-static Value flatten(OpBuilder &b, Location loc, Value v) {
-  SmallVector<SymExpr> dims = getDims(v);
-  return dims.size() <= 1 ? v : reshape(b, loc, v, {productOf(dims)});
+/// Such an operand for rows: [C] or [N, 1, C]; a number stays one.
+static Value perChannel(OpBuilder &b, Location loc, Value v,
+                        ArrayRef<SymExpr> dims) {
+  SmallVector<SymExpr> own = getDims(v);
+  if (own.size() <= 1)
+    return v;
+  if (own.size() < dims.size() || own[0].constant() == 1)
+    return reshape(b, loc, v, {productOf(own)});
+  return reshape(b, loc, v, {own[0], SymExpr(1), own[1]});
 }
 
 Value ChannelsLast::viewOf(OpBuilder &b, Location loc, Value rows,
@@ -68,7 +75,7 @@ Value ChannelsLast::move(Operation *op,
     if (isWhole(v))
       operands.push_back(rowsOfOperand(v));
     else
-      operands.push_back(flatten(b, op->getLoc(), v));
+      operands.push_back(perChannel(b, op->getLoc(), v, dims));
   }
   Operation *moved = b.clone(*op);
   moved->setOperands(operands);
@@ -76,9 +83,22 @@ Value ChannelsLast::move(Operation *op,
   rows.setType(getTensorType(rowDims(dims), getElementTypeOrSelf(rows)));
   Value view = viewOf(b, op->getLoc(), rows, dims);
   op->getResult(0).replaceAllUsesWith(view);
+  SmallVector<Value> read(op->getOperands());
   forget(op->getResult(0));
   op->erase();
+  for (Value v : read)
+    dropUnread(v);
   return rows;
+}
+
+void ChannelsLast::dropUnread(Value v) {
+  while (Operation *op = v.getDefiningOp()) {
+    if (!isa<ReshapeOp, TransposeOp>(op) || !v.use_empty())
+      return;
+    v = op->getOperand(0);
+    forget(op->getResult(0));
+    op->erase();
+  }
 }
 
 void ChannelsLast::sink(Operation *op) {

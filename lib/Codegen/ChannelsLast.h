@@ -29,6 +29,8 @@ public:
   mlir::Value rowsOf(mlir::Value v);
   /// Before `v` goes.
   void forget(mlir::Value v) { known.erase(v); }
+  /// Removes views that nothing reads, from `v` back.
+  void dropUnread(mlir::Value v);
 
 private:
   mlir::Value move(mlir::Operation *op,

@@ -125,8 +125,10 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     if (Attribute name = op->getAttr("tenon.value"))
       result.getDefiningOp()->setAttr("tenon.value", name);
     op.getResult().replaceAllUsesWith(result);
+    Value input = op.getInput();
     rows.forget(op.getResult());
     op.erase();
+    rows.dropUnread(input);
   }
 };
 

@@ -71,6 +71,22 @@ func.func @pointwise(%x: tensor<1x3x2x3xf32>, %w: tensor<4x3x1x1xf32>, %v: tenso
   return %2 : tensor<1x5x2x3xf32>
 }
 
+// What is computed for each channel of each batch element, a gate say, is
+// multiplied with rows; the view that it replaces is gone.
+
+// CHECK-LABEL: @gate
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[G:.+]] = tenon.reshape %arg2 to <"n", "1", "4">
+// CHECK: %[[R:.+]] = tenon.mul %[[Y]], %[[G]] : tensor<?x6x4xf32
+// CHECK: %[[T:.+]] = tenon.transpose %[[R]] [0, 2, 1]
+// CHECK: tenon.reshape %[[T]] to <"n", "4", "2", "3">
+func.func @gate(%x: tensor<?x3x2x3xf32, #tenon.dims<"n", "3", "2", "3">>, %w: tensor<4x3x1x1xf32>, %g: tensor<?x4x1x1xf32, #tenon.dims<"n", "4", "1", "1">>) -> tensor<?x4x2x3xf32, #tenon.dims<"n", "4", "2", "3">> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<?x3x2x3xf32, #tenon.dims<"n", "3", "2", "3">>, tensor<4x3x1x1xf32>
+  %1 = tenon.mul %0, %g : tensor<?x4x2x3xf32, #tenon.dims<"n", "4", "2", "3">>, tensor<?x4x1x1xf32, #tenon.dims<"n", "4", "1", "1">>
+  return %1 : tensor<?x4x2x3xf32, #tenon.dims<"n", "4", "2", "3">>
+}
+
 // Channels that fill vectors are brought together first.
 
 // CHECK-LABEL: @manyChannels
