@@ -326,6 +326,25 @@ case(
     {"x": rand(2, 4, 8, 6)}, {"x": rand(1, 4, 2, 2)}, atol=1e-5,
 )
 case(
+    "convolutions behind one another",
+    "(float[b,4,t] x) => (float[b,5,u] y) { p = Conv <pads = [1,1]> (x, cw, cb)  q = Relu (p)"
+    "  y = Conv <pads = [2,1], strides = [2], dilations = [2]> (q, c2, d2) }",
+    {"x": rand(2, 4, 10)}, {"x": rand(1, 4, 33)}, {"x": rand(3, 4, 2)}, atol=1e-5,
+)
+case(
+    "gated convolution of channels that fill vectors",
+    "(float[b,16,h,w] x, float[b,20,1,1] g) => (float[b,5,h,w] y, float[b,20,h,w] z) { p = Conv <pads = [1,1,1,1]> (x, c3, d3)"
+    "  s = Sigmoid (g)  z = Mul (p, s)  r = Relu (z)  y = Conv (r, c1) }",
+    {"x": rand(2, 16, 8, 6), "g": rand(2, 20, 1, 1)}, {"x": rand(1, 16, 2, 2), "g": rand(1, 20, 1, 1)},
+    {"x": rand(1, 16, 5, 9), "g": rand(1, 20, 1, 1)}, atol=2e-5,
+)
+case(
+    "convolution of rows",
+    "(float[b,h,w,16] x) => (float[b,u,v,20] y) { t = Transpose <perm = [0,3,1,2]> (x)  a = Abs (t)"
+    "  p = Conv <pads = [1,0,2,1], strides = [2,1]> (a, c3, d3)  y = Transpose <perm = [0,2,3,1]> (p) }",
+    {"x": rand(2, 8, 6, 16)}, {"x": rand(1, 2, 3, 16)}, {"x": rand(1, 5, 9, 16)}, atol=2e-5,
+)
+case(
     "rotary embedding",
     "(float[b,h,s,8] x, float[s,8] c, float[s,8] d) => (float[b,h,s,8] y)"
     "<int64[1] z = {0}, int64[1] f = {4}, int64[1] e = {9223372036854775807}, int64[1] ax = {3}>"
@@ -338,6 +357,7 @@ case(
 WEIGHTS = {
     "w": rand(24, seed=1), "c": rand(24, seed=2), "two": np.float32(2), "ax": np.array([-1]), "eps": np.float32(1e-6),
     "zero": np.float32(0), "one": np.float32(1), "t": rand(7, 5), "gw": rand(10, 24), "gb": rand(10), "cw": rand(6, 4, 3), "cb": rand(6), "pw": rand(6, 4, 2, 2),
+    "c2": rand(5, 6, 3), "d2": rand(5), "c3": rand(20, 16, 3, 3), "d3": rand(20), "c1": rand(5, 20, 1, 1),
 }
 
 
