@@ -151,11 +151,12 @@ Value flattenChannelsLast(OpBuilder &b, Location loc, Value weight) {
     source = view.getInput();
   auto constant = source.getDefiningOp<ConstantOp>();
   Type element = getElementTypeOrSelf(weight.getType());
-  size_t bytes = element.getIntOrFloatBitWidth() / 8;
+  size_t bytes = element.getIntOrFloatBitWidth() / 8; // 0: packed
   RankedTensorType type = getTensorType(flat, element);
   ArrayRef<char> data =
       constant ? rawData(constant.getValue()) : ArrayRef<char>();
-  if (!type.hasStaticShape() || data.size() < type.getNumElements() * bytes) {
+  if (!type.hasStaticShape() || bytes == 0 ||
+      data.size() < type.getNumElements() * bytes) {
     SmallVector<int64_t> perm{0};
     for (size_t i = 2; i < dims.size(); ++i)
       perm.push_back(i);
