@@ -13,7 +13,8 @@ Sets the peers up in a virtual environment of their own, compiles each model
 once for any shape, and then takes rounds: in each round every engine runs
 every case once, in random order and in a fresh process, after the FMA peak has
 been measured and Tenon's artifacts have been copied to other memory. Engines
-thus meet the same noise. Outputs are compared in the same run. Writes docs/performance.json, docs/performance.png and the tables of
+thus meet the same noise. Outputs are compared in the same run. Writes
+docs/performance.json, docs/performance.png and the tables of
 docs/Performance.md. CASE selects cases by a part of their name.
 """
 
