@@ -6,8 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "ChannelsLast.h"
+#include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "llvm/ADT/SetVector.h"
+#include <algorithm>
 #include <cstring>
 
 using namespace mlir;
@@ -28,14 +31,9 @@ static SmallVector<SymExpr> rowDims(ArrayRef<SymExpr> dims) {
 
 /// An operand that is the same at all positions.
 static bool isPerChannel(Value v, ArrayRef<SymExpr> dims) {
-  SmallVector<SymExpr> own = getDims(v);
-  if (own.size() > dims.size())
-    return false;
-  size_t skip = dims.size() - own.size();
-  for (size_t i = 0; i < own.size(); ++i)
-    if (own[i].constant() != 1 && (i + skip > 1 || own[i] != dims[i + skip]))
-      return false;
-  return true;
+  SmallVector<SymExpr> everywhere(dims.take_front(2));
+  everywhere.resize(dims.size(), SymExpr(1));
+  return isBroadcastOf(getDims(v), everywhere);
 }
 
 /// Such an operand for rows: [C] or [N, 1, C]; a number stays one.
@@ -82,22 +80,24 @@ Value ChannelsLast::move(Operation *op,
   Value rows = moved->getResult(0);
   rows.setType(getTensorType(rowDims(dims), getElementTypeOrSelf(rows)));
   Value view = viewOf(b, op->getLoc(), rows, dims);
-  op->getResult(0).replaceAllUsesWith(view);
-  SmallVector<Value> read(op->getOperands());
-  forget(op->getResult(0));
-  op->erase();
-  for (Value v : read)
-    dropUnread(v);
+  replace(op, view);
   return rows;
 }
 
-void ChannelsLast::dropUnread(Value v) {
-  while (Operation *op = v.getDefiningOp()) {
-    if (!isa<ReshapeOp, TransposeOp>(op) || !v.use_empty())
-      return;
-    v = op->getOperand(0);
-    forget(op->getResult(0));
+void ChannelsLast::replace(Operation *op, Value by) {
+  op->getResult(0).replaceAllUsesWith(by);
+  llvm::SetVector<Value> read; // an op may read a value twice
+  auto erase = [&](Operation *op) {
+    read.insert(op->operand_begin(), op->operand_end());
+    known.erase(op->getResult(0));
     op->erase();
+  };
+  erase(op);
+  while (!read.empty()) {
+    Value v = read.pop_back_val();
+    if (v.use_empty() &&
+        isa_and_nonnull<ReshapeOp, TransposeOp>(v.getDefiningOp()))
+      erase(v.getDefiningOp());
   }
 }
 
@@ -127,17 +127,11 @@ Value ChannelsLast::rowsOf(Value v) {
   return known[v] = nullptr;
 }
 
-//===----------------------------------------------------------------------===//
-// Weights
-//===----------------------------------------------------------------------===//
-
-static ArrayRef<char> rawData(ElementsAttr value) {
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(value)) {
-    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
-    return blob ? blob->getData() : ArrayRef<char>();
-  }
-  auto dense = dyn_cast<DenseElementsAttr>(value);
-  return dense && !dense.isSplat() ? dense.getRawData() : ArrayRef<char>();
+Value transposeChannelsLast(OpBuilder &b, Location loc, Value v) {
+  SmallVector<int64_t> perm =
+      llvm::to_vector(llvm::seq<int64_t>(getDims(v).size()));
+  std::rotate(perm.begin() + 1, perm.begin() + 2, perm.end());
+  return TransposeOp::create(b, loc, v, perm);
 }
 
 Value flattenChannelsLast(OpBuilder &b, Location loc, Value weight) {
@@ -154,15 +148,10 @@ Value flattenChannelsLast(OpBuilder &b, Location loc, Value weight) {
   size_t bytes = element.getIntOrFloatBitWidth() / 8; // 0: packed
   RankedTensorType type = getTensorType(flat, element);
   ArrayRef<char> data =
-      constant ? rawData(constant.getValue()) : ArrayRef<char>();
+      constant ? match::bytesOf(constant.getValue()) : ArrayRef<char>();
   if (!type.hasStaticShape() || bytes == 0 ||
       data.size() < type.getNumElements() * bytes) {
-    SmallVector<int64_t> perm{0};
-    for (size_t i = 2; i < dims.size(); ++i)
-      perm.push_back(i);
-    perm.push_back(1);
-    Value v = TransposeOp::create(b, loc, weight, perm);
-    return reshape(b, loc, v, flat);
+    return reshape(b, loc, transposeChannelsLast(b, loc, weight), flat);
   }
   AsmResourceBlob blob = HeapAsmResourceBlob::allocate(
       type.getNumElements() * bytes, alignof(uint64_t));

@@ -27,10 +27,9 @@ public:
   /// them, a transpose that brought channels to the front, or elementwise of
   /// such values. Else null.
   mlir::Value rowsOf(mlir::Value v);
-  /// Before `v` goes.
-  void forget(mlir::Value v) { known.erase(v); }
-  /// Removes views that nothing reads, from `v` back.
-  void dropUnread(mlir::Value v);
+  /// Puts a value in the place of `op`'s, and removes `op` with the views that
+  /// it alone read.
+  void replace(mlir::Operation *op, mlir::Value by);
 
 private:
   mlir::Value move(mlir::Operation *op,
@@ -38,6 +37,10 @@ private:
 
   llvm::DenseMap<mlir::Value, mlir::Value> known; ///< null: it has none
 };
+
+/// [N, C, spatial...] as [N, spatial..., C].
+mlir::Value transposeChannelsLast(mlir::OpBuilder &b, mlir::Location loc,
+                                  mlir::Value v);
 
 /// A convolution's weight [C out, C, kernel...] as [C out, kernel... * C]. Of a
 /// constant this is another constant.

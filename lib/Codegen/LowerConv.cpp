@@ -53,11 +53,10 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     OpBuilder b(op);
     Location loc = op.getLoc();
     SmallVector<SymExpr> in = getDims(op.getInput());
+    SmallVector<int64_t> kernel = kernelOf(op);
     auto isOne = [](int64_t i) { return i == 1; };
     bool isPointwise = // a patch is a row
-        llvm::all_of(ArrayRef(getDims(op.getWeight())).drop_front(2),
-                     [](const SymExpr &d) { return d.constant() == 1; }) &&
-        llvm::all_of(op.getStrides(), isOne) &&
+        llvm::all_of(kernel, isOne) && llvm::all_of(op.getStrides(), isOne) &&
         llvm::all_of(op.getPads(), [](int64_t i) { return i == 0; });
     Value input = rows.rowsOf(op.getInput());
     if (isPointwise)
@@ -68,14 +67,11 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
       input =
           ReshapeOp::create(b, loc, input, DimsAttr::get(b.getContext(), last));
     } else if (in[1].constant().value_or(1) % kLanes == 0) {
-      SmallVector<int64_t> perm =
-          llvm::to_vector(llvm::seq<int64_t>(in.size()));
-      std::rotate(perm.begin() + 1, perm.begin() + 2, perm.end());
-      input = TransposeOp::create(b, loc, op.getInput(), perm);
+      input = transposeChannelsLast(b, loc, op.getInput());
     } else {
       return nullptr;
     }
-    return Im2ColOp::create(b, loc, input, kernelOf(op), op.getStrides(),
+    return Im2ColOp::create(b, loc, input, kernel, op.getStrides(),
                             op.getPads(), op.getDilations(), true);
   }
 
@@ -124,11 +120,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     }
     if (Attribute name = op->getAttr("tenon.value"))
       result.getDefiningOp()->setAttr("tenon.value", name);
-    op.getResult().replaceAllUsesWith(result);
-    Value input = op.getInput();
-    rows.forget(op.getResult());
-    op.erase();
-    rows.dropUnread(input);
+    rows.replace(op, result);
   }
 };
 

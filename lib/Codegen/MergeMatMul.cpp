@@ -8,8 +8,7 @@
 #include "GatedMatMul.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "mlir/IR/AsmState.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
+#include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/Pass/Pass.h"
 #include "tenon/Codegen/Passes.h"
 #include "llvm/ADT/MapVector.h"
@@ -41,16 +40,13 @@ bool readFloats(ElementsAttr attr, SmallVectorImpl<float> &out) {
     llvm::append_range(out, dense.getValues<float>());
     return true;
   }
-  auto resource = dyn_cast<DenseResourceElementsAttr>(attr);
-  AsmResourceBlob *blob =
-      resource ? resource.getRawHandle().getBlob() : nullptr;
+  ArrayRef<char> data = match::bytesOf(attr);
   size_t bytes = attr.getNumElements() * sizeof(float);
-  if (!blob || blob->getData().size() < bytes)
+  if (data.size() < bytes)
     return false;
   size_t begin = out.size();
   out.resize(begin + attr.getNumElements());
-  // The data may lie at any address of the model's file.
-  memcpy(out.data() + begin, blob->getData().data(), bytes);
+  memcpy(out.data() + begin, data.data(), bytes);
   return true;
 }
 

@@ -87,6 +87,17 @@ func.func @gate(%x: tensor<?x3x2x3xf32, #tenon.dims<"n", "3", "2", "3">>, %w: te
   return %1 : tensor<?x4x2x3xf32, #tenon.dims<"n", "4", "2", "3">>
 }
 
+// CHECK-LABEL: @readTwice
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[R:.+]] = tenon.mul %[[Y]], %[[Y]] : tensor<1x6x4xf32>
+// CHECK: tenon.transpose %[[R]] [0, 2, 1]
+func.func @readTwice(%x: tensor<1x3x2x3xf32>, %w: tensor<4x3x1x1xf32>) -> tensor<1x4x2x3xf32> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x2x3xf32>, tensor<4x3x1x1xf32>
+  %1 = tenon.mul %0, %0 : tensor<1x4x2x3xf32>, tensor<1x4x2x3xf32>
+  return %1 : tensor<1x4x2x3xf32>
+}
+
 // Channels that fill vectors are brought together first.
 
 // CHECK-LABEL: @manyChannels

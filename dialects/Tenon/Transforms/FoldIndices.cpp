@@ -7,8 +7,8 @@
 #include "dialects/Tenon/IR/TenonIndexValue.h"
 #include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Passes.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/TypeUtilities.h"
 #include <cstring>
 
@@ -224,18 +224,6 @@ Value FoldIndices::foldWholeGather(GatherNDOp op) {
   return broadcast(op.getLoc(), v, to);
 }
 
-/// The bytes of a constant's elements; empty for packed and missing ones.
-ArrayRef<char> bytesOf(ElementsAttr value) {
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(value)) {
-    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
-    return blob ? blob->getData() : ArrayRef<char>();
-  }
-  auto dense = dyn_cast<DenseElementsAttr>(value);
-  return dense && !dense.isSplat() && !dense.getElementType().isInteger(1)
-             ? dense.getRawData()
-             : ArrayRef<char>();
-}
-
 /// A constant matrix that has one number at and below the diagonal and another
 /// above it, as exporters store causal masks: select(column <= row, ...).
 Value FoldIndices::foldTriangle(ConstantOp op) {
@@ -249,7 +237,7 @@ Value FoldIndices::foldTriangle(ConstantOp op) {
       !(element.isInteger(1) || element.isInteger(8) || element.isF32()))
     return nullptr;
   size_t size = element.isF32() ? 4 : 1;
-  ArrayRef<char> bytes = bytesOf(op.getValue());
+  ArrayRef<char> bytes = match::bytesOf(op.getValue());
   SmallVector<char> unpacked;
   if (bytes.empty() && element.isInteger(1)) {
     auto dense = dyn_cast<DenseIntElementsAttr>(op.getValue());

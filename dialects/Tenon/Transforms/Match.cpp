@@ -32,6 +32,17 @@ DenseElementsAttr smallConstant(Value value, int64_t limit) {
   return DenseElementsAttr::getFromRawBuffer(type, blob->getData());
 }
 
+ArrayRef<char> bytesOf(ElementsAttr value) {
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(value)) {
+    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
+    return blob ? blob->getData() : ArrayRef<char>();
+  }
+  auto dense = dyn_cast<DenseElementsAttr>(value);
+  return dense && !dense.isSplat() && !dense.getElementType().isInteger(1)
+             ? dense.getRawData()
+             : ArrayRef<char>();
+}
+
 std::optional<double> scalarOf(Value value) {
   DenseElementsAttr constant = smallConstant(value);
   if (!constant || !constant.isSplat())

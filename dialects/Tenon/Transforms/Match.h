@@ -17,6 +17,10 @@ namespace tenon::match {
 /// `limit` elements (a larger one stays on disk).
 mlir::DenseElementsAttr smallConstant(mlir::Value value, int64_t limit = 4096);
 
+/// The bytes of a constant's elements; empty for splats, packed and missing
+/// ones. They may lie at any address of the model's file.
+llvm::ArrayRef<char> bytesOf(mlir::ElementsAttr value);
+
 /// The number that every element of a constant has.
 std::optional<double> scalarOf(mlir::Value value);
 
