@@ -20,6 +20,9 @@ namespace tenon {
 
 namespace {
 
+/// Columns of the state that a task takes, the same at every level.
+constexpr int64_t kTaskColumns = 32;
+
 struct RecurrenceKernel {
   KernelEmitter &e;
   LinearAttentionOp op;
@@ -109,20 +112,19 @@ void emitRecurrenceKernel(KernelEmitter &e) {
   RecurrenceKernel k{e, op};
   LaneBuilder &L = e.L;
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
-  int64_t width = 2 * e.vectorLanes();
-  SymExpr chunks = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[3], width);
+  SymExpr chunks = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[3], kTaskColumns);
   e.info.tasks = dims[0] * dims[1] * chunks;
   e.info.cost = productOf(dims) * k.depth * 4;
   Value count = e.dim(chunks), rows = e.dim(dims[2]);
   e.loop(e.begin, e.end, 1, [&](Value task) {
     Value place = L.div(task, count);
-    Value first = L.mul(L.rem(task, count), L.index(width));
+    Value first = L.mul(L.rem(task, count), L.index(kTaskColumns));
     SmallVector<Idx> at = e.delinearize(place, {dims[0], dims[1]});
     k.batch = at[0];
     k.head = at[1];
-    Value size = L.min(L.sub(k.dv, first), L.index(width));
+    Value size = L.min(L.sub(k.dv, first), L.index(kTaskColumns));
     e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
-      k.columns(L.add(L.uniform(first, width), i), L.mul(place, rows));
+      k.columns(L.add(L.uniform(first, kTaskColumns), i), L.mul(place, rows));
     });
   });
 }

@@ -19,6 +19,8 @@ using namespace mlir;
 namespace tenon {
 
 static constexpr unsigned kWide = 4;
+/// Rows of fewer elements are reduced beside one another, a lane each.
+static constexpr int64_t kNarrowRow = 16;
 /// Elements that a task reads where results are single elements.
 static constexpr int64_t kElements = 4096;
 
@@ -153,9 +155,10 @@ void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
   e.info.cost = productOf(in) * 2;
   int64_t last = lastDim(in);
   bool inner = llvm::is_contained(op.getAxes(), last);
-  // Few elements in a row leave most lanes idle: rows are the lanes then.
-  bool narrow = last >= 0 && in[last].constant().value_or(INT64_MAX) <
-                                 int64_t(e.vectorLanes());
+  // Few elements in a row leave most lanes idle: rows are the lanes then. Tasks
+  // follow from it, so it is the same at every level.
+  bool narrow =
+      last >= 0 && in[last].constant().value_or(INT64_MAX) < kNarrowRow;
   int64_t axis = lastDim(dims);
 
   if (axis < 0 || (inner && !narrow)) {
