@@ -113,6 +113,53 @@ TEST(Emit, EachKernelHasItsOwnLevel) {
   EXPECT_TRUE(part(2).contains("zmm"));
 }
 
+/// bf16 in every kind of operation that code generation takes apart where the
+/// target has no registers for it.
+const char bfloatBody[] = R"(
+  %x = load <7 x float>, ptr %a, align 4
+  %n = fptrunc <7 x float> %x to <7 x bfloat>
+  %m = call <7 x bfloat> @llvm.masked.load.v7bf16.p0(ptr align 2 %b, <7 x i1> <i1 1, i1 1, i1 0, i1 1, i1 0, i1 1, i1 1>, <7 x bfloat> splat (bfloat 1.5))
+  %c = fcmp olt <7 x bfloat> %n, %m
+  %s = select <7 x i1> %c, <7 x bfloat> %n, <7 x bfloat> %m
+  %f = fneg <7 x bfloat> %s
+  %h = shufflevector <7 x bfloat> %f, <7 x bfloat> %n, <7 x i32> <i32 6, i32 1, i32 8, i32 3, i32 4, i32 13, i32 0>
+  %e = extractelement <7 x bfloat> %h, i64 2
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %0 ], [ %j, %loop ]
+  %p = phi bfloat [ %e, %0 ], [ %r, %loop ]
+  %q = fadd bfloat %p, 1.0
+  %r = call bfloat @llvm.maximum.bf16(bfloat %q, bfloat 2.0)
+  %j = add i64 %i, 1
+  %d = icmp eq i64 %j, 9
+  br i1 %d, label %end, label %loop
+end:
+  %k = fptosi bfloat %r to i32
+  %l = sitofp i32 %k to bfloat
+  %g = insertelement <7 x bfloat> %h, bfloat %l, i64 5
+  call void @llvm.masked.store.v7bf16.p0(<7 x bfloat> %g, ptr align 2 %b, <7 x i1> <i1 1, i1 1, i1 0, i1 1, i1 0, i1 1, i1 1>)
+)";
+
+TEST(Emit, SmallFloatsCallNothing) {
+  for (StringRef type : {"bfloat", "half"}) {
+    std::string body = bfloatBody;
+    StringRef suffix = type == "half" ? "f16" : "bf16";
+    for (auto [from, to] :
+         {std::pair<StringRef, StringRef>{"bfloat", type},
+          {"v7bf16", suffix == "f16" ? "v7f16" : "v7bf16"},
+          {"maximum.bf16", suffix == "f16" ? "maximum.f16" : "maximum.bf16"}})
+      for (size_t at = 0; (at = body.find(from, at)) != std::string::npos;
+           at += to.size())
+        body.replace(at, from.size(), to);
+    std::string text =
+        assemblyOf(body, {"x86-64-v2", "x86-64-v3", "x86-64-v4", "cooperlake"});
+    EXPECT_TRUE(StringRef(text).contains("kernel3:")) << text;
+    EXPECT_FALSE(StringRef(text).contains("call")) << text;
+    EXPECT_FALSE(StringRef(text).contains("sfbf2")) << text;
+    EXPECT_FALSE(StringRef(text).contains("sfhf2")) << text;
+  }
+}
+
 TEST(Emit, InvalidModulesAreErrors) {
   LLVMContext context;
   SMDiagnostic diagnostic;
