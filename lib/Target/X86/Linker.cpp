@@ -12,6 +12,7 @@
 
 #include "Linker.h"
 #include "ElfImage.h"
+#include "UndefinedSymbols.h"
 #include "lld/Common/Driver.h"
 #include "tenon/Target/EmbeddedFiles.h"
 #include "llvm/ADT/SmallVector.h"
@@ -68,6 +69,8 @@ private:
 
 Error tenon::linkSharedLibrary(StringRef object, StringRef path,
                                StringRef exportedSymbol) {
+  if (Error error = checkUndefinedSymbols(object))
+    return error;
   // lld's state is the process's.
   static std::mutex mutex;
   std::lock_guard<std::mutex> lock(mutex);
