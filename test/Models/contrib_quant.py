@@ -4,10 +4,16 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 #===------------------------------------------------------------------------===#
-"""MatMulNBits and other packed weights, MoE and QMoE, the QLinear operators."""
+"""MatMulNBits and other packed weights, MoE and QMoE, the QLinear operators.
+
+What onnxruntime makes of a product of integers depends on the CPU: without VNNI
+its u8 by s8 saturates at 16 bits, and packed weights may go through it. So such
+operators have a reference here, exact integers as the operator's text says.
+"""
 
 import numpy as np
 
+from contrib_attention import multi_head
 from contrib_case import ABSENT, F16, F32, I8, I32, U8, Case, ints, rand, weight
 
 
@@ -25,7 +31,7 @@ def packed(values, bits):
     return sum(values[..., i] << (bits * i) for i in range(per)).astype(np.uint8)
 
 
-def n_bits(name, k, n, *, bits=4, block=32, zeros=None, group=False, bias=False, dtype=np.float32, reference=False, rank=3):
+def n_bits(name, k, n, *, bits=4, block=32, zeros=None, group=False, bias=False, dtype=np.float32, rank=3):
     """One MatMulNBits of weights [n, k]."""
     blocks = -(-k // block)
     codes = ints(0, 2**bits, n, blocks, block, seed=bits)
@@ -43,7 +49,7 @@ def n_bits(name, k, n, *, bits=4, block=32, zeros=None, group=False, bias=False,
     shapes = {1: [(k,)], 2: [(1, k), (7, k)], 3: [(1, 1, k), (2, 5, k), (1, 33, k)]}[rank]
     sets = [{"x": rand(*shape, seed=i).astype(dtype)} for i, shape in enumerate(shapes)]
     offset = rand(n, seed=5).astype(dtype) if bias else 0
-    run = (lambda x: {"y": (x.astype(np.float64) @ dense.T + offset).astype(dtype)}) if reference else None
+    run = lambda x: {"y": (x.astype(np.float64) @ dense.T + offset).astype(dtype)}
     attributes = {"K": k, "N": n, "bits": bits, "block_size": block, "accuracy_level": 1}
     tolerance = dict(atol=5e-2, rtol=5e-3) if dtype == np.float16 else dict(atol=1e-4, rtol=1e-4)
     kind = F16 if dtype == np.float16 else F32
@@ -72,13 +78,13 @@ def packed_cases():
     yield n_bits("4", 64, 24, zeros="packed")
     yield n_bits("4 of odd blocks", 80, 7, zeros="packed", bias=True)
     yield n_bits("4 float zeros", 64, 24, block=16, zeros="float")
-    yield n_bits("4 vector", 64, 24, rank=1, reference=True)
+    yield n_bits("4 vector", 64, 24, rank=1)
     yield n_bits("2", 64, 24, bits=2, block=64, zeros="packed", rank=2)
     yield n_bits("8", 128, 24, bits=8, block=128, rank=2)
     yield n_bits("8 zeros", 64, 9, bits=8, zeros="packed", rank=2)
-    yield n_bits("8 float zeros", 64, 9, bits=8, zeros="float", rank=2, reference=True)
+    yield n_bits("8 float zeros", 64, 9, bits=8, zeros="float", rank=2)
     yield n_bits("4 block 256", 300, 9, block=256, zeros="packed", rank=2)
-    yield n_bits("4 groups", 64, 24, zeros="packed", group=True, rank=2, reference=True)
+    yield n_bits("4 groups", 64, 24, zeros="packed", group=True, rank=2)
     yield n_bits("4 half", 64, 24, zeros="packed", bias=True, dtype=np.float16)
     yield bnb4("fp4", 32, 9, 16, 0)
     yield bnb4("nf4", 48, 7, 64, 1)
@@ -155,7 +161,7 @@ def moe(name, *, third=False, bias=True, reference=False, **attributes):
     return Case(f"moe {name}", "MoE", inputs, {"y": F32}, router_sets(), attributes, reference=run)
 
 
-def q_moe(name, *, bits=4, block=0, zeros=False, third=False, mix=False, reference=False, **attributes):
+def q_moe(name, *, bits=4, block=0, zeros=False, third=False, mix=False, **attributes):
     wide = INNER * (2 if attributes.get("swiglu_fusion") else 1)
     shapes = [(wide, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN) if third else None]
     layers, inputs, points = [], [("x", f"b,s,{HIDDEN}", None), ("router", f"t,{EXPERTS}", None)], []
@@ -179,7 +185,7 @@ def q_moe(name, *, bits=4, block=0, zeros=False, third=False, mix=False, referen
     if block:
         attributes["block_size"] = block
     attributes["expert_weight_bits"] = bits
-    run = experts(attributes, layers) if reference else None
+    run = experts(attributes, layers)
     return Case(f"qmoe {name}", "QMoE", inputs, {"y": F32}, router_sets(mix), attributes, reference=run, atol=1e-4, rtol=1e-4)
 
 
@@ -192,12 +198,12 @@ def expert_cases():
     yield moe("swiglu concatenated", k=2, activation_type="swiglu", swiglu_fusion=2, reference=True, **limits)
     yield moe("gated", k=2, activation_type="silu", third=True, normalize_routing_weights=1, reference=True)
     yield q_moe("4", k=2, activation_type="silu", normalize_routing_weights=1)
-    yield q_moe("8", k=1, bits=8, activation_type="relu", reference=True)
+    yield q_moe("8", k=1, bits=8, activation_type="relu")
     yield q_moe("8 normalized", k=2, bits=8, activation_type="relu", normalize_routing_weights=1)
     yield q_moe("4 blocks", k=2, block=16, activation_type="swiglu", swiglu_fusion=1, normalize_routing_weights=1, **limits)
-    yield q_moe("8 blocks zeros", k=2, bits=8, block=16, zeros=True, activation_type="silu", reference=True)
+    yield q_moe("8 blocks zeros", k=2, bits=8, block=16, zeros=True, activation_type="silu")
     yield q_moe("4 zeros mix", k=2, zeros=True, mix=True, activation_type="relu")
-    yield q_moe("4 blocks zeros gated", k=2, block=16, zeros=True, third=True, activation_type="silu", reference=True)
+    yield q_moe("4 blocks zeros gated", k=2, block=16, zeros=True, third=True, activation_type="silu")
 
 
 #===------------------------------------------------------------------------===#
@@ -227,6 +233,53 @@ def byte_case(name, op, inputs, sets, attributes=None, kind=U8, **more):
     return Case(f"q {name}", op, inputs, {"y": kind}, sets, attributes or {}, atol=1, rtol=0, **more)
 
 
+def exact(x, zero, w):
+    """A product of integers, the weights' zero point being 0."""
+    return (x.astype(np.int64) - zero) @ w.astype(np.int64)
+
+
+def rounded(value, zero):
+    return np.clip(np.rint(value) + zero, 0, 255).astype(np.uint8)
+
+
+def exact_conv(last, kernel, bias):
+    """A convolution with steps of 1 and 2, of bytes whose zero point is 100."""
+
+    def run(x):
+        x = x.astype(np.int64) - 100
+        x = x if last else x.transpose(0, 2, 3, 1)
+        windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[2:], (1, 2))[:, :, ::2]
+        sums = np.einsum("nhwcij,ocij->nhwo", windows, kernel.astype(np.int64)) + bias
+        y = rounded(sums * (0.03 * 0.01 / 0.05), 90)
+        return {"y": y if last else y.transpose(0, 3, 1, 2)}
+
+    return run
+
+
+def dynamic(x):
+    """DynamicQuantizeLinear's bytes, scale and zero point."""
+    low, high = min(x.min(), np.float32(0)), max(x.max(), np.float32(0))
+    scale = (high - low) / np.float32(255)
+    zero = int(np.clip(np.rint(-low / scale), 0, 255))
+    return rounded(x / scale, zero), scale, zero
+
+
+def q_attention(w, bias):
+    """QAttention of two heads of 16 with scales of 0.01, zero points 130 and 0."""
+
+    def run(x, mask=None, past=None):
+        batch, queries = x.shape[:2]
+        qkv = exact(x, 130, w) * 1e-4 + bias
+        q, k, v = (part.reshape(batch, queries, 2, 16).transpose(0, 2, 1, 3) for part in np.split(qkv, 3, axis=2))
+        if past is None:
+            seen = np.arange(queries) < mask[:, None, None, None]
+            return {"y": multi_head(q, k, v, mask=seen)}
+        k, v = np.concatenate([past[0], k], axis=2), np.concatenate([past[1], v], axis=2)
+        return {"y": multi_head(q, k, v, unidirectional=True), "present": np.stack([k, v]).astype(np.float32)}
+
+    return run
+
+
 def byte_cases():
     image = [{"x": data(2, 3, 6, 5)}, {"x": data(1, 3, 4, 4, seed=1)}]
     last = [{"x": data(2, 6, 5, 3)}, {"x": data(1, 4, 4, 3, seed=1)}]
@@ -251,34 +304,50 @@ def byte_cases():
     yield byte_case("concat", "QLinearConcat", inputs, pair, {"axis": 0})
     inputs = [("c", "a,b", None)] + port("x", "a,b", 0.03, 100) + port("w", "c,b", 0.05, 140) + result()
     yield byte_case("where", "QLinearWhere", inputs, [{"c": ints(0, 2, 3, 17) > 0, **s} for s in pair])
-    mean = lambda x: {"y": np.clip(np.rint((x.astype(np.float64) - 100).mean(1, keepdims=True) * 0.03 / 0.02) + 90, 0, 255).astype(np.uint8)}
+    mean = lambda x: {"y": rounded((x.astype(np.float64) - 100).mean(1, keepdims=True) * 0.03 / 0.02, 90)}
     yield byte_case("mean", "QLinearReduceMean", port("x", "a,b", 0.03, 100) + result(0.02, 90), rows, {"axes": [1]}, reference=mean)
-    kernel = [weight("k", data(4, 3, 2, 2, seed=5, dtype=np.int8)), scalar("k_scale", 0.01), scalar("k_zero", 0, np.int8)]
+    numbers, offset = data(4, 3, 2, 2, seed=5, dtype=np.int8), ints(-500, 500, 4, dtype=np.int32)
+    kernel = [weight("k", numbers), scalar("k_scale", 0.01), scalar("k_zero", 0, np.int8)]
     for channels, sets, dims in ((0, image, "n,3,h,w"), (1, last, "n,h,w,3")):
-        bias = weight("c", ints(-500, 500, 4, dtype=np.int32))
-        inputs = port("x", dims, 0.03, 100) + kernel + result(0.05, 90) + [bias]
-        yield byte_case(f"conv {channels}", "QLinearConv", inputs, sets, {"channels_last": channels, "strides": [1, 2]})
+        inputs = port("x", dims, 0.03, 100) + kernel + result(0.05, 90) + [weight("c", offset)]
+        attributes = {"channels_last": channels, "strides": [1, 2]}
+        yield byte_case(f"conv {channels}", "QLinearConv", inputs, sets, attributes, reference=exact_conv(channels, numbers, offset))
 
-    matrix = [weight("w", data(17, 9, dtype=np.int8)), weight("w_scale", np.abs(rand(9, scale=0.01))), weight("w_zero", np.zeros(9, np.int8))]
+    w, w_scale, c, offset = data(17, 9, dtype=np.int8), np.abs(rand(9, scale=0.01)), rand(9), ints(-500, 500, 9, dtype=np.int32)
+    matrix = [weight("w", w), weight("w_scale", w_scale), weight("w_zero", np.zeros(9, np.int8))]
     floats = dict(atol=1e-4, rtol=1e-4)
     sets = [{"x": data(3, 17)}, {"x": data(1, 17, seed=1)}]
-    inputs = port("x", "m,17", 0.03, 100) + matrix + [weight("c", ints(-500, 500, 9, dtype=np.int32))]
-    yield byte_case("gemm", "QGemm", inputs + result(0.1, 90), sets, {"alpha": 0.7})
-    yield Case("q gemm float", "QGemm", inputs, {"y": F32}, sets, {}, **floats)
-    inputs = [("x", "b,m,17", None), matrix[0], scalar("x_scale", 0.03), matrix[1], scalar("x_zero", 100, np.uint8), matrix[2], weight("c", rand(9))]
-    yield Case("q integer to float", "MatMulIntegerToFloat", inputs, {"y": F32}, [{"x": data(2, 3, 17)}, {"x": data(1, 1, 17)}], {}, **floats)
-    inputs = [("x", "b,m,17", None), *matrix, weight("c", rand(9))]
-    yield Case("q dynamic", "DynamicQuantizeMatMul", inputs, {"y": F32}, [{"x": rand(2, 3, 17)}, {"x": rand(1, 1, 17)}], {}, atol=2e-3, rtol=1e-3)
+    inputs = port("x", "m,17", 0.03, 100) + matrix + [weight("c", offset)]
+    scaled = lambda x: (exact(x, 100, w) + offset) * (0.03 * w_scale.astype(np.float64))
+    run = lambda x: {"y": rounded(0.7 * scaled(x) / 0.1, 90)}
+    yield byte_case("gemm", "QGemm", inputs + result(0.1, 90), sets, {"alpha": 0.7}, reference=run)
+    run = lambda x: {"y": scaled(x).astype(np.float32)}
+    yield Case("q gemm float", "QGemm", inputs, {"y": F32}, sets, {}, reference=run, **floats)
+    inputs = [("x", "b,m,17", None), matrix[0], scalar("x_scale", 0.03), matrix[1], scalar("x_zero", 100, np.uint8), matrix[2], weight("c", c)]
+    run = lambda x: {"y": (exact(x, 100, w) * (0.03 * w_scale.astype(np.float64)) + c).astype(np.float32)}
+    sets = [{"x": data(2, 3, 17)}, {"x": data(1, 1, 17)}]
+    yield Case("q integer to float", "MatMulIntegerToFloat", inputs, {"y": F32}, sets, {}, reference=run, **floats)
+    inputs = [("x", "b,m,17", None), *matrix, weight("c", c)]
+
+    def product(x):
+        codes, scale, zero = dynamic(x)
+        return {"y": (exact(codes, zero, w) * (scale * w_scale.astype(np.float64)) + c).astype(np.float32)}
+
+    sets = [{"x": rand(2, 3, 17)}, {"x": rand(1, 1, 17)}]
+    yield Case("q dynamic", "DynamicQuantizeMatMul", inputs, {"y": F32}, sets, {}, reference=product, atol=2e-3, rtol=1e-3)
 
     heads = {"num_heads": 2}
-    qkv = [weight("w", data(24, 96, dtype=np.int8)), weight("c", rand(96)), scalar("x_scale", 0.01), scalar("w_scale", 0.01)]
+    joint, bias = data(24, 96, dtype=np.int8), rand(96)
+    qkv = [weight("w", joint), weight("c", bias), scalar("x_scale", 0.01), scalar("w_scale", 0.01)]
     more = [("mask", "b", None), scalar("x_zero", 130, np.uint8), scalar("w_zero", 0, np.int8)]
     sets = [{"x": data(2, 5, 24), "mask": np.array([5, 3], np.int32)}, {"x": data(1, 1, 24), "mask": np.array([1], np.int32)}]
-    yield Case("q attention", "QAttention", [("x", "b,s,24", None), *qkv, *more], {"y": F32}, sets, heads, **floats)
+    inputs = [("x", "b,s,24", None), *qkv, *more]
+    yield Case("q attention", "QAttention", inputs, {"y": F32}, sets, heads, reference=q_attention(joint, bias), **floats)
     past = [{**s, "past": rand(2, len(s["x"]), 2, 4, 16)} for s in sets]
     past = [{k: v for k, v in s.items() if k != "mask"} for s in past]
     inputs = [("x", "b,s,24", None), *qkv, ABSENT, *more[1:], ("past", "2,b,2,p,16", None)]
-    yield Case("q attention past", "QAttention", inputs, {"y": F32, "present": F32}, past, {**heads, "unidirectional": 1}, **floats)
+    attributes = {**heads, "unidirectional": 1}
+    yield Case("q attention past", "QAttention", inputs, {"y": F32, "present": F32}, past, attributes, reference=q_attention(joint, bias), **floats)
 
     tables = [weight("word", data(11, 16)), weight("place", data(9, 16)), weight("segment", data(2, 16)), weight("gamma", data(16)), weight("beta", data(16))]
     scales = [scalar(f"{n}_scale", 0.01 + 0.003 * i) for i, n in enumerate(("word", "place", "segment", "gamma", "beta"))]

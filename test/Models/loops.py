@@ -7,18 +7,21 @@
 #===------------------------------------------------------------------------===#
 """Loops that hand values on whose dims are others after each iteration.
 
-usage: loops.py [--tenon PATH] [SUBSTRING...]
+usage: loops.py [--tenon PATH] [--part N/M] [SUBSTRING...]
 
-Each case is one artifact; its input sets run in one context, from small to
-larger and back, so that memory planned for one run is used by the next.
+The input sets of a case run in one context, from small to larger and back, so
+that memory planned for one run is used by the next.
 """
 
+import functools
 import re
 
 import numpy as np
 import onnx
+from onnx import helper
 
-from operators import CASES, case, compare, ints, rand, reference
+from batch import Graph, check_graphs
+from operators import CASES, case, compare, ints, rand, session_of
 from session import Session
 from tool import Checks, Failure
 
@@ -240,31 +243,46 @@ def build(text, opset):
     return model
 
 
-def check_case(tool, name, text, sets, atol, rtol, opset, oracle):
-    path = tool.file("graph.onnx")
-    onnx.save(build(text, opset), path)
-    artifact, _ = tool.compile(path, "-O", "1")
-    for threads in (1, 2):
-        session = Session(artifact, threads)
-        for number, inputs in enumerate(sets):
-            expected = reference(path, inputs)
-            ports = {key: (value.ndim, value.dtype) for key, value in expected.items()}
-            what = f"run {number}, {threads} threads, " + ", ".join(str(list(np.shape(v))) for v in inputs.values())
-            try:
-                found = session.run(inputs, ports)
-            except Failure as failure:
-                raise Failure(f"{what}: {failure}") from failure
-            compare(found, expected, atol, rtol, what)
-            if name.startswith(BOUNDED) and session.attempts > 1:
-                raise Failure(f"{what}: the memory that was reserved did not suffice")
-        session.close()
+def case_graph(name, text, sets, atol, rtol, opset, oracle):
+    """A row of CASES for check_graphs."""
+    model = build(text, opset)
+    expect = functools.cache(lambda: session_of(model))
+
+    def judge(number, inputs, found):
+        what = f"set {number}, " + ", ".join(str(list(np.shape(v))) for v in inputs.values())
+        compare(found, expect()(inputs), atol, rtol, what)
+
+    return Graph(name, model, sets, judge)
+
+
+def runs(bounded):
+    """All sets in one context, for 1 and for 2 threads."""
+
+    def generate(_, artifact, model, feeds):
+        types = {port.name: port.type.tensor_type for port in model.graph.output}
+        ports = {name: (len(t.shape.dim), helper.tensor_dtype_to_np_dtype(t.elem_type)) for name, t in types.items()}
+        for threads in (1, 2):
+            session = Session(artifact, threads)
+            for number, inputs in enumerate(feeds):
+                try:
+                    found = session.run(inputs, ports)
+                except Failure as failure:
+                    raise Failure(f"run {number}, {threads} threads: {failure}") from failure
+                if bounded and session.attempts > 1:
+                    raise Failure(f"run {number}, {threads} threads: the memory that was reserved did not suffice")
+                yield number, found
+            session.close()
+
+    return generate
 
 
 def main():
     checks = Checks("Loops whose values change their dims, against onnxruntime.")
     tool = checks.tool()
-    for entry in CASES:
-        checks.attempt(entry[0], check_case, tool, *entry)
+    graphs = [case_graph(*entry) for entry in CASES]
+    for bounded in (True, False):
+        alike = [graph for graph in graphs if graph.name.startswith(BOUNDED) == bounded]
+        check_graphs(checks, tool, alike, "-O1", runs=runs(bounded))
     checks.finish()
 
 

@@ -7,7 +7,7 @@
 #===------------------------------------------------------------------------===#
 """Compiles small graphs of ONNX's text form and compares them with onnxruntime.
 
-usage: operators.py [--tenon PATH] [SUBSTRING...]
+usage: operators.py [--tenon PATH] [--part N/M] [SUBSTRING...]
 
 The whole-model tests run each operator in the one form that exporters write.
 Here the forms vary: other axes, broadcasts of dims only known at run time,
@@ -15,12 +15,13 @@ negative steps, empty tensors, special values and every edge of a matrix
 product's tiles, which is compared with numpy's float64 as well.
 """
 
-import os
+import functools
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
+from batch import Graph, check_graphs
 from tool import Checks, Failure, file_name
 
 INF, NAN = np.inf, np.nan
@@ -373,13 +374,20 @@ def build(text, opset, weights=WEIGHTS):
     return model
 
 
-def reference(path, inputs):
+def session_of(model):
+    """onnxruntime for a model or its file, its optimisations off; inputs to outputs."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = 1  # a small graph's threads wait more than they work
+    source = model if isinstance(model, str) else model.SerializeToString()
+    session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [port.name for port in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs)))
+    return lambda inputs: dict(zip(names, session.run(names, inputs)))
+
+
+def reference(model, inputs):
+    return session_of(model)(inputs)
 
 
 def compare(found, expected, atol, rtol, what):
@@ -393,43 +401,44 @@ def compare(found, expected, atol, rtol, what):
             raise Failure(f"{what}: '{name}'{list(at)} is {other[at]!r}, expected {value[at]!r}; {wrong.sum()} of {wrong.size} wrong")
 
 
-def check_case(tool, name, text, sets, atol, rtol, opset, oracle):
-    path = tool.file("graph.onnx")
-    onnx.save(build(text, opset), path)
-    artifact, _ = tool.compile(path)
-    for number, inputs in enumerate(sets):
-        found = tool.run(artifact, inputs, threads=1 + number % 3)
-        shapes = ", ".join(str(list(np.shape(v))) for v in inputs.values())
-        expected = reference(path, inputs)
+def case_graph(name, text, sets, atol, rtol, opset, oracle):
+    """A row of CASES for check_graphs."""
+    model = build(text, opset)
+    expect = functools.cache(lambda: session_of(model))
+
+    def judge(_, inputs, found):
+        expected = expect()(inputs)
         if oracle:
             wide = oracle(**{key: value.astype(np.float64) for key, value in inputs.items()})
             expected = {key: wide[key].astype(value.dtype) for key, value in expected.items()}
-        compare(found, expected, atol, rtol, shapes)
+        compare(found, expected, atol, rtol, ", ".join(str(list(np.shape(v))) for v in inputs.values()))
+
+    return Graph(name, model, sets, judge)
 
 
-def check_products(tool):
+def product_graphs():
     """x @ w with constant and unknown w at the edges of every tile size."""
     edges = [1, 2, 3, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 63, 64, 65, 67]
     rng = np.random.default_rng(5)
-    path = tool.file("product.onnx")
-    onnx.save(build("(float[m,k] x, float[k,n] y) => (float[m,n] z) { z = MatMul (x, y) }", 20), path)
-    unknown, _ = tool.compile(path)
+    unknown = []
+
+    def judge(_, inputs, found, weights=None):
+        x, w = inputs["x"], inputs.get("y", weights)
+        wide = x.astype(np.float64) @ w.astype(np.float64)
+        # k roundings of partial sums whose size is that of the absolute product.
+        bound = 1.2e-7 * (x.shape[1] + 1) * (np.abs(x).astype(np.float64) @ np.abs(w).astype(np.float64)) + 1e-30
+        if found["z"].shape != wide.shape or not (np.abs(found["z"] - wide) <= bound).all():
+            raise Failure(f"{x.shape} by {w.shape} is beyond the error of f32")
+
     for k, n in [(1, 1), (3, 33), (67, 31), (64, 64), (17, 65), (48, 16), (5, 67)]:
         weights = rng.standard_normal((k, n)).astype(np.float32)
-        model = build(f"(float[m,{k}] x) => (float[m,{n}] z) {{ z = MatMul (x, t) }}", 20)
-        del model.graph.initializer[:]
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "t"))
-        onnx.save(model, path)
-        known, _ = tool.compile(path)
-        for m in rng.permutation(edges)[:8]:
-            x = rng.standard_normal((m, k)).astype(np.float32)
-            wide = x.astype(np.float64) @ weights.astype(np.float64)
-            # k roundings of partial sums whose size is that of the absolute product.
-            bound = 1.2e-7 * (k + 1) * (np.abs(x).astype(np.float64) @ np.abs(weights).astype(np.float64)) + 1e-30
-            results = {"constant": tool.run(known, {"x": x}), "unknown": tool.run(unknown, {"x": x, "y": weights})}
-            for kind, found in results.items():
-                if found["z"].shape != wide.shape or not (np.abs(found["z"] - wide) <= bound).all():
-                    raise Failure(f"{m}x{k}x{n} with {kind} weights is beyond the error of f32")
+        model = build(f"(float[m,{k}] x) => (float[m,{n}] z) {{ z = MatMul (x, t) }}", 20, {"t": weights})
+        sets = [{"x": rng.standard_normal((m, k)).astype(np.float32)} for m in rng.permutation(edges)[:8]]
+        unknown += [{**inputs, "y": weights} for inputs in sets]
+        yield Graph(f"product with constant weights of {k}x{n}", model, sets, functools.partial(judge, weights=weights))
+    model = build("(float[m,k] x, float[k,n] y) => (float[m,n] z) { z = MatMul (x, y) }", 20)
+    for part in range(7):
+        yield Graph(f"product with unknown weights {part}", model, unknown[part::7], judge)
 
 
 def gated_model(k, n, joined, bias):
@@ -448,36 +457,33 @@ def gated_model(k, n, joined, bias):
     return build(text, 20, values), values
 
 
-def check_gated(tool):
+def gated_graphs():
     """A gate and what it lets through: whole panels, none, K in chunks, few rows."""
     rows = [(1, 1), (3, 1), (2, 2), (1, 6), (1, 13), (7, 7), (1, 97)]
-    path = tool.file("gated.onnx")
     for k, n, joined, bias in [
         (5, 32, False, False), (64, 64, True, True), (33, 96, False, True), (67, 160, True, False),
         (1700, 64, False, True), (1700, 32, True, False), (64, 40, False, True), (24, 48, True, True),
     ]:
         model, w = gated_model(k, n, joined, bias)
-        onnx.save(model, path)
-        artifact, _ = tool.compile(path)
-        for number, (b, m) in enumerate(rows):
-            x = rand(b, m, k, seed=number)
-            wide = {name: value.astype(np.float64) for name, value in w.items()}
+
+        def judge(_, inputs, found, w=w, bias=bias, expect=session_of(model)):
+            x, wide = inputs["x"], {name: value.astype(np.float64) for name, value in w.items()}
             gate, up = x.astype(np.float64) @ wide["wg"], x.astype(np.float64) @ wide["wu"]
             if bias:
                 gate, up = gate + wide["bg"], up + wide["bu"]
             expected = {"z": (up * gate / (1 + np.exp(-gate))).astype(np.float32)}
-            what = f"{b}x{m}x{k}x{n}{' joined' * joined}{' bias' * bias}"
-            compare(tool.run(artifact, {"x": x}, threads=1 + number % 3), expected, 1e-5, 1e-5, what)
-            compare(reference(path, {"x": x}), expected, 1e-5, 1e-5, f"onnxruntime {what}")
+            compare(found, expected, 1e-5, 1e-5, str(x.shape))
+            compare(expect(inputs), expected, 1e-5, 1e-5, f"onnxruntime {x.shape}")
+
+        sets = [{"x": rand(b, m, k, seed=number)} for number, (b, m) in enumerate(rows)]
+        yield Graph(f"gated product {k}x{n}{' joined' * joined}{' bias' * bias}", model, sets, judge)
 
 
 def main():
     checks = Checks("Small graphs against onnxruntime.")
     tool = checks.tool()
-    for entry in CASES:
-        checks.attempt(entry[0], check_case, tool, *entry)
-    checks.attempt("matrix products", check_products, tool)
-    checks.attempt("gated products", check_gated, tool)
+    check_graphs(checks, tool, [case_graph(*entry) for entry in CASES], "-O1")
+    check_graphs(checks, tool, [*product_graphs(), *gated_graphs()])
     checks.finish()
 
 

@@ -9,9 +9,10 @@
 ties, when running and when compiling, and compares the bits with ONNX's own
 conversions; then moves, quantises and dequantises such tensors.
 
-usage: small_types.py [--tenon PATH] [SUBSTRING...]
+usage: small_types.py [--tenon PATH] [--part N/M] [SUBSTRING...]
 """
 
+import functools
 import json
 import warnings
 
@@ -21,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops.op_cast import cast_to
 
+from batch import Graph, check_graphs
 from tool import Checks, Failure
 
 FLOATS = ["FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT4E2M1"]
@@ -229,21 +231,29 @@ def same(found, expected):
     return f"{wrong} elements differ: {found}, expected {expected}" if wrong else None
 
 
-def check_graph(tool, name, text, sets, opset):
+def case_graph(name, text, sets, opset):
+    """A row of GRAPHS for check_graphs."""
     model = onnx.parser.parse_model(f'<ir_version: 13, opset_import: ["" : {opset}]> test {text}')
-    path = tool.file("graph.onnx")
-    onnx.save(model, path)
-    artifact, _ = tool.compile(path)
     reference = ReferenceEvaluator(model)
-    for inputs in sets:
+
+    @functools.cache
+    def expect(number):
         with np.errstate(all="ignore"):
-            expected = reference.run(None, inputs)
+            return reference.run(None, sets[number])
+
+    def judge(number, _, found):
+        for output, want in zip(model.graph.output, expect(number)):
+            problem = same(found[output.name], np.asarray(want))
+            if problem:
+                raise Failure(f"set {number}: output {output.name}: {problem}")
+
+    return Graph(name, model, sets, judge)
+
+
+def runs(tool, artifact, _, feeds):
+    for number, inputs in enumerate(feeds):
         for threads in (1, 3):
-            found = tool.run(artifact, inputs, threads)
-            for output, want in zip(model.graph.output, expected):
-                problem = same(found[output.name], np.asarray(want))
-                if problem:
-                    raise Failure(f"{name}: output {output.name} with {threads} threads: {problem}")
+            yield number, tool.run(artifact, inputs, threads)
 
 
 def check_large_weight(tool):
@@ -281,8 +291,7 @@ def main():
     for level in LEVELS:
         checks.attempt(f"casts, {level}", lambda: casts(False).check(tool, False, "--target", level))
     checks.attempt("casts of constants", lambda: casts(True).check(tool, True))
-    for row in GRAPHS:
-        checks.attempt(row[0], check_graph, tool, *row)
+    check_graphs(checks, tool, [case_graph(*row) for row in GRAPHS], "-O1", runs=runs)
     checks.attempt("large weight", check_large_weight, tool)
     checks.finish()
 

@@ -29,24 +29,40 @@ class Checks:
     def __init__(self, description):
         self.parser = argparse.ArgumentParser(description=description)
         self.parser.add_argument("--tenon", help="the tool under test (default: $TENON, then the PATH)")
+        self.parser.add_argument("--part", default="1/1", metavar="N/M", help="only the N-th of M parts of the checks")
         self.parser.add_argument("only", nargs="*", metavar="SUBSTRING")
         self.options = None
-        self.passed = self.failed = 0
+        self.seen = self.passed = self.failed = 0
 
     def tool(self):
         """Reads the command line."""
         self.options = self.parser.parse_args()
         return Tool(self.options.tenon)
 
-    def attempt(self, name, check, *values):
+    def wants(self, name):
+        """Whether the command line selects the next check, which has this name."""
         if self.options.only and not any(text in name for text in self.options.only):
+            return False
+        part, parts = map(int, self.options.part.split("/"))
+        self.seen += 1
+        return self.seen % parts == part % parts
+
+    def record(self, name, problem):
+        """Counts a check, and says what is wrong if something is."""
+        if problem is None:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAIL {name}: {problem}", flush=True)
+
+    def attempt(self, name, check, *values):
+        if not self.wants(name):
             return
         try:
             check(*values)
-            self.passed += 1
+            self.record(name, None)
         except Failure as failure:
-            self.failed += 1
-            print(f"FAIL {name}: {failure}", flush=True)
+            self.record(name, failure)
 
     def finish(self):
         """Prints the count and ends the program."""
