@@ -7,16 +7,20 @@ BUILD  ?= build
 DEPS   ?= .deps
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
+LEVEL  ?=
 PYTHON := $(DEPS)/venv/bin/python
 MINILM := $(DEPS)/models/minilm
 
+RUN_TESTS = $(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
+  $(if $(LEVEL),--level $(LEVEL))
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps configure build demo check check-asan conformance bench install \
-  format docs clean
+.PHONY: help deps configure build demo check check-all check-asan conformance bench \
+  install format docs clean
 
 help: ## show this menu
-	@echo 'usage: make TARGET [BUILD=dir] [DEPS=dir] [JOBS=n]'
+	@echo 'usage: make TARGET [BUILD=dir] [DEPS=dir] [JOBS=n] [LEVEL=x86-64-v2|v3|v4]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | \
 	  expand -t 14
 
@@ -46,18 +50,21 @@ demo: build ## compile MiniLM with its real weights and search with it
 
 check: configure ## build everything and run all tests
 	@ninja -C $(BUILD) -j $(JOBS) all tenon-test-depends
-	@$(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
-	  $(BUILD)/test
+	@$(RUN_TESTS) $(BUILD)/test
+
+check-all: configure ## the same, and the long campaigns of random variations
+	@ninja -C $(BUILD) -j $(JOBS) all tenon-test-depends
+	@$(RUN_TESTS) --long $(BUILD)/test
 
 check-asan: deps ## the same with address and undefined-behaviour sanitizers
 	@cmake --preset asan-ubsan -DTENON_DEPS_DIR=$(abspath $(DEPS)) >/dev/null
 	@ninja -C build-asan -j $(JOBS) all tenon-test-depends
-	@$(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
-	  build-asan/test
+	@$(RUN_TESTS) build-asan/test
 
 conformance: configure ## run ONNX's operator suite, write docs/OnnxSupport.md
 	@ninja -C $(BUILD) -j $(JOBS) tenon tenon-conformance
 	@$(PYTHON) test/Conformance/run.py -j $(JOBS) --opt 0 \
+	  --target native --target x86-64-v2 --target x86-64-v3 \
 	  --tenon $(BUILD)/bin/tenon --host $(BUILD)/test/Conformance/host --report docs/OnnxSupport.md
 
 bench: build ## measure against ONNX Runtime on this machine

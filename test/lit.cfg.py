@@ -30,7 +30,7 @@ config.environment["PYTHONPATH"] = config.test_source_root
 config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 config.environment["TENON_PYTHON"] = config.python
 config.environment["LC_ALL"] = "C.UTF-8"
-for name in ("HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+for name in ("HOME", "TENON_TARGET", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
 
@@ -56,6 +56,8 @@ if shutil.which("tenon", path=config.environment["PATH"]):
     config.available_features.add("tenon")
 if shutil.which("qemu-x86_64"):
     config.available_features.add("qemu-x86_64")
+if lit_config.params.get("long"):
+    config.available_features.add("long")
 if config.sanitize:
     config.available_features.add("sanitizer")
 try:

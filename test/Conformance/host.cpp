@@ -5,14 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// usage: host [-j N] [-O LEVEL] [-t CPU-SECONDS] [-c 0|1] LIST
+// usage: host [-j N] [-O LEVEL] [-t CPU-SECONDS] [-c 0|1] TARGET LIST
 //
 // LIST names one directory per line, each with a model (model.onnx) and, for
 // each run n from 0 on, lines of tab-separated fields (inputs<n>: name, ONNX
-// dtype number, dims, file). The model is compiled to model.so beside it,
-// opened with the C API and run with each; output i goes to output<n>.<i>.bin,
-// its dtype and dims to the report. One line per case comes out, as the cases
-// finish:
+// dtype number, dims, file). The model is compiled for TARGET to model.so beside
+// it, opened with the C API and run with each; output i goes to
+// output<n>.<i>.bin, its dtype and dims to the report. One line per case comes
+// out, as the cases finish:
 //
 //   DIRECTORY <tab> OUTCOME <tab> MILLISECONDS <tab> DETAIL
 //
@@ -47,6 +47,7 @@ namespace {
 
 struct Settings {
   int jobs = 2, optLevel = 1, seconds = 60, seeFolded = 0;
+  std::string target;
 };
 
 struct Outcome {
@@ -259,6 +260,7 @@ Outcome runCase(StringRef directory, const Settings &settings) {
   tenon::CompileOptions options;
   options.input = (directory + "/model.onnx").str();
   options.output = artifact;
+  options.targets = {settings.target};
   options.optLevel = settings.optLevel;
   options.compilerVersion = "tenon";
   tenon::CompileResult result = tenon::compileModel(options);
@@ -323,7 +325,9 @@ int main(int argc, char **argv) {
                   : word == "-t" ? &settings.seconds
                   : word == "-c" ? &settings.seeFolded
                                  : nullptr;
-    if (!number)
+    if (!number && settings.target.empty())
+      settings.target = argv[i];
+    else if (!number)
       list = argv[i];
     else if (++i == argc || StringRef(argv[i]).getAsInteger(10, *number)) {
       errs() << "host: error: " << word << " takes a number\n";
@@ -335,7 +339,8 @@ int main(int argc, char **argv) {
   if (list)
     file = MemoryBuffer::getFile(list);
   if (!list || !file) {
-    errs() << "usage: host [-j N] [-O LEVEL] [-t SECONDS] [-c 0|1] LIST\n";
+    errs() << "usage: host [-j N] [-O LEVEL] [-t SECONDS] [-c 0|1] TARGET "
+              "LIST\n";
     return 2;
   }
   SmallVector<StringRef> directories;

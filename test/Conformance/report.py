@@ -29,6 +29,9 @@ own tolerances. Modes:
   evaluator as the judge.
 - *constant*: every input is an initialiser.
 
+Compiled for {targets}. The tables by operator are of {first};
+*Counts* has every target.
+
 *refused*: the compiler says in one line what it does not support. *rounding*:
 a 16-bit output is off by at most two of its steps, or one of f32 by at most four
 of its largest value's, where the case asks for less. *failed*: an error of the
@@ -71,6 +74,18 @@ def registry(tenon):
     return opsets
 
 
+def target_name(target):
+    """What `native` was when the report was made."""
+    if target != "native":
+        return target
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
+            model = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
+    except OSError:
+        model = ""
+    return f"native ({model})" if model else "native"
+
+
 def schemas(operator):
     return [s for s in onnx.defs.get_all_schemas_with_history() if s.name == operator and not s.domain]
 
@@ -105,7 +120,10 @@ def operator_table(cases, by_mode, opsets):
     return table(["operator", "opsets", *by_mode, "types", "refused"], rows)
 
 
-def write(cases, skipped, by_mode, tenon=None):
+def write(cases, skipped, every, tenon=None):
+    """`every`: mode to target to case to result."""
+    targets = list(next(iter(every.values())))
+    by_mode = {mode: by_target[targets[0]] for mode, by_target in every.items()}
     symbolic = by_mode.get("symbolic", {})
     reruns = [len(cases[name].reruns) for name in symbolic if cases[name].reruns]
     models = sum("." in name for name in cases)
@@ -116,14 +134,17 @@ def write(cases, skipped, by_mode, tenon=None):
             models=models,
             reruns=sum(reruns),
             rerun=len(reruns),
+            targets=", ".join(map(target_name, targets)),
+            first=target_name(targets[0]),
         )
     ]
     kinds = ["pass", "rounding", "refused", "failed", "wrong", "internal", "crash", "hang"]
     rows = []
-    for mode, results in by_mode.items():
-        counts = Counter(kind for kind, _, _ in results.values())
-        rows.append([mode, len(results), *(counts[kind] for kind in kinds)])
-    text += ["\n## Counts\n\n", table(["mode", "cases", *kinds], rows)]
+    for mode, by_target in every.items():
+        for target, results in by_target.items():
+            counts = Counter(kind for kind, _, _ in results.values())
+            rows.append([mode, target, len(results), *(counts[kind] for kind in kinds)])
+    text += ["\n## Counts\n\n", table(["mode", "target", "cases", *kinds], rows)]
     if "constant" in by_mode:
         passed = [d for kind, _, d in by_mode["constant"].values() if kind == "pass"]
         folded = sum(detail == "folded" for detail in passed)

@@ -113,6 +113,7 @@ int checkMain() {
   std::vector<UnsupportedNode> unsupported;
   CompileOptions options;
   options.input = path;
+  options.targets = defaultTargets();
   options.checkOnly = true;
   options.import.unsupported = &unsupported;
   for (const std::string &d : dims)

@@ -16,6 +16,8 @@
 #include "tenon/Import/OnnxImporter.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/Error.h"
+#include <string>
+#include <vector>
 
 namespace llvm {
 class raw_ostream;
@@ -30,6 +32,10 @@ int inspectMain();
 int compareMain();
 int checkMain();
 int operatorsMain();
+
+/// What to compile for where no --target says it: $TENON_TARGET, a list as
+/// --target takes it, or else this machine.
+std::vector<std::string> defaultTargets();
 
 /// Takes "NAME=N" or "NAME=LO..HI" or "NAME=LO.."; false for other texts.
 bool parseDim(llvm::StringRef text, ImportOptions &options);

@@ -7,8 +7,10 @@
 
 #include "Commands.h"
 #include "tenon/Pipelines/Pipelines.h"
+#include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cstdlib>
 #include <unistd.h>
 
 using namespace llvm;
@@ -27,9 +29,9 @@ static cl::opt<std::string>
            cl::sub(compile));
 static cl::list<std::string>
     targets("target", cl::CommaSeparated, cl::value_desc("level,..."),
-            cl::desc("x86-64-v2, x86-64-v3, x86-64-v4, native (default) or an "
-                     "LLVM CPU name; several make one artifact that picks at "
-                     "load"),
+            cl::desc("x86-64-v2, x86-64-v3, x86-64-v4, native or an LLVM CPU "
+                     "name; several make one artifact that picks at load "
+                     "(default: $TENON_TARGET, else native)"),
             cl::sub(compile));
 static cl::list<std::string>
     dims("dim", cl::value_desc("name=N|lo..hi"),
@@ -66,6 +68,15 @@ static cl::opt<int> optLevel("O", cl::Prefix, cl::init(3),
 static cl::opt<bool> verbose("v", cl::desc("Print each stage"),
                              cl::sub(compile));
 
+std::vector<std::string> defaultTargets() {
+  StringRef set(getenv("TENON_TARGET"));
+  SmallVector<StringRef> names;
+  set.split(names, ',', -1, /*KeepEmpty=*/false);
+  if (names.empty())
+    return {"native"};
+  return {names.begin(), names.end()};
+}
+
 bool parseDim(StringRef text, ImportOptions &options) {
   auto [name, value] = text.rsplit('=');
   DimSetting setting;
@@ -91,8 +102,9 @@ int compileMain() {
   CompileOptions options;
   options.input = input;
   options.output = output;
-  if (!targets.empty())
-    options.targets.assign(targets.begin(), targets.end());
+  options.targets = targets.empty()
+                        ? defaultTargets()
+                        : std::vector<std::string>(targets);
   for (const std::string &d : dims)
     if (!parseDim(d, options.import))
       return usageError("--dim=" + d +
