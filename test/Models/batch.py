@@ -15,6 +15,7 @@ the case.
 
 import dataclasses
 import itertools
+import re
 
 import onnx
 
@@ -48,8 +49,8 @@ def add_prefix(graph, prefix):
     for value in (*graph.input, *graph.output, *graph.value_info):
         value.name = prefix + value.name
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.dim_param = prefix + dim.dim_param
+            if dim.dim_param:  # a symbol, or a formula of some
+                dim.dim_param = re.sub(r"[A-Za-z_]\w*", rf"{prefix}\g<0>", dim.dim_param)
     for tensor in graph.initializer:
         tensor.name = prefix + tensor.name
 
