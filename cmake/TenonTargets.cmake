@@ -94,3 +94,24 @@ function(tenon_tablegen target)
   endforeach()
   add_custom_target(${target} DEPENDS ${outputs})
 endfunction()
+
+# tenon_pass_tablegen(TARGET TD Passes.td OUTPUT_DIR dir ROOM name
+#                     PASSES Name ...)
+#
+# Passes.h.inc makes and registers all passes of the room. A pass's own source
+# includes what is generated of Name.td alone: Name.h.inc, in the build folder's
+# counterpart of the source's.
+function(tenon_pass_tablegen target)
+  cmake_parse_arguments(ARG "" "TD;OUTPUT_DIR;ROOM" "PASSES" ${ARGN})
+  tenon_tablegen(${target}
+    TD "${ARG_TD}"
+    OUTPUT_DIR "${ARG_OUTPUT_DIR}"
+    GEN Passes.h.inc -gen-pass-decls -name=${ARG_ROOM})
+  foreach(pass IN LISTS ARG_PASSES)
+    tenon_tablegen(Tenon${pass}IncGen
+      TD "${CMAKE_CURRENT_SOURCE_DIR}/${pass}.td"
+      OUTPUT_DIR "${CMAKE_CURRENT_BINARY_DIR}"
+      GEN ${pass}.h.inc -gen-pass-decls -name=${pass})
+    add_dependencies(${target} Tenon${pass}IncGen)
+  endforeach()
+endfunction()

@@ -33,6 +33,8 @@
 
 #include "AttentionMask.h"
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include <cmath>
 

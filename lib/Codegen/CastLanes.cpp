@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CastLanes.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include <cmath>
 
 using namespace mlir;

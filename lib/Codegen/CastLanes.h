@@ -12,9 +12,12 @@
 #define TENON_LIB_CODEGEN_CASTLANES_H
 
 #include "LaneBuilder.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonDialect.h"
+#include "tenon/Support/SmallFloat.h"
 
 namespace tenon {
+
+class CastOp;
 
 /// x of tenon type `from` as the cast says.
 mlir::Value emitCast(LaneBuilder &L, CastOp cast, mlir::Value x,

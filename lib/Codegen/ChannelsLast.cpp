@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "ChannelsLast.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"

@@ -7,7 +7,6 @@
 #ifndef TENON_LIB_CODEGEN_CHANNELSLAST_H
 #define TENON_LIB_CODEGEN_CHANNELSLAST_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
 namespace tenon {

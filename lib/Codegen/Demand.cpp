@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Demand.h"
+#include "dialects/Tenon/IR/TenonControl.h"
 #include <algorithm>
 
 using namespace mlir;

@@ -13,8 +13,9 @@
 #ifndef TENON_LIB_CODEGEN_DEMAND_H
 #define TENON_LIB_CODEGEN_DEMAND_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/IR/Block.h"
+#include "mlir/IR/Operation.h"
+#include "tenon/Support/SymExpr.h"
 #include "llvm/ADT/DenseMap.h"
 #include <set>
 #include <string>

@@ -8,6 +8,10 @@
 #include "CastLanes.h"
 #include "ExpandMathEmitter.h"
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 

@@ -15,12 +15,12 @@
 #include "ExpandMathEmitter.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
-#include "tenon/Codegen/Passes.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_EXPANDMATHPASS
-#include "tenon/Codegen/Passes.h.inc"
+#include "lib/Codegen/ExpandMath.h.inc"
 } // namespace tenon
 
 using namespace mlir;

@@ -5,16 +5,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/Pass/Pass.h"
-#include "tenon/Codegen/Passes.h"
 
 using namespace mlir;
 
 namespace tenon {
 #define GEN_PASS_DEF_FLATTENNORMSPASS
-#include "tenon/Codegen/Passes.h.inc"
+#include "lib/Codegen/FlattenNorms.h.inc"
 
 namespace {
 
@@ -33,7 +33,8 @@ struct FlattenNormsPass
         flatten(cast<RmsNormOp>(op));
   }
 
-  template <typename OpTy> void flatten(OpTy op) {
+  template <typename OpTy>
+  void flatten(OpTy op) {
     int64_t over = op.getDims();
     if (over == 1)
       return;

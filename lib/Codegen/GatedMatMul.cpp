@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "GatedMatMul.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
 
 using namespace mlir;
 

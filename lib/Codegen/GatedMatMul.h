@@ -14,9 +14,11 @@
 #ifndef TENON_LIB_CODEGEN_GATEDMATMUL_H
 #define TENON_LIB_CODEGEN_GATEDMATMUL_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonView.h"
 
 namespace tenon {
+
+class PackedMatMulOp;
 
 /// The op at which all that is computed from `starts`, values of equal dims,
 /// has come together, if what lies between is elementwise, in one block, and of

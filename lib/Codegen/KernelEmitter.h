@@ -24,11 +24,24 @@
 #define TENON_LIB_CODEGEN_KERNELEMITTER_H
 
 #include "LaneBuilder.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "tenon/Codegen/Kernels.h"
 #include "tenon/Target/TargetInfo.h"
 
 namespace tenon {
+
+class ArgReduceOp;
+class ConcatOp;
+class DimsValueOp;
+class Im2ColOp;
+class IotaOp;
+class MatMulOp;
+class PackOp;
+class PackBOp;
+class PadOp;
+class ReduceOp;
+class ReshapeOp;
+class UnpackOp;
 
 class KernelEmitter {
 public:
@@ -237,7 +250,7 @@ public:
 private:
   mlir::BlockArgument memory;
   llvm::SmallVector<SymExpr> dims;
-  llvm::SmallVector<BroadcastToOp> repeats; ///< from the operand inwards
+  llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
 };
 
 /// Where a matmul's epilogue ends: the kernel's result, or what a last

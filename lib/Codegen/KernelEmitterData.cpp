@@ -6,7 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include <numeric>
 
 using namespace mlir;

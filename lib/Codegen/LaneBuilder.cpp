@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LaneBuilder.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
 #include "mlir/IR/Matchers.h"
 #include <cmath>
 #include <numeric>

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "LoopBounds.h"
+#include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include <map>
 
 using namespace mlir;

@@ -14,9 +14,13 @@
 #ifndef TENON_LIB_CODEGEN_LOOPBOUNDS_H
 #define TENON_LIB_CODEGEN_LOOPBOUNDS_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "tenon/Support/SymExpr.h"
+#include "llvm/ADT/SmallVector.h"
+#include <optional>
 
 namespace tenon {
+
+class LoopOp;
 
 /// An upper bound, in terms of what is known when the loop begins, for each of
 /// its `changingDims`; nullopt where none is known.

@@ -6,14 +6,16 @@
 //===----------------------------------------------------------------------===//
 
 #include "ChannelsLast.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/Pass/Pass.h"
-#include "tenon/Codegen/Passes.h"
 
 using namespace mlir;
 
 namespace tenon {
 #define GEN_PASS_DEF_LOWERCONVPASS
-#include "tenon/Codegen/Passes.h.inc"
+#include "lib/Codegen/LowerConv.h.inc"
 
 namespace {
 

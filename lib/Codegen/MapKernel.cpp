@@ -12,7 +12,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 
 using namespace mlir;
 

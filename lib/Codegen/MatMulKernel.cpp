@@ -31,6 +31,7 @@
 
 #include "GatedMatMul.h"
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
 using namespace mlir;

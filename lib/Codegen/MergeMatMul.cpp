@@ -6,11 +6,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "GatedMatMul.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/Pass/Pass.h"
-#include "tenon/Codegen/Passes.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -18,7 +21,7 @@ using namespace mlir;
 
 namespace tenon {
 #define GEN_PASS_DEF_MERGEMATMULPASS
-#include "tenon/Codegen/Passes.h.inc"
+#include "lib/Codegen/MergeMatMul.h.inc"
 
 namespace {
 

@@ -41,6 +41,7 @@
 
 #include "KernelEmitter.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -319,8 +320,8 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed) {
     Operation *view = packed.getDefiningOp();
     if (!isa<BroadcastToOp, ReshapeOp>(view))
       return std::nullopt;
-    if (auto repeat = dyn_cast<BroadcastToOp>(view))
-      operand.repeats.push_back(repeat);
+    if (isa<BroadcastToOp>(view))
+      operand.repeats.push_back(view->getResult(0));
     packed = view->getOperand(0);
   }
   operand.memory = cast<BlockArgument>(packed);
@@ -342,9 +343,9 @@ Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
                    .base;
   };
   repeat(ArrayRef(dims).drop_back(3), batch);
-  for (BroadcastToOp view : repeats) {
-    SmallVector<SymExpr> from = getDims(view.getInput()),
-                         to = getDims(view.getResult());
+  for (Value view : repeats) {
+    SmallVector<SymExpr> from = getDims(view.getDefiningOp()->getOperand(0)),
+                         to = getDims(view);
     repeat(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3));
   }
   Value at = L.add(L.mul(matrix, e.dim(dims[dims.size() - 3])), panel);

@@ -9,6 +9,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "tenon/Codegen/Program.h"
 

@@ -5,17 +5,20 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
-#include "tenon/Codegen/Passes.h"
 
 using namespace mlir;
 
 namespace tenon {
 #define GEN_PASS_DEF_PACKMATMULPASS
-#include "tenon/Codegen/Passes.h.inc"
+#include "lib/Codegen/PackMatMul.h.inc"
 
 namespace {
 

@@ -12,6 +12,7 @@
 
 #include "CastLanes.h"
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
 using namespace mlir;

@@ -7,7 +7,9 @@
 #ifndef TENON_LIB_CODEGEN_PACKEDWEIGHT_H
 #define TENON_LIB_CODEGEN_PACKEDWEIGHT_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 
 namespace tenon {
 

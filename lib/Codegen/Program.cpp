@@ -12,7 +12,7 @@
 
 #include "tenon/Codegen/Program.h"
 #include "ExprTable.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/TypeSwitch.h"

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
 using namespace mlir;

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ColumnTasks.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
 using namespace mlir;

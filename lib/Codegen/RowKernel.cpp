@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include <cmath>
 

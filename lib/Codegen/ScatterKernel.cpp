@@ -18,6 +18,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ColumnTasks.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
 using namespace mlir;
@@ -103,9 +104,8 @@ void ScatterKernel::elements(size_t axis) {
           SmallVector<Idx> to(at);
           to[axis] = e.emitGatherIndex(indices, at, dims[axis]);
           // Into nothing no index is right, and 0 stands for a wrong one.
-          e.ifThen(less(L.index(0), e.dim(dims[axis])), [&] {
-            update(e.emit(updates, at), e.linearize(to, dims));
-          });
+          e.ifThen(less(L.index(0), e.dim(dims[axis])),
+                   [&] { update(e.emit(updates, at), e.linearize(to, dims)); });
         });
       });
     });

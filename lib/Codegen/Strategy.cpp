@@ -5,7 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "tenon/Codegen/Kernels.h"
 
 using namespace mlir;

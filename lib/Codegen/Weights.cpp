@@ -11,7 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LaneBuilder.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "tenon/Codegen/Program.h"

@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "tenon/Pipelines/Pipelines.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -8,10 +8,18 @@
 #define TENON_TD
 
 include "dialects/Tenon/IR/TenonBase.td"
-include "dialects/Tenon/IR/TenonElementwise.td"
-include "dialects/Tenon/IR/TenonData.td"
-include "dialects/Tenon/IR/TenonCompute.td"
+include "dialects/Tenon/IR/TenonArith.td"
+include "dialects/Tenon/IR/TenonMath.td"
+include "dialects/Tenon/IR/TenonLogic.td"
+include "dialects/Tenon/IR/TenonCast.td"
+include "dialects/Tenon/IR/TenonValue.td"
+include "dialects/Tenon/IR/TenonView.td"
+include "dialects/Tenon/IR/TenonGather.td"
+include "dialects/Tenon/IR/TenonReduce.td"
+include "dialects/Tenon/IR/TenonNorm.td"
+include "dialects/Tenon/IR/TenonContract.td"
 include "dialects/Tenon/IR/TenonControl.td"
 include "dialects/Tenon/IR/TenonKernel.td"
+include "dialects/Tenon/IR/TenonPacked.td"
 
 #endif // TENON_TD

@@ -7,6 +7,7 @@
 #ifndef TENON_BASE_TD
 #define TENON_BASE_TD
 
+include "dialects/Tenon/IR/TenonInterfaces.td"
 include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/EnumAttr.td"
 include "mlir/IR/OpBase.td"
@@ -36,6 +37,23 @@ def Tenon_Dialect : Dialect {
   }];
   let useDefaultAttributePrinterParser = 1;
   let hasConstantMaterializer = 1;
+  let extraClassDeclaration = [{
+  private:
+    // One per group of ops, beside the group's generated definitions.
+    void addArithOps();
+    void addMathOps();
+    void addLogicOps();
+    void addCastOps();
+    void addValueOps();
+    void addViewOps();
+    void addGatherOps();
+    void addReduceOps();
+    void addNormOps();
+    void addContractOps();
+    void addControlOps();
+    void addKernelOps();
+    void addPackedOps();
+  }];
 }
 
 class Tenon_Attr<string name, string mnem, list<Trait> traits = []>
@@ -86,7 +104,8 @@ class Tenon_Op<string mnemonic, list<Trait> traits = []>
 /// A result may differ from the inferred type in the texts of its dims, where
 /// a check or a rewrite knows more than the operands' types say.
 class Tenon_PureOp<string mnemonic, list<Trait> traits = []>
-    : Tenon_Op<mnemonic, traits # [Pure, InferTypeOpAdaptorBase<[{
+    : Tenon_Op<mnemonic, traits # [Pure, DeclareOpInterfaceMethods<Tenon_InferDimsInterface>,
+      InferTypeOpAdaptorBase<[{
         static bool isCompatibleReturnTypes(::mlir::TypeRange l,
                                             ::mlir::TypeRange r) {
           return ::tenon::areCompatibleTypes(l, r);

@@ -5,10 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Inference and verifiers of TenonCompute.td's ops, in its order.
+// Inference and verifiers of the ops of TenonReduce.td, TenonNorm.td and
+// TenonContract.td.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 
 using namespace mlir;
 
@@ -18,7 +22,7 @@ namespace tenon {
 // ReduceOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(ReduceOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(ReduceOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   if (failed(input))
     return failure();
@@ -59,7 +63,7 @@ LogicalResult ReduceOp::verify() {
 // ArgReduceOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(ArgReduceOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(ArgReduceOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (failed(dims))
     return failure();
@@ -78,7 +82,7 @@ TENON_INFER(ArgReduceOp, IntegerType::get(context, 64))
 // CumulateOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(CumulateOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(CumulateOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (failed(dims) || failed(joiner.axis(op.getAxisAttr(), dims->size())))
     return failure();
@@ -97,7 +101,7 @@ LogicalResult CumulateOp::verify() {
 // TopKOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(TopKOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(TopKOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (failed(dims))
     return failure();
@@ -148,7 +152,8 @@ static LogicalResult joinParameter(Value parameter, StringRef what,
   return success();
 }
 
-FailureOr<Dims> inferDims(LinearAttentionOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(LinearAttentionOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
   FailureOr<Dims> query = joiner.dimsOf(op.getQuery(), "query");
   FailureOr<Dims> value = joiner.dimsOf(op.getValue(), "value");
   if (failed(query) || failed(value))
@@ -178,7 +183,7 @@ TENON_INFER(LinearAttentionOp, Float32Type::get(context))
 // SoftmaxOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(SoftmaxOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(SoftmaxOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (succeeded(dims) && dims->empty())
     return joiner.error("expected an input of rank >= 1, found rank 0");
@@ -235,7 +240,7 @@ static LogicalResult verifyEpsilon(Operation *op, const APFloat &epsilon) {
   return success();
 }
 
-FailureOr<Dims> inferDims(LayerNormOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(LayerNormOp::Adaptor op, ShapeJoiner &joiner) {
   return inferNorm(op.getInput(), op.getDimsAttr(),
                    {op.getScale(), op.getBias()}, joiner);
 }
@@ -247,7 +252,7 @@ LogicalResult LayerNormOp::verify() {
   return verifyEpsilon(*this, getEpsilon());
 }
 
-FailureOr<Dims> inferDims(RmsNormOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(RmsNormOp::Adaptor op, ShapeJoiner &joiner) {
   return inferNorm(op.getInput(), op.getDimsAttr(), {op.getScale()}, joiner);
 }
 TENON_INFER(RmsNormOp, firstElement(adaptor.getOperands()))
@@ -258,7 +263,7 @@ LogicalResult RmsNormOp::verify() { return verifyEpsilon(*this, getEpsilon()); }
 // MatMulOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(MatMulOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(MatMulOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> lhs = joiner.dimsOf(op.getLhs(), "lhs");
   FailureOr<Dims> rhs = joiner.dimsOf(op.getRhs(), "rhs");
   if (failed(lhs) || failed(rhs))
@@ -333,7 +338,7 @@ windowPositions(ArrayRef<SymExpr> spatial, ArrayRef<SymExpr> kernel,
   return positions;
 }
 
-FailureOr<Dims> inferDims(ConvOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(ConvOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> weight = joiner.dimsOf(op.getWeight(), "weight");
   if (failed(input) || failed(weight))

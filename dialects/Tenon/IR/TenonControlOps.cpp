@@ -8,7 +8,10 @@
 // Inference, verifiers and folders of TenonControl.td's ops, in its order.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 
 using namespace mlir;
 
@@ -18,7 +21,7 @@ namespace tenon {
 // MergeOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(MergeOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(MergeOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> onTrue = joiner.dimsOf(op.getOnTrue(), "onTrue");
   FailureOr<Dims> onFalse = joiner.dimsOf(op.getOnFalse(), "onFalse");
   if (failed(onTrue) || failed(onFalse))
@@ -212,7 +215,7 @@ LogicalResult LoopOp::verify() {
 // CompactOp, UniqueOp, NonMaxSuppressionOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(CompactOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(CompactOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> flags = joiner.dimsOf(op.getFlags(), "flags");
   if (failed(flags))
     return failure();
@@ -222,7 +225,7 @@ FailureOr<Dims> inferDims(CompactOp::Adaptor op, ShapeJoiner &joiner) {
 }
 TENON_INFER(CompactOp, IntegerType::get(context, 64))
 
-FailureOr<Dims> inferDims(UniqueOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(UniqueOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   if (failed(input))
     return failure();
@@ -233,8 +236,8 @@ FailureOr<Dims> inferDims(UniqueOp::Adaptor op, ShapeJoiner &joiner) {
 }
 TENON_INFER(UniqueOp, IntegerType::get(context, 64))
 
-FailureOr<Dims> inferDims(NonMaxSuppressionOp::Adaptor op,
-                          ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(NonMaxSuppressionOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
   FailureOr<Dims> boxes = joiner.dimsOf(op.getBoxes(), "boxes");
   FailureOr<Dims> scores = joiner.dimsOf(op.getScores(), "scores");
   if (failed(boxes) || failed(scores))

@@ -5,11 +5,16 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Inference and verifiers of TenonData.td's ops, in its order.
+// Inference and verifiers of the ops of TenonValue.td, TenonView.td and
+// TenonGather.td, and of those of TenonCast.td that are not elementwise.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonFoldDims.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 
 using namespace mlir;
 
@@ -34,6 +39,8 @@ LogicalResult ConstantOp::inferReturnTypes(MLIRContext *,
   return joiner.finish(getDims(type), type.getElementType(), inferred);
 }
 
+void ConstantOp::recordChecks(ShapeJoiner &) {}
+
 //===----------------------------------------------------------------------===//
 // DimsValueOp
 //===----------------------------------------------------------------------===//
@@ -50,6 +57,8 @@ LogicalResult DimsValueOp::inferReturnTypes(MLIRContext *,
     dims.push_back(SymExpr(adaptor.getExprs().getExprs().size()));
   return joiner.finish(dims, adaptor.getElementType(), inferred);
 }
+
+void DimsValueOp::recordChecks(ShapeJoiner &) {}
 
 LogicalResult DimsValueOp::verify() {
   if (!isa<IntegerType>(getElementType()) || getElementType().isInteger(1))
@@ -105,7 +114,7 @@ LogicalResult ReadDimsOp::verify() {
 // ReshapeOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(ReshapeOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(ReshapeOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   if (failed(input))
     return failure();
@@ -127,7 +136,8 @@ TENON_INFER(ReshapeOp, firstElement(adaptor.getOperands()))
 // BroadcastToOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(BroadcastToOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(BroadcastToOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   if (failed(input))
     return failure();
@@ -162,7 +172,7 @@ TENON_INFER(BroadcastToOp, firstElement(adaptor.getOperands()))
 // TransposeOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(TransposeOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(TransposeOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   if (failed(input))
     return failure();
@@ -188,7 +198,7 @@ TENON_INFER(TransposeOp, firstElement(adaptor.getOperands()))
 // SliceOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(SliceOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(SliceOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   if (failed(input))
     return failure();
@@ -225,7 +235,7 @@ TENON_INFER(SliceOp, firstElement(adaptor.getOperands()))
 // ConcatOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(ConcatOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(ConcatOp::Adaptor op, ShapeJoiner &joiner) {
   if (op.getInputs().empty())
     return joiner.error("expected at least one input, found none");
   FailureOr<Dims> dims = joiner.dimsOf(op.getInputs().front(), "each input");
@@ -262,15 +272,23 @@ FailureOr<Dims> inferDims(ConcatOp::Adaptor op, ShapeJoiner &joiner) {
 TENON_INFER(ConcatOp, firstElement(adaptor.getOperands()))
 
 //===----------------------------------------------------------------------===//
-// UnpackOp, PackOp
+// BitCastOp, UnpackOp, PackOp
 //===----------------------------------------------------------------------===//
+
+LogicalResult BitCastOp::verify() {
+  Type from = getInput().getType().getElementType();
+  if (storedBits(from) != storedBits(getTo()))
+    return emitOpError() << "expected a type of " << storedBits(from)
+                         << " bits like " << from << ", found " << getTo();
+  return success();
+}
 
 static SymExpr bytesFor(const SymExpr &count, Type element) {
   return SymExpr::apply(SymExpr::Fn::CeilDiv, count,
                         SymExpr(8 / storedBits(element)));
 }
 
-FailureOr<Dims> inferDims(UnpackOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(UnpackOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> bytes = joiner.dimsOf(op.getInput(), "input");
   if (failed(bytes))
     return failure();
@@ -295,7 +313,7 @@ FailureOr<Dims> inferDims(UnpackOp::Adaptor op, ShapeJoiner &joiner) {
 TENON_INFER(UnpackOp,
             adaptor.getElementTypeAttr() ? adaptor.getElementType() : Type())
 
-FailureOr<Dims> inferDims(PackOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(PackOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (failed(dims))
     return failure();
@@ -313,7 +331,7 @@ TENON_INFER(PackOp, IntegerType::get(context, 8, IntegerType::Unsigned))
 // PadOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(PadOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(PadOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> value = joiner.dimsOf(op.getValue(), "value");
   if (failed(input) || failed(value))
@@ -339,7 +357,7 @@ TENON_INFER(PadOp, firstElement(adaptor.getOperands()))
 // IotaOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(IotaOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(IotaOp::Adaptor op, ShapeJoiner &joiner) {
   if (!op.getSizeAttr() || !op.getElementTypeAttr())
     return joiner.error("expected a size and an element type");
   std::optional<SymExpr> size = SymExpr::parse(op.getSize());
@@ -364,7 +382,7 @@ LogicalResult IotaOp::verify() {
 // GatherOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(GatherOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(GatherOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
   if (failed(input) || failed(indices))
@@ -395,7 +413,8 @@ static LogicalResult requireAtMost(size_t i, const SymExpr &part,
   return success();
 }
 
-FailureOr<Dims> inferDims(GatherElementsOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(GatherElementsOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
   if (failed(input) || failed(indices))
@@ -419,7 +438,7 @@ TENON_INFER(GatherElementsOp, firstElement(adaptor.getOperands()))
 // GatherNDOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(GatherNDOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(GatherNDOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
   if (failed(input) || failed(indices))
@@ -458,7 +477,8 @@ TENON_INFER(GatherNDOp, firstElement(adaptor.getOperands()))
 // ScatterElementsOp, ScatterNDOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
   FailureOr<Dims> updates = joiner.dimsOf(op.getUpdates(), "updates");
@@ -483,7 +503,7 @@ FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor op, ShapeJoiner &joiner) {
 }
 TENON_INFER(ScatterElementsOp, firstElement(adaptor.getOperands()))
 
-FailureOr<Dims> inferDims(ScatterNDOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(ScatterNDOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> indices = joiner.dimsOf(op.getIndices(), "indices");
   FailureOr<Dims> updates = joiner.dimsOf(op.getUpdates(), "updates");

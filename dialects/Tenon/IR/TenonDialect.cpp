@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonDialect.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -19,15 +19,26 @@ using namespace tenon;
 #define GET_ATTRDEF_CLASSES
 #include "dialects/Tenon/IR/TenonAttrs.cpp.inc"
 
+#include "dialects/Tenon/IR/TenonInterfaces.cpp.inc"
+
 void TenonDialect::initialize() {
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "dialects/Tenon/IR/TenonAttrs.cpp.inc"
       >();
-  addOperations<
-#define GET_OP_LIST
-#include "dialects/Tenon/IR/TenonOps.cpp.inc"
-      >();
+  addArithOps();
+  addMathOps();
+  addLogicOps();
+  addCastOps();
+  addValueOps();
+  addViewOps();
+  addGatherOps();
+  addReduceOps();
+  addNormOps();
+  addContractOps();
+  addControlOps();
+  addKernelOps();
+  addPackedOps();
 }
 
 /// Folds and the canonicalizer turn attributes back into ops here.

@@ -5,7 +5,15 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonFoldDims.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <numeric>

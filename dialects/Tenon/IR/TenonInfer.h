@@ -7,7 +7,8 @@
 //
 // One overload of `inferDims` per op says what its result's dims are; while it
 // joins dims it records the relations that it relies on. inferReturnTypes
-// wants the dims, insertShapeChecks the relations.
+// wants the dims, recordChecks the relations: TENON_INFER, behind the overload,
+// defines both.
 //
 // Operands and attributes are not verified yet when inference runs (a parser
 // or builder calls it first), so nothing here trusts them.
@@ -16,7 +17,7 @@
 #ifndef TENON_IR_TENONINFER_H
 #define TENON_IR_TENONINFER_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
 
 namespace tenon {
 
@@ -67,42 +68,6 @@ private:
   llvm::SmallVector<JoinedDim::Check> checks;
 };
 
-// TenonDataOps.cpp
-mlir::FailureOr<Dims> inferDims(ReshapeOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(BroadcastToOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(TransposeOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(SliceOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(ConcatOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(UnpackOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(PackOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(PadOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(IotaOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(GatherOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(GatherElementsOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(GatherNDOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(ScatterElementsOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(ScatterNDOp::Adaptor, ShapeJoiner &);
-// TenonComputeOps.cpp
-mlir::FailureOr<Dims> inferDims(ReduceOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(ArgReduceOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(CumulateOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(TopKOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(LinearAttentionOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(SoftmaxOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(LayerNormOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(RmsNormOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(MatMulOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(ConvOp::Adaptor, ShapeJoiner &);
-// TenonControlOps.cpp
-mlir::FailureOr<Dims> inferDims(MergeOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(CompactOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(UniqueOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(NonMaxSuppressionOp::Adaptor, ShapeJoiner &);
-// TenonKernelOps.cpp
-mlir::FailureOr<Dims> inferDims(Im2ColOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(PackBOp::Adaptor, ShapeJoiner &);
-mlir::FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor, ShapeJoiner &);
-
 /// Every value is in [least, 2^31]: products stay far from overflow.
 mlir::LogicalResult inRange(llvm::ArrayRef<int64_t> values, int64_t least,
                             llvm::StringRef what, ShapeJoiner &joiner);
@@ -122,23 +87,18 @@ inline mlir::Type firstElement(mlir::ValueRange operands) {
                           : mlir::getElementTypeOrSelf(operands.front());
 }
 
-/// inferReturnTypes of every op that is not elementwise.
-template <typename OpTy>
-mlir::LogicalResult inferWith(std::optional<mlir::Location> location,
-                              typename OpTy::Adaptor adaptor,
-                              mlir::Type elementType,
-                              llvm::SmallVectorImpl<mlir::Type> &inferred) {
-  ShapeJoiner joiner(OpTy::getOperationName(), location);
-  return joiner.finish(inferDims(adaptor, joiner), elementType, inferred);
-}
-
-/// Defines OpTy::inferReturnTypes; `element` may use `adaptor` and `context`.
+/// Defines OpTy's methods by the overload of inferDims that stands before it;
+/// `element` may use `adaptor` and `context`.
 #define TENON_INFER(OpTy, element)                                             \
   ::mlir::LogicalResult OpTy::inferReturnTypes(                                \
       ::mlir::MLIRContext *context, std::optional<::mlir::Location> location,  \
       Adaptor adaptor, ::llvm::SmallVectorImpl<::mlir::Type> &inferred) {      \
     (void)context;                                                             \
-    return inferWith<OpTy>(location, adaptor, element, inferred);              \
+    ShapeJoiner joiner(getOperationName(), location);                          \
+    return joiner.finish(inferDims(adaptor, joiner), element, inferred);       \
+  }                                                                            \
+  void OpTy::recordChecks(ShapeJoiner &joiner) {                               \
+    (void)inferDims(Adaptor(*this), joiner);                                   \
   }
 
 } // namespace tenon

@@ -5,10 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Inference and verifiers of TenonKernel.td's ops, in its order.
+// Inference and verifiers of the ops of TenonKernel.td and TenonPacked.td.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonInfer.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 
 using namespace mlir;
 
@@ -38,7 +40,7 @@ LogicalResult KernelOp::verify() {
 // Im2ColOp
 //===----------------------------------------------------------------------===//
 
-FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   if (failed(input))
     return failure();
@@ -69,7 +71,7 @@ TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
 /// Columns of a panel.
 static constexpr int64_t panelWidth = 32;
 
-FailureOr<Dims> inferDims(PackBOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(PackBOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (failed(dims))
     return failure();
@@ -85,7 +87,8 @@ FailureOr<Dims> inferDims(PackBOp::Adaptor op, ShapeJoiner &joiner) {
 }
 TENON_INFER(PackBOp, Float32Type::get(context))
 
-FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op, ShapeJoiner &joiner) {
+static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
   FailureOr<Dims> lhs = joiner.dimsOf(op.getLhs(), "lhs");
   FailureOr<Dims> packed = joiner.dimsOf(op.getPacked(), "packed");
   if (failed(lhs) || failed(packed))

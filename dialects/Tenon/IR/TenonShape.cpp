@@ -5,7 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -326,37 +329,22 @@ LogicalResult inferElementwise(StringRef opName,
   return joiner.finish(joiner.broadcast(shapes), elementType, inferred);
 }
 
-LogicalResult BitCastOp::verify() {
-  Type from = getInput().getType().getElementType();
-  if (storedBits(from) != storedBits(getTo()))
-    return emitOpError() << "expected a type of " << storedBits(from)
-                         << " bits like " << from << ", found " << getTo();
-  return success();
+void recordElementwise(Operation *op, ShapeJoiner &joiner) {
+  SmallVector<Dims> shapes;
+  for (Value operand : op->getOperands())
+    shapes.push_back(getDims(operand));
+  (void)joiner.broadcast(shapes);
 }
 
 //===----------------------------------------------------------------------===//
 // Checks
 //===----------------------------------------------------------------------===//
 
-/// Runs the op's inference for the relations that it records.
+/// The relations that the op's inferred type relies on.
 static SmallVector<JoinedDim::Check> collectChecks(Operation *op) {
   ShapeJoiner joiner(op->getName().getStringRef(), std::nullopt);
-  if (op->hasTrait<OpTrait::Elementwise>()) {
-    SmallVector<Dims> shapes;
-    for (Value operand : op->getOperands())
-      shapes.push_back(getDims(operand));
-    (void)joiner.broadcast(shapes);
-  } else {
-    llvm::TypeSwitch<Operation *>(op)
-        .Case<ReshapeOp, BroadcastToOp, TransposeOp, SliceOp, ConcatOp,
-              UnpackOp, PadOp, GatherOp, GatherElementsOp, GatherNDOp,
-              ScatterElementsOp, ScatterNDOp, ReduceOp, ArgReduceOp, CumulateOp,
-              TopKOp, LinearAttentionOp, SoftmaxOp, LayerNormOp, RmsNormOp,
-              MatMulOp, ConvOp>([&](auto concrete) {
-          using OpTy = decltype(concrete);
-          (void)inferDims(typename OpTy::Adaptor(concrete), joiner);
-        });
-  }
+  if (auto inference = dyn_cast<InferDimsInterface>(op))
+    inference.recordChecks(joiner);
   return SmallVector<JoinedDim::Check>(joiner.getChecks());
 }
 

@@ -11,7 +11,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 

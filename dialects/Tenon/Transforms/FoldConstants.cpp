@@ -9,14 +9,13 @@
 // to see in the IR, and cannot look into resource blobs.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/Transforms/Match.h"
-#include "dialects/Tenon/Transforms/Passes.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDCONSTANTSPASS
-#include "dialects/Tenon/Transforms/Passes.h.inc"
+#include "dialects/Tenon/Transforms/FoldConstants.h.inc"
 } // namespace tenon
 
 using namespace mlir;

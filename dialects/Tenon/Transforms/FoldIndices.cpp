@@ -4,17 +4,21 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonIndexValue.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
-#include "dialects/Tenon/Transforms/Passes.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "mlir/Pass/Pass.h"
 #include <cstring>
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDINDICESPASS
-#include "dialects/Tenon/Transforms/Passes.h.inc"
+#include "dialects/Tenon/Transforms/FoldIndices.h.inc"
 } // namespace tenon
 
 using namespace mlir;

@@ -12,13 +12,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonFoldDims.h"
-#include "dialects/Tenon/IR/TenonOps.h"
-#include "dialects/Tenon/Transforms/Passes.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDSHAPESPASS
-#include "dialects/Tenon/Transforms/Passes.h.inc"
+#include "dialects/Tenon/Transforms/FoldShapes.h.inc"
 } // namespace tenon
 
 using namespace mlir;
@@ -78,10 +77,10 @@ LogicalResult tidyChecks(Block &block) {
     std::optional<bool> certain = decide(check.getKind(), *a, *b);
     if (certain == false && !check.getWhen())
       return check.emitOpError() << "can never hold";
-    std::string text = (stringifyCheckKind(check.getKind()) + " " +
-                        check.getLhs() + "\n" + check.getRhs() + "\n" +
-                        check.getWhen().value_or(""))
-                           .str();
+    std::string text =
+        (stringifyCheckKind(check.getKind()) + " " + check.getLhs() + "\n" +
+         check.getRhs() + "\n" + check.getWhen().value_or(""))
+            .str();
     if (certain == true || !stated.insert(text).second)
       check.erase();
   }

@@ -12,15 +12,18 @@
 //   3. see whether the product is x * bell * constants = x * bell / 2.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/Transforms/Match.h"
-#include "dialects/Tenon/Transforms/Passes.h"
+#include "dialects/Tenon/Transforms/Patterns.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include <array>
 #include <cmath>
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSEGELUPASS
-#include "dialects/Tenon/Transforms/Passes.h.inc"
+#include "dialects/Tenon/Transforms/FuseGelu.h.inc"
 } // namespace tenon
 
 using namespace mlir;

@@ -14,13 +14,19 @@
 // computed twice.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
-#include "dialects/Tenon/Transforms/Passes.h"
+#include "dialects/Tenon/Transforms/Patterns.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSENORMSPASS
-#include "dialects/Tenon/Transforms/Passes.h.inc"
+#include "dialects/Tenon/Transforms/FuseNorms.h.inc"
 } // namespace tenon
 
 using namespace mlir;

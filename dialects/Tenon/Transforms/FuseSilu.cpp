@@ -4,13 +4,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/Transforms/Match.h"
-#include "dialects/Tenon/Transforms/Passes.h"
+#include "dialects/Tenon/Transforms/Patterns.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSESILUPASS
-#include "dialects/Tenon/Transforms/Passes.h.inc"
+#include "dialects/Tenon/Transforms/FuseSilu.h.inc"
 } // namespace tenon
 
 using namespace mlir;

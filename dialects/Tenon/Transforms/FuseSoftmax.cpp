@@ -9,14 +9,22 @@
 // softmax does not; that spelling is left as it is.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/Transforms/Match.h"
-#include "dialects/Tenon/Transforms/Passes.h"
+#include "dialects/Tenon/Transforms/Patterns.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSESOFTMAXPASS
-#include "dialects/Tenon/Transforms/Passes.h.inc"
+#include "dialects/Tenon/Transforms/FuseSoftmax.h.inc"
 } // namespace tenon
 
 using namespace mlir;

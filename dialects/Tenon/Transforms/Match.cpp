@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/Transforms/Match.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include <cmath>
 

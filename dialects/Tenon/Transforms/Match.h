@@ -7,9 +7,13 @@
 #ifndef TENON_TRANSFORMS_MATCH_H
 #define TENON_TRANSFORMS_MATCH_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/PatternMatch.h"
 #include <optional>
+
+namespace tenon {
+class ReduceOp;
+} // namespace tenon
 
 namespace tenon::match {
 

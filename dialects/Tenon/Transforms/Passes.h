@@ -9,7 +9,6 @@
 
 #include "dialects/Tenon/IR/TenonDialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/PatternMatch.h"
 #include "mlir/Pass/Pass.h"
 #include "mlir/Pass/PassManager.h"
 #include <memory>
@@ -19,17 +18,6 @@ namespace tenon {
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "dialects/Tenon/Transforms/Passes.h.inc"
-
-/// The patterns of the passes of the same name, for others to compose. Each
-/// counts what it rewrote in *fused, when given.
-void populateFuseGeluPatterns(mlir::RewritePatternSet &patterns,
-                              mlir::Pass::Statistic *fused = nullptr);
-void populateFuseNormsPatterns(mlir::RewritePatternSet &patterns,
-                               mlir::Pass::Statistic *fused = nullptr);
-void populateFuseSiluPatterns(mlir::RewritePatternSet &patterns,
-                              mlir::Pass::Statistic *fused = nullptr);
-void populateFuseSoftmaxPatterns(mlir::RewritePatternSet &patterns,
-                                 mlir::Pass::Statistic *fused = nullptr);
 
 /// The stage `graph`: from one op per ONNX meaning to folded shapes, folded
 /// constants and recovered fused ops. Runs on a module.

@@ -8,7 +8,6 @@
 #ifndef TENON_CODEGEN_PASSES_H
 #define TENON_CODEGEN_PASSES_H
 
-#include "dialects/Tenon/IR/TenonOps.h"
 #include "mlir/Pass/Pass.h"
 #include <memory>
 

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
 

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include <limits>
 
 using namespace mlir;

@@ -5,6 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include <cmath>
 #include <limits>
 

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "MatMul.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
 

@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "MatMul.h"
 #include "Quant.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
 

@@ -12,6 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonControl.h"
 
 using namespace mlir;
 

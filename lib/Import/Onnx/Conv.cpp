@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Window.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;

@@ -10,6 +10,9 @@
 //===----------------------------------------------------------------------===//
 #include "Loops.h"
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 
 using namespace mlir;
 

@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
 
 using namespace mlir;
 

@@ -5,6 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
 

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;

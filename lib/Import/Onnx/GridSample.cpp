@@ -11,6 +11,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
 

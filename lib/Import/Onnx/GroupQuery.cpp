@@ -21,6 +21,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 
 using namespace mlir;
 

@@ -5,11 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KnownValues.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/TypeUtilities.h"
 
-#include "dialects/Tenon/IR/TenonOps.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 
 using namespace mlir;

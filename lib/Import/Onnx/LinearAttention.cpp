@@ -10,6 +10,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include <cmath>
 
 using namespace mlir;

@@ -14,6 +14,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Loops.h"
+#include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include <map>
 #include <tuple>
 

@@ -12,6 +12,8 @@
 //===----------------------------------------------------------------------===//
 #include "Loops.h"
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 
 using namespace mlir;
 

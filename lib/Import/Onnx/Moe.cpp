@@ -15,6 +15,10 @@
 //
 //===----------------------------------------------------------------------===//
 #include "PackedWeights.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include <cmath>
 #include <limits>
 

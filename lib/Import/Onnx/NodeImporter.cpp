@@ -7,6 +7,16 @@
 #include "NodeImporter.h"
 #include "OnnxLibrary.h"
 #include "Weights.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/OperationSupport.h"
 #include "llvm/ADT/STLExtras.h"
@@ -373,6 +383,21 @@ Value NodeImporter::iota(const SymExpr &start, const SymExpr &step,
   return make<IotaOp>({}, {named("start", text(start)),
                            named("step", text(step)), named("size", text(size)),
                            named("elementType", TypeAttr::get(elementType))});
+}
+
+Value NodeImporter::add(Value a, Value b) { return make<AddOp>({a, b}); }
+Value NodeImporter::sub(Value a, Value b) { return make<SubOp>({a, b}); }
+Value NodeImporter::mul(Value a, Value b) { return make<MulOp>({a, b}); }
+Value NodeImporter::div(Value a, Value b) { return make<DivOp>({a, b}); }
+Value NodeImporter::max(Value a, Value b) { return make<MaxOp>({a, b}); }
+Value NodeImporter::min(Value a, Value b) { return make<MinOp>({a, b}); }
+Value NodeImporter::andOp(Value a, Value b) { return make<AndOp>({a, b}); }
+Value NodeImporter::notOp(Value a) { return make<NotOp>({a}); }
+Value NodeImporter::exp(Value a) { return make<ExpOp>({a}); }
+Value NodeImporter::log(Value a) { return make<LogOp>({a}); }
+Value NodeImporter::sqrt(Value a) { return make<SqrtOp>({a}); }
+Value NodeImporter::select(Value c, Value a, Value b) {
+  return make<SelectOp>({c, a, b});
 }
 
 Value NodeImporter::compare(CompareKind kind, Value a, Value b) {

@@ -15,7 +15,7 @@
 
 #include "KnownValues.h"
 #include "Weights.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonDialect.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/IR/Builders.h"
 #include "onnx/onnx_pb.h"
@@ -174,19 +174,17 @@ public:
   mlir::Value iota(const SymExpr &start, const SymExpr &step,
                    const SymExpr &size, mlir::Type elementType);
 
-  mlir::Value add(mlir::Value a, mlir::Value b) { return make<AddOp>({a, b}); }
-  mlir::Value sub(mlir::Value a, mlir::Value b) { return make<SubOp>({a, b}); }
-  mlir::Value mul(mlir::Value a, mlir::Value b) { return make<MulOp>({a, b}); }
-  mlir::Value div(mlir::Value a, mlir::Value b) { return make<DivOp>({a, b}); }
-  mlir::Value max(mlir::Value a, mlir::Value b) { return make<MaxOp>({a, b}); }
-  mlir::Value min(mlir::Value a, mlir::Value b) { return make<MinOp>({a, b}); }
-  mlir::Value andOp(mlir::Value a, mlir::Value b) {
-    return make<AndOp>({a, b});
-  }
-  mlir::Value notOp(mlir::Value a) { return make<NotOp>({a}); }
-  mlir::Value exp(mlir::Value a) { return make<ExpOp>({a}); }
-  mlir::Value log(mlir::Value a) { return make<LogOp>({a}); }
-  mlir::Value sqrt(mlir::Value a) { return make<SqrtOp>({a}); }
+  mlir::Value add(mlir::Value a, mlir::Value b);
+  mlir::Value sub(mlir::Value a, mlir::Value b);
+  mlir::Value mul(mlir::Value a, mlir::Value b);
+  mlir::Value div(mlir::Value a, mlir::Value b);
+  mlir::Value max(mlir::Value a, mlir::Value b);
+  mlir::Value min(mlir::Value a, mlir::Value b);
+  mlir::Value andOp(mlir::Value a, mlir::Value b);
+  mlir::Value notOp(mlir::Value a);
+  mlir::Value exp(mlir::Value a);
+  mlir::Value log(mlir::Value a);
+  mlir::Value sqrt(mlir::Value a);
   mlir::Value addScalar(mlir::Value a, double s) {
     return add(a, scalarLike(s, a));
   }
@@ -197,9 +195,7 @@ public:
   mlir::Value compareScalar(CompareKind kind, mlir::Value a, double s) {
     return compare(kind, a, scalarLike(s, a));
   }
-  mlir::Value select(mlir::Value c, mlir::Value a, mlir::Value b) {
-    return make<SelectOp>({c, a, b});
-  }
+  mlir::Value select(mlir::Value c, mlir::Value a, mlir::Value b);
   mlir::Value cast(mlir::Value v, mlir::Type elementType);
   /// With what narrows to small floats: ONNX's saturate and round_mode.
   mlir::Value cast(mlir::Value v, mlir::Type elementType, bool saturate,

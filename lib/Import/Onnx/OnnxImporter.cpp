@@ -22,6 +22,7 @@
 #include "OnnxLibrary.h"
 #include "Registry.h"
 #include "Weights.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "PackedWeights.h"
 #include "MatMul.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
 
 using namespace mlir;
 

@@ -10,6 +10,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Window.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "llvm/ADT/STLExtras.h"
 #include <limits>
 

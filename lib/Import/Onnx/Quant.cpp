@@ -12,6 +12,8 @@
 #include "Quant.h"
 #include "MatMul.h"
 #include "Window.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;

@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 #include "Loops.h"
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
 

@@ -6,6 +6,10 @@
 //===----------------------------------------------------------------------===//
 #include "Axes.h"
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include <limits>
 
 using namespace mlir;

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Window.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
 

@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "Axes.h"
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include <cmath>
 
 using namespace mlir;

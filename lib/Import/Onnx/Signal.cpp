@@ -17,6 +17,9 @@
 //===----------------------------------------------------------------------===//
 #include "Axes.h"
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include <cmath>
 
 using namespace mlir;

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Axes.h"
 #include "Registry.h"
+#include "dialects/Tenon/IR/TenonView.h"
 
 using namespace mlir;
 

@@ -7,6 +7,7 @@
 #include "Weights.h"
 #include "NodeImporter.h"
 #include "OnnxLibrary.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinDialect.h"

@@ -13,6 +13,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Window.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;

@@ -4,9 +4,17 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonFoldDims.h"
-#include "dialects/Tenon/IR/TenonOps.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include <gtest/gtest.h>
@@ -221,9 +229,14 @@ TEST_F(IRTest, ChecksWhatEachOpReliesOn) {
   create(tryCreate<ConcatOp>(builder, loc,
                              {value({"1", "s"}), value({"1", "t"})},
                              {attr("axis", builder.getI64IntegerAttr(0))}));
+  create(tryCreate<NonMaxSuppressionOp>(
+      builder, loc,
+      {value({"u", "9", "4"}), value({"v", "2", "9"}), value({}), value({})},
+      {attr("most", builder.getStringAttr("5"))}));
   EXPECT_EQ(checks(), (SmallVector<std::string>{"eq k, 384", "eq a*b, c",
                                                 "eq bcast(p,q), q",
-                                                "bcast r, 9", "eq s, t"}));
+                                                "bcast r, 9", "eq s, t",
+                                                "eq u, v"}));
 }
 
 TEST_F(IRTest, FollowsArithmeticOfDims) {

@@ -1,11 +1,18 @@
-//===- TenonOps.h - the tenon ops -------------------------------*- C++ -*-===//
+//===- TenonOpBase.h - what every tenon op is made of -----------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef TENON_IR_TENONOPS_H
-#define TENON_IR_TENONOPS_H
+//
+// The ops themselves stand in groups, a header and a .td file each
+// (TenonArith.h to TenonPacked.h), so that a change of one op compiles again
+// what names ops of its group, not all that names any. A file includes the
+// groups that it names.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IR_TENONOPBASE_H
+#define TENON_IR_TENONOPBASE_H
 
 #include "dialects/Tenon/IR/TenonDialect.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -15,9 +22,10 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "tenon/Support/SmallFloat.h"
-#include "llvm/ADT/StringSet.h"
 
 namespace tenon {
+
+class ShapeJoiner;
 
 namespace OpTrait {
 /// result[i] is computed from operand[i] alone, after broadcast.
@@ -30,6 +38,9 @@ llvm::LogicalResult
 inferElementwise(llvm::StringRef opName, std::optional<mlir::Location> location,
                  mlir::ValueRange operands, mlir::Type elementType,
                  llvm::SmallVectorImpl<mlir::Type> &inferred);
+
+/// The relations of dims that this relies on.
+void recordElementwise(mlir::Operation *op, ShapeJoiner &joiner);
 
 /// Equal but for the texts of dynamic dims.
 bool areCompatibleTypes(mlir::TypeRange l, mlir::TypeRange r);
@@ -53,23 +64,6 @@ inline bool isStorageType(mlir::Type type) {
 
 } // namespace tenon
 
-#define GET_OP_CLASSES
-#include "dialects/Tenon/IR/TenonOps.h.inc"
+#include "dialects/Tenon/IR/TenonInterfaces.h.inc"
 
-namespace tenon {
-
-/// The symbols that an iteration of a loop gives values: the loop's own, what
-/// its body reads, and those of inner loops.
-class BodySymbols {
-public:
-  BodySymbols(mlir::Block &body, llvm::StringRef loop);
-  /// Does the expression depend on one?
-  bool in(const SymExpr &e) const;
-
-private:
-  llvm::StringSet<> names;
-};
-
-} // namespace tenon
-
-#endif // TENON_IR_TENONOPS_H
+#endif // TENON_IR_TENONOPBASE_H

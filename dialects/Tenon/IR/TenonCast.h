@@ -1,0 +1,15 @@
+//===- TenonCast.h - one element type as another ----------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IR_TENONCAST_H
+#define TENON_IR_TENONCAST_H
+
+#include "dialects/Tenon/IR/TenonOpBase.h"
+
+#define GET_OP_CLASSES
+#include "dialects/Tenon/IR/TenonCast.h.inc"
+
+#endif // TENON_IR_TENONCAST_H

@@ -1,0 +1,29 @@
+//===- FoldConstants.td - the pass tenon-fold-constants ----*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_TRANSFORMS_FOLDCONSTANTS_TD
+#define TENON_TRANSFORMS_FOLDCONSTANTS_TD
+
+include "dialects/Tenon/Transforms/GraphPass.td"
+
+def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
+  let summary = "Compute ops on small constants";
+  let description = [{
+    Ops whose operands are all constants of at most 4096 elements are computed
+    here when their result is as small. Weights are never computed with: they
+    stay on disk.
+
+    ```mlir
+    %0 = tenon.constant dense<64.0> : tensor<f32>
+    %1 = tenon.sqrt %0 : tensor<f32>
+    // becomes
+    %1 = tenon.constant dense<8.0> : tensor<f32>
+    ```
+  }];
+  let statistics = [Statistic<"numFolded", "folded", "Ops computed">];
+}
+
+#endif // TENON_TRANSFORMS_FOLDCONSTANTS_TD

@@ -1,0 +1,28 @@
+//===- Patterns.h - the patterns of graph passes ----------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_TRANSFORMS_PATTERNS_H
+#define TENON_TRANSFORMS_PATTERNS_H
+
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Pass/Pass.h"
+
+namespace tenon {
+
+/// The patterns of the passes of the same name, for others to compose. Each
+/// counts what it rewrote in *fused, when given.
+void populateFuseGeluPatterns(mlir::RewritePatternSet &patterns,
+                              mlir::Pass::Statistic *fused = nullptr);
+void populateFuseNormsPatterns(mlir::RewritePatternSet &patterns,
+                               mlir::Pass::Statistic *fused = nullptr);
+void populateFuseSiluPatterns(mlir::RewritePatternSet &patterns,
+                              mlir::Pass::Statistic *fused = nullptr);
+void populateFuseSoftmaxPatterns(mlir::RewritePatternSet &patterns,
+                                 mlir::Pass::Statistic *fused = nullptr);
+
+} // namespace tenon
+
+#endif // TENON_TRANSFORMS_PATTERNS_H

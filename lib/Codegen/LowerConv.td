@@ -1,0 +1,30 @@
+//===- LowerConv.td - the pass tenon-lower-conv ------------*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_CODEGEN_LOWERCONV_TD
+#define TENON_CODEGEN_LOWERCONV_TD
+
+include "mlir/Pass/PassBase.td"
+
+def LowerConvPass : Pass<"tenon-lower-conv"> {
+  let summary = "Turn convolutions into matmuls of patches";
+  let description = [{
+    conv(x, w) ==> transpose(matmul(im2col(x), reshape(w) transposed)). The
+    matmul kernel pulls the patches block by block; they are stored only where
+    x is computed as well. Groups become a batch dim.
+
+    The matmul's result has the channels last, and keeps them there as long as
+    nothing else is asked for: elementwise ops move before the transpose, to end
+    the matmul's kernel, and a convolution of what is such a transpose, the
+    model's own included, takes `channels_last` patches, which are copies of
+    rows, and its weight in their order (a constant is stored so). An input
+    whose channels fill vectors is transposed first to the same end. Only values
+    that are asked for by name stay where the model has them.
+  }];
+  let dependentDialects = ["::tenon::TenonDialect"];
+}
+
+#endif // TENON_CODEGEN_LOWERCONV_TD
