@@ -47,7 +47,7 @@ find_package(ZLIB REQUIRED)
 find_library(TENON_ZSTD zstd REQUIRED)
 
 # The tools of that LLVM, for the runtime's bitcode and for the tests.
-foreach(tool clang clang++ llvm-link ld.lld mlir-tblgen)
+foreach(tool clang clang++ llvm-link ld.lld mlir-tblgen opt)
   string(MAKE_C_IDENTIFIER "TENON_${tool}" var)
   string(TOUPPER "${var}" var)
   if(tool STREQUAL "clang")

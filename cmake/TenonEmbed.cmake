@@ -1,4 +1,4 @@
-# Embeds the runtime's bitcode and the glibc stubs into the compiler: the
+# Embeds the runtime's objects and the glibc stubs into the compiler: the
 # library TenonEmbeddedFiles defines tenon/Target/EmbeddedFiles.h.
 #
 # The stubs are shared libraries that define nothing but names and versions.
@@ -11,7 +11,7 @@ file(MAKE_DIRECTORY "${embed_dir}")
 file(GLOB maps CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/glibc-stubs/*.map")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${maps})
 
-set(files "${TENON_RUNTIME_BC}")
+set(files ${TENON_RUNTIME_OBJECTS})
 set(names)
 foreach(map IN LISTS maps)
   cmake_path(GET map STEM LAST_ONLY soname)
@@ -59,7 +59,13 @@ foreach(file IN LISTS files)
   math(EXPR index "${index} + 1")
 endforeach()
 string(APPEND asm ".section .note.GNU-stack,\"\",@progbits\n")
-set(index 1)
+set(index 0)
+set(runtime_rows)
+foreach(object IN LISTS TENON_RUNTIME_OBJECTS)
+  string(APPEND runtime_rows
+    "      text(tenon_embedded_${index}, tenon_embedded_${index}_end),\n")
+  math(EXPR index "${index} + 1")
+endforeach()
 foreach(name IN LISTS names)
   string(APPEND rows
     "      {\"${name}\", text(tenon_embedded_${index}, "
@@ -78,8 +84,10 @@ static llvm::StringRef text(const char *begin, const char *end) {
   return llvm::StringRef(begin, end - begin);
 }
 
-llvm::StringRef tenon::getRuntimeBitcode() {
-  return text(tenon_embedded_0, tenon_embedded_0_end);
+llvm::ArrayRef<llvm::StringRef> tenon::getRuntimeObjects() {
+  static const llvm::StringRef objects[] = {
+${runtime_rows}  };
+  return objects;
 }
 
 llvm::ArrayRef<tenon::EmbeddedFile> tenon::getGlibcStubs() {
@@ -92,5 +100,5 @@ set_source_files_properties("${embed_dir}/EmbeddedFiles.S" PROPERTIES
   OBJECT_DEPENDS "${files}")
 add_library(TenonEmbeddedFiles STATIC
   "${embed_dir}/EmbeddedFiles.S" "${embed_dir}/EmbeddedFiles.cpp")
-add_dependencies(TenonEmbeddedFiles TenonRuntimeBitcode)
+add_dependencies(TenonEmbeddedFiles TenonRuntimeObjects)
 target_link_libraries(TenonEmbeddedFiles PUBLIC LLVM)

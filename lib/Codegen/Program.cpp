@@ -14,7 +14,7 @@
 #include "ExprTable.h"
 #include "dialects/Tenon/IR/TenonOpBase.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
@@ -67,6 +67,21 @@ static int32_t storageOf(mlir::Type t) {
 }
 
 namespace {
+
+FunctionType *kernelType(LLVMContext &ctx) {
+  auto *ptr = PointerType::getUnqual(ctx);
+  Type *i32 = Type::getInt32Ty(ctx), *i64 = Type::getInt64Ty(ctx);
+  return FunctionType::get(i32, {ptr, ptr, i64, i64, ptr}, false);
+}
+
+/// Of another module of the same artifact.
+GlobalValue *hidden(GlobalValue *value) {
+  value->setVisibility(GlobalValue::HiddenVisibility);
+  value->setDSOLocal(true);
+  return value;
+}
+
+std::string entryName(const std::string &kernel) { return kernel + ".entry"; }
 
 struct ProgramWriter {
   Module &module;
@@ -124,10 +139,11 @@ struct ProgramWriter {
   Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
   Constant *steps();
   Constant *levels();
-  FunctionType *kernelType() {
-    return FunctionType::get(i32, {ptr, ptr, i64, i64, ptr}, false);
+  /// A function of another module: a kernel's entry or the runtime's own.
+  Constant *kernel(const std::string &name) {
+    return hidden(cast<GlobalValue>(
+        module.getOrInsertFunction(name, kernelType(ctx)).getCallee()));
   }
-  Function *entry(StringRef kernel, const KernelInfo &info, size_t numBuffers);
   Error run();
 };
 
@@ -171,66 +187,19 @@ Constant *ProgramWriter::steps() {
       "steps");
 }
 
-/// int32_t entry(void *const *bufs, const int64_t *dims, int64_t begin,
-///               int64_t end, tenon_task *task)
-/// spreads the arrays over the kernel's arguments, each memref<?xT> being
-/// (allocated, aligned, offset, size, stride).
-Function *ProgramWriter::entry(StringRef name, const KernelInfo &info,
-                               size_t numBuffers) {
-  Function *kernel = module.getFunction(name);
-  auto *f = Function::Create(kernelType(), GlobalValue::InternalLinkage,
-                             name + ".entry", module);
-  f->copyAttributesFrom(kernel);
-  f->setDSOLocal(
-      true); // not copied: with several levels the kernel is external
-  f->removeFnAttr(Attribute::AlwaysInline);
-  kernel->setLinkage(GlobalValue::InternalLinkage);
-  kernel->addFnAttr(Attribute::AlwaysInline);
-  Value *bufs = f->getArg(0), *dims = f->getArg(1), *task = f->getArg(4);
-  IRBuilder<> b(BasicBlock::Create(ctx, "", f));
-  auto *errorType = ArrayType::get(i64, 3); // value, limit, code
-  Value *error = b.CreateAlloca(errorType);
-  b.CreateStore(ConstantAggregateZero::get(errorType), error);
-  SmallVector<Value *> args{f->getArg(2), f->getArg(3)};
-  auto memref = [&](Value *p) {
-    args.append({p, p, b.getInt64(0), b.getInt64(INT64_MAX), b.getInt64(1)});
-  };
-  memref(b.CreateLoad(ptr, task));
-  memref(error);
-  for (size_t i = 0; i < numBuffers; ++i)
-    memref(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, bufs, i)));
-  for (size_t i = 0; i < info.dims.size(); ++i)
-    args.push_back(b.CreateLoad(i64, b.CreateConstGEP1_64(i64, dims, i)));
-  Value *code = b.CreateCall(kernel, args);
-  auto *bad = BasicBlock::Create(ctx, "", f),
-       *done = BasicBlock::Create(ctx, "", f);
-  b.CreateCondBr(b.CreateICmpEQ(code, b.getInt32(0)), done, bad);
-  b.SetInsertPoint(bad);
-  for (int i = 0; i < 2; ++i)
-    b.CreateStore(b.CreateLoad(i64, b.CreateConstGEP1_64(i64, error, i)),
-                  b.CreateConstGEP1_64(i64, task, 1 + i));
-  b.CreateBr(done);
-  b.SetInsertPoint(done);
-  b.CreateRet(code);
-  return f;
-}
-
 Constant *ProgramWriter::levels() {
-  StringMap<const ScheduleStep *> stepOf;
+  StringSet<> native;
   for (const ScheduleStep &step : s.steps)
-    stepOf.try_emplace(step.kernel.symbol, &step);
+    if (step.kernel.native)
+      native.insert(step.kernel.symbol);
   return list(
       options.levels,
       [&](const ProgramLevel &level) {
         Constant *kernels = list(
             s.kernels,
-            [&](const std::string &k) -> Constant * {
-              const ScheduleStep *step = stepOf.lookup(k);
-              if (step->kernel.native)
-                return cast<Constant>(
-                    module.getOrInsertFunction(k, kernelType()).getCallee());
-              return entry(k + level.suffix, step->kernel,
-                           step->buffers.size());
+            [&](const std::string &k) {
+              return kernel(native.contains(k) ? k
+                                               : entryName(k + level.suffix));
             },
             "kernels");
         return record({string(level.name), c64(level.featureBits), kernels});
@@ -357,7 +326,8 @@ Error ProgramWriter::run() {
               c32(numbers.back()),
               c32(0)}),
       "program");
-  Constant *api = module.getOrInsertGlobal("tenon_runtime_api", i8);
+  Constant *api = hidden(
+      cast<GlobalValue>(module.getOrInsertGlobal("tenon_runtime_api", i8)));
   Constant *model = record({c32(TENON_MODEL_MAGIC), c32(TENON_API_VERSION), api,
                             program, c64(0), c64(0)});
   new GlobalVariable(module, model->getType(), true,
@@ -367,6 +337,49 @@ Error ProgramWriter::run() {
 }
 
 } // namespace
+
+/// int32_t entry(void *const *bufs, const int64_t *dims, int64_t begin,
+///               int64_t end, tenon_task *task)
+/// spreads the arrays over the kernel's arguments, each memref<?xT> being
+/// (allocated, aligned, offset, size, stride).
+void addKernelEntry(Function &kernel, size_t numBuffers, size_t numDims) {
+  LLVMContext &ctx = kernel.getContext();
+  Type *i64 = Type::getInt64Ty(ctx);
+  auto *ptr = PointerType::getUnqual(ctx);
+  auto *f =
+      Function::Create(kernelType(ctx), GlobalValue::ExternalLinkage,
+                       entryName(kernel.getName().str()), kernel.getParent());
+  f->copyAttributesFrom(&kernel);
+  hidden(f);
+  kernel.setLinkage(GlobalValue::InternalLinkage); // and default visibility
+  kernel.addFnAttr(Attribute::AlwaysInline);
+  Value *bufs = f->getArg(0), *dims = f->getArg(1), *task = f->getArg(4);
+  IRBuilder<> b(BasicBlock::Create(ctx, "", f));
+  auto *errorType = ArrayType::get(i64, 3); // value, limit, code
+  Value *error = b.CreateAlloca(errorType);
+  b.CreateStore(ConstantAggregateZero::get(errorType), error);
+  SmallVector<Value *> args{f->getArg(2), f->getArg(3)};
+  auto memref = [&](Value *p) {
+    args.append({p, p, b.getInt64(0), b.getInt64(INT64_MAX), b.getInt64(1)});
+  };
+  memref(b.CreateLoad(ptr, task));
+  memref(error);
+  for (size_t i = 0; i < numBuffers; ++i)
+    memref(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, bufs, i)));
+  for (size_t i = 0; i < numDims; ++i)
+    args.push_back(b.CreateLoad(i64, b.CreateConstGEP1_64(i64, dims, i)));
+  Value *code = b.CreateCall(&kernel, args);
+  auto *bad = BasicBlock::Create(ctx, "", f),
+       *done = BasicBlock::Create(ctx, "", f);
+  b.CreateCondBr(b.CreateICmpEQ(code, b.getInt32(0)), done, bad);
+  b.SetInsertPoint(bad);
+  for (int i = 0; i < 2; ++i)
+    b.CreateStore(b.CreateLoad(i64, b.CreateConstGEP1_64(i64, error, i)),
+                  b.CreateConstGEP1_64(i64, task, 1 + i));
+  b.CreateBr(done);
+  b.SetInsertPoint(done);
+  b.CreateRet(code);
+}
 
 Error emitProgram(Module &module, const Schedule &schedule,
                   const WeightsPlan &weights, const ProgramOptions &options) {

@@ -5,24 +5,25 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Several levels share the graph stages; each has its own kernels module,
-// compiled with its target and linked under names with the level's suffix. The
+// Several levels share the graph stages; each has its own kernels, compiled
+// with its target and linked under names with the level's suffix. The
 // schedules of all levels are the same (task counts do not depend on a
 // level), which is verified before they are joined.
 //
 //===----------------------------------------------------------------------===//
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "KernelParts.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/Target/LLVMIR/Export.h"
 #include "tenon/Codegen/Program.h"
 #include "tenon/Pipelines/Pipelines.h"
 #include "tenon/Target/Artifact.h"
+#include "tenon/Target/EmbeddedFiles.h"
 #include "tenon/Target/Emit.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Transforms/Utils/Cloning.h"
 
@@ -43,23 +44,41 @@ struct Level {
   TargetInfo target;
   std::string suffix;
   OwningOpRef<ModuleOp> kernels;
+  OwningOpRef<ModuleOp> parts; ///< the same from the buffer stage on
+  PartFunctions functions;
+};
+
+/// A module that becomes an object: a part of a level's kernels.
+struct Unit {
+  const Level *level;
+  ModuleOp part;
+  SmallVector<char> object;
+  std::string error;
 };
 
 struct Compiler {
   const CompileOptions &options;
   CompileResult result;
   DialectRegistry registry;
+  unsigned threads;
+  llvm::DefaultThreadPool pool;
   MLIRContext context{MLIRContext::Threading::DISABLED};
   llvm::LLVMContext llvmContext;
   OwningOpRef<ModuleOp> module;
   std::vector<Level> levels;
   Schedule schedule;
   WeightsPlan weights;
-  std::unique_ptr<llvm::Module> program;
+  std::unique_ptr<llvm::Module> tables;
   std::optional<ArtifactKind> kind;
   ArtifactOptions artifact; // filled by translate()
 
-  explicit Compiler(const CompileOptions &options) : options(options) {
+  explicit Compiler(const CompileOptions &options)
+      : options(options),
+        threads(
+            llvm::hardware_concurrency(options.threads).compute_thread_count()),
+        pool(llvm::hardware_concurrency(threads)) {
+    if (threads > 1)
+      context.setThreadPool(pool);
     registerDialects(registry);
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
@@ -158,7 +177,11 @@ struct Compiler {
   bool import();
   bool resolveTargets();
   bool tile();
+  bool split();
   bool translate();
+  std::vector<Unit> units();
+  EmitOptions emitOptions();
+  std::unique_ptr<llvm::Module> wholeProgram();
   bool link();
   void run();
 };
@@ -219,31 +242,21 @@ bool Compiler::tile() {
   return true;
 }
 
-bool Compiler::translate() {
+bool Compiler::split() {
   for (Level &level : levels) {
-    std::unique_ptr<llvm::Module> m =
-        translateModuleToLLVMIR(*level.kernels, llvmContext, "tenon");
-    if (!m)
-      return fail("translation to LLVM IR failed");
-    if (!check(prepareModule(*m)))
+    level.parts = splitKernels(*level.kernels);
+    level.kernels = nullptr;
+    if (!passes(
+            *level.parts,
+            [](OpPassManager &pm) { populateBufferStage(pm.nest<ModuleOp>()); },
+            false))
       return false;
-    for (llvm::Function &f : *m) {
-      if (f.isDeclaration())
-        continue;
-      f.setLinkage(level.suffix.empty() ? llvm::GlobalValue::InternalLinkage
-                                        : llvm::GlobalValue::ExternalLinkage);
-      setTargetAttributes(f, level.target);
-      // Micro-kernels are called from everywhere; kernels from their entry
-      // alone, which takes them in.
-      if (!llvm::is_contained(schedule.kernels, f.getName()))
-        f.addFnAttr(llvm::Attribute::NoInline);
-      f.setName(f.getName() + level.suffix);
-    }
-    if (!program)
-      program = std::move(m);
-    else if (llvm::Linker::linkModules(*program, std::move(m)))
-      return fail("the levels' kernels could not be linked");
+    level.functions = functionsOfParts(*level.parts, schedule);
   }
+  return true;
+}
+
+bool Compiler::translate() {
   ProgramOptions p;
   for (const Level &level : levels)
     p.levels.push_back(
@@ -269,18 +282,75 @@ bool Compiler::translate() {
   p.exportedSymbol = artifact.exportedSymbol;
   p.weightsInFile = artifact.weightsInFile;
   p.weightsHash = artifact.weightsHash;
-  return check(emitProgram(*program, schedule, weights, p)) &&
-         check(linkRuntime(*program, p.exportedSymbol));
+  tables = std::make_unique<llvm::Module>("tenon", llvmContext);
+  return check(prepareModule(*tables)) &&
+         check(emitProgram(*tables, schedule, weights, p));
 }
 
-bool Compiler::link() {
+std::vector<Unit> Compiler::units() {
+  std::vector<Unit> all;
+  for (Level &level : levels)
+    for (auto part : level.parts->getOps<ModuleOp>())
+      all.push_back({&level, part, {}, {}});
+  return all;
+}
+
+EmitOptions Compiler::emitOptions() {
   EmitOptions emit;
   emit.optLevel = options.optLevel;
   emit.weightsBytes = options.weightsInFile ? 0 : weights.bytes;
-  SmallVector<char> object;
-  return check(emitObject(*program, emit, object)) &&
-         check(writeArtifact(artifact, {object.data(), object.size()},
-                             weightsSource()));
+  return emit;
+}
+
+/// All that is compiled in one module, for people to read.
+std::unique_ptr<llvm::Module> Compiler::wholeProgram() {
+  std::unique_ptr<llvm::Module> whole = llvm::CloneModule(*tables);
+  for (const Unit &unit : units()) {
+    auto part =
+        translatePart(unit.part, unit.level->functions, unit.level->target,
+                      unit.level->suffix, llvmContext);
+    if (!part) {
+      check(part.takeError());
+      return nullptr;
+    }
+    if (llvm::Linker::linkModules(*whole, std::move(*part))) {
+      fail("the kernels could not be linked");
+      return nullptr;
+    }
+  }
+  return whole;
+}
+
+bool Compiler::link() {
+  std::vector<Unit> all = units();
+  // The largest first, as it may take longest.
+  std::vector<std::pair<size_t, Unit *>> order;
+  for (Unit &unit : all)
+    order.emplace_back(sizeOfPart(unit.part), &unit);
+  llvm::stable_sort(
+      order, [](const auto &x, const auto &y) { return x.first > y.first; });
+  forEachGuarded(order.size(), threads, [&](size_t index) {
+    Unit &unit = *order[index].second;
+    llvm::LLVMContext own;
+    auto module = translatePart(unit.part, unit.level->functions,
+                                unit.level->target, unit.level->suffix, own);
+    llvm::Error error = module
+                            ? emitObject(**module, emitOptions(), unit.object)
+                            : module.takeError();
+    if (error)
+      unit.error = llvm::toString(std::move(error));
+  });
+  SmallVector<char> table;
+  if (!check(emitObject(*tables, emitOptions(), table)))
+    return false;
+  std::vector<StringRef> objects{{table.data(), table.size()}};
+  for (const Unit &unit : all) {
+    if (!unit.error.empty())
+      return fail(unit.error);
+    objects.emplace_back(unit.object.data(), unit.object.size());
+  }
+  llvm::append_range(objects, getRuntimeObjects());
+  return check(writeArtifact(artifact, objects, weightsSource()));
 }
 
 void Compiler::run() {
@@ -303,11 +373,6 @@ void Compiler::run() {
   auto kernels = [&](raw_ostream &os) {
     for (Level &level : levels)
       printModule(*level.kernels, os);
-  };
-  auto onKernels = [&](void (*fill)(OpPassManager &)) {
-    return llvm::all_of(levels, [&](Level &level) {
-      return passes(*level.kernels, fill, false);
-    });
   };
   if (!stage(Stage::Import, 0.0, [&] { return import(); }) ||
       finished(Stage::Import, graph))
@@ -345,30 +410,34 @@ void Compiler::run() {
     return;
   }
   if (!stage(Stage::Vector, 0.3,
-             [&] { return onKernels(populateVectorStage); }) ||
+             [&] {
+               return llvm::all_of(levels, [&](Level &level) {
+                 return passes(*level.kernels, populateVectorStage, false);
+               });
+             }) ||
       finished(Stage::Vector, kernels))
     return;
-  if (!stage(Stage::Buffer, 0.4,
-             [&] { return onKernels(populateBufferStage); }) ||
-      finished(Stage::Buffer, kernels))
+  if (!stage(Stage::Buffer, 0.4, [&] { return split(); }) ||
+      finished(Stage::Buffer, [&](raw_ostream &os) {
+        for (Level &level : levels)
+          printModule(*joinKernels(*level.parts), os);
+      }))
     return;
-  if (!stage(Stage::Llvm, 0.5, [&] { return translate(); }) ||
-      finished(Stage::Llvm,
-               [&](raw_ostream &os) { program->print(os, nullptr); }))
+  if (!stage(Stage::Llvm, 0.5, [&] { return translate(); }))
     return;
-  bool assembly = options.emit == Stage::Object || !options.dumpDir.empty();
-  if (assembly) {
+  if (options.emit || !options.dumpDir.empty()) {
+    std::unique_ptr<llvm::Module> whole;
+    if (!stage(Stage::Llvm, 0.5, [&] { return !!(whole = wholeProgram()); }) ||
+        finished(Stage::Llvm,
+                 [&](raw_ostream &os) { whole->print(os, nullptr); }))
+      return;
     std::string text;
-    EmitOptions emit;
-    emit.optLevel = options.optLevel;
-    emit.weightsBytes = options.weightsInFile ? 0 : weights.bytes;
-    // Optimising changes the module: what is printed is compiled from a copy.
-    bool ok = stage(Stage::Object, 0.6, [&] {
-      llvm::raw_string_ostream os(text);
-      auto copy = llvm::CloneModule(*program);
-      return check(emitAssembly(*copy, emit, os));
-    });
-    if (!ok || finished(Stage::Object, [&](raw_ostream &os) { os << text; }))
+    if (!stage(Stage::Object, 0.6,
+               [&] {
+                 llvm::raw_string_ostream os(text);
+                 return check(emitAssembly(*whole, emitOptions(), os));
+               }) ||
+        finished(Stage::Object, [&](raw_ostream &os) { os << text; }))
       return;
   }
   result.ok = stage(Stage::Object, 0.7, [&] { return link(); });

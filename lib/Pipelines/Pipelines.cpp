@@ -60,11 +60,15 @@ void populateFuseStage(OpPassManager &pm, bool debugValues) {
 }
 
 void populateVectorStage(OpPassManager &pm) {
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createLoopInvariantCodeMotionPass());
-  pm.addPass(createExpandMathPass());
-  pm.addPass(createCSEPass());
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+  functions.addPass(createLoopInvariantCodeMotionPass());
+  functions.addPass(createExpandMathPass());
+  functions.addPass(createCSEPass());
+  // A kernel's row counts may be known by now: not every micro-kernel is
+  // called.
+  pm.addPass(createSymbolDCEPass());
 }
 
 void populateBufferStage(OpPassManager &pm) {

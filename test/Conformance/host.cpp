@@ -262,6 +262,7 @@ Outcome runCase(StringRef directory, const Settings &settings) {
   options.output = artifact;
   options.targets = {settings.target};
   options.optLevel = settings.optLevel;
+  options.threads = 1; // the jobs take the cores
   options.compilerVersion = "tenon";
   tenon::CompileResult result = tenon::compileModel(options);
   if (!result.ok)

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------=== #
-"""symbols.py SOURCE_DIR FILE: every undefined symbol of the file is one of
+"""symbols.py SOURCE_DIR FILE...: every undefined symbol of the files is one of
 cmake/glibc-stubs, and nothing runs before main."""
 
 import pathlib
@@ -12,12 +12,12 @@ import re
 import subprocess
 import sys
 
-source, path = pathlib.Path(sys.argv[1]), sys.argv[2]
+source, paths = pathlib.Path(sys.argv[1]), sys.argv[2:]
 allowed = set()
 for stub in (source / "cmake" / "glibc-stubs").glob("*.map"):
     allowed |= set(re.findall(r"^\s+(\w+);", stub.read_text(), re.MULTILINE))
 
-lines = subprocess.run(["llvm-nm", "--format=posix", path], check=True,
+lines = subprocess.run(["llvm-nm", "--format=posix", *paths], check=True,
                        capture_output=True, text=True).stdout.splitlines()
 defined, undefined = set(), set()
 for line in lines:
@@ -28,8 +28,8 @@ for line in lines:
 undefined -= defined | {"_GLOBAL_OFFSET_TABLE_"}
 assert "tenon_runtime_api" in defined, "the function table is missing"
 unknown = sorted(undefined - allowed)
-assert not unknown, f"{path} needs {unknown}"
+assert not unknown, f"{paths} need {unknown}"
 constructors = [s for s in defined if s.startswith("_GLOBAL__")
                 or s == "llvm.global_ctors"]
-assert not constructors, f"{path} has constructors: {constructors}"
+assert not constructors, f"{paths} have constructors: {constructors}"
 print(len(undefined), "symbols of libc")

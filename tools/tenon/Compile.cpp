@@ -65,6 +65,11 @@ static cl::opt<int> optLevel("O", cl::Prefix, cl::init(3),
                              cl::value_desc("0-3"),
                              cl::desc("How hard LLVM optimises (default 3)"),
                              cl::sub(compile));
+static cl::opt<unsigned>
+    threads("threads", cl::init(0), cl::value_desc("n"),
+            cl::desc("Threads that compile kernels (default: one per core); "
+                     "the artifact is the same"),
+            cl::sub(compile));
 static cl::opt<bool> verbose("v", cl::desc("Print each stage"),
                              cl::sub(compile));
 
@@ -126,6 +131,7 @@ int compileMain() {
   options.verifyEach = verifyEach;
   options.debugValues = debugValues;
   options.optLevel = optLevel;
+  options.threads = threads;
   options.compilerVersion = "tenon " TENON_VERSION;
   bool terminal = isatty(STDERR_FILENO);
   if (verbose || terminal)

@@ -14,8 +14,9 @@
 #include <functional>
 
 namespace llvm {
+class Function;
 class Module;
-}
+} // namespace llvm
 
 namespace tenon {
 
@@ -58,9 +59,12 @@ llvm::Error
 writeWeights(const Schedule &schedule, const WeightsPlan &plan,
              llvm::function_ref<llvm::Error(llvm::ArrayRef<char>)> sink);
 
-/// Adds to a module that holds the kernels (as MLIR translated them): for each
-/// an entry function of type tenon_kernel, the tables of abi.h and the exported
-/// symbol. Fails when a dim's symbol cannot be computed from the inputs.
+/// Adds to a kernel (as MLIR translated it, under its level's name) an entry
+/// function of type tenon_kernel, by which tables of another module find it.
+void addKernelEntry(llvm::Function &kernel, size_t numBuffers, size_t numDims);
+
+/// Adds to a module the tables of abi.h and the exported symbol. Fails when a
+/// dim's symbol cannot be computed from the inputs.
 llvm::Error emitProgram(llvm::Module &module, const Schedule &schedule,
                         const WeightsPlan &weights,
                         const ProgramOptions &options);

@@ -24,8 +24,8 @@ enum class Stage {
   Tile,   ///< one func.func per kernel: scf loops, vectors, memrefs
   Vector, ///< math as polynomials, loops cleaned
   Buffer, ///< memory as raw pointers, control flow as blocks: LLVM dialect
-  Llvm,   ///< LLVM IR with the program's tables and the runtime
-  Object  ///< assembly of the finished object
+  Llvm,   ///< LLVM IR with the program's tables
+  Object  ///< assembly of the same
 };
 std::optional<Stage> parseStage(llvm::StringRef name);
 llvm::StringRef stageName(Stage stage);
@@ -53,6 +53,8 @@ struct CompileOptions {
   bool debugValues = false;
   bool verifyEach = false;
   int optLevel = 3;
+  /// Threads that compile kernels; 0: one per core. No byte depends on it.
+  unsigned threads = 0;
   std::string compilerVersion;
   /// Print this stage to `output` ("-": standard output) instead.
   std::optional<Stage> emit;

@@ -62,9 +62,11 @@ std::string weightsPath(llvm::StringRef output);
 /// BLAKE3 of the blob, by one pass over the source.
 llvm::Expected<WeightsHash> hashWeights(const WeightsSource &weights);
 
-/// Writes the artifact (and the weights' file) from an object of emitObject.
+/// Writes the artifact (and the weights' file) from objects of emitObject and
+/// the runtime's; those that the exported symbol does not reach are left out.
 llvm::Error writeArtifact(const ArtifactOptions &options,
-                          llvm::StringRef object, const WeightsSource &weights);
+                          llvm::ArrayRef<llvm::StringRef> objects,
+                          const WeightsSource &weights);
 
 } // namespace tenon
 

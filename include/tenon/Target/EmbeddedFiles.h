@@ -23,8 +23,9 @@ struct EmbeddedFile {
   llvm::StringRef contents;
 };
 
-/// The runtime as LLVM bitcode, for plain x86-64.
-llvm::StringRef getRuntimeBitcode();
+/// The runtime as objects, for plain x86-64, of which a model needs the first
+/// for sure. Each function has a section, and what models refer to is hidden.
+llvm::ArrayRef<llvm::StringRef> getRuntimeObjects();
 
 /// Shared libraries without code that stand for glibc at link time, with the
 /// symbol versions of its old releases.

@@ -5,15 +5,17 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The order of calls that makes an object of a model:
+// A model is several modules: parts of the kernels, each in a context of its
+// own so that they are compiled at the same time, and the tables. The order of
+// calls that makes an object of one:
 //
 //   prepareModule(module)               right after translation from MLIR
-//   setTargetAttributes(kernel, level)  for each kernel of each level
-//   linkRuntime(module, "tenon_model_m")
+//   setTargetAttributes(kernel, level)  for each kernel
 //   emitObject(module, options, object)
 //
-// One module may hold kernels of several levels; functions that carry no
-// target attributes are compiled for baseline x86-64.
+// Modules refer to each other and to the runtime by hidden symbols, which
+// writeArtifact makes local. One module may hold kernels of several levels;
+// functions that carry no target attributes are compiled for baseline x86-64.
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,21 +42,13 @@ struct EmitOptions {
   int optLevel = 3;
   /// LLVM's loop and SLP vectorizers; kernels are vectorised before.
   bool vectorize = false;
-  /// Size of the weights that the artifact will carry; 0: none, and then the
-  /// module must not refer to kWeightsSymbol.
+  /// Size of the weights that the artifact will carry, for the module that
+  /// refers to kWeightsSymbol; 0: none does.
   uint64_t weightsBytes = 0;
 };
 
 /// Sets the triple and data layout that everything here expects.
 llvm::Error prepareModule(llvm::Module &module);
-
-/// Links the runtime's bitcode, makes everything but `exportedSymbol` local
-/// and drops what is then unused.
-llvm::Error linkRuntime(llvm::Module &module, llvm::StringRef exportedSymbol);
-
-/// As above with a given bitcode (tests bring their own).
-llvm::Error linkBitcode(llvm::Module &module, llvm::StringRef bitcode,
-                        llvm::StringRef exportedSymbol);
 
 /// Optimises the module in place.
 llvm::Error optimizeModule(llvm::Module &module, const EmitOptions &options);
@@ -73,6 +67,11 @@ llvm::Error emitAssembly(llvm::Module &module, const EmitOptions &options,
 /// command line's driver (tests, debuggers) set TENON_NO_GUARD=1 to crash.
 bool runGuarded(llvm::StringRef stage, llvm::function_ref<void()> fn,
                 std::string &message);
+
+/// Calls fn(0) to fn(count - 1), on so many threads, in any order. Within
+/// runGuarded, which then catches crashes on these threads too.
+void forEachGuarded(size_t count, unsigned threads,
+                    llvm::function_ref<void(size_t)> fn);
 
 } // namespace tenon
 

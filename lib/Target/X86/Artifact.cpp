@@ -17,6 +17,7 @@
 #include "ElfImage.h"
 #include "Linker.h"
 #include "OutputFile.h"
+#include "UndefinedSymbols.h"
 #include "tenon/abi.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -166,12 +167,6 @@ Error writeArchive(OutputFile &file, const ArtifactOptions &options,
 
 Error writeKind(OutputFile &file, const ArtifactOptions &options,
                 StringRef object, const WeightsSource *weights) {
-  // Objects are linked by others, later. Linking one here, into nothing, finds
-  // what it would need beyond the C library.
-  if (options.kind != ArtifactKind::SharedLibrary)
-    if (Error error =
-            linkSharedLibrary(object, "/dev/null", options.exportedSymbol))
-      return error;
   switch (options.kind) {
   case ArtifactKind::SharedLibrary:
     return writeSharedLibrary(file, options, object, weights);
@@ -219,9 +214,17 @@ Expected<WeightsHash> tenon::hashWeights(const WeightsSource &weights) {
   return hash;
 }
 
-Error tenon::writeArtifact(const ArtifactOptions &options, StringRef object,
+Error tenon::writeArtifact(const ArtifactOptions &options,
+                           ArrayRef<StringRef> objects,
                            const WeightsSource &weights) {
-  Expected<uint64_t> section = weightsSectionSize(object);
+  Expected<SmallString<0>> object =
+      mergeObjects(objects, options.exportedSymbol);
+  if (!object)
+    return object.takeError();
+  // Whatever is undefined now will be asked for where the model runs.
+  if (Error error = checkUndefinedSymbols(StringRef(*object)))
+    return error;
+  Expected<uint64_t> section = weightsSectionSize(*object);
   if (!section)
     return section.takeError();
   bool embed = weights.size != 0 && !options.weightsInFile;
@@ -232,7 +235,7 @@ Error tenon::writeArtifact(const ArtifactOptions &options, StringRef object,
   const WeightsSource *embedded = embed ? &weights : nullptr;
 
   OutputFile file, weightsFile;
-  if (Error error = writeKind(file, options, object, embedded))
+  if (Error error = writeKind(file, options, *object, embedded))
     return error;
   // Both files are complete before either gets its name.
   bool external = options.weightsInFile && weights.size != 0;

@@ -8,21 +8,15 @@
 #include "tenon/Target/Emit.h"
 #include "ElfImage.h"
 #include "LegalizeFloats.h"
-#include "tenon/Target/EmbeddedFiles.h"
-#include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
-#include "llvm/Linker/Linker.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
-#include "llvm/Transforms/IPO/GlobalDCE.h"
-#include "llvm/Transforms/IPO/Internalize.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
 
 using namespace llvm;
@@ -43,7 +37,6 @@ Expected<std::unique_ptr<TargetMachine>> createMachine(int optLevel) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
-    LLVMInitializeX86AsmParser(); // the runtime reads CPUID by inline assembly
     return true;
   }();
   (void)initialized;
@@ -54,6 +47,7 @@ Expected<std::unique_ptr<TargetMachine>> createMachine(int optLevel) {
     return createStringError(message);
   TargetOptions options;
   options.AllowFPOpFusion = FPOpFusion::Strict;
+  options.FunctionSections = true; // the linker drops what nothing calls
   auto level = CodeGenOpt::getLevel(optLevel);
   std::unique_ptr<TargetMachine> machine(target->createTargetMachine(
       triple, "x86-64", "", options, Reloc::PIC_, std::nullopt,
@@ -144,47 +138,6 @@ Error tenon::prepareModule(Module &module) {
   module.setPICLevel(PICLevel::BigPIC);
   module.setSourceFileName("tenon");
   return Error::success();
-}
-
-Error tenon::linkBitcode(Module &module, StringRef bitcode,
-                         StringRef exportedSymbol) {
-  Expected<std::unique_ptr<Module>> runtime = parseBitcodeFile(
-      MemoryBufferRef(bitcode, "tenon runtime"), module.getContext());
-  if (!runtime)
-    return runtime.takeError();
-  (*runtime)->setTargetTriple(module.getTargetTriple());
-  (*runtime)->setDataLayout(module.getDataLayout());
-  // Its compiler's name would be the build machine's in every artifact.
-  if (NamedMDNode *ident = (*runtime)->getNamedMetadata("llvm.ident"))
-    ident->eraseFromParent();
-  // The module flags that prepareModule sets win.
-  if (NamedMDNode *flags = (*runtime)->getModuleFlagsMetadata())
-    flags->eraseFromParent();
-  Error error = collectingErrors(module, "linking the runtime", [&]() -> Error {
-    if (Linker::linkModules(module, std::move(*runtime)))
-      return createStringError("the runtime and the model do not link");
-    return Error::success();
-  });
-  if (error)
-    return error;
-  GlobalValue *exported = module.getNamedValue(exportedSymbol);
-  if (!exported || exported->isDeclaration())
-    return createStringError("nothing defines '" + exportedSymbol + "'");
-
-  ModuleAnalysisManager analyses;
-  PassBuilder().registerModuleAnalyses(analyses);
-  internalizeModule(module, [&](const GlobalValue &value) {
-    return value.getName() == exportedSymbol;
-  });
-  GlobalDCEPass().run(module, analyses);
-  exported = module.getNamedValue(exportedSymbol);
-  exported->setVisibility(GlobalValue::DefaultVisibility);
-  exported->setDSOLocal(false);
-  return Error::success();
-}
-
-Error tenon::linkRuntime(Module &module, StringRef exportedSymbol) {
-  return linkBitcode(module, getRuntimeBitcode(), exportedSymbol);
 }
 
 Error tenon::optimizeModule(Module &module, const EmitOptions &options) {

@@ -10,6 +10,8 @@
 #include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/Signals.h"
+#include "llvm/Support/thread.h"
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -47,10 +49,30 @@ struct FatalError {
 };
 
 void recordFatalError(void *data, const char *reason, bool) {
-  static_cast<FatalError *>(data)->reason = reason;
+  static std::mutex mutex; // threads may fail together: the last one counts
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    static_cast<FatalError *>(data)->reason = reason;
+  }
   if (CrashRecoveryContext *context = CrashRecoveryContext::GetCurrent())
     context->HandleExit(kExitInternal);
   stopAtSignal(0);
+}
+
+/// Stack of a thread that compiles: a deep recursion should have room.
+constexpr unsigned kStackBytes = 64u << 20;
+
+/// Runs `fn` with a stack for the handler of a signal that says that the
+/// thread's own is exhausted.
+void withHandlerStack(function_ref<void()> fn) {
+  std::vector<char> memory(64 << 10);
+  stack_t stack = {};
+  stack.ss_sp = memory.data();
+  stack.ss_size = memory.size();
+  sigaltstack(&stack, nullptr);
+  fn();
+  stack.ss_flags = SS_DISABLE;
+  sigaltstack(&stack, nullptr);
 }
 
 } // namespace
@@ -90,19 +112,8 @@ bool tenon::runGuarded(StringRef stage, function_ref<void()> fn,
   if (!nested)
     install_fatal_error_handler(recordFatalError, &fatal);
   CrashRecoveryContext context;
-  // A deep recursion should have room, and where it has not, be caught.
-  std::vector<char> handlerStack(64 << 10);
-  bool ok = context.RunSafelyOnThread(
-      [&] {
-        stack_t stack = {};
-        stack.ss_sp = handlerStack.data();
-        stack.ss_size = handlerStack.size();
-        sigaltstack(&stack, nullptr);
-        fn();
-        stack.ss_flags = SS_DISABLE;
-        sigaltstack(&stack, nullptr);
-      },
-      64u << 20);
+  bool ok =
+      context.RunSafelyOnThread([&] { withHandlerStack(fn); }, kStackBytes);
   if (!nested)
     remove_fatal_error_handler();
   if (ok)
@@ -113,4 +124,31 @@ bool tenon::runGuarded(StringRef stage, function_ref<void()> fn,
   else if (context.RetCode > 128)
     message += std::string(": ") + strsignal(context.RetCode - 128);
   return false;
+}
+
+void tenon::forEachGuarded(size_t count, unsigned threads,
+                           function_ref<void(size_t)> fn) {
+  std::atomic<size_t> next = 0;
+  std::atomic<int> failure = 0;
+  auto work = [&] {
+    for (size_t i; !failure && (i = next++) < count;)
+      fn(i);
+  };
+  threads = std::min<size_t>(threads, count);
+  if (threads <= 1)
+    return work();
+  CrashRecoveryContext *outer = CrashRecoveryContext::GetCurrent();
+  std::vector<llvm::thread> workers;
+  for (unsigned i = 0; i < threads; ++i)
+    workers.emplace_back(std::optional<unsigned>(kStackBytes), [&] {
+      if (!outer)
+        return work();
+      CrashRecoveryContext context;
+      if (!context.RunSafely([&] { withHandlerStack(work); }))
+        failure = context.RetCode;
+    });
+  for (llvm::thread &worker : workers)
+    worker.join();
+  if (failure)
+    outer->HandleExit(failure);
 }

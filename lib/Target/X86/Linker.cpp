@@ -1,4 +1,4 @@
-//===- Linker.cpp - linking shared libraries in process -------------------===//
+//===- Linker.cpp - linking objects in process ----------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,18 +8,26 @@
 // lld runs in this process. Its inputs are files that exist only in memory, so
 // that nothing is left behind whatever happens.
 //
+// An object is merged in two steps, as no linker makes symbols of a relocatable
+// object local: lld joins, and objcopy's library does that.
+//
 //===----------------------------------------------------------------------===//
 
 #include "Linker.h"
 #include "ElfImage.h"
-#include "UndefinedSymbols.h"
 #include "lld/Common/Driver.h"
 #include "tenon/Target/EmbeddedFiles.h"
 #include "llvm/ADT/SmallVector.h"
+#include "llvm/ObjCopy/ConfigManager.h"
+#include "llvm/ObjCopy/ObjCopy.h"
+#include "llvm/Object/Binary.h"
+#include "llvm/Support/MemoryBufferRef.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cerrno>
+#include <fcntl.h>
 #include <mutex>
 #include <sys/mman.h>
+#include <thread>
 #include <unistd.h>
 
 LLD_HAS_DRIVER(elf)
@@ -65,38 +73,140 @@ private:
   int fd = -1;
 };
 
-} // namespace
+/// Takes what lld writes. It would replace a file in memory by another beside
+/// it, where none can be; into a pipe it writes when it is done.
+class OutputPipe {
+public:
+  OutputPipe() {
+    if (pipe2(ends, O_CLOEXEC) != 0)
+      return;
+    reader = std::thread([this] {
+      char chunk[1 << 16];
+      for (ssize_t n; (n = read(ends[0], chunk, sizeof chunk)) != 0;)
+        if (n > 0)
+          text.append(chunk, n);
+        else if (errno != EINTR)
+          return;
+    });
+  }
+  ~OutputPipe() { finish(); }
 
-Error tenon::linkSharedLibrary(StringRef object, StringRef path,
-                               StringRef exportedSymbol) {
-  if (Error error = checkUndefinedSymbols(object))
-    return error;
-  // lld's state is the process's.
-  static std::mutex mutex;
-  std::lock_guard<std::mutex> lock(mutex);
-  static bool usable = true;
-  if (!usable)
-    return createStringError("the linker failed before and cannot run again");
+  std::string path() const {
+    return "/proc/self/fd/" + std::to_string(ends[1]);
+  }
 
-  SmallVector<MemoryFile> files;
-  SmallVector<std::string> args = {
-      "ld.lld", "-shared", "-o", path.str(),
-      // Immediate binding, everything that is relocated read-only afterwards.
-      "-z", "now", "-z", "relro", "-z", "noexecstack", "-z", "defs", "-z",
-      "separate-code", "--hash-style=gnu", "--build-id=none", "--as-needed",
-      "--gc-sections", "--eh-frame-hdr", "--no-warnings"};
-  auto add = [&](StringRef name, StringRef content, StringRef option) -> Error {
+  std::string finish() {
+    if (ends[1] >= 0)
+      close(std::exchange(ends[1], -1));
+    if (reader.joinable())
+      reader.join();
+    if (ends[0] >= 0)
+      close(std::exchange(ends[0], -1));
+    return std::move(text);
+  }
+
+private:
+  int ends[2] = {-1, -1};
+  std::thread reader;
+  std::string text;
+};
+
+/// One run of lld: its options and the files in memory that they name.
+class LinkerRun {
+public:
+  LinkerRun(std::initializer_list<StringRef> options) {
+    args.push_back("ld.lld");
+    for (StringRef option : options)
+      args.push_back(option.str());
+  }
+
+  /// Adds a file behind `option`.
+  Error add(StringRef name, StringRef content, StringRef option = "") {
     Expected<MemoryFile> file = MemoryFile::create(name, content);
     if (!file)
       return file.takeError();
     files.push_back(std::move(*file));
     args.push_back((option + files.back().path()).str());
     return Error::success();
-  };
+  }
 
+  Error run() {
+    // lld's state is the process's.
+    static std::mutex mutex;
+    std::lock_guard<std::mutex> lock(mutex);
+    static bool usable = true;
+    if (!usable)
+      return createStringError("the linker failed before and cannot run again");
+    SmallVector<const char *> argv;
+    for (const std::string &arg : args)
+      argv.push_back(arg.c_str());
+    std::string out, err;
+    raw_string_ostream outStream(out), errStream(err);
+    lld::Result result =
+        lld::lldMain(argv, outStream, errStream, {{lld::Gnu, &lld::elf::link}});
+    usable = result.canRunAgain;
+    if (result.retCode != 0)
+      return createStringError("linking failed: " + StringRef(err).trim());
+    return Error::success();
+  }
+
+private:
+  SmallVector<std::string> args;
+  SmallVector<MemoryFile> files;
+};
+
+/// Makes every defined symbol but one local.
+Expected<SmallString<0>> localizeSymbols(MemoryBufferRef object,
+                                         StringRef exportedSymbol) {
+  Expected<std::unique_ptr<object::Binary>> binary =
+      object::createBinary(object);
+  if (!binary)
+    return binary.takeError();
+  objcopy::ConfigManager config;
+  if (Error error = config.Common.SymbolsToKeepGlobal.addMatcher(
+          objcopy::NameOrPattern::create(exportedSymbol,
+                                         objcopy::MatchStyle::Literal,
+                                         [](Error error) { return error; })))
+    return std::move(error);
+  SmallString<0> result;
+  raw_svector_ostream os(result);
+  if (Error error = objcopy::executeObjcopyOnBinary(config, **binary, os))
+    return std::move(error);
+  return result;
+}
+
+} // namespace
+
+Expected<SmallString<0>> tenon::mergeObjects(ArrayRef<StringRef> objects,
+                                             StringRef exportedSymbol) {
+  OutputPipe output;
+  std::string root = ("--undefined=" + exportedSymbol).str();
+  // The linker takes what is in a library where it is needed. Sections that
+  // nothing needs stay: -r would drop the unwind tables with them.
+  LinkerRun linker({"-r", "-o", output.path(), "--no-warnings", root,
+                    "--start-lib"});
+  for (StringRef object : objects)
+    if (Error error = linker.add("part.o", object))
+      return std::move(error);
+  Error error = linker.run();
+  std::string merged = output.finish();
+  if (error)
+    return std::move(error);
+  return localizeSymbols({merged, "the model"}, exportedSymbol);
+}
+
+Error tenon::linkSharedLibrary(StringRef object, StringRef path,
+                               StringRef exportedSymbol) {
+  LinkerRun linker({"-shared", "-o", path,
+                    // Immediate binding, everything that is relocated
+                    // read-only afterwards.
+                    "-z", "now", "-z", "relro", "-z", "noexecstack", "-z",
+                    "defs", "-z", "separate-code", "--hash-style=gnu",
+                    "--build-id=none", "--as-needed", "--gc-sections",
+                    "--eh-frame-hdr", "--no-warnings"});
   std::string versions =
       "{ global: \"" + exportedSymbol.str() + "\"; local: *; };\n";
-  if (Error error = add("versions", versions, "--version-script="))
+  if (Error error = linker.add("versions", versions, "--version-script="))
     return error;
   // The weights come last, behind .bss: a segment of their own that can grow
   // without moving anything. INSERT leaves the rest as lld does it by default.
@@ -107,23 +217,12 @@ Error tenon::linkSharedLibrary(StringRef object, StringRef path,
   if (!weights)
     return weights.takeError();
   if (*weights)
-    if (Error error = add("layout", script, "--script="))
+    if (Error error = linker.add("layout", script, "--script="))
       return error;
-  if (Error error = add("model.o", object, ""))
+  if (Error error = linker.add("model.o", object))
     return error;
   for (const EmbeddedFile &stub : getGlibcStubs())
-    if (Error error = add(stub.name, stub.contents, ""))
+    if (Error error = linker.add(stub.name, stub.contents))
       return error;
-
-  SmallVector<const char *> argv;
-  for (const std::string &arg : args)
-    argv.push_back(arg.c_str());
-  std::string out, err;
-  raw_string_ostream outStream(out), errStream(err);
-  lld::Result result =
-      lld::lldMain(argv, outStream, errStream, {{lld::Gnu, &lld::elf::link}});
-  usable = result.canRunAgain;
-  if (result.retCode != 0)
-    return createStringError("linking failed: " + StringRef(err).trim());
-  return Error::success();
+  return linker.run();
 }

@@ -1,4 +1,4 @@
-//===- Linker.h - linking shared libraries in process -----------*- C++ -*-===//
+//===- Linker.h - linking objects in process --------------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,10 +8,18 @@
 #ifndef TENON_LIB_TARGET_X86_LINKER_H
 #define TENON_LIB_TARGET_X86_LINKER_H
 
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
 namespace tenon {
+
+/// Makes one relocatable object of those that `exportedSymbol` reaches, with no
+/// other global symbol, so that programs can have two.
+llvm::Expected<llvm::SmallString<0>>
+mergeObjects(llvm::ArrayRef<llvm::StringRef> objects,
+             llvm::StringRef exportedSymbol);
 
 /// Links `object` into a shared library at `path` that exports one symbol. The
 /// weights' section has a segment of its own, still without bytes.

@@ -34,7 +34,7 @@ Error write(StringRef path, ArtifactKind kind, StringRef symbol, uint64_t bytes,
   WeightsSource weights = makeWeights(bytes);
   if (inFile)
     options.weightsHash = cantFail(hashWeights(weights));
-  return writeArtifact(options, makeObject(symbol, inFile ? 0 : bytes),
+  return writeArtifact(options, makeObjects(symbol, inFile ? 0 : bytes).list(),
                        weights);
 }
 
@@ -217,7 +217,8 @@ TEST(Artifact, WeightsInAFileBeside) {
 
 TEST(Artifact, AnErrorLeavesNothing) {
   TemporaryDirectory dir;
-  SmallString<0> object = makeObject("model", kBytes);
+  Objects made = makeObjects("model", kBytes);
+  std::vector<StringRef> objects = made.list();
   for (const char *name : {"m.so", "m.o", "m.a"}) {
     ArtifactOptions options;
     options.output = dir.path(name);
@@ -231,7 +232,7 @@ TEST(Artifact, AnErrorLeavesNothing) {
                                 return error;
                               return createStringError("cannot read");
                             }};
-    EXPECT_EQ(toString(writeArtifact(options, object, broken)), "cannot read");
+    EXPECT_EQ(toString(writeArtifact(options, objects, broken)), "cannot read");
     EXPECT_EQ(calls, 1);
     EXPECT_TRUE(dir.entries().empty());
   }
@@ -240,10 +241,10 @@ TEST(Artifact, AnErrorLeavesNothing) {
   ArtifactOptions options;
   options.output = dir.path("m.so");
   options.exportedSymbol = "model";
-  EXPECT_TRUE(errorToBool(writeArtifact(options, object, makeWeights(1))));
+  EXPECT_TRUE(errorToBool(writeArtifact(options, objects, makeWeights(1))));
   WeightsSource broken = {
       kBytes, [](ChunkSink) { return createStringError("cannot read"); }};
-  EXPECT_TRUE(errorToBool(writeArtifact(options, object, broken)));
+  EXPECT_TRUE(errorToBool(writeArtifact(options, objects, broken)));
   EXPECT_EQ(contents(dir.path("m.so")), "old");
   EXPECT_EQ(dir.entries(), std::vector<std::string>{"m.so"});
 }
@@ -262,14 +263,15 @@ TEST(Artifact, UnwritablePlacesAreNamed) {
 
 TEST(Artifact, NothingIsNeededBeyondTheCLibrary) {
   TemporaryDirectory dir;
-  SmallString<0> object = makeObject("model", 0, "lgammaf_r");
+  Objects made = makeObjects("model", 0, "lgammaf_r");
+  std::vector<StringRef> objects = made.list();
   for (const char *name : {"m.so", "m.o", "m.a"}) {
     ArtifactOptions options;
     options.output = dir.path(name);
     options.kind = *artifactKindFromPath(name);
     options.exportedSymbol = "model";
     std::string message =
-        toString(writeArtifact(options, object, makeWeights(0)));
+        toString(writeArtifact(options, objects, makeWeights(0)));
     EXPECT_NE(message.find("the code needs 'lgammaf_r' (used by "
                            "'runtime_self_test')"),
               std::string::npos)
@@ -284,7 +286,7 @@ TEST(Artifact, TheLinkerRunsAgainAfterAnError) {
   options.output = dir.path("m.so");
   options.exportedSymbol = "model";
   // An object is not one: the linker says so and can run again.
-  EXPECT_TRUE(errorToBool(writeArtifact(options, "junk", makeWeights(0))));
+  EXPECT_TRUE(errorToBool(writeArtifact(options, {"junk"}, makeWeights(0))));
   EXPECT_TRUE(dir.entries().empty());
   ASSERT_FALSE(errorToBool(
       write(dir.path("m.so"), ArtifactKind::SharedLibrary, "model", kBytes)));

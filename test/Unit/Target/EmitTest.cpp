@@ -171,8 +171,6 @@ TEST(Emit, InvalidModulesAreErrors) {
   SmallVector<char> object;
   std::string message = toString(emitObject(*module, EmitOptions(), object));
   EXPECT_NE(message.find("has no weights"), std::string::npos) << message;
-  message = toString(linkBitcode(*module, "junk", "model"));
-  EXPECT_FALSE(message.empty());
 }
 
 [[gnu::noinline]] int recurse(volatile int *n) {
@@ -207,6 +205,39 @@ TEST(Guard, FailuresNameTheirStage) {
   EXPECT_NE(message.find("'deep'"), std::string::npos) << message;
   // And work goes on.
   EXPECT_TRUE(runGuarded("after", [] {}, message));
+}
+
+TEST(Guard, CoversThreads) {
+  unsetenv("TENON_NO_GUARD");
+  std::string message;
+  std::vector<int> calls(100);
+  EXPECT_TRUE(runGuarded(
+      "parts",
+      [&] { forEachGuarded(calls.size(), 4, [&](size_t i) { ++calls[i]; }); },
+      message));
+  EXPECT_EQ(calls, std::vector<int>(calls.size(), 1));
+  for (unsigned threads : {1, 4}) {
+    EXPECT_FALSE(runGuarded(
+        "parts",
+        [&] {
+          forEachGuarded(10, threads, [](size_t i) {
+            if (i == 3)
+              report_fatal_error("part 3", false);
+          });
+        },
+        message));
+    EXPECT_EQ(message, "internal failure in stage 'parts': part 3");
+    EXPECT_FALSE(runGuarded(
+        "deep",
+        [&] {
+          forEachGuarded(10, threads, [](size_t) {
+            volatile int n = 0;
+            recurse(&n);
+          });
+        },
+        message));
+    EXPECT_NE(message.find("'deep': Segm"), std::string::npos) << message;
+  }
 }
 
 } // namespace

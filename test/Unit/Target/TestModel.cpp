@@ -7,7 +7,6 @@
 
 #include "TestModel.h"
 #include "llvm/AsmParser/Parser.h"
-#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/SourceMgr.h"
@@ -22,7 +21,7 @@ using namespace tenon::test;
 
 namespace {
 
-/// Stands for the runtime: something used, something not, calls into libc.
+/// Stands for the runtime: calls into libc, and an object that is not used.
 const char runtimeText[] = R"(
 declare ptr @malloc(i64)
 declare void @NEEDS(ptr)
@@ -41,6 +40,9 @@ define hidden i32 @runtime_self_test(i32 %n) noinline {
   %t = add i32 %s, %n
   ret i32 %t
 }
+)";
+
+const char unusedText[] = R"(
 define hidden void @runtime_unused() {
   %p = call ptr @this_is_nowhere()
   ret void
@@ -50,7 +52,7 @@ declare ptr @this_is_nowhere()
 
 const char modelText[] = R"(
 @tenon_weights_blob = external hidden constant i8
-declare i32 @runtime_self_test(i32)
+declare hidden i32 @runtime_self_test(i32)
 @table = internal constant { ptr, i64, ptr }
     { ptr @tenon_weights_blob, i64 BYTES, ptr @runtime_self_test }
 @SYMBOL_helper = constant i32 7
@@ -98,36 +100,31 @@ std::vector<std::string> TemporaryDirectory::entries() const {
   return names;
 }
 
-SmallString<0> tenon::test::makeObject(StringRef symbol, uint64_t bytes,
-                                       StringRef needs) {
-  LLVMContext context;
-  std::string text = runtimeText;
-  auto replace = [&](StringRef from, std::string to) {
-    for (size_t at; (at = text.find(from.str())) != std::string::npos;)
-      text.replace(at, from.size(), to);
+Objects tenon::test::makeObjects(StringRef symbol, uint64_t bytes,
+                                 StringRef needs) {
+  auto compile = [&](std::string text, uint64_t weights) {
+    auto replace = [&](StringRef from, std::string to) {
+      for (size_t at; (at = text.find(from.str())) != std::string::npos;)
+        text.replace(at, from.size(), to);
+    };
+    replace("NEEDS", needs.str());
+    replace("SYMBOL", symbol.str());
+    replace("BYTES", std::to_string(bytes));
+    if (bytes == 0) {
+      replace("ptr @tenon_weights_blob, ", "ptr null, ");
+      replace("@tenon_weights_blob = external hidden constant i8\n", "");
+    }
+    LLVMContext context;
+    std::unique_ptr<Module> module = parse(text, context);
+    check(prepareModule(*module));
+    EmitOptions options;
+    options.weightsBytes = weights;
+    SmallString<0> object;
+    check(emitObject(*module, options, object));
+    return object;
   };
-  replace("NEEDS", needs.str());
-  std::unique_ptr<Module> runtime = parse(text, context);
-  check(prepareModule(*runtime));
-  SmallString<0> bitcode;
-  raw_svector_ostream os(bitcode);
-  WriteBitcodeToFile(*runtime, os);
-
-  text = modelText;
-  replace("SYMBOL", symbol.str());
-  replace("BYTES", std::to_string(bytes));
-  if (bytes == 0) {
-    replace("ptr @tenon_weights_blob, ", "ptr null, ");
-    replace("@tenon_weights_blob = external hidden constant i8\n", "");
-  }
-  std::unique_ptr<Module> module = parse(text, context);
-  check(prepareModule(*module));
-  check(linkBitcode(*module, bitcode, symbol));
-  EmitOptions options;
-  options.weightsBytes = bytes;
-  SmallString<0> object;
-  check(emitObject(*module, options, object));
-  return object;
+  return {compile(modelText, bytes), compile(runtimeText, 0),
+          compile(unusedText, 0)};
 }
 
 unsigned char tenon::test::weightAt(uint64_t index) {

@@ -37,10 +37,18 @@ private:
   std::filesystem::path root;
 };
 
-/// An object of a model that exports `symbol` and has `bytes` of weights. It
+/// What an artifact is made of.
+struct Objects {
+  llvm::SmallString<0> model, runtime, unused;
+  std::vector<llvm::StringRef> list() const {
+    return {model, runtime, unused};
+  }
+};
+
+/// A model that exports `symbol` and has `bytes` of weights, and a runtime that
 /// calls the function `needs`.
-llvm::SmallString<0> makeObject(llvm::StringRef symbol, uint64_t bytes,
-                                llvm::StringRef needs = "free");
+Objects makeObjects(llvm::StringRef symbol, uint64_t bytes,
+                    llvm::StringRef needs = "free");
 
 unsigned char weightAt(uint64_t index);
 WeightsSource makeWeights(uint64_t bytes);
