@@ -12,10 +12,10 @@ import ctypes
 import numpy as np
 from onnx import helper
 
-from tool import Failure
+from tool import Failure, file_name
 
 # The functions of tenon_api in their order, without those that describe ports.
-FUNCTIONS = {"find_input": 7, "find_output": 8, "context_create": 10, "context_destroy": 11, "output_dims": 14,
+FUNCTIONS = {"model_info": 0, "output_info": 2, "find_input": 7, "find_output": 8, "context_create": 10, "context_destroy": 11, "output_dims": 14,
              "reserve": 15, "bind_input": 17, "bind_output": 18, "run": 19, "last_output_dims": 22}
 OVERSUBSCRIBE = 2  # TENON_CONTEXT_OVERSUBSCRIBE
 WORKSPACE_TOO_SMALL, OUTPUT_TOO_SMALL = 6, 12
@@ -26,6 +26,21 @@ class Options(ctypes.Structure):
 
     _fields_ = [("size", ctypes.c_size_t), ("flags", ctypes.c_uint32), ("threads", ctypes.c_int32),
                 ("spin_us", ctypes.c_int32), ("rest", ctypes.c_void_p * 12)]
+
+
+class ModelInfo(ctypes.Structure):
+    """tenon_model_info."""
+
+    _fields_ = [("size", ctypes.c_size_t), ("names", ctypes.c_char_p * 3), ("weights_bytes", ctypes.c_uint64),
+                ("weights_file", ctypes.c_char_p), ("versions", ctypes.c_uint32 * 2), ("inputs", ctypes.c_int32),
+                ("outputs", ctypes.c_int32), ("rest", ctypes.c_int32 * 5)]
+
+
+class PortInfo(ctypes.Structure):
+    """tenon_port_info."""
+
+    _fields_ = [("size", ctypes.c_size_t), ("name", ctypes.c_char_p), ("dtype", ctypes.c_int32), ("rank", ctypes.c_int32),
+                ("rest", ctypes.c_void_p * 5)]
 
 
 class Session:
@@ -58,6 +73,19 @@ class Session:
         found = ctypes.c_int32()
         self.check(self.call(function, self.model, name.encode(), ctypes.byref(found)))
         return found.value
+
+    def outputs(self):
+        """The rank and dtype of each output by name."""
+        model, port, ports = ModelInfo(size=ctypes.sizeof(ModelInfo)), PortInfo(size=ctypes.sizeof(PortInfo)), {}
+        self.check(self.call("model_info", self.model, ctypes.byref(model)))
+        for index in range(model.outputs):
+            self.check(self.call("output_info", self.model, index, ctypes.byref(port)))
+            ports[port.name.decode()] = (port.rank, np.dtype(helper.tensor_dtype_to_np_dtype(port.dtype)))
+        return ports
+
+    def run_named(self, inputs):
+        """As Tool.run: every output, by its file's name."""
+        return {file_name(name): value for name, value in self.run(inputs, self.outputs()).items()}
 
     def run(self, inputs, outputs, spare=0):
         """`outputs`: the rank and dtype of each by name. `spare`: bytes that each
