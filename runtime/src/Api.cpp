@@ -232,6 +232,9 @@ tenon_status contextInfo(tenon_context *handle, tenon_context_info *info,
   full.workspace_bytes = context->workspaceBytes;
   full.context_bytes = context->blockBytes;
   full.weights_path = context->weights.path;
+  full.run_ns = context->runNs;
+  full.prepare_ns = context->prepareNs;
+  full.control_ns = context->controlNs;
   return give(info, full, error);
 }
 
@@ -479,6 +482,8 @@ tenon_status stepInfo(tenon_context *handle, int32_t index,
   full.threads = state.threads;
   full.start_ns = state.startNs;
   full.time_ns = state.timeNs;
+  full.last_ns = state.lastNs;
+  full.calls = state.calls;
   for (int32_t i = 0; i < step.num_buffers; ++i) {
     const tenon_buffer &buffer = context->program->buffers[step.buffers[i]];
     if (buffer.elements < 0)

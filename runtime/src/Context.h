@@ -46,7 +46,9 @@ struct StepState {
   int32_t slices;  // parts that threads claim, at least one per thread
   int32_t segment; // of steps without a barrier in between
   bool barrierBefore;
-  uint64_t startNs, timeNs;
+  // With TENON_CONTEXT_PROFILE: of the last call, and of all in one run.
+  uint64_t startNs, lastNs, timeNs;
+  int64_t calls;
 };
 
 /// One thread's part in a run.
@@ -125,6 +127,9 @@ struct Context {
   ThreadState *threadStates;
   int32_t failedStep;
   int64_t startNs;
+  // With TENON_CONTEXT_PROFILE: of the last run, of its preparation, and of
+  // what it decided between steps.
+  uint64_t runNs, prepareNs, controlNs;
 
   Pool pool;
   Pool::Worker *workers;

@@ -550,6 +550,23 @@ uint64_t sinceStart(const Context &context) {
   return uint64_t(nanoseconds() - context.startNs);
 }
 
+/// Adds the time of its scope to `sum`, where a profile is wanted.
+class Timed {
+public:
+  Timed(const Context &context, uint64_t &sum)
+      : context(context), sum(sum), before(read()) {}
+  ~Timed() { sum += read() - before; }
+  Timed(const Timed &) = delete;
+
+private:
+  uint64_t read() const {
+    return context.flags & TENON_CONTEXT_PROFILE ? sinceStart(context) : 0;
+  }
+  const Context &context;
+  uint64_t &sum;
+  uint64_t before;
+};
+
 /// One thread's walk from the first step to the last that is shared out.
 void walk(void *argument, int32_t index) {
   Context &context = *static_cast<Context *>(argument);
@@ -668,7 +685,9 @@ void runSteps(Context &context, int32_t first, int32_t end, bool pooled) {
   uint64_t next = sinceStart(context);
   for (int32_t s = end - 1; s >= first; --s) {
     StepState &step = context.steps[s];
-    step.timeNs = next > step.startNs ? next - step.startNs : 0;
+    step.lastNs = next > step.startNs ? next - step.startNs : 0;
+    step.timeNs += step.lastNs;
+    step.calls += step.threads > 0;
     next = step.startNs;
   }
 }
@@ -681,6 +700,7 @@ tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
     bool last = control == program.num_controls;
     int32_t end = last ? context.numSteps : program.controls[control].step;
     if (program.num_controls) {
+      Timed filling(context, context.controlNs);
       if (pooled) // workers on their way out still look at the tables
         context.pool.settle();
       fillSteps(context, at, end);
@@ -691,6 +711,7 @@ tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
     if (last)
       return TENON_OK;
     int32_t before = control;
+    Timed deciding(context, context.controlNs);
     if (tenon_status status = act(context, control, error))
       return status;
     if (context.surprised)
@@ -698,6 +719,22 @@ tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
     // To the next control or, in a loop, to another place.
     at = program.controls[control == before + 1 ? before : control - 1].step;
   }
+}
+
+/// Forgets the times of the run before.
+void beginProfile(Context &context) {
+  context.startNs = nanoseconds();
+  context.runNs = context.prepareNs = context.controlNs = 0;
+  for (int32_t s = 0; s < context.numSteps; ++s) {
+    StepState &step = context.steps[s];
+    step.startNs = step.lastNs = step.timeNs = 0;
+    step.calls = 0;
+  }
+}
+
+tenon_status prepareTimed(Context &context, tenon_error *error) {
+  Timed preparing(context, context.prepareNs);
+  return prepare(context, error);
 }
 
 } // namespace
@@ -710,11 +747,11 @@ tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
   // Workers that came late to the run before may still look at its tables.
   bool pooled = context.poolStarted && context.pool.alive();
   if (context.flags & TENON_CONTEXT_PROFILE)
-    context.startNs = nanoseconds();
+    beginProfile(context);
   do {
     if (pooled)
       context.pool.settle();
-    if (tenon_status status = prepare(context, error))
+    if (tenon_status status = prepareTimed(context, error))
       return status;
     for (int32_t t = 0; t < context.threads; ++t) {
       context.threadStates[t].failedStep = kNoStep;
@@ -728,6 +765,8 @@ tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
     if (status)
       return status;
   } while (context.surprised);
+  if (context.flags & TENON_CONTEXT_PROFILE)
+    context.runNs = sinceStart(context);
   context.ran = true;
   return TENON_OK;
 }

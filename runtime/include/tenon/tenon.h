@@ -174,10 +174,13 @@ typedef struct tenon_step_info { /* a kernel call and its last run */
   const char *nodes; /* ONNX node names that it computes */
   int64_t tasks, cost;
   int32_t threads;
-  uint64_t start_ns; /* since the run began; with options.profile */
-  uint64_t time_ns;
+  uint64_t start_ns; /* of the last call since the run began; this and the other
+                        times with TENON_CONTEXT_PROFILE */
+  uint64_t time_ns;  /* of all calls: a loop's body has many */
   uint64_t bytes;        /* of the tensors and weights that it works on */
   uint64_t weight_bytes; /* of the weights among them */
+  uint64_t last_ns;      /* of the last call */
+  int64_t calls;         /* 0: in a branch that the run did not take */
 } tenon_step_info;
 
 typedef struct tenon_context_info {
@@ -187,6 +190,11 @@ typedef struct tenon_context_info {
   uint64_t workspace_bytes; /* reserved or handed in */
   uint64_t context_bytes;   /* the context's own tables */
   const char *weights_path; /* of the mapped file; NULL when embedded */
+  /* Of the last run, with TENON_CONTEXT_PROFILE. What the steps' times and the
+   * latter two leave of run_ns is spent between steps, on waking threads. */
+  uint64_t run_ns;
+  uint64_t prepare_ns; /* dims, checks, memory */
+  uint64_t control_ns; /* loops and branches: deciding, handing values on */
 } tenon_context_info;
 
 typedef struct tenon_model tenon_model;     /* one per artifact, read-only */
@@ -210,7 +218,7 @@ enum {
   TENON_CONTEXT_QUERY_ONLY = 1u << 0,
   /* Takes `threads` as it is, even above what the process may use. */
   TENON_CONTEXT_OVERSUBSCRIBE = 1u << 1,
-  /* Records start_ns and time_ns per step (costs two clock reads a step). */
+  /* Records the times of steps and of the run (costs two clock reads a step). */
   TENON_CONTEXT_PROFILE = 1u << 2
 };
 

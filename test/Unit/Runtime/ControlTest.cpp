@@ -31,9 +31,14 @@ struct Case {
   std::vector<int64_t> dims[2];
   const int64_t *inputDims[2] = {};
 
-  explicit Case(toy::Builder &builder, int32_t threads = 1)
-      : options(toy::threadOptions(threads)),
+  explicit Case(toy::Builder &builder, int32_t threads = 1, uint32_t flags = 0)
+      : options(withFlags(toy::threadOptions(threads), flags)),
         context(&builder.model, &options) {}
+  static tenon_context_options withFlags(tenon_context_options options,
+                                         uint32_t flags) {
+    options.flags |= flags;
+    return options;
+  }
   template <typename T>
   tenon_status bind(int32_t index, tenon_dtype dtype,
                     std::vector<int64_t> shape, const std::vector<T> &data) {
@@ -322,7 +327,7 @@ struct Doubling : toy::Builder {
 TEST(Control, loopsRunAsOftenAsDataSays) {
   Doubling model;
   for (int64_t trips : {0, 1, 5}) {
-    Case call(model, 2);
+    Case call(model, 2, TENON_CONTEXT_PROFILE);
     std::vector<float> x = {3}, last(1), all(8);
     std::vector<int64_t> number = {trips};
     ASSERT_EQ(call.bind(0, TENON_F32, {1}, x), TENON_OK);
@@ -335,6 +340,22 @@ TEST(Control, loopsRunAsOftenAsDataSays) {
     EXPECT_EQ(call.last(1, 1)[0], trips);
     for (int64_t i = 0; i < trips; ++i)
       EXPECT_EQ(all[size_t(i)], float(6 << i));
+
+    // A profile counts each iteration, and what is left of the run's time.
+    tenon_context_info whole;
+    TENON_INIT(whole);
+    ASSERT_EQ(tenon_get_context_info(call.context, &whole, nullptr), TENON_OK);
+    uint64_t told = whole.prepare_ns + whole.control_ns;
+    for (int32_t s = 0; s < 4; ++s) {
+      tenon_step_info step;
+      TENON_INIT(step);
+      ASSERT_EQ(tenon_get_step_info(call.context, s, &step, nullptr), TENON_OK);
+      EXPECT_EQ(step.calls, s < 2 ? trips : 1);
+      EXPECT_LE(step.last_ns, step.time_ns);
+      told += step.time_ns;
+    }
+    EXPECT_GT(whole.control_ns, 0u);
+    EXPECT_LE(told, whole.run_ns);
   }
 }
 
