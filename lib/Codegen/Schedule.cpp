@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Demand.h"
+#include "InputUses.h"
 #include "KernelEmitter.h"
 #include "LoopBounds.h"
 #include "PackedWeight.h"
@@ -104,7 +105,6 @@ struct Builder {
   LogicalResult addLoop(LoopOp loop);
   LogicalResult addBlock(Block &block);
   LogicalResult run();
-  int64_t idBound(Value v, unsigned depth = 0);
 };
 
 /// `attrs` are the argument's or result's. One of bytes that carries
@@ -135,35 +135,6 @@ FailureOr<SchedulePort> Builder::port(Value v, DictionaryAttr attrs,
   SmallVector<SymExpr> dims = getDims(type);
   p.dims.assign(dims.begin(), dims.end());
   return p;
-}
-
-/// The smallest table that `v` is used as an index of; 0: none known.
-int64_t Builder::idBound(Value v, unsigned depth) {
-  int64_t bound = 0;
-  auto take = [&](int64_t b) {
-    if (b > 0 && (bound == 0 || b < bound))
-      bound = b;
-  };
-  if (depth > 32)
-    return 0;
-  for (OpOperand &use : v.getUses()) {
-    Operation *op = use.getOwner();
-    if (auto kernel = dyn_cast<KernelOp>(op)) {
-      Block &body = kernel.getBody().front();
-      take(idBound(body.getArgument(use.getOperandNumber()), depth + 1));
-    } else if (auto yield = dyn_cast<YieldOp>(op)) {
-      if (auto kernel = dyn_cast<KernelOp>(yield->getParentOp()))
-        take(idBound(kernel.getResult(use.getOperandNumber()), depth + 1));
-    } else if (auto gather = dyn_cast<GatherOp>(op)) {
-      if (use.getOperandNumber() == 1)
-        take(getDims(gather.getInput())[gather.getAxis()].constant().value_or(
-            0));
-    } else if (isa<CastOp, ReshapeOp, TransposeOp, BroadcastToOp, SliceOp>(
-                   op)) {
-      take(idBound(op->getResult(0), depth + 1));
-    }
-  }
-  return bound;
 }
 
 void Builder::assign(Value v, int id) {
@@ -521,11 +492,9 @@ LogicalResult Builder::run() {
     if (failed(p))
       return failure();
     if (isa<IntegerType>(p->elementType)) {
-      p->idBound = idBound(arg);
-      // What only gives dims is no mask.
-      p->isMask = p->idBound == 0 &&
-                  !llvm::all_of(arg.getUsers(),
-                                [](auto *op) { return isa<ReadDimsOp>(op); });
+      InputUses uses = usesOfInput(arg);
+      p->idBound = uses.idBound;
+      p->isMask = uses.isMask;
     }
     ScheduleBuffer buffer;
     buffer.kind = ScheduleBuffer::Input;
