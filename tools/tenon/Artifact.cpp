@@ -10,9 +10,9 @@
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include <cstring>
-#include <set>
 
 using namespace llvm;
 
@@ -149,20 +149,44 @@ static std::vector<char> unpackCodes(unsigned bits, const void *data,
   return codes;
 }
 
+Expected<NamedFile> splitSetting(StringRef option, StringRef setting,
+                                 ArrayRef<tenon_port_info> ports) {
+  // A name may contain '=', and so may a path: the longest name that is a
+  // port's, but rather one whose file is there.
+  std::optional<NamedFile> best;
+  for (size_t at = setting.find('='); at != StringRef::npos;
+       at = setting.find('=', at + 1)) {
+    StringRef name = setting.take_front(at), path = setting.substr(at + 1);
+    for (auto [i, port] : enumerate(ports))
+      if (name == port.name && !path.empty() &&
+          (!best || sys::fs::exists(path) || !sys::fs::exists(best->path)))
+        best = NamedFile{int32_t(i), path.str()};
+  }
+  if (best)
+    return *best;
+  auto [name, path] = setting.split('=');
+  if (name.empty() || path.empty())
+    return createStringError(option + " " + setting +
+                             ": expected NAME=FILE.npy");
+  return NamedFile{-1, path.str()};
+}
+
 Expected<std::vector<Tensor>> readInputs(const OpenArtifact &artifact,
                                          ArrayRef<std::string> settings) {
   std::vector<Tensor> inputs(artifact.inputs.size());
   for (StringRef setting : settings) {
-    auto [name, path] = setting.split('=');
-    if (name.empty() || path.empty())
-      return createStringError("--input " + setting +
-                               ": expected NAME=FILE.npy");
-    int32_t index = -1;
+    auto file = splitSetting("--input", setting, artifact.inputs);
+    if (!file)
+      return file.takeError();
+    auto [index, path] = *file;
     tenon_error error;
-    if (tenon_find_input(artifact.model(), name.str().c_str(), &index, &error))
+    if (index < 0 && tenon_find_input(artifact.model(),
+                                      setting.split('=').first.str().c_str(),
+                                      &index, &error))
       return apiError(error);
     if (inputs[index].given)
-      return createStringError("input '" + name + "' is given twice");
+      return createStringError("input '" + Twine(artifact.inputs[index].name) +
+                               "' is given twice");
     Expected<NpyArray> array = readNpy(path);
     if (!array)
       return array.takeError();
@@ -189,14 +213,21 @@ Expected<std::vector<Tensor>> readInputs(const OpenArtifact &artifact,
   return inputs;
 }
 
-std::string npyPath(StringRef directory, StringRef name) {
-  std::string file = name.str();
-  for (char &c : file)
-    if (!isAlnum(c) && c != '_' && c != '.' && c != '-')
-      c = '_';
-  SmallString<128> path(directory);
-  sys::path::append(path, file + ".npy");
-  return path.str().str();
+std::string FileNames::path(StringRef directory, StringRef name) {
+  auto [at, isNew] = files.try_emplace(name.str());
+  if (isNew) {
+    std::string base = name.take_front(kLongest).str();
+    for (char &c : base)
+      if (!isAlnum(c) && c != '_' && c != '.' && c != '-')
+        c = '_';
+    std::string file = base;
+    for (int i = 2; !taken.insert(file).second; ++i)
+      file = base + "." + std::to_string(i);
+    at->second = file + ".npy";
+  }
+  SmallString<128> result(directory);
+  sys::path::append(result, at->second);
+  return result.str().str();
 }
 
 Error writeTensor(StringRef path, tenon_dtype dtype, ArrayRef<int64_t> dims,
@@ -209,17 +240,6 @@ Error writeTensor(StringRef path, tenon_dtype dtype, ArrayRef<int64_t> dims,
     count *= size_t(dim);
   return writeNpy(path, NpyType(dtype), dims,
                   unpackCodes(bits, data, count).data());
-}
-
-Error checkFileNames(ArrayRef<std::string> names) {
-  std::map<std::string, std::string> files;
-  for (const std::string &name : names) {
-    auto [at, isNew] = files.try_emplace(npyPath("", name), name);
-    if (!isNew && at->second != name)
-      return createStringError("'" + at->second + "' and '" + name +
-                               "' would both be written to " + at->first);
-  }
-  return Error::success();
 }
 
 //===----------------------------------------------------------------------===//

@@ -19,6 +19,7 @@
 #include "llvm/Support/Error.h"
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,16 @@ llvm::Expected<Tensor> makeTensor(tenon_dtype dtype,
 using DimValues = std::map<std::string, int64_t>;
 llvm::Expected<DimValues> parseDims(llvm::ArrayRef<std::string> settings);
 
+/// A port's number, or -1 for a name that none has, and a file's path.
+struct NamedFile {
+  int32_t port;
+  std::string path;
+};
+/// Takes NAME=FILE.npy apart; `option` is the one that has it as its value.
+llvm::Expected<NamedFile> splitSetting(llvm::StringRef option,
+                                       llvm::StringRef setting,
+                                       llvm::ArrayRef<tenon_port_info> ports);
+
 /// Reads --input NAME=FILE.npy settings: one tensor per input of the artifact,
 /// those not given left empty.
 llvm::Expected<std::vector<Tensor>>
@@ -75,11 +86,6 @@ llvm::Error chooseDims(const OpenArtifact &artifact,
 /// The dims of an input once the names have values.
 llvm::Expected<std::vector<int64_t>> portDims(const tenon_port_info &port,
                                               const DimValues &dims);
-
-/// Fills the inputs that are not given: ids inside their bounds, masks ones,
-/// floats normal. The same seed gives the same values everywhere.
-llvm::Error fillInputs(const OpenArtifact &artifact, const DimValues &dims,
-                       std::vector<Tensor> &inputs);
 
 struct SessionOptions {
   int threads = 0;
@@ -114,15 +120,37 @@ private:
   std::vector<const int64_t *> inputDims;
 };
 
+/// The inputs that were not given, each with how it was filled.
+using Filled = std::vector<std::pair<std::string, std::string>>;
+/// A session that has run once, on inputs that the model accepts: ids inside
+/// their bounds, masks ones, floats normal, numbers that give dims as the
+/// checks demand. Where the run refuses the likeliest values others are tried.
+/// The same dims give the same values everywhere.
+llvm::Expected<std::unique_ptr<Session>>
+runFilled(const OpenArtifact &artifact, const SessionOptions &options,
+          const DimValues &dims, std::vector<Tensor> &inputs, Filled &filled);
+/// "normal: x, y; ones: mask".
+std::string describeFilled(const Filled &filled);
+
 /// "i64 [batch, seq]".
 std::string describePort(const tenon_port_info &port);
 
-/// DIR/NAME.npy, every character of the name outside [A-Za-z0-9_.-] as '_'.
-std::string npyPath(llvm::StringRef directory, llvm::StringRef name);
+/// Gives each name a file of its own.
+class FileNames {
+public:
+  /// DIR/NAME.npy, every character of the name outside [A-Za-z0-9_.-] as '_'
+  /// and its end left out where it is long. Where another name has that file
+  /// it is DIR/NAME.2.npy, then DIR/NAME.3.npy.
+  std::string path(llvm::StringRef directory, llvm::StringRef name);
+
+private:
+  static constexpr size_t kLongest = 200; // a file's name has up to 255 bytes
+  std::map<std::string, std::string> files;
+  std::set<std::string> taken;
+};
+
 llvm::Error writeTensor(llvm::StringRef path, tenon_dtype dtype,
                         llvm::ArrayRef<int64_t> dims, const void *data);
-/// An error when two of the names have the same file.
-llvm::Error checkFileNames(llvm::ArrayRef<std::string> names);
 
 } // namespace tenon
 

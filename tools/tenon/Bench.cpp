@@ -89,9 +89,9 @@ double now() {
       .count();
 }
 
-/// Three runs to warm up, then the measured ones.
+/// Two more runs to warm up, then the measured ones.
 Expected<Measurement> measure(Session &session, Profile *collected) {
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < 2; ++i)
     if (Error problem = session.run())
       return std::move(problem);
   bool terminal = isatty(STDERR_FILENO);
@@ -118,18 +118,21 @@ Expected<Measurement> measure(Session &session, Profile *collected) {
 }
 
 void printText(const Measurement &m, const Session &session,
-               const DimValues &dims) {
+               const DimValues &dims, const Filled &filled) {
   for (const auto &[name, value] : dims)
     outs() << name << "=" << value << " ";
   outs() << "threads=" << session.info.threads
          << " level=" << session.info.level << "\n";
+  if (!filled.empty())
+    outs() << "inputs " << describeFilled(filled) << "\n";
   outs() << format("min %.3f ms, median %.3f ms, mean %.3f ms, p90 %.3f ms, "
                    "%zu runs\n",
                    m.min(), m.median(), m.mean(), m.at(0.9), m.ms.size());
 }
 
 void printJson(const Measurement &m, const Session &session,
-               const DimValues &dims, const Profile *collected) {
+               const DimValues &dims, const Filled &filled,
+               const Profile *collected) {
   json::OStream out(outs(), 2);
   out.object([&] {
     out.attribute("min_ms", m.min());
@@ -144,8 +147,14 @@ void printJson(const Measurement &m, const Session &session,
       for (const auto &[name, value] : dims)
         out.attribute(name, value);
     });
-    if (collected)
+    out.attributeObject("inputs", [&] {
+      for (const auto &[name, how] : filled)
+        out.attribute(json::fixUTF8(name), json::fixUTF8(how));
+    });
+    if (collected) {
+      out.attributeObject("profile", [&] { collected->writeTotals(out); });
       out.attributeArray("kernels", [&] { collected->writeJson(out); });
+    }
   });
   outs() << "\n";
 }
@@ -162,15 +171,14 @@ Error run() {
     return tensors.takeError();
   if (Error problem = chooseDims(**artifact, *tensors, *dims))
     return problem;
-  if (Error problem = fillInputs(**artifact, *dims, *tensors))
-    return problem;
   SessionOptions options;
   options.threads = threads;
   options.level = level;
   options.weights = weights;
   options.oversubscribe = oversubscribe;
   options.profile = profile || !trace.empty();
-  auto session = Session::create(**artifact, options, *tensors);
+  Filled filled;
+  auto session = runFilled(**artifact, options, *dims, *tensors, filled);
   if (!session)
     return session.takeError();
 
@@ -183,10 +191,11 @@ Error run() {
     if (Error problem = collected.writeTrace(trace, (*session)->context))
       return problem;
   if (json) {
-    printJson(*measured, **session, *dims, profile ? &collected : nullptr);
+    printJson(*measured, **session, *dims, filled,
+              profile ? &collected : nullptr);
     return Error::success();
   }
-  printText(*measured, **session, *dims);
+  printText(*measured, **session, *dims, filled);
   if (profile)
     collected.print(outs());
   return Error::success();

@@ -7,7 +7,8 @@
 //
 // Runs the artifact, writes its inputs, outputs and inner values to a temporary
 // folder, and hands them to compare.py (carried inside this program), which
-// evaluates the model with onnxruntime and prints where the numbers part.
+// evaluates the model with onnxruntime and prints where the numbers part. With
+// --expect files say what is right, and neither is needed.
 //
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
@@ -34,10 +35,9 @@ static const char kScript[] =
 static cl::SubCommand
     command("compare", "Compare an artifact's values with onnxruntime's");
 
-static cl::opt<std::string> modelPath(cl::Positional, cl::Required,
-                                      cl::desc("MODEL.onnx"), cl::sub(command));
-static cl::opt<std::string> path(cl::Positional, cl::Required,
-                                 cl::desc("ARTIFACT.so"), cl::sub(command));
+static cl::list<std::string> paths(cl::Positional, cl::OneOrMore,
+                                   cl::desc("MODEL.onnx ARTIFACT.so"),
+                                   cl::sub(command));
 static cl::list<std::string>
     dimSettings("dim", cl::value_desc("name=N"),
                 cl::desc("A dim of the random inputs; sequences are 128 long "
@@ -66,6 +66,16 @@ static cl::opt<double>
                        "largest magnitude where that is above 1 (default "
                        "1e-4)"),
               cl::sub(command));
+static cl::list<std::string>
+    expects("expect", cl::value_desc("OUTPUT=FILE.npy"),
+            cl::desc("What an output should be: only such outputs are judged, "
+                     "without onnxruntime and without MODEL.onnx"),
+            cl::sub(command));
+static cl::opt<bool>
+    listUnmatched("list-unmatched",
+                  cl::desc("Also list the values of the artifact or the model "
+                           "that the other one does not have"),
+                  cl::sub(command));
 static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
 
 namespace {
@@ -109,11 +119,19 @@ public:
                                 {"file", file}});
     return writeTensor(file, dtype, dims, data);
   }
-  Error finish(const std::string &model) {
-    json::Object index{{"model", model},
+  /// An output's values from a file.
+  void expect(StringRef name, StringRef file) {
+    expected[json::fixUTF8(name)] = file.str();
+  }
+  Error finish(StringRef model, StringRef artifact, const Filled &filled) {
+    json::Object index{{"model", json::fixUTF8(model)},
+                       {"artifact", json::fixUTF8(artifact)},
+                       {"filled", json::fixUTF8(describeFilled(filled))},
                        {"top", int64_t(top)},
                        {"tolerance", double(tolerance)},
                        {"json", bool(json)},
+                       {"list_unmatched", bool(listUnmatched)},
+                       {"expect", std::move(expected)},
                        {"values", std::move(rows)}};
     return writeToOutput(folder.file("index.json"), [&](raw_ostream &out) {
       out << json::Value(std::move(index));
@@ -124,11 +142,11 @@ public:
 private:
   const TemporaryFolder &folder;
   json::Array rows;
+  json::Object expected;
 };
 
 Error writeAll(const OpenArtifact &artifact, ArrayRef<Tensor> tensors,
-               Session &session, const TemporaryFolder &folder) {
-  Writer writer(folder);
+               Session &session, Writer &writer) {
   for (auto [port, tensor] : zip(artifact.inputs, tensors))
     if (Error problem = writer.add("input", port.name, port.dtype, tensor.dims,
                                    tensor.data))
@@ -150,7 +168,31 @@ Error writeAll(const OpenArtifact &artifact, ArrayRef<Tensor> tensors,
     if (Error problem = writer.add("value", info.name, info.dtype, dims, data))
       return problem;
   }
-  return writer.finish(modelPath);
+  return Error::success();
+}
+
+/// Reads --expect.
+Error addExpected(const OpenArtifact &artifact, Writer &writer) {
+  std::set<int32_t> seen;
+  for (const std::string &setting : expects) {
+    auto file = splitSetting("--expect", setting, artifact.outputs);
+    if (!file)
+      return file.takeError();
+    auto [index, path] = *file;
+    tenon_error error;
+    if (index < 0 &&
+        tenon_find_output(artifact.model(),
+                          StringRef(setting).split('=').first.str().c_str(),
+                          &index, &error))
+      return apiError(error);
+    const char *name = artifact.outputs[index].name;
+    if (!seen.insert(index).second)
+      return createStringError("output '" + Twine(name) + "' is given twice");
+    if (!sys::fs::exists(path))
+      return createStringError("'" + path + "': no such file");
+    writer.expect(name, path);
+  }
+  return Error::success();
 }
 
 Expected<int> runScript(const TemporaryFolder &folder) {
@@ -176,7 +218,11 @@ Expected<int> runScript(const TemporaryFolder &folder) {
 }
 
 Expected<int> run() {
-  if (!sys::fs::exists(modelPath))
+  bool judged = !expects.empty(); // by files, not by the model
+  if (paths.size() > 2 || (paths.size() < 2 && !judged))
+    return createStringError("expected MODEL.onnx ARTIFACT.so");
+  std::string modelPath = judged ? "" : paths.front(), path = paths[paths.size() - 1];
+  if (!judged && !sys::fs::exists(modelPath))
     return createStringError("'" + modelPath + "': no such file");
   auto artifact = OpenArtifact::open(path);
   if (!artifact)
@@ -189,24 +235,32 @@ Expected<int> run() {
     return tensors.takeError();
   if (Error problem = chooseDims(**artifact, *tensors, *dims))
     return std::move(problem);
-  if (Error problem = fillInputs(**artifact, *dims, *tensors))
-    return std::move(problem);
+  // Nobody knows what to expect of random inputs.
+  for (auto [port, tensor] : zip((*artifact)->inputs, *tensors))
+    if (judged && !tensor.given)
+      return createStringError("input '" + Twine(port.name) +
+                               "' is not given: --input " + port.name +
+                               "=FILE.npy, " + describePort(port));
   SessionOptions options;
   options.threads = threads;
   options.level = level;
   options.weights = weights;
-  auto session = Session::create(**artifact, options, *tensors);
+  Filled filled;
+  auto session = runFilled(**artifact, options, *dims, *tensors, filled);
   if (!session)
     return session.takeError();
-  if (Error problem = (*session)->run())
-    return std::move(problem);
 
   auto folder = TemporaryFolder::make();
   if (!folder)
     return folder.takeError();
-  if (Error problem = writeAll(**artifact, *tensors, **session, **folder))
+  Writer writer(**folder);
+  if (Error problem = writeAll(**artifact, *tensors, **session, writer))
     return std::move(problem);
-  if ((*artifact)->info.num_values == 0 && !json)
+  if (Error problem = addExpected(**artifact, writer))
+    return std::move(problem);
+  if (Error problem = writer.finish(modelPath, path, filled))
+    return std::move(problem);
+  if ((*artifact)->info.num_values == 0 && !json && !judged)
     errs() << "tenon compare: note: only outputs are compared; compile with "
               "--debug-values to see inner values\n";
   return runScript(**folder);

@@ -12,6 +12,7 @@
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cmath>
 
 using namespace llvm;
 
@@ -19,6 +20,13 @@ namespace tenon {
 
 void Profile::add(tenon_context *context) {
   ++runs;
+  tenon_context_info whole;
+  TENON_INIT(whole);
+  if (!tenon_get_context_info(context, &whole, nullptr)) {
+    runNs += double(whole.run_ns);
+    prepareNs += double(whole.prepare_ns);
+    controlNs += double(whole.control_ns);
+  }
   for (auto [i, step] : enumerate(steps)) {
     tenon_step_info info;
     TENON_INIT(info);
@@ -27,6 +35,8 @@ void Profile::add(tenon_context *context) {
     step.kernel = info.kernel ? info.kernel : "";
     step.nodes = info.nodes ? info.nodes : "";
     step.ns += double(info.time_ns);
+    // An artifact of an older Tenon says nothing of calls and runs.
+    step.calls += whole.run_ns ? double(info.calls) : 1;
     step.cost = double(info.cost);
     step.bytes = double(info.bytes);
     step.weights = double(info.weight_bytes);
@@ -39,9 +49,10 @@ std::vector<Profile::Kernel> Profile::kernels() const {
   for (const Step &step : steps) {
     Kernel &kernel = byName[step.kernel];
     kernel.name = step.kernel;
-    ++kernel.calls;
-    kernel.ms += step.ns / 1e6 / std::max(runs, 1);
-    kernel.cost += step.cost;
+    double calls = step.calls / std::max(runs, 1);
+    kernel.calls += calls;
+    kernel.ms += perRun(step.ns);
+    kernel.cost += calls * step.cost;
     kernel.threads = std::max(kernel.threads, step.threads);
     // The cost of a product is its multiply-adds. Other kernels are limited by
     // memory; of a large table they look some rows up, not all.
@@ -51,9 +62,9 @@ std::vector<Profile::Kernel> Profile::kernels() const {
     double tensors = step.bytes - step.weights;
     double bytes =
         tensors + (product ? step.weights : std::min(step.weights, tensors));
-    kernel.flops += flops;
-    kernel.bytes += bytes;
-    kernel.leastMs += roofline.leastMs(flops, bytes, step.threads);
+    kernel.flops += calls * flops;
+    kernel.bytes += calls * bytes;
+    kernel.leastMs += calls * roofline.leastMs(flops, bytes, step.threads);
     if (kernel.nodes.empty())
       kernel.nodes = step.nodes;
   }
@@ -67,15 +78,18 @@ std::vector<Profile::Kernel> Profile::kernels() const {
 
 void Profile::print(raw_ostream &out) const {
   std::vector<Kernel> table = kernels();
-  double total = 0;
-  size_t width = 6;
+  double inKernels = 0, calls = 0;
+  size_t width = StringRef("loops and branches").size();
   for (const Kernel &kernel : table) {
-    total += kernel.ms;
+    inKernels += kernel.ms;
+    calls += kernel.calls;
     width = std::max(width, std::min<size_t>(kernel.name.size(), 40));
   }
+  double whole = std::max(perRun(runNs), inKernels);
   out << "\n"
       << left_justify("kernel", width)
-      << "  calls        ms   share  thr  GFLOP/s    GB/s  roofline  nodes of "
+      << "    calls        ms   share  thr  GFLOP/s    GB/s  roofline  nodes "
+         "of "
          "the first call\n";
   for (const Kernel &kernel : table) {
     std::string nodes = kernel.nodes;
@@ -85,27 +99,39 @@ void Profile::print(raw_ostream &out) const {
       return kernel.ms > 0 ? amount / kernel.ms : 0.0;
     };
     out << left_justify(kernel.name.take_front(width), width)
-        << format("  %5d  %8.4f  %5.1f%%  %3d  %7.1f  %6.1f    %5.1f%%  ",
+        << format("  %7.0f  %8.4f  %5.1f%%  %3d  %7.1f  %6.1f    %5.1f%%  ",
                   kernel.calls, kernel.ms,
-                  total > 0 ? kernel.ms / total * 100 : 0.0, kernel.threads,
+                  whole > 0 ? kernel.ms / whole * 100 : 0.0, kernel.threads,
                   rate(kernel.flops) / 1e6, rate(kernel.bytes) / 1e6,
                   rate(kernel.leastMs) * 100)
         << nodes << "\n";
   }
+  auto line = [&](StringRef name, double ms) {
+    out << left_justify(name, width)
+        << format("           %8.4f  %5.1f%%\n", ms,
+                  whole > 0 ? ms / whole * 100 : 0.0);
+  };
   out << left_justify("all", width)
-      << format("  %5zu  %8.4f\n", steps.size(), total)
-      << format(
-             "roofline: the least time for the products at %.0f GFLOP/s a "
-             "thread, and for the bytes at %.1f GB/s (%.1f in the cache), as a "
-             "share\n",
-             roofline.gflops, roofline.gbytes, roofline.cachedGbytes);
+      << format("  %7.0f  %8.4f  %5.1f%%\n", calls, inKernels,
+                whole > 0 ? inKernels / whole * 100 : 0.0);
+  // The rest of the run, so that the table adds up to it.
+  double prepare = perRun(prepareNs), control = perRun(controlNs);
+  line("dims and memory", prepare);
+  line("loops and branches", control);
+  line("between kernels", std::max(0.0, whole - inKernels - prepare - control));
+  line("run", whole);
+  out << format(
+      "roofline: the least time for the products at %.0f GFLOP/s a "
+      "thread, and for the bytes at %.1f GB/s (%.1f in the cache), as a "
+      "share\n",
+      roofline.gflops, roofline.gbytes, roofline.cachedGbytes);
 }
 
 void Profile::writeJson(json::OStream &out) const {
   for (const Kernel &kernel : kernels())
     out.object([&] {
       out.attribute("kernel", kernel.name);
-      out.attribute("calls", kernel.calls);
+      out.attribute("calls", int64_t(std::llround(kernel.calls)));
       out.attribute("ms", kernel.ms);
       out.attribute("cost", kernel.cost);
       out.attribute("flops", kernel.flops);
@@ -114,6 +140,18 @@ void Profile::writeJson(json::OStream &out) const {
       out.attribute("threads", kernel.threads);
       out.attribute("nodes", json::fixUTF8(kernel.nodes));
     });
+}
+
+void Profile::writeTotals(json::OStream &out) const {
+  double inKernels = 0;
+  for (const Step &step : steps)
+    inKernels += step.ns;
+  out.attribute("run_ms", perRun(runNs));
+  out.attribute("kernels_ms", perRun(inKernels));
+  out.attribute("prepare_ms", perRun(prepareNs));
+  out.attribute("control_ms", perRun(controlNs));
+  out.attribute("between_ms", perRun(std::max(0.0, runNs - inKernels -
+                                                       prepareNs - controlNs)));
 }
 
 Error Profile::writeTrace(StringRef path, tenon_context *context) const {
@@ -125,7 +163,8 @@ Error Profile::writeTrace(StringRef path, tenon_context *context) const {
         for (size_t i = 0; i < steps.size(); ++i) {
           tenon_step_info info;
           TENON_INIT(info);
-          if (tenon_get_step_info(context, int32_t(i), &info, nullptr))
+          if (tenon_get_step_info(context, int32_t(i), &info, nullptr) ||
+              info.calls == 0)
             continue;
           out.object([&] {
             out.attribute("name", json::fixUTF8(info.kernel));
@@ -133,9 +172,10 @@ Error Profile::writeTrace(StringRef path, tenon_context *context) const {
             out.attribute("pid", 1);
             out.attribute("tid", 1);
             out.attribute("ts", double(info.start_ns) / 1e3);
-            out.attribute("dur", double(info.time_ns) / 1e3);
+            out.attribute("dur", double(info.last_ns) / 1e3);
             out.attributeObject("args", [&] {
               out.attribute("nodes", json::fixUTF8(info.nodes));
+              out.attribute("calls", info.calls);
               out.attribute("tasks", info.tasks);
               out.attribute("cost", info.cost);
               out.attribute("threads", info.threads);

@@ -20,7 +20,9 @@ class raw_ostream;
 
 namespace tenon {
 
-/// Step times summed over runs, told per kernel.
+/// Step times summed over runs, told per kernel, and what of the runs' time
+/// was spent outside steps. The rates of a kernel that a loop calls take each
+/// call as large as the last one.
 class Profile {
 public:
   Profile(int32_t steps, const Roofline &roofline)
@@ -30,29 +32,34 @@ public:
 
   void print(llvm::raw_ostream &out) const;
   void writeJson(llvm::json::OStream &out) const;
-  /// The last run, step by step, in Chrome's trace format.
+  /// Of one run in ms: all of it, and what it spent outside kernels.
+  void writeTotals(llvm::json::OStream &out) const;
+  /// The last run, step by step, in Chrome's trace format. Of a step in a loop
+  /// the last call.
   llvm::Error writeTrace(llvm::StringRef path, tenon_context *context) const;
 
 private:
   struct Step {
     const char *kernel = "", *nodes = "";
-    double ns = 0, cost = 0, bytes = 0, weights = 0;
+    double ns = 0, calls = 0; // of all runs
+    double cost = 0, bytes = 0, weights = 0;
     int32_t threads = 0;
   };
   struct Kernel {
     llvm::StringRef name;
-    int calls = 0;
-    double ms = 0, cost = 0, bytes = 0; // of one run
-    double flops = 0;                   ///< of matrix products
-    double leastMs = 0;                 ///< by the roofline
+    double calls = 0, ms = 0, cost = 0, bytes = 0; // of one run
+    double flops = 0;                              ///< of matrix products
+    double leastMs = 0;                            ///< by the roofline
     int32_t threads = 0;
     std::string nodes;
   };
   std::vector<Kernel> kernels() const;
+  double perRun(double ns) const { return ns / 1e6 / (runs ? runs : 1); }
 
   Roofline roofline;
   std::vector<Step> steps;
   int runs = 0;
+  double runNs = 0, prepareNs = 0, controlNs = 0; // of all runs
 };
 
 } // namespace tenon

@@ -5,14 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
+#include "RandomTensor.h"
 
-#include "tenon/Support/SmallFloat.h"
 #include "tenon/Support/SymExpr.h"
-#include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
-#include <cmath>
 
 using namespace llvm;
 
@@ -124,122 +123,309 @@ Expected<std::vector<int64_t>> portDims(const tenon_port_info &port,
 
 namespace {
 
-/// SplitMix64: a good stream from any seed, in four lines.
-class Random {
-public:
-  explicit Random(uint64_t seed) : state(seed) {}
-  uint64_t next() {
-    uint64_t z = state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-  }
-  double uniform() { return double(next() >> 11) * 0x1p-53; }
-  int64_t below(int64_t bound) {
-    return bound > 0 ? int64_t(next() % uint64_t(bound)) : 0;
-  }
-  /// About normal: twelve uniforms' sum has variance 1.
-  double normal() {
-    double sum = -6;
-    for (int i = 0; i < 12; ++i)
-      sum += uniform();
-    return sum;
-  }
-
-private:
-  uint64_t state;
-};
-
-template <typename T>
-void fill(Tensor &tensor, function_ref<T()> value) {
-  auto *data = static_cast<T *>(tensor.data);
-  for (size_t i = 0; i < tensor.bytes / sizeof(T); ++i)
-    data[i] = value();
-}
-
-/// Codes of a small float.
-void fillCodes(Tensor &tensor, const SmallFloatFormat &format, Random &random) {
-  fill<uint8_t>(tensor,
-                [&] { return encodeSmallFloat(format, random.normal()); });
-}
-
-uint16_t roundTo(const fltSemantics &semantics, double value) {
-  APFloat number(value);
-  bool lost;
-  number.convert(semantics, APFloat::rmNearestTiesToEven, &lost);
-  return uint16_t(number.bitcastToAPInt().getZExtValue());
-}
-
-void fillTensor(const tenon_port_info &port, Tensor &tensor, Random &random) {
-  // Integers without a bound may be anything (positions, lengths): 1 is the
-  // value that most models accept.
-  auto integer = [&]() -> int64_t {
-    return port.is_mask        ? 1
-           : port.id_bound > 0 ? random.below(port.id_bound)
-                               : 1;
-  };
-  auto real = [&] { return port.is_mask ? 1.0 : random.normal(); };
-  switch (port.dtype) {
-  case TENON_F32:
-    return fill<float>(tensor, [&] { return float(real()); });
-  case TENON_F64:
-    return fill<double>(tensor, [&] { return real(); });
-  case TENON_F16:
-    return fill<uint16_t>(tensor,
-                          [&] { return roundTo(APFloat::IEEEhalf(), real()); });
-  case TENON_BF16:
-    return fill<uint16_t>(tensor,
-                          [&] { return roundTo(APFloat::BFloat(), real()); });
+bool isInteger(tenon_dtype dtype) {
+  switch (dtype) {
   case TENON_BOOL:
   case TENON_U8:
   case TENON_I8:
-    return fill<uint8_t>(tensor, [&] { return uint8_t(integer()); });
   case TENON_U16:
   case TENON_I16:
-    return fill<uint16_t>(tensor, [&] { return uint16_t(integer()); });
   case TENON_U32:
   case TENON_I32:
-    return fill<uint32_t>(tensor, [&] { return uint32_t(integer()); });
   case TENON_U64:
   case TENON_I64:
-    return fill<uint64_t>(tensor, [&] { return uint64_t(integer()); });
-  case TENON_F8E4M3FN:
-    return fillCodes(tensor, kF8E4M3FN, random);
-  case TENON_F8E4M3FNUZ:
-    return fillCodes(tensor, kF8E4M3FNUZ, random);
-  case TENON_F8E5M2:
-    return fillCodes(tensor, kF8E5M2, random);
-  case TENON_F8E5M2FNUZ:
-    return fillCodes(tensor, kF8E5M2FNUZ, random);
-  case TENON_F8E8M0: // scales: near 1
-    return fill<uint8_t>(tensor, [&] { return 124 + random.below(8); });
-  case TENON_U4: // packed numbers are data: any will do
-  case TENON_I4:
-  case TENON_F4E2M1:
-  case TENON_U2:
-  case TENON_I2:
-    return fill<uint8_t>(tensor, [&] { return uint8_t(random.next()); });
+    return true;
+  default:
+    return false;
   }
+}
+
+bool isFloat(tenon_dtype dtype) {
+  return dtype == TENON_F32 || dtype == TENON_F64 || dtype == TENON_F16 ||
+         dtype == TENON_BF16;
+}
+
+/// One way to fill an input.
+struct Filling {
+  std::string how;
+  std::vector<int64_t> given = {}; ///< these numbers, the last one repeated
+  int64_t low = 0, count = 0;      ///< else `count` numbers from `low` on
+  int64_t at(size_t i, Random &random) const {
+    return given.empty() ? low + random.below(count)
+                         : given[std::min(i, given.size() - 1)];
+  }
+};
+
+Filling all(int64_t value) {
+  return {value == 1   ? "ones"
+          : value == 0 ? "zeros"
+                       : std::to_string(value),
+          {value}};
+}
+Filling among(int64_t low, int64_t count) {
+  return {("random in [" + Twine(low) + ", " + Twine(low + count) + ")").str(),
+          {},
+          low,
+          count};
+}
+Filling numbers(std::vector<int64_t> values, StringRef why) {
+  std::string how;
+  for (int64_t value : ArrayRef(values).take_front(8))
+    how += (how.empty() ? "" : " ") + std::to_string(value);
+  return {how + (why.empty() ? "" : (", " + why).str()), std::move(values)};
+}
+
+/// Chooses how to fill inputs, from what the artifact says about them.
+class Choice {
+public:
+  Choice(const OpenArtifact &artifact, const DimValues &dims,
+         std::vector<std::vector<int64_t>> shapes)
+      : artifact(artifact), dims(dims), shapes(std::move(shapes)) {
+    for (const tenon_check_info &check : artifact.checks)
+      for (const char *text : {check.lhs, check.rhs})
+        texts.push_back(text ? text : "");
+    for (const tenon_port_info &port : artifact.outputs)
+      for (int32_t d = 0; d < port.rank; ++d)
+        texts.push_back(port.dim_names[d]);
+  }
+  /// The likeliest first.
+  std::vector<Filling> of(size_t input) const;
+
+private:
+  bool givesDims(const std::string &symbol) const {
+    return any_of(texts, [&](StringRef text) { return text.contains(symbol); });
+  }
+  std::optional<int64_t> settled(const std::string &symbol) const;
+  void addSettled(const std::string &symbol, size_t count,
+                  std::vector<Filling> &fillings) const;
+  void addDims(size_t input, std::vector<Filling> &fillings) const;
+
+  const OpenArtifact &artifact;
+  const DimValues &dims;
+  std::vector<std::vector<int64_t>> shapes;
+  std::vector<std::string> texts; // of dims and checks
+};
+
+/// What a check demands of an element, where the dims say it.
+std::optional<int64_t> Choice::settled(const std::string &symbol) const {
+  for (const tenon_check_info &check : artifact.checks) {
+    if (check.relation != TENON_RELATION_EQUAL || !check.lhs || !check.rhs)
+      continue;
+    auto lhs = SymExpr::parse(check.lhs), rhs = SymExpr::parse(check.rhs);
+    for (auto [one, other] : {std::pair(lhs, rhs), std::pair(rhs, lhs)})
+      if (one && other && one->asSymbol() == symbol)
+        if (auto value = other->evaluate(
+                [&](const std::string &name) -> std::optional<int64_t> {
+                  auto at = dims.find(name);
+                  if (at == dims.end())
+                    return std::nullopt;
+                  return at->second;
+                }))
+          return value;
+  }
+  return std::nullopt;
+}
+
+/// Numbers that checks and dims name beside the elements.
+void Choice::addSettled(const std::string &symbol, size_t count,
+                        std::vector<Filling> &fillings) const {
+  std::vector<int64_t> values;
+  bool any = false;
+  for (size_t i = 0; i < count; ++i) {
+    auto value = settled(symbol + std::to_string(i) + "]");
+    any |= value.has_value();
+    values.push_back(value.value_or(1));
+  }
+  if (any)
+    fillings.push_back(numbers(values, "as the checks demand"));
+  std::set<int64_t> known;
+  for (StringRef text : texts) {
+    if (!text.contains(symbol))
+      continue;
+    for (size_t at = 0; at < text.size(); ++at) {
+      bool inWord = at && (isAlnum(text[at - 1]) || text[at - 1] == '[' ||
+                           StringRef("_.:/").contains(text[at - 1]));
+      int64_t value;
+      StringRef digits = text.substr(at).take_while(isDigit);
+      if (!digits.empty() && !inWord && !digits.getAsInteger(10, value) &&
+          value > 1 && known.size() < 6 && known.insert(value).second)
+        fillings.push_back(numbers({value}, "which the dims name"));
+      at += digits.size();
+    }
+  }
+}
+
+/// A length, or the shape of another input.
+void Choice::addDims(size_t input, std::vector<Filling> &fillings) const {
+  const tenon_port_info &port = artifact.inputs[input];
+  for (auto [i, other] : enumerate(artifact.inputs)) {
+    if (i == input || port.rank > 1)
+      continue;
+    const std::vector<int64_t> &shape = shapes[i];
+    // One number for each row of the other: how much of the row counts.
+    if (port.rank == 1 && other.rank >= 2 && port.dim_values[0] < 0 &&
+        StringRef(port.dim_names[0]) == other.dim_names[0]) {
+      auto longest = std::max_element(shape.begin() + 1, shape.end());
+      int32_t open = 1;
+      while (open + 1 < other.rank && other.dim_values[open] >= 0)
+        ++open;
+      int64_t length =
+          other.dim_values[open] < 0 ? shape[size_t(open)] : *longest;
+      fillings.push_back(numbers(
+          {length}, (Twine("the length of '") + other.name + "'").str()));
+      return;
+    }
+  }
+  std::set<std::vector<int64_t>> known;
+  for (auto [i, other] : enumerate(artifact.inputs))
+    if (i != input && port.rank == 1 && other.rank > 1 &&
+        port.dim_values[0] == other.rank && known.insert(shapes[i]).second)
+      fillings.push_back(numbers(
+          shapes[i], (Twine("the dims of '") + other.name + "'").str()));
+}
+
+std::vector<Filling> Choice::of(size_t input) const {
+  const tenon_port_info &port = artifact.inputs[input];
+  size_t count = 1;
+  int64_t smallest = INT64_MAX;
+  for (int64_t dim : shapes[input])
+    count *= size_t(dim);
+  for (const auto &[name, dim] : dims)
+    smallest = std::min(smallest, std::max<int64_t>(dim, 1));
+  std::string symbol = SymExpr::sanitizeSymbol(port.name) + "[";
+  if (isFloat(port.dtype)) {
+    // Scales and sizes: 1 leaves what they scale as it is.
+    Filling normal = {"normal"}, ones = all(1);
+    if (givesDims(symbol))
+      return {ones, normal};
+    return count <= 16 ? std::vector{normal, ones} : std::vector{normal};
+  }
+  if (!isInteger(port.dtype))
+    return {{"random codes"}};
+  if (port.is_mask)
+    return {all(1)};
+  if (port.id_bound > 0)
+    return {among(0, port.id_bound), all(0)};
+
+  std::vector<Filling> fillings;
+  unsigned bits = tenon_dtype_bits(port.dtype);
+  bool isSigned = port.dtype == TENON_I8 || port.dtype == TENON_I16;
+  if (givesDims(symbol)) {
+    addSettled(symbol, count, fillings);
+    addDims(input, fillings);
+  } else if (port.rank <= 1) {
+    addDims(input, fillings);
+  }
+  bool data = fillings.empty() && count > 1 && !givesDims(symbol);
+  if (data && port.dtype == TENON_BOOL)
+    fillings.push_back(among(0, 2));
+  else if (data && bits <= 16)
+    fillings.push_back(
+        among(isSigned ? -(int64_t(1) << (bits - 1)) : 0, int64_t(1) << bits));
+  else if (data) {
+    // Codes of bytes, say; or positions in what some dim is the size of.
+    fillings.push_back(among(0, 256));
+    if (smallest < 256)
+      fillings.push_back(among(0, smallest));
+  }
+  fillings.push_back(all(1));
+  fillings.push_back(all(0));
+  return fillings;
+}
+
+Error fillInput(const tenon_port_info &port, ArrayRef<int64_t> shape,
+                size_t number, const Filling &filling, Tensor &tensor) {
+  Expected<Tensor> made = makeTensor(port.dtype, shape);
+  if (!made)
+    return made.takeError();
+  Random random(number + 1);
+  bool normal = filling.given.empty() && filling.count == 0;
+  size_t i = 0;
+  fillTensor(
+      *made, random,
+      [&] {
+        return normal ? random.normal() : double(filling.at(i++, random));
+      },
+      [&] { return filling.at(i++, random); });
+  tensor = std::move(*made);
+  return Error::success();
 }
 
 } // namespace
 
-Error fillInputs(const OpenArtifact &artifact, const DimValues &dims,
-                 std::vector<Tensor> &inputs) {
-  for (auto [i, port] : enumerate(artifact.inputs)) {
-    if (inputs[i].given)
-      continue;
-    Expected<std::vector<int64_t>> shape = portDims(port, dims);
+Expected<std::unique_ptr<Session>>
+runFilled(const OpenArtifact &artifact, const SessionOptions &options,
+          const DimValues &dims, std::vector<Tensor> &inputs, Filled &filled) {
+  std::vector<std::vector<int64_t>> shapes;
+  for (auto [port, tensor] : zip(artifact.inputs, inputs)) {
+    Expected<std::vector<int64_t>> shape =
+        tensor.given ? tensor.dims : portDims(port, dims);
     if (!shape)
       return shape.takeError();
-    Expected<Tensor> tensor = makeTensor(port.dtype, *shape);
-    if (!tensor)
-      return tensor.takeError();
-    Random random(i + 1);
-    fillTensor(port, *tensor, random);
-    inputs[i] = std::move(*tensor);
+    shapes.push_back(std::move(*shape));
   }
-  return Error::success();
+  Choice choice(artifact, dims, shapes);
+  std::vector<std::vector<Filling>> ways(inputs.size());
+  size_t most = 1;
+  for (auto [i, tensor] : enumerate(inputs))
+    if (!tensor.given) {
+      ways[i] = choice.of(i);
+      most = std::max(most, ways[i].size());
+    }
+  // All inputs' likeliest ways, then each input's other ways alone, then all
+  // their second ones, and so on.
+  constexpr size_t kTries = 48;
+  std::vector<std::vector<size_t>> tries;
+  tries.emplace_back(inputs.size(), 0);
+  for (size_t way = 1; way < most; ++way)
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (way < ways[i].size() && tries.size() < kTries) {
+        tries.emplace_back(inputs.size(), 0);
+        tries.back()[i] = way;
+      }
+  for (size_t way = 1; way < most; ++way)
+    tries.emplace_back(inputs.size(), way);
+  std::optional<std::string> problem;
+  for (const std::vector<size_t> &attempt : tries) {
+    filled.clear();
+    for (auto [i, port] : enumerate(artifact.inputs)) {
+      if (inputs[i].given)
+        continue;
+      const Filling &way = ways[i][std::min(attempt[i], ways[i].size() - 1)];
+      if (Error error = fillInput(port, shapes[i], i, way, inputs[i]))
+        return std::move(error);
+      filled.emplace_back(port.name, way.how);
+    }
+    Expected<std::unique_ptr<Session>> session =
+        Session::create(artifact, options, inputs);
+    Error error = session ? (*session)->run() : session.takeError();
+    if (!error)
+      return session;
+    // What the likeliest numbers meet tells most.
+    std::string text = toString(std::move(error));
+    if (!problem)
+      problem = std::move(text);
+  }
+  if (tries.size() > 1)
+    *problem += " (" + std::to_string(tries.size()) +
+                " ways to fill the inputs that are not given were tried: give "
+                "them with --input)";
+  return createStringError(*problem);
+}
+
+std::string describeFilled(const Filled &filled) {
+  MapVector<StringRef, SmallVector<StringRef>> byWay;
+  for (const auto &[name, how] : filled)
+    byWay[how].push_back(name);
+  std::string text;
+  constexpr size_t kNames = 6;
+  for (const auto &[how, names] : byWay) {
+    text += (text.empty() ? "" : "; ") + how.str() + ": ";
+    text += join(ArrayRef(names).take_front(kNames), ", ");
+    if (names.size() > kNames)
+      text += ", " + std::to_string(names.size() - kNames) + " others";
+  }
+  return text;
 }
 
 } // namespace tenon

@@ -25,7 +25,8 @@ static cl::list<std::string>
 static cl::opt<std::string>
     outputDir("output-dir", cl::value_desc("dir"),
               cl::desc("Where OUTPUT.npy goes for each output; characters of "
-                       "the name outside [A-Za-z0-9_.-] become '_'"),
+                       "the name outside [A-Za-z0-9_.-] become '_'; of two "
+                       "that become one the later is OUTPUT.2.npy"),
               cl::sub(command));
 static cl::list<std::string>
     dumps("dump", cl::value_desc("value"),
@@ -53,9 +54,10 @@ static Error writeValues(const OpenArtifact &artifact, Session &session) {
   if (std::error_code problem = sys::fs::create_directories(outputDir))
     return createStringError("cannot make the folder '" + outputDir +
                              "': " + problem.message());
+  FileNames names;
   for (auto [port, tensor] : zip(artifact.outputs, session.outputs))
-    if (Error problem = writeTensor(npyPath(outputDir, port.name), port.dtype,
-                                    tensor.dims, tensor.data))
+    if (Error problem = writeTensor(names.path(outputDir, port.name),
+                                    port.dtype, tensor.dims, tensor.data))
       return problem;
   tenon_error error;
   for (const std::string &name : dumps) {
@@ -70,7 +72,7 @@ static Error writeValues(const OpenArtifact &artifact, Session &session) {
     if (tenon_value_data(session.context, index, dims.data(), &data, &error))
       return apiError(error);
     if (Error problem =
-            writeTensor(npyPath(outputDir, name), info.dtype, dims, data))
+            writeTensor(names.path(outputDir, name), info.dtype, dims, data))
       return problem;
   }
   return Error::success();
@@ -81,18 +83,12 @@ static Error run() {
   if (!artifact)
     return artifact.takeError();
   // What can be wrong is found before anything runs.
-  std::vector<std::string> names;
-  for (const tenon_port_info &port : (*artifact)->outputs)
-    names.push_back(port.name);
   for (const std::string &name : dumps) {
     int32_t index;
     tenon_error error;
     if (tenon_find_value((*artifact)->model(), name.c_str(), &index, &error))
       return apiError(error);
-    names.push_back(name);
   }
-  if (Error problem = checkFileNames(names))
-    return problem;
   auto tensors = readInputs(**artifact, inputs);
   if (!tensors)
     return tensors.takeError();
