@@ -10,14 +10,16 @@ JOBS   ?= $(shell nproc)
 LEVEL  ?=
 PYTHON := $(DEPS)/venv/bin/python
 MINILM := $(DEPS)/models/minilm
+FUZZ_SECONDS ?= 300
+FUZZ_SEED ?= 1
 
 RUN_TESTS = $(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
   $(if $(LEVEL),--level $(LEVEL))
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps configure build demo check check-all check-asan conformance bench \
-  install format docs clean
+.PHONY: help deps configure build demo check check-all check-asan conformance \
+  fuzz bench install format docs clean
 
 help: ## show this menu
 	@echo 'usage: make TARGET [BUILD=dir] [DEPS=dir] [JOBS=n] [LEVEL=x86-64-v2|v3|v4]'
@@ -66,6 +68,13 @@ conformance: configure ## run ONNX's operator suite, write docs/OnnxSupport.md
 	@$(PYTHON) test/Conformance/run.py -j $(JOBS) --opt 0 \
 	  --target native --target x86-64-v2 --target x86-64-v3 \
 	  --tenon $(BUILD)/bin/tenon --host $(BUILD)/test/Conformance/host --report docs/OnnxSupport.md
+
+fuzz: configure ## check mutated models for FUZZ_SECONDS=300 of CPU time
+	@ninja -C $(BUILD) -j $(JOBS) tenon-fuzz
+	@$(PYTHON) test/Fuzz/corpus.py $(BUILD)/test/Fuzz/corpus
+	@$(BUILD)/test/Fuzz/fuzz -seed=$(FUZZ_SEED) -seconds=$(FUZZ_SECONDS) \
+	  -compile-every=50 -keep=$(BUILD)/test/Fuzz/faults \
+	  $(BUILD)/test/Fuzz/corpus test/Import test/Fuzz/Inputs
 
 bench: build ## measure against ONNX Runtime on this machine
 	@$(PYTHON) bench/run.py --tenon $(BUILD)/bin/tenon --models $(DEPS)/models
