@@ -108,7 +108,10 @@ static void deformConv(NodeImporter &n) {
     return part;
   };
   SymExpr perPart = divided(d[1], og), out = divided(wd[0], g);
+  n.checkEqual(d[1], wd[1] * g);
   Value offsets = n.reshape(offset, {d[0], og, kh, kw, SymExpr(2), oh, ow});
+  if (n.failed()) // there are no values to look at
+    return;
   Pixels p{n};
   Dims points = {d[0], og, kh, kw, oh, ow};
   SmallVector<SmallVector<Neighbour>> taps;
@@ -139,7 +142,6 @@ static void deformConv(NodeImporter &n) {
     sum = n.mul(sum, n.unsqueeze(n.reshape(n.in(4), points), {6}));
   // As columns of a matrix product, [N, groups, channels * kernel, places].
   SymExpr terms = wd[1] * kh * kw, places = oh * ow;
-  n.checkEqual(d[1], wd[1] * g);
   Value columns = n.reshape(n.transpose(sum, {0, 1, 6, 2, 3, 4, 5}),
                             {d[0], g, terms, places});
   Value y = n.matmul(n.reshape(weight, {g, out, terms}), columns);
