@@ -189,6 +189,11 @@ private:
       return e && eat(')') ? e : std::nullopt;
     }
     if (eat('-')) {
+      constexpr std::string_view lowest = "9223372036854775808";
+      if (text.substr(pos, lowest.size()) == lowest) {
+        pos += lowest.size();
+        return SymExpr(INT64_MIN);
+      }
       std::optional<SymExpr> e = factor();
       return e ? std::optional(SymExpr(0) - *e) : std::nullopt;
     }

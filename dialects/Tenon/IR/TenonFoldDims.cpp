@@ -15,7 +15,10 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "tenon/Support/Magnitude.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <bit>
+#include <cmath>
 #include <numeric>
 
 using namespace mlir;
@@ -146,8 +149,12 @@ std::optional<KnownInts> fromIota(IotaOp op, KnownInts result) {
   std::optional<SymExpr> step = SymExpr::parse(op.getStep());
   if (!start || !step)
     return std::nullopt;
+  // Constants may overflow in between, though no element does.
+  std::optional<int64_t> from = start->constant(), by = step->constant();
   for (int64_t i = 0; i < result.shape.front(); ++i)
-    result.elements.push_back(*start + *step * SymExpr(i));
+    result.elements.push_back(
+        from && by ? SymExpr(int64_t(uint64_t(*from) + uint64_t(*by) * i))
+                   : *start + *step * SymExpr(i));
   return result;
 }
 
@@ -159,6 +166,89 @@ std::optional<int64_t> wrapTo(int64_t value, IntegerType type) {
   if (wrapped.getActiveBits() > 63)
     return std::nullopt;
   return int64_t(wrapped.getZExtValue());
+}
+
+//===----------------------------------------------------------------------===//
+// Overflow
+//===----------------------------------------------------------------------===//
+//
+// A tensor's integers wrap, an expression's do not. Sums and products agree
+// once wrapped; what looks at the number itself (a quotient, a remainder, a
+// comparison) agrees only where nothing wrapped before it. So a constant that
+// does not fit is unknown, and so is what looks at an expression that need not
+// fit. Dims of i64 are taken to be below 2^31, those that a model casts to i32
+// below 2^13 where they are multiplied and then looked at.
+
+IntegerType integerOf(Value value) {
+  return dyn_cast<IntegerType>(getElementTypeOrSelf(value.getType()));
+}
+
+/// Do the coefficients fit, so that none saturated?
+bool isExact(const SymExpr &e, IntegerType type) {
+  if (std::optional<int64_t> value = e.constant())
+    return type.getWidth() == 1 || wrapTo(*value, type) == *value;
+  return magnitude(e, 1) < std::ldexp(1, std::max(type.getWidth(), 32u) - 1);
+}
+
+/// Is the tensor's integer certainly the expression's?
+bool isUnwrapped(const SymExpr &e, IntegerType type) {
+  unsigned width = type.getWidth();
+  if (e.isConstant() || width == 1)
+    return true;
+  if (type.isUnsigned() && !e.isNonNegative())
+    return false;
+  if (width < 32) // an element, as it was read
+    return e.asSymbol().has_value();
+  double most = std::ldexp(1, width == 64 ? 31 : 13);
+  return magnitude(e, most) <= std::ldexp(1, width - 1);
+}
+
+/// Does the op look at the number of an operand of this type?
+bool looksAtNumbers(Operation *op, IntegerType operand) {
+  if (auto cast = dyn_cast<CastOp>(op)) // extends it, or asks whether it is 0
+    return operand.getWidth() < 32 || operand.isUnsigned() ||
+           cast.getTo().isInteger(1);
+  return isa<AbsOp, SignOp, DivOp, ModOp, FModOp, MaxOp, MinOp, CompareOp>(op);
+}
+
+/// What the op gives of constants; nullopt where it overflows or is no
+/// arithmetic.
+std::optional<int64_t> exactly(Operation *op, ArrayRef<int64_t> x) {
+  int64_t r;
+  auto checked = [&](bool overflow) {
+    return overflow ? std::nullopt : std::optional(r);
+  };
+  return llvm::TypeSwitch<Operation *, std::optional<int64_t>>(op)
+      .Case([&](NegOp) {
+        return checked(__builtin_sub_overflow(int64_t(0), x[0], &r));
+      })
+      .Case([&](AbsOp) {
+        r = x[0];
+        return checked(x[0] < 0 &&
+                       __builtin_sub_overflow(int64_t(0), x[0], &r));
+      })
+      .Case([&](AddOp) {
+        return checked(__builtin_add_overflow(x[0], x[1], &r));
+      })
+      .Case([&](SubOp) {
+        return checked(__builtin_sub_overflow(x[0], x[1], &r));
+      })
+      .Case([&](MulOp) {
+        return checked(__builtin_mul_overflow(x[0], x[1], &r));
+      })
+      .Case([&](DivOp) -> std::optional<int64_t> {
+        if (x[1] == -1)
+          return checked(__builtin_sub_overflow(int64_t(0), x[0], &r));
+        return x[1] == 0 ? 0 : x[0] / x[1];
+      })
+      .Case([&](FModOp) -> std::optional<int64_t> {
+        return x[1] == 0 || x[1] == -1 ? 0 : x[0] % x[1];
+      })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
+bool isArithmetic(Operation *op) {
+  return isa<NegOp, AbsOp, AddOp, SubOp, MulOp, DivOp, FModOp>(op);
 }
 
 } // namespace
@@ -254,6 +344,12 @@ static SymExpr comparison(CompareKind kind, const SymExpr &a,
   return SymExpr(0);
 }
 
+/// Is it the bits of a constant of this size or more, or of no number?
+static bool isBeyond(const SymExpr &bits, double size) {
+  std::optional<int64_t> constant = bits.constant();
+  return constant && !(std::abs(std::bit_cast<double>(*constant)) < size);
+}
+
 /// One element of an op with a float operand or result, as bits. Arithmetic in
 /// float is that in double, rounded once more.
 static std::optional<SymExpr> evaluateFloat(Operation *op,
@@ -274,17 +370,31 @@ static std::optional<SymExpr> evaluateFloat(Operation *op,
           [&](MulOp) { return rounded(SymExpr::apply(Fn::FMul, x[0], x[1])); })
       .Case(
           [&](DivOp) { return rounded(SymExpr::apply(Fn::FDiv, x[0], x[1])); })
-      .Case([&](FloorOp) {
+      .Case([&](FloorOp) -> std::optional<SymExpr> {
+        if (isBeyond(x[0], 0x1p52))
+          return x[0];
         return SymExpr::apply(Fn::Float, SymExpr::apply(Fn::Floor, x[0]));
       })
-      .Case([&](CeilOp) {
+      .Case([&](CeilOp) -> std::optional<SymExpr> {
+        if (isBeyond(x[0], 0x1p52))
+          return x[0];
         return SymExpr::apply(Fn::Float, SymExpr::apply(Fn::Ceil, x[0]));
       })
       .Case([&](CastOp o) -> std::optional<SymExpr> {
         bool fromFloat =
             isa<FloatType>(getElementTypeOrSelf(o.getInput().getType()));
-        if (isa<FloatType>(to))
-          return rounded(fromFloat ? x[0] : SymExpr::apply(Fn::Float, x[0]));
+        if (isa<FloatType>(to) && fromFloat)
+          return rounded(x[0]);
+        if (isa<FloatType>(to)) {
+          // Rounded once, which in double only smaller ones are.
+          if (std::abs(double(x[0].constant().value_or(0))) > 0x1p53 ||
+              !isUnwrapped(x[0], integerOf(o.getInput())))
+            return std::nullopt;
+          return rounded(SymExpr::apply(Fn::Float, x[0]));
+        }
+        // What does not fit is the kernels' to say.
+        if (isBeyond(x[0], std::ldexp(1, to.getIntOrFloatBitWidth() - 1)))
+          return std::nullopt;
         // Dims fit in 32 bits wherever a model casts them to that.
         if (to.getIntOrFloatBitWidth() < 32)
           return std::nullopt;
@@ -355,6 +465,27 @@ evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
       .Default([](Operation *) { return std::nullopt; });
 }
 
+/// evaluateElement() where no number wraps.
+static std::optional<SymExpr>
+evaluateWrapping(Operation *op, ArrayRef<SymExpr> x, bool choices) {
+  SmallVector<int64_t> constants;
+  for (auto [e, operand] : llvm::zip(x, op->getOperands())) {
+    if (std::optional<int64_t> value = e.constant())
+      constants.push_back(*value);
+    else if (looksAtNumbers(op, integerOf(operand)) &&
+             !isUnwrapped(e, integerOf(operand)))
+      return std::nullopt;
+  }
+  std::optional<SymExpr> result;
+  if (constants.size() < x.size() || !isArithmetic(op))
+    result = evaluateElement(op, x, choices);
+  else if (std::optional<int64_t> value = exactly(op, constants))
+    result = SymExpr(*value);
+  if (result && !isExact(*result, integerOf(op->getResult(0))))
+    return std::nullopt;
+  return result;
+}
+
 std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
                                                     KnownInts result) {
   SmallVector<KnownInts> operands;
@@ -373,8 +504,8 @@ std::optional<KnownInts> DimsEvaluator::elementwise(Operation *op,
       x.push_back(broadcastElement(operand, *walk));
     std::optional<SymExpr> element =
         floats ? evaluateFloat(op, x)
-               : evaluateElement(op, x,
-                                 source || countOf(result.shape) <= maxChoices);
+               : evaluateWrapping(
+                     op, x, source || countOf(result.shape) <= maxChoices);
     if (!element)
       return std::nullopt;
     result.elements.push_back(*element);
@@ -480,14 +611,30 @@ std::optional<KnownInts> DimsEvaluator::reduce(ReduceOp op, KnownInts result) {
   std::optional<KnownInts> input = evaluate(op.getInput());
   if (!input || isa<FloatType>(getElementTypeOrSelf(op.getInput())))
     return std::nullopt;
+  IntegerType type = integerOf(op.getInput());
+  bool isExtreme =
+      op.getKind() == ReduceKind::max || op.getKind() == ReduceKind::min;
+  if (isExtreme && !llvm::all_of(input->elements, [&](const SymExpr &e) {
+        return isUnwrapped(e, type);
+      }))
+    return std::nullopt;
   auto combine = [&](const SymExpr &a,
                      const SymExpr &b) -> std::optional<SymExpr> {
+    SymExpr total;
+    int64_t number;
+    std::optional<int64_t> x = a.constant(), y = b.constant();
     switch (op.getKind()) {
     case ReduceKind::sum:
-      return a + b;
+      if (x && y && __builtin_add_overflow(*x, *y, &number))
+        return std::nullopt;
+      total = a + b;
+      break;
     case ReduceKind::prod:
     case ReduceKind::all:
-      return a * b;
+      if (x && y && __builtin_mul_overflow(*x, *y, &number))
+        return std::nullopt;
+      total = a * b;
+      break;
     case ReduceKind::max:
     case ReduceKind::any:
       return SymExpr::apply(Fn::Max, a, b);
@@ -496,6 +643,7 @@ std::optional<KnownInts> DimsEvaluator::reduce(ReduceOp op, KnownInts result) {
     default:
       return std::nullopt;
     }
+    return isExact(total, type) ? std::optional(total) : std::nullopt;
   };
   SmallVector<int64_t> kept(input->shape);
   for (int64_t axis : op.getAxes())
@@ -578,6 +726,10 @@ Value DimsEvaluator::fold(OpBuilder &builder, Operation *op) {
   for (const SymExpr &expr : known.elements) {
     std::optional<int64_t> value = expr.constant();
     constant &= value.has_value();
+    // An artifact's expressions have 64 bits, and it is an error if those
+    // overflow.
+    if (!value && !isUnwrapped(expr, builder.getI64Type()))
+      return {};
     if (!value)
       continue;
     // What wraps is left to the run.

@@ -15,7 +15,9 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "tenon/Support/Magnitude.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -57,6 +59,21 @@ std::optional<std::pair<SymExpr, SymExpr>> rangeOf(const IndexValue &value,
   return std::pair(least, most);
 }
 
+/// Is the expression of positions certainly the tensor's integer, which wraps?
+/// See isUnwrapped in TenonFoldDims.cpp.
+bool isUnwrapped(const IndexValue &value, unsigned width) {
+  if (width == 1)
+    return true;
+  double most = std::ldexp(1, width == 64 ? 31 : 13);
+  double limit = std::ldexp(1, width - 1);
+  if (std::optional<int64_t> c = value.constant())
+    return *c == (width == 64 ? *c : int64_t(int32_t(*c)));
+  double reach = magnitude(value.offset, most);
+  for (const SymExpr &c : value.coefficients)
+    reach += magnitude(c, most) * (c.isConstant() ? most : 1);
+  return reach <= limit;
+}
+
 std::optional<IndexValue> fromConstant(ConstantOp op) {
   auto value = dyn_cast<DenseIntElementsAttr>(op.getValue());
   auto type = cast<RankedTensorType>(op.getType());
@@ -77,13 +94,15 @@ std::optional<IndexValue> fromConstant(ConstantOp op) {
   SmallVector<int64_t> steps(type.getRank());
   int64_t stride = 1;
   for (int64_t k = type.getRank(); k-- > 0; stride *= type.getDimSize(k))
-    if (type.getDimSize(k) > 1)
-      steps[k] = numbers[stride] - numbers[0];
+    if (type.getDimSize(k) > 1 &&
+        __builtin_sub_overflow(numbers[stride], numbers[0], &steps[k]))
+      return std::nullopt;
   for (auto [at, found] : llvm::enumerate(numbers)) {
-    int64_t expected = numbers[0], rest = at;
+    auto expected = uint64_t(numbers[0]);
+    int64_t rest = at;
     for (int64_t k = type.getRank(); k-- > 0; rest /= type.getDimSize(k))
-      expected += steps[k] * (rest % type.getDimSize(k));
-    if (found != expected)
+      expected += uint64_t(steps[k]) * uint64_t(rest % type.getDimSize(k));
+    if (uint64_t(found) != expected)
       return std::nullopt;
   }
   return IndexValue{
@@ -195,7 +214,8 @@ std::optional<IndexValue> IndexEvaluator::lookup(Value value) {
         c = SymExpr(0);
       complexity += c.complexity();
     }
-    if (complexity > SymExpr::maxComplexity)
+    if (complexity > SymExpr::maxComplexity ||
+        !isUnwrapped(*result, element.getIntOrFloatBitWidth()))
       result = std::nullopt;
   }
   return cache[value] = result;

@@ -212,6 +212,8 @@ static Scalar convert(Scalar v, CastOp op) {
                                 !op.getUnsaturated(),
                                 static_cast<PowerRounding>(
                                     op.getRound().value_or(RoundMode::up)))};
+  if (to.isF32() && !fromFloat)
+    return {double(float(v.i)), 0}; // rounded once
   if (isa<FloatType>(to))
     return {fromFloat ? v.f : double(v.i), 0};
   if (!fromFloat)

@@ -329,10 +329,22 @@ static void floatRange(NodeImporter &n) {
   n.out(0, n.add(n.mul(at, n.reshape(n.in(2), {})), n.reshape(n.in(0), {})));
 }
 
-/// Counted in integers; i64 in between, where floats could not count so far.
-static void integerRange(NodeImporter &n, const SymExpr &start,
-                         const SymExpr &limit, const SymExpr &step) {
+/// How many integers from `start` on are before `limit`.
+static SymExpr rangeCount(NodeImporter &n, const SymExpr &start,
+                          const SymExpr &limit, const SymExpr &step) {
   using Fn = SymExpr::Fn;
+  if (auto first = start.constant(), last = limit.constant(),
+      by = step.constant();
+      first && last && by) {
+    // The distance may take 65 bits.
+    __int128 distance = __int128(*last) - *first, up = *by;
+    __int128 count = distance / up + (distance % up != 0);
+    if ((distance < 0) != (up < 0))
+      count = 0;
+    if (count > INT64_MAX)
+      n.error("it has more than 2^63 elements");
+    return SymExpr(count > INT64_MAX ? 0 : int64_t(count));
+  }
   SymExpr up = limit - start;
   SymExpr upwards = SymExpr::apply(Fn::Lt, SymExpr(0), step);
   if (!upwards.isConstant()) // 0 is neither
@@ -340,8 +352,14 @@ static void integerRange(NodeImporter &n, const SymExpr &start,
   SymExpr count = SymExpr::select(
       upwards, SymExpr::apply(Fn::CeilDiv, up, step),
       SymExpr::apply(Fn::CeilDiv, SymExpr(0) - up, SymExpr(0) - step));
-  if (!count.isNonNegative())
-    count = SymExpr::apply(Fn::Max, count, SymExpr(0));
+  return count.isNonNegative() ? count
+                               : SymExpr::apply(Fn::Max, count, SymExpr(0));
+}
+
+/// Counted in integers; i64 in between, where floats could not count so far.
+static void integerRange(NodeImporter &n, const SymExpr &start,
+                         const SymExpr &limit, const SymExpr &step) {
+  SymExpr count = rangeCount(n, start, limit, step);
   Type type = NodeImporter::elem(n.in(0));
   Type counted = isa<FloatType>(type) ? n.builder.getI64Type() : type;
   n.out(0, n.cast(n.iota(start, step, count, counted), type));

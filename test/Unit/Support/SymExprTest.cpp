@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "tenon/Support/Magnitude.h"
 #include "tenon/Support/SymExpr.h"
 #include <cmath>
 #include <gtest/gtest.h>
@@ -268,6 +269,30 @@ TEST(SymExpr, OverflowSaturates) {
   EXPECT_EQ(
       SymExpr::apply(Fn::FloorDiv, SymExpr(INT64_MIN), SymExpr(-1)).constant(),
       INT64_MAX);
+}
+
+TEST(SymExpr, ReadsTheLowestNumber) {
+  EXPECT_EQ(SymExpr::parse(SymExpr(INT64_MIN).str()), SymExpr(INT64_MIN));
+  EXPECT_EQ(canonical("max(x[0],-9223372036854775808)"),
+            "max(x[0],-9223372036854775808)");
+}
+
+TEST(SymExpr, MagnitudeBoundsTheNumber) {
+  auto most = [](const char *text) {
+    return tenon::magnitude(*SymExpr::parse(text), 1000);
+  };
+  EXPECT_EQ(most("0"), 0);
+  EXPECT_EQ(most("0 - 7"), 7);
+  EXPECT_EQ(most("3*n - 7"), 3007);
+  // A product of dims is a tensor's size, and so at most 1000 as well.
+  EXPECT_EQ(most("3*n*m"), 3000);
+  EXPECT_EQ(most("n*max(m,5000)"), 5000);
+  EXPECT_EQ(most("mod(n*7,12)"), 12);
+  EXPECT_EQ(most("min(n,9223372036854775807) + 1"), 1001);
+  EXPECT_EQ(most("floordiv(n,3)"), 1001);
+  EXPECT_EQ(most("5*eq(n,3)"), 5);
+  EXPECT_EQ(most("select(lt(n,m),n,4000)"), 4000);
+  EXPECT_EQ(most("fadd(x,y)"), HUGE_VAL);
 }
 
 TEST(SymExpr, SubstitutesAndCollects) {
