@@ -7,7 +7,9 @@
 //
 // Lanes run along the last dim of the input. Where that is reduced, they are
 // partial results of one element, combined by a fixed tree; where it is kept,
-// they are neighbouring elements, each with one chain of additions.
+// they are neighbouring elements, each with one chain of additions. Sums and
+// means of f32 are added up in f64, where neither the length nor the order
+// shows in the result.
 //
 //===----------------------------------------------------------------------===//
 
@@ -77,8 +79,10 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
   // One lane count whatever the dim: it decides the order of additions.
   unsigned lanes = inner ? kWide * vectorLanes() : (uniform ? 1 : L.lanes);
   L.lanes = lanes;
-  Type accType =
-      lanes == 1 ? computeType(element) : L.vec(computeType(element));
+  bool wide =
+      element.isF32() && (kind == ReduceKind::sum || kind == ReduceKind::mean);
+  Type accElement = wide ? b.getF64Type() : computeType(element);
+  Type accType = lanes == 1 ? accElement : L.vec(accElement);
   Value neutral = emitNeutral(L, kind, element, accType);
   SmallVector<int64_t> outer;
   for (int64_t a : op.getAxes())
@@ -93,6 +97,8 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
                   })[0];
     auto combine = [&](Value acc) {
       Value x = L.widen(emit(in, at));
+      if (wide)
+        x = arith::ExtFOp::create(b, L.loc, accType, x);
       if (inner && L.mask)
         x = arith::SelectOp::create(b, L.loc, L.mask, x, neutral);
       return emitCombine(L, kind, element, acc, x);
@@ -134,7 +140,7 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
   }
   if (kind == ReduceKind::mean) {
     Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(count));
-    Type t = computeType(element);
+    Type t = accElement;
     if (isa<FloatType>(t)) {
       n = arith::SIToFPOp::create(b, L.loc, t, n);
       r = arith::DivFOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
@@ -145,6 +151,9 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
       r = arith::DivSIOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
     }
   }
+  if (wide)
+    r = arith::TruncFOp::create(b, L.loc,
+                                L.isVector(r) ? L.vec(element) : element, r);
   return r;
 }
 

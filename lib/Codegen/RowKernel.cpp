@@ -11,6 +11,13 @@
 // additions per lane and a fixed tree over the lanes: their bits depend on the
 // row's length alone.
 //
+// Norms take their statistics in f64: a row may lie far from zero, and be long.
+// Deviations from its first element are exact where the row's elements are
+// close, so that one pass gives sum and sum of squares (cancellation costs at
+// most a factor of the row's length, of 2^53). The mean is kept as two floats,
+// since the nearest one may be as far off as the row is wide. docs/Math.md has
+// the error bounds.
+//
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
@@ -61,18 +68,66 @@ struct RowKernel {
     })[0];
     return L.reduceLanes(acc, vector::CombiningKind::ADD);
   }
-  Value count() {
-    Value i = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), n);
-    return arith::SIToFPOp::create(b, L.loc, type, i);
-  }
-  /// Stores prologue values to the scratch row and sums them.
-  Value fill() {
-    return sum([&](Idx i) {
-      e.setDomain(dims, at(i), L.add(base, i));
-      Value x = L.widen(e.emit(in, at(i)));
-      L.store(x, row, i, type);
+  Type exact = b.getF64Type(); // what a norm's statistics are computed in
+  Value toExact(Value x) {
+    if (type == exact)
       return x;
-    });
+    return arith::ExtFOp::create(
+        b, L.loc, L.isVector(x) ? L.vec(exact, lanes) : exact, x);
+  }
+  /// A scalar rounded to the row's type.
+  Value toType(Value x) {
+    return type == exact ? x
+                         : arith::TruncFOp::create(b, L.loc, type, x).getOut();
+  }
+  /// 1 / the row's length, in f64.
+  Value inverseCount() {
+    Value i = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), n);
+    Value count = arith::SIToFPOp::create(b, L.loc, exact, i);
+    return make<arith::DivFOp>(c(count, 1), count);
+  }
+  Value prologue(const Idx &i) {
+    e.setDomain(dims, at(i), L.add(base, i));
+    return e.emit(in, at(i));
+  }
+  /// The row's first element; 0 where it has none.
+  Value first() {
+    LaneScope scope(L, 1);
+    if (size.constant().value_or(0) > 0)
+      return prologue(L.uniform(0));
+    Value some = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ne, n,
+                                       L.index(0));
+    return e.ifElse(
+        some, type, [&] { return prologue(L.uniform(0)); },
+        [&] { return L.constant(type, 0); });
+  }
+  /// Stores prologue values to the scratch row; gives the sums, in f64, of
+  /// their deviations from `origin` and of those' squares.
+  std::pair<Value, Value> fill(Value origin) {
+    Value zero = L.constant(L.vec(exact, lanes), 0);
+    auto sums =
+        e.lanesLoop(n, lanes, {zero, zero}, [&](Idx i, ValueRange args) {
+          Value x = L.widen(prologue(i));
+          L.store(x, row, i, type);
+          Value d = toExact(x);
+          if (origin)
+            d = make<arith::SubFOp>(d, L.widen(origin));
+          if (L.mask)
+            d = arith::SelectOp::create(b, L.loc, L.mask, d, zero);
+          return SmallVector<Value>{
+              make<arith::AddFOp>(args[0], d),
+              make<arith::AddFOp>(args[1], make<arith::MulFOp>(d, d))};
+        });
+    return {L.reduceLanes(sums[0], vector::CombiningKind::ADD),
+            L.reduceLanes(sums[1], vector::CombiningKind::ADD)};
+  }
+  /// 1 / sqrt(mean square + epsilon), rounded once.
+  Value inverseRoot(Value meanSquare, const APFloat &epsilon) {
+    Value root = math::SqrtOp::create(
+        b, L.loc,
+        make<arith::AddFOp>(meanSquare,
+                            c(meanSquare, epsilon.convertToDouble())));
+    return toType(make<arith::DivFOp>(c(root, 1), root));
   }
   /// Writes the row: `value` gives the anchor's result.
   void write(function_ref<Value(Idx)> value) {
@@ -132,18 +187,22 @@ void RowKernel::softmax(SoftmaxOp op) {
 }
 
 void RowKernel::layerNorm(LayerNormOp op) {
-  Value mean = make<arith::DivFOp>(fill(), count());
-  Value squares = sum([&](Idx i) {
-    Value d = make<arith::SubFOp>(L.widen(scratch(i)), L.widen(mean));
-    return make<arith::MulFOp>(d, d);
-  });
-  Value var = make<arith::DivFOp>(squares, count());
-  Value dev = math::SqrtOp::create(
-      b, L.loc,
-      make<arith::AddFOp>(var, c(var, op.getEpsilon().convertToDouble())));
-  Value scale = make<arith::DivFOp>(c(dev, 1), dev);
+  Value origin = toExact(first());
+  auto [total, squares] = fill(origin);
+  Value inverse = inverseCount();
+  Value shift = make<arith::MulFOp>(total, inverse);
+  // Never below 0 by rounding; NaN stays.
+  Value rest = make<arith::SubFOp>(squares, make<arith::MulFOp>(total, shift));
+  Value variance =
+      make<arith::MaximumFOp>(make<arith::MulFOp>(rest, inverse), c(rest, 0));
+  Value scale = inverseRoot(variance, op.getEpsilon());
+  // origin + shift as two numbers of the row's type.
+  Value mean = toType(make<arith::AddFOp>(origin, shift));
+  Value low = toType(
+      make<arith::AddFOp>(make<arith::SubFOp>(origin, toExact(mean)), shift));
   write([&](Idx i) {
     Value d = make<arith::SubFOp>(L.widen(scratch(i)), L.widen(mean));
+    d = make<arith::SubFOp>(d, L.widen(low));
     Value y = make<arith::MulFOp>(d, L.widen(scale));
     if (op.getScale())
       y = make<arith::MulFOp>(y, L.widen(e.emit(op.getScale(), i)));
@@ -154,17 +213,9 @@ void RowKernel::layerNorm(LayerNormOp op) {
 }
 
 void RowKernel::rmsNorm(RmsNormOp op) {
-  Value squares = sum([&](Idx i) {
-    e.setDomain(dims, at(i), L.add(base, i));
-    Value x = L.widen(e.emit(in, at(i)));
-    L.store(x, row, i, type);
-    return make<arith::MulFOp>(x, x);
-  });
-  Value mean = make<arith::DivFOp>(squares, count());
-  Value root = math::SqrtOp::create(
-      b, L.loc,
-      make<arith::AddFOp>(mean, c(mean, op.getEpsilon().convertToDouble())));
-  Value scale = make<arith::DivFOp>(c(root, 1), root);
+  Value squares = fill(/*origin=*/{}).second;
+  Value scale = inverseRoot(make<arith::MulFOp>(squares, inverseCount()),
+                            op.getEpsilon());
   write([&](Idx i) {
     Value y = make<arith::MulFOp>(L.widen(scratch(i)), L.widen(scale));
     if (op.getScale())

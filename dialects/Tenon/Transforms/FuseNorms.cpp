@@ -9,7 +9,11 @@
 //                                         rms_norm(d) otherwise
 //   2. norm(x) * scale                ->  norm(x) scale
 //   3. layer_norm(x) scale + bias     ->  layer_norm(x) scale bias
+//   4. d = x - mean(x)                ->  d - mean(d)
 //
+// Step 4 where d is squared (a variance of its own: over other dims, in another
+// spelling): a float's mean may be further off than x spreads. The first
+// difference is exact then, and the second takes away what it is off.
 // Steps 2 and 3 only where the plain norm has no other use, so that nothing is
 // computed twice.
 //
@@ -250,11 +254,56 @@ struct AbsorbBias : OpRewritePattern<AddOp> {
   }
 };
 
+/// Is it x - mean(x)?
+bool isCentring(SubOp op) {
+  auto mean = op ? op.getRhs().getDefiningOp<ReduceOp>() : nullptr;
+  return mean && mean.getKind() == ReduceKind::mean && mean.getKeepdims() &&
+         mean.getInput() == op.getLhs() &&
+         op.getLhs().getType() == op.getType() &&
+         isa<FloatType>(op.getType().getElementType());
+}
+
+/// Step 4.
+struct CentreAgain : OpRewritePattern<SubOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(SubOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!isCentring(op) || isCentring(op.getLhs().getDefiningOp<SubOp>()))
+      return rewriter.notifyMatchFailure(op, "is not the first x - mean(x)");
+    bool squared = llvm::any_of(op->getUsers(), [&](Operation *user) {
+      Ops ops;
+      return user->getNumResults() == 1 &&
+             matchSquare(user->getResult(0), ops) == op.getResult();
+    });
+    if (!squared)
+      return rewriter.notifyMatchFailure(op, "is not squared");
+    auto mean = op.getRhs().getDefiningOp<ReduceOp>();
+    rewriter.setInsertionPointAfter(op);
+    auto again = cast<ReduceOp>(rewriter.clone(*mean));
+    again->setOperand(0, op.getResult());
+    auto centred =
+        SubOp::create(rewriter, op.getLoc(), op.getType(), op, again);
+    again->removeAttr("tenon.value");
+    if (Attribute name = op->removeAttr("tenon.value"))
+      centred->setAttr("tenon.value", name);
+    rewriter.replaceUsesWithIf(op.getResult(), centred, [&](OpOperand &use) {
+      return use.getOwner() != again && use.getOwner() != centred;
+    });
+    return success();
+  }
+};
+
 struct FuseNormsPass : tenon::impl::FuseNormsPassBase<FuseNormsPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     populateFuseNormsPatterns(patterns, &numFused);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      return signalPassFailure();
+    // What is left is no layer norm.
+    RewritePatternSet rest(&getContext());
+    rest.add<CentreAgain>(&getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(rest))))
       signalPassFailure();
   }
 };

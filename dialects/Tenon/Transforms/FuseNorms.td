@@ -16,7 +16,9 @@ def FuseNormsPass : Tenon_GraphPass<"tenon-fuse-norms"> {
     Reciprocal and Mul, or with Pow, is an RMS norm of d; where d = x - mean(x)
     it is a layer norm of x. A product with a vector of the normalised dims
     becomes its scale, a sum after that its bias. Casts stay where they are, so
-    that rounding does not change.
+    that rounding does not change. What is left of the form d = x - mean(x) and
+    squared is centred a second time, d - mean(d): a float's mean may be further
+    off than x spreads.
 
     ```mlir
     %0 = tenon.pow %x, %two : tensor<4x8xf32>, tensor<f32>

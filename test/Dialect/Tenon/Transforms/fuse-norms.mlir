@@ -188,3 +188,31 @@ func.func @keepsResidual(%x: !x, %w: !v) -> (!x, !x) {
   %3 = tenon.mul %2, %x : !x, !x
   return %1, %3 : !x, !x
 }
+
+// A variance over the first axis: the mean of the differences is taken away, and
+// the second difference stands for the first wherever that was used.
+// CHECK-LABEL: @centresAgain
+func.func @centresAgain(%x: tensor<8x8xf32>) -> (tensor<8x8xf32>, tensor<1x8xf32>) {
+  // CHECK: %[[M:.*]] = tenon.reduce mean %arg0 over [0] keepdims
+  // CHECK-NEXT: %[[D:.*]] = tenon.sub %arg0, %[[M]]
+  // CHECK-NEXT: %[[AGAIN:.*]] = tenon.reduce mean %[[D]] over [0] keepdims
+  // CHECK-NEXT: %[[E:.*]] = tenon.sub %[[D]], %[[AGAIN]]
+  // CHECK-NEXT: %[[S:.*]] = tenon.mul %[[E]], %[[E]]
+  // CHECK-NEXT: %[[V:.*]] = tenon.reduce mean %[[S]]
+  // CHECK-NEXT: return %[[E]], %[[V]]
+  %0 = tenon.reduce mean %x over [0] keepdims : tensor<8x8xf32>
+  %1 = tenon.sub %x, %0 : tensor<8x8xf32>, tensor<1x8xf32>
+  %2 = tenon.mul %1, %1 : tensor<8x8xf32>, tensor<8x8xf32>
+  %3 = tenon.reduce mean %2 over [0] keepdims : tensor<8x8xf32>
+  return %1, %3 : tensor<8x8xf32>, tensor<1x8xf32>
+}
+
+// No variance.
+// CHECK-LABEL: @keepsDifference
+func.func @keepsDifference(%x: tensor<8x8xf32>) -> tensor<8x8xf32> {
+  // CHECK: %[[D:.*]] = tenon.sub
+  // CHECK-NEXT: return %[[D]]
+  %0 = tenon.reduce mean %x over [0] keepdims : tensor<8x8xf32>
+  %1 = tenon.sub %x, %0 : tensor<8x8xf32>, tensor<1x8xf32>
+  return %1 : tensor<8x8xf32>
+}
