@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
+#include "Steps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonView.h"
@@ -216,8 +217,14 @@ Value rotate(NodeImporter &n, Value x, Value cos, Value sin, int64_t rotary,
                          : n.slice(head, 3, SymExpr(0), *half);
   Value x2 = interleaved ? everySecond(n, head, 1, *half)
                          : n.slice(head, 3, *half, *half);
-  Value real = n.sub(n.mul(x1, cos), n.mul(x2, sin));
-  Value imaginary = n.add(n.mul(x1, sin), n.mul(x2, cos));
+  // Rounded once, after both products.
+  Type type = NodeImporter::elem(x);
+  x1 = widen(n, x1);
+  x2 = widen(n, x2);
+  cos = n.cast(cos, stepType(type));
+  sin = n.cast(sin, stepType(type));
+  Value real = n.cast(n.sub(n.mul(x1, cos), n.mul(x2, sin)), type);
+  Value imaginary = n.cast(n.add(n.mul(x1, sin), n.mul(x2, cos)), type);
   Value rotated;
   if (interleaved)
     rotated = n.reshape(

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
 #include "Quant.h"
+#include "Steps.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -168,6 +169,7 @@ static Value visibleKeys(NodeImporter &n, const Past &past, const Heads &h,
 }
 
 /// softmax(q k^T * scale + bias) v as [B, S, H*D]; the scores come back too.
+/// Between the heads and the result nothing is rounded to 16 bits.
 static Value dotProduct(NodeImporter &n, const Heads &h, Value visible,
                         Value bias, Value &scores) {
   if (n.failed())
@@ -175,12 +177,16 @@ static Value dotProduct(NodeImporter &n, const Heads &h, Value visible,
   if (n.rank(h.q) != 4 || n.rank(h.k) != 4 || n.rank(h.v) != 4)
     return n.error("expected heads of rank 4");
   Type type = NodeImporter::elem(h.q);
+  Value q = widen(n, h.q), k = widen(n, h.k), v = widen(n, h.v);
+  Type wide = NodeImporter::elem(q);
+  bias = widen(n, bias);
   if (visible)
-    bias = addTo(n, bias, biasFromMask(n, visible, type, lowestFinite(type)));
-  scores = groupedScores(n, scaleQueries(n, h.q, n.getFloat("scale", 0)), h.k);
+    bias = addTo(n, bias, biasFromMask(n, visible, wide, lowestFinite(wide)));
+  Value x = groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k);
   if (bias)
-    scores = n.add(scores, bias);
-  return mergeHeads(n, groupedOutput(n, n.softmaxLast(scores), h.v));
+    x = n.add(x, bias);
+  scores = n.cast(x, type);
+  return n.cast(mergeHeads(n, groupedOutput(n, n.softmaxLast(x), v)), type);
 }
 
 //===----------------------------------------------------------------------===//
@@ -381,12 +387,13 @@ static void qAttention(NodeImporter &n) {
     bool one = productOf(n.dims(scale)) == SymExpr(1);
     return one ? n.reshape(scale, {}) : scale;
   };
-  Value scale = n.mul(flat(n.in(3)), flat(n.in(4)));
+  Value scale = n.mul(widen(n, flat(n.in(3))), widen(n, flat(n.in(4))));
   if (n.failed())
     return;
   Value projected = n.mul(n.cast(sum, NodeImporter::elem(scale)), scale);
-  attendProjected(n, n.add(projected, n.in(2)), n.in(5), n.in(8), nullptr,
-                  nullptr);
+  projected = n.add(projected, widen(n, n.in(2)));
+  attendProjected(n, n.cast(projected, NodeImporter::elem(n.in(2))), n.in(5),
+                  n.in(8), nullptr, nullptr);
 }
 
 void registerContribAttention(Registry &r) {

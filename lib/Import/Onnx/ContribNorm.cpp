@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
 #include "Quant.h"
+#include "Steps.h"
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 
@@ -24,6 +25,8 @@ static void normStatistics(NodeImporter &n, Value x, double epsilon, bool rms) {
   Ints last = {n.rank(x) - 1};
   Value mean = n.reduce(ReduceKind::mean, x, last);
   Value centred = rms ? x : n.sub(x, mean);
+  if (!rms) // see centre() in Norm.cpp
+    centred = n.sub(centred, n.reduce(ReduceKind::mean, centred, last));
   Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), last);
   n.out(1, mean);
   n.out(2, n.make<ReciprocalOp>({n.sqrt(n.addScalar(variance, epsilon))}));
@@ -34,16 +37,19 @@ static void skipNorm(NodeImporter &n) {
   if (!n.requireInputs({0, 1, 2}))
     return;
   // input, skip, gamma, [beta,] bias
-  Value sum = n.add(n.in(0), n.in(1));
+  Type type = NodeImporter::elem(n.in(0));
+  Value sum = n.add(widen(n, n.in(0)), widen(n, n.in(1)));
   if (Value bias = n.in(rms ? 3 : 4))
-    sum = n.add(sum, bias);
+    sum = n.add(sum, widen(n, bias));
   if (n.failed() || n.rank(sum) == 0)
     return;
   double epsilon = n.getFloat("epsilon", 1e-12f);
-  n.out(0, rms ? n.rmsNorm(sum, n.in(2), epsilon, 1)
-               : n.layerNorm(sum, n.in(2), n.in(3), epsilon, 1));
+  Value gain = widen(n, n.in(2));
+  Value y = rms ? n.rmsNorm(sum, gain, epsilon, 1)
+                : n.layerNorm(sum, gain, widen(n, n.in(3)), epsilon, 1);
+  n.out(0, n.cast(y, type));
   normStatistics(n, sum, epsilon, rms);
-  n.out(3, sum);
+  n.out(3, n.cast(sum, type));
 }
 
 static void simplifiedNorm(NodeImporter &n) {
@@ -60,6 +66,7 @@ static void simplifiedNorm(NodeImporter &n) {
   Ints over;
   for (int64_t i = axis; i < rank; ++i)
     over.push_back(i);
+  x = widen(n, x);
   Value square = n.reduce(ReduceKind::mean, n.mul(x, x), over);
   n.out(1, n.make<ReciprocalOp>({n.sqrt(n.addScalar(square, epsilon))}));
 }
@@ -146,6 +153,7 @@ static void groupNorm(NodeImporter &n) {
       over.push_back(i);
   Value v = n.cast(n.reshape(x, apart), f32);
   Value centred = n.sub(v, n.reduce(ReduceKind::mean, v, over));
+  centred = n.sub(centred, n.reduce(ReduceKind::mean, centred, over));
   Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), over);
   v = n.div(centred,
             n.sqrt(n.addScalar(variance, n.getFloat("epsilon", 1e-5f))));
@@ -161,7 +169,7 @@ static void layerNormalization(NodeImporter &n) {
   if (n.requireInputs({0, 1}))
     n.out(0, importAs(n, "LayerNormalization", {n.in(0), n.in(1), n.in(2)}));
   if (n.wants(1) || n.wants(2))
-    normStatistics(n, n.in(0), n.getFloat("epsilon", 1e-5f), false);
+    normStatistics(n, widen(n, n.in(0)), n.getFloat("epsilon", 1e-5f), false);
 }
 
 //===----------------------------------------------------------------------===//
@@ -179,16 +187,18 @@ static void embedLayerNorm(NodeImporter &n) {
     n.error("expected input_ids of rank 2, found " + Twine(dims.size()));
     return;
   }
-  Value sum = n.gather(n.in(2), ids, 0);
+  Type type = NodeImporter::elem(n.in(2));
+  Value sum = widen(n, n.gather(n.in(2), ids, 0));
   Value position = n.has(8) ? n.in(8) : n.iota(dims[1], n.builder.getI64Type());
-  Value positions = n.gather(n.in(3), position, 0);
+  Value positions = widen(n, n.gather(n.in(3), position, 0));
   if (n.rank(position) == 1)
     positions = n.unsqueeze(positions, {0});
   sum = n.add(sum, positions);
   if (n.has(4) && n.has(1))
-    sum = n.add(sum, n.gather(n.in(4), n.in(1), 0));
-  n.out(0,
-        n.layerNorm(sum, n.in(5), n.in(6), n.getFloat("epsilon", 1e-12f), 1));
+    sum = n.add(sum, widen(n, n.gather(n.in(4), n.in(1), 0)));
+  n.out(0, n.cast(n.layerNorm(sum, widen(n, n.in(5)), widen(n, n.in(6)),
+                              n.getFloat("epsilon", 1e-12f), 1),
+                  type));
   Type i32 = n.builder.getI32Type();
   if (n.has(7)) // how many ones
     n.out(1, n.reduce(ReduceKind::sum,
@@ -196,7 +206,7 @@ static void embedLayerNorm(NodeImporter &n) {
                       {1}, false));
   else if (n.wants(1))
     n.out(1, n.broadcast(n.scalar(0, i32), {dims[0]}));
-  n.out(2, sum);
+  n.out(2, n.cast(sum, type));
 }
 
 namespace {
@@ -302,11 +312,13 @@ static void gemmaRotary(NodeImporter &n) {
   if (!n.requireInputs({0, 1, 2, 3, 4}))
     return;
   Type type = NodeImporter::elem(n.in(1));
-  Value emb = n.unsqueeze(n.in(0), {1});
-  Value cos = n.cast(n.make<CosOp>({emb}), type);
-  Value sin = n.cast(n.make<SinOp>({emb}), type);
+  Value emb = widen(n, n.unsqueeze(n.in(0), {1}));
+  Value cos = n.cast(n.make<CosOp>({emb}), stepType(type));
+  Value sin = n.cast(n.make<SinOp>({emb}), stepType(type));
   for (unsigned i = 0; i < 2; ++i)
-    n.out(i, n.add(n.mul(n.in(1 + 2 * i), cos), n.mul(n.in(2 + 2 * i), sin)));
+    n.out(i, n.cast(n.add(n.mul(widen(n, n.in(1 + 2 * i)), cos),
+                          n.mul(widen(n, n.in(2 + 2 * i)), sin)),
+                    type));
 }
 
 //===----------------------------------------------------------------------===//

@@ -141,9 +141,22 @@ static void tensorScatter(NodeImporter &n) {
   Value length = n.dimScalar(dims[axis], i64);
   Value at = along(n, n.iota(dims[axis], i64), axis, rank);
   Value offset = at; // from the place where the update starts
-  if (n.has(2))
-    offset = n.sub(at, along(n, n.cast(n.in(2), i64), 0, rank));
-  if (n.getString("mode", "linear") == "circular")
+  bool circular = n.getString("mode", "linear") == "circular";
+  if (!circular)
+    n.checkLessEqual(fresh[axis], dims[axis]);
+  if (n.has(2)) {
+    Value start = n.cast(n.in(2), i64);
+    if (!circular) {
+      // Where the update ends inside, which a gather checks. It would take a
+      // negative number for an offset from the end.
+      Value places = n.iota(dims[axis] - fresh[axis] + SymExpr(1), i64);
+      Value negative = n.compareScalar(CompareKind::lt, start, 0);
+      Value outside = n.dimScalar(dims[axis] + SymExpr(1), i64);
+      start = n.gather(places, n.select(negative, outside, start), 0);
+    }
+    offset = n.sub(at, along(n, start, 0, rank));
+  }
+  if (circular)
     offset = n.make<ModOp>({offset, length});
   Value isNew = n.andOp(
       n.compareScalar(CompareKind::ge, offset, 0),

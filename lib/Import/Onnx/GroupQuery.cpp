@@ -21,6 +21,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attention.h"
+#include "Steps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 
 using namespace mlir;
@@ -288,23 +289,28 @@ static void groupQueryAttention(NodeImporter &n) {
   if (n.failed())
     return;
   SymExpr total = n.dims(keys)[2];
+  // From here to the result nothing is rounded to 16 bits.
+  Type original = NodeImporter::elem(h->q);
+  Value q = widen(n, h->q);
+  keys = widen(n, keys);
+  values = widen(n, values);
   Value scores =
-      groupedScores(n, scaleQueries(n, h->q, n.getFloat("scale", 0)), keys);
+      groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), keys);
   scores = applySoftcap(n, scores, n.getFloat("softcap", 0));
   if (n.has(10))
-    scores = n.add(scores, n.in(10));
-  Type type = NodeImporter::elem(h->q);
+    scores = n.add(scores, widen(n, n.in(10)));
+  Type type = NodeImporter::elem(q);
   if (!visible)
     visible = groupQueryMask(n, cache, total);
   scores = n.select(visible, scores, n.scalar(lowestFinite(type), type));
   if (n.failed())
     return;
   Value p = probabilities(n, scores);
-  n.out(0, mergeHeads(n, groupedOutput(n, p, values)));
+  n.out(0, n.cast(mergeHeads(n, groupedOutput(n, p, values)), original));
   n.out(1, h->k);
   n.out(2, h->v);
   if (int64_t mode = n.getInt("qk_output", 0))
-    n.out(3, mode == 1 ? scores : p);
+    n.out(3, n.cast(mode == 1 ? scores : p, original));
 }
 
 void registerGroupQuery(Registry &r) {

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "Steps.h"
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
@@ -109,6 +110,14 @@ static Value fit(NodeImporter &n, Value v, ArrayRef<SymExpr> dims) {
   return n.broadcast(n.reshape(v, own), dims);
 }
 
+/// v - mean over `axes`. The mean of what is left takes away how far the first
+/// one, a float, is off: more than all elements' spread, where they lie far
+/// from zero.
+static Value centre(NodeImporter &n, Value v, ArrayRef<int64_t> axes) {
+  Value near = n.sub(v, n.reduce(ReduceKind::mean, v, axes));
+  return n.sub(near, n.reduce(ReduceKind::mean, near, axes));
+}
+
 static void layerNorm(NodeImporter &n) {
   Value x = n.in(0);
   Dims dims = n.dims(x);
@@ -124,7 +133,7 @@ static void layerNorm(NodeImporter &n) {
   Type stash = n.builder.getF32Type();
   Value wide = n.getInt("stash_type", 1) == 1 ? n.cast(x, stash) : x;
   Value mean = n.reduce(ReduceKind::mean, wide, range(axis, rank));
-  Value centred = n.sub(wide, mean);
+  Value centred = centre(n, wide, range(axis, rank));
   Value variance =
       n.reduce(ReduceKind::mean, n.mul(centred, centred), range(axis, rank));
   n.out(1, mean);
@@ -164,22 +173,25 @@ static std::pair<Value, Value> batchStatistics(NodeImporter &n) {
   if (n.getInt("spatial", 1) == 0)
     axes.clear();
   axes.insert(axes.begin(), 0);
-  Value wide = n.cast(x, NodeImporter::elem(n.in(3)));
-  Value centred = n.sub(wide, n.reduce(ReduceKind::mean, wide, axes));
+  Type type = NodeImporter::elem(n.in(3));
+  Value wide = n.cast(x, stepType(type));
+  Value centred = centre(n, wide, axes);
   Value mean = n.reduce(ReduceKind::mean, wide, axes, /*keepdims=*/false);
   Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), axes,
                             /*keepdims=*/false);
   double momentum = n.getFloat("momentum", 0.9f);
   auto running = [&](Value old, Value fresh) {
-    return n.add(n.mulScalar(n.cast(old, NodeImporter::elem(fresh)), momentum),
-                 n.mulScalar(fresh, 1 - momentum));
+    Value sum =
+        n.add(n.mulScalar(n.cast(old, NodeImporter::elem(fresh)), momentum),
+              n.mulScalar(fresh, 1 - momentum));
+    return n.cast(sum, type);
   };
   if (n.wants(1))
     n.out(1, running(n.in(3), mean));
   if (n.wants(2))
     n.out(2, running(n.in(4), variance));
-  n.out(3, mean); // before opset 14
-  n.out(4, variance);
+  n.out(3, n.cast(mean, type)); // before opset 14
+  n.out(4, n.cast(variance, type));
   return {mean, variance};
 }
 
@@ -197,26 +209,20 @@ static void batchNorm(NodeImporter &n) {
     n.error("expected an input of rank 2 or more, found " + Twine(rank));
     return;
   }
-  Value mean = n.in(3), var = n.in(4), gain = n.in(1), bias = n.in(2);
-  if (isTraining(n)) {
+  Value mean = widen(n, n.in(3)), var = widen(n, n.in(4));
+  if (isTraining(n))
     std::tie(mean, var) = batchStatistics(n);
-    gain = n.cast(gain, NodeImporter::elem(mean));
-    bias = n.cast(bias, NodeImporter::elem(mean));
-  }
+  Type type = NodeImporter::elem(mean);
+  Value gain = n.cast(n.in(1), type), bias = n.cast(n.in(2), type);
   Value variance = n.addScalar(var, n.getFloat("epsilon", 1e-5f));
   // One multiplication and one addition per element.
   Value scale = n.div(gain, n.sqrt(variance));
   Value shift = n.sub(bias, n.mul(mean, scale));
-  Value y = n.mul(x, n.cast(perChannel(n, scale, rank), NodeImporter::elem(x)));
-  n.out(0, n.add(y, n.cast(perChannel(n, shift, rank), NodeImporter::elem(x))));
-}
-
-/// (v - mean) / sqrt(variance + epsilon) over `axes`.
-static Value standardise(NodeImporter &n, Value v, ArrayRef<int64_t> axes,
-                         double epsilon) {
-  Value centred = n.sub(v, n.reduce(ReduceKind::mean, v, axes));
-  Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), axes);
-  return n.div(centred, n.sqrt(n.addScalar(variance, epsilon)));
+  auto along = [&](Value v) {
+    return n.cast(perChannel(n, v, rank), stepType(x));
+  };
+  Value y = n.add(n.mul(widen(n, x), along(scale)), along(shift));
+  n.out(0, n.cast(y, NodeImporter::elem(x)));
 }
 
 static void instanceNorm(NodeImporter &n) {
@@ -226,7 +232,7 @@ static void instanceNorm(NodeImporter &n) {
     n.error("expected an input of rank 3 or more, found " + Twine(rank));
     return;
   }
-  Value y = standardise(n, x, range(2, rank), n.getFloat("epsilon", 1e-5f));
+  Value y = n.layerNorm(x, {}, {}, n.getFloat("epsilon", 1e-5f), rank - 2);
   y = n.mul(y, perChannel(n, n.in(1), rank));
   n.out(0, n.add(y, perChannel(n, n.in(2), rank)));
 }
@@ -249,23 +255,20 @@ static void groupNorm(NodeImporter &n) {
     return;
   }
   Type original = NodeImporter::elem(x);
-  bool wide = n.opset < 21 || n.getInt("stash_type", 1) == 1;
   Dims grouped = {dims[0], SymExpr(groups), *inGroup};
   grouped.append(dims.begin() + 2, dims.end());
-  Value v = n.reshape(x, grouped);
-  if (wide && original != n.builder.getF64Type())
-    v = n.cast(v, n.builder.getF32Type());
-  v = n.cast(
-      standardise(n, v, range(2, rank + 1), n.getFloat("epsilon", 1e-5f)),
-      original);
-  Value scale = n.in(1), bias = n.in(2);
+  Value v = n.layerNorm(widen(n, n.reshape(x, grouped)), {}, {},
+                        n.getFloat("epsilon", 1e-5f), rank - 1);
+  Type wide = stepType(original);
+  Value scale = n.cast(n.in(1), wide), bias = n.cast(n.in(2), wide);
   if (n.opset < 21) {
     v = n.mul(v, perChannel(n, scale, rank + 1));
-    n.out(0, n.reshape(n.add(v, perChannel(n, bias, rank + 1)), dims));
-    return;
+    v = n.reshape(n.add(v, perChannel(n, bias, rank + 1)), dims);
+  } else {
+    v = n.mul(n.reshape(v, dims), perChannel(n, scale, rank));
+    v = n.add(v, perChannel(n, bias, rank));
   }
-  v = n.mul(n.reshape(v, dims), perChannel(n, scale, rank));
-  n.out(0, n.add(v, perChannel(n, bias, rank)));
+  n.out(0, n.cast(v, original));
 }
 
 static void lpNorm(NodeImporter &n) {
@@ -286,7 +289,7 @@ static void lpNorm(NodeImporter &n) {
 static void meanVarianceNorm(NodeImporter &n) {
   Value x = n.in(0);
   Ints axes = n.axes(n.getInts("axes").value_or(Ints{0, 2, 3}), n.rank(x));
-  Value centred = n.sub(x, n.reduce(ReduceKind::mean, x, axes));
+  Value centred = centre(n, x, axes);
   Value variance = n.reduce(ReduceKind::mean, n.mul(centred, centred), axes);
   n.out(0, n.div(centred, n.addScalar(n.sqrt(variance), 1e-9)));
 }

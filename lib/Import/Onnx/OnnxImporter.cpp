@@ -21,6 +21,7 @@
 #include "InputDims.h"
 #include "OnnxLibrary.h"
 #include "Registry.h"
+#include "Steps.h"
 #include "Weights.h"
 #include "dialects/Tenon/IR/TenonOpBase.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -232,7 +233,9 @@ std::string Importer::tryNode(const onnx::NodeProto &node) {
         diagnosed = diag.str();
       return success();
     });
-    Registry::get().lookup(domainOf(node), node.op_type(), opset)(importer);
+    importOperator(
+        Registry::get().lookup(domainOf(node), node.op_type(), opset),
+        importer);
   }
   if (importer.failed())
     return diagnosed.empty() ? importer.errorMessage()

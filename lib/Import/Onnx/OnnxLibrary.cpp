@@ -296,12 +296,90 @@ static void addOperandTypes(onnx::GraphProto &graph) {
   }
 }
 
+/// Computes the nodes of those operators in f32 where their operands are floats
+/// of 16 bits: the steps of a body would round to those. See docs/Math.md.
+class FunctionWidener {
+public:
+  FunctionWidener(onnx::ModelProto &model,
+                  const onnx::inliner::FunctionIdVector &ids)
+      : operators(ids.begin(), ids.end()), types(inferTypes(model)) {
+    for (const auto &input : model.graph().input())
+      types[input.name()] = input.type();
+    for (const auto &tensor : model.graph().initializer())
+      types[tensor.name()].mutable_tensor_type()->set_elem_type(
+          tensor.data_type());
+    run(*model.mutable_graph());
+  }
+
+private:
+  std::set<FunctionName> operators;
+  std::map<std::string, onnx::TypeProto> types;
+  int count = 0;
+
+  bool isNarrow(const std::string &name) {
+    auto it = types.find(name);
+    int type = it == types.end() ? 0 : it->second.tensor_type().elem_type();
+    return type == onnx::TensorProto::FLOAT16 ||
+           type == onnx::TensorProto::BFLOAT16;
+  }
+  std::string wideName(onnx::GraphProto &graph, const std::string &name) {
+    auto &info = *graph.add_value_info();
+    info.set_name("tenon.wide/" + std::to_string(count++));
+    *info.mutable_type() = types[name];
+    info.mutable_type()->mutable_tensor_type()->set_elem_type(
+        onnx::TensorProto::FLOAT);
+    return info.name();
+  }
+  static void addCast(onnx::GraphProto &graph, const onnx::NodeProto &of,
+                      const std::string &from, const std::string &to,
+                      int32_t type) {
+    auto &cast = *graph.add_node();
+    cast.set_op_type("Cast");
+    cast.set_name(of.name());
+    cast.add_input(from);
+    cast.add_output(to);
+    auto &attribute = *cast.add_attribute();
+    attribute.set_name("to");
+    attribute.set_type(onnx::AttributeProto::INT);
+    attribute.set_i(type);
+  }
+  void run(onnx::GraphProto &graph) {
+    google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
+    nodes.Swap(graph.mutable_node());
+    for (onnx::NodeProto &node : nodes) {
+      for (auto &attribute : *node.mutable_attribute())
+        if (attribute.has_g())
+          run(*attribute.mutable_g());
+      bool narrow = false;
+      if (operators.count({node.domain(), node.op_type()}))
+        for (std::string &input : *node.mutable_input())
+          if (isNarrow(input)) {
+            std::string wide = wideName(graph, input);
+            addCast(graph, node, input, wide, onnx::TensorProto::FLOAT);
+            input = wide;
+            narrow = true;
+          }
+      onnx::NodeProto &added = *graph.add_node();
+      added.Swap(&node);
+      for (std::string &output : *added.mutable_output())
+        if (narrow && isNarrow(output)) {
+          std::string wide = wideName(graph, output);
+          int32_t type = types[output].tensor_type().elem_type();
+          addCast(graph, added, wide, output, type);
+          output = wide;
+        }
+    }
+  }
+};
+
 /// Inlines them one operator at a time: where ONNX's inliner gives up, it
 /// leaves the graph half done, so the nodes are put back and the importer says
 /// that the operator is not supported.
 static void inlineFunctionOperators(onnx::ModelProto &model,
                                     const IsSupportedFn &isSupported) {
   std::set<FunctionName> failed;
+  if (auto ids = functionOperators(model, isSupported); !ids.empty())
+    FunctionWidener(model, ids);
   // A body may hold further operators of the kind; bodies nest a few deep.
   for (int round = 0; round < 64; ++round) {
     onnx::inliner::FunctionIdVector next;

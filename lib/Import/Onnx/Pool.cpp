@@ -289,6 +289,25 @@ static void globalPool(NodeImporter &n) {
   n.out(0, axes.empty() ? n.in(0) : n.reduce(kind, n.in(0), axes));
 }
 
+static void globalLpPool(NodeImporter &n) {
+  Ints axes;
+  for (int64_t i = 2; i < n.rank(n.in(0)); ++i)
+    axes.push_back(i);
+  double norm = n.getFloat("p", double(n.getInt("p", 2)));
+  Value x = n.make<AbsOp>({n.in(0)});
+  auto power = [&](double by) {
+    x = by == 1    ? x
+        : by == 2  ? n.mul(x, x)
+        : by == .5 ? n.sqrt(x)
+                   : n.make<PowOp>({x, n.scalarLike(by, x)});
+  };
+  power(norm);
+  if (!axes.empty())
+    x = n.reduce(ReduceKind::sum, x, axes);
+  power(1 / norm);
+  n.out(0, x);
+}
+
 /// x / (bias + alpha/size * sum of squares over nearby channels) ^ beta.
 static void localResponseNorm(NodeImporter &n) {
   Value x = n.in(0);
@@ -327,6 +346,7 @@ void registerPool(Registry &r) {
   r.add("AveragePool", averagePool);
   r.add("LpPool", lpPool);
   r.add("GlobalAveragePool", globalPool<ReduceKind::mean>);
+  r.add("GlobalLpPool", globalLpPool);
   r.add("GlobalMaxPool", globalPool<ReduceKind::max>);
 }
 

@@ -13,6 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Registry.h"
+#include "Steps.h"
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include <bit>
@@ -391,8 +392,9 @@ static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
     return;
   Value x = n.in(0);
   Type type = NodeImporter::elem(x);
-  if (m->filter != Filter::Nearest && !NodeImporter::isFloat(x))
-    x = n.cast(x, n.builder.getF32Type());
+  if (m->filter != Filter::Nearest)
+    x = NodeImporter::isFloat(x) ? widen(n, x)
+                                 : n.cast(x, n.builder.getF32Type());
   for (Axis &axis : axes) {
     n.checkNonNegative(axis.out);
     bool same =
