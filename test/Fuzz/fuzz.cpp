@@ -37,12 +37,14 @@
 #include "llvm/Support/raw_ostream.h"
 #include <csignal>
 #include <cstring>
+#include <malloc.h>
 #include <map>
 #include <set>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace llvm;
@@ -229,7 +231,10 @@ void limitMemory() {
       pages = 0;
     fclose(statm);
   }
-  rlim_t limit = rlim_t(pages) * rlim_t(getpagesize()) + kMemory;
+  // Kernels are compiled on all cores: a stack for each, and one heap for all.
+  mallopt(M_ARENA_MAX, 1);
+  rlim_t stacks = rlim_t(std::thread::hardware_concurrency()) << 24;
+  rlim_t limit = rlim_t(pages) * rlim_t(getpagesize()) + kMemory + stacks;
   rlimit as = {limit, limit};
   setrlimit(RLIMIT_AS, &as);
 }
