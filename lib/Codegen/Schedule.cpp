@@ -453,6 +453,8 @@ LogicalResult Builder::addBlock(Block &block) {
       c.lhs = SymExpr::parse(check.getLhs().str()).value_or(0);
       c.rhs = SymExpr::parse(check.getRhs().str()).value_or(0);
       c.reason = namesOf(check.getLoc());
+      if (auto hint = check->getAttrOfType<StringAttr>("tenon.hint"))
+        c.reason += (": " + hint.getValue()).str();
       if (check.getWhen())
         c.guard = SymExpr::parse(check.getWhen()->str()).value_or(1);
       s.checks.push_back(std::move(c));

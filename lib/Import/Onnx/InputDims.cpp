@@ -25,7 +25,15 @@ static std::optional<int64_t> asInteger(const std::string &text) {
 /// An expression that is more than a name.
 static std::optional<SymExpr> asExpression(const std::string &text) {
   std::optional<SymExpr> e = SymExpr::parse(trimmed(text).str());
-  return e && !e->asSymbol() ? e : std::nullopt;
+  return e && !e->asSymbol() && !e->isConstant() ? e : std::nullopt;
+}
+
+/// What exporters write for a dim of which they know nothing; two such dims
+/// need not be the same.
+static bool isUnknown(const std::string &text) {
+  llvm::StringRef name = trimmed(text);
+  std::optional<int64_t> value = asInteger(text);
+  return name.empty() || name == "?" || name == "None" || (value && *value < 0);
 }
 
 /// The symbol for a dim_param; two texts that sanitise alike stay apart.
@@ -46,12 +54,13 @@ std::string InputDims::symbolFor(const std::string &text) {
 
 std::string
 InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
-                 const std::map<std::string, DimSetting> &settings) {
+                 const std::map<std::string, DimSetting> &settings,
+                 bool zeroIsUnknown) {
   // Plain names first: an expression is one only if its names are dims.
   std::set<std::string> plain;
   for (const auto *input : inputs)
     for (const auto &dim : input->type().tensor_type().shape().dim())
-      if (dim.has_dim_param() && !trimmed(dim.dim_param()).empty() &&
+      if (dim.has_dim_param() && !isUnknown(dim.dim_param()) &&
           !asInteger(dim.dim_param()) && !asExpression(dim.dim_param())) {
         symbolFor(dim.dim_param());
         plain.insert(symbolFor(dim.dim_param()));
@@ -68,18 +77,15 @@ InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
     const auto &shape = input->type().tensor_type().shape();
     for (int i = 0; i < shape.dim_size(); ++i) {
       const auto &dim = shape.dim(i);
-      if (dim.has_dim_value()) {
-        if (dim.dim_value() < 0)
-          return "input '" + input->name() + "': dim " + std::to_string(i) +
-                 " is negative: " + std::to_string(dim.dim_value());
+      if (dim.has_dim_value() &&
+          (zeroIsUnknown ? dim.dim_value() > 0 : dim.dim_value() >= 0)) {
         dims.push_back(SymExpr(dim.dim_value()));
         continue;
       }
       std::string text = dim.has_dim_param() ? dim.dim_param() : "";
-      if (trimmed(text).empty())
+      if (isUnknown(text))
         text = input->name() + ".d" + std::to_string(i);
-      if (std::optional<int64_t> value = asInteger(text);
-          value && *value >= 0) {
+      if (std::optional<int64_t> value = asInteger(text)) {
         dims.push_back(SymExpr(*value));
         continue;
       }

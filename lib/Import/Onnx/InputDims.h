@@ -20,12 +20,14 @@ namespace tenon::onnximport {
 
 /// Gives each dim of each input its expression. A dim_param is, in this order:
 /// an integer as text, an expression of other dims' names ("past + seq"), a
-/// name. Dims without one are named after the input.
+/// name. Dims without one, or of a size or name like -1, are unknown: they are
+/// named after the input.
 class InputDims {
 public:
-  /// What is wrong, or an empty string.
+  /// What is wrong, or an empty string. A size of 0 may be an unknown one, too.
   std::string build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
-                    const std::map<std::string, DimSetting> &settings);
+                    const std::map<std::string, DimSetting> &settings,
+                    bool zeroIsUnknown);
 
   llvm::ArrayRef<SymExpr> dims(size_t input) const { return all[input]; }
   /// A dim of a value inside the graph: what it names where an input's dims

@@ -76,6 +76,27 @@ void KnownValues::define(Value value, const std::string &name) {
   names[value] = name;
 }
 
+/// The function that has the value as an argument.
+static func::FuncOp functionWithArgument(Value value) {
+  auto argument = dyn_cast<BlockArgument>(value);
+  return argument ? dyn_cast_or_null<func::FuncOp>(
+                        argument.getOwner()->getParentOp())
+                  : func::FuncOp();
+}
+
+bool KnownValues::isOfInputs(const SymExpr &e) const {
+  std::vector<std::string> symbols;
+  e.collectSymbols(symbols);
+  return llvm::all_of(symbols, [&](const std::string &symbol) {
+    if (!SymExpr::isElement(symbol))
+      return true;
+    StringRef name = StringRef(symbol).split('[').first;
+    return llvm::any_of(names, [&](auto &pair) {
+      return pair.second == name && functionWithArgument(pair.first);
+    });
+  });
+}
+
 const KnownValue *KnownValues::demandFloats(Value value) {
   return isa<FloatType>(getElementTypeOrSelf(value)) ? demanded.lookup(value)
                                                      : nullptr;
@@ -102,10 +123,7 @@ std::optional<KnownValue> KnownValues::read(Value value) {
 
 std::optional<KnownValue> KnownValues::read(Value value, StringRef bound) {
   auto argument = dyn_cast<BlockArgument>(value);
-  auto main =
-      argument
-          ? dyn_cast_or_null<func::FuncOp>(argument.getOwner()->getParentOp())
-          : func::FuncOp();
+  func::FuncOp main = functionWithArgument(value);
   if (!hasReadableElements(value.getType()))
     return std::nullopt;
   auto type = cast<RankedTensorType>(value.getType());

@@ -50,6 +50,8 @@ public:
   std::string freshName(llvm::StringRef base);
   /// Says that the elements of `value` are name[0], name[1], ...
   void define(mlir::Value value, const std::string &name);
+  /// Is `e` known before a run begins: from the inputs' dims and elements?
+  bool isOfInputs(const SymExpr &e) const;
 
   /// Knows nothing any more of what is computed in a region that goes.
   void forget(mlir::Region &region);

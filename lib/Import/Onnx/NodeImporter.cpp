@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "NodeImporter.h"
+#include "Choices.h"
 #include "OnnxLibrary.h"
 #include "Weights.h"
 #include "dialects/Tenon/IR/TenonArith.h"
@@ -123,6 +124,18 @@ std::optional<Ints> NodeImporter::getInts(StringRef name) const {
   if (!a || a->type() != onnx::AttributeProto::INTS)
     return std::nullopt;
   return Ints(a->ints().begin(), a->ints().end());
+}
+
+SmallVector<float> NodeImporter::getFloats(StringRef name) const {
+  const auto *a = attr(name);
+  return a ? SmallVector<float>(a->floats().begin(), a->floats().end())
+           : SmallVector<float>();
+}
+
+SmallVector<std::string> NodeImporter::getStrings(StringRef name) const {
+  const auto *a = attr(name);
+  return a ? SmallVector<std::string>(a->strings().begin(), a->strings().end())
+           : SmallVector<std::string>();
 }
 
 std::optional<Ints> NodeImporter::getIntsAttrOrInput(StringRef name,
@@ -289,6 +302,22 @@ void NodeImporter::checkLessEqual(const SymExpr &a, const SymExpr &b) {
     error("expected at most " + b.str() + ", found " + a.str());
   else
     createCheck(*this, CheckKind::le, a, b);
+}
+
+void NodeImporter::checkChoice(const SymExpr &condition, bool value) {
+  if (failed() || condition == SymExpr(value))
+    return;
+  SymExpr lhs = condition, rhs(value);
+  if (std::optional<SymExpr::Call> call = condition.asCall();
+      call && call->fn == SymExpr::Fn::Eq && value) {
+    lhs = call->a;
+    rhs = call->b;
+  }
+  auto check =
+      CheckOp::create(builder, loc, CheckKind::eq, lhs.str(), rhs.str());
+  check->setAttr("tenon.hint",
+                 builder.getStringAttr("compile with " +
+                                       optionsThatSettle(condition, !value)));
 }
 
 //===----------------------------------------------------------------------===//

@@ -50,6 +50,17 @@ struct ImportState {
     std::function<void()> restore;
   };
   std::function<Refusals()> refusals;
+  /// What this attempt at the graph takes a condition for that decides a rank;
+  /// nullopt where none did so far.
+  std::function<std::optional<bool>(const SymExpr &)> chosen;
+  size_t numChosen = 0; ///< how often something was
+  /// Asks for one value of the condition, `first` before the other. Where the
+  /// values are not equally good, this attempt goes on with the first.
+  std::function<void(const onnx::NodeProto &, const SymExpr &, bool first,
+                     bool mustBeUnique)>
+      choose;
+  /// The rank that the model declares a value to have.
+  std::function<std::optional<int64_t>(const std::string &)> declaredRank;
 
   explicit ImportState(mlir::MLIRContext *context) : builder(context) {}
 };
@@ -105,6 +116,9 @@ public:
   double getFloat(llvm::StringRef name, double otherwise) const;
   std::string getString(llvm::StringRef name, llvm::StringRef otherwise) const;
   std::optional<Ints> getInts(llvm::StringRef name) const;
+  /// Empty where the attribute is absent.
+  llvm::SmallVector<float> getFloats(llvm::StringRef name) const;
+  llvm::SmallVector<std::string> getStrings(llvm::StringRef name) const;
   /// The ints of an attribute or, from an opset on, of a constant input. An
   /// absent one is nullopt; one that is not constant fails.
   std::optional<Ints> getIntsAttrOrInput(llvm::StringRef name, unsigned input);
@@ -141,6 +155,9 @@ public:
   void checkNonNegative(const SymExpr &e);
   void checkEqual(const SymExpr &a, const SymExpr &b);
   void checkLessEqual(const SymExpr &a, const SymExpr &b);
+  /// Requires that a condition, 0 or 1, has the value that was chosen for it; a
+  /// run for the other says how to compile for that.
+  void checkChoice(const SymExpr &condition, bool value);
 
   //===--- Creating ops ---------------------------------------------------===//
   mlir::Value make(llvm::StringRef op, mlir::ValueRange operands,

@@ -11,6 +11,8 @@
 //      Registry, results by name. Weights become constants at first use.
 //   4. Outputs, and what nothing uses is dropped.
 //
+// Where dims decide a rank, all of this is one attempt of several (Choices.h).
+//
 // Asked for all unsupported nodes, the importer goes on after the first: values
 // that stand for such a node's outputs get the types that the model or ONNX's
 // shape inference gives them. What depends on outputs of unknown type is
@@ -18,6 +20,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Import/OnnxImporter.h"
+#include "Choices.h"
 #include "InputDims.h"
 #include "OnnxLibrary.h"
 #include "Registry.h"
@@ -39,16 +42,23 @@ using namespace onnximport;
 namespace {
 class Importer {
 public:
-  Importer(MLIRContext &context, StringRef file, const ImportOptions &options)
-      : context(context), options(options), file(file), state(&context) {}
+  Importer(MLIRContext &context, StringRef file, const ImportOptions &options,
+           std::shared_ptr<onnx::ModelProto> model, bool zeroIsUnknown,
+           Choices &choices)
+      : context(context), options(options), file(file),
+        zeroIsUnknown(zeroIsUnknown), choices(choices), state(&context),
+        model(std::move(model)) {}
 
-  FailureOr<OwningOpRef<ModuleOp>> run(LoadedModel loaded);
+  Attempt attempt();
 
 private:
-  /// Notes the one error of this import, which run() emits: here the handler
-  /// of a node that holds a branch may be listening.
+  /// Notes the one error of this attempt. It is not emitted: the handler of a
+  /// node that holds a branch may be listening.
   LogicalResult fail(const Twine &message);
-  FailureOr<OwningOpRef<ModuleOp>> importModel(LoadedModel loaded);
+  void setUpState();
+  FailureOr<OwningOpRef<ModuleOp>> run();
+  /// Do the results have the ranks and static dims that the model declares?
+  bool agreesWithOutputs();
 
   /// Names of a subgraph are its own: two branches may use the same ones.
   struct Scope {
@@ -89,6 +99,8 @@ private:
   MLIRContext &context;
   const ImportOptions &options;
   std::string file;
+  const bool zeroIsUnknown;
+  Choices &choices;
   ImportState state;
   std::shared_ptr<onnx::ModelProto> model;
   std::unique_ptr<Weights> weights;
@@ -102,6 +114,7 @@ private:
   /// that.
   llvm::StringSet<> uncertain, missing;
   size_t numRefused = 0;
+  bool lacksChoice = false, hopeless = false;
   std::optional<std::map<std::string, onnx::TypeProto>> inferred;
 };
 } // namespace
@@ -212,8 +225,10 @@ static std::string whyUnsupported(const onnx::NodeProto &node, int64_t opset) {
 std::string Importer::tryNode(const onnx::NodeProto &node) {
   int64_t opset = opsetOf(node);
   std::string message = whyUnsupported(node, opset);
-  if (!message.empty())
+  if (!message.empty()) {
+    hopeless = true;
     return message;
+  }
   SmallVector<Value> inputs;
   for (const std::string &name : node.input()) {
     Value value = name.empty() ? nullptr : valueOf(name, message);
@@ -442,7 +457,7 @@ LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
     missing.insert(input->name());
   }
   inputs = std::move(accepted);
-  std::string problem = inputDims.build(inputs, options.dims);
+  std::string problem = inputDims.build(inputs, options.dims, zeroIsUnknown);
   if (!problem.empty())
     return fail(problem);
 
@@ -515,26 +530,37 @@ void Importer::eraseUnused() {
       op.erase();
 }
 
-FailureOr<OwningOpRef<ModuleOp>> Importer::run(LoadedModel loaded) {
-  FailureOr<OwningOpRef<ModuleOp>> module = importModel(std::move(loaded));
-  if (mlir::failed(module))
-    emitError(UnknownLoc::get(&context)) << file << ": " << error;
-  return module;
+Attempt Importer::attempt() {
+  Attempt result;
+  FailureOr<OwningOpRef<ModuleOp>> module = run();
+  result.error = error;
+  result.lacksChoice = lacksChoice;
+  result.isHopeless = hopeless;
+  if (succeeded(module) && !lacksChoice) {
+    result.agrees = agreesWithOutputs();
+    result.module = std::move(*module);
+  }
+  return result;
 }
 
-FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
-  context.loadDialect<TenonDialect, func::FuncDialect>();
-  if (!loaded.error.empty())
-    return fail(loaded.error);
-  model = loaded.proto;
-  std::string problem =
-      prepareModel(*model, [](const std::string &domain, const std::string &op,
-                              int64_t opset) {
-        return Registry::get().lookup(domain, op, opset) != nullptr;
-      });
-  if (!problem.empty())
-    return fail(problem);
+bool Importer::agreesWithOutputs() {
+  for (auto [output, type] : llvm::zip(model->graph().output(),
+                                       main.getFunctionType().getResults())) {
+    const auto &tensor = output.type().tensor_type();
+    Dims dims = getDims(cast<RankedTensorType>(type));
+    if (!tensor.has_shape())
+      continue;
+    if (tensor.shape().dim_size() != int(dims.size()))
+      return false;
+    for (auto [declared, dim] : llvm::zip(tensor.shape().dim(), dims))
+      if (declared.dim_value() > 0 &&
+          dim.constant().value_or(declared.dim_value()) != declared.dim_value())
+        return false;
+  }
+  return true;
+}
 
+void Importer::setUpState() {
   weights = std::make_unique<Weights>(&context, model,
                                       llvm::sys::path::parent_path(file).str());
   state.tensorAttr = [this](const onnx::TensorProto &tensor,
@@ -574,6 +600,33 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
         }};
   };
 
+  state.chosen = [this](const SymExpr &condition) {
+    std::optional<bool> choice = choices.of(condition);
+    state.numChosen += choice.has_value();
+    return choice;
+  };
+  state.choose = [this](const onnx::NodeProto &node, const SymExpr &condition,
+                        bool first, bool mustBeUnique) {
+    if (lacksChoice)
+      return;
+    lacksChoice = mustBeUnique;
+    choices.add({condition, first, mustBeUnique, identify(node, "")});
+  };
+  state.declaredRank = [this](const std::string &name) {
+    std::optional<int64_t> rank;
+    auto look = [&](const auto &values) {
+      for (const onnx::ValueInfoProto &value : values)
+        if (value.name() == name && value.type().tensor_type().has_shape())
+          rank = value.type().tensor_type().shape().dim_size();
+    };
+    look(model->graph().value_info());
+    look(model->graph().output());
+    return rank;
+  };
+}
+
+FailureOr<OwningOpRef<ModuleOp>> Importer::run() {
+  setUpState();
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   StringRef stem = llvm::sys::path::stem(file);
   StringRef name = model->graph().name();
@@ -611,17 +664,65 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::importModel(LoadedModel loaded) {
 // Entry points
 //===----------------------------------------------------------------------===//
 
+static bool declaresZero(const onnx::ModelProto &model) {
+  for (const auto &input : model.graph().input())
+    for (const auto &dim : input.type().tensor_type().shape().dim())
+      if (dim.has_dim_value() && dim.dim_value() == 0)
+        return true;
+  return false;
+}
+
+static FailureOr<OwningOpRef<ModuleOp>>
+importLoaded(LoadedModel loaded, StringRef file, MLIRContext &context,
+             const ImportOptions &options) {
+  context.loadDialect<TenonDialect, func::FuncDialect>();
+  std::string error = loaded.error;
+  if (error.empty())
+    error =
+        prepareModel(*loaded.proto, [](const std::string &domain,
+                                       const std::string &op, int64_t opset) {
+          return Registry::get().lookup(domain, op, opset) != nullptr;
+        });
+  OwningOpRef<ModuleOp> module;
+  auto import = [&](const ImportOptions &options, bool zeroIsUnknown,
+                    std::string &error) {
+    return importByChoices(
+        options,
+        [&](const ImportOptions &options, Choices &choices) {
+          return Importer(context, file, options, loaded.proto, zeroIsUnknown,
+                          choices)
+              .attempt();
+        },
+        error);
+  };
+  if (error.empty()) {
+    module = import(options, /*zeroIsUnknown=*/false, error);
+    if (!module && declaresZero(*loaded.proto)) {
+      // Some exporters write 0 for what they do not know.
+      ImportOptions quiet = options;
+      quiet.unsupported = nullptr;
+      std::string other;
+      module = import(quiet, /*zeroIsUnknown=*/true, other);
+      if (module && options.unsupported)
+        options.unsupported->clear();
+    }
+  }
+  if (!module)
+    return emitError(UnknownLoc::get(&context)) << file << ": " << error;
+  return module;
+}
+
 FailureOr<OwningOpRef<ModuleOp>> importOnnxFile(StringRef path,
                                                 MLIRContext &context,
                                                 const ImportOptions &options) {
   bool text = path.ends_with(".onnxtxt") || path.ends_with(".onnxtext");
-  return Importer(context, path, options).run(parseModelFile(path.str(), text));
+  return importLoaded(parseModelFile(path.str(), text), path, context, options);
 }
 
 FailureOr<OwningOpRef<ModuleOp>> importOnnxText(StringRef text, StringRef name,
                                                 MLIRContext &context,
                                                 const ImportOptions &options) {
-  return Importer(context, name, options).run(parseModelText(text.str()));
+  return importLoaded(parseModelText(text.str()), name, context, options);
 }
 
 } // namespace tenon

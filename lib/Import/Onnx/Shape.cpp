@@ -119,6 +119,34 @@ static void reshape(NodeImporter &n) {
   n.out(0, n.reshape(x, to));
 }
 
+/// The dims that a Squeeze without axes drops. Of one that a run decides it
+/// relies on either being 1 or not.
+static Ints dimsOfOne(NodeImporter &n, Value x) {
+  Dims isOne;
+  size_t open = 0, dropped = 0;
+  for (const SymExpr &dim : n.dims(x)) {
+    isOne.push_back(SymExpr::apply(SymExpr::Fn::Eq, dim, SymExpr(1)));
+    open += !isOne.back().isConstant();
+    dropped += isOne.back() == SymExpr(1);
+  }
+  // What is declared says what to try first: all open dims, or none.
+  std::optional<int64_t> rank = n.state.declaredRank(n.proto.output(0));
+  bool first = rank && *rank + int64_t(dropped + open) == n.rank(x);
+  Ints axes;
+  for (auto [i, condition] : llvm::enumerate(isOne)) {
+    bool drop = condition == SymExpr(1);
+    if (!condition.isConstant()) {
+      if (!n.state.chosen(condition) && n.state.known.isOfInputs(condition))
+        n.state.choose(n.proto, condition, first, /*mustBeUnique=*/false);
+      drop = n.state.chosen(condition).value_or(false);
+      n.checkChoice(condition, drop);
+    }
+    if (drop)
+      axes.push_back(i);
+  }
+  return axes;
+}
+
 static void squeeze(NodeImporter &n) {
   Value x = n.in(0);
   std::optional<Dims> given = n.getDimsAttrOrInput("axes", 1);
@@ -137,16 +165,7 @@ static void squeeze(NodeImporter &n) {
     n.out(0, n.reshape(x, at.without(dims)));
     return;
   }
-  if (!axes) {
-    axes.emplace();
-    for (auto [i, dim] : llvm::enumerate(n.dims(x))) {
-      if (dim == SymExpr(1))
-        axes->push_back(i);
-      else // the result's rank relies on its being another size
-        n.checkEqual(SymExpr::apply(SymExpr::Fn::Eq, dim, 1), SymExpr(0));
-    }
-  }
-  n.out(0, n.squeeze(x, *axes));
+  n.out(0, n.squeeze(x, axes ? *axes : dimsOfOne(n, x)));
 }
 
 static void unsqueeze(NodeImporter &n) {
