@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "Activations.h"
 #include "Registry.h"
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonMath.h"
@@ -17,18 +18,22 @@ static void unary(NodeImporter &n) {
   n.out(0, n.make<OpTy>({n.in(0)}));
 }
 
-static void relu(NodeImporter &n) {
-  n.out(0, n.max(n.in(0), n.scalarLike(0, n.in(0))));
+static Value relu(NodeImporter &n, Value x) {
+  return n.max(x, n.scalarLike(0, x));
 }
+
+static void reluOp(NodeImporter &n) { n.out(0, relu(n, n.in(0))); }
 
 static Value isNegative(NodeImporter &n, Value x) {
   return n.compareScalar(CompareKind::lt, x, 0);
 }
 
-static void leakyRelu(NodeImporter &n) {
-  Value x = n.in(0);
-  Value scaled = n.mulScalar(x, n.getFloat("alpha", 0.01f));
-  n.out(0, n.select(isNegative(n, x), scaled, x));
+static Value leakyRelu(NodeImporter &n, Value x, double alpha) {
+  return n.select(isNegative(n, x), n.mulScalar(x, alpha), x);
+}
+
+static void leakyReluOp(NodeImporter &n) {
+  n.out(0, leakyRelu(n, n.in(0), n.getFloat("alpha", 0.01f)));
 }
 
 static void pRelu(NodeImporter &n) {
@@ -43,10 +48,13 @@ static void pRelu(NodeImporter &n) {
   n.out(0, n.select(isNegative(n, x), n.mul(x, slope), x));
 }
 
-static void elu(NodeImporter &n) {
-  Value x = n.in(0);
-  Value below = n.mulScalar(n.addScalar(n.exp(x), -1), n.getFloat("alpha", 1));
-  n.out(0, n.select(isNegative(n, x), below, x));
+static Value elu(NodeImporter &n, Value x, double alpha) {
+  Value below = n.mulScalar(n.addScalar(n.exp(x), -1), alpha);
+  return n.select(isNegative(n, x), below, x);
+}
+
+static void eluOp(NodeImporter &n) {
+  n.out(0, elu(n, n.in(0), n.getFloat("alpha", 1)));
 }
 
 static void selu(NodeImporter &n) {
@@ -68,10 +76,13 @@ static void celu(NodeImporter &n) {
   n.out(0, n.add(n.max(x, zero), n.min(n.mulScalar(grown, alpha), zero)));
 }
 
-static void thresholdedRelu(NodeImporter &n) {
-  Value x = n.in(0);
-  Value above = n.compareScalar(CompareKind::gt, x, n.getFloat("alpha", 1));
-  n.out(0, n.select(above, x, n.scalarLike(0, x)));
+static Value thresholdedRelu(NodeImporter &n, Value x, double alpha) {
+  Value above = n.compareScalar(CompareKind::gt, x, alpha);
+  return n.select(above, x, n.scalarLike(0, x));
+}
+
+static void thresholdedReluOp(NodeImporter &n) {
+  n.out(0, thresholdedRelu(n, n.in(0), n.getFloat("alpha", 1)));
 }
 
 static Value hardSigmoid(NodeImporter &n, Value x, double alpha, double beta) {
@@ -96,10 +107,11 @@ static Value softplus(NodeImporter &n, Value x) {
 
 static void softplusOp(NodeImporter &n) { n.out(0, softplus(n, n.in(0))); }
 
-static void softsign(NodeImporter &n) {
-  Value x = n.in(0);
-  n.out(0, n.div(x, n.addScalar(n.make<AbsOp>({x}), 1)));
+static Value softsign(NodeImporter &n, Value x) {
+  return n.div(x, n.addScalar(n.make<AbsOp>({x}), 1));
 }
+
+static void softsignOp(NodeImporter &n) { n.out(0, softsign(n, n.in(0))); }
 
 static void mish(NodeImporter &n) {
   Value x = n.in(0);
@@ -135,20 +147,114 @@ static void gelu(NodeImporter &n) {
     n.error("approximate must be none or tanh, found '" + approximate + "'");
 }
 
+//===----------------------------------------------------------------------===//
+// Activations by name
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct NamedActivation {
+  StringRef name;
+  Activation::Kind kind;
+  /// Of the operators of the name; those that ONNX has no longer have none.
+  std::optional<double> alpha, beta;
+  bool takesAlpha = false, takesBeta = false;
+};
+} // namespace
+
+static const NamedActivation *findActivation(StringRef name) {
+  using Kind = Activation::Kind;
+  static const NamedActivation all[] = {
+      {"affine", Kind::Affine, {}, {}, true, true},
+      {"elu", Kind::Elu, 1.0, {}, true},
+      {"hardsigmoid", Kind::HardSigmoid, 0.2f, 0.5, true, true},
+      {"leakyrelu", Kind::LeakyRelu, 0.01f, {}, true},
+      {"relu", Kind::Relu, {}, {}},
+      {"scaledtanh", Kind::ScaledTanh, {}, {}, true, true},
+      {"sigmoid", Kind::Sigmoid, {}, {}},
+      {"softplus", Kind::Softplus, {}, {}},
+      {"softsign", Kind::Softsign, {}, {}},
+      {"tanh", Kind::Tanh, {}, {}},
+      {"thresholdedrelu", Kind::ThresholdedRelu, 1.0, {}, true}};
+  const auto *found = llvm::find_if(all, [&](const NamedActivation &a) {
+    return name.equals_insensitive(a.name);
+  });
+  return found == std::end(all) ? nullptr : found;
+}
+
+std::optional<Activation> Activation::read(NodeImporter &n, StringRef name,
+                                           ArrayRef<float> &alphas,
+                                           ArrayRef<float> &betas) {
+  const NamedActivation *found = findActivation(name);
+  if (!found) {
+    n.error("the activation '" + name +
+            "' is not supported: expected Affine, Elu, HardSigmoid, LeakyRelu, "
+            "Relu, ScaledTanh, Sigmoid, Softplus, Softsign, Tanh or "
+            "ThresholdedRelu");
+    return std::nullopt;
+  }
+  Activation result{found->kind};
+  auto parameter = [&](bool takes, ArrayRef<float> &given,
+                       std::optional<double> otherwise, const char *list) {
+    if (!takes)
+      return 0.0;
+    if (!given.empty()) {
+      double value = given.front();
+      given = given.drop_front();
+      return value;
+    }
+    if (!otherwise)
+      n.error("the activation '" + name + "' needs a number in " + list);
+    return otherwise.value_or(0);
+  };
+  result.alpha =
+      parameter(found->takesAlpha, alphas, found->alpha, "activation_alpha");
+  result.beta =
+      parameter(found->takesBeta, betas, found->beta, "activation_beta");
+  return n.failed() ? std::nullopt : std::optional(result);
+}
+
+Value Activation::apply(NodeImporter &n, Value x) const {
+  switch (kind) {
+  case Kind::Affine:
+    return n.addScalar(n.mulScalar(x, alpha), beta);
+  case Kind::Elu:
+    return elu(n, x, alpha);
+  case Kind::HardSigmoid:
+    return hardSigmoid(n, x, alpha, beta);
+  case Kind::LeakyRelu:
+    return leakyRelu(n, x, alpha);
+  case Kind::Relu:
+    return relu(n, x);
+  case Kind::ScaledTanh:
+    return n.mulScalar(n.make<TanhOp>({n.mulScalar(x, beta)}), alpha);
+  case Kind::Sigmoid:
+    return n.make<SigmoidOp>({x});
+  case Kind::Softplus:
+    return softplus(n, x);
+  case Kind::Softsign:
+    return softsign(n, x);
+  case Kind::Tanh:
+    return n.make<TanhOp>({x});
+  case Kind::ThresholdedRelu:
+    return thresholdedRelu(n, x, alpha);
+  }
+  return nullptr;
+}
+
 void registerActivations(Registry &r) {
   r.add("Sigmoid", unary<SigmoidOp>);
   r.add("Tanh", unary<TanhOp>);
-  r.add("Relu", relu);
-  r.add("LeakyRelu", leakyRelu);
+  r.add("Relu", reluOp);
+  r.add("LeakyRelu", leakyReluOp);
   r.add("PRelu", pRelu);
-  r.add("Elu", elu);
+  r.add("Elu", eluOp);
   r.add("Selu", selu);
   r.add("Celu", celu);
-  r.add("ThresholdedRelu", thresholdedRelu);
+  r.add("ThresholdedRelu", thresholdedReluOp);
   r.add("HardSigmoid", hardSigmoidOp);
   r.add("HardSwish", hardSwish);
   r.add("Softplus", softplusOp);
-  r.add("Softsign", softsign);
+  r.add("Softsign", softsignOp);
   r.add("Mish", mish);
   r.add("Shrink", shrink);
   r.add("Swish", 24, swish);

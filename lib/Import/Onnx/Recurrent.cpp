@@ -8,9 +8,18 @@
 // What depends on the input alone is one matrix product over all steps. The
 // steps themselves are repeated as a loop's iterations are.
 //
+// `clip` bounds the input of every gate's activation; that of the activation
+// which makes an LSTM's output from its cell is not bounded, as in onnxruntime.
+//
+// com.microsoft's DynamicQuantizeLSTM quantises the input of all steps at once,
+// then the hidden state of each step over the whole batch. (onnxruntime divides
+// a batch among its threads and quantises each part on its own; this is what
+// it does on one thread.)
+//
 //===----------------------------------------------------------------------===//
+#include "Activations.h"
 #include "Loops.h"
-#include "Registry.h"
+#include "Quant.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 
 using namespace mlir;
@@ -24,18 +33,41 @@ constexpr int64_t kStepNodes = 32;
 
 enum class Cell { Lstm, Gru, Rnn };
 
+/// A direction's weights: rows of gates, or, quantised, columns.
+struct GateWeights {
+  Value value, scale, zero;
+  bool isQuantized() const { return scale != nullptr; }
+};
+
 struct Recurrent {
   NodeImporter &n;
   const Cell cell;
+  const bool quantized = false;
   const int64_t gates = cell == Cell::Lstm ? 4 : cell == Cell::Gru ? 3 : 1;
   bool batchFirst = n.getInt("layout", 0) == 1;
   int64_t hidden = 0, directions = 0;
   SymExpr steps = SymExpr(0), batch = SymExpr(1);
   /// Each sequence's length as [batch, 1], or null: all steps count.
   Value lengths = {};
+  /// Of each direction: the gates', the candidate's, and of an LSTM the cell's.
+  SmallVector<Activation> activations = {};
+  double clip = 0; ///< 0: none
 
-  Value sigmoid(Value v) { return n.make<SigmoidOp>({v}); }
-  Value tanh(Value v) { return n.make<TanhOp>({v}); }
+  size_t numActivations() const {
+    return cell == Cell::Lstm ? 3 : cell == Cell::Gru ? 2 : 1;
+  }
+  /// Activation `i` of direction `d`.
+  Value activate(int64_t d, size_t i, Value v) {
+    return activations[d * numActivations() + i].apply(n, v);
+  }
+  Value bounded(Value v) {
+    if (clip == 0)
+      return v;
+    return n.max(n.min(v, n.scalarLike(clip, v)), n.scalarLike(-clip, v));
+  }
+  Value gateOf(int64_t d, size_t i, Value v) {
+    return activate(d, i, bounded(v));
+  }
 
   /// Direction `d` of [directions, ...].
   Value of(Value v, int64_t d, int64_t axis = 0) {
@@ -65,9 +97,45 @@ struct Recurrent {
   }
 
   bool check();
+  bool readActivations();
+  GateWeights weights(unsigned input, int64_t d);
+  Value times(Value x, const GateWeights &w);
+  Value withinLengths(Value x);
   void run();
   SmallVector<Value> direction(int64_t d, bool backward, Value x);
 };
+
+bool Recurrent::readActivations() {
+  SmallVector<std::string> names = n.getStrings("activations");
+  SmallVector<float> alphas = n.getFloats("activation_alpha");
+  SmallVector<float> betas = n.getFloats("activation_beta");
+  if (names.empty())
+    for (int64_t d = 0; d < directions; ++d) {
+      if (cell != Cell::Rnn)
+        names.push_back("Sigmoid");
+      names.append(cell == Cell::Lstm ? 2 : 1, "Tanh");
+    }
+  size_t expected = numActivations() * directions;
+  // RNN's own default has one for either direction.
+  if (names.size() < expected ||
+      (cell != Cell::Rnn && names.size() > expected)) {
+    n.error("expected " + Twine(expected) + " activations, found " +
+            Twine(names.size()));
+    return false;
+  }
+  ArrayRef<float> alpha(alphas), beta(betas);
+  for (const std::string &name : ArrayRef(names).take_front(expected)) {
+    std::optional<Activation> activation =
+        Activation::read(n, name, alpha, beta);
+    if (!activation)
+      return false;
+    activations.push_back(*activation);
+  }
+  clip = n.getFloat("clip", 0);
+  if (clip < 0)
+    n.error("expected a clip of 0 or more, found " + std::to_string(clip));
+  return !n.failed();
+}
 
 bool Recurrent::check() {
   if (n.rank(n.in(0)) != 3 || n.rank(n.in(1)) != 3 || n.rank(n.in(2)) != 3) {
@@ -78,44 +146,78 @@ bool Recurrent::check() {
   steps = x[batchFirst ? 1 : 0];
   batch = x[batchFirst ? 0 : 1];
   // What the weights do not say, the attribute does.
-  hidden = r[2].constant().value_or(n.getInt("hidden_size", 0));
+  const SymExpr &width = r[quantized ? 1 : 2];
+  hidden = width.constant().value_or(n.getInt("hidden_size", 0));
   if (hidden < 1) {
-    n.error("the hidden size must be static, found " + r[2].str());
+    n.error("the hidden size must be static, found " + width.str());
     return false;
   }
   std::string way = n.getString("direction", "forward");
+  if (way != "forward" && way != "reverse" && way != "bidirectional") {
+    n.error("direction must be forward, reverse or bidirectional, found '" +
+            way + "'");
+    return false;
+  }
   directions = way == "bidirectional" ? 2 : 1;
   n.checkEqual(r[0], SymExpr(directions));
-  n.checkEqual(r[2], SymExpr(hidden));
-  for (const char *name :
-       {"clip", "activations", "activation_alpha", "activation_beta"})
-    if (n.attr(name)) {
-      n.error(Twine("the attribute '") + name + "' is not supported");
-      return false;
-    }
+  n.checkEqual(width, SymExpr(hidden));
   if (n.has(4))
     lengths = n.unsqueeze(n.cast(n.in(4), n.builder.getI64Type()), {1});
-  return !n.failed();
+  return !n.failed() && readActivations();
+}
+
+/// Direction `d` of W or R; quantised ones have a scale and a zero point, of
+/// the direction or of each column.
+GateWeights Recurrent::weights(unsigned input, int64_t d) {
+  GateWeights w{of(n.in(input), d), {}, {}};
+  if (!quantized)
+    return w;
+  unsigned at = input == 1 ? 8 : 10;
+  w.scale = of(n.in(at), d);
+  w.zero = of(n.in(at + 1), d);
+  return w;
+}
+
+/// x [..., K] times the weights, for all gates in it.
+Value Recurrent::times(Value x, const GateWeights &w) {
+  if (!w.isQuantized())
+    return n.matmul(x, w.value, false, true);
+  Quantized q = dynamicallyQuantize(n, x);
+  Value sum = integerMatMul(n, q.value, q.zero, w.value, w.zero);
+  return n.mul(n.cast(sum, n.elem(x)), n.mul(q.scale, w.scale));
+}
+
+/// Zeros for the steps that no sequence reaches: they would widen the range
+/// that is quantised.
+Value Recurrent::withinLengths(Value x) {
+  if (!quantized || !lengths)
+    return x;
+  Type i64 = n.builder.getI64Type();
+  Value longest = n.reshape(n.reduce(ReduceKind::max, lengths, {0, 1}), {});
+  Value step = n.unsqueeze(n.iota(steps, i64), {1, 2});
+  return n.select(n.compare(CompareKind::lt, step, longest), x,
+                  n.scalarLike(0, x));
 }
 
 /// Of x [steps, batch, input]: the last states, then the hidden states of all
 /// steps, [steps, batch, hidden].
 SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
   int64_t width = gates * hidden;
-  Value w = of(n.in(1), d), r = of(n.in(2), d), bias = of(n.in(3), d);
+  GateWeights w = weights(1, d), r = weights(2, d), rzr, rh;
+  Value bias = of(n.in(3), d);
   Value peep = cell == Cell::Lstm ? of(n.in(7), d) : Value();
-  Value wb, rb, rzr, rh;
+  Value wb, rb;
   if (bias) {
     wb = n.slice(bias, 0, SymExpr(0), SymExpr(width));
     rb = n.slice(bias, 0, SymExpr(width), SymExpr(width));
   }
   if (cell == Cell::Gru) {
-    rzr = n.slice(r, 0, SymExpr(0), SymExpr(2 * hidden));
-    rh = n.slice(r, 0, SymExpr(2 * hidden), SymExpr(hidden));
+    rzr.value = n.slice(r.value, 0, SymExpr(0), SymExpr(2 * hidden));
+    rh.value = n.slice(r.value, 0, SymExpr(2 * hidden), SymExpr(hidden));
   }
   Dims dims = n.dims(x);
-  Value flat = n.reshape(x, {dims[0] * dims[1], dims[2]});
-  Value fromX = plus(n.matmul(flat, w, false, true), wb);
+  Value flat = n.reshape(withinLengths(x), {dims[0] * dims[1], dims[2]});
+  Value fromX = plus(times(flat, w), wb);
   fromX = n.reshape(fromX, {steps, batch, SymExpr(width)});
   bool linear = n.getInt("linear_before_reset", 0);
 
@@ -135,33 +237,33 @@ SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
     Value gx = rowAt(n, fromX, at, 0), before = handed[0], h, c;
     if (cell == Cell::Gru) {
       // z, r, h
-      Value zr = plus(n.matmul(before, rzr, false, true), gate(rb, 0, 2));
-      zr = sigmoid(n.add(gate(gx, 0, 2), zr));
+      Value zr = plus(times(before, rzr), gate(rb, 0, 2));
+      zr = gateOf(d, 0, n.add(gate(gx, 0, 2), zr));
       Value z = gate(zr, 0), reset = gate(zr, 1);
-      Value inner =
-          linear ? n.mul(reset,
-                         plus(n.matmul(before, rh, false, true), gate(rb, 2)))
-                 : plus(n.matmul(n.mul(reset, before), rh, false, true),
-                        gate(rb, 2));
-      Value candidate = tanh(n.add(gate(gx, 2), inner));
+      Value inner = linear ? n.mul(reset, plus(times(before, rh), gate(rb, 2)))
+                           : plus(times(n.mul(reset, before), rh), gate(rb, 2));
+      Value candidate = gateOf(d, 1, n.add(gate(gx, 2), inner));
       h = n.add(n.mul(n.sub(n.scalarLike(1, z), z), candidate),
                 n.mul(z, before));
     } else {
-      Value g = n.add(gx, plus(n.matmul(before, r, false, true), rb));
+      Value g = n.add(gx, plus(times(before, r), rb));
       if (cell == Cell::Rnn) {
-        h = tanh(g);
+        h = gateOf(d, 0, g);
       } else {
-        // i, o, f, c; peepholes i, o, f
+        // i, o, f, c
         auto peeped = [&](int64_t i, Value state) {
           Value v = gate(g, i);
-          return sigmoid(peep ? n.add(v, n.mul(gate(peep, i), state)) : v);
+          if (peep) // which are in the order i, o, f
+            v = n.add(v, n.mul(gate(peep, i), state));
+          return gateOf(d, 0, v);
         };
         Value in = peeped(0, handed[1]);
         Value forget = n.getInt("input_forget", 0)
                            ? n.sub(n.scalarLike(1, in), in)
                            : peeped(2, handed[1]);
-        c = n.add(n.mul(forget, handed[1]), n.mul(in, tanh(gate(g, 3))));
-        h = n.mul(peeped(1, c), tanh(c));
+        Value candidate = gateOf(d, 1, gate(g, 3));
+        c = n.add(n.mul(forget, handed[1]), n.mul(in, candidate));
+        h = n.mul(peeped(1, c), activate(d, 2, c));
       }
     }
     Value row = h;
@@ -221,12 +323,25 @@ void recurrent(NodeImporter &n) {
   Recurrent{n, cell}.run();
 }
 
+void dynamicQuantizeLstm(NodeImporter &n) {
+  if (!n.requireInputs({0, 1, 2, 8, 9, 10, 11}))
+    return;
+  for (unsigned i = 8; i < 12; ++i)
+    if (n.rank(n.in(i)) != 1 && n.rank(n.in(i)) != 2) {
+      n.error("expected scales and zero points of rank 1 or 2, found rank " +
+              Twine(n.rank(n.in(i))));
+      return;
+    }
+  Recurrent{n, Cell::Lstm, /*quantized=*/true}.run();
+}
+
 } // namespace
 
 void registerRecurrent(Registry &r) {
   r.add("LSTM", 7, recurrent<Cell::Lstm>);
   r.add("GRU", 7, recurrent<Cell::Gru>);
   r.add("RNN", 7, recurrent<Cell::Rnn>);
+  r.add("com.microsoft", "DynamicQuantizeLSTM", 1, dynamicQuantizeLstm);
 }
 
 } // namespace tenon::onnximport

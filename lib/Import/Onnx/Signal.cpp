@@ -223,9 +223,13 @@ static void dft(NodeImporter &n) {
 
 static void stft(NodeImporter &n) {
   Value signal = n.in(0);
+  // A real signal may be [batch, length], as onnxruntime takes it.
+  if (n.rank(signal) == 2)
+    signal = n.unsqueeze(signal, {2});
   Dims dims = n.dims(signal);
   if (dims.size() != 3) {
-    n.error("expected a signal of rank 3, found rank " + Twine(dims.size()));
+    n.error("expected a signal of rank 2 or 3, found rank " +
+            Twine(dims.size()));
     return;
   }
   std::optional<SymExpr> step = knownScalar(n, 1, "frame_step");
