@@ -136,7 +136,8 @@ private:
   // Texts come from files; nesting must not exhaust the stack, nor products
   // of sums the memory.
   static constexpr int maxDepth = 256;
-  static constexpr size_t maxSize = 1 << 16;
+  static constexpr size_t maxSize = 1 << 16, maxCanonical = 1 << 20;
+  static constexpr int maxFactors = 1 << 10;
 
   void skipSpace() {
     while (pos < text.size() && text[pos] == ' ')
@@ -243,12 +244,16 @@ private:
 
   std::optional<SymExpr> product() {
     std::optional<SymExpr> e = factor();
-    while (e && eat('*')) {
+    for (int count = 1; e && eat('*'); ++count) {
       std::optional<SymExpr> f = factor();
-      if (!f || e->complexity() * f->complexity() > maxSize * 16)
+      if (!f || count == maxFactors)
+        return std::nullopt;
+      // A canonical text multiplies atoms alone, which may be long calls.
+      bool ofSums = e->summands().size() > 1 && f->summands().size() > 1;
+      if (ofSums && e->complexity() * f->complexity() > maxSize * 16)
         return std::nullopt;
       e = *e * *f;
-      if (e->complexity() > maxSize)
+      if (e->complexity() > (ofSums ? maxSize : maxCanonical))
         return std::nullopt;
     }
     return e;

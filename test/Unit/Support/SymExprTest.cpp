@@ -68,6 +68,15 @@ TEST(SymExpr, ParserIsBounded) {
   EXPECT_FALSE(SymExpr::parse(power));
 }
 
+TEST(SymExpr, LongAtomsAreMultiplied) {
+  SymExpr sum = SymExpr::symbol("n");
+  for (int i = 0; i < 100; ++i)
+    sum = sum + SymExpr::symbol("a_long_name_" + std::to_string(i));
+  SymExpr a = SymExpr::apply(SymExpr::Fn::FloorDiv, sum, 7);
+  SymExpr b = SymExpr::apply(SymExpr::Fn::Mod, sum, 7);
+  EXPECT_EQ(SymExpr::parse((a * b).str()), a * b);
+}
+
 TEST(SymExpr, SanitizesSymbols) {
   EXPECT_EQ(SymExpr::sanitizeSymbol("batch"), "batch");
   EXPECT_EQ(SymExpr::sanitizeSymbol("past + seq"), "past___seq");
