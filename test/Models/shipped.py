@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+#===- shipped.py - what files out of packages hold, cut down ---------------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Small forms of what shipped models hold and exporters' tests do not.
+
+usage: shipped.py [--tenon PATH] [SUBSTRING...]
+
+Recurrent cells with other activations and with quantised weights, signals of
+rank 2, branches of two ranks, dims of -1. onnxruntime is the judge, on one
+thread (see Recurrent.cpp).
+"""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from tool import Checks, Failure, file_name
+
+F32 = TensorProto.FLOAT
+node, port = helper.make_node, helper.make_tensor_value_info
+
+
+def rand(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def ints(low, high, *shape, dtype=np.int64, seed=0):
+    return np.random.default_rng([seed, *shape]).integers(low, high, shape).astype(dtype)
+
+
+def model(nodes, inputs, outputs, weights, opset=17):
+    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "shipped", inputs, outputs, weights)
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def save(tool, made):
+    path = tool.file("model.onnx")
+    onnx.save(made, path)
+    return path
+
+
+def reference(made, feeds):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, feeds)
+
+
+def compare(tool, made, *sets, atol=1e-5):
+    artifact, _ = tool.compile(save(tool, made), "-O", "0")
+    for feeds in sets:
+        got = tool.run(artifact, feeds)
+        for output, want in zip(made.graph.output, reference(made, feeds)):
+            value = got[file_name(output.name)]
+            if value.shape != want.shape or not np.allclose(value, want, atol=atol, rtol=1e-4):
+                raise Failure(f"{output.name} is {value.shape} {value.ravel()[:6]}, expected {want.shape} {want.ravel()[:6]}")
+
+
+def refuse(tool, made, *parts):
+    result = tool.call("compile", save(tool, made), "-o", tool.file("never.so"))
+    said = tool.call("check", tool.file("model.onnx"))
+    for text in (result.stderr, said.stderr):
+        if result.returncode != 1 or said.returncode != 1 or not all(part in text for part in parts):
+            raise Failure(f"exit codes {result.returncode}, {said.returncode}, {text!r}, expected {parts}")
+
+
+#===------------------------------------------------------------------------===#
+# Recurrent cells
+#===------------------------------------------------------------------------===#
+
+HIDDEN, WIDTH = 5, 4
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+CELLS = {
+    "lstm": ("LSTM", {"activations": ["Sigmoid", "Tanh", "Tanh"]}),
+    "lower": ("LSTM", {"activations": ["sigmoid", "tanh", "tanh"] * 2, "direction": "bidirectional"}),
+    "hard": ("LSTM", {"activations": ["HardSigmoid", "Tanh", "Relu"], "direction": "reverse"}),
+    "given": ("LSTM", {"activations": ["HardSigmoid", "LeakyRelu", "Tanh"], "activation_alpha": [0.3, 0.1], "activation_beta": [0.4]}),
+    "line": ("LSTM", {"activations": ["Affine", "ScaledTanh", "Elu"], "activation_alpha": [0.2, 0.9, 0.7], "activation_beta": [0.5, 0.8]}),
+    "soft": ("LSTM", {"activations": ["Softsign", "Softplus", "ThresholdedRelu"], "activation_alpha": [0.3]}),
+    "clip": ("LSTM", {"activations": ["Sigmoid", "Tanh", "Tanh"], "clip": 0.5}),
+    "gru": ("GRU", {"activations": ["HardSigmoid", "Softsign"]}),
+    "linear": ("GRU", {"activations": ["Sigmoid", "Relu"] * 2, "linear_before_reset": 1, "clip": 0.4, "direction": "bidirectional"}),
+    "rnn": ("RNN", {"activations": ["Relu"]}),
+    "twice": ("RNN", {"activations": ["Elu", "LeakyRelu"], "activation_alpha": [0.5, 0.2], "direction": "bidirectional", "clip": 0.9}),
+}
+
+
+def cell(name, op, attributes):
+    """The node, its outputs and its weights."""
+    directions = 2 if attributes.get("direction") == "bidirectional" else 1
+    rows = GATES[op] * HIDDEN
+    weights = {f"{name}_w": rand(directions, rows, WIDTH), f"{name}_r": rand(directions, rows, HIDDEN), f"{name}_b": rand(directions, 2 * rows)}
+    made = node(op, ["x", *weights], [f"{name}_y", f"{name}_h"], hidden_size=HIDDEN, **attributes)
+    outputs = [port(f"{name}_y", F32, ["s", directions, "n", HIDDEN]), port(f"{name}_h", F32, [directions, "n", HIDDEN])]
+    return [made], outputs, weights
+
+
+def quantized(name, dtype, zero, channels, **attributes):
+    directions = 2 if attributes.get("direction") == "bidirectional" else 1
+    columns = 4 * HIDDEN
+    low, high = (-127, 128) if dtype == np.int8 else (0, 256)
+    scale = (directions, columns) if channels else (directions,)
+    weights = {
+        f"{name}_w": ints(low, high, directions, WIDTH, columns, dtype=dtype),
+        f"{name}_r": ints(low, high, directions, HIDDEN, columns, dtype=dtype),
+        f"{name}_b": rand(directions, 2 * columns),
+        f"{name}_ws": 0.01 + 0.005 * np.random.default_rng(1).random(scale, np.float32),
+        f"{name}_wz": np.full(scale, zero, dtype),
+        f"{name}_rs": 0.01 + 0.005 * np.random.default_rng(2).random(scale, np.float32),
+        f"{name}_rz": np.full(scale, zero, dtype),
+    }
+    names = list(weights)
+    made = node("DynamicQuantizeLSTM", ["x", *names[:3], "", "", "", "", *names[3:]], [f"{name}_y", f"{name}_h", f"{name}_c"],
+                hidden_size=HIDDEN, domain="com.microsoft", **attributes)
+    outputs = [port(f"{name}_{o}", F32, ["s", directions, "n", HIDDEN] if o == "y" else [directions, "n", HIDDEN]) for o in "yhc"]
+    return [made], outputs, weights
+
+
+def as_u8(x):
+    """DynamicQuantizeLinear: numbers less their zero point, and the scale."""
+    low, high = np.float32(min(x.min(), 0)), np.float32(max(x.max(), 0))
+    scale = (high - low) / np.float32(255) or np.float32(1)
+    zero = np.clip(np.rint(-low / scale), 0, 255)
+    return np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.int64) - int(zero), scale
+
+
+def exact_lstm(x, weights, name, direction):
+    """DynamicQuantizeLSTM in exact integers: onnxruntime's products of u8 and
+    i8 saturate on a CPU without VNNI."""
+
+    def times(values, kind):
+        numbers, scale = as_u8(values)
+        w, zero = weights[f"{name}_{kind}"][direction].astype(np.int64), weights[f"{name}_{kind}z"][direction].astype(np.int64)
+        return (numbers @ (w - zero)).astype(np.float32) * (scale * weights[f"{name}_{kind}s"][direction])
+
+    steps, batch, width = x.shape
+    bias = weights[f"{name}_b"][direction].reshape(2, -1).sum(0)
+    gates = times(x.reshape(-1, width), "w").reshape(steps, batch, -1)
+    h = c = np.zeros((batch, HIDDEN), np.float32)
+    rows = []
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))
+    for step in range(steps):
+        i, o, f, g = np.split(gates[step] + times(h, "r") + bias, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        rows.append(h)
+    return np.stack(rows), h, c
+
+
+def together(parts):
+    """One model of several, for one compilation."""
+    nodes, outputs, weights = [], [], {}
+    for more_nodes, more_outputs, more_weights in parts:
+        nodes += more_nodes
+        outputs += more_outputs
+        weights.update(more_weights)
+    return model(nodes, [port("x", F32, ["s", "n", WIDTH])], outputs, weights)
+
+
+def sequences(*shapes):
+    return [{"x": rand(steps, batch, WIDTH, seed=7)} for steps, batch in shapes]
+
+
+def check_cells(tool):
+    compare(tool, together(cell(name, *what) for name, what in CELLS.items()), *sequences((3, 2), (7, 1)))
+
+
+def check_quantized(tool):
+    parts = {
+        "i8": quantized("i8", np.int8, 0, channels=False),
+        "i8c": quantized("i8c", np.int8, 0, channels=True),
+        "u8": quantized("u8", np.uint8, 128, channels=True, direction="bidirectional"),
+        "u8t": quantized("u8t", np.uint8, 120, channels=False, direction="bidirectional", clip=2.0, activations=["HardSigmoid", "Tanh", "Relu"] * 2),
+    }
+    made = together(parts.values())
+    artifact, _ = tool.compile(save(tool, made), "-O", "0")
+    for feeds in sequences((4, 1), (1, 1), (9, 3)):
+        got, x = tool.run(artifact, feeds), feeds["x"]
+        want = dict(zip((output.name for output in made.graph.output), reference(made, feeds)))
+        for name in ("i8", "i8c", "u8"):
+            y, h, c = exact_lstm(x, parts[name][2], name, 0)
+            want |= {f"{name}_y": y[:, None], f"{name}_h": h[None], f"{name}_c": c[None]}
+            if name == "u8":
+                y2, h2, c2 = (v[::-1] if v.ndim > 2 else v for v in exact_lstm(x[::-1], parts[name][2], name, 1))
+                want |= {"u8_y": np.stack([y, y2], 1), "u8_h": np.stack([h, h2]), "u8_c": np.stack([c, c2])}
+        for name, value in want.items():
+            # A number at the edge of two steps may fall to either side.
+            if value.shape != got[name].shape or np.abs(value - got[name]).max() > 1e-2:
+                raise Failure(f"{name} is {got[name].ravel()[:6]}, expected {value.ravel()[:6]}")
+
+
+def check_unknown_activation(tool):
+    refuse(tool, together([cell("odd", "GRU", {"activations": ["Sigmoid", "Gelu"]})]), "ai.onnx::GRU, opset 17", "the activation 'Gelu' is not supported")
+    refuse(tool, together([cell("few", "LSTM", {"activations": ["Sigmoid", "Tanh"]})]), "expected 3 activations, found 2")
+
+
+#===------------------------------------------------------------------------===#
+# Signals, ranks, dims
+#===------------------------------------------------------------------------===#
+
+
+def check_stft(tool):
+    nodes = [node("STFT", ["x", "step", "w"], ["y"], onesided=1), node("STFT", ["x", "step", "", "n"], ["z"], onesided=1)]
+    outputs = [port("y", F32, ["batch", "frames", 9, 2]), port("z", F32, ["batch", "others", 7, 2])]
+    made = model(nodes, [port("x", F32, ["batch", "length"])], outputs,
+                 {"step": np.int64(8), "w": np.hanning(16).astype(np.float32), "n": np.int64(12)})
+    compare(tool, made, {"x": rand(1, 64)}, {"x": rand(2, 80)}, atol=1e-4)
+
+
+def squeezed(rank, after):
+    """torch's squeeze of dim 1 of [batch, k, 4]: an If that decides the rank."""
+
+    def branch(name, made):
+        return helper.make_graph([made], name, [], [port(made.output[0], F32, None)])
+
+    nodes = [
+        node("Shape", ["x"], ["s"], start=1, end=2), node("Squeeze", ["s"], ["d"]), node("Equal", ["d", "one"], ["c"]),
+        node("If", ["c"], ["h"], name="squeeze", then_branch=branch("t", node("Squeeze", ["x", "axis"], ["a"])),
+             else_branch=branch("e", node("Identity", ["x"], ["b"]))),
+        *after,
+    ]
+    return model(nodes, [port("x", F32, ["batch", "k", 4])], [port("z", F32, None if rank is None else [f"d{i}" for i in range(rank)])],
+                 {"one": np.int64(1), "axis": np.array([1]), "w": rand(4, 3), "cube": rand(2, 3, 4)}, opset=18)
+
+
+def check_ranks(tool):
+    product = [node("MatMul", ["h", "w"], ["z"])]
+    compare(tool, squeezed(2, product), {"x": rand(5, 1, 4)}, {"x": rand(1, 1, 4)})
+    compare(tool, squeezed(3, product), {"x": rand(5, 2, 4)}, {"x": rand(2, 3, 4)})
+    # No declaration, but a node that takes one of the ranks alone.
+    compare(tool, squeezed(None, [node("Gemm", ["h", "w"], ["z"])]), {"x": rand(5, 1, 4)})
+    refuse(tool, squeezed(None, product), "node 'squeeze' (ai.onnx::If, opset 18)", "its branches differ in rank", "--dim k=1")
+    refuse(tool, squeezed(2, [node("Exp", ["x"], ["e"]), node("Gemm", ["e", "w"], ["z"])]), "ai.onnx::Gemm")
+
+
+def check_choice_is_checked(tool):
+    artifact, _ = tool.compile(save(tool, squeezed(2, [node("MatMul", ["h", "w"], ["z"])])), "-O", "0")
+    np.save(tool.file("x.npy"), rand(5, 2, 4))
+    result = tool.call("run", artifact, "--input", f"x={tool.file('x.npy')}", "--output-dir", tool.file("out"))
+    if result.returncode != 1 or "dim 1 (k) is 2, expected 1, because of squeeze: compile with --dim k=N" not in result.stderr:
+        raise Failure(f"exit code {result.returncode}, {result.stderr!r}")
+
+
+def squeeze_all(*declared):
+    return model([node("Squeeze", ["x"], ["h"]), node("MatMul", ["h", "w"], ["y"])], [port("x", F32, ["batch", 1, 6, 4])],
+                 [port("y", F32, declared or None)], {"w": rand(4, 3)})
+
+
+def check_squeeze(tool):
+    compare(tool, squeeze_all("batch", 6, 3), {"x": rand(3, 1, 6, 4)})
+    compare(tool, squeeze_all(6, 3), {"x": rand(1, 1, 6, 4)})
+    artifact, _ = tool.compile(save(tool, squeeze_all()), "-O", "0")
+    np.save(tool.file("x.npy"), rand(1, 1, 6, 4))
+    result = tool.call("run", artifact, "--input", f"x={tool.file('x.npy')}", "--output-dir", tool.file("out"))
+    if result.returncode != 1 or "compile with --dim batch=1" not in result.stderr:
+        raise Failure(f"exit code {result.returncode}, {result.stderr!r}")
+
+
+def check_dims(tool):
+    made = model([node("Concat", ["x", "z", "u", "v"], ["y"], axis=0)], [port(name, F32, [dim, 2]) for name, dim in zip("xzuv", ("-1", -1, "?", "?"))],
+                 [port("y", F32, [-1, 2])], {})
+    compare(tool, made, {"x": rand(3, 2), "z": rand(5, 2), "u": rand(1, 2), "v": rand(2, 2)})
+    # 0 rows are no 6 elements; of onnxruntime no such input is taken.
+    made = model([node("Reshape", ["x", "shape"], ["y"])], [port("x", F32, [0, 3])], [port("y", F32, [3, 2])], {"shape": np.array([3, 2])})
+    artifact, _ = tool.compile(save(tool, made), "-O", "0")
+    if not np.array_equal(tool.run(artifact, {"x": rand(2, 3)})["y"], rand(2, 3).reshape(3, 2)):
+        raise Failure("a dim of 0 that is unknown")
+
+
+def main():
+    checks = Checks(__doc__.split("\n", maxsplit=1)[0])
+    tool = checks.tool()
+    for name, check in list(globals().items()):
+        if name.startswith("check_"):
+            checks.attempt(name.removeprefix("check_"), check, tool)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
