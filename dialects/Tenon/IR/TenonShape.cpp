@@ -28,7 +28,8 @@ SmallVector<SymExpr> getDims(Type type) {
   if (names && names.getExprs().size() == size_t(tensor.getRank()))
     return names.getSymExprs();
   for (int64_t size : tensor.getShape())
-    // The verifier rejects unnamed dims; until then they need some name.
+    // Inference and verifiers reject unnamed dims; until then they need some
+    // name.
     dims.push_back(ShapedType::isDynamic(size) ? SymExpr::symbol("_unnamed")
                                                : SymExpr(size));
   return dims;
@@ -230,9 +231,24 @@ static std::string print(ArrayRef<SymExpr> dims) {
   return text + "]";
 }
 
+/// The type with names for its dims, where the text has none.
+static RankedTensorType withNames(RankedTensorType type) {
+  Dims dims;
+  for (auto [i, size] : llvm::enumerate(type.getShape()))
+    dims.push_back(ShapedType::isDynamic(size)
+                       ? SymExpr::symbol("d" + std::to_string(i))
+                       : SymExpr(size));
+  return getTensorType(dims, type.getElementType());
+}
+
 FailureOr<Dims> ShapeJoiner::dimsOf(Value operand, StringRef what) const {
-  if (operand && isa<RankedTensorType>(operand.getType()))
+  auto type =
+      operand ? dyn_cast<RankedTensorType>(operand.getType()) : nullptr;
+  if (type && hasNamedDims(type))
     return getDims(operand);
+  if (type)
+    return error("expected ", what, " to name its dynamic dims, as ",
+                 withNames(type), " does, found ", type);
   if (!operand)
     return error("expected ", what, ", found none");
   return error("expected ", what, " to be a ranked tensor, found ",

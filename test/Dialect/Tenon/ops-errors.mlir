@@ -33,6 +33,20 @@ func.func @unnamedDim(%x: tensor<?xf32>) {
 }
 
 // -----
+func.func @unnamedDimInText(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  // expected-error @below {{'tenon.neg' op expected each operand to name its dynamic dims, as 'tensor<?x8xf32, #tenon.dims<"d0", "8">>' does, found 'tensor<?x8xf32>'}}
+  %0 = tenon.neg %x : tensor<?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+func.func @unnamedDimOfWeight(%x: tensor<4x8xf32>, %w: tensor<8x?xf32>) -> tensor<4x?xf32> {
+  // expected-error @below {{'tenon.matmul' op expected rhs to name its dynamic dims, as 'tensor<8x?xf32, #tenon.dims<"8", "d1">>' does, found 'tensor<8x?xf32>'}}
+  %0 = tenon.matmul %x, %w : tensor<4x8xf32>, tensor<8x?xf32>
+  return %0 : tensor<4x?xf32>
+}
+
+// -----
 func.func @notRanked(%x: tensor<*xf32>) {
   // expected-error @below {{operand #0 must be tensor of floats with named dims, but got}}
   %0 = "tenon.exp"(%x) : (tensor<*xf32>) -> tensor<4xf32>
