@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-TENON_DECLARE_SHARED_MODEL(circle);
+TENON_DECLARE_MODEL(circle);
 
 static constexpr int rows = 24, columns = 60, numThreads = 4;
 
@@ -37,7 +37,7 @@ static bool draw(int firstRow, int lastRow, std::vector<float> &inside,
   const int64_t dims[] = {static_cast<int64_t>(points.size()), 2};
   const int64_t *inputDims[] = {dims};
   const bool failed =
-      tenon_context_create(&circle, &options, &context, &error) ||
+      tenon_context_create(&tenon_model_circle, &options, &context, &error) ||
       tenon_reserve(context, inputDims, &error) ||
       tenon_bind_input_named(context, "point", TENON_F32, 2, dims,
                              points.data(), points.size() * sizeof points[0],

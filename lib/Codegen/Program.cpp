@@ -158,12 +158,16 @@ Constant *ProgramWriter::ports(const std::vector<SchedulePort> &all,
             p.dims,
             [&](const SymExpr &d) { return c64(d.constant().value_or(-1)); },
             "dims");
-        return record({string(p.name), c32(dtypeOf(p.elementType)),
-                       c32(p.dims.size()), slots(p.dims), names, values,
-                       c64(p.idBound), c32(p.isMask),
-                       c32(llvm::any_of(p.dims, [](const SymExpr &d) {
-                         return d.hasElements();
-                       }))});
+        return record(
+            {string(p.name), c32(dtypeOf(p.elementType)), c32(p.dims.size()),
+             slots(p.dims), names, values, c64(p.idBound), c32(p.isMask),
+             c32(llvm::any_of(
+                 p.dims, [](const SymExpr &d) { return d.hasElements(); })),
+             c32(p.defaultBuffer + 1), c32(0),
+             list(
+                 p.defaultDims,
+                 [&](const SymExpr &d) { return c64(*d.constant()); },
+                 "dims")});
       },
       name);
 }

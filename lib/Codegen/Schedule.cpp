@@ -104,6 +104,8 @@ struct Builder {
   int newBuffer(Value v, const SymExpr &guard);
   LogicalResult addLoop(LoopOp loop);
   LogicalResult addBlock(Block &block);
+  LogicalResult addDefault(BlockArgument arg, Attribute attr,
+                           SchedulePort &port);
   LogicalResult run();
 };
 
@@ -481,6 +483,35 @@ LogicalResult Builder::addBlock(Block &block) {
   return success();
 }
 
+/// What stands for an input that is not given is a weight as it is.
+LogicalResult Builder::addDefault(BlockArgument arg, Attribute attr,
+                                  SchedulePort &port) {
+  auto value = dyn_cast<ElementsAttr>(attr);
+  auto type = value ? dyn_cast<RankedTensorType>(value.getType()) : nullptr;
+  auto own = cast<RankedTensorType>(arg.getType());
+  if (!type || type.getElementType() != own.getElementType() ||
+      failed(verifyCompatibleShape(type.getShape(), own.getShape())))
+    return emitError(arg.getLoc(), "expected tenon.default to be a constant of "
+                                   "the input's type, found ")
+           << attr;
+  // Packed elements are bytes inside, and their dims known.
+  bool packed = isPackedType(port.elementType);
+  SmallVector<SymExpr> dims = getDims(type);
+  port.defaultDims.assign(dims.begin(), dims.end());
+  if (packed)
+    port.defaultDims = port.dims;
+  for (const SymExpr &dim : port.defaultDims)
+    if (!dim.isConstant())
+      return emitError(arg.getLoc(), "expected static dims of packed elements "
+                                     "that have a tenon.default, found ")
+             << dim.str();
+  WeightPart part;
+  part.weight = value;
+  part.elementType = type.getElementType();
+  port.defaultBuffer = weight({part});
+  return success();
+}
+
 LogicalResult Builder::run() {
   auto main = module.lookupSymbol<func::FuncOp>("main");
   if (!main || main.isExternal())
@@ -504,6 +535,9 @@ LogicalResult Builder::run() {
     buffer.dims = dimsOf(arg);
     buffer.index = i;
     bufferOf[arg] = addBuffer(std::move(buffer));
+    if (Attribute value = main.getArgAttr(i, "tenon.default"))
+      if (failed(addDefault(arg, value, *p)))
+        return failure();
     s.inputs.push_back(std::move(*p));
   }
   auto ret = cast<func::ReturnOp>(main.getBody().front().getTerminator());

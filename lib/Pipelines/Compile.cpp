@@ -267,18 +267,20 @@ bool Compiler::translate() {
   p.compilerVersion = options.compilerVersion;
   artifact.output = options.output;
   artifact.kind = *kind;
-  artifact.exportedSymbol = kind == ArtifactKind::SharedLibrary
-                                ? "tenon_model"
-                                : symbolName(schedule.modelName);
+  artifact.exportedSymbol = symbolName(schedule.modelName);
+  if (kind == ArtifactKind::SharedLibrary)
+    artifact.alias = "tenon_model"; // what who loads it asks for
+  artifact.soname = options.soname;
   artifact.weightsInFile = options.weightsInFile && weights.bytes;
-  if (artifact.weightsInFile) {
+  if (weights.bytes) {
     auto hash = hashWeights(weightsSource());
     if (!hash)
       return check(hash.takeError());
     artifact.weightsHash = *hash;
+  }
+  if (artifact.weightsInFile)
     p.weightsFile =
         llvm::sys::path::filename(weightsPath(options.output)).str();
-  }
   p.exportedSymbol = artifact.exportedSymbol;
   p.weightsInFile = artifact.weightsInFile;
   p.weightsHash = artifact.weightsHash;

@@ -83,6 +83,7 @@ tenon_status portInfo(const tenon_port &port, tenon_port_info *info,
           port.from_values ? TENON_DIMS_FROM_DATA : TENON_DIMS_FROM_INPUTS;
   full.id_bound = port.id_bound;
   full.is_mask = port.is_mask;
+  full.is_optional = port.default_buffer != 0;
   return give(info, full, error);
 }
 
@@ -238,6 +239,16 @@ tenon_status contextInfo(tenon_context *handle, tenon_context_info *info,
   return give(info, full, error);
 }
 
+/// The dims that a caller gave, with those of optional inputs that were not.
+const int64_t *const *complete(Context &context,
+                               const int64_t *const *inputDims) {
+  for (int32_t i = 0; i < context.program->num_inputs; ++i) {
+    bool bound = context.program->inputs[i].default_buffer && !inputDims[i];
+    context.inputDims[i] = bound ? context.inputs[i].dims : inputDims[i];
+  }
+  return context.inputDims;
+}
+
 /// Evaluates dims in the context's second set of slots, from the values of
 /// those inputs that are bound.
 tenon_status evaluateQuery(Context &context, const int64_t *const *inputDims,
@@ -255,6 +266,7 @@ tenon_status evaluateQuery(Context &context, const int64_t *const *inputDims,
 
 const Plan *planQuery(Context &context, const int64_t *const *inputDims,
                       tenon_status *status, tenon_error *error) {
+  inputDims = complete(context, inputDims);
   if ((*status = evaluateQuery(context, inputDims, error)))
     return nullptr;
   const tenon_program &program = *context.program;
@@ -312,7 +324,8 @@ tenon_status outputDims(tenon_context *handle, const int64_t *const *inputDims,
   if (tenon_status status = checkDimsOf(program, index, dims, error))
     return status;
   const tenon_port &port = program.outputs[index];
-  if (tenon_status status = evaluateQuery(*context, inputDims, error))
+  if (tenon_status status =
+          evaluateQuery(*context, complete(*context, inputDims), error))
     return status;
   for (int32_t d = 0; d < port.rank; ++d) {
     if (int32_t lacks = context->queryMissing[port.dims[d]];
@@ -408,6 +421,12 @@ tenon_status bindInput(tenon_context *handle, int32_t index, tenon_dtype dtype,
           checkIndex("input", index, program.num_inputs, error))
     return status;
   const tenon_port &port = program.inputs[index];
+  if (!dims && !data && port.default_buffer) {
+    bindDefault(*context, index);
+    context->stale = context->dirty = true;
+    context->ran = false;
+    return TENON_OK;
+  }
   if (!dims && port.rank && rank == port.rank)
     return fail(error, TENON_INVALID_ARGUMENT, "input '", port.name,
                 "': its dims are NULL");

@@ -205,13 +205,14 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
     counts.totalRank += program->inputs[i].rank;
   for (int32_t i = 0; i < program->num_exprs; ++i)
     counts.numValues += program->exprs[i].op == TENON_EXPR_INPUT_VALUE;
-  if (!queryOnly) {
+  if (!queryOnly)
     if ((status = chooseLevel(*program, options.level, &counts.level, error)))
       return status;
-    if ((status = openWeights(*program, options.weights_path, counts.weights,
-                              error)))
+  bool verified = options.flags & TENON_CONTEXT_VERIFY;
+  if (!queryOnly || verified)
+    if ((status = openWeights(*program, options.weights_path, verified,
+                              counts.weights, error)))
       return status;
-  }
 
   Layout count(nullptr);
   Context *context = nullptr;
@@ -247,6 +248,9 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   context->allocatorUser = options.allocator_user;
   context->blockBytes = bytes;
   context->stale = true;
+  for (int32_t i = 0; i < program->num_inputs; ++i)
+    if (program->inputs[i].default_buffer)
+      bindDefault(*context, i);
   int32_t values = 0;
   for (int32_t i = 0; i < program->num_exprs; ++i)
     if (program->exprs[i].op == TENON_EXPR_INPUT_VALUE)
@@ -300,6 +304,26 @@ void tenon::rt::destroyContext(tenon_context *handle) {
     context->release(context->allocatorUser, context->workspace,
                      context->workspaceBytes);
   context->release(context->allocatorUser, context, context->blockBytes);
+}
+
+void tenon::rt::bindDefault(Context &context, int32_t input) {
+  const tenon_program &program = *context.program;
+  const tenon_port &port = program.inputs[input];
+  Binding &binding = context.inputs[input];
+  // Without a map of the weights' file the values are not known.
+  const uint8_t *weights =
+      context.weights.data ? context.weights.data : program.weights;
+  int64_t elements = 1;
+  for (int32_t d = 0; d < port.rank; ++d) {
+    binding.dims[d] = port.default_dims[d];
+    elements *= port.default_dims[d];
+  }
+  binding.data =
+      weights ? const_cast<uint8_t *>(
+                    weights + program.buffers[port.default_buffer - 1].offset)
+              : nullptr;
+  binding.bytes = uint64_t(bytesOf(elements, port.dtype));
+  binding.bound = true;
 }
 
 //===----------------------------------------------------------------------===//

@@ -153,6 +153,9 @@ bool isRoomFor(const Context &context, const Plan &plan);
 /// Makes no use of plans made before.
 void forgetPlans(Context &context);
 
+/// Binds the default of an input that has one.
+void bindDefault(Context &context, int32_t input);
+
 tenon_status setWorkspace(Context &context, void *memory, uint64_t bytes,
                           tenon_error *error);
 tenon_status reserveWorkspace(Context &context, uint64_t bytes,

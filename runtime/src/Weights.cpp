@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Weights.h"
+#include "tenon/checksum.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,9 +51,9 @@ bool isAbout(const char *line, const void *address) {
   return target >= bounds[0] && target < bounds[1];
 }
 
-/// The folder of the file that holds `address`, '/' included, from the kernel's
-/// table of maps: dladdr would need libdl on older systems. False when unknown.
-bool folderOf(const void *address, char *out, size_t capacity) {
+/// The file that holds `address`, from the kernel's table of maps: dladdr would
+/// need libdl on older systems. False when unknown.
+bool fileOf(const void *address, char *out, size_t capacity) {
   int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (file < 0)
     return false;
@@ -72,15 +73,45 @@ bool folderOf(const void *address, char *out, size_t capacity) {
         continue;
       over = true; // the one line, whether it names a file or not
       const char *path = strchr(line, '/');
-      const char *slash = path ? strrchr(path, '/') : nullptr;
-      if (!slash || size_t(slash + 2 - path) > capacity)
+      if (!path || strlen(path) + 1 > capacity)
         break;
-      memcpy(out, path, size_t(slash + 1 - path));
-      out[slash + 1 - path] = 0;
+      memcpy(out, path, strlen(path) + 1);
       found = true;
     }
   close(file);
   return found;
+}
+
+bool isThere(const char *path) {
+  return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
+/// Where the weights are when nobody says: beside the artifact, under its own
+/// name (it may have been renamed with its weights) or else the one that they
+/// were compiled to.
+tenon_status findWeights(const tenon_program &program, char *out,
+                         size_t capacity, tenon_error *error) {
+  if (!program.weights_file)
+    return fail(error, TENON_IO_ERROR, "model '", program.model_name,
+                "' has no weights: the artifact was damaged");
+  if (!fileOf(&program, out, capacity))
+    return fail(error, TENON_IO_ERROR,
+                "the artifact's folder is unknown: give the path of '",
+                program.weights_file, "' in the options' weights_path");
+  size_t length = strlen(out);
+  char *name = strrchr(out, '/') + 1;
+  size_t needed = size_t(name - out) + strlen(program.weights_file) + 1;
+  if (length + strlen(TENON_WEIGHTS_SUFFIX) + 1 > capacity || needed > capacity)
+    return fail(error, TENON_IO_ERROR, "the weights file's path is too long");
+  Text(out + length, capacity - length).add(TENON_WEIGHTS_SUFFIX);
+  if (isThere(out))
+    return TENON_OK;
+  Text(name, capacity - size_t(name - out)).add(program.weights_file);
+  if (isThere(out))
+    return TENON_OK;
+  return fail(error, TENON_IO_ERROR, "weights file '", out,
+              "': cannot open it: no such file; the options' weights_path can "
+              "name another");
 }
 
 const char *reasonOf(int number) {
@@ -136,6 +167,22 @@ tenon_status checkFile(const tenon_program &program, int file, const char *path,
   return TENON_OK;
 }
 
+/// Reads all weights.
+tenon_status verify(const tenon_program &program, const Weights &weights,
+                    tenon_error *error) {
+  tenon_blake3 state;
+  uint8_t hash[sizeof program.weights_hash];
+  tenon_blake3_init(&state);
+  tenon_blake3_update(&state, weights.data, size_t(program.weights_bytes));
+  tenon_blake3_final(&state, hash);
+  if (memcmp(hash, program.weights_hash, sizeof hash) == 0)
+    return TENON_OK;
+  return fail(error, TENON_IO_ERROR, "the weights of model '",
+              program.model_name, "'", weights.path ? " in '" : "",
+              weights.path ? weights.path : "", weights.path ? "'" : "",
+              " are damaged: their checksum is not the one that was compiled");
+}
+
 tenon_status mapFile(const tenon_program &program, const char *path,
                      Mapping **result, tenon_error *error) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -171,26 +218,20 @@ tenon_status mapFile(const tenon_program &program, const char *path,
 } // namespace
 
 tenon_status tenon::rt::openWeights(const tenon_program &program,
-                                    const char *path, Weights &weights,
-                                    tenon_error *error) {
+                                    const char *path, bool verified,
+                                    Weights &weights, tenon_error *error) {
   weights = Weights();
-  if (program.weights || program.weights_bytes == 0) {
-    weights.data = program.weights;
+  if (program.weights_bytes == 0)
     return TENON_OK;
+  if (program.weights) {
+    weights.data = program.weights;
+    return verified ? verify(program, weights, error) : TENON_OK;
   }
   char beside[4096];
   if (!path) {
-    if (!program.weights_file)
-      return fail(error, TENON_IO_ERROR, "model '", program.model_name,
-                  "' has no weights: the artifact was damaged");
-    if (!folderOf(&program, beside, sizeof beside))
-      return fail(error, TENON_IO_ERROR,
-                  "the artifact's folder is unknown: give the path of '",
-                  program.weights_file, "' in the options' weights_path");
-    size_t length = strlen(beside);
-    if (length + strlen(program.weights_file) + 1 > sizeof beside)
-      return fail(error, TENON_IO_ERROR, "the weights file's path is too long");
-    Text(beside + length, sizeof beside - length).add(program.weights_file);
+    if (tenon_status status =
+            findWeights(program, beside, sizeof beside, error))
+      return status;
     path = beside;
   } else if (strlen(path) + 1 > sizeof beside) {
     return fail(error, TENON_IO_ERROR, "the weights file's path is too long");
@@ -215,6 +256,8 @@ tenon_status tenon::rt::openWeights(const tenon_program &program,
                    TENON_WEIGHTS_BLOB_OFFSET;
   }
   pthread_mutex_unlock(&gMutex);
+  if (!status && verified && (status = verify(program, weights, error)))
+    closeWeights(weights);
   return status;
 }
 

@@ -21,8 +21,9 @@ struct Weights {
 };
 
 /// Takes a share. `path` may be null: the program's file beside the artifact.
+/// `verified`: after comparing the weights with their hash.
 tenon_status openWeights(const tenon_program &program, const char *path,
-                         Weights &weights, tenon_error *error);
+                         bool verified, Weights &weights, tenon_error *error);
 void closeWeights(Weights &weights);
 
 } // namespace tenon::rt

@@ -88,10 +88,16 @@ class Session:
         return {file_name(name): value for name, value in self.run(inputs, self.outputs()).items()}
 
     def run(self, inputs, outputs, spare=0):
-        """`outputs`: the rank and dtype of each by name. `spare`: bytes that each
+        """`inputs`: None for an optional one that is to have its default.
+        `outputs`: the rank and dtype of each by name. `spare`: bytes that each
         output has beyond what it can need."""
         dims, kept = {}, []
         for name, value in inputs.items():
+            if value is None:
+                index = self.index("find_input", name)
+                dims[index] = ctypes.c_void_p()
+                self.check(self.call("bind_input", self.context, index, 0, 0, None, None, ctypes.c_size_t(0)))
+                continue
             value = np.array(value, order="C")  # not ascontiguousarray: that makes scalars vectors
             shape = (ctypes.c_int64 * max(value.ndim, 1))(*value.shape)
             index = self.index("find_input", name)

@@ -35,10 +35,15 @@ static Error readInfos(const tenon_model *model, int32_t count, Getter get,
   return Error::success();
 }
 
-Expected<std::unique_ptr<OpenArtifact>> OpenArtifact::open(StringRef path) {
+Expected<std::unique_ptr<OpenArtifact>> OpenArtifact::open(StringRef path,
+                                                           uint32_t flags) {
   std::unique_ptr<OpenArtifact> artifact(new OpenArtifact);
+  tenon_library_options options;
+  TENON_INIT(options);
+  options.flags = flags;
   tenon_error error;
-  if (tenon_library_open(path.str().c_str(), &artifact->library, &error))
+  if (tenon_library_open_with(path.str().c_str(), &options, &artifact->library,
+                              &error))
     return apiError(error);
   const tenon_model *model = artifact->model();
   tenon_model_info &info = artifact->info;
@@ -262,14 +267,19 @@ Session::create(const OpenArtifact &artifact, const SessionOptions &given,
 
   std::unique_ptr<Session> session(new Session(artifact));
   tenon_error error;
-  if (tenon_context_create(artifact.model(), &options, &session->context,
-                           &error))
+  tenon_status status = tenon_context_create(artifact.model(), &options,
+                                             &session->context, &error);
+  if (status == TENON_IO_ERROR && artifact.info.weights_file)
+    return createStringError(Twine(error.message) + " (--weights FILE)");
+  if (status)
     return apiError(error);
+  // An optional input that is not given keeps its default.
   for (const Tensor &input : inputs)
-    session->inputDims.push_back(input.dims.data());
+    session->inputDims.push_back(input.data ? input.dims.data() : nullptr);
   // Before what depends on the inputs' values.
   for (auto [i, input] : enumerate(inputs))
-    if (tenon_bind_input(session->context, int32_t(i), input.dtype,
+    if (input.data &&
+        tenon_bind_input(session->context, int32_t(i), input.dtype,
                          int32_t(input.dims.size()), input.dims.data(),
                          input.data, input.bytes, &error))
       return apiError(error);

@@ -30,8 +30,9 @@ llvm::Error apiError(const tenon_error &error);
 
 class OpenArtifact {
 public:
+  /// `flags` are TENON_LIBRARY_*.
   static llvm::Expected<std::unique_ptr<OpenArtifact>>
-  open(llvm::StringRef path);
+  open(llvm::StringRef path, uint32_t flags = 0);
   ~OpenArtifact() { tenon_library_close(&library); }
   OpenArtifact(const OpenArtifact &) = delete;
 

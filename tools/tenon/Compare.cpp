@@ -147,10 +147,13 @@ private:
 
 Error writeAll(const OpenArtifact &artifact, ArrayRef<Tensor> tensors,
                Session &session, Writer &writer) {
-  for (auto [port, tensor] : zip(artifact.inputs, tensors))
+  for (auto [port, tensor] : zip(artifact.inputs, tensors)) {
+    if (!tensor.data) // an optional one, which keeps its default in both
+      continue;
     if (Error problem = writer.add("input", port.name, port.dtype, tensor.dims,
                                    tensor.data))
       return problem;
+  }
   for (auto [port, tensor] : zip(artifact.outputs, session.outputs))
     if (Error problem = writer.add("output", port.name, port.dtype, tensor.dims,
                                    tensor.data))

@@ -36,11 +36,27 @@ static cl::list<std::string>
 static cl::list<std::string>
     dims("dim", cl::value_desc("name=N|lo..hi"),
          cl::desc("Fix a named dim or declare its range"), cl::sub(compile));
+static cl::opt<DefaultInputs> defaults(
+    "defaults", cl::init(DefaultInputs::Auto), cl::value_desc("kind"),
+    cl::desc("What initialisers are that the model lists as inputs too"),
+    cl::values(clEnumValN(DefaultInputs::Inputs, "inputs",
+                          "inputs that need not be given"),
+               clEnumValN(DefaultInputs::Weights, "weights",
+                          "weights like the others"),
+               clEnumValN(DefaultInputs::Auto, "auto",
+                          "inputs, but where the model lists all of many, or "
+                          "must know their values (default)")),
+    cl::sub(compile));
 static cl::opt<std::string>
     name("name", cl::value_desc("name"),
-         cl::desc("The model's name: an object or archive defines "
-                  "tenon_model_NAME (default: the graph's name)"),
+         cl::desc("The model's name: the artifact defines tenon_model_NAME "
+                  "(default: the graph's name)"),
          cl::sub(compile));
+static cl::opt<std::string>
+    soname("soname", cl::value_desc("name"),
+           cl::desc("The name by which programs that link the .so find it "
+                    "(default: none, which linkers then ask for as -l:FILE)"),
+           cl::sub(compile));
 static cl::opt<std::string> weights(
     "weights", cl::init("embed"), cl::value_desc("embed|file"),
     cl::desc("Weights inside the artifact, or in OUT.weights beside it"),
@@ -116,6 +132,10 @@ int compileMain() {
                         ": expected name=N or name=lo..hi with 0 <= lo <= hi");
   if (weights != "embed" && weights != "file")
     return usageError("--weights=" + weights + ": expected embed or file");
+  if (!soname.empty() && !StringRef(output).ends_with(".so"))
+    return usageError("--soname=" + soname + ": only a .so has one");
+  options.soname = soname;
+  options.import.defaults = defaults;
   options.modelName = name;
   options.weightsInFile = weights == "file";
   if (!emit.empty()) {

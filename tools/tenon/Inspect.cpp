@@ -21,6 +21,16 @@ static cl::SubCommand command("inspect",
 static cl::opt<std::string> path(cl::Positional, cl::Required,
                                  cl::desc("ARTIFACT.so"), cl::sub(command));
 static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
+static cl::opt<bool>
+    verify("verify",
+           cl::desc("Compare code, tables and weights with their checksums; "
+                    "an error where they differ"),
+           cl::sub(command));
+static cl::opt<std::string>
+    weights("weights", cl::value_desc("file"),
+            cl::desc("The weights' file to verify, where it is not beside the "
+                     "artifact"),
+            cl::sub(command));
 static cl::list<std::string>
     dimSettings("dim", cl::value_desc("name=N"),
                 cl::desc("A dim for which to say the workspace; sequences are "
@@ -50,6 +60,10 @@ Expected<Workspace> measureWorkspace(const OpenArtifact &artifact) {
   std::vector<std::vector<int64_t>> shapes;
   std::vector<const int64_t *> pointers;
   for (const tenon_port_info &port : artifact.inputs) {
+    if (port.is_optional) {
+      pointers.push_back(nullptr);
+      continue;
+    }
     auto shape = portDims(port, result.dims);
     if (!shape)
       return shape.takeError();
@@ -69,6 +83,25 @@ Expected<Workspace> measureWorkspace(const OpenArtifact &artifact) {
   if (failed)
     return apiError(error);
   return result;
+}
+
+/// The file was compared when it was opened; here the weights are, wherever
+/// they lie.
+Error verifyWeights(const OpenArtifact &artifact) {
+  tenon_context_options options;
+  TENON_INIT(options);
+  options.flags = TENON_CONTEXT_QUERY_ONLY | TENON_CONTEXT_VERIFY;
+  options.weights_path = weights.empty() ? nullptr : weights.c_str();
+  tenon_context *context = nullptr;
+  tenon_error error;
+  bool failed =
+      tenon_context_create(artifact.model(), &options, &context, &error);
+  tenon_context_destroy(context);
+  if (!failed)
+    return Error::success();
+  if (artifact.info.weights_file)
+    return createStringError(Twine(error.message) + " (--weights FILE)");
+  return apiError(error);
 }
 
 StringRef kindName(tenon_dims_kind kind) {
@@ -107,6 +140,8 @@ void printPort(StringRef label, const tenon_port_info &port) {
     outs() << ", index in [-" << port.id_bound << ", " << port.id_bound << ")";
   if (port.is_mask)
     outs() << ", mask";
+  if (port.is_optional)
+    outs() << ", optional";
 }
 
 void printText(const OpenArtifact &artifact, const Workspace *space) {
@@ -166,6 +201,8 @@ void printText(const OpenArtifact &artifact, const Workspace *space) {
     }
     outs() << ", threads=" << threads;
   }
+  if (verify)
+    outs() << "\nchecksums match";
   outs() << "\n";
 }
 
@@ -190,6 +227,8 @@ void writePort(json::OStream &out, const tenon_port_info &port, bool output) {
       out.attribute("id_bound", port.id_bound);
     if (port.is_mask)
       out.attribute("mask", true);
+    if (port.is_optional)
+      out.attribute("optional", true);
   });
 }
 
@@ -240,6 +279,8 @@ void printJson(const OpenArtifact &artifact, const Workspace *space) {
     out.attribute("weights_bytes", int64_t(info.weights_bytes));
     if (info.weights_file)
       out.attribute("weights_file", json::fixUTF8(info.weights_file));
+    if (verify)
+      out.attribute("verified", true);
     out.attribute("kernel_calls", info.num_steps);
     out.attribute("inner_values", info.num_values);
     if (space)
@@ -258,9 +299,12 @@ void printJson(const OpenArtifact &artifact, const Workspace *space) {
 } // namespace
 
 int inspectMain() {
-  auto artifact = OpenArtifact::open(path);
+  auto artifact = OpenArtifact::open(path, verify ? TENON_LIBRARY_VERIFY : 0);
   if (!artifact)
     return reportError("inspect", artifact.takeError());
+  if (verify)
+    if (Error problem = verifyWeights(**artifact))
+      return reportError("inspect", std::move(problem));
   auto space = measureWorkspace(**artifact);
   // Default dims may break a check; only what was asked for must work.
   if (!space && !dimSettings.empty())

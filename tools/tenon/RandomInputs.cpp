@@ -368,7 +368,7 @@ runFilled(const OpenArtifact &artifact, const SessionOptions &options,
   std::vector<std::vector<Filling>> ways(inputs.size());
   size_t most = 1;
   for (auto [i, tensor] : enumerate(inputs))
-    if (!tensor.given) {
+    if (!tensor.given && !artifact.inputs[i].is_optional) {
       ways[i] = choice.of(i);
       most = std::max(most, ways[i].size());
     }
@@ -389,7 +389,7 @@ runFilled(const OpenArtifact &artifact, const SessionOptions &options,
   for (const std::vector<size_t> &attempt : tries) {
     filled.clear();
     for (auto [i, port] : enumerate(artifact.inputs)) {
-      if (inputs[i].given)
+      if (inputs[i].given || port.is_optional)
         continue;
       const Filling &way = ways[i][std::min(attempt[i], ways[i].size() - 1)];
       if (Error error = fillInput(port, shapes[i], i, way, inputs[i]))

@@ -20,7 +20,8 @@ static cl::opt<std::string> path(cl::Positional, cl::Required,
                                  cl::desc("ARTIFACT.so"), cl::sub(command));
 static cl::list<std::string>
     inputs("input", cl::value_desc("NAME=FILE.npy"),
-           cl::desc("An input's values; every input is needed"),
+           cl::desc("An input's values; every input is needed that inspect "
+                    "does not call optional"),
            cl::sub(command));
 static cl::opt<std::string>
     outputDir("output-dir", cl::value_desc("dir"),
@@ -93,7 +94,7 @@ static Error run() {
   if (!tensors)
     return tensors.takeError();
   for (auto [port, tensor] : zip((*artifact)->inputs, *tensors))
-    if (!tensor.given)
+    if (!tensor.given && !port.is_optional)
       return createStringError("input '" + Twine(port.name) +
                                "' is not given: --input " + port.name +
                                "=FILE.npy, " + describePort(port));

@@ -77,6 +77,9 @@ struct SchedulePort {
   std::vector<SymExpr> dims;
   int64_t idBound = 0;
   bool isMask = false;
+  /// Of an input that need not be given: the weight that then stands for it.
+  int defaultBuffer = -1;
+  std::vector<SymExpr> defaultDims = {};
 };
 
 struct ScheduleCheck {

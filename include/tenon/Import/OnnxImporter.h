@@ -34,7 +34,14 @@ struct UnsupportedNode {
   bool certain = true;
 };
 
+/// What becomes of initialisers that are inputs as well (IR version 4 and
+/// later): inputs that need not be given, or weights like the others. Auto:
+/// inputs, unless the graph lists all of many, or an operator needs to know one
+/// that its other inputs do not tell.
+enum class DefaultInputs { Auto, Inputs, Weights };
+
 struct ImportOptions {
+  DefaultInputs defaults = DefaultInputs::Auto;
   /// By the dim's name as the model or `tenon inspect` spells it.
   std::map<std::string, DimSetting> dims;
   /// Attach `tenon.value = "V"` to the op that yields the ONNX value V.

@@ -46,9 +46,10 @@ struct CompileOptions {
   std::string input, output;
   std::vector<std::string> targets = {"native"}; ///< best first once resolved
   ImportOptions import;
-  /// The model's name, and in an object or archive its symbol's; empty: as the
-  /// graph says (PyTorch calls every graph main_graph).
+  /// The model's name, and its symbol's; empty: as the graph says (PyTorch
+  /// calls every graph main_graph).
   std::string modelName;
+  std::string soname; ///< of a shared library; empty: none
   bool weightsInFile = false;
   bool debugValues = false;
   bool verifyEach = false;

@@ -47,8 +47,11 @@ std::optional<ArtifactKind> artifactKindFromPath(llvm::StringRef path);
 struct ArtifactOptions {
   std::string output;
   ArtifactKind kind = ArtifactKind::SharedLibrary;
-  /// The one symbol that a shared library exports.
+  /// The model's symbol, the only one that others see.
   std::string exportedSymbol;
+  /// Of a shared library: another name of it, and the library's own; neither
+  /// where they are empty.
+  std::string alias, soname;
   /// Weights go to the file weightsPath(output) instead of the artifact.
   bool weightsInFile = false;
   /// Required with weightsInFile: what hashWeights gave (the program has it).

@@ -21,6 +21,7 @@
 //===----------------------------------------------------------------------===//
 #include "tenon/Import/OnnxImporter.h"
 #include "Choices.h"
+#include "Defaults.h"
 #include "InputDims.h"
 #include "OnnxLibrary.h"
 #include "Registry.h"
@@ -106,6 +107,7 @@ private:
   std::unique_ptr<Weights> weights;
   llvm::StringMap<Value> values;
   llvm::StringMap<const onnx::TensorProto *> initializers;
+  llvm::StringMap<onnx::ValueInfoProto> optional; // inputs with a default
   InputDims inputDims;
   func::FuncOp main;
   std::string error;
@@ -430,11 +432,12 @@ Importer::Scope::~Scope() {
 }
 
 LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
-  // Before IR version 4 initialisers are listed among the inputs too; later
-  // on that gives an input a default value, which an artifact bakes in.
+  optional = optionalInputs(*model, options.defaults);
   SmallVector<const onnx::ValueInfoProto *> inputs;
   for (const auto &input : graph.input())
-    if (!initializers.count(input.name()))
+    if (auto found = optional.find(input.name()); found != optional.end())
+      inputs.push_back(&found->second);
+    else if (!initializers.count(input.name()))
       inputs.push_back(&input);
 
   SmallVector<Type> elementTypes;
@@ -479,6 +482,13 @@ LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
   for (auto [i, input] : llvm::enumerate(inputs)) {
     main.setArgAttr(i, "tenon.name", builder.getStringAttr(input->name()));
     values[input->name()] = block->getArgument(i);
+    if (!optional.contains(input->name()))
+      continue;
+    std::string message;
+    TensorAttr value = weights->get(*initializers[input->name()], message);
+    if (!value)
+      return fail("input '" + input->name() + "': " + message);
+    main.setArgAttr(i, "tenon.default", value.value);
   }
   builder.setInsertionPointToEnd(block);
   for (auto [i, type] : llvm::enumerate(packed)) {
@@ -697,6 +707,17 @@ importLoaded(LoadedModel loaded, StringRef file, MLIRContext &context,
   };
   if (error.empty()) {
     module = import(options, /*zeroIsUnknown=*/false, error);
+    if (!module && options.defaults == DefaultInputs::Auto &&
+        !optionalInputs(*loaded.proto, options.defaults).empty()) {
+      // What could be given is not known: perhaps an operator has to know it.
+      ImportOptions quiet = options;
+      quiet.defaults = DefaultInputs::Weights;
+      quiet.unsupported = nullptr;
+      std::string other;
+      module = import(quiet, /*zeroIsUnknown=*/false, other);
+      if (module && options.unsupported)
+        options.unsupported->clear();
+    }
     if (!module && declaresZero(*loaded.proto)) {
       // Some exporters write 0 for what they do not know.
       ImportOptions quiet = options;

@@ -7,7 +7,8 @@
 //
 // The layouts, with the weights at a page's start behind everything else:
 //
-//   .so   what lld wrote | pad | weights       a PT_LOAD and a section say so
+//   .so   what lld wrote | pad | weights | checksum
+//                                              a PT_LOAD and a section say so
 //   .o    the object     | pad | weights       a section says so
 //   .a    magic | symbol table | header | the .o
 //
@@ -19,14 +20,17 @@
 #include "OutputFile.h"
 #include "UndefinedSymbols.h"
 #include "tenon/abi.h"
+#include "tenon/checksum.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/BLAKE3.h"
 #include "llvm/Support/Endian.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
+#include <fstream>
 
 using namespace llvm;
 using namespace tenon;
@@ -65,33 +69,72 @@ Error writeWeightsFile(OutputFile &file, const ArtifactOptions &options,
   return appendWeights(file, weights);
 }
 
+/// Hashes what is in the file so far, and says so at its end. No header tells of
+/// it: the loader asks for the last bytes.
+Error appendChecksum(OutputFile &file) {
+  Expected<uint64_t> size = file.size();
+  if (!size)
+    return size.takeError();
+  BLAKE3 hasher;
+  std::vector<uint8_t> chunk(1 << 20);
+  for (uint64_t at = 0; at < *size; at += chunk.size()) {
+    chunk.resize(std::min<uint64_t>(chunk.size(), *size - at));
+    if (Error error = file.readAt(
+            {reinterpret_cast<char *>(chunk.data()), chunk.size()}, at))
+      return error;
+    hasher.update(chunk);
+  }
+  BLAKE3Result<32> hash;
+  hasher.final(hash);
+  tenon_checksum checksum = {};
+  memcpy(checksum.hash, hash.data(), sizeof checksum.hash);
+  checksum.bytes = *size;
+  memcpy(checksum.magic, TENON_CHECKSUM_MAGIC, sizeof checksum.magic);
+  file.position = *size;
+  return file.append(
+      ArrayRef(reinterpret_cast<const char *>(&checksum), sizeof checksum));
+}
+
+/// Removes the weights' file that an earlier compilation to the same name
+/// left, which nothing reads any more.
+void removeStaleWeights(StringRef output) {
+  std::string path = weightsPath(output);
+  char magic[8] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
+  if (memcmp(magic, TENON_WEIGHTS_MAGIC, sizeof magic) == 0)
+    (void)sys::fs::remove(path);
+}
+
 Error writeSharedLibrary(OutputFile &file, const ArtifactOptions &options,
                          StringRef object, const WeightsSource *weights) {
   if (Error error = file.create(options.output, /*executable=*/true))
     return error;
-  Error error = linkSharedLibrary(object, file.path(), options.exportedSymbol);
+  Error error = linkSharedLibrary(object, file.path(), options);
   if (error)
     return error;
   if ((error = file.reopen()))
     return error;
+  auto read = [&](MutableArrayRef<char> data, uint64_t offset) {
+    return file.readAt(data, offset);
+  };
+  auto write = [&](ArrayRef<char> data, uint64_t offset) {
+    return file.writeAt(data, offset);
+  };
+  if ((error = sizeAliases(read, write)))
+    return error;
   if (!weights)
-    return Error::success();
+    return appendChecksum(file);
   Expected<uint64_t> size = file.size();
   if (!size)
     return size.takeError();
   file.position = *size;
   if ((error = file.padTo(alignTo(*size, kPage))))
     return error;
-  error =
-      placeWeights([&](MutableArrayRef<char> data,
-                       uint64_t offset) { return file.readAt(data, offset); },
-                   [&](ArrayRef<char> data, uint64_t offset) {
-                     return file.writeAt(data, offset);
-                   },
-                   weights->size, file.position);
-  if (error)
+  if ((error = placeWeights(read, write, weights->size, file.position)))
     return error;
-  return appendWeights(file, *weights);
+  if ((error = appendWeights(file, *weights)))
+    return error;
+  return appendChecksum(file);
 }
 
 /// Appends the object, weights included.
@@ -245,5 +288,9 @@ Error tenon::writeArtifact(const ArtifactOptions &options,
     if (Error error = weightsFile.commit())
       return error;
   }
-  return file.commit();
+  if (Error error = file.commit())
+    return error;
+  if (!external)
+    removeStaleWeights(options.output);
+  return Error::success();
 }

@@ -174,3 +174,25 @@ Error tenon::placeWeights(ReadAt read, WriteAt write, uint64_t size,
   }
   return malformed("no segment for the weights");
 }
+
+Error tenon::sizeAliases(ReadAt read, WriteAt write) {
+  Expected<Headers> headers = Headers::read(read);
+  if (!headers)
+    return headers.takeError();
+  std::optional<size_t> index = headers->find(".dynsym");
+  if (!index)
+    return malformed("no dynamic symbols");
+  const Elf64_Shdr &section = headers->sections[*index];
+  std::vector<Elf64_Sym> symbols(section.sh_size / sizeof(Elf64_Sym));
+  MutableArrayRef<char> table(reinterpret_cast<char *>(symbols.data()),
+                              symbols.size() * sizeof(Elf64_Sym));
+  if (Error error = read(table, section.sh_offset))
+    return error;
+  for (Elf64_Sym &alias : symbols)
+    for (const Elf64_Sym &symbol : symbols)
+      if (alias.st_size == 0 && alias.st_shndx != SHN_UNDEF &&
+          alias.st_value == symbol.st_value &&
+          alias.st_shndx == symbol.st_shndx)
+        alias.st_size = symbol.st_size;
+  return write(table, section.sh_offset);
+}

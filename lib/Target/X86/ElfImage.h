@@ -43,6 +43,10 @@ using WriteAt = llvm::function_ref<llvm::Error(llvm::ArrayRef<char>, uint64_t)>;
 llvm::Error placeWeights(ReadAt read, WriteAt write, uint64_t size,
                          uint64_t offset);
 
+/// Gives dynamic symbols without a size that of another one at their address: a
+/// linker's alias has none, and programs may copy what they refer to.
+llvm::Error sizeAliases(ReadAt read, WriteAt write);
+
 } // namespace tenon
 
 #endif // TENON_LIB_TARGET_X86_ELFIMAGE_H

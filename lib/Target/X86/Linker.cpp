@@ -120,6 +120,7 @@ public:
       args.push_back(option.str());
   }
 
+  void add(std::string option) { args.push_back(std::move(option)); }
   /// Adds a file behind `option`.
   Error add(StringRef name, StringRef content, StringRef option = "") {
     Expected<MemoryFile> file = MemoryFile::create(name, content);
@@ -196,7 +197,7 @@ Expected<SmallString<0>> tenon::mergeObjects(ArrayRef<StringRef> objects,
 }
 
 Error tenon::linkSharedLibrary(StringRef object, StringRef path,
-                               StringRef exportedSymbol) {
+                               const ArtifactOptions &options) {
   LinkerRun linker({"-shared", "-o", path,
                     // Immediate binding, everything that is relocated
                     // read-only afterwards.
@@ -204,8 +205,14 @@ Error tenon::linkSharedLibrary(StringRef object, StringRef path,
                     "defs", "-z", "separate-code", "--hash-style=gnu",
                     "--build-id=none", "--as-needed", "--gc-sections",
                     "--eh-frame-hdr", "--no-warnings"});
-  std::string versions =
-      "{ global: \"" + exportedSymbol.str() + "\"; local: *; };\n";
+  std::string versions = "{ global: \"" + options.exportedSymbol + "\";";
+  if (!options.alias.empty()) {
+    versions += " \"" + options.alias + "\";";
+    linker.add("--defsym=" + options.alias + "=" + options.exportedSymbol);
+  }
+  versions += " local: *; };\n";
+  if (!options.soname.empty())
+    linker.add("--soname=" + options.soname);
   if (Error error = linker.add("versions", versions, "--version-script="))
     return error;
   // The weights come last, behind .bss: a segment of their own that can grow

@@ -8,6 +8,7 @@
 #ifndef TENON_LIB_TARGET_X86_LINKER_H
 #define TENON_LIB_TARGET_X86_LINKER_H
 
+#include "tenon/Target/Artifact.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringRef.h"
@@ -21,10 +22,11 @@ llvm::Expected<llvm::SmallString<0>>
 mergeObjects(llvm::ArrayRef<llvm::StringRef> objects,
              llvm::StringRef exportedSymbol);
 
-/// Links `object` into a shared library at `path` that exports one symbol. The
-/// weights' section has a segment of its own, still without bytes.
+/// Links `object` into a shared library at `path` that exports one symbol, and
+/// its alias. The weights' section has a segment of its own, still without
+/// bytes.
 llvm::Error linkSharedLibrary(llvm::StringRef object, llvm::StringRef path,
-                              llvm::StringRef exportedSymbol);
+                              const ArtifactOptions &options);
 
 } // namespace tenon
 

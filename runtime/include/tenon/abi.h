@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 3u
+#define TENON_ABI_VERSION 4u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -173,6 +173,10 @@ typedef struct tenon_port {
   int64_t id_bound;    /* > 0: an index input, its values are in [-n, n) */
   int32_t is_mask;     /* integer or bool input used as a 0/1 mask */
   int32_t from_values; /* an output whose dims depend on inputs' values */
+  /* Of an input that need not be bound: 1 + the buffer, a weight, that then
+   * stands for it, and its dims. 0: it has to be bound. */
+  int32_t default_buffer, reserved;
+  const int64_t *default_dims;
 } tenon_port;
 
 /* A named inner value, with --debug-values only. */
@@ -242,15 +246,15 @@ typedef struct tenon_program {
   const uint8_t *weights;
   uint64_t weights_bytes;
   const char *weights_file; /* file name, or 0 */
-  uint8_t weights_hash[32]; /* BLAKE3 of the blob */
+  uint8_t weights_hash[32]; /* BLAKE3 of the blob; zeros without one */
   const tenon_control *controls;
   int32_t num_run_values, reserved;
 } tenon_program;
 
 /* ---- what the artifact exports ------------------------------------------ */
-/* One object per artifact, the only exported symbol: `tenon_model` in a .so,
- * `tenon_model_<name>` in a .o or .a (so that several link together). tenon.h
- * declares its type, struct tenon_model; its layout is
+/* One object per artifact, the only thing exported: `tenon_model_<name>`, so
+ * that several link together, and in a .so also `tenon_model`, for who loads
+ * it. tenon.h declares its type, struct tenon_model; its layout is
  *
  *   uint32_t magic = TENON_MODEL_MAGIC;
  *   uint32_t api_version = TENON_API_VERSION;
@@ -267,6 +271,7 @@ typedef struct tenon_program {
  * with the blob. Little-endian. The runtime maps the file read-only and shared;
  * it refuses one whose size or hash is not the program's. */
 #define TENON_WEIGHTS_MAGIC "TENONWGT" /* 8 bytes, no terminator */
+#define TENON_WEIGHTS_SUFFIX ".weights" /* behind the artifact's name */
 #define TENON_WEIGHTS_VERSION 1u
 #define TENON_WEIGHTS_BLOB_OFFSET 4096
 typedef struct tenon_weights_header {

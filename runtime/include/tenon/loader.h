@@ -9,6 +9,7 @@
 #ifndef TENON_LOADER_H
 #define TENON_LOADER_H
 
+#include "tenon/checksum.h"
 #include "tenon/tenon.h"
 #include <dlfcn.h>
 #include <elf.h>
@@ -23,6 +24,18 @@ typedef struct tenon_library {
   const tenon_model *model;
   void *handle; /* dlopen's */
 } tenon_library;
+
+enum {
+  /* Compares the file with its checksum before anything of it is used: code,
+   * tables, embedded weights, headers. Reads it all. (A weights file is the
+   * context's: TENON_CONTEXT_VERIFY.) */
+  TENON_LIBRARY_VERIFY = 1u << 0
+};
+
+typedef struct tenon_library_options {
+  size_t size;
+  uint32_t flags; /* TENON_LIBRARY_* */
+} tenon_library_options;
 
 /* The dynamic loader maps what the program headers promise and a truncated file
  * then kills the process, so the promise is checked first. */
@@ -63,10 +76,54 @@ static inline tenon_status tenon_library_probe(const char *full,
                  : TENON_OK;
 }
 
-/* Opens an artifact. A path without '/' is a file in the current directory. */
-static inline tenon_status tenon_library_open(const char *path,
-                                              tenon_library *library,
-                                              tenon_error *error) {
+static inline tenon_status
+tenon_library_compare(const char *full, const char *path, tenon_error *error) {
+  char buffer[1 << 14];
+  tenon_checksum found;
+  tenon_blake3 state;
+  uint8_t hash[32];
+  uint64_t left = 0;
+  long length;
+  const char *problem = 0;
+  FILE *file = fopen(full, "rb");
+  if (!file)
+    return tenon_fail(error, TENON_IO_ERROR, "cannot open '", path,
+                      "': ", strerror(errno));
+  if (fseek(file, 0, SEEK_END) != 0 || (length = ftell(file)) < 0)
+    problem = "': its length cannot be read";
+  else if (length < (long)sizeof found ||
+           fseek(file, length - (long)sizeof found, SEEK_SET) != 0 ||
+           fread(&found, sizeof found, 1, file) != 1 ||
+           memcmp(found.magic, TENON_CHECKSUM_MAGIC, sizeof found.magic) != 0)
+    problem =
+        "' has no checksum: it is damaged, was stripped, or is older than "
+        "checksums";
+  else if (found.bytes != (uint64_t)length - sizeof found)
+    problem = "' is damaged: its length is not the one that was written";
+  else {
+    rewind(file);
+    tenon_blake3_init(&state);
+    for (left = found.bytes; left && !problem;) {
+      size_t part = left < sizeof buffer ? (size_t)left : sizeof buffer;
+      if (fread(buffer, 1, part, file) != part)
+        problem = "': it cannot be read";
+      tenon_blake3_update(&state, buffer, part);
+      left -= part;
+    }
+    tenon_blake3_final(&state, hash);
+    if (!problem && memcmp(hash, found.hash, sizeof hash) != 0)
+      problem = "' is damaged: its checksum is not the one that was written";
+  }
+  fclose(file);
+  return problem ? tenon_fail(error, TENON_IO_ERROR, "'", path, problem, 0)
+                 : TENON_OK;
+}
+
+/* Opens an artifact; options may be NULL. A path without '/' is a file in the
+ * current directory. */
+static inline tenon_status
+tenon_library_open_with(const char *path, const tenon_library_options *options,
+                        tenon_library *library, tenon_error *error) {
   char full[4096];
   tenon_status status;
   size_t length, at = 0;
@@ -84,6 +141,8 @@ static inline tenon_status tenon_library_open(const char *path,
     full[at++] = '.', full[at++] = '/';
   memcpy(full + at, path, length + 1);
   status = tenon_library_probe(full, path, error);
+  if (!status && options && options->flags & TENON_LIBRARY_VERIFY)
+    status = tenon_library_compare(full, path, error);
   if (status)
     return status;
   library->handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
@@ -104,6 +163,12 @@ static inline tenon_status tenon_library_open(const char *path,
     library->handle = 0;
   }
   return status;
+}
+
+static inline tenon_status tenon_library_open(const char *path,
+                                              tenon_library *library,
+                                              tenon_error *error) {
+  return tenon_library_open_with(path, 0, library, error);
 }
 
 /* Only after every context of the model is destroyed. */

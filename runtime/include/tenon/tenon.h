@@ -50,7 +50,8 @@ extern "C" {
 #endif
 
 #define TENON_MODEL_MAGIC 0x4d4e4554u /* "TENM" */
-/* Grows only when an old application could not use a new artifact. */
+/* Grows only when an old application could not use a new artifact, or the other
+ * way round: docs/Compatibility.md. */
 #define TENON_API_VERSION 1u
 
 /* ---- types -------------------------------------------------------------- */
@@ -132,6 +133,8 @@ typedef struct tenon_port_info { /* an input or an output */
   tenon_dims_kind dims_kind;
   int64_t id_bound; /* > 0: an index input, its values must be in [-n, n) */
   int32_t is_mask;  /* nonzero: used as a 0/1 mask */
+  int32_t is_optional; /* nonzero: an input with a default, which serves until
+                          one is bound */
 } tenon_port_info;
 
 typedef struct tenon_range_info { /* a dim's declared range */
@@ -219,7 +222,10 @@ enum {
   /* Takes `threads` as it is, even above what the process may use. */
   TENON_CONTEXT_OVERSUBSCRIBE = 1u << 1,
   /* Records the times of steps and of the run (costs two clock reads a step). */
-  TENON_CONTEXT_PROFILE = 1u << 2
+  TENON_CONTEXT_PROFILE = 1u << 2,
+  /* Compares the weights with their checksum, which reads them all: embedded
+   * ones as they are in memory, a file's, with TENON_CONTEXT_QUERY_ONLY too. */
+  TENON_CONTEXT_VERIFY = 1u << 3
 };
 
 #define TENON_NO_SPIN (-1)
@@ -242,7 +248,9 @@ typedef struct tenon_context_options {
   void *allocator_user;
   void *workspace; /* caller's, 64-byte aligned; NULL: tenon_reserve allocates */
   size_t workspace_bytes;
-  const char *weights_path; /* NULL: model_info.weights_file beside the artifact */
+  /* NULL: beside the artifact, its own name with .weights or else
+   * model_info.weights_file. */
+  const char *weights_path;
 } tenon_context_options;
 
 /* ---- the function table -------------------------------------------------- */
@@ -306,18 +314,21 @@ struct tenon_model {
   uint64_t reserved[2];
 };
 
-/* Declares the model of a linked-in .o or .a: TENON_DECLARE_MODEL(minilm);
- * then &tenon_model_minilm. */
+/* Declares a model that is on the link line, in an .o, .a or .so, by the name
+ * that it was compiled with: TENON_DECLARE_MODEL(minilm); then
+ * &tenon_model_minilm. TENON_DECLARE_SHARED_MODEL does so for the one .so of a
+ * program, whatever the model's name; a second one would be the first again. */
 #ifdef __cplusplus
 #define TENON_DECLARE_MODEL(NAME)                                              \
   extern "C" const struct tenon_model tenon_model_##NAME
 #define TENON_DECLARE_SHARED_MODEL(VARIABLE)                                   \
+  enum { tenon_two_shared_models_need_TENON_DECLARE_MODEL };                   \
   extern "C" const struct tenon_model VARIABLE __asm__("tenon_model")
 #else
 #define TENON_DECLARE_MODEL(NAME)                                              \
   extern const struct tenon_model tenon_model_##NAME
-/* The same for one .so named on the link line. */
 #define TENON_DECLARE_SHARED_MODEL(VARIABLE)                                   \
+  enum { tenon_two_shared_models_need_TENON_DECLARE_MODEL };                   \
   extern const struct tenon_model VARIABLE __asm__("tenon_model")
 #endif
 
@@ -436,8 +447,9 @@ static inline tenon_status tenon_model_check(const tenon_model *model,
   if (model->magic != TENON_MODEL_MAGIC)
     return tenon_fail(error, TENON_VERSION_MISMATCH,
                       "this is not a model compiled by Tenon", 0, 0, 0);
+  /* The first table ended there; what is newer is asked for when it is used. */
   if (model->api_version != TENON_API_VERSION || !model->api ||
-      model->api->size < sizeof(tenon_api)) {
+      model->api->size < offsetof(tenon_api, last_output_dims)) {
     version = model->api_version;
     found[at] = 0;
     do
@@ -562,8 +574,8 @@ static inline tenon_status tenon_get_context_info(tenon_context *context,
   TENON_CALL(context_info, info, error);
 }
 /* Workspace that inputs of these dims need: input_dims[i] are input i's dims
- * (NULL for one of rank 0). Once larger dims are reserved, smaller ones never
- * need more than those.
+ * (NULL for one of rank 0, and for an optional one as it is bound now). Once
+ * larger dims are reserved, smaller ones never need more than those.
  *
  * Where dims depend on an input's values (a shape, the number of repeats), this
  * function and the next two take them from what is bound now, and answer
@@ -595,7 +607,8 @@ static inline tenon_status tenon_set_workspace(tenon_context *context,
   TENON_CALL(set_workspace, workspace, bytes, error);
 }
 /* Binds caller-owned memory until the next bind. The dims are copied; `bytes`
- * is the memory's size, at least the tensor's. Inputs are only read. */
+ * is the memory's size, at least the tensor's. Inputs are only read. An
+ * optional input takes its default again where dims and data are NULL. */
 static inline tenon_status
 tenon_bind_input(tenon_context *context, int32_t index, tenon_dtype dtype,
                  int32_t rank, const int64_t *dims, const void *data,

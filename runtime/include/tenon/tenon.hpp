@@ -1,5 +1,4 @@
-//===- tenon/tenon.hpp - compiled models in C++20 ----------------*- C++
-//-*-===//
+//===- tenon/tenon.hpp - compiled models in C++20 ---------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -26,13 +25,19 @@
 #ifndef TENON_TENON_HPP
 #define TENON_TENON_HPP
 
+#if __cplusplus <= 201703L
+#error "tenon/tenon.hpp needs C++20: compile with -std=c++20, or use tenon/tenon.h"
+#else
+
 #include "tenon/tenon.h"
 
+#include <cstddef>
 #include <cstdlib>
 #include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -131,6 +136,7 @@ struct Port {
   tenon_dims_kind dimsKind;
   int64_t idBound;
   bool isMask;
+  bool isOptional; // an input that need not be bound
 };
 
 /// A compiled model: a pointer to what its artifact exports. Cheap to copy; the
@@ -176,7 +182,8 @@ private:
                         {port.dim_values, port.dim_values + port.rank},
                         port.dims_kind,
                         port.id_bound,
-                        port.is_mask != 0});
+                        port.is_mask != 0,
+                        port.is_optional != 0});
     }
     return result;
   }
@@ -187,10 +194,15 @@ private:
 /// A loaded artifact; destroy the contexts of its model first.
 class Library {
 public:
-  static Result<Library> open(const std::string &path) {
+  /// `flags` are TENON_LIBRARY_*.
+  static Result<Library> open(const std::string &path, uint32_t flags = 0) {
     Library library;
     tenon_error error;
-    if (auto code = tenon_library_open(path.c_str(), &library.library, &error))
+    tenon_library_options options;
+    TENON_INIT(options);
+    options.flags = flags;
+    if (auto code = tenon_library_open_with(path.c_str(), &options,
+                                            &library.library, &error))
       return Status(code, error);
     return library;
   }
@@ -219,6 +231,18 @@ struct ContextOptions {
   tenon_parallel_for executor = nullptr;
   void *executorUser = nullptr;
   std::string weightsPath = {};
+  tenon_allocate allocate = nullptr; // with release, or neither
+  tenon_release release = nullptr;
+  void *allocatorUser = nullptr;
+};
+
+/// A kernel call and how its last run went. The texts are the model's.
+struct Step {
+  std::string_view kernel, nodes;
+  int64_t tasks, cost;
+  int32_t threads;
+  uint64_t startNanoseconds, nanoseconds; // with TENON_CONTEXT_PROFILE
+  uint64_t bytes, weightBytes;
 };
 
 /// The state of running a model. One call at a time.
@@ -235,6 +259,9 @@ public:
     options.executor_user = given.executorUser;
     options.weights_path =
         given.weightsPath.empty() ? nullptr : given.weightsPath.c_str();
+    options.allocate = given.allocate;
+    options.release = given.release;
+    options.allocator_user = given.allocatorUser;
     return createFrom(model, options);
   }
   /// With all that the C API can set. A name of its own: `{.threads = 1}` would
@@ -267,7 +294,8 @@ public:
     return info;
   }
 
-  /// Dims are given per input, in the model's order.
+  /// Dims are given per input, in the model's order; none for an optional one
+  /// as it is bound now.
   Result<size_t> workspaceSize(const std::vector<Dims> &inputDims) const {
     size_t bytes = 0;
     tenon_error error;
@@ -281,19 +309,25 @@ public:
   }
   Result<Dims> outputDims(const std::vector<Dims> &inputDims,
                           int32_t output) const {
-    tenon_error error;
-    tenon_port_info port;
-    TENON_INIT(port);
     std::vector<const int64_t *> pointers;
     if (auto status = pointTo(inputDims, pointers); !status)
       return status;
-    if (auto code = tenon_get_output_info(model().get(), output, &port, &error))
+    return dimsOf(output, [&](int64_t *dims, tenon_error *error) {
+      return tenon_output_dims(context, pointers.data(), output, dims, error);
+    });
+  }
+  /// As the last run computed them; see tenon_last_output_dims.
+  Result<Dims> lastOutputDims(int32_t output) const {
+    return dimsOf(output, [&](int64_t *dims, tenon_error *error) {
+      return tenon_last_output_dims(context, output, dims, error);
+    });
+  }
+  Result<Dims> lastOutputDims(const char *name) const {
+    tenon_error error;
+    int32_t index = -1;
+    if (auto code = tenon_find_output(model().get(), name, &index, &error))
       return Status(code, error);
-    Dims dims(static_cast<size_t>(port.rank));
-    if (auto code = tenon_output_dims(context, pointers.data(), output,
-                                      dims.data(), &error))
-      return Status(code, error);
-    return dims;
+    return lastOutputDims(index);
   }
   Status reserve(const std::vector<Dims> &inputDims) {
     std::vector<const int64_t *> pointers;
@@ -347,9 +381,40 @@ public:
     tenon_error error;
     return {tenon_run(context, &error), error};
   }
+  /// What the last run did, in order.
+  Result<std::vector<Step>> steps() const {
+    auto info = model().info();
+    if (!info)
+      return info.status();
+    std::vector<Step> result;
+    for (int32_t i = 0; i < info->num_steps; ++i) {
+      tenon_step_info step;
+      tenon_error error;
+      TENON_INIT(step);
+      if (auto code = tenon_get_step_info(context, i, &step, &error))
+        return Status(code, error);
+      result.push_back({step.kernel, step.nodes, step.tasks, step.cost,
+                        step.threads, step.start_ns, step.time_ns, step.bytes,
+                        step.weight_bytes});
+    }
+    return result;
+  }
 
 private:
   Context() = default;
+
+  template <typename Getter>
+  Result<Dims> dimsOf(int32_t output, Getter get) const {
+    tenon_error error;
+    tenon_port_info port;
+    TENON_INIT(port);
+    if (auto code = tenon_get_output_info(model().get(), output, &port, &error))
+      return Status(code, error);
+    Dims dims(static_cast<size_t>(port.rank));
+    if (auto code = get(dims.data(), &error))
+      return Status(code, error);
+    return dims;
+  }
 
   /// The C API reads as many dims as each input's rank says.
   Status pointTo(const std::vector<Dims> &inputDims,
@@ -367,6 +432,10 @@ private:
     }
     for (size_t i = 0; i < inputDims.size(); ++i) {
       const Port &port = (*inputs)[i];
+      if (port.isOptional && inputDims[i].empty()) {
+        pointers.push_back(nullptr);
+        continue;
+      }
       if (inputDims[i].size() != port.dimValues.size())
         return {tenon_fail(&error, TENON_INVALID_TENSOR, "input '",
                            port.name.c_str(), "': the rank is not ",
@@ -382,4 +451,5 @@ private:
 
 } // namespace tenon
 
+#endif // C++20
 #endif // TENON_TENON_HPP

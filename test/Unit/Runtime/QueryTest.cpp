@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "ToyModel.h"
+#include "tenon/checksum.h"
 #include <cstdio>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -212,6 +213,41 @@ TEST_F(WeightsFile, lackingIsAnError) {
   toy.model.program = &inFile.program;
   EXPECT_NE(failure().find("/toy.weights': cannot open it: no such file"),
             std::string::npos);
+}
+
+/// A context verifies what it is going to read, wherever that is.
+TEST_F(WeightsFile, isComparedWithItsChecksum) {
+  auto hash = [](const std::vector<float> &table, uint8_t *out) {
+    tenon_blake3 state;
+    tenon_blake3_init(&state);
+    tenon_blake3_update(&state, table.data(), table.size() * sizeof(float));
+    tenon_blake3_final(&state, out);
+  };
+  hash(toy.table, toy.program.weights_hash);
+  std::memcpy(header.hash, toy.program.weights_hash, 32);
+  write(TENON_WEIGHTS_BLOB_OFFSET + 160);
+  options.flags = TENON_CONTEXT_VERIFY;
+  EXPECT_EQ(Scoped(&toy.model, &options).status, TENON_OK);
+  options.flags |= TENON_CONTEXT_QUERY_ONLY;
+  EXPECT_EQ(Scoped(&toy.model, &options).status, TENON_OK);
+  toy.table[39] = -toy.table[39];
+  write(TENON_WEIGHTS_BLOB_OFFSET + 160);
+  EXPECT_EQ(failure(), "the weights of model 'toy' in '" + path +
+                           "' are damaged: their checksum is not the one that "
+                           "was compiled");
+  options.flags = 0;
+  EXPECT_EQ(Scoped(&toy.model, &options).status, TENON_OK);
+
+  Toy embedded;
+  hash(embedded.table, embedded.program.weights_hash);
+  options.flags = TENON_CONTEXT_VERIFY;
+  EXPECT_EQ(Scoped(&embedded.model, &options).status, TENON_OK);
+  embedded.table[3] += 1;
+  Scoped context(&embedded.model, &options);
+  EXPECT_EQ(context.status, TENON_IO_ERROR);
+  EXPECT_EQ(std::string(context.error.message),
+            "the weights of model 'toy' are damaged: their checksum is not the "
+            "one that was compiled");
 }
 
 TEST_F(WeightsFile, ofWrongContentIsAnError) {

@@ -8,6 +8,7 @@
 #include "tenon/tenon.hpp"
 #include <fstream>
 #include <gtest/gtest.h>
+#include <new>
 #include <unistd.h>
 
 using namespace toy;
@@ -37,6 +38,53 @@ TEST(Wrapper, runsAModel) {
   ASSERT_TRUE(context.bindOutput("out", std::span(x.out)));
   ASSERT_TRUE(context.run());
   EXPECT_EQ(x.out, toy.expected(x.ids, x.mask, 2, 6));
+}
+
+/// Memory that counts itself.
+struct Counted {
+  size_t blocks = 0;
+  static void *allocate(void *user, size_t bytes, size_t alignment) {
+    ++static_cast<Counted *>(user)->blocks;
+    return ::operator new(bytes, std::align_val_t(alignment));
+  }
+  static void release(void *user, void *memory, size_t) {
+    --static_cast<Counted *>(user)->blocks;
+    ::operator delete(memory, std::align_val_t(64));
+  }
+};
+
+TEST(Wrapper, tellsWhatARunDidAndTakesAnAllocator) {
+  Toy toy;
+  Counted counted;
+  {
+    auto context =
+        tenon::Context::create(toy.model, {.threads = 1,
+                                           .flags = TENON_CONTEXT_PROFILE,
+                                           .allocate = Counted::allocate,
+                                           .release = Counted::release,
+                                           .allocatorUser = &counted});
+    ASSERT_TRUE(context) << context.message();
+    Tensors x(2, 6);
+    tenon::Dims dims = {2, 6};
+    ASSERT_TRUE(context->reserve({dims, dims}));
+    EXPECT_EQ(counted.blocks, 2u); // the context, its workspace
+    ASSERT_TRUE(context->bindInput("ids", dims, std::span(x.ids)));
+    ASSERT_TRUE(context->bindInput("mask", dims, std::span(x.mask)));
+    ASSERT_TRUE(context->bindOutput("out", std::span(x.out)));
+    EXPECT_FALSE(context->lastOutputDims(0)); // there was none
+    ASSERT_TRUE(context->run());
+    EXPECT_EQ(*context->lastOutputDims(0), (tenon::Dims{2, 4}));
+    EXPECT_EQ(*context->lastOutputDims("out"), (tenon::Dims{2, 4}));
+    EXPECT_FALSE(context->lastOutputDims(1));
+    auto steps = context->steps();
+    ASSERT_TRUE(steps) << steps.message();
+    ASSERT_EQ(steps->size(), 3u);
+    EXPECT_EQ((*steps)[0].kernel, "k_gather");
+    EXPECT_EQ((*steps)[2].nodes, "/ReduceSum,/Identity");
+    EXPECT_EQ((*steps)[0].tasks, 12);
+    EXPECT_GT((*steps)[2].startNanoseconds, 0u);
+  }
+  EXPECT_EQ(counted.blocks, 0u);
 }
 
 TEST(Wrapper, failuresCarryTheirMessage) {
