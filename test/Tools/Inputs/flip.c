@@ -68,9 +68,9 @@ int main(int argc, char **argv) {
   if (argc == 3) {
     FILE *file = copy_file(argv[1], argv[2]);
     /* Headers and checksum whole, between them a prime step. */
-    for (at = 0; at < length; at += at < 64 || length - at <= 48 ? 1 : 389) {
+    for (at = 0; at < length; at += at < 64 || length - at <= 48 ? 1 : 997) {
       int bit = (int)(at % 8);
-      if (length - at > 48 && length - at < 389 + 48)
+      if (length - at > 48 && length - at < 997 + 48)
         at = length - 48;
       flip(file, at, bit);
       accepted += library_accepts(argv[2]);
