@@ -16,6 +16,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "tenon/Codegen/Program.h"
 #include "tenon/Pipelines/Pipelines.h"
+#include "tenon/Support/OutputFile.h"
 #include "tenon/Target/Artifact.h"
 #include "tenon/Target/EmbeddedFiles.h"
 #include "tenon/Target/Emit.h"
@@ -24,7 +25,6 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/ThreadPool.h"
-#include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Transforms/Utils/Cloning.h"
 
 using namespace mlir;
@@ -129,13 +129,10 @@ struct Compiler {
     return succeeded(pm.run(on)) || fail("a pass failed");
   }
   bool write(StringRef path, llvm::function_ref<void(raw_ostream &)> fn) {
-    std::error_code ec;
-    llvm::ToolOutputFile file(path, ec, llvm::sys::fs::OF_Text);
-    if (ec)
-      return fail("cannot write '" + path + "': " + ec.message());
-    fn(file.os());
-    file.keep();
-    return true;
+    return check(writeOutputFile(path, [&](raw_ostream &os) {
+      fn(os);
+      return llvm::Error::success();
+    }));
   }
   /// Dumps a stage; true when it was the last that was asked for.
   bool finished(Stage s, llvm::function_ref<void(raw_ostream &)> print) {

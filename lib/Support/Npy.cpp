@@ -12,12 +12,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Support/Npy.h"
+#include "tenon/Support/OutputFile.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/Endian.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cstring>
 #include <optional>
@@ -286,23 +286,11 @@ Error writeNpy(StringRef path, NpyType type, ArrayRef<int64_t> dims,
   size_t bytes = npyTypeBytes(type);
   for (int64_t dim : dims)
     bytes *= size_t(dim);
-  auto temporary = sys::fs::TempFile::create(path + ".%%%%%%.tmp");
-  if (!temporary)
-    return failure(path, "cannot write it: " + toString(temporary.takeError()));
-  std::error_code problem;
-  {
-    raw_fd_ostream out(temporary->FD, /*shouldClose=*/false);
+  return writeOutputFile(path, [&](raw_ostream &out) {
     out << npyHeader(type, dims);
     out.write(static_cast<const char *>(data), bytes);
-    out.flush();
-    problem = out.error();
-    out.clear_error();
-  }
-  if (problem) {
-    consumeError(temporary->discard());
-    return failure(path, "cannot write it: " + problem.message());
-  }
-  return temporary->keep(path);
+    return Error::success();
+  });
 }
 
 } // namespace tenon

@@ -5,11 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Profile.h"
+#include "tenon/Support/OutputFile.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cmath>
@@ -155,7 +155,7 @@ void Profile::writeTotals(json::OStream &out) const {
 }
 
 Error Profile::writeTrace(StringRef path, tenon_context *context) const {
-  return writeToOutput(path, [&](raw_ostream &stream) {
+  return writeOutputFile(path, [&](raw_ostream &stream) {
     json::OStream out(stream);
     out.object([&] {
       out.attribute("displayTimeUnit", "ms");

@@ -332,4 +332,13 @@ def main():
     return 1 if problem else 0
 
 
-sys.exit(main())
+try:
+    code = main()
+    sys.stdout.flush()
+except OSError as error:
+    if error.filename is not None:  # of another file
+        raise
+    print(f"tenon compare: error: cannot write standard output: {error.strerror}",
+          file=sys.stderr)
+    os._exit(1)  # an ordinary end would try again, and say more
+sys.exit(code)

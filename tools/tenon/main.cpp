@@ -11,6 +11,9 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
+#include <csignal>
+#include <cstdlib>
+#include <unistd.h>
 
 using namespace llvm;
 
@@ -46,6 +49,21 @@ void printHelp(raw_ostream &out) {
          "  tenon bench model.so --dim batch=1 --dim seq=128\n";
 }
 
+/// Runs at every exit, and before LLVM's streams end, which would abort where a
+/// write had failed.
+void checkStandardOutput() {
+  outs().flush();
+  errs().clear_error();
+  std::error_code problem = outs().error();
+  if (!problem)
+    return;
+  outs().clear_error();
+  errs() << "tenon: error: cannot write standard output: " << problem.message()
+         << "\n";
+  errs().clear_error();
+  _exit(1);
+}
+
 } // namespace
 
 int tenon::reportError(StringRef command, const Twine &message) {
@@ -59,6 +77,12 @@ int tenon::reportError(StringRef command, Error error) {
 
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
+  // A file that has reached its limit is an error of the write.
+  std::signal(SIGXFSZ, SIG_IGN);
+  // In this order: what is registered last runs first.
+  (void)outs();
+  (void)errs();
+  std::atexit(checkStandardOutput);
   StringRef word = argc > 1 ? argv[1] : "--help";
   if (word == "--help" || word == "-h" || word == "help") {
     // "tenon help run" is "tenon run --help".

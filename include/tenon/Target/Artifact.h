@@ -7,7 +7,7 @@
 //
 // Weights never pass through an assembler or a linker: the object has a section
 // of the right size without bytes, and the bytes are streamed to the end of the
-// finished file. Files are written beside their destination and renamed: after
+// finished file. Files get their names when they are whole (OutputFile.h): after
 // an error nothing has changed there.
 //
 //===----------------------------------------------------------------------===//

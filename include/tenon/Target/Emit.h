@@ -63,8 +63,9 @@ llvm::Error emitAssembly(llvm::Module &module, const EmitOptions &options,
 
 /// Runs `fn` so that a crash inside LLVM (a signal, an abort, a fatal error) is
 /// caught. Returns false with `message` naming the stage; the process should
-/// then report and exit, since the state that `fn` worked on is lost. Off the
-/// command line's driver (tests, debuggers) set TENON_NO_GUARD=1 to crash.
+/// then report and exit, since the state that `fn` worked on is lost. Where
+/// memory runs out it says so and exits with 1 itself. Off the command line's
+/// driver (tests, debuggers) set TENON_NO_GUARD=1 to crash.
 bool runGuarded(llvm::StringRef stage, llvm::function_ref<void()> fn,
                 std::string &message);
 

@@ -7,7 +7,7 @@
 //
 // The layouts, with the weights at a page's start behind everything else:
 //
-//   .so   what lld wrote | pad | weights | checksum
+//   .so   what lld linked | pad | weights | checksum
 //                                              a PT_LOAD and a section say so
 //   .o    the object     | pad | weights       a section says so
 //   .a    magic | symbol table | header | the .o
@@ -17,8 +17,8 @@
 #include "tenon/Target/Artifact.h"
 #include "ElfImage.h"
 #include "Linker.h"
-#include "OutputFile.h"
 #include "UndefinedSymbols.h"
+#include "tenon/Support/OutputFile.h"
 #include "tenon/abi.h"
 #include "tenon/checksum.h"
 #include "llvm/ADT/StringExtras.h"
@@ -54,7 +54,7 @@ Error appendWeights(OutputFile &file, const WeightsSource &weights) {
 
 Error writeWeightsFile(OutputFile &file, const ArtifactOptions &options,
                        const WeightsSource &weights) {
-  if (Error error = file.create(weightsPath(options.output), false))
+  if (Error error = file.create(weightsPath(options.output)))
     return error;
   tenon_weights_header header = {};
   memcpy(header.magic, TENON_WEIGHTS_MAGIC, sizeof header.magic);
@@ -69,32 +69,6 @@ Error writeWeightsFile(OutputFile &file, const ArtifactOptions &options,
   return appendWeights(file, weights);
 }
 
-/// Hashes what is in the file so far, and says so at its end. No header tells of
-/// it: the loader asks for the last bytes.
-Error appendChecksum(OutputFile &file) {
-  Expected<uint64_t> size = file.size();
-  if (!size)
-    return size.takeError();
-  BLAKE3 hasher;
-  std::vector<uint8_t> chunk(1 << 20);
-  for (uint64_t at = 0; at < *size; at += chunk.size()) {
-    chunk.resize(std::min<uint64_t>(chunk.size(), *size - at));
-    if (Error error = file.readAt(
-            {reinterpret_cast<char *>(chunk.data()), chunk.size()}, at))
-      return error;
-    hasher.update(chunk);
-  }
-  BLAKE3Result<32> hash;
-  hasher.final(hash);
-  tenon_checksum checksum = {};
-  memcpy(checksum.hash, hash.data(), sizeof checksum.hash);
-  checksum.bytes = *size;
-  memcpy(checksum.magic, TENON_CHECKSUM_MAGIC, sizeof checksum.magic);
-  file.position = *size;
-  return file.append(
-      ArrayRef(reinterpret_cast<const char *>(&checksum), sizeof checksum));
-}
-
 /// Removes the weights' file that an earlier compilation to the same name
 /// left, which nothing reads any more.
 void removeStaleWeights(StringRef output) {
@@ -105,57 +79,33 @@ void removeStaleWeights(StringRef output) {
     (void)sys::fs::remove(path);
 }
 
-Error writeSharedLibrary(OutputFile &file, const ArtifactOptions &options,
-                         StringRef object, const WeightsSource *weights) {
-  if (Error error = file.create(options.output, /*executable=*/true))
-    return error;
-  Error error = linkSharedLibrary(object, file.path(), options);
-  if (error)
-    return error;
-  if ((error = file.reopen()))
-    return error;
-  auto read = [&](MutableArrayRef<char> data, uint64_t offset) {
-    return file.readAt(data, offset);
-  };
-  auto write = [&](ArrayRef<char> data, uint64_t offset) {
-    return file.writeAt(data, offset);
-  };
-  if ((error = sizeAliases(read, write)))
-    return error;
-  if (!weights)
-    return appendChecksum(file);
-  Expected<uint64_t> size = file.size();
-  if (!size)
-    return size.takeError();
-  file.position = *size;
-  if ((error = file.padTo(alignTo(*size, kPage))))
-    return error;
-  if ((error = placeWeights(read, write, weights->size, file.position)))
-    return error;
-  if ((error = appendWeights(file, *weights)))
-    return error;
-  return appendChecksum(file);
-}
-
-/// Appends the object, weights included.
-Error appendObject(OutputFile &file, StringRef object,
-                   const WeightsSource *weights) {
-  if (!weights)
-    return file.append(arrayRefFromStringRef<char>(object));
-  SmallString<0> patched(object);
-  uint64_t offset = alignTo(object.size(), kPage);
-  Error error = placeWeights(
+/// Lets `fn` read and change an image in memory.
+Error patch(MutableArrayRef<char> image,
+            function_ref<Error(ReadAt, WriteAt)> fn) {
+  return fn(
       [&](MutableArrayRef<char> data, uint64_t at) -> Error {
-        if (at > patched.size() || data.size() > patched.size() - at)
-          return createStringError("internal error: truncated object");
-        memcpy(data.data(), patched.data() + at, data.size());
+        if (at > image.size() || data.size() > image.size() - at)
+          return createStringError("internal error: truncated image");
+        memcpy(data.data(), image.data() + at, data.size());
         return Error::success();
       },
       [&](ArrayRef<char> data, uint64_t at) -> Error {
-        memcpy(patched.data() + at, data.data(), data.size());
+        memcpy(image.data() + at, data.data(), data.size());
         return Error::success();
-      },
-      weights->size, offset);
+      });
+}
+
+/// Appends the linked library or the object, weights included.
+Error appendImage(OutputFile &file, StringRef image,
+                  const WeightsSource *weights) {
+  if (!weights)
+    return file.append(arrayRefFromStringRef<char>(image));
+  SmallString<0> patched(image);
+  uint64_t offset = alignTo(image.size(), kPage);
+  Error error =
+      patch({patched.data(), patched.size()}, [&](ReadAt read, WriteAt write) {
+        return placeWeights(read, write, weights->size, offset);
+      });
   if (error)
     return error;
   uint64_t begin = file.position;
@@ -164,6 +114,28 @@ Error appendObject(OutputFile &file, StringRef object,
   if ((error = file.padTo(begin + offset)))
     return error;
   return appendWeights(file, *weights);
+}
+
+/// Appends the library and, behind all that it maps, a hash of it. No header
+/// tells of that: the loader asks for the last bytes.
+Error appendWithChecksum(OutputFile &file, StringRef library,
+                         const WeightsSource *weights) {
+  BLAKE3 hasher;
+  file.observer = [&](ArrayRef<char> data) {
+    hasher.update(toStringRef(data));
+  };
+  Error error = appendImage(file, library, weights);
+  file.observer = nullptr;
+  if (error)
+    return error;
+  BLAKE3Result<32> hash;
+  hasher.final(hash);
+  tenon_checksum checksum = {};
+  memcpy(checksum.hash, hash.data(), sizeof checksum.hash);
+  checksum.bytes = file.position;
+  memcpy(checksum.magic, TENON_CHECKSUM_MAGIC, sizeof checksum.magic);
+  return file.append(
+      ArrayRef(reinterpret_cast<const char *>(&checksum), sizeof checksum));
 }
 
 /// A member's header, without date or owner.
@@ -182,7 +154,7 @@ Error appendMemberHeader(OutputFile &file, StringRef name, uint64_t size) {
 /// By hand, as LLVM's writer would hold the member in memory.
 Error writeArchive(OutputFile &file, const ArtifactOptions &options,
                    StringRef object, const WeightsSource *weights) {
-  if (Error error = file.create(options.output, false))
+  if (Error error = file.create(options.output))
     return error;
   if (Error error = file.append(StringRef("!<arch>\n")))
     return error;
@@ -203,7 +175,7 @@ Error writeArchive(OutputFile &file, const ArtifactOptions &options,
       weights ? alignTo(object.size(), kPage) + weights->size : object.size();
   if (Error error = appendMemberHeader(file, "tenon_model.o/", size))
     return error;
-  if (Error error = appendObject(file, object, weights))
+  if (Error error = appendImage(file, object, weights))
     return error;
   return size % 2 ? file.append(StringRef("\n")) : Error::success();
 }
@@ -211,12 +183,20 @@ Error writeArchive(OutputFile &file, const ArtifactOptions &options,
 Error writeKind(OutputFile &file, const ArtifactOptions &options,
                 StringRef object, const WeightsSource *weights) {
   switch (options.kind) {
-  case ArtifactKind::SharedLibrary:
-    return writeSharedLibrary(file, options, object, weights);
-  case ArtifactKind::Object:
-    if (Error error = file.create(options.output, false))
+  case ArtifactKind::SharedLibrary: {
+    Expected<std::string> library = linkSharedLibrary(object, options);
+    if (!library)
+      return library.takeError();
+    if (Error error = patch({library->data(), library->size()}, sizeAliases))
       return error;
-    return appendObject(file, object, weights);
+    if (Error error = file.create(options.output, /*executable=*/true))
+      return error;
+    return appendWithChecksum(file, *library, weights);
+  }
+  case ArtifactKind::Object:
+    if (Error error = file.create(options.output))
+      return error;
+    return appendImage(file, object, weights);
   case ArtifactKind::Archive:
     return writeArchive(file, options, object, weights);
   }

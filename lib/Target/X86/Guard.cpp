@@ -12,10 +12,16 @@
 #include "llvm/Support/Signals.h"
 #include "llvm/Support/thread.h"
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <cxxabi.h>
+#include <exception>
+#include <initializer_list>
 #include <mutex>
+#include <new>
+#include <typeinfo>
 #include <unistd.h>
 #include <vector>
 
@@ -24,31 +30,66 @@ using namespace tenon;
 
 namespace {
 
-constexpr int kExitInternal = 70;
+constexpr int kExitInternal = 70, kExitNoMemory = 1;
 
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 
 /// What the process is doing, for a handler that may not allocate.
 char currentStage[128];
 
-/// A signal on a thread that no CrashRecoveryContext watches (a pass manager's
-/// worker): say what is known, remove temporary files and stop.
-void stopAtSignal(int) {
-  auto say = [](const char *text) {
+/// Says the parts as one line, removes temporary files and stops; the first
+/// thread that gets here does. Allocates nothing.
+[[noreturn]] void stop(std::initializer_list<const char *> parts, int code) {
+  static std::atomic_flag stopping;
+  while (stopping.test_and_set())
+    pause();
+  for (const char *text : parts) {
     [[maybe_unused]] ssize_t n = write(STDERR_FILENO, text, strlen(text));
-  };
-  say("tenon: error: internal failure in stage '");
-  say(currentStage);
-  say("'; please report it\n");
+  }
   sys::RunInterruptHandlers();
-  _exit(kExitInternal);
+  _exit(code);
 }
+
+/// A signal on a thread that no CrashRecoveryContext watches (a pass manager's
+/// worker): say what is known.
+void stopAtSignal(int) {
+  stop({"tenon: error: internal failure in stage '", currentStage,
+        "'; please report it\n"},
+       kExitInternal);
+}
+
+/// The machine has no more to give, which is no fault of the compiler. Nothing
+/// can be unwound from here: an allocation may be at any depth.
+[[noreturn]] void stopForMemory(const char *reason) {
+  stop({"tenon: error: not enough memory in stage '", currentStage,
+        "': ", reason, "\n"},
+       kExitNoMemory);
+}
+
+void onFailedNew() { stopForMemory(strerror(ENOMEM)); }
+
+/// The standard library throws where nobody catches: std::thread among others.
+[[noreturn]] void onTerminate() {
+  const std::type_info *type = abi::__cxa_current_exception_type();
+  StringRef name = type ? type->name() : "";
+  if (name == "St12system_error")
+    stopForMemory(strerror(EAGAIN));
+  if (name == "St9bad_alloc")
+    stopForMemory(strerror(ENOMEM));
+  std::abort();
+}
+
+void onFailedMalloc(void *, const char *, bool) { onFailedNew(); }
 
 struct FatalError {
   std::string reason;
 };
 
 void recordFatalError(void *data, const char *reason, bool) {
+  // As LLVM words it that a thread could not be started.
+  for (int error : {EAGAIN, ENOMEM})
+    if (StringRef(reason).ends_with(strerror(error)))
+      stopForMemory(strerror(error));
   static std::mutex mutex; // threads may fail together: the last one counts
   {
     std::lock_guard<std::mutex> lock(mutex);
@@ -109,13 +150,23 @@ bool tenon::runGuarded(StringRef stage, function_ref<void()> fn,
   // Guards nest (the linker brings its own); the handler is one for all.
   FatalError fatal;
   bool nested = CrashRecoveryContext::GetCurrent() != nullptr;
-  if (!nested)
+  std::new_handler outerHandler = nullptr;
+  std::terminate_handler outerTerminate = nullptr;
+  if (!nested) {
     install_fatal_error_handler(recordFatalError, &fatal);
+    install_bad_alloc_error_handler(onFailedMalloc);
+    outerHandler = std::set_new_handler(onFailedNew);
+    outerTerminate = std::set_terminate(onTerminate);
+  }
   CrashRecoveryContext context;
   bool ok =
       context.RunSafelyOnThread([&] { withHandlerStack(fn); }, kStackBytes);
-  if (!nested)
+  if (!nested) {
     remove_fatal_error_handler();
+    remove_bad_alloc_error_handler();
+    std::set_new_handler(outerHandler);
+    std::set_terminate(outerTerminate);
+  }
   if (ok)
     return true;
   message = ("internal failure in stage '" + stage + "'").str();

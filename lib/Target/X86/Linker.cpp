@@ -74,7 +74,8 @@ private:
 };
 
 /// Takes what lld writes. It would replace a file in memory by another beside
-/// it, where none can be; into a pipe it writes when it is done.
+/// it, where none can be, and map a file on a disk, where a full one would be a
+/// signal; into a pipe it writes when it is done.
 class OutputPipe {
 public:
   OutputPipe() {
@@ -116,6 +117,8 @@ class LinkerRun {
 public:
   LinkerRun(std::initializer_list<StringRef> options) {
     args.push_back("ld.lld");
+    // Little to share out, and a thread may be refused.
+    args.push_back("--threads=1");
     for (StringRef option : options)
       args.push_back(option.str());
   }
@@ -125,7 +128,8 @@ public:
   Error add(StringRef name, StringRef content, StringRef option = "") {
     Expected<MemoryFile> file = MemoryFile::create(name, content);
     if (!file)
-      return file.takeError();
+      return createStringError("cannot hand '" + name + "' to the linker: " +
+                               toString(file.takeError()));
     files.push_back(std::move(*file));
     args.push_back((option + files.back().path()).str());
     return Error::success();
@@ -184,8 +188,8 @@ Expected<SmallString<0>> tenon::mergeObjects(ArrayRef<StringRef> objects,
   std::string root = ("--undefined=" + exportedSymbol).str();
   // The linker takes what is in a library where it is needed. Sections that
   // nothing needs stay: -r would drop the unwind tables with them.
-  LinkerRun linker({"-r", "-o", output.path(), "--no-warnings", root,
-                    "--start-lib"});
+  LinkerRun linker(
+      {"-r", "-o", output.path(), "--no-warnings", root, "--start-lib"});
   for (StringRef object : objects)
     if (Error error = linker.add("part.o", object))
       return std::move(error);
@@ -196,9 +200,10 @@ Expected<SmallString<0>> tenon::mergeObjects(ArrayRef<StringRef> objects,
   return localizeSymbols({merged, "the model"}, exportedSymbol);
 }
 
-Error tenon::linkSharedLibrary(StringRef object, StringRef path,
-                               const ArtifactOptions &options) {
-  LinkerRun linker({"-shared", "-o", path,
+Expected<std::string> tenon::linkSharedLibrary(StringRef object,
+                                               const ArtifactOptions &options) {
+  OutputPipe output;
+  LinkerRun linker({"-shared", "-o", output.path(),
                     // Immediate binding, everything that is relocated
                     // read-only afterwards.
                     "-z", "now", "-z", "relro", "-z", "noexecstack", "-z",
@@ -214,7 +219,7 @@ Error tenon::linkSharedLibrary(StringRef object, StringRef path,
   if (!options.soname.empty())
     linker.add("--soname=" + options.soname);
   if (Error error = linker.add("versions", versions, "--version-script="))
-    return error;
+    return std::move(error);
   // The weights come last, behind .bss: a segment of their own that can grow
   // without moving anything. INSERT leaves the rest as lld does it by default.
   std::string script = "SECTIONS { " + kWeightsSection.str() +
@@ -225,11 +230,13 @@ Error tenon::linkSharedLibrary(StringRef object, StringRef path,
     return weights.takeError();
   if (*weights)
     if (Error error = linker.add("layout", script, "--script="))
-      return error;
+      return std::move(error);
   if (Error error = linker.add("model.o", object))
-    return error;
+    return std::move(error);
   for (const EmbeddedFile &stub : getGlibcStubs())
     if (Error error = linker.add(stub.name, stub.contents))
-      return error;
-  return linker.run();
+      return std::move(error);
+  if (Error error = linker.run())
+    return std::move(error);
+  return output.finish();
 }

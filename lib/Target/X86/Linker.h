@@ -13,6 +13,7 @@
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include <string>
 
 namespace tenon {
 
@@ -22,11 +23,10 @@ llvm::Expected<llvm::SmallString<0>>
 mergeObjects(llvm::ArrayRef<llvm::StringRef> objects,
              llvm::StringRef exportedSymbol);
 
-/// Links `object` into a shared library at `path` that exports one symbol, and
-/// its alias. The weights' section has a segment of its own, still without
-/// bytes.
-llvm::Error linkSharedLibrary(llvm::StringRef object, llvm::StringRef path,
-                              const ArtifactOptions &options);
+/// Links `object` into a shared library that exports one symbol, and its alias.
+/// The weights' section has a segment of its own, still without bytes.
+llvm::Expected<std::string> linkSharedLibrary(llvm::StringRef object,
+                                              const ArtifactOptions &options);
 
 } // namespace tenon
 
