@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/Transforms/Match.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDCONSTANTSPASS
@@ -56,11 +57,11 @@ struct FoldConstantsPass
       DenseElementsAttr value = compute(op);
       if (!value)
         return;
+      noteApplied(*this, op, "folded");
       builder.setInsertionPoint(op);
       Value constant = ConstantOp::create(builder, op->getLoc(), value);
       op->getResult(0).replaceAllUsesWith(constant);
       op->erase();
-      ++numFolded;
     });
   }
 };

@@ -23,7 +23,6 @@ def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
     %1 = tenon.constant dense<8.0> : tensor<f32>
     ```
   }];
-  let statistics = [Statistic<"numFolded", "folded", "Ops computed">];
 }
 
 #endif // TENON_TRANSFORMS_FOLDCONSTANTS_TD

@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Pass/Pass.h"
 #include <cstring>
@@ -308,7 +309,7 @@ struct FoldIndicesPass : tenon::impl::FoldIndicesPassBase<FoldIndicesPass> {
       Value folded = indices.fold(op);
       if (!folded || folded.getType() != op->getResult(0).getType())
         continue;
-      ++numFolded;
+      noteApplied(*this, op, "folded");
       op->getResult(0).replaceAllUsesWith(folded);
       replaced.push_back(op);
     }

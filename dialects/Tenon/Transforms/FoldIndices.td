@@ -29,9 +29,6 @@ def FoldIndicesPass : Tenon_GraphPass<"tenon-fold-indices"> {
     %2 = tenon.iota "0" step "1" size "seq" : i64
     ```
   }];
-  let statistics = [
-    Statistic<"numFolded", "folded", "Ops replaced by ranges and views">
-  ];
 }
 
 #endif // TENON_TRANSFORMS_FOLDINDICES_TD

@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonFoldDims.h"
 #include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace tenon {
@@ -107,7 +108,7 @@ struct FoldShapesPass : tenon::impl::FoldShapesPassBase<FoldShapesPass> {
       Value folded = foldToDims(builder, &op);
       if (!folded)
         continue;
-      ++numFolded;
+      noteApplied(*this, &op, "folded");
       op.getResult(0).replaceAllUsesWith(folded);
       op.erase();
     }

@@ -25,9 +25,6 @@ def FoldShapesPass : Tenon_GraphPass<"tenon-fold-shapes"> {
     %2 = tenon.dims_value <"2*batch", "2*seq"> : i64
     ```
   }];
-  let statistics = [
-    Statistic<"numFolded", "folded", "Ops folded to expressions of dims">
-  ];
 }
 
 #endif // TENON_TRANSFORMS_FOLDSHAPES_TD

@@ -16,8 +16,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Patterns.h"
-#include "mlir/Pass/Pass.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 #include <array>
 #include <cmath>
 
@@ -182,8 +181,7 @@ bool collectFactors(Value value, Value x, const Bell &bell, Factors &factors,
 
 template <typename OpTy>
 struct FuseGelu : OpRewritePattern<OpTy> {
-  FuseGelu(MLIRContext *context, Pass::Statistic *fused)
-      : OpRewritePattern<OpTy>(context), fused(fused) {}
+  using OpRewritePattern<OpTy>::OpRewritePattern;
 
   LogicalResult matchAndRewrite(OpTy op,
                                 PatternRewriter &rewriter) const override {
@@ -210,29 +208,24 @@ struct FuseGelu : OpRewritePattern<OpTy> {
             rewriter, fuseLocations(op.getContext(), factors.ops), op.getType(),
             x, isa<TanhOp>(bell->function));
         rewriter.replaceOp(op, gelu);
-        if (fused)
-          ++*fused;
         return success();
       }
     }
     return rewriter.notifyMatchFailure(op, "is no product of x and 1 + erf");
   }
-
-  Pass::Statistic *fused;
 };
 
 struct FuseGeluPass : tenon::impl::FuseGeluPassBase<FuseGeluPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    populateFuseGeluPatterns(patterns, &numFused);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+    populateFuseGeluPatterns(patterns);
+    if (failed(applyPatterns(*this, getOperation(), std::move(patterns))))
       signalPassFailure();
   }
 };
 
 } // namespace
 
-void tenon::populateFuseGeluPatterns(RewritePatternSet &patterns,
-                                     Pass::Statistic *fused) {
-  patterns.add<FuseGelu<MulOp>, FuseGelu<DivOp>>(patterns.getContext(), fused);
+void tenon::populateFuseGeluPatterns(RewritePatternSet &patterns) {
+  patterns.add<FuseGelu<MulOp>, FuseGelu<DivOp>>(patterns.getContext());
 }

@@ -28,7 +28,6 @@ def FuseGeluPass : Tenon_GraphPass<"tenon-fuse-gelu"> {
     %4 = tenon.gelu %x : tensor<8xf32>
     ```
   }];
-  let statistics = [Statistic<"numFused", "fused", "GELUs recovered">];
 }
 
 #endif // TENON_TRANSFORMS_FUSEGELU_TD

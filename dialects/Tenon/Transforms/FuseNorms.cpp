@@ -25,8 +25,7 @@
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Patterns.h"
-#include "mlir/Pass/Pass.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSENORMSPASS
@@ -128,8 +127,7 @@ std::optional<Norm> matchNorm(Value d, Value variance, Ops &ops) {
 /// The product or quotient at the end of step 1.
 template <typename OpTy>
 struct FuseNorm : OpRewritePattern<OpTy> {
-  FuseNorm(MLIRContext *context, Pass::Statistic *fused)
-      : OpRewritePattern<OpTy>(context), fused(fused) {}
+  using OpRewritePattern<OpTy>::OpRewritePattern;
 
   LogicalResult matchAndRewrite(OpTy op,
                                 PatternRewriter &rewriter) const override {
@@ -155,14 +153,10 @@ struct FuseNorm : OpRewritePattern<OpTy> {
         result = RmsNormOp::create(rewriter, loc, op.getType(), norm->input,
                                    /*scale=*/Value(), epsilon, norm->dims);
       rewriter.replaceOp(op, result);
-      if (fused)
-        ++*fused;
       return success();
     }
     return rewriter.notifyMatchFailure(op, "is not d / sqrt(mean(d^2) + e)");
   }
-
-  Pass::Statistic *fused;
 };
 
 /// `parameter` as a tensor of exactly the last `dims` dims of `type`, dropping
@@ -297,21 +291,20 @@ struct CentreAgain : OpRewritePattern<SubOp> {
 struct FuseNormsPass : tenon::impl::FuseNormsPassBase<FuseNormsPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    populateFuseNormsPatterns(patterns, &numFused);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+    populateFuseNormsPatterns(patterns);
+    if (failed(applyPatterns(*this, getOperation(), std::move(patterns))))
       return signalPassFailure();
     // What is left is no layer norm.
     RewritePatternSet rest(&getContext());
     rest.add<CentreAgain>(&getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(rest))))
+    if (failed(applyPatterns(*this, getOperation(), std::move(rest))))
       signalPassFailure();
   }
 };
 
 } // namespace
 
-void tenon::populateFuseNormsPatterns(RewritePatternSet &patterns,
-                                      Pass::Statistic *fused) {
-  patterns.add<FuseNorm<MulOp>, FuseNorm<DivOp>>(patterns.getContext(), fused);
+void tenon::populateFuseNormsPatterns(RewritePatternSet &patterns) {
+  patterns.add<FuseNorm<MulOp>, FuseNorm<DivOp>>(patterns.getContext());
   patterns.add<AbsorbScale, AbsorbBias>(patterns.getContext());
 }

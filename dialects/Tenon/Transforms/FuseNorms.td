@@ -32,7 +32,6 @@ def FuseNormsPass : Tenon_GraphPass<"tenon-fuse-norms"> {
     %6 = tenon.rms_norm %x scale %w epsilon 1.0E-6 dims 1 : tensor<4x8xf32>, tensor<8xf32>
     ```
   }];
-  let statistics = [Statistic<"numFused", "fused", "Norms recovered">];
 }
 
 #endif // TENON_TRANSFORMS_FUSENORMS_TD

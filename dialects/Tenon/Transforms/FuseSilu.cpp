@@ -8,8 +8,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Patterns.h"
-#include "mlir/Pass/Pass.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSESILUPASS
@@ -24,8 +23,7 @@ namespace {
 
 /// x * sigmoid(x), either way round.
 struct FuseMulSigmoid : OpRewritePattern<MulOp> {
-  FuseMulSigmoid(MLIRContext *context, Pass::Statistic *fused)
-      : OpRewritePattern(context), fused(fused) {}
+  using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(MulOp op,
                                 PatternRewriter &rewriter) const override {
@@ -38,20 +36,15 @@ struct FuseMulSigmoid : OpRewritePattern<MulOp> {
                                  fuseLocations(op.getContext(), {sigmoid, op}),
                                  op.getType(), x);
       rewriter.replaceOp(op, silu);
-      if (fused)
-        ++*fused;
       return success();
     }
     return rewriter.notifyMatchFailure(op, "is not x * sigmoid(x)");
   }
-
-  Pass::Statistic *fused;
 };
 
 /// x / (1 + exp(-x)).
 struct FuseDivExp : OpRewritePattern<DivOp> {
-  FuseDivExp(MLIRContext *context, Pass::Statistic *fused)
-      : OpRewritePattern(context), fused(fused) {}
+  using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(DivOp op,
                                 PatternRewriter &rewriter) const override {
@@ -70,26 +63,21 @@ struct FuseDivExp : OpRewritePattern<DivOp> {
         rewriter, fuseLocations(op.getContext(), {neg, exp, add, op}),
         op.getType(), x);
     rewriter.replaceOp(op, silu);
-    if (fused)
-      ++*fused;
     return success();
   }
-
-  Pass::Statistic *fused;
 };
 
 struct FuseSiluPass : tenon::impl::FuseSiluPassBase<FuseSiluPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    populateFuseSiluPatterns(patterns, &numFused);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+    populateFuseSiluPatterns(patterns);
+    if (failed(applyPatterns(*this, getOperation(), std::move(patterns))))
       signalPassFailure();
   }
 };
 
 } // namespace
 
-void tenon::populateFuseSiluPatterns(RewritePatternSet &patterns,
-                                     Pass::Statistic *fused) {
-  patterns.add<FuseMulSigmoid, FuseDivExp>(patterns.getContext(), fused);
+void tenon::populateFuseSiluPatterns(RewritePatternSet &patterns) {
+  patterns.add<FuseMulSigmoid, FuseDivExp>(patterns.getContext());
 }

@@ -11,7 +11,6 @@ include "dialects/Tenon/Transforms/GraphPass.td"
 
 def FuseSiluPass : Tenon_GraphPass<"tenon-fuse-silu"> {
   let summary = "Recover SiLU from x * sigmoid(x) and x / (1 + exp(-x))";
-  let statistics = [Statistic<"numFused", "fused", "SiLUs recovered">];
 }
 
 #endif // TENON_TRANSFORMS_FUSESILU_TD

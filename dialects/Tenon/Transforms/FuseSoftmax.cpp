@@ -19,8 +19,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Patterns.h"
-#include "mlir/Pass/Pass.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSESOFTMAXPASS
@@ -35,8 +34,7 @@ namespace {
 
 /// select(is_nan(s), 0, s) and select(not(is_nan(s)), s, 0), s a softmax.
 struct FuseGuard : OpRewritePattern<SelectOp> {
-  FuseGuard(MLIRContext *context, Pass::Statistic *fused)
-      : OpRewritePattern(context), fused(fused) {}
+  using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(SelectOp op,
                                 PatternRewriter &rewriter) const override {
@@ -58,12 +56,8 @@ struct FuseGuard : OpRewritePattern<SelectOp> {
         rewriter, fuseLocations(op.getContext(), {softmax, isNan, op}),
         op.getType(), softmax.getInput(), /*guard=*/true, /*log=*/false);
     rewriter.replaceOp(op, guarded);
-    if (fused)
-      ++*fused;
     return success();
   }
-
-  Pass::Statistic *fused;
 };
 
 /// The reduction of `of` over its last dim that `value` is.
@@ -78,8 +72,7 @@ ReduceOp matchLastReduce(Value value, ReduceKind kind, Value of) {
 /// exp(x - max(x)) / sum(exp(x - max(x))).
 template <typename OpTy>
 struct FuseSpelled : OpRewritePattern<OpTy> {
-  FuseSpelled(MLIRContext *context, Pass::Statistic *fused)
-      : OpRewritePattern<OpTy>(context), fused(fused) {}
+  using OpRewritePattern<OpTy>::OpRewritePattern;
 
   LogicalResult matchAndRewrite(OpTy op,
                                 PatternRewriter &rewriter) const override {
@@ -107,21 +100,16 @@ struct FuseSpelled : OpRewritePattern<OpTy> {
           rewriter, fuseLocations(op.getContext(), {top, sub, exp, total, op}),
           op.getType(), sub.getLhs(), /*guard=*/false, /*log=*/false);
       rewriter.replaceOp(op, softmax);
-      if (fused)
-        ++*fused;
       return success();
     }
     return rewriter.notifyMatchFailure(op, "is no softmax");
   }
-
-  Pass::Statistic *fused;
 };
 
 /// matmul(select(c, 0, softmax), v) with one c for a row: a select of products.
 /// Where v is not finite, 0 is right and 0 * v was not.
 struct SinkRowSelect : OpRewritePattern<MatMulOp> {
-  SinkRowSelect(MLIRContext *context, Pass::Statistic *fused)
-      : OpRewritePattern(context), fused(fused) {}
+  using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(MatMulOp op,
                                 PatternRewriter &rewriter) const override {
@@ -152,8 +140,6 @@ struct SinkRowSelect : OpRewritePattern<MatMulOp> {
     rewriter.replaceOpWithNewOp<SelectOp>(
         op, op.getType(), select.getCondition(), zeroFirst ? nothing : product,
         zeroFirst ? product : nothing);
-    if (fused)
-      ++*fused;
     return success();
   }
 
@@ -161,24 +147,21 @@ struct SinkRowSelect : OpRewritePattern<MatMulOp> {
     std::optional<double> number = scalarOf(v);
     return number && *number == 0;
   }
-
-  Pass::Statistic *fused;
 };
 
 struct FuseSoftmaxPass : tenon::impl::FuseSoftmaxPassBase<FuseSoftmaxPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    populateFuseSoftmaxPatterns(patterns, &numFused);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+    populateFuseSoftmaxPatterns(patterns);
+    if (failed(applyPatterns(*this, getOperation(), std::move(patterns))))
       signalPassFailure();
   }
 };
 
 } // namespace
 
-void tenon::populateFuseSoftmaxPatterns(RewritePatternSet &patterns,
-                                        Pass::Statistic *fused) {
+void tenon::populateFuseSoftmaxPatterns(RewritePatternSet &patterns) {
   patterns
       .add<FuseGuard, FuseSpelled<DivOp>, FuseSpelled<MulOp>, SinkRowSelect>(
-          patterns.getContext(), fused);
+          patterns.getContext());
 }

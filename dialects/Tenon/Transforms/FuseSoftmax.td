@@ -26,7 +26,6 @@ def FuseSoftmaxPass : Tenon_GraphPass<"tenon-fuse-softmax"> {
     %2 = tenon.softmax %x guard : tensor<4x8xf32>
     ```
   }];
-  let statistics = [Statistic<"numFused", "fused", "Softmaxes recovered or guarded">];
 }
 
 #endif // TENON_TRANSFORMS_FUSESOFTMAX_TD

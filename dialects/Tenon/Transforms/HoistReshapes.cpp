@@ -8,8 +8,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
-#include "mlir/Pass/Pass.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_HOISTRESHAPESPASS
@@ -33,8 +32,7 @@ Value reshapeRows(PatternRewriter &rewriter, Location loc, Value value,
 /// reshape(op(x, y)) that only splits or joins rows: op(reshape(x),
 /// reshape(y)).
 struct HoistRowReshape : OpRewritePattern<ReshapeOp> {
-  HoistRowReshape(MLIRContext *context, Pass::Statistic *hoisted)
-      : OpRewritePattern(context), hoisted(hoisted) {}
+  using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(ReshapeOp reshape,
                                 PatternRewriter &rewriter) const override {
@@ -69,25 +67,21 @@ struct HoistRowReshape : OpRewritePattern<ReshapeOp> {
     hoistedOp->setOperands(operands);
     hoistedOp->getResult(0).setType(reshape.getType());
     rewriter.replaceOp(reshape, hoistedOp);
-    if (hoisted)
-      ++*hoisted;
     return success();
   }
-
-  Pass::Statistic *hoisted;
 };
 
 struct HoistReshapesPass
     : tenon::impl::HoistReshapesPassBase<HoistReshapesPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<HoistRowReshape>(&getContext(), &numHoisted);
+    patterns.add<HoistRowReshape>(&getContext());
     ReshapeOp::getCanonicalizationPatterns(patterns, &getContext());
     // Values with several users lose them one op per iteration, so a long
     // chain takes many. Where that is cut short, a reshape stays in place.
     GreedyRewriteConfig config;
     config.setMaxIterations(100);
-    (void)applyPatternsGreedily(getOperation(), std::move(patterns), config);
+    (void)applyPatterns(*this, getOperation(), std::move(patterns), config);
   }
 };
 

@@ -26,7 +26,6 @@ def HoistReshapesPass : Tenon_GraphPass<"tenon-hoist-reshapes"> {
     %2 = tenon.matmul %x, %w : tensor<?x?x8xf32, #tenon.dims<"b", "s", "8">>, tensor<8x16xf32>
     ```
   }];
-  let statistics = [Statistic<"numHoisted", "hoisted", "reshapes hoisted">];
 }
 
 #endif // TENON_TRANSFORMS_HOISTRESHAPES_TD

@@ -8,20 +8,14 @@
 #define TENON_TRANSFORMS_PATTERNS_H
 
 #include "mlir/IR/PatternMatch.h"
-#include "mlir/Pass/Pass.h"
 
 namespace tenon {
 
-/// The patterns of the passes of the same name, for others to compose. Each
-/// counts what it rewrote in *fused, when given.
-void populateFuseGeluPatterns(mlir::RewritePatternSet &patterns,
-                              mlir::Pass::Statistic *fused = nullptr);
-void populateFuseNormsPatterns(mlir::RewritePatternSet &patterns,
-                               mlir::Pass::Statistic *fused = nullptr);
-void populateFuseSiluPatterns(mlir::RewritePatternSet &patterns,
-                              mlir::Pass::Statistic *fused = nullptr);
-void populateFuseSoftmaxPatterns(mlir::RewritePatternSet &patterns,
-                                 mlir::Pass::Statistic *fused = nullptr);
+/// The patterns of the passes of the same name, for others to compose.
+void populateFuseGeluPatterns(mlir::RewritePatternSet &patterns);
+void populateFuseNormsPatterns(mlir::RewritePatternSet &patterns);
+void populateFuseSiluPatterns(mlir::RewritePatternSet &patterns);
+void populateFuseSoftmaxPatterns(mlir::RewritePatternSet &patterns);
 
 } // namespace tenon
 
