@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelParts.h"
+#include "StageText.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "tenon/Codegen/Program.h"
 #include "tenon/Pipelines/Pipelines.h"
@@ -90,11 +91,16 @@ struct Compiler {
       llvm::raw_string_ostream os(result.error);
       if (auto name = dyn_cast<NameLoc>(d.getLocation()))
         os << "node '" << name.getName().getValue() << "': ";
+      else if (auto place = dyn_cast<FileLineColLoc>(d.getLocation()))
+        os << place.getFilename().getValue() << ":" << place.getLine() << ":"
+           << place.getColumn() << ": ";
       os << d.str();
       for (Diagnostic &note : d.getNotes())
         os << "\n  note: " << note.str();
       return success();
     });
+    if (options.remark)
+      collectPassRemarks(context, options.remark);
   }
 
   bool fail(const Twine &message) {
@@ -135,7 +141,7 @@ struct Compiler {
     }));
   }
   /// Dumps a stage; true when it was the last that was asked for.
-  bool finished(Stage s, llvm::function_ref<void(raw_ostream &)> print) {
+  bool finished(Stage s, llvm::function_ref<void(raw_ostream &, bool)> print) {
     if (!options.dumpDir.empty()) {
       SmallString<128> path(options.dumpDir);
       std::string name = std::to_string((int)s) + "-" + stageName(s).str() +
@@ -143,19 +149,15 @@ struct Compiler {
                           : s == Stage::Object ? ".s"
                                                : ".mlir");
       llvm::sys::path::append(path, name);
-      if (!write(path, print))
+      if (!write(path, [&](raw_ostream &os) { print(os, true); }))
         return true;
     }
     if (options.emit != s)
       return false;
-    result.ok = write(options.output, print);
+    result.ok = write(options.output, [&](raw_ostream &os) {
+      print(os, options.elideWeights);
+    });
     return true;
-  }
-  void printModule(ModuleOp m, raw_ostream &os) {
-    OpPrintingFlags flags;
-    flags.elideLargeElementsAttrs(16).elideLargeResourceString(64);
-    m.print(os, flags);
-    os << "\n";
   }
 
   /// What the kernels' stage leaves to be computed an element at a time, as
@@ -205,6 +207,16 @@ bool Compiler::resolveTargets() {
 }
 
 bool Compiler::import() {
+  if (options.from) {
+    bool weights = !options.emit || *options.emit > Stage::Fuse;
+    module = readStage(options.input, context, weights);
+    if (!module)
+      return fail("the text could not be read");
+    if (!options.modelName.empty())
+      (*module)->setAttr("tenon.model_name",
+                         StringAttr::get(&context, options.modelName));
+    return true;
+  }
   ImportOptions import = options.import;
   import.keepNodeValues = options.debugValues;
   auto imported = importOnnxFile(options.input, context, import);
@@ -258,9 +270,11 @@ bool Compiler::translate() {
   for (const Level &level : levels)
     p.levels.push_back(
         {level.target.name, level.target.featureBits, level.suffix});
-  for (auto &[name, setting] : options.import.dims)
-    if (setting.lo != setting.hi)
-      p.ranges.push_back({name, setting.lo, setting.hi});
+  if (auto ranges = (*module)->getAttrOfType<DictionaryAttr>("tenon.ranges"))
+    for (NamedAttribute range : ranges)
+      if (auto bounds = dyn_cast<DenseI64ArrayAttr>(range.getValue());
+          bounds && bounds.size() == 2)
+        p.ranges.push_back({range.getName().str(), bounds[0], bounds[1]});
   p.compilerVersion = options.compilerVersion;
   artifact.output = options.output;
   artifact.kind = *kind;
@@ -354,6 +368,9 @@ bool Compiler::link() {
 
 void Compiler::run() {
   kind = artifactKindFromPath(options.output);
+  // A pipe says nothing by its name.
+  if (!kind && isOutputStream(options.output))
+    kind = ArtifactKind::SharedLibrary;
   if (!options.emit && !options.checkOnly && !kind) {
     fail("cannot tell what to write to '" + options.output +
          "': expected a name that ends in .so, .o or .a");
@@ -361,6 +378,13 @@ void Compiler::run() {
   }
   if (!kind)
     kind = ArtifactKind::SharedLibrary;
+  if (!options.emit && options.weightsInFile &&
+      isOutputStream(options.output)) {
+    fail("'" + options.output +
+         "' has no place beside it for the weights: --weights=file needs a "
+         "file's name");
+    return;
+  }
   if (!options.dumpDir.empty())
     if (auto ec = llvm::sys::fs::create_directories(options.dumpDir)) {
       fail("cannot create '" + options.dumpDir + "': " + ec.message());
@@ -368,39 +392,39 @@ void Compiler::run() {
     }
   if (!resolveTargets())
     return;
-  auto graph = [&](raw_ostream &os) { printModule(*module, os); };
-  auto kernels = [&](raw_ostream &os) {
-    for (Level &level : levels)
-      printModule(*level.kernels, os);
+  auto graph = [&](raw_ostream &os, bool elide) {
+    printStage(*module, os, {options.locations, elide});
   };
-  if (!stage(Stage::Import, 0.0, [&] { return import(); }) ||
-      finished(Stage::Import, graph))
+  auto kernels = [&](raw_ostream &os, bool elide) {
+    for (Level &level : levels)
+      printStage(*level.kernels, os, {options.locations, elide});
+  };
+  // What the text that it begins with has behind it.
+  auto done = [&](Stage s) { return options.from && s <= *options.from; };
+  if (!stage(options.from.value_or(Stage::Import), 0.0,
+             [&] { return import(); }) ||
+      finished(options.from.value_or(Stage::Import), graph))
     return;
-  if (!stage(Stage::Graph, 0.1,
-             [&] {
-               return passes(
-                   *module,
-                   [&](OpPassManager &pm) {
-                     populateGraphStage(pm, options.debugValues);
-                   },
-                   true);
-             }) ||
-      finished(Stage::Graph, graph))
-    return;
-  if (!stage(Stage::Fuse, 0.2,
-             [&] {
-               return passes(
-                   *module,
-                   [&](OpPassManager &pm) {
-                     populateFuseStage(pm, options.debugValues);
-                   },
-                   true);
-             }) ||
-      finished(Stage::Fuse, graph))
+  auto onGraph = [&](Stage s, double fraction,
+                     void (*fill)(OpPassManager &, bool)) {
+    if (done(s))
+      return true;
+    return stage(
+               s, fraction,
+               [&] {
+                 return passes(
+                     *module,
+                     [&](OpPassManager &pm) { fill(pm, options.debugValues); },
+                     true);
+               }) &&
+           !finished(s, graph);
+  };
+  if (!onGraph(Stage::Graph, 0.1, populateGraphStage) ||
+      !onGraph(Stage::Fuse, 0.2, populateFuseStage))
     return;
   if (!stage(Stage::Tile, 0.25, [&] { return tile(); }) ||
-      finished(Stage::Tile, [&](raw_ostream &os) {
-        kernels(os);
+      finished(Stage::Tile, [&](raw_ostream &os, bool elide) {
+        kernels(os, elide);
         printStrategies(os);
       }))
     return;
@@ -417,9 +441,10 @@ void Compiler::run() {
       finished(Stage::Vector, kernels))
     return;
   if (!stage(Stage::Buffer, 0.4, [&] { return split(); }) ||
-      finished(Stage::Buffer, [&](raw_ostream &os) {
+      finished(Stage::Buffer, [&](raw_ostream &os, bool elide) {
         for (Level &level : levels)
-          printModule(*joinKernels(*level.parts), os);
+          printStage(*joinKernels(*level.parts), os,
+                     {options.locations, elide});
       }))
     return;
   if (!stage(Stage::Llvm, 0.5, [&] { return translate(); }))
@@ -428,7 +453,7 @@ void Compiler::run() {
     std::unique_ptr<llvm::Module> whole;
     if (!stage(Stage::Llvm, 0.5, [&] { return !!(whole = wholeProgram()); }) ||
         finished(Stage::Llvm,
-                 [&](raw_ostream &os) { whole->print(os, nullptr); }))
+                 [&](raw_ostream &os, bool) { whole->print(os, nullptr); }))
       return;
     std::string text;
     if (!stage(Stage::Object, 0.6,
@@ -436,7 +461,7 @@ void Compiler::run() {
                  llvm::raw_string_ostream os(text);
                  return check(emitAssembly(*whole, emitOptions(), os));
                }) ||
-        finished(Stage::Object, [&](raw_ostream &os) { os << text; }))
+        finished(Stage::Object, [&](raw_ostream &os, bool) { os << text; }))
       return;
   }
   result.ok = stage(Stage::Object, 0.7, [&] { return link(); });

@@ -10,6 +10,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 #include "tenon/Import/OnnxImporter.h"
+#include "tenon/Pipelines/PassRemarks.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include <optional>
 
@@ -59,6 +60,12 @@ struct CompileOptions {
   std::string compilerVersion;
   /// Print this stage to `output` ("-": standard output) instead.
   std::optional<Stage> emit;
+  /// In its text, say beside each op which ONNX node it comes from.
+  bool locations = false;
+  /// And leave out the bytes of large weights, for a person who reads it.
+  bool elideWeights = false;
+  /// `input` is the text of this stage (import, graph or fuse), to go on from.
+  std::optional<Stage> from;
   /// Stop before kernels are translated, and write nothing: every refusal of
   /// a model comes before that.
   bool checkOnly = false;
@@ -66,6 +73,8 @@ struct CompileOptions {
   std::string dumpDir;
   /// Called as each stage begins; fraction of the whole in [0, 1].
   std::function<void(llvm::StringRef stage, double fraction)> progress;
+  /// Told what the passes do, and what they do not and why.
+  PassRemarkFn remark;
 };
 
 /// Compiles a model. Errors have gone to `error` (one message) or, for errors
