@@ -23,10 +23,11 @@ struct DimSetting {
   int64_t lo, hi;
 };
 
-/// A node, or an input (`op` is empty), that keeps a model from compiling.
+/// A node, or an input (`op` is empty), that keeps a model from compiling; or
+/// a file of weights that cannot be read.
 struct UnsupportedNode {
   /// A node without a name has that of its first output in `output`.
-  std::string name, output, domain, op;
+  std::string name, output, domain, op, file;
   int64_t opset = 0;
   std::string reason;
   /// False where an operand comes from another such node: the reason may be
@@ -44,6 +45,9 @@ struct ImportOptions {
   DefaultInputs defaults = DefaultInputs::Auto;
   /// By the dim's name as the model or `tenon inspect` spells it.
   std::map<std::string, DimSetting> dims;
+  /// What certain inputs are, in numbers: one, or one for each element. The
+  /// graph has them as constants, and checks at entry that they are these.
+  std::map<std::string, std::vector<std::string>> values;
   /// Attach `tenon.value = "V"` to the op that yields the ONNX value V.
   bool keepNodeValues = false;
   /// Where set, the import does not stop at the first unsupported node: it
@@ -54,10 +58,11 @@ struct ImportOptions {
 /// "node 'conv_1' (ai.onnx::Conv, opset 17): the reason".
 std::string describe(const UnsupportedNode &node);
 
-/// Reads a model (`.onnx`, or ONNX's text form in `.onnxtxt`, `.onnxtext`) into
-/// a module of tenon ops. Weights stay where they are: the module's resources
-/// point into the mapped files and keep them mapped. A failure emits exactly
-/// one error on the context's diagnostic engine.
+/// Reads a model (`.onnx`, or ONNX's text form in `.onnxtxt`, `.onnxtext`; from
+/// "-", standard input, or a pipe either) into a module of tenon ops. Weights
+/// stay where they are: the module's resources point into the mapped files and
+/// keep them mapped. A failure emits exactly one error on the context's
+/// diagnostic engine.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
 importOnnxFile(llvm::StringRef path, mlir::MLIRContext &context,
                const ImportOptions &options = {});

@@ -111,6 +111,9 @@ InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
     if (setting.lo < 0 || setting.hi < setting.lo)
       return "--dim: invalid range " + std::to_string(setting.lo) + ".." +
              std::to_string(setting.hi) + " of '" + name + "'";
+    // Under one of its spellings and under the other.
+    if (fixed.count(symbol) || declared.count(symbol))
+      return "--dim: '" + symbol + "' is given twice";
     if (setting.lo == setting.hi)
       fixed.emplace(symbol, SymExpr(setting.lo));
     else

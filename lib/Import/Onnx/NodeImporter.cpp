@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "NodeImporter.h"
 #include "Choices.h"
+#include "InputValues.h"
 #include "OnnxLibrary.h"
 #include "Weights.h"
 #include "dialects/Tenon/IR/TenonArith.h"
@@ -233,7 +234,8 @@ std::optional<Ints> NodeImporter::constInts(Value v, StringRef what) {
   for (const SymExpr &element : *elements) {
     std::optional<int64_t> constant = element.constant();
     if (!constant) {
-      error("'" + what + "' must be constant, found " + element.str());
+      error("'" + what + "' must be constant, found " + element.str() +
+            whatSettles(state, element));
       return std::nullopt;
     }
     result.push_back(*constant);

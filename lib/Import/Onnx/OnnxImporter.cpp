@@ -23,6 +23,7 @@
 #include "Choices.h"
 #include "Defaults.h"
 #include "InputDims.h"
+#include "InputValues.h"
 #include "OnnxLibrary.h"
 #include "Registry.h"
 #include "Steps.h"
@@ -32,6 +33,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Path.h"
 
@@ -44,9 +46,9 @@ namespace {
 class Importer {
 public:
   Importer(MLIRContext &context, StringRef file, const ImportOptions &options,
-           std::shared_ptr<onnx::ModelProto> model, bool zeroIsUnknown,
-           Choices &choices)
-      : context(context), options(options), file(file),
+           StringRef folder, std::shared_ptr<onnx::ModelProto> model,
+           bool zeroIsUnknown, Choices &choices)
+      : context(context), options(options), file(file), folder(folder),
         zeroIsUnknown(zeroIsUnknown), choices(choices), state(&context),
         model(std::move(model)) {}
 
@@ -76,6 +78,7 @@ private:
 
   void collectGraph(const onnx::GraphProto &graph);
   LogicalResult createMain(const onnx::GraphProto &graph);
+  LogicalResult fixInputs();
   LogicalResult importNodes(const onnx::GraphProto &graph);
   LogicalResult importNode(const onnx::NodeProto &node);
   /// Why the node cannot be imported, or an empty string.
@@ -92,6 +95,9 @@ private:
   void list(const onnx::NodeProto &node, const std::string &reason,
             bool certain);
   Value standIn(const std::string &name);
+  /// Lists the file of a weight that cannot be read, once, and lets a value
+  /// stand for the weight; null where the file is not to blame.
+  Value standInForWeight(const onnx::TensorProto &tensor);
 
   int64_t opsetOf(const onnx::NodeProto &node) const;
   UnsupportedNode identify(const onnx::NodeProto &node,
@@ -99,7 +105,7 @@ private:
 
   MLIRContext &context;
   const ImportOptions &options;
-  std::string file;
+  std::string file, folder; // the model, and what external data lies in
   const bool zeroIsUnknown;
   Choices &choices;
   ImportState state;
@@ -115,6 +121,9 @@ private:
   /// Names whose value is, or depends on, a stand-in; and those without even
   /// that.
   llvm::StringSet<> uncertain, missing;
+  /// Names that depend on a file of weights that cannot be read; those files.
+  llvm::StringSet<> unread;
+  std::vector<UnsupportedNode> unreadFiles;
   size_t numRefused = 0;
   bool lacksChoice = false, hopeless = false;
   std::optional<std::map<std::string, onnx::TypeProto>> inferred;
@@ -151,6 +160,8 @@ UnsupportedNode Importer::identify(const onnx::NodeProto &node,
 }
 
 std::string describe(const UnsupportedNode &node) {
+  if (!node.file.empty())
+    return node.reason;
   if (node.op.empty())
     return "input '" + node.name + "': " + node.reason;
   std::string name = node.name.empty() ? "with output '" + node.output + "'"
@@ -182,6 +193,9 @@ Value Importer::valueOf(const std::string &name, std::string &message) {
     return nullptr;
   }
   TensorAttr attr = weights->get(*initializer->second, message);
+  if (!attr && options.unsupported)
+    if (Value value = standInForWeight(*initializer->second))
+      return values[name] = value;
   if (!attr)
     return nullptr;
   Location loc = NameLoc::get(StringAttr::get(&context, name));
@@ -281,6 +295,15 @@ LogicalResult Importer::importNode(const onnx::NodeProto &node) {
   }
   size_t before = numRefused;
   std::string reason = tryNode(node);
+  if (keepGoing && isIn(unread)) {
+    for (const std::string &name : node.output())
+      unread.insert(name);
+    // For lack of a weight's values: the file has been listed.
+    if (!reason.empty() && whyUnsupported(node, opsetOf(node)).empty()) {
+      goOnWithout(node, "");
+      return success();
+    }
+  }
   if (reason.empty()) {
     if (keepGoing && isIn(uncertain))
       for (const std::string &name : node.output())
@@ -370,6 +393,38 @@ Value Importer::standIn(const std::string &name) {
   for (const auto &dim : tensor.shape().dim())
     dims.push_back(
         inputDims.innerDim(dim, name + ".d" + std::to_string(dims.size())));
+  return main.getBody().front().addArgument(getTensorType(dims, type),
+                                            UnknownLoc::get(&context));
+}
+
+Value Importer::standInForWeight(const onnx::TensorProto &tensor) {
+  std::string reason = weights->whyUnreadable(tensor);
+  Type type = builtinType(&context, tensor.data_type());
+  if (reason.empty() || !type || tensor.dims_size() > 8)
+    return nullptr;
+  Dims dims;
+  for (int64_t dim : tensor.dims()) {
+    if (dim < 0)
+      return nullptr;
+    dims.push_back(SymExpr(dim));
+  }
+  std::string file = externalLocation(tensor);
+  if (llvm::none_of(unreadFiles, [&](const UnsupportedNode &listed) {
+        return listed.file == file;
+      })) {
+    size_t count = llvm::count_if(
+        model->graph().initializer(), [&](const onnx::TensorProto &other) {
+          return other.data_location() == onnx::TensorProto::EXTERNAL &&
+                 externalLocation(other) == file;
+        });
+    UnsupportedNode found;
+    found.file = file;
+    found.reason = reason + " (tensors there: " +
+                   std::to_string(std::max<size_t>(count, 1)) + ", '" +
+                   tensor.name() + "' among them)";
+    unreadFiles.push_back(std::move(found));
+  }
+  unread.insert(tensor.name());
   return main.getBody().front().addArgument(getTensorType(dims, type),
                                             UnknownLoc::get(&context));
 }
@@ -500,6 +555,27 @@ LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
     if (!value)
       return fail("input '" + inputs[i]->name() + "' cannot be unpacked");
   }
+  return fixInputs();
+}
+
+/// What --value says of inputs.
+LogicalResult Importer::fixInputs() {
+  for (const auto &[name, numbers] : options.values) {
+    auto value = values.find(name);
+    if (value == values.end()) {
+      SmallVector<std::string> known;
+      for (const auto &input : values)
+        known.push_back(input.first().str());
+      llvm::sort(known);
+      return fail("--value: unknown input '" + name + "': expected one of " +
+                  (known.empty() ? "none" : llvm::join(known, ", ")));
+    }
+    std::string problem;
+    Value fixed = fixInput(state, value->second, name, numbers, problem);
+    if (!fixed)
+      return fail(problem);
+    value->second = fixed;
+  }
   return success();
 }
 
@@ -543,9 +619,16 @@ void Importer::eraseUnused() {
 Attempt Importer::attempt() {
   Attempt result;
   FailureOr<OwningOpRef<ModuleOp>> module = run();
+  if (!unreadFiles.empty()) {
+    // First, as it may be all that is wrong.
+    error = tenon::describe(unreadFiles.front());
+    if (options.unsupported)
+      options.unsupported->insert(options.unsupported->begin(),
+                                  unreadFiles.begin(), unreadFiles.end());
+  }
   result.error = error;
   result.lacksChoice = lacksChoice;
-  result.isHopeless = hopeless;
+  result.isHopeless = hopeless || !unreadFiles.empty();
   if (succeeded(module) && !lacksChoice) {
     result.agrees = agreesWithOutputs();
     result.module = std::move(*module);
@@ -571,8 +654,7 @@ bool Importer::agreesWithOutputs() {
 }
 
 void Importer::setUpState() {
-  weights = std::make_unique<Weights>(&context, model,
-                                      llvm::sys::path::parent_path(file).str());
+  weights = std::make_unique<Weights>(&context, model, folder);
   state.tensorAttr = [this](const onnx::TensorProto &tensor,
                             std::string &message) {
     return weights->get(tensor, message);
@@ -646,7 +728,7 @@ FailureOr<OwningOpRef<ModuleOp>> Importer::run() {
   collectGraph(model->graph());
   if (mlir::failed(createMain(model->graph())) ||
       mlir::failed(importNodes(model->graph())) || !error.empty() ||
-      mlir::failed(finishMain(model->graph())))
+      !unreadFiles.empty() || mlir::failed(finishMain(model->graph())))
     return failure();
   eraseUnused();
   if (!inputDims.ranges().empty()) {
@@ -694,13 +776,16 @@ importLoaded(LoadedModel loaded, StringRef file, MLIRContext &context,
           return Registry::get().lookup(domain, op, opset) != nullptr;
         });
   OwningOpRef<ModuleOp> module;
+  // What comes through a pipe has its external data in the current directory.
+  std::string folder =
+      loaded.stream ? "" : llvm::sys::path::parent_path(file).str();
   auto import = [&](const ImportOptions &options, bool zeroIsUnknown,
                     std::string &error) {
     return importByChoices(
         options,
         [&](const ImportOptions &options, Choices &choices) {
-          return Importer(context, file, options, loaded.proto, zeroIsUnknown,
-                          choices)
+          return Importer(context, file, options, folder, loaded.proto,
+                          zeroIsUnknown, choices)
               .attempt();
         },
         error);

@@ -16,14 +16,16 @@
 #include "onnx/defs/schema.h"
 #include "onnx/inliner/inliner.h"
 #include "onnx/shape_inference/implementation.h"
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fcntl.h>
-#include <fstream>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl.h>
 #include <set>
-#include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 namespace tenon::onnximport {
 
@@ -81,31 +83,25 @@ std::string domainOf(const onnx::NodeProto &node) {
 // Parsing
 //===----------------------------------------------------------------------===//
 
-static std::string parseBinary(const std::string &path,
-                               onnx::ModelProto &model) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return std::string("cannot open the file: ") + strerror(errno);
-  struct stat info;
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd);
-    return "not a regular file";
-  }
+/// Protobuf counts bytes in 31 bits.
+static constexpr size_t maxModelBytes = INT32_MAX;
+
+static std::string
+parseBinary(google::protobuf::io::ZeroCopyInputStream &stream, size_t size,
+            onnx::ModelProto &model) {
   bool parsed;
   {
-    google::protobuf::io::FileInputStream stream(fd);
     google::protobuf::io::CodedInputStream coded(&stream);
-    coded.SetTotalBytesLimit(INT32_MAX);
+    coded.SetTotalBytesLimit(maxModelBytes);
     parsed =
         model.ParseFromCodedStream(&coded) && coded.ConsumedEntireMessage();
   }
-  ::close(fd);
   if (!parsed)
-    return info.st_size >= INT32_MAX
+    return size >= maxModelBytes
                ? "not an ONNX model: a protobuf file is at most 2 GiB (weights "
                  "beyond that are external data)"
                : "not an ONNX model, or a truncated one (" +
-                     std::to_string(info.st_size) + " bytes do not parse)";
+                     std::to_string(size) + " bytes do not parse)";
   if (!model.has_graph() || !model.has_ir_version())
     return "not an ONNX model: it has no graph or no ir_version";
   return "";
@@ -127,18 +123,63 @@ LoadedModel parseModelText(const std::string &text) {
   return loaded;
 }
 
+/// All that comes until the end, or what is too much; what is wrong.
+static std::string readAll(int fd, std::string &content) {
+  std::vector<char> buffer(1 << 20);
+  while (content.size() <= maxModelBytes) {
+    ssize_t n = ::read(fd, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return std::string("cannot read it: ") + strerror(errno);
+    if (n == 0)
+      break;
+    content.append(buffer.data(), n);
+  }
+  return "";
+}
+
+/// Does this begin as ONNX's text form does? A binary model's first byte, the
+/// number of a field and its kind, is neither.
+static bool looksLikeText(const std::string &content) {
+  size_t first = content.find_first_not_of(" \t\r\n");
+  return first != std::string::npos &&
+         (content[first] == '<' || content[first] == '#');
+}
+
+static std::string parseOpen(int fd, bool text, LoadedModel &loaded) {
+  struct stat info;
+  if (::fstat(fd, &info) != 0)
+    return std::string("cannot read it: ") + strerror(errno);
+  loaded.stream |= !S_ISREG(info.st_mode);
+  if (S_ISDIR(info.st_mode) || S_ISBLK(info.st_mode))
+    return "not a regular file";
+  if (!loaded.stream && !text) {
+    google::protobuf::io::FileInputStream stream(fd);
+    return parseBinary(stream, info.st_size, *loaded.proto);
+  }
+  std::string content, problem = readAll(fd, content);
+  if (!problem.empty())
+    return problem;
+  if (text || looksLikeText(content))
+    return parseText(content, *loaded.proto);
+  google::protobuf::io::ArrayInputStream stream(
+      content.data(), int(std::min(content.size(), maxModelBytes)));
+  return parseBinary(stream, content.size(), *loaded.proto);
+}
+
 LoadedModel parseModelFile(const std::string &path, bool text) {
   LoadedModel loaded{std::make_shared<onnx::ModelProto>(), ""};
-  loaded.error = guarded([&]() -> std::string {
-    if (!text)
-      return parseBinary(path, *loaded.proto);
-    std::ifstream stream(path);
-    if (!stream)
-      return std::string("cannot open the file: ") + strerror(errno);
-    std::stringstream content;
-    content << stream.rdbuf();
-    return parseText(content.str(), *loaded.proto);
-  });
+  loaded.stream = path == "-";
+  int fd =
+      loaded.stream ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    loaded.error = std::string("cannot open the file: ") + strerror(errno);
+    return loaded;
+  }
+  loaded.error = guarded([&] { return parseOpen(fd, text, loaded); });
+  if (path != "-")
+    ::close(fd);
   return loaded;
 }
 

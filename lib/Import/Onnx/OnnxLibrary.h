@@ -23,13 +23,16 @@ struct LoadedModel {
   std::shared_ptr<onnx::ModelProto> proto;
   /// Empty when loading went well.
   std::string error;
+  /// It came from standard input or a pipe, and lies in no directory.
+  bool stream = false;
 };
 
 /// Says whether the importer has a function for an operator at an opset.
 using IsSupportedFn = std::function<bool(const std::string &domain,
                                          const std::string &op, int64_t opset)>;
 
-/// Parses a binary model, or ONNX's text form.
+/// Parses a binary model, or ONNX's text form. What comes from "-" (standard
+/// input) or a pipe is looked at to tell.
 LoadedModel parseModelFile(const std::string &path, bool text);
 LoadedModel parseModelText(const std::string &text);
 

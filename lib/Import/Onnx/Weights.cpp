@@ -126,6 +126,19 @@ Type builtinType(MLIRContext *context, int32_t onnxType) {
 // External data
 //===----------------------------------------------------------------------===//
 
+std::string externalLocation(const onnx::TensorProto &tensor) {
+  for (const auto &entry : tensor.external_data())
+    if (entry.key() == "location")
+      return entry.value();
+  return "";
+}
+
+std::string Weights::whyUnreadable(const onnx::TensorProto &tensor) const {
+  return tensor.data_location() == onnx::TensorProto::EXTERNAL
+             ? unreadable.lookup(externalLocation(tensor))
+             : "";
+}
+
 bool Weights::external(const onnx::TensorProto &tensor, size_t size,
                        Bytes &bytes, std::string &message) {
   std::string location;
@@ -163,8 +176,10 @@ bool Weights::external(const onnx::TensorProto &tensor, size_t size,
     llvm::SmallString<256> path(directory);
     llvm::sys::path::append(path, location);
     file = MappedFile::open(path.str().str(), message);
-    if (!file)
+    if (!file) {
+      unreadable[location] = message;
       return false;
+    }
   }
   if (offset > file->size || size > file->size - offset) {
     message = "external data '" + location + "' is too short: expected " +

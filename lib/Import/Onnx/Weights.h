@@ -50,6 +50,9 @@ public:
   /// part of the model.
   TensorAttr get(const onnx::TensorProto &tensor, std::string &message);
 
+  /// Why the file that holds a tensor cannot be read, if get() has found so.
+  std::string whyUnreadable(const onnx::TensorProto &tensor) const;
+
 private:
   struct Bytes {
     const char *data = nullptr;
@@ -65,7 +68,11 @@ private:
   std::shared_ptr<onnx::ModelProto> model;
   std::string directory;
   llvm::StringMap<std::shared_ptr<MappedFile>> files;
+  llvm::StringMap<std::string> unreadable;
 };
+
+/// The file of a tensor's external data as the model names it, or "".
+std::string externalLocation(const onnx::TensorProto &tensor);
 
 /// The builtin type of an ONNX data type that Tenon computes with, or null.
 mlir::Type builtinType(mlir::MLIRContext *context, int32_t onnxType);
