@@ -110,7 +110,9 @@ Expected<DimValues> parseDims(ArrayRef<std::string> settings) {
     if (name.empty() || value.getAsInteger(10, number) || number < 0)
       return createStringError("--dim " + setting +
                                ": expected name=N with N >= 0");
-    dims[name.str()] = number;
+    if (!dims.try_emplace(name.str(), number).second)
+      return createStringError("--dim " + setting + ": '" + name +
+                               "' is given twice");
   }
   return dims;
 }

@@ -28,6 +28,9 @@ static cl::opt<std::string> path(cl::Positional, cl::Required,
 static cl::list<std::string>
     dims("dim", cl::value_desc("name=N|lo..hi"),
          cl::desc("Fix a named dim or declare its range"), cl::sub(command));
+static cl::list<std::string> values("value", cl::value_desc("input=number,..."),
+                                    cl::desc("Fix an input's value"),
+                                    cl::sub(command));
 static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
 
 namespace {
@@ -69,13 +72,22 @@ static void printText(const std::vector<Group> &groups, const Twine &error) {
     errs() << "tenon check: error: " << error << "\n";
   if (count < 2)
     return;
-  errs() << "tenon check: " << count << " in all: ";
-  ListSeparator separator;
+  // An operator that several reasons refuse counts once.
+  std::vector<std::pair<std::string, size_t>> byOperator;
   for (const Group &group : groups) {
     const UnsupportedNode &first = *group.front();
-    errs() << separator << group.size() << " "
-           << (first.op.empty() ? "input" : first.domain + "::" + first.op);
+    std::string name = !first.file.empty() ? "file of weights"
+                       : first.op.empty()  ? "input"
+                                           : first.domain + "::" + first.op;
+    auto it = find_if(byOperator, [&](auto &own) { return own.first == name; });
+    if (it == byOperator.end())
+      it = byOperator.insert(it, {name, 0});
+    it->second += group.size();
   }
+  errs() << "tenon check: " << count << " in all: ";
+  ListSeparator separator;
+  for (const auto &[name, number] : byOperator)
+    errs() << separator << number << " " << name;
   errs() << "\n";
 }
 
@@ -98,10 +110,14 @@ static void printJson(const std::vector<Group> &groups, StringRef error,
           }
           out.attribute("reason", json::fixUTF8(first.reason));
           out.attribute("certain", first.certain);
-          out.attributeArray(first.op.empty() ? "inputs" : "nodes", [&] {
+          const char *kind = !first.file.empty() ? "files"
+                             : first.op.empty()  ? "inputs"
+                                                 : "nodes";
+          out.attributeArray(kind, [&] {
             for (const UnsupportedNode *node : group)
-              out.value(json::fixUTF8(node->name.empty() ? node->output
-                                                         : node->name));
+              out.value(json::fixUTF8(!node->file.empty()  ? node->file
+                                      : node->name.empty() ? node->output
+                                                           : node->name));
           });
         });
     });
@@ -116,11 +132,8 @@ int checkMain() {
   options.targets = defaultTargets();
   options.checkOnly = true;
   options.import.unsupported = &unsupported;
-  for (const std::string &d : dims)
-    if (!parseDim(d, options.import))
-      return reportError("check", "--dim=" + d +
-                                      ": expected name=N or name=lo..hi with "
-                                      "0 <= lo <= hi");
+  if (Error problem = parseSettings(dims, values, options.import))
+    return reportError("check", std::move(problem));
   CompileResult result = compileModel(options);
   std::vector<Group> groups = grouped(unsupported);
   if (json)

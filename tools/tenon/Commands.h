@@ -14,6 +14,7 @@
 #define TENON_TOOLS_COMMANDS_H
 
 #include "tenon/Import/OnnxImporter.h"
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/Error.h"
 #include <string>
@@ -37,8 +38,11 @@ int operatorsMain();
 /// --target takes it, or else this machine.
 std::vector<std::string> defaultTargets();
 
-/// Takes "NAME=N" or "NAME=LO..HI" or "NAME=LO.."; false for other texts.
-bool parseDim(llvm::StringRef text, ImportOptions &options);
+/// Takes --dim settings, "NAME=N", "NAME=LO..HI" or "NAME=LO..", and --value
+/// settings, "NAME=NUMBER" or "NAME=NUMBER,NUMBER,...", into the options.
+llvm::Error parseSettings(llvm::ArrayRef<std::string> dims,
+                          llvm::ArrayRef<std::string> values,
+                          ImportOptions &options);
 
 void printVersion(llvm::raw_ostream &out);
 

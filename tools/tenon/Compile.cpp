@@ -21,11 +21,12 @@ static cl::SubCommand compile("compile",
                               "Compile an ONNX model to native code");
 
 static cl::opt<std::string> input(cl::Positional, cl::Required,
+                                  cl::value_desc("model"),
                                   cl::desc("MODEL.onnx"), cl::sub(compile));
 static cl::opt<std::string>
-    output("o", cl::Required, cl::value_desc("file"),
-           cl::desc("The artifact: OUT.so, OUT.o or "
-                    "OUT.a; with --emit a text file or -"),
+    output("o", cl::value_desc("file"),
+           cl::desc("The artifact: OUT.so, OUT.o or OUT.a, or - (a pipe) for a "
+                    ".so; with --emit a text file or -"),
            cl::sub(compile));
 static cl::list<std::string>
     targets("target", cl::CommaSeparated, cl::value_desc("level,..."),
@@ -47,6 +48,11 @@ static cl::opt<DefaultInputs> defaults(
                           "inputs, but where the model lists all of many, or "
                           "must know their values (default)")),
     cl::sub(compile));
+static cl::list<std::string>
+    values("value", cl::value_desc("input=number,..."),
+           cl::desc("Fix an input's value, one number for all elements or one "
+                    "for each: a run with another is refused"),
+           cl::sub(compile));
 static cl::opt<std::string>
     name("name", cl::value_desc("name"),
          cl::desc("The model's name: the artifact defines tenon_model_NAME "
@@ -66,9 +72,29 @@ static cl::opt<std::string>
          cl::desc("Stop after a stage and print it: import, graph, fuse, tile, "
                   "vector, buffer, llvm, object (assembly)"),
          cl::sub(compile));
+static cl::opt<bool>
+    locations("locations",
+              cl::desc("With --emit and --dump-dir: say beside each op which "
+                       "ONNX node it comes from"),
+              cl::sub(compile));
+static cl::opt<std::string>
+    from("from", cl::value_desc("stage"),
+         cl::desc("The input is what --emit=stage printed (import, graph or "
+                  "fuse), perhaps changed: go on from there"),
+         cl::sub(compile));
 static cl::opt<std::string>
     dumpDir("dump-dir", cl::value_desc("dir"),
-            cl::desc("Write every stage to a file there"), cl::sub(compile));
+            cl::desc("Write every stage to a file there, without the bytes of "
+                     "large weights"),
+            cl::sub(compile));
+static cl::opt<std::string>
+    explain("explain", cl::ValueOptional, cl::value_desc("pattern"),
+            cl::desc("Say which fusions did not happen, and why; of the "
+                     "patterns and passes with this in their name"),
+            cl::sub(compile));
+static cl::opt<bool> statistics("mlir-pass-statistics",
+                                cl::desc("Count what each pass did"),
+                                cl::sub(compile));
 static cl::opt<bool> verifyEach("verify-each",
                                 cl::desc("Verify the IR after every pass"),
                                 cl::sub(compile));
@@ -98,20 +124,98 @@ std::vector<std::string> defaultTargets() {
   return {names.begin(), names.end()};
 }
 
-bool parseDim(StringRef text, ImportOptions &options) {
+static Error parseDim(StringRef text, ImportOptions &options) {
   auto [name, value] = text.rsplit('=');
   DimSetting setting;
   auto [lo, hi] = value.split("..");
-  if (name.empty() || lo.getAsInteger(10, setting.lo) || setting.lo < 0)
-    return false;
-  if (!value.contains(".."))
-    setting.hi = setting.lo;
-  else if (hi.empty())
-    setting.hi = INT64_MAX;
-  else if (hi.getAsInteger(10, setting.hi) || setting.hi < setting.lo)
-    return false;
-  options.dims[name.str()] = setting;
-  return true;
+  bool fine =
+      !name.empty() && !lo.getAsInteger(10, setting.lo) && setting.lo >= 0;
+  setting.hi = value.contains("..") ? INT64_MAX : setting.lo;
+  if (fine && !hi.empty())
+    fine = !hi.getAsInteger(10, setting.hi) && setting.hi >= setting.lo;
+  if (!fine)
+    return createStringError(
+        "--dim=" + text +
+        ": expected name=N or name=lo..hi with 0 <= lo <= hi");
+  if (!options.dims.try_emplace(name.str(), setting).second)
+    return createStringError("--dim=" + text + ": '" + name +
+                             "' is given twice");
+  return Error::success();
+}
+
+static Error parseValue(StringRef text, ImportOptions &options) {
+  auto [name, list] = text.rsplit('=');
+  SmallVector<StringRef> numbers;
+  list.split(numbers, ',');
+  for (StringRef &number : numbers) {
+    number = number.trim();
+    double value;
+    if (number != "true" && number != "false" && number.getAsDouble(value))
+      numbers.clear();
+    if (numbers.empty())
+      break;
+  }
+  if (name.empty() || numbers.empty())
+    return createStringError("--value=" + text +
+                             ": expected input=number or "
+                             "input=number,number,...");
+  bool isNew =
+      options.values.try_emplace(name.str(), numbers.begin(), numbers.end())
+          .second;
+  if (!isNew)
+    return createStringError("--value=" + text + ": '" + name +
+                             "' is given twice");
+  return Error::success();
+}
+
+Error parseSettings(ArrayRef<std::string> dims, ArrayRef<std::string> values,
+                    ImportOptions &options) {
+  for (const std::string &text : dims)
+    if (Error problem = parseDim(text, options))
+      return problem;
+  for (const std::string &text : values)
+    if (Error problem = parseValue(text, options))
+      return problem;
+  return Error::success();
+}
+
+/// --emit and --from.
+static Error parseStages(CompileOptions &options) {
+  if (!emit.empty()) {
+    options.emit = parseStage(emit);
+    if (!options.emit)
+      return createStringError("--emit=" + emit +
+                               ": expected import, graph, fuse, tile, vector, "
+                               "buffer, llvm or object");
+  }
+  if (from.empty())
+    return Error::success();
+  options.from = parseStage(from);
+  // The text of a later stage is one of kernels alone: the program that calls
+  // them, and its weights, are not in it.
+  if (!options.from || *options.from > Stage::Fuse)
+    return createStringError("--from=" + from +
+                             ": expected import, graph or fuse");
+  if (!dims.empty() || !values.empty())
+    return createStringError("--from=" + from +
+                             ": the text has its dims and "
+                             "values already; give --dim and --value to the "
+                             "command that emits it");
+  if (options.emit && *options.emit < *options.from)
+    return createStringError("--emit=" + emit + " comes before --from=" + from);
+  return Error::success();
+}
+
+/// One line for what a pattern did not do.
+static void printMissed(const PassRemark &remark) {
+  if (remark.applied || (remark.pattern.find(explain) == std::string::npos &&
+                         remark.pass.find(explain) == std::string::npos))
+    return;
+  errs() << "tenon: " << remark.pattern << " (" << remark.pass
+         << "): " << remark.op;
+  if (!remark.nodes.empty())
+    errs() << " of '" << remark.nodes << "'";
+  errs() << ": " << remark.reason << "\n";
 }
 
 static int usageError(const Twine &message) {
@@ -123,13 +227,15 @@ int compileMain() {
   CompileOptions options;
   options.input = input;
   options.output = output;
+  if (output.empty())
+    return usageError("-o is missing: say what to write, as in -o model.so (or "
+                      ".o, .a; with --emit a text file, or - for standard "
+                      "output)");
   options.targets = targets.empty()
                         ? defaultTargets()
                         : std::vector<std::string>(targets);
-  for (const std::string &d : dims)
-    if (!parseDim(d, options.import))
-      return usageError("--dim=" + d +
-                        ": expected name=N or name=lo..hi with 0 <= lo <= hi");
+  if (Error problem = parseSettings(dims, values, options.import))
+    return usageError(toString(std::move(problem)));
   if (weights != "embed" && weights != "file")
     return usageError("--weights=" + weights + ": expected embed or file");
   if (!soname.empty() && !StringRef(output).ends_with(".so"))
@@ -138,15 +244,15 @@ int compileMain() {
   options.import.defaults = defaults;
   options.modelName = name;
   options.weightsInFile = weights == "file";
-  if (!emit.empty()) {
-    options.emit = parseStage(emit);
-    if (!options.emit)
-      return usageError("--emit=" + emit +
-                        ": expected import, graph, fuse, tile, vector, "
-                        "buffer, llvm or object");
-  }
+  if (Error problem = parseStages(options))
+    return usageError(toString(std::move(problem)));
+  if (emit.empty() && output == "-" && isatty(STDOUT_FILENO))
+    return usageError("-o -: standard output is a terminal, which an artifact "
+                      "would confuse");
   if (optLevel < 0 || optLevel > 3)
     return usageError("-O: expected 0 to 3");
+  options.locations = locations;
+  options.elideWeights = output == "-" && isatty(STDOUT_FILENO);
   options.dumpDir = dumpDir;
   options.verifyEach = verifyEach;
   options.debugValues = debugValues;
@@ -161,7 +267,17 @@ int compileMain() {
       else
         errs() << "\r\033[K" << int(fraction * 100) << "% " << stage;
     };
+  PassStatistics counts;
+  bool explains = explain.getNumOccurrences() != 0;
+  if (explains || statistics)
+    options.remark = [&](const PassRemark &remark) {
+      counts.add(remark);
+      if (explains)
+        printMissed(remark);
+    };
   CompileResult result = compileModel(options);
+  if (statistics)
+    counts.print(errs());
   if (terminal && !verbose)
     errs() << "\r\033[K";
   if (result.ok)
