@@ -32,6 +32,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
@@ -47,6 +48,9 @@ namespace tenon {
 #include "lib/Codegen/FormKernels.h.inc"
 
 namespace {
+
+/// In remarks.
+constexpr StringLiteral kPass = "tenon-form-kernels";
 
 bool isRowAnchor(Operation *op) {
   return isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op);
@@ -188,10 +192,19 @@ void FormKernels::findEpilogues() {
         single &= !user || user == u;
         user = u;
       }
-      if (!user || !single || user->getBlock() != &block ||
-          !isElementwise(user) || anchorOf.count(user) ||
-          getDims(user->getResult(0)) != dims)
+      StringRef why = !user                        ? "nothing uses it"
+                      : !single                    ? "it has several users"
+                      : user->getBlock() != &block ? "its user is elsewhere"
+                      : !isElementwise(user) ? "its user is not elementwise"
+                      : anchorOf.count(user) ? "its user is another's epilogue"
+                      : getDims(user->getResult(0)) != dims
+                          ? "its user has other dims"
+                          : "";
+      if (!why.empty()) {
+        noteMissed(kPass, root, "Epilogue", why);
         break;
+      }
+      noteApplied(kPass, user, "Epilogue");
       anchorOf[user] = &op;
       root = user;
     }
@@ -212,22 +225,36 @@ void FormKernels::findEpilogues() {
 void FormKernels::joinAttention() {
   for (auto pv : block.getOps<PackedMatMulOp>()) {
     auto softmax = pv.getLhs().getDefiningOp<SoftmaxOp>();
-    if (!softmax || !softmax.getResult().hasOneUse() || softmax.getLog() ||
-        rootOf.lookup(softmax) != softmax.getOperation())
+    if (!softmax)
       continue;
     Value scores = softmax.getInput();
     Operation *end = scores.getDefiningOp();
     auto qk =
         dyn_cast_or_null<PackedMatMulOp>(end ? anchorOf.lookup(end) : nullptr);
-    if (!qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end) ||
-        !scores.hasOneUse() || attention.count(qk) || gated.count(qk) ||
-        gated.count(pv) || !getElementTypeOrSelf(scores.getType()).isF32())
-      continue;
     SmallVector<SymExpr> s = getDims(scores), o = getDims(pv.getResult());
     SmallVector<SymExpr> v = getDims(pv.getPacked());
-    if (s.size() < 3 || ArrayRef(s).drop_back(2) != ArrayRef(o).drop_back(2) ||
-        v.size() != o.size() + 1)
+    StringRef why =
+        !softmax.getResult().hasOneUse() ? "the softmax has several users"
+        : softmax.getLog()               ? "it is a log softmax"
+        : rootOf.lookup(softmax) != softmax.getOperation()
+            ? "something stands between the softmax and the matmul"
+        : !qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end)
+            ? "the scores are no matmul with its epilogue"
+        : !scores.hasOneUse() ? "the scores have several users"
+        : attention.count(qk) || gated.count(qk) || gated.count(pv)
+            ? "a matmul of it is part of another kernel"
+        : !getElementTypeOrSelf(scores.getType()).isF32()
+            ? "the scores are not f32"
+        : s.size() < 3 ||
+                ArrayRef(s).drop_back(2) != ArrayRef(o).drop_back(2) ||
+                v.size() != o.size() + 1
+            ? "the scores' leading dims are not the values'"
+            : "";
+    if (!why.empty()) {
+      noteMissed(kPass, pv, "Attention", why);
       continue;
+    }
+    noteApplied(kPass, pv, "Attention");
     rootOf.erase(qk);
     rootOf.erase(softmax);
     attention.insert(pv);
@@ -443,6 +470,7 @@ KernelOp FormKernels::outline(Operation *root) {
   auto kernel =
       KernelOp::create(b, FusedLoc::get(b.getContext(), locs),
                        root->getResultTypes(), inputs.getArrayRef(), kind);
+  noteApplied(kPass, kernel, (kind + " kernel").str());
   Block *body = b.createBlock(&kernel.getBody());
   IRMapping map;
   for (Value v : inputs)

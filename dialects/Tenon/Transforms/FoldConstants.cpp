@@ -57,7 +57,7 @@ struct FoldConstantsPass
       DenseElementsAttr value = compute(op);
       if (!value)
         return;
-      noteApplied(*this, op, "folded");
+      noteApplied(getArgument(), op, "folded");
       builder.setInsertionPoint(op);
       Value constant = ConstantOp::create(builder, op->getLoc(), value);
       op->getResult(0).replaceAllUsesWith(constant);

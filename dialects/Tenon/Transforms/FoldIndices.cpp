@@ -309,7 +309,7 @@ struct FoldIndicesPass : tenon::impl::FoldIndicesPassBase<FoldIndicesPass> {
       Value folded = indices.fold(op);
       if (!folded || folded.getType() != op->getResult(0).getType())
         continue;
-      noteApplied(*this, op, "folded");
+      noteApplied(getArgument(), op, "folded");
       op->getResult(0).replaceAllUsesWith(folded);
       replaced.push_back(op);
     }

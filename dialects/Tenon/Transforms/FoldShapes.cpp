@@ -108,7 +108,7 @@ struct FoldShapesPass : tenon::impl::FoldShapesPassBase<FoldShapesPass> {
       Value folded = foldToDims(builder, &op);
       if (!folded)
         continue;
-      noteApplied(*this, &op, "folded");
+      noteApplied(getArgument(), &op, "folded");
       op.getResult(0).replaceAllUsesWith(folded);
       op.erase();
     }

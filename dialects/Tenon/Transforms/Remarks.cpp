@@ -72,9 +72,7 @@ public:
       if (it == missed.end())
         return;
       for (auto &[pattern, why] : it->second)
-        remark::missed(op->getLoc(), optionsOf(pass, nameOf(*pattern)))
-            << remark::detail::Remark::Arg("Op", op->getName().getStringRef())
-            << remark::detail::Remark::Arg("Reason", why);
+        noteMissed(pass, op, nameOf(*pattern), why);
     });
   }
 
@@ -103,10 +101,18 @@ LogicalResult applyPatterns(Pass &pass, Operation *op,
   return result;
 }
 
-void noteApplied(Pass &pass, Operation *op, StringRef what) {
+void noteApplied(StringRef pass, Operation *op, StringRef what) {
   if (op->getContext()->getRemarkEngine())
-    remark::passed(op->getLoc(), optionsOf(pass.getArgument(), what))
+    remark::passed(op->getLoc(), optionsOf(pass, what))
         << remark::detail::Remark::Arg("Op", op->getName().getStringRef());
+}
+
+void noteMissed(StringRef pass, Operation *op, StringRef what,
+                StringRef reason) {
+  if (op->getContext()->getRemarkEngine())
+    remark::missed(op->getLoc(), optionsOf(pass, what))
+        << remark::detail::Remark::Arg("Op", op->getName().getStringRef())
+        << remark::detail::Remark::Arg("Reason", reason);
 }
 
 } // namespace tenon

@@ -26,8 +26,11 @@ llvm::LogicalResult applyPatterns(mlir::Pass &pass, mlir::Operation *op,
                                   mlir::RewritePatternSet &&patterns,
                                   mlir::GreedyRewriteConfig config = {});
 
-/// A remark for what a pass without patterns did to an op.
-void noteApplied(mlir::Pass &pass, mlir::Operation *op, llvm::StringRef what);
+/// Remarks for what a pass without patterns did to an op, and did not and why.
+void noteApplied(llvm::StringRef pass, mlir::Operation *op,
+                 llvm::StringRef what);
+void noteMissed(llvm::StringRef pass, mlir::Operation *op, llvm::StringRef what,
+                llvm::StringRef reason);
 
 } // namespace tenon
 
