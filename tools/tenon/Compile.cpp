@@ -188,6 +188,10 @@ static Error parseStages(CompileOptions &options) {
                                ": expected import, graph, fuse, tile, vector, "
                                "buffer, llvm or object");
   }
+  if (from.empty() && StringRef(input).ends_with(".mlir"))
+    return createStringError("'" + input +
+                             "' is the text of a stage: say of which, as in "
+                             "--from=graph");
   if (from.empty())
     return Error::success();
   options.from = parseStage(from);

@@ -13,6 +13,7 @@
 // as they were.
 //
 //===----------------------------------------------------------------------===//
+#include "InputValues.h"
 #include "Loops.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
@@ -176,7 +177,8 @@ bool LoopMaker::attempt() {
       n.error("a value that an iteration hands to the next must keep its "
               "element type and rank where the number of iterations is only "
               "known at run time; value " +
-              Twine(i) + " is " + from + ", then " + to);
+              Twine(i) + " is " + from + ", then " + to +
+              whatSettles(n.state, r.trips));
       return false;
     }
   return true;

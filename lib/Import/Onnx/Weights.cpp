@@ -186,6 +186,7 @@ bool Weights::external(const onnx::TensorProto &tensor, size_t size,
               std::to_string(size) + " bytes at offset " +
               std::to_string(offset) + ", found a file of " +
               std::to_string(file->size) + " bytes";
+    unreadable[location] = message;
     return false;
   }
   bytes = {file->data + offset, size, file};
