@@ -21,8 +21,7 @@ static cl::SubCommand compile("compile",
                               "Compile an ONNX model to native code");
 
 static cl::opt<std::string> input(cl::Positional, cl::Required,
-                                  cl::value_desc("model"),
-                                  cl::desc("MODEL.onnx"), cl::sub(compile));
+                                  cl::desc("MODEL.onnx|-"), cl::sub(compile));
 static cl::opt<std::string>
     output("o", cl::value_desc("file"),
            cl::desc("The artifact: OUT.so, OUT.o or OUT.a, or - (a pipe) for a "
@@ -235,9 +234,8 @@ int compileMain() {
     return usageError("-o is missing: say what to write, as in -o model.so (or "
                       ".o, .a; with --emit a text file, or - for standard "
                       "output)");
-  options.targets = targets.empty()
-                        ? defaultTargets()
-                        : std::vector<std::string>(targets);
+  options.targets =
+      targets.empty() ? defaultTargets() : std::vector<std::string>(targets);
   if (Error problem = parseSettings(dims, values, options.import))
     return usageError(toString(std::move(problem)));
   if (weights != "embed" && weights != "file")
