@@ -35,6 +35,7 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir;
@@ -380,8 +381,12 @@ void Importer::goOnWithout(const onnx::NodeProto &node,
 }
 
 Value Importer::standIn(const std::string &name) {
-  if (!inferred)
-    inferred = inferTypes(*model);
+  if (!inferred) {
+    // ONNX's inference trusts attributes that this import has just refused.
+    inferred.emplace();
+    llvm::CrashRecoveryContext().RunSafely(
+        [&] { inferred = inferTypes(*model); });
+  }
   auto it = inferred->find(name);
   if (it == inferred->end() || !it->second.has_tensor_type())
     return nullptr;
