@@ -80,6 +80,11 @@ bool isLoop(Operation *op) {
 bool isElementwise(Operation *op) {
   return op->hasTrait<OpTrait::Elementwise>();
 }
+/// Operations and operands from memory that a kernel may have, more or less:
+/// what they cost to compile grows faster than their number, and above this
+/// another pass over memory does not show beside them.
+constexpr unsigned kMaxKernelSize = 128;
+
 bool isSplat(Value v) {
   auto c = v.getDefiningOp<ConstantOp>();
   return c && isa<SplatElementsAttr>(c.getValue());
@@ -136,6 +141,7 @@ struct FormKernels {
   DenseMap<Operation *, Operation *> rootOf;
   DenseSet<Value> stored; // reach memory
   DenseMap<Value, unsigned> treeCost;
+  DenseSet<Value> large; // would make a kernel too large: stored
   DenseSet<Operation *> attention; // the second matmul of each
   DenseSet<Operation *> scoresOf;  // the first
   DenseSet<Operation *> masks;     // computed inside attention
@@ -144,6 +150,7 @@ struct FormKernels {
   void findEpilogues();
   Operation *joinHalves(Operation *anchor);
   void joinAttention();
+  void findLarge();
   void place();
   bool mustStore(Value v);
   bool isViewOfPanels(Value v);
@@ -184,7 +191,7 @@ void FormKernels::findEpilogues() {
     anchorOf[&op] = &op;
     Operation *root = materializeAll ? &op : joinHalves(&op);
     SmallVector<SymExpr> dims = getDims(root->getResult(0));
-    while (!materializeAll) {
+    for (unsigned size = 0; !materializeAll && size < kMaxKernelSize; ++size) {
       Value v = root->getResult(0);
       Operation *user = nullptr;
       bool single = true;
@@ -333,7 +340,7 @@ bool FormKernels::isViewOfPanels(Value v) {
 
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
-  if (materializeAll || anchorOf.count(op) || isLoop(op))
+  if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v))
     return true;
   if (isViewOfPanels(v))
     return false;
@@ -381,6 +388,28 @@ void FormKernels::store(Value v) {
       store(reshape.getInput());
 }
 
+/// From the front: each op that is computed where its users are counts there.
+void FormKernels::findLarge() {
+  DenseMap<Value, unsigned> sizes;
+  for (Operation &op : block) {
+    if (op.getNumResults() != 1 ||
+        isa<ConstantOp, KernelOp, MergeOp, LoopOp>(op))
+      continue;
+    Value v = op.getResult(0);
+    unsigned size = 1;
+    for (Value o : op.getOperands())
+      if (!isSplat(o))
+        size += std::max(sizes.lookup(o), 1u);
+    if (isAnchor(&op) || isLoop(&op) || anchorOf.count(&op) ||
+        (!v.hasOneUse() && treeCost.lookup(v) > 2))
+      continue; // stored anyway
+    if (size > kMaxKernelSize)
+      large.insert(v);
+    else
+      sizes[v] = size;
+  }
+}
+
 void FormKernels::place() {
   for (auto loop : block.getOps<LoopOp>())
     stored.insert(loop.getResults().begin(), loop.getResults().end());
@@ -396,6 +425,7 @@ void FormKernels::place() {
       cost += treeCost.lookup(o);
     treeCost[op.getResult(0)] = std::min(cost, 1000u);
   }
+  findLarge();
   for (Operation &op : llvm::reverse(block)) {
     if (op.getNumResults() != 1 || isa<ConstantOp, LoopOp>(op))
       continue;
@@ -509,8 +539,14 @@ void FormKernels::copyResults() {
     auto kernel = KernelOp::create(b, v.getLoc(), TypeRange{v.getType()},
                                    ValueRange{v}, "map");
     Block *body = b.createBlock(&kernel.getBody());
-    Value arg = body->addArgument(v.getType(), v.getLoc());
-    YieldOp::create(b, v.getLoc(), arg);
+    Value copied;
+    if (isSplat(v)) { // is not read from memory
+      kernel->setOperands({});
+      copied = b.clone(*def)->getResult(0);
+    } else {
+      copied = body->addArgument(v.getType(), v.getLoc());
+    }
+    YieldOp::create(b, v.getLoc(), copied);
     result.set(kernel.getResult(0));
   };
   for (OpOperand &result : block.getTerminator()->getOpOperands())

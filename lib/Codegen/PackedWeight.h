@@ -13,12 +13,19 @@
 
 namespace tenon {
 
-/// The constant whose panels `pack` is, seen through reshapes; or null.
+/// The constant whose panels `pack` is, seen through reshapes; or null. One
+/// value in a great many places is packed when the model runs: a file of its
+/// repetitions would take longer to read.
 inline ConstantOp packedConstant(PackBOp pack) {
+  constexpr int64_t kMaxSplat = 1 << 22;
   mlir::Value source = pack.getInput();
   while (auto reshape = source.getDefiningOp<ReshapeOp>())
     source = reshape.getInput();
-  return source.getDefiningOp<ConstantOp>();
+  auto constant = source.getDefiningOp<ConstantOp>();
+  if (constant && llvm::isa<mlir::SplatElementsAttr>(constant.getValue()) &&
+      constant.getValue().getNumElements() > kMaxSplat)
+    return nullptr;
+  return constant;
 }
 
 /// Packed panels of constants, alone or several after one another: a layout of

@@ -8,6 +8,7 @@
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonSize.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -56,6 +57,28 @@ SymExpr productOf(ArrayRef<SymExpr> dims) {
   for (const SymExpr &dim : dims)
     product = product * dim;
   return product;
+}
+
+std::string whyTooLarge(RankedTensorType type) {
+  constexpr int64_t kMaxElements = int64_t(1) << 46; // as the runtime's bytes
+  int64_t elements = 1;
+  for (int64_t dim : type.getShape()) {
+    if (dim == 0)
+      return "";
+    if (!ShapedType::isDynamic(dim) &&
+        (__builtin_mul_overflow(elements, dim, &elements) ||
+         elements > kMaxElements))
+      elements = INT64_MAX;
+  }
+  if (elements <= kMaxElements)
+    return "";
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << "a tensor of ";
+  llvm::interleave(getDims(type), os,
+                   [&](const SymExpr &dim) { os << dim.str(); }, " x ");
+  os << " elements is too large: expected at most 2^46";
+  return text;
 }
 
 bool hasNamedDims(Type type) {
@@ -453,6 +476,13 @@ FailureOr<Operation *> tryCreate(OpBuilder &builder, Location loc,
           op->getRegions(), types))) {
     op->destroy();
     return failure();
+  }
+  if (auto type = dyn_cast<RankedTensorType>(types.front())) {
+    if (std::string why = whyTooLarge(type); !why.empty()) {
+      emitError(loc) << "'" << name << "' op: " << why;
+      op->destroy();
+      return failure();
+    }
   }
   op->getResult(0).setType(types.front());
   // Element types and operand kinds: a model's mistake is an error here, at

@@ -296,8 +296,8 @@ void scan8(NodeImporter &n) {
     return;
   }
   std::optional<int64_t> batch;
-  if (Dims dims = n.dims(n.in(1)); !dims.empty())
-    batch = dims.front().constant();
+  if (n.rank(n.in(1)) > 0)
+    batch = n.dims(n.in(1)).front().constant();
   if (!batch || *batch < 1 || *batch * body->node_size() > kMaxNodes) {
     n.error("the batch of a Scan of opset 8 must be static, 1 or more, and "
             "small");

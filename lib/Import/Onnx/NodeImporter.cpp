@@ -167,7 +167,11 @@ Type NodeImporter::elem(Value v) {
 bool NodeImporter::isFloat(Value v) { return v && isa<FloatType>(elem(v)); }
 bool NodeImporter::isBool(Value v) { return v && elem(v).isInteger(1); }
 int64_t NodeImporter::rank(Value v) { return v ? type(v).getRank() : 0; }
-Dims NodeImporter::dims(Value v) { return v ? getDims(v) : Dims(); }
+Dims NodeImporter::dims(Value v) {
+  // After an error dims are still taken by number: as many as there can be.
+  constexpr unsigned kMaxRank = 8;
+  return v ? getDims(v) : Dims(kMaxRank, SymExpr(1));
+}
 
 Type NodeImporter::elementType(int32_t onnxType) {
   Type type = builtinType(builder.getContext(), onnxType);

@@ -29,6 +29,7 @@
 #include "Steps.h"
 #include "Weights.h"
 #include "dialects/Tenon/IR/TenonOpBase.h"
+#include "dialects/Tenon/IR/TenonSize.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
@@ -529,6 +530,9 @@ LogicalResult Importer::createMain(const onnx::GraphProto &graph) {
   SmallVector<Location> locs;
   for (auto [i, elementType] : llvm::enumerate(elementTypes)) {
     packed.push_back(getTensorType(inputDims.dims(i), elementType));
+    std::string tooLarge = whyTooLarge(packed.back());
+    if (!tooLarge.empty())
+      return fail("input '" + inputs[i]->name() + "': " + tooLarge);
     types.push_back(packed.back());
     if (isPackedType(elementType))
       types.back() = getTensorType({packedBytes(packed.back())},

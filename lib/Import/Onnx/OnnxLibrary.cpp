@@ -213,6 +213,19 @@ static void forEachNode(Graph &graph, const F &f) {
   }
 }
 
+template <typename Graph, typename F>
+static void forEachNode(const Graph &graph, const F &f) {
+  for (const auto &node : graph.node()) {
+    f(node);
+    for (const auto &attribute : node.attribute()) {
+      if (attribute.has_g())
+        forEachNode(attribute.g(), f);
+      for (const auto &g : attribute.graphs())
+        forEachNode(g, f);
+    }
+  }
+}
+
 /// onnxruntime's transformer tools write these into the default domain, where
 /// ONNX has no such operators.
 static void moveMisplacedOperators(onnx::ModelProto &model) {
@@ -492,6 +505,47 @@ static void setUnknownApart(onnx::ModelProto &model) {
     import(*function.mutable_opset_import());
 }
 
+namespace {
+/// How many nodes a graph has when the model's functions are inlined.
+class ExpandedSize {
+public:
+  /// A function that calls another twice, which calls another twice, and so on
+  /// would fill the memory.
+  static constexpr int64_t limit = 200000;
+
+  explicit ExpandedSize(const onnx::ModelProto &model) {
+    for (const auto &function : model.functions())
+      functions[{function.domain(), function.name()}] = &function;
+  }
+  /// Up to limit + 1. The largest call becomes `culprit`.
+  template <typename Graph>
+  int64_t of(const Graph &graph) {
+    int64_t total = 0;
+    forEachNode(graph, [&](const onnx::NodeProto &node) {
+      if (total > limit)
+        return;
+      FunctionName name{node.domain(), node.op_type()};
+      auto function = functions.find(name);
+      int64_t size = 1;
+      if (function != functions.end()) {
+        if (sizes.try_emplace(name, 1).second) // not again where it recurs
+          sizes[name] = of(*function->second);
+        size = sizes[name];
+      }
+      total = std::min(total + size, limit + 1);
+      if (total > limit && culprit.empty())
+        culprit = node.op_type();
+    });
+    return total;
+  }
+  std::string culprit;
+
+private:
+  std::map<FunctionName, const onnx::FunctionProto *> functions;
+  std::map<FunctionName, int64_t> sizes;
+};
+} // namespace
+
 static std::string prepare(onnx::ModelProto &model,
                            const IsSupportedFn &isSupported) {
   moveMisplacedOperators(model);
@@ -513,6 +567,14 @@ static std::string prepare(onnx::ModelProto &model,
   if (!invalid.empty())
     return "invalid model: " + invalid;
 
+  if (model.functions_size() != 0) {
+    ExpandedSize size(model);
+    if (size.of(model.graph()) > ExpandedSize::limit)
+      return "the model's functions expand to more than " +
+             std::to_string(ExpandedSize::limit) +
+             " nodes, which is the limit, at a node with operator '" +
+             size.culprit + "'";
+  }
   std::string notInlined = guarded([&] {
     if (model.functions_size() != 0)
       onnx::inliner::InlineLocalFunctions(model, /*convert_version=*/true);

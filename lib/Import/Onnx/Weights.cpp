@@ -35,7 +35,8 @@ public:
   /// Null, with a message, where the file cannot be mapped.
   static std::shared_ptr<MappedFile> open(const std::string &path,
                                           std::string &message) {
-    int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Opening a pipe must not wait for one who writes.
+    int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat info;
     if (fd < 0 || ::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
       message = "cannot open external data '" + path +
