@@ -55,6 +55,30 @@ void ExprTable::bindElements(const std::vector<ScheduleElements> &elements) {
       inputElements[SymExpr::element(e.name, i).str()] = {e.input, i};
 }
 
+/// Rows are collected in room for as many as the loop may have. Where it has
+/// a condition as well, far fewer is likelier than more than this.
+constexpr int64_t kMostRowElements = int64_t(1) << 26;
+/// Beyond all memory: the runtime takes it for no bound, and makes room as rows
+/// come.
+constexpr int64_t kNoBound = int64_t(1) << 62;
+
+/// For how many iterations there is to be room.
+static std::optional<SymExpr> iterationsInMemory(const ScheduleControl &loop,
+                                                 const ScheduleControl &next) {
+  if (!loop.bound || loop.condition < 0)
+    return loop.bound;
+  SymExpr row = 1;
+  for (const ScheduleControl::Copy &copy : next.copies)
+    if (copy.row)
+      row = row + copy.elements;
+  // Of sizes that the loop itself decides nothing is known.
+  if (row.str().find(loop.name + "[") != std::string::npos)
+    row = 1;
+  return SymExpr::select(SymExpr::apply(SymExpr::Fn::Le, *loop.bound * row,
+                                        SymExpr(kMostRowElements)),
+                         *loop.bound, kNoBound);
+}
+
 std::vector<int>
 ExprTable::bindControls(const std::vector<ScheduleControl> &controls) {
   std::vector<int> first;
@@ -78,7 +102,8 @@ ExprTable::bindControls(const std::vector<ScheduleControl> &controls) {
     // What is known behind the loop outlives what its iterations have.
     for (const ScheduleControl::Size &size : c.sizes)
       define(size.behind, size.bound, size.value);
-    define(SymExpr::element(c.name, 1), c.bound, {});
+    define(SymExpr::element(c.name, 1),
+           iterationsInMemory(c, controls[c.partner]), {});
     define(SymExpr::element(c.name, 0), c.bound, {});
     for (const ScheduleControl::Size &size : c.sizes)
       define(size.inside, size.bound, size.value);

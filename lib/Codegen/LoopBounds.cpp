@@ -18,8 +18,10 @@ namespace {
 using Fn = SymExpr::Fn;
 
 /// More iterations than this say nothing of memory: such a loop ends by its
-/// condition, or it is the model's way of having no limit.
+/// condition, or it is the model's way of having no limit. One that has a
+/// condition ends by it sooner.
 constexpr int64_t kMaxTrips = int64_t(1) << 24;
+constexpr int64_t kMaxConditionalTrips = int64_t(1) << 16;
 /// Beyond all memory; the runtime then takes the bound for none.
 constexpr int64_t kNoBound = int64_t(1) << 62;
 
@@ -65,10 +67,11 @@ public:
     if (!limit->add || *limit->add == SymExpr(0))
       return most;
     std::optional<SymExpr> trips = SymExpr::parse(loop.getTrips().str());
-    if (!trips || trips->constant().value_or(0) > kMaxTrips)
+    SymExpr many = loop.getConditional() ? kMaxConditionalTrips : kMaxTrips;
+    if (!trips || trips->constant().value_or(0) > *many.constant())
       return std::nullopt;
-    SymExpr few = SymExpr::apply(Fn::Min, larger(*trips, 0), kMaxTrips);
-    return SymExpr::select(SymExpr::apply(Fn::Le, *trips, kMaxTrips),
+    SymExpr few = SymExpr::apply(Fn::Min, larger(*trips, 0), many);
+    return SymExpr::select(SymExpr::apply(Fn::Le, *trips, many),
                            most + few * *limit->add, kNoBound);
   }
 

@@ -14,6 +14,7 @@
 
 #include "KernelParts.h"
 #include "StageText.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "tenon/Codegen/Program.h"
 #include "tenon/Pipelines/Pipelines.h"
@@ -226,6 +227,19 @@ bool Compiler::import() {
   if (!options.modelName.empty())
     (*module)->setAttr("tenon.model_name",
                        StringAttr::get(&context, options.modelName));
+  // What was chosen of a condition on dims.
+  module->walk([&](CheckOp check) {
+    auto hint = check->getAttrOfType<StringAttr>("tenon.hint");
+    auto node = dyn_cast<NameLoc>(check.getLoc());
+    if (!hint || !node)
+      return;
+    std::string note = ("node '" + node.getName().getValue() + "' relies on " +
+                        check.getLhs() + " being " + check.getRhs() +
+                        ": for another " + hint.getValue())
+                           .str();
+    if (!llvm::is_contained(result.notes, note))
+      result.notes.push_back(note);
+  });
   return succeeded(module->verify()) || fail("the imported graph is invalid");
 }
 
@@ -429,7 +443,11 @@ void Compiler::run() {
       }))
     return;
   if (options.checkOnly) {
-    result.ok = true;
+    result.ok = stage(Stage::Llvm, 0.5, [&] {
+      // The tables alone: they say whether the inputs give every dim.
+      llvm::Module tables("tenon", llvmContext);
+      return check(emitProgram(tables, schedule, weights, {}));
+    });
     return;
   }
   if (!stage(Stage::Vector, 0.3,

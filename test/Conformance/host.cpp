@@ -18,10 +18,10 @@
 //
 // OUTCOME is ok (DETAIL: dtype:d0,d1;... per output, runs apart by '|', then
 // " folded" where -c 1 asks and all results are constants), refused (a
-// diagnostic while compiling), failed (an error of the C API), internal (a
-// crash that the compiler caught), crash (a signal) or hang. Each case runs in
-// a process of its own, forked from one that has everything loaded: that costs
-// a millisecond.
+// diagnostic while compiling), failed (an error of the C API, or a check that
+// accepts what is then refused), internal (a crash that the compiler caught),
+// crash (a signal) or hang. Each case runs in a process of its own, forked from
+// one that has everything loaded: that costs a millisecond.
 //
 //===----------------------------------------------------------------------===//
 
@@ -265,8 +265,13 @@ Outcome runCase(StringRef directory, const Settings &settings) {
   options.threads = 1; // the jobs take the cores
   options.compilerVersion = "tenon";
   tenon::CompileResult result = tenon::compileModel(options);
-  if (!result.ok)
+  if (!result.ok) {
+    // What compiles passes a check too, which runs some of the same stages.
+    options.checkOnly = true;
+    if (tenon::compileModel(options).ok)
+      return {"failed", "a check accepts what is then refused: " + result.error};
     return {result.internal ? "internal" : "refused", result.error};
+  }
   Outcome outcome = runArtifact(directory, artifact);
   if (settings.seeFolded && outcome.kind == "ok" && isFolded(options))
     outcome.detail += " folded";

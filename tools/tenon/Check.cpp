@@ -91,14 +91,14 @@ static void printText(const std::vector<Group> &groups, const Twine &error) {
   errs() << "\n";
 }
 
-static void printJson(const std::vector<Group> &groups, StringRef error,
-                      bool ok) {
+static void printJson(const std::vector<Group> &groups,
+                      const CompileResult &result) {
   json::OStream out(outs(), 2);
   out.object([&] {
     out.attribute("model", json::fixUTF8(path));
-    out.attribute("compiles", ok);
-    if (!ok)
-      out.attribute("error", json::fixUTF8(error));
+    out.attribute("compiles", result.ok);
+    if (!result.ok)
+      out.attribute("error", json::fixUTF8(result.error));
     out.attributeArray("unsupported", [&] {
       for (const Group &group : groups)
         out.object([&] {
@@ -121,6 +121,10 @@ static void printJson(const std::vector<Group> &groups, StringRef error,
           });
         });
     });
+    out.attributeArray("notes", [&] {
+      for (const std::string &note : result.notes)
+        out.value(json::fixUTF8(note));
+    });
   });
   outs() << "\n";
 }
@@ -137,11 +141,14 @@ int checkMain() {
   CompileResult result = compileModel(options);
   std::vector<Group> groups = grouped(unsupported);
   if (json)
-    printJson(groups, result.error, result.ok);
+    printJson(groups, result);
   else if (!result.ok)
     printText(groups, result.error);
   else
     outs() << path << " will compile\n";
+  if (result.ok && !json)
+    for (const std::string &note : result.notes)
+      errs() << "tenon check: note: " << note << "\n";
   return result.ok ? 0 : result.internal ? 70 : 1;
 }
 

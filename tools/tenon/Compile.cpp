@@ -282,8 +282,11 @@ int compileMain() {
     counts.print(errs());
   if (terminal && !verbose)
     errs() << "\r\033[K";
-  if (result.ok)
+  if (result.ok) {
+    for (const std::string &note : result.notes)
+      errs() << "tenon compile: note: " << note << "\n";
     return 0;
+  }
   errs() << "tenon compile: "
          << (result.internal ? "internal error: " : "error: ") << result.error
          << "\n";

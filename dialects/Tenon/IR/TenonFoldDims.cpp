@@ -58,12 +58,18 @@ std::optional<bool> decideComparison(CompareKind kind, const SymExpr &a,
 std::optional<SymExpr> divideTowardsZero(const SymExpr &a, const SymExpr &b) {
   if (a.isNonNegative() && b.isNonNegative())
     return SymExpr::apply(Fn::FloorDiv, a, b);
+  // By 0 there is no quotient.
+  if (std::optional<SymExpr> exact = a.divideExactly(b))
+    return exact;
   std::optional<int64_t> divisor = b.constant();
   if (!divisor || *divisor == INT64_MIN)
     return std::nullopt;
   if (*divisor < 0)
     return divideTowardsZero(SymExpr(0) - a, SymExpr(-*divisor));
   SymExpr positive = SymExpr::apply(Fn::Max, a, SymExpr(0));
+  // What is above -b gives nothing below 0: one term, as lengths nest.
+  if ((a + SymExpr(*divisor - 1)).isNonNegative())
+    return SymExpr::apply(Fn::FloorDiv, positive, b);
   SymExpr negative = SymExpr::apply(Fn::Max, SymExpr(0) - a, SymExpr(0));
   return SymExpr::apply(Fn::FloorDiv, positive, b) -
          SymExpr::apply(Fn::FloorDiv, negative, b);

@@ -79,11 +79,13 @@ struct CompileOptions {
 
 /// Compiles a model. Errors have gone to `error` (one message) or, for errors
 /// in the model, to the same through the context's diagnostics. `internal`
-/// says that a crash inside the compiler was caught.
+/// says that a crash inside the compiler was caught. `notes` say for which dims
+/// and values alone the model was compiled, and how to compile it for others.
 struct CompileResult {
   bool ok = false;
   bool internal = false;
   std::string error;
+  std::vector<std::string> notes;
 };
 CompileResult compileModel(const CompileOptions &options);
 
