@@ -74,8 +74,10 @@ static std::optional<SymExpr> iterationsInMemory(const ScheduleControl &loop,
   // Of sizes that the loop itself decides nothing is known.
   if (row.str().find(loop.name + "[") != std::string::npos)
     row = 1;
-  return SymExpr::select(SymExpr::apply(SymExpr::Fn::Le, *loop.bound * row,
-                                        SymExpr(kMostRowElements)),
+  // Not the product: of a bound near 2^63 it is no number.
+  SymExpr fits =
+      SymExpr::apply(SymExpr::Fn::FloorDiv, SymExpr(kMostRowElements), row);
+  return SymExpr::select(SymExpr::apply(SymExpr::Fn::Le, *loop.bound, fits),
                          *loop.bound, kNoBound);
 }
 

@@ -242,6 +242,8 @@ tenon_status contextInfo(tenon_context *handle, tenon_context_info *info,
 /// The dims that a caller gave, with those of optional inputs that were not.
 const int64_t *const *complete(Context &context,
                                const int64_t *const *inputDims) {
+  if (!inputDims)
+    return nullptr; // which is refused
   for (int32_t i = 0; i < context.program->num_inputs; ++i) {
     bool bound = context.program->inputs[i].default_buffer && !inputDims[i];
     context.inputDims[i] = bound ? context.inputs[i].dims : inputDims[i];

@@ -13,124 +13,28 @@
 //
 // Where dims decide a rank, all of this is one attempt of several (Choices.h).
 //
-// Asked for all unsupported nodes, the importer goes on after the first: values
-// that stand for such a node's outputs get the types that the model or ONNX's
-// shape inference gives them. What depends on outputs of unknown type is
-// judged by its operator alone.
+// Asked for all unsupported nodes, the importer goes on after the first
+// (UnsupportedNodes.cpp).
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Import/OnnxImporter.h"
-#include "Choices.h"
 #include "Defaults.h"
-#include "InputDims.h"
+#include "Importer.h"
 #include "InputValues.h"
-#include "OnnxLibrary.h"
 #include "Registry.h"
 #include "Steps.h"
-#include "Weights.h"
 #include "dialects/Tenon/IR/TenonOpBase.h"
 #include "dialects/Tenon/IR/TenonSize.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringSet.h"
-#include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir;
 
 namespace tenon {
 using namespace onnximport;
-
-namespace {
-class Importer {
-public:
-  Importer(MLIRContext &context, StringRef file, const ImportOptions &options,
-           StringRef folder, std::shared_ptr<onnx::ModelProto> model,
-           bool zeroIsUnknown, Choices &choices)
-      : context(context), options(options), file(file), folder(folder),
-        zeroIsUnknown(zeroIsUnknown), choices(choices), state(&context),
-        model(std::move(model)) {}
-
-  Attempt attempt();
-
-private:
-  /// Notes the one error of this attempt. It is not emitted: the handler of a
-  /// node that holds a branch may be listening.
-  LogicalResult fail(const Twine &message);
-  void setUpState();
-  FailureOr<OwningOpRef<ModuleOp>> run();
-  /// Do the results have the ranks and static dims that the model declares?
-  bool agreesWithOutputs();
-
-  /// Names of a subgraph are its own: two branches may use the same ones.
-  struct Scope {
-    Scope(Importer &importer, const onnx::GraphProto &graph);
-    ~Scope();
-    Importer &importer;
-    struct Outer {
-      std::string name;
-      Value value;
-      const onnx::TensorProto *initializer;
-    };
-    std::vector<Outer> outer;
-  };
-
-  void collectGraph(const onnx::GraphProto &graph);
-  LogicalResult createMain(const onnx::GraphProto &graph);
-  LogicalResult fixInputs();
-  LogicalResult importNodes(const onnx::GraphProto &graph);
-  LogicalResult importNode(const onnx::NodeProto &node);
-  /// Why the node cannot be imported, or an empty string.
-  std::string tryNode(const onnx::NodeProto &node);
-  LogicalResult finishMain(const onnx::GraphProto &graph);
-  /// The op for a name: a node's result, an input, or a weight at first use.
-  Value valueOf(const std::string &name, std::string &message);
-  void bind(const std::string &name, Value value);
-  void eraseUnused();
-
-  /// Lists a node and lets values stand for its outputs.
-  void goOnWithout(const onnx::NodeProto &node, const std::string &reason);
-  void listUnsupportedInside(const onnx::NodeProto &node);
-  void list(const onnx::NodeProto &node, const std::string &reason,
-            bool certain);
-  Value standIn(const std::string &name);
-  /// Lists the file of a weight that cannot be read, once, and lets a value
-  /// stand for the weight; null where the file is not to blame.
-  Value standInForWeight(const onnx::TensorProto &tensor);
-
-  int64_t opsetOf(const onnx::NodeProto &node) const;
-  UnsupportedNode identify(const onnx::NodeProto &node,
-                           const std::string &reason) const;
-
-  MLIRContext &context;
-  const ImportOptions &options;
-  std::string file, folder; // the model, and what external data lies in
-  const bool zeroIsUnknown;
-  Choices &choices;
-  ImportState state;
-  std::shared_ptr<onnx::ModelProto> model;
-  std::unique_ptr<Weights> weights;
-  llvm::StringMap<Value> values;
-  llvm::StringMap<const onnx::TensorProto *> initializers;
-  llvm::StringMap<onnx::ValueInfoProto> optional; // inputs with a default
-  InputDims inputDims;
-  func::FuncOp main;
-  std::string error;
-
-  /// Names whose value is, or depends on, a stand-in; and those without even
-  /// that.
-  llvm::StringSet<> uncertain, missing;
-  /// Names that depend on a file of weights that cannot be read; those files.
-  llvm::StringSet<> unread;
-  std::vector<UnsupportedNode> unreadFiles;
-  size_t numRefused = 0;
-  bool lacksChoice = false, hopeless = false;
-  std::optional<std::map<std::string, onnx::TypeProto>> inferred;
-};
-} // namespace
 
 LogicalResult Importer::fail(const Twine &message) {
   if (error.empty())
@@ -227,19 +131,6 @@ static std::string withoutOpName(std::string text) {
   return text;
 }
 
-/// Why no import function is there for the node's operator, or an empty
-/// string.
-static std::string whyUnsupported(const onnx::NodeProto &node, int64_t opset) {
-  std::string domain = domainOf(node), unknown = whyUnknown(node, opset);
-  if (!unknown.empty())
-    return unknown;
-  if (Registry::get().lookup(domain, node.op_type(), opset))
-    return "";
-  if (auto first = Registry::get().firstOpset(domain, node.op_type()))
-    return "the operator is supported from opset " + std::to_string(*first);
-  return "the operator is not supported";
-}
-
 std::string Importer::tryNode(const onnx::NodeProto &node) {
   int64_t opset = opsetOf(node);
   std::string message = whyUnsupported(node, opset);
@@ -324,115 +215,6 @@ LogicalResult Importer::importNodes(const onnx::GraphProto &graph) {
     if (mlir::failed(importNode(node)))
       return failure();
   return success();
-}
-
-//===----------------------------------------------------------------------===//
-// Unsupported nodes
-//===----------------------------------------------------------------------===//
-
-void Importer::list(const onnx::NodeProto &node, const std::string &reason,
-                    bool certain) {
-  ++numRefused;
-  UnsupportedNode found = identify(node, reason);
-  found.certain = certain;
-  std::string text = tenon::describe(found);
-  // A body that is written out several times is one.
-  for (const UnsupportedNode &other : *options.unsupported)
-    if (tenon::describe(other) == text)
-      return;
-  (void)fail(text);
-  options.unsupported->push_back(std::move(found));
-}
-
-/// The graphs inside a node that was refused are not imported.
-void Importer::listUnsupportedInside(const onnx::NodeProto &node) {
-  auto look = [&](const onnx::GraphProto &graph) {
-    for (const auto &inner : graph.node()) {
-      std::string reason = whyUnsupported(inner, opsetOf(inner));
-      if (!reason.empty())
-        list(inner, reason, true);
-      listUnsupportedInside(inner);
-    }
-  };
-  for (const auto &attribute : node.attribute()) {
-    if (attribute.has_g())
-      look(attribute.g());
-    for (const auto &graph : attribute.graphs())
-      look(graph);
-  }
-}
-
-void Importer::goOnWithout(const onnx::NodeProto &node,
-                           const std::string &reason) {
-  bool certain = true;
-  for (const std::string &name : node.input())
-    certain &= !uncertain.contains(name);
-  if (!reason.empty())
-    list(node, reason, certain || !whyUnsupported(node, opsetOf(node)).empty());
-  listUnsupportedInside(node);
-  for (const std::string &name : node.output()) {
-    if (name.empty())
-      continue;
-    uncertain.insert(name);
-    if (Value value = standIn(name))
-      values[name] = value;
-    else
-      missing.insert(name);
-  }
-}
-
-Value Importer::standIn(const std::string &name) {
-  if (!inferred) {
-    // ONNX's inference trusts attributes that this import has just refused.
-    inferred.emplace();
-    llvm::CrashRecoveryContext().RunSafely(
-        [&] { inferred = inferTypes(*model); });
-  }
-  auto it = inferred->find(name);
-  if (it == inferred->end() || !it->second.has_tensor_type())
-    return nullptr;
-  const auto &tensor = it->second.tensor_type();
-  Type type = builtinType(&context, tensor.elem_type());
-  if (!type || !tensor.has_shape() || tensor.shape().dim_size() > 8)
-    return nullptr;
-  Dims dims;
-  for (const auto &dim : tensor.shape().dim())
-    dims.push_back(
-        inputDims.innerDim(dim, name + ".d" + std::to_string(dims.size())));
-  return main.getBody().front().addArgument(getTensorType(dims, type),
-                                            UnknownLoc::get(&context));
-}
-
-Value Importer::standInForWeight(const onnx::TensorProto &tensor) {
-  std::string reason = weights->whyUnreadable(tensor);
-  Type type = builtinType(&context, tensor.data_type());
-  if (reason.empty() || !type || tensor.dims_size() > 8)
-    return nullptr;
-  Dims dims;
-  for (int64_t dim : tensor.dims()) {
-    if (dim < 0)
-      return nullptr;
-    dims.push_back(SymExpr(dim));
-  }
-  std::string file = externalLocation(tensor);
-  if (llvm::none_of(unreadFiles, [&](const UnsupportedNode &listed) {
-        return listed.file == file;
-      })) {
-    size_t count = llvm::count_if(
-        model->graph().initializer(), [&](const onnx::TensorProto &other) {
-          return other.data_location() == onnx::TensorProto::EXTERNAL &&
-                 externalLocation(other) == file;
-        });
-    UnsupportedNode found;
-    found.file = file;
-    found.reason = reason + " (tensors there: " +
-                   std::to_string(std::max<size_t>(count, 1)) + ", '" +
-                   tensor.name() + "' among them)";
-    unreadFiles.push_back(std::move(found));
-  }
-  unread.insert(tensor.name());
-  return main.getBody().front().addArgument(getTensorType(dims, type),
-                                            UnknownLoc::get(&context));
 }
 
 //===----------------------------------------------------------------------===//
