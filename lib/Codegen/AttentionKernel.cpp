@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A task is kQueryRows rows of Q of one (batch, head):
+// A task is queryRows rows of Q of one (batch, head):
 //
 //   pack the rows of Q                                  [rows][d]
 //   for panel of K:  micro-kernel                       scores[rows][keys]
@@ -44,9 +44,6 @@ namespace tenon {
 
 namespace {
 
-/// A multiple of every level's register tile.
-constexpr int64_t kQueryRows = 48;
-
 /// The keys [begin, end) of a block of rows; `begin` starts a panel.
 struct KeyRange {
   Value begin, end;
@@ -58,6 +55,7 @@ struct AttentionKernel {
   SoftmaxOp softmax;
   PackedMatMulOp pv;
   PackedOperand K, V;
+  int64_t queryRows; // of a task
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
@@ -137,7 +135,7 @@ void AttentionKernel::multiply(
   forPanelGroups(e, x.begin, x.end, [&](Value panel, int64_t count) {
     Value at =
         L.add(x.B.at(e, batchIndex, batch, panel), L.mul(x.first, columns));
-    forRowTiles(e, x.rows, [&](Value, Value r0, Value mr) {
+    forRowTiles(e, x.rows, kTileRows, [&](Value, Value r0, Value mr) {
       MicroKernelOperands operands{
           x.A, L.add(x.aAt, L.mul(r0, e.dim(x.lda))), B, at, stride, x.K, tile,
           zero};
@@ -148,7 +146,7 @@ void AttentionKernel::multiply(
         operands.ldc = e.dim(ld);
         operands.cAt = L.add(L.mul(r0, operands.ldc), L.mul(panel, columns));
       }
-      emitMicroKernel(e, mr, x.lda, operands, shape);
+      emitMicroKernel(e, mr, kTileRows, x.lda, operands, shape);
       for (int64_t p = 0; then && p < count; ++p)
         then(L.mul(mr, L.index(p)), L.add(panel, L.index(p)), r0, mr);
     });
@@ -168,12 +166,10 @@ Value AttentionKernel::boundAt(const KeyBound &bound, Value row) {
                         e.broadcastIndex(at, getDims(term.value), scoreDims));
     Value number = L.fromData(data, /*isUnsigned=*/false).base;
     Value sum = term.negative ? L.sub(key, number) : L.add(key, number);
-    Value small = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ule,
-                                        L.add(number, L.index(kLargest)),
-                                        L.index(2 * kLargest));
-    key = arith::SelectOp::create(
-        b, L.loc, small, sum,
-        L.index(bound.upper ? 8 * kLargest : -8 * kLargest));
+    Value small =
+        L.ule(L.add(number, L.index(kLargest)), L.index(2 * kLargest));
+    key = L.select(small, sum,
+                   L.index(bound.upper ? 8 * kLargest : -8 * kLargest));
   }
   return key;
 }
@@ -213,11 +209,10 @@ Value AttentionKernel::isPadding(Value row, Value key) {
     else if (padding.when == KeyPadding::isFalse)
       x = arith::XOrIOp::create(b, L.loc, x, L.constantInt(x.getType(), 1));
     x = L.widen(x);
-    all = all ? Value(arith::OrIOp::create(b, L.loc, all, x)) : x;
+    all = all ? Value(L.either(all, x)) : x;
   }
   if (L.mask)
-    all = arith::SelectOp::create(b, L.loc, L.mask, all,
-                                  L.constantInt(all.getType(), 1));
+    all = L.select(L.mask, all, L.constantInt(all.getType(), 1));
   return vector::ReductionOp::create(b, L.loc, vector::CombiningKind::AND, all);
 }
 
@@ -229,8 +224,7 @@ Value AttentionKernel::isPaddingOfRows(Value rows, Value key, bool backwards) {
   Value seen = e.whileLoop(
       L.index(0),
       [&](ValueRange seen) {
-        Value more = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
-                                           seen[0], rows);
+        Value more = L.slt(seen[0], rows);
         return e.ifElse(
             more, b.getI1Type(),
             [&] {
@@ -242,14 +236,13 @@ Value AttentionKernel::isPaddingOfRows(Value rows, Value key, bool backwards) {
       [&](ValueRange seen) {
         return SmallVector<Value>{L.add(seen[0], one)};
       })[0];
-  return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, seen, rows);
+  return L.eq(seen, rows);
 }
 
 /// Without the padding at both ends, looked at a vector at a time.
 KeyRange AttentionKernel::trimPadding(Value rows, KeyRange range) {
   auto isPaddingIn = [&](Value begin, Value end, Value key, bool backwards) {
-    Value some =
-        arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, begin, end);
+    Value some = L.slt(begin, end);
     return e.ifElse(
         some, b.getI1Type(),
         [&] { return isPaddingOfRows(rows, key, backwards); },
@@ -297,10 +290,9 @@ KeyRange AttentionKernel::boundKeys(Value rows) {
     range = trimPadding(rows, range);
     startPanel();
   }
-  Value some = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
-                                     range.begin, range.end);
-  return {arith::SelectOp::create(b, L.loc, some, range.begin, all.begin),
-          arith::SelectOp::create(b, L.loc, some, range.end, all.end)};
+  Value some = L.slt(range.begin, range.end);
+  return {L.select(some, range.begin, all.begin),
+          L.select(some, range.end, all.end)};
 }
 
 void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
@@ -334,7 +326,7 @@ Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
     }
     return SmallVector<Value>{L.largerOf(args[0], x)};
   })[0];
-  return L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
+  return e.combineLanes(acc, vector::CombiningKind::MAXNUMF);
 }
 
 /// Where 1/sum will be; gives the lowest of them.
@@ -361,10 +353,10 @@ void AttentionKernel::exponentiate(Value row, Value max,
     x = L.softmaxExp(x);
     L.store(x, scores, at, f32);
     if (L.mask)
-      x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);
+      x = L.select(L.mask, x, zero);
     return SmallVector<Value>{arith::AddFOp::create(b, L.loc, args[0], x)};
   })[0];
-  Value sum = L.reduceLanes(acc, vector::CombiningKind::ADD);
+  Value sum = e.combineLanes(acc, vector::CombiningKind::ADD);
   Value inv = arith::DivFOp::create(b, L.loc, L.constant(f32, 1), sum);
   memref::StoreOp::create(b, L.loc, inv, inverse, row);
 }
@@ -388,10 +380,8 @@ KeyRange AttentionKernel::normalize(Value rows) {
           Value none =
               arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::ULE,
                                     compute(), L.constant(f32, kMasked / 2));
-          Value some =
-              arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt,
-                                    L.sub(range.end, range.begin), all.end);
-          return arith::AndIOp::create(b, L.loc, none, some);
+          Value some = L.slt(L.sub(range.end, range.begin), all.end);
+          return L.both(none, some);
         },
         [&](ValueRange) { return SmallVector<Value>{all.begin, all.end}; });
     range = {found[0], found[1]};
@@ -429,7 +419,7 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
       if (softmax.getGuard()) {
         Value nan = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO,
                                           inv, inv);
-        x = arith::SelectOp::create(b, L.loc, nan, L.constLike(x, 0), x);
+        x = L.select(nan, L.constLike(x, 0), x);
       }
       e.bind(pv.getResult(), [x](ArrayRef<Idx>) { return x; });
       sink.store(e, idx, L.add(base, idx.back()));
@@ -438,19 +428,19 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
 }
 
 void AttentionKernel::run() {
-  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, rowsQ, kQueryRows);
+  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, rowsQ, queryRows);
   e.info.tasks = productOf(batch) * blocks;
   // Two products and an exponential per score.
   e.info.cost = productOf(batch) * rowsQ * keys * (depth + N + 16);
   tile = e.scratchBuffer(kTileElements, f32);
-  queries = e.scratchBuffer(depth * kQueryRows, f32);
-  scores = e.scratchBuffer(ld * kQueryRows, f32);
-  inverse = e.scratchBuffer(kQueryRows, f32);
+  queries = e.scratchBuffer(depth * queryRows, f32);
+  scores = e.scratchBuffer(ld * queryRows, f32);
+  inverse = e.scratchBuffer(queryRows, f32);
   Value nb = e.dim(blocks), m = e.dim(rowsQ);
   e.loop(e.begin, e.end, 1, [&](Value t) {
     batchIndex = L.div(t, nb);
-    m0 = L.mul(L.rem(t, nb), L.index(kQueryRows));
-    Value rows = L.min(L.sub(m, m0), L.index(kQueryRows));
+    m0 = L.mul(L.rem(t, nb), L.index(queryRows));
+    Value rows = L.min(L.sub(m, m0), L.index(queryRows));
     packQueries(rows);
     computeOutput(rows, normalize(rows));
   });
@@ -472,9 +462,10 @@ void emitAttentionKernel(KernelEmitter &e) {
     e.failed = true;
     return;
   }
-  AttentionKernel{e,          matmuls[0],  softmaxes[0],
-                  matmuls[1], operands[0], operands[1]}
-      .run();
+  if (auto tiling = e.tiling<CpuAttentionTilingAttr>())
+    AttentionKernel{e,           matmuls[0],  softmaxes[0],       matmuls[1],
+                    operands[0], operands[1], tiling.getQueries()}
+        .run();
 }
 
 } // namespace tenon

@@ -23,8 +23,7 @@ Value emitLowBits(LaneBuilder &L, Value x, Type type) {
   unsigned bits = type.getIntOrFloatBitWidth();
   auto integer = dyn_cast<IntegerType>(type);
   if (!integer || integer.isUnsigned())
-    return arith::AndIOp::create(L.b, L.loc, x,
-                                 L.constantInt(x.getType(), (1 << bits) - 1));
+    return L.both(x, L.constantInt(x.getType(), (1 << bits) - 1));
   Value unused = L.constantInt(x.getType(), 8 - bits);
   Value high = arith::ShLIOp::create(L.b, L.loc, x, unused);
   return arith::ShRSIOp::create(L.b, L.loc, high, unused);

@@ -18,9 +18,9 @@
 namespace tenon {
 
 /// A dim that lanes run along, cut into columns of one task each.
-inline constexpr int64_t kColumns = 256;
 struct ColumnTasks {
-  explicit ColumnTasks(const SymExpr &size);
+  ColumnTasks(const SymExpr &size, int64_t columns);
+  int64_t columns; ///< of a task
   SymExpr count;
   /// Task -> the task of the other dims, and its columns [first, first+size).
   struct Range {

@@ -38,7 +38,6 @@
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -62,16 +61,11 @@ bool isAnchor(Operation *op) {
 bool isNative(Operation *op) {
   return isa<CompactOp, UniqueOp, NonMaxSuppressionOp>(op);
 }
-/// The kind of kernel that ends with such an op; empty: any may hold it.
-StringRef ownKernel(Operation *op) {
-  return llvm::TypeSwitch<Operation *, StringRef>(op)
-      .Case<CumulateOp>([](auto) { return "scan"; })
-      .Case<ScatterElementsOp, ScatterNDOp>([](auto) { return "scatter"; })
-      .Case<TopKOp>([](auto) { return "top_k"; })
-      .Case<LinearAttentionOp>([](auto) { return "recurrence"; })
-      .Default([](Operation *) { return ""; });
+/// Ends a kernel of a kind of its own.
+bool hasOwnKernel(Operation *op) {
+  return isa<CumulateOp, ScatterElementsOp, ScatterNDOp, TopKOp,
+             LinearAttentionOp>(op);
 }
-bool hasOwnKernel(Operation *op) { return !ownKernel(op).empty(); }
 /// Loops inside: worth storing once.
 bool isLoop(Operation *op) {
   return isa<MatMulOp, ReduceOp, ArgReduceOp, PackBOp>(op) ||
@@ -461,7 +455,6 @@ KernelOp FormKernels::outline(Operation *root) {
   // The closure: ops that are not stored, back from the root. Operands first,
   // in their order: the text of a kernel, by which equal ones are found, does
   // not depend on where the graph computes them.
-  Operation *anchor = anchorOf.lookup(root);
   auto isInside = [&](Operation *op, Value o) {
     Operation *def = o.getDefiningOp();
     return def && def->getBlock() == &block && !isNative(op) &&
@@ -491,16 +484,9 @@ KernelOp FormKernels::outline(Operation *root) {
   for (Operation *op : order)
     if (!isa<ConstantOp>(op))
       locs.push_back(op->getLoc());
-  StringRef kind = isNative(root)               ? "native"
-                   : hasOwnKernel(root)         ? ownKernel(root)
-                   : !anchor                    ? "map"
-                   : isRowAnchor(anchor)        ? "row"
-                   : attention.contains(anchor) ? "attention"
-                                                : "matmul";
-  auto kernel =
-      KernelOp::create(b, FusedLoc::get(b.getContext(), locs),
-                       root->getResultTypes(), inputs.getArrayRef(), kind);
-  noteApplied(kPass, kernel, (kind + " kernel").str());
+  auto kernel = KernelOp::create(b, FusedLoc::get(b.getContext(), locs),
+                                 root->getResultTypes(), inputs.getArrayRef(),
+                                 KernelKind::map);
   Block *body = b.createBlock(&kernel.getBody());
   IRMapping map;
   for (Value v : inputs)
@@ -511,6 +497,9 @@ KernelOp FormKernels::outline(Operation *root) {
     clone->removeAttr("tenon.value");
   }
   YieldOp::create(b, root->getLoc(), map.lookup(root->getResult(0)));
+  kernel.setKind(KernelOp::kindOf(*body).value_or(KernelKind::map));
+  noteApplied(kPass, kernel,
+              (stringifyKernelKind(kernel.getKind()) + " kernel").str());
   if (Attribute name = root->getAttr("tenon.value"))
     kernel->setAttr("tenon.value", name);
   return kernel;
@@ -537,7 +526,7 @@ void FormKernels::copyResults() {
       return;
     OpBuilder b(result.getOwner());
     auto kernel = KernelOp::create(b, v.getLoc(), TypeRange{v.getType()},
-                                   ValueRange{v}, "map");
+                                   ValueRange{v}, KernelKind::map);
     Block *body = b.createBlock(&kernel.getBody());
     Value copied;
     if (isSplat(v)) { // is not read from memory

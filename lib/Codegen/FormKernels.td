@@ -25,7 +25,7 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
     %0 = tenon.packed_matmul %x, %w columns "384" : ...
     %1 = tenon.add %0, %bias : ...
     ==>
-    %1 = tenon.kernel "matmul"(%x, %w, %bias) : ... { ... }
+    %1 = tenon.kernel matmul(%x, %w, %bias) : ... { ... }
     ```
     With `materialize-all` every op is a kernel of its own, for debugging.
   }];

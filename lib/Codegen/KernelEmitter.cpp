@@ -18,14 +18,16 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
 namespace tenon {
 
 KernelEmitter::KernelEmitter(KernelOp kernel, func::FuncOp func,
-                             const TargetInfo &target, KernelInfo &info)
-    : kernel(kernel), func(func), target(target), info(info),
+                             const TargetInfo &target, const Walk &walk,
+                             KernelInfo &info)
+    : kernel(kernel), func(func), target(target), walk(walk), info(info),
       b(func.getContext()), L(b, func.getLoc(), 1) {
   Block *entry = &func.getBody().front();
   b.setInsertionPointToStart(entry);
@@ -73,14 +75,11 @@ Value KernelEmitter::dim(const SymExpr &e) {
 }
 
 Value KernelEmitter::scratchBuffer(const SymExpr &elements, Type type) {
-  int64_t bytes = std::max(1u, storageType(type).getIntOrFloatBitWidth() / 8);
-  SymExpr size =
-      SymExpr::apply(SymExpr::Fn::CeilDiv, elements * bytes, 64) * 64;
-  Value offset = dim(info.scratchBytes);
-  info.scratchBytes = info.scratchBytes + size;
-  auto t = MemRefType::get({ShapedType::kDynamic}, storageType(type));
-  return memref::ViewOp::create(b, L.loc, t, scratch, offset,
-                                ValueRange{dim(elements)});
+  return walk.scratch(*this, elements, type);
+}
+
+Value KernelEmitter::combineLanes(Value v, vector::CombiningKind kind) {
+  return walk.combine(*this, v, kind);
 }
 
 void KernelEmitter::finish() {
@@ -149,47 +148,23 @@ void KernelEmitter::lanesLoop(Value n, unsigned lanes,
 SmallVector<Value>
 KernelEmitter::lanesLoop(Value n, unsigned lanes, ValueRange init,
                          function_ref<SmallVector<Value>(Idx, ValueRange)> fn) {
-  LaneScope saved(L, lanes);
-  Value size = n;
-  auto c = constantIndex(n);
-  auto lane = [&](Value i) {
-    return lanes == 1 ? Idx{i, 0, 1, {}} : Idx{i, 1, (int64_t)lanes, {}};
-  };
-  // Full vectors: [0, n - n % lanes).
-  Value full = lanes == 1 ? size : L.sub(size, L.rem(size, L.index(lanes)));
-  SmallVector<Value> r(init);
-  if (!c || *c >= lanes)
-    r = loop(L.index(0), full, lanes, init,
-             [&](Value i, ValueRange args) { return fn(lane(i), args); });
-  if (lanes > 1 && !(c && *c % lanes == 0)) {
-    Value rest = L.sub(size, full);
-    auto tail = [&](ValueRange args) {
-      L.mask = L.tailMask(rest);
-      SmallVector<Value> out = fn(lane(full), args);
-      L.mask = {};
-      return out;
-    };
-    if (c) {
-      r = tail(r); // certain to exist: no test
-    } else {
-      Value any = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ne,
-                                        rest, L.index(0));
-      auto ifOp = scf::IfOp::create(b, L.loc, ValueRange(r).getTypes(), any,
-                                    /*withElse=*/!r.empty());
-      {
-        Scope scope(*this);
-        b.setInsertionPointToStart(ifOp.thenBlock());
-        SmallVector<Value> next = tail(r);
-        if (!r.empty()) {
-          scf::YieldOp::create(b, L.loc, next);
-          b.setInsertionPointToStart(ifOp.elseBlock());
-          scf::YieldOp::create(b, L.loc, r);
-        }
-      }
-      r.assign(ifOp.getResults().begin(), ifOp.getResults().end());
-    }
+  return walk.elements(*this, n, lanes, init, fn);
+}
+
+SmallVector<Value>
+KernelEmitter::ifThen(Value condition, ValueRange otherwise,
+                      function_ref<SmallVector<Value>()> then) {
+  auto op = scf::IfOp::create(b, L.loc, otherwise.getTypes(), condition,
+                              /*withElse=*/!otherwise.empty());
+  Scope scope(*this);
+  b.setInsertionPointToStart(op.thenBlock());
+  SmallVector<Value> next = then();
+  if (!otherwise.empty()) {
+    scf::YieldOp::create(b, L.loc, next);
+    b.setInsertionPointToStart(op.elseBlock());
+    scf::YieldOp::create(b, L.loc, otherwise);
   }
-  return r;
+  return SmallVector<Value>(op.getResults());
 }
 
 Value KernelEmitter::ifElse(Value condition, Type type,
@@ -282,10 +257,8 @@ SmallVector<Idx> KernelEmitter::broadcastIndex(ArrayRef<Idx> idx,
       r.push_back(i); // the check made the other side equal to it
     else {
       // Equal or 1, known only at run time.
-      Value one = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq,
-                                        dim(from[j]), L.index(1));
-      Value factor =
-          arith::SelectOp::create(b, L.loc, one, L.index(0), L.index(1));
+      Value one = L.eq(dim(from[j]), L.index(1));
+      Value factor = L.select(one, L.index(0), L.index(1));
       r.push_back(L.mul(i, factor));
     }
   }
@@ -386,95 +359,85 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
         x = L.widen(x);
     return emitElementwise(L, op, operands);
   }
-  if (auto c = dyn_cast<ConstantOp>(op)) {
-    auto splat = dyn_cast<SplatElementsAttr>(c.getValue());
-    if (!splat)
-      return {};
-    Type element = splat.getElementType(), t = computeType(element);
-    if (isa<FloatType>(t))
-      return L.constant(t, splat.getSplatValue<APFloat>().convertToDouble());
-    APInt value = isa<FloatType>(element)
-                      ? splat.getSplatValue<APFloat>().bitcastToAPInt()
-                      : splat.getSplatValue<APInt>();
-    unsigned width = t.getIntOrFloatBitWidth();
-    value = element.isSignlessInteger() ? value.sextOrTrunc(width)
-                                        : value.zextOrTrunc(width);
-    return arith::ConstantOp::create(b, L.loc, b.getIntegerAttr(t, value));
-  }
-  if (auto o = dyn_cast<BroadcastToOp>(op))
-    return emit(o.getInput(), broadcastIndex(idx, getDims(o.getInput()), dims));
-  if (auto o = dyn_cast<TransposeOp>(op)) {
-    SmallVector<Idx> in(idx.size());
-    for (auto [i, p] : llvm::enumerate(o.getPerm()))
-      in[p] = idx[i];
-    return emit(o.getInput(), in);
-  }
-  if (auto o = dyn_cast<SliceOp>(op)) {
-    SmallVector<Idx> in;
-    for (auto [i, start, step] :
-         llvm::zip_equal(idx, o.getStarts().getSymExprs(), o.getSteps()))
-      in.push_back(L.add(L.uniform(dim(start)), L.mul(i, step)));
-    return emit(o.getInput(), in);
-  }
-  if (auto o = dyn_cast<GatherOp>(op)) {
-    int64_t axis = o.getAxis();
-    int64_t q = cast<RankedTensorType>(o.getIndices().getType()).getRank();
-    SmallVector<SymExpr> inDims = getDims(o.getInput());
-    SmallVector<Idx> in(idx.begin(), idx.begin() + axis);
-    in.push_back(
-        emitGatherIndex(o.getIndices(), idx.slice(axis, q), inDims[axis]));
-    in.append(idx.begin() + axis + q, idx.end());
-    return emit(o.getInput(), in);
-  }
-  if (auto o = dyn_cast<GatherElementsOp>(op)) {
-    SmallVector<Idx> in(idx);
-    in[o.getAxis()] = emitGatherIndex(o.getIndices(), idx,
-                                      getDims(o.getInput())[o.getAxis()]);
-    return emit(o.getInput(), in);
-  }
-  if (auto o = dyn_cast<GatherNDOp>(op)) {
-    auto t = cast<RankedTensorType>(o.getIndices().getType());
-    int64_t q = t.getRank(), batch = o.getBatchDims();
-    int64_t tuple = t.getDimSize(q - 1);
-    SmallVector<SymExpr> inDims = getDims(o.getInput());
-    SmallVector<Idx> in(idx.begin(), idx.begin() + batch);
-    SmallVector<Idx> at(idx.begin(), idx.begin() + q - 1);
-    for (int64_t k = 0; k < tuple; ++k) {
-      SmallVector<Idx> full(at);
-      full.push_back(L.uniform(k));
-      in.push_back(emitGatherIndex(o.getIndices(), full, inDims[batch + k]));
-    }
-    in.append(idx.begin() + q - 1, idx.end());
-    return emit(o.getInput(), in);
-  }
-  if (auto o = dyn_cast<ReshapeOp>(op))
-    return emitReshape(o, idx);
-  if (auto o = dyn_cast<ConcatOp>(op))
-    return emitConcat(o, idx);
-  if (auto o = dyn_cast<PadOp>(op))
-    return emitPad(o, idx);
-  if (auto o = dyn_cast<UnpackOp>(op))
-    return emitUnpack(o, idx);
-  if (auto o = dyn_cast<PackOp>(op))
-    return emitPack(o, idx);
-  if (auto o = dyn_cast<ReduceOp>(op))
-    return emitReduce(o, idx);
-  if (auto o = dyn_cast<ArgReduceOp>(op))
-    return emitArgReduce(o, idx);
-  if (auto o = dyn_cast<Im2ColOp>(op))
-    return emitIm2Col(o, idx);
-  if (auto o = dyn_cast<PackBOp>(op))
-    return emitPackB(o, idx);
-  if (auto o = dyn_cast<MatMulOp>(op))
-    return emitMatMul(o, idx);
-  if (auto o = dyn_cast<DimsValueOp>(op))
-    return emitDims(o, idx);
-  if (auto o = dyn_cast<IotaOp>(op))
-    return emitIota(o, idx);
-  return {};
+  return llvm::TypeSwitch<Operation *, Value>(op)
+      .Case<ConstantOp, BroadcastToOp, TransposeOp, SliceOp, GatherOp,
+            GatherElementsOp, GatherNDOp, ReshapeOp, ConcatOp, PadOp, UnpackOp,
+            PackOp, ReduceOp, ArgReduceOp, Im2ColOp, PackBOp, MatMulOp,
+            DimsValueOp, IotaOp>([&](auto o) { return pull(o, idx); })
+      .Default([](Operation *) { return Value(); });
 }
 
-Value KernelEmitter::emitReshape(ReshapeOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(ConstantOp op, ArrayRef<Idx>) {
+  auto splat = dyn_cast<SplatElementsAttr>(op.getValue());
+  if (!splat)
+    return {};
+  Type element = splat.getElementType(), t = computeType(element);
+  if (isa<FloatType>(t))
+    return L.constant(t, splat.getSplatValue<APFloat>().convertToDouble());
+  APInt value = isa<FloatType>(element)
+                    ? splat.getSplatValue<APFloat>().bitcastToAPInt()
+                    : splat.getSplatValue<APInt>();
+  unsigned width = t.getIntOrFloatBitWidth();
+  value = element.isSignlessInteger() ? value.sextOrTrunc(width)
+                                      : value.zextOrTrunc(width);
+  return arith::ConstantOp::create(b, L.loc, b.getIntegerAttr(t, value));
+}
+
+Value KernelEmitter::pull(BroadcastToOp op, ArrayRef<Idx> idx) {
+  Value in = op.getInput();
+  return emit(in, broadcastIndex(idx, getDims(in), getDims(op.getResult())));
+}
+
+Value KernelEmitter::pull(TransposeOp op, ArrayRef<Idx> idx) {
+  SmallVector<Idx> in(idx.size());
+  for (auto [i, p] : llvm::enumerate(op.getPerm()))
+    in[p] = idx[i];
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(SliceOp op, ArrayRef<Idx> idx) {
+  SmallVector<Idx> in;
+  for (auto [i, start, step] :
+       llvm::zip_equal(idx, op.getStarts().getSymExprs(), op.getSteps()))
+    in.push_back(L.add(L.uniform(dim(start)), L.mul(i, step)));
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(GatherOp op, ArrayRef<Idx> idx) {
+  int64_t axis = op.getAxis();
+  int64_t q = cast<RankedTensorType>(op.getIndices().getType()).getRank();
+  SmallVector<SymExpr> inDims = getDims(op.getInput());
+  SmallVector<Idx> in(idx.begin(), idx.begin() + axis);
+  in.push_back(
+      emitGatherIndex(op.getIndices(), idx.slice(axis, q), inDims[axis]));
+  in.append(idx.begin() + axis + q, idx.end());
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(GatherElementsOp op, ArrayRef<Idx> idx) {
+  SmallVector<Idx> in(idx);
+  in[op.getAxis()] = emitGatherIndex(op.getIndices(), idx,
+                                     getDims(op.getInput())[op.getAxis()]);
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(GatherNDOp op, ArrayRef<Idx> idx) {
+  auto t = cast<RankedTensorType>(op.getIndices().getType());
+  int64_t q = t.getRank(), batch = op.getBatchDims();
+  int64_t tuple = t.getDimSize(q - 1);
+  SmallVector<SymExpr> inDims = getDims(op.getInput());
+  SmallVector<Idx> in(idx.begin(), idx.begin() + batch);
+  SmallVector<Idx> at(idx.begin(), idx.begin() + q - 1);
+  for (int64_t k = 0; k < tuple; ++k) {
+    SmallVector<Idx> full(at);
+    full.push_back(L.uniform(k));
+    in.push_back(emitGatherIndex(op.getIndices(), full, inDims[batch + k]));
+  }
+  in.append(idx.begin() + q - 1, idx.end());
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(ReshapeOp op, ArrayRef<Idx> idx) {
   Value in = op.getInput();
   SmallVector<SymExpr> from = getDims(in), to = getDims(op.getResult());
   // Memory is read at the row-major position, whatever its dims.
@@ -546,39 +509,31 @@ Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
   Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(bound));
   Value nv = L.isVector(data) ? L.widen(n) : n;
   Value zero = L.constLike(data, 0);
-  Value negative =
-      arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, data, zero);
-  Value wrapped = arith::SelectOp::create(
-      b, L.loc, negative, arith::AddIOp::create(b, L.loc, data, nv), data);
-  Value bad =
-      arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge, wrapped, nv);
+  Value negative = L.slt(data, zero);
+  Value wrapped =
+      L.select(negative, arith::AddIOp::create(b, L.loc, data, nv), data);
+  Value bad = L.uge(wrapped, nv);
   Value any = bad;
   Value shown = data;
   if (L.isVector(bad)) {
     if (L.mask)
-      bad = arith::AndIOp::create(b, L.loc, bad, L.mask);
+      bad = L.both(bad, L.mask);
     // The largest offending value stands for all of them.
-    Value magnitudes = arith::SelectOp::create(b, L.loc, bad, data, zero);
+    Value magnitudes = L.select(bad, data, zero);
     any = vector::ReductionOp::create(b, L.loc, vector::CombiningKind::OR, bad);
     Value hi = vector::ReductionOp::create(
         b, L.loc, vector::CombiningKind::MAXSI, magnitudes);
     Value lo = vector::ReductionOp::create(
         b, L.loc, vector::CombiningKind::MINSI, magnitudes);
-    Value neg = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, lo,
-                                      L.constLike(lo, 0));
-    shown = arith::SelectOp::create(b, L.loc, neg, lo, hi);
+    Value neg = L.slt(lo, L.constLike(lo, 0));
+    shown = L.select(neg, lo, hi);
   }
-  ifThen(any, [&] {
-    memref::StoreOp::create(b, L.loc, shown, error, L.index(0));
-    memref::StoreOp::create(b, L.loc, n, error, L.index(1));
-    memref::StoreOp::create(b, L.loc, L.constantInt(b.getI64Type(), 1), error,
-                            L.index(2));
-  });
-  Value safe = arith::SelectOp::create(b, L.loc, bad, zero, wrapped);
+  ifThen(any, [&] { walk.noteIndexError(*this, shown, n); });
+  Value safe = L.select(bad, zero, wrapped);
   return L.fromData(safe, false);
 }
 
-Value KernelEmitter::emitDims(DimsValueOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(DimsValueOp op, ArrayRef<Idx> idx) {
   SmallVector<SymExpr> exprs = op.getExprs().getSymExprs();
   Type t = computeType(getElementTypeOrSelf(op.getResult().getType()));
   auto data = [&](const SymExpr &e) -> Value {
@@ -600,16 +555,14 @@ Value KernelEmitter::emitDims(DimsValueOp op, ArrayRef<Idx> idx) {
   if (L.isVector(at))
     r = L.widen(r);
   for (size_t k = 1; k < exprs.size(); ++k) {
-    Value is = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, at,
-                                     L.constantInt(at.getType(), k));
+    Value is = L.eq(at, L.constantInt(at.getType(), k));
     Value v = data(exprs[k]);
-    r = arith::SelectOp::create(b, L.loc, is, L.isVector(at) ? L.widen(v) : v,
-                                r);
+    r = L.select(is, L.isVector(at) ? L.widen(v) : v, r);
   }
   return r;
 }
 
-Value KernelEmitter::emitIota(IotaOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(IotaOp op, ArrayRef<Idx> idx) {
   Type t = computeType(op.getElementType());
   auto expr = [&](StringRef text) {
     return dim(SymExpr::parse({text.data(), text.size()}).value_or(0));

@@ -24,6 +24,7 @@
 #define TENON_LIB_CODEGEN_KERNELEMITTER_H
 
 #include "LaneBuilder.h"
+#include "Walk.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "tenon/Codegen/Kernels.h"
 #include "tenon/Target/TargetInfo.h"
@@ -31,26 +32,34 @@
 namespace tenon {
 
 class ArgReduceOp;
+class BroadcastToOp;
 class ConcatOp;
+class ConstantOp;
 class DimsValueOp;
+class GatherElementsOp;
+class GatherNDOp;
+class GatherOp;
 class Im2ColOp;
 class IotaOp;
 class MatMulOp;
-class PackOp;
 class PackBOp;
+class PackOp;
 class PadOp;
 class ReduceOp;
 class ReshapeOp;
+class SliceOp;
+class TransposeOp;
 class UnpackOp;
 
 class KernelEmitter {
 public:
   KernelEmitter(KernelOp kernel, mlir::func::FuncOp func,
-                const TargetInfo &target, KernelInfo &info);
+                const TargetInfo &target, const Walk &walk, KernelInfo &info);
 
   KernelOp kernel;
   mlir::func::FuncOp func;
   const TargetInfo &target;
+  const Walk &walk;
   KernelInfo &info;
   mlir::OpBuilder b;
   LaneBuilder L;
@@ -65,8 +74,21 @@ public:
     if (op)
       return op;
     mlir::emitError(kernel.getLoc(), "a '")
-        << kernel.getKind() << "' kernel does not end with "
+        << stringifyKernelKind(kernel.getKind())
+        << "' kernel does not end with "
         << OpTy::getOperationName().split('.').second;
+    failed = true;
+    return nullptr;
+  }
+  /// What tenon-tile wrote on the kernel; null, after an error, if it is not of
+  /// this form.
+  template <typename TilingT>
+  TilingT tiling() {
+    if (auto found = mlir::dyn_cast_if_present<TilingT>(kernel.getTilingAttr()))
+      return found;
+    mlir::emitError(kernel.getLoc(), "a '")
+        << stringifyKernelKind(kernel.getKind())
+        << "' kernel has no tiling for a CPU: run tenon-tile first";
     failed = true;
     return nullptr;
   }
@@ -77,6 +99,8 @@ public:
   mlir::Value dim(const SymExpr &e);
   /// `bytes` of per-thread scratch (64-byte aligned) as a flat memref.
   mlir::Value scratchBuffer(const SymExpr &elements, mlir::Type type);
+  /// What lanes carried out of a lanesLoop, as one scalar.
+  mlir::Value combineLanes(mlir::Value v, mlir::vector::CombiningKind kind);
 
   /// The element of `v` at `idx` (one entry per dim).
   mlir::Value emit(mlir::Value v, llvm::ArrayRef<Idx> idx);
@@ -129,6 +153,10 @@ public:
                      llvm::function_ref<mlir::Value()> then,
                      llvm::function_ref<mlir::Value()> otherwise);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> then);
+  /// The values of `then`, or `otherwise`.
+  llvm::SmallVector<mlir::Value>
+  ifThen(mlir::Value condition, mlir::ValueRange otherwise,
+         llvm::function_ref<llvm::SmallVector<mlir::Value>()> then);
   /// Ends the function: returns the error flag.
   void finish();
 
@@ -142,20 +170,28 @@ private:
   bool isDomain(llvm::ArrayRef<Idx> idx, llvm::ArrayRef<SymExpr> dims) const;
   mlir::Value compute(mlir::Value v, llvm::ArrayRef<Idx> idx);
   mlir::Value loadInput(mlir::BlockArgument arg, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitReshape(ReshapeOp op, llvm::ArrayRef<Idx> idx);
+  // The rules: an element of the op's result, or null where there is none.
+  mlir::Value pull(ConstantOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(BroadcastToOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(TransposeOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(SliceOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(GatherOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(GatherElementsOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(GatherNDOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(ReshapeOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(ConcatOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(PadOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(UnpackOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(PackOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(ReduceOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(ArgReduceOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(Im2ColOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(PackBOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(MatMulOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(DimsValueOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(IotaOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value emitUnlessEmpty(mlir::Value v, llvm::ArrayRef<Idx> idx,
                               llvm::ArrayRef<SymExpr> sizes);
-  mlir::Value emitConcat(ConcatOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitPad(PadOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitUnpack(UnpackOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitPack(PackOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitReduce(ReduceOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitArgReduce(ArgReduceOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitIm2Col(Im2ColOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitPackB(PackBOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitMatMul(MatMulOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitDims(DimsValueOp op, llvm::ArrayRef<Idx> idx);
-  mlir::Value emitIota(IotaOp op, llvm::ArrayRef<Idx> idx);
   /// Type of an element of `v` computed at `idx`.
   mlir::Type laneType(mlir::Value v, llvm::ArrayRef<Idx> idx);
 
@@ -178,12 +214,6 @@ mlir::Value emitNeutral(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
                         mlir::Type valueType);
 mlir::Value emitSigmoid(LaneBuilder &L, mlir::Value x);
 
-/// Columns of a packed panel, the same at every ISA level.
-inline constexpr int64_t kPanelColumns = 32;
-/// Rows of the f32 micro-kernel's register tile, and how many neighbouring
-/// panels it takes: 6x64. The same at every level, so that tasks are.
-inline constexpr int64_t kTileRows = 6;
-inline constexpr int64_t kTilePanels = 2;
 /// Up to this many rows so many panels are multiplied at once.
 int64_t narrowRows(const TargetInfo &target);
 inline constexpr int64_t kNarrowPanels = 4;
@@ -217,15 +247,15 @@ struct MicroKernelOperands {
   mlir::Value ldc = {};
 };
 /// Calls the micro-kernel of `rows` rows, which is known at run time and at
-/// least 1, at most kTileRows (narrowRows for more than kTilePanels panels).
-/// Fewer rows than `leastRows`, the end of a block, fetch nothing.
-void emitMicroKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
-                     const MicroKernelOperands &operands,
+/// least 1, at most `mostRows`. Fewer rows than `leastRows`, the end of a
+/// block, fetch nothing.
+void emitMicroKernel(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
+                     const SymExpr &lda, const MicroKernelOperands &operands,
                      const MicroKernelShape &shape, int64_t leastRows = 1);
-/// Splits `rows` (at least 1) evenly into register tiles: fn(number of the
-/// tile, its first row, its rows).
+/// Splits `rows` (at least 1) evenly into register tiles of at most `mostRows`:
+/// fn(number of the tile, its first row, its rows).
 void forRowTiles(
-    KernelEmitter &e, mlir::Value rows,
+    KernelEmitter &e, mlir::Value rows, int64_t mostRows,
     llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
 /// Calls fn(first panel, panels) for kTilePanels panels at a time from `begin`
 /// to `end`, and for what is left of them.

@@ -34,7 +34,7 @@ Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
   Value zero = L.constantInt(v.getType(), 0),
         one = L.constantInt(v.getType(), 1);
   Window w;
-  w.inside = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult, v, n);
+  w.inside = L.ult(v, n);
   Value hi = arith::SubIOp::create(b, L.loc, n, one);
   Value c = arith::MaxSIOp::create(
       b, L.loc, arith::MinSIOp::create(b, L.loc, v, hi), zero);
@@ -52,10 +52,8 @@ Value KernelEmitter::emitUnlessEmpty(Value v, ArrayRef<Idx> idx,
   for (const SymExpr &size : sizes) {
     if ((size - SymExpr(1)).isNonNegative())
       continue;
-    Value positive = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sgt,
-                                           dim(size), L.index(0));
-    some = some ? Value(arith::AndIOp::create(b, L.loc, some, positive))
-                : positive;
+    Value positive = L.sgt(dim(size), L.index(0));
+    some = some ? Value(L.both(some, positive)) : positive;
   }
   if (!some)
     return emit(v, idx);
@@ -65,7 +63,7 @@ Value KernelEmitter::emitUnlessEmpty(Value v, ArrayRef<Idx> idx,
       [&] { return L.constant(type, 0); });
 }
 
-Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(ConcatOp op, ArrayRef<Idx> idx) {
   int64_t axis = op.getAxis();
   Type type = laneType(op.getResult(), idx);
   // Where each part begins along the axis.
@@ -96,8 +94,7 @@ Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
     std::function<Value(size_t)> from = [&](size_t k) -> Value {
       if (k + 1 == starts.size())
         return part(k);
-      Value before = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult,
-                                           i.base, dim(starts[k + 1]));
+      Value before = L.ult(i.base, dim(starts[k + 1]));
       return ifElse(
           before, type, [&] { return part(k); }, [&] { return from(k + 1); });
     };
@@ -113,12 +110,12 @@ Value KernelEmitter::emitConcat(ConcatOp op, ArrayRef<Idx> idx) {
     in[axis] = w.at;
     Value part = op.getInputs()[k];
     Value x = L.widen(emitUnlessEmpty(part, in, getDims(part)[axis]));
-    r = r ? Value(arith::SelectOp::create(b, L.loc, w.inside, x, r)) : x;
+    r = r ? Value(L.select(w.inside, x, r)) : x;
   }
   return r;
 }
 
-Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
   SmallVector<SymExpr> dims = getDims(op.getInput());
   SmallVector<SymExpr> low = op.getLow().getSymExprs();
   SmallVector<Idx> in;
@@ -137,15 +134,10 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
     Value nv = L.isVector(v) ? L.widen(n) : n;
     auto wrap = [&](Value x) { // into [0, n) by adding or removing n once
       Value zero = L.constantInt(x.getType(), 0);
-      Value below =
-          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, x, zero);
-      x = arith::SelectOp::create(b, L.loc, below,
-                                  arith::AddIOp::create(b, L.loc, x, nv), x);
-      Value above =
-          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sge, x, nv);
-      return arith::SelectOp::create(b, L.loc, above,
-                                     arith::SubIOp::create(b, L.loc, x, nv), x)
-          .getResult();
+      Value below = L.slt(x, zero);
+      x = L.select(below, arith::AddIOp::create(b, L.loc, x, nv), x);
+      Value above = L.sge(x, nv);
+      return L.select(above, arith::SubIOp::create(b, L.loc, x, nv), x);
     };
     if (op.getMode() == PadMode::reflect) {
       // |v|, then 2(n-1) - v past the end.
@@ -170,8 +162,7 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
       inside = L.widen(inside);
       w.inside = L.widen(w.inside);
     }
-    inside = inside ? Value(arith::AndIOp::create(b, L.loc, inside, w.inside))
-                    : w.inside;
+    inside = inside ? Value(L.both(inside, w.inside)) : w.inside;
   }
   Value x = emitUnlessEmpty(op.getInput(), in, padded);
   if (!inside)
@@ -182,10 +173,10 @@ Value KernelEmitter::emitPad(PadOp op, ArrayRef<Idx> idx) {
     x = L.widen(x);
     outside = L.widen(outside);
   }
-  return arith::SelectOp::create(b, L.loc, inside, x, outside);
+  return L.select(inside, x, outside);
 }
 
-Value KernelEmitter::emitArgReduce(ArgReduceOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(ArgReduceOp op, ArrayRef<Idx> idx) {
   Value in = op.getInput();
   SmallVector<SymExpr> dims = getDims(in);
   Type element = getElementTypeOrSelf(in.getType());
@@ -236,14 +227,13 @@ Value KernelEmitter::emitArgReduce(ArgReduceOp op, ArrayRef<Idx> idx) {
                                                   : arith::CmpIPredicate::sgt));
                better = arith::CmpIOp::create(b, L.loc, pred, x, args[0]);
              }
-             return SmallVector<Value>{
-                 arith::SelectOp::create(b, L.loc, better, x, args[0]),
-                 arith::SelectOp::create(b, L.loc, better, n, args[1])};
+             return SmallVector<Value>{L.select(better, x, args[0]),
+                                       L.select(better, n, args[1])};
            });
   return r[1];
 }
 
-Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(Im2ColOp op, ArrayRef<Idx> idx) {
   // idx = (n, o, k): o -> output position, k -> (channel, kernel position), or
   // the other way round.
   SmallVector<SymExpr> dims = getDims(op.getInput());
@@ -286,8 +276,7 @@ Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
       inside = L.widen(inside);
       w.inside = L.widen(w.inside);
     }
-    inside = inside ? Value(arith::AndIOp::create(b, L.loc, inside, w.inside))
-                    : w.inside;
+    inside = inside ? Value(L.both(inside, w.inside)) : w.inside;
   }
   if (!last)
     at[1] = k;
@@ -298,10 +287,10 @@ Value KernelEmitter::emitIm2Col(Im2ColOp op, ArrayRef<Idx> idx) {
     inside = L.widen(inside);
     x = L.widen(x);
   }
-  return arith::SelectOp::create(b, L.loc, inside, x, L.constLike(x, 0));
+  return L.select(inside, x, L.constLike(x, 0));
 }
 
-Value KernelEmitter::emitPackB(PackBOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(PackBOp op, ArrayRef<Idx> idx) {
   size_t r = idx.size(); // [..., panel, k, column in panel]
   SmallVector<SymExpr> dims = getDims(op.getInput());
   SymExpr n = dims[dims.size() - (op.getTransposed() ? 2 : 1)];
@@ -324,10 +313,10 @@ Value KernelEmitter::emitPackB(PackBOp op, ArrayRef<Idx> idx) {
     x = L.widen(x);
     w.inside = L.widen(w.inside);
   }
-  return arith::SelectOp::create(b, L.loc, w.inside, x, L.constLike(x, 0));
+  return L.select(w.inside, x, L.constLike(x, 0));
 }
 
-Value KernelEmitter::emitMatMul(MatMulOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(MatMulOp op, ArrayRef<Idx> idx) {
   // The form for element types without a packed kernel: one dot product an
   // element, lanes along the columns.
   SmallVector<SymExpr> lhs = getDims(op.getLhs()), rhs = getDims(op.getRhs());

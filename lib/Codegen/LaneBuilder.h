@@ -69,6 +69,48 @@ public:
   mlir::Value rem(mlir::Value x, mlir::Value y);
   mlir::Value min(mlir::Value x, mlir::Value y);
 
+  // --- comparisons of integers and indices, choices --------------------------
+  mlir::Value eq(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::eq, x, y);
+  }
+  mlir::Value ne(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ne, x, y);
+  }
+  mlir::Value slt(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::slt, x, y);
+  }
+  mlir::Value sle(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::sle, x, y);
+  }
+  mlir::Value sgt(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::sgt, x, y);
+  }
+  mlir::Value sge(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::sge, x, y);
+  }
+  mlir::Value ult(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ult, x, y);
+  }
+  mlir::Value ule(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ule, x, y);
+  }
+  mlir::Value ugt(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ugt, x, y);
+  }
+  mlir::Value uge(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::uge, x, y);
+  }
+  /// Of bools, or of the bits of integers.
+  mlir::Value both(mlir::Value x, mlir::Value y) {
+    return mlir::arith::AndIOp::create(b, loc, x, y);
+  }
+  mlir::Value either(mlir::Value x, mlir::Value y) {
+    return mlir::arith::OrIOp::create(b, loc, x, y);
+  }
+  mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y) {
+    return mlir::arith::SelectOp::create(b, loc, condition, x, y);
+  }
+
   // --- lane indices --------------------------------------------------------
   Idx uniform(mlir::Value v, int64_t align = 1) { return {v, 0, align, {}}; }
   Idx uniform(int64_t v) { return {index(v), 0, v ? v : (1 << 30), {}}; }
@@ -124,6 +166,10 @@ public:
   mlir::Value tailMask(mlir::Value n);
 
 private:
+  mlir::Value compare(mlir::arith::CmpIPredicate how, mlir::Value x,
+                      mlir::Value y) {
+    return mlir::arith::CmpIOp::create(b, loc, how, x, y);
+  }
   mlir::Value fromStorage(mlir::Value v, mlir::Type type);
   mlir::Value toStorage(mlir::Value v, mlir::Type type);
   mlir::Value allOnes();

@@ -6,8 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // The result is walked in memory order. Where every operand has the result's
-// dims or one element, all dims count as one, cut into tasks of kChunk
-// elements; otherwise a task is one row of the last dim that is not 1.
+// dims or one element, all dims count as one, cut into tasks
+// of `chunk` elements; otherwise a task is one row of the last dim that is
+// not 1.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,8 +20,6 @@
 using namespace mlir;
 
 namespace tenon {
-
-static constexpr int64_t kChunk = 1024;
 
 /// Pointwise on operands of the result's dims, but for single elements.
 static bool isFlat(KernelEmitter &e, ArrayRef<SymExpr> dims) {
@@ -44,27 +43,34 @@ void emitMapKernel(KernelEmitter &e) {
   Value root = e.body().getTerminator()->getOperand(0);
   if (auto reduce = root.getDefiningOp<ReduceOp>())
     return emitReduceKernel(e, reduce);
+  auto tiling = e.tiling<CpuElementsTilingAttr>();
+  if (!tiling)
+    return;
+  int64_t chunk = tiling.getChunk();
   Type element = getElementTypeOrSelf(root.getType());
   SmallVector<SymExpr> dims = getDims(root);
   SymExpr total = productOf(dims);
   e.info.cost = total * 4;
   Value out = e.result(0);
 
-  if (isFlat(e, dims)) {
-    e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, kChunk);
-    Value n = e.dim(total);
+  // n elements of `root` in memory order; indexOf(position) is an element's.
+  auto inChunks = [&](Value n, function_ref<SmallVector<Idx>(Idx)> indexOf) {
+    e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, chunk);
     e.loop(e.begin, e.end, 1, [&](Value t) {
-      Value first = L.mul(t, L.index(kChunk));
-      Value size = L.min(L.sub(n, first), L.index(kChunk));
+      Value first = L.mul(t, L.index(chunk));
+      Value size = L.min(L.sub(n, first), L.index(chunk));
       e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
-        Idx flat = L.add(L.uniform(first, kChunk), i);
-        SmallVector<Idx> idx(dims.size(), flat);
+        Idx flat = L.add(L.uniform(first, chunk), i);
+        SmallVector<Idx> idx = indexOf(flat);
         e.setDomain(dims, idx, flat);
         L.store(e.emit(root, idx), out, flat, element);
       });
     });
-    return;
-  }
+  };
+  if (isFlat(e, dims))
+    return inChunks(e.dim(total), [&](Idx flat) {
+      return SmallVector<Idx>(dims.size(), flat);
+    });
 
   if (dims.empty()) { // one element, of a whole reduction for instance
     e.loop(e.begin, e.end, 1, [&](Value) {
@@ -77,21 +83,12 @@ void emitMapKernel(KernelEmitter &e) {
     --axis;
   SmallVector<SymExpr> outer(dims.begin(), dims.begin() + axis);
   Value n = e.dim(dims[axis]);
-  if (productOf(outer).constant() == 1) { // one row: in chunks as well
-    e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, kChunk);
-    e.loop(e.begin, e.end, 1, [&](Value t) {
-      Value first = L.mul(t, L.index(kChunk));
-      Value size = L.min(L.sub(n, first), L.index(kChunk));
-      e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
-        Idx flat = L.add(L.uniform(first, kChunk), i);
-        SmallVector<Idx> idx(dims.size(), L.uniform(0));
-        idx[axis] = flat;
-        e.setDomain(dims, idx, flat);
-        L.store(e.emit(root, idx), out, flat, element);
-      });
+  if (productOf(outer).constant() == 1) // one row: in chunks as well
+    return inChunks(n, [&](Idx flat) {
+      SmallVector<Idx> idx(dims.size(), L.uniform(0));
+      idx[axis] = flat;
+      return idx;
     });
-    return;
-  }
   e.info.tasks = productOf(outer);
   e.loop(e.begin, e.end, 1, [&](Value row) {
     SmallVector<Idx> idx = e.delinearize(row, outer);

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A task is two panels of 32 columns for 48 rows. Rows are walked in blocks
-// that stay in the L2 cache:
+// A task is some panels of 32 columns for some rows, as the kernel's tiling
+// says; the figures below are those of a large product. Rows are walked in
+// blocks that stay in the L2 cache:
 //
 //   for task in [begin, end):    (batch, block, panels, part), parts fastest
 //     [pack the block's rows of A, when a new block begins]
@@ -40,15 +41,11 @@ namespace tenon {
 
 namespace {
 
-/// Rows of a task: eight register tiles.
-constexpr int64_t kPartRows = 8 * kTileRows;
-/// Rows of B that are walked for all rows of a task before the next ones.
-constexpr int64_t kMaxChunk = 1024;
-
 struct MatMulKernel {
   KernelEmitter &e;
   PackedMatMulOp op;
   PackedOperand operand;
+  CpuMatMulTilingAttr tiling;
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
@@ -57,6 +54,8 @@ struct MatMulKernel {
                        out = getDims(op.getResult());
   std::optional<MatMulHalves> halves = matchHalves(op);
   int64_t cut = halves ? 2 : 1;
+  int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
+          tilePanels = tiling.getTilePanels();
   /// Columns and panels of the result; of each half in a gated matmul.
   SymExpr K = lhs.back(), N = part(out.back());
   SymExpr panels = part(packed[packed.size() - 3]);
@@ -71,26 +70,28 @@ struct MatMulKernel {
   SymExpr blocks = ceilDiv(M, blockRows());
   /// Rows of a block, whole register tiles.
   SymExpr rowsOfBlock =
-      ceilDiv(ceilDiv(M, blocks), kTileRows) * SymExpr(kTileRows);
-  int64_t chunks = K.constant().value_or(0) > kMaxChunk + kMaxChunk / 2
-                       ? llvm::divideCeil(*K.constant(), kMaxChunk)
+      ceilDiv(ceilDiv(M, blocks), tileRows) * SymExpr(tileRows);
+  /// Rows of B that are walked for all rows of a task before the next ones.
+  int64_t mostChunk = tiling.getChunk();
+  int64_t chunks = K.constant().value_or(0) > mostChunk + mostChunk / 2
+                       ? llvm::divideCeil(*K.constant(), mostChunk)
                        : 1;
-  SymExpr rowsOfTask = chunks > 1 ? rowsOfBlock : SymExpr(kPartRows);
+  SymExpr rowsOfTask = chunks > 1 ? rowsOfBlock : SymExpr(taskRows);
   SymExpr parts = ceilDiv(rowsOfBlock, rowsOfTask); // tasks of a block
-  /// Panels of the result in a task.
-  int64_t panelsOfTask = kTilePanels / cut;
+  /// Panels of the result in a task, and in a register tile.
+  int64_t panelsOfTask = tiling.getTaskPanels() / cut;
+  int64_t panelsOfTile = tilePanels / cut;
   SymExpr pairs = ceilDiv(panels, panelsOfTask);
   unsigned lanes = e.vectorLanes();
   bool inPlace = isInPlace();
 
-  /// Most rows of A that fill 768 KiB, a good part of a server core's L2 cache:
-  /// with fewer, B is read from memory once more per block, and B is the larger
-  /// one. The same at every level, so that a program's task counts hold for all
-  /// of them.
+  /// Most rows of A that fill so many bytes: with fewer, B is read from memory
+  /// once more per block, and B is the larger one.
   int64_t blockRows() {
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
-    int64_t rows = (768 << 10) / (4 * k);
-    return std::clamp<int64_t>(rows / kPartRows * kPartRows, 96, 768);
+    int64_t rows = tiling.getBlockBytes() / (4 * k);
+    return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
+                               16 * taskRows);
   }
   SymExpr part(const SymExpr &whole) {
     return halves ? SymExpr(*whole.constant() / cut) : whole;
@@ -117,17 +118,15 @@ struct MatMulKernel {
     Value row, rows, aAt;         // its rows, and where they lie in A
     Value tiles, firstTile;       // of its block, and its own first one
   };
+  void multiplyPanels(const Task &t);
   void clearSums(Value rows);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
-  /// Every task has two panels.
-  bool wholeTasks() {
-    return panels.constant() && *panels.constant() % panelsOfTask == 0;
+  /// Every tile has all its panels.
+  bool wholeTiles() {
+    return panels.constant() && *panels.constant() % panelsOfTile == 0;
   }
-  Value atLeast(Value x, int64_t n) {
-    return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::uge, x,
-                                 L.index(n));
-  }
+  Value atLeast(Value x, int64_t n) { return L.uge(x, L.index(n)); }
   Value no(Value condition) {
     return arith::XOrIOp::create(b, L.loc, condition,
                                  L.constantInt(b.getI1Type(), 1));
@@ -205,19 +204,20 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
   // a part of them: they have no time for more, and the rest comes with the
   // hardware's prefetcher.
   auto call = [&](int64_t lines, int64_t leastRows) {
-    emitMicroKernel(e, mr, K, o, {kTilePanels, lines, chunks > 1}, leastRows);
+    emitMicroKernel(e, mr, tileRows, K, o, {tilePanels, lines, chunks > 1},
+                    leastRows);
   };
   auto pair = [&] {
     Value many = atLeast(t.tiles, 8);
-    e.ifThen(many, [&] { call(1, kTileRows - 1); });
+    e.ifThen(many, [&] { call(1, tileRows - 1); });
     e.ifThen(no(many), [&] { call(2, 1); });
   };
-  if (wholeTasks())
+  if (wholeTiles())
     return pair();
-  Value whole = atLeast(L.sub(np, t.panel), kTilePanels);
+  Value whole = atLeast(L.sub(np, t.panel), tilePanels);
   e.ifThen(whole, pair);
   e.ifThen(no(whole),
-           [&] { emitMicroKernel(e, mr, K, o, {1, 0, chunks > 1}); });
+           [&] { emitMicroKernel(e, mr, tileRows, K, o, {1, 0, chunks > 1}); });
 }
 
 /// Rows [k0, k0 + len) of B for all rows of a task, and the epilogue if these
@@ -228,8 +228,8 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
   Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), t.tiles), t.tiles);
   Value share = L.mul(step, L.div(len, L.index(4)));
   Value bAt = L.add(t.bAt, L.mul(k0, L.index(kPanelColumns)));
-  forRowTiles(e, t.rows, [&](Value i, Value r0, Value mr) {
-    Value cAt = chunks > 1 ? L.mul(r0, L.index(kTilePanels * kPanelColumns))
+  forRowTiles(e, t.rows, tileRows, [&](Value i, Value r0, Value mr) {
+    Value cAt = chunks > 1 ? L.mul(r0, L.index(tilePanels * kPanelColumns))
                            : L.index(0);
     MicroKernelOperands o{A,
                           L.add(L.add(t.aAt, L.mul(r0, k)), k0),
@@ -249,17 +249,15 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
       Value row = L.add(t.row, r0);
       if (halves)
         return epilogue(cAt, t.batchIndex, row, mr, t.panel, productsOf(1));
-      for (int64_t p = 0; p < kTilePanels; ++p) {
+      for (int64_t p = 0; p < tilePanels; ++p) {
         Value panel = L.add(t.panel, L.index(p));
         auto one = [&] {
           epilogue(productsOf(p), t.batchIndex, row, mr, panel);
         };
-        if (p == 0 || wholeTasks())
+        if (p == 0 || wholeTiles())
           one();
         else
-          e.ifThen(arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ult,
-                                         panel, np),
-                   one);
+          e.ifThen(L.ult(panel, np), one);
       }
     };
     last ? e.ifThen(last, finish) : finish();
@@ -273,7 +271,7 @@ void MatMulKernel::wide() {
     Task t;
     Value part = L.rem(number, ns), rest = L.div(number, ns);
     Value block = L.div(rest, np2);
-    t.panel = L.mul(L.rem(rest, np2), L.index(panelsOfTask));
+    Value first = L.mul(L.rem(rest, np2), L.index(panelsOfTask));
     t.batchIndex = L.index(0);
     if (!shared) {
       t.batchIndex = L.div(block, nb);
@@ -284,36 +282,44 @@ void MatMulKernel::wide() {
     Value blockEnd = L.min(L.add(m0, blockRows), m);
     t.row = L.min(L.add(m0, L.mul(part, taskRows)), blockEnd);
     t.rows = L.min(L.sub(blockEnd, t.row), taskRows);
-    t.tiles = L.div(L.add(L.sub(blockEnd, m0), L.index(kTileRows - 1)),
-                    L.index(kTileRows));
-    t.firstTile = L.mul(part, L.index(kPartRows / kTileRows));
+    t.tiles = L.div(L.add(L.sub(blockEnd, m0), L.index(tileRows - 1)),
+                    L.index(tileRows));
+    t.firstTile = L.mul(part, L.index(tiling.getTaskRows() / tileRows));
     if (!inPlace) {
-      auto equal = [&](Value x, Value y) -> Value {
-        return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::eq, x, y);
-      };
-      Value fresh = arith::OrIOp::create(
-          b, L.loc, equal(L.rem(number, L.mul(ns, np2)), L.index(0)),
-          equal(number, e.begin));
+      auto equal = [&](Value x, Value y) -> Value { return L.eq(x, y); };
+      Value fresh = L.either(equal(L.rem(number, L.mul(ns, np2)), L.index(0)),
+                             equal(number, e.begin));
       e.ifThen(fresh,
                [&] { packRows(A, t.batchIndex, m0, L.sub(blockEnd, m0)); });
     }
-    t.bAt = operand.at(e, t.batchIndex, batch, t.panel);
-    t.aAt = L.mul(
-        inPlace ? L.add(L.mul(t.batchIndex, m), t.row) : L.sub(t.row, m0), k);
-    Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(panelsOfTask)));
-    e.ifThen(atLeast(t.rows, 1), [&] {
-      if (chunks == 1)
-        return chunk(t, L.index(0), k, nextPanels, {});
-      clearSums(t.rows);
-      Value size = L.index(llvm::divideCeil(*K.constant(), chunks * 4) * 4);
-      e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
-        Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
-        Value last = atLeast(c, chunks - 1);
-        Value next = arith::SelectOp::create(
-            b, L.loc, last, nextPanels,
-            L.add(t.bAt, L.mul(end, L.index(kPanelColumns))));
-        chunk(t, k0, L.sub(end, k0), next, last);
-      });
+    auto multiply = [&](Value panel) {
+      t.panel = panel;
+      t.bAt = operand.at(e, t.batchIndex, batch, panel);
+      t.aAt = L.mul(
+          inPlace ? L.add(L.mul(t.batchIndex, m), t.row) : L.sub(t.row, m0), k);
+      multiplyPanels(t);
+    };
+    if (panelsOfTask == panelsOfTile)
+      return multiply(first);
+    Value last = L.min(L.add(first, L.index(panelsOfTask)), np);
+    e.loop(first, last, panelsOfTile, multiply);
+  });
+}
+
+/// The rows of a task by the panels of one tile.
+void MatMulKernel::multiplyPanels(const Task &t) {
+  Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(panelsOfTile)));
+  e.ifThen(atLeast(t.rows, 1), [&] {
+    if (chunks == 1)
+      return chunk(t, L.index(0), k, nextPanels, {});
+    clearSums(t.rows);
+    Value size = L.index(llvm::divideCeil(*K.constant(), chunks * 4) * 4);
+    e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
+      Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
+      Value last = atLeast(c, chunks - 1);
+      Value next = L.select(last, nextPanels,
+                            L.add(t.bAt, L.mul(end, L.index(kPanelColumns))));
+      chunk(t, k0, L.sub(end, k0), next, last);
     });
   });
 }
@@ -321,7 +327,7 @@ void MatMulKernel::wide() {
 void MatMulKernel::clearSums(Value rows) {
   LaneScope saved(L, lanes);
   Value zero = L.constant(L.vec(f32), 0);
-  Value n = L.mul(rows, L.index(kTilePanels * kPanelColumns));
+  Value n = L.mul(rows, L.index(tilePanels * kPanelColumns));
   e.loop(L.index(0), n, lanes, [&](Value i) {
     L.store(zero, C, Idx{i, 1, (int64_t)lanes, {}}, f32);
   });
@@ -333,11 +339,12 @@ void MatMulKernel::narrow(Value m) {
   if (!inPlace)
     packRows(A, zero, zero, m);
   auto multiply = [&](Value panel, int64_t count) {
+    int64_t most = count > kTilePanels ? narrowRows(e.target) : kTileRows;
     // The second half's products lie behind the first's.
     Value ofHalf = L.mul(m, L.index(count * kPanelColumns));
     for (int64_t half = 0; half < cut; ++half) {
       Value from = L.add(panel, L.mul(np, L.index(half)));
-      emitMicroKernel(e, m, K,
+      emitMicroKernel(e, m, most, K,
                       {A, zero, B, L.mul(from, panelSize), panelSize, k, C,
                        L.mul(ofHalf, L.index(half))},
                       {count, kAhead, false});
@@ -360,7 +367,7 @@ void MatMulKernel::narrow(Value m) {
 void MatMulKernel::run() {
   e.info.tasks = productOf(batch) * blocks * pairs * parts;
   e.info.cost = productOf(out) * K;
-  C = e.scratchBuffer(chunks > 1 ? rowsOfTask * (kTilePanels * kPanelColumns)
+  C = e.scratchBuffer(chunks > 1 ? rowsOfTask * (tilePanels * kPanelColumns)
                                  : cut * kTileElements,
                       f32);
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
@@ -372,8 +379,7 @@ void MatMulKernel::run() {
   if (!shared || M.constant().value_or(1) > narrowRows(e.target))
     return wide();
   Value m = e.dim(M);
-  Value few = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ule, m,
-                                    L.index(narrowRows(e.target)));
+  Value few = L.ule(m, L.index(narrowRows(e.target)));
   // An empty M has no tasks: neither form runs.
   e.ifThen(few, [&] { narrow(m); });
   e.ifThen(no(few), [&] { wide(); });
@@ -394,7 +400,17 @@ void emitMatMulKernel(KernelEmitter &e) {
     e.failed = true;
     return;
   }
-  MatMulKernel{e, anchor, *operand}.run();
+  auto tiling = e.tiling<CpuMatMulTilingAttr>();
+  if (!tiling)
+    return;
+  if (matchHalves(anchor) && tiling.getTilePanels() != 2) {
+    emitError(e.kernel.getLoc(), "a gated matmul takes a panel of each half: "
+                                 "expected a tile of 2 panels, found ")
+        << tiling;
+    e.failed = true;
+    return;
+  }
+  MatMulKernel{e, anchor, *operand, tiling}.run();
 }
 
 } // namespace tenon

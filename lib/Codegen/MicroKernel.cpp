@@ -224,15 +224,14 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   return func;
 }
 
-void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
-                     const MicroKernelOperands &o,
+void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
+                     const SymExpr &lda, const MicroKernelOperands &o,
                      const MicroKernelShape &shape, int64_t leastRows) {
   OpBuilder &b = e.b;
   Location loc = e.L.loc;
   auto module = e.func->getParentOfType<ModuleOp>();
-  int64_t most = shape.panels > kTilePanels ? narrowRows(e.target) : kTileRows;
   SmallVector<int64_t> cases;
-  for (int64_t r = 1; r < most; ++r)
+  for (int64_t r = 1; r < mostRows; ++r)
     cases.push_back(r);
   Value zero = e.L.index(0);
   SmallVector<Value> operands{o.A,
@@ -263,18 +262,17 @@ void emitMicroKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
   };
   for (auto [i, r] : llvm::enumerate(cases))
     fill(sw.getCaseRegions()[i], r);
-  fill(sw.getDefaultRegion(), most);
+  fill(sw.getDefaultRegion(), mostRows);
 }
 
-void forRowTiles(KernelEmitter &e, Value rows,
+void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
                  function_ref<void(Value, Value, Value)> fn) {
   LaneBuilder &L = e.L;
-  Value MR = L.index(kTileRows);
+  Value MR = L.index(mostRows);
   Value tiles = L.div(L.sub(L.add(rows, MR), L.index(1)), MR);
   Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
   e.loop(L.index(0), tiles, 1, [&](Value i) {
-    Value more =
-        arith::CmpIOp::create(e.b, L.loc, arith::CmpIPredicate::ult, i, extra);
+    Value more = L.ult(i, extra);
     Value mr = L.add(even, arith::IndexCastUIOp::create(
                                e.b, L.loc, e.b.getIndexType(), more));
     fn(i, L.add(L.mul(i, even), L.min(i, extra)), mr);
@@ -303,8 +301,7 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
     if (whole)
       return fn(c, column);
     Value left = L.sub(n, column);
-    Value any = arith::CmpIOp::create(e.b, L.loc, arith::CmpIPredicate::sgt,
-                                      left, L.index(0));
+    Value any = L.sgt(left, L.index(0));
     e.ifThen(any, [&] {
       L.mask = L.tailMask(L.min(left, L.index(L.lanes)));
       fn(c, column);

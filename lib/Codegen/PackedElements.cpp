@@ -19,7 +19,7 @@ using namespace mlir;
 
 namespace tenon {
 
-Value KernelEmitter::emitUnpack(UnpackOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(UnpackOp op, ArrayRef<Idx> idx) {
   Type element = op.getElementType();
   int64_t bits = storedBits(element), perByte = 8 / bits;
   const Idx &i = idx[0];
@@ -60,7 +60,7 @@ Value KernelEmitter::emitUnpack(UnpackOp op, ArrayRef<Idx> idx) {
   return emitLowBits(L, shifted(x, at), element);
 }
 
-Value KernelEmitter::emitPack(PackOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(PackOp op, ArrayRef<Idx> idx) {
   Value in = op.getInput();
   int64_t bits = storedBits(getElementTypeOrSelf(in.getType()));
   int64_t perByte = 8 / bits;
@@ -75,8 +75,7 @@ Value KernelEmitter::emitPack(PackOp op, ArrayRef<Idx> idx) {
       Value last = L.sub(dim(size), L.index(1));
       if (L.isVector(v))
         last = L.widen(last);
-      inside =
-          arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::sle, v, last);
+      inside = L.sle(v, last);
       Value clamped = arith::MinSIOp::create(b, L.loc, v, last);
       at = Idx();
       (L.isVector(v) ? at.vec : at.base) = clamped;
@@ -88,14 +87,13 @@ Value KernelEmitter::emitPack(PackOp op, ArrayRef<Idx> idx) {
       inside = inside ? L.widen(inside) : inside;
       r = r ? L.widen(r) : r;
     }
-    x = arith::AndIOp::create(b, L.loc, x,
-                              L.constantInt(x.getType(), (1 << bits) - 1));
+    x = L.both(x, L.constantInt(x.getType(), (1 << bits) - 1));
     if (inside)
-      x = arith::SelectOp::create(b, L.loc, inside, x, L.constLike(x, 0));
+      x = L.select(inside, x, L.constLike(x, 0));
     if (j > 0)
       x = arith::ShLIOp::create(b, L.loc, x,
                                 L.constantInt(x.getType(), j * bits));
-    r = r ? Value(arith::OrIOp::create(b, L.loc, r, x)) : x;
+    r = r ? Value(L.either(r, x)) : x;
   }
   return r;
 }

@@ -21,9 +21,6 @@ namespace tenon {
 
 namespace {
 
-/// Columns of the state that a task takes, the same at every level.
-constexpr int64_t kTaskColumns = 32;
-
 struct RecurrenceKernel {
   KernelEmitter &e;
   LinearAttentionOp op;
@@ -108,24 +105,26 @@ void RecurrenceKernel::columns(const Idx &column, Value firstRow) {
 
 void emitRecurrenceKernel(KernelEmitter &e) {
   auto op = e.rootOp<LinearAttentionOp>();
-  if (!op)
+  auto tiling = e.tiling<CpuColumnsTilingAttr>();
+  if (!op || !tiling)
     return;
   RecurrenceKernel k{e, op};
   LaneBuilder &L = e.L;
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
-  SymExpr chunks = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[3], kTaskColumns);
+  int64_t width = tiling.getColumns();
+  SymExpr chunks = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[3], width);
   e.info.tasks = dims[0] * dims[1] * chunks;
   e.info.cost = productOf(dims) * k.depth * 4;
   Value count = e.dim(chunks), rows = e.dim(dims[2]);
   e.loop(e.begin, e.end, 1, [&](Value task) {
     Value place = L.div(task, count);
-    Value first = L.mul(L.rem(task, count), L.index(kTaskColumns));
+    Value first = L.mul(L.rem(task, count), L.index(width));
     SmallVector<Idx> at = e.delinearize(place, {dims[0], dims[1]});
     k.batch = at[0];
     k.head = at[1];
-    Value size = L.min(L.sub(k.dv, first), L.index(kTaskColumns));
+    Value size = L.min(L.sub(k.dv, first), L.index(width));
     e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
-      k.columns(L.add(L.uniform(first, kTaskColumns), i), L.mul(place, rows));
+      k.columns(L.add(L.uniform(first, width), i), L.mul(place, rows));
     });
   });
 }

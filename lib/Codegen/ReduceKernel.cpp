@@ -24,16 +24,15 @@ namespace tenon {
 static constexpr unsigned kWide = 4;
 /// Rows of fewer elements are reduced beside one another, a lane each.
 static constexpr int64_t kNarrowRow = 16;
-/// Elements that a task reads where results are single elements.
-static constexpr int64_t kElements = 4096;
 
 unsigned wideLanes(KernelEmitter &e, const SymExpr &size) {
   unsigned wide = kWide * e.vectorLanes();
   return size.constant().value_or(wide) < wide ? e.vectorLanes() : wide;
 }
 
-ColumnTasks::ColumnTasks(const SymExpr &size)
-    : count(SymExpr::apply(SymExpr::Fn::CeilDiv, size, kColumns)), size(size) {}
+ColumnTasks::ColumnTasks(const SymExpr &size, int64_t columns)
+    : columns(columns),
+      count(SymExpr::apply(SymExpr::Fn::CeilDiv, size, columns)), size(size) {}
 
 ColumnTasks::Range ColumnTasks::at(KernelEmitter &e, Value task) const {
   LaneBuilder &L = e.L;
@@ -41,9 +40,8 @@ ColumnTasks::Range ColumnTasks::at(KernelEmitter &e, Value task) const {
   if (count.constant().value_or(2) <= 1)
     return {task, L.index(0), n};
   Value chunks = e.dim(count);
-  Value first = L.mul(L.rem(task, chunks), L.index(kColumns));
-  return {L.div(task, chunks), first,
-          L.min(L.sub(n, first), L.index(kColumns))};
+  Value first = L.mul(L.rem(task, chunks), L.index(columns));
+  return {L.div(task, chunks), first, L.min(L.sub(n, first), L.index(columns))};
 }
 
 /// The last dim that is not always 1; -1 where there is none.
@@ -54,7 +52,7 @@ static int64_t lastDim(ArrayRef<SymExpr> dims) {
   return last;
 }
 
-Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
+Value KernelEmitter::pull(ReduceOp op, ArrayRef<Idx> idx) {
   ReduceKind kind = op.getKind();
   Value in = op.getInput();
   SmallVector<SymExpr> dims = getDims(in);
@@ -100,7 +98,7 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
       if (wide)
         x = arith::ExtFOp::create(b, L.loc, accType, x);
       if (inner && L.mask)
-        x = arith::SelectOp::create(b, L.loc, L.mask, x, neutral);
+        x = L.select(L.mask, x, neutral);
       return emitCombine(L, kind, element, acc, x);
     };
     if (!inner)
@@ -136,7 +134,7 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
       }
       return vector::CombiningKind::ADD;
     }();
-    r = L.reduceLanes(r, combining);
+    r = combineLanes(r, combining);
   }
   if (kind == ReduceKind::mean) {
     Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(count));
@@ -158,6 +156,9 @@ Value KernelEmitter::emitReduce(ReduceOp op, ArrayRef<Idx> idx) {
 }
 
 void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
+  auto tiling = e.tiling<CpuReduceTilingAttr>();
+  if (!tiling)
+    return;
   LaneBuilder &L = e.L;
   Value root = op.getResult(), out = e.result(0);
   Type element = getElementTypeOrSelf(root.getType());
@@ -177,7 +178,7 @@ void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
       count = count * in[a];
     SymExpr part = SymExpr::apply(
         SymExpr::Fn::Max, 1,
-        SymExpr::apply(SymExpr::Fn::FloorDiv, kElements,
+        SymExpr::apply(SymExpr::Fn::FloorDiv, tiling.getElements(),
                        SymExpr::apply(SymExpr::Fn::Max, count, 1)));
     e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, part);
     Value n = e.dim(total), size = e.dim(part);
@@ -190,7 +191,7 @@ void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
     });
     return;
   }
-  ColumnTasks columns(dims[axis]);
+  ColumnTasks columns(dims[axis], tiling.getColumns());
   SmallVector<SymExpr> outer(dims.begin(), dims.begin() + axis);
   e.info.tasks = productOf(outer) * columns.count;
   unsigned lanes = inner ? e.vectorLanes() : wideLanes(e, dims[axis]);
@@ -201,7 +202,7 @@ void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
     idx.append(dims.size() - axis, L.uniform(0));
     Idx base = L.uniform(L.mul(range.outer, n));
     e.lanesLoop(range.size, lanes, [&](Idx i) {
-      idx[axis] = L.add(L.uniform(range.first, kColumns), i);
+      idx[axis] = L.add(L.uniform(range.first, columns.columns), i);
       L.store(e.emit(root, idx), out, L.add(base, idx[axis]), element);
     });
   });

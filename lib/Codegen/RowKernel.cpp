@@ -63,10 +63,10 @@ struct RowKernel {
     Value acc = e.lanesLoop(n, lanes, zero, [&](Idx i, ValueRange args) {
       Value x = L.widen(fn(i));
       if (L.mask)
-        x = arith::SelectOp::create(b, L.loc, L.mask, x, zero);
+        x = L.select(L.mask, x, zero);
       return SmallVector<Value>{make<arith::AddFOp>(args[0], x)};
     })[0];
-    return L.reduceLanes(acc, vector::CombiningKind::ADD);
+    return e.combineLanes(acc, vector::CombiningKind::ADD);
   }
   Type exact = b.getF64Type(); // what a norm's statistics are computed in
   Value toExact(Value x) {
@@ -155,7 +155,7 @@ void RowKernel::softmax(SoftmaxOp op) {
     L.store(x, row, i, type);
     return SmallVector<Value>{L.largerOf(args[0], x)};
   })[0];
-  Value max = L.reduceLanes(acc, vector::CombiningKind::MAXNUMF);
+  Value max = e.combineLanes(acc, vector::CombiningKind::MAXNUMF);
   if (op.getLog()) {
     Value total = sum([&](Idx i) {
       Value x = L.widen(scratch(i));
@@ -182,7 +182,7 @@ void RowKernel::softmax(SoftmaxOp op) {
       return y;
     Value nan =
         arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO, y, y);
-    return arith::SelectOp::create(b, L.loc, nan, c(y, 0), y);
+    return L.select(nan, c(y, 0), y);
   });
 }
 

@@ -58,7 +58,8 @@ struct ScanKernel {
 
 void emitScanKernel(KernelEmitter &e) {
   auto op = e.rootOp<CumulateOp>();
-  if (!op)
+  auto tiling = e.tiling<CpuColumnsTilingAttr>();
+  if (!op || !tiling)
     return;
   ScanKernel k{e, op};
   LaneBuilder &L = e.L;
@@ -84,14 +85,14 @@ void emitScanKernel(KernelEmitter &e) {
     e.loop(e.begin, e.end, 1, [&](Value task) { k.chain(position(task)); });
     return;
   }
-  ColumnTasks columns(k.dims[column]);
+  ColumnTasks columns(k.dims[column], tiling.getColumns());
   e.info.tasks = e.info.tasks * columns.count;
   unsigned lanes = wideLanes(e, k.dims[column]);
   e.loop(e.begin, e.end, 1, [&](Value task) {
     ColumnTasks::Range range = columns.at(e, task);
     SmallVector<Idx> at = position(range.outer);
     e.lanesLoop(range.size, lanes, [&](Idx i) {
-      at[column] = L.add(L.uniform(range.first, kColumns), i);
+      at[column] = L.add(L.uniform(range.first, columns.columns), i);
       k.chain(at);
     });
   });

@@ -29,6 +29,7 @@ namespace {
 
 struct ScatterKernel {
   KernelEmitter &e;
+  CpuScatterTilingAttr tiling;
   ScatterKind kind;
   Value input, indices, updates;
   LaneBuilder &L = e.L;
@@ -59,9 +60,7 @@ struct ScatterKernel {
     }
     L.store(x, out, at, element);
   }
-  Value less(Value x, Value y) {
-    return arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::slt, x, y);
-  }
+  Value less(Value x, Value y) { return L.slt(x, y); }
   void elements(size_t axis);
   void tuples();
 };
@@ -71,7 +70,7 @@ void ScatterKernel::elements(size_t axis) {
   ArrayRef<SymExpr> all(dims), places(indexDims);
   SmallVector<SymExpr> outer(all.take_front(axis));
   bool cut = axis != last;
-  ColumnTasks columns(dims[last]);
+  ColumnTasks columns(dims[last], tiling.getColumns());
   e.info.tasks = cut ? productOf(outer) * columns.count : productOf(outer);
   e.info.cost = (productOf(dims) + productOf(indexDims) * 4) * 4;
   e.loop(e.begin, e.end, 1, [&](Value task) {
@@ -83,7 +82,7 @@ void ScatterKernel::elements(size_t axis) {
       e.lanesLoop(range.size, e.vectorLanes(), [&](Idx i) {
         SmallVector<Idx> at(row);
         at.push_back(
-            L.add(L.uniform(range.first, cut ? kColumns : 1 << 30), i));
+            L.add(L.uniform(range.first, cut ? columns.columns : 1 << 30), i));
         L.store(e.emit(input, at), out, e.linearize(at, dims), element);
       });
     });
@@ -91,8 +90,7 @@ void ScatterKernel::elements(size_t axis) {
     Value covered = L.constantInt(b.getI1Type(), 1);
     for (size_t i = 0; i < axis; ++i)
       if (indexDims[i] != dims[i])
-        covered = arith::AndIOp::create(
-            b, L.loc, covered, less(lead[i].base, e.dim(indexDims[i])));
+        covered = L.both(covered, less(lead[i].base, e.dim(indexDims[i])));
     Value end = e.dim(indexDims[last]);
     if (cut)
       end = L.min(end, L.add(range.first, range.size));
@@ -124,7 +122,8 @@ void ScatterKernel::tuples() {
   // A task copies at least 64 elements for each index tuple that it reads.
   SymExpr tasks =
       apply(SymExpr::Fn::CeilDiv, productOf(dims), count * 64 + 4096);
-  tasks = apply(SymExpr::Fn::Max, 1, apply(SymExpr::Fn::Min, 64, tasks));
+  tasks = apply(SymExpr::Fn::Max, 1,
+                apply(SymExpr::Fn::Min, tiling.getTasks(), tasks));
   e.info.tasks = tasks;
   e.info.cost = (productOf(dims) + count * run * 2) * 4;
   Value part = e.dim(apply(SymExpr::Fn::CeilDiv, rows, tasks));
@@ -172,11 +171,16 @@ void ScatterKernel::tuples() {
 
 void emitScatterKernel(KernelEmitter &e) {
   Operation *op = e.body().getTerminator()->getOperand(0).getDefiningOp();
+  auto tiling = e.tiling<CpuScatterTilingAttr>();
+  if (!tiling)
+    return;
   if (auto o = dyn_cast_or_null<ScatterElementsOp>(op)) {
-    ScatterKernel{e, o.getKind(), o.getInput(), o.getIndices(), o.getUpdates()}
+    ScatterKernel{
+        e, tiling, o.getKind(), o.getInput(), o.getIndices(), o.getUpdates()}
         .elements(o.getAxis());
   } else if (auto o = dyn_cast_or_null<ScatterNDOp>(op)) {
-    ScatterKernel{e, o.getKind(), o.getInput(), o.getIndices(), o.getUpdates()}
+    ScatterKernel{
+        e, tiling, o.getKind(), o.getInput(), o.getIndices(), o.getUpdates()}
         .tuples();
   } else {
     emitError(e.kernel.getLoc(), "a 'scatter' kernel ends with no scatter");

@@ -7,7 +7,6 @@
 
 #include "Demand.h"
 #include "InputUses.h"
-#include "KernelEmitter.h"
 #include "LoopBounds.h"
 #include "PackedWeight.h"
 #include "dialects/Tenon/IR/TenonCast.h"
@@ -19,7 +18,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "tenon/Codegen/Kernels.h"
+#include "tenon/Codegen/Backend.h"
 #include "tenon/abi.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -51,7 +50,8 @@ std::string namesOf(Location loc) {
 std::string textOf(KernelOp kernel) {
   std::string text;
   llvm::raw_string_ostream os(text);
-  os << kernel.getKind() << ' ';
+  os << stringifyKernelKind(kernel.getKind()) << ' ' << kernel.getTilingAttr()
+     << ' ';
   for (Operation &op : kernel.getBody().front())
     op.print(os, OpPrintingFlags().useLocalScope().skipRegions(false)),
         os << '\n';
@@ -61,10 +61,12 @@ std::string textOf(KernelOp kernel) {
 }
 
 struct Builder {
-  Builder(ModuleOp module, ModuleOp kernels, const TargetInfo &target)
-      : module(module), kernels(kernels), target(target) {}
+  Builder(ModuleOp module, ModuleOp kernels, const Backend &backend,
+          const TargetInfo &target)
+      : module(module), kernels(kernels), backend(backend), target(target) {}
 
   ModuleOp module, kernels;
+  const Backend &backend;
   const TargetInfo &target;
   Schedule s;
   DenseMap<Value, int> bufferOf;
@@ -204,57 +206,16 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
   auto [it, fresh] = known.try_emplace(text, (int)emitted.size());
   if (!fresh)
     return it->second;
-  if (kernel.getKind() == "native") {
-    emitted.push_back(describeNativeKernel(kernel));
-    if (!llvm::is_contained(s.kernels, emitted.back().symbol))
-      s.kernels.push_back(emitted.back().symbol);
-    return (int)emitted.size() - 1;
-  }
-  KernelInfo info;
-  info.symbol =
-      (kernel.getKind() + Twine("_") + Twine((int)emitted.size())).str();
-  OpBuilder b(kernels.getContext());
-  b.setInsertionPointToEnd(kernels.getBody());
-  Type index = b.getIndexType();
-  auto memref = [&](Type t) -> Type {
-    return MemRefType::get({ShapedType::kDynamic}, storageType(t));
-  };
-  SmallVector<Type> types{index, index, memref(b.getI8Type()),
-                          memref(b.getI64Type())};
-  for (Value v : kernel.getInputs())
-    types.push_back(memref(getElementTypeOrSelf(v.getType())));
-  for (Value v : kernel.getResults())
-    types.push_back(memref(getElementTypeOrSelf(v.getType())));
-  auto func = func::FuncOp::create(b, kernel.getLoc(), info.symbol,
-                                   b.getFunctionType(types, b.getI32Type()));
-  func.addEntryBlock();
-  KernelEmitter e(kernel, func, target, info);
-  if (kernel.getKind() == "map")
-    emitMapKernel(e);
-  else if (kernel.getKind() == "row")
-    emitRowKernel(e);
-  else if (kernel.getKind() == "matmul")
-    emitMatMulKernel(e);
-  else if (kernel.getKind() == "attention")
-    emitAttentionKernel(e);
-  else if (kernel.getKind() == "scan")
-    emitScanKernel(e);
-  else if (kernel.getKind() == "scatter")
-    emitScatterKernel(e);
-  else if (kernel.getKind() == "top_k")
-    emitTopKKernel(e);
-  else if (kernel.getKind() == "recurrence")
-    emitRecurrenceKernel(e);
-  else
-    return kernel.emitOpError("has unknown kind '")
-           << kernel.getKind()
-           << "', expected map, row, matmul, attention, scan, scatter, top_k, "
-              "recurrence or native";
-  e.finish();
-  if (e.failed)
+  std::string symbol = (stringifyKernelKind(kernel.getKind()) + Twine("_") +
+                        Twine((int)emitted.size()))
+                           .str();
+  FailureOr<KernelInfo> info =
+      backend.emitKernel(kernel, kernels, symbol, target);
+  if (failed(info))
     return failure();
-  emitted.push_back(info);
-  s.kernels.push_back(info.symbol);
+  emitted.push_back(*info);
+  if (!llvm::is_contained(s.kernels, info->symbol)) // the runtime's can be
+    s.kernels.push_back(info->symbol);
   return (int)emitted.size() - 1;
 }
 
@@ -567,8 +528,9 @@ LogicalResult Builder::run() {
 } // namespace
 
 FailureOr<Schedule> buildSchedule(ModuleOp module, ModuleOp kernels,
+                                  const Backend &backend,
                                   const TargetInfo &target) {
-  Builder builder(module, kernels, target);
+  Builder builder(module, kernels, backend, target);
   if (failed(builder.run()))
     return failure();
   return std::move(builder.s);

@@ -93,7 +93,7 @@ Value TopKKernel::toKey(Value x) {
     r = make<arith::XOrIOp>(r, make<arith::AndIOp>(negative, constant(~sign)));
     Value nan =
         arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO, x, x);
-    r = arith::SelectOp::create(b, L.loc, nan, constant(~sign), r);
+    r = L.select(nan, constant(~sign), r);
   } else if (element.isUnsignedInteger()) {
     r = make<arith::XOrIOp>(r, constant(sign));
   }
@@ -124,7 +124,7 @@ void TopKKernel::sink(Value start, Value size) {
   Item x = load(left), y = load(right);
   Value takeRight = worse(y, x);
   auto pick = [&](Value l, Value r) -> Value {
-    return arith::SelectOp::create(b, L.loc, takeRight, r, l);
+    return L.select(takeRight, r, l);
   };
   Item child{pick(x.key, y.key), pick(x.id, y.id)};
   scf::YieldOp::create(b, L.loc,
@@ -161,9 +161,8 @@ void TopKKernel::row(ArrayRef<Idx> lead, Value number) {
     Idx position = L.add(L.uniform(k), i);
     Value found = toKey(L.widen(e.emit(in, at(position))));
     if (L.mask) // the lowest key is better than none
-      found = arith::SelectOp::create(
-          b, L.loc, L.mask, found,
-          emitNeutral(L, ReduceKind::max, key, found.getType()));
+      found = L.select(L.mask, found,
+                       emitNeutral(L, ReduceKind::max, key, found.getType()));
     Value top = memref::LoadOp::create(b, L.loc, keys, zero);
     Value better = compare(arith::CmpIPredicate::sgt, found, L.widen(top));
     if (L.isVector(better))
@@ -209,8 +208,7 @@ void emitTopKKernel(KernelEmitter &e) {
   e.info.tasks = productOf(outer);
   e.info.cost =
       productOf(kernel.dims) * 4 + productOf(outer) * kernel.count * 64;
-  Value some = arith::CmpIOp::create(e.b, L.loc, arith::CmpIPredicate::ne,
-                                     kernel.k, L.index(0));
+  Value some = L.ne(kernel.k, L.index(0));
   e.loop(e.begin, e.end, 1, [&](Value row) {
     SmallVector<Idx> lead = e.delinearize(row, outer);
     e.ifThen(some, [&] { kernel.row(lead, row); });

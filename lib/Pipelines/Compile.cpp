@@ -16,6 +16,7 @@
 #include "StageText.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "tenon/Codegen/Backend.h"
 #include "tenon/Codegen/Program.h"
 #include "tenon/Pipelines/Pipelines.h"
 #include "tenon/Support/OutputFile.h"
@@ -85,6 +86,8 @@ struct Compiler {
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
     context.getDiagEngine().registerHandler([this](Diagnostic &d) {
+      if (d.getSeverity() == DiagnosticSeverity::Warning)
+        result.warnings.push_back(d.str());
       if (d.getSeverity() != DiagnosticSeverity::Error)
         return success();
       if (!result.error.empty()) // the first error is the cause
@@ -246,7 +249,7 @@ bool Compiler::import() {
 bool Compiler::tile() {
   for (auto [i, level] : llvm::enumerate(levels)) {
     level.kernels = ModuleOp::create(UnknownLoc::get(&context));
-    auto s = buildSchedule(*module, *level.kernels, level.target);
+    auto s = buildSchedule(*module, *level.kernels, cpuBackend(), level.target);
     if (failed(s))
       return fail("no kernels could be emitted");
     if (i > 0)
@@ -385,7 +388,7 @@ void Compiler::run() {
   // A pipe says nothing by its name.
   if (!kind && isOutputStream(options.output))
     kind = ArtifactKind::SharedLibrary;
-  if (!options.emit && !options.checkOnly && !kind) {
+  if (!options.emit && !options.emitTilings && !options.checkOnly && !kind) {
     fail("cannot tell what to write to '" + options.output +
          "': expected a name that ends in .so, .o or .a");
     return;
@@ -420,22 +423,29 @@ void Compiler::run() {
       finished(options.from.value_or(Stage::Import), graph))
     return;
   auto onGraph = [&](Stage s, double fraction,
-                     void (*fill)(OpPassManager &, bool)) {
+                     llvm::function_ref<void(OpPassManager &)> fill) {
     if (done(s))
       return true;
     return stage(
                s, fraction,
-               [&] {
-                 return passes(
-                     *module,
-                     [&](OpPassManager &pm) { fill(pm, options.debugValues); },
-                     true);
-               }) &&
+               [&] { return passes(*module, fill, true); }) &&
            !finished(s, graph);
   };
-  if (!onGraph(Stage::Graph, 0.1, populateGraphStage) ||
-      !onGraph(Stage::Fuse, 0.2, populateFuseStage))
+  if (!onGraph(Stage::Graph, 0.1,
+               [&](OpPassManager &pm) {
+                 populateGraphStage(pm, options.debugValues);
+               }) ||
+      !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
+        populateFuseStage(pm, options.debugValues, options.tiling);
+      }))
     return;
+  result.tilings = listTilings(*module);
+  if (options.emitTilings) {
+    result.ok = write(options.output, [&](raw_ostream &os) {
+      printTilings(result.tilings, os);
+    });
+    return;
+  }
   if (!stage(Stage::Tile, 0.25, [&] { return tile(); }) ||
       finished(Stage::Tile, [&](raw_ostream &os, bool elide) {
         kernels(os, elide);

@@ -21,6 +21,7 @@
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Transforms/Passes.h"
+#include "tenon/Codegen/Backend.h"
 #include "tenon/Codegen/Passes.h"
 
 using namespace mlir;
@@ -45,18 +46,23 @@ void populateGraphStage(OpPassManager &pm, bool debugValues) {
     populateGraphPipeline(pm);
 }
 
-void populateFuseStage(OpPassManager &pm, bool debugValues) {
+void populateFuseStage(OpPassManager &pm, bool debugValues,
+                       const TilingOptions &tiling) {
   pm.addPass(createFlattenNormsPass());
   pm.addPass(createLowerConvPass());
-  pm.addPass(createPackMatMulPass());
+  cpuBackend().populateLayout(pm, /*merge=*/!debugValues);
   if (!debugValues) {
-    pm.addPass(createMergeMatMulPass());
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());
   }
   FormKernelsPassOptions options;
   options.materializeAll = debugValues;
   pm.addPass(createFormKernelsPass(options));
+  TilePassOptions tile;
+  tile.family = cpuBackend().getFamily().str();
+  tile.from = tiling.file;
+  tile.candidate = tiling.candidate;
+  pm.addPass(createTilePass(tile));
 }
 
 void populateVectorStage(OpPassManager &pm) {

@@ -2,7 +2,7 @@
 
 // What follows a matmul pointwise is its epilogue.
 // CHECK-LABEL: @epilogue
-// CHECK: %[[K:.+]] = tenon.kernel "matmul"(%arg0, %arg1, %arg2)
+// CHECK: %[[K:.+]] = tenon.kernel matmul(%arg0, %arg1, %arg2)
 // CHECK: tenon.packed_matmul
 // CHECK: tenon.add
 // CHECK: tenon.gelu
@@ -18,9 +18,9 @@ func.func @epilogue(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x6
 
 // A residual that two ops read is stored, the sum with it is not repeated.
 // CHECK-LABEL: @storesSharedValues
-// CHECK: %[[S:.+]] = tenon.kernel "matmul"
-// CHECK: tenon.kernel "row"(%[[S]])
-// CHECK: tenon.kernel "map"
+// CHECK: %[[S:.+]] = tenon.kernel matmul
+// CHECK: tenon.kernel row(%[[S]])
+// CHECK: tenon.kernel map
 func.func @storesSharedValues(%x: tensor<4x64xf32>, %p: tensor<2x64x32xf32>, %r: tensor<4x64xf32>) -> tensor<4x64xf32> {
   %0 = tenon.packed_matmul %x, %p columns "64" : tensor<4x64xf32>, tensor<2x64x32xf32>
   %1 = tenon.add %0, %r : tensor<4x64xf32>, tensor<4x64xf32>
@@ -36,11 +36,11 @@ func.func @storesSharedValues(%x: tensor<4x64xf32>, %p: tensor<2x64x32xf32>, %r:
 // A prologue is computed where it is used, unless that would repeat work: the
 // sum is broadcast, so it is stored.
 // CHECK-LABEL: @doesNotRepeatWork
-// CHECK: tenon.kernel "map"(%arg0, %arg1)
+// CHECK: tenon.kernel map(%arg0, %arg1)
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: tenon.add
 // CHECK-NEXT: tenon.yield
-// CHECK: tenon.kernel "map"
+// CHECK: tenon.kernel map
 // CHECK: tenon.mul
 func.func @doesNotRepeatWork(%a: tensor<1x8xf32>, %b: tensor<1x8xf32>, %c: tensor<16x8xf32>) -> tensor<16x8xf32> {
   %0 = tenon.add %a, %b : tensor<1x8xf32>, tensor<1x8xf32>
@@ -53,8 +53,8 @@ func.func @doesNotRepeatWork(%a: tensor<1x8xf32>, %b: tensor<1x8xf32>, %c: tenso
 // matmul, softmax, matmul: scores never reach memory; the transpose at the end
 // is where the result is stored.
 // CHECK-LABEL: @attention
-// CHECK-NOT: tenon.kernel "row"
-// CHECK: tenon.kernel "attention"(%arg0, %arg1, %arg3, %arg2)
+// CHECK-NOT: tenon.kernel row
+// CHECK: tenon.kernel attention(%arg0, %arg1, %arg3, %arg2)
 // CHECK: tenon.packed_matmul
 // CHECK: tenon.add
 // CHECK: tenon.softmax
@@ -74,9 +74,9 @@ func.func @attention(%q: tensor<2x4x10x32xf32>, %k: tensor<2x4x1x32x32xf32>, %v:
 
 // Someone else wants the probabilities: no attention.
 // CHECK-LABEL: @notAttentionWhenScoresAreUsed
-// CHECK: tenon.kernel "matmul"
-// CHECK: tenon.kernel "row"
-// CHECK: tenon.kernel "matmul"
+// CHECK: tenon.kernel matmul
+// CHECK: tenon.kernel row
+// CHECK: tenon.kernel matmul
 func.func @notAttentionWhenScoresAreUsed(%q: tensor<2x10x32xf32>, %k: tensor<2x1x32x32xf32>, %v: tensor<2x1x10x32xf32>) -> (tensor<2x10x32xf32>, tensor<2x10x10xf32>) {
   %0 = tenon.packed_matmul %q, %k columns "10" : tensor<2x10x32xf32>, tensor<2x1x32x32xf32>
   %2 = tenon.softmax %0 : tensor<2x10x10xf32>
@@ -88,7 +88,7 @@ func.func @notAttentionWhenScoresAreUsed(%q: tensor<2x10x32xf32>, %k: tensor<2x1
 
 // Results that no kernel computes are copied.
 // CHECK-LABEL: @copiesArguments
-// CHECK: %[[R:.+]] = tenon.kernel "map"(%arg0)
+// CHECK: %[[R:.+]] = tenon.kernel map(%arg0)
 // CHECK: return %[[R]]
 func.func @copiesArguments(%a: tensor<1x8xf32>) -> tensor<1x8xf32> {
   return %a : tensor<1x8xf32>
@@ -99,12 +99,12 @@ func.func @copiesArguments(%a: tensor<1x8xf32>) -> tensor<1x8xf32> {
 // A running sum reads each element once, so it computes what it sums; what
 // follows is another kernel.
 // CHECK-LABEL: @ownKernels
-// CHECK: %[[C:.+]] = tenon.kernel "scan"(%arg0)
+// CHECK: %[[C:.+]] = tenon.kernel scan(%arg0)
 // CHECK: tenon.exp
 // CHECK: tenon.cumulate sum
-// CHECK: %[[N:.+]] = tenon.kernel "map"(%[[C]])
+// CHECK: %[[N:.+]] = tenon.kernel map(%[[C]])
 // CHECK: tenon.neg
-// CHECK: tenon.kernel "top_k"(%[[N]])
+// CHECK: tenon.kernel top_k(%[[N]])
 func.func @ownKernels(%a: tensor<4x8xf32>) -> (tensor<4x3xi64>, tensor<4x8xf32>) {
   %0 = tenon.exp %a : tensor<4x8xf32>
   %1 = tenon.cumulate sum %0 over 0 : tensor<4x8xf32>
@@ -118,9 +118,9 @@ func.func @ownKernels(%a: tensor<4x8xf32>) -> (tensor<4x3xi64>, tensor<4x8xf32>)
 // Every task of a scatter reads all indices, so they are stored; the input is
 // computed while it is copied.
 // CHECK-LABEL: @scatter
-// CHECK: %[[I:.+]] = tenon.kernel "map"(%arg1)
+// CHECK: %[[I:.+]] = tenon.kernel map(%arg1)
 // CHECK: tenon.cast
-// CHECK: tenon.kernel "scatter"(%arg0, %[[I]], %arg2)
+// CHECK: tenon.kernel scatter(%arg0, %[[I]], %arg2)
 // CHECK: tenon.exp
 // CHECK: tenon.scatter_nd none
 func.func @scatter(%a: tensor<4x8xf32>, %i: tensor<2x1xi32>, %u: tensor<2x8xf32>) -> tensor<4x8xf32> {
@@ -135,7 +135,7 @@ func.func @scatter(%a: tensor<4x8xf32>, %i: tensor<2x1xi32>, %u: tensor<2x8xf32>
 // The halves of one weight's product come together: only what comes of both is
 // stored.
 // CHECK-LABEL: @gated
-// CHECK: %[[K:.+]] = tenon.kernel "matmul"(%arg0, %arg1, %arg2)
+// CHECK: %[[K:.+]] = tenon.kernel matmul(%arg0, %arg1, %arg2)
 // CHECK: tenon.packed_matmul
 // CHECK: tenon.slice
 // CHECK: tenon.silu
@@ -158,8 +158,8 @@ func.func @gated(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<4x64x3
 
 // Halves of 40 columns are no whole panels.
 // CHECK-LABEL: @halfPanels
-// CHECK: tenon.kernel "matmul"
-// CHECK: tenon.kernel "map"
+// CHECK: tenon.kernel matmul
+// CHECK: tenon.kernel map
 func.func @halfPanels(%x: tensor<4x64xf32>, %p: tensor<3x64x32xf32>) -> tensor<4x40xf32> {
   %0 = tenon.packed_matmul %x, %p columns "80" : tensor<4x64xf32>, tensor<3x64x32xf32>
   %1 = tenon.slice %0 from <"0", "0"> step [1, 1] to <"4", "40"> : tensor<4x80xf32>

@@ -33,6 +33,7 @@ int inspectMain();
 int compareMain();
 int checkMain();
 int operatorsMain();
+int tuneMain();
 
 /// What to compile for where no --target says it: $TENON_TARGET, a list as
 /// --target takes it, or else this machine.

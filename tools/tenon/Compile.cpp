@@ -69,7 +69,8 @@ static cl::opt<std::string> weights(
 static cl::opt<std::string>
     emit("emit", cl::value_desc("stage"),
          cl::desc("Stop after a stage and print it: import, graph, fuse, tile, "
-                  "vector, buffer, llvm, object (assembly)"),
+                  "vector, buffer, llvm, object (assembly); tilings: how each "
+                  "kernel is cut"),
          cl::sub(compile));
 static cl::opt<bool>
     locations("locations",
@@ -81,6 +82,11 @@ static cl::opt<std::string>
          cl::desc("The input is what --emit=stage printed (import, graph or "
                   "fuse), perhaps changed: go on from there"),
          cl::sub(compile));
+static cl::opt<std::string>
+    tilings("tilings", cl::value_desc("file"),
+            cl::desc("Cut kernels as the lines of a file say, in the form that "
+                     "--emit=tilings writes"),
+            cl::sub(compile));
 static cl::opt<std::string>
     dumpDir("dump-dir", cl::value_desc("dir"),
             cl::desc("Write every stage to a file there, without the bytes of "
@@ -180,12 +186,13 @@ Error parseSettings(ArrayRef<std::string> dims, ArrayRef<std::string> values,
 
 /// --emit and --from.
 static Error parseStages(CompileOptions &options) {
-  if (!emit.empty()) {
+  options.emitTilings = emit == "tilings";
+  if (!emit.empty() && !options.emitTilings) {
     options.emit = parseStage(emit);
     if (!options.emit)
       return createStringError("--emit=" + emit +
                                ": expected import, graph, fuse, tile, vector, "
-                               "buffer, llvm or object");
+                               "buffer, llvm, object or tilings");
   }
   if (from.empty() && StringRef(input).ends_with(".mlir"))
     return createStringError("'" + input +
@@ -246,6 +253,7 @@ int compileMain() {
   options.import.defaults = defaults;
   options.modelName = name;
   options.weightsInFile = weights == "file";
+  options.tiling.file = tilings;
   if (Error problem = parseStages(options))
     return usageError(toString(std::move(problem)));
   if (emit.empty() && output == "-" && isatty(STDOUT_FILENO))
@@ -282,6 +290,8 @@ int compileMain() {
     counts.print(errs());
   if (terminal && !verbose)
     errs() << "\r\033[K";
+  for (const std::string &warning : result.warnings)
+    errs() << "tenon compile: warning: " << warning << "\n";
   if (result.ok) {
     for (const std::string &note : result.notes)
       errs() << "tenon compile: note: " << note << "\n";

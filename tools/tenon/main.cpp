@@ -32,6 +32,7 @@ const Command kCommands[] = {
     {"run", tenon::runMain, "run an artifact on .npy files"},
     {"bench", tenon::benchMain, "measure how fast an artifact runs"},
     {"inspect", tenon::inspectMain, "print what an artifact takes and gives"},
+    {"tune", tenon::tuneMain, "measure how a model's kernels are best cut"},
     {"compare", tenon::compareMain,
      "compare an artifact's values with onnxruntime's"},
 };

@@ -1,7 +1,12 @@
-//===- Tenon.td - the whole dialect ------------------------*- tablegen -*-===//
+//===- Tenon.td - all ops but the kernel -------------------*- tablegen -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Whose enums and attributes every file sees (TenonDialect.h). Those of kernels
+// are TenonTiling.td's.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_TD
@@ -19,7 +24,6 @@ include "dialects/Tenon/IR/TenonReduce.td"
 include "dialects/Tenon/IR/TenonNorm.td"
 include "dialects/Tenon/IR/TenonContract.td"
 include "dialects/Tenon/IR/TenonControl.td"
-include "dialects/Tenon/IR/TenonKernel.td"
 include "dialects/Tenon/IR/TenonPacked.td"
 
 #endif // TENON_TD

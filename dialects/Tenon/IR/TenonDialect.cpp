@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonDialect.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"

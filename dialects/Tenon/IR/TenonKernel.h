@@ -8,6 +8,7 @@
 #define TENON_IR_TENONKERNEL_H
 
 #include "dialects/Tenon/IR/TenonOpBase.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 
 namespace tenon {
 class LoopOp; // which ends with tenon.yield too

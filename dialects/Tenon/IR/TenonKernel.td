@@ -8,25 +8,54 @@
 #define TENON_KERNEL_TD
 
 include "dialects/Tenon/IR/TenonBase.td"
+include "dialects/Tenon/IR/TenonTiling.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
+
+/// An attribute of TenonTiling.td.
+def Tenon_AnyTiling : Attr<CPred<"::llvm::isa<::tenon::TilingInterface>($_self)">, "a tiling"> {
+  let storageType = "::tenon::TilingInterface";
+  let returnType = "::tenon::TilingInterface";
+  let convertFromStorage = "$_self";
+}
 
 def Tenon_KernelOp : Tenon_Op<"kernel", [Pure, IsolatedFromAbove,
     SingleBlockImplicitTerminator<"YieldOp">]> {
   let summary = "Ops that become one compiled kernel";
   let description = [{
     The operands are tensors in memory; what the region computes between them
-    and the yielded values never reaches memory. `kind` names the emitter:
-    "map" (one loop nest), "row" (softmax, norms: a row at a time), "matmul", "attention" (matmul,
-    softmax, matmul), "scan" (cumulate), "scatter", "top_k", "recurrence" (linear_attention).
-    `anchor`-typed ops appear once in the region; the ops before it are its
-    prologue, the ops after it its epilogue. Kernels that print alike are
+    and the yielded values never reaches memory. Kernels that print alike are
     emitted once.
+
+    `kind` names the emitter. It follows from what the region holds: `matmul`
+    (one packed_matmul), `row` (a softmax or a norm: a row at a time) and
+    `attention` (packed_matmul, softmax, packed_matmul) are around an anchor,
+    with what leads to it and what comes after. `scan` (cumulate), `scatter`,
+    `top_k`, `recurrence` (linear_attention) and `native` (a function of the
+    runtime) are of the op that the region ends with. A `map` is one loop nest
+    over anything else.
+
+    `tiling` says how the work is cut into tasks; tenon-tile writes it.
+
+    ```mlir
+    %0 = tenon.kernel map (%x) tiling #tenon.cpu_elements<chunk = 1024> : (tensor<8xf32>) -> tensor<8xf32> { ... }
+    ```
   }];
-  let arguments = (ins Variadic<Tenon_Tensor>:$inputs, StrAttr:$kind);
+  let arguments = (ins Variadic<Tenon_Tensor>:$inputs, Tenon_KernelKindAttr:$kind,
+                       OptionalAttr<Tenon_AnyTiling>:$tiling);
   let results = (outs Variadic<Tenon_Tensor>:$results);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$kind `(` $inputs `)` attr-dict `:` functional-type($inputs, $results) $body";
-  let hasVerifier = 1; // block arguments and yielded values match the types
+  let assemblyFormat = "$kind `(` $inputs `)` (`tiling` $tiling^)? attr-dict `:` "
+                       "functional-type($inputs, $results) $body";
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$results, "::mlir::ValueRange":$inputs,
+                                 "::tenon::KernelKind":$kind),
+                  [{ build($_builder, $_state, results, inputs, kind, ::tenon::TilingInterface()); }]>];
+  let extraClassDeclaration = [{
+    /// The op whose result is stored; null for a copy.
+    ::mlir::Operation *getRoot();
+    /// The kind that follows from what a region holds; nullopt: none.
+    static std::optional<::tenon::KernelKind> kindOf(::mlir::Block &body);
+  }];
+  let hasVerifier = 1; // types of the region; kind and tiling fit what it holds
 }
 
 def Tenon_YieldOp : Tenon_Op<"yield", [Pure, Terminator, ParentOneOf<["KernelOp", "LoopOp"]>]> {

@@ -8,9 +8,15 @@
 // Inference and verifiers of the ops of TenonKernel.td and TenonPacked.td.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -33,7 +39,55 @@ LogicalResult KernelOp::verify() {
     return emitOpError() << "expected yielded values of types "
                          << getResultTypes() << ", found "
                          << yield.getValues().getTypes();
-  return success();
+  std::optional<KernelKind> kind = kindOf(block);
+  if (!kind)
+    return emitOpError() << "holds anchors that make no kernel together: "
+                            "expected one product, one softmax or norm, or "
+                            "product, softmax, product";
+  if (*kind != getKind())
+    return emitOpError() << "expected kind " << stringifyKernelKind(*kind)
+                         << " for what the region holds, found "
+                         << stringifyKernelKind(getKind());
+  return getTilingAttr() ? getTilingAttr().verifyFor(*this) : success();
+}
+
+/// What the region's one result comes from; null: an argument.
+static Operation *rootOf(Block &body) {
+  Operation *yield = body.getTerminator();
+  return yield->getNumOperands() == 1 ? yield->getOperand(0).getDefiningOp()
+                                      : nullptr;
+}
+
+Operation *KernelOp::getRoot() { return rootOf(getBody().front()); }
+
+/// The kind of kernel that ends with such an op; nullopt: any may hold it.
+static std::optional<KernelKind> ownKind(Operation *root) {
+  using Kind = std::optional<KernelKind>;
+  return llvm::TypeSwitch<Operation *, Kind>(root)
+      .Case<CumulateOp>([](auto) { return KernelKind::scan; })
+      .Case<ScatterElementsOp, ScatterNDOp>(
+          [](auto) { return KernelKind::scatter; })
+      .Case<TopKOp>([](auto) { return KernelKind::top_k; })
+      .Case<LinearAttentionOp>([](auto) { return KernelKind::recurrence; })
+      .Case<CompactOp, UniqueOp, NonMaxSuppressionOp>(
+          [](auto) { return KernelKind::native; })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
+std::optional<KernelKind> KernelOp::kindOf(Block &body) {
+  if (Operation *root = rootOf(body))
+    if (std::optional<KernelKind> own = ownKind(root))
+      return own;
+  unsigned products = 0, rows = 0;
+  for (Operation &op : body) {
+    products += isa<PackedMatMulOp>(op);
+    rows += isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op);
+  }
+  if (rows == 0 && products <= 1)
+    return products ? KernelKind::matmul : KernelKind::map;
+  if (rows == 1 && (products == 0 || products == 2))
+    return products ? KernelKind::attention : KernelKind::row;
+  return std::nullopt;
 }
 
 //===----------------------------------------------------------------------===//
@@ -68,9 +122,6 @@ TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
 // PackBOp, PackedMatMulOp
 //===----------------------------------------------------------------------===//
 
-/// Columns of a panel.
-static constexpr int64_t panelWidth = 32;
-
 static FailureOr<Dims> inferDims(PackBOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> dims = joiner.dimsOf(op.getInput(), "input");
   if (failed(dims))
@@ -81,8 +132,8 @@ static FailureOr<Dims> inferDims(PackBOp::Adaptor op, ShapeJoiner &joiner) {
   SymExpr n = dims->pop_back_val(), k = dims->pop_back_val();
   if (op.getTransposed())
     std::swap(n, k);
-  dims->append({SymExpr::apply(SymExpr::Fn::CeilDiv, n, SymExpr(panelWidth)), k,
-                SymExpr(panelWidth)});
+  dims->append({SymExpr::apply(SymExpr::Fn::CeilDiv, n, SymExpr(kPanelColumns)),
+                k, SymExpr(kPanelColumns)});
   return dims;
 }
 TENON_INFER(PackBOp, Float32Type::get(context))
@@ -103,11 +154,11 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
   if (!n)
     return joiner.error("expected a dim expression for the columns, found ",
                         op.getNAttr());
-  if (packed->back() != SymExpr(panelWidth))
-    return joiner.error("expected panels of ", panelWidth, " columns, found ",
-                        packed->back().str());
+  if (packed->back() != SymExpr(kPanelColumns))
+    return joiner.error("expected panels of ", kPanelColumns,
+                        " columns, found ", packed->back().str());
   if (failed(joiner.equal(
-          SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(panelWidth)),
+          SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(kPanelColumns)),
           packed->end()[-3], "the panels of n columns and packed's")) ||
       failed(joiner.equal(lhs->back(), packed->end()[-2],
                           "the dims that are summed over")))

@@ -13,6 +13,7 @@
 
 namespace tenon {
 
+class Backend;
 struct TargetInfo;
 
 /// What the runtime must know to call an emitted kernel.
@@ -146,6 +147,7 @@ struct Schedule {
 /// once) and lists the steps. Fails after an error that names the op.
 mlir::FailureOr<Schedule> buildSchedule(mlir::ModuleOp module,
                                         mlir::ModuleOp kernels,
+                                        const Backend &backend,
                                         const TargetInfo &target);
 
 /// The operations of a graph of kernels that have no loops of their own: each

@@ -19,5 +19,7 @@ include "lib/Codegen/LowerConv.td"
 include "lib/Codegen/PackMatMul.td"
 include "lib/Codegen/MergeMatMul.td"
 include "lib/Codegen/FormKernels.td"
+include "lib/Codegen/Tile.td"
+include "lib/Codegen/EmitKernels.td"
 
 #endif // TENON_CODEGEN_PASSES_TD

@@ -9,6 +9,7 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
+#include "tenon/Codegen/Tilings.h"
 #include "tenon/Import/OnnxImporter.h"
 #include "tenon/Pipelines/PassRemarks.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
@@ -33,8 +34,14 @@ llvm::StringRef stageName(Stage stage);
 
 /// Import -> Graph, on the graph module.
 void populateGraphStage(mlir::OpPassManager &pm, bool debugValues);
+/// What else than the target family's choice decides how kernels are cut.
+struct TilingOptions {
+  std::string file;       ///< of lines as Tilings.h describes them; empty: none
+  unsigned candidate = 0; ///< number of the tiling that kernels take
+};
 /// Graph -> Fuse, on the graph module.
-void populateFuseStage(mlir::OpPassManager &pm, bool debugValues);
+void populateFuseStage(mlir::OpPassManager &pm, bool debugValues,
+                       const TilingOptions &tiling = {});
 /// Tile -> Vector, on a kernels module (Fuse -> Tile is buildSchedule).
 void populateVectorStage(mlir::OpPassManager &pm);
 /// Vector -> Buffer, on a kernels module.
@@ -52,6 +59,7 @@ struct CompileOptions {
   std::string modelName;
   std::string soname; ///< of a shared library; empty: none
   bool weightsInFile = false;
+  TilingOptions tiling;
   bool debugValues = false;
   bool verifyEach = false;
   int optLevel = 3;
@@ -66,6 +74,8 @@ struct CompileOptions {
   bool elideWeights = false;
   /// `input` is the text of this stage (import, graph or fuse), to go on from.
   std::optional<Stage> from;
+  /// Print the kernels' tilings to `output` instead.
+  bool emitTilings = false;
   /// Stop before kernels are translated, and write nothing: every refusal of
   /// a model comes before that.
   bool checkOnly = false;
@@ -86,6 +96,9 @@ struct CompileResult {
   bool internal = false;
   std::string error;
   std::vector<std::string> notes;
+  std::vector<std::string> warnings;
+  /// Of each step's kernel.
+  std::vector<KernelTiling> tilings;
 };
 CompileResult compileModel(const CompileOptions &options);
 

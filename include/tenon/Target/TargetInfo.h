@@ -19,8 +19,9 @@ class Function;
 
 namespace tenon {
 
-/// One resolved instruction set level. Kernels are tiled by it, compiled for
-/// it, and the runtime refuses a CPU that lacks one of its feature bits.
+/// One resolved instruction set level. What a kernel keeps in registers is
+/// decided by it, kernels are compiled for it, and the runtime refuses a CPU
+/// that lacks one of its feature bits.
 struct TargetInfo {
   /// As the user said it: "x86-64-v3", "native", "znver4".
   std::string name;
@@ -35,16 +36,8 @@ struct TargetInfo {
   unsigned vectorBits = 128;
   unsigned numVectorRegs = 16;
   bool hasFma = false;
-  /// Data cache bytes per core (l3: per core's share), for tile sizes. These
-  /// are fixed figures, not the build machine's: artifacts are reproducible.
-  uint64_t l1Bytes = 32 << 10;
-  uint64_t l2Bytes = 1 << 20;
-  uint64_t l3Bytes = 2 << 20;
 
   bool has(uint64_t bits) const { return (featureBits & bits) == bits; }
-  unsigned lanes(unsigned elementBits) const {
-    return vectorBits / elementBits;
-  }
 };
 
 /// Resolves `x86-64-v2|v3|v4|native|<LLVM CPU name>`. The error for any other

@@ -140,9 +140,6 @@ Expected<TargetInfo> tenon::resolveTarget(StringRef name) {
     target.numVectorRegs = 32;
   } else if (target.has(TENON_FEATURE_AVX2)) {
     target.vectorBits = 256;
-    target.l2Bytes = 512 << 10;
-  } else {
-    target.l2Bytes = 256 << 10;
   }
   return target;
 }

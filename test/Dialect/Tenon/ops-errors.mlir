@@ -684,7 +684,7 @@ func.func @packedPanels(%x: tensor<4x4xf32>, %p: tensor<1x4x32xf32>) {
 // -----
 func.func @kernelArguments(%x: tensor<4xf32>) {
   // expected-error @below {{expected block arguments of types 'tensor<4xf32>', found 'tensor<5xf32>'}}
-  %0 = tenon.kernel "map"(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> {
   ^bb0(%a: tensor<5xf32>):
     %1 = tenon.constant dense<0.0> : tensor<4xf32>
     tenon.yield %1 : tensor<4xf32>
@@ -695,9 +695,43 @@ func.func @kernelArguments(%x: tensor<4xf32>) {
 // -----
 func.func @kernelYield(%x: tensor<4xf32>) {
   // expected-error @below {{expected yielded values of types 'tensor<5xf32>', found 'tensor<4xf32>'}}
-  %0 = tenon.kernel "map"(%x) : (tensor<4xf32>) -> tensor<5xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<5xf32> {
   ^bb0(%a: tensor<4xf32>):
     tenon.yield %a : tensor<4xf32>
+  }
+  return
+}
+
+// -----
+func.func @kernelKind(%x: tensor<4xf32>) {
+  // expected-error @below {{expected kind row for what the region holds, found map}}
+  %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<4xf32>):
+    %1 = tenon.softmax %a : tensor<4xf32>
+    tenon.yield %1 : tensor<4xf32>
+  }
+  return
+}
+
+// -----
+func.func @kernelKindOfRoot(%x: tensor<4xf32>) {
+  // expected-error @below {{expected kind scan for what the region holds, found top_k}}
+  %0 = tenon.kernel top_k(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<4xf32>):
+    %1 = tenon.cumulate sum %a over 0 : tensor<4xf32>
+    tenon.yield %1 : tensor<4xf32>
+  }
+  return
+}
+
+// -----
+func.func @kernelOfNoKind(%x: tensor<4xf32>) {
+  // expected-error @below {{holds anchors that make no kernel together}}
+  %0 = tenon.kernel row(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<4xf32>):
+    %1 = tenon.softmax %a : tensor<4xf32>
+    %2 = tenon.softmax %1 : tensor<4xf32>
+    tenon.yield %2 : tensor<4xf32>
   }
   return
 }

@@ -232,8 +232,8 @@ func.func @kernels(%x: !x, %w: tensor<384x100xf32>,
     : tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>
   // CHECK: tenon.neg %[[L]] : tensor<?x8x32xf32, #tenon.dims<"batch", "8", "32">>
   %negLast = tenon.neg %last : tensor<?x8x32xf32, #tenon.dims<"batch", "8", "32">>
-  // CHECK: tenon.kernel "map"(%arg0)
-  %4 = tenon.kernel "map"(%x) : (!x) -> !x {
+  // CHECK: tenon.kernel map(%arg0)
+  %4 = tenon.kernel map(%x) : (!x) -> !x {
   ^bb0(%a: !x):
     // CHECK: tenon.exp
     %5 = tenon.exp %a : !x

@@ -1,0 +1,13 @@
+//===- TenonAll.td - the whole dialect ---------------------*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_ALL_TD
+#define TENON_ALL_TD
+
+include "dialects/Tenon/IR/Tenon.td"
+include "dialects/Tenon/IR/TenonKernel.td"
+
+#endif // TENON_ALL_TD

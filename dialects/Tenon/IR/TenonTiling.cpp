@@ -1,0 +1,137 @@
+//===- TenonTiling.cpp - how a kernel is cut into tasks -------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Verifiers: what a number may be stands with its attribute, which kernel may
+// carry it in verifyFor.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonTiling.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+
+using namespace mlir;
+
+#include "dialects/Tenon/IR/TenonTilingInterface.cpp.inc"
+
+namespace tenon {
+
+using EmitError = function_ref<InFlightDiagnostic()>;
+
+/// Is the number a multiple of `unit` in [least, most]? An error if not.
+static LogicalResult checkNumber(EmitError emitError, StringRef what,
+                                 int64_t found, int64_t unit, int64_t least,
+                                 int64_t most) {
+  if (found >= least && found <= most && found % unit == 0)
+    return success();
+  InFlightDiagnostic diag = emitError();
+  diag << "expected " << what << " to be ";
+  if (unit > 1)
+    diag << "a multiple of " << unit << " ";
+  return diag << "in [" << least << ", " << most << "], found " << found;
+}
+
+LogicalResult CpuMatMulTilingAttr::verify(EmitError emitError, int64_t taskRows,
+                                          int64_t taskPanels, int64_t tileRows,
+                                          int64_t tilePanels,
+                                          int64_t blockBytes, int64_t chunk) {
+  return failure(
+      failed(checkNumber(emitError, "the tile's rows", tileRows, 1, 1,
+                         kTileRows)) ||
+      failed(checkNumber(emitError, "the tile's panels", tilePanels, 1, 1,
+                         kTilePanels)) ||
+      failed(checkNumber(emitError, "the task's rows", taskRows, tileRows,
+                         tileRows, 1 << 20)) ||
+      failed(checkNumber(emitError, "the task's panels", taskPanels, tilePanels,
+                         tilePanels, 1 << 20)) ||
+      failed(checkNumber(emitError, "block_bytes", blockBytes, 1, 1 << 12,
+                         1 << 30)) ||
+      failed(checkNumber(emitError, "the chunk", chunk, 4, 64, 1 << 30)));
+}
+
+LogicalResult CpuAttentionTilingAttr::verify(EmitError emitError,
+                                             int64_t queries) {
+  return checkNumber(emitError, "the queries", queries, kTileRows, kTileRows,
+                     96 * kTileRows);
+}
+
+LogicalResult CpuElementsTilingAttr::verify(EmitError emitError,
+                                            int64_t chunk) {
+  return checkNumber(emitError, "the chunk", chunk, 64, 64, 1 << 30);
+}
+
+LogicalResult CpuReduceTilingAttr::verify(EmitError emitError, int64_t elements,
+                                          int64_t columns) {
+  return failure(
+      failed(checkNumber(emitError, "the elements", elements, 1, 1, 1 << 30)) ||
+      failed(checkNumber(emitError, "the columns", columns, 16, 16, 1 << 30)));
+}
+
+LogicalResult CpuColumnsTilingAttr::verify(EmitError emitError,
+                                           int64_t columns) {
+  return checkNumber(emitError, "the columns", columns, 16, 16, 1 << 30);
+}
+
+LogicalResult CpuScatterTilingAttr::verify(EmitError emitError, int64_t columns,
+                                           int64_t tasks) {
+  return failure(
+      failed(checkNumber(emitError, "the columns", columns, 16, 16, 1 << 30)) ||
+      failed(checkNumber(emitError, "the tasks", tasks, 1, 1, 1 << 16)));
+}
+
+//===----------------------------------------------------------------------===//
+// Which kernel
+//===----------------------------------------------------------------------===//
+
+static LogicalResult require(bool fits, KernelOp kernel, TilingInterface found,
+                             StringRef what) {
+  if (fits)
+    return success();
+  return kernel.emitOpError()
+         << "expected a tiling of a " << stringifyKernelKind(kernel.getKind())
+         << " kernel, found that of " << what << ", " << found;
+}
+
+LogicalResult CpuMatMulTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::matmul, kernel, *this,
+                 "a matmul");
+}
+
+LogicalResult CpuAttentionTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::attention, kernel, *this,
+                 "an attention");
+}
+
+LogicalResult CpuElementsTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::map &&
+                     !isa_and_nonnull<ReduceOp>(kernel.getRoot()),
+                 kernel, *this, "a map that ends with no reduction");
+}
+
+LogicalResult CpuReduceTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::map &&
+                     isa_and_nonnull<ReduceOp>(kernel.getRoot()),
+                 kernel, *this, "a map that ends with a reduction");
+}
+
+LogicalResult CpuColumnsTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::scan ||
+                     kernel.getKind() == KernelKind::recurrence,
+                 kernel, *this, "a scan or a recurrence");
+}
+
+LogicalResult CpuScatterTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::scatter, kernel, *this,
+                 "a scatter");
+}
+
+} // namespace tenon

@@ -1,0 +1,121 @@
+//===- TenonTiling.td - how a kernel is cut into tasks -----*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What `tenon-tile` writes on a kernel and its emitter reads: one attribute for
+// each form of kernel and family of targets, with the numbers that a person can
+// set. What follows from them and the dims (how many blocks there are) stays an
+// expression of the emitter; what depends on an instruction set (vectors,
+// unrolling) is the level's, because all levels of an artifact share one list
+// of tasks.
+//
+// No tiling changes a bit of any result: the order of additions depends on none
+// of these numbers.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_TILING_TD
+#define TENON_TILING_TD
+
+include "dialects/Tenon/IR/TenonDialect.td"
+
+def Tenon_KernelKind : Tenon_I32Enum<"KernelKind", "kind of kernel", [
+    I32EnumAttrCase<"map", 0>, I32EnumAttrCase<"row", 1>, I32EnumAttrCase<"matmul", 2>,
+    I32EnumAttrCase<"attention", 3>, I32EnumAttrCase<"scan", 4>, I32EnumAttrCase<"scatter", 5>,
+    I32EnumAttrCase<"top_k", 6>, I32EnumAttrCase<"recurrence", 7>, I32EnumAttrCase<"native", 8>]>;
+def Tenon_KernelKindAttr : Tenon_EnumAttr<Tenon_KernelKind, "kernel_kind">;
+
+def Tenon_TilingInterface : AttrInterface<"TilingInterface"> {
+  let cppNamespace = "::tenon";
+  let description = [{What every tiling has.}];
+  let methods = [
+    InterfaceMethod<"The family of targets that it is for: `cpu`.",
+                    "::llvm::StringRef", "getFamily">,
+    InterfaceMethod<"Fails, after an error of the tenon.kernel, where this is no tiling of its form.",
+                    "::llvm::LogicalResult", "verifyFor", (ins "::mlir::Operation *":$kernel)>
+  ];
+}
+
+class Tenon_CpuTiling<string name, string mnem>
+    : Tenon_Attr<name, mnem, [Tenon_TilingInterface]> {
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    ::llvm::StringRef getFamily() const { return "cpu"; }
+    ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
+  }];
+}
+
+def Tenon_CpuMatMulTilingAttr : Tenon_CpuTiling<"CpuMatMulTiling", "cpu_matmul"> {
+  let summary = "Of a matmul on a CPU";
+  let description = [{
+    A task is `task` rows of the result by that many panels of 32 columns; it is
+    computed a register `tile` at a time. Rows are walked in blocks, of which
+    the operand's rows fill `block_bytes` of the L2 cache. Where there are many
+    more than `chunk` rows of the right operand, a task is a whole block and
+    walks about so many at a time.
+
+    The `task` is a multiple of the `tile`, which has at most 6 rows and 2
+    panels; it has 2 where the halves of a gated matmul come together.
+  }];
+  let parameters = (ins "int64_t":$taskRows, "int64_t":$taskPanels,
+                        "int64_t":$tileRows, "int64_t":$tilePanels,
+                        "int64_t":$blockBytes, "int64_t":$chunk);
+  let assemblyFormat = "`<` `task` `=` $taskRows `x` $taskPanels `,` `tile` `=` $tileRows `x` "
+                       "$tilePanels `,` `block_bytes` `=` $blockBytes `,` `chunk` `=` $chunk `>`";
+}
+
+def Tenon_CpuAttentionTilingAttr : Tenon_CpuTiling<"CpuAttentionTiling", "cpu_attention"> {
+  let summary = "Of an attention on a CPU";
+  let description = [{
+    A task is so many rows of the queries, a multiple of 6, of one batch and
+    head. All their scores are in the cache at once.
+  }];
+  let parameters = (ins "int64_t":$queries);
+  let assemblyFormat = "`<` `queries` `=` $queries `>`";
+}
+
+def Tenon_CpuElementsTilingAttr : Tenon_CpuTiling<"CpuElementsTiling", "cpu_elements"> {
+  let summary = "Of a map on a CPU";
+  let description = [{
+    A task is so many elements, a multiple of 64, where all dims count as one;
+    else it is a row.
+  }];
+  let parameters = (ins "int64_t":$chunk);
+  let assemblyFormat = "`<` `chunk` `=` $chunk `>`";
+}
+
+def Tenon_CpuReduceTilingAttr : Tenon_CpuTiling<"CpuReduceTiling", "cpu_reduce"> {
+  let summary = "Of a map that ends with a reduction, on a CPU";
+  let description = [{
+    Where lanes run along the dim that is reduced, a task reads about `elements`;
+    where they run along one that stays, it has so many `columns`, a multiple of
+    16.
+  }];
+  let parameters = (ins "int64_t":$elements, "int64_t":$columns);
+  let assemblyFormat = "`<` `elements` `=` $elements `,` `columns` `=` $columns `>`";
+}
+
+def Tenon_CpuColumnsTilingAttr : Tenon_CpuTiling<"CpuColumnsTiling", "cpu_columns"> {
+  let summary = "Of a kernel that walks one dim while lanes lie along another, on a CPU";
+  let description = [{
+    Scans and recurrences: a task has so many columns, a multiple of 16, of the
+    dim that lanes lie along.
+  }];
+  let parameters = (ins "int64_t":$columns);
+  let assemblyFormat = "`<` `columns` `=` $columns `>`";
+}
+
+def Tenon_CpuScatterTilingAttr : Tenon_CpuTiling<"CpuScatterTiling", "cpu_scatter"> {
+  let summary = "Of a scatter on a CPU";
+  let description = [{
+    Along one axis, a task has so many `columns`, a multiple of 16, of the last
+    dim. By tuples there are at most so many `tasks`, each of which reads all
+    indices.
+  }];
+  let parameters = (ins "int64_t":$columns, "int64_t":$tasks);
+  let assemblyFormat = "`<` `columns` `=` $columns `,` `tasks` `=` $tasks `>`";
+}
+
+#endif // TENON_TILING_TD

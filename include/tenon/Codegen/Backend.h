@@ -1,0 +1,56 @@
+//===- Backend.h - what a family of targets offers --------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A family (the CPUs) has one program for all its levels (x86-64-v2 to -v4):
+// how its kernels are cut into tasks is decided once, by tenon-tile. A level
+// decides what is in registers, when `emitKernel` is called for it.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_CODEGEN_BACKEND_H
+#define TENON_CODEGEN_BACKEND_H
+
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "tenon/Codegen/Kernels.h"
+
+namespace mlir {
+class OpPassManager;
+} // namespace mlir
+
+namespace tenon {
+
+/// What all levels of an artifact are taken to have. These are fixed figures,
+/// not the build machine's: artifacts are reproducible.
+struct Machine {
+  int64_t l2Bytes = 1 << 20; ///< of a core's second cache
+};
+
+class Backend {
+public:
+  virtual ~Backend() = default;
+  virtual llvm::StringRef getFamily() const = 0;
+  /// How the kernel can be cut: as chosen, then as a tuner may try. Empty where
+  /// there is no choice. A function of what the kernel's text says, so that
+  /// equal kernels stay equal.
+  virtual llvm::SmallVector<TilingInterface>
+  candidates(KernelOp kernel, const Machine &machine) const = 0;
+  /// Writes the kernel as a function into `kernels`, for one level; failure
+  /// after an error that names the kernel.
+  virtual mlir::FailureOr<KernelInfo>
+  emitKernel(KernelOp kernel, mlir::ModuleOp kernels, llvm::StringRef symbol,
+             const TargetInfo &target) const = 0;
+  /// The passes that lay operands out as its kernels want them; the second
+  /// part joins products, which values that are asked for by name forbid.
+  virtual void populateLayout(mlir::OpPassManager &pm, bool merge) const = 0;
+};
+
+const Backend &cpuBackend();
+/// Null for a family that is none.
+const Backend *findBackend(llvm::StringRef family);
+
+} // namespace tenon
+
+#endif // TENON_CODEGEN_BACKEND_H

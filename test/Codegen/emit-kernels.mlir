@@ -1,0 +1,168 @@
+// RUN: tenon-opt %s --split-input-file --tenon-emit-kernels --canonicalize | FileCheck %s
+// RUN: tenon-opt %s --split-input-file --tenon-emit-kernels="vector-bits=512 vector-registers=32" --canonicalize | FileCheck %s --check-prefix=WIDE
+
+// What is pointwise is one loop over the elements of a task, vectors of the
+// level's width and a masked end.
+// CHECK-LABEL: func.func @map_0
+// CHECK-SAME: (%[[BEGIN:.+]]: index, %[[END:.+]]: index, %{{.+}}: memref<?xi8>, %{{.+}}: memref<?xi64>, %[[X:.+]]: memref<?xf32>, %[[OUT:.+]]: memref<?xf32>, %{{.+}}: index) -> i32
+// CHECK-DAG: %[[CHUNK:.+]] = arith.constant 128 : index
+// CHECK: scf.for %[[TASK:.+]] = %[[BEGIN]] to %[[END]]
+// CHECK: arith.muli %[[TASK]], %[[CHUNK]]
+// CHECK: vector.load %[[X]]{{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: arith.negf {{.*}} : vector<8xf32>
+// CHECK: vector.maskedload
+// WIDE-LABEL: func.func @map_0
+// WIDE: arith.negf {{.*}} : vector<16xf32>
+func.func @pointwise(%x: tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #tenon.dims<"n">> {
+  %0 = tenon.kernel map(%x) tiling #tenon.cpu_elements<chunk = 128> : (tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #tenon.dims<"n">> {
+  ^bb0(%a: tensor<?xf32, #tenon.dims<"n">>):
+    %1 = tenon.neg %a : tensor<?xf32, #tenon.dims<"n">>
+    tenon.yield %1 : tensor<?xf32, #tenon.dims<"n">>
+  }
+  return %0 : tensor<?xf32, #tenon.dims<"n">>
+}
+
+// -----
+
+// A reduction of the last dim: four vectors of partial sums, combined at the
+// end. A task is as many rows as have the tiling's elements together.
+// CHECK-LABEL: func.func @map_0
+// CHECK: scf.for
+// CHECK: scf.for
+// CHECK: arith.addf {{.*}} : vector<32xf32>
+// CHECK: vector.extract_strided_slice {{.*}} : vector<32xf32> to vector<16xf32>
+// CHECK: vector.extract {{.*}}[0]
+func.func @reduce(%x: tensor<9x64xf32>) -> tensor<9xf32> {
+  %0 = tenon.kernel map(%x) tiling #tenon.cpu_reduce<elements = 128, columns = 16> : (tensor<9x64xf32>) -> tensor<9xf32> {
+  ^bb0(%a: tensor<9x64xf32>):
+    %1 = tenon.reduce sum %a over [1] : tensor<9x64xf32>
+    tenon.yield %1 : tensor<9xf32>
+  }
+  return %0 : tensor<9xf32>
+}
+
+// -----
+
+// A row at a time: the largest, the sum, the quotients.
+// CHECK-LABEL: func.func @row_0
+// CHECK: scf.for
+// CHECK: arith.maxnumf
+// CHECK: math.exp
+// CHECK: arith.addf
+// CHECK: arith.divf
+func.func @row(%x: tensor<4x64xf32>) -> tensor<4x64xf32> {
+  %0 = tenon.kernel row(%x) : (tensor<4x64xf32>) -> tensor<4x64xf32> {
+  ^bb0(%a: tensor<4x64xf32>):
+    %1 = tenon.softmax %a : tensor<4x64xf32>
+    tenon.yield %1 : tensor<4x64xf32>
+  }
+  return %0 : tensor<4x64xf32>
+}
+
+// -----
+
+// A product calls micro-kernels of at most the tile's rows; a task of more
+// panels than a tile has walks them, and the epilogue is computed on the tile.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-DAG: %[[STEP:.+]] = arith.constant 1 : index
+// CHECK: scf.index_switch
+// CHECK: case 1
+// CHECK: case 2
+// CHECK-NOT: case 4
+// CHECK: default
+// CHECK: vector.load
+// CHECK: arith.negf
+// CHECK: vector.store
+func.func @matmul(%x: tensor<64x64xf32>, %p: tensor<4x64x32xf32>) -> tensor<64x128xf32> {
+  %0 = tenon.kernel matmul(%x, %p) tiling #tenon.cpu_matmul<task = 12 x 4, tile = 4 x 2, block_bytes = 65536, chunk = 1024> : (tensor<64x64xf32>, tensor<4x64x32xf32>) -> tensor<64x128xf32> {
+  ^bb0(%a: tensor<64x64xf32>, %b: tensor<4x64x32xf32>):
+    %1 = tenon.packed_matmul %a, %b columns "128" : tensor<64x64xf32>, tensor<4x64x32xf32>
+    %2 = tenon.neg %1 : tensor<64x128xf32>
+    tenon.yield %2 : tensor<64x128xf32>
+  }
+  return %0 : tensor<64x128xf32>
+}
+
+// -----
+
+// Rows of the queries are packed, their scores multiplied, exponentiated and
+// multiplied again, as many at a time as the tiling says.
+// CHECK-LABEL: func.func @attention_0
+// CHECK-DAG: arith.constant 12 : index
+// CHECK: scf.for
+// CHECK: call @micro
+// CHECK: math.exp
+// CHECK: call @micro
+func.func @attention(%q: tensor<2x64x32xf32>, %k: tensor<2x2x32x32xf32>, %v: tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> {
+  %0 = tenon.kernel attention(%q, %k, %v) tiling #tenon.cpu_attention<queries = 12> : (tensor<2x64x32xf32>, tensor<2x2x32x32xf32>, tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> {
+  ^bb0(%a: tensor<2x64x32xf32>, %b: tensor<2x2x32x32xf32>, %c: tensor<2x1x64x32xf32>):
+    %1 = tenon.packed_matmul %a, %b columns "64" : tensor<2x64x32xf32>, tensor<2x2x32x32xf32>
+    %2 = tenon.softmax %1 : tensor<2x64x64xf32>
+    %3 = tenon.packed_matmul %2, %c columns "32" : tensor<2x64x64xf32>, tensor<2x1x64x32xf32>
+    tenon.yield %3 : tensor<2x64x32xf32>
+  }
+  return %0 : tensor<2x64x32xf32>
+}
+
+// -----
+
+// Lanes lie along the columns, a chain of additions runs down each.
+// CHECK-LABEL: func.func @scan_0
+// CHECK-DAG: arith.constant 64 : index
+// CHECK: iter_args
+// CHECK: arith.addf
+// CHECK: vector.store
+func.func @scan(%x: tensor<5x128xf32>) -> tensor<5x128xf32> {
+  %0 = tenon.kernel scan(%x) tiling #tenon.cpu_columns<columns = 64> : (tensor<5x128xf32>) -> tensor<5x128xf32> {
+  ^bb0(%a: tensor<5x128xf32>):
+    %1 = tenon.cumulate sum %a over 0 : tensor<5x128xf32>
+    tenon.yield %1 : tensor<5x128xf32>
+  }
+  return %0 : tensor<5x128xf32>
+}
+
+// -----
+
+// The input is copied, then the updates are applied, whose indices are checked.
+// CHECK-LABEL: func.func @scatter_0
+// CHECK: vector.store
+// CHECK: arith.cmpi
+// CHECK: memref.store
+func.func @scatter(%x: tensor<5x8xf32>, %i: tensor<2x1xi64>, %u: tensor<2x8xf32>) -> tensor<5x8xf32> {
+  %0 = tenon.kernel scatter(%x, %i, %u) tiling #tenon.cpu_scatter<columns = 16, tasks = 4> : (tensor<5x8xf32>, tensor<2x1xi64>, tensor<2x8xf32>) -> tensor<5x8xf32> {
+  ^bb0(%a: tensor<5x8xf32>, %b: tensor<2x1xi64>, %c: tensor<2x8xf32>):
+    %1 = tenon.scatter_nd none %a, %b, %c : tensor<5x8xf32>, tensor<2x1xi64>, tensor<2x8xf32>
+    tenon.yield %1 : tensor<5x8xf32>
+  }
+  return %0 : tensor<5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @top_k_0
+// CHECK: scf.while
+func.func @topK(%x: tensor<5x8xf32>) -> tensor<5x3xi64> {
+  %0 = tenon.kernel top_k(%x) : (tensor<5x8xf32>) -> tensor<5x3xi64> {
+  ^bb0(%a: tensor<5x8xf32>):
+    %1 = tenon.top_k %a k "3" : tensor<5x8xf32>
+    tenon.yield %1 : tensor<5x3xi64>
+  }
+  return %0 : tensor<5x3xi64>
+}
+
+// -----
+
+// Columns of the state are the lanes; so many are a task at every level.
+// CHECK-LABEL: func.func @recurrence_0
+// CHECK-DAG: arith.constant 16 : index
+// CHECK: iter_args
+// WIDE-LABEL: func.func @recurrence_0
+// WIDE-DAG: arith.constant 16 : index
+func.func @recurrence(%q: tensor<1x3x2x1x4xf32>, %k: tensor<1x3x2x4xf32>, %v: tensor<1x3x2x32xf32>) -> tensor<1x2x7x32xf32> {
+  %0 = tenon.kernel recurrence(%q, %k, %v) tiling #tenon.cpu_columns<columns = 16> : (tensor<1x3x2x1x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x32xf32>) -> tensor<1x2x7x32xf32> {
+  ^bb0(%a: tensor<1x3x2x1x4xf32>, %b: tensor<1x3x2x4xf32>, %c: tensor<1x3x2x32xf32>):
+    %1 = tenon.linear_attention %a, %b, %c : tensor<1x3x2x1x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x32xf32>
+    tenon.yield %1 : tensor<1x2x7x32xf32>
+  }
+  return %0 : tensor<1x2x7x32xf32>
+}

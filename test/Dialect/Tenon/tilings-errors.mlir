@@ -1,0 +1,78 @@
+// RUN: tenon-opt %s --split-input-file --verify-diagnostics
+
+// expected-error @below {{expected the tile's rows to be in [1, 6], found 8}}
+func.func private @tileRows() attributes {a = #tenon.cpu_matmul<task = 48 x 2, tile = 8 x 2, block_bytes = 786432, chunk = 1024>}
+
+// -----
+// expected-error @below {{expected the tile's panels to be in [1, 2], found 3}}
+func.func private @tilePanels() attributes {a = #tenon.cpu_matmul<task = 48 x 3, tile = 6 x 3, block_bytes = 786432, chunk = 1024>}
+
+// -----
+// expected-error @below {{expected the task's rows to be a multiple of 6 in [6, 1048576], found 50}}
+func.func private @taskRows() attributes {a = #tenon.cpu_matmul<task = 50 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024>}
+
+// -----
+// expected-error @below {{expected the task's panels to be a multiple of 2 in [2, 1048576], found 3}}
+func.func private @taskPanels() attributes {a = #tenon.cpu_matmul<task = 48 x 3, tile = 6 x 2, block_bytes = 786432, chunk = 1024>}
+
+// -----
+// expected-error @below {{expected block_bytes to be in [4096, 1073741824], found 1}}
+func.func private @block() attributes {a = #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 1, chunk = 1024>}
+
+// -----
+// expected-error @below {{expected the chunk to be a multiple of 4 in [64, 1073741824], found 66}}
+func.func private @chunk() attributes {a = #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 66>}
+
+// -----
+// expected-error @below {{expected the queries to be a multiple of 6 in [6, 576], found 32}}
+func.func private @queries() attributes {a = #tenon.cpu_attention<queries = 32>}
+
+// -----
+// expected-error @below {{expected the chunk to be a multiple of 64 in [64, 1073741824], found 0}}
+func.func private @elements() attributes {a = #tenon.cpu_elements<chunk = 0>}
+
+// -----
+// expected-error @below {{expected the elements to be in [1, 1073741824], found -1}}
+func.func private @reduceElements() attributes {a = #tenon.cpu_reduce<elements = -1, columns = 64>}
+
+// -----
+// expected-error @below {{expected the columns to be a multiple of 16 in [16, 1073741824], found 8}}
+func.func private @reduceColumns() attributes {a = #tenon.cpu_reduce<elements = 1, columns = 8>}
+
+// -----
+// expected-error @below {{expected the columns to be a multiple of 16 in [16, 1073741824], found 8}}
+func.func private @columns() attributes {a = #tenon.cpu_columns<columns = 8>}
+
+// -----
+// expected-error @below {{expected the tasks to be in [1, 65536], found 0}}
+func.func private @tasks() attributes {a = #tenon.cpu_scatter<columns = 16, tasks = 0>}
+
+// -----
+func.func @ofAnotherKind(%x: tensor<4xf32>) {
+  // expected-error @below {{expected a tiling of a map kernel, found that of a matmul}}
+  %0 = tenon.kernel map(%x) tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024> : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<4xf32>):
+    tenon.yield %a : tensor<4xf32>
+  }
+  return
+}
+
+// -----
+func.func @ofAReduction(%x: tensor<4xf32>) {
+  // expected-error @below {{expected a tiling of a map kernel, found that of a map that ends with a reduction}}
+  %0 = tenon.kernel map(%x) tiling #tenon.cpu_reduce<elements = 1, columns = 16> : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<4xf32>):
+    tenon.yield %a : tensor<4xf32>
+  }
+  return
+}
+
+// -----
+func.func @noTiling(%x: tensor<4xf32>) {
+  // expected-error @below {{invalid kind of attribute specified}}
+  %0 = tenon.kernel map(%x) tiling #tenon.dims<"a"> : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: tensor<4xf32>):
+    tenon.yield %a : tensor<4xf32>
+  }
+  return
+}
