@@ -118,8 +118,8 @@ struct RowKernel {
               make<arith::AddFOp>(args[0], d),
               make<arith::AddFOp>(args[1], make<arith::MulFOp>(d, d))};
         });
-    return {L.reduceLanes(sums[0], vector::CombiningKind::ADD),
-            L.reduceLanes(sums[1], vector::CombiningKind::ADD)};
+    return {e.combineLanes(sums[0], vector::CombiningKind::ADD),
+            e.combineLanes(sums[1], vector::CombiningKind::ADD)};
   }
   /// 1 / sqrt(mean square + epsilon), rounded once.
   Value inverseRoot(Value meanSquare, const APFloat &epsilon) {

@@ -110,12 +110,12 @@ Error Tuner::load(Variant &variant, StringRef path) {
   variant.inputs = std::move(*tensors);
   if (Error problem = chooseDims(*variant.artifact, variant.inputs, *dims))
     return problem;
-  if (Error problem = fillInputs(*variant.artifact, *dims, variant.inputs))
-    return problem;
   SessionOptions options;
   options.threads = threads;
   options.profile = true;
-  auto session = Session::create(*variant.artifact, options, variant.inputs);
+  Filled filled;
+  auto session =
+      runFilled(*variant.artifact, options, *dims, variant.inputs, filled);
   if (!session)
     return session.takeError();
   variant.session = std::move(*session);
