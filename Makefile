@@ -82,7 +82,7 @@ bench: build ## measure against ONNX Runtime on this machine
 install: build ## install the compiler and its CMake package under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
-docs: configure ## write docs/TenonDialect.md and docs/Passes.md from the .td files
+docs: configure ## write docs/TenonDialect.md from the .td files
 	@ninja -C $(BUILD) tenon-update-docs
 
 format: ## format every C++ source with clang-format 22

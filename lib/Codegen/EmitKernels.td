@@ -20,7 +20,7 @@ def EmitKernelsPass : Pass<"tenon-emit-kernels", "::mlir::ModuleOp"> {
 
     ```mlir
     func.func @f(%x: tensor<8xf32>) -> tensor<8xf32> {
-      %0 = tenon.kernel map(%x) tiling #tenon.cpu_elements<chunk = 1024> : ...
+      %0 = tenon.kernel map(%x) : ... tiling #tenon.cpu_elements<chunk = 1024>
     // becomes
     func.func @map_0(%begin: index, %end: index, %scratch: memref<?xi8>,
                      %error: memref<?xi64>, %x: memref<?xf32>, %0: memref<?xf32>) -> i32

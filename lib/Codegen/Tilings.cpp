@@ -61,7 +61,12 @@ std::string describeKernel(KernelOp kernel) {
 std::vector<KernelTiling> listTilings(ModuleOp graph) {
   std::vector<KernelTiling> all;
   graph.walk<WalkOrder::PreOrder>([&](KernelOp kernel) {
-    all.push_back({describeKernel(kernel), kernel.getTilingAttr()});
+    KernelTiling &entry = all.emplace_back();
+    entry.kernel = describeKernel(kernel);
+    if (Attribute tiling = kernel.getTilingAttr()) {
+      llvm::raw_string_ostream os(entry.tiling);
+      os << tiling;
+    }
   });
   return all;
 }
@@ -69,7 +74,7 @@ std::vector<KernelTiling> listTilings(ModuleOp graph) {
 void printTilings(ArrayRef<KernelTiling> tilings, raw_ostream &os) {
   llvm::StringSet<> written;
   for (const KernelTiling &t : tilings)
-    if (t.tiling && written.insert(t.kernel).second)
+    if (!t.tiling.empty() && written.insert(t.kernel).second)
       os << t.kernel << " = " << t.tiling << "\n";
 }
 

@@ -14,7 +14,7 @@
 // WIDE-LABEL: func.func @map_0
 // WIDE: arith.negf {{.*}} : vector<16xf32>
 func.func @pointwise(%x: tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #tenon.dims<"n">> {
-  %0 = tenon.kernel map(%x) tiling #tenon.cpu_elements<chunk = 128> : (tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #tenon.dims<"n">> {
+  %0 = tenon.kernel map(%x) : (tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #tenon.dims<"n">> tiling #tenon.cpu_elements<chunk = 128> {
   ^bb0(%a: tensor<?xf32, #tenon.dims<"n">>):
     %1 = tenon.neg %a : tensor<?xf32, #tenon.dims<"n">>
     tenon.yield %1 : tensor<?xf32, #tenon.dims<"n">>
@@ -33,7 +33,7 @@ func.func @pointwise(%x: tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #teno
 // CHECK: vector.extract_strided_slice {{.*}} : vector<32xf32> to vector<16xf32>
 // CHECK: vector.extract {{.*}}[0]
 func.func @reduce(%x: tensor<9x64xf32>) -> tensor<9xf32> {
-  %0 = tenon.kernel map(%x) tiling #tenon.cpu_reduce<elements = 128, columns = 16> : (tensor<9x64xf32>) -> tensor<9xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<9x64xf32>) -> tensor<9xf32> tiling #tenon.cpu_reduce<elements = 128, columns = 16> {
   ^bb0(%a: tensor<9x64xf32>):
     %1 = tenon.reduce sum %a over [1] : tensor<9x64xf32>
     tenon.yield %1 : tensor<9xf32>
@@ -74,7 +74,7 @@ func.func @row(%x: tensor<4x64xf32>) -> tensor<4x64xf32> {
 // CHECK: arith.negf
 // CHECK: vector.store
 func.func @matmul(%x: tensor<64x64xf32>, %p: tensor<4x64x32xf32>) -> tensor<64x128xf32> {
-  %0 = tenon.kernel matmul(%x, %p) tiling #tenon.cpu_matmul<task = 12 x 4, tile = 4 x 2, block_bytes = 65536, chunk = 1024> : (tensor<64x64xf32>, tensor<4x64x32xf32>) -> tensor<64x128xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<64x64xf32>, tensor<4x64x32xf32>) -> tensor<64x128xf32> tiling #tenon.cpu_matmul<task = 12 x 4, tile = 4 x 2, block_bytes = 65536, chunk = 1024> {
   ^bb0(%a: tensor<64x64xf32>, %b: tensor<4x64x32xf32>):
     %1 = tenon.packed_matmul %a, %b columns "128" : tensor<64x64xf32>, tensor<4x64x32xf32>
     %2 = tenon.neg %1 : tensor<64x128xf32>
@@ -94,7 +94,7 @@ func.func @matmul(%x: tensor<64x64xf32>, %p: tensor<4x64x32xf32>) -> tensor<64x1
 // CHECK: math.exp
 // CHECK: call @micro
 func.func @attention(%q: tensor<2x64x32xf32>, %k: tensor<2x2x32x32xf32>, %v: tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> {
-  %0 = tenon.kernel attention(%q, %k, %v) tiling #tenon.cpu_attention<queries = 12> : (tensor<2x64x32xf32>, tensor<2x2x32x32xf32>, tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> {
+  %0 = tenon.kernel attention(%q, %k, %v) : (tensor<2x64x32xf32>, tensor<2x2x32x32xf32>, tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> tiling #tenon.cpu_attention<queries = 12> {
   ^bb0(%a: tensor<2x64x32xf32>, %b: tensor<2x2x32x32xf32>, %c: tensor<2x1x64x32xf32>):
     %1 = tenon.packed_matmul %a, %b columns "64" : tensor<2x64x32xf32>, tensor<2x2x32x32xf32>
     %2 = tenon.softmax %1 : tensor<2x64x64xf32>
@@ -113,7 +113,7 @@ func.func @attention(%q: tensor<2x64x32xf32>, %k: tensor<2x2x32x32xf32>, %v: ten
 // CHECK: arith.addf
 // CHECK: vector.store
 func.func @scan(%x: tensor<5x128xf32>) -> tensor<5x128xf32> {
-  %0 = tenon.kernel scan(%x) tiling #tenon.cpu_columns<columns = 64> : (tensor<5x128xf32>) -> tensor<5x128xf32> {
+  %0 = tenon.kernel scan(%x) : (tensor<5x128xf32>) -> tensor<5x128xf32> tiling #tenon.cpu_columns<columns = 64> {
   ^bb0(%a: tensor<5x128xf32>):
     %1 = tenon.cumulate sum %a over 0 : tensor<5x128xf32>
     tenon.yield %1 : tensor<5x128xf32>
@@ -129,7 +129,7 @@ func.func @scan(%x: tensor<5x128xf32>) -> tensor<5x128xf32> {
 // CHECK: arith.cmpi
 // CHECK: memref.store
 func.func @scatter(%x: tensor<5x8xf32>, %i: tensor<2x1xi64>, %u: tensor<2x8xf32>) -> tensor<5x8xf32> {
-  %0 = tenon.kernel scatter(%x, %i, %u) tiling #tenon.cpu_scatter<columns = 16, tasks = 4> : (tensor<5x8xf32>, tensor<2x1xi64>, tensor<2x8xf32>) -> tensor<5x8xf32> {
+  %0 = tenon.kernel scatter(%x, %i, %u) : (tensor<5x8xf32>, tensor<2x1xi64>, tensor<2x8xf32>) -> tensor<5x8xf32> tiling #tenon.cpu_scatter<columns = 16, tasks = 4> {
   ^bb0(%a: tensor<5x8xf32>, %b: tensor<2x1xi64>, %c: tensor<2x8xf32>):
     %1 = tenon.scatter_nd none %a, %b, %c : tensor<5x8xf32>, tensor<2x1xi64>, tensor<2x8xf32>
     tenon.yield %1 : tensor<5x8xf32>
@@ -159,7 +159,7 @@ func.func @topK(%x: tensor<5x8xf32>) -> tensor<5x3xi64> {
 // WIDE-LABEL: func.func @recurrence_0
 // WIDE-DAG: arith.constant 16 : index
 func.func @recurrence(%q: tensor<1x3x2x1x4xf32>, %k: tensor<1x3x2x4xf32>, %v: tensor<1x3x2x32xf32>) -> tensor<1x2x7x32xf32> {
-  %0 = tenon.kernel recurrence(%q, %k, %v) tiling #tenon.cpu_columns<columns = 16> : (tensor<1x3x2x1x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x32xf32>) -> tensor<1x2x7x32xf32> {
+  %0 = tenon.kernel recurrence(%q, %k, %v) : (tensor<1x3x2x1x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x32xf32>) -> tensor<1x2x7x32xf32> tiling #tenon.cpu_columns<columns = 16> {
   ^bb0(%a: tensor<1x3x2x1x4xf32>, %b: tensor<1x3x2x4xf32>, %c: tensor<1x3x2x32xf32>):
     %1 = tenon.linear_attention %a, %b, %c : tensor<1x3x2x1x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x32xf32>
     tenon.yield %1 : tensor<1x2x7x32xf32>

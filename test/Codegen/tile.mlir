@@ -9,14 +9,14 @@
 // Each kind of kernel has a tiling of its own, or none where nothing can be
 // chosen; a chooser's numbers, of which the block follows the second cache.
 // CHECK-LABEL: @kinds
-// CHECK: tenon.kernel matmul({{.*}}) tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024>
+// CHECK: tenon.kernel matmul({{.*}}) : {{.*}} tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024>
 // CHECK: tenon.kernel row(%{{[0-9]+}}) :
-// CHECK: tenon.kernel map({{.*}}) tiling #tenon.cpu_elements<chunk = 1024>
-// CHECK: tenon.kernel map({{.*}}) tiling #tenon.cpu_reduce<elements = 4096, columns = 256>
-// CHECK: tenon.kernel scan({{.*}}) tiling #tenon.cpu_columns<columns = 256>
+// CHECK: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_elements<chunk = 1024>
+// CHECK: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_reduce<elements = 4096, columns = 256>
+// CHECK: tenon.kernel scan({{.*}}) : {{.*}} tiling #tenon.cpu_columns<columns = 256>
 // OTHER-LABEL: @kinds
 // OTHER: tiling #tenon.cpu_matmul<task = 24 x 2, tile = 6 x 2, block_bytes = 393216, chunk = 1024>
-// OTHER: tenon.kernel map({{.*}}) tiling #tenon.cpu_elements<chunk = 4096>
+// OTHER: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_elements<chunk = 4096>
 func.func @kinds(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x32xf32>)
     -> (tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?xf32, #tenon.dims<"m">>, tensor<?x64xf32, #tenon.dims<"m", "64">>) {
   %0 = tenon.packed_matmul %x, %p columns "64" : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<2x64x32xf32>
@@ -31,7 +31,7 @@ func.func @kinds(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x3
 // CHECK-LABEL: @kept
 // CHECK: tiling #tenon.cpu_elements<chunk = 128>
 func.func @kept(%x: tensor<8xf32>) -> tensor<8xf32> {
-  %0 = tenon.kernel map(%x) tiling #tenon.cpu_elements<chunk = 128> : (tensor<8xf32>) -> tensor<8xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<8xf32>) -> tensor<8xf32> tiling #tenon.cpu_elements<chunk = 128> {
   ^bb0(%a: tensor<8xf32>):
     %1 = tenon.neg %a : tensor<8xf32>
     tenon.yield %1 : tensor<8xf32>

@@ -86,6 +86,14 @@ struct TemporaryFolder {
 };
 
 struct Tuner {
+  /// The command line: linking an artifact makes lld forget all options.
+  const std::string model = tenon::model, target = tenon::target,
+                    output = tenon::output;
+  const std::vector<std::string> dimSettings = tenon::dimSettings,
+                                 inputs = tenon::inputs;
+  const int threads = tenon::threads;
+  const double seconds = tenon::seconds, least = tenon::least;
+
   TemporaryFolder folder;
   std::vector<Variant> variants;
 
@@ -180,7 +188,7 @@ Error Tuner::compareBits() {
 
 Error Tuner::measure() {
   using Clock = std::chrono::steady_clock;
-  auto end = Clock::now() + std::chrono::duration<double>(double(seconds));
+  auto end = Clock::now() + std::chrono::duration<double>(seconds);
   for (int round = 0; round < 8 || Clock::now() < end; ++round)
     for (Variant &variant : variants) {
       // What the variants before have left in the caches counts for none.
@@ -210,7 +218,7 @@ Error Tuner::choose() {
   MapVector<StringRef, std::vector<double>> kernels;
   for (auto [v, variant] : enumerate(variants))
     for (auto [tiling, ms] : zip_equal(variant.tilings, variant.ms))
-      if (tiling.tiling) {
+      if (!tiling.tiling.empty()) {
         std::vector<double> &sums = kernels[tiling.kernel];
         sums.resize(variants.size());
         sums[v] += median(ms);
@@ -225,8 +233,7 @@ Error Tuner::choose() {
   for (auto &[kernel, sums] : kernels) {
     size_t best = 0;
     for (size_t v = 1; v < sums.size(); ++v)
-      if (sums[v] < sums[best] &&
-          sums[v] < sums.front() * (1 - double(least) / 100))
+      if (sums[v] < sums[best] && sums[v] < sums.front() * (1 - least / 100))
         best = v;
     chosen.push_back({kernel.str(), tilingOf(variants[best], kernel)});
     before += sums.front();

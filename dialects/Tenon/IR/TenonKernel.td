@@ -37,15 +37,16 @@ def Tenon_KernelOp : Tenon_Op<"kernel", [Pure, IsolatedFromAbove,
     `tiling` says how the work is cut into tasks; tenon-tile writes it.
 
     ```mlir
-    %0 = tenon.kernel map (%x) tiling #tenon.cpu_elements<chunk = 1024> : (tensor<8xf32>) -> tensor<8xf32> { ... }
+    %0 = tenon.kernel map (%x) : (tensor<8xf32>) -> tensor<8xf32> tiling #tenon.cpu_elements<chunk = 1024> { ... }
     ```
   }];
   let arguments = (ins Variadic<Tenon_Tensor>:$inputs, Tenon_KernelKindAttr:$kind,
                        OptionalAttr<Tenon_AnyTiling>:$tiling);
   let results = (outs Variadic<Tenon_Tensor>:$results);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$kind `(` $inputs `)` (`tiling` $tiling^)? attr-dict `:` "
-                       "functional-type($inputs, $results) $body";
+  // The tiling stands behind the type: after an attribute a colon is its own.
+  let assemblyFormat = "$kind `(` $inputs `)` attr-dict `:` "
+                       "functional-type($inputs, $results) (`tiling` $tiling^)? $body";
   let builders = [OpBuilder<(ins "::mlir::TypeRange":$results, "::mlir::ValueRange":$inputs,
                                  "::tenon::KernelKind":$kind),
                   [{ build($_builder, $_state, results, inputs, kind, ::tenon::TilingInterface()); }]>];

@@ -22,19 +22,20 @@
 #define TENON_CODEGEN_TILINGS_H
 
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "mlir/IR/BuiltinOps.h"
 
 namespace tenon {
 
 /// "matmul f32 ?x384x1536".
 std::string describeKernel(KernelOp kernel);
 
+/// As text, which outlives the context that the kernel was made in.
 struct KernelTiling {
   std::string kernel; ///< what describes it
-  TilingInterface tiling;
+  std::string tiling; ///< empty: it has none
   bool operator==(const KernelTiling &) const = default;
 };
-/// Of every kernel, in the order of the program's steps; null where a kernel
-/// has none.
+/// Of every kernel, in the order of the program's steps.
 std::vector<KernelTiling> listTilings(mlir::ModuleOp graph);
 /// The distinct ones, a line each.
 void printTilings(llvm::ArrayRef<KernelTiling> tilings, llvm::raw_ostream &os);

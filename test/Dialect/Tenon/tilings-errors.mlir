@@ -50,7 +50,7 @@ func.func private @tasks() attributes {a = #tenon.cpu_scatter<columns = 16, task
 // -----
 func.func @ofAnotherKind(%x: tensor<4xf32>) {
   // expected-error @below {{expected a tiling of a map kernel, found that of a matmul}}
-  %0 = tenon.kernel map(%x) tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024> : (tensor<4xf32>) -> tensor<4xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024> {
   ^bb0(%a: tensor<4xf32>):
     tenon.yield %a : tensor<4xf32>
   }
@@ -60,7 +60,7 @@ func.func @ofAnotherKind(%x: tensor<4xf32>) {
 // -----
 func.func @ofAReduction(%x: tensor<4xf32>) {
   // expected-error @below {{expected a tiling of a map kernel, found that of a map that ends with a reduction}}
-  %0 = tenon.kernel map(%x) tiling #tenon.cpu_reduce<elements = 1, columns = 16> : (tensor<4xf32>) -> tensor<4xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> tiling #tenon.cpu_reduce<elements = 1, columns = 16> {
   ^bb0(%a: tensor<4xf32>):
     tenon.yield %a : tensor<4xf32>
   }
@@ -70,7 +70,7 @@ func.func @ofAReduction(%x: tensor<4xf32>) {
 // -----
 func.func @noTiling(%x: tensor<4xf32>) {
   // expected-error @below {{invalid kind of attribute specified}}
-  %0 = tenon.kernel map(%x) tiling #tenon.dims<"a"> : (tensor<4xf32>) -> tensor<4xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> tiling #tenon.dims<"a"> {
   ^bb0(%a: tensor<4xf32>):
     tenon.yield %a : tensor<4xf32>
   }

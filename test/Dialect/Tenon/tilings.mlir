@@ -1,9 +1,9 @@
 // RUN: tenon-opt %s | tenon-opt | FileCheck %s
 
 // CHECK-LABEL: @matmul
-// CHECK: tenon.kernel matmul(%arg0, %arg1) tiling #tenon.cpu_matmul<task = 48 x 4, tile = 6 x 2, block_bytes = 786432, chunk = 1024> :
+// CHECK: tenon.kernel matmul(%arg0, %arg1) : {{.*}} tiling #tenon.cpu_matmul<task = 48 x 4, tile = 6 x 2, block_bytes = 786432, chunk = 1024>
 func.func @matmul(%x: tensor<4x64xf32>, %p: tensor<2x64x32xf32>) -> tensor<4x64xf32> {
-  %0 = tenon.kernel matmul(%x, %p) tiling #tenon.cpu_matmul<task = 48 x 4, tile = 6 x 2, block_bytes = 786432, chunk = 1024> : (tensor<4x64xf32>, tensor<2x64x32xf32>) -> tensor<4x64xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<4x64xf32>, tensor<2x64x32xf32>) -> tensor<4x64xf32> tiling #tenon.cpu_matmul<task = 48 x 4, tile = 6 x 2, block_bytes = 786432, chunk = 1024> {
   ^bb0(%a: tensor<4x64xf32>, %b: tensor<2x64x32xf32>):
     %1 = tenon.packed_matmul %a, %b columns "64" : tensor<4x64xf32>, tensor<2x64x32xf32>
     tenon.yield %1 : tensor<4x64xf32>
@@ -12,27 +12,27 @@ func.func @matmul(%x: tensor<4x64xf32>, %p: tensor<2x64x32xf32>) -> tensor<4x64x
 }
 
 // CHECK-LABEL: @elements
-// CHECK: tenon.kernel map(%arg0) tiling #tenon.cpu_elements<chunk = 4096> :
-// CHECK: tenon.kernel map({{.*}}) tiling #tenon.cpu_reduce<elements = 512, columns = 64> :
-// CHECK: tenon.kernel scan({{.*}}) tiling #tenon.cpu_columns<columns = 128> :
-// CHECK: tenon.kernel scatter({{.*}}) tiling #tenon.cpu_scatter<columns = 32, tasks = 8> :
+// CHECK: tenon.kernel map(%arg0) : {{.*}} tiling #tenon.cpu_elements<chunk = 4096>
+// CHECK: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_reduce<elements = 512, columns = 64>
+// CHECK: tenon.kernel scan({{.*}}) : {{.*}} tiling #tenon.cpu_columns<columns = 128>
+// CHECK: tenon.kernel scatter({{.*}}) : {{.*}} tiling #tenon.cpu_scatter<columns = 32, tasks = 8>
 func.func @elements(%x: tensor<4x4xf32>, %i: tensor<4x4xi64>) -> tensor<4x4xf32> {
-  %0 = tenon.kernel map(%x) tiling #tenon.cpu_elements<chunk = 4096> : (tensor<4x4xf32>) -> tensor<4x4xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<4x4xf32>) -> tensor<4x4xf32> tiling #tenon.cpu_elements<chunk = 4096> {
   ^bb0(%a: tensor<4x4xf32>):
     %9 = tenon.neg %a : tensor<4x4xf32>
     tenon.yield %9 : tensor<4x4xf32>
   }
-  %1 = tenon.kernel map(%0) tiling #tenon.cpu_reduce<elements = 512, columns = 64> : (tensor<4x4xf32>) -> tensor<4xf32> {
+  %1 = tenon.kernel map(%0) : (tensor<4x4xf32>) -> tensor<4xf32> tiling #tenon.cpu_reduce<elements = 512, columns = 64> {
   ^bb0(%a: tensor<4x4xf32>):
     %9 = tenon.reduce sum %a over [1] : tensor<4x4xf32>
     tenon.yield %9 : tensor<4xf32>
   }
-  %2 = tenon.kernel scan(%0) tiling #tenon.cpu_columns<columns = 128> : (tensor<4x4xf32>) -> tensor<4x4xf32> {
+  %2 = tenon.kernel scan(%0) : (tensor<4x4xf32>) -> tensor<4x4xf32> tiling #tenon.cpu_columns<columns = 128> {
   ^bb0(%a: tensor<4x4xf32>):
     %9 = tenon.cumulate sum %a over 0 : tensor<4x4xf32>
     tenon.yield %9 : tensor<4x4xf32>
   }
-  %3 = tenon.kernel scatter(%2, %i) tiling #tenon.cpu_scatter<columns = 32, tasks = 8> : (tensor<4x4xf32>, tensor<4x4xi64>) -> tensor<4x4xf32> {
+  %3 = tenon.kernel scatter(%2, %i) : (tensor<4x4xf32>, tensor<4x4xi64>) -> tensor<4x4xf32> tiling #tenon.cpu_scatter<columns = 32, tasks = 8> {
   ^bb0(%a: tensor<4x4xf32>, %b: tensor<4x4xi64>):
     %9 = tenon.scatter_elements none %a, %b, %a axis 0 : tensor<4x4xf32>, tensor<4x4xi64>, tensor<4x4xf32>
     tenon.yield %9 : tensor<4x4xf32>

@@ -1,8 +1,0 @@
-//===- Passes.td - all passes, for their reference ---------*- tablegen -*-===//
-//
-// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-//
-//===----------------------------------------------------------------------===//
-include "dialects/Tenon/Transforms/Passes.td"
-include "tenon/Codegen/Passes.td"
