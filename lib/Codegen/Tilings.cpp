@@ -106,9 +106,7 @@ FailureOr<TilingFile> TilingFile::read(MLIRContext *context, StringRef path) {
     if (text.empty())
       continue;
     Location at = FileLineColLoc::get(context, path, it.line_number(), 1);
-    auto error = [&] {
-      return emitError(at) << path << ":" << it.line_number() << ": ";
-    };
+    auto error = [&] { return emitError(at); };
     auto [pattern, attribute] = text.split('=');
     pattern = pattern.trim();
     SmallVector<StringRef> words;
@@ -152,10 +150,7 @@ FailureOr<TilingInterface> TilingFile::find(KernelOp kernel) {
     }
     if (succeeded(fits))
       return line.tiling;
-    auto at = cast<FileLineColLoc>(line.at);
-    return emitError(line.at)
-           << at.getFilename().getValue() << ":" << at.getLine() << ": '"
-           << text << "': " << message;
+    return emitError(line.at) << "'" << text << "': " << message;
   }
   return TilingInterface();
 }

@@ -29,8 +29,8 @@ func.func @pointwise(%x: tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #teno
 // CHECK-LABEL: func.func @map_0
 // CHECK: scf.for
 // CHECK: scf.for
-// CHECK: arith.addf {{.*}} : vector<32xf32>
-// CHECK: vector.extract_strided_slice {{.*}} : vector<32xf32> to vector<16xf32>
+// CHECK: arith.addf {{.*}} : vector<32xf64>
+// CHECK: vector.extract_strided_slice {{.*}} : vector<32xf64> to vector<16xf64>
 // CHECK: vector.extract {{.*}}[0]
 func.func @reduce(%x: tensor<9x64xf32>) -> tensor<9xf32> {
   %0 = tenon.kernel map(%x) : (tensor<9x64xf32>) -> tensor<9xf32> tiling #tenon.cpu_reduce<elements = 128, columns = 16> {
@@ -90,9 +90,9 @@ func.func @matmul(%x: tensor<64x64xf32>, %p: tensor<4x64x32xf32>) -> tensor<64x1
 // CHECK-LABEL: func.func @attention_0
 // CHECK-DAG: arith.constant 12 : index
 // CHECK: scf.for
-// CHECK: call @micro
+// CHECK: call @gemm_f32
 // CHECK: math.exp
-// CHECK: call @micro
+// CHECK: call @gemm_f32
 func.func @attention(%q: tensor<2x64x32xf32>, %k: tensor<2x2x32x32xf32>, %v: tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> {
   %0 = tenon.kernel attention(%q, %k, %v) : (tensor<2x64x32xf32>, tensor<2x2x32x32xf32>, tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> tiling #tenon.cpu_attention<queries = 12> {
   ^bb0(%a: tensor<2x64x32xf32>, %b: tensor<2x2x32x32xf32>, %c: tensor<2x1x64x32xf32>):

@@ -18,13 +18,14 @@
 // OTHER: tiling #tenon.cpu_matmul<task = 24 x 2, tile = 6 x 2, block_bytes = 393216, chunk = 1024>
 // OTHER: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_elements<chunk = 4096>
 func.func @kinds(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x32xf32>)
-    -> (tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?xf32, #tenon.dims<"m">>, tensor<?x64xf32, #tenon.dims<"m", "64">>) {
+    -> (tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?xf32, #tenon.dims<"m">>, tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?x64xf32, #tenon.dims<"m", "64">>) {
   %0 = tenon.packed_matmul %x, %p columns "64" : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<2x64x32xf32>
   %1 = tenon.softmax %0 : tensor<?x64xf32, #tenon.dims<"m", "64">>
+  %5 = tenon.exp %x : tensor<?x64xf32, #tenon.dims<"m", "64">>
   %2 = tenon.neg %x : tensor<?x64xf32, #tenon.dims<"m", "64">>
   %3 = tenon.reduce sum %2 over [1] : tensor<?x64xf32, #tenon.dims<"m", "64">>
   %4 = tenon.cumulate sum %2 over 0 : tensor<?x64xf32, #tenon.dims<"m", "64">>
-  return %1, %3, %4 : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?xf32, #tenon.dims<"m">>, tensor<?x64xf32, #tenon.dims<"m", "64">>
+  return %1, %3, %4, %5 : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?xf32, #tenon.dims<"m">>, tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?x64xf32, #tenon.dims<"m", "64">>
 }
 
 // What stands is kept.

@@ -36,7 +36,7 @@ def Tenon_KernelOp : Tenon_Op<"kernel", [Pure, IsolatedFromAbove,
 
     `tiling` says how the work is cut into tasks; tenon-tile writes it.
 
-    ```mlir
+    ```
     %0 = tenon.kernel map (%x) : (tensor<8xf32>) -> tensor<8xf32> tiling #tenon.cpu_elements<chunk = 1024> { ... }
     ```
   }];
