@@ -13,11 +13,12 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "TemporaryFolder.h"
+#include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
@@ -80,31 +81,6 @@ static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
 
 namespace {
 
-/// A folder that goes with the scope.
-class TemporaryFolder {
-public:
-  static Expected<std::unique_ptr<TemporaryFolder>> make() {
-    std::unique_ptr<TemporaryFolder> folder(new TemporaryFolder);
-    if (std::error_code problem =
-            sys::fs::createUniqueDirectory("tenon-compare", folder->path))
-      return createStringError("cannot make a temporary folder: " +
-                               problem.message());
-    return folder;
-  }
-  ~TemporaryFolder() {
-    if (!path.empty())
-      sys::fs::remove_directories(path);
-  }
-  std::string file(const Twine &name) const {
-    SmallString<128> result(path);
-    sys::path::append(result, name);
-    return result.str().str();
-  }
-
-private:
-  SmallString<128> path;
-};
-
 /// Writes tensors and the list of them that compare.py reads.
 class Writer {
 public:
@@ -133,7 +109,7 @@ public:
                        {"list_unmatched", bool(listUnmatched)},
                        {"expect", std::move(expected)},
                        {"values", std::move(rows)}};
-    return writeToOutput(folder.file("index.json"), [&](raw_ostream &out) {
+    return writeOutputFile(folder.file("index.json"), [&](raw_ostream &out) {
       out << json::Value(std::move(index));
       return Error::success();
     });
@@ -200,7 +176,7 @@ Error addExpected(const OpenArtifact &artifact, Writer &writer) {
 
 Expected<int> runScript(const TemporaryFolder &folder) {
   std::string script = folder.file("compare.py");
-  if (Error problem = writeToOutput(script, [](raw_ostream &out) {
+  if (Error problem = writeOutputFile(script, [](raw_ostream &out) {
         out << kScript;
         return Error::success();
       }))
@@ -224,7 +200,8 @@ Expected<int> run() {
   bool judged = !expects.empty(); // by files, not by the model
   if (paths.size() > 2 || (paths.size() < 2 && !judged))
     return createStringError("expected MODEL.onnx ARTIFACT.so");
-  std::string modelPath = judged ? "" : paths.front(), path = paths[paths.size() - 1];
+  std::string modelPath = judged ? "" : paths.front(),
+              path = paths[paths.size() - 1];
   if (!judged && !sys::fs::exists(modelPath))
     return createStringError("'" + modelPath + "': no such file");
   auto artifact = OpenArtifact::open(path);
@@ -253,7 +230,7 @@ Expected<int> run() {
   if (!session)
     return session.takeError();
 
-  auto folder = TemporaryFolder::make();
+  auto folder = TemporaryFolder::make("tenon-compare");
   if (!folder)
     return folder.takeError();
   Writer writer(**folder);

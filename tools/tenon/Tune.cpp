@@ -16,14 +16,13 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "TemporaryFolder.h"
 #include "tenon/Pipelines/Pipelines.h"
+#include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/CommandLine.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Format.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
 #include <cstring>
@@ -76,15 +75,6 @@ struct Variant {
   std::vector<std::vector<double>> ms; ///< of each step, in each run
 };
 
-/// A folder that goes away with what is in it.
-struct TemporaryFolder {
-  SmallString<128> path;
-  ~TemporaryFolder() {
-    if (!path.empty())
-      sys::fs::remove_directories(path);
-  }
-};
-
 struct Tuner {
   /// The command line: linking an artifact makes lld forget all options.
   const std::string model = tenon::model, target = tenon::target,
@@ -94,7 +84,7 @@ struct Tuner {
   const int threads = tenon::threads;
   const double seconds = tenon::seconds, least = tenon::least;
 
-  TemporaryFolder folder;
+  std::unique_ptr<TemporaryFolder> folder;
   std::vector<Variant> variants;
 
   Error compile();
@@ -137,16 +127,15 @@ Error Tuner::load(Variant &variant, StringRef path) {
 }
 
 Error Tuner::compile() {
-  if (std::error_code ec =
-          sys::fs::createUniqueDirectory("tenon-tune", folder.path))
-    return createStringError(ec, "cannot create a folder for artifacts: " +
-                                     ec.message());
+  auto made = TemporaryFolder::make("tenon-tune");
+  if (!made)
+    return made.takeError();
+  folder = std::move(*made);
   for (unsigned candidate = 0;; ++candidate) {
-    SmallString<128> path(folder.path);
-    sys::path::append(path, Twine(candidate) + ".so");
+    std::string path = folder->file(Twine(candidate) + ".so");
     CompileOptions options;
     options.input = model;
-    options.output = path.str();
+    options.output = path;
     options.targets = {target};
     options.tiling.candidate = candidate;
     options.compilerVersion = "tenon " TENON_VERSION;
@@ -248,7 +237,7 @@ Error Tuner::choose() {
   }
   errs() << format("%8.4f ms -> %8.4f ms in all (%.1f%%)\n", before, after,
                    before > 0 ? 100 * (1 - after / before) : 0.0);
-  return writeToOutput(output, [&](raw_ostream &os) {
+  return writeOutputFile(output, [&](raw_ostream &os) {
     printTilings(chosen, os);
     return Error::success();
   });
