@@ -8,28 +8,19 @@
 #define TENON_TEST_FUZZ_MUTATOR_H
 
 #include "onnx/onnx_pb.h"
+#include "tools/tenon/Random.h"
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace tenon::fuzz {
 
-/// SplitMix64.
-class Random {
+class Random : public tenon::Random {
 public:
-  explicit Random(uint64_t seed) : state(seed) {}
-  uint64_t next() {
-    uint64_t z = state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-  }
+  using tenon::Random::Random;
   /// In [0, bound), 0 for a bound of 0.
   size_t below(size_t bound) { return bound ? next() % bound : 0; }
   bool oneIn(size_t n) { return below(n) == 0; }
-
-private:
-  uint64_t state;
 };
 
 /// Changes models so that they stay models: what is changed is a field of
