@@ -96,7 +96,7 @@ function(tenon_tablegen target)
 endfunction()
 
 # tenon_pass_tablegen(TARGET TD Passes.td OUTPUT_DIR dir ROOM name
-#                     PASSES Name ...)
+#                     PASSES [Folder/]Name ...)
 #
 # Passes.h.inc makes and registers all passes of the room. A pass's own source
 # includes what is generated of Name.td alone: Name.h.inc, in the build folder's
@@ -108,10 +108,12 @@ function(tenon_pass_tablegen target)
     OUTPUT_DIR "${ARG_OUTPUT_DIR}"
     GEN Passes.h.inc -gen-pass-decls -name=${ARG_ROOM})
   foreach(pass IN LISTS ARG_PASSES)
-    tenon_tablegen(Tenon${pass}IncGen
+    cmake_path(GET pass FILENAME name)
+    cmake_path(GET pass PARENT_PATH folder)
+    tenon_tablegen(Tenon${name}IncGen
       TD "${CMAKE_CURRENT_SOURCE_DIR}/${pass}.td"
-      OUTPUT_DIR "${CMAKE_CURRENT_BINARY_DIR}"
-      GEN ${pass}.h.inc -gen-pass-decls -name=${pass})
-    add_dependencies(${target} Tenon${pass}IncGen)
+      OUTPUT_DIR "${CMAKE_CURRENT_BINARY_DIR}/${folder}"
+      GEN ${name}.h.inc -gen-pass-decls -name=${name})
+    add_dependencies(${target} Tenon${name}IncGen)
   endforeach()
 endfunction()

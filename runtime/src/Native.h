@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // The compiler knows these names and the order of their arguments
-// (lib/Codegen/NativeKernel.cpp). Each is a tenon_kernel of one task.
+// (lib/Codegen/Emit/NativeKernel.cpp). Each is a tenon_kernel of one task.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_RUNTIME_NATIVE_H

@@ -13,13 +13,13 @@
 #ifndef TENON_CODEGEN_PASSES_TD
 #define TENON_CODEGEN_PASSES_TD
 
-include "lib/Codegen/ExpandMath.td"
-include "lib/Codegen/FlattenNorms.td"
-include "lib/Codegen/LowerConv.td"
-include "lib/Codegen/PackMatMul.td"
-include "lib/Codegen/MergeMatMul.td"
-include "lib/Codegen/FormKernels.td"
-include "lib/Codegen/Tile.td"
-include "lib/Codegen/EmitKernels.td"
+include "lib/Codegen/Math/ExpandMath.td"
+include "lib/Codegen/Form/FlattenNorms.td"
+include "lib/Codegen/Form/LowerConv.td"
+include "lib/Codegen/Form/PackMatMul.td"
+include "lib/Codegen/Form/MergeMatMul.td"
+include "lib/Codegen/Form/FormKernels.td"
+include "lib/Codegen/Form/Tile.td"
+include "lib/Codegen/Emit/EmitKernels.td"
 
 #endif // TENON_CODEGEN_PASSES_TD

@@ -7,7 +7,7 @@
 //
 // ONNX's small floats are storage: nothing computes in them, values are
 // converted from and to f32. These functions say what each conversion gives;
-// lib/Codegen/SmallFloatLanes.cpp emits the same arithmetic on lanes.
+// lib/Codegen/Lanes/SmallFloatLanes.cpp emits the same arithmetic on lanes.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_SUPPORT_SMALLFLOAT_H

@@ -1,0 +1,160 @@
+//===- CpuBackend.cpp - kernels for CPUs ----------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The first candidate of each kernel is what it is cut by; the others are for
+// `tenon tune`. None changes a bit of a result: a sum is one chain of additions
+// in the order of its terms, whatever the tiles.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "lib/Codegen/Cpu/Product.h"
+#include "lib/Codegen/Emit/KernelKinds.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
+#include "mlir/Pass/PassManager.h"
+#include "tenon/Codegen/Backend.h"
+#include "tenon/Codegen/Passes.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+using Tilings = SmallVector<TilingInterface>;
+
+/// One tiling for each of these numbers.
+template <typename TilingT, typename... Rest>
+Tilings ofEach(MLIRContext *context, ArrayRef<int64_t> numbers, Rest... rest) {
+  Tilings all;
+  for (int64_t number : numbers)
+    all.push_back(TilingT::get(context, number, rest...));
+  return all;
+}
+
+Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
+  auto get = [&](int64_t taskRows, int64_t taskPanels, int64_t blockBytes,
+                 int64_t chunk) -> TilingInterface {
+    return CpuMatMulTilingAttr::get(kernel.getContext(), taskRows, taskPanels,
+                                    kTileRows, kTilePanels, blockBytes, chunk);
+  };
+  // A task is eight register tiles of rows: these hide the fetch of the next
+  // panels. The rows of a block take a good part of the second cache.
+  constexpr int64_t rows = 8 * kTileRows, chunk = 1024;
+  int64_t block = machine.l2Bytes / 4 * 3;
+  return {get(rows, 2, block, chunk),     get(rows / 2, 2, block, chunk),
+          get(rows * 2, 2, block, chunk), get(rows, 4, block, chunk),
+          get(rows, 2, block / 2, chunk), get(rows, 2, block, chunk / 2)};
+}
+
+class CpuBackend : public Backend {
+public:
+  StringRef getFamily() const override { return "cpu"; }
+
+  Tilings candidates(KernelOp kernel, const Machine &machine) const override {
+    MLIRContext *context = kernel.getContext();
+    switch (kernel.getKind()) {
+    case KernelKind::matmul:
+      return matmulTilings(kernel, machine);
+    case KernelKind::attention:
+      return ofEach<CpuAttentionTilingAttr>(context, {48, 24, 96});
+    case KernelKind::map:
+      if (isa_and_nonnull<ReduceOp>(kernel.getRoot()))
+        return {CpuReduceTilingAttr::get(context, 4096, 256),
+                CpuReduceTilingAttr::get(context, 1024, 256),
+                CpuReduceTilingAttr::get(context, 4096, 64)};
+      return ofEach<CpuElementsTilingAttr>(context, {1024, 4096, 16384});
+    case KernelKind::scan:
+      return ofEach<CpuColumnsTilingAttr>(context, {256, 64});
+    case KernelKind::recurrence:
+      return ofEach<CpuColumnsTilingAttr>(context, {32, 16, 64});
+    case KernelKind::scatter:
+      return ofEach<CpuScatterTilingAttr>(context, {256, 64}, int64_t(64));
+    case KernelKind::row: // a task is a row
+    case KernelKind::top_k:
+    case KernelKind::native:
+      return {};
+    }
+    llvm_unreachable("a kind of kernel");
+  }
+
+  FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
+                                   StringRef symbol,
+                                   const TargetInfo &target) const override;
+  void populateLayout(OpPassManager &pm, bool merge) const override {
+    pm.addPass(createPackMatMulPass());
+    if (merge)
+      pm.addPass(createMergeMatMulPass());
+  }
+};
+
+FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
+                                             StringRef symbol,
+                                             const TargetInfo &target) const {
+  if (kernel.getKind() == KernelKind::native)
+    return describeNativeKernel(kernel);
+  KernelInfo info;
+  info.symbol = symbol.str();
+  OpBuilder b(kernels.getContext());
+  b.setInsertionPointToEnd(kernels.getBody());
+  Type index = b.getIndexType();
+  auto memref = [](Type t) -> Type { return cpuWalk().memory(t); };
+  SmallVector<Type> types{index, index, memref(b.getI8Type()),
+                          memref(b.getI64Type())};
+  for (Value v : kernel.getInputs())
+    types.push_back(memref(getElementTypeOrSelf(v.getType())));
+  for (Value v : kernel.getResults())
+    types.push_back(memref(getElementTypeOrSelf(v.getType())));
+  auto func = func::FuncOp::create(b, kernel.getLoc(), info.symbol,
+                                   b.getFunctionType(types, b.getI32Type()));
+  func.addEntryBlock();
+  KernelEmitter e(kernel, func, target, cpuWalk(), info);
+  switch (kernel.getKind()) {
+  case KernelKind::map:
+    emitMapKernel(e);
+    break;
+  case KernelKind::row:
+    emitRowKernel(e);
+    break;
+  case KernelKind::matmul:
+    emitMatMulKernel(e);
+    break;
+  case KernelKind::attention:
+    emitAttentionKernel(e);
+    break;
+  case KernelKind::scan:
+    emitScanKernel(e);
+    break;
+  case KernelKind::scatter:
+    emitScatterKernel(e);
+    break;
+  case KernelKind::top_k:
+    emitTopKKernel(e);
+    break;
+  case KernelKind::recurrence:
+    emitRecurrenceKernel(e);
+    break;
+  case KernelKind::native:
+    llvm_unreachable("described above");
+  }
+  e.finish();
+  if (e.failed)
+    return failure();
+  return info;
+}
+
+} // namespace
+
+const Backend &cpuBackend() {
+  static const CpuBackend backend;
+  return backend;
+}
+
+const Backend *findBackend(StringRef family) {
+  return family == cpuBackend().getFamily() ? &cpuBackend() : nullptr;
+}
+
+} // namespace tenon

@@ -1,0 +1,89 @@
+//===- CpuWalk.cpp - elements by vectors, in one thread -------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Emit/KernelEmitter.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+class CpuWalk : public Walk {
+public:
+  SmallVector<Value> elements(KernelEmitter &e, Value n, unsigned lanes,
+                              ValueRange init, Body body) const override;
+  Value combine(KernelEmitter &e, Value lanes,
+                vector::CombiningKind kind) const override {
+    return e.L.reduceLanes(lanes, kind);
+  }
+  Value scratch(KernelEmitter &e, const SymExpr &elements,
+                Type type) const override;
+  void noteIndexError(KernelEmitter &e, Value shown,
+                      Value bound) const override;
+  MemRefType memory(Type elementType) const override {
+    return MemRefType::get({ShapedType::kDynamic}, storageType(elementType));
+  }
+};
+
+/// Full vectors, then one that is masked (left out where lanes divide n).
+SmallVector<Value> CpuWalk::elements(KernelEmitter &e, Value n, unsigned lanes,
+                                     ValueRange init, Body body) const {
+  LaneBuilder &L = e.L;
+  LaneScope saved(L, lanes);
+  auto c = constantIndex(n);
+  auto lane = [&](Value i) {
+    return lanes == 1 ? Idx{i, 0, 1, {}} : Idx{i, 1, (int64_t)lanes, {}};
+  };
+  // Full vectors: [0, n - n % lanes).
+  Value full = lanes == 1 ? n : L.sub(n, L.rem(n, L.index(lanes)));
+  SmallVector<Value> r(init);
+  if (!c || *c >= lanes)
+    r = e.loop(L.index(0), full, lanes, init,
+               [&](Value i, ValueRange args) { return body(lane(i), args); });
+  if (lanes == 1 || (c && *c % lanes == 0))
+    return r;
+  Value rest = L.sub(n, full);
+  auto tail = [&] {
+    L.mask = L.tailMask(rest);
+    SmallVector<Value> out = body(lane(full), r);
+    L.mask = {};
+    return out;
+  };
+  if (c)
+    return tail(); // certain to exist: no test
+  Value any = L.ne(rest, L.index(0));
+  return e.ifThen(any, r, tail);
+}
+
+Value CpuWalk::scratch(KernelEmitter &e, const SymExpr &elements,
+                       Type type) const {
+  int64_t bytes = std::max(1u, storageType(type).getIntOrFloatBitWidth() / 8);
+  SymExpr size =
+      SymExpr::apply(SymExpr::Fn::CeilDiv, elements * bytes, 64) * 64;
+  Value offset = e.dim(e.info.scratchBytes);
+  e.info.scratchBytes = e.info.scratchBytes + size;
+  return memref::ViewOp::create(e.b, e.L.loc, memory(type), e.scratch, offset,
+                                ValueRange{e.dim(elements)});
+}
+
+void CpuWalk::noteIndexError(KernelEmitter &e, Value shown, Value bound) const {
+  auto store = [&](Value v, int64_t at) {
+    memref::StoreOp::create(e.b, e.L.loc, v, e.error, e.L.index(at));
+  };
+  store(shown, 0);
+  store(bound, 1);
+  store(e.L.constantInt(e.b.getI64Type(), 1), 2);
+}
+
+} // namespace
+
+const Walk &cpuWalk() {
+  static const CpuWalk walk;
+  return walk;
+}
+
+} // namespace tenon

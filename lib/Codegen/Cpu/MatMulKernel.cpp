@@ -1,0 +1,416 @@
+//===- MatMulKernel.cpp - matmul by packed panels -------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A task is some panels of 32 columns for some rows, as the kernel's tiling
+// says; the figures below are those of a large product. Rows are walked in
+// blocks that stay in the L2 cache:
+//
+//   for task in [begin, end):    (batch, block, panels, part), parts fastest
+//     [pack the block's rows of A, when a new block begins]
+//     for tile of rows in part:  as even as possible: 8 = 4 + 4
+//       micro-kernel(rows)       A (L2) x two B panels (L2) -> C (L1)
+//       epilogue                 C -> result, a row at a time
+//
+// While the tiles of a block are multiplied with two panels, the next two are
+// fetched from memory, each tile its share. Where K is so large that two panels
+// and the next two crowd the L2 cache, a task is a whole block and walks K in
+// chunks; the sums so far wait in scratch memory, so that each is still one
+// chain of additions.
+//
+// Very few rows in all (decoding a token) take four panels at a time instead.
+// A gated matmul (GatedMatMul.h) takes a panel of each half at a time, and its
+// epilogue stores the 32 columns that come of both.
+// A that lies in memory as it is needed is read in place; any other prologue
+// (a transpose, a gather, im2col, a cast) is computed into a scratch block by
+// pulling. Where B has no batch dims, all leading dims of A count as rows.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Cpu/Product.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+struct MatMulKernel {
+  KernelEmitter &e;
+  PackedMatMulOp op;
+  PackedOperand operand;
+  CpuMatMulTilingAttr tiling;
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Sink sink{e};
+  SmallVector<SymExpr> lhs = getDims(op.getLhs()),
+                       packed = getDims(op.getPacked()),
+                       out = getDims(op.getResult());
+  std::optional<MatMulHalves> halves = matchHalves(op);
+  int64_t cut = halves ? 2 : 1;
+  int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
+          tilePanels = tiling.getTilePanels();
+  /// Columns and panels of the result; of each half in a gated matmul.
+  SymExpr K = lhs.back(), N = part(out.back());
+  SymExpr panels = part(packed[packed.size() - 3]);
+  bool shared =
+      llvm::all_of(ArrayRef(packed).drop_back(3),
+                   [](const SymExpr &d) { return d.constant() == 1; });
+  SymExpr M =
+      shared ? productOf(ArrayRef(lhs).drop_back(1)) : lhs[lhs.size() - 2];
+  SmallVector<SymExpr> batch =
+      shared ? SmallVector<SymExpr>{}
+             : SmallVector<SymExpr>(out.begin(), out.end() - 2);
+  SymExpr blocks = ceilDiv(M, blockRows());
+  /// Rows of a block, whole register tiles.
+  SymExpr rowsOfBlock =
+      ceilDiv(ceilDiv(M, blocks), tileRows) * SymExpr(tileRows);
+  /// Rows of B that are walked for all rows of a task before the next ones.
+  int64_t mostChunk = tiling.getChunk();
+  int64_t chunks = K.constant().value_or(0) > mostChunk + mostChunk / 2
+                       ? llvm::divideCeil(*K.constant(), mostChunk)
+                       : 1;
+  SymExpr rowsOfTask = chunks > 1 ? rowsOfBlock : SymExpr(taskRows);
+  SymExpr parts = ceilDiv(rowsOfBlock, rowsOfTask); // tasks of a block
+  /// Panels of the result in a task, and in a register tile.
+  int64_t panelsOfTask = tiling.getTaskPanels() / cut;
+  int64_t panelsOfTile = tilePanels / cut;
+  SymExpr pairs = ceilDiv(panels, panelsOfTask);
+  unsigned lanes = e.vectorLanes();
+  bool inPlace = isInPlace();
+
+  /// Most rows of A that fill so many bytes: with fewer, B is read from memory
+  /// once more per block, and B is the larger one.
+  int64_t blockRows() {
+    int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
+    int64_t rows = tiling.getBlockBytes() / (4 * k);
+    return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
+                               16 * taskRows);
+  }
+  SymExpr part(const SymExpr &whole) {
+    return halves ? SymExpr(*whole.constant() / cut) : whole;
+  }
+  static SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
+    return SymExpr::apply(SymExpr::Fn::CeilDiv, x, y);
+  }
+  bool isInPlace() {
+    auto arg = dyn_cast<BlockArgument>(op.getLhs());
+    if (!arg || !getElementTypeOrSelf(arg.getType()).isF32())
+      return false;
+    // Broadcast batch dims would repeat rows.
+    return shared || ArrayRef(lhs).drop_back(2) == ArrayRef(batch);
+  }
+  void run();
+  void packRows(Value into, Value batchIndex, Value m0, Value rows);
+  void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel,
+                Value secondAt = {});
+  void wide();
+  void narrow(Value m);
+  /// What a task multiplies.
+  struct Task {
+    Value batchIndex, panel, bAt; // the panels, and where they lie in B
+    Value row, rows, aAt;         // its rows, and where they lie in A
+    Value tiles, firstTile;       // of its block, and its own first one
+  };
+  void multiplyPanels(const Task &t);
+  void clearSums(Value rows);
+  void chunk(const Task &t, Value k0, Value len, Value next, Value last);
+  void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
+  /// Every tile has all its panels.
+  bool wholeTiles() {
+    return panels.constant() && *panels.constant() % panelsOfTile == 0;
+  }
+  Value atLeast(Value x, int64_t n) { return L.uge(x, L.index(n)); }
+  Value no(Value condition) {
+    return arith::XOrIOp::create(b, L.loc, condition,
+                                 L.constantInt(b.getI1Type(), 1));
+  }
+
+  Type f32 = b.getF32Type();
+  Value A = {}, B = {}, C = {}, k = {}, np = {}, panelSize = {};
+  /// Distance of the panels of a tile in B.
+  Value panelStride = {};
+};
+
+void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
+                            Value rows) {
+  SmallVector<SymExpr> rowDims(lhs.begin(), lhs.end() - 1);
+  Value k = e.dim(K);
+  e.loop(L.index(0), rows, 1, [&](Value r) {
+    Value m = L.add(m0, r);
+    SmallVector<Idx> idx;
+    if (shared) {
+      idx = e.delinearize(m, rowDims);
+    } else {
+      idx = e.broadcastIndex(e.delinearize(batchIndex, batch),
+                             ArrayRef(lhs).drop_back(2), batch);
+      idx.push_back(L.uniform(m));
+    }
+    idx.push_back(Idx());
+    Idx to = L.uniform(L.mul(r, k));
+    e.lanesLoop(k, lanes, [&](Idx i) {
+      idx.back() = i;
+      L.store(e.emit(op.getLhs(), idx), into, L.add(to, i), f32);
+    });
+  });
+}
+
+/// Rows [m0, m0 + rows) of one panel, whose products lie from C[cAt] on; of a
+/// gated matmul those of the second half from C[secondAt] on.
+void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
+                            Value panel, Value secondAt) {
+  SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
+  e.loop(L.index(0), rows, 1, [&](Value r) {
+    Value m = L.add(m0, r);
+    SmallVector<Idx> idx;
+    Value row = m; // position among all rows of the result
+    if (shared) {
+      idx = e.delinearize(m, rowDims);
+    } else {
+      idx = e.delinearize(batchIndex, batch);
+      idx.push_back(L.uniform(m));
+      row = L.add(L.mul(batchIndex, e.dim(M)), m);
+    }
+    idx.push_back(Idx());
+    Idx base = L.uniform(L.mul(row, e.dim(N)));
+    Value inPanel = L.mul(r, L.index(kPanelColumns));
+    forPanelColumns(e, panel, N, [&](Value c, Value column) {
+      idx.back() = Idx{column, 1, (int64_t)lanes, {}};
+      auto bind = [&](Value v, Value at) {
+        Idx in{L.add(L.add(at, inPanel), c), 1, (int64_t)lanes, {}};
+        e.bind(v, [this, in](ArrayRef<Idx>) {
+          LaneScope whole(L, L.lanes); // as the tile is
+          return L.load(C, in, f32);
+        });
+      };
+      bind(halves ? halves->first.getResult() : op.getResult(), cAt);
+      if (halves)
+        bind(halves->second.getResult(), secondAt);
+      sink.store(e, idx, L.add(base, idx.back()));
+    });
+  });
+}
+
+/// C = or += a tile of `mr` rows by the task's panels.
+void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
+                                Value mr) {
+  // Eight tiles or more fetch all of the next panels between them. Fewer fetch
+  // a part of them: they have no time for more, and the rest comes with the
+  // hardware's prefetcher.
+  auto call = [&](int64_t lines, int64_t leastRows) {
+    emitMicroKernel(e, mr, tileRows, K, o, {tilePanels, lines, chunks > 1},
+                    leastRows);
+  };
+  auto pair = [&] {
+    Value many = atLeast(t.tiles, 8);
+    e.ifThen(many, [&] { call(1, tileRows - 1); });
+    e.ifThen(no(many), [&] { call(2, 1); });
+  };
+  if (wholeTiles())
+    return pair();
+  Value whole = atLeast(L.sub(np, t.panel), tilePanels);
+  e.ifThen(whole, pair);
+  e.ifThen(no(whole),
+           [&] { emitMicroKernel(e, mr, tileRows, K, o, {1, 0, chunks > 1}); });
+}
+
+/// Rows [k0, k0 + len) of B for all rows of a task, and the epilogue if these
+/// are the last (null: they are). Meanwhile what lies at `next` is fetched.
+void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
+                         Value last) {
+  // Tile i of n fetches the i-th of n shares, a step for each four rows.
+  Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), t.tiles), t.tiles);
+  Value share = L.mul(step, L.div(len, L.index(4)));
+  Value bAt = L.add(t.bAt, L.mul(k0, L.index(kPanelColumns)));
+  forRowTiles(e, t.rows, tileRows, [&](Value i, Value r0, Value mr) {
+    Value cAt = chunks > 1 ? L.mul(r0, L.index(tilePanels * kPanelColumns))
+                           : L.index(0);
+    MicroKernelOperands o{A,
+                          L.add(L.add(t.aAt, L.mul(r0, k)), k0),
+                          B,
+                          bAt,
+                          panelStride,
+                          len,
+                          C,
+                          cAt,
+                          L.add(next, L.mul(L.add(t.firstTile, i), share)),
+                          step};
+    multiplyTile(o, t, mr);
+    auto finish = [&] {
+      auto productsOf = [&](int64_t p) {
+        return L.add(cAt, L.mul(mr, L.index(p * kPanelColumns)));
+      };
+      Value row = L.add(t.row, r0);
+      if (halves)
+        return epilogue(cAt, t.batchIndex, row, mr, t.panel, productsOf(1));
+      for (int64_t p = 0; p < tilePanels; ++p) {
+        Value panel = L.add(t.panel, L.index(p));
+        auto one = [&] {
+          epilogue(productsOf(p), t.batchIndex, row, mr, panel);
+        };
+        if (p == 0 || wholeTiles())
+          one();
+        else
+          e.ifThen(L.ult(panel, np), one);
+      }
+    };
+    last ? e.ifThen(last, finish) : finish();
+  });
+}
+
+void MatMulKernel::wide() {
+  Value m = e.dim(M), nb = e.dim(blocks), np2 = e.dim(pairs), ns = e.dim(parts);
+  Value blockRows = e.dim(rowsOfBlock), taskRows = e.dim(rowsOfTask);
+  e.loop(e.begin, e.end, 1, [&](Value number) {
+    Task t;
+    Value part = L.rem(number, ns), rest = L.div(number, ns);
+    Value block = L.div(rest, np2);
+    Value first = L.mul(L.rem(rest, np2), L.index(panelsOfTask));
+    t.batchIndex = L.index(0);
+    if (!shared) {
+      t.batchIndex = L.div(block, nb);
+      block = L.rem(block, nb);
+    }
+    // The last block may have no row left for its last parts.
+    Value m0 = L.mul(block, blockRows);
+    Value blockEnd = L.min(L.add(m0, blockRows), m);
+    t.row = L.min(L.add(m0, L.mul(part, taskRows)), blockEnd);
+    t.rows = L.min(L.sub(blockEnd, t.row), taskRows);
+    t.tiles = L.div(L.add(L.sub(blockEnd, m0), L.index(tileRows - 1)),
+                    L.index(tileRows));
+    t.firstTile = L.mul(part, L.index(tiling.getTaskRows() / tileRows));
+    if (!inPlace) {
+      auto equal = [&](Value x, Value y) -> Value { return L.eq(x, y); };
+      Value fresh = L.either(equal(L.rem(number, L.mul(ns, np2)), L.index(0)),
+                             equal(number, e.begin));
+      e.ifThen(fresh,
+               [&] { packRows(A, t.batchIndex, m0, L.sub(blockEnd, m0)); });
+    }
+    auto multiply = [&](Value panel) {
+      t.panel = panel;
+      t.bAt = operand.at(e, t.batchIndex, batch, panel);
+      t.aAt = L.mul(
+          inPlace ? L.add(L.mul(t.batchIndex, m), t.row) : L.sub(t.row, m0), k);
+      multiplyPanels(t);
+    };
+    if (panelsOfTask == panelsOfTile)
+      return multiply(first);
+    Value last = L.min(L.add(first, L.index(panelsOfTask)), np);
+    e.loop(first, last, panelsOfTile, multiply);
+  });
+}
+
+/// The rows of a task by the panels of one tile.
+void MatMulKernel::multiplyPanels(const Task &t) {
+  Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(panelsOfTile)));
+  e.ifThen(atLeast(t.rows, 1), [&] {
+    if (chunks == 1)
+      return chunk(t, L.index(0), k, nextPanels, {});
+    clearSums(t.rows);
+    Value size = L.index(llvm::divideCeil(*K.constant(), chunks * 4) * 4);
+    e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
+      Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
+      Value last = atLeast(c, chunks - 1);
+      Value next = L.select(last, nextPanels,
+                            L.add(t.bAt, L.mul(end, L.index(kPanelColumns))));
+      chunk(t, k0, L.sub(end, k0), next, last);
+    });
+  });
+}
+
+void MatMulKernel::clearSums(Value rows) {
+  LaneScope saved(L, lanes);
+  Value zero = L.constant(L.vec(f32), 0);
+  Value n = L.mul(rows, L.index(tilePanels * kPanelColumns));
+  e.loop(L.index(0), n, lanes, [&](Value i) {
+    L.store(zero, C, Idx{i, 1, (int64_t)lanes, {}}, f32);
+  });
+}
+
+/// All rows at once, four panels (of each half) at a time.
+void MatMulKernel::narrow(Value m) {
+  Value zero = L.index(0);
+  if (!inPlace)
+    packRows(A, zero, zero, m);
+  auto multiply = [&](Value panel, int64_t count) {
+    int64_t most = count > kTilePanels ? narrowRows(e.target) : kTileRows;
+    // The second half's products lie behind the first's.
+    Value ofHalf = L.mul(m, L.index(count * kPanelColumns));
+    for (int64_t half = 0; half < cut; ++half) {
+      Value from = L.add(panel, L.mul(np, L.index(half)));
+      emitMicroKernel(e, m, most, K,
+                      {A, zero, B, L.mul(from, panelSize), panelSize, k, C,
+                       L.mul(ofHalf, L.index(half))},
+                      {count, kAhead, false});
+    }
+    for (int64_t p = 0; p < count; ++p) {
+      Value at = L.mul(L.mul(L.index(p), m), L.index(kPanelColumns));
+      epilogue(at, zero, zero, m, L.add(panel, L.index(p)), L.add(at, ofHalf));
+    }
+  };
+  Value first = L.mul(e.begin, L.index(panelsOfTask));
+  Value last = L.min(L.mul(e.end, L.index(panelsOfTask)), np);
+  Value groups = L.div(L.sub(last, first), L.index(kNarrowPanels));
+  e.loop(zero, groups, 1, [&](Value g) {
+    multiply(L.add(first, L.mul(g, L.index(kNarrowPanels))), kNarrowPanels);
+  });
+  Value rest = L.add(first, L.mul(groups, L.index(kNarrowPanels)));
+  e.loop(rest, last, 1, [&](Value panel) { multiply(panel, 1); });
+}
+
+void MatMulKernel::run() {
+  e.info.tasks = productOf(batch) * blocks * pairs * parts;
+  e.info.cost = productOf(out) * K;
+  C = e.scratchBuffer(chunks > 1 ? rowsOfTask * (tilePanels * kPanelColumns)
+                                 : cut * kTileElements,
+                      f32);
+  A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
+              : e.scratchBuffer(K * rowsOfBlock, f32);
+  B = e.input(operand.getMemory());
+  k = e.dim(K), np = e.dim(panels);
+  panelSize = L.mul(k, L.index(kPanelColumns));
+  panelStride = halves ? L.mul(panelSize, np) : panelSize;
+  if (!shared || M.constant().value_or(1) > narrowRows(e.target))
+    return wide();
+  Value m = e.dim(M);
+  Value few = L.ule(m, L.index(narrowRows(e.target)));
+  // An empty M has no tasks: neither form runs.
+  e.ifThen(few, [&] { narrow(m); });
+  e.ifThen(no(few), [&] { wide(); });
+}
+
+} // namespace
+
+void emitMatMulKernel(KernelEmitter &e) {
+  PackedMatMulOp anchor;
+  for (Operation &op : e.body())
+    if (auto m = dyn_cast<PackedMatMulOp>(op))
+      anchor = m;
+  auto operand = anchor ? PackedOperand::trace(anchor.getPacked())
+                        : std::optional<PackedOperand>();
+  if (!operand) {
+    emitError(e.kernel.getLoc(),
+              "a 'matmul' kernel holds no packed_matmul of a stored operand");
+    e.failed = true;
+    return;
+  }
+  auto tiling = e.tiling<CpuMatMulTilingAttr>();
+  if (!tiling)
+    return;
+  if (matchHalves(anchor) && tiling.getTilePanels() != 2) {
+    emitError(e.kernel.getLoc(), "a gated matmul takes a panel of each half: "
+                                 "expected a tile of 2 panels, found ")
+        << tiling;
+    e.failed = true;
+    return;
+  }
+  MatMulKernel{e, anchor, *operand, tiling}.run();
+}
+
+} // namespace tenon

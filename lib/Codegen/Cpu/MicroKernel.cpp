@@ -1,0 +1,374 @@
+//===- MicroKernel.cpp - the register tile of f32 matmul, and its callers -===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// C[rows][columns] = A[rows][K] * B[K][columns], the only loop that matters for
+// speed, all accumulators in registers. With 32 registers of 16 lanes a tile is
+// six rows of two panels:
+//
+//            B[k] | b0  b1  b2  b3
+//   A[0][k]  a    | c00 c01 c02 c03    per k: 4 loads, 6 broadcasts,
+//   A[1][k]  a    | c10 c11 c12 c13           24 fused multiply-adds
+//    ...
+//
+// A tile of 12 rows and one panel has as many accumulators and needs 14 loads.
+// Both reach the peak on a core that is left alone. Where the core's other
+// hyperthread is busy every load costs some, and 6x64 is 6 to 10% faster
+// (docs/Performance.md, What limits a core). With 16 registers the same tile is
+// done in passes of two vectors of columns (6x16).
+//
+// One function per row count and distance of A's rows serves every layer of a
+// model, so a model costs a dozen of them, however many layers it has. C goes
+// to scratch memory in the cache: the epilogue (bias, activation, residual) is
+// emitted per kernel as a loop over it, 2% of the time of a K of 384, and the
+// register tile need not be compiled again for each epilogue.
+//
+// Each element is one chain of additions in order of k, whatever the tile: bits
+// do not depend on the row count. Cutting K into chunks for the L1 cache was
+// measured and gave nothing: B's panel comes from the L2 cache fast enough.
+//
+// The panels that come next are fetched into the L2 cache meanwhile, evenly
+// over the tiles of the present ones: fetched all at once they would wait for
+// each other.
+//
+// With very few rows there are too few accumulators to hide the latency of an
+// addition: the narrow kernels take four neighbouring panels at once.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "lib/Codegen/Cpu/Product.h"
+#include "llvm/ADT/bit.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+int64_t narrowRows(const TargetInfo &target) {
+  return target.numVectorRegs >= 32 ? 3 : 1;
+}
+
+namespace {
+
+/// Rows of B per round of the main loop. Without fused multiply-adds there is
+/// no register left for the products of several.
+constexpr int64_t kUnroll = 4;
+/// How many rows of B kAhead looks ahead.
+constexpr int64_t kAheadRows = 32;
+constexpr int64_t kLineElements = 16;
+
+struct MicroKernel {
+  OpBuilder &b;
+  const TargetInfo &target;
+  int64_t rows, lda;
+  const MicroKernelShape &shape;
+  Block &entry;
+  Location loc;
+  int64_t lanes = target.vectorBits / 32;
+  LaneBuilder L{b, loc, (unsigned)lanes};
+  int64_t unroll = target.hasFma ? kUnroll : 1;
+  VectorType vt = cast<VectorType>(L.vec(b.getF32Type()));
+  Value A = entry.getArgument(0), a0 = entry.getArgument(1);
+  Value stride = lda ? L.index(lda) : entry.getArgument(2);
+  Value B = entry.getArgument(3), b0 = entry.getArgument(4);
+  Value panelStride = entry.getArgument(5), n = entry.getArgument(6);
+  Value C = entry.getArgument(7), c0 = entry.getArgument(8);
+  Value ldc = entry.getArgument(9);
+  Value next = entry.getArgument(10), nextStep = entry.getArgument(11);
+
+  void fetch(Value at) {
+    memref::PrefetchOp::create(b, loc, B, at, /*isWrite=*/false,
+                               /*localityHint=*/2, /*isDataCache=*/true);
+  }
+  void pass(int64_t p0, int64_t panels, int64_t c0, int64_t vectors,
+            bool prefetches);
+  void run();
+};
+
+/// All rows of panels [p0, p0 + panels), `vectors` vectors of columns from
+/// first on.
+void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
+                       int64_t vectors, bool prefetches) {
+  // Accumulator (r, p, j): row r, vector j of panel p's columns.
+  auto forEach = [&](auto fn) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t p = 0; p < panels; ++p)
+        for (int64_t j = 0; j < vectors; ++j)
+          fn(r, p, j);
+  };
+  auto column = [&](int64_t j) { return first + j * lanes; };
+  // One row of B at k: the sums after it.
+  auto step = [&](Value k, ValueRange sums) {
+    Value bAt = L.add(b0, L.mul(k, L.index(kPanelColumns)));
+    SmallVector<Value> y;
+    for (int64_t p = 0; p < panels; ++p)
+      for (int64_t j = 0; j < vectors; ++j)
+        y.push_back(vector::LoadOp::create(
+            b, loc, vt, B,
+            L.add(L.add(bAt, L.mul(panelStride, L.index(p0 + p))),
+                  L.index(column(j)))));
+    Value aAt = L.add(a0, k), x;
+    SmallVector<Value> result;
+    forEach([&](int64_t r, int64_t p, int64_t j) {
+      if (p == 0 && j == 0)
+        x = vector::BroadcastOp::create(
+            b, loc, vt,
+            memref::LoadOp::create(b, loc, A,
+                                   L.add(aAt, L.mul(L.index(r), stride)))
+                .getResult());
+      Value sum = sums[result.size()], z = y[p * vectors + j];
+      result.push_back(
+          target.hasFma
+              ? Value(math::FmaOp::create(b, loc, x, z, sum))
+              : Value(arith::AddFOp::create(
+                    b, loc, sum, arith::MulFOp::create(b, loc, x, z))));
+    });
+    return result;
+  };
+  auto place = [&](int64_t r, int64_t p, int64_t j) {
+    if (shape.inRows)
+      return L.add(L.add(c0, L.mul(L.index(r), ldc)),
+                   L.index((p0 + p) * kPanelColumns + column(j)));
+    return L.add(c0,
+                 L.index(((p0 + p) * rows + r) * kPanelColumns + column(j)));
+  };
+  SmallVector<Value> init;
+  forEach([&](int64_t r, int64_t p, int64_t j) {
+    init.push_back(shape.accumulate ? Value(vector::LoadOp::create(
+                                          b, loc, vt, C, place(r, p, j)))
+                                    : L.constant(vt, 0));
+  });
+  init.push_back(next);
+  Value whole = L.mul(L.div(n, L.index(unroll)), L.index(unroll));
+  auto main =
+      scf::ForOp::create(b, loc, L.index(0), whole, L.index(unroll), init);
+  b.setInsertionPointToStart(main.getBody());
+  Value k = main.getInductionVar(), fetched = main.getRegionIterArgs().back();
+  SmallVector<Value> sums(main.getRegionIterArgs().drop_back());
+  for (int64_t u = 0; u < unroll; ++u)
+    sums = step(L.add(k, L.index(u)), sums);
+  if (prefetches && shape.lines == kAhead)
+    for (int64_t p = 0; p < panels; ++p)
+      for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
+        fetch(L.add(L.add(L.add(b0, L.mul(k, L.index(kPanelColumns))),
+                          L.mul(panelStride, L.index(p0 + p))),
+                    L.index(kAheadRows * kPanelColumns + u)));
+  for (int64_t p = 0; prefetches && p < panels; ++p)
+    for (int64_t i = 0; i < shape.lines; ++i)
+      fetch(L.add(L.add(fetched, L.mul(panelStride, L.index(p0 + p))),
+                  L.index(i * kLineElements)));
+  sums.push_back(L.add(fetched, nextStep));
+  scf::YieldOp::create(b, loc, sums);
+  b.setInsertionPointAfter(main);
+  auto rest = scf::ForOp::create(b, loc, whole, n, L.index(1),
+                                 main.getResults().drop_back());
+  b.setInsertionPointToStart(rest.getBody());
+  scf::YieldOp::create(b, loc,
+                       step(rest.getInductionVar(), rest.getRegionIterArgs()));
+  b.setInsertionPointAfter(rest);
+  unsigned i = 0;
+  forEach([&](int64_t r, int64_t p, int64_t j) {
+    vector::StoreOp::create(b, loc, rest.getResult(i++), C, place(r, p, j));
+  });
+}
+
+void MicroKernel::run() {
+  // As many panels at a time as there are registers for, else half a panel.
+  int64_t vectors = kPanelColumns / lanes;
+  int64_t room = target.numVectorRegs - 4;
+  int64_t panels = shape.panels;
+  while (panels > 1 && rows * panels * vectors > room)
+    panels /= 2;
+  vectors = std::min(vectors, std::max<int64_t>(room / rows, 1));
+  vectors = llvm::bit_floor((uint64_t)vectors);
+  for (int64_t p = 0; p < shape.panels; p += panels)
+    for (int64_t c = 0; c < kPanelColumns; c += vectors * lanes)
+      pass(p, panels, c, vectors, c == 0 && unroll == kUnroll);
+  func::ReturnOp::create(b, loc);
+}
+
+} // namespace
+
+func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
+                            int64_t rows, int64_t lda,
+                            const MicroKernelShape &shape) {
+  std::string name = "gemm_f32_" + std::to_string(rows) + "x" +
+                     std::to_string(shape.panels * kPanelColumns) + "_lda" +
+                     (lda ? std::to_string(lda) : std::string());
+  if (shape.lines)
+    name += shape.lines == kAhead ? "_ahead"
+                                  : "_next" + std::to_string(shape.lines);
+  if (shape.accumulate)
+    name += "_acc";
+  if (shape.inRows)
+    name += "_rows";
+  if (auto f = module.lookupSymbol<func::FuncOp>(name))
+    return f;
+  OpBuilder b(module.getContext());
+  b.setInsertionPointToStart(module.getBody());
+  Type index = b.getIndexType();
+  Type mem = MemRefType::get({ShapedType::kDynamic}, b.getF32Type());
+  auto func = func::FuncOp::create(
+      b, module.getLoc(), name,
+      b.getFunctionType({mem, index, index, mem, index, index, index, mem,
+                         index, index, index, index},
+                        {}));
+  func.setPrivate();
+  Block *entry = func.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  MicroKernel{b, target, rows, lda, shape, *entry, module.getLoc()}.run();
+  return func;
+}
+
+void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
+                     const SymExpr &lda, const MicroKernelOperands &o,
+                     const MicroKernelShape &shape, int64_t leastRows) {
+  OpBuilder &b = e.b;
+  Location loc = e.L.loc;
+  auto module = e.func->getParentOfType<ModuleOp>();
+  SmallVector<int64_t> cases;
+  for (int64_t r = 1; r < mostRows; ++r)
+    cases.push_back(r);
+  Value zero = e.L.index(0);
+  SmallVector<Value> operands{o.A,
+                              o.aAt,
+                              e.dim(lda),
+                              o.B,
+                              o.bAt,
+                              o.panelStride,
+                              o.K,
+                              o.C,
+                              o.cAt,
+                              o.ldc ? o.ldc : zero,
+                              o.next ? o.next : zero,
+                              o.nextStep ? o.nextStep : zero};
+  auto sw = scf::IndexSwitchOp::create(b, loc, TypeRange{}, rows, cases,
+                                       cases.size());
+  auto fill = [&](Region &region, int64_t r) {
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&region);
+    MicroKernelShape own = shape;
+    if (r < leastRows)
+      own.lines = 0;
+    func::CallOp::create(
+        b, loc,
+        getMicroKernel(module, e.target, r, lda.constant().value_or(0), own),
+        operands);
+    scf::YieldOp::create(b, loc);
+  };
+  for (auto [i, r] : llvm::enumerate(cases))
+    fill(sw.getCaseRegions()[i], r);
+  fill(sw.getDefaultRegion(), mostRows);
+}
+
+void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
+                 function_ref<void(Value, Value, Value)> fn) {
+  LaneBuilder &L = e.L;
+  Value MR = L.index(mostRows);
+  Value tiles = L.div(L.sub(L.add(rows, MR), L.index(1)), MR);
+  Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
+  e.loop(L.index(0), tiles, 1, [&](Value i) {
+    Value more = L.ult(i, extra);
+    Value mr = L.add(even, arith::IndexCastUIOp::create(
+                               e.b, L.loc, e.b.getIndexType(), more));
+    fn(i, L.add(L.mul(i, even), L.min(i, extra)), mr);
+  });
+}
+
+void forPanelGroups(KernelEmitter &e, Value begin, Value end,
+                    function_ref<void(Value, int64_t)> fn) {
+  LaneBuilder &L = e.L;
+  Value count = L.sub(end, begin), group = L.index(kTilePanels);
+  Value whole = L.add(begin, L.mul(L.div(count, group), group));
+  e.loop(begin, whole, kTilePanels, [&](Value p) { fn(p, kTilePanels); });
+  auto constant = constantIndex(count);
+  if (!constant || *constant % kTilePanels)
+    e.loop(whole, end, 1, [&](Value p) { fn(p, 1); });
+}
+
+void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
+                     function_ref<void(Value, Value)> fn) {
+  LaneBuilder &L = e.L;
+  LaneScope saved(L, e.vectorLanes());
+  Value n = e.dim(N), first = L.mul(panel, L.index(kPanelColumns));
+  bool whole = N.constant() && *N.constant() % kPanelColumns == 0;
+  e.loop(L.index(0), L.index(kPanelColumns), L.lanes, [&](Value c) {
+    Value column = L.add(first, c);
+    if (whole)
+      return fn(c, column);
+    Value left = L.sub(n, column);
+    Value any = L.sgt(left, L.index(0));
+    e.ifThen(any, [&] {
+      L.mask = L.tailMask(L.min(left, L.index(L.lanes)));
+      fn(c, column);
+      L.mask = {};
+    });
+  });
+}
+
+std::optional<PackedOperand> PackedOperand::trace(Value packed) {
+  PackedOperand operand;
+  operand.dims = getDims(packed);
+  while (!isa<BlockArgument>(packed)) {
+    Operation *view = packed.getDefiningOp();
+    if (!isa<BroadcastToOp, ReshapeOp>(view))
+      return std::nullopt;
+    if (isa<BroadcastToOp>(view))
+      operand.repeats.push_back(view->getResult(0));
+    packed = view->getOperand(0);
+  }
+  operand.memory = cast<BlockArgument>(packed);
+  return operand;
+}
+
+Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
+                        ArrayRef<SymExpr> batch, Value panel) const {
+  LaneBuilder &L = e.L;
+  // Number of the matrix; a reshape of batch dims leaves it as it is.
+  Value matrix = batchIndex;
+  auto repeat = [&](ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
+    // One matrix, which may have more dims than `to`.
+    if (llvm::all_of(from, [](const SymExpr &d) { return d.constant() == 1; }))
+      matrix = L.index(0);
+    else if (from != to)
+      matrix = e.linearize(
+                    e.broadcastIndex(e.delinearize(matrix, to), from, to), from)
+                   .base;
+  };
+  repeat(ArrayRef(dims).drop_back(3), batch);
+  for (Value view : repeats) {
+    SmallVector<SymExpr> from = getDims(view.getDefiningOp()->getOperand(0)),
+                         to = getDims(view);
+    repeat(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3));
+  }
+  Value at = L.add(L.mul(matrix, e.dim(dims[dims.size() - 3])), panel);
+  return L.mul(at, e.dim(dims[dims.size() - 2] * kPanelColumns));
+}
+
+Sink::Sink(KernelEmitter &e)
+    : value(e.body().getTerminator()->getOperand(0)), dims(getDims(value)),
+      element(getElementTypeOrSelf(value.getType())) {
+  if (auto t = value.getDefiningOp<TransposeOp>()) {
+    value = t.getInput();
+    perm.assign(t.getPerm().begin(), t.getPerm().end());
+  }
+}
+
+void Sink::store(KernelEmitter &e, ArrayRef<Idx> idx, const Idx &flat) {
+  e.setDomain(getDims(value), idx, flat);
+  Value v = e.emit(value, idx);
+  Idx at = flat;
+  if (!perm.empty()) {
+    SmallVector<Idx> moved;
+    for (int64_t p : perm)
+      moved.push_back(idx[p]);
+    at = e.linearize(moved, dims);
+  }
+  e.L.store(v, e.result(0), at, element);
+}
+
+} // namespace tenon

@@ -1,0 +1,106 @@
+//===- Product.h - products of a CPU's kernels ------------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What the emitters of matmul and attention share: micro-kernels, the tiles of
+// rows and panels that they are called for, the packed operand that they read,
+// and the place where a fused result ends.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_CPU_PRODUCT_H
+#define TENON_LIB_CODEGEN_CPU_PRODUCT_H
+
+#include "lib/Codegen/Emit/KernelEmitter.h"
+
+namespace tenon {
+
+/// Up to this many rows so many panels are multiplied at once.
+int64_t narrowRows(const TargetInfo &target);
+inline constexpr int64_t kNarrowPanels = 4;
+/// Elements of C that any call of a micro-kernel writes.
+inline constexpr int64_t kTileElements =
+    kTileRows * kTilePanels * kPanelColumns;
+static_assert(3 * kNarrowPanels * kPanelColumns <= kTileElements);
+
+/// What a micro-kernel is compiled for, beside its rows and the distance of
+/// A's.
+struct MicroKernelShape {
+  int64_t panels = kTilePanels;
+  /// Of `next`, for each panel and four rows of B, so many lines are fetched
+  /// into the L2 cache; kAhead: its own panels some rows ahead.
+  int64_t lines = 0;
+  bool accumulate = false; ///< adds to what C holds
+  bool inRows = false;     ///< C is no tile, its rows lie ldc apart
+};
+inline constexpr int64_t kAhead = -1;
+/// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
+/// cAt is [panels][rows][32], or rows ldc apart with `inRows`; A's rows lie lda
+/// apart (0: not constant), B's panels panelStride. `next` is a position in B,
+/// from where on elements are fetched into the cache, nextStep further for each
+/// four rows of B; the same panelStride further for each panel.
+mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
+                                  const TargetInfo &target, int64_t rows,
+                                  int64_t lda, const MicroKernelShape &shape);
+struct MicroKernelOperands {
+  mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
+  mlir::Value next = {}, nextStep = {};
+  mlir::Value ldc = {};
+};
+/// Calls the micro-kernel of `rows` rows, which is known at run time and at
+/// least 1, at most `mostRows`. Fewer rows than `leastRows`, the end of a
+/// block, fetch nothing.
+void emitMicroKernel(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
+                     const SymExpr &lda, const MicroKernelOperands &operands,
+                     const MicroKernelShape &shape, int64_t leastRows = 1);
+/// Splits `rows` (at least 1) evenly into register tiles of at most `mostRows`:
+/// fn(number of the tile, its first row, its rows).
+void forRowTiles(
+    KernelEmitter &e, mlir::Value rows, int64_t mostRows,
+    llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
+/// Calls fn(first panel, panels) for kTilePanels panels at a time from `begin`
+/// to `end`, and for what is left of them.
+void forPanelGroups(KernelEmitter &e, mlir::Value begin, mlir::Value end,
+                    llvm::function_ref<void(mlir::Value, int64_t)> fn);
+/// Walks a panel of N columns by vectors, masked at its end: fn(column in the
+/// panel, column of the whole).
+void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
+                     llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
+
+/// The right operand of a packed matmul: panels in memory, seen through views
+/// that repeat or regroup matrices (the key heads that query heads share).
+class PackedOperand {
+public:
+  /// nullopt where `packed` is no view of a region argument.
+  static std::optional<PackedOperand> trace(mlir::Value packed);
+  mlir::BlockArgument getMemory() const { return memory; }
+  /// Where `panel` of matrix number `batchIndex` of row-major `batch` begins.
+  mlir::Value at(KernelEmitter &e, mlir::Value batchIndex,
+                 llvm::ArrayRef<SymExpr> batch, mlir::Value panel) const;
+
+private:
+  mlir::BlockArgument memory;
+  llvm::SmallVector<SymExpr> dims;
+  llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
+};
+
+/// Where a matmul's epilogue ends: the kernel's result, or what a last
+/// transpose (that keeps columns contiguous) reads.
+struct Sink {
+  explicit Sink(KernelEmitter &e);
+  mlir::Value value;
+  llvm::SmallVector<SymExpr> dims; ///< as stored
+  llvm::SmallVector<int64_t> perm; ///< stored dim i is value's dim perm[i]
+  mlir::Type element;
+  /// Computes `value` at idx (row-major position `flat`) and stores it.
+  void store(KernelEmitter &e, llvm::ArrayRef<Idx> idx, const Idx &flat);
+};
+
+void emitMatMulKernel(KernelEmitter &e);
+void emitAttentionKernel(KernelEmitter &e);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_CPU_PRODUCT_H

@@ -1,0 +1,582 @@
+//===- KernelEmitter.cpp - computing any element of a fused group ---------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Emit/KernelEmitter.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "lib/Codegen/Lanes/ElementwiseLanes.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+KernelEmitter::KernelEmitter(KernelOp kernel, func::FuncOp func,
+                             const TargetInfo &target, const Walk &walk,
+                             KernelInfo &info)
+    : kernel(kernel), func(func), target(target), walk(walk), info(info),
+      b(func.getContext()), L(b, func.getLoc(), 1) {
+  Block *entry = &func.getBody().front();
+  b.setInsertionPointToStart(entry);
+  begin = entry->getArgument(0);
+  end = entry->getArgument(1);
+  scratch = entry->getArgument(2);
+  error = entry->getArgument(3);
+}
+
+/// Restores the cache when a nested block ends: what it computed does not
+/// dominate what follows.
+struct KernelEmitter::Scope {
+  explicit Scope(KernelEmitter &e)
+      : e(e), saved(e.cache), ip(e.b.saveInsertionPoint()) {}
+  ~Scope() {
+    e.cache = std::move(saved);
+    e.b.restoreInsertionPoint(ip);
+  }
+  KernelEmitter &e;
+  std::map<Key, Value> saved;
+  OpBuilder::InsertPoint ip;
+};
+
+//===----------------------------------------------------------------------===//
+// Arguments and scratch
+//===----------------------------------------------------------------------===//
+
+Value KernelEmitter::input(BlockArgument arg) {
+  return func.getArgument(4 + arg.getArgNumber());
+}
+
+Value KernelEmitter::result(unsigned i) {
+  return func.getArgument(4 + kernel.getInputs().size() + i);
+}
+
+Value KernelEmitter::dim(const SymExpr &e) {
+  if (auto c = e.constant())
+    return L.index(*c);
+  unsigned first = 4 + kernel.getInputs().size() + kernel.getNumResults();
+  for (auto [i, d] : llvm::enumerate(info.dims))
+    if (d == e)
+      return func.getArgument(first + i);
+  info.dims.push_back(e);
+  return func.getBody().front().addArgument(b.getIndexType(), func.getLoc());
+}
+
+Value KernelEmitter::scratchBuffer(const SymExpr &elements, Type type) {
+  return walk.scratch(*this, elements, type);
+}
+
+Value KernelEmitter::combineLanes(Value v, vector::CombiningKind kind) {
+  return walk.combine(*this, v, kind);
+}
+
+void KernelEmitter::finish() {
+  Value code = memref::LoadOp::create(b, L.loc, error, L.index(2));
+  Value r = arith::TruncIOp::create(b, L.loc, b.getI32Type(), code);
+  func::ReturnOp::create(b, L.loc, r);
+  SmallVector<Type> types(func.getBody().front().getArgumentTypes());
+  func.setFunctionType(b.getFunctionType(types, {b.getI32Type()}));
+}
+
+//===----------------------------------------------------------------------===//
+// Control flow
+//===----------------------------------------------------------------------===//
+
+void KernelEmitter::loop(Value lo, Value hi, int64_t step,
+                         function_ref<void(Value)> fn) {
+  auto op = scf::ForOp::create(b, L.loc, lo, hi, L.index(step));
+  Scope scope(*this);
+  b.setInsertionPointToStart(op.getBody());
+  fn(op.getInductionVar());
+}
+
+SmallVector<Value>
+KernelEmitter::loop(Value lo, Value hi, int64_t step, ValueRange init,
+                    function_ref<SmallVector<Value>(Value, ValueRange)> fn) {
+  auto op = scf::ForOp::create(b, L.loc, lo, hi, L.index(step), init);
+  {
+    Scope scope(*this);
+    b.setInsertionPointToStart(op.getBody());
+    SmallVector<Value> next = fn(op.getInductionVar(), op.getRegionIterArgs());
+    if (!init.empty())
+      scf::YieldOp::create(b, L.loc, next);
+  }
+  return SmallVector<Value>(op.getResults());
+}
+
+SmallVector<Value>
+KernelEmitter::whileLoop(ValueRange init,
+                         function_ref<Value(ValueRange)> condition,
+                         function_ref<SmallVector<Value>(ValueRange)> next) {
+  auto inside = [&](auto fn) {
+    return [this, fn](OpBuilder &, Location, ValueRange args) {
+      Scope scope(*this);
+      b.setInsertionPointToEnd(cast<BlockArgument>(args[0]).getOwner());
+      fn(args);
+    };
+  };
+  auto op = scf::WhileOp::create(
+      b, L.loc, init.getTypes(), init, inside([&](ValueRange args) {
+        scf::ConditionOp::create(b, L.loc, condition(args), args);
+      }),
+      inside([&](ValueRange args) {
+        scf::YieldOp::create(b, L.loc, next(args));
+      }));
+  return SmallVector<Value>(op.getResults());
+}
+
+void KernelEmitter::lanesLoop(Value n, unsigned lanes,
+                              function_ref<void(Idx)> fn) {
+  lanesLoop(n, lanes, {}, [&](Idx i, ValueRange) {
+    fn(i);
+    return SmallVector<Value>{};
+  });
+}
+
+SmallVector<Value>
+KernelEmitter::lanesLoop(Value n, unsigned lanes, ValueRange init,
+                         function_ref<SmallVector<Value>(Idx, ValueRange)> fn) {
+  return walk.elements(*this, n, lanes, init, fn);
+}
+
+SmallVector<Value>
+KernelEmitter::ifThen(Value condition, ValueRange otherwise,
+                      function_ref<SmallVector<Value>()> then) {
+  auto op = scf::IfOp::create(b, L.loc, otherwise.getTypes(), condition,
+                              /*withElse=*/!otherwise.empty());
+  Scope scope(*this);
+  b.setInsertionPointToStart(op.thenBlock());
+  SmallVector<Value> next = then();
+  if (!otherwise.empty()) {
+    scf::YieldOp::create(b, L.loc, next);
+    b.setInsertionPointToStart(op.elseBlock());
+    scf::YieldOp::create(b, L.loc, otherwise);
+  }
+  return SmallVector<Value>(op.getResults());
+}
+
+Value KernelEmitter::ifElse(Value condition, Type type,
+                            function_ref<Value()> then,
+                            function_ref<Value()> otherwise) {
+  auto op = scf::IfOp::create(b, L.loc, TypeRange{type}, condition, true);
+  auto branch = [&](Block *block, function_ref<Value()> fn) {
+    Scope scope(*this);
+    b.setInsertionPointToStart(block);
+    Value v = fn();
+    if (v && v.getType() != type)
+      v = L.widen(v);
+    if (!v) {
+      failed = true;
+      v = L.constant(type, 0);
+    }
+    scf::YieldOp::create(b, L.loc, v);
+  };
+  branch(op.thenBlock(), then);
+  branch(op.elseBlock(), otherwise);
+  return op.getResult(0);
+}
+
+void KernelEmitter::ifThen(Value condition, function_ref<void()> then) {
+  auto op = scf::IfOp::create(b, L.loc, condition, false);
+  Scope scope(*this);
+  b.setInsertionPointToStart(op.thenBlock());
+  then();
+}
+
+//===----------------------------------------------------------------------===//
+// Positions
+//===----------------------------------------------------------------------===//
+
+SmallVector<Idx> KernelEmitter::delinearize(Value i, ArrayRef<SymExpr> dims) {
+  SmallVector<Idx> idx(dims.size());
+  for (size_t k = dims.size(); k-- > 0;) {
+    if (dims[k].constant() == 1) {
+      idx[k] = L.uniform(0);
+      continue;
+    }
+    // The outermost dim that is not 1 takes what is left.
+    bool last = llvm::all_of(dims.take_front(k),
+                             [](auto &d) { return d.constant() == 1; });
+    Value d = dim(dims[k]);
+    idx[k] = L.uniform(last ? i : L.rem(i, d));
+    if (!last)
+      i = L.div(i, d);
+  }
+  return idx;
+}
+
+Idx KernelEmitter::linearize(ArrayRef<Idx> idx, ArrayRef<SymExpr> dims) {
+  Idx off = L.uniform(0);
+  for (auto [i, d] : llvm::zip_equal(idx, dims)) {
+    if (d.constant() == 1)
+      continue;
+    off = L.add(L.mul(off, dim(d)), i);
+  }
+  return off;
+}
+
+void KernelEmitter::setDomain(ArrayRef<SymExpr> dims, ArrayRef<Idx> idx,
+                              const Idx &flat) {
+  domainDims.assign(dims.begin(), dims.end());
+  domainIdx.assign(idx.begin(), idx.end());
+  domainFlat = flat;
+}
+
+bool KernelEmitter::isDomain(ArrayRef<Idx> idx, ArrayRef<SymExpr> dims) const {
+  return !domainIdx.empty() && dims == ArrayRef(domainDims) &&
+         llvm::all_of(llvm::zip_equal(idx, domainIdx), [](auto pair) {
+           auto &[x, y] = pair;
+           return x.base == y.base && x.lane == y.lane && x.vec == y.vec;
+         });
+}
+
+SmallVector<Idx> KernelEmitter::broadcastIndex(ArrayRef<Idx> idx,
+                                               ArrayRef<SymExpr> from,
+                                               ArrayRef<SymExpr> to) {
+  SmallVector<Idx> r;
+  size_t skip = to.size() - from.size();
+  for (size_t j = 0; j < from.size(); ++j) {
+    const Idx &i = idx[j + skip];
+    if (from[j] == to[j + skip])
+      r.push_back(i);
+    else if (from[j].constant() == 1)
+      r.push_back(L.uniform(0));
+    else if (auto c = from[j].constant(); c && *c > 1)
+      r.push_back(i); // the check made the other side equal to it
+    else {
+      // Equal or 1, known only at run time.
+      Value one = L.eq(dim(from[j]), L.index(1));
+      Value factor = L.select(one, L.index(0), L.index(1));
+      r.push_back(L.mul(i, factor));
+    }
+  }
+  return r;
+}
+
+//===----------------------------------------------------------------------===//
+// Pulling
+//===----------------------------------------------------------------------===//
+
+void KernelEmitter::bind(Value v, std::function<Value(ArrayRef<Idx>)> fn) {
+  bound[v] = std::move(fn);
+}
+
+Type KernelEmitter::laneType(Value v, ArrayRef<Idx> idx) {
+  Type t = computeType(getElementTypeOrSelf(v.getType()));
+  if (L.lanes > 1 &&
+      llvm::any_of(idx, [](const Idx &i) { return !i.isUniform(); }))
+    return L.vec(t);
+  return t;
+}
+
+/// Does computing `v` in f32 give more bits than its elements have, and is it
+/// more than a step inside one of the model's nodes? Then they are rounded away
+/// as where the value is stored: results do not depend on which nodes share a
+/// kernel. What a mask of -65504 leaves of a score is f16's rounding as well: a
+/// row without any key weighs all keys alike.
+static bool isTooPrecise(Value v) {
+  Type element = getElementTypeOrSelf(v.getType());
+  Operation *op = v.getDefiningOp();
+  if (!op || (!element.isF16() && !element.isBF16()))
+    return false;
+  if (op->hasTrait<OpTrait::Elementwise>()) {
+    if (isa<AbsOp, BitCastOp, CastOp, CeilOp, FloorOp, MaxOp, MinOp, NegOp,
+            RoundOp, SelectOp, SignOp>(op))
+      return false;
+  } else if (isa<BroadcastToOp, ConcatOp, ConstantOp, GatherElementsOp,
+                 GatherNDOp, GatherOp, Im2ColOp, PadOp, ReshapeOp, SliceOp,
+                 TransposeOp>(op)) {
+    return false;
+  }
+  if (element.isF16() && isa<AddOp, SubOp>(op))
+    return true;
+  return llvm::any_of(op->getUsers(), [&](Operation *user) {
+    return user->getLoc() != op->getLoc();
+  });
+}
+
+Value KernelEmitter::emit(Value v, ArrayRef<Idx> idx) {
+  Key key = {v.getAsOpaquePointer(), L.mask.getAsOpaquePointer(),
+             (const void *)(uintptr_t)L.lanes};
+  for (const Idx &i : idx) {
+    key.push_back(i.base.getAsOpaquePointer());
+    key.push_back((const void *)(intptr_t)i.lane);
+    key.push_back(i.vec.getAsOpaquePointer());
+  }
+  auto it = cache.find(key);
+  if (it != cache.end())
+    return it->second;
+  Value r = compute(v, idx);
+  if (!r) {
+    if (!failed)
+      emitError(v.getLoc(), "no code can be generated for '")
+          << (v.getDefiningOp() ? v.getDefiningOp()->getName().getStringRef()
+                                : StringRef("an argument"))
+          << "' inside a kernel";
+    failed = true;
+    r = L.constant(laneType(v, idx), 0);
+  }
+  if (isTooPrecise(v))
+    r = L.roundTo(r, getElementTypeOrSelf(v.getType()));
+  cache[key] = r;
+  return r;
+}
+
+Value KernelEmitter::loadInput(BlockArgument arg, ArrayRef<Idx> idx) {
+  Type element = getElementTypeOrSelf(arg.getType());
+  SmallVector<SymExpr> dims = getDims(arg);
+  if (isDomain(idx, dims))
+    return L.load(input(arg), domainFlat, element);
+  return L.load(input(arg), linearize(idx, dims), element);
+}
+
+Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
+  if (auto it = bound.find(v); it != bound.end())
+    return it->second(idx);
+  if (auto arg = dyn_cast<BlockArgument>(v))
+    return loadInput(arg, idx);
+  Operation *op = v.getDefiningOp();
+  SmallVector<SymExpr> dims = getDims(v);
+
+  if (op->hasTrait<OpTrait::Elementwise>()) {
+    SmallVector<Value> operands;
+    for (Value o : op->getOperands())
+      operands.push_back(emit(o, broadcastIndex(idx, getDims(o), dims)));
+    if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
+      for (Value &x : operands)
+        x = L.widen(x);
+    return emitElementwise(L, op, operands);
+  }
+  return llvm::TypeSwitch<Operation *, Value>(op)
+      .Case<ConstantOp, BroadcastToOp, TransposeOp, SliceOp, GatherOp,
+            GatherElementsOp, GatherNDOp, ReshapeOp, ConcatOp, PadOp, UnpackOp,
+            PackOp, ReduceOp, ArgReduceOp, Im2ColOp, PackBOp, MatMulOp,
+            DimsValueOp, IotaOp>([&](auto o) { return pull(o, idx); })
+      .Default([](Operation *) { return Value(); });
+}
+
+Value KernelEmitter::pull(ConstantOp op, ArrayRef<Idx>) {
+  auto splat = dyn_cast<SplatElementsAttr>(op.getValue());
+  if (!splat)
+    return {};
+  Type element = splat.getElementType(), t = computeType(element);
+  if (isa<FloatType>(t))
+    return L.constant(t, splat.getSplatValue<APFloat>().convertToDouble());
+  APInt value = isa<FloatType>(element)
+                    ? splat.getSplatValue<APFloat>().bitcastToAPInt()
+                    : splat.getSplatValue<APInt>();
+  unsigned width = t.getIntOrFloatBitWidth();
+  value = element.isSignlessInteger() ? value.sextOrTrunc(width)
+                                      : value.zextOrTrunc(width);
+  return arith::ConstantOp::create(b, L.loc, b.getIntegerAttr(t, value));
+}
+
+Value KernelEmitter::pull(BroadcastToOp op, ArrayRef<Idx> idx) {
+  Value in = op.getInput();
+  return emit(in, broadcastIndex(idx, getDims(in), getDims(op.getResult())));
+}
+
+Value KernelEmitter::pull(TransposeOp op, ArrayRef<Idx> idx) {
+  SmallVector<Idx> in(idx.size());
+  for (auto [i, p] : llvm::enumerate(op.getPerm()))
+    in[p] = idx[i];
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(SliceOp op, ArrayRef<Idx> idx) {
+  SmallVector<Idx> in;
+  for (auto [i, start, step] :
+       llvm::zip_equal(idx, op.getStarts().getSymExprs(), op.getSteps()))
+    in.push_back(L.add(L.uniform(dim(start)), L.mul(i, step)));
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(GatherOp op, ArrayRef<Idx> idx) {
+  int64_t axis = op.getAxis();
+  int64_t q = cast<RankedTensorType>(op.getIndices().getType()).getRank();
+  SmallVector<SymExpr> inDims = getDims(op.getInput());
+  SmallVector<Idx> in(idx.begin(), idx.begin() + axis);
+  in.push_back(
+      emitGatherIndex(op.getIndices(), idx.slice(axis, q), inDims[axis]));
+  in.append(idx.begin() + axis + q, idx.end());
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(GatherElementsOp op, ArrayRef<Idx> idx) {
+  SmallVector<Idx> in(idx);
+  in[op.getAxis()] = emitGatherIndex(op.getIndices(), idx,
+                                     getDims(op.getInput())[op.getAxis()]);
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(GatherNDOp op, ArrayRef<Idx> idx) {
+  auto t = cast<RankedTensorType>(op.getIndices().getType());
+  int64_t q = t.getRank(), batch = op.getBatchDims();
+  int64_t tuple = t.getDimSize(q - 1);
+  SmallVector<SymExpr> inDims = getDims(op.getInput());
+  SmallVector<Idx> in(idx.begin(), idx.begin() + batch);
+  SmallVector<Idx> at(idx.begin(), idx.begin() + q - 1);
+  for (int64_t k = 0; k < tuple; ++k) {
+    SmallVector<Idx> full(at);
+    full.push_back(L.uniform(k));
+    in.push_back(emitGatherIndex(op.getIndices(), full, inDims[batch + k]));
+  }
+  in.append(idx.begin() + q - 1, idx.end());
+  return emit(op.getInput(), in);
+}
+
+Value KernelEmitter::pull(ReshapeOp op, ArrayRef<Idx> idx) {
+  Value in = op.getInput();
+  SmallVector<SymExpr> from = getDims(in), to = getDims(op.getResult());
+  // Memory is read at the row-major position, whatever its dims.
+  auto arg = dyn_cast<BlockArgument>(in);
+  if (arg && !bound.count(in)) {
+    if (isDomain(idx, to))
+      return L.load(input(arg), domainFlat, getElementTypeOrSelf(in.getType()));
+    return L.load(input(arg), linearize(idx, to),
+                  getElementTypeOrSelf(in.getType()));
+  }
+  // Otherwise split both sides into groups of equal size, from the right, and
+  // move the position over group by group.
+  SmallVector<Idx> out(from.size());
+  int64_t i = from.size() - 1, o = to.size() - 1;
+  while (i >= 0 || o >= 0) {
+    if (i >= 0 && from[i].constant() == 1) {
+      out[i--] = L.uniform(0);
+      continue;
+    }
+    if (o >= 0 && to[o].constant() == 1) {
+      --o;
+      continue;
+    }
+    if (i < 0 || o < 0) // only unprovable unit dims are left
+      break;
+    int64_t i0 = i, o0 = o;
+    SymExpr pi = from[i], po = to[o];
+    while (pi != po && (i > 0 || o > 0)) {
+      // Extend the side that is certainly not the longer one.
+      bool extendIn;
+      if (po.divideExactly(pi) && i > 0)
+        extendIn = true;
+      else if (pi.divideExactly(po) && o > 0)
+        extendIn = false;
+      else
+        extendIn = i > 0 && (o == 0 || i >= o);
+      if (extendIn)
+        pi = from[--i] * pi;
+      else
+        po = to[--o] * po;
+    }
+    // to[o..o0] and from[i..i0] have one size.
+    Idx flat = idx[o];
+    for (int64_t k = o + 1; k <= o0; ++k)
+      flat = L.add(L.mul(flat, dim(to[k])), idx[k]);
+    for (int64_t k = i0; k > i; --k) {
+      auto [q, r] = L.divRem(flat, dim(from[k]));
+      out[k] = r;
+      flat = q;
+    }
+    out[i] = flat;
+    --i, --o;
+  }
+  for (Idx &x : out)
+    if (!x.base && !x.vec)
+      x = L.uniform(0);
+  return emit(in, out);
+}
+
+Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
+                                   const SymExpr &bound) {
+  Type element = getElementTypeOrSelf(indices.getType());
+  Value data = emit(indices, idx);
+  Type i64 = L.isVector(data) ? L.vec(b.getI64Type()) : Type(b.getI64Type());
+  if (data.getType() != i64)
+    data = element.isUnsignedInteger()
+               ? Value(arith::ExtUIOp::create(b, L.loc, i64, data))
+               : Value(arith::ExtSIOp::create(b, L.loc, i64, data));
+  Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(bound));
+  Value nv = L.isVector(data) ? L.widen(n) : n;
+  Value zero = L.constLike(data, 0);
+  Value negative = L.slt(data, zero);
+  Value wrapped =
+      L.select(negative, arith::AddIOp::create(b, L.loc, data, nv), data);
+  Value bad = L.uge(wrapped, nv);
+  Value any = bad;
+  Value shown = data;
+  if (L.isVector(bad)) {
+    if (L.mask)
+      bad = L.both(bad, L.mask);
+    // The largest offending value stands for all of them.
+    Value magnitudes = L.select(bad, data, zero);
+    any = vector::ReductionOp::create(b, L.loc, vector::CombiningKind::OR, bad);
+    Value hi = vector::ReductionOp::create(
+        b, L.loc, vector::CombiningKind::MAXSI, magnitudes);
+    Value lo = vector::ReductionOp::create(
+        b, L.loc, vector::CombiningKind::MINSI, magnitudes);
+    Value neg = L.slt(lo, L.constLike(lo, 0));
+    shown = L.select(neg, lo, hi);
+  }
+  ifThen(any, [&] { walk.noteIndexError(*this, shown, n); });
+  Value safe = L.select(bad, zero, wrapped);
+  return L.fromData(safe, false);
+}
+
+Value KernelEmitter::pull(DimsValueOp op, ArrayRef<Idx> idx) {
+  SmallVector<SymExpr> exprs = op.getExprs().getSymExprs();
+  Type t = computeType(getElementTypeOrSelf(op.getResult().getType()));
+  auto data = [&](const SymExpr &e) -> Value {
+    Value v = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(e));
+    if (isa<FloatType>(t))
+      return arith::SIToFPOp::create(b, L.loc, t, v);
+    if (t.getIntOrFloatBitWidth() < 64)
+      return arith::TruncIOp::create(b, L.loc, t, v);
+    return v;
+  };
+  if (idx.empty())
+    return data(exprs[0]);
+  if (exprs.empty())
+    return L.constant(t, 0);
+  if (auto c = idx[0].isUniform() ? constantIndex(idx[0].base) : std::nullopt)
+    return data(exprs[std::min<size_t>(*c, exprs.size() - 1)]);
+  Value at = L.toData(idx[0], b.getI64Type());
+  Value r = data(exprs[0]);
+  if (L.isVector(at))
+    r = L.widen(r);
+  for (size_t k = 1; k < exprs.size(); ++k) {
+    Value is = L.eq(at, L.constantInt(at.getType(), k));
+    Value v = data(exprs[k]);
+    r = L.select(is, L.isVector(at) ? L.widen(v) : v, r);
+  }
+  return r;
+}
+
+Value KernelEmitter::pull(IotaOp op, ArrayRef<Idx> idx) {
+  Type t = computeType(op.getElementType());
+  auto expr = [&](StringRef text) {
+    return dim(SymExpr::parse({text.data(), text.size()}).value_or(0));
+  };
+  Idx at =
+      L.add(L.uniform(expr(op.getStart())), L.mul(idx[0], expr(op.getStep())));
+  Value v = L.toData(at, b.getI64Type());
+  Type to = L.isVector(v) ? L.vec(t) : t;
+  if (isa<FloatType>(t))
+    return arith::SIToFPOp::create(b, L.loc, to, v);
+  if (t.getIntOrFloatBitWidth() < 64)
+    return arith::TruncIOp::create(b, L.loc, to, v);
+  return v;
+}
+
+} // namespace tenon

@@ -1,0 +1,356 @@
+//===- KernelEmitterData.cpp - pull rules with their own control flow -----===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "lib/Codegen/Emit/KernelEmitter.h"
+#include "lib/Codegen/Lanes/ElementwiseLanes.h"
+#include <numeric>
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// lo <= i < hi, and i moved to stay in [0, size) where it is not: loads of
+/// lanes that are thrown away must still be inside.
+struct Window {
+  Value inside; // i1 or vector of i1
+  Idx at;
+};
+
+Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Value v = i.isUniform() ? i.base : L.toIndexVector(i);
+  Value n = L.isVector(v) ? L.widen(size) : size;
+  Value zero = L.constantInt(v.getType(), 0),
+        one = L.constantInt(v.getType(), 1);
+  Window w;
+  w.inside = L.ult(v, n);
+  Value hi = arith::SubIOp::create(b, L.loc, n, one);
+  Value c = arith::MaxSIOp::create(
+      b, L.loc, arith::MinSIOp::create(b, L.loc, v, hi), zero);
+  (L.isVector(v) ? w.at.vec : w.at.base) = c;
+  return w;
+}
+
+} // namespace
+
+/// emit() at an index that was moved into [0, each of `sizes`): where one of
+/// them may be 0 nothing is inside, and the element is 0 without a load.
+Value KernelEmitter::emitUnlessEmpty(Value v, ArrayRef<Idx> idx,
+                                     ArrayRef<SymExpr> sizes) {
+  Value some;
+  for (const SymExpr &size : sizes) {
+    if ((size - SymExpr(1)).isNonNegative())
+      continue;
+    Value positive = L.sgt(dim(size), L.index(0));
+    some = some ? Value(L.both(some, positive)) : positive;
+  }
+  if (!some)
+    return emit(v, idx);
+  Type type = laneType(v, idx);
+  return ifElse(
+      some, type, [&] { return emit(v, idx); },
+      [&] { return L.constant(type, 0); });
+}
+
+Value KernelEmitter::pull(ConcatOp op, ArrayRef<Idx> idx) {
+  int64_t axis = op.getAxis();
+  Type type = laneType(op.getResult(), idx);
+  // Where each part begins along the axis.
+  SmallVector<SymExpr> starts;
+  SymExpr at = 0;
+  for (Value part : op.getInputs()) {
+    starts.push_back(at);
+    at = at + getDims(part)[axis];
+  }
+  const Idx &i = idx[axis];
+  // Lanes of one vector lie in one part when parts begin at multiples of it.
+  int64_t span = (int64_t)L.lanes;
+  bool together = i.isUniform();
+  if (i.isContiguous() && i.align % span == 0)
+    together = llvm::all_of(starts, [&](const SymExpr &s) {
+      return s.constant() && *s.constant() % span == 0;
+    });
+  auto part = [&](size_t k) {
+    SmallVector<Idx> in(idx);
+    in[axis].base = L.sub(i.base, dim(starts[k]));
+    if (auto c = starts[k].constant())
+      in[axis].align = std::gcd(i.align, *c ? *c : i.align);
+    else
+      in[axis].align = 1;
+    return emit(op.getInputs()[k], in);
+  };
+  if (together) {
+    std::function<Value(size_t)> from = [&](size_t k) -> Value {
+      if (k + 1 == starts.size())
+        return part(k);
+      Value before = L.ult(i.base, dim(starts[k + 1]));
+      return ifElse(
+          before, type, [&] { return part(k); }, [&] { return from(k + 1); });
+    };
+    return from(0);
+  }
+  Value v = L.toIndexVector(i);
+  Value r;
+  for (size_t k = 0; k < starts.size(); ++k) {
+    Idx shifted;
+    shifted.vec = arith::SubIOp::create(b, L.loc, v, L.widen(dim(starts[k])));
+    Window w = clampTo(*this, shifted, dim(getDims(op.getInputs()[k])[axis]));
+    SmallVector<Idx> in(idx);
+    in[axis] = w.at;
+    Value part = op.getInputs()[k];
+    Value x = L.widen(emitUnlessEmpty(part, in, getDims(part)[axis]));
+    r = r ? Value(L.select(w.inside, x, r)) : x;
+  }
+  return r;
+}
+
+Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  SmallVector<SymExpr> low = op.getLow().getSymExprs();
+  SmallVector<Idx> in;
+  SmallVector<SymExpr> padded;
+  Value inside;
+  for (auto [k, i] : llvm::enumerate(idx)) {
+    Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
+    if (low[k].constant() == 0 &&
+        dims[k] == getDims(op.getResult())[k]) { // not padded here
+      in.push_back(i);
+      continue;
+    }
+    padded.push_back(dims[k]);
+    Value n = dim(dims[k]);
+    Value v = at.isUniform() ? at.base : L.toIndexVector(at);
+    Value nv = L.isVector(v) ? L.widen(n) : n;
+    auto wrap = [&](Value x) { // into [0, n) by adding or removing n once
+      Value zero = L.constantInt(x.getType(), 0);
+      Value below = L.slt(x, zero);
+      x = L.select(below, arith::AddIOp::create(b, L.loc, x, nv), x);
+      Value above = L.sge(x, nv);
+      return L.select(above, arith::SubIOp::create(b, L.loc, x, nv), x);
+    };
+    if (op.getMode() == PadMode::reflect) {
+      // |v|, then 2(n-1) - v past the end.
+      Value zero = L.constantInt(v.getType(), 0);
+      Value one = L.constantInt(v.getType(), 1);
+      Value neg = arith::SubIOp::create(b, L.loc, zero, v);
+      v = arith::MaxSIOp::create(b, L.loc, v, neg);
+      Value last = arith::SubIOp::create(b, L.loc, nv, one);
+      Value twice = arith::AddIOp::create(b, L.loc, last, last);
+      v = arith::MinSIOp::create(b, L.loc, v,
+                                 arith::SubIOp::create(b, L.loc, twice, v));
+    } else if (op.getMode() == PadMode::wrap) {
+      v = wrap(v);
+    }
+    Idx moved;
+    (L.isVector(v) ? moved.vec : moved.base) = v;
+    Window w = clampTo(*this, moved, n);
+    in.push_back(w.at);
+    if (op.getMode() != PadMode::constant)
+      continue;
+    if (inside && L.isVector(inside) != L.isVector(w.inside)) {
+      inside = L.widen(inside);
+      w.inside = L.widen(w.inside);
+    }
+    inside = inside ? Value(L.both(inside, w.inside)) : w.inside;
+  }
+  Value x = emitUnlessEmpty(op.getInput(), in, padded);
+  if (!inside)
+    return x;
+  Value outside = emit(op.getValue(), {});
+  if (L.isVector(inside) || L.isVector(x)) {
+    inside = L.widen(inside);
+    x = L.widen(x);
+    outside = L.widen(outside);
+  }
+  return L.select(inside, x, outside);
+}
+
+Value KernelEmitter::pull(ArgReduceOp op, ArrayRef<Idx> idx) {
+  Value in = op.getInput();
+  SmallVector<SymExpr> dims = getDims(in);
+  Type element = getElementTypeOrSelf(in.getType());
+  int64_t axis = op.getAxis();
+  SmallVector<Idx> at(idx);
+  if (op.getKeepdims())
+    at[axis] = Idx();
+  else
+    at.insert(at.begin() + axis, Idx());
+  ReduceKind kind = op.getMin() ? ReduceKind::min : ReduceKind::max;
+  Type valueType = laneType(op.getResult(), idx);
+  bool vector = isa<VectorType>(valueType);
+  Type t = vector ? L.vec(computeType(element)) : computeType(element);
+  Value best = emitNeutral(L, kind, element, t);
+  Value where = L.constantInt(valueType, 0);
+  auto r =
+      loop(L.index(0), dim(dims[axis]), 1, {best, where},
+           [&](Value i, ValueRange args) {
+             at[axis] = L.uniform(i);
+             Value x = emit(in, at);
+             Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), i);
+             if (vector) {
+               x = L.widen(x);
+               n = L.widen(n);
+             }
+             // Strictly better, or as good with select_last; the first NaN
+             // stays.
+             Value better;
+             if (isa<FloatType>(element)) {
+               auto pred =
+                   op.getMin()
+                       ? (op.getSelectLast() ? arith::CmpFPredicate::OLE
+                                             : arith::CmpFPredicate::OLT)
+                       : (op.getSelectLast() ? arith::CmpFPredicate::OGE
+                                             : arith::CmpFPredicate::OGT);
+               better = arith::CmpFOp::create(b, L.loc, pred, x, args[0]);
+             } else {
+               bool u = element.isUnsignedInteger();
+               auto pred =
+                   op.getMin()
+                       ? (op.getSelectLast() ? (u ? arith::CmpIPredicate::ule
+                                                  : arith::CmpIPredicate::sle)
+                                             : (u ? arith::CmpIPredicate::ult
+                                                  : arith::CmpIPredicate::slt))
+                       : (op.getSelectLast() ? (u ? arith::CmpIPredicate::uge
+                                                  : arith::CmpIPredicate::sge)
+                                             : (u ? arith::CmpIPredicate::ugt
+                                                  : arith::CmpIPredicate::sgt));
+               better = arith::CmpIOp::create(b, L.loc, pred, x, args[0]);
+             }
+             return SmallVector<Value>{L.select(better, x, args[0]),
+                                       L.select(better, n, args[1])};
+           });
+  return r[1];
+}
+
+Value KernelEmitter::pull(Im2ColOp op, ArrayRef<Idx> idx) {
+  // idx = (n, o, k): o -> output position, k -> (channel, kernel position), or
+  // the other way round.
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  bool last = op.getChannelsLast();
+  size_t spatial = dims.size() - 2, first = last ? 1 : 2;
+  ArrayRef<int64_t> kernel = op.getKernel();
+  SmallVector<SymExpr> out;
+  for (size_t d = 0; d < spatial; ++d) {
+    SymExpr reach = op.getDilations()[d] * (kernel[d] - 1) + 1;
+    SymExpr whole = dims[d + first] + SymExpr(op.getPads()[d]) +
+                    SymExpr(op.getPads()[d + spatial]);
+    out.push_back(SymExpr::apply(SymExpr::Fn::FloorDiv, whole - reach,
+                                 op.getStrides()[d]) +
+                  1);
+  }
+  SmallVector<Idx> at(dims.size());
+  at[0] = idx[0];
+  Idx k = idx[2], o = idx[1];
+  if (last)
+    std::tie(k, at.back()) = L.divRem(k, dim(dims.back()));
+  Value inside;
+  SmallVector<SymExpr> padded;
+  for (size_t d = spatial; d-- > 0;) {
+    auto [kq, kr] = L.divRem(k, L.index(kernel[d]));
+    auto [oq, orem] =
+        d == 0 ? std::pair<Idx, Idx>{Idx(), o} : L.divRem(o, dim(out[d]));
+    k = kq;
+    o = oq;
+    Idx pos = L.add(
+        L.add(L.mul(orem, op.getStrides()[d]), L.mul(kr, op.getDilations()[d])),
+        L.uniform(-op.getPads()[d]));
+    if (op.getPads()[d] == 0 && op.getPads()[d + spatial] == 0) {
+      at[d + first] = pos;
+      continue;
+    }
+    padded.push_back(dims[d + first]);
+    Window w = clampTo(*this, pos, dim(dims[d + first]));
+    at[d + first] = w.at;
+    if (inside && L.isVector(inside) != L.isVector(w.inside)) {
+      inside = L.widen(inside);
+      w.inside = L.widen(w.inside);
+    }
+    inside = inside ? Value(L.both(inside, w.inside)) : w.inside;
+  }
+  if (!last)
+    at[1] = k;
+  Value x = emitUnlessEmpty(op.getInput(), at, padded);
+  if (!inside)
+    return x;
+  if (L.isVector(inside) || L.isVector(x)) {
+    inside = L.widen(inside);
+    x = L.widen(x);
+  }
+  return L.select(inside, x, L.constLike(x, 0));
+}
+
+Value KernelEmitter::pull(PackBOp op, ArrayRef<Idx> idx) {
+  size_t r = idx.size(); // [..., panel, k, column in panel]
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  SymExpr n = dims[dims.size() - (op.getTransposed() ? 2 : 1)];
+  Idx column = L.add(L.mul(idx[r - 3], kPanelColumns), idx[r - 1]);
+  SmallVector<Idx> at(idx.begin(), idx.end() - 3);
+  bool whole = n.constant() && *n.constant() % kPanelColumns == 0;
+  Window w;
+  if (!whole) {
+    w = clampTo(*this, column, dim(n));
+    column = w.at;
+  }
+  if (op.getTransposed())
+    at.append({column, idx[r - 2]});
+  else
+    at.append({idx[r - 2], column});
+  Value x = emit(op.getInput(), at);
+  if (whole)
+    return x;
+  if (L.isVector(x) || L.isVector(w.inside)) {
+    x = L.widen(x);
+    w.inside = L.widen(w.inside);
+  }
+  return L.select(w.inside, x, L.constLike(x, 0));
+}
+
+Value KernelEmitter::pull(MatMulOp op, ArrayRef<Idx> idx) {
+  // The form for element types without a packed kernel: one dot product an
+  // element, lanes along the columns.
+  SmallVector<SymExpr> lhs = getDims(op.getLhs()), rhs = getDims(op.getRhs());
+  SmallVector<SymExpr> out = getDims(op.getResult());
+  size_t r = out.size();
+  ArrayRef<SymExpr> batch = ArrayRef(out).drop_back(2);
+  auto lead = [&](ArrayRef<SymExpr> dims) {
+    return broadcastIndex(idx.drop_back(2), dims.drop_back(2), batch);
+  };
+  Type element = getElementTypeOrSelf(op.getResult().getType());
+  Type t = laneType(op.getResult(), idx);
+  SymExpr K = lhs[lhs.size() - (op.getTransposeA() ? 2 : 1)];
+  return loop(L.index(0), dim(K), 1, L.constant(t, 0),
+              [&](Value k, ValueRange args) {
+                SmallVector<Idx> a = lead(lhs), c = lead(rhs);
+                Idx kk = L.uniform(k);
+                if (op.getTransposeA())
+                  a.append({kk, idx[r - 2]});
+                else
+                  a.append({idx[r - 2], kk});
+                if (op.getTransposeB())
+                  c.append({idx[r - 1], kk});
+                else
+                  c.append({kk, idx[r - 1]});
+                Value x = emit(op.getLhs(), a), y = emit(op.getRhs(), c);
+                if (isa<VectorType>(t)) {
+                  x = L.widen(x);
+                  y = L.widen(y);
+                }
+                Value p = emitCombine(L, ReduceKind::prod, element, x, y);
+                return SmallVector<Value>{
+                    emitCombine(L, ReduceKind::sum, element, args[0], p)};
+              })[0];
+}
+
+} // namespace tenon

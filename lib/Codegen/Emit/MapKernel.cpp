@@ -1,0 +1,106 @@
+//===- MapKernel.cpp - one loop nest over the result ----------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The result is walked in memory order. Where every operand has the result's
+// dims or one element, all dims count as one, cut into tasks
+// of `chunk` elements; otherwise a task is one row of the last dim that is
+// not 1.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "lib/Codegen/Emit/KernelKinds.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+/// Pointwise on operands of the result's dims, but for single elements.
+static bool isFlat(KernelEmitter &e, ArrayRef<SymExpr> dims) {
+  auto fits = [&](Value v) {
+    SmallVector<SymExpr> d = getDims(v);
+    return ArrayRef<SymExpr>(d) == dims ||
+           llvm::all_of(d, [](auto &x) { return x.constant() == 1; });
+  };
+  for (Operation &op : e.body().without_terminator()) {
+    if (isa<ConstantOp>(op))
+      continue;
+    if (!op.hasTrait<OpTrait::Elementwise>() ||
+        !llvm::all_of(op.getOperands(), fits))
+      return false;
+  }
+  return llvm::all_of(e.body().getArguments(), fits);
+}
+
+void emitMapKernel(KernelEmitter &e) {
+  LaneBuilder &L = e.L;
+  Value root = e.body().getTerminator()->getOperand(0);
+  if (auto reduce = root.getDefiningOp<ReduceOp>())
+    return emitReduceKernel(e, reduce);
+  auto tiling = e.tiling<CpuElementsTilingAttr>();
+  if (!tiling)
+    return;
+  int64_t chunk = tiling.getChunk();
+  Type element = getElementTypeOrSelf(root.getType());
+  SmallVector<SymExpr> dims = getDims(root);
+  SymExpr total = productOf(dims);
+  e.info.cost = total * 4;
+  Value out = e.result(0);
+
+  // n elements of `root` in memory order; indexOf(position) is an element's.
+  auto inChunks = [&](Value n, function_ref<SmallVector<Idx>(Idx)> indexOf) {
+    e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, chunk);
+    e.loop(e.begin, e.end, 1, [&](Value t) {
+      Value first = L.mul(t, L.index(chunk));
+      Value size = L.min(L.sub(n, first), L.index(chunk));
+      e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
+        Idx flat = L.add(L.uniform(first, chunk), i);
+        SmallVector<Idx> idx = indexOf(flat);
+        e.setDomain(dims, idx, flat);
+        L.store(e.emit(root, idx), out, flat, element);
+      });
+    });
+  };
+  if (isFlat(e, dims))
+    return inChunks(e.dim(total), [&](Idx flat) {
+      return SmallVector<Idx>(dims.size(), flat);
+    });
+
+  if (dims.empty()) { // one element, of a whole reduction for instance
+    e.loop(e.begin, e.end, 1, [&](Value) {
+      L.store(e.emit(root, {}), out, L.uniform(0), element);
+    });
+    return;
+  }
+  size_t axis = dims.size() - 1;
+  while (axis > 0 && dims[axis].constant() == 1)
+    --axis;
+  SmallVector<SymExpr> outer(dims.begin(), dims.begin() + axis);
+  Value n = e.dim(dims[axis]);
+  if (productOf(outer).constant() == 1) // one row: in chunks as well
+    return inChunks(n, [&](Idx flat) {
+      SmallVector<Idx> idx(dims.size(), L.uniform(0));
+      idx[axis] = flat;
+      return idx;
+    });
+  e.info.tasks = productOf(outer);
+  e.loop(e.begin, e.end, 1, [&](Value row) {
+    SmallVector<Idx> idx = e.delinearize(row, outer);
+    idx.append(dims.size() - axis, L.uniform(0));
+    Idx base = L.uniform(L.mul(row, n));
+    e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
+      idx[axis] = i;
+      Idx flat = L.add(base, i);
+      e.setDomain(dims, idx, flat);
+      L.store(e.emit(root, idx), out, flat, element);
+    });
+  });
+}
+
+} // namespace tenon

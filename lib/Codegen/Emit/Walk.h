@@ -1,0 +1,55 @@
+//===- Walk.h - how a kernel goes over elements -----------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What emitters of elements, rows, reductions, scans, scatters and top-k ask
+// instead of writing it: a task is a thread of a CPU, which takes elements by
+// vectors and has scratch memory of its own. A GPU's block takes them by
+// threads, combines through shared memory, and its threads race for the error
+// flag; it needs another Walk, not other emitters.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_EMIT_WALK_H
+#define TENON_LIB_CODEGEN_EMIT_WALK_H
+
+#include "lib/Codegen/Lanes/LaneBuilder.h"
+
+namespace tenon {
+
+class KernelEmitter;
+
+class Walk {
+public:
+  using Body =
+      llvm::function_ref<llvm::SmallVector<mlir::Value>(Idx, mlir::ValueRange)>;
+
+  virtual ~Walk() = default;
+  /// Goes over [0, n), `lanes` elements at a time, with one value carried per
+  /// init; where fewer are left, L.mask says which, and `body` neutralises the
+  /// others in what it carries.
+  virtual llvm::SmallVector<mlir::Value> elements(KernelEmitter &e,
+                                                  mlir::Value n, unsigned lanes,
+                                                  mlir::ValueRange init,
+                                                  Body body) const = 0;
+  /// What the lanes carried, as one scalar, in an order that depends on their
+  /// number alone.
+  virtual mlir::Value combine(KernelEmitter &e, mlir::Value lanes,
+                              mlir::vector::CombiningKind kind) const = 0;
+  /// Memory of a task, 64-byte aligned, as a flat memref.
+  virtual mlir::Value scratch(KernelEmitter &e, const SymExpr &elements,
+                              mlir::Type type) const = 0;
+  /// Notes that the index `shown` is outside of `bound` elements, both i64.
+  virtual void noteIndexError(KernelEmitter &e, mlir::Value shown,
+                              mlir::Value bound) const = 0;
+  /// The type of a tensor's memory.
+  virtual mlir::MemRefType memory(mlir::Type elementType) const = 0;
+};
+
+const Walk &cpuWalk();
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_EMIT_WALK_H

@@ -1,0 +1,588 @@
+//===- FormKernels.cpp - group the graph's ops into kernels ---------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Steps:
+//   1. epilogues: each anchor claims the pointwise ops after it; matmul,
+//      softmax, matmul in a row become one attention
+//   2. placement: from the last op to the first, decide what reaches memory
+//   3. outlining: one tenon.kernel per op that does, with the closure of the
+//      ops that do not
+//   4. results: a function result, or a branch's in a merge, that is no
+//      kernel's own result is copied
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
+#include "lib/Codegen/Form/Demand.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
+#include "lib/Codegen/Form/PackedWeight.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Pass/Pass.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace tenon {
+#define GEN_PASS_DECL_FORMKERNELSPASS
+#define GEN_PASS_DEF_FORMKERNELSPASS
+#include "lib/Codegen/Form/FormKernels.h.inc"
+
+namespace {
+
+/// In remarks.
+constexpr StringLiteral kPass = "tenon-form-kernels";
+
+bool isRowAnchor(Operation *op) {
+  return isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op);
+}
+bool isAnchor(Operation *op) {
+  return isRowAnchor(op) || isa<PackedMatMulOp>(op);
+}
+/// Computed by a kernel of the runtime, from and to memory.
+bool isNative(Operation *op) {
+  return isa<CompactOp, UniqueOp, NonMaxSuppressionOp>(op);
+}
+/// Ends a kernel of a kind of its own.
+bool hasOwnKernel(Operation *op) {
+  return isa<CumulateOp, ScatterElementsOp, ScatterNDOp, TopKOp,
+             LinearAttentionOp>(op);
+}
+/// Loops inside: worth storing once.
+bool isLoop(Operation *op) {
+  return isa<MatMulOp, ReduceOp, ArgReduceOp, PackBOp>(op) ||
+         hasOwnKernel(op) || isNative(op);
+}
+bool isElementwise(Operation *op) {
+  return op->hasTrait<OpTrait::Elementwise>();
+}
+/// Operations and operands from memory that a kernel may have, more or less:
+/// what they cost to compile grows faster than their number, and above this
+/// another pass over memory does not show beside them.
+constexpr unsigned kMaxKernelSize = 128;
+
+bool isSplat(Value v) {
+  auto c = v.getDefiningOp<ConstantOp>();
+  return c && isa<SplatElementsAttr>(c.getValue());
+}
+
+/// Rough arithmetic per element, 0 for ops that only move.
+unsigned costOf(Operation *op) {
+  if (isa<GeluOp, SigmoidOp, SiluOp, TanhOp, ErfOp, ExpOp, LogOp, PowOp, SinOp,
+          CosOp, DivOp, SqrtOp, ReciprocalOp, ModOp, FModOp>(op))
+    return 8;
+  if (isa<GatherOp, GatherElementsOp, GatherNDOp, ConcatOp, PadOp, UnpackOp,
+          PackOp>(op))
+    return 2;
+  if (isElementwise(op))
+    return 1;
+  return 0;
+}
+
+/// Can the position in the result be turned into one in the operand without
+/// dividing by a dim that is known only at run time?
+bool isSimpleReshape(ReshapeOp op) {
+  SmallVector<SymExpr> from = getDims(op.getInput()),
+                       to = getDims(op.getResult());
+  llvm::erase_if(from, [](auto &d) { return d.constant() == 1; });
+  llvm::erase_if(to, [](auto &d) { return d.constant() == 1; });
+  size_t i = from.size(), o = to.size();
+  while (i > 0 && o > 0) {
+    size_t i0 = i;
+    SymExpr pi = from[--i], po = to[--o];
+    while (pi != po) {
+      if (po.divideExactly(pi) && i > 0)
+        pi = from[--i] * pi;
+      else if (pi.divideExactly(po) && o > 0)
+        po = to[--o] * po;
+      else
+        return false;
+    }
+    for (size_t k = i + 1; k < i0; ++k)
+      if (!from[k].constant())
+        return false;
+  }
+  return i == 0 && o == 0;
+}
+
+struct FormKernels {
+  FormKernels(Block &block, bool materializeAll)
+      : block(block), materializeAll(materializeAll) {}
+
+  Block &block; // main's, or a loop's body
+  bool materializeAll;
+  /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
+  DenseMap<Operation *, Operation *> anchorOf;
+  /// Anchor -> the op that ends its epilogue.
+  DenseMap<Operation *, Operation *> rootOf;
+  DenseSet<Value> stored; // reach memory
+  DenseMap<Value, unsigned> treeCost;
+  DenseSet<Value> large;           // would make a kernel too large: stored
+  DenseSet<Operation *> attention; // the second matmul of each
+  DenseSet<Operation *> scoresOf;  // the first
+  DenseSet<Operation *> masks;     // computed inside attention
+  DenseSet<Operation *> gated;     // matmuls whose halves come together
+
+  void findEpilogues();
+  Operation *joinHalves(Operation *anchor);
+  void joinAttention();
+  void findLarge();
+  void place();
+  bool mustStore(Value v);
+  bool isViewOfPanels(Value v);
+  bool isMaskOfAttention(Value v);
+  bool isMask(Value v, unsigned depth);
+  void store(Value v);
+  KernelOp outline(Operation *root);
+  void copyResults();
+  void run();
+};
+
+/// The op at which the halves of a gated matmul have come together, claimed for
+/// its epilogue with all before it; else the matmul itself.
+Operation *FormKernels::joinHalves(Operation *anchor) {
+  auto matmul = dyn_cast<PackedMatMulOp>(anchor);
+  auto halves = matmul ? matchHalves(matmul) : std::nullopt;
+  SmallVector<Operation *> inside;
+  Operation *join =
+      halves ? findJoin({halves->first.getResult(), halves->second.getResult()},
+                        inside)
+             : nullptr;
+  if (!join || llvm::any_of(inside, [&](Operation *op) {
+        return anchorOf.count(op) != 0;
+      }))
+    return anchor;
+  gated.insert(anchor);
+  inside.push_back(halves->first);
+  inside.push_back(halves->second);
+  for (Operation *op : inside)
+    anchorOf[op] = anchor;
+  return join;
+}
+
+void FormKernels::findEpilogues() {
+  for (Operation &op : block) {
+    if (!isAnchor(&op))
+      continue;
+    anchorOf[&op] = &op;
+    Operation *root = materializeAll ? &op : joinHalves(&op);
+    SmallVector<SymExpr> dims = getDims(root->getResult(0));
+    for (unsigned size = 0; !materializeAll && size < kMaxKernelSize; ++size) {
+      Value v = root->getResult(0);
+      Operation *user = nullptr;
+      bool single = true;
+      for (Operation *u : v.getUsers()) {
+        single &= !user || user == u;
+        user = u;
+      }
+      StringRef why = !user                        ? "nothing uses it"
+                      : !single                    ? "it has several users"
+                      : user->getBlock() != &block ? "its user is elsewhere"
+                      : !isElementwise(user) ? "its user is not elementwise"
+                      : anchorOf.count(user) ? "its user is another's epilogue"
+                      : getDims(user->getResult(0)) != dims
+                          ? "its user has other dims"
+                          : "";
+      if (!why.empty()) {
+        noteMissed(kPass, root, "Epilogue", why);
+        break;
+      }
+      noteApplied(kPass, user, "Epilogue");
+      anchorOf[user] = &op;
+      root = user;
+    }
+    // A transpose that keeps columns contiguous is where the result is stored.
+    if (!materializeAll && isa<PackedMatMulOp>(op) &&
+        root->getResult(0).hasOneUse()) {
+      auto t = dyn_cast<TransposeOp>(*root->getResult(0).getUsers().begin());
+      if (t && t->getBlock() == &block &&
+          t.getPerm().back() == (int64_t)t.getPerm().size() - 1) {
+        anchorOf[t] = &op;
+        root = t;
+      }
+    }
+    rootOf[&op] = root;
+  }
+}
+
+void FormKernels::joinAttention() {
+  for (auto pv : block.getOps<PackedMatMulOp>()) {
+    auto softmax = pv.getLhs().getDefiningOp<SoftmaxOp>();
+    if (!softmax)
+      continue;
+    Value scores = softmax.getInput();
+    Operation *end = scores.getDefiningOp();
+    auto qk =
+        dyn_cast_or_null<PackedMatMulOp>(end ? anchorOf.lookup(end) : nullptr);
+    SmallVector<SymExpr> s = getDims(scores), o = getDims(pv.getResult());
+    SmallVector<SymExpr> v = getDims(pv.getPacked());
+    StringRef why =
+        !softmax.getResult().hasOneUse() ? "the softmax has several users"
+        : softmax.getLog()               ? "it is a log softmax"
+        : rootOf.lookup(softmax) != softmax.getOperation()
+            ? "something stands between the softmax and the matmul"
+        : !qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end)
+            ? "the scores are no matmul with its epilogue"
+        : !scores.hasOneUse() ? "the scores have several users"
+        : attention.count(qk) || gated.count(qk) || gated.count(pv)
+            ? "a matmul of it is part of another kernel"
+        : !getElementTypeOrSelf(scores.getType()).isF32()
+            ? "the scores are not f32"
+        : s.size() < 3 ||
+                ArrayRef(s).drop_back(2) != ArrayRef(o).drop_back(2) ||
+                v.size() != o.size() + 1
+            ? "the scores' leading dims are not the values'"
+            : "";
+    if (!why.empty()) {
+      noteMissed(kPass, pv, "Attention", why);
+      continue;
+    }
+    noteApplied(kPass, pv, "Attention");
+    rootOf.erase(qk);
+    rootOf.erase(softmax);
+    attention.insert(pv);
+    scoresOf.insert(qk);
+  }
+}
+
+/// Does `user` read some element of `v` more than once?
+bool repeats(Operation *user, Value v) {
+  if (isa<BroadcastToOp, GatherOp, GatherElementsOp, GatherNDOp, Im2ColOp,
+          MatMulOp, LinearAttentionOp>(user))
+    return true;
+  if (isElementwise(user))
+    return productOf(getDims(user->getResult(0))) != productOf(getDims(v));
+  if (auto norm = dyn_cast<LayerNormOp>(user))
+    return v != norm.getInput();
+  if (auto norm = dyn_cast<RmsNormOp>(user))
+    return v != norm.getInput();
+  return false;
+}
+
+/// Has each of the last two dims several elements, or may have?
+bool isMatrix(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  return dims.size() >= 2 && dims.back().constant() != 1 &&
+         dims[dims.size() - 2].constant() != 1;
+}
+
+/// Made from ranges, and from what varies along one of the last two dims only.
+bool FormKernels::isMask(Value v, unsigned depth) {
+  if (!isMatrix(v))
+    return true;
+  Operation *op = v.getDefiningOp();
+  if (!op || op->getBlock() != &block || depth == 0)
+    return false;
+  if (isSplat(v))
+    return true;
+  if (!isa<BroadcastToOp, ReshapeOp>(op) &&
+      !(isElementwise(op) && costOf(op) <= 1))
+    return false;
+  return llvm::all_of(op->getOperands(),
+                      [&](Value o) { return isMask(o, depth - 1); });
+}
+
+/// Computing such a mask anew costs less than reading it, and what it masks
+/// can be left out.
+bool FormKernels::isMaskOfAttention(Value v) {
+  constexpr unsigned kDepth = 12, kCost = 16;
+  return isMatrix(v) && treeCost.lookup(v) <= kCost &&
+         llvm::all_of(v.getUsers(),
+                      [&](Operation *user) {
+                        return masks.contains(user) || isa<ReduceOp>(user) ||
+                               (isElementwise(user) &&
+                                scoresOf.contains(anchorOf.lookup(user)));
+                      }) &&
+         isMask(v, kDepth);
+}
+
+/// A view of panels that matmuls follow themselves.
+bool FormKernels::isViewOfPanels(Value v) {
+  Value source = v;
+  while (Operation *view = source.getDefiningOp()) {
+    if (!isa<BroadcastToOp, ReshapeOp>(view))
+      break;
+    source = view->getOperand(0);
+  }
+  return source.getDefiningOp<PackBOp>() &&
+         llvm::all_of(v.getUses(), [&](OpOperand &use) {
+           Operation *user = use.getOwner();
+           return user->getBlock() == &block &&
+                  (isa<PackedMatMulOp>(user)
+                       ? use.getOperandNumber() == 1
+                       : isa<BroadcastToOp, ReshapeOp>(user));
+         });
+}
+
+bool FormKernels::mustStore(Value v) {
+  Operation *op = v.getDefiningOp();
+  if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v))
+    return true;
+  if (isViewOfPanels(v))
+    return false;
+  if (isMaskOfAttention(v)) {
+    masks.insert(op);
+    return false;
+  }
+  unsigned cost = costOf(op);
+  for (Value o : op->getOperands())
+    cost += treeCost.lookup(o);
+  unsigned uses = 0;
+  for (OpOperand &use : v.getUses()) {
+    Operation *user = use.getOwner();
+    ++uses;
+    if (isa<func::ReturnOp, YieldOp, LoopOp, MergeOp, ReadDimsOp>(user) ||
+        user->getBlock() != &block || isNative(user))
+      return true;
+    // A matmul packs rows that do not lie in place once per panel range and
+    // thread; attention packs each row of Q once.
+    if (isa<PackedMatMulOp>(user) &&
+        (use.getOperandNumber() == 1 || (cost > 0 && !scoresOf.contains(user))))
+      return true;
+    if (auto reshape = dyn_cast<ReshapeOp>(user)) {
+      if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
+        return true;
+    }
+    // Channels brought next to each other are read as runs.
+    if (auto patches = dyn_cast<Im2ColOp>(user))
+      if (patches.getChannelsLast() && isa<TransposeOp>(op))
+        return true;
+    // A scatter reads its indices in every task, its updates by position.
+    if (isa<ScatterElementsOp, ScatterNDOp>(user) && use.getOperandNumber() > 0)
+      return true;
+    if (cost > 0 && repeats(user, v))
+      return true;
+  }
+  return uses > 1 && cost > 2;
+}
+
+void FormKernels::store(Value v) {
+  stored.insert(v);
+  // A stored reshape is an alias: what it reads must be in memory.
+  if (auto reshape = v.getDefiningOp<ReshapeOp>())
+    if (reshape.getInput().getDefiningOp())
+      store(reshape.getInput());
+}
+
+/// From the front: each op that is computed where its users are counts there.
+void FormKernels::findLarge() {
+  DenseMap<Value, unsigned> sizes;
+  for (Operation &op : block) {
+    if (op.getNumResults() != 1 ||
+        isa<ConstantOp, KernelOp, MergeOp, LoopOp>(op))
+      continue;
+    Value v = op.getResult(0);
+    unsigned size = 1;
+    for (Value o : op.getOperands())
+      if (!isSplat(o))
+        size += std::max(sizes.lookup(o), 1u);
+    if (isAnchor(&op) || isLoop(&op) || anchorOf.count(&op) ||
+        (!v.hasOneUse() && treeCost.lookup(v) > 2))
+      continue; // stored anyway
+    if (size > kMaxKernelSize)
+      large.insert(v);
+    else
+      sizes[v] = size;
+  }
+}
+
+void FormKernels::place() {
+  for (auto loop : block.getOps<LoopOp>())
+    stored.insert(loop.getResults().begin(), loop.getResults().end());
+  // Costs first, from the front, as if everything were inlined.
+  for (Operation &op : block) {
+    if (op.getNumResults() != 1 ||
+        isa<ConstantOp, KernelOp, MergeOp, LoopOp>(op))
+      continue;
+    if (isAnchor(&op) || isLoop(&op) || anchorOf.count(&op))
+      continue; // stored: costs nothing to read
+    unsigned cost = costOf(&op);
+    for (Value o : op.getOperands())
+      cost += treeCost.lookup(o);
+    treeCost[op.getResult(0)] = std::min(cost, 1000u);
+  }
+  findLarge();
+  for (Operation &op : llvm::reverse(block)) {
+    if (op.getNumResults() != 1 || isa<ConstantOp, LoopOp>(op))
+      continue;
+    Value v = op.getResult(0);
+    if (isa<MergeOp>(op)) {
+      stored.insert(v);
+      continue;
+    }
+    if (auto anchor = anchorOf.lookup(&op)) {
+      if (rootOf.lookup(anchor) == &op)
+        stored.insert(v);
+      continue;
+    }
+    if (isPackedWeight(&op)) {
+      auto pack = dyn_cast<PackBOp>(op);
+      if (pack && pack.getInput().getDefiningOp<ReshapeOp>())
+        store(pack.getInput());
+      continue;
+    }
+    if (!stored.count(v) && mustStore(v))
+      store(v);
+  }
+  // A reshape of something in memory is an alias rather than arithmetic.
+  for (auto reshape : block.getOps<ReshapeOp>()) {
+    Value in = reshape.getInput();
+    if (!in.getDefiningOp() || stored.count(in) ||
+        in.getDefiningOp<ConstantOp>())
+      stored.insert(reshape.getResult());
+  }
+}
+
+KernelOp FormKernels::outline(Operation *root) {
+  // The closure: ops that are not stored, back from the root. Operands first,
+  // in their order: the text of a kernel, by which equal ones are found, does
+  // not depend on where the graph computes them.
+  auto isInside = [&](Operation *op, Value o) {
+    Operation *def = o.getDefiningOp();
+    return def && def->getBlock() == &block && !isNative(op) &&
+           (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
+                           !isPackedWeight(def)));
+  };
+  llvm::SetVector<Operation *> order;
+  SmallVector<std::pair<Operation *, unsigned>> path{{root, 0}};
+  while (!path.empty()) {
+    auto &[op, next] = path.back();
+    if (next == op->getNumOperands()) {
+      order.insert(op);
+      path.pop_back();
+      continue;
+    }
+    Value o = op->getOperand(next++);
+    if (isInside(op, o) && !order.contains(o.getDefiningOp()))
+      path.push_back({o.getDefiningOp(), 0});
+  }
+  llvm::SetVector<Value> inputs;
+  for (Operation *op : order)
+    for (Value o : op->getOperands())
+      if (!isInside(op, o))
+        inputs.insert(o);
+  OpBuilder b(root);
+  SmallVector<Location> locs;
+  for (Operation *op : order)
+    if (!isa<ConstantOp>(op))
+      locs.push_back(op->getLoc());
+  auto kernel = KernelOp::create(b, FusedLoc::get(b.getContext(), locs),
+                                 root->getResultTypes(), inputs.getArrayRef(),
+                                 KernelKind::map);
+  Block *body = b.createBlock(&kernel.getBody());
+  IRMapping map;
+  for (Value v : inputs)
+    map.map(v, body->addArgument(v.getType(), v.getLoc()));
+  b.setInsertionPointToStart(body);
+  for (Operation *op : order) {
+    Operation *clone = b.clone(*op, map);
+    clone->removeAttr("tenon.value");
+  }
+  YieldOp::create(b, root->getLoc(), map.lookup(root->getResult(0)));
+  kernel.setKind(KernelOp::kindOf(*body).value_or(KernelKind::map));
+  noteApplied(kPass, kernel,
+              (stringifyKernelKind(kernel.getKind()) + " kernel").str());
+  if (Attribute name = root->getAttr("tenon.value"))
+    kernel->setAttr("tenon.value", name);
+  return kernel;
+}
+
+/// What an alias stands for.
+Value sourceOf(Value v) {
+  while (auto r = v.getDefiningOp<ReshapeOp>())
+    v = r.getInput();
+  return v;
+}
+
+void FormKernels::copyResults() {
+  Demand demand(block);
+  DenseSet<Value> taken;
+  // What writes straight to the memory of a result must not be needed where
+  // another writes there.
+  auto ensureOwn = [&](OpOperand &result, std::optional<SymExpr> where) {
+    Value v = result.get(), source = sourceOf(v);
+    Operation *def = source.getDefiningOp();
+    if (isa_and_nonnull<KernelOp, MergeOp>(def) && def->getBlock() == &block &&
+        (!where || demand.of(def).implies(*where)) &&
+        taken.insert(source).second)
+      return;
+    OpBuilder b(result.getOwner());
+    auto kernel = KernelOp::create(b, v.getLoc(), TypeRange{v.getType()},
+                                   ValueRange{v}, KernelKind::map);
+    Block *body = b.createBlock(&kernel.getBody());
+    Value copied;
+    if (isSplat(v)) { // is not read from memory
+      kernel->setOperands({});
+      copied = b.clone(*def)->getResult(0);
+    } else {
+      copied = body->addArgument(v.getType(), v.getLoc());
+    }
+    YieldOp::create(b, v.getLoc(), copied);
+    result.set(kernel.getResult(0));
+  };
+  for (OpOperand &result : block.getTerminator()->getOpOperands())
+    ensureOwn(result, {});
+  for (auto merge : llvm::to_vector(block.getOps<MergeOp>())) {
+    SymExpr condition =
+        SymExpr::parse(merge.getCondition().str()).value_or(SymExpr(0));
+    ensureOwn(merge->getOpOperand(0), condition);
+    ensureOwn(merge->getOpOperand(1), SymExpr(1) - condition);
+  }
+}
+
+void FormKernels::run() {
+  findEpilogues();
+  if (!materializeAll)
+    joinAttention();
+  place();
+  SmallVector<Operation *> roots;
+  for (Operation &op : block)
+    if (op.getNumResults() == 1 &&
+        !isa<ConstantOp, ReshapeOp, MergeOp, LoopOp>(op) &&
+        stored.count(op.getResult(0)))
+      roots.push_back(&op);
+  for (Operation *root : roots) {
+    KernelOp kernel = outline(root);
+    root->getResult(0).replaceAllUsesWith(kernel.getResult(0));
+    stored.insert(kernel.getResult(0));
+  }
+  copyResults();
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+    if (isOpTriviallyDead(&op))
+      op.erase();
+  for (auto loop : block.getOps<LoopOp>())
+    FormKernels(loop.getBody().front(), materializeAll).run();
+}
+
+struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
+  using FormKernelsPassBase::FormKernelsPassBase;
+  void runOnOperation() override {
+    auto module = dyn_cast<ModuleOp>(getOperation());
+    if (!module)
+      return;
+    for (auto func : module.getOps<func::FuncOp>())
+      if (!func.isExternal())
+        FormKernels(func.getBody().front(), materializeAll).run();
+  }
+};
+
+} // namespace
+} // namespace tenon

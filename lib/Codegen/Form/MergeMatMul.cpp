@@ -1,0 +1,248 @@
+//===- MergeMatMul.cpp - one matmul for weights with a common operand -----===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Match.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
+#include "mlir/Pass/Pass.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace tenon {
+#define GEN_PASS_DEF_MERGEMATMULPASS
+#include "lib/Codegen/Form/MergeMatMul.h.inc"
+
+namespace {
+
+/// Biases of more columns than this are not joined.
+constexpr int64_t kMaxColumns = 1 << 16;
+
+/// One matmul of a group.
+struct Part {
+  PackedMatMulOp matmul;
+  int64_t columns;
+  AddOp add;         ///< of a constant bias, or null
+  ElementsAttr bias; ///< [columns] f32, or null
+  unsigned role;     ///< see roleOf
+  Value result() { return add ? add.getResult() : matmul.getResult(); }
+};
+
+bool readFloats(ElementsAttr attr, SmallVectorImpl<float> &out) {
+  if (auto dense = dyn_cast<DenseElementsAttr>(attr)) {
+    llvm::append_range(out, dense.getValues<float>());
+    return true;
+  }
+  ArrayRef<char> data = match::bytesOf(attr);
+  size_t bytes = attr.getNumElements() * sizeof(float);
+  if (data.size() < bytes)
+    return false;
+  size_t begin = out.size();
+  out.resize(begin + attr.getNumElements());
+  memcpy(out.data() + begin, data.data(), bytes);
+  return true;
+}
+
+/// Only ops that move elements, or scale them, read `v`: anything else is a
+/// better epilogue of its own matmul.
+bool isOnlyMoved(Value v) {
+  return llvm::all_of(v.getUsers(), [](Operation *user) {
+    if (isa<ReshapeOp, TransposeOp, SliceOp>(user))
+      return true;
+    auto mul = dyn_cast<MulOp>(user);
+    return mul && llvm::any_of(mul->getOperands(), [](Value o) {
+             auto c = o.getDefiningOp<ConstantOp>();
+             return c && isa<SplatElementsAttr>(c.getValue());
+           });
+  });
+}
+
+/// What attention uses `v` for: 0 its queries, 1 its keys, 2 its values; 3
+/// where it is none of them. Parts are joined in this order rather than the
+/// graph's, so that layers whose nodes stand in another order have the same
+/// kernels.
+unsigned roleOf(Value v) {
+  constexpr size_t kLimit = 64;
+  llvm::SetVector<Value> reached;
+  reached.insert(v);
+  unsigned role = 3;
+  for (size_t i = 0; i < reached.size() && i < kLimit; ++i)
+    for (OpOperand &use : reached[i].getUses()) {
+      Operation *user = use.getOwner();
+      if (auto pack = dyn_cast<PackBOp>(user))
+        role = std::min(role, pack.getTransposed() ? 1u : 2u);
+      else if (isa<PackedMatMulOp>(user))
+        role = std::min(role, 0u);
+      else if (user->getNumResults() == 1 &&
+               user->getBlock() == v.getParentBlock() && !isa<SoftmaxOp>(user))
+        reached.insert(user->getResult(0));
+    }
+  return role;
+}
+
+struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
+  void runOnOperation() override {
+    mergeGated();
+    for (auto &[lhs, parts] :
+         group([&](PackedMatMulOp op) { return match(op); })) {
+      if (parts.size() > 1)
+        merge(parts);
+    }
+  }
+
+  using Groups = llvm::MapVector<Value, SmallVector<Part>>;
+
+  /// By left operand; those in one block with as many rows of weights.
+  Groups group(function_ref<std::optional<Part>(PackedMatMulOp)> match) {
+    Groups groups;
+    getOperation()->walk([&](PackedMatMulOp op) {
+      if (std::optional<Part> part = match(op))
+        groups[op.getLhs()].push_back(*part);
+    });
+    for (auto &[lhs, parts] : groups) {
+      PackedMatMulOp first = parts.front().matmul;
+      llvm::erase_if(parts, [&](Part &p) {
+        return p.matmul->getBlock() != first->getBlock() ||
+               getDims(p.matmul.getPacked())[1] !=
+                   getDims(first.getPacked())[1];
+      });
+    }
+    return groups;
+  }
+
+  /// Pairs whose results come together pointwise: a gate and what it lets
+  /// through.
+  void mergeGated() {
+    Groups groups = group([&](PackedMatMulOp op) -> std::optional<Part> {
+      if (std::optional<int64_t> n = columnsOf(op))
+        return Part{op, *n, {}, {}, roleOf(op.getResult())};
+      return std::nullopt;
+    });
+    for (auto &[lhs, parts] : groups)
+      while (parts.size() > 1) {
+        Part gate = parts.front();
+        parts.erase(parts.begin());
+        auto other = llvm::find_if(parts, [&](Part &p) {
+          SmallVector<Operation *> between;
+          return p.columns == gate.columns &&
+                 findJoin({gate.result(), p.result()}, between);
+        });
+        if (other == parts.end())
+          continue;
+        Part up = *other;
+        parts.erase(other);
+        SmallVector<Part> pair{gate, up};
+        merge(pair);
+      }
+  }
+
+  /// The columns of a matmul by a weight that can be merged with others.
+  std::optional<int64_t> columnsOf(PackedMatMulOp op) {
+    auto pack = op.getPacked().getDefiningOp<PackBOp>();
+    auto n = getDims(op.getResult()).back().constant();
+    if (!pack || !pack->hasOneUse() || !n || *n % 32 || *n > kMaxColumns ||
+        !pack.getInput().getDefiningOp<ConstantOp>() ||
+        getDims(pack.getResult()).size() != 3 ||
+        !getElementTypeOrSelf(op.getType()).isF32() ||
+        op->hasAttr("tenon.value"))
+      return std::nullopt;
+    return n;
+  }
+
+  std::optional<Part> match(PackedMatMulOp op) {
+    std::optional<int64_t> n = columnsOf(op);
+    if (!n)
+      return std::nullopt;
+    Part part{op, *n, {}, {}, 0};
+    if (op->hasOneUse()) {
+      auto add = dyn_cast<AddOp>(*op->getUsers().begin());
+      Value other = !add                             ? Value()
+                    : add.getLhs() == op.getResult() ? add.getRhs()
+                                                     : add.getLhs();
+      auto constant = other ? other.getDefiningOp<ConstantOp>() : nullptr;
+      if (constant && getDims(other).size() == 1 &&
+          getDims(other)[0].constant() == *n) {
+        part.add = add;
+        part.bias = constant.getValue();
+      }
+    }
+    if (!isOnlyMoved(part.result()))
+      return std::nullopt;
+    part.role = roleOf(part.result());
+    return part;
+  }
+
+  void merge(SmallVectorImpl<Part> &parts) {
+    // The first of them stands behind the common operand.
+    PackedMatMulOp first = parts.front().matmul;
+    llvm::sort(parts, [](const Part &x, const Part &y) {
+      if (x.role != y.role || x.columns != y.columns)
+        return std::pair(x.role, -x.columns) < std::pair(y.role, -y.columns);
+      return x.matmul != y.matmul && x.matmul->isBeforeInBlock(y.matmul);
+    });
+    int64_t columns = 0;
+    SmallVector<float> bias;
+    bool anyBias = false;
+    SmallVector<Location> locs;
+    for (Part p : parts) {
+      columns += p.columns;
+      locs.push_back(p.matmul.getLoc());
+      if (p.add)
+        locs.push_back(p.add.getLoc());
+      anyBias |= p.bias != nullptr;
+      if (!p.bias)
+        bias.append(p.columns, 0.0f);
+      else if (!readFloats(p.bias, bias))
+        return;
+    }
+    OpBuilder b(first);
+    Location loc = FusedLoc::get(b.getContext(), locs);
+    SmallVector<Value> packs;
+    for (Part p : parts) {
+      auto pack = p.matmul.getPacked().getDefiningOp<PackBOp>();
+      for (Operation *op :
+           {pack.getInput().getDefiningOp(), pack.getOperation()})
+        if (first->isBeforeInBlock(op))
+          op->moveBefore(first);
+      packs.push_back(pack);
+    }
+    Value panels = ConcatOp::create(b, loc, packs, /*axis=*/0);
+    Value merged =
+        PackedMatMulOp::create(b, loc, first.getLhs(), panels,
+                               b.getStringAttr(SymExpr(columns).str()));
+    if (anyBias) {
+      auto type = RankedTensorType::get({columns}, b.getF32Type());
+      auto value = DenseElementsAttr::get(type, ArrayRef(bias));
+      merged = AddOp::create(b, loc, merged,
+                             ConstantOp::create(b, loc, type, value));
+    }
+    SmallVector<SymExpr> dims = getDims(merged), starts(dims.size(), 0);
+    SmallVector<int64_t> steps(dims.size(), 1);
+    for (Part p : parts) {
+      dims.back() = p.columns;
+      Value slice = SliceOp::create(
+          b, p.matmul.getLoc(), merged, DimsAttr::get(b.getContext(), starts),
+          b.getDenseI64ArrayAttr(steps), DimsAttr::get(b.getContext(), dims));
+      starts.back() = starts.back() + p.columns;
+      p.result().replaceAllUsesWith(slice);
+    }
+    for (Part p : parts) {
+      if (p.add)
+        p.add.erase();
+      p.matmul.erase();
+    }
+  }
+};
+
+} // namespace
+} // namespace tenon

@@ -1,0 +1,188 @@
+//===- PackMatMul.cpp - give matmul's right operand the packed layout -----===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Pass/Pass.h"
+
+using namespace mlir;
+
+namespace tenon {
+#define GEN_PASS_DEF_PACKMATMULPASS
+#include "lib/Codegen/Form/PackMatMul.h.inc"
+
+namespace {
+
+struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
+  void runOnOperation() override {
+    SmallVector<MatMulOp> ops;
+    getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });
+    for (MatMulOp op : ops)
+      pack(op);
+    SmallVector<PackBOp> packs;
+    getOperation()->walk([&](PackBOp op) { packs.push_back(op); });
+    for (PackBOp op : packs)
+      shareTable(op);
+  }
+
+  /// A table that is gathered from and multiplied with (a tied embedding) is
+  /// stored once: the gathers read its panels.
+  void shareTable(PackBOp pack) {
+    auto table = pack.getInput().getDefiningOp<ConstantOp>();
+    if (!table || !getElementTypeOrSelf(table.getType()).isF32())
+      return;
+    SmallVector<SymExpr> dims = getDims(table.getResult());
+    if (dims.size() != 2)
+      return;
+    SmallVector<GatherOp> gathers;
+    for (Operation *user : table->getUsers()) {
+      auto gather = dyn_cast<GatherOp>(user);
+      if (user != pack && (!gather || gather.getIndices() == table.getResult()))
+        return;
+      if (gather)
+        gathers.push_back(gather);
+    }
+    if (gathers.empty())
+      return;
+    // [panels, K, 32] with the panels' columns next to each other again.
+    OpBuilder b(pack);
+    b.setInsertionPointAfter(table);
+    Location loc = table.getLoc();
+    SymExpr columns = dims[pack.getTransposed() ? 0 : 1],
+            rows = dims[pack.getTransposed() ? 1 : 0];
+    SymExpr padded = SymExpr::apply(SymExpr::Fn::CeilDiv, columns, 32) * 32;
+    SmallVector<int64_t> perm = pack.getTransposed()
+                                    ? SmallVector<int64_t>{0, 2, 1}
+                                    : SmallVector<int64_t>{1, 0, 2};
+    SmallVector<SymExpr> whole = pack.getTransposed()
+                                     ? SmallVector<SymExpr>{padded, rows}
+                                     : SmallVector<SymExpr>{rows, padded};
+    pack->moveAfter(table);
+    b.setInsertionPointAfter(pack);
+    Value v = TransposeOp::create(b, loc, pack.getResult(), perm);
+    v = ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), whole));
+    if (padded != columns) {
+      SymExpr zero(0);
+      SmallVector<SymExpr> starts(2, zero);
+      v = SliceOp::create(b, loc, v, DimsAttr::get(b.getContext(), starts),
+                          b.getDenseI64ArrayAttr({1, 1}),
+                          DimsAttr::get(b.getContext(), dims));
+    }
+    for (GatherOp gather : gathers)
+      gather.getInputMutable().assign(v);
+  }
+
+  /// What `v` repeats, where it is matrices that views repeat and regroup and
+  /// numbers scale (grouped heads): packing comes before `views`, the first of
+  /// which is the last. Else `v`.
+  Value findRepeated(OpBuilder &b, Value v, SmallVector<Operation *> &views) {
+    SmallVector<Operation *> found, scales;
+    Value source = v;
+    bool repeats = false;
+    while (Operation *op = source.getDefiningOp()) {
+      if (isa<BroadcastToOp, ReshapeOp>(op) && keepsMatrices(op)) {
+        repeats |= isa<BroadcastToOp>(op);
+        found.push_back(op);
+        source = op->getOperand(0);
+        continue;
+      }
+      Value only = scaled(op);
+      if (!only || !source.hasOneUse() || op->hasAttr("tenon.value"))
+        break;
+      scales.push_back(op);
+      source = only;
+    }
+    if (!repeats)
+      return v;
+    views = found;
+    for (Operation *op : llvm::reverse(scales)) {
+      IRMapping map;
+      map.map(scaled(op), source);
+      Operation *scale = b.clone(*op, map);
+      scale->getResult(0).setType(getTensorType(
+          getDims(source), getElementTypeOrSelf(op->getResult(0).getType())));
+      source = scale->getResult(0);
+    }
+    return source;
+  }
+
+  /// Does a view leave the last two dims as they are?
+  static bool keepsMatrices(Operation *view) {
+    SmallVector<SymExpr> from = getDims(view->getOperand(0)),
+                         to = getDims(view->getResult(0));
+    return from.size() >= 2 && to.size() >= 2 &&
+           ArrayRef(from).take_back(2) == ArrayRef(to).take_back(2);
+  }
+
+  /// The one operand of an elementwise op that is not a number; null where
+  /// there are several.
+  static Value scaled(Operation *op) {
+    if (!op->hasTrait<OpTrait::Elementwise>())
+      return nullptr;
+    Value only;
+    for (Value operand : op->getOperands()) {
+      SmallVector<SymExpr> dims = getDims(operand);
+      if (dims.size() <= 2 && productOf(dims).constant() == 1)
+        continue;
+      if (only)
+        return nullptr;
+      only = operand;
+    }
+    if (!only || getDims(only) != getDims(op->getResult(0)))
+      return nullptr;
+    return only;
+  }
+
+  /// `view` of matrices, of their panels.
+  static Value repeat(OpBuilder &b, Operation *view, Value packed) {
+    SmallVector<SymExpr> dims = getDims(view->getResult(0)),
+                         panels = getDims(packed);
+    dims.pop_back_n(2);
+    dims.append(panels.end() - 3, panels.end());
+    auto attr = DimsAttr::get(b.getContext(), dims);
+    if (isa<ReshapeOp>(view))
+      return ReshapeOp::create(b, view->getLoc(), packed, attr);
+    return BroadcastToOp::create(b, view->getLoc(), packed, attr);
+  }
+
+  void pack(MatMulOp op) {
+    Type element = getElementTypeOrSelf(op.getResult().getType());
+    if (!element.isF32() && !element.isF16() && !element.isBF16())
+      return;
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    Value lhs = op.getLhs();
+    if (op.getTransposeA()) {
+      int64_t rank = cast<RankedTensorType>(lhs.getType()).getRank();
+      SmallVector<int64_t> perm;
+      for (int64_t i = 0; i < rank; ++i)
+        perm.push_back(i);
+      std::swap(perm[rank - 1], perm[rank - 2]);
+      lhs = TransposeOp::create(b, loc, lhs, perm);
+    }
+    SmallVector<Operation *> views;
+    Value matrices = findRepeated(b, op.getRhs(), views);
+    Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());
+    for (Operation *view : llvm::reverse(views))
+      packed = repeat(b, view, packed);
+    SymExpr n = getDims(op.getResult()).back();
+    Value result =
+        PackedMatMulOp::create(b, loc, lhs, packed, b.getStringAttr(n.str()));
+    if (Attribute name = op->getAttr("tenon.value"))
+      result.getDefiningOp()->setAttr("tenon.value", name);
+    op.getResult().replaceAllUsesWith(result);
+    op.erase();
+  }
+};
+
+} // namespace
+} // namespace tenon

@@ -1,0 +1,28 @@
+//===- ElementwiseLanes.h - elementwise ops on lanes ------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_LANES_ELEMENTWISELANES_H
+#define TENON_LIB_CODEGEN_LANES_ELEMENTWISELANES_H
+
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "lib/Codegen/Lanes/LaneBuilder.h"
+
+namespace tenon {
+
+/// The lanes of an elementwise op from its operands' lanes (all scalar or all
+/// vector); null when the op has no rule.
+mlir::Value emitElementwise(LaneBuilder &L, mlir::Operation *op,
+                            llvm::ArrayRef<mlir::Value> operands);
+/// lhs (kind) rhs of a reduction, and its neutral element.
+mlir::Value emitCombine(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
+                        mlir::Value lhs, mlir::Value rhs);
+mlir::Value emitNeutral(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
+                        mlir::Type valueType);
+mlir::Value emitSigmoid(LaneBuilder &L, mlir::Value x);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_LANES_ELEMENTWISELANES_H

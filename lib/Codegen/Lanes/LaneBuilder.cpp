@@ -1,0 +1,322 @@
+//===- LaneBuilder.cpp - indices, loads and lanes of a kernel -------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Lanes/LaneBuilder.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
+#include "mlir/IR/Matchers.h"
+#include <cmath>
+#include <numeric>
+
+using namespace mlir;
+
+namespace tenon {
+
+Type storageType(Type t) {
+  if (auto i = dyn_cast<IntegerType>(t))
+    return IntegerType::get(t.getContext(), std::max(8u, i.getWidth()));
+  return smallFloatFormat(t) ? IntegerType::get(t.getContext(), 8) : t;
+}
+
+Type computeType(Type t) {
+  if (t.isF16() || t.isBF16())
+    return Float32Type::get(t.getContext());
+  if (t.isInteger(1))
+    return t;
+  return storageType(t);
+}
+
+std::optional<int64_t> constantIndex(Value v) {
+  APInt value;
+  if (matchPattern(v, m_ConstantInt(&value)))
+    return value.getSExtValue();
+  return std::nullopt;
+}
+
+//===----------------------------------------------------------------------===//
+// Scalars
+//===----------------------------------------------------------------------===//
+
+Value LaneBuilder::index(int64_t v) {
+  return arith::ConstantIndexOp::create(b, loc, v);
+}
+
+Value LaneBuilder::add(Value x, Value y) {
+  auto cx = constantIndex(x), cy = constantIndex(y);
+  if (cx && cy)
+    return index(*cx + *cy);
+  if (cx && *cx == 0)
+    return y;
+  if (cy && *cy == 0)
+    return x;
+  return arith::AddIOp::create(b, loc, x, y);
+}
+
+Value LaneBuilder::sub(Value x, Value y) {
+  auto cx = constantIndex(x), cy = constantIndex(y);
+  if (cx && cy)
+    return index(*cx - *cy);
+  if (cy && *cy == 0)
+    return x;
+  return arith::SubIOp::create(b, loc, x, y);
+}
+
+Value LaneBuilder::mul(Value x, Value y) {
+  auto cx = constantIndex(x), cy = constantIndex(y);
+  if (cx && cy)
+    return index(*cx * *cy);
+  if ((cx && *cx == 0) || (cy && *cy == 1))
+    return x;
+  if ((cy && *cy == 0) || (cx && *cx == 1))
+    return y;
+  return arith::MulIOp::create(b, loc, x, y);
+}
+
+Value LaneBuilder::div(Value x, Value y) {
+  auto cx = constantIndex(x), cy = constantIndex(y);
+  if (cx && cy && *cy > 0)
+    return index(*cx / *cy);
+  if (cy && *cy == 1)
+    return x;
+  // A zero dim has no elements to index, but its divisions may be hoisted.
+  Value d = cy ? y : Value(arith::MaxUIOp::create(b, loc, y, index(1)));
+  return arith::DivUIOp::create(b, loc, x, d);
+}
+
+Value LaneBuilder::rem(Value x, Value y) {
+  auto cx = constantIndex(x), cy = constantIndex(y);
+  if (cx && cy && *cy > 0)
+    return index(*cx % *cy);
+  if (cy && *cy == 1)
+    return index(0);
+  Value d = cy ? y : Value(arith::MaxUIOp::create(b, loc, y, index(1)));
+  return arith::RemUIOp::create(b, loc, x, d);
+}
+
+Value LaneBuilder::min(Value x, Value y) {
+  auto cx = constantIndex(x), cy = constantIndex(y);
+  if (cx && cy)
+    return index(std::min(*cx, *cy));
+  return arith::MinSIOp::create(b, loc, x, y);
+}
+
+//===----------------------------------------------------------------------===//
+// Lane indices
+//===----------------------------------------------------------------------===//
+
+Value LaneBuilder::toIndexVector(const Idx &x) {
+  if (x.vec)
+    return x.vec;
+  Type type = VectorType::get({(int64_t)lanes}, b.getIndexType());
+  Value base = vector::BroadcastOp::create(b, loc, type, x.base);
+  if (x.lane == 0)
+    return base;
+  SmallVector<int64_t> steps(lanes);
+  for (unsigned i = 0; i < lanes; ++i)
+    steps[i] = i * x.lane;
+  Value step = arith::ConstantOp::create(
+      b, loc, DenseElementsAttr::get(cast<ShapedType>(type), [&] {
+        SmallVector<Attribute> attrs;
+        for (int64_t s : steps)
+          attrs.push_back(b.getIndexAttr(s));
+        return attrs;
+      }()));
+  return arith::AddIOp::create(b, loc, base, step);
+}
+
+Idx LaneBuilder::add(const Idx &x, const Idx &y) {
+  if (!x.vec && !y.vec)
+    return {
+        add(x.base, y.base), x.lane + y.lane, std::gcd(x.align, y.align), {}};
+  Idx r;
+  r.vec = arith::AddIOp::create(b, loc, toIndexVector(x), toIndexVector(y));
+  return r;
+}
+
+Idx LaneBuilder::mul(const Idx &x, Value factor) {
+  auto c = constantIndex(factor);
+  if (c && *c == 0)
+    return uniform(0);
+  if (c && *c == 1)
+    return x;
+  if (!x.vec && (x.lane == 0 || c))
+    return {mul(x.base, factor),
+            c ? x.lane * *c : 0,
+            c ? x.align * std::abs(*c) : x.align,
+            {}};
+  Idx r;
+  Type type = VectorType::get({(int64_t)lanes}, b.getIndexType());
+  r.vec =
+      arith::MulIOp::create(b, loc, toIndexVector(x),
+                            vector::BroadcastOp::create(b, loc, type, factor));
+  return r;
+}
+
+std::pair<Idx, Idx> LaneBuilder::divRem(const Idx &x, Value d) {
+  auto c = constantIndex(d);
+  if (c && *c == 1)
+    return {x, uniform(0)};
+  if (x.isUniform())
+    return {uniform(div(x.base, d)), uniform(rem(x.base, d))};
+  // base is a multiple of `align` and lanes run over [0, lanes): when both
+  // align and d are multiples of the span, no lane crosses a multiple of d.
+  int64_t span = (int64_t)lanes * std::abs(x.lane);
+  if (!x.vec && x.lane > 0 && c && *c % span == 0 && x.align % span == 0) {
+    int64_t align = std::gcd(x.align, *c);
+    return {uniform(div(x.base, d)), Idx{rem(x.base, d), x.lane, align, {}}};
+  }
+  Value v = toIndexVector(x);
+  Value dv = vector::BroadcastOp::create(
+      b, loc, v.getType(),
+      c ? d : Value(arith::MaxUIOp::create(b, loc, d, index(1))));
+  Idx q, r;
+  q.vec = arith::DivUIOp::create(b, loc, v, dv);
+  r.vec = arith::SubIOp::create(b, loc, v,
+                                arith::MulIOp::create(b, loc, q.vec, dv));
+  return {q, r};
+}
+
+Idx LaneBuilder::fromData(Value data, bool isUnsigned) {
+  Idx r;
+  bool vector = isVector(data);
+  Type to = vector ? Type(VectorType::get({(int64_t)lanes}, b.getIndexType()))
+                   : Type(b.getIndexType());
+  Value v = isUnsigned ? Value(arith::IndexCastUIOp::create(b, loc, to, data))
+                       : Value(arith::IndexCastOp::create(b, loc, to, data));
+  (vector ? r.vec : r.base) = v;
+  return r;
+}
+
+Value LaneBuilder::toData(const Idx &x, Type intType) {
+  if (x.isUniform())
+    return arith::IndexCastOp::create(b, loc, intType, x.base);
+  return arith::IndexCastOp::create(
+      b, loc, VectorType::get({(int64_t)lanes}, intType), toIndexVector(x));
+}
+
+//===----------------------------------------------------------------------===//
+// Lanes
+//===----------------------------------------------------------------------===//
+
+Value LaneBuilder::widen(Value v) {
+  if (lanes == 1 || isVector(v))
+    return v;
+  return vector::BroadcastOp::create(
+      b, loc, VectorType::get({(int64_t)lanes}, v.getType()), v);
+}
+
+Value LaneBuilder::constant(Type type, double value) {
+  Type element = getElementTypeOrSelf(type);
+  TypedAttr attr;
+  if (isa<FloatType>(element))
+    attr = b.getFloatAttr(element, value);
+  else
+    attr = b.getIntegerAttr(element, (int64_t)value);
+  if (auto v = dyn_cast<VectorType>(type))
+    attr = DenseElementsAttr::get(v, Attribute(attr));
+  return arith::ConstantOp::create(b, loc, attr);
+}
+
+Value LaneBuilder::constantInt(Type type, int64_t value) {
+  TypedAttr attr = b.getIntegerAttr(getElementTypeOrSelf(type), value);
+  if (auto v = dyn_cast<VectorType>(type))
+    attr = DenseElementsAttr::get(v, Attribute(attr));
+  return arith::ConstantOp::create(b, loc, attr);
+}
+
+Value LaneBuilder::constLike(Value v, double value) {
+  return constant(v.getType(), value);
+}
+
+static Type likeShape(Value v, Type element) {
+  if (auto t = dyn_cast<VectorType>(v.getType()))
+    return VectorType::get(t.getShape(), element);
+  return element;
+}
+
+Value LaneBuilder::fromStorage(Value v, Type type) {
+  if (type.isInteger(1))
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, v,
+                                 constantInt(v.getType(), 0));
+  if (computeType(type) != storageType(type))
+    return arith::ExtFOp::create(b, loc, likeShape(v, computeType(type)), v);
+  return v;
+}
+
+Value LaneBuilder::toStorage(Value v, Type type) {
+  Type s = likeShape(v, storageType(type));
+  if (type.isInteger(1))
+    return arith::ExtUIOp::create(b, loc, s, v);
+  if (computeType(type) != storageType(type))
+    return arith::TruncFOp::create(b, loc, s, v);
+  return v;
+}
+
+Value LaneBuilder::allOnes() {
+  return constantInt(VectorType::get({(int64_t)lanes}, b.getI1Type()), 1);
+}
+
+Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
+  Type s = storageType(type);
+  if (at.isUniform() || lanes == 1)
+    return fromStorage(memref::LoadOp::create(b, loc, memref, at.base), type);
+  auto vt = VectorType::get({(int64_t)lanes}, s);
+  if (at.isContiguous()) {
+    if (!mask)
+      return fromStorage(vector::LoadOp::create(b, loc, vt, memref, at.base),
+                         type);
+    Value zero = constant(vt, 0);
+    return fromStorage(
+        vector::MaskedLoadOp::create(b, loc, vt, memref, at.base, mask, zero),
+        type);
+  }
+  Value zero = constant(vt, 0);
+  return fromStorage(vector::GatherOp::create(
+                         b, loc, vt, memref, ValueRange{index(0)},
+                         toIndexVector(at), mask ? mask : allOnes(), zero),
+                     type);
+}
+
+void LaneBuilder::store(Value value, Value memref, const Idx &at, Type type) {
+  if (at.isUniform() || lanes == 1) {
+    memref::StoreOp::create(b, loc, toStorage(value, type), memref, at.base);
+    return;
+  }
+  Value v = toStorage(widen(value), type);
+  if (mask)
+    vector::MaskedStoreOp::create(b, loc, memref, at.base, mask, v);
+  else
+    vector::StoreOp::create(b, loc, v, memref, at.base);
+}
+
+Value LaneBuilder::largerOf(Value max, Value x) {
+  if (mask)
+    x = arith::SelectOp::create(b, loc, mask, x, constLike(x, -HUGE_VAL));
+  Value more = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, max);
+  return arith::SelectOp::create(b, loc, more, x, max);
+}
+
+Value LaneBuilder::reduceLanes(Value v, vector::CombiningKind kind) {
+  if (!isVector(v))
+    return v;
+  // A fixed tree: halves are combined until one lane is left, so that the
+  // order of additions depends on the lane count alone.
+  int64_t n = cast<VectorType>(v.getType()).getDimSize(0);
+  while (n > 1) {
+    n /= 2;
+    Value lo = vector::ExtractStridedSliceOp::create(b, loc, v, {0}, {n}, {1});
+    Value hi = vector::ExtractStridedSliceOp::create(b, loc, v, {n}, {n}, {1});
+    v = vector::makeArithReduction(b, loc, kind, lo, hi);
+  }
+  return vector::ExtractOp::create(b, loc, v, ArrayRef<int64_t>{0});
+}
+
+Value LaneBuilder::tailMask(Value n) {
+  return vector::CreateMaskOp::create(
+      b, loc, VectorType::get({(int64_t)lanes}, b.getI1Type()), n);
+}
+
+} // namespace tenon

@@ -1,0 +1,204 @@
+//===- LaneBuilder.h - indices, loads and lanes of a kernel -----*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A kernel computes `lanes` neighbouring elements at a time. An index (`Idx`)
+// says where each lane looks:
+//
+//   uniform      base                 all lanes at one element
+//   strided      base + i*lane        stride known when compiling; 1 is a load
+//   general      vec[i]               a gather
+//
+// A value is either a scalar (the same in all lanes) or a vector; scalars are
+// widened only where they meet a vector, so that work on uniform data is done
+// once. With lanes == 1 everything is scalar.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_LANES_LANEBUILDER_H
+#define TENON_LIB_CODEGEN_LANES_LANEBUILDER_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "tenon/Support/SymExpr.h"
+#include <map>
+
+namespace tenon {
+
+struct Idx {
+  mlir::Value base;  // index; lane 0's position unless `vec` is set
+  int64_t lane = 0;  // distance between lanes
+  int64_t align = 1; // base is a multiple of it
+  mlir::Value vec;   // vector<lanes x index>: the general form
+  bool isUniform() const { return !vec && lane == 0; }
+  bool isContiguous() const { return !vec && lane == 1; }
+};
+
+/// How elements of a tenon type lie in memory, and what they are computed in.
+/// Integers of 4 and 2 bits are i8 in both, extended by their sign or zeros; a
+/// float of 8 or 4 bits is its code in i8.
+mlir::Type storageType(mlir::Type elementType);
+mlir::Type computeType(mlir::Type elementType);
+inline bool isUnsignedType(mlir::Type t) { return t.isUnsignedInteger(); }
+
+/// The function under construction: its arguments appear as they are asked
+/// for, and index arithmetic on constants folds while it is written.
+class LaneBuilder {
+public:
+  LaneBuilder(mlir::OpBuilder &b, mlir::Location loc, unsigned lanes)
+      : b(b), loc(loc), lanes(lanes) {}
+
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  unsigned lanes;
+  /// Active lanes of a tail, or null: all.
+  mlir::Value mask;
+
+  // --- scalars of type index ---------------------------------------------
+  mlir::Value index(int64_t v);
+  mlir::Value add(mlir::Value x, mlir::Value y);
+  mlir::Value sub(mlir::Value x, mlir::Value y);
+  mlir::Value mul(mlir::Value x, mlir::Value y);
+  mlir::Value div(mlir::Value x, mlir::Value y); // operands >= 0
+  mlir::Value rem(mlir::Value x, mlir::Value y);
+  mlir::Value min(mlir::Value x, mlir::Value y);
+
+  // --- comparisons of integers and indices, choices --------------------------
+  mlir::Value eq(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::eq, x, y);
+  }
+  mlir::Value ne(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ne, x, y);
+  }
+  mlir::Value slt(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::slt, x, y);
+  }
+  mlir::Value sle(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::sle, x, y);
+  }
+  mlir::Value sgt(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::sgt, x, y);
+  }
+  mlir::Value sge(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::sge, x, y);
+  }
+  mlir::Value ult(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ult, x, y);
+  }
+  mlir::Value ule(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ule, x, y);
+  }
+  mlir::Value ugt(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::ugt, x, y);
+  }
+  mlir::Value uge(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpIPredicate::uge, x, y);
+  }
+  /// Of bools, or of the bits of integers.
+  mlir::Value both(mlir::Value x, mlir::Value y) {
+    return mlir::arith::AndIOp::create(b, loc, x, y);
+  }
+  mlir::Value either(mlir::Value x, mlir::Value y) {
+    return mlir::arith::OrIOp::create(b, loc, x, y);
+  }
+  mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y) {
+    return mlir::arith::SelectOp::create(b, loc, condition, x, y);
+  }
+
+  // --- lane indices --------------------------------------------------------
+  Idx uniform(mlir::Value v, int64_t align = 1) { return {v, 0, align, {}}; }
+  Idx uniform(int64_t v) { return {index(v), 0, v ? v : (1 << 30), {}}; }
+  Idx add(const Idx &x, const Idx &y);
+  Idx mul(const Idx &x, mlir::Value factor); // uniform factor
+  Idx mul(const Idx &x, int64_t factor) { return mul(x, index(factor)); }
+  /// x / d and x % d for constant or uniform d; stays strided where no lane
+  /// can cross a multiple of d.
+  std::pair<Idx, Idx> divRem(const Idx &x, mlir::Value d);
+  mlir::Value toIndexVector(const Idx &x);
+  /// Lane indices made from integer data (scalar or vector).
+  Idx fromData(mlir::Value data, bool isUnsigned);
+  /// As integer data of `type`, scalar where uniform.
+  mlir::Value toData(const Idx &x, mlir::Type intType);
+
+  // --- lanes ---------------------------------------------------------------
+  bool isVector(mlir::Value v) const {
+    return mlir::isa<mlir::VectorType>(v.getType());
+  }
+  mlir::Type vec(mlir::Type element) const { return vec(element, lanes); }
+  static mlir::Type vec(mlir::Type element, unsigned lanes) {
+    return lanes == 1
+               ? element
+               : mlir::Type(mlir::VectorType::get({(int64_t)lanes}, element));
+  }
+  mlir::Value widen(mlir::Value v);
+  /// A constant of v's shape (scalar or vector) and element type.
+  mlir::Value constLike(mlir::Value v, double value);
+  mlir::Value constant(mlir::Type type, double value);
+  mlir::Value constantInt(mlir::Type type, int64_t value);
+
+  /// Loads from a flat memref; elements of `type` are widened to computeType.
+  mlir::Value load(mlir::Value memref, const Idx &at, mlir::Type type);
+  /// Stores to a uniform or contiguous position.
+  void store(mlir::Value value, mlir::Value memref, const Idx &at,
+             mlir::Type type);
+  /// A value of computeType rounded to what an element of `type` can hold.
+  mlir::Value roundTo(mlir::Value v, mlir::Type type) {
+    return fromStorage(toStorage(v, type), type);
+  }
+  /// exp(x) for the x <= 0 of a softmax; results near the denormals are 0.
+  mlir::Value softmaxExp(mlir::Value x) {
+    return mlir::math::ExpOp::create(b, loc, x,
+                                     mlir::arith::FastMathFlags::afn);
+  }
+  /// The larger of `max` and, in active lanes, x. A NaN in x loses: a softmax
+  /// gets it back through its sum.
+  mlir::Value largerOf(mlir::Value max, mlir::Value x);
+  /// Combines the lanes of a vector to one scalar.
+  mlir::Value reduceLanes(mlir::Value v, mlir::vector::CombiningKind kind);
+
+  /// Lanes [0, n) active.
+  mlir::Value tailMask(mlir::Value n);
+
+private:
+  mlir::Value compare(mlir::arith::CmpIPredicate how, mlir::Value x,
+                      mlir::Value y) {
+    return mlir::arith::CmpIOp::create(b, loc, how, x, y);
+  }
+  mlir::Value fromStorage(mlir::Value v, mlir::Type type);
+  mlir::Value toStorage(mlir::Value v, mlir::Type type);
+  mlir::Value allOnes();
+};
+
+/// Restores lanes and mask at the end of a scope.
+class LaneScope {
+public:
+  explicit LaneScope(LaneBuilder &L) : L(L), lanes(L.lanes), mask(L.mask) {}
+  /// With so many lanes, all active.
+  LaneScope(LaneBuilder &L, unsigned lanes) : LaneScope(L) {
+    L.lanes = lanes;
+    L.mask = {};
+  }
+  ~LaneScope() {
+    L.lanes = lanes;
+    L.mask = mask;
+  }
+  LaneScope(const LaneScope &) = delete;
+  LaneScope &operator=(const LaneScope &) = delete;
+
+private:
+  LaneBuilder &L;
+  unsigned lanes;
+  mlir::Value mask;
+};
+
+std::optional<int64_t> constantIndex(mlir::Value v);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_LANES_LANEBUILDER_H

@@ -1,0 +1,393 @@
+//===- Program.cpp - the artifact's constant tables -----------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The structs below mirror abi.h field by field; a change there is a change
+// here, and of TENON_ABI_VERSION.
+//
+//===----------------------------------------------------------------------===//
+
+#include "tenon/Codegen/Program.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
+#include "lib/Codegen/Program/ExprTable.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/Module.h"
+
+using namespace llvm;
+
+namespace tenon {
+
+int32_t dtypeOf(mlir::Type t) {
+  if (t.isF32())
+    return TENON_ABI_F32;
+  if (t.isF64())
+    return TENON_ABI_F64;
+  if (t.isF16())
+    return TENON_ABI_F16;
+  if (t.isBF16())
+    return TENON_ABI_BF16;
+  if (tenon::smallFloatFormat(t))
+    return llvm::TypeSwitch<mlir::Type, int32_t>(t)
+        .Case([](mlir::Float8E4M3FNType) { return TENON_ABI_F8E4M3FN; })
+        .Case([](mlir::Float8E4M3FNUZType) { return TENON_ABI_F8E4M3FNUZ; })
+        .Case([](mlir::Float8E5M2Type) { return TENON_ABI_F8E5M2; })
+        .Case([](mlir::Float8E5M2FNUZType) { return TENON_ABI_F8E5M2FNUZ; })
+        .Case([](mlir::Float8E8M0FNUType) { return TENON_ABI_F8E8M0; })
+        .Default([](mlir::Type) { return TENON_ABI_F4E2M1; });
+  bool u = t.isUnsignedInteger();
+  switch (t.getIntOrFloatBitWidth()) {
+  case 1:
+    return TENON_ABI_BOOL;
+  case 2:
+    return u ? TENON_ABI_U2 : TENON_ABI_I2;
+  case 4:
+    return u ? TENON_ABI_U4 : TENON_ABI_I4;
+  case 8:
+    return u ? TENON_ABI_U8 : TENON_ABI_I8;
+  case 16:
+    return u ? TENON_ABI_U16 : TENON_ABI_I16;
+  case 32:
+    return u ? TENON_ABI_U32 : TENON_ABI_I32;
+  default:
+    return u ? TENON_ABI_U64 : TENON_ABI_I64;
+  }
+}
+
+/// A buffer's: inside the program packed types have a byte an element.
+static int32_t storageOf(mlir::Type t) {
+  if (!isPackedType(t))
+    return dtypeOf(t);
+  return t.isSignlessInteger() ? TENON_ABI_I8 : TENON_ABI_U8;
+}
+
+namespace {
+
+FunctionType *kernelType(LLVMContext &ctx) {
+  auto *ptr = PointerType::getUnqual(ctx);
+  Type *i32 = Type::getInt32Ty(ctx), *i64 = Type::getInt64Ty(ctx);
+  return FunctionType::get(i32, {ptr, ptr, i64, i64, ptr}, false);
+}
+
+/// Of another module of the same artifact.
+GlobalValue *hidden(GlobalValue *value) {
+  value->setVisibility(GlobalValue::HiddenVisibility);
+  value->setDSOLocal(true);
+  return value;
+}
+
+std::string entryName(const std::string &kernel) { return kernel + ".entry"; }
+
+struct ProgramWriter {
+  Module &module;
+  const Schedule &s;
+  const WeightsPlan &weights;
+  const ProgramOptions &options;
+  LLVMContext &ctx = module.getContext();
+  Type *i8 = Type::getInt8Ty(ctx), *i32 = Type::getInt32Ty(ctx),
+       *i64 = Type::getInt64Ty(ctx);
+  PointerType *ptr = PointerType::getUnqual(ctx);
+  ExprTable table = {};
+  StringMap<Constant *> strings = {};
+
+  Constant *c32(int64_t v) { return ConstantInt::get(i32, v, true); }
+  Constant *c64(int64_t v) { return ConstantInt::get(i64, v, true); }
+  Constant *null() { return ConstantPointerNull::get(ptr); }
+  Constant *record(ArrayRef<Constant *> fields) {
+    return ConstantStruct::getAnon(ctx, fields);
+  }
+  Constant *global(Constant *value, const Twine &name) {
+    auto *g = new GlobalVariable(module, value->getType(), true,
+                                 GlobalValue::InternalLinkage, value, name);
+    g->setUnnamedAddr(GlobalValue::UnnamedAddr::Global);
+    return g;
+  }
+  Constant *array(ArrayRef<Constant *> values, const Twine &name) {
+    if (values.empty())
+      return null();
+    return global(
+        ConstantArray::get(ArrayType::get(values[0]->getType(), values.size()),
+                           values),
+        name);
+  }
+  Constant *string(StringRef text) {
+    Constant *&c = strings[text];
+    if (!c)
+      c = global(ConstantDataArray::getString(ctx, text), "str");
+    return c;
+  }
+  template <typename T, typename F>
+  Constant *list(const std::vector<T> &items, F fn, const Twine &name) {
+    SmallVector<Constant *> values;
+    for (const T &item : items)
+      values.push_back(fn(item));
+    return array(values, name);
+  }
+  Constant *slots(const std::vector<SymExpr> &dims) {
+    return list(
+        dims, [&](const SymExpr &d) { return c32(table.slot(d)); }, "slots");
+  }
+  /// 1 + its slot, or 0 for what is certain.
+  Constant *guard(const SymExpr &e) {
+    return c32(e == SymExpr(1) ? 0 : 1 + table.slot(e));
+  }
+  Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
+  Constant *steps();
+  Constant *levels();
+  /// A function of another module: a kernel's entry or the runtime's own.
+  Constant *kernel(const std::string &name) {
+    return hidden(cast<GlobalValue>(
+        module.getOrInsertFunction(name, kernelType(ctx)).getCallee()));
+  }
+  Error run();
+};
+
+Constant *ProgramWriter::ports(const std::vector<SchedulePort> &all,
+                               StringRef name) {
+  return list(
+      all,
+      [&](const SchedulePort &p) {
+        Constant *names = list(
+            p.dims, [&](const SymExpr &d) { return string(d.str()); }, "dims");
+        Constant *values = list(
+            p.dims,
+            [&](const SymExpr &d) { return c64(d.constant().value_or(-1)); },
+            "dims");
+        return record(
+            {string(p.name), c32(dtypeOf(p.elementType)), c32(p.dims.size()),
+             slots(p.dims), names, values, c64(p.idBound), c32(p.isMask),
+             c32(llvm::any_of(
+                 p.dims, [](const SymExpr &d) { return d.hasElements(); })),
+             c32(p.defaultBuffer + 1), c32(0),
+             list(
+                 p.defaultDims,
+                 [&](const SymExpr &d) { return c64(*d.constant()); },
+                 "dims")});
+      },
+      name);
+}
+
+Constant *ProgramWriter::steps() {
+  StringMap<int> kernelIndex;
+  for (auto [i, k] : llvm::enumerate(s.kernels))
+    kernelIndex[k] = i;
+  return list(
+      s.steps,
+      [&](const ScheduleStep &step) {
+        const KernelInfo &k = step.kernel;
+        Constant *buffers =
+            list(step.buffers, [&](int b) { return c32(b); }, "buffers");
+        return record({string(k.symbol), string(step.nodes), buffers,
+                       slots(k.dims), c32(step.buffers.size()),
+                       c32(k.dims.size()), c32(table.slot(k.tasks)),
+                       c32(table.slot(k.cost)), c32(table.slot(k.scratchBytes)),
+                       c32(kernelIndex[k.symbol]), guard(step.guard), c32(0)});
+      },
+      "steps");
+}
+
+Constant *ProgramWriter::levels() {
+  StringSet<> native;
+  for (const ScheduleStep &step : s.steps)
+    if (step.kernel.native)
+      native.insert(step.kernel.symbol);
+  return list(
+      options.levels,
+      [&](const ProgramLevel &level) {
+        Constant *kernels = list(
+            s.kernels,
+            [&](const std::string &k) {
+              return kernel(native.contains(k) ? k
+                                               : entryName(k + level.suffix));
+            },
+            "kernels");
+        return record({string(level.name), c64(level.featureBits), kernels});
+      },
+      "levels");
+}
+
+Error ProgramWriter::run() {
+  table.bindInputs(s.inputs);
+  table.bindElements(s.elements);
+  std::vector<int> numbers = table.bindControls(s.controls);
+  Constant *inputs = ports(s.inputs, "inputs");
+  Constant *outputs = ports(s.outputs, "outputs");
+  Constant *checks = list(
+      s.checks,
+      [&](const ScheduleCheck &c) {
+        return record({c32(c.kind), c32(table.slot(c.lhs)),
+                       c32(table.slot(c.rhs)), guard(c.guard),
+                       string(c.lhs.str()), string(c.rhs.str()),
+                       string(c.reason)});
+      },
+      "checks");
+  Constant *stepTable = steps();
+  int n = s.steps.size();
+  size_t at = 0;
+  Constant *buffers = list(
+      s.buffers,
+      [&](const ScheduleBuffer &b) {
+        bool weight = b.kind == ScheduleBuffer::Weight;
+        int last = std::min(b.last, n);
+        return record(
+            {c32(b.kind), c32(storageOf(b.elementType)), c32(b.index),
+             c32(table.slot(weight ? weightElements(b) : b.elements())),
+             c32(b.first == INT32_MAX ? 0 : b.first), c32(std::max(last, 0)),
+             c64(weight ? weights.offsets[at++] : (at++, 0))});
+      },
+      "buffers");
+  Constant *values = list(
+      s.values,
+      [&](const ScheduleValue &v) {
+        return record({string(v.name), c32(v.buffer), c32(v.dims.size()),
+                       slots(v.dims), guard(v.guard), c32(0)});
+      },
+      "values");
+  Constant *ranges = list(
+      options.ranges,
+      [&](const ProgramRange &r) {
+        return record({string(r.name), c64(r.lo), c64(r.hi),
+                       c32(table.slot(SymExpr::symbol(r.name))), c32(0)});
+      },
+      "ranges");
+  size_t number = 0;
+  Constant *controls = list(
+      s.controls,
+      [&](const ScheduleControl &c) {
+        Constant *copies = list(
+            c.copies,
+            [&](const ScheduleControl::Copy &copy) {
+              return record({c32(copy.from), c32(copy.to),
+                             c32(table.slot(copy.elements)), c32(copy.row)});
+            },
+            "copies");
+        std::vector<SymExpr> values;
+        for (const ScheduleControl::Size &size : c.sizes)
+          values.push_back(size.value);
+        bool loop = c.kind == TENON_CONTROL_LOOP;
+        int first = numbers[number++];
+        if (loop) // behind the loop: the sizes, the iterations
+          first += int(values.size()) + 1;
+        int64_t count = loop ? numbers[c.partner] - first : c.count;
+        return record({c32(c.kind), c32(c.step), guard(c.guard), c32(c.buffer),
+                       c32(first), c32(count),
+                       c32(c.bound ? table.slot(*c.bound) : -1),
+                       c32(c.condition), c32(c.partner), c32(c.copies.size()),
+                       copies, slots(values), c32(values.size()), c32(0)});
+      },
+      "controls");
+  if (!table.unbound.empty())
+    return createStringError("dim '" + table.unbound[0] +
+                             "' cannot be computed from the inputs' dims");
+  Constant *exprs = list(
+      table.exprs,
+      [&](const tenon_expr &e) {
+        return record({c32(e.op), c32(e.a), c32(e.b), c32(0), c64(e.imm)});
+      },
+      "exprs");
+  Constant *blob = null();
+  if (weights.bytes && !options.weightsInFile)
+    blob = module.getOrInsertGlobal("tenon_weights_blob", i8);
+  SmallVector<Constant *> hash;
+  for (uint8_t byte : options.weightsHash)
+    hash.push_back(ConstantInt::get(i8, byte));
+  Constant *levelTable = levels();
+  Constant *program = global(
+      record({c32(TENON_ABI_MAGIC),
+              c32(TENON_ABI_VERSION),
+              string(s.modelName),
+              string(options.compilerVersion),
+              string("2.17"),
+              inputs,
+              outputs,
+              exprs,
+              checks,
+              buffers,
+              stepTable,
+              levelTable,
+              values,
+              ranges,
+              c32(s.inputs.size()),
+              c32(s.outputs.size()),
+              c32(table.exprs.size()),
+              c32(s.checks.size()),
+              c32(s.buffers.size()),
+              c32(s.steps.size()),
+              c32(options.levels.size()),
+              c32(s.values.size()),
+              c32(options.ranges.size()),
+              c32(s.controls.size()),
+              blob,
+              c64(weights.bytes),
+              options.weightsInFile ? string(options.weightsFile) : null(),
+              ConstantArray::get(ArrayType::get(i8, hash.size()), hash),
+              controls,
+              c32(numbers.back()),
+              c32(0)}),
+      "program");
+  Constant *api = hidden(
+      cast<GlobalValue>(module.getOrInsertGlobal("tenon_runtime_api", i8)));
+  Constant *model = record({c32(TENON_MODEL_MAGIC), c32(TENON_API_VERSION), api,
+                            program, c64(0), c64(0)});
+  new GlobalVariable(module, model->getType(), true,
+                     GlobalValue::ExternalLinkage, model,
+                     options.exportedSymbol);
+  return Error::success();
+}
+
+} // namespace
+
+/// int32_t entry(void *const *bufs, const int64_t *dims, int64_t begin,
+///               int64_t end, tenon_task *task)
+/// spreads the arrays over the kernel's arguments, each memref<?xT> being
+/// (allocated, aligned, offset, size, stride).
+void addKernelEntry(Function &kernel, size_t numBuffers, size_t numDims) {
+  LLVMContext &ctx = kernel.getContext();
+  Type *i64 = Type::getInt64Ty(ctx);
+  auto *ptr = PointerType::getUnqual(ctx);
+  auto *f =
+      Function::Create(kernelType(ctx), GlobalValue::ExternalLinkage,
+                       entryName(kernel.getName().str()), kernel.getParent());
+  f->copyAttributesFrom(&kernel);
+  hidden(f);
+  kernel.setLinkage(GlobalValue::InternalLinkage); // and default visibility
+  kernel.addFnAttr(Attribute::AlwaysInline);
+  Value *bufs = f->getArg(0), *dims = f->getArg(1), *task = f->getArg(4);
+  IRBuilder<> b(BasicBlock::Create(ctx, "", f));
+  auto *errorType = ArrayType::get(i64, 3); // value, limit, code
+  Value *error = b.CreateAlloca(errorType);
+  b.CreateStore(ConstantAggregateZero::get(errorType), error);
+  SmallVector<Value *> args{f->getArg(2), f->getArg(3)};
+  auto memref = [&](Value *p) {
+    args.append({p, p, b.getInt64(0), b.getInt64(INT64_MAX), b.getInt64(1)});
+  };
+  memref(b.CreateLoad(ptr, task));
+  memref(error);
+  for (size_t i = 0; i < numBuffers; ++i)
+    memref(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, bufs, i)));
+  for (size_t i = 0; i < numDims; ++i)
+    args.push_back(b.CreateLoad(i64, b.CreateConstGEP1_64(i64, dims, i)));
+  Value *code = b.CreateCall(&kernel, args);
+  auto *bad = BasicBlock::Create(ctx, "", f),
+       *done = BasicBlock::Create(ctx, "", f);
+  b.CreateCondBr(b.CreateICmpEQ(code, b.getInt32(0)), done, bad);
+  b.SetInsertPoint(bad);
+  for (int i = 0; i < 2; ++i)
+    b.CreateStore(b.CreateLoad(i64, b.CreateConstGEP1_64(i64, error, i)),
+                  b.CreateConstGEP1_64(i64, task, 1 + i));
+  b.CreateBr(done);
+  b.SetInsertPoint(done);
+  b.CreateRet(code);
+}
+
+Error emitProgram(Module &module, const Schedule &schedule,
+                  const WeightsPlan &weights, const ProgramOptions &options) {
+  return ProgramWriter{module, schedule, weights, options}.run();
+}
+
+} // namespace tenon
