@@ -8,7 +8,7 @@
 #ifndef TENON_TEST_UNIT_MATH_MATHJIT_H
 #define TENON_TEST_UNIT_MATH_MATHJIT_H
 
-#include "ExpandMathEmitter.h"
+#include "lib/Codegen/Math/ExpandMathEmitter.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstddef>
 #include <memory>
