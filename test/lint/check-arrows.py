@@ -50,7 +50,7 @@ ARROWS = {
     "Examples": {"Api"},
 }
 ARROWS["Tools"] = ARROWS["Pipelines"] | {"Pipelines", "Api"}
-ARROWS["Unit"] = ARROWS["Tools"] | {"Runtime", "Tools"}
+ARROWS["Unit"] = ARROWS["Tools"] | {"Runtime", "Tools", "Codegen/Math"}
 
 # Longest prefix first: where a file lives, or what an include names.
 ROOMS = [
