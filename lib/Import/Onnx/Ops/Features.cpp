@@ -1,0 +1,269 @@
+//===- Features.cpp - feature extraction ----------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "lib/Import/Onnx/Node/Registry.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+
+namespace tenon::onnximport {
+
+/// x[..., indices]; a vector gives one row.
+static void arrayFeatureExtractor(NodeImporter &n) {
+  Value x = n.in(0);
+  int64_t rank = n.rank(x);
+  if (rank == 0) {
+    n.error("expected an input of rank 1 or more, found a scalar");
+    return;
+  }
+  Value at = n.reshape(n.in(1), {productOf(n.dims(n.in(1)))});
+  Value y = n.gather(x, at, rank - 1);
+  n.out(0, rank == 1 ? n.unsqueeze(y, {0}) : y);
+}
+
+static void binarizer(NodeImporter &n) {
+  Value x = n.in(0);
+  Value above = n.compareScalar(CompareKind::gt, x, n.getFloat("threshold", 0));
+  n.out(0, n.cast(above, NodeImporter::elem(x)));
+}
+
+//===----------------------------------------------------------------------===//
+// TfIdfVectorizer
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The pool's n-grams of one length, and the number of the first.
+struct Grams {
+  int64_t length, first, count;
+  ArrayRef<int64_t> items;
+};
+
+struct TfIdf {
+  NodeImporter &n;
+  Ints counts, indexes, pool;
+  SmallVector<float> weights;
+  int64_t shortest = 0, longest = 0, skips = 0, size = 0;
+
+  bool read();
+  SmallVector<Grams> grams() const;
+  Value countOf(Value rows, const Grams &grams);
+  Value total(Value rows);
+};
+} // namespace
+
+bool TfIdf::read() {
+  counts = n.getInts("ngram_counts").value_or(Ints());
+  indexes = n.getInts("ngram_indexes").value_or(Ints());
+  pool = n.getInts("pool_int64s").value_or(Ints());
+  if (const auto *a = n.attr("weights"))
+    weights.assign(a->floats().begin(), a->floats().end());
+  shortest = n.getInt("min_gram_length", 1);
+  longest = n.getInt("max_gram_length", 1);
+  skips = n.getInt("max_skip_count", 0);
+  if (n.attr("pool_strings")) {
+    n.error("pool_strings are not supported: expected pool_int64s");
+    return false;
+  }
+  bool sorted = llvm::is_sorted(counts) && !counts.empty() &&
+                counts.front() >= 0 && counts.back() <= int64_t(pool.size());
+  if (!sorted || shortest < 1 || longest < shortest || skips < 0 ||
+      longest > int64_t(counts.size())) {
+    n.error("ngram_counts, pool_int64s and the gram lengths do not fit");
+    return false;
+  }
+  int64_t total = 0;
+  for (const Grams &g : grams())
+    total = std::max(total, g.first + g.count);
+  if (indexes.empty() || total > int64_t(indexes.size()) ||
+      llvm::any_of(indexes,
+                   [](int64_t i) { return i < 0 || i >= INT32_MAX; })) {
+    n.error("ngram_indexes must have an index of 0 or more for each of the " +
+            Twine(total) + " n-grams, found " + Twine(indexes.size()));
+    return false;
+  }
+  size = *llvm::max_element(indexes) + 1;
+  if (weights.empty())
+    return true;
+  if (weights.size() != indexes.size()) {
+    n.error("expected " + Twine(indexes.size()) + " weights, found " +
+            Twine(weights.size()));
+    return false;
+  }
+  // Given in the pool's order, used by column.
+  SmallVector<float> byColumn(size, 0);
+  for (auto [index, weight] : llvm::zip(indexes, weights))
+    byColumn[index] = weight;
+  weights = byColumn;
+  return true;
+}
+
+/// Those of the wanted lengths.
+SmallVector<Grams> TfIdf::grams() const {
+  SmallVector<Grams> result;
+  int64_t first = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    int64_t length = i + 1, from = counts[i];
+    int64_t to = length < int64_t(counts.size()) ? counts[length] : pool.size();
+    int64_t count = (to - from) / length;
+    if (count > 0 && length >= shortest && length <= longest)
+      result.push_back({length, first, count,
+                        ArrayRef<int64_t>(pool).slice(from, count * length)});
+    first += count;
+  }
+  return result;
+}
+
+/// [rows, count]: how often each n-gram occurs, its items `distance` apart for
+/// every distance up to the skips allowed.
+Value TfIdf::countOf(Value rows, const Grams &g) {
+  Dims dims = n.dims(rows);
+  Type f32 = n.builder.getF32Type();
+  Value sum;
+  int64_t distances = g.length == 1 ? 1 : skips + 1;
+  for (int64_t distance = 1; distance <= distances; ++distance) {
+    SymExpr places = dims[1] - SymExpr((g.length - 1) * distance);
+    if (places.constant().value_or(1) <= 0)
+      break; // the row is too short, and shorter yet for longer distances
+    if (!places.isNonNegative())
+      places = SymExpr::apply(SymExpr::Fn::Max, places, SymExpr(0));
+    Value hit;
+    for (int64_t k = 0; k < g.length; ++k) {
+      Ints wanted;
+      for (int64_t i = 0; i < g.count; ++i)
+        wanted.push_back(g.items[i * g.length + k]);
+      Value part = n.slice(rows, 1, SymExpr(k * distance), places);
+      Value same =
+          n.compare(CompareKind::eq, n.unsqueeze(part, {2}), n.ints(wanted));
+      hit = hit ? n.andOp(hit, same) : same;
+    }
+    Value found = n.reduce(ReduceKind::sum, n.cast(hit, f32), {1},
+                           /*keepdims=*/false);
+    sum = sum ? n.add(sum, found) : found;
+  }
+  return sum ? sum : n.broadcast(n.scalar(0, f32), {dims[0], SymExpr(g.count)});
+}
+
+/// [rows, size]: the counts at their indexes; several n-grams may share one.
+Value TfIdf::total(Value rows) {
+  Dims dims = n.dims(rows);
+  Value none =
+      n.broadcast(n.scalar(0, n.builder.getF32Type()), {dims[0], SymExpr(1)});
+  SmallVector<Value> parts = {none};
+  SmallVector<Ints> sources(size); // columns of the parts, joined
+  int64_t column = 1;
+  for (const Grams &g : grams()) {
+    parts.push_back(countOf(rows, g));
+    for (int64_t i = 0; i < g.count; ++i)
+      sources[indexes[g.first + i]].push_back(column++);
+  }
+  Value joined = n.concat(parts, 1), sum;
+  for (size_t level = 0;; ++level) {
+    Ints at;
+    bool any = false;
+    for (const Ints &columns : sources) {
+      any |= level < columns.size();
+      at.push_back(level < columns.size() ? columns[level] : 0);
+    }
+    if (level > 0 && !any)
+      return sum;
+    Value part = n.gather(joined, n.ints(at), 1);
+    sum = sum ? n.add(sum, part) : part;
+  }
+}
+
+static void tfIdfVectorizer(NodeImporter &n) {
+  Value x = n.in(0);
+  int64_t rank = n.rank(x);
+  if (rank != 1 && rank != 2) {
+    n.error("expected an input of rank 1 or 2, found " + Twine(rank));
+    return;
+  }
+  TfIdf t{n, {}, {}, {}, {}};
+  if (!t.read())
+    return;
+  Value rows = n.cast(x, n.builder.getI64Type());
+  rows = rank == 1 ? n.unsqueeze(rows, {0}) : rows;
+  Value y = t.total(rows);
+  std::string mode = n.getString("mode", "");
+  Value weights;
+  if (!t.weights.empty()) {
+    weights = n.constant(DenseElementsAttr::get(
+        RankedTensorType::get({t.size}, n.builder.getF32Type()),
+        ArrayRef<float>(t.weights)));
+  }
+  if (mode == "IDF")
+    y = n.cast(n.compareScalar(CompareKind::gt, y, 0), n.builder.getF32Type());
+  else if (mode != "TF" && mode != "TFIDF")
+    n.error("mode must be TF, IDF or TFIDF, found '" + mode + "'");
+  if (mode != "TF" && weights)
+    y = n.mul(y, weights);
+  n.out(0, rank == 1 ? n.reshape(y, {SymExpr(t.size)}) : y);
+}
+
+//===----------------------------------------------------------------------===//
+// MelWeightMatrix
+//===----------------------------------------------------------------------===//
+
+/// Triangles over the bins of a spectrum, evenly spaced on the mel scale.
+static void melWeightMatrix(NodeImporter &n) {
+  std::optional<Dims> bins = n.knownDims(n.in(0), "num_mel_bins");
+  std::optional<Dims> length = n.knownDims(n.in(1), "dft_length");
+  if (!bins || !length || bins->size() != 1 || length->size() != 1) {
+    n.error("num_mel_bins and dft_length must be scalars");
+    return;
+  }
+  SymExpr count = bins->front(), dft = length->front();
+  n.checkNonNegative(count);
+  n.checkNonNegative(dft);
+  Type f64 = n.builder.getF64Type(), i64 = n.builder.getI64Type();
+  constexpr double perMel = 2.302585092994045684 / 2595;
+  auto toMel = [&](Value hertz) {
+    Value v = n.mulScalar(n.reshape(n.cast(hertz, f64), {}), 1.0 / 700);
+    return n.mulScalar(n.log(n.addScalar(v, 1)), 1 / perMel);
+  };
+  auto size = [&](const SymExpr &e) {
+    return n.cast(n.dimScalar(e, i64), f64);
+  };
+  SymExpr edges = count + SymExpr(2);
+  Value low = toMel(n.in(3)), high = toMel(n.in(4));
+  Value step = n.div(n.sub(high, low), size(edges));
+  Value mel = n.add(n.mul(n.cast(n.iota(edges, i64), f64), step), low);
+  Value hertz =
+      n.mulScalar(n.addScalar(n.exp(n.mulScalar(mel, perMel)), -1), 700);
+  Value rate = n.reshape(n.cast(n.in(2), f64), {});
+  Value at =
+      n.make<FloorOp>({n.div(n.mul(hertz, size(dft + SymExpr(1))), rate)});
+  Value left = n.slice(at, 0, SymExpr(0), count);
+  Value centre = n.slice(at, 0, SymExpr(1), count);
+  Value right = n.slice(at, 0, SymExpr(2), count);
+  SymExpr rows = SymExpr::apply(SymExpr::Fn::FloorDiv, dft, 2) + SymExpr(1);
+  Value row = n.unsqueeze(n.cast(n.iota(rows, i64), f64), {1});
+  Value zero = n.scalar(0, f64), one = n.scalar(1, f64);
+  auto isRow = [&](CompareKind kind, Value edge) {
+    return n.compare(kind, row, edge);
+  };
+  Value rise = n.sub(centre, left), fall = n.sub(right, centre);
+  Value rising =
+      n.andOp(isRow(CompareKind::ge, left), isRow(CompareKind::le, centre));
+  Value up = n.select(rising, n.div(n.sub(row, left), rise), zero);
+  Value peak = n.select(isRow(CompareKind::eq, centre), one, zero);
+  up = n.select(n.compare(CompareKind::eq, rise, zero), peak, up);
+  Value falling = n.andOp(
+      n.andOp(isRow(CompareKind::ge, centre), isRow(CompareKind::lt, right)),
+      n.compare(CompareKind::gt, fall, zero));
+  Value y = n.select(falling, n.div(n.sub(right, row), fall), up);
+  n.out(0, n.cast(y, n.elementType(n.getInt("output_datatype", 1))));
+}
+
+void registerFeatures(Registry &r) {
+  r.add("ai.onnx.ml", "ArrayFeatureExtractor", 1, arrayFeatureExtractor);
+  r.add("ai.onnx.ml", "Binarizer", 1, binarizer);
+  r.add("TfIdfVectorizer", 9, tfIdfVectorizer);
+  r.add("MelWeightMatrix", 17, melWeightMatrix);
+}
+
+} // namespace tenon::onnximport

@@ -1,0 +1,329 @@
+//===- Quant.cpp - quantised operators ------------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Quantised operators are written out: integers minus their zero point,
+// products in int32, scales in float.
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Import/Onnx/Ops/Quant.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "lib/Import/Onnx/Ops/MatMul.h"
+#include "lib/Import/Onnx/Ops/Window.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+
+namespace tenon::onnximport {
+
+/// A scale or zero point as it meets x: a scalar, one per index of `axis`, or
+/// (block > 0) one per block of elements along it.
+static Value spreadParameter(NodeImporter &n, Value v, ArrayRef<SymExpr> x,
+                             int64_t axis, int64_t block) {
+  if (!v)
+    return v;
+  Dims dims = n.dims(v);
+  if (productOf(dims) == SymExpr(1))
+    return n.reshape(v, {});
+  if (block == 0) {
+    if (dims.size() != 1 || x.empty())
+      return n.error("expected a scale of rank 0 or 1, and of one element for "
+                     "a scalar, found rank " +
+                     Twine(dims.size()) + " for rank " + Twine(x.size()));
+    Dims to(x.size(), SymExpr(1));
+    to[axis] = dims[0];
+    return n.reshape(v, to);
+  }
+  if (dims.size() != x.size())
+    return n.error("a blocked scale has the input's rank: expected " +
+                   Twine(x.size()) + ", found " + Twine(dims.size()));
+  Dims apart = dims, repeated, joined = dims;
+  apart.insert(apart.begin() + axis + 1, SymExpr(1));
+  repeated = apart;
+  repeated[axis + 1] = SymExpr(block);
+  joined[axis] = dims[axis] * SymExpr(block);
+  Value wide = n.reshape(n.broadcast(n.reshape(v, apart), repeated), joined);
+  n.checkNonNegative(joined[axis] - x[axis]);
+  return n.slice(wide, axis, SymExpr(0), x[axis]);
+}
+
+static int64_t quantAxis(NodeImporter &n, Value x, int64_t otherwise) {
+  int64_t rank = n.rank(x);
+  // Per-tensor parameters ignore the axis, which may then be outside.
+  if (rank == 0)
+    return 0;
+  int64_t axis = n.getInt("axis", otherwise);
+  if (!n.attr("axis") && axis >= rank)
+    axis = rank - 1;
+  return n.axis(axis, rank);
+}
+
+/// Is there a zero point other than a constant 0?
+static bool shifts(Value zero) {
+  return zero && NodeImporter::constScalar(zero) != 0.0;
+}
+
+Value dequantize(NodeImporter &n, Value x, Value scale, Value zero,
+                 int64_t axis, int64_t block, Type to) {
+  if (!x || !scale)
+    return nullptr;
+  Dims dims = n.dims(x);
+  Type f32 = n.builder.getF32Type();
+  // Integers are subtracted exactly.
+  Type wide = NodeImporter::isFloat(x) ? f32 : Type(n.builder.getI32Type());
+  scale = n.cast(spreadParameter(n, scale, dims, axis, block), f32);
+  zero = spreadParameter(n, zero, dims, axis, block);
+  Value numbers = n.cast(x, wide);
+  if (shifts(zero))
+    numbers = n.sub(numbers, n.cast(zero, wide));
+  return n.cast(n.mul(n.cast(numbers, f32), scale), to);
+}
+
+Value quantize(NodeImporter &n, Value x, Value scale, Value zero, int64_t axis,
+               int64_t block, Type to, Type precision, bool saturate) {
+  auto integer = dyn_cast_or_null<IntegerType>(to);
+  if (!x || !scale || !to || (!integer && !smallFloatFormat(to)))
+    return n.error("cannot quantise to this type");
+  Dims dims = n.dims(x);
+  Type f32 = n.builder.getF32Type();
+  // The division is in the scale's type, where that is a float to compute in.
+  if (!precision) {
+    Type own = NodeImporter::elem(scale);
+    precision = own.isF16() || own.isBF16() ? own : f32;
+  }
+  scale = spreadParameter(n, scale, dims, axis, block);
+  Value v = n.div(n.cast(x, precision), n.cast(scale, precision));
+  v = n.cast(v, f32);
+  if (integer)
+    v = n.make<RoundOp>({v});
+  if (shifts(zero))
+    v = n.add(v, n.cast(spreadParameter(n, zero, dims, axis, block), f32));
+  if (!integer)
+    return n.cast(v, to, saturate, RoundMode::up);
+  unsigned width = integer.getWidth();
+  double low = integer.isUnsigned() ? 0 : -double(1ll << (width - 1));
+  double high = double(1ll << (integer.isUnsigned() ? width : width - 1)) - 1;
+  v = n.min(n.max(v, n.scalarLike(low, v)), n.scalarLike(high, v));
+  return n.cast(v, to);
+}
+
+/// The type that an attribute names; null where it is left out.
+static Type typeAttr(NodeImporter &n, StringRef name) {
+  int64_t number = n.getInt(name, 0);
+  return number ? n.elementType(number) : Type();
+}
+
+static void quantizeLinear(NodeImporter &n) {
+  Value x = n.in(0), zero = n.in(2);
+  Type to = typeAttr(n, "output_dtype");
+  Type precision = typeAttr(n, "precision");
+  if (zero && to && to != NodeImporter::elem(zero))
+    n.error("output_dtype must be the zero point's type");
+  if (zero)
+    to = NodeImporter::elem(zero);
+  else if (!to)
+    to = n.builder.getIntegerType(8, false);
+  if (precision && (!isa<FloatType>(precision) || smallFloatFormat(precision)))
+    n.error("precision must be a float type of 16 bits or more");
+  int64_t axis = quantAxis(n, x, 1);
+  if (!n.failed())
+    n.out(0, quantize(n, x, n.in(1), zero, axis, n.getInt("block_size", 0), to,
+                      precision, n.getInt("saturate", 1) != 0));
+}
+
+static void dequantizeLinear(NodeImporter &n) {
+  Value x = n.in(0);
+  Type to = typeAttr(n, "output_dtype");
+  if (!to)
+    to = NodeImporter::elem(n.in(1));
+  if (to && (!isa<FloatType>(to) || smallFloatFormat(to)))
+    n.error("output_dtype must be a float type of 16 bits or more");
+  int64_t axis = quantAxis(n, x, 1);
+  if (!n.failed())
+    n.out(0, dequantize(n, x, n.in(1), n.in(2), axis, n.getInt("block_size", 0),
+                        to));
+}
+
+Quantized dynamicallyQuantize(NodeImporter &n, Value x) {
+  Ints all;
+  for (int64_t i = 0, e = n.rank(x); i < e; ++i)
+    all.push_back(i);
+  Value zero = n.scalarLike(0, x);
+  auto extreme = [&](ReduceKind kind) {
+    return all.empty() ? x : n.reduce(kind, x, all, false);
+  };
+  Value high = n.max(extreme(ReduceKind::max), zero);
+  Value low = n.min(extreme(ReduceKind::min), zero);
+  Value scale = n.div(n.sub(high, low), n.scalarLike(255, x));
+  // All zeros: any scale does, and 1 keeps the division defined.
+  scale = n.select(n.compareScalar(CompareKind::eq, scale, 0),
+                   n.scalarLike(1, x), scale);
+  Value point = n.make<RoundOp>({n.sub(zero, n.div(low, scale))});
+  point = n.min(n.max(point, zero), n.scalarLike(255, x));
+  Type u8 = n.builder.getIntegerType(8, false);
+  point = n.cast(point, u8);
+  return {quantize(n, x, scale, point, 0, 0, u8), scale, point};
+}
+
+static void dynamicQuantizeLinear(NodeImporter &n) {
+  Quantized q = dynamicallyQuantize(n, n.in(0));
+  n.out(0, q.value);
+  n.out(1, q.scale);
+  n.out(2, q.zero);
+}
+
+//===----------------------------------------------------------------------===//
+// Integer products
+//===----------------------------------------------------------------------===//
+
+/// x - zero in int32. The zero point is a scalar, or one per row (on the left)
+/// or per column (on the right) of the matrices.
+static Value centred(NodeImporter &n, Value x, Value zero, bool isLeft) {
+  Type i32 = n.builder.getI32Type();
+  Value wide = n.cast(x, i32);
+  if (!wide || !zero || NodeImporter::constScalar(zero) == 0.0)
+    return wide;
+  if (productOf(n.dims(zero)) == SymExpr(1))
+    zero = n.reshape(zero, {});
+  else if (n.rank(zero) == 1 && isLeft && n.rank(x) >= 2)
+    zero = n.unsqueeze(zero, {1});
+  return n.sub(wide, n.cast(zero, i32));
+}
+
+Value integerMatMul(NodeImporter &n, Value a, Value aZero, Value b,
+                    Value bZero) {
+  return numpyMatMul(n, centred(n, a, aZero, true),
+                     centred(n, b, bZero, false));
+}
+
+static void matMulInteger(NodeImporter &n) {
+  n.out(0, integerMatMul(n, n.in(0), n.in(2), n.in(1), n.in(3)));
+}
+
+/// One scale per row needs a column's shape.
+static Value rowScale(NodeImporter &n, Value scale, Value matrix) {
+  if (!scale)
+    return scale;
+  if (productOf(n.dims(scale)) == SymExpr(1))
+    return n.reshape(scale, {});
+  return n.rank(scale) == 1 && n.rank(matrix) >= 2 ? n.unsqueeze(scale, {1})
+                                                   : scale;
+}
+
+static Value columnScale(NodeImporter &n, Value scale) {
+  if (scale && productOf(n.dims(scale)) == SymExpr(1))
+    return n.reshape(scale, {});
+  return scale;
+}
+
+static void qLinearMatMul(NodeImporter &n) {
+  Type f32 = n.builder.getF32Type();
+  Value product = integerMatMul(n, n.in(0), n.in(2), n.in(3), n.in(5));
+  Value scale = n.mul(n.cast(rowScale(n, n.in(1), n.in(0)), f32),
+                      n.cast(columnScale(n, n.in(4)), f32));
+  Value real = n.mul(n.cast(product, f32), scale);
+  if (n.failed())
+    return;
+  n.out(0,
+        quantize(n, real, n.in(6), n.in(7), 0, 0, NodeImporter::elem(n.in(7))));
+}
+
+//===----------------------------------------------------------------------===//
+// Integer convolutions
+//===----------------------------------------------------------------------===//
+
+/// conv(x - xZero, w - wZero) in a float type that holds every sum exactly.
+static Value integerConv(NodeImporter &n, Value x, Value xZero, Value w,
+                         Value wZero) {
+  Dims dims = n.dims(x), weightDims = n.dims(w);
+  if (dims.size() < 3 || weightDims.size() != dims.size())
+    return n.error("expected operands of one rank of 3 or more");
+  ArrayRef<SymExpr> kernel = ArrayRef<SymExpr>(weightDims).drop_front(2);
+  int64_t group = n.getInt("group", 1);
+  bool isStatic = group == 1 || weightDims[0].isConstant();
+  for (const SymExpr &dim : kernel)
+    isStatic &= dim.isConstant();
+  std::optional<int64_t> terms =
+      productOf(ArrayRef<SymExpr>(weightDims).drop_front(1)).constant();
+  std::optional<Window> window =
+      readWindow(n, ArrayRef<SymExpr>(dims).drop_front(2), kernel);
+  if (!window)
+    return nullptr;
+  Type real = terms && *terms <= 256 ? Type(n.builder.getF32Type())
+                                     : Type(n.builder.getF64Type());
+  auto difference = [&](Value v, Value zero) {
+    Value wide = n.cast(v, n.builder.getI32Type());
+    if (zero && NodeImporter::constScalar(zero) != 0.0) {
+      Value z = n.cast(zero, n.builder.getI32Type());
+      if (productOf(n.dims(z)) == SymExpr(1)) {
+        z = n.reshape(z, {});
+      } else { // one per output channel
+        Dims to(weightDims.size(), SymExpr(1));
+        to[0] = productOf(n.dims(z));
+        z = n.reshape(z, to);
+      }
+      wide = n.sub(wide, z);
+    }
+    return n.cast(wide, real);
+  };
+  Value input = difference(x, xZero);
+  if (!isStatic)
+    return convByWindows(n, input, difference(w, wZero), *window, group);
+  std::optional<Ints> pads = window->constantPads();
+  if (!pads) {
+    input =
+        padSpatial(n, input, n.scalarLike(0, input), window->low, window->high);
+    pads = Ints(2 * kernel.size(), 0);
+  }
+  auto attr = [&](ArrayRef<int64_t> v) {
+    return n.builder.getDenseI64ArrayAttr(v);
+  };
+  return n.make<ConvOp>({input, difference(w, wZero)},
+                        {n.named("strides", attr(window->strides)),
+                         n.named("pads", attr(*pads)),
+                         n.named("dilations", attr(window->dilations)),
+                         n.named("group", n.builder.getI64IntegerAttr(group))});
+}
+
+static void convInteger(NodeImporter &n) {
+  n.out(0, n.cast(integerConv(n, n.in(0), n.in(2), n.in(1), n.in(3)),
+                  n.builder.getI32Type()));
+}
+
+static void qLinearConv(NodeImporter &n) {
+  // x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias
+  Value sum = integerConv(n, n.in(0), n.in(2), n.in(3), n.in(5));
+  if (!sum)
+    return;
+  auto perChannel = [&](Value v) {
+    if (!v || productOf(n.dims(v)) == SymExpr(1))
+      return v ? n.reshape(v, {}) : v;
+    Dims to(n.rank(sum) - 1, SymExpr(1));
+    to[0] = productOf(n.dims(v));
+    return n.reshape(v, to);
+  };
+  if (Value bias = perChannel(n.in(8)))
+    sum = n.add(sum, n.cast(bias, NodeImporter::elem(sum)));
+  Value scale = n.mul(n.reshape(n.in(1), {}), perChannel(n.in(4)));
+  Value real = n.mul(n.cast(sum, n.builder.getF32Type()), scale);
+  n.out(0,
+        quantize(n, real, n.in(6), n.in(7), 0, 0, NodeImporter::elem(n.in(7))));
+}
+
+void registerQuant(Registry &r) {
+  r.add("QuantizeLinear", 10, quantizeLinear);
+  r.add("DequantizeLinear", 10, dequantizeLinear);
+  r.add("DynamicQuantizeLinear", 11, dynamicQuantizeLinear);
+  r.add("MatMulInteger", 10, matMulInteger);
+  r.add("QLinearMatMul", 10, qLinearMatMul);
+  r.add("ConvInteger", 10, convInteger);
+  r.add("QLinearConv", 10, qLinearConv);
+  r.add("com.microsoft", "QuantizeLinear", 1, quantizeLinear);
+  r.add("com.microsoft", "DequantizeLinear", 1, dequantizeLinear);
+}
+
+} // namespace tenon::onnximport
