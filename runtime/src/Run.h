@@ -1,0 +1,68 @@
+//===- Run.h - the parts of one run -----------------------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_RUNTIME_RUN_H
+#define TENON_RUNTIME_RUN_H
+
+#include "Context.h"
+
+namespace tenon::rt {
+
+constexpr int32_t kNoStep = INT32_MAX;
+
+// Bindings.cpp: what the caller bound.
+
+/// Has every port its memory?
+tenon_status checkBound(const Context &context, tenon_error *error);
+/// Have the outputs whose dims are known those dims and room for them, and do
+/// they share no memory? Sets `tooSmall` for TENON_OUTPUT_TOO_SMALL.
+tenon_status checkOutputs(Context &context, tenon_error *error);
+
+// Run.cpp.
+
+/// Evaluates the program's dims into `slots`, as far as they are known.
+tenon_status evaluate(Context &context, tenon_error *error);
+
+// Control.cpp: what is decided between steps.
+
+/// Does what control number `at` says, and sets `at` to the next one's number.
+/// `surprised` where the run must begin again with another plan.
+tenon_status act(Context &context, int32_t &at, tenon_error *error);
+
+// Steps.cpp: what the host executes.
+
+/// The arguments of steps [first, end), and how threads share them.
+void fillSteps(Context &context, int32_t first, int32_t end);
+/// Runs steps [first, end), which are filled in.
+void runSteps(Context &context, int32_t first, int32_t end, bool pooled);
+/// What `failedStep` died of.
+tenon_status reportFailure(const Context &context, tenon_error *error);
+
+/// Nanoseconds since the run began.
+inline uint64_t sinceStart(const Context &context) {
+  return uint64_t(nanoseconds() - context.startNs);
+}
+
+/// Adds the time of its scope to `sum`, where a profile is wanted.
+class Timed {
+public:
+  Timed(const Context &context, uint64_t &sum)
+      : context(context), sum(sum), before(read()) {}
+  ~Timed() { sum += read() - before; }
+  Timed(const Timed &) = delete;
+
+private:
+  uint64_t read() const {
+    return context.flags & TENON_CONTEXT_PROFILE ? sinceStart(context) : 0;
+  }
+  const Context &context;
+  uint64_t &sum;
+  uint64_t before;
+};
+
+} // namespace tenon::rt
+
+#endif // TENON_RUNTIME_RUN_H

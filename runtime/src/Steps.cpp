@@ -1,0 +1,305 @@
+//===- Steps.cpp - steps on the host's threads ----------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// With own threads, every thread walks the same list. A step is cut into
+// slices, several per thread; a thread takes its own ones first and then those
+// that nobody has begun, so that a thread which the system holds up delays
+// nobody. Cheap steps belong to thread 0 alone, and a row of them needs no
+// barrier inside.
+//
+// A barrier waits for slices, not for threads: it is passed when everything
+// before it has been computed, whoever did it.
+//
+// A kernel that fails does not stop the others at once: all slices of its step
+// are computed, and the threads stop at the next barrier. Which step failed is
+// recorded as its number, so a thread that is still on its way to a step before
+// the failing one is not misled into leaving early.
+//
+//===----------------------------------------------------------------------===//
+#include "Run.h"
+
+#include <string.h>
+
+using namespace tenon::rt;
+
+namespace {
+
+/// A thread pays for the barrier from about this many FMAs on.
+constexpr int64_t kCostPerThread = 16 * 1024;
+/// Finer slices even out the threads' speeds where each is worth its call.
+constexpr int64_t kCostPerSlice = 64 * 1024;
+
+int32_t threadsForStep(const Context &context, const StepState &step) {
+  if (step.tasks <= 0)
+    return 0;
+  int64_t threads = step.cost / kCostPerThread;
+  if (threads > context.threads)
+    threads = context.threads;
+  if (threads > step.tasks)
+    threads = step.tasks;
+  return threads < 1 ? 1 : int32_t(threads);
+}
+
+int32_t slicesForStep(const StepState &step) {
+  int64_t slices = step.cost / kCostPerSlice / step.threads * step.threads;
+  int64_t most = int64_t(step.threads) * kSlicesPerThread;
+  if (slices > most)
+    slices = most;
+  if (slices > step.tasks)
+    slices = step.tasks;
+  return slices < step.threads ? step.threads : int32_t(slices);
+}
+
+/// Results must not depend on which thread computes them, so all use the same
+/// floating-point modes: round to nearest, subnormals kept, no traps.
+class FloatModes {
+public:
+  FloatModes() : before(__builtin_ia32_stmxcsr()) {
+    if (before != kStandard)
+      __builtin_ia32_ldmxcsr(kStandard);
+  }
+  ~FloatModes() {
+    if (before != kStandard)
+      __builtin_ia32_ldmxcsr(before);
+  }
+
+private:
+  static constexpr unsigned kStandard = 0x1f80;
+  unsigned before;
+};
+
+void noteFailure(Context &context, int32_t step) {
+  int32_t seen = __atomic_load_n(&context.failedStep, __ATOMIC_RELAXED);
+  while (step < seen &&
+         !__atomic_compare_exchange_n(&context.failedStep, &seen, step, false,
+                                      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+  }
+}
+
+/// Computes one slice of a step on thread `index`.
+void runSlice(Context &context, int32_t number, int32_t slice, int32_t index) {
+  const StepState &step = context.steps[number];
+  ThreadState &self = context.threadStates[index];
+  int64_t share = step.tasks / step.slices, rest = step.tasks % step.slices;
+  int64_t begin = share * slice + (slice < rest ? slice : rest);
+  int64_t end = begin + share + (slice < rest ? 1 : 0);
+  tenon_kernel kernel =
+      context.level->kernels[context.program->steps[number].kernel];
+  int32_t code = kernel(step.buffers, step.dims, begin, end, &self.task);
+  if (code == TENON_KERNEL_OK ||
+      (self.failedStep == number && self.failedSlice < slice))
+    return;
+  self.failedStep = number;
+  self.failedSlice = slice;
+  self.code = code;
+  self.errorValue = self.task.error_value;
+  self.errorLimit = self.task.error_limit;
+  noteFailure(context, number);
+}
+
+/// The slices that belong to one thread of a step.
+struct Share {
+  int32_t begin, end;
+};
+Share shareOf(const StepState &step, int32_t index) {
+  int64_t slices = step.slices;
+  return {int32_t(slices * index / step.threads),
+          int32_t(slices * (index + 1) / step.threads)};
+}
+
+/// Claims and computes slices of a shared step until none is left.
+void runShared(Context &context, int32_t number, int32_t index) {
+  const StepState &step = context.steps[number];
+  uint8_t *claims = context.claims +
+                    size_t(number) * size_t(context.threads) * kSlicesPerThread;
+  WaitWord &done = context.done[step.segment];
+  auto attempt = [&](int32_t slice) {
+    if (__atomic_load_n(&claims[slice], __ATOMIC_RELAXED) == context.claim ||
+        __atomic_exchange_n(&claims[slice], context.claim, __ATOMIC_ACQ_REL) ==
+            context.claim)
+      return;
+    runSlice(context, number, slice, index);
+    Pool::count(done, uint32_t(step.slices));
+  };
+  Share own = shareOf(step, index);
+  for (int32_t slice = own.begin; slice < own.end; ++slice)
+    attempt(slice);
+  for (int32_t i = 1; i < step.threads; ++i) {
+    Share other = shareOf(step, (index + i) % step.threads);
+    for (int32_t slice = other.end - 1; slice >= other.begin; --slice)
+      attempt(slice);
+  }
+}
+
+/// One thread's walk from the first step to the last that is shared out.
+void walk(void *argument, int32_t index) {
+  Context &context = *static_cast<Context *>(argument);
+  ThreadState &self = context.threadStates[index];
+  bool timed = index == 0 && (context.flags & TENON_CONTEXT_PROFILE);
+  bool alone = false; // thread 0 has run steps of its own since the barrier
+  FloatModes modes;
+  for (int32_t s = context.firstStep; s <= context.lastParallel; ++s) {
+    StepState &step = context.steps[s];
+    if (step.barrierBefore) {
+      int32_t before = step.segment - 1;
+      if (alone)
+        Pool::count(context.done[before], 1);
+      alone = false;
+      context.pool.waitFor(context.done[before], context.targets[before]);
+      if (__atomic_load_n(&context.failedStep, __ATOMIC_ACQUIRE) < s)
+        return;
+    }
+    if (timed)
+      step.startNs = sinceStart(context);
+    if (step.threads > 1) {
+      if (index < step.threads)
+        runShared(context, s, index);
+    } else if (step.threads == 1 && index == 0) {
+      alone = true;
+      if (self.failedStep == kNoStep)
+        runSlice(context, s, 0, 0);
+    }
+  }
+  int32_t last = context.steps[context.lastParallel].segment;
+  if (index == 0)
+    context.pool.waitFor(context.done[last], context.targets[last]);
+}
+
+struct StepCall {
+  Context *context;
+  int32_t step;
+};
+
+void sliceOfStep(void *argument, int32_t index) {
+  const auto &call = *static_cast<StepCall *>(argument);
+  FloatModes modes;
+  const StepState &step = call.context->steps[call.step];
+  if (index < 0 || index >= step.threads)
+    return;
+  Share own = shareOf(step, index);
+  for (int32_t slice = own.begin; slice < own.end; ++slice)
+    runSlice(*call.context, call.step, slice, index);
+}
+
+/// Steps [first, end), one after the other: through the caller's executor, or
+/// on this thread alone.
+void runInOrder(Context &context, int32_t first, int32_t end) {
+  bool timed = context.flags & TENON_CONTEXT_PROFILE;
+  for (int32_t s = first; s < end; ++s) {
+    StepState &step = context.steps[s];
+    if (timed)
+      step.startNs = sinceStart(context);
+    StepCall call = {&context, s};
+    if (step.threads > 1 && context.executor)
+      context.executor(context.executorUser, step.threads, sliceOfStep, &call);
+    else
+      for (int32_t i = 0; i < step.threads; ++i)
+        sliceOfStep(&call, i);
+    if (__atomic_load_n(&context.failedStep, __ATOMIC_ACQUIRE) != kNoStep)
+      return;
+  }
+}
+
+/// Makes all claims those of an earlier parallel region.
+void newClaim(Context &context) {
+  if (++context.claim)
+    return;
+  memset(context.claims, 0,
+         size_t(context.numSteps) * size_t(context.threads) * kSlicesPerThread);
+  context.claim = 1;
+}
+
+} // namespace
+
+void tenon::rt::fillSteps(Context &context, int32_t first, int32_t end) {
+  const tenon_program &program = *context.program;
+  context.active = 1;
+  context.lastParallel = first - 1;
+  // What ran since the last barrier: a later step must not overtake it.
+  bool ranOne = false, ranMany = false;
+  int32_t segment = 0;
+  for (int32_t s = first; s < end; ++s) {
+    const tenon_step &from = program.steps[s];
+    StepState &step = context.steps[s];
+    for (int32_t i = 0; i < from.num_buffers; ++i)
+      step.buffers[i] = context.pointers[from.buffers[i]];
+    for (int32_t i = 0; i < from.num_dims; ++i)
+      step.dims[i] = context.slots[from.dims[i]];
+    step.tasks =
+        isLeftOut(from.guard, context.slots) ? 0 : context.slots[from.tasks];
+    step.cost = context.slots[from.cost];
+    step.threads = threadsForStep(context, step);
+    step.slices = step.threads;
+    step.barrierBefore = false;
+    step.segment = segment;
+    if (step.threads == 0)
+      continue;
+    bool many = step.threads > 1;
+    if (ranMany || (many && ranOne)) {
+      step.barrierBefore = true;
+      step.segment = ++segment;
+      ranOne = ranMany = false;
+    }
+    (many ? ranMany : ranOne) = true;
+    context.targets[segment] = 1;
+    if (many) {
+      step.slices = slicesForStep(step);
+      context.targets[segment] = uint32_t(step.slices);
+      context.lastParallel = s;
+      if (step.threads > context.active)
+        context.active = step.threads;
+    }
+  }
+}
+
+void tenon::rt::runSteps(Context &context, int32_t first, int32_t end,
+                         bool pooled) {
+  int32_t begin = first;
+  // A forked child has no workers: its only thread does every slice.
+  if (context.active > 1 && pooled) {
+    auto steps = size_t(context.lastParallel + 1 - first);
+    memset(static_cast<void *>(context.done), 0, steps * sizeof *context.done);
+    newClaim(context);
+    context.firstStep = first;
+    context.pool.run(context.active, walk, &context);
+    begin = context.lastParallel + 1;
+  }
+  if (context.failedStep == kNoStep)
+    runInOrder(context, begin, end);
+  if (!(context.flags & TENON_CONTEXT_PROFILE))
+    return;
+  uint64_t next = sinceStart(context);
+  for (int32_t s = end - 1; s >= first; --s) {
+    StepState &step = context.steps[s];
+    step.lastNs = next > step.startNs ? next - step.startNs : 0;
+    step.timeNs += step.lastNs;
+    step.calls += step.threads > 0;
+    next = step.startNs;
+  }
+}
+
+tenon_status tenon::rt::reportFailure(const Context &context,
+                                      tenon_error *error) {
+  int32_t failed = context.failedStep;
+  const tenon_step &step = context.program->steps[failed];
+  // Every slice of the step was computed: the first failure in the order of
+  // tasks is known, whoever met it.
+  const ThreadState *self = nullptr;
+  for (int32_t t = 0; t < context.threads; ++t) {
+    const ThreadState &other = context.threadStates[t];
+    if (other.failedStep == failed &&
+        (!self || other.failedSlice < self->failedSlice))
+      self = &other;
+  }
+  const char *nodes = step.nodes && *step.nodes ? step.nodes : step.name;
+  if (self->code == TENON_KERNEL_INDEX_OUT_OF_RANGE)
+    return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes, "': index ",
+                self->errorValue, " is out of range, expected ",
+                -self->errorLimit, " <= index < ", self->errorLimit);
+  return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes,
+              "' failed with code ", self->code);
+}
