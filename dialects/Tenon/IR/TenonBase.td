@@ -48,6 +48,7 @@ class Tenon_Op<string mnemonic, list<Trait> traits = []>
 /// a check or a rewrite knows more than the operands' types say.
 class Tenon_PureOp<string mnemonic, list<Trait> traits = []>
     : Tenon_Op<mnemonic, traits # [Pure, DeclareOpInterfaceMethods<Tenon_InferDimsInterface>,
+      Tenon_FusionInterface,
       InferTypeOpAdaptorBase<[{
         static bool isCompatibleReturnTypes(::mlir::TypeRange l,
                                             ::mlir::TypeRange r) {

@@ -41,14 +41,14 @@ def Tenon_BitCastOp : Tenon_ElementwiseOp<"bitcast", "adaptor.getTo()"> {
   let hasFolder = 1;   // to the same type
 }
 
-def Tenon_UnpackOp : Tenon_PureOp<"unpack"> {
+def Tenon_UnpackOp : Tenon_PureOp<"unpack", [Tenon_FusionCost<2>]> {
   let summary = "`size` numbers of 2 or 4 bits from bytes, the lowest bits first (ONNX's raw data)";
   let arguments = (ins Tenon_ByteTensor:$input, StrAttr:$size, TypeAttr:$elementType);
   let results = (outs Tenon_PackedTensor:$result);
   let assemblyFormat = "$input `size` $size `to` $elementType attr-dict `:` type($input)";
 }
 
-def Tenon_PackOp : Tenon_PureOp<"pack"> {
+def Tenon_PackOp : Tenon_PureOp<"pack", [Tenon_FusionCost<2>]> {
   let summary = "Bytes of numbers of 2 or 4 bits, the lowest bits first; the last is filled up with zeros";
   let arguments = (ins Tenon_PackedTensor:$input);
   let results = (outs Tenon_ByteTensor:$result);

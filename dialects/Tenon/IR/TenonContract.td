@@ -11,7 +11,8 @@ include "dialects/Tenon/IR/TenonBase.td"
 
 def Tenon_NarrowFloatTensor : Tenon_TensorOf<[F32, F16, BF16], "f32, f16 or bf16">;
 
-def Tenon_LinearAttentionOp : Tenon_PureOp<"linear_attention", [AttrSizedOperandSegments]> {
+def Tenon_LinearAttentionOp : Tenon_PureOp<"linear_attention",
+    [AttrSizedOperandSegments, Tenon_FusesAs<"Own", "true">]> {
   let summary = "Recurrence of linear attention, state and outputs in one result (ONNX LinearAttention, opset 27)";
   let description = [{
     query is [B, T, H, G, dk] (G queries share a state), key [B, T, H, dk] and
@@ -40,7 +41,7 @@ def Tenon_LinearAttentionOp : Tenon_PureOp<"linear_attention", [AttrSizedOperand
                        "(`state` type($state)^)? (`decay` type($decay)^)? (`beta` type($beta)^)?";
 }
 
-def Tenon_MatMulOp : Tenon_PureOp<"matmul"> {
+def Tenon_MatMulOp : Tenon_PureOp<"matmul", [Tenon_FusesAs<"Loop", "true">]> {
   let summary = "Matrix product of the last two dims, the others broadcast (ONNX MatMul, Gemm without its bias)";
   let description = [{
     Both operands have rank >= 2 (the importer adds and removes unit dims).

@@ -9,7 +9,7 @@
 
 include "dialects/Tenon/IR/TenonBase.td"
 
-def Tenon_MergeOp : Tenon_PureOp<"merge"> {
+def Tenon_MergeOp : Tenon_PureOp<"merge", [Tenon_FusesAs<"Moving", "", "true">]> {
   let summary = "One of two values, by a condition known before it is needed (ONNX If)";
   let description = [{
     `condition` is a dim expression that is 0 or 1: the result is `onTrue` where
@@ -85,7 +85,7 @@ def Tenon_LoopOp : Tenon_Op<"loop", [SingleBlock]> {
 // the largest outcome, and its last element is the number that counts, which a
 // tenon.read_dims reads. Kernels of the runtime compute these ops.
 
-def Tenon_CompactOp : Tenon_PureOp<"compact"> {
+def Tenon_CompactOp : Tenon_PureOp<"compact", [Tenon_FusesAs<"Native">]> {
   let summary = "Positions of the true elements, then their number (ONNX NonZero, Compress)";
   let description = [{
     Of n flags: n + 1 elements, the positions in order, zeros, the number.
@@ -94,7 +94,7 @@ def Tenon_CompactOp : Tenon_PureOp<"compact"> {
   let results = (outs Tenon_TensorOf<[I64], "i64">:$result);
   let assemblyFormat = "$flags attr-dict `:` type($flags)";
 }
-def Tenon_UniqueOp : Tenon_PureOp<"unique"> {
+def Tenon_UniqueOp : Tenon_PureOp<"unique", [Tenon_FusesAs<"Native">]> {
   let summary = "The distinct rows of a matrix (ONNX Unique)";
   let description = [{
     Of n rows: 3n + 1 elements. The first n: where each distinct row first
@@ -107,7 +107,8 @@ def Tenon_UniqueOp : Tenon_PureOp<"unique"> {
   let results = (outs Tenon_TensorOf<[I64], "i64">:$result);
   let assemblyFormat = "$input (`sorted` $sorted^)? attr-dict `:` type($input)";
 }
-def Tenon_NonMaxSuppressionOp : Tenon_PureOp<"non_max_suppression"> {
+def Tenon_NonMaxSuppressionOp : Tenon_PureOp<"non_max_suppression",
+    [Tenon_FusesAs<"Native">]> {
   let summary = "Boxes that overlap no better one (ONNX NonMaxSuppression)";
   let description = [{
     boxes [batches, n, 4], scores [batches, classes, n]; a box counts above

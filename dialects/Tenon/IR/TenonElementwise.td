@@ -44,16 +44,19 @@ class Tenon_ElementwiseOp<string mnemonic, string element = "operands.back()",
   }];
 }
 
-class Tenon_Unary<string mnemonic, string what, Type operand = Tenon_NumberTensor>
-    : Tenon_ElementwiseOp<mnemonic> {
+class Tenon_Unary<string mnemonic, string what, Type operand = Tenon_NumberTensor,
+                  list<Trait> traits = []>
+    : Tenon_ElementwiseOp<mnemonic, "operands.back()", traits> {
   let summary = what;
   let arguments = (ins operand:$input);
   let results = (outs operand:$result);
   let assemblyFormat = "$input attr-dict `:` type($input)";
 }
 
-class Tenon_Binary<string mnemonic, string what, Type operand = Tenon_NumberTensor>
-    : Tenon_ElementwiseOp<mnemonic, "operands.back()", [SameTypeElements]> {
+class Tenon_Binary<string mnemonic, string what, Type operand = Tenon_NumberTensor,
+                   list<Trait> traits = []>
+    : Tenon_ElementwiseOp<mnemonic, "operands.back()",
+                          traits # [SameTypeElements]> {
   let summary = what;
   let arguments = (ins operand:$lhs, operand:$rhs);
   let results = (outs operand:$result);

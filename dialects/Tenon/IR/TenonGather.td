@@ -9,7 +9,8 @@
 
 include "dialects/Tenon/IR/TenonBase.td"
 
-def Tenon_GatherOp : Tenon_PureOp<"gather"> {
+def Tenon_GatherOp : Tenon_PureOp<"gather",
+    [Tenon_FusionCost<2>, Tenon_FusesAs<"Moving", "true">]> {
   let summary = "result[o..., i..., r...] = input[o..., indices[i...], r...] (ONNX Gather)";
   let description = [{
     Negative indices count from the end; any other index outside is a run-time
@@ -20,14 +21,16 @@ def Tenon_GatherOp : Tenon_PureOp<"gather"> {
   let assemblyFormat = "$input `,` $indices `axis` $axis attr-dict `:` type($input) `,` type($indices)";
 }
 
-def Tenon_GatherElementsOp : Tenon_PureOp<"gather_elements"> {
+def Tenon_GatherElementsOp : Tenon_PureOp<"gather_elements",
+    [Tenon_FusionCost<2>, Tenon_FusesAs<"Moving", "true">]> {
   let summary = "result[..., i, ...] = input[..., indices[..., i, ...], ...] (ONNX GatherElements)";
   let arguments = (ins Tenon_Tensor:$input, Tenon_IndexTensor:$indices, I64Attr:$axis);
   let results = (outs Tenon_Tensor:$result);
   let assemblyFormat = "$input `,` $indices `axis` $axis attr-dict `:` type($input) `,` type($indices)";
 }
 
-def Tenon_GatherNDOp : Tenon_PureOp<"gather_nd"> {
+def Tenon_GatherNDOp : Tenon_PureOp<"gather_nd",
+    [Tenon_FusionCost<2>, Tenon_FusesAs<"Moving", "true">]> {
   let summary = "Gather with index tuples in the last dim of indices (ONNX GatherND)";
   let arguments = (ins Tenon_Tensor:$input, Tenon_IndexTensor:$indices, I64Attr:$batchDims);
   let results = (outs Tenon_Tensor:$result);
@@ -38,7 +41,10 @@ def Tenon_ScatterKind : Tenon_I32Enum<"ScatterKind", "how an update meets the el
     I32EnumAttrCase<"none", 0>, I32EnumAttrCase<"add", 1>, I32EnumAttrCase<"mul", 2>,
     I32EnumAttrCase<"max", 3>, I32EnumAttrCase<"min", 4>]>;
 def Tenon_ScatterKindAttr : Tenon_EnumAttr<Tenon_ScatterKind, "scatter_kind">;
-def Tenon_ScatterElementsOp : Tenon_PureOp<"scatter_elements"> {
+// A scatter reads its indices in every task, its updates by position.
+
+def Tenon_ScatterElementsOp : Tenon_PureOp<"scatter_elements",
+    [Tenon_FusesAs<"Own", "", "operand > 0">]> {
   let summary = "A copy of input with result[..., indices[..., i, ...], ...] = updates[..., i, ...] (ONNX ScatterElements, Scatter)";
   let description = [{
     Updates are applied in the row-major order of `indices`: of several to one
@@ -53,7 +59,8 @@ def Tenon_ScatterElementsOp : Tenon_PureOp<"scatter_elements"> {
   let hasVerifier = 1;
 }
 
-def Tenon_ScatterNDOp : Tenon_PureOp<"scatter_nd"> {
+def Tenon_ScatterNDOp : Tenon_PureOp<"scatter_nd",
+    [Tenon_FusesAs<"Own", "", "operand > 0">]> {
   let summary = "A copy of input with result[indices[i..., :], r...] = updates[i..., r...] (ONNX ScatterND)";
   let description = [{
     Index tuples are in the last dim of `indices`, whose size is static. Order

@@ -9,7 +9,7 @@
 
 include "dialects/Tenon/IR/TenonBase.td"
 
-def Tenon_SoftmaxOp : Tenon_PureOp<"softmax"> {
+def Tenon_SoftmaxOp : Tenon_PureOp<"softmax", [Tenon_FusesAs<"Anchor">]> {
   let summary = "exp(x - max) / sum over the last dim (ONNX Softmax, LogSoftmax)";
   let description = [{
     The importer transposes so that the axis is the last dim. With `guard` a
@@ -22,7 +22,8 @@ def Tenon_SoftmaxOp : Tenon_PureOp<"softmax"> {
   let assemblyFormat = "$input (`guard` $guard^)? (`log` $log^)? attr-dict `:` type($input)";
 }
 
-def Tenon_LayerNormOp : Tenon_PureOp<"layer_norm", [AttrSizedOperandSegments]> {
+def Tenon_LayerNormOp : Tenon_PureOp<"layer_norm",
+    [AttrSizedOperandSegments, Tenon_FusesAs<"Anchor", "operand > 0">]> {
   let summary = "(x - mean) / sqrt(var + epsilon) * scale + bias over the last `dims` dims (ONNX LayerNormalization, opset 17)";
   let description = [{
     scale and bias have the normalised dims. The variance is the biased one,
@@ -36,7 +37,7 @@ def Tenon_LayerNormOp : Tenon_PureOp<"layer_norm", [AttrSizedOperandSegments]> {
   let hasVerifier = 1;
 }
 
-def Tenon_RmsNormOp : Tenon_PureOp<"rms_norm"> {
+def Tenon_RmsNormOp : Tenon_PureOp<"rms_norm", [Tenon_FusesAs<"Anchor", "operand > 0">]> {
   let summary = "x / sqrt(mean(x^2) + epsilon) * scale over the last `dims` dims (ONNX RMSNormalization, opset 23)";
   let arguments = (ins Tenon_FloatTensor:$input, Optional<Tenon_FloatTensor>:$scale,
                        F64Attr:$epsilon, I64Attr:$dims);

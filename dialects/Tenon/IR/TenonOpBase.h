@@ -31,7 +31,25 @@ namespace OpTrait {
 /// result[i] is computed from operand[i] alone, after broadcast.
 template <typename ConcreteOp>
 class Elementwise : public mlir::OpTrait::TraitBase<ConcreteOp, Elementwise> {};
+/// Marks of what overrides the fusion interface (TenonInterfaces.td).
+template <typename ConcreteOp>
+class Fuses : public mlir::OpTrait::TraitBase<ConcreteOp, Fuses> {};
+template <typename ConcreteOp>
+class Costs : public mlir::OpTrait::TraitBase<ConcreteOp, Costs> {};
 } // namespace OpTrait
+
+/// Where forming kernels computes an op.
+enum class FusionRole {
+  Moving,      ///< where its result is read: an element is some operand's
+  Elementwise, ///< there too, or behind an anchor as its epilogue
+  Loop,        ///< loops inside: worth storing once
+  Anchor,      ///< begins a kernel, which an epilogue may follow
+  Own,         ///< ends a kernel of a kind of its own
+  Native,      ///< a kernel of the runtime, from and to memory
+};
+
+/// Has the op's result more elements than this operand?
+bool isBroadcast(mlir::Operation *op, unsigned operand);
 
 /// Shape inference of every elementwise op (called by generated code).
 llvm::LogicalResult

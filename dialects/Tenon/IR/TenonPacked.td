@@ -9,7 +9,7 @@
 
 include "dialects/Tenon/IR/TenonBase.td"
 
-def Tenon_Im2ColOp : Tenon_PureOp<"im2col"> {
+def Tenon_Im2ColOp : Tenon_PureOp<"im2col", [Tenon_FusesAs<"Moving", "true">]> {
   let summary = "Patches of a convolution as rows: [N, out positions, C*kernel]";
   let description = [{
     result[n, o, c*prod(kernel) + k] = input[n, c, position(o)*stride - pad + k*dilation],
@@ -27,7 +27,7 @@ def Tenon_Im2ColOp : Tenon_PureOp<"im2col"> {
                        "attr-dict `:` type($input)";
 }
 
-def Tenon_PackBOp : Tenon_PureOp<"pack_b"> {
+def Tenon_PackBOp : Tenon_PureOp<"pack_b", [Tenon_FusesAs<"Loop">]> {
   let summary = "A matmul's right operand in panels of 32 columns: [..., ceil(N/32), K, 32]";
   let description = [{
     result[..., p, k, n] = input[..., k, 32 p + n], 0 past the last column; with
@@ -39,7 +39,7 @@ def Tenon_PackBOp : Tenon_PureOp<"pack_b"> {
   let assemblyFormat = "$input (`transposed` $transposed^)? attr-dict `:` type($input)";
 }
 
-def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul"> {
+def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor">]> {
   let summary = "lhs [..., M, K] times a tenon.pack_b'd right operand of `n` columns";
   let description = [{
     result is [..., M, n]; the dims before M and before the panels broadcast.

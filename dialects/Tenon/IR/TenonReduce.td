@@ -14,7 +14,7 @@ def Tenon_ReduceKind : Tenon_I32Enum<"ReduceKind", "reduction", [
     I32EnumAttrCase<"min", 3>, I32EnumAttrCase<"prod", 4>, I32EnumAttrCase<"all", 5>,
     I32EnumAttrCase<"any", 6>]>;
 def Tenon_ReduceKindAttr : Tenon_EnumAttr<Tenon_ReduceKind, "reduce_kind">;
-def Tenon_ReduceOp : Tenon_PureOp<"reduce"> {
+def Tenon_ReduceOp : Tenon_PureOp<"reduce", [Tenon_FusesAs<"Loop">]> {
   let summary = "Reduces over axes (ONNX ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd)";
   let description = [{
     `axes` are sorted, unique and non-negative. Over no elements: sum 0, prod 1,
@@ -27,7 +27,7 @@ def Tenon_ReduceOp : Tenon_PureOp<"reduce"> {
   let hasVerifier = 1;
 }
 
-def Tenon_ArgReduceOp : Tenon_PureOp<"arg_reduce"> {
+def Tenon_ArgReduceOp : Tenon_PureOp<"arg_reduce", [Tenon_FusesAs<"Loop">]> {
   let summary = "Index (i64) of the largest or smallest element (ONNX ArgMax, ArgMin)";
   let arguments = (ins Tenon_NumberTensor:$input, I64Attr:$axis, UnitAttr:$min,
                        UnitAttr:$keepdims, UnitAttr:$selectLast);
@@ -36,7 +36,7 @@ def Tenon_ArgReduceOp : Tenon_PureOp<"arg_reduce"> {
                        "(`select_last` $selectLast^)? attr-dict `:` type($input)";
 }
 
-def Tenon_CumulateOp : Tenon_PureOp<"cumulate"> {
+def Tenon_CumulateOp : Tenon_PureOp<"cumulate", [Tenon_FusesAs<"Own">]> {
   let summary = "Running sum or product along an axis (ONNX CumSum, CumProd)";
   let description = [{
     `kind` is sum or prod. `exclusive` leaves the element itself out, `reverse`
@@ -50,7 +50,7 @@ def Tenon_CumulateOp : Tenon_PureOp<"cumulate"> {
   let hasVerifier = 1;
 }
 
-def Tenon_TopKOp : Tenon_PureOp<"top_k"> {
+def Tenon_TopKOp : Tenon_PureOp<"top_k", [Tenon_FusesAs<"Own">]> {
   let summary = "Indices (i64) of the k largest elements of the last dim, in order (ONNX TopK)";
   let description = [{
     The importer transposes so that the axis is the last dim, and gathers the

@@ -375,6 +375,11 @@ void recordElementwise(Operation *op, ShapeJoiner &joiner) {
   (void)joiner.broadcast(shapes);
 }
 
+bool isBroadcast(Operation *op, unsigned operand) {
+  return productOf(getDims(op->getResult(0))) !=
+         productOf(getDims(op->getOperand(operand)));
+}
+
 //===----------------------------------------------------------------------===//
 // Checks
 //===----------------------------------------------------------------------===//

@@ -22,7 +22,8 @@ def Tenon_ReshapeOp : Tenon_PureOp<"reshape"> {
   let hasCanonicalizer = 1;
 }
 
-def Tenon_BroadcastToOp : Tenon_PureOp<"broadcast_to"> {
+def Tenon_BroadcastToOp : Tenon_PureOp<"broadcast_to",
+    [Tenon_FusesAs<"Moving", "true">]> {
   let summary = "Broadcast to dims that already include the input's (ONNX Expand after dims are joined)";
   let arguments = (ins Tenon_Tensor:$input, Tenon_DimsAttr:$dims);
   let results = (outs Tenon_Tensor:$result);
@@ -52,7 +53,7 @@ def Tenon_SliceOp : Tenon_PureOp<"slice"> {
   let hasFolder = 1;
 }
 
-def Tenon_ConcatOp : Tenon_PureOp<"concat"> {
+def Tenon_ConcatOp : Tenon_PureOp<"concat", [Tenon_FusionCost<2>]> {
   let summary = "Joins tensors along one axis (ONNX Concat)";
   let arguments = (ins Variadic<Tenon_Tensor>:$inputs, I64Attr:$axis);
   let results = (outs Tenon_Tensor:$result);
@@ -64,7 +65,7 @@ def Tenon_PadMode : Tenon_I32Enum<"PadMode", "what lies outside", [
     I32EnumAttrCase<"constant", 0>, I32EnumAttrCase<"edge", 1>,
     I32EnumAttrCase<"reflect", 2>, I32EnumAttrCase<"wrap", 3>]>;
 def Tenon_PadModeAttr : Tenon_EnumAttr<Tenon_PadMode, "pad_mode">;
-def Tenon_PadOp : Tenon_PureOp<"pad"> {
+def Tenon_PadOp : Tenon_PureOp<"pad", [Tenon_FusionCost<2>]> {
   let summary = "Adds (or with negative amounts removes) elements at both ends (ONNX Pad)";
   let arguments = (ins Tenon_PadModeAttr:$mode, Tenon_Tensor:$input, Tenon_Tensor:$value,
                        Tenon_DimsAttr:$low, Tenon_DimsAttr:$high);

@@ -51,28 +51,18 @@ namespace {
 /// In remarks.
 constexpr StringLiteral kPass = "tenon-form-kernels";
 
-bool isRowAnchor(Operation *op) {
-  return isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op);
+bool hasRole(Operation *op, std::initializer_list<FusionRole> roles) {
+  auto fusion = dyn_cast<FusionInterface>(op);
+  return fusion && llvm::is_contained(roles, fusion.getFusionRole());
 }
-bool isAnchor(Operation *op) {
-  return isRowAnchor(op) || isa<PackedMatMulOp>(op);
-}
-/// Computed by a kernel of the runtime, from and to memory.
-bool isNative(Operation *op) {
-  return isa<CompactOp, UniqueOp, NonMaxSuppressionOp>(op);
-}
-/// Ends a kernel of a kind of its own.
-bool hasOwnKernel(Operation *op) {
-  return isa<CumulateOp, ScatterElementsOp, ScatterNDOp, TopKOp,
-             LinearAttentionOp>(op);
-}
-/// Loops inside: worth storing once.
+bool isAnchor(Operation *op) { return hasRole(op, {FusionRole::Anchor}); }
+bool isNative(Operation *op) { return hasRole(op, {FusionRole::Native}); }
+/// Worth storing once.
 bool isLoop(Operation *op) {
-  return isa<MatMulOp, ReduceOp, ArgReduceOp, PackBOp>(op) ||
-         hasOwnKernel(op) || isNative(op);
+  return hasRole(op, {FusionRole::Loop, FusionRole::Own, FusionRole::Native});
 }
 bool isElementwise(Operation *op) {
-  return op->hasTrait<OpTrait::Elementwise>();
+  return hasRole(op, {FusionRole::Elementwise});
 }
 /// Operations and operands from memory that a kernel may have, more or less:
 /// what they cost to compile grows faster than their number, and above this
@@ -84,17 +74,9 @@ bool isSplat(Value v) {
   return c && isa<SplatElementsAttr>(c.getValue());
 }
 
-/// Rough arithmetic per element, 0 for ops that only move.
 unsigned costOf(Operation *op) {
-  if (isa<GeluOp, SigmoidOp, SiluOp, TanhOp, ErfOp, ExpOp, LogOp, PowOp, SinOp,
-          CosOp, DivOp, SqrtOp, ReciprocalOp, ModOp, FModOp>(op))
-    return 8;
-  if (isa<GatherOp, GatherElementsOp, GatherNDOp, ConcatOp, PadOp, UnpackOp,
-          PackOp>(op))
-    return 2;
-  if (isElementwise(op))
-    return 1;
-  return 0;
+  auto fusion = dyn_cast<FusionInterface>(op);
+  return fusion ? fusion.getFusionCost() : 0;
 }
 
 /// Can the position in the result be turned into one in the operand without
@@ -263,20 +245,6 @@ void FormKernels::joinAttention() {
   }
 }
 
-/// Does `user` read some element of `v` more than once?
-bool repeats(Operation *user, Value v) {
-  if (isa<BroadcastToOp, GatherOp, GatherElementsOp, GatherNDOp, Im2ColOp,
-          MatMulOp, LinearAttentionOp>(user))
-    return true;
-  if (isElementwise(user))
-    return productOf(getDims(user->getResult(0))) != productOf(getDims(v));
-  if (auto norm = dyn_cast<LayerNormOp>(user))
-    return v != norm.getInput();
-  if (auto norm = dyn_cast<RmsNormOp>(user))
-    return v != norm.getInput();
-  return false;
-}
-
 /// Has each of the last two dims several elements, or may have?
 bool isMatrix(Value v) {
   SmallVector<SymExpr> dims = getDims(v);
@@ -349,8 +317,9 @@ bool FormKernels::mustStore(Value v) {
   for (OpOperand &use : v.getUses()) {
     Operation *user = use.getOwner();
     ++uses;
-    if (isa<func::ReturnOp, YieldOp, LoopOp, MergeOp, ReadDimsOp>(user) ||
-        user->getBlock() != &block || isNative(user))
+    auto fusion = dyn_cast<FusionInterface>(user);
+    if (!fusion || user->getBlock() != &block ||
+        fusion.readsMemory(use.getOperandNumber()))
       return true;
     // A matmul packs rows that do not lie in place once per panel range and
     // thread; attention packs each row of Q once.
@@ -365,10 +334,7 @@ bool FormKernels::mustStore(Value v) {
     if (auto patches = dyn_cast<Im2ColOp>(user))
       if (patches.getChannelsLast() && isa<TransposeOp>(op))
         return true;
-    // A scatter reads its indices in every task, its updates by position.
-    if (isa<ScatterElementsOp, ScatterNDOp>(user) && use.getOperandNumber() > 0)
-      return true;
-    if (cost > 0 && repeats(user, v))
+    if (cost > 0 && fusion.rereads(use.getOperandNumber()))
       return true;
   }
   return uses > 1 && cost > 2;
