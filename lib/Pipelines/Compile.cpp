@@ -131,10 +131,34 @@ struct Compiler {
               return writeWeights(schedule, weights, sink);
             }};
   }
+  void debug(PassManager &pm) {
+    const PassDebugging &debugging = options.debugging;
+    auto among = [](llvm::ArrayRef<std::string> names) {
+      return [names](Pass *pass, Operation *) {
+        return llvm::is_contained(names, pass->getArgument());
+      };
+    };
+    auto before = among(debugging.printBefore);
+    auto after = among(debugging.printAfter);
+    bool all = debugging.printAfterAll;
+    if (all || !debugging.printBefore.empty() || !debugging.printAfter.empty())
+      pm.enableIRPrinting(
+          before,
+          [=](Pass *pass, Operation *op) { return all || after(pass, op); },
+          /*printModuleScope=*/false, /*printAfterOnlyOnChange=*/false,
+          /*printAfterOnlyOnFailure=*/false, llvm::errs(),
+          OpPrintingFlags()
+              .elideLargeElementsAttrs(64)
+              .elideLargeResourceString(64));
+    if (!debugging.reproducer.empty())
+      pm.enableCrashReproducerGeneration(debugging.reproducer,
+                                         /*genLocalReproducer=*/true);
+  }
   bool passes(ModuleOp on, llvm::function_ref<void(OpPassManager &)> fill,
               bool verify) {
     PassManager pm(&context);
     pm.enableVerifier(verify || options.verifyEach);
+    debug(pm);
     fill(pm);
     return succeeded(pm.run(on)) || fail("a pass failed");
   }
@@ -426,9 +450,7 @@ void Compiler::run() {
                      llvm::function_ref<void(OpPassManager &)> fill) {
     if (done(s))
       return true;
-    return stage(
-               s, fraction,
-               [&] { return passes(*module, fill, true); }) &&
+    return stage(s, fraction, [&] { return passes(*module, fill, true); }) &&
            !finished(s, graph);
   };
   if (!onGraph(Stage::Graph, 0.1,

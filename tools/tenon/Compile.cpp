@@ -103,6 +103,22 @@ static cl::opt<bool> statistics("mlir-pass-statistics",
 static cl::opt<bool> verifyEach("verify-each",
                                 cl::desc("Verify the IR after every pass"),
                                 cl::sub(compile));
+static cl::list<std::string>
+    printBefore("mlir-print-ir-before", cl::value_desc("pass"),
+                cl::desc("Print the IR before a pass, as tenon-form-kernels"),
+                cl::CommaSeparated, cl::sub(compile));
+static cl::list<std::string> printAfter("mlir-print-ir-after",
+                                        cl::value_desc("pass"),
+                                        cl::desc("Print the IR after a pass"),
+                                        cl::CommaSeparated, cl::sub(compile));
+static cl::opt<bool> printAfterAll("mlir-print-ir-after-all",
+                                   cl::desc("Print the IR after every pass"),
+                                   cl::sub(compile));
+static cl::opt<std::string> reproducer(
+    "mlir-pass-pipeline-crash-reproducer", cl::value_desc("file"),
+    cl::desc("Where a pass fails: write the IR before it there, for tenon-opt "
+             "--run-reproducer"),
+    cl::sub(compile));
 static cl::opt<bool>
     debugValues("debug-values",
                 cl::desc("Keep every node's value for 'tenon run --dump' and "
@@ -265,6 +281,10 @@ int compileMain() {
   options.elideWeights = output == "-" && isatty(STDOUT_FILENO);
   options.dumpDir = dumpDir;
   options.verifyEach = verifyEach;
+  options.debugging.printBefore = printBefore;
+  options.debugging.printAfter = printAfter;
+  options.debugging.printAfterAll = printAfterAll;
+  options.debugging.reproducer = reproducer;
   options.debugValues = debugValues;
   options.optLevel = optLevel;
   options.threads = threads;

@@ -50,6 +50,17 @@ void populateBufferStage(mlir::OpPassManager &pm);
 void registerPasses();
 void registerDialects(mlir::DialectRegistry &registry);
 
+/// To see what a pass does, as mlir-opt's options of the same names do.
+struct PassDebugging {
+  /// Arguments of passes ("tenon-form-kernels") around which the IR is printed
+  /// to standard error, without the bytes of large weights.
+  std::vector<std::string> printBefore, printAfter;
+  bool printAfterAll = false;
+  /// Where a pass fails or crashes: the IR before it and its pipeline, for
+  /// `tenon-opt --run-reproducer`, go to this file. Empty: none.
+  std::string reproducer;
+};
+
 struct CompileOptions {
   std::string input, output;
   std::vector<std::string> targets = {"native"}; ///< best first once resolved
@@ -62,6 +73,7 @@ struct CompileOptions {
   TilingOptions tiling;
   bool debugValues = false;
   bool verifyEach = false;
+  PassDebugging debugging;
   int optLevel = 3;
   /// Threads that compile kernels; 0: one per core. No byte depends on it.
   unsigned threads = 0;
