@@ -150,9 +150,11 @@ struct Compiler {
           OpPrintingFlags()
               .elideLargeElementsAttrs(64)
               .elideLargeResourceString(64));
-    if (!debugging.reproducer.empty())
-      pm.enableCrashReproducerGeneration(debugging.reproducer,
-                                         /*genLocalReproducer=*/true);
+    if (debugging.reproducer.empty())
+      return;
+    context.disableMultithreading(); // a reproducer of one pass needs that
+    pm.enableCrashReproducerGeneration(debugging.reproducer,
+                                       /*genLocalReproducer=*/true);
   }
   bool passes(ModuleOp on, llvm::function_ref<void(OpPassManager &)> fill,
               bool verify) {
