@@ -186,6 +186,33 @@ case(
     " { d = Identity (c)  from = Reshape (i, one)  to = Add (from, two)  row = Slice (x, from, to) }> }",
     {"x": rand(9), "M": np.int64(8)}, {"x": rand(2), "M": np.int64(1)}, {"x": rand(5), "M": np.int64(3)},
 )
+case(
+    "split into pieces of a list",
+    "(float[6,c] x, int64 p) => (float[a,c] first, float[b,c] last, int64 n, float[2,d] any, float[k,c] all, float[3,r,2,c] stacked, float[c] row) {"
+    " two = Constant <value_int = 2> ()  sizes = Constant <value_ints = [1, 4, 1]> ()  i0 = Constant <value_int = 0> ()"
+    " m1 = Constant <value_int = -1> ()  s = SplitToSequence <axis = 0> (x, sizes)  first = SequenceAt (s, i0)"
+    " last = SequenceAt (s, m1)  even = SplitToSequence <axis = 0> (x, two)  n = SequenceLength (even)"
+    " any = SequenceAt (even, p)  longer = SequenceInsert (s, last, i0)  shorter = SequenceErase (longer, m1)"
+    " all = ConcatFromSequence <axis = 0> (shorter)  stacked = ConcatFromSequence <axis = 1, new_axis = 1> (even2)"
+    " rows = SplitToSequence <axis = 0, keepdims = 0> (x)  row = SequenceAt (rows, two) }"
+    .replace("(even2)", "(even)").replace("float[3,r,2,c]", "float[2,r,c]"),
+    *({"x": rand(6, c), "p": np.int64(p)} for c, p in ((4, 0), (1, 2), (9, -1))),
+)
+case(
+    "a list that a loop appends to",
+    "(float[n,c] x) => (float[m,c] y, float[four,c] rows) { k = Constant <value_int = 4> ()  yes = Constant <value = bool {1}> ()"
+    " none = SequenceEmpty <dtype = 1> ()  last, out = Loop (k, yes, x, none) <body = step (int64 i, bool c0, float[p,c] v, seq(float[p,c]) s)"
+    " => (bool c1, float[p,c] w, seq(float[p,c]) r) { c1 = Identity (c0)  w = Tanh (v)  r = SequenceInsert (s, w) }>"
+    "  y = ConcatFromSequence <axis = 0> (out)  zero = Constant <value_int = 0> ()  rows = SequenceAt (out, zero) }",
+    {"x": rand(3, 5)}, {"x": rand(1, 2)},
+)
+case(
+    "a list mapped, and optionals",
+    "(float[n,c] x, float[n,c] z) => (float[m,c] y, bool b, float[n,c] g) { s = SequenceConstruct (x, z)"
+    " t = SequenceMap (s, x) <body = each (float[p,c] e, float[q,c] o) => (float[r,c] f) { f = Add (e, o) }>"
+    "  y = ConcatFromSequence <axis = 0> (t)  o = Optional (x)  b = OptionalHasElement (o)  g = OptionalGetElement (o) }",
+    {"x": rand(3, 5), "z": rand(3, 5)}, {"x": rand(1, 2), "z": rand(1, 2)},
+)
 
 
 def power_graphs():

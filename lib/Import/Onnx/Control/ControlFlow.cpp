@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "lib/Import/Onnx/Node/Registry.h"
+#include "lib/Import/Onnx/Node/Sequences.h"
 
 using namespace mlir;
 
@@ -58,6 +59,14 @@ static bool haveOneType(NodeImporter &n, ArrayRef<Value> onTrue,
                         ArrayRef<Value> onFalse) {
   for (unsigned i = 0; i < n.numOutputs(); ++i) {
     Value a = onTrue[i], b = onFalse[i];
+    if (a == b)
+      continue;
+    if (!isTensor(a) || !isTensor(b)) {
+      n.error("the branches of a condition that is only known at run time must "
+              "give tensors; output " +
+              Twine(i) + " is a sequence");
+      return false;
+    }
     if (n.elem(a) == n.elem(b) && n.rank(a) == n.rank(b))
       continue;
     n.error("the branches of a condition that is only known at run time must "
@@ -116,6 +125,6 @@ static void ifOp(NodeImporter &n) {
   }
 }
 
-void registerControlFlow(Registry &r) { r.add("If", ifOp); }
+void registerControlFlow(Registry &r) { r.addOfSequences("If", 1, ifOp); }
 
 } // namespace tenon::onnximport

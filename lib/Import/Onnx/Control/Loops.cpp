@@ -14,6 +14,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Node/Registry.h"
+#include "lib/Import/Onnx/Node/Sequences.h"
 
 using namespace mlir;
 
@@ -26,18 +27,27 @@ constexpr int64_t kMaxNodes = 4096;
 
 using Results = SmallVector<Value>;
 
-/// A copy of an ONNX body with these inputs.
+/// A copy of an ONNX body with these inputs; `handed` is what the last one
+/// handed on.
 bool importBody(NodeImporter &n, const onnx::GraphProto &body,
-                ArrayRef<Value> inputs, size_t expected,
+                ArrayRef<Value> inputs, size_t expected, ArrayRef<Value> handed,
                 SmallVectorImpl<Value> &results) {
   if (n.failed())
     return false;
   std::string message;
-  if (n.state.inlineGraph(body, inputs, results, message) &&
-      results.size() == expected)
-    return true;
-  n.error(message.empty() ? "the body cannot be imported" : message);
-  return false;
+  if (!n.state.inlineGraph(body, inputs, results, message) ||
+      results.size() != expected)
+    n.error(message.empty() ? "the body cannot be imported" : message);
+  // What is handed on may be a sequence, from the first iteration on.
+  size_t first = expected - n.numOutputs();
+  for (auto [i, v] : llvm::enumerate(results))
+    if (bool isHanded = i >= first && i < first + handed.size();
+        !n.failed() &&
+        isTensor(v) != (!isHanded || isTensor(handed[i - first])))
+      n.error("output " + Twine(i) + " of the body is " +
+              (isTensor(v) ? "a tensor, expected a sequence"
+                           : "a sequence, expected a tensor"));
+  return !n.failed();
 }
 
 /// One copy of the body after the other. nullopt where whether the next comes
@@ -94,6 +104,13 @@ Results repeat(NodeImporter &n, const Repeated &r) {
       *trips * r.numNodes <= kMaxNodes)
     if (std::optional<Results> results = writeOut(n, r))
       return *results;
+  bool tensors = llvm::all_of(r.initial, isTensor);
+  if (!tensors && r.trips.constant() == 0 && !r.numRows)
+    return Results(r.initial);
+  if (!tensors)
+    n.error("a sequence is handed from one iteration to the next: their number "
+            "must be known when compiling, and small; found " +
+            r.trips.str());
   return n.failed() ? Results() : makeLoop(n, r);
 }
 
@@ -171,7 +188,8 @@ void loop(NodeImporter &n) {
     all.push_back(like(0, number));
     all.push_back(like(1, n.scalar(1, n.builder.getI1Type())));
     all.append(handed.begin(), handed.end());
-    return importBody(n, graph, all, 1 + handed.size() + r.numRows, results);
+    return importBody(n, graph, all, 1 + handed.size() + r.numRows, handed,
+                      results);
   };
   Results results = repeat(n, r);
   for (auto [i, v] : llvm::enumerate(results))
@@ -235,7 +253,7 @@ Results scanOne(NodeImporter &n, const onnx::GraphProto &body,
                    number);
       all.push_back(rowAt(n, x, at, port.axis));
     }
-    return importBody(n, body, all, handed.size() + r.numRows, results);
+    return importBody(n, body, all, handed.size() + r.numRows, handed, results);
   };
   Results results = repeat(n, r);
   for (size_t i = initial.size(); i < results.size(); ++i) {
@@ -326,7 +344,7 @@ void scan8(NodeImporter &n) {
 } // namespace
 
 void registerLoops(Registry &r) {
-  r.add("Loop", loop);
+  r.addOfSequences("Loop", 1, loop);
   r.add("Scan", 8, scan8);
   r.add("Scan", 9, scan);
 }

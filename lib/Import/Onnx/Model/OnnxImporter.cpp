@@ -24,8 +24,10 @@
 #include "lib/Import/Onnx/Model/Importer.h"
 #include "lib/Import/Onnx/Node/InputValues.h"
 #include "lib/Import/Onnx/Node/Registry.h"
+#include "lib/Import/Onnx/Node/Sequences.h"
 #include "lib/Import/Onnx/Node/Steps.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Iterators.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/StringExtras.h"
@@ -143,6 +145,10 @@ std::string Importer::tryNode(const onnx::NodeProto &node) {
     Value value = name.empty() ? nullptr : valueOf(name, message);
     if (!name.empty() && !value)
       return message;
+    if (value && !isTensor(value) &&
+        !Registry::get().takesSequences(domainOf(node), node.op_type()))
+      return "input " + std::to_string(inputs.size()) + " ('" + name +
+             "') is a sequence or an optional, expected a tensor";
     inputs.push_back(value);
   }
 
@@ -380,6 +386,9 @@ LogicalResult Importer::finishMain(const onnx::GraphProto &graph) {
     Value value = valueOf(output.name(), message);
     if (!value)
       return fail("output '" + output.name() + "': " + message);
+    if (!isTensor(value))
+      return fail("output '" + output.name() +
+                  "': expected a tensor, found another type");
     auto type = cast<RankedTensorType>(value.getType());
     packed.push_back(isPackedType(type.getElementType()) ? TypeAttr::get(type)
                                                          : TypeAttr());
@@ -401,10 +410,10 @@ LogicalResult Importer::finishMain(const onnx::GraphProto &graph) {
 }
 
 void Importer::eraseUnused() {
-  Block &block = main.getBody().front();
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-    if (isOpTriviallyDead(&op))
-      op.erase();
+  main->walk<WalkOrder::PostOrder, ReverseIterator>([&](Operation *op) {
+    if (isOpTriviallyDead(op))
+      op->erase();
+  });
 }
 
 Attempt Importer::attempt() {

@@ -79,6 +79,7 @@ const Registry &Registry::get() {
     registerNorm(r);
     registerShape(r);
     registerSlice(r);
+    registerSequence(r);
     registerGather(r);
     registerReduce(r);
     registerSignal(r);

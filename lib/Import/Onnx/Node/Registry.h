@@ -15,6 +15,7 @@
 #include "lib/Import/Onnx/Node/NodeImporter.h"
 #include "tenon/Import/OnnxImporter.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace tenon::onnximport {
 
@@ -28,6 +29,10 @@ public:
   /// The function for an operator at an opset; null where there is none.
   ImportFn lookup(llvm::StringRef domain, llvm::StringRef op,
                   int64_t opset) const;
+  /// Does the operator take values that are no tensors (Sequences.h)?
+  bool takesSequences(llvm::StringRef domain, llvm::StringRef op) const {
+    return domain == "ai.onnx" && ofSequences.contains(op);
+  }
   /// The first opset with a function, if the operator has one at all.
   std::optional<int64_t> firstOpset(llvm::StringRef domain,
                                     llvm::StringRef op) const;
@@ -41,6 +46,10 @@ public:
     add("ai.onnx", op, since, fn);
   }
   void add(llvm::StringRef op, ImportFn fn) { add("ai.onnx", op, 1, fn); }
+  void addOfSequences(llvm::StringRef op, int64_t since, ImportFn fn) {
+    add(op, since, fn);
+    ofSequences.insert(op);
+  }
 
 private:
   struct Row {
@@ -48,6 +57,7 @@ private:
     ImportFn fn;
   };
   llvm::StringMap<llvm::SmallVector<Row, 1>> rows; // by "domain::op"
+  llvm::StringSet<> ofSequences;
 };
 
 /// Imports what an ONNX operator of the newest opset does with these operands
@@ -65,6 +75,7 @@ void registerEinsum(Registry &);
 void registerNorm(Registry &);
 void registerShape(Registry &);
 void registerSlice(Registry &);
+void registerSequence(Registry &);
 void registerGather(Registry &);
 void registerReduce(Registry &);
 void registerSignal(Registry &);

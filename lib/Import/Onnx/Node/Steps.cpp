@@ -59,13 +59,15 @@ static bool takesSteps(StringRef domain, StringRef op) {
 }
 
 void importOperator(ImportFn fn, NodeImporter &n) {
+  // Before looking at types: those may be no tensors.
+  if (!takesSteps(domainOf(n.proto), n.proto.op_type()))
+    return fn(n);
   // The results have the first float's type.
   Type type;
   for (unsigned i = 0; i < n.numInputs() && !type; ++i)
     if (NodeImporter::isFloat(n.in(i)))
       type = NodeImporter::elem(n.in(i));
-  if (stepType(type) == type ||
-      !takesSteps(domainOf(n.proto), n.proto.op_type()))
+  if (stepType(type) == type)
     return fn(n);
   SmallVector<Value> inputs;
   for (unsigned i = 0; i < n.numInputs(); ++i)

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Ops/Attention.h"
+#include "lib/Import/Onnx/Node/Sequences.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include <limits>
 
@@ -193,6 +194,8 @@ static Value modified(NodeImporter &n, StringRef name, Value x) {
     return n.error(message.empty() ? name + " cannot be imported"
                                    : Twine(message));
   Value y = results.front();
+  if (!isTensor(y))
+    return n.error(name + " must give a tensor");
   if (NodeImporter::elem(y) != NodeImporter::elem(x) || n.rank(y) != n.rank(x))
     return n.error(name + " must keep its input's element type and rank");
   for (auto [before, after] : llvm::zip(n.dims(x), n.dims(y)))

@@ -212,7 +212,7 @@ void registerElementwise(Registry &r) {
   r.add("Cast", cast);
   r.add("CastLike", castLike);
   r.add("BitCast", 26, bitCast);
-  r.add("Identity", identity);
+  r.addOfSequences("Identity", 1, identity);
 }
 
 } // namespace tenon::onnximport
