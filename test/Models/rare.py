@@ -10,6 +10,8 @@
 usage: rare.py [--tenon PATH] [--part N/M] [SUBSTRING...]
 """
 
+import math
+
 import numpy as np
 
 from batch import Graph, check_graphs
@@ -234,10 +236,53 @@ def power_graphs():
         yield Graph(f"powers of {name}", model, [{"x": bases, "e": exponents}], judge)
 
 
+def random_graphs():
+    """Draws have the distribution that the operator states (Kolmogorov's and Smirnov's distance at 0.1%), other nodes
+    draw other numbers, and a second run the same."""
+    size = 20000
+
+    def judge(_, inputs, found, before={}):
+        def require(fine, what):
+            if not fine:
+                raise Failure(f"random: {what}")
+
+        def follows(name, distribution):
+            ordered = np.sort(np.float64(found[name]).ravel())
+            steps = np.arange(ordered.size + 1) / ordered.size
+            expected = distribution(ordered)
+            distance = max(np.abs(steps[1:] - expected).max(), np.abs(steps[:-1] - expected).max())
+            require(distance < 1.95 / ordered.size**0.5, f"{name} is {distance} away from its distribution")
+
+        follows("a", lambda x: np.clip((x + 1) / 3, 0, 1))
+        gauss = np.vectorize(math.erf)
+        follows("b", lambda x: (1 + gauss((x - 2) / 0.5 / 2**0.5)) / 2)
+        follows("c", lambda x: (1 + gauss(x / 2**0.5)) / 2)
+        for x, y in (("b", "c"), ("c", "d")):
+            pair = np.corrcoef(np.float64(found[x]).ravel(), np.float64(found[y]).ravel())
+            require(abs(pair[0, 1]) < 4 / size**0.5, f"{x} and {y} correlate")
+        share = np.float64(found["e"]).mean(axis=1)
+        require(np.abs(share - [0, 0.25, 0.9, 1]).max() < 4 * 0.5 / 5000**0.5, f"Bernoulli draws {share}")
+        counts = np.stack([(found["m"] == k).mean(axis=1) for k in range(3)], axis=1)
+        expected = np.exp(inputs["logits"]) / np.exp(inputs["logits"]).sum(axis=1, keepdims=True)
+        require(np.abs(counts - expected).max() < 4 * 0.5 / 5000**0.5, f"Multinomial draws {counts}")
+        for name, value in found.items():
+            require(np.array_equal(before.setdefault(name, value), value), f"{name} differs in a second run")
+
+    model = build(
+        "(float[n] x, float16[n] h, float[4,k] p, float[2,3] logits) => (float[n] a, float[n] b, float16[n] c, float[s] d, int32[4,k] e, int32[2,t] m) {"
+        " a = RandomUniformLike <low = -1.0, high = 2.0, seed = 3.0> (x)  b = RandomNormalLike <mean = 2.0, scale = 0.5> (x)"
+        f" c = RandomNormalLike (h)  d = RandomNormal <shape = [{size}]> ()  e = Bernoulli <dtype = 6> (p)"
+        "  m = Multinomial <sample_size = 5000> (logits) }", 17)
+    inputs = {"x": np.zeros(size, np.float32), "h": np.zeros(size, np.float16),
+              "p": np.repeat(np.float32([[0], [0.25], [0.9], [1]]), 5000, axis=1),
+              "logits": np.log(np.float32([[0.2, 0.3, 0.5], [3, 6, 1]]))}
+    yield Graph("random numbers", model, [inputs, inputs], judge)
+
+
 def main():
     checks = Checks("Rare operators against onnxruntime.")
     tool = checks.tool()
-    check_graphs(checks, tool, [*(case_graph(*entry) for entry in CASES), *power_graphs()], "-O1")
+    check_graphs(checks, tool, [*(case_graph(*entry) for entry in CASES), *power_graphs(), *random_graphs()], "-O1")
     checks.finish()
 
 

@@ -80,6 +80,7 @@ const Registry &Registry::get() {
     registerShape(r);
     registerSlice(r);
     registerSequence(r);
+    registerRandom(r);
     registerGather(r);
     registerReduce(r);
     registerSignal(r);

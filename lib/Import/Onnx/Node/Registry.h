@@ -98,6 +98,7 @@ void registerGridSample(Registry &);
 void registerRecurrent(Registry &);
 void registerDropout(Registry &);
 void registerDet(Registry &);
+void registerRandom(Registry &);
 void registerRegions(Registry &);
 void registerFeatures(Registry &);
 void registerWindows(Registry &);

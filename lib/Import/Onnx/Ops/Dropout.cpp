@@ -6,47 +6,16 @@
 //===----------------------------------------------------------------------===//
 //
 // Inference passes the data on. In training mode an element stays where a
-// number in [0, 1) is at least the ratio; the numbers are a hash of the
-// element's position, the seed and the node, the same in each run.
+// number in [0, 1) is at least the ratio (Random.h).
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "lib/Import/Onnx/Node/Registry.h"
+#include "lib/Import/Onnx/Ops/Random.h"
 
 using namespace mlir;
 
 namespace tenon::onnximport {
-
-/// What tells this node's numbers from another's.
-static uint32_t seedOf(NodeImporter &n) {
-  uint32_t seed = 2166136261u; // FNV-1a
-  auto mix = [&](StringRef bytes) {
-    for (char c : bytes)
-      seed = (seed ^ uint8_t(c)) * 16777619u;
-  };
-  mix(n.numOutputs() ? n.proto.output(0) : "");
-  mix(std::to_string(n.getInt("seed", 0)));
-  return seed;
-}
-
-/// An f32 in [0, 1) for each element of `dims`.
-static Value uniform(NodeImporter &n, ArrayRef<SymExpr> dims) {
-  Type u32 = n.builder.getIntegerType(32, /*isSigned=*/false);
-  Value h = n.cast(n.iota(productOf(dims), n.builder.getI64Type()), u32);
-  auto shifted = [&](Value v, int bits) {
-    return n.make<ShrOp>({v, n.scalar(bits, u32)});
-  };
-  auto scrambled = [&](Value v, int bits, uint32_t factor) {
-    return n.mulScalar(n.make<BitXorOp>({v, shifted(v, bits)}), factor);
-  };
-  // Multiplications and shifts that change half of the bits per input bit.
-  h = n.addScalar(n.mulScalar(h, 0x9e3779b9u), seedOf(n));
-  h = scrambled(h, 16, 0x7feb352du);
-  h = scrambled(h, 15, 0x846ca68bu);
-  h = n.make<BitXorOp>({h, shifted(h, 16)});
-  Value fraction = n.cast(shifted(h, 8), n.builder.getF32Type());
-  return n.reshape(n.mulScalar(fraction, 0x1p-24), dims);
-}
 
 static void dropout(NodeImporter &n) {
   Value x = n.in(0);
