@@ -21,6 +21,10 @@ packages=(
   qemu-user
 )
 
+# What some tests need, and skip where it is not there: installed along with the
+# others, never a reason to call apt-get.
+optional=(python3-dev)
+
 missing=()
 for package in "${packages[@]}"; do
   if [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) \
@@ -42,5 +46,8 @@ fi
 echo "Installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
+for package in "${optional[@]}"; do
+  apt-cache show "$package" >/dev/null 2>&1 && missing+=("$package")
+done
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
   "${missing[@]}" >/dev/null

@@ -5,6 +5,7 @@
 #
 # ===----------------------------------------------------------------------=== #
 
+import glob
 import os
 import shutil
 
@@ -54,6 +55,23 @@ if os.path.exists(
     config.available_features.add("minilm")
 if shutil.which("tenon", path=config.environment["PATH"]):
     config.available_features.add("tenon")
+if os.path.exists(
+    os.path.join(config.tenon_build_dir, "python", "tenon", "_tenon.abi3.so")
+):
+    config.available_features.add("python-package")
+if os.path.exists("/usr/lib/x86_64-linux-gnu/libc.a"):
+    config.available_features.add("static-libc")
+if glob.glob(
+    os.path.join(
+        os.path.dirname(config.python),
+        "../lib/python3*/site-packages/scikit_build_core",
+    )
+):
+    config.available_features.add("scikit-build-core")
+if shutil.which("dpkg-deb"):
+    config.available_features.add("dpkg-deb")
+if shutil.which("cargo"):
+    config.available_features.add("cargo")
 if shutil.which("qemu-x86_64"):
     config.available_features.add("qemu-x86_64")
 if lit_config.params.get("long"):

@@ -93,6 +93,7 @@ ROOMS = [
     ("lib/Pipelines/", "Pipelines"),
     ("tools/", "Tools"),
     ("examples/", "Examples"),
+    ("python/", "Examples"),
     ("test/Unit/", "Unit"),
 ]
 INCLUDE_ROOTS = ["", "include/", "runtime/include/", "runtime/src/", "lib/"]
@@ -153,7 +154,7 @@ def main():
     root = Path(sys.argv[1]).resolve()
     errors = []
     for folder in ("dialects", "include", "lib", "runtime", "tools", "examples",
-                   "test/Unit"):
+                   "python", "test/Unit"):
         for source in sorted((root / folder).rglob("*")):
             if source.suffix in SUFFIXES and source.is_file():
                 path = source.relative_to(root).as_posix()

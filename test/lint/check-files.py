@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 MAX_LINES = 800
-SUFFIXES = {".cpp", ".h", ".hpp", ".c", ".td", ".py"}
-FOLDERS = ["bench", "dialects", "examples", "include", "lib", "runtime", "test",
-           "tools"]
+SUFFIXES = {".cpp", ".h", ".hpp", ".c", ".td", ".py", ".rs"}
+FOLDERS = ["bench", "dialects", "examples", "include", "lib", "python", "runtime", "rust",
+           "test", "tools"]
 LICENCE = "SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception"
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
 

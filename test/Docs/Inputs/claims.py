@@ -34,10 +34,10 @@ from docs import BLOCK, is_dead, read_sources, unquoted
 FOLDERS = ("cmake", "dialects", "examples", "include", "lib", "runtime", "test",
            "tools")
 SUFFIXES = {".c", ".cpp", ".h", ".hpp", ".onnxtxt", ".py", ".td", ".txt",
-            ".cmake"}
+            ".cmake", ".rs"}
 # Programs that are not the tree's.
 FOREIGN = set(
-    """apt-get bash c++ cat cc cd clang clang++ clang-22 clang++-22 cmake cp
+    """apt-get bash c++ cargo cat cc cd clang clang++ clang-22 clang++-22 cmake cp
     diff echo env export FileCheck gdb git gpg head ldd less lit ls mkdir mv
     ninja nm objdump perf pip pip3 python python3 readelf rm sort strip sudo
     tail taskset time uniq wc which""".split()
