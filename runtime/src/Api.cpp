@@ -65,6 +65,7 @@ tenon_status modelInfo(const tenon_model *model, tenon_model_info *info,
   full.num_levels = program->num_levels;
   full.num_steps = program->num_steps;
   full.num_values = program->num_values;
+  full.num_buffers = program->num_buffers;
   return give(info, full, error);
 }
 
@@ -519,6 +520,52 @@ tenon_status stepInfo(tenon_context *handle, int32_t index,
   return give(info, full, error);
 }
 
+tenon_status bufferInfo(tenon_context *handle, int32_t index,
+                        tenon_buffer_info *info, tenon_error *error) {
+  Hold context(handle, error);
+  if (context.status())
+    return context.status();
+  const tenon_program &program = *context->program;
+  if (tenon_status status =
+          checkIndex("buffer", index, program.num_buffers, error))
+    return status;
+  const tenon_buffer &buffer = program.buffers[index];
+  tenon_buffer_info full = {};
+  full.memory = tenon_memory(buffer.kind);
+  full.dtype = tenon_dtype(buffer.dtype);
+  full.first_step = full.last_step = -1;
+  for (int32_t s = 0; s < program.num_steps; ++s)
+    for (int32_t i = 0; i < program.steps[s].num_buffers; ++i)
+      if (program.steps[s].buffers[i] == index) {
+        if (full.first_step < 0)
+          full.first_step = s;
+        full.last_step = s;
+      }
+  int64_t bytes =
+      buffer.elements < 0 || !context->ran
+          ? 0
+          : bytesOf(context->slots[buffer.elements], buffer.dtype);
+  full.bytes = bytes > 0 ? uint64_t(bytes) : 0;
+  if (buffer.kind == TENON_BUFFER_WEIGHT)
+    full.offset = uint64_t(buffer.offset);
+  for (int32_t i = 0; context->plan && i < context->numArena; ++i)
+    if (context->arenaBuffers[i] == index) {
+      full.offset = context->plan->offsets[i];
+      full.first_step = context->lives[i].first;
+      full.last_step = context->lives[i].last;
+    }
+  return give(info, full, error);
+}
+
+/// Without Hold: it is for another thread than the one that runs.
+tenon_status cancelRun(tenon_context *handle, tenon_error *error) {
+  if (!handle)
+    return fail(error, TENON_INVALID_ARGUMENT, "the context is NULL");
+  __atomic_store_n(&reinterpret_cast<Context *>(handle)->cancelled, 1,
+                   __ATOMIC_RELAXED);
+  return TENON_OK;
+}
+
 tenon_status valueData(tenon_context *handle, int32_t index, int64_t *dims,
                        const void **data, tenon_error *error) {
   Hold context(handle, error);
@@ -581,6 +628,7 @@ const tenon_api tenon_runtime_api = {
     setWorkspaceEntry, bindInput,
     bindOutput,        run,
     stepInfo,          valueData,
-    lastOutputDims,
+    lastOutputDims,    bufferInfo,
+    cancelRun,
 };
 }

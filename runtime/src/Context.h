@@ -72,6 +72,7 @@ struct Context {
   uint32_t flags;
   int32_t threads;
   uint32_t busy;
+  uint32_t cancelled; // set by any thread, cleared as a run begins
   bool poolStarted;
 
   tenon_parallel_for executor;

@@ -148,6 +148,7 @@ tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
     return fail(error, TENON_INVALID_ARGUMENT,
                 "the context was made with TENON_CONTEXT_QUERY_ONLY");
   context.ran = context.tooSmall = false;
+  __atomic_store_n(&context.cancelled, 0, __ATOMIC_RELAXED);
   // Workers that came late to the run before may still look at its tables.
   bool pooled = context.poolStarted && context.pool.alive();
   if (context.flags & TENON_CONTEXT_PROFILE)

@@ -72,6 +72,9 @@ private:
   unsigned before;
 };
 
+/// No kernel's result.
+constexpr int32_t kCancelled = -1;
+
 void noteFailure(Context &context, int32_t step) {
   int32_t seen = __atomic_load_n(&context.failedStep, __ATOMIC_RELAXED);
   while (step < seen &&
@@ -89,7 +92,9 @@ void runSlice(Context &context, int32_t number, int32_t slice, int32_t index) {
   int64_t end = begin + share + (slice < rest ? 1 : 0);
   tenon_kernel kernel =
       context.level->kernels[context.program->steps[number].kernel];
-  int32_t code = kernel(step.buffers, step.dims, begin, end, &self.task);
+  int32_t code = __atomic_load_n(&context.cancelled, __ATOMIC_RELAXED)
+                     ? kCancelled
+                     : kernel(step.buffers, step.dims, begin, end, &self.task);
   if (code == TENON_KERNEL_OK ||
       (self.failedStep == number && self.failedSlice < slice))
     return;
@@ -296,6 +301,9 @@ tenon_status tenon::rt::reportFailure(const Context &context,
       self = &other;
   }
   const char *nodes = step.nodes && *step.nodes ? step.nodes : step.name;
+  if (self->code == kCancelled)
+    return fail(error, TENON_CANCELLED, "the run was cancelled at node '", nodes,
+                "'");
   if (self->code == TENON_KERNEL_INDEX_OUT_OF_RANGE)
     return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes, "': index ",
                 self->errorValue, " is out of range, expected ",

@@ -69,7 +69,8 @@ typedef enum tenon_status {
   TENON_VERSION_MISMATCH = 9,     /* artifact and header or runtime differ */
   TENON_IO_ERROR = 10,            /* artifact or weights file */
   TENON_BUSY = 11,                /* the context is in use on another thread */
-  TENON_OUTPUT_TOO_SMALL = 12     /* tenon_last_output_dims says what it needs */
+  TENON_OUTPUT_TOO_SMALL = 12,    /* tenon_last_output_dims says what it needs */
+  TENON_CANCELLED = 13            /* tenon_cancel ended the run */
 } tenon_status;
 
 typedef struct tenon_error {
@@ -112,7 +113,7 @@ typedef struct tenon_model_info {
   const char *weights_file; /* NULL when the weights are in the artifact */
   uint32_t api_version, abi_version;
   int32_t num_inputs, num_outputs, num_ranges, num_checks, num_levels,
-      num_steps, num_values;
+      num_steps, num_values, num_buffers;
 } tenon_model_info;
 
 /* How an output's dims come about. */
@@ -185,6 +186,22 @@ typedef struct tenon_step_info { /* a kernel call and its last run */
   uint64_t last_ns;      /* of the last call */
   int64_t calls;         /* 0: in a branch that the run did not take */
 } tenon_step_info;
+
+typedef enum tenon_memory {
+  TENON_MEMORY_INPUT = 0,
+  TENON_MEMORY_OUTPUT = 1,
+  TENON_MEMORY_WEIGHTS = 2,
+  TENON_MEMORY_WORKSPACE = 3
+} tenon_memory;
+
+typedef struct tenon_buffer_info { /* a tensor that steps work on */
+  size_t size;
+  tenon_memory memory;
+  tenon_dtype dtype;
+  uint64_t bytes;
+  uint64_t offset; /* in the workspace or the weights */
+  int32_t first_step, last_step; /* that use it; -1: none */
+} tenon_buffer_info;
 
 typedef struct tenon_context_info {
   size_t size;
@@ -304,6 +321,9 @@ typedef struct tenon_api {
                              tenon_error *);
   tenon_status (*last_output_dims)(tenon_context *, int32_t, int64_t *,
                                    tenon_error *);
+  tenon_status (*buffer_info)(tenon_context *, int32_t, tenon_buffer_info *,
+                              tenon_error *);
+  tenon_status (*cancel)(tenon_context *, tenon_error *);
 } tenon_api;
 
 /* What an artifact exports. */
@@ -373,6 +393,7 @@ static inline const char *tenon_status_name(tenon_status status) {
   case TENON_IO_ERROR: return "I/O error";
   case TENON_BUSY: return "busy";
   case TENON_OUTPUT_TOO_SMALL: return "output too small";
+  case TENON_CANCELLED: return "cancelled";
   }
   return "unknown status";
 }
@@ -646,16 +667,42 @@ static inline tenon_status tenon_last_output_dims(tenon_context *context,
   TENON_CALL(last_output_dims, output, dims, error);
 }
 /* Runs the model; on an error the outputs' contents are unspecified. Allocates
- * nothing. */
+ * nothing; with one thread it takes no lock and makes no system call. */
 static inline tenon_status tenon_run(tenon_context *context,
                                      tenon_error *error) {
   TENON_CALL(run, error);
+}
+/* Ends the run that is in progress, if any: it returns TENON_CANCELLED when the
+ * parts of kernels that have begun are done. From any thread, and from a signal
+ * handler. The context can run again. */
+static inline tenon_status tenon_cancel(tenon_context *context,
+                                        tenon_error *error) {
+  if (context &&
+      tenon_context_api(context)->size <= offsetof(tenon_api, cancel))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_cancel", 0, 0, 0);
+  return context ? tenon_context_api(context)->cancel(context, error)
+                 : tenon_fail(error, TENON_INVALID_ARGUMENT,
+                              "the context is NULL", 0, 0, 0);
 }
 static inline tenon_status tenon_get_step_info(tenon_context *context,
                                                int32_t index,
                                                tenon_step_info *info,
                                                tenon_error *error) {
   TENON_CALL(step_info, index, info, error);
+}
+/* A tensor of the last run, in no particular order: where it was, how large,
+ * and for how long. */
+static inline tenon_status tenon_get_buffer_info(tenon_context *context,
+                                                 int32_t index,
+                                                 tenon_buffer_info *info,
+                                                 tenon_error *error) {
+  if (context &&
+      tenon_context_api(context)->size <= offsetof(tenon_api, buffer_info))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_get_buffer_info", 0, 0,
+                      0);
+  TENON_CALL(buffer_info, index, info, error);
 }
 /* An inner value after a run: its dims (room for its rank) and its data, valid
  * until the next run. One of a packed type has a byte an element, as i8 or u8.

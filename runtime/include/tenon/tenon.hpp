@@ -381,6 +381,11 @@ public:
     tenon_error error;
     return {tenon_run(context, &error), error};
   }
+  /// Ends the run that is in progress on another thread; see tenon_cancel.
+  Status cancel() const {
+    tenon_error error;
+    return {tenon_cancel(context, &error), error};
+  }
   /// What the last run did, in order.
   Result<std::vector<Step>> steps() const {
     auto info = model().info();

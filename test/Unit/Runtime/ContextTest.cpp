@@ -132,6 +132,47 @@ TEST(Context, manyContextsShareAModel) {
     thread.join();
 }
 
+TEST(Context, cancelEndsTheRun) {
+  Toy toy;
+  struct Caller {
+    tenon_context *context = nullptr;
+    int calls = 0, cancelAt = 0;
+  } caller;
+  auto options = threadOptions(3);
+  options.executor_user = &caller;
+  options.executor = [](void *user, int32_t count, tenon_body body,
+                        void *argument) {
+    auto *caller = static_cast<Caller *>(user);
+    if (++caller->calls == caller->cancelAt)
+      std::thread([&] {
+        EXPECT_EQ(tenon_cancel(caller->context, nullptr), TENON_OK);
+      }).join();
+    for (int32_t i = 0; i < count; ++i)
+      body(argument, i);
+  };
+  Scoped context(&toy.model, &options);
+  caller.context = context;
+  runAndCompare(toy, context, 4, 64);
+  int all = caller.calls;
+  ASSERT_GT(all, 1);
+  Tensors x(4, 64);
+  ASSERT_OK(x.bind(context, &context.error));
+  for (int at : {1, all}) {
+    caller.calls = 0;
+    caller.cancelAt = at;
+    EXPECT_EQ(tenon_run(context, &context.error), TENON_CANCELLED);
+    EXPECT_EQ(caller.calls, at);
+    EXPECT_TRUE(std::string(context.error.message)
+                    .starts_with("the run was cancelled at node '"))
+        << context.error.message;
+  }
+  // It is over with that run; so is one that comes when nothing runs.
+  caller.cancelAt = 0;
+  EXPECT_OK(tenon_cancel(context, &context.error));
+  runAndCompare(toy, context, 4, 64);
+  EXPECT_EQ(tenon_cancel(nullptr, nullptr), TENON_INVALID_ARGUMENT);
+}
+
 TEST(Context, runsInAForkedChild) {
   Toy toy;
   auto options = threadOptions(3);

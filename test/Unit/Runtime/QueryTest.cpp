@@ -121,6 +121,46 @@ TEST(Query, innerValuesKeepTheirMemory) {
   EXPECT_GE(bytes, 3u * 4 * 100 * 4 * 4);
 }
 
+TEST(Query, buffersOfTheLastRun) {
+  Toy toy;
+  Scoped context(&toy.model);
+  tenon_model_info model;
+  TENON_INIT(model);
+  ASSERT_EQ(tenon_get_model_info(&toy.model, &model, nullptr), TENON_OK);
+  Tensors x(2, 16);
+  ASSERT_EQ(tenon_reserve(context, x.inputDims, nullptr), TENON_OK);
+  ASSERT_EQ(x.bind(context, nullptr), TENON_OK);
+  ASSERT_EQ(tenon_run(context, nullptr), TENON_OK);
+  tenon_context_info whole;
+  TENON_INIT(whole);
+  ASSERT_EQ(tenon_get_context_info(context, &whole, nullptr), TENON_OK);
+  std::vector<tenon_buffer_info> placed;
+  int weights = 0;
+  for (int32_t i = 0; i < model.num_buffers; ++i) {
+    tenon_buffer_info info;
+    TENON_INIT(info);
+    ASSERT_EQ(tenon_get_buffer_info(context, i, &info, nullptr), TENON_OK);
+    EXPECT_LE(info.first_step, info.last_step);
+    weights += info.memory == TENON_MEMORY_WEIGHTS;
+    if (info.memory != TENON_MEMORY_WORKSPACE)
+      continue;
+    EXPECT_EQ(info.bytes, 2u * 16 * kWidth * sizeof(float));
+    EXPECT_LE(info.offset + info.bytes, whole.workspace_bytes);
+    for (const tenon_buffer_info &other : placed)
+      EXPECT_TRUE(info.offset >= other.offset + other.bytes ||
+                  other.offset >= info.offset + info.bytes ||
+                  info.first_step > other.last_step ||
+                  other.first_step > info.last_step);
+    placed.push_back(info);
+  }
+  EXPECT_EQ(placed.size(), 2u);
+  EXPECT_EQ(weights, 1);
+  tenon_buffer_info info;
+  TENON_INIT(info);
+  EXPECT_EQ(tenon_get_buffer_info(context, model.num_buffers, &info, nullptr),
+            TENON_INVALID_ARGUMENT);
+}
+
 TEST(Query, profileOfTheLastRun) {
   Toy toy;
   for (int threads : {1, 2}) {
