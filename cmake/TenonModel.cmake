@@ -13,6 +13,9 @@
 #     DEPENDS minilm/model.safetensors OPTIONS --target=x86-64-v3)
 #   target_link_libraries(app PRIVATE minilm)
 #
+# It also finds NAME.h, the model's own header (`tenon compile --header`), in
+# which dims, inputs and outputs are arguments by name and type.
+#
 # The target's property TENON_ARTIFACT is the file itself, TENON_WEIGHTS the file
 # of its weights where OPTIONS has --weights=file. A target that needs the file
 # and does not link it depends on NAME-artifact.
@@ -47,15 +50,17 @@ function(tenon_add_model name)
     set(kind STATIC)
     set(artifact "${CMAKE_CURRENT_BINARY_DIR}/${name}.a")
   endif()
+  set(headers "${CMAKE_CURRENT_BINARY_DIR}/${name}-include")
+  file(MAKE_DIRECTORY "${headers}")
   set(weights)
   if("--weights=file" IN_LIST ARG_OPTIONS)
     set(weights "${artifact}.weights")
   endif()
 
   add_custom_command(OUTPUT "${artifact}"
-    BYPRODUCTS ${weights}
+    BYPRODUCTS ${weights} "${headers}/${name}.h"
     COMMAND Tenon::tenon compile "${ARG_MODEL}" -o "${artifact}"
-      "--name=${name}" ${ARG_OPTIONS}
+      "--name=${name}" "--header=${headers}/${name}.h" ${ARG_OPTIONS}
     DEPENDS ${depends} Tenon::tenon
     COMMENT "Compiling the model ${name}"
     VERBATIM)
@@ -64,6 +69,7 @@ function(tenon_add_model name)
   add_library(${name} ${kind} IMPORTED GLOBAL)
   add_dependencies(${name} ${name}-artifact)
   target_link_libraries(${name} INTERFACE Tenon::headers)
+  target_include_directories(${name} INTERFACE "${headers}")
   set_target_properties(${name} PROPERTIES
     IMPORTED_LOCATION "${artifact}"
     TENON_ARTIFACT "${artifact}"

@@ -16,6 +16,8 @@
 #include "StageText.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Support/Timing.h"
 #include "tenon/Codegen/Backend.h"
 #include "tenon/Codegen/Program.h"
 #include "tenon/Pipelines/Pipelines.h"
@@ -23,12 +25,15 @@
 #include "tenon/Target/Artifact.h"
 #include "tenon/Target/EmbeddedFiles.h"
 #include "tenon/Target/Emit.h"
+#include "tenon/Target/LoadedModel.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/ThreadPool.h"
 #include "llvm/Transforms/Utils/Cloning.h"
+#include <mutex>
 
 using namespace mlir;
 
@@ -67,6 +72,7 @@ struct Compiler {
   llvm::DefaultThreadPool pool;
   MLIRContext context{MLIRContext::Threading::DISABLED};
   llvm::LLVMContext llvmContext;
+  TimingScope timing; ///< of the stage; of nothing where nobody asks
   OwningOpRef<ModuleOp> module;
   std::vector<Level> levels;
   Schedule schedule;
@@ -117,6 +123,9 @@ struct Compiler {
   bool stage(Stage s, double fraction, llvm::function_ref<bool()> fn) {
     if (options.progress)
       options.progress(stageName(s), fraction);
+    if (options.timing)
+      timing = options.timing->nest(stageName(s));
+    llvm::scope_exit stop([&] { timing.stop(); });
     bool ok = false;
     std::string message;
     if (!runGuarded(stageName(s), [&] { ok = fn(); }, message)) {
@@ -160,6 +169,7 @@ struct Compiler {
               bool verify) {
     PassManager pm(&context);
     pm.enableVerifier(verify || options.verifyEach);
+    pm.enableTiming(timing);
     debug(pm);
     fill(pm);
     return succeeded(pm.run(on)) || fail("a pass failed");
@@ -208,6 +218,7 @@ struct Compiler {
   bool tile();
   bool split();
   bool translate();
+  bool showModel(ProgramOptions program);
   std::vector<Unit> units();
   EmitOptions emitOptions();
   std::unique_ptr<llvm::Module> wholeProgram();
@@ -340,7 +351,21 @@ bool Compiler::translate() {
   p.weightsHash = artifact.weightsHash;
   tables = std::make_unique<llvm::Module>("tenon", llvmContext);
   return check(prepareModule(*tables)) &&
-         check(emitProgram(*tables, schedule, weights, p));
+         check(emitProgram(*tables, schedule, weights, p)) &&
+         (!options.onModel || options.emit || showModel(p));
+}
+
+bool Compiler::showModel(ProgramOptions program) {
+  program.weightsInFile = true; // none of their bytes are needed
+  llvm::Module module("tenon", llvmContext);
+  SmallVector<char> object;
+  EmitOptions emit;
+  emit.optLevel = 0;
+  return check(prepareModule(module)) &&
+         check(emitProgram(module, schedule, weights, program)) &&
+         check(emitObject(module, emit, object)) &&
+         check(withLoadedModel({object.data(), object.size()},
+                               program.exportedSymbol, options.onModel));
 }
 
 std::vector<Unit> Compiler::units() {
@@ -385,6 +410,14 @@ bool Compiler::link() {
     order.emplace_back(sizeOfPart(unit.part), &unit);
   llvm::stable_sort(
       order, [](const auto &x, const auto &y) { return x.first > y.first; });
+  auto functionsOf = [](ModuleOp part) {
+    return llvm::count_if(part.getOps<FunctionOpInterface>(),
+                          [](auto f) { return !f.isExternal(); });
+  };
+  size_t compiled = 0, functions = 0;
+  for (const Unit &unit : all)
+    functions += functionsOf(unit.part);
+  std::mutex telling;
   forEachGuarded(order.size(), threads, [&](size_t index) {
     Unit &unit = *order[index].second;
     llvm::LLVMContext own;
@@ -395,6 +428,10 @@ bool Compiler::link() {
                             : module.takeError();
     if (error)
       unit.error = llvm::toString(std::move(error));
+    if (!options.compiled)
+      return;
+    std::lock_guard<std::mutex> lock(telling);
+    options.compiled(compiled += functionsOf(unit.part), functions);
   });
   SmallVector<char> table;
   if (!check(emitObject(*tables, emitOptions(), table)))

@@ -37,15 +37,26 @@ static Error readInfos(const tenon_model *model, int32_t count, Getter get,
 
 Expected<std::unique_ptr<OpenArtifact>> OpenArtifact::open(StringRef path,
                                                            uint32_t flags) {
-  std::unique_ptr<OpenArtifact> artifact(new OpenArtifact);
+  tenon_library library;
   tenon_library_options options;
   TENON_INIT(options);
   options.flags = flags;
   tenon_error error;
-  if (tenon_library_open_with(path.str().c_str(), &options, &artifact->library,
-                              &error))
+  if (tenon_library_open_with(path.str().c_str(), &options, &library, &error))
     return apiError(error);
-  const tenon_model *model = artifact->model();
+  auto artifact = of(library.model);
+  if (artifact)
+    (*artifact)->library.handle = library.handle;
+  else
+    tenon_library_close(&library);
+  return artifact;
+}
+
+Expected<std::unique_ptr<OpenArtifact>>
+OpenArtifact::of(const tenon_model *model) {
+  std::unique_ptr<OpenArtifact> artifact(new OpenArtifact);
+  artifact->library.model = model;
+  tenon_error error;
   tenon_model_info &info = artifact->info;
   TENON_INIT(info);
   if (tenon_get_model_info(model, &info, &error))

@@ -33,6 +33,9 @@ public:
   /// `flags` are TENON_LIBRARY_*.
   static llvm::Expected<std::unique_ptr<OpenArtifact>>
   open(llvm::StringRef path, uint32_t flags = 0);
+  /// A model that is in memory and stays there.
+  static llvm::Expected<std::unique_ptr<OpenArtifact>>
+  of(const tenon_model *model);
   ~OpenArtifact() { tenon_library_close(&library); }
   OpenArtifact(const OpenArtifact &) = delete;
 

@@ -5,8 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Artifact.h"
 #include "Commands.h"
+#include "Progress.h"
+#include "TypedHeader.h"
+#include "mlir/Support/Timing.h"
 #include "tenon/Pipelines/Pipelines.h"
+#include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
@@ -66,6 +71,12 @@ static cl::opt<std::string> weights(
     "weights", cl::init("embed"), cl::value_desc("embed|file"),
     cl::desc("Weights inside the artifact, or in OUT.weights beside it"),
     cl::sub(compile));
+static cl::opt<std::string>
+    header("header", cl::value_desc("file"),
+           cl::desc("Also write a header whose functions (C99) and class "
+                    "(C++20) take the model's dims, inputs and outputs by name "
+                    "and type"),
+           cl::sub(compile));
 static cl::opt<std::string>
     emit("emit", cl::value_desc("stage"),
          cl::desc("Stop after a stage and print it: import, graph, fuse, tile, "
@@ -133,7 +144,9 @@ static cl::opt<unsigned>
             cl::desc("Threads that compile kernels (default: one per core); "
                      "the artifact is the same"),
             cl::sub(compile));
-static cl::opt<bool> verbose("v", cl::desc("Print each stage"),
+static cl::opt<bool> verbose("v",
+                             cl::desc("Print each stage as it begins, and how "
+                                      "long each pass took"),
                              cl::sub(compile));
 
 std::vector<std::string> defaultTargets() {
@@ -249,6 +262,20 @@ static int usageError(const Twine &message) {
   return 1;
 }
 
+/// Writes the header's text, which gets its name once the artifact has it.
+static Error writeHeader(const void *model, OutputFile &file) {
+  auto artifact =
+      OpenArtifact::of(static_cast<const tenon_model *>(model));
+  if (!artifact)
+    return artifact.takeError();
+  if (Error problem = file.create(header))
+    return problem;
+  return file.print([&](raw_ostream &out) {
+    writeTypedHeader(**artifact, symbolName((*artifact)->info.name), out);
+    return Error::success();
+  });
+}
+
 int compileMain() {
   CompileOptions options;
   options.input = input;
@@ -289,14 +316,31 @@ int compileMain() {
   options.optLevel = optLevel;
   options.threads = threads;
   options.compilerVersion = "tenon " TENON_VERSION;
-  bool terminal = isatty(STDERR_FILENO);
-  if (verbose || terminal)
-    options.progress = [&](StringRef stage, double fraction) {
-      if (verbose)
-        errs() << "tenon: " << stage << "\n";
-      else
-        errs() << "\r\033[K" << int(fraction * 100) << "% " << stage;
+  OutputFile headerFile;
+  if (!header.empty() && !emit.empty())
+    return usageError("--header=" + header +
+                      ": a stage has none; leave --emit out");
+  if (header == "-" && output == "-")
+    return usageError("--header=-: standard output takes the artifact");
+  if (!header.empty())
+    options.onModel = [&](const void *model) {
+      return writeHeader(model, headerFile);
     };
+  Progress progress(verbose);
+  if (progress.isShown()) {
+    options.progress = [&](StringRef stage, double fraction) {
+      progress.stage(stage, fraction);
+    };
+    options.compiled = [&](size_t done, size_t all) {
+      progress.functions(done, all);
+    };
+  }
+  mlir::DefaultTimingManager timing;
+  timing.setEnabled(verbose);
+  timing.setDisplayMode(mlir::DefaultTimingManager::DisplayMode::Tree);
+  mlir::TimingScope whole = timing.getRootScope();
+  if (verbose)
+    options.timing = &whole;
   PassStatistics counts;
   bool explains = explain.getNumOccurrences() != 0;
   if (explains || statistics)
@@ -306,10 +350,15 @@ int compileMain() {
         printMissed(remark);
     };
   CompileResult result = compileModel(options);
+  if (result.ok && options.onModel)
+    if (Error problem = headerFile.commit()) {
+      result.ok = false;
+      result.error = toString(std::move(problem));
+    }
+  progress.clear();
+  whole.stop();
   if (statistics)
     counts.print(errs());
-  if (terminal && !verbose)
-    errs() << "\r\033[K";
   for (const std::string &warning : result.warnings)
     errs() << "tenon compile: warning: " << warning << "\n";
   if (result.ok) {

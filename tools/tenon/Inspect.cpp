@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "Report.h"
+#include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/JSON.h"
@@ -36,6 +38,16 @@ static cl::list<std::string>
                 cl::desc("A dim for which to say the workspace; sequences are "
                          "128 long and the rest 1 where not given"),
                 cl::sub(command));
+static cl::opt<std::string>
+    html("html", cl::value_desc("report.html"),
+         cl::desc("Run once, for the dims given, and write a page that shows "
+                  "the kernels, the workspace and the weights"),
+         cl::sub(command));
+static cl::opt<std::string>
+    profile("profile", cl::value_desc("run.json"),
+            cl::desc("With --html: the times that 'tenon bench --profile "
+                     "--json' measured"),
+            cl::sub(command));
 static cl::opt<int> threads("threads", cl::value_desc("n"), cl::init(1),
                             cl::desc("Threads for which to say the workspace "
                                      "(default 1)"),
@@ -298,6 +310,37 @@ void printJson(const OpenArtifact &artifact, const Workspace *space) {
 
 } // namespace
 
+static Error writePage(const OpenArtifact &artifact) {
+  Report report;
+  report.artifact = &artifact;
+  if (!profile.empty())
+    if (Error problem = readMeasured(profile, report))
+      return problem;
+  auto dims = parseDims(dimSettings);
+  if (!dims)
+    return dims.takeError();
+  report.dims = std::move(*dims);
+  if (Error problem = chooseDims(artifact, {}, report.dims))
+    return problem;
+  SessionOptions options;
+  options.threads = threads;
+  options.oversubscribe = true;
+  options.weights = weights;
+  options.profile = true;
+  std::vector<Tensor> inputs(artifact.inputs.size());
+  Filled filled;
+  auto session = runFilled(artifact, options, report.dims, inputs, filled);
+  if (!session)
+    return session.takeError();
+  report.roofline = measureRoofline();
+  if (Error problem = fillReport(**session, report))
+    return problem;
+  return writeOutputFile(html, [&](raw_ostream &out) {
+    writeReport(report, out);
+    return Error::success();
+  });
+}
+
 int inspectMain() {
   auto artifact = OpenArtifact::open(path, verify ? TENON_LIBRARY_VERIFY : 0);
   if (!artifact)
@@ -305,6 +348,13 @@ int inspectMain() {
   if (verify)
     if (Error problem = verifyWeights(**artifact))
       return reportError("inspect", std::move(problem));
+  if (!profile.empty() && html.empty())
+    return reportError("inspect", "--profile is for --html");
+  if (!html.empty()) {
+    if (Error problem = writePage(**artifact))
+      return reportError("inspect", std::move(problem));
+    return 0;
+  }
   auto space = measureWorkspace(**artifact);
   // Default dims may break a check; only what was asked for must work.
   if (!space && !dimSettings.empty())

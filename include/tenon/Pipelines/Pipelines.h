@@ -93,8 +93,15 @@ struct CompileOptions {
   bool checkOnly = false;
   /// Write every stage to a file of this directory.
   std::string dumpDir;
+  /// Shown the model, a `const tenon_model *` that answers questions but does
+  /// not run, before the artifact is written; not of a stage's text.
+  std::function<llvm::Error(const void *model)> onModel;
   /// Called as each stage begins; fraction of the whole in [0, 1].
   std::function<void(llvm::StringRef stage, double fraction)> progress;
+  /// Called as functions of all become machine code, one call at a time.
+  std::function<void(size_t done, size_t all)> compiled;
+  /// Takes the times of stages and of their passes.
+  mlir::TimingScope *timing = nullptr;
   /// Told what the passes do, and what they do not and why.
   PassRemarkFn remark;
 };
