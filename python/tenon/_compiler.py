@@ -9,12 +9,8 @@ while, which no interpreter should have inside."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
@@ -33,6 +29,8 @@ def compiler_path() -> str:
     for carried in (here / "bin" / "tenon", here.parents[1] / "bin" / "tenon"):
         if os.access(carried, os.X_OK) and carried.is_file():
             return str(carried)
+    import shutil
+
     if found := shutil.which("tenon"):
         return found
     raise CompileError(
@@ -51,21 +49,17 @@ def _message(text: str, command: str) -> str:
     return "\n".join(lines)
 
 
-def _run(command: str, words: Sequence[str], data: bytes | None = None) -> str:
-    done = subprocess.run(
+def _call(command: str, words: Sequence[str], data: bytes = b"") -> Any:
+    # Here, so that a program which only runs models starts sooner.
+    import subprocess
+
+    return subprocess.run(
         [compiler_path(), command, *words],
         input=data,
-        stdin=subprocess.DEVNULL if data is None else None,
         capture_output=True,
         check=False,
         env={**os.environ, "TENON_PYTHON": sys.executable},
     )
-    if done.returncode != 0:
-        text = done.stderr.decode("utf-8", "replace")
-        raise CompileError(
-            _message(text, command) or f"tenon {command} ended with {done.returncode}"
-        )
-    return done.stdout.decode("utf-8", "replace")
 
 
 def _value_text(value: Number | Sequence[Number]) -> str:
@@ -85,6 +79,7 @@ def compile(
     values: Mapping[str, Number | Sequence[Number]] | None = None,
     weights: str | None = None,
     name: str | None = None,
+    header: PathLike | None = None,
     options: Sequence[str] = (),
 ) -> Path:
     """Compiles a model to a .so, .o or .a, and says where it is.
@@ -94,9 +89,10 @@ def compile(
     dims:    what a dim is: a number, or a range as (lo, hi) or "lo..hi"
     values:  what an input always is
     weights: "embed", or "file" for a file beside the output
+    header:  where to write the model's own C and C++ header
     options: anything else of `tenon compile --help`
     """
-    data: bytes | None = None
+    data = b""
     if hasattr(model, "SerializeToString"):
         source, data = "-", model.SerializeToString()
     elif isinstance(model, (bytes, bytearray, memoryview)):
@@ -117,7 +113,12 @@ def compile(
         words.append(f"--weights={weights}")
     if name is not None:
         words.append(f"--name={name}")
-    _run("compile", [*words, *options], data)
+    if header is not None:
+        words.append(f"--header={os.fspath(header)}")
+    done = _call("compile", [*words, *options], data)
+    if done.returncode != 0:
+        text = _message(done.stderr.decode("utf-8", "replace"), "compile")
+        raise CompileError(text or f"tenon compile ended with {done.returncode}")
     return Path(output)
 
 
@@ -136,6 +137,9 @@ def compare(
     words = [os.fspath(model), os.fspath(artifact), "--json"]
     words += [f"--tolerance={tolerance}", f"--threads={threads}"]
     words += [f"--dim={dim}={value}" for dim, value in (dims or {}).items()]
+    import json
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="tenon-") as folder:
         if inputs:
             import numpy
@@ -144,13 +148,7 @@ def compare(
                 file = os.path.join(folder, f"{number}.npy")
                 numpy.save(file, numpy.asarray(array))
                 words.append(f"--input={port}={file}")
-        done = subprocess.run(
-            [compiler_path(), "compare", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "TENON_PYTHON": sys.executable},
-        )
+        done = _call("compare", words)
     # Exit code 1 is both a difference and a mistake; only one prints JSON.
     try:
         return json.loads(done.stdout)

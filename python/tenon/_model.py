@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -297,6 +296,8 @@ class Model:
         return f"<tenon.Model {self.name}: {inputs} -> {outputs}>"
 
     def _repr_html_(self) -> str:
+        import html
+
         def rows(kind: str, ports: list[Port]) -> str:
             text = ""
             for port in ports:
