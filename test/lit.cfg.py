@@ -70,8 +70,9 @@ if glob.glob(
     config.available_features.add("scikit-build-core")
 if shutil.which("dpkg-deb"):
     config.available_features.add("dpkg-deb")
-if shutil.which("cargo"):
-    config.available_features.add("cargo")
+for program in ("cargo", "chromium", "musl-gcc"):
+    if shutil.which(program):
+        config.available_features.add(program)
 if shutil.which("qemu-x86_64"):
     config.available_features.add("qemu-x86_64")
 if lit_config.params.get("long"):
