@@ -19,7 +19,7 @@ RUN_TESTS = $(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build demo check check-all check-asan conformance \
-  fuzz bench install format docs clean
+  fuzz bench install wheel deb format docs clean
 
 help: ## show this menu
 	@echo 'usage: make TARGET [BUILD=dir] [DEPS=dir] [JOBS=n] [LEVEL=x86-64-v2|v3|v4]'
@@ -82,8 +82,18 @@ bench: build ## measure against ONNX Runtime on this machine
 install: build ## install the compiler and its CMake package under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
-docs: configure ## write docs/TenonDialect.md from the .td files
+wheel: build ## build the Python wheel, test it in a clean environment
+	@$(PYTHON) -m pip install --quiet 'scikit-build-core>=0.11'
+	@$(PYTHON) test/Python/wheel.py --tenon $(BUILD)/bin/tenon $(BUILD)/wheel
+
+deb: build ## build the Debian packages tenon and libtenon-dev
+	@cd $(BUILD) && cpack -G DEB -B deb >deb.log || { cat deb.log; exit 1; }
+	@ls -l $(BUILD)/deb/*.deb
+
+docs: configure ## write what of docs/ is made from .td files and headers
 	@ninja -C $(BUILD) tenon-update-docs
+	@cd runtime/include/tenon && python3 ../../../docs/api_reference.py \
+	  tenon.h loader.h tenon.hpp typed.hpp >../../../docs/Api.md
 
 format: ## format every C++ source with clang-format 22
 	@git ls-files '*.cpp' '*.h' | xargs clang-format-22 -i

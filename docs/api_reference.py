@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# ===- api_reference.py - docs/Api.md from the headers --------------------=== #
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------=== #
+"""api_reference.py HEADER... > Api.md: every type, function and class of the
+headers with the comment that stands in front of it."""
+
+import re
+import sys
+from pathlib import Path
+
+C_COMMENT = re.compile(r"/\*(.*?)\*/", re.DOTALL)
+# Of the headers' own use.
+INTERNAL = {"tenon_fail", "tenon_model_check", "tenon_context_head", "tenon_context_api",
+            "tenon_library_probe", "tenon_library_compare"}
+SECTION = re.compile(r"/\* ---- (.*?) -* ?\*/")
+
+
+def prose(comment):
+    """A comment's text without its decoration."""
+    lines = [re.sub(r"^\s*(/\*+|\*/|\* ?|///? ?)", "", line) for line in comment.splitlines()]
+    return "\n".join(lines).replace("*/", "").strip()
+
+
+def signature(text):
+    """A function's declaration on one line, or on several that fit."""
+    text = re.sub(r"\s+", " ", text.replace("static inline ", "")).strip() + ";"
+    if len(text) <= 80:
+        return text
+    head, arguments = text.split("(", 1)
+    rows, row = [], head + "("
+    for argument in arguments.split(", "):
+        if len(row) + len(argument) > 78:
+            rows.append(row.rstrip())
+            row = "    "
+        row += argument + ", "
+    return "\n".join([*rows, row[:-2]])
+
+
+def c_items(text):
+    """(kind, name, code, comment) of a C header, in order."""
+    lines = text.splitlines()
+    comment, at = "", 0
+    while at < len(lines):
+        line = lines[at]
+        if match := SECTION.match(line):
+            yield "section", match[1], "", ""
+            comment = ""
+        elif line.startswith("/*") and not line.startswith("/*==="):
+            end = at
+            while "*/" not in lines[end]:
+                end += 1
+            comment = prose("\n".join(lines[at : end + 1]))
+            at = end
+        elif match := re.match(r"(typedef )?(struct|enum)( \w+)? \{(.*)", line):
+            end = at
+            while not lines[end].startswith("}"):
+                end += 1
+            code = "\n".join(lines[at : end + 1])
+            name = (re.match(r"\} (\w+);", lines[end]) or [None, (match[3] or "").strip()])[1]
+            if name or match[2] == "enum":
+                first = re.search(r"\b(TENON_\w+) =", code)
+                note = C_COMMENT.match(match[4].strip())
+                yield "type", name or f"{first[1]}, ...", code, comment or (prose(note[0]) if note else "")
+            comment, at = "", end
+        elif match := re.match(r"typedef .*?\(\*(\w+)\)", line):
+            end = at
+            while not lines[end].endswith(";"):
+                end += 1
+            yield "type", match[1], "\n".join(lines[at : end + 1]), comment
+            at = end
+        elif line.startswith("static inline"):
+            end = at
+            while not lines[end].endswith("{"):
+                end += 1
+            head = " ".join(lines[at : end + 1]).rstrip("{ ")
+            name = re.search(r"(\w+)\s*\(", head)[1]
+            yield "function", name, signature(head), comment
+            while lines[end] != "}":
+                end += 1
+            comment, at = "", end
+        elif not line.strip() or line.startswith("#"):
+            comment = "" if not line.strip() else comment
+        at += 1
+
+
+def cpp_items(text):
+    """The classes and structs of a C++ header with their public members'
+    declarations."""
+    for match in re.finditer(
+        r"((?:^///[^\n]*\n)+)((?:template <[^\n]*>\n)?(?:class|struct)(?: \[\[nodiscard\]\])? (\w+)[^;{\n]*\{.*?^\};)",
+        text,
+        re.MULTILINE | re.DOTALL,
+    ):
+        body = match[2].split("\nprivate:")[0]
+        yield match[3], prose(match[1]), body.rstrip("};\n ")
+
+
+def members(body):
+    """(comment, declaration) of what a class offers."""
+    comment = []
+    lines = body.splitlines()[1:]
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if line.startswith("  ///"):
+            comment.append(line.strip()[3:].strip())
+        elif re.match(r"^  [A-Za-z~[]", line) and not line.startswith(("  public", "  template", "  requires")):
+            text = line.strip()
+            while "{" not in text and not text.endswith(";") and at + 1 < len(lines):
+                at += 1
+                text += " " + lines[at].strip()
+            declared = re.split(r" \{| : [a-z]+\(", text)[0].rstrip(";")
+            if "(" in declared and "= delete" not in declared and "~" not in declared:
+                yield " ".join(comment), re.sub(r"\s+", " ", declared)
+            comment = []
+        elif not line.strip():
+            comment = []
+        at += 1
+
+
+def main():
+    out = [
+        "<!-- Autogenerated by docs/api_reference.py from the headers: edit those. -->",
+        "# API reference",
+        "",
+        "Of C and C++. How they are used: [Embedding.md](Embedding.md).",
+        "",
+    ]
+    for path in map(Path, sys.argv[1:]):
+        text = path.read_text(encoding="utf-8")
+        out += [f"## tenon/{path.name}", ""]
+        if path.suffix == ".hpp":
+            for name, about, body in cpp_items(text):
+                out += [f"### tenon::{name}", "", about, ""]
+                rows = list(members(body))
+                if not rows:
+                    out += ["```cpp", body, "};", "```", ""]
+                if rows:
+                    out += ["```cpp"]
+                    for comment, declared in rows:
+                        out += [f"// {comment}"] if comment else []
+                        out += [declared + ";"]
+                    out += ["```", ""]
+            continue
+        for kind, name, code, comment in c_items(text):
+            if name in INTERNAL:
+                continue
+            if kind == "section":
+                out += [f"### {name[0].upper()}{name[1:]}", ""]
+                continue
+            out += [f"#### {name}", "", "```c", code, "```", ""]
+            out += [comment, ""] if comment else []
+    print("\n".join(out).rstrip())
+
+
+if __name__ == "__main__":
+    main()
