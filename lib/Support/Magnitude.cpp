@@ -33,6 +33,8 @@ static double call(SymExpr::Fn fn, const Bound &a, const Bound &b,
   case Fn::FloorDiv:
   case Fn::CeilDiv:
     return a.size + 1;
+  case Fn::Quot:
+    return a.size;
   case Fn::Mod:
     return b.size;
   case Fn::Min:

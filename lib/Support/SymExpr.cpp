@@ -166,7 +166,13 @@ static bool isNonNegativeAtom(const std::string &atom) {
   std::optional<SymExpr::Call> call = parseCallText(atom);
   if (!call)
     return !isCallText(atom) && !isElementText(atom); // symbols are dims
-  bool a = call->a.isNonNegative(), b = call->b.isNonNegative();
+  bool b = call->b.isNonNegative();
+  if (call->fn == SymExpr::Fn::Quot) // above -b it is 0 or more
+    return b && (call->b.constant().value_or(0) > 0
+                     ? call->a + call->b - SymExpr(1)
+                     : call->a)
+                    .isNonNegative();
+  bool a = call->a.isNonNegative();
   switch (call->fn) {
   case SymExpr::Fn::Max:
     return a || b;

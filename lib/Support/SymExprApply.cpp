@@ -10,6 +10,7 @@
 //
 //   floordiv(c*q + r, c) = q + floordiv(r, c)      c a constant > 0
 //   floordiv(floordiv(x,a) + k, b) = floordiv(x + a*k, a*b)
+//   quot(quot(x,a), b) = quot(x, a*b), and floordiv of what is not negative
 //   mod(c*q + r, c) = mod(r, c)
 //   min, max, bcast: associative, commutative, idempotent, so their operands
 //   are a sorted set; operands that another one dominates are dropped.
@@ -73,6 +74,8 @@ int64_t symexpr::foldConstants(SymExpr::Fn fn, int64_t a, int64_t b) {
     return floorDivide(a, b);
   case SymExpr::Fn::CeilDiv:
     return saturatingMul(floorDivide(saturatingMul(a, -1), b), -1);
+  case SymExpr::Fn::Quot:
+    return b == -1 ? saturatingMul(a, -1) : b == 0 ? 0 : a / b;
   case SymExpr::Fn::Mod:
     if (b == 0 || b == -1)
       return 0;
@@ -166,6 +169,23 @@ SymExpr SymExpr::applyFloorDiv(const SymExpr &a, const SymExpr &b) {
                            SymExpr(joined));
   }
   return whole + opaqueCall(Fn::FloorDiv, rest, SymExpr(c));
+}
+
+SymExpr SymExpr::applyQuot(const SymExpr &a, const SymExpr &b) {
+  if (a.isNonNegative() && b.isNonNegative())
+    return apply(Fn::FloorDiv, a, b);
+  if (std::optional<SymExpr> exact = a.divideExactly(b))
+    return *exact;
+  std::optional<int64_t> divisor = b.constant();
+  if (SymExpr negated = SymExpr(0) - a; divisor && negated.isNonNegative())
+    return SymExpr(0) - applyQuot(negated, b);
+  if (std::optional<Call> inner = a.asCall(); inner && inner->fn == Fn::Quot) {
+    std::optional<int64_t> first = inner->b.constant();
+    int64_t joined;
+    if (first && divisor && !__builtin_mul_overflow(*first, *divisor, &joined))
+      return applyQuot(inner->a, SymExpr(joined));
+  }
+  return opaqueCall(Fn::Quot, a, b);
 }
 
 SymExpr SymExpr::applyMod(const SymExpr &a, const SymExpr &b) {
@@ -333,6 +353,12 @@ SymExpr SymExpr::apply(Fn fn, const SymExpr &a, const SymExpr &b) {
     if (std::optional<SymExpr> exact = a.divideExactly(b))
       return *exact;
     return opaqueCall(fn, a, b);
+  case Fn::Quot:
+    if (cb == 0 || ca == 0)
+      return SymExpr(0);
+    if (cb && *cb < 0 && *cb != INT64_MIN)
+      return applyQuot(SymExpr(0) - a, SymExpr(-*cb));
+    return applyQuot(a, b);
   case Fn::Mod:
     if (cb == 0 || ca == 0)
       return SymExpr(0);

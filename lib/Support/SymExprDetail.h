@@ -34,6 +34,14 @@ inline bool isCallText(std::string_view atom) {
 }
 /// Of those, only elements end with a bracket.
 inline bool isElementText(std::string_view atom) { return atom.back() == ']'; }
+/// Atoms are made of texts that are canonical already.
+struct Atom {
+  static SymExpr of(std::string text) {
+    SymExpr e;
+    e.terms[{std::move(text)}] = 1;
+    return e;
+  }
+};
 /// The call that an atom's text spells, or nullopt for a symbol or element.
 std::optional<SymExpr::Call> parseCallText(std::string_view atom);
 /// How many operands it takes.

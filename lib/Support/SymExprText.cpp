@@ -22,6 +22,7 @@ static constexpr struct {
   SymExpr::Fn fn;
 } functions[] = {{"floordiv", SymExpr::Fn::FloorDiv},
                  {"ceildiv", SymExpr::Fn::CeilDiv},
+                 {"quot", SymExpr::Fn::Quot},
                  {"mod", SymExpr::Fn::Mod},
                  {"min", SymExpr::Fn::Min},
                  {"max", SymExpr::Fn::Max},
@@ -120,9 +121,11 @@ public:
     return e;
   }
 
-  /// A call and nothing else; its operands are canonical already, so the call
-  /// itself is not simplified again.
+  /// A call and nothing else. Its text is canonical, so neither it nor the
+  /// calls in its operands are simplified again: those stay texts, or reading a
+  /// nested call would take the square of its length for each level.
   std::optional<SymExpr::Call> parseCall() {
+    isCanonical = true;
     std::optional<SymExpr::Fn> fn = function(name());
     if (!fn)
       return std::nullopt;
@@ -200,6 +203,8 @@ private:
     }
     if (pos < text.size() && isDigit(text[pos]))
       return integer();
+    skipSpace();
+    size_t begin = pos;
     std::string_view id = name();
     if (id.empty())
       return std::nullopt;
@@ -208,6 +213,10 @@ private:
     skipSpace();
     if (pos >= text.size() || text[pos] != '(')
       return SymExpr::symbol(std::string(id));
+    if (isCanonical)
+      return skipCall() ? std::optional(Atom::of(std::string(
+                              text.substr(begin, pos - begin))))
+                        : std::nullopt;
     std::optional<SymExpr::Fn> fn = function(id);
     if (!fn)
       return std::nullopt;
@@ -217,6 +226,19 @@ private:
     return call->fn == SymExpr::Fn::Select
                ? SymExpr::select(call->a, call->b, call->c)
                : SymExpr::apply(call->fn, call->a, call->b);
+  }
+
+  /// To behind the parenthesis that closes the one here.
+  bool skipCall() {
+    size_t open = 0;
+    do {
+      if (pos == text.size())
+        return false;
+      open += text[pos] == '(';
+      open -= text[pos] == ')';
+      ++pos;
+    } while (open);
+    return true;
   }
 
   std::optional<SymExpr> element(std::string_view name) {
@@ -278,6 +300,7 @@ private:
   std::string_view text;
   size_t pos = 0;
   int depth = 0;
+  bool isCanonical = false;
 };
 } // namespace
 

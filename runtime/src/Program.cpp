@@ -161,6 +161,14 @@ int64_t ceilDiv(int64_t a, int64_t b, bool &overflow) {
   return (a % b != 0 && ((a < 0) == (b < 0))) ? q + 1 : q;
 }
 
+int64_t quotient(int64_t a, int64_t b, bool &overflow) {
+  if (b == 0)
+    return 0;
+  if (b == -1)
+    return a == INT64_MIN ? saturated(false, overflow) : -a;
+  return a / b;
+}
+
 int64_t modulo(int64_t a, int64_t b) {
   if (b == 0 || b == -1)
     return 0;
@@ -185,6 +193,8 @@ int64_t apply(const tenon_expr &expr, int64_t a, int64_t b, bool &overflow) {
     return floorDiv(a, b, overflow);
   case TENON_EXPR_CEILDIV:
     return ceilDiv(a, b, overflow);
+  case TENON_EXPR_QUOT:
+    return quotient(a, b, overflow);
   case TENON_EXPR_MOD:
     return modulo(a, b);
   case TENON_EXPR_MIN:
@@ -450,6 +460,7 @@ Range rangeOf(const tenon_expr &expr, const RunValues &run) {
             apply(expr, a.most, b.least, overflow)};
   case TENON_EXPR_FLOORDIV:
   case TENON_EXPR_CEILDIV:
+  case TENON_EXPR_QUOT:
     if (b.least > 0)
       return corners(expr, a, b);
     return {-magnitude(a), magnitude(a)};

@@ -55,26 +55,6 @@ std::optional<bool> decideComparison(CompareKind kind, const SymExpr &a,
   return std::nullopt;
 }
 
-std::optional<SymExpr> divideTowardsZero(const SymExpr &a, const SymExpr &b) {
-  if (a.isNonNegative() && b.isNonNegative())
-    return SymExpr::apply(Fn::FloorDiv, a, b);
-  // By 0 there is no quotient.
-  if (std::optional<SymExpr> exact = a.divideExactly(b))
-    return exact;
-  std::optional<int64_t> divisor = b.constant();
-  if (!divisor || *divisor == INT64_MIN)
-    return std::nullopt;
-  if (*divisor < 0)
-    return divideTowardsZero(SymExpr(0) - a, SymExpr(-*divisor));
-  SymExpr positive = SymExpr::apply(Fn::Max, a, SymExpr(0));
-  // What is above -b gives nothing below 0: one term, as lengths nest.
-  if ((a + SymExpr(*divisor - 1)).isNonNegative())
-    return SymExpr::apply(Fn::FloorDiv, positive, b);
-  SymExpr negative = SymExpr::apply(Fn::Max, SymExpr(0) - a, SymExpr(0));
-  return SymExpr::apply(Fn::FloorDiv, positive, b) -
-         SymExpr::apply(Fn::FloorDiv, negative, b);
-}
-
 namespace {
 
 /// Row-major walk over the indices of `shape`.
@@ -438,7 +418,7 @@ evaluateElement(Operation *op, ArrayRef<SymExpr> x, bool choices) {
       .Case([&](AddOp) { return x[0] + x[1]; })
       .Case([&](SubOp) { return x[0] - x[1]; })
       .Case([&](MulOp) { return x[0] * x[1]; })
-      .Case([&](DivOp) { return divideTowardsZero(x[0], x[1]); })
+      .Case([&](DivOp) { return SymExpr::apply(Fn::Quot, x[0], x[1]); })
       .Case([&](ModOp) { return SymExpr::apply(Fn::Mod, x[0], x[1]); })
       .Case([&](FModOp) -> std::optional<SymExpr> {
         if (!x[0].isNonNegative() || !x[1].isNonNegative())

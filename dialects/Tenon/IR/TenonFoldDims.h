@@ -92,8 +92,6 @@ mlir::Value foldToDims(mlir::OpBuilder &builder, mlir::Operation *op);
 /// What a comparison gives for every value of the symbols, if that is certain.
 std::optional<bool> decideComparison(CompareKind kind, const SymExpr &a,
                                      const SymExpr &b);
-/// a / b rounded towards zero, by 0 giving 0, as tenon.div computes it.
-std::optional<SymExpr> divideTowardsZero(const SymExpr &a, const SymExpr &b);
 
 } // namespace tenon
 

@@ -10,17 +10,19 @@
 // element of a tensor ("shape[2]"), or a call of one of the functions below,
 // kept opaque:
 //
-//   floordiv(a,b) ceildiv(a,b) mod(a,b) min(a,b) max(a,b) bcast(a,b)
+//   floordiv(a,b) ceildiv(a,b) quot(a,b) mod(a,b) min(a,b) max(a,b)
+//   bcast(a,b)
 //   eq(a,b) ne(a,b) lt(a,b) le(a,b) select(c,a,b)
 //   fadd(a,b) fsub(a,b) fmul(a,b) fdiv(a,b) f32(a) float(n)
 //   floor(a) ceil(a) trunc(a)
 //
-// bcast(a,b) is the size of two broadcast dims: a == 1 ? b : a. The comparisons
-// give 0 or 1; select is c != 0 ? a : b. Symbols are dims, so never negative;
-// an element is any integer. The last two lines are for sizes that a model
-// computes in floating point: there a, b and the results of the first line are
-// the bits of a double, as is an element of a float tensor. f32 rounds to
-// float; floor, ceil and trunc give an integer.
+// quot(a,b) rounds towards zero, as a tensor's division does. bcast(a,b) is the
+// size of two broadcast dims: a == 1 ? b : a. The comparisons give 0 or 1;
+// select is c != 0 ? a : b. Symbols are dims, so never negative; an element is
+// any integer. The last two lines are for sizes that a model computes in
+// floating point: there a, b and the results of the first of them are the bits
+// of a double, as is an element of a float tensor. f32 rounds to float; floor,
+// ceil and trunc give an integer.
 // Expressions are kept in one canonical form, so that equal polynomials print
 // and compare equal: "384*batch*seq", "past + seq", "floordiv(seq + 1,2) - 1".
 // Coefficients that overflow saturate: such a dim stays unusably large.
@@ -40,11 +42,16 @@
 
 namespace tenon {
 
+namespace symexpr {
+struct Atom;
+}
+
 class SymExpr {
 public:
   enum class Fn {
     FloorDiv,
     CeilDiv,
+    Quot,
     Mod,
     Min,
     Max,
@@ -95,7 +102,7 @@ public:
   /// Roughly the length of str(); what derives dims from a model's arithmetic
   /// gives up above maxComplexity instead of growing without bound.
   size_t complexity() const;
-  static constexpr size_t maxComplexity = 2048;
+  static constexpr size_t maxComplexity = 8192;
 
   SymExpr operator+(const SymExpr &o) const;
   SymExpr operator-(const SymExpr &o) const;
@@ -142,7 +149,9 @@ public:
   int visit(const Visitor &) const;
 
 private:
+  friend struct symexpr::Atom;
   static SymExpr applyFloorDiv(const SymExpr &a, const SymExpr &b);
+  static SymExpr applyQuot(const SymExpr &a, const SymExpr &b);
   static SymExpr applyMod(const SymExpr &a, const SymExpr &b);
   static SymExpr applyLattice(Fn fn, const SymExpr &a, const SymExpr &b);
   static SymExpr applyComparison(Fn fn, const SymExpr &a, const SymExpr &b);

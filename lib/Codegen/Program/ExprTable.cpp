@@ -136,13 +136,13 @@ int ExprTable::slot(const SymExpr &e) {
   };
   v.call = [&](SymExpr::Fn fn, int a, int b) {
     static constexpr int ops[] = {
-        TENON_EXPR_FLOORDIV, TENON_EXPR_CEILDIV, TENON_EXPR_MOD,
-        TENON_EXPR_MIN,      TENON_EXPR_MAX,     TENON_EXPR_BCAST,
-        TENON_EXPR_EQ,       TENON_EXPR_NE,      TENON_EXPR_LT,
-        TENON_EXPR_LE,       TENON_EXPR_SELECT,  TENON_EXPR_FADD,
-        TENON_EXPR_FSUB,     TENON_EXPR_FMUL,    TENON_EXPR_FDIV,
-        TENON_EXPR_F32,      TENON_EXPR_FLOAT,   TENON_EXPR_FLOOR,
-        TENON_EXPR_CEIL,     TENON_EXPR_TRUNC};
+        TENON_EXPR_FLOORDIV, TENON_EXPR_CEILDIV, TENON_EXPR_QUOT,
+        TENON_EXPR_MOD,      TENON_EXPR_MIN,     TENON_EXPR_MAX,
+        TENON_EXPR_BCAST,    TENON_EXPR_EQ,      TENON_EXPR_NE,
+        TENON_EXPR_LT,       TENON_EXPR_LE,      TENON_EXPR_SELECT,
+        TENON_EXPR_FADD,     TENON_EXPR_FSUB,    TENON_EXPR_FMUL,
+        TENON_EXPR_FDIV,     TENON_EXPR_F32,     TENON_EXPR_FLOAT,
+        TENON_EXPR_FLOOR,    TENON_EXPR_CEIL,    TENON_EXPR_TRUNC};
     return add(ops[(int)fn], a, b, 0);
   };
   v.select = [&](int c, int a, int b) {

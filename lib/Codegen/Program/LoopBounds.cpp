@@ -139,7 +139,8 @@ private:
     case Fn::Mod: // below a positive divisor; of one that is not, below 1
       return either(limit(call.b), Limit{std::nullopt, SymExpr(0)});
     case Fn::FloorDiv:
-    case Fn::CeilDiv: // of what is not negative, by 1 or more
+    case Fn::CeilDiv:
+    case Fn::Quot: // of what is not negative, by 1 or more
       if (call.b.constant().value_or(0) < 1)
         return std::nullopt;
       return either(limit(call.a), Limit{std::nullopt, SymExpr(0)});

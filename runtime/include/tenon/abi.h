@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 4u
+#define TENON_ABI_VERSION 5u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -70,9 +70,10 @@ enum tenon_expr_op {
   TENON_EXPR_FLOOR, /* to an integer; INT64_MIN for NaN, saturated */
   TENON_EXPR_CEIL,
   TENON_EXPR_TRUNC,
-  TENON_EXPR_RUN_VALUE /* number `imm` of those that the run reads; a: 1 + the
-                          slot that bounds it from above (0 from below), or 0;
-                          b: 1 + the slot that it begins with, or 0 */
+  TENON_EXPR_RUN_VALUE, /* number `imm` of those that the run reads; a: 1 + the
+                           slot that bounds it from above (0 from below), or 0;
+                           b: 1 + the slot that it begins with, or 0 */
+  TENON_EXPR_QUOT       /* rounds towards zero; by 0 gives 0 */
 };
 typedef struct tenon_expr {
   int32_t op;

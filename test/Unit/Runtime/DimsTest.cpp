@@ -47,6 +47,10 @@ TEST(Dims, evaluatesEveryOperation) {
       {TENON_EXPR_CEILDIV, p.dim, three, 3},
       {TENON_EXPR_CEILDIV, negative, three, -2},
       {TENON_EXPR_CEILDIV, p.dim, zero, 0},
+      {TENON_EXPR_QUOT, p.dim, three, 2},
+      {TENON_EXPR_QUOT, negative, three, -2},
+      {TENON_EXPR_QUOT, negative, minus, 2},
+      {TENON_EXPR_QUOT, p.dim, zero, 0},
       {TENON_EXPR_MOD, p.dim, three, 1},
       {TENON_EXPR_MOD, negative, three, 2},
       {TENON_EXPR_MOD, p.dim, minus, -2},
@@ -85,6 +89,7 @@ TEST(Dims, dividingTheSmallestNumberDoesNotTrap) {
   int32_t smallest = p.constant(INT64_MIN), minusOne = p.constant(-1);
   p.expr(TENON_EXPR_FLOORDIV, smallest, minusOne);
   p.expr(TENON_EXPR_CEILDIV, smallest, minusOne);
+  p.expr(TENON_EXPR_QUOT, smallest, minusOne);
   p.expr(TENON_EXPR_MOD, smallest, minusOne);
   EXPECT_EQ(p.evaluate(1), TENON_INVALID_TENSOR);
 }

@@ -123,6 +123,30 @@ TEST(SymExpr, FloorDivision) {
   EXPECT_EQ(canonical("floordiv(x,-3)"), canonical("floordiv(-x,3)"));
 }
 
+TEST(SymExpr, Quotient) {
+  EXPECT_EQ(canonical("quot(7,2)"), "3");
+  EXPECT_EQ(canonical("quot(-7,2)"), "-3");
+  EXPECT_EQ(canonical("quot(7,0)"), "0");
+  EXPECT_EQ(canonical("quot(x + 3,4)"), "floordiv(x + 3,4)");
+  EXPECT_EQ(canonical("quot(x - 1,4)"), "quot(x - 1,4)");
+  EXPECT_EQ(canonical("quot(-x - 3,4)"), "-floordiv(x + 3,4)");
+  EXPECT_EQ(canonical("quot(quot(x - 9,5),2)"), "quot(x - 9,10)");
+  EXPECT_EQ(canonical("quot(12*x - 12*y,4)"), "3*x - 3*y");
+  EXPECT_EQ(canonical("quot(x - y,-3)"), canonical("quot(y - x,3)"));
+  // Above minus the divisor it is not negative.
+  EXPECT_TRUE(SymExpr::parse("quot(x - 3,4)")->isNonNegative());
+  EXPECT_FALSE(SymExpr::parse("quot(x - 4,4)")->isNonNegative());
+  // One term, however deep lengths nest, and no work that doubles with each.
+  EXPECT_EQ(canonical("quot(quot(x - 10,5) - 2,2) + 1"),
+            "quot(quot(x - 10,5) - 2,2) + 1");
+  SymExpr deep = SymExpr::symbol("x");
+  for (int i = 0; i < 100; ++i)
+    deep = SymExpr::apply(Fn::Max, SymExpr(0),
+                          SymExpr::apply(Fn::Quot, deep - SymExpr(3), 2));
+  EXPECT_TRUE(deep.isNonNegative());
+  EXPECT_EQ(SymExpr::parse(deep.str()), deep);
+}
+
 TEST(SymExpr, Modulo) {
   EXPECT_EQ(canonical("mod(7,3)"), "1");
   EXPECT_EQ(canonical("mod(-7,3)"), "2");
@@ -299,6 +323,7 @@ TEST(SymExpr, MagnitudeBoundsTheNumber) {
   EXPECT_EQ(most("mod(n*7,12)"), 12);
   EXPECT_EQ(most("min(n,9223372036854775807) + 1"), 1001);
   EXPECT_EQ(most("floordiv(n,3)"), 1001);
+  EXPECT_EQ(most("quot(n - 9,3)"), 1009);
   EXPECT_EQ(most("5*eq(n,3)"), 5);
   EXPECT_EQ(most("select(lt(n,m),n,4000)"), 4000);
   EXPECT_EQ(most("fadd(x,y)"), HUGE_VAL);
@@ -366,7 +391,8 @@ std::string randomText(std::mt19937 &random, int depth) {
   }
   std::string a = randomText(random, depth - 1);
   std::string b = randomText(random, depth - 1);
-  static const char *functions[] = {"floordiv", "ceildiv", "mod", "min", "max"};
+  static const char *functions[] = {"floordiv", "ceildiv", "mod",
+                                    "min",      "max",     "quot"};
   switch (pick(4)) {
   case 0:
     return "(" + a + " + " + b + ")";
@@ -375,7 +401,7 @@ std::string randomText(std::mt19937 &random, int depth) {
   case 2:
     return a + "*" + b;
   default:
-    return std::string(functions[pick(5)]) + "(" + a + "," + b + ")";
+    return std::string(functions[pick(6)]) + "(" + a + "," + b + ")";
   }
 }
 
@@ -434,6 +460,8 @@ private:
       return floor;
     if (name == "mod")
       return a - floor * b;
+    if (name == "quot")
+      return a / b;
     return -(-a / b - (-a % b != 0 && (-a < 0) != (b < 0)));
   }
 
