@@ -103,8 +103,15 @@ void ChannelsLast::replace(Operation *op, Value by) {
   }
 }
 
-void ChannelsLast::sink(Operation *op) {
-  move(op, [&](Value v) { return known.lookup(v); });
+StringRef ChannelsLast::sink(Operation *op) {
+  auto rows = [&](Value v) { return known.lookup(v); };
+  bool concerned =
+      llvm::any_of(op->getOperands(), [&](Value v) { return bool(rows(v)); });
+  if (move(op, rows) || !concerned) // else op is still there
+    return "";
+  return op->hasAttr("tenon.value")
+             ? "its result is asked for by name"
+             : "an operand has no rows and varies along the positions";
 }
 
 Value ChannelsLast::rowsOf(Value v) {

@@ -20,8 +20,9 @@ public:
   mlir::Value viewOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value rows,
                      llvm::ArrayRef<SymExpr> dims);
   /// If `op` is elementwise and its operands of the result's dims have rows:
-  /// computes its rows instead and replaces it by a view of them.
-  void sink(mlir::Operation *op);
+  /// computes its rows instead and replaces it by a view of them. Returns why
+  /// not, where an operand has rows and `op` stays.
+  llvm::StringRef sink(mlir::Operation *op);
   /// The rows of `v`, if it has some without moving memory: it is a view of
   /// them, a transpose that brought channels to the front, or elementwise of
   /// such values. Else null.

@@ -8,6 +8,7 @@
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "mlir/Pass/Pass.h"
 
@@ -18,6 +19,10 @@ namespace tenon {
 #include "lib/Codegen/Form/LowerConv.h.inc"
 
 namespace {
+
+/// In remarks.
+constexpr StringLiteral kPass = "tenon-lower-conv", kLast = "ChannelsLast",
+                        kSink = "SinkIntoRows";
 
 /// Lanes of the widest vectors.
 constexpr int64_t kLanes = 16;
@@ -34,8 +39,8 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     for (Operation *op : ops) {
       if (auto conv = dyn_cast<ConvOp>(op))
         lower(conv, rows);
-      else
-        rows.sink(op);
+      else if (StringRef why = rows.sink(op); !why.empty())
+        noteMissed(kPass, op, kSink, why);
     }
   }
 
@@ -105,12 +110,18 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     Value result;
     if (groups == 1) {
       Value last = patchesOfRows(op, rows);
+      if (last)
+        noteApplied(kPass, op, kLast);
+      else
+        noteMissed(kPass, op, kLast,
+                   "the channels of its input stand first and fill no vectors");
       Value patches = last ? last : patchesOf(op);
       Value flat = last ? flattenChannelsLast(b, loc, op.getWeight())
                         : reshape(op.getWeight(), {cout, k});
       Value y = MatMulOp::create(b, loc, patches, flat, false, true);
       result = rows.viewOf(b, loc, y, out);
     } else {
+      noteMissed(kPass, op, kLast, "it is in groups");
       SymExpr perGroup = *cout.constant() / groups;
       Value split = reshape(patchesOf(op), {out[0], positions, groups, k});
       Value a =

@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/MapVector.h"
@@ -24,6 +25,10 @@ namespace tenon {
 #include "lib/Codegen/Form/MergeMatMul.h.inc"
 
 namespace {
+
+/// In remarks.
+constexpr StringLiteral kPass = "tenon-merge-matmul", kMerge = "MergeMatMul",
+                        kGated = "MergeGated";
 
 /// Biases of more columns than this are not joined.
 constexpr int64_t kMaxColumns = 1 << 16;
@@ -94,10 +99,11 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
   void runOnOperation() override {
     mergeGated();
     for (auto &[lhs, parts] :
-         group([&](PackedMatMulOp op) { return match(op); })) {
+         group([](PackedMatMulOp op) { return match(op); })) {
       if (parts.size() > 1)
-        merge(parts);
+        merge(parts, kMerge);
     }
+    explain();
   }
 
   using Groups = llvm::MapVector<Value, SmallVector<Part>>;
@@ -142,24 +148,35 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
         Part up = *other;
         parts.erase(other);
         SmallVector<Part> pair{gate, up};
-        merge(pair);
+        merge(pair, kGated);
       }
   }
 
-  /// The columns of a matmul by a weight that can be merged with others.
-  std::optional<int64_t> columnsOf(PackedMatMulOp op) {
+  /// Why a matmul is by no weight that can be merged with others; empty where
+  /// it is.
+  static StringRef obstacle(PackedMatMulOp op) {
     auto pack = op.getPacked().getDefiningOp<PackBOp>();
     auto n = getDims(op.getResult()).back().constant();
-    if (!pack || !pack->hasOneUse() || !n || *n % 32 || *n > kMaxColumns ||
-        !pack.getInput().getDefiningOp<ConstantOp>() ||
-        getDims(pack.getResult()).size() != 3 ||
-        !getElementTypeOrSelf(op.getType()).isF32() ||
-        op->hasAttr("tenon.value"))
-      return std::nullopt;
-    return n;
+    return !pack || !pack.getInput().getDefiningOp<ConstantOp>()
+               ? "it multiplies by no constant weight"
+           : !pack->hasOneUse() ? "its weight has several users"
+           : getDims(pack.getResult()).size() != 3 ? "its weight has a batch"
+           : !n               ? "its columns are not known when compiling"
+           : *n % 32          ? "its columns are no multiple of 32"
+           : *n > kMaxColumns ? "it has too many columns"
+           : !getElementTypeOrSelf(op.getType()).isF32() ? "it is not of f32"
+           : op->hasAttr("tenon.value") ? "its result is asked for by name"
+                                        : "";
   }
 
-  std::optional<Part> match(PackedMatMulOp op) {
+  static std::optional<int64_t> columnsOf(PackedMatMulOp op) {
+    if (!obstacle(op).empty())
+      return std::nullopt;
+    return getDims(op.getResult()).back().constant();
+  }
+
+  /// With the bias that is added to it.
+  static std::optional<Part> partOf(PackedMatMulOp op) {
     std::optional<int64_t> n = columnsOf(op);
     if (!n)
       return std::nullopt;
@@ -176,13 +193,38 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
         part.bias = constant.getValue();
       }
     }
-    if (!isOnlyMoved(part.result()))
-      return std::nullopt;
-    part.role = roleOf(part.result());
     return part;
   }
 
-  void merge(SmallVectorImpl<Part> &parts) {
+  static std::optional<Part> match(PackedMatMulOp op) {
+    std::optional<Part> part = partOf(op);
+    if (!part || !isOnlyMoved(part->result()))
+      return std::nullopt;
+    part->role = roleOf(part->result());
+    return part;
+  }
+
+  /// Of matmuls that still have a common operand.
+  void explain() {
+    if (!getContext().getRemarkEngine())
+      return;
+    llvm::MapVector<Value, SmallVector<PackedMatMulOp>> byOperand;
+    getOperation()->walk(
+        [&](PackedMatMulOp op) { byOperand[op.getLhs()].push_back(op); });
+    for (auto &[lhs, ops] : byOperand)
+      for (PackedMatMulOp op : ops) {
+        if (ops.size() == 1 || op.getPacked().getDefiningOp<ConcatOp>())
+          continue;
+        std::optional<Part> part = partOf(op);
+        StringRef why = !part ? obstacle(op)
+                        : !isOnlyMoved(part->result())
+                            ? "what reads its result ends its own kernel"
+                            : "the others can not be merged with it";
+        noteMissed(kPass, op, kMerge, why);
+      }
+  }
+
+  void merge(SmallVectorImpl<Part> &parts, StringRef what) {
     // The first of them stands behind the common operand.
     PackedMatMulOp first = parts.front().matmul;
     llvm::sort(parts, [](const Part &x, const Part &y) {
@@ -220,6 +262,7 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
     Value merged =
         PackedMatMulOp::create(b, loc, first.getLhs(), panels,
                                b.getStringAttr(SymExpr(columns).str()));
+    noteApplied(kPass, merged.getDefiningOp(), what);
     if (anyBias) {
       auto type = RankedTensorType::get({columns}, b.getF32Type());
       auto value = DenseElementsAttr::get(type, ArrayRef(bias));

@@ -11,6 +11,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
 
@@ -21,6 +22,10 @@ namespace tenon {
 #include "lib/Codegen/Form/PackMatMul.h.inc"
 
 namespace {
+
+/// In remarks.
+constexpr StringLiteral kPass = "tenon-pack-matmul", kPack = "PackMatMul",
+                        kShare = "ShareTable", kOnce = "PackOnce";
 
 struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
   void runOnOperation() override {
@@ -38,21 +43,29 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
   /// stored once: the gathers read its panels.
   void shareTable(PackBOp pack) {
     auto table = pack.getInput().getDefiningOp<ConstantOp>();
-    if (!table || !getElementTypeOrSelf(table.getType()).isF32())
+    if (!table)
       return;
     SmallVector<SymExpr> dims = getDims(table.getResult());
-    if (dims.size() != 2)
-      return;
     SmallVector<GatherOp> gathers;
+    bool others = false;
     for (Operation *user : table->getUsers()) {
       auto gather = dyn_cast<GatherOp>(user);
-      if (user != pack && (!gather || gather.getIndices() == table.getResult()))
-        return;
+      others |=
+          user != pack && (!gather || gather.getIndices() == table.getResult());
       if (gather)
         gathers.push_back(gather);
     }
     if (gathers.empty())
       return;
+    StringRef why = !getElementTypeOrSelf(table.getType()).isF32()
+                        ? "the table is not of f32"
+                    : dims.size() != 2 ? "the table is no matrix"
+                    : others
+                        ? "more than gathers and one matmul reads the table"
+                        : "";
+    if (!why.empty())
+      return noteMissed(kPass, pack, kShare, why);
+    noteApplied(kPass, pack, kShare);
     // [panels, K, 32] with the panels' columns next to each other again.
     OpBuilder b(pack);
     b.setInsertionPointAfter(table);
@@ -103,6 +116,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     }
     if (!repeats)
       return v;
+    noteApplied(kPass, found.front(), kOnce);
     views = found;
     for (Operation *op : llvm::reverse(scales)) {
       IRMapping map;
@@ -157,7 +171,8 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
   void pack(MatMulOp op) {
     Type element = getElementTypeOrSelf(op.getResult().getType());
     if (!element.isF32() && !element.isF16() && !element.isBF16())
-      return;
+      return noteMissed(kPass, op, kPack, "it is not of f32, f16 or bf16");
+    noteApplied(kPass, op, kPack);
     OpBuilder b(op);
     Location loc = op.getLoc();
     Value lhs = op.getLhs();
