@@ -234,14 +234,29 @@ int64_t apply(const tenon_expr &expr, int64_t a, int64_t b, bool &overflow) {
   }
 }
 
+/// Is the slot the bits of a double?
+bool isFloat(const tenon_program &program, int32_t slot) {
+  const tenon_expr &expr = program.exprs[slot];
+  if (expr.op != TENON_EXPR_INPUT_VALUE)
+    return expr.op >= TENON_EXPR_FADD && expr.op <= TENON_EXPR_FLOAT;
+  switch (program.inputs[expr.a].dtype) {
+  case TENON_ABI_F32:
+  case TENON_ABI_F64:
+  case TENON_ABI_F16:
+  case TENON_ABI_BF16:
+    return true;
+  default:
+    return false;
+  }
+}
+
 /// "input 'input_ids': dim 1 (seq) is 600" for a slot that is an input's dim,
 /// "input 'axes': element 0 (axes[0]) is 7" for an element of one, and "past +
 /// seq is 600" for any other.
 class Subject {
 public:
-  Subject(const tenon_program &program, int32_t slot, const char *text,
-          int64_t value)
-      : value(value), text(text) {
+  Subject(const tenon_program &program, int32_t slot, const char *text)
+      : text(text) {
     for (int32_t i = 0; i < program.num_inputs && !port; ++i)
       for (int32_t d = 0; d < program.inputs[i].rank; ++d)
         if (program.exprs[slot].op == TENON_EXPR_INPUT_DIM &&
@@ -264,11 +279,10 @@ public:
       out.add(" (").add(text).add(")");
     else if (!port)
       out.add(text);
-    out.add(" is ").add(value);
+    out.add(" is ");
   }
 
 private:
-  int64_t value;
   const char *text;
   const tenon_port *port = nullptr;
   const char *part = "dim ";
@@ -285,12 +299,19 @@ tenon_status failCheck(const tenon_program &program, const tenon_check &check,
   int32_t about = swap ? check.rhs : check.lhs;
   int32_t other = swap ? check.lhs : check.rhs;
   const char *otherText = swap ? check.lhs_text : check.rhs_text;
-  Subject(program, about, swap ? check.rhs_text : check.lhs_text, slots[about])
-      .addTo(text);
+  bool floats = isFloat(program, about) || isFloat(program, other);
+  auto addValue = [&](int32_t slot) {
+    if (floats)
+      text.add(doubleOf(slots[slot]));
+    else
+      text.add(slots[slot]);
+  };
+  Subject(program, about, swap ? check.rhs_text : check.lhs_text).addTo(text);
+  addValue(about);
   text.add(", expected ");
   if (check.kind == TENON_CHECK_LE)
     text.add(swap ? ">= " : "<= ");
-  text.add(slots[other]);
+  addValue(other);
   if (program.exprs[other].op != TENON_EXPR_CONST)
     text.add(" (").add(otherText).add(")");
   if (check.kind == TENON_CHECK_BCAST)
@@ -356,7 +377,8 @@ tenon_status checkRanges(const tenon_program &program, const int64_t *slots,
       continue;
     if (error) {
       Text text(error->message, sizeof error->message);
-      Subject(program, range.slot, range.name, value).addTo(text);
+      Subject(program, range.slot, range.name).addTo(text);
+      text.add(value);
       text.add(", expected ").add(range.lo);
       if (range.hi == INT64_MAX)
         text.add(" or more");

@@ -51,6 +51,41 @@ public:
       return add(uint64_t(value));
     return add('-').add(uint64_t(0) - uint64_t(value));
   }
+  /// To nine digits: whatever floats differ, their texts do.
+  Text &add(double value) {
+    if (value != value)
+      return add("NaN");
+    if (value < 0) {
+      add('-');
+      value = -value;
+    }
+    if (value > __DBL_MAX__)
+      return add("inf");
+    int exponent = 0;
+    for (; value >= 1e9; value /= 10)
+      ++exponent;
+    for (; value != 0 && value < 1e8; value *= 10)
+      --exponent;
+    auto digits = uint64_t(value + 0.5);
+    for (; digits && digits % 10 == 0; digits /= 10)
+      ++exponent;
+    if (!digits)
+      return add('0');
+    if (exponent < -18 || exponent > 6)
+      return add(digits).add('e').add(exponent);
+    uint64_t scale = 1;
+    for (int i = exponent < 0 ? -exponent : exponent; i > 0; --i)
+      scale *= 10;
+    if (exponent >= 0)
+      return add(digits * scale);
+    add(digits / scale).add('.');
+    digits %= scale;
+    for (scale /= 10; scale > 0; scale /= 10) {
+      add(char('0' + digits / scale));
+      digits %= scale;
+    }
+    return *this;
+  }
   Text &add(int value) { return add(int64_t(value)); }
   Text &add(unsigned value) { return add(uint64_t(value)); }
   Text &add(unsigned long long value) { return add(uint64_t(value)); }

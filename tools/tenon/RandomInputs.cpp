@@ -150,6 +150,7 @@ struct Filling {
   std::string how;
   std::vector<int64_t> given = {}; ///< these numbers, the last one repeated
   int64_t low = 0, count = 0;      ///< else `count` numbers from `low` on
+  std::vector<double> floats = {}; ///< of a float input: these
   int64_t at(size_t i, Random &random) const {
     return given.empty() ? low + random.below(count)
                          : given[std::min(i, given.size() - 1)];
@@ -196,6 +197,8 @@ private:
     return any_of(texts, [&](StringRef text) { return text.contains(symbol); });
   }
   std::optional<int64_t> settled(const std::string &symbol) const;
+  std::optional<Filling> settledFloats(const std::string &symbol,
+                                       size_t count) const;
   void addSettled(const std::string &symbol, size_t count,
                   std::vector<Filling> &fillings) const;
   void addDims(size_t input, std::vector<Filling> &fillings) const;
@@ -224,6 +227,27 @@ std::optional<int64_t> Choice::settled(const std::string &symbol) const {
           return value;
   }
   return std::nullopt;
+}
+
+/// The same of an input of floats, whose numbers stand in the checks.
+std::optional<Filling> Choice::settledFloats(const std::string &symbol,
+                                             size_t count) const {
+  Filling filling = {"as the checks demand"};
+  for (const tenon_check_info &check : artifact.checks) {
+    StringRef element = check.lhs ? check.lhs : "";
+    size_t i;
+    double value;
+    if (check.relation == TENON_RELATION_EQUAL && check.rhs &&
+        element.consume_front(symbol) && element.consume_back("]") &&
+        !element.getAsInteger(10, i) && i < count &&
+        !StringRef(check.rhs).getAsDouble(value)) {
+      filling.floats.resize(count, 1.0);
+      filling.floats[i] = value;
+    }
+  }
+  if (filling.floats.empty())
+    return std::nullopt;
+  return filling;
 }
 
 /// Numbers that checks and dims name beside the elements.
@@ -296,6 +320,8 @@ std::vector<Filling> Choice::of(size_t input) const {
   if (isFloat(port.dtype)) {
     // Scales and sizes: 1 leaves what they scale as it is.
     Filling normal = {"normal"}, ones = all(1);
+    if (std::optional<Filling> settled = settledFloats(symbol, count))
+      return {*settled, ones, normal};
     if (givesDims(symbol))
       return {ones, normal};
     return count <= 16 ? std::vector{normal, ones} : std::vector{normal};
@@ -344,6 +370,8 @@ Error fillInput(const tenon_port_info &port, ArrayRef<int64_t> shape,
   fillTensor(
       *made, random,
       [&] {
+        if (!filling.floats.empty())
+          return filling.floats[i++];
         return normal ? random.normal() : double(filling.at(i++, random));
       },
       [&] { return filling.at(i++, random); });

@@ -18,6 +18,8 @@
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
+#include <bit>
+#include <charconv>
 
 using namespace llvm;
 
@@ -136,6 +138,8 @@ struct ProgramWriter {
   Constant *guard(const SymExpr &e) {
     return c32(e == SymExpr(1) ? 0 : 1 + table.slot(e));
   }
+  /// A side of a check, for people.
+  std::string textOf(const SymExpr &e, const SymExpr &other) const;
   Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
   Constant *steps();
   Constant *levels();
@@ -146,6 +150,29 @@ struct ProgramWriter {
   }
   Error run();
 };
+
+std::string ProgramWriter::textOf(const SymExpr &e,
+                                  const SymExpr &other) const {
+  // Beside an element of a float input, a constant is the bits of a double.
+  std::optional<int64_t> bits = e.constant();
+  std::optional<std::string> element = other.asSymbol();
+  if (!bits || !element)
+    return e.str();
+  for (const ScheduleElements &elements : s.elements) {
+    mlir::Type type = s.inputs[elements.input].elementType;
+    if (!StringRef(*element).starts_with(elements.name + "[") ||
+        !isa<mlir::FloatType>(type))
+      continue;
+    // As many digits as tell it from its neighbours.
+    char text[32];
+    auto value = std::bit_cast<double>(*bits);
+    std::to_chars_result end =
+        type.isF64() ? std::to_chars(text, std::end(text), value)
+                     : std::to_chars(text, std::end(text), float(value));
+    return std::string(text, end.ptr);
+  }
+  return e.str();
+}
 
 Constant *ProgramWriter::ports(const std::vector<SchedulePort> &all,
                                StringRef name) {
@@ -222,8 +249,8 @@ Error ProgramWriter::run() {
       [&](const ScheduleCheck &c) {
         return record({c32(c.kind), c32(table.slot(c.lhs)),
                        c32(table.slot(c.rhs)), guard(c.guard),
-                       string(c.lhs.str()), string(c.rhs.str()),
-                       string(c.reason)});
+                       string(textOf(c.lhs, c.rhs)),
+                       string(textOf(c.rhs, c.lhs)), string(c.reason)});
       },
       "checks");
   Constant *stepTable = steps();
