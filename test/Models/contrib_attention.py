@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-from contrib_case import ABSENT, F16, F32, I32, Case, ints, rand, weight
+from contrib_case import ABSENT, F16, F32, I8, I32, U8, Case, ints, rand, weight
 
 
 #===------------------------------------------------------------------------===#
@@ -177,6 +177,52 @@ def sliding(name, batch_lengths, capacity, window):
     return case
 
 
+def coded(name, batch_lengths, bits, kind, **more):
+    """GroupQueryAttention on a cache of codes, which are compared as they are."""
+    case = gqa(f"coded {name}", batch_lengths, k_quant_type=kind, v_quant_type=kind, kv_cache_bit_width=bits, **more)
+    shape = (1, KV, 1, SIZE) if kind == "PER_CHANNEL" else (1,)
+    low = 2 if bits == 8 else 5
+    scales = [(2.0 ** ints(low - 8, low - 5, *shape, seed=seed)).astype(np.float32) for seed in (5, 6)]
+    case.inputs += [ABSENT] * (12 - len(case.inputs)) + [weight("ks", scales[0]), weight("vs", scales[1])]
+    case.inputs = [(i[0], i[1].replace(f",{SIZE}", f",{SIZE * bits // 8}"), None) if i[0].startswith("past") else i for i in case.inputs]
+    for number, values in enumerate(case.sets):
+        for seed, key in ((1, "past_k"), (2, "past_v")):
+            dims = (*values[key].shape[:3], SIZE * bits // 8)
+            values[key] = ints(0, 256, *dims, seed=10 * number + seed, dtype=np.uint8).view(np.int8 if bits == 8 else np.uint8)
+    case.outputs["pk"] = case.outputs["pv"] = I8 if bits == 8 else U8
+
+    def unspecified(outputs, inputs):
+        for b, last in enumerate(inputs["seqlens"]):
+            for key in ("pk", "pv"):
+                outputs[key][b, :, last + 1 :] = 0
+
+    case.clear = unspecified
+    return case
+
+
+def padded(name, chunks, case):
+    """The case with chunks that are padded on the right; chunks lists how many tokens each row of each set has."""
+    case.name += f" {name}"
+    case.inputs += [ABSENT] * (16 - len(case.inputs)) + [("added", "b", None)]
+    for values, added in zip(case.sets, chunks):
+        before = values["seqlens"] + 1 - values["q"].shape[1]
+        values["seqlens"] = (before + added - 1).astype(np.int32)
+        values["added"] = np.asarray(added, np.int32)
+    clear = case.clear
+
+    def unspecified(outputs, inputs):
+        if clear:
+            clear(outputs, inputs)
+        for b, (last, added) in enumerate(zip(inputs["seqlens"], inputs["added"])):
+            outputs["y"][b, added:] = 0
+            if not clear:
+                for key in ("pk", "pv"):
+                    outputs[key][b, :, last + 1 :] = 0
+
+    case.clear = unspecified
+    return case
+
+
 PROMPT = [(1, 5, 0), (2, 3, 0), (1, 1, 0), (1, 33, 0)]
 DECODE = [(1, 1, 4), (1, 1, 0), (2, 1, 9), (1, 1, 40)]
 CHUNK = [(1, 5, 3), (1, 7, 0), (1, 2, 33)]
@@ -209,6 +255,15 @@ def group_query_cases():
     steps = [(1, 9, 0), (1, 1, 4), (1, 1, 12), (1, 4, 7), (1, 30, 11), (2, 1, [9, 3]), (2, 5, 0)]
     yield sliding("tight", steps, 6, 6)
     yield sliding("with slack", steps, 9, 4)
+    steps = [(1, 4, 3), (1, 1, 9), (3, 1, [2, 7, 1])]
+    yield coded("bytes", steps, 8, "PER_TENSOR", share=12)
+    yield coded("bytes per channel", steps, 8, "PER_CHANNEL", share=12, rotary=SIZE)
+    yield coded("halves", steps, 4, "PER_TENSOR", share=12)
+    yield coded("halves per channel", steps, 4, "PER_CHANNEL", share=12, rotary=SIZE)
+    chunks, pasts = [[3, 1, 0], [2, 3, 1], [1]], [(3, 3, [0, 4, 7]), (3, 3, [3, 0, 2]), (1, 1, 5)]
+    yield padded("padded", chunks, gqa("buffer", pasts, share=12, rotary=SIZE))
+    yield padded("padded", chunks, coded("window", pasts, 8, "PER_TENSOR", share=12, local_window_size=3))
+    yield padded("padded", chunks, sliding("window", pasts, 9, 4))
     # What onnxruntime refuses: a past with several rows and several queries, a
     # rotation of less than 16 elements, norms of the heads, no causal mask.
     yield gqa("wide", WIDE, past=True, rotary=SIZE, numpy=True)

@@ -5,11 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Row b of the batch has past(b) = seqlens_k(b) + 1 - S tokens in its cache.
-// The pasts are either as long as that (they grow from step to step) or buffers
-// of the greatest length, most of it unused. The presents are
+// Row b of the batch has past(b) = seqlens_k(b) + 1 - new(b) tokens in its
+// cache, where new(b) is query_seqlens(b), or S. Queries, keys and values from
+// new(b) on are padding, which enters no cache. The pasts are either as long as
+// that (they grow from step to step) or buffers of the greatest length, most of
+// it unused. The presents are
 //
-//   present[t] = fresh[t - past(b)] past(b) <= t < past(b) + S
+//   present[t] = fresh[t - past(b)] past(b) <= t < past(b) + new(b)
 //                past[t]            elsewhere
 //
 // and as long as the buffer, or as total_sequence_length. Scores reach over
@@ -21,6 +23,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonGather.h"
+#include "lib/Import/Onnx/Contrib/CacheCodes.h"
 #include "lib/Import/Onnx/Node/Steps.h"
 #include "lib/Import/Onnx/Ops/Attention.h"
 
@@ -45,11 +48,24 @@ struct Cache {
 static Cache cacheOf(NodeImporter &n, const SymExpr &queries) {
   Type i64 = n.builder.getI64Type();
   Value last = n.cast(n.reshape(n.in(5), {productOf(n.dims(n.in(5)))}), i64);
-  Value past = n.sub(last, n.dimScalar(queries - SymExpr(1), i64));
-  // A first prompt shorter than the padded batch starts at 0.
-  past = n.max(past, n.scalarLike(0, past));
-  return {past, n.add(n.unsqueeze(past, {1}), n.iota(queries, i64)),
-          n.addScalar(last, 1)};
+  Value lengths = n.addScalar(last, 1), past;
+  if (n.has(16)) {
+    Value added =
+        n.cast(n.reshape(n.in(16), {productOf(n.dims(n.in(16)))}), i64);
+    added = n.min(added, n.min(n.dimScalar(queries, i64), lengths));
+    past = n.sub(lengths, n.max(added, n.scalarLike(0, added)));
+  } else {
+    // A first prompt shorter than the padded batch starts at 0.
+    past = n.sub(last, n.dimScalar(queries - SymExpr(1), i64));
+    past = n.max(past, n.scalarLike(0, past));
+  }
+  return {past, n.add(n.unsqueeze(past, {1}), n.iota(queries, i64)), lengths};
+}
+
+/// Which queries are no padding [B, S].
+static Value isGiven(NodeImporter &n, const Cache &cache) {
+  return n.compare(CompareKind::lt, cache.positions,
+                   n.unsqueeze(cache.lengths, {1}));
 }
 
 //===----------------------------------------------------------------------===//
@@ -98,7 +114,9 @@ static std::optional<Staged> stage(NodeImporter &n, const Heads &h,
   s.keys = n.concat({n.in(3), h.k}, 2);
   s.values = n.concat({n.in(4), h.v}, 2);
   Value old = n.compare(CompareKind::lt, row, n.unsqueeze(oldRows, {1}));
-  Value fresh = n.compareScalar(CompareKind::ge, cache.positions, 0);
+  Value fresh = n.has(16)
+                    ? isGiven(n, cache)
+                    : n.compareScalar(CompareKind::ge, cache.positions, 0);
   s.positions = n.concat({n.add(first, row), cache.positions}, 1);
   s.isFilled = n.concat({old, fresh}, 1);
   // Row i of the present has position length - newRows + i.
@@ -219,6 +237,8 @@ static void rotateHeads(NodeImporter &n, Heads &h, const Cache &cache) {
   if (!half)
     return;
   Value at = n.has(9) ? n.in(9) : cache.positions;
+  if (n.has(16)) // of padding there may be no cosine
+    at = n.select(isGiven(n, cache), at, n.scalarLike(0, at));
   Value cos = n.unsqueeze(n.gather(n.in(7), at, 0), {1});
   Value sin = n.unsqueeze(n.gather(n.in(8), at, 0), {1});
   bool interleaved = n.getInt("rotary_interleaved", 0);
@@ -228,13 +248,10 @@ static void rotateHeads(NodeImporter &n, Heads &h, const Cache &cache) {
 
 /// What no step below looks at.
 static bool isRefused(NodeImporter &n) {
-  if (n.has(12) || n.has(13) || n.getString("k_quant_type", "NONE") != "NONE" ||
-      n.getString("v_quant_type", "NONE") != "NONE")
-    n.error("a quantised cache is not supported");
-  else if (n.has(16))
-    n.error("query_seqlens is not supported");
-  else if (n.has(3) != n.has(4))
+  if (n.has(3) != n.has(4))
     n.error("past_key and past_value must be given together");
+  else if (n.has(16) && (!n.has(3) || !n.getInt("causal", 1)))
+    n.error("query_seqlens needs pasts and a causal mask");
   return n.failed();
 }
 
@@ -249,15 +266,26 @@ static void groupQueryAttention(NodeImporter &n) {
     return;
   double epsilon = n.getFloat("qk_norm_epsilon", 1e-6f);
   if (n.has(14))
-    h->q = n.rmsNorm(h->q, n.in(14), epsilon, 1);
+    h->q = n.rmsNorm(h->q, n.in(14), n.getFloat("q_norm_epsilon", epsilon), 1);
   if (n.has(15))
-    h->k = n.rmsNorm(h->k, n.in(15), epsilon, 1);
+    h->k = n.rmsNorm(h->k, n.in(15), n.getFloat("k_norm_epsilon", epsilon), 1);
   if (n.failed())
     return;
   SymExpr queries = n.dims(h->q)[2];
   Cache cache = cacheOf(n, queries);
   if (n.getInt("do_rotary", 0))
     rotateHeads(n, *h, cache);
+  if (n.failed())
+    return;
+  std::optional<CacheCodes> keyCodes =
+      CacheCodes::of(n, "k_quant_type", 3, 12, h->k);
+  std::optional<CacheCodes> valueCodes =
+      CacheCodes::of(n, "v_quant_type", 4, 13, h->v);
+  if (!keyCodes || !valueCodes)
+    return;
+  // What this step adds is read as later steps will.
+  h->k = keyCodes->encode(n, h->k);
+  h->v = valueCodes->encode(n, h->v);
   if (n.failed())
     return;
   Value keys = h->k, values = h->v, visible;
@@ -281,8 +309,9 @@ static void groupQueryAttention(NodeImporter &n) {
     SymExpr total = knownScalar(n, n.in(6))
                         .value_or(room.isConstant() ? room : room + queries);
     SymExpr length = SymExpr::apply(SymExpr::Fn::Max, room, total);
-    h->k = keys = appendKeys(n, n.in(3), h->k, cache.past, length);
-    h->v = values = appendKeys(n, n.in(4), h->v, cache.past, length);
+    Value until = n.has(16) ? cache.lengths : Value();
+    h->k = keys = appendKeys(n, n.in(3), h->k, cache.past, length, until);
+    h->v = values = appendKeys(n, n.in(4), h->v, cache.past, length, until);
     keys = n.slice(keys, 2, SymExpr(0), total);
     values = n.slice(values, 2, SymExpr(0), total);
   }
@@ -292,8 +321,8 @@ static void groupQueryAttention(NodeImporter &n) {
   // From here to the result nothing is rounded to 16 bits.
   Type original = NodeImporter::elem(h->q);
   Value q = widen(n, h->q);
-  keys = widen(n, keys);
-  values = widen(n, values);
+  keys = widen(n, keyCodes->decode(n, keys));
+  values = widen(n, valueCodes->decode(n, values));
   Value scores =
       groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), keys);
   scores = applySoftcap(n, scores, n.getFloat("softcap", 0));

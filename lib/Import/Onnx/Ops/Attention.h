@@ -36,9 +36,11 @@ mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
                          mlir::Type elementType, double masked);
 
 /// Keys or values [B,H,length,D]: those of `fresh` [B,H,S,D] from position
-/// `past` ([B] or [1], int64) on, those of `old` elsewhere, 0 where it ends.
+/// `past` ([B] or [1], int64) on, but none from `until` ([B]) on, those of
+/// `old` elsewhere, 0 where it ends.
 mlir::Value appendKeys(NodeImporter &n, mlir::Value old, mlir::Value fresh,
-                       mlir::Value past, const SymExpr &length);
+                       mlir::Value past, const SymExpr &length,
+                       mlir::Value until = {});
 
 /// An integer that is known before a run, or read from an input then.
 std::optional<SymExpr> knownScalar(NodeImporter &n, mlir::Value v);

@@ -129,7 +129,7 @@ std::optional<SymExpr> knownScalar(NodeImporter &n, Value v) {
 }
 
 Value appendKeys(NodeImporter &n, Value old, Value fresh, Value past,
-                 const SymExpr &length) {
+                 const SymExpr &length, Value until) {
   if (!old || !fresh || !past)
     return nullptr;
   Type i64 = n.builder.getI64Type();
@@ -156,6 +156,9 @@ Value appendKeys(NodeImporter &n, Value old, Value fresh, Value past,
   }
   Value isNew = n.andOp(n.compareScalar(CompareKind::ge, since, 0),
                         n.compare(CompareKind::le, since, last));
+  if (until)
+    isNew = n.andOp(
+        isNew, n.compare(CompareKind::lt, at, n.unsqueeze(until, {1, 2, 3})));
   return n.select(isNew, added, old);
 }
 
