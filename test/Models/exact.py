@@ -298,6 +298,21 @@ def narrow(tool, kind):
     token = put(np.stack([np.full((1, 8), 40000.), np.full((1, 8), -40000.)], 1))
     expect("skip layer norm", g.node("SkipSimplifiedLayerNormalization", token, token, g.weight(np.ones(8).astype(kind)), **ms),
            np.stack([np.full((1, 8), 1.), np.full((1, 8), -1.)], 1))
+    # A state that many steps add a little to.
+    little = put(np.full((n, 1, 1), .01))
+    x1, sigmoid_of = values(.01), lambda v: 1 / (1 + np.exp(-v))
+
+    def recurrent(op, gates, bias, **more):
+        w, r = np.array(gates).reshape(1, -1, 1), np.full((1, len(gates), 1), op == "RNN")
+        b = np.array([bias + [0] * len(gates)])
+        return g.node(op, little, *(g.weight(v.astype(kind)) for v in (w, r, b)), hidden_size=1, **more)
+
+    count = np.arange(1, n + 1).reshape(-1, 1, 1, 1)
+    expect("rnn", recurrent("RNN", [1], [0], activations=["Relu"]), count * x1)
+    open_, keep = sigmoid_of(20.), sigmoid_of(4.)
+    cell = open_ * np.tanh(x1) * (1 - open_**count) / (1 - open_)
+    expect("lstm", recurrent("LSTM", [0, 0, 0, 1], [20, 20, 20, 0]), open_ * np.tanh(cell))
+    expect("gru", recurrent("GRU", [0, 0, 300], [4, 0, 0], activations=["Sigmoid", "Relu"]), 300 * x1 * (1 - keep**count))
     # Scores beyond 65504 before the scale.
     q = np.full((1, 3, 64), 100.)
     q[0, 1] = -100
