@@ -98,20 +98,8 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     return describeNativeKernel(kernel);
   KernelInfo info;
   info.symbol = symbol.str();
-  OpBuilder b(kernels.getContext());
-  b.setInsertionPointToEnd(kernels.getBody());
-  Type index = b.getIndexType();
-  auto memref = [](Type t) -> Type { return cpuWalk().memory(t); };
-  SmallVector<Type> types{index, index, memref(b.getI8Type()),
-                          memref(b.getI64Type())};
-  for (Value v : kernel.getInputs())
-    types.push_back(memref(getElementTypeOrSelf(v.getType())));
-  for (Value v : kernel.getResults())
-    types.push_back(memref(getElementTypeOrSelf(v.getType())));
-  auto func = func::FuncOp::create(b, kernel.getLoc(), info.symbol,
-                                   b.getFunctionType(types, b.getI32Type()));
-  func.addEntryBlock();
-  KernelEmitter e(kernel, func, target, cpuWalk(), info);
+  KernelEmitter e(kernel, createKernelFunction(kernel, kernels, symbol), target,
+                  cpuWalk(), info);
   switch (kernel.getKind()) {
   case KernelKind::map:
     emitMapKernel(e);
@@ -126,16 +114,19 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     emitAttentionKernel(e);
     break;
   case KernelKind::scan:
-    emitScanKernel(e);
+    if (auto tiling = e.tiling<CpuColumnsTilingAttr>())
+      emitScanKernel(e, tiling.getColumns());
     break;
   case KernelKind::scatter:
-    emitScatterKernel(e);
+    if (auto tiling = e.tiling<CpuScatterTilingAttr>())
+      emitScatterKernel(e, tiling.getColumns(), tiling.getTasks());
     break;
   case KernelKind::top_k:
     emitTopKKernel(e);
     break;
   case KernelKind::recurrence:
-    emitRecurrenceKernel(e);
+    if (auto tiling = e.tiling<CpuColumnsTilingAttr>())
+      emitRecurrenceKernel(e, tiling.getColumns());
     break;
   case KernelKind::native:
     llvm_unreachable("described above");
@@ -154,7 +145,10 @@ const Backend &cpuBackend() {
 }
 
 const Backend *findBackend(StringRef family) {
-  return family == cpuBackend().getFamily() ? &cpuBackend() : nullptr;
+  for (const Backend *backend : {&cpuBackend(), &gpuBackend()})
+    if (backend->getFamily() == family)
+      return backend;
+  return nullptr;
 }
 
 } // namespace tenon

@@ -12,8 +12,20 @@ namespace tenon {
 
 namespace {
 
+/// Vectors of a reduction.
+constexpr unsigned kWide = 4;
+
 class CpuWalk : public Walk {
 public:
+  unsigned lanes(const KernelEmitter &e) const override {
+    return e.target.vectorBits / 32;
+  }
+  /// One count whatever the size: it decides the order of additions.
+  unsigned reductionLanes(const KernelEmitter &e,
+                          const SymExpr &) const override {
+    return kWide * lanes(e);
+  }
+  int64_t rowAlignment(const KernelEmitter &) const override { return 1; }
   SmallVector<Value> elements(KernelEmitter &e, Value n, unsigned lanes,
                               ValueRange init, Body body) const override;
   Value combine(KernelEmitter &e, Value lanes,
@@ -24,8 +36,9 @@ public:
                 Type type) const override;
   void noteIndexError(KernelEmitter &e, Value shown,
                       Value bound) const override;
-  MemRefType memory(Type elementType) const override {
-    return MemRefType::get({ShapedType::kDynamic}, storageType(elementType));
+  Value status(KernelEmitter &e) const override {
+    Value code = memref::LoadOp::create(e.b, e.L.loc, e.error, e.L.index(2));
+    return arith::TruncIOp::create(e.b, e.L.loc, e.b.getI32Type(), code);
   }
 };
 
@@ -66,8 +79,8 @@ Value CpuWalk::scratch(KernelEmitter &e, const SymExpr &elements,
       SymExpr::apply(SymExpr::Fn::CeilDiv, elements * bytes, 64) * 64;
   Value offset = e.dim(e.info.scratchBytes);
   e.info.scratchBytes = e.info.scratchBytes + size;
-  return memref::ViewOp::create(e.b, e.L.loc, memory(type), e.scratch, offset,
-                                ValueRange{e.dim(elements)});
+  return memref::ViewOp::create(e.b, e.L.loc, memoryType(type), e.scratch,
+                                offset, ValueRange{e.dim(elements)});
 }
 
 void CpuWalk::noteIndexError(KernelEmitter &e, Value shown, Value bound) const {

@@ -5,15 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// What the emitters of matmul and attention share: micro-kernels, the tiles of
-// rows and panels that they are called for, the packed operand that they read,
-// and the place where a fused result ends.
+// What the emitters of matmul and attention share: micro-kernels, and the tiles
+// of rows and panels that they are called for.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_CPU_PRODUCT_H
 #define TENON_LIB_CODEGEN_CPU_PRODUCT_H
 
-#include "lib/Codegen/Emit/KernelEmitter.h"
+#include "lib/Codegen/Emit/FusedProduct.h"
 
 namespace tenon {
 
@@ -68,35 +67,6 @@ void forPanelGroups(KernelEmitter &e, mlir::Value begin, mlir::Value end,
 /// panel, column of the whole).
 void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
                      llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
-
-/// The right operand of a packed matmul: panels in memory, seen through views
-/// that repeat or regroup matrices (the key heads that query heads share).
-class PackedOperand {
-public:
-  /// nullopt where `packed` is no view of a region argument.
-  static std::optional<PackedOperand> trace(mlir::Value packed);
-  mlir::BlockArgument getMemory() const { return memory; }
-  /// Where `panel` of matrix number `batchIndex` of row-major `batch` begins.
-  mlir::Value at(KernelEmitter &e, mlir::Value batchIndex,
-                 llvm::ArrayRef<SymExpr> batch, mlir::Value panel) const;
-
-private:
-  mlir::BlockArgument memory;
-  llvm::SmallVector<SymExpr> dims;
-  llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
-};
-
-/// Where a matmul's epilogue ends: the kernel's result, or what a last
-/// transpose (that keeps columns contiguous) reads.
-struct Sink {
-  explicit Sink(KernelEmitter &e);
-  mlir::Value value;
-  llvm::SmallVector<SymExpr> dims; ///< as stored
-  llvm::SmallVector<int64_t> perm; ///< stored dim i is value's dim perm[i]
-  mlir::Type element;
-  /// Computes `value` at idx (row-major position `flat`) and stores it.
-  void store(KernelEmitter &e, llvm::ArrayRef<Idx> idx, const Idx &flat);
-};
 
 void emitMatMulKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);

@@ -28,7 +28,7 @@ namespace tenon {
 KernelEmitter::KernelEmitter(KernelOp kernel, func::FuncOp func,
                              const TargetInfo &target, const Walk &walk,
                              KernelInfo &info)
-    : kernel(kernel), func(func), target(target), walk(walk), info(info),
+    : kernel(kernel), func(func), target(target), walk(&walk), info(info),
       b(func.getContext()), L(b, func.getLoc(), 1) {
   Block *entry = &func.getBody().front();
   b.setInsertionPointToStart(entry);
@@ -36,6 +36,22 @@ KernelEmitter::KernelEmitter(KernelOp kernel, func::FuncOp func,
   end = entry->getArgument(1);
   scratch = entry->getArgument(2);
   error = entry->getArgument(3);
+}
+
+func::FuncOp createKernelFunction(KernelOp kernel, ModuleOp kernels,
+                                  StringRef symbol) {
+  OpBuilder b = OpBuilder::atBlockEnd(kernels.getBody());
+  Type index = b.getIndexType();
+  SmallVector<Type> types{index, index, memoryType(b.getI8Type()),
+                          memoryType(b.getI64Type())};
+  for (Value v : kernel.getInputs())
+    types.push_back(memoryType(getElementTypeOrSelf(v.getType())));
+  for (Value v : kernel.getResults())
+    types.push_back(memoryType(getElementTypeOrSelf(v.getType())));
+  auto func = func::FuncOp::create(b, kernel.getLoc(), symbol,
+                                   b.getFunctionType(types, b.getI32Type()));
+  func.addEntryBlock();
+  return func;
 }
 
 /// Restores the cache when a nested block ends: what it computed does not
@@ -76,17 +92,15 @@ Value KernelEmitter::dim(const SymExpr &e) {
 }
 
 Value KernelEmitter::scratchBuffer(const SymExpr &elements, Type type) {
-  return walk.scratch(*this, elements, type);
+  return walk->scratch(*this, elements, type);
 }
 
 Value KernelEmitter::combineLanes(Value v, vector::CombiningKind kind) {
-  return walk.combine(*this, v, kind);
+  return walk->combine(*this, v, kind);
 }
 
 void KernelEmitter::finish() {
-  Value code = memref::LoadOp::create(b, L.loc, error, L.index(2));
-  Value r = arith::TruncIOp::create(b, L.loc, b.getI32Type(), code);
-  func::ReturnOp::create(b, L.loc, r);
+  func::ReturnOp::create(b, L.loc, walk->status(*this));
   SmallVector<Type> types(func.getBody().front().getArgumentTypes());
   func.setFunctionType(b.getFunctionType(types, {b.getI32Type()}));
 }
@@ -149,7 +163,7 @@ void KernelEmitter::lanesLoop(Value n, unsigned lanes,
 SmallVector<Value>
 KernelEmitter::lanesLoop(Value n, unsigned lanes, ValueRange init,
                          function_ref<SmallVector<Value>(Idx, ValueRange)> fn) {
-  return walk.elements(*this, n, lanes, init, fn);
+  return walk->elements(*this, n, lanes, init, fn);
 }
 
 SmallVector<Value>
@@ -529,7 +543,7 @@ Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
     Value neg = L.slt(lo, L.constLike(lo, 0));
     shown = L.select(neg, lo, hi);
   }
-  ifThen(any, [&] { walk.noteIndexError(*this, shown, n); });
+  ifThen(any, [&] { walk->noteIndexError(*this, shown, n); });
   Value safe = L.select(bad, zero, wrapped);
   return L.fromData(safe, false);
 }

@@ -59,13 +59,13 @@ public:
   KernelOp kernel;
   mlir::func::FuncOp func;
   const TargetInfo &target;
-  const Walk &walk;
+  const Walk *walk; ///< of what is emitted now
   KernelInfo &info;
   mlir::OpBuilder b;
   LaneBuilder L;
   mlir::Value begin, end, scratch, error;
 
-  unsigned vectorLanes() const { return target.vectorBits / 32; }
+  unsigned vectorLanes() const { return walk->lanes(*this); }
   mlir::Block &body() { return kernel.getBody().front(); }
   /// The op that the kernel ends with; null, after an error, if it is another.
   template <typename OpTy>
@@ -88,7 +88,7 @@ public:
       return found;
     mlir::emitError(kernel.getLoc(), "a '")
         << stringifyKernelKind(kernel.getKind())
-        << "' kernel has no tiling for a CPU: run tenon-tile first";
+        << "' kernel has no tiling of this family: run tenon-tile first";
     failed = true;
     return nullptr;
   }

@@ -16,16 +16,26 @@
 
 namespace tenon {
 
+/// The function that a kernel is emitted into, with its arguments but the dims.
+mlir::func::FuncOp createKernelFunction(KernelOp kernel, mlir::ModuleOp kernels,
+                                        llvm::StringRef symbol);
+
+/// Pointwise on operands of the result's dims, but for single elements: all
+/// dims of the map count as one.
+bool isFlatMap(KernelEmitter &e, llvm::ArrayRef<SymExpr> dims);
+
 /// The runtime's kernel that computes the one op of a "native" kernel.
 KernelInfo describeNativeKernel(KernelOp kernel);
 
 // One per kind of kernel that is emitted.
 void emitMapKernel(KernelEmitter &e);
 void emitRowKernel(KernelEmitter &e);
-void emitScanKernel(KernelEmitter &e);
-void emitScatterKernel(KernelEmitter &e);
 void emitTopKKernel(KernelEmitter &e);
-void emitRecurrenceKernel(KernelEmitter &e);
+// A task is so many columns of the dim that lanes lie along; a scatter by
+// tuples has at most so many tasks, each of which reads all indices.
+void emitScanKernel(KernelEmitter &e, int64_t columns);
+void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks);
+void emitRecurrenceKernel(KernelEmitter &e, int64_t columns);
 /// The map kernel of a reduction.
 void emitReduceKernel(KernelEmitter &e, ReduceOp op);
 

@@ -21,8 +21,7 @@ using namespace mlir;
 
 namespace tenon {
 
-/// Pointwise on operands of the result's dims, but for single elements.
-static bool isFlat(KernelEmitter &e, ArrayRef<SymExpr> dims) {
+bool isFlatMap(KernelEmitter &e, ArrayRef<SymExpr> dims) {
   auto fits = [&](Value v) {
     SmallVector<SymExpr> d = getDims(v);
     return ArrayRef<SymExpr>(d) == dims ||
@@ -67,7 +66,7 @@ void emitMapKernel(KernelEmitter &e) {
       });
     });
   };
-  if (isFlat(e, dims))
+  if (isFlatMap(e, dims))
     return inChunks(e.dim(total), [&](Idx flat) {
       return SmallVector<Idx>(dims.size(), flat);
     });

@@ -103,15 +103,13 @@ void RecurrenceKernel::columns(const Idx &column, Value firstRow) {
 
 } // namespace
 
-void emitRecurrenceKernel(KernelEmitter &e) {
+void emitRecurrenceKernel(KernelEmitter &e, int64_t width) {
   auto op = e.rootOp<LinearAttentionOp>();
-  auto tiling = e.tiling<CpuColumnsTilingAttr>();
-  if (!op || !tiling)
+  if (!op)
     return;
   RecurrenceKernel k{e, op};
   LaneBuilder &L = e.L;
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
-  int64_t width = tiling.getColumns();
   SymExpr chunks = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[3], width);
   e.info.tasks = dims[0] * dims[1] * chunks;
   e.info.cost = productOf(dims) * k.depth * 4;

@@ -22,12 +22,11 @@ using namespace mlir;
 
 namespace tenon {
 
-static constexpr unsigned kWide = 4;
 /// Rows of fewer elements are reduced beside one another, a lane each.
 static constexpr int64_t kNarrowRow = 16;
 
 unsigned wideLanes(KernelEmitter &e, const SymExpr &size) {
-  unsigned wide = kWide * e.vectorLanes();
+  unsigned wide = e.walk->reductionLanes(e, size);
   return size.constant().value_or(wide) < wide ? e.vectorLanes() : wide;
 }
 
@@ -75,8 +74,8 @@ Value KernelEmitter::pull(ReduceOp op, ArrayRef<Idx> idx) {
   bool uniform = llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); });
   bool inner = axes.count(last) && uniform; // lanes run along the last dim
   LaneScope saved(L);
-  // One lane count whatever the dim: it decides the order of additions.
-  unsigned lanes = inner ? kWide * vectorLanes() : (uniform ? 1 : L.lanes);
+  unsigned lanes =
+      inner ? walk->reductionLanes(*this, dims[last]) : (uniform ? 1 : L.lanes);
   L.lanes = lanes;
   bool wide =
       element.isF32() && (kind == ReduceKind::sum || kind == ReduceKind::mean);

@@ -242,7 +242,7 @@ void emitRowKernel(KernelEmitter &e) {
   e.info.cost = productOf(k.dims) * 16;
   e.loop(e.begin, e.end, 1, [&](Value row) {
     k.lead = e.delinearize(row, outer);
-    k.base = e.L.uniform(e.L.mul(row, k.n));
+    k.base = e.L.uniform(e.L.mul(row, k.n), e.walk->rowAlignment(e));
     if (auto op = dyn_cast<SoftmaxOp>(anchor))
       k.softmax(op);
     else if (auto op = dyn_cast<LayerNormOp>(anchor))

@@ -57,10 +57,9 @@ struct ScanKernel {
 
 } // namespace
 
-void emitScanKernel(KernelEmitter &e) {
+void emitScanKernel(KernelEmitter &e, int64_t columnsOfTask) {
   auto op = e.rootOp<CumulateOp>();
-  auto tiling = e.tiling<CpuColumnsTilingAttr>();
-  if (!op || !tiling)
+  if (!op)
     return;
   ScanKernel k{e, op};
   LaneBuilder &L = e.L;
@@ -86,7 +85,7 @@ void emitScanKernel(KernelEmitter &e) {
     e.loop(e.begin, e.end, 1, [&](Value task) { k.chain(position(task)); });
     return;
   }
-  ColumnTasks columns(k.dims[column], tiling.getColumns());
+  ColumnTasks columns(k.dims[column], columnsOfTask);
   e.info.tasks = e.info.tasks * columns.count;
   unsigned lanes = wideLanes(e, k.dims[column]);
   e.loop(e.begin, e.end, 1, [&](Value task) {

@@ -30,7 +30,7 @@ namespace {
 
 struct ScatterKernel {
   KernelEmitter &e;
-  CpuScatterTilingAttr tiling;
+  int64_t columnsOfTask, mostTasks;
   ScatterKind kind;
   Value input, indices, updates;
   LaneBuilder &L = e.L;
@@ -71,7 +71,7 @@ void ScatterKernel::elements(size_t axis) {
   ArrayRef<SymExpr> all(dims), places(indexDims);
   SmallVector<SymExpr> outer(all.take_front(axis));
   bool cut = axis != last;
-  ColumnTasks columns(dims[last], tiling.getColumns());
+  ColumnTasks columns(dims[last], columnsOfTask);
   e.info.tasks = cut ? productOf(outer) * columns.count : productOf(outer);
   e.info.cost = (productOf(dims) + productOf(indexDims) * 4) * 4;
   e.loop(e.begin, e.end, 1, [&](Value task) {
@@ -123,8 +123,7 @@ void ScatterKernel::tuples() {
   // A task copies at least 64 elements for each index tuple that it reads.
   SymExpr tasks =
       apply(SymExpr::Fn::CeilDiv, productOf(dims), count * 64 + 4096);
-  tasks = apply(SymExpr::Fn::Max, 1,
-                apply(SymExpr::Fn::Min, tiling.getTasks(), tasks));
+  tasks = apply(SymExpr::Fn::Max, 1, apply(SymExpr::Fn::Min, mostTasks, tasks));
   e.info.tasks = tasks;
   e.info.cost = (productOf(dims) + count * run * 2) * 4;
   Value part = e.dim(apply(SymExpr::Fn::CeilDiv, rows, tasks));
@@ -170,18 +169,25 @@ void ScatterKernel::tuples() {
 
 } // namespace
 
-void emitScatterKernel(KernelEmitter &e) {
+void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks) {
   Operation *op = e.body().getTerminator()->getOperand(0).getDefiningOp();
-  auto tiling = e.tiling<CpuScatterTilingAttr>();
-  if (!tiling)
-    return;
   if (auto o = dyn_cast_or_null<ScatterElementsOp>(op)) {
-    ScatterKernel{
-        e, tiling, o.getKind(), o.getInput(), o.getIndices(), o.getUpdates()}
+    ScatterKernel{e,
+                  columns,
+                  tasks,
+                  o.getKind(),
+                  o.getInput(),
+                  o.getIndices(),
+                  o.getUpdates()}
         .elements(o.getAxis());
   } else if (auto o = dyn_cast_or_null<ScatterNDOp>(op)) {
-    ScatterKernel{
-        e, tiling, o.getKind(), o.getInput(), o.getIndices(), o.getUpdates()}
+    ScatterKernel{e,
+                  columns,
+                  tasks,
+                  o.getKind(),
+                  o.getInput(),
+                  o.getIndices(),
+                  o.getUpdates()}
         .tuples();
   } else {
     emitError(e.kernel.getLoc(), "a 'scatter' kernel ends with no scatter");

@@ -16,6 +16,7 @@
 #define TENON_LIB_CODEGEN_EMIT_WALK_H
 
 #include "lib/Codegen/Lanes/LaneBuilder.h"
+#include "tenon/Support/SymExpr.h"
 
 namespace tenon {
 
@@ -27,6 +28,14 @@ public:
       llvm::function_ref<llvm::SmallVector<mlir::Value>(Idx, mlir::ValueRange)>;
 
   virtual ~Walk() = default;
+  /// Neighbouring elements that a loop over many of them takes at a time.
+  virtual unsigned lanes(const KernelEmitter &e) const = 0;
+  /// The same of a loop over `size` elements that only loads and combines them,
+  /// where several chains hide how long each operation takes.
+  virtual unsigned reductionLanes(const KernelEmitter &e,
+                                  const SymExpr &size) const = 0;
+  /// What the position of a row's first element is taken to be a multiple of.
+  virtual int64_t rowAlignment(const KernelEmitter &e) const = 0;
   /// Goes over [0, n), `lanes` elements at a time, with one value carried per
   /// init; where fewer are left, L.mask says which, and `body` neutralises the
   /// others in what it carries.
@@ -44,8 +53,8 @@ public:
   /// Notes that the index `shown` is outside of `bound` elements, both i64.
   virtual void noteIndexError(KernelEmitter &e, mlir::Value shown,
                               mlir::Value bound) const = 0;
-  /// The type of a tensor's memory.
-  virtual mlir::MemRefType memory(mlir::Type elementType) const = 0;
+  /// What the kernel's function returns, an i32.
+  virtual mlir::Value status(KernelEmitter &e) const = 0;
 };
 
 const Walk &cpuWalk();

@@ -29,6 +29,10 @@ Type computeType(Type t) {
   return storageType(t);
 }
 
+MemRefType memoryType(Type t) {
+  return MemRefType::get({ShapedType::kDynamic}, storageType(t));
+}
+
 std::optional<int64_t> constantIndex(Value v) {
   APInt value;
   if (matchPattern(v, m_ConstantInt(&value)))
@@ -259,6 +263,12 @@ Value LaneBuilder::allOnes() {
   return constantInt(VectorType::get({(int64_t)lanes}, b.getI1Type()), 1);
 }
 
+llvm::MaybeAlign LaneBuilder::alignmentOf(const Idx &at, Type storage) const {
+  int64_t bytes = storage.getIntOrFloatBitWidth() / 8;
+  int64_t known = std::gcd(memoryAlignment, at.align * bytes);
+  return known > bytes ? llvm::MaybeAlign(known) : llvm::MaybeAlign();
+}
+
 Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
   Type s = storageType(type);
   if (at.isUniform() || lanes == 1)
@@ -266,7 +276,9 @@ Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
   auto vt = VectorType::get({(int64_t)lanes}, s);
   if (at.isContiguous()) {
     if (!mask)
-      return fromStorage(vector::LoadOp::create(b, loc, vt, memref, at.base),
+      return fromStorage(vector::LoadOp::create(b, loc, vt, memref, at.base,
+                                                /*nontemporal=*/false,
+                                                alignmentOf(at, s)),
                          type);
     Value zero = constant(vt, 0);
     return fromStorage(
@@ -289,7 +301,8 @@ void LaneBuilder::store(Value value, Value memref, const Idx &at, Type type) {
   if (mask)
     vector::MaskedStoreOp::create(b, loc, memref, at.base, mask, v);
   else
-    vector::StoreOp::create(b, loc, v, memref, at.base);
+    vector::StoreOp::create(b, loc, v, memref, at.base, /*nontemporal=*/false,
+                            alignmentOf(at, storageType(type)));
 }
 
 Value LaneBuilder::largerOf(Value max, Value x) {

@@ -45,6 +45,8 @@ struct Idx {
 /// float of 8 or 4 bits is its code in i8.
 mlir::Type storageType(mlir::Type elementType);
 mlir::Type computeType(mlir::Type elementType);
+/// A tensor's memory: flat, of any size.
+mlir::MemRefType memoryType(mlir::Type elementType);
 inline bool isUnsignedType(mlir::Type t) { return t.isUnsignedInteger(); }
 
 /// The function under construction: its arguments appear as they are asked
@@ -59,6 +61,9 @@ public:
   unsigned lanes;
   /// Active lanes of a tail, or null: all.
   mlir::Value mask;
+  /// Memory begins at multiples of so many bytes, and vectors say what that
+  /// makes of their own alignment. 1: nothing is known, and of no use.
+  int64_t memoryAlignment = 1;
 
   // --- scalars of type index ---------------------------------------------
   mlir::Value index(int64_t v);
@@ -173,6 +178,8 @@ private:
   mlir::Value fromStorage(mlir::Value v, mlir::Type type);
   mlir::Value toStorage(mlir::Value v, mlir::Type type);
   mlir::Value allOnes();
+  /// Of a contiguous vector of `storage` at `at`; none where nothing is known.
+  llvm::MaybeAlign alignmentOf(const Idx &at, mlir::Type storage) const;
 };
 
 /// Restores lanes and mask at the end of a scope.

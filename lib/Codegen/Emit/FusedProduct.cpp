@@ -1,0 +1,76 @@
+//===- FusedProduct.cpp - what every target's products share --------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Emit/FusedProduct.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+std::optional<PackedOperand> PackedOperand::trace(Value packed) {
+  PackedOperand operand;
+  operand.dims = getDims(packed);
+  while (!isa<BlockArgument>(packed)) {
+    Operation *view = packed.getDefiningOp();
+    if (!isa<BroadcastToOp, ReshapeOp>(view))
+      return std::nullopt;
+    if (isa<BroadcastToOp>(view))
+      operand.repeats.push_back(view->getResult(0));
+    packed = view->getOperand(0);
+  }
+  operand.memory = cast<BlockArgument>(packed);
+  return operand;
+}
+
+Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
+                        ArrayRef<SymExpr> batch, Value panel) const {
+  LaneBuilder &L = e.L;
+  // Number of the matrix; a reshape of batch dims leaves it as it is.
+  Value matrix = batchIndex;
+  auto repeat = [&](ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
+    // One matrix, which may have more dims than `to`.
+    if (llvm::all_of(from, [](const SymExpr &d) { return d.constant() == 1; }))
+      matrix = L.index(0);
+    else if (from != to)
+      matrix = e.linearize(
+                    e.broadcastIndex(e.delinearize(matrix, to), from, to), from)
+                   .base;
+  };
+  repeat(ArrayRef(dims).drop_back(3), batch);
+  for (Value view : repeats) {
+    SmallVector<SymExpr> from = getDims(view.getDefiningOp()->getOperand(0)),
+                         to = getDims(view);
+    repeat(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3));
+  }
+  Value at = L.add(L.mul(matrix, e.dim(dims[dims.size() - 3])), panel);
+  return L.mul(at, e.dim(dims[dims.size() - 2] * kPanelColumns));
+}
+
+Sink::Sink(KernelEmitter &e)
+    : value(e.body().getTerminator()->getOperand(0)), dims(getDims(value)),
+      element(getElementTypeOrSelf(value.getType())) {
+  if (auto t = value.getDefiningOp<TransposeOp>()) {
+    value = t.getInput();
+    perm.assign(t.getPerm().begin(), t.getPerm().end());
+  }
+}
+
+void Sink::store(KernelEmitter &e, ArrayRef<Idx> idx, const Idx &flat) {
+  e.setDomain(getDims(value), idx, flat);
+  Value v = e.emit(value, idx);
+  Idx at = flat;
+  if (!perm.empty()) {
+    SmallVector<Idx> moved;
+    for (int64_t p : perm)
+      moved.push_back(idx[p]);
+    at = e.linearize(moved, dims);
+  }
+  e.L.store(v, e.result(0), at, element);
+}
+
+} // namespace tenon

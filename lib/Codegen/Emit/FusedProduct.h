@@ -1,0 +1,50 @@
+//===- FusedProduct.h - what every target's products share ------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The packed operand that a product reads, and the place where a fused result
+// ends.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_EMIT_FUSEDPRODUCT_H
+#define TENON_LIB_CODEGEN_EMIT_FUSEDPRODUCT_H
+
+#include "lib/Codegen/Emit/KernelEmitter.h"
+
+namespace tenon {
+
+/// The right operand of a packed matmul: panels in memory, seen through views
+/// that repeat or regroup matrices (the key heads that query heads share).
+class PackedOperand {
+public:
+  /// nullopt where `packed` is no view of a region argument.
+  static std::optional<PackedOperand> trace(mlir::Value packed);
+  mlir::BlockArgument getMemory() const { return memory; }
+  /// Where `panel` of matrix number `batchIndex` of row-major `batch` begins.
+  mlir::Value at(KernelEmitter &e, mlir::Value batchIndex,
+                 llvm::ArrayRef<SymExpr> batch, mlir::Value panel) const;
+
+private:
+  mlir::BlockArgument memory;
+  llvm::SmallVector<SymExpr> dims;
+  llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
+};
+
+/// Where a matmul's epilogue ends: the kernel's result, or what a last
+/// transpose (that keeps columns contiguous) reads.
+struct Sink {
+  explicit Sink(KernelEmitter &e);
+  mlir::Value value;
+  llvm::SmallVector<SymExpr> dims; ///< as stored
+  llvm::SmallVector<int64_t> perm; ///< stored dim i is value's dim perm[i]
+  mlir::Type element;
+  /// Computes `value` at idx (row-major position `flat`) and stores it.
+  void store(KernelEmitter &e, llvm::ArrayRef<Idx> idx, const Idx &flat);
+};
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_EMIT_FUSEDPRODUCT_H
