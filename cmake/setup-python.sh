@@ -41,3 +41,20 @@ if ! [[ -f "$model/model.safetensors" && -f "$model/vocab.txt" ]]; then
 fi
 cmp -s "$root/examples/semantic-search/model.onnx" "$model/model.onnx" ||
   cp "$root/examples/semantic-search/model.onnx" "$model/model.onnx"
+
+# NVIDIA's assembler, for tests of GPU code: optional, and never shipped. Of its
+# wheel no more than that.
+assembler="$deps/cuda/ptxas"
+package=nvidia-cuda-nvcc==13.0.88
+if ! [[ -x "$assembler" ]]; then
+  rm -rf "$deps/wheel"
+  if "$deps/venv/bin/python" -m pip download --quiet --no-deps \
+      --only-binary :all: --dest "$deps/wheel" "$package"; then
+    mkdir -p "$deps/cuda"
+    unzip -q -o -j "$deps"/wheel/*.whl nvidia/cu13/bin/ptxas -d "$deps/cuda"
+    chmod +x "$assembler"
+  else
+    echo "no ptxas: $package could not be loaded; tests that need it are skipped"
+  fi
+  rm -rf "$deps/wheel"
+fi

@@ -53,6 +53,13 @@ if os.path.exists(
     os.path.join(config.tenon_deps_dir, "models", "minilm", "model.safetensors")
 ):
     config.available_features.add("minilm")
+# NVIDIA's assembler, which `make deps` unpacks where it can.
+ptxas = os.path.join(config.tenon_deps_dir, "cuda", "ptxas")
+if not os.access(ptxas, os.X_OK):
+    ptxas = shutil.which("ptxas")
+if ptxas:
+    config.available_features.add("ptxas")
+    config.substitutions.append(("%ptxas", ptxas))
 if shutil.which("tenon", path=config.environment["PATH"]):
     config.available_features.add("tenon")
 if os.path.exists(

@@ -12,6 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "GpuCompiler.h"
 #include "KernelParts.h"
 #include "StageText.h"
 #include "dialects/Tenon/IR/TenonValue.h"
@@ -25,6 +26,7 @@
 #include "tenon/Target/Artifact.h"
 #include "tenon/Target/EmbeddedFiles.h"
 #include "tenon/Target/Emit.h"
+#include "tenon/Target/Gpu.h"
 #include "tenon/Target/LoadedModel.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/IR/Module.h"
@@ -75,6 +77,7 @@ struct Compiler {
   TimingScope timing; ///< of the stage; of nothing where nobody asks
   OwningOpRef<ModuleOp> module;
   std::vector<Level> levels;
+  GpuCompiler gpu;
   Schedule schedule;
   WeightsPlan weights;
   std::unique_ptr<llvm::Module> tables;
@@ -119,6 +122,7 @@ struct Compiler {
     return false;
   }
   bool check(llvm::Error e) { return !e || fail(llvm::toString(std::move(e))); }
+  bool check(LogicalResult r) { return succeeded(r) || fail("a pass failed"); }
   /// Runs one stage under the crash guard. False: stop.
   bool stage(Stage s, double fraction, llvm::function_ref<bool()> fn) {
     if (options.progress)
@@ -187,6 +191,7 @@ struct Compiler {
       std::string name = std::to_string((int)s) + "-" + stageName(s).str() +
                          (s == Stage::Llvm     ? ".ll"
                           : s == Stage::Object ? ".s"
+                          : s == Stage::Ptx    ? ".ptx"
                                                : ".mlir");
       llvm::sys::path::append(path, name);
       if (!write(path, [&](raw_ostream &os) { print(os, true); }))
@@ -217,6 +222,7 @@ struct Compiler {
   bool resolveTargets();
   bool tile();
   bool split();
+  bool assembleGpus();
   bool translate();
   bool showModel(ProgramOptions program);
   std::vector<Unit> units();
@@ -228,6 +234,11 @@ struct Compiler {
 
 bool Compiler::resolveTargets() {
   for (const std::string &name : options.targets) {
+    if (isGpuTarget(name)) {
+      if (!check(gpu.addLevel(name)))
+        return false;
+      continue;
+    }
     auto target = resolveTarget(name);
     if (!target)
       return check(target.takeError());
@@ -301,6 +312,12 @@ bool Compiler::tile() {
     if (failed(level.kernels->verify()))
       return fail("the emitted kernels are invalid");
   }
+  if (!check(gpu.tile()))
+    return false;
+  if (levels.empty())
+    schedule = gpu.schedule;
+  else if (!gpu.empty() && !gpu.sharesWeights(schedule))
+    return fail("the GPUs' kernels read other weights than the CPUs'");
   weights = planWeights(schedule);
   return true;
 }
@@ -319,6 +336,15 @@ bool Compiler::split() {
   return true;
 }
 
+bool Compiler::assembleGpus() {
+  std::string note;
+  if (!check(gpu.assemble(options.ptxas, note)))
+    return false;
+  if (!note.empty())
+    result.notes.push_back(note);
+  return true;
+}
+
 bool Compiler::translate() {
   ProgramOptions p;
   for (const Level &level : levels)
@@ -329,6 +355,8 @@ bool Compiler::translate() {
       if (auto bounds = dyn_cast<DenseI64ArrayAttr>(range.getValue());
           bounds && bounds.size() == 2)
         p.ranges.push_back({range.getName().str(), bounds[0], bounds[1]});
+  if (!gpu.empty())
+    p.gpu = gpu.getProgram();
   p.compilerVersion = options.compilerVersion;
   artifact.output = options.output;
   artifact.kind = *kind;
@@ -472,14 +500,24 @@ void Compiler::run() {
     }
   if (!resolveTargets())
     return;
+  if (options.emit == Stage::Ptx && gpu.empty()) {
+    fail("--emit=ptx: no target is a GPU, as in --target=nvptx:sm_80");
+    return;
+  }
   auto graph = [&](raw_ostream &os, bool elide) {
     printStage(*module, os, {options.locations, elide});
+  };
+  auto gpuKernels = [&](raw_ostream &os, bool elide) {
+    for (GpuLevel &level : gpu.levels)
+      printStage(*level.kernels, os, {options.locations, elide});
   };
   auto kernels = [&](raw_ostream &os, bool elide) {
     for (Level &level : levels)
       printStage(*level.kernels, os, {options.locations, elide});
+    gpuKernels(os, elide);
   };
   // What the text that it begins with has behind it.
+  const Backend &backend = levels.empty() ? gpuBackend() : cpuBackend();
   auto done = [&](Stage s) { return options.from && s <= *options.from; };
   if (!stage(options.from.value_or(Stage::Import), 0.0,
              [&] { return import(); }) ||
@@ -497,10 +535,17 @@ void Compiler::run() {
                  populateGraphStage(pm, options.debugValues);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, options.tiling);
+        populateFuseStage(pm, options.debugValues, options.tiling, backend);
       }))
     return;
   result.tilings = listTilings(*module);
+  if (!gpu.empty()) {
+    if (!stage(Stage::Tile, 0.25,
+               [&] { return check(gpu.cut(*module, options.tiling)); }))
+      return;
+    if (!levels.empty())
+      llvm::append_range(result.tilings, listTilings(gpu.getGraph()));
+  }
   if (options.emitTilings) {
     result.ok = write(options.output, [&](raw_ostream &os) {
       printTilings(result.tilings, os);
@@ -523,26 +568,44 @@ void Compiler::run() {
   }
   if (!stage(Stage::Vector, 0.3,
              [&] {
-               return llvm::all_of(levels, [&](Level &level) {
-                 return passes(*level.kernels, populateVectorStage, false);
-               });
+               return llvm::all_of(levels,
+                                   [&](Level &level) {
+                                     return passes(*level.kernels,
+                                                   populateVectorStage, false);
+                                   }) &&
+                      check(gpu.lowerToVectors());
              }) ||
       finished(Stage::Vector, kernels))
     return;
-  if (!stage(Stage::Buffer, 0.4, [&] { return split(); }) ||
+  if (!stage(Stage::Buffer, 0.4,
+             [&] { return split() && check(gpu.lowerToLLVM()); }) ||
       finished(Stage::Buffer, [&](raw_ostream &os, bool elide) {
         for (Level &level : levels)
           printStage(*joinKernels(*level.parts), os,
                      {options.locations, elide});
+        gpuKernels(os, elide);
       }))
+    return;
+  if (!gpu.empty() && (!stage(Stage::Ptx, 0.45, [&] {
+        return check(gpu.emitPtx(options.optLevel));
+      }) || finished(Stage::Ptx, [&](raw_ostream &os, bool) {
+        for (const GpuLevel &level : gpu.levels)
+          os << level.ptx;
+      })))
+    return;
+  if (!options.emit && !gpu.empty() &&
+      !stage(Stage::Ptx, 0.48, [&] { return assembleGpus(); }))
     return;
   if (!stage(Stage::Llvm, 0.5, [&] { return translate(); }))
     return;
   if (options.emit || !options.dumpDir.empty()) {
     std::unique_ptr<llvm::Module> whole;
     if (!stage(Stage::Llvm, 0.5, [&] { return !!(whole = wholeProgram()); }) ||
-        finished(Stage::Llvm,
-                 [&](raw_ostream &os, bool) { whole->print(os, nullptr); }))
+        finished(Stage::Llvm, [&](raw_ostream &os, bool) {
+          whole->print(os, nullptr);
+          for (const GpuLevel &level : gpu.levels)
+            os << level.llvm;
+        }))
       return;
     std::string text;
     if (!stage(Stage::Object, 0.6,

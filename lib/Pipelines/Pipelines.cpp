@@ -8,11 +8,13 @@
 #include "tenon/Pipelines/Pipelines.h"
 #include "dialects/Tenon/IR/TenonOpBase.h"
 #include "dialects/Tenon/Transforms/Passes.h"
+#include "mlir/Conversion/NVVMToLLVM/NVVMToLLVM.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -20,6 +22,7 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Transforms/Passes.h"
 #include "tenon/Codegen/Backend.h"
 #include "tenon/Codegen/Passes.h"
@@ -28,8 +31,9 @@ using namespace mlir;
 
 namespace tenon {
 
-static constexpr StringRef stageNames[] = {
-    "import", "graph", "fuse", "tile", "vector", "buffer", "llvm", "object"};
+static constexpr StringRef stageNames[] = {"import", "graph",  "fuse",
+                                           "tile",   "vector", "buffer",
+                                           "llvm",   "object", "ptx"};
 
 std::optional<Stage> parseStage(StringRef name) {
   for (auto [i, s] : llvm::enumerate(stageNames))
@@ -47,10 +51,10 @@ void populateGraphStage(OpPassManager &pm, bool debugValues) {
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues,
-                       const TilingOptions &tiling) {
+                       const TilingOptions &tiling, const Backend &backend) {
   pm.addPass(createFlattenNormsPass());
   pm.addPass(createLowerConvPass());
-  cpuBackend().populateLayout(pm, /*merge=*/!debugValues);
+  backend.populateLayout(pm, /*merge=*/!debugValues);
   if (!debugValues) {
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());
@@ -58,10 +62,16 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   FormKernelsPassOptions options;
   options.materializeAll = debugValues;
   pm.addPass(createFormKernelsPass(options));
+  populateTiling(pm, backend, tiling);
+}
+
+void populateTiling(OpPassManager &pm, const Backend &backend,
+                    const TilingOptions &tiling) {
   TilePassOptions tile;
-  tile.family = cpuBackend().getFamily().str();
+  tile.family = backend.getFamily().str();
   tile.from = tiling.file;
   tile.candidate = tiling.candidate;
+  tile.products = tiling.products;
   pm.addPass(createTilePass(tile));
 }
 
@@ -91,28 +101,42 @@ void populateBufferStage(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
+void populateGpuBufferStage(OpPassManager &pm) {
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createGpuToLLVMPass());
+  pm.addPass(createConvertNVVMToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createCSEPass());
+}
+
 void registerPasses() {
   registerTenonTransformsPasses();
   registerTenonCodegenPasses();
   PassPipelineRegistration<>(
       "tenon-graph", "The stage import -> graph",
       [](OpPassManager &pm) { populateGraphStage(pm, false); });
-  PassPipelineRegistration<>(
-      "tenon-fuse", "The stage graph -> fuse",
-      [](OpPassManager &pm) { populateFuseStage(pm, false); });
+  PassPipelineRegistration<>("tenon-fuse", "The stage graph -> fuse",
+                             [](OpPassManager &pm) {
+                               populateFuseStage(pm, false, {}, cpuBackend());
+                             });
   PassPipelineRegistration<>("tenon-vector", "The stage tile -> vector",
                              populateVectorStage);
   PassPipelineRegistration<>("tenon-buffer", "The stage vector -> buffer",
                              populateBufferStage);
+  PassPipelineRegistration<>("tenon-gpu-buffer",
+                             "The stage vector -> buffer, of a GPU",
+                             populateGpuBufferStage);
 }
 
 void registerDialects(DialectRegistry &registry) {
-  registry
-      .insert<TenonDialect, arith::ArithDialect, cf::ControlFlowDialect,
-              func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
-              memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+  registry.insert<TenonDialect, arith::ArithDialect, cf::ControlFlowDialect,
+                  func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                  memref::MemRefDialect, NVVM::NVVMDialect, scf::SCFDialect,
+                  vector::VectorDialect>();
+  registerConvertNVVMToLLVMInterface(registry);
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
+  registerNVVMDialectTranslation(registry);
 }
 
 } // namespace tenon

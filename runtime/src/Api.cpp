@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 #include "Context.h"
 #include "Cpu.h"
+#include "Device.h"
 
 #include <string.h>
 
@@ -66,6 +67,21 @@ tenon_status modelInfo(const tenon_model *model, tenon_model_info *info,
   full.num_steps = program->num_steps;
   full.num_values = program->num_values;
   full.num_buffers = program->num_buffers;
+  full.num_gpu_images = program->num_gpus ? program->gpu->num_images : 0;
+  full.gpu_host_nodes = program->num_gpus ? program->gpu->host_nodes : nullptr;
+  return give(info, full, error);
+}
+
+tenon_status gpuImageInfo(const tenon_model *model, int32_t index,
+                          tenon_gpu_image_info *info, tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  int32_t count = program && program->num_gpus ? program->gpu->num_images : 0;
+  if (!program || (status = checkIndex("GPU image", index, count, error)))
+    return status;
+  const tenon_image &image = program->gpu->images[index];
+  tenon_gpu_image_info full = {0, image.name, image.kind == TENON_IMAGE_CUBIN,
+                               image.bytes};
   return give(info, full, error);
 }
 
@@ -231,6 +247,13 @@ tenon_status contextInfo(tenon_context *handle, tenon_context_info *info,
   tenon_context_info full = {};
   full.threads = context->threads;
   full.level = context->level ? context->level->name : nullptr;
+  full.device = context->level ? "cpu" : nullptr;
+  if (context->driver) {
+    DeviceInfo device = context->driver->info(context->device);
+    full.level = device.image;
+    full.device = device.name;
+  }
+  full.device_note = *context->deviceNote ? context->deviceNote : nullptr;
   full.workspace_bytes = context->workspaceBytes;
   full.context_bytes = context->blockBytes;
   full.weights_path = context->weights.path;
@@ -587,7 +610,9 @@ tenon_status valueData(tenon_context *handle, int32_t index, int64_t *dims,
   for (int32_t d = 0; d < value.rank; ++d)
     dims[d] = context->slots[value.dims[d]];
   *data = context->pointers[value.buffer];
-  return TENON_OK;
+  return context->driver
+             ? context->driver->value(*context, value.buffer, data, error)
+             : TENON_OK;
 }
 
 tenon_status lastOutputDims(tenon_context *handle, int32_t index, int64_t *dims,
@@ -629,6 +654,6 @@ const tenon_api tenon_runtime_api = {
     bindOutput,        run,
     stepInfo,          valueData,
     lastOutputDims,    bufferInfo,
-    cancelRun,
+    cancelRun,         gpuImageInfo,
 };
 }

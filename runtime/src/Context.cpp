@@ -15,6 +15,7 @@
 #endif
 #include "Context.h"
 #include "Cpu.h"
+#include "Device.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -125,7 +126,8 @@ tenon_status chooseLevel(const tenon_program &program, const char *wanted,
     nearest = &level;
   }
   if (!nearest && !wanted)
-    return fail(error, TENON_UNSUPPORTED_CPU, "the artifact holds no code");
+    return fail(error, TENON_UNSUPPORTED_CPU,
+                "the artifact holds no code for a CPU");
   if (!error)
     return nearest ? TENON_UNSUPPORTED_CPU : TENON_INVALID_ARGUMENT;
   Text text(error->message, sizeof error->message);
@@ -141,6 +143,73 @@ tenon_status chooseLevel(const tenon_program &program, const char *wanted,
   for (int32_t i = 0; i < program.num_levels; ++i)
     text.add(i ? ", " : "").add(program.levels[i].name);
   return TENON_INVALID_ARGUMENT;
+}
+
+/// What options.device says: CUDA's number of a GPU, whichever is possible, or
+/// none.
+struct DeviceChoice {
+  bool wanted, required;
+  int32_t ordinal;
+};
+
+tenon_status parseDevice(const tenon_context_options &options,
+                         DeviceChoice &choice, tenon_error *error) {
+  const char *text = options.device;
+  choice = {false, false, 0};
+  if (!text || sameText(text, "auto")) {
+    choice.wanted = !options.level; // a level is a CPU's then
+    return TENON_OK;
+  }
+  if (sameText(text, "cpu"))
+    return TENON_OK;
+  const char *at = text;
+  for (const char *name = "cuda"; *name && *at == *name; ++name)
+    ++at;
+  bool valid = at == text + 4 && (!*at || (*at == ':' && at[1]));
+  for (const char *digit = at + 1; valid && *at && *digit; ++digit) {
+    valid = *digit >= '0' && *digit <= '9' && choice.ordinal < 10000;
+    choice.ordinal = choice.ordinal * 10 + (*digit - '0');
+  }
+  choice.wanted = choice.required = true;
+  if (valid)
+    return TENON_OK;
+  return fail(error, TENON_INVALID_ARGUMENT, "options.device is '", text,
+              "', expected auto, cpu, cuda or cuda:N");
+}
+
+/// Takes the device that is wanted, or says in `counts` why there is none and
+/// the CPU serves.
+tenon_status openDevice(const tenon_program &host,
+                        const tenon_context_options &options,
+                        const DeviceChoice &choice, Context &counts,
+                        tenon_error *error) {
+  if (choice.required && !host.num_gpus)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "the artifact has no code for a GPU: compile it with "
+                "--target=nvptx:sm_80");
+  if (!choice.wanted || !host.num_gpus)
+    return TENON_OK;
+  const tenon_gpu &gpu = *host.gpu;
+  if (options.flags & TENON_CONTEXT_QUERY_ONLY) {
+    counts.program = choice.required ? gpu.program : counts.program;
+    return TENON_OK;
+  }
+  auto *driver = static_cast<const DeviceDriver *>(gpu.driver);
+  tenon_error problem;
+  problem.message[0] = 0;
+  tenon_status status =
+      driver->open(gpu, choice.ordinal, options.level, counts.weights.data,
+                   &counts.device, &problem);
+  if (!status) {
+    counts.driver = driver;
+    counts.program = gpu.program;
+    counts.threads = 1;
+    return TENON_OK;
+  }
+  if (choice.required || !host.num_levels)
+    return fail(error, status, problem.message);
+  Text(counts.deviceNote, sizeof counts.deviceNote).add(problem.message);
+  return TENON_OK;
 }
 
 tenon_status checkOptions(const tenon_context_options &options,
@@ -194,10 +263,25 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   }
 
   bool queryOnly = options.flags & TENON_CONTEXT_QUERY_ONLY;
+  DeviceChoice choice;
+  if ((status = parseDevice(options, choice, error)))
+    return status;
   Context counts;
   memset(static_cast<void *>(&counts), 0, sizeof counts);
   counts.program = program;
   counts.threads = threadsFor(options);
+  bool verified = options.flags & TENON_CONTEXT_VERIFY;
+  if (!queryOnly || verified)
+    if ((status = openWeights(*program, options.weights_path, verified,
+                              counts.weights, error)))
+      return status;
+  if ((status = openDevice(*program, options, choice, counts, error)) ||
+      (!queryOnly && !counts.driver &&
+       (status = chooseLevel(*program, options.level, &counts.level, error)))) {
+    closeWeights(counts.weights);
+    return status;
+  }
+  program = counts.program;
   counts.numSteps = program->num_steps;
   for (int32_t i = 0; i < program->num_buffers; ++i)
     counts.numArena += program->buffers[i].kind == TENON_BUFFER_ARENA;
@@ -205,14 +289,6 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
     counts.totalRank += program->inputs[i].rank;
   for (int32_t i = 0; i < program->num_exprs; ++i)
     counts.numValues += program->exprs[i].op == TENON_EXPR_INPUT_VALUE;
-  if (!queryOnly)
-    if ((status = chooseLevel(*program, options.level, &counts.level, error)))
-      return status;
-  bool verified = options.flags & TENON_CONTEXT_VERIFY;
-  if (!queryOnly || verified)
-    if ((status = openWeights(*program, options.weights_path, verified,
-                              counts.weights, error)))
-      return status;
 
   Layout count(nullptr);
   Context *context = nullptr;
@@ -223,6 +299,8 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   if (!block || reinterpret_cast<uintptr_t>(block) % 64) {
     if (block)
       options.release(options.allocator_user, block, bytes);
+    if (counts.driver)
+      counts.driver->close(counts.device);
     closeWeights(counts.weights);
     return block ? fail(error, TENON_INVALID_ARGUMENT,
                         "options.allocate returned memory that is not 64-byte "
@@ -281,7 +359,7 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
     destroyContext(handle);
     return status;
   }
-  if (!queryOnly && !context->executor && context->threads > 1) {
+  if (context->level && !context->executor && context->threads > 1) {
     int32_t spin = options.spin_us == 0  ? kDefaultSpinMicroseconds
                    : options.spin_us < 0 ? 0
                                          : options.spin_us;
@@ -293,6 +371,17 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   return TENON_OK;
 }
 
+/// Gives back what the context allocated.
+static void releaseWorkspace(Context &context) {
+  if (!context.ownsWorkspace)
+    return;
+  if (context.driver)
+    context.driver->release(context.device, context.workspace);
+  else
+    context.release(context.allocatorUser, context.workspace,
+                    context.workspaceBytes);
+}
+
 void tenon::rt::destroyContext(tenon_context *handle) {
   auto *context = reinterpret_cast<Context *>(handle);
   if (!context)
@@ -300,9 +389,9 @@ void tenon::rt::destroyContext(tenon_context *handle) {
   if (context->poolStarted)
     context->pool.stop();
   closeWeights(context->weights);
-  if (context->ownsWorkspace)
-    context->release(context->allocatorUser, context->workspace,
-                     context->workspaceBytes);
+  releaseWorkspace(*context);
+  if (context->driver)
+    context->driver->close(context->device);
   context->release(context->allocatorUser, context, context->blockBytes);
 }
 
@@ -335,9 +424,7 @@ tenon_status tenon::rt::setWorkspace(Context &context, void *memory,
   if (reinterpret_cast<uintptr_t>(memory) % kAlignment)
     return fail(error, TENON_INVALID_ARGUMENT,
                 "the workspace is not 64-byte aligned");
-  if (context.ownsWorkspace)
-    context.release(context.allocatorUser, context.workspace,
-                    context.workspaceBytes);
+  releaseWorkspace(context);
   context.ownsWorkspace = false;
   context.workspace = static_cast<uint8_t *>(memory);
   context.workspaceBytes = memory ? bytes : 0;
@@ -355,7 +442,16 @@ tenon_status tenon::rt::reserveWorkspace(Context &context, uint64_t bytes,
                 context.workspaceBytes, " bytes, these dims need ", bytes);
   setWorkspace(context, nullptr, 0, nullptr);
   bytes = (bytes + kPage - 1) & ~(kPage - 1);
-  void *memory = context.allocate(context.allocatorUser, bytes, kAlignment);
+  void *memory = nullptr;
+  if (context.driver) {
+    if (tenon_status status =
+            context.driver->allocate(context.device, bytes, &memory, error))
+      return status;
+    setWorkspace(context, memory, bytes, nullptr);
+    context.ownsWorkspace = true;
+    return TENON_OK;
+  }
+  memory = context.allocate(context.allocatorUser, bytes, kAlignment);
   if (!memory)
     return fail(error, TENON_OUT_OF_MEMORY,
                 "out of memory: the workspace needs ", bytes, " bytes");

@@ -64,10 +64,16 @@ struct alignas(64) ThreadState {
 constexpr int32_t kRecentPlans = 4, kReservedPlans = 8;
 constexpr int32_t kSlicesPerThread = 16;
 
+struct DeviceDriver;
+struct Device;
+
 struct Context {
   tenon_context_head head; // what tenon.h's inline functions read
   const tenon_program *program;
-  const tenon_level *level;
+  const tenon_level *level;   // null on a device
+  const DeviceDriver *driver; // null on the CPU
+  Device *device;
+  char deviceNote[256]; // why a GPU that would do is not used
   Weights weights;
   uint32_t flags;
   int32_t threads;

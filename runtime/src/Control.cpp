@@ -10,6 +10,7 @@
 // comes out, the run begins again with another plan.
 //
 //===----------------------------------------------------------------------===//
+#include "Device.h"
 #include "Run.h"
 
 #include <string.h>
@@ -50,13 +51,29 @@ tenon_status takeValues(Context &context, const tenon_control &control,
   return checkOutputs(context, error);
 }
 
-void readValues(Context &context, const tenon_control &control) {
+/// The first elements of a buffer, wherever it lies; until the next call.
+tenon_status look(Context &context, int32_t buffer, int64_t elements,
+                  const void **data, tenon_error *error) {
+  *data = context.pointers[buffer];
+  if (!context.driver)
+    return TENON_OK;
+  int64_t bytes = bytesOf(elements, context.program->buffers[buffer].dtype);
+  return context.driver->view(context, buffer, uint64_t(bytes), data, error);
+}
+
+tenon_status readValues(Context &context, const tenon_control &control,
+                        tenon_error *error) {
   int32_t dtype = context.program->buffers[control.buffer].dtype;
   bool leftOut = isLeftOut(control.guard, context.slots);
+  const void *data = nullptr;
+  if (!leftOut)
+    if (tenon_status status =
+            look(context, control.buffer, control.count, &data, error))
+      return status;
   for (int32_t i = 0; i < control.count; ++i)
     setValue(context, control.value + i,
-             leftOut ? 0
-                     : elementOf(context.pointers[control.buffer], dtype, i));
+             leftOut ? 0 : elementOf(data, dtype, i));
+  return TENON_OK;
 }
 
 /// The bytes that the plan has for a buffer of the arena.
@@ -94,17 +111,24 @@ bool lackRoom(const Context &context, const tenon_control &control,
 }
 
 /// Hands values to the next iteration and stacks rows.
-void copyValues(Context &context, const tenon_control &control,
-                int64_t iteration) {
+tenon_status copyValues(Context &context, const tenon_control &control,
+                        int64_t iteration, tenon_error *error) {
   for (int32_t i = 0; i < control.num_copies; ++i) {
     const tenon_copy &copy = control.copies[i];
     int64_t end = endOfCopy(context, copy, iteration);
     if (end <= 0)
       continue;
     int64_t bytes = copy.row ? end / (iteration + 1) : end;
-    memcpy(static_cast<uint8_t *>(context.pointers[copy.to]) + end - bytes,
-           context.pointers[copy.from], size_t(bytes));
+    uint8_t *to =
+        static_cast<uint8_t *>(context.pointers[copy.to]) + end - bytes;
+    const void *from = context.pointers[copy.from];
+    if (!context.driver)
+      memcpy(to, from, size_t(bytes));
+    else if (tenon_status status = context.driver->copy(context, to, from,
+                                                        uint64_t(bytes), error))
+      return status;
   }
+  return TENON_OK;
 }
 
 /// Notes the sizes that handed values have now. Of those beyond all before
@@ -131,8 +155,7 @@ tenon_status handOn(Context &context, const tenon_control &control,
     setValue(context, loop.value - 1, 2 * (iteration + 1));
   if (!rows &&
       (!control.num_sizes || !lackRoom(context, control, iteration, false))) {
-    copyValues(context, control, iteration);
-    return TENON_OK;
+    return copyValues(context, control, iteration, error);
   }
   context.surprised = context.grown;
   return context.grown
@@ -142,21 +165,32 @@ tenon_status handOn(Context &context, const tenon_control &control,
 }
 
 /// Begins iteration `number` of a loop, or ends the loop after so many.
-/// Whether there is another one. `control` says how large handed values are.
-bool iterate(Context &context, const tenon_control &control,
-             const tenon_control &loop, int64_t number) {
-  bool goesOn = number < context.slots[loop.trips] &&
-                (loop.condition < 0 || *static_cast<const uint8_t *>(
-                                           context.pointers[loop.condition]));
+/// `goesOn`: whether there is another one. `control` says how large handed
+/// values are.
+tenon_status iterate(Context &context, const tenon_control &control,
+                     const tenon_control &loop, int64_t number, bool &goesOn,
+                     tenon_error *error) {
+  goesOn = number < context.slots[loop.trips];
+  if (goesOn && loop.condition >= 0) {
+    const void *condition;
+    if (tenon_status status =
+            look(context, loop.condition, 1, &condition, error))
+      return status;
+    goesOn = *static_cast<const uint8_t *>(condition);
+  }
   memset(context.run.known + loop.value, 0, size_t(loop.count));
   int32_t inside = loop.value + 1, behind = loop.value - 1 - control.num_sizes;
   for (int32_t i = 0; i < control.num_sizes; ++i)
     setValue(context, (goesOn ? inside : behind) + i,
              context.slots[control.sizes[i]]);
   setValue(context, goesOn ? loop.value : loop.value - 1, number);
-  if (goesOn)
-    memcpy(context.pointers[loop.buffer], &number, sizeof number);
-  return goesOn;
+  if (!goesOn)
+    return TENON_OK;
+  void *place = context.pointers[loop.buffer];
+  if (context.driver)
+    return context.driver->write(context, place, &number, sizeof number, error);
+  memcpy(place, &number, sizeof number);
+  return TENON_OK;
 }
 
 /// A loop in a branch that is not taken: no iterations, and nothing behind it.
@@ -171,7 +205,8 @@ tenon_status tenon::rt::act(Context &context, int32_t &at, tenon_error *error) {
   const tenon_control *controls = context.program->controls;
   const tenon_control &control = controls[at++];
   if (control.kind == TENON_CONTROL_READ) {
-    readValues(context, control);
+    if (tenon_status status = readValues(context, control, error))
+      return status;
   } else if (control.kind == TENON_CONTROL_LOOP &&
              isLeftOut(control.guard, context.slots)) {
     leaveOut(context, control);
@@ -183,7 +218,10 @@ tenon_status tenon::rt::act(Context &context, int32_t &at, tenon_error *error) {
     if (tenon_status status = handOn(context, control, loop, number, error);
         status || context.surprised)
       return status;
-    bool goesOn = iterate(context, control, loop, first ? 0 : number + 1);
+    bool goesOn;
+    if (tenon_status status = iterate(context, control, loop,
+                                      first ? 0 : number + 1, goesOn, error))
+      return status;
     if (goesOn != first) // back to the body, or past it
       at = control.partner + 1;
   }

@@ -46,17 +46,6 @@ const tenon_program *tenon::rt::programOf(const tenon_model *model,
   return program;
 }
 
-int64_t tenon::rt::bytesOf(int64_t elements, int32_t dtype) {
-  // Of packed types this is an upper bound: no overflow there, none at all.
-  int64_t bytes;
-  if (elements < 0 ||
-      __builtin_mul_overflow(
-          elements, int64_t(tenon_dtype_bytes(tenon_dtype(dtype))), &bytes) ||
-      bytes >= kMaxBytes)
-    return -1;
-  return int64_t(tenon_tensor_bytes(tenon_dtype(dtype), size_t(elements)));
-}
-
 namespace {
 
 int64_t bitsOf(double value) {

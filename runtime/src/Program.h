@@ -58,7 +58,28 @@ inline bool isLeftOut(int32_t guard, const int64_t *slots) {
 }
 
 /// elements * bytes per element; -1 where that is negative or too large.
-int64_t bytesOf(int64_t elements, int32_t dtype);
+inline int64_t bytesOf(int64_t elements, int32_t dtype) {
+  // Of packed types this is an upper bound: no overflow there, none at all.
+  int64_t bytes;
+  if (elements < 0 ||
+      __builtin_mul_overflow(
+          elements, int64_t(tenon_dtype_bytes(tenon_dtype(dtype))), &bytes) ||
+      bytes >= kMaxBytes)
+    return -1;
+  return int64_t(tenon_tensor_bytes(tenon_dtype(dtype), size_t(elements)));
+}
+
+/// The error of a step's kernel that returned `code`.
+inline tenon_status failStep(const tenon_step &step, int32_t code,
+                             int64_t value, int64_t limit, tenon_error *error) {
+  const char *nodes = step.nodes && *step.nodes ? step.nodes : step.name;
+  if (code == TENON_KERNEL_INDEX_OUT_OF_RANGE)
+    return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes, "': index ",
+                value, " is out of range, expected ", -limit, " <= index < ",
+                limit);
+  return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes,
+              "' failed with code ", code);
+}
 
 inline const char *dtypeName(int32_t dtype) {
   return tenon_dtype_name(tenon_dtype(dtype));

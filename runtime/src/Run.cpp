@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Run.h"
+#include "Device.h"
 
 #include <string.h>
 
@@ -90,16 +91,31 @@ tenon_status prepare(Context &context, tenon_error *error) {
     return status;
   context.plan = plan;
   fillPointers(context, *plan);
+  if (context.driver && (status = context.driver->prepare(context, error)))
+    return status;
   if (!program.num_controls)
     fillSteps(context, 0, context.numSteps);
   context.stale = context.dirty = false;
   return TENON_OK;
 }
 
+/// Runs steps [first, end), which are filled in, wherever that is.
+tenon_status runFilled(Context &context, int32_t first, int32_t end,
+                       bool pooled, tenon_error *error) {
+  if (context.driver)
+    return context.driver->runSteps(context, first, end, error);
+  runSteps(context, first, end, pooled);
+  return context.failedStep == kNoStep ? TENON_OK
+                                       : reportFailure(context, error);
+}
+
 /// Runs all steps, from one control to the next.
 tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
   const tenon_program &program = *context.program;
   context.grown = context.surprised = false;
+  if (context.driver)
+    if (tenon_status status = context.driver->begin(context, error))
+      return status;
   for (int32_t control = 0, at = 0;;) {
     bool last = control == program.num_controls;
     int32_t end = last ? context.numSteps : program.controls[control].step;
@@ -109,11 +125,10 @@ tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
         context.pool.settle();
       fillSteps(context, at, end);
     }
-    runSteps(context, at, end, pooled);
-    if (context.failedStep != kNoStep)
-      return reportFailure(context, error);
+    if (tenon_status status = runFilled(context, at, end, pooled, error))
+      return status;
     if (last)
-      return TENON_OK;
+      return context.driver ? context.driver->end(context, error) : TENON_OK;
     int32_t before = control;
     Timed deciding(context, context.controlNs);
     if (tenon_status status = act(context, control, error))
@@ -144,7 +159,7 @@ tenon_status prepareTimed(Context &context, tenon_error *error) {
 } // namespace
 
 tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
-  if (!context.level)
+  if (!context.level && !context.driver)
     return fail(error, TENON_INVALID_ARGUMENT,
                 "the context was made with TENON_CONTEXT_QUERY_ONLY");
   context.ran = context.tooSmall = false;

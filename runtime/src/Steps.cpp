@@ -300,14 +300,10 @@ tenon_status tenon::rt::reportFailure(const Context &context,
         (!self || other.failedSlice < self->failedSlice))
       self = &other;
   }
-  const char *nodes = step.nodes && *step.nodes ? step.nodes : step.name;
-  if (self->code == kCancelled)
+  if (self->code == kCancelled) {
+    const char *nodes = step.nodes && *step.nodes ? step.nodes : step.name;
     return fail(error, TENON_CANCELLED, "the run was cancelled at node '", nodes,
                 "'");
-  if (self->code == TENON_KERNEL_INDEX_OUT_OF_RANGE)
-    return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes, "': index ",
-                self->errorValue, " is out of range, expected ",
-                -self->errorLimit, " <= index < ", self->errorLimit);
-  return fail(error, TENON_INDEX_OUT_OF_RANGE, "node '", nodes,
-              "' failed with code ", self->code);
+  }
+  return failStep(step, self->code, self->errorValue, self->errorLimit, error);
 }

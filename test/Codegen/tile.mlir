@@ -4,7 +4,7 @@
 // RUN: tenon-opt %s --tenon-form-kernels --tenon-tile="l2-bytes=524288 candidate=1" | FileCheck %s --check-prefix=OTHER
 // RUN: not tenon-opt %s --tenon-tile=family=abacus 2>&1 | FileCheck %s --check-prefix=FAMILY
 
-// FAMILY: error: expected the family cpu, found abacus
+// FAMILY: error: expected the family cpu or gpu, found abacus
 
 // Each kind of kernel has a tiling of its own, or none where nothing can be
 // chosen; a chooser's numbers, of which the block follows the second cache.

@@ -73,6 +73,9 @@ OpenArtifact::of(const tenon_model *model) {
   if (Error problem = readInfos(model, info.num_checks, tenon_get_check_info,
                                 artifact->checks))
     return std::move(problem);
+  if (Error problem = readInfos(model, info.num_gpu_images,
+                                tenon_get_gpu_image_info, artifact->gpuImages))
+    return std::move(problem);
   if (Error problem = readInfos(model, info.num_levels, tenon_get_level_info,
                                 artifact->levels))
     return std::move(problem);
@@ -273,6 +276,7 @@ Session::create(const OpenArtifact &artifact, const SessionOptions &given,
   options.level = given.level.empty() ? nullptr : given.level.c_str();
   options.weights_path =
       given.weights.empty() ? nullptr : given.weights.c_str();
+  options.device = given.device.empty() ? nullptr : given.device.c_str();
   if (given.oversubscribe)
     options.flags |= TENON_CONTEXT_OVERSUBSCRIBE;
   if (given.profile)
@@ -301,6 +305,9 @@ Session::create(const OpenArtifact &artifact, const SessionOptions &given,
   TENON_INIT(session->info);
   if (tenon_get_context_info(session->context, &session->info, &error))
     return apiError(error);
+  if (session->info.device_note)
+    errs() << "tenon: note: no GPU is used: " << session->info.device_note
+           << "\n";
   return session;
 }
 

@@ -45,6 +45,7 @@ public:
   std::vector<tenon_range_info> ranges;
   std::vector<tenon_check_info> checks;
   std::vector<tenon_level_info> levels;
+  std::vector<tenon_gpu_image_info> gpuImages;
 
 private:
   OpenArtifact() = default;
@@ -94,6 +95,7 @@ llvm::Expected<std::vector<int64_t>> portDims(const tenon_port_info &port,
 struct SessionOptions {
   int threads = 0;
   std::string level;
+  std::string device;
   std::string weights;
   bool oversubscribe = false;
   bool profile = false;

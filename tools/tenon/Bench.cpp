@@ -45,6 +45,11 @@ static cl::opt<std::string>
                    "given"),
           cl::sub(command));
 static cl::opt<std::string>
+    device("device", cl::value_desc("auto|cpu|cuda[:N]"),
+           cl::desc("Where it runs: auto, a GPU where that is possible, where "
+                    "not given"),
+           cl::sub(command));
+static cl::opt<std::string>
     weights("weights", cl::value_desc("file"),
             cl::desc("The weights' file, where it is not beside the artifact"),
             cl::sub(command));
@@ -117,12 +122,19 @@ Expected<Measurement> measure(Session &session, Profile *collected) {
   return result;
 }
 
+bool runsOnCpu(const Session &session) {
+  return !session.info.device || StringRef(session.info.device) == "cpu";
+}
+
 void printText(const Measurement &m, const Session &session,
                const DimValues &dims, const Filled &filled) {
   for (const auto &[name, value] : dims)
     outs() << name << "=" << value << " ";
   outs() << "threads=" << session.info.threads
-         << " level=" << session.info.level << "\n";
+         << " level=" << session.info.level;
+  if (!runsOnCpu(session))
+    outs() << " device='" << session.info.device << "'";
+  outs() << "\n";
   if (!filled.empty())
     outs() << "inputs " << describeFilled(filled) << "\n";
   outs() << format("min %.3f ms, median %.3f ms, mean %.3f ms, p90 %.3f ms, "
@@ -142,6 +154,8 @@ void printJson(const Measurement &m, const Session &session,
     out.attribute("runs", int64_t(m.ms.size()));
     out.attribute("threads", session.info.threads);
     out.attribute("level", session.info.level);
+    if (session.info.device) // an older artifact does not say
+      out.attribute("device", session.info.device);
     out.attribute("workspace_bytes", int64_t(session.info.workspace_bytes));
     out.attributeObject("dims", [&] {
       for (const auto &[name, value] : dims)
@@ -174,6 +188,7 @@ Error run() {
   SessionOptions options;
   options.threads = threads;
   options.level = level;
+  options.device = device;
   options.weights = weights;
   options.oversubscribe = oversubscribe;
   options.profile = profile || !trace.empty();

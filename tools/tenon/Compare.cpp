@@ -50,6 +50,11 @@ static cl::list<std::string>
            cl::sub(command));
 static cl::opt<int> threads("threads", cl::value_desc("n"), cl::init(1),
                             cl::desc("Threads (default 1)"), cl::sub(command));
+static cl::opt<std::string>
+    device("device", cl::value_desc("auto|cpu|cuda[:N]"),
+           cl::desc("Where it runs: auto, a GPU where that is possible, where "
+                    "not given"),
+           cl::sub(command));
 static cl::opt<std::string> level("level", cl::value_desc("name"),
                                   cl::desc("Instruction set level"),
                                   cl::sub(command));
@@ -224,6 +229,7 @@ Expected<int> run() {
   SessionOptions options;
   options.threads = threads;
   options.level = level;
+  options.device = device;
   options.weights = weights;
   Filled filled;
   auto session = runFilled(**artifact, options, *dims, *tensors, filled);

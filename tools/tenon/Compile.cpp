@@ -35,7 +35,8 @@ static cl::opt<std::string>
 static cl::list<std::string>
     targets("target", cl::CommaSeparated, cl::value_desc("level,..."),
             cl::desc("x86-64-v2, x86-64-v3, x86-64-v4, native or an LLVM CPU "
-                     "name; several make one artifact that picks at load "
+                     "name; nvptx:sm_80 or another GPU; several make one "
+                     "artifact that picks at load "
                      "(default: $TENON_TARGET, else native)"),
             cl::sub(compile));
 static cl::list<std::string>
@@ -80,8 +81,8 @@ static cl::opt<std::string>
 static cl::opt<std::string>
     emit("emit", cl::value_desc("stage"),
          cl::desc("Stop after a stage and print it: import, graph, fuse, tile, "
-                  "vector, buffer, llvm, object (assembly); tilings: how each "
-                  "kernel is cut"),
+                  "vector, buffer, llvm, object (assembly), ptx (of GPUs); "
+                  "tilings: how each kernel is cut"),
          cl::sub(compile));
 static cl::opt<bool>
     locations("locations",
@@ -139,6 +140,16 @@ static cl::opt<int> optLevel("O", cl::Prefix, cl::init(3),
                              cl::value_desc("0-3"),
                              cl::desc("How hard LLVM optimises (default 3)"),
                              cl::sub(compile));
+static cl::opt<std::string> gpuPrecision(
+    "gpu-precision", cl::init("f32"), cl::value_desc("f32|tf32|bf16|f16"),
+    cl::desc("What a GPU's tensor cores multiply operands of f32 as: f32 is "
+             "exact, by three products of tf32; sums are f32 (default: f32)"),
+    cl::sub(compile));
+static cl::opt<std::string> ptxas(
+    "ptxas", cl::value_desc("file|none"),
+    cl::desc("NVIDIA's assembler, for GPUs (default: the one on the PATH; "
+             "without it the artifact holds PTX)"),
+    cl::sub(compile));
 static cl::opt<unsigned>
     threads("threads", cl::init(0), cl::value_desc("n"),
             cl::desc("Threads that compile kernels (default: one per core); "
@@ -221,7 +232,7 @@ static Error parseStages(CompileOptions &options) {
     if (!options.emit)
       return createStringError("--emit=" + emit +
                                ": expected import, graph, fuse, tile, vector, "
-                               "buffer, llvm, object or tilings");
+                               "buffer, llvm, object, ptx or tilings");
   }
   if (from.empty() && StringRef(input).ends_with(".mlir"))
     return createStringError("'" + input +
@@ -297,6 +308,11 @@ int compileMain() {
   options.modelName = name;
   options.weightsInFile = weights == "file";
   options.tiling.file = tilings;
+  if (!is_contained({"f32", "tf32", "bf16", "f16"}, StringRef(gpuPrecision)))
+    return usageError("--gpu-precision=" + gpuPrecision +
+                      ": expected f32, tf32, bf16 or f16");
+  options.tiling.products =
+      gpuPrecision == "f32" ? "tf32x3" : std::string(gpuPrecision);
   if (Error problem = parseStages(options))
     return usageError(toString(std::move(problem)));
   if (emit.empty() && output == "-" && isatty(STDOUT_FILENO))
@@ -314,6 +330,7 @@ int compileMain() {
   options.debugging.reproducer = reproducer;
   options.debugValues = debugValues;
   options.optLevel = optLevel;
+  options.ptxas = ptxas;
   options.threads = threads;
   options.compilerVersion = "tenon " TENON_VERSION;
   OutputFile headerFile;

@@ -189,7 +189,8 @@ void printText(const OpenArtifact &artifact, const Workspace *space) {
       outs() << " (" << check.reason << ")";
     outs() << "\n";
   }
-  outs() << "\nlevels\n";
+  if (!artifact.levels.empty())
+    outs() << "\nlevels\n";
   for (const tenon_level_info &level : artifact.levels) {
     outs() << "  " << level.name;
     if (!level.supported)
@@ -198,6 +199,14 @@ void printText(const OpenArtifact &artifact, const Workspace *space) {
       outs() << " (" << level.features << ")";
     outs() << "\n";
   }
+  if (!artifact.gpuImages.empty())
+    outs() << "\nGPUs\n";
+  for (const tenon_gpu_image_info &image : artifact.gpuImages)
+    outs() << "  " << image.name << " ("
+           << (image.assembled ? "assembled" : "PTX") << ", " << image.bytes
+           << " bytes)\n";
+  if (info.gpu_host_nodes && *info.gpu_host_nodes)
+    outs() << "  on the host, between copies: " << info.gpu_host_nodes << "\n";
   outs() << "\nweights " << info.weights_bytes << " bytes";
   if (info.weights_file)
     outs() << " in " << info.weights_file;
@@ -288,6 +297,17 @@ void printJson(const OpenArtifact &artifact, const Workspace *space) {
             out.attribute("missing", level.missing);
         });
     });
+    if (!artifact.gpuImages.empty()) {
+      out.attributeArray("gpu_images", [&] {
+        for (const tenon_gpu_image_info &image : artifact.gpuImages)
+          out.object([&] {
+            out.attribute("name", image.name);
+            out.attribute("assembled", image.assembled != 0);
+            out.attribute("bytes", int64_t(image.bytes));
+          });
+      });
+      out.attribute("gpu_host_nodes", json::fixUTF8(info.gpu_host_nodes));
+    }
     out.attribute("weights_bytes", int64_t(info.weights_bytes));
     if (info.weights_file)
       out.attribute("weights_file", json::fixUTF8(info.weights_file));

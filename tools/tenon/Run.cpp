@@ -47,6 +47,11 @@ static cl::opt<std::string>
                    "given"),
           cl::sub(command));
 static cl::opt<std::string>
+    device("device", cl::value_desc("auto|cpu|cuda[:N]"),
+           cl::desc("Where it runs: auto, a GPU where that is possible, where "
+                    "not given"),
+           cl::sub(command));
+static cl::opt<std::string>
     weights("weights", cl::value_desc("file"),
             cl::desc("The weights' file, where it is not beside the artifact"),
             cl::sub(command));
@@ -102,6 +107,7 @@ static Error run() {
   SessionOptions options;
   options.threads = threads;
   options.level = level;
+  options.device = device;
   options.weights = weights;
   options.oversubscribe = oversubscribe;
   auto session = Session::create(**artifact, options, *tensors);

@@ -109,6 +109,7 @@ Error Tuner::load(Variant &variant, StringRef path) {
   if (Error problem = chooseDims(*variant.artifact, variant.inputs, *dims))
     return problem;
   SessionOptions options;
+  options.device = "cpu";
   options.threads = threads;
   options.profile = true;
   Filled filled;

@@ -82,6 +82,49 @@ LogicalResult CpuScatterTilingAttr::verify(EmitError emitError, int64_t columns,
       failed(checkNumber(emitError, "the tasks", tasks, 1, 1, 1 << 16)));
 }
 
+static LogicalResult checkGpuBlock(EmitError emitError, int64_t threads,
+                                   int64_t elements) {
+  if (failed(checkNumber(emitError, "the threads", threads, 32, 32, 1024)))
+    return failure();
+  if (elements == 1 || elements == 4)
+    return success();
+  return emitError() << "expected the elements to be 1 or 4, found "
+                     << elements;
+}
+
+LogicalResult GpuThreadsTilingAttr::verify(EmitError emitError, int64_t threads,
+                                           int64_t elements) {
+  return checkGpuBlock(emitError, threads, elements);
+}
+
+LogicalResult GpuMatMulTilingAttr::verify(EmitError emitError, int64_t rows,
+                                          int64_t columns, int64_t stages,
+                                          MmaProducts) {
+  if (failed(checkNumber(emitError, "the tile's rows", rows, 32, 32, 256)) ||
+      failed(
+          checkNumber(emitError, "the tile's columns", columns, 32, 32, 256)) ||
+      failed(checkNumber(emitError, "the warps", rows * columns / 1024, 1, 1,
+                         32)) ||
+      failed(checkNumber(emitError, "the stages", stages, 1, 2, 8)))
+    return failure();
+  // Of every GPU; 16 rows of K are a stage, and rows are padded.
+  constexpr int64_t most = 48 << 10;
+  int64_t ring = 4 * stages * (rows * 20 + 16 * columns);
+  int64_t sums = 4 * rows * (columns + 4);
+  return checkNumber(emitError, "the bytes of shared memory",
+                     std::max(ring, sums), 1, 1, most);
+}
+
+LogicalResult GpuAttentionTilingAttr::verify(EmitError emitError, int64_t rows,
+                                             MmaProducts) {
+  return checkNumber(emitError, "the rows", rows, 16, 16, 128);
+}
+
+LogicalResult GpuBlocksTilingAttr::verify(EmitError emitError, int64_t threads,
+                                          int64_t elements) {
+  return checkGpuBlock(emitError, threads, elements);
+}
+
 //===----------------------------------------------------------------------===//
 // Which kernel
 //===----------------------------------------------------------------------===//
@@ -126,6 +169,35 @@ LogicalResult CpuColumnsTilingAttr::verifyFor(Operation *op) const {
   return require(kernel.getKind() == KernelKind::scan ||
                      kernel.getKind() == KernelKind::recurrence,
                  kernel, *this, "a scan or a recurrence");
+}
+
+LogicalResult GpuThreadsTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  KernelKind kind = kernel.getKind();
+  return require(kind != KernelKind::row && kind != KernelKind::native &&
+                     (kind == KernelKind::map || getElements() == 1),
+                 kernel, *this,
+                 getElements() == 1 ? "tasks of a thread" : "a map");
+}
+
+LogicalResult GpuMatMulTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::matmul, kernel, *this,
+                 "a matmul");
+}
+
+LogicalResult GpuAttentionTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::attention, kernel, *this,
+                 "an attention");
+}
+
+LogicalResult GpuBlocksTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  auto reduce = dyn_cast_or_null<ReduceOp>(kernel.getRoot());
+  return require(kernel.getKind() == KernelKind::row ||
+                     (kernel.getKind() == KernelKind::map && reduce),
+                 kernel, *this, "rows");
 }
 
 LogicalResult CpuScatterTilingAttr::verifyFor(Operation *op) const {

@@ -12,8 +12,8 @@
 // unrolling) is the level's, because all levels of an artifact share one list
 // of tasks.
 //
-// No tiling changes a bit of any result: the order of additions depends on none
-// of these numbers.
+// No tiling of a CPU changes a bit of any result: the order of additions depends
+// on none of these numbers.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_TILING_TD
@@ -27,11 +27,15 @@ def Tenon_KernelKind : Tenon_I32Enum<"KernelKind", "kind of kernel", [
     I32EnumAttrCase<"top_k", 6>, I32EnumAttrCase<"recurrence", 7>, I32EnumAttrCase<"native", 8>]>;
 def Tenon_KernelKindAttr : Tenon_EnumAttr<Tenon_KernelKind, "kernel_kind">;
 
+def Tenon_MmaProducts : Tenon_I32Enum<"MmaProducts", "what tensor cores multiply", [
+    I32EnumAttrCase<"tf32x3", 0>, I32EnumAttrCase<"tf32", 1>, I32EnumAttrCase<"bf16", 2>,
+    I32EnumAttrCase<"f16", 3>]>;
+
 def Tenon_TilingInterface : AttrInterface<"TilingInterface"> {
   let cppNamespace = "::tenon";
   let description = [{What every tiling has.}];
   let methods = [
-    InterfaceMethod<"The family of targets that it is for: `cpu`.",
+    InterfaceMethod<"The family of targets that it is for: `cpu` or `gpu`.",
                     "::llvm::StringRef", "getFamily">,
     InterfaceMethod<"Fails, after an error of the tenon.kernel, where this is no tiling of its form.",
                     "::llvm::LogicalResult", "verifyFor", (ins "::mlir::Operation *":$kernel)>
@@ -43,6 +47,15 @@ class Tenon_CpuTiling<string name, string mnem>
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     ::llvm::StringRef getFamily() const { return "cpu"; }
+    ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
+  }];
+}
+
+class Tenon_GpuTiling<string name, string mnem>
+    : Tenon_Attr<name, mnem, [Tenon_TilingInterface]> {
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    ::llvm::StringRef getFamily() const { return "gpu"; }
     ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
   }];
 }
@@ -116,6 +129,67 @@ def Tenon_CpuScatterTilingAttr : Tenon_CpuTiling<"CpuScatterTiling", "cpu_scatte
   }];
   let parameters = (ins "int64_t":$columns, "int64_t":$tasks);
   let assemblyFormat = "`<` `columns` `=` $columns `,` `tasks` `=` $tasks `>`";
+}
+
+def Tenon_GpuThreadsTilingAttr : Tenon_GpuTiling<"GpuThreadsTiling", "gpu_threads"> {
+  let summary = "Of a kernel on a GPU whose tasks are threads'";
+  let description = [{
+    A block has so many `threads`, a multiple of 32. Of a map each takes so many
+    neighbouring `elements`, 4 only where that divides the last dim; of any other
+    kernel one task.
+  }];
+  let parameters = (ins "int64_t":$threads, "int64_t":$elements);
+  let assemblyFormat = "`<` `threads` `=` $threads `,` `elements` `=` $elements `>`";
+}
+
+def Tenon_GpuMatMulTilingAttr : Tenon_GpuTiling<"GpuMatMulTiling", "gpu_matmul"> {
+  let summary = "Of a matmul on a GPU's tensor cores";
+  let description = [{
+    A block has a `tile` of rows and columns of the result, multiples of 32; a
+    warp has 32 x 32 of it. So many `stages` of both operands, at least 2, are in
+    shared memory at a time, where all must have room.
+
+    `products` is what f32 operands are multiplied as: `tf32x3` splits each into
+    two numbers of tf32 and is as exact as f32; `tf32`, `bf16` and `f16` round
+    them. Sums are f32. It changes results, the other numbers do not.
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$columns, "int64_t":$stages,
+                        EnumParameter<Tenon_MmaProducts>:$products);
+  let assemblyFormat = "`<` `tile` `=` $rows `x` $columns `,` `stages` `=` $stages `,` "
+                       "`products` `=` $products `>`";
+  let extraClassDeclaration = [{
+    ::llvm::StringRef getFamily() const { return "gpu"; }
+    ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
+    /// Of a block: a warp for each 32 x 32.
+    int64_t getThreads() const { return getRows() * getColumns() / 32; }
+  }];
+}
+
+def Tenon_GpuAttentionTilingAttr : Tenon_GpuTiling<"GpuAttentionTiling", "gpu_attention"> {
+  let summary = "Of an attention on a GPU's tensor cores";
+  let description = [{
+    A block has so many `rows` of the queries of one batch and head, a warp 16 of
+    them. Operands and weights are multiplied as `products` says.
+  }];
+  let parameters = (ins "int64_t":$rows, EnumParameter<Tenon_MmaProducts>:$products);
+  let assemblyFormat = "`<` `rows` `=` $rows `,` `products` `=` $products `>`";
+  let extraClassDeclaration = [{
+    ::llvm::StringRef getFamily() const { return "gpu"; }
+    ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
+    int64_t getThreads() const { return getRows() * 2; } ///< of a block
+  }];
+}
+
+def Tenon_GpuBlocksTilingAttr : Tenon_GpuTiling<"GpuBlocksTiling", "gpu_blocks"> {
+  let summary = "Of a kernel on a GPU whose tasks are blocks'";
+  let description = [{
+    Rows, and reductions along the last dim: a block of so many `threads`, a
+    multiple of 32, has a row. Each thread takes so many neighbouring `elements`
+    at a time, 4 only where that divides the row. Unlike the tilings of CPUs,
+    both numbers decide the order of additions.
+  }];
+  let parameters = (ins "int64_t":$threads, "int64_t":$elements);
+  let assemblyFormat = "`<` `threads` `=` $threads `,` `elements` `=` $elements `>`";
 }
 
 #endif // TENON_TILING_TD

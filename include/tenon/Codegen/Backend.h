@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A family (the CPUs) has one program for all its levels (x86-64-v2 to -v4):
-// how its kernels are cut into tasks is decided once, by tenon-tile. A level
-// decides what is in registers, when `emitKernel` is called for it.
+// A family (the CPUs, the GPUs) has one program for all its levels (x86-64-v2
+// to -v4): how its kernels are cut into tasks is decided once, by tenon-tile. A
+// level decides what is in registers, when `emitKernel` is called for it.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_CODEGEN_BACKEND_H
@@ -26,6 +26,8 @@ namespace tenon {
 /// not the build machine's: artifacts are reproducible.
 struct Machine {
   int64_t l2Bytes = 1 << 20; ///< of a core's second cache
+  /// What a GPU's tensor cores multiply f32 operands as.
+  MmaProducts products = MmaProducts::tf32x3;
 };
 
 class Backend {
@@ -48,6 +50,7 @@ public:
 };
 
 const Backend &cpuBackend();
+const Backend &gpuBackend();
 /// Null for a family that is none.
 const Backend *findBackend(llvm::StringRef family);
 

@@ -16,6 +16,15 @@ namespace tenon {
 class Backend;
 struct TargetInfo;
 
+/// How a kernel runs on a GPU.
+struct GpuLaunch {
+  bool block = false;        ///< a task is a block's, else a thread's
+  int64_t threads = 0;       ///< of a block
+  int64_t sharedBytes = 0;   ///< a block's scratch in shared memory
+  int64_t dynamicShared = 0; ///< what the kernel asks for beside it
+  SymExpr taskScratch = 0;   ///< bytes of each task in a step's scratch memory
+};
+
 /// What the runtime must know to call an emitted kernel.
 struct KernelInfo {
   std::string symbol;
@@ -23,9 +32,10 @@ struct KernelInfo {
   std::vector<SymExpr> dims;
   SymExpr tasks = 1;
   SymExpr cost = 1;
-  SymExpr scratchBytes = 0;
+  SymExpr scratchBytes = 0; ///< of a thread; on a GPU of all tasks
   /// A function of the runtime, not of the kernels' module.
   bool native = false;
+  std::optional<GpuLaunch> gpu;
 };
 
 /// How a weight's bytes are laid out in the artifact.

@@ -21,5 +21,6 @@ include "lib/Codegen/Form/MergeMatMul.td"
 include "lib/Codegen/Form/FormKernels.td"
 include "lib/Codegen/Form/Tile.td"
 include "lib/Codegen/Emit/EmitKernels.td"
+include "lib/Codegen/Gpu/GpuToLLVM.td"
 
 #endif // TENON_CODEGEN_PASSES_TD

@@ -12,6 +12,7 @@
 #include "llvm/Support/Error.h"
 #include <array>
 #include <functional>
+#include <optional>
 
 namespace llvm {
 class Function;
@@ -36,8 +37,29 @@ struct ProgramRange {
   int64_t lo, hi;
 };
 
+/// Places the schedule's weights in the blob, 64-byte aligned.
+struct WeightsPlan {
+  std::vector<uint64_t> offsets; ///< by buffer; meaningless for other kinds
+  uint64_t bytes = 0;
+};
+
+/// A GPU level's kernels, as PTX or assembled.
+struct GpuImage {
+  std::string name; ///< "sm_90a"
+  unsigned sm = 0;
+  bool assembled = false;
+  llvm::StringRef bytes;
+};
+/// A model on GPUs: a schedule of its own, with the same weights.
+struct GpuProgram {
+  const Schedule *schedule;
+  WeightsPlan weights;
+  std::vector<GpuImage> images; ///< best first
+};
+
 struct ProgramOptions {
   std::vector<ProgramLevel> levels; ///< best first
+  std::optional<GpuProgram> gpu;
   std::vector<ProgramRange> ranges;
   std::string exportedSymbol = "tenon_model";
   std::string compilerVersion;
@@ -46,11 +68,6 @@ struct ProgramOptions {
   std::array<uint8_t, 32> weightsHash = {};
 };
 
-/// Places the schedule's weights in the blob, 64-byte aligned.
-struct WeightsPlan {
-  std::vector<uint64_t> offsets; ///< by buffer; meaningless for other kinds
-  uint64_t bytes = 0;
-};
 WeightsPlan planWeights(const Schedule &schedule);
 /// How many elements a weight's buffer holds, padding of panels included.
 int64_t weightElements(const ScheduleBuffer &buffer);

@@ -46,11 +46,12 @@ public:
   /// Failure after an error that names file and line.
   static mlir::FailureOr<TilingFile> read(mlir::MLIRContext *context,
                                           llvm::StringRef path);
-  /// Of the first line that matches; null where none does. Failure, after an
-  /// error, where the kernel cannot have it.
-  mlir::FailureOr<TilingInterface> find(KernelOp kernel);
-  /// A warning for each line that no kernel matched.
-  void warnOfUnused() const;
+  /// Of the family's first line that matches; null where none does. Failure,
+  /// after an error, where the kernel cannot have it.
+  mlir::FailureOr<TilingInterface> find(KernelOp kernel,
+                                        llvm::StringRef family);
+  /// A warning for each line of the family that no kernel matched.
+  void warnOfUnused(llvm::StringRef family) const;
 
 private:
   struct Line {

@@ -17,6 +17,8 @@
 
 namespace tenon {
 
+class Backend;
+
 /// Each stage is a function that fills a pass pipeline, shared by tenon-opt and
 /// `tenon compile`; `--emit=<stage>` prints what it leaves.
 enum class Stage {
@@ -27,7 +29,8 @@ enum class Stage {
   Vector, ///< math as polynomials, loops cleaned
   Buffer, ///< memory as raw pointers, control flow as blocks: LLVM dialect
   Llvm,   ///< LLVM IR with the program's tables
-  Object  ///< assembly of the same
+  Object, ///< assembly of the same
+  Ptx     ///< of GPU levels, from `buffer` on
 };
 std::optional<Stage> parseStage(llvm::StringRef name);
 llvm::StringRef stageName(Stage stage);
@@ -38,14 +41,22 @@ void populateGraphStage(mlir::OpPassManager &pm, bool debugValues);
 struct TilingOptions {
   std::string file;       ///< of lines as Tilings.h describes them; empty: none
   unsigned candidate = 0; ///< number of the tiling that kernels take
+  /// What a GPU multiplies f32 operands as: tf32x3, tf32, bf16 or f16.
+  std::string products = "tf32x3";
 };
 /// Graph -> Fuse, on the graph module.
 void populateFuseStage(mlir::OpPassManager &pm, bool debugValues,
-                       const TilingOptions &tiling = {});
+                       const TilingOptions &tiling, const Backend &backend);
+/// The end of it: how a family of targets cuts the kernels. Instead of what
+/// another family wrote.
+void populateTiling(mlir::OpPassManager &pm, const Backend &backend,
+                    const TilingOptions &tiling);
 /// Tile -> Vector, on a kernels module (Fuse -> Tile is buildSchedule).
 void populateVectorStage(mlir::OpPassManager &pm);
 /// Vector -> Buffer, on a kernels module.
 void populateBufferStage(mlir::OpPassManager &pm);
+/// The same for a GPU's kernels.
+void populateGpuBufferStage(mlir::OpPassManager &pm);
 /// Registers every stage as a pipeline `tenon-<stage>` and every pass.
 void registerPasses();
 void registerDialects(mlir::DialectRegistry &registry);
@@ -75,6 +86,7 @@ struct CompileOptions {
   bool verifyEach = false;
   PassDebugging debugging;
   int optLevel = 3;
+  std::string ptxas; ///< that assembles GPU levels; empty: on the PATH; or none
   /// Threads that compile kernels; 0: one per core. No byte depends on it.
   unsigned threads = 0;
   std::string compilerVersion;

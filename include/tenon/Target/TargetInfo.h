@@ -36,6 +36,8 @@ struct TargetInfo {
   unsigned vectorBits = 128;
   unsigned numVectorRegs = 16;
   bool hasFma = false;
+  /// Of a GPU: its compute capability times ten, 80 or 90.
+  unsigned sm = 0;
 
   bool has(uint64_t bits) const { return (featureBits & bits) == bits; }
 };

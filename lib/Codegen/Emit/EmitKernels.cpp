@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -30,7 +32,7 @@ struct EmitKernelsPass : ::tenon::impl::EmitKernelsPassBase<EmitKernelsPass> {
     ModuleOp module = getOperation();
     const Backend *backend = findBackend(family);
     if (!backend) {
-      module.emitError("expected the family cpu, found ") << family;
+      module.emitError("expected the family cpu or gpu, found ") << family;
       return signalPassFailure();
     }
     TargetInfo target;

@@ -33,7 +33,8 @@ def EmitKernelsPass : Pass<"tenon-emit-kernels", "::mlir::ModuleOp"> {
     Option<"fma", "fma", "bool", "true", "Are multiply-adds one operation?">
   ];
   let dependentDialects = [
-    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::math::MathDialect", "::mlir::NVVM::NVVMDialect",
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 

@@ -23,18 +23,29 @@ struct TilePass : ::tenon::impl::TilePassBase<TilePass> {
   void runOnOperation() override {
     const Backend *backend = findBackend(family);
     if (!backend) {
-      getOperation().emitError("expected the family cpu, found ") << family;
+      getOperation().emitError("expected the family cpu or gpu, found ")
+          << family;
       return signalPassFailure();
     }
+    auto kind = symbolizeMmaProducts(products);
+    if (!kind) {
+      getOperation().emitError("expected products tf32x3, tf32, bf16 or f16, "
+                               "found ")
+          << products;
+      return signalPassFailure();
+    }
+    machine = {l2Bytes, *kind};
     FailureOr<TilingFile> file = TilingFile();
     if (!from.empty())
       file = TilingFile::read(&getContext(), from);
     if (failed(file))
       return signalPassFailure();
     WalkResult result = getOperation().walk([&](KernelOp kernel) {
-      if (kernel.getTilingAttr())
+      if (TilingInterface own = kernel.getTilingAttr();
+          own && own.getFamily() == family)
         return WalkResult::advance();
-      FailureOr<TilingInterface> tiling = file->find(kernel);
+      kernel.removeTilingAttr();
+      FailureOr<TilingInterface> tiling = file->find(kernel, family);
       if (failed(tiling))
         return WalkResult::interrupt();
       if (*tiling)
@@ -47,12 +58,13 @@ struct TilePass : ::tenon::impl::TilePassBase<TilePass> {
     });
     if (result.wasInterrupted())
       return signalPassFailure();
-    file->warnOfUnused();
+    file->warnOfUnused(family);
   }
 
+  Machine machine;
+
   TilingInterface choose(const Backend &backend, KernelOp kernel) {
-    SmallVector<TilingInterface> all =
-        backend.candidates(kernel, Machine{l2Bytes});
+    SmallVector<TilingInterface> all = backend.candidates(kernel, machine);
     return all.empty() ? TilingInterface()
                        : all[std::min<size_t>(candidate, all.size() - 1)];
   }

@@ -12,7 +12,7 @@ include "mlir/Pass/PassBase.td"
 def TilePass : Pass<"tenon-tile", "::mlir::ModuleOp"> {
   let summary = "Decide how each kernel is cut into tasks";
   let description = [{
-    Writes a tiling on each kernel. One that stands is kept; else the first line
+    Writes a tiling on each kernel. One of the family that stands is kept; else the first line
     of the file `from` that matches counts (include/tenon/Codegen/Tilings.h says
     what a line looks like; one that matches no kernel is a warning); else the
     target family's own choice. What comes after reads the attribute and decides
@@ -30,7 +30,9 @@ def TilePass : Pass<"tenon-tile", "::mlir::ModuleOp"> {
     Option<"family", "family", "std::string", "\"cpu\"", "Of targets">,
     Option<"from", "from", "std::string", "\"\"", "A file of tilings">,
     Option<"candidate", "candidate", "unsigned", "0", "Number of the tiling to take">,
-    Option<"l2Bytes", "l2-bytes", "int64_t", "1 << 20", "A core's second cache">
+    Option<"l2Bytes", "l2-bytes", "int64_t", "1 << 20", "A core's second cache">,
+    Option<"products", "products", "std::string", "\"tf32x3\"",
+           "Of f32 operands on a GPU: tf32x3, tf32, bf16 or f16">
   ];
   let statistics = [
     Statistic<"numChosen", "chosen", "Kernels whose tiling the family chose">,

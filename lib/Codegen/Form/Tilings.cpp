@@ -135,10 +135,10 @@ FailureOr<TilingFile> TilingFile::read(MLIRContext *context, StringRef path) {
   return file;
 }
 
-FailureOr<TilingInterface> TilingFile::find(KernelOp kernel) {
+FailureOr<TilingInterface> TilingFile::find(KernelOp kernel, StringRef family) {
   std::string text = describeKernel(kernel);
   for (Line &line : lines) {
-    if (!matches(line.pattern, text, " x"))
+    if (line.tiling.getFamily() != family || !matches(line.pattern, text, " x"))
       continue;
     line.used = true;
     std::string message;
@@ -155,10 +155,10 @@ FailureOr<TilingInterface> TilingFile::find(KernelOp kernel) {
   return TilingInterface();
 }
 
-void TilingFile::warnOfUnused() const {
+void TilingFile::warnOfUnused(StringRef family) const {
   for (const Line &line : lines) {
     auto at = cast<FileLineColLoc>(line.at);
-    if (!line.used)
+    if (!line.used && line.tiling.getFamily() == family)
       emitWarning(line.at) << at.getFilename().getValue() << ":" << at.getLine()
                            << ": no kernel matches '" << line.pattern << "'";
   }

@@ -143,11 +143,15 @@ struct ProgramWriter {
   Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
   Constant *steps();
   Constant *levels();
+  Constant *gpuKernels();
+  Expected<Constant *> gpu();
   /// A function of another module: a kernel's entry or the runtime's own.
   Constant *kernel(const std::string &name) {
     return hidden(cast<GlobalValue>(
         module.getOrInsertFunction(name, kernelType(ctx)).getCallee()));
   }
+  /// The tenon_program.
+  Expected<Constant *> write();
   Error run();
 };
 
@@ -238,7 +242,57 @@ Constant *ProgramWriter::levels() {
       "levels");
 }
 
-Error ProgramWriter::run() {
+Constant *ProgramWriter::gpuKernels() {
+  StringMap<const ScheduleStep *> users;
+  for (const ScheduleStep &step : s.steps)
+    users.try_emplace(step.kernel.symbol, &step);
+  return list(
+      s.kernels,
+      [&](const std::string &k) {
+        const KernelInfo &info = users.lookup(k)->kernel;
+        GpuLaunch launch = info.gpu.value_or(GpuLaunch());
+        return record({string(k), info.native ? kernel(k) : null(),
+                       c32(launch.block), c32(launch.threads),
+                       c32(launch.dynamicShared), c32(0)});
+      },
+      "gpu_kernels");
+}
+
+/// The tenon_gpu; the schedule's own program is another one.
+Expected<Constant *> ProgramWriter::gpu() {
+  Constant *images = list(
+      options.gpu->images,
+      [&](const GpuImage &image) {
+        Constant *bytes =
+            global(ConstantDataArray::getString(ctx, image.bytes), "image");
+        return record(
+            {string(image.name),
+             c32(image.assembled ? TENON_IMAGE_CUBIN : TENON_IMAGE_PTX),
+             c32(image.sm), bytes, c64(image.bytes.size())});
+      },
+      "images");
+  const Schedule &other = *options.gpu->schedule;
+  ProgramOptions of = options;
+  of.gpu.reset();
+  of.levels.clear();
+  ProgramWriter writer{module, other, options.gpu->weights, of};
+  Expected<Constant *> program = writer.write();
+  if (!program)
+    return program;
+  SetVector<StringRef> hosts;
+  for (const ScheduleStep &step : other.steps)
+    if (step.kernel.native)
+      hosts.insert(step.nodes);
+  Constant *driver = hidden(
+      cast<GlobalValue>(module.getOrInsertGlobal("tenon_cuda_driver", i8)));
+  return global(
+      record({*program, images, writer.gpuKernels(),
+              c32(options.gpu->images.size()), c32(other.kernels.size()),
+              string(join(hosts, ", ")), driver}),
+      "gpu");
+}
+
+Expected<Constant *> ProgramWriter::write() {
   table.bindInputs(s.inputs);
   table.bindElements(s.elements);
   std::vector<int> numbers = table.bindControls(s.controls);
@@ -324,43 +378,55 @@ Error ProgramWriter::run() {
   for (uint8_t byte : options.weightsHash)
     hash.push_back(ConstantInt::get(i8, byte));
   Constant *levelTable = levels();
-  Constant *program = global(
-      record({c32(TENON_ABI_MAGIC),
-              c32(TENON_ABI_VERSION),
-              string(s.modelName),
-              string(options.compilerVersion),
-              string("2.17"),
-              inputs,
-              outputs,
-              exprs,
-              checks,
-              buffers,
-              stepTable,
-              levelTable,
-              values,
-              ranges,
-              c32(s.inputs.size()),
-              c32(s.outputs.size()),
-              c32(table.exprs.size()),
-              c32(s.checks.size()),
-              c32(s.buffers.size()),
-              c32(s.steps.size()),
-              c32(options.levels.size()),
-              c32(s.values.size()),
-              c32(options.ranges.size()),
-              c32(s.controls.size()),
-              blob,
-              c64(weights.bytes),
-              options.weightsInFile ? string(options.weightsFile) : null(),
-              ConstantArray::get(ArrayType::get(i8, hash.size()), hash),
-              controls,
-              c32(numbers.back()),
-              c32(0)}),
-      "program");
+  SmallVector<Constant *> fields{
+      c32(TENON_ABI_MAGIC),
+      c32(TENON_ABI_VERSION),
+      string(s.modelName),
+      string(options.compilerVersion),
+      string("2.17"),
+      inputs,
+      outputs,
+      exprs,
+      checks,
+      buffers,
+      stepTable,
+      levelTable,
+      values,
+      ranges,
+      c32(s.inputs.size()),
+      c32(s.outputs.size()),
+      c32(table.exprs.size()),
+      c32(s.checks.size()),
+      c32(s.buffers.size()),
+      c32(s.steps.size()),
+      c32(options.levels.size()),
+      c32(s.values.size()),
+      c32(options.ranges.size()),
+      c32(s.controls.size()),
+      blob,
+      c64(weights.bytes),
+      options.weightsInFile ? string(options.weightsFile) : null(),
+      ConstantArray::get(ArrayType::get(i8, hash.size()), hash),
+      controls,
+      c32(numbers.back()),
+      c32(options.gpu.has_value())};
+  if (options.gpu) {
+    Expected<Constant *> other = gpu();
+    if (!other)
+      return other;
+    fields.push_back(*other);
+  }
+  return global(record(fields), "program");
+}
+
+Error ProgramWriter::run() {
+  Expected<Constant *> program = write();
+  if (!program)
+    return program.takeError();
   Constant *api = hidden(
       cast<GlobalValue>(module.getOrInsertGlobal("tenon_runtime_api", i8)));
   Constant *model = record({c32(TENON_MODEL_MAGIC), c32(TENON_API_VERSION), api,
-                            program, c64(0), c64(0)});
+                            *program, c64(0), c64(0)});
   new GlobalVariable(module, model->getType(), true,
                      GlobalValue::ExternalLinkage, model,
                      options.exportedSymbol);

@@ -230,6 +230,50 @@ typedef struct tenon_dim_range { /* a declared --dim name=lo..hi */
   int32_t slot, reserved;
 } tenon_dim_range;
 
+/* ---- GPUs ---------------------------------------------------------------- */
+enum tenon_image_kind {
+  TENON_IMAGE_PTX = 0, /* text, for GPUs of this capability and later ones */
+  TENON_IMAGE_CUBIN    /* for this capability and later ones of its major */
+};
+/* The GPU's kernels for one architecture. */
+typedef struct tenon_image {
+  const char *name; /* "sm_90a" */
+  int32_t kind;
+  int32_t capability; /* ten times major.minor; of a name that ends in a letter
+                       * the GPU must have just that */
+  const void *data;
+  uint64_t bytes;
+} tenon_image;
+
+/* A step's kernel on a GPU: the entry `name` of each image, with the arguments
+ *   buffers..., error record, scratch (64 bits each), dims..., tasks (32 bits).
+ * Where `host` is not 0, a function of the runtime instead. */
+typedef struct tenon_gpu_kernel {
+  const char *name;
+  tenon_kernel host;
+  int32_t block;   /* a task is a block's; else a thread's */
+  int32_t threads; /* of a block */
+  int32_t shared;  /* bytes of dynamic shared memory of a block */
+  int32_t reserved;
+} tenon_gpu_kernel;
+
+/* What an error record of a GPU's step holds; zeros: no error. */
+typedef struct tenon_gpu_error {
+  int64_t value, limit, code; /* as in tenon_task; TENON_KERNEL_* */
+} tenon_gpu_error;
+
+/* A model on GPUs. Its program has the ports and weights of the one that refers
+ * to it, but steps of its own, whose `kernel` is an index into `kernels` and
+ * whose `scratch` is that of all tasks at once; no levels. */
+typedef struct tenon_gpu {
+  const struct tenon_program *program;
+  const tenon_image *images; /* best first */
+  const tenon_gpu_kernel *kernels;
+  int32_t num_images, num_kernels;
+  const char *host_nodes; /* that `host` kernels compute, comma separated */
+  const void *driver;     /* the runtime's part that runs it */
+} tenon_gpu;
+
 typedef struct tenon_program {
   uint32_t magic, abi_version;
   const char *model_name, *compiler_version, *glibc_floor;
@@ -249,7 +293,9 @@ typedef struct tenon_program {
   const char *weights_file; /* file name, or 0 */
   uint8_t weights_hash[32]; /* BLAKE3 of the blob; zeros without one */
   const tenon_control *controls;
-  int32_t num_run_values, reserved;
+  int32_t num_run_values;
+  int32_t num_gpus; /* 0 or 1: */
+  const tenon_gpu *gpu; /* there only where num_gpus is not 0 */
 } tenon_program;
 
 /* ---- what the artifact exports ------------------------------------------ */

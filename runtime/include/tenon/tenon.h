@@ -70,7 +70,9 @@ typedef enum tenon_status {
   TENON_IO_ERROR = 10,            /* artifact or weights file */
   TENON_BUSY = 11,                /* the context is in use on another thread */
   TENON_OUTPUT_TOO_SMALL = 12,    /* tenon_last_output_dims says what it needs */
-  TENON_CANCELLED = 13            /* tenon_cancel ended the run */
+  TENON_CANCELLED = 13,           /* tenon_cancel ended the run */
+  TENON_DEVICE_ERROR = 14         /* no GPU that would do, or it failed; the
+                                     message has its driver's words */
 } tenon_status;
 
 typedef struct tenon_error {
@@ -114,6 +116,10 @@ typedef struct tenon_model_info {
   uint32_t api_version, abi_version;
   int32_t num_inputs, num_outputs, num_ranges, num_checks, num_levels,
       num_steps, num_values, num_buffers;
+  int32_t num_gpu_images; /* 0: no code for GPUs */
+  /* ONNX nodes, comma separated, that the host computes in a run on a GPU,
+   * between copies; empty or NULL: none. */
+  const char *gpu_host_nodes;
 } tenon_model_info;
 
 /* How an output's dims come about. */
@@ -165,6 +171,13 @@ typedef struct tenon_level_info { /* code for one instruction-set level */
   char missing[256];  /* of those, what this CPU or its OS lacks */
 } tenon_level_info;
 
+typedef struct tenon_gpu_image_info { /* code for one architecture of GPUs */
+  size_t size;
+  const char *name;  /* "sm_90a" */
+  int32_t assembled; /* 0: PTX, which the driver assembles */
+  uint64_t bytes;
+} tenon_gpu_image_info;
+
 typedef struct tenon_value_info { /* an inner value, with --debug-values */
   size_t size;
   const char *name;
@@ -215,6 +228,9 @@ typedef struct tenon_context_info {
   uint64_t run_ns;
   uint64_t prepare_ns; /* dims, checks, memory */
   uint64_t control_ns; /* loops and branches: deciding, handing values on */
+  const char *device; /* "cpu", or the GPU's name; its level is an image */
+  const char *device_note; /* why no GPU is used although there is code for
+                              one and the options would have it; else NULL */
 } tenon_context_info;
 
 typedef struct tenon_model tenon_model;     /* one per artifact, read-only */
@@ -268,6 +284,14 @@ typedef struct tenon_context_options {
   /* NULL: beside the artifact, its own name with .weights or else
    * model_info.weights_file. */
   const char *weights_path;
+  /* NULL or "auto": a GPU where the artifact has code for one that is there, no
+   * `level` is asked for, and CUDA's driver works, else the CPU. "cpu". "cuda"
+   * or "cuda:1": the GPU of that number, or an error that says why not; `level`
+   * is then an image, "sm_90a".
+   *
+   * With a GPU the workspace is memory of the GPU, a caller's as well; inputs
+   * and outputs are the host's, and copied by the run. */
+  const char *device;
 } tenon_context_options;
 
 /* ---- the function table -------------------------------------------------- */
@@ -324,6 +348,8 @@ typedef struct tenon_api {
   tenon_status (*buffer_info)(tenon_context *, int32_t, tenon_buffer_info *,
                               tenon_error *);
   tenon_status (*cancel)(tenon_context *, tenon_error *);
+  tenon_status (*gpu_image_info)(const tenon_model *, int32_t,
+                                 tenon_gpu_image_info *, tenon_error *);
 } tenon_api;
 
 /* What an artifact exports. */
@@ -394,6 +420,7 @@ static inline const char *tenon_status_name(tenon_status status) {
   case TENON_BUSY: return "busy";
   case TENON_OUTPUT_TOO_SMALL: return "output too small";
   case TENON_CANCELLED: return "cancelled";
+  case TENON_DEVICE_ERROR: return "device error";
   }
   return "unknown status";
 }
@@ -525,6 +552,18 @@ static inline tenon_status tenon_get_level_info(const tenon_model *model,
                                                 tenon_error *error) {
   tenon_status status = tenon_model_check(model, error);
   return status ? status : model->api->level_info(model, index, info, error);
+}
+/* An artifact older than this function has none: num_gpu_images is 0. */
+static inline tenon_status
+tenon_get_gpu_image_info(const tenon_model *model, int32_t index,
+                         tenon_gpu_image_info *info, tenon_error *error) {
+  tenon_status status = tenon_model_check(model, error);
+  if (!status && model->api->size <= offsetof(tenon_api, gpu_image_info))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_get_gpu_image_info", 0,
+                      0, 0);
+  return status ? status
+                : model->api->gpu_image_info(model, index, info, error);
 }
 static inline tenon_status tenon_get_value_info(const tenon_model *model,
                                                 int32_t index,

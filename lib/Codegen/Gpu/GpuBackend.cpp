@@ -1,0 +1,140 @@
+//===- GpuBackend.cpp - kernels for GPUs ----------------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Layout, graph and kernels are those of the CPUs, and so are the weights'
+// bytes: an artifact for both holds them once.
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Gpu/GpuKernels.h"
+#include "lib/Codegen/Gpu/GpuWalk.h"
+#include "tenon/Codegen/Backend.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// A block's scratch up to this is in shared memory, of which every GPU has
+/// 48 KB for the asking; what a reduction needs has room beside it.
+constexpr int64_t kSharedBytes = 40 << 10;
+/// A scatter by tuples has at most so many threads, each of which reads all
+/// indices.
+constexpr int64_t kScatterTasks = 4096;
+
+class GpuBackend : public Backend {
+public:
+  StringRef getFamily() const override { return "gpu"; }
+  SmallVector<TilingInterface>
+  candidates(KernelOp kernel, const Machine &machine) const override {
+    return gpuTilings(kernel, machine);
+  }
+  FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
+                                   StringRef symbol,
+                                   const TargetInfo &target) const override;
+  void populateLayout(OpPassManager &pm, bool merge) const override {
+    cpuBackend().populateLayout(pm, merge);
+  }
+};
+
+/// Emits the kernel by its tiling, and says how it is launched.
+void emitByTiling(KernelEmitter &e) {
+  KernelKind kind = e.kernel.getKind();
+  if (kind == KernelKind::row ||
+      (kind == KernelKind::map &&
+       isa_and_nonnull<GpuBlocksTilingAttr>(e.kernel.getTilingAttr()))) {
+    auto tiling = e.tiling<GpuBlocksTilingAttr>();
+    if (!tiling)
+      return;
+    BlockWalk walk(tiling);
+    e.walk = &walk;
+    e.info.gpu = {/*block=*/true, tiling.getThreads()};
+    if (kind == KernelKind::map)
+      emitGpuReduceKernel(e, tiling.getElements());
+    else if (checkElements(e, tiling.getElements(), {rowsOf(e.kernel).back()}))
+      emitRowKernel(e);
+    return;
+  }
+  if (auto tiling =
+          dyn_cast_if_present<GpuMatMulTilingAttr>(e.kernel.getTilingAttr())) {
+    e.info.gpu = {/*block=*/true, tiling.getThreads()};
+    return emitMmaMatMulKernel(e, tiling);
+  }
+  if (auto tiling = dyn_cast_if_present<GpuAttentionTilingAttr>(
+          e.kernel.getTilingAttr())) {
+    e.info.gpu = {/*block=*/true, tiling.getThreads()};
+    return emitMmaAttentionKernel(e, tiling);
+  }
+  auto tiling = e.tiling<GpuThreadsTilingAttr>();
+  if (!tiling)
+    return;
+  e.info.gpu = {/*block=*/false, tiling.getThreads()};
+  switch (kind) {
+  case KernelKind::map:
+    return emitGpuMapKernel(e, tiling.getElements());
+  case KernelKind::matmul:
+    return emitThreadMatMulKernel(e);
+  case KernelKind::attention:
+    return emitThreadAttentionKernel(e);
+  case KernelKind::scan:
+    return emitScanKernel(e, 1);
+  case KernelKind::scatter:
+    return emitScatterKernel(e, 1, kScatterTasks);
+  case KernelKind::top_k:
+    return emitTopKKernel(e);
+  case KernelKind::recurrence:
+    return emitRecurrenceKernel(e, 1);
+  case KernelKind::row:
+  case KernelKind::native:
+    llvm_unreachable("handled elsewhere");
+  }
+}
+
+/// A task's scratch is in shared memory where a block's is small; else a step
+/// has it for all of its tasks at once.
+void placeScratch(KernelEmitter &e) {
+  SymExpr task = e.info.scratchBytes;
+  GpuLaunch &gpu = *e.info.gpu;
+  auto size = task.constant();
+  if (gpu.block && size && *size <= kSharedBytes) {
+    gpu.sharedBytes = *size;
+    e.info.scratchBytes = 0;
+    return;
+  }
+  gpu.taskScratch = task;
+  e.dim(task); // the entry finds it among the dims
+  e.info.scratchBytes = task * e.info.tasks;
+}
+
+FailureOr<KernelInfo> GpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
+                                             StringRef symbol,
+                                             const TargetInfo &target) const {
+  if (kernel.getKind() == KernelKind::native)
+    return describeNativeKernel(kernel);
+  KernelInfo info;
+  info.symbol = symbol.str();
+  ThreadWalk walk;
+  KernelEmitter e(kernel, createKernelFunction(kernel, kernels, symbol), target,
+                  walk, info);
+  e.L.memoryAlignment = 16; // vectors without an alignment are taken apart
+  emitByTiling(e);
+  if (e.failed)
+    return failure();
+  e.walk = &walk;
+  placeScratch(e);
+  e.finish();
+  return info;
+}
+
+} // namespace
+
+const Backend &gpuBackend() {
+  static const GpuBackend backend;
+  return backend;
+}
+
+} // namespace tenon

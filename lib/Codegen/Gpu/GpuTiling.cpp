@@ -1,0 +1,134 @@
+//===- GpuTiling.cpp - how a GPU cuts kernels into tasks ------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Gpu/GpuKernels.h"
+#include "lib/Codegen/Gpu/GpuWalk.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+SmallVector<SymExpr> rowsOf(KernelOp kernel) {
+  for (Operation &op : kernel.getBody().front())
+    if (isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op))
+      return getDims(op.getOperand(0));
+  return {};
+}
+
+namespace {
+
+using Tilings = SmallVector<TilingInterface>;
+
+/// Threads of a block whose tasks are its threads'.
+constexpr int64_t kThreads = 256;
+/// Rows of fewer elements are reduced by a thread each.
+constexpr int64_t kNarrowRow = kWarp;
+
+/// Whole warps, as many as there are groups of elements in a row, or as have
+/// work in a long one.
+int64_t threadsOfRow(const SymExpr &size, int64_t elements, int64_t most) {
+  auto n = size.constant();
+  if (!n)
+    return most;
+  int64_t warps = llvm::divideCeil(std::max<int64_t>(*n, 1), kWarp * elements);
+  return std::min<int64_t>(warps * kWarp, most);
+}
+
+/// Is the dim that lies together in memory reduced, and long enough for a
+/// block?
+bool isReducedByBlocks(ReduceOp op) {
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  int64_t last = int64_t(dims.size()) - 1;
+  while (last >= 0 && dims[last].constant() == 1)
+    --last;
+  return last >= 0 && llvm::is_contained(op.getAxes(), last) &&
+         dims[last].constant().value_or(INT64_MAX) >= kNarrowRow;
+}
+
+/// A block a row of these dims.
+Tilings blocksOfRows(MLIRContext *context, SmallVector<SymExpr> dims) {
+  while (dims.size() > 1 && dims.back().constant() == 1)
+    dims.pop_back();
+  SymExpr size = dims.empty() ? SymExpr(1) : dims.back();
+  int64_t elements = neighbours(dims);
+  Tilings all;
+  for (int64_t most : {kThreads, 4 * kThreads, kThreads / 2})
+    all.push_back(GpuBlocksTilingAttr::get(
+        context, threadsOfRow(size, elements, most), elements));
+  return all;
+}
+
+/// Operands of 16 bits are multiplied as they are; those of f32 as is asked
+/// for.
+MmaProducts productsOf(PackedMatMulOp op, const Machine &machine) {
+  Type type = getElementTypeOrSelf(op.getLhs().getType());
+  return type.isF16()    ? MmaProducts::f16
+         : type.isBF16() ? MmaProducts::bf16
+                         : machine.products;
+}
+
+Tilings attentionTilings(KernelOp kernel, const Machine &machine) {
+  MLIRContext *context = kernel.getContext();
+  SmallVector<PackedMatMulOp> products(
+      kernel.getBody().front().getOps<PackedMatMulOp>());
+  auto depth = getDims(products[0].getLhs()).back().constant(),
+       width = getDims(products[1].getResult()).back().constant();
+  Tilings all;
+  for (int64_t rows : {64, 32, 16})
+    if (depth && width && fitsAttention(*depth, *width, rows))
+      all.push_back(GpuAttentionTilingAttr::get(
+          context, rows, productsOf(products[0], machine)));
+  all.push_back(GpuThreadsTilingAttr::get(context, kThreads, 1));
+  return all;
+}
+
+Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
+  auto op = *kernel.getBody().front().getOps<PackedMatMulOp>().begin();
+  MmaProducts products = productsOf(op, machine);
+  MLIRContext *context = kernel.getContext();
+  auto get = [&](int64_t rows, int64_t columns, int64_t stages) {
+    return GpuMatMulTilingAttr::get(context, rows, columns, stages, products);
+  };
+  return {get(64, 64, 3), get(128, 64, 3), get(64, 128, 3), get(32, 64, 4),
+          GpuThreadsTilingAttr::get(context, kThreads, 1)};
+}
+
+} // namespace
+
+SmallVector<TilingInterface> gpuTilings(KernelOp kernel,
+                                        const Machine &machine) {
+  MLIRContext *context = kernel.getContext();
+  auto threads = [&](int64_t elements) -> Tilings {
+    Tilings all;
+    for (int64_t count : {kThreads, kThreads / 2})
+      all.push_back(GpuThreadsTilingAttr::get(context, count, elements));
+    return all;
+  };
+  switch (kernel.getKind()) {
+  case KernelKind::map: {
+    auto reduce = dyn_cast_or_null<ReduceOp>(kernel.getRoot());
+    if (reduce && isReducedByBlocks(reduce))
+      return blocksOfRows(context, getDims(reduce.getInput()));
+    return threads(reduce ? 1 : neighbours(getDims(kernel.getResult(0))));
+  }
+  case KernelKind::row:
+    return blocksOfRows(context, {rowsOf(kernel).back()});
+  case KernelKind::matmul:
+    return matmulTilings(kernel, machine);
+  case KernelKind::attention:
+    return attentionTilings(kernel, machine);
+  case KernelKind::native:
+    return {};
+  default:
+    return threads(1);
+  }
+}
+
+} // namespace tenon

@@ -1,0 +1,102 @@
+//===- SharedMemory.cpp - memory of a block's threads ---------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Gpu/SharedMemory.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+static constexpr auto kGlobal = unsigned(NVVM::NVVMMemorySpace::Global);
+static constexpr auto kShared = unsigned(NVVM::NVVMMemorySpace::Shared);
+
+SharedArray::SharedArray(KernelEmitter &e, StringRef name, Type element,
+                         int64_t count)
+    : e(e), element(element) {
+  auto module = e.func->getParentOfType<ModuleOp>();
+  if (!module.lookupSymbol(name)) {
+    OpBuilder b(module.getBodyRegion());
+    auto type = LLVM::LLVMArrayType::get(element, count);
+    auto global = LLVM::GlobalOp::create(
+        b, e.L.loc, type, /*isConstant=*/false, LLVM::Linkage::Internal, name,
+        Attribute(), /*alignment=*/16, kShared);
+    b.createBlock(&global.getInitializerRegion());
+    Value none = LLVM::UndefOp::create(b, e.L.loc, type);
+    LLVM::ReturnOp::create(b, e.L.loc, none);
+  }
+  base = LLVM::AddressOfOp::create(
+      e.b, e.L.loc, LLVM::LLVMPointerType::get(e.b.getContext(), kShared),
+      name);
+}
+
+Value SharedArray::at(Value position) const {
+  Value i =
+      arith::IndexCastOp::create(e.b, e.L.loc, e.b.getI32Type(), position);
+  return LLVM::GEPOp::create(e.b, e.L.loc, base.getType(), element, base,
+                             ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(i)});
+}
+
+static unsigned bytesOf(Type type) {
+  auto v = dyn_cast<VectorType>(type);
+  return (v ? v.getNumElements() : 1) *
+         std::max(8u, getElementTypeOrSelf(type).getIntOrFloatBitWidth()) / 8;
+}
+
+Value SharedArray::load(Type type, Value position) const {
+  return LLVM::LoadOp::create(e.b, e.L.loc, type, at(position), bytesOf(type));
+}
+
+void SharedArray::store(Value v, Value position) const {
+  LLVM::StoreOp::create(e.b, e.L.loc, v, at(position), bytesOf(v.getType()));
+}
+
+void copyAsync(KernelEmitter &e, const SharedArray &into, Value at, Value from,
+               Value position, Value inside) {
+  OpBuilder &b = e.b;
+  LaneBuilder &L = e.L;
+  Value safe = arith::IndexCastOp::create(
+      b, L.loc, b.getI32Type(), L.select(inside, position, L.index(0)));
+  Value source =
+      LLVM::GEPOp::create(b, L.loc, from.getType(), b.getF32Type(), from,
+                          ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(safe)});
+  Value bytes = L.select(inside, L.constantInt(b.getI32Type(), 16),
+                         L.constantInt(b.getI32Type(), 0));
+  NVVM::CpAsyncOp::create(b, L.loc, into.at(at), source, 16,
+                          NVVM::LoadCacheModifierKind::CG, bytes);
+}
+
+void closeCopies(KernelEmitter &e) {
+  NVVM::CpAsyncCommitGroupOp::create(e.b, e.L.loc);
+}
+
+void awaitCopies(KernelEmitter &e, int64_t left) {
+  NVVM::CpAsyncWaitGroupOp::create(e.b, e.L.loc, uint32_t(left));
+}
+
+void emitBarrier(KernelEmitter &e) { NVVM::Barrier0Op::create(e.b, e.L.loc); }
+
+Value threadIndex(KernelEmitter &e) {
+  Value thread = NVVM::ThreadIdXOp::create(e.b, e.L.loc, e.b.getI32Type());
+  return arith::IndexCastOp::create(e.b, e.L.loc, e.b.getIndexType(), thread);
+}
+
+/// A memref becomes a struct (GpuToLLVM.cpp), whose second field that is.
+Value globalPointer(KernelEmitter &e, Value memory) {
+  MLIRContext *context = e.b.getContext();
+  auto pointer = LLVM::LLVMPointerType::get(context);
+  auto one = LLVM::LLVMArrayType::get(e.b.getI32Type(), 1);
+  auto type = LLVM::LLVMStructType::getLiteral(
+      context, {pointer, pointer, e.b.getI32Type(), one, one});
+  Value fields = UnrealizedConversionCastOp::create(e.b, e.L.loc, type, memory)
+                     .getResult(0);
+  Value begin = LLVM::ExtractValueOp::create(e.b, e.L.loc, fields, 1);
+  return LLVM::AddrSpaceCastOp::create(
+      e.b, e.L.loc, LLVM::LLVMPointerType::get(context, kGlobal), begin);
+}
+
+} // namespace tenon

@@ -1,0 +1,148 @@
+//===- ThreadMatMul.cpp - products and attention, a thread a task ---------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The forms that are right for every type, shape and fused expression: an
+// element is one chain of multiply-adds in f32, whose operands are pulled.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Emit/FusedProduct.h"
+#include "lib/Codegen/Gpu/GpuKernels.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// The elements of one product.
+class Product {
+public:
+  Product(KernelEmitter &e, PackedMatMulOp op)
+      : e(e), leftOperand(op.getLhs()), rightOperand(op.getPacked()),
+        lhs(getDims(leftOperand)), packed(getDims(rightOperand)),
+        out(getDims(op.getResult())) {}
+
+  /// The sum over k of left(k) * the right operand's element, at `idx` of the
+  /// result.
+  Value sum(ArrayRef<Idx> idx, function_ref<Value(Idx)> left) const {
+    Value zero = e.L.constant(e.b.getF32Type(), 0);
+    return e.loop(e.L.index(0), e.dim(lhs.back()), 1, zero,
+                  [&](Value k, ValueRange args) {
+                    Idx at = e.L.uniform(k);
+                    Value x = left(at), y = right(idx, at);
+                    return SmallVector<Value>{
+                        math::FmaOp::create(e.b, e.L.loc, x, y, args[0])};
+                  })[0];
+  }
+  Value element(ArrayRef<Idx> idx) const {
+    return sum(idx, [&](Idx k) {
+      SmallVector<Idx> at = e.broadcastIndex(
+          idx.drop_back(2), ArrayRef(lhs).drop_back(2), batch());
+      at.append({idx[idx.size() - 2], k});
+      return e.emit(leftOperand, at);
+    });
+  }
+
+private:
+  ArrayRef<SymExpr> batch() const { return ArrayRef(out).drop_back(2); }
+  Value right(ArrayRef<Idx> idx, const Idx &k) const {
+    ArrayRef<SymExpr> own = ArrayRef(packed).drop_back(3);
+    SmallVector<Idx> at(own.size(), e.L.uniform(0));
+    if (!llvm::all_of(own, [](auto &d) { return d.constant() == 1; }))
+      at = e.broadcastIndex(idx.drop_back(2), own, batch());
+    auto [panel, column] = e.L.divRem(idx.back(), e.L.index(kPanelColumns));
+    at.append({panel, k, column});
+    return e.emit(rightOperand, at);
+  }
+
+  KernelEmitter &e;
+  Value leftOperand, rightOperand;
+  SmallVector<SymExpr> lhs, packed, out;
+};
+
+} // namespace
+
+void emitThreadMatMulKernel(KernelEmitter &e) {
+  LaneBuilder &L = e.L;
+  auto op = *e.body().getOps<PackedMatMulOp>().begin();
+  Sink sink(e);
+  SmallVector<SymExpr> dims = getDims(sink.value);
+  e.info.tasks = productOf(dims);
+  e.info.cost =
+      productOf(getDims(op.getResult())) * getDims(op.getLhs()).back();
+  Product product(e, op);
+  e.bind(op.getResult(),
+         [product](ArrayRef<Idx> idx) { return product.element(idx); });
+  e.loop(e.begin, e.end, 1, [&](Value task) {
+    sink.store(e, e.delinearize(task, dims), L.uniform(task));
+  });
+}
+
+void emitThreadAttentionKernel(KernelEmitter &e) {
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  SmallVector<PackedMatMulOp> products(e.body().getOps<PackedMatMulOp>());
+  SoftmaxOp softmax = *e.body().getOps<SoftmaxOp>().begin();
+  PackedMatMulOp qk = products[0], pv = products[1];
+  Sink sink(e);
+  SmallVector<SymExpr> out = getDims(pv.getResult());
+  ArrayRef<SymExpr> rows = ArrayRef(out).drop_back();
+  SymExpr keys = getDims(qk.getResult()).back(), columns = out.back();
+  Type f32 = b.getF32Type();
+  e.info.tasks = productOf(rows);
+  e.info.cost =
+      productOf(rows) * keys * (getDims(qk.getLhs()).back() + columns + 16);
+  Value scores = e.scratchBuffer(keys, f32), nk = e.dim(keys),
+        n = e.dim(columns), zero = L.index(0);
+  Product qkProduct(e, qk), pvProduct(e, pv);
+  e.bind(qk.getResult(),
+         [&](ArrayRef<Idx> idx) { return qkProduct.element(idx); });
+  e.loop(e.begin, e.end, 1, [&](Value task) {
+    SmallVector<Idx> lead = e.delinearize(task, rows); // batch..., row
+    auto with = [&](Value i) {
+      SmallVector<Idx> idx(lead);
+      idx.push_back(L.uniform(i));
+      return idx;
+    };
+    Value max = e.loop(zero, nk, 1, L.constant(f32, -HUGE_VAL),
+                       [&](Value j, ValueRange args) {
+                         Value x = e.emit(softmax.getInput(), with(j));
+                         L.store(x, scores, L.uniform(j), f32);
+                         return SmallVector<Value>{L.largerOf(args[0], x)};
+                       })[0];
+    Value sum =
+        e.loop(zero, nk, 1, L.constant(f32, 0), [&](Value j, ValueRange args) {
+          Value x = L.load(scores, L.uniform(j), f32);
+          x = arith::SubFOp::create(b, L.loc, x, max);
+          x = L.softmaxExp(x);
+          L.store(x, scores, L.uniform(j), f32);
+          return SmallVector<Value>{
+              arith::AddFOp::create(b, L.loc, args[0], x)};
+        })[0];
+    Value one = L.constant(f32, 1);
+    Value inverse = arith::DivFOp::create(b, L.loc, one, sum);
+    e.bind(pv.getResult(), [&](ArrayRef<Idx> idx) -> Value {
+      Value x =
+          pvProduct.sum(idx, [&](Idx k) { return L.load(scores, k, f32); });
+      x = arith::MulFOp::create(b, L.loc, x, inverse);
+      if (!softmax.getGuard())
+        return x;
+      Value nan = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO,
+                                        inverse, inverse);
+      return L.select(nan, L.constLike(x, 0), x);
+    });
+    e.loop(zero, n, 1, [&](Value column) {
+      sink.store(e, with(column), L.uniform(L.add(L.mul(task, n), column)));
+    });
+  });
+}
+
+} // namespace tenon
