@@ -257,9 +257,11 @@ typedef struct tenon_gpu_kernel {
   int32_t reserved;
 } tenon_gpu_kernel;
 
-/* What an error record of a GPU's step holds; zeros: no error. */
+/* What an error record of a GPU's step holds; zeros: no error. One lies at a
+ * multiple of its size, as kernels may store two numbers at once. */
 typedef struct tenon_gpu_error {
   int64_t value, limit, code; /* as in tenon_task; TENON_KERNEL_* */
+  int64_t reserved;
 } tenon_gpu_error;
 
 /* A model on GPUs. Its program has the ports and weights of the one that refers

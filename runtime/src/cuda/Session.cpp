@@ -51,6 +51,10 @@ uint8_t *pointerTo(Pointer address) {
 struct tenon::rt::Device {
   Model *model;
   StreamHandle stream;
+  // The scratch memory that was cleared: of a vector that is loaded at once a
+  // part may never be written, and who checks memory need not know better.
+  Pointer cleared;
+  uint64_t clearedBytes;
   Pointer ports; // the inputs' and outputs' memory
   uint64_t portBytes;
   Pointer records;         // an error record per step
@@ -206,7 +210,8 @@ tenon_status launch(Context &context, int32_t number, tenon_error *error) {
                step.name, error);
 }
 
-/// Runs a step of the runtime's kernels on copies of its tensors.
+/// Runs a step of the runtime's kernels on copies of its tensors. It has one
+/// result, the last.
 tenon_status runOnHost(Context &context, int32_t number, tenon_error *error) {
   Device &device = *context.device;
   const tenon_step &step = context.program->steps[number];
@@ -225,8 +230,9 @@ tenon_status runOnHost(Context &context, int32_t number, tenon_error *error) {
   for (int32_t i = 0; i < step.num_buffers; ++i) {
     copies[i] = at;
     uint64_t size = bytesOfBuffer(context, step.buffers[i]);
-    if ((status = get(device, at, addressOf(state.buffers[i]), size, error)))
-      return status;
+    if (i + 1 < step.num_buffers)
+      if ((status = get(device, at, addressOf(state.buffers[i]), size, error)))
+        return status;
     at += alignUp(size);
   }
   if ((status = wait(device, "running on the GPU", error)))
@@ -236,14 +242,10 @@ tenon_status runOnHost(Context &context, int32_t number, tenon_error *error) {
   int32_t code = kernel.host(copies, state.dims, 0, state.tasks, &task);
   if (code)
     return failStep(step, code, task.error_value, task.error_limit, error);
-  for (int32_t i = 0; i < step.num_buffers; ++i) {
-    int32_t buffer = step.buffers[i],
-            kind = context.program->buffers[buffer].kind;
-    if (kind == TENON_BUFFER_ARENA || kind == TENON_BUFFER_OUTPUT)
-      if ((status = put(device, addressOf(state.buffers[i]), copies[i],
-                        bytesOfBuffer(context, buffer), error)))
-        return status;
-  }
+  int32_t last = step.num_buffers - 1;
+  if ((status = put(device, addressOf(state.buffers[last]), copies[last],
+                    bytesOfBuffer(context, step.buffers[last]), error)))
+    return status;
   return wait(device, "copying to the GPU", error); // the copies are in use
 }
 
@@ -415,6 +417,19 @@ tenon_status prepareSession(Context &context, tenon_error *error) {
   return TENON_OK;
 }
 
+tenon_status clearScratch(Context &context, tenon_error *error) {
+  Device &device = *context.device;
+  const Library &cuda = libraryOf(device);
+  Pointer begin = addressOf(context.workspace) + context.plan->arena;
+  uint64_t bytes = context.plan->scratch;
+  if (!bytes || (begin == device.cleared && bytes <= device.clearedBytes))
+    return TENON_OK;
+  device.cleared = begin;
+  device.clearedBytes = bytes;
+  return check(cuda, cuda.cuMemsetD8Async(begin, 0, bytes, device.stream),
+               "clearing scratch memory", error);
+}
+
 tenon_status beginSession(Context &context, tenon_error *error) {
   const tenon_program &program = *context.program;
   Device &device = *context.device;
@@ -431,6 +446,8 @@ tenon_status beginSession(Context &context, tenon_error *error) {
             portBytes(context, program.inputs[buffer.index], binding), error))
       return status;
   }
+  if (tenon_status status = clearScratch(context, error))
+    return status;
   if (!program.num_steps)
     return TENON_OK;
   return check(
