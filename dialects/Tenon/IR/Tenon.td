@@ -1,4 +1,4 @@
-//===- Tenon.td - all ops but the kernel -------------------*- tablegen -*-===//
+//===- Tenon.td - ops but of kernels -----------------------*- tablegen -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // Whose enums and attributes every file sees (TenonDialect.h). Those of kernels
-// are TenonTiling.td's.
+// are TenonTiling.td's and TenonFormat.td's.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_TD
@@ -24,6 +24,5 @@ include "dialects/Tenon/IR/TenonReduce.td"
 include "dialects/Tenon/IR/TenonNorm.td"
 include "dialects/Tenon/IR/TenonContract.td"
 include "dialects/Tenon/IR/TenonControl.td"
-include "dialects/Tenon/IR/TenonPacked.td"
 
 #endif // TENON_TD

@@ -9,5 +9,6 @@
 
 include "dialects/Tenon/IR/Tenon.td"
 include "dialects/Tenon/IR/TenonKernel.td"
+include "dialects/Tenon/IR/TenonPacked.td"
 
 #endif // TENON_ALL_TD

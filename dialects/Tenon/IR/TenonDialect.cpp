@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonDialect.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/Builders.h"

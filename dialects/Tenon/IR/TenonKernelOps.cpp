@@ -144,33 +144,62 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
   FailureOr<Dims> packed = joiner.dimsOf(op.getPacked(), "packed");
   if (failed(lhs) || failed(packed))
     return failure();
-  if (lhs->size() < 2 || packed->size() < 3)
-    return joiner.error("expected lhs of rank >= 2 and packed of rank >= 3, "
-                        "found ranks ",
-                        lhs->size(), " and ", packed->size());
+  // Panels of a format are bytes.
+  FormatAttr format = op.getFormatAttr();
+  size_t inner = format ? 2 : 3;
+  if (lhs->size() < 2 || packed->size() < inner)
+    return joiner.error(
+        "expected lhs of rank >= 2 and packed of rank >= ", inner,
+        ", found ranks ", lhs->size(), " and ", packed->size());
   std::optional<SymExpr> n;
   if (op.getNAttr())
     n = SymExpr::parse(op.getN());
   if (!n)
     return joiner.error("expected a dim expression for the columns, found ",
                         op.getNAttr());
-  if (packed->back() != SymExpr(kPanelColumns))
+  if (format) {
+    std::optional<int64_t> k = lhs->back().constant();
+    if (!k || packed->back() != SymExpr(format.bytesOfPanel(*k)))
+      return joiner.error(
+          "expected panels of ", k ? format.bytesOfPanel(*k) : 0, " bytes for ",
+          lhs->back().str(), " rows, found ", packed->back().str());
+  } else if (packed->back() != SymExpr(kPanelColumns)) {
     return joiner.error("expected panels of ", kPanelColumns,
                         " columns, found ", packed->back().str());
+  }
   if (failed(joiner.equal(
           SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(kPanelColumns)),
-          packed->end()[-3], "the panels of n columns and packed's")) ||
-      failed(joiner.equal(lhs->back(), packed->end()[-2],
-                          "the dims that are summed over")))
+          packed->end()[-int64_t(inner)],
+          "the panels of n columns and packed's")) ||
+      (!format && failed(joiner.equal(lhs->back(), packed->end()[-2],
+                                      "the dims that are summed over"))))
     return failure();
   Dims batches[] = {Dims(lhs->begin(), lhs->end() - 2),
-                    Dims(packed->begin(), packed->end() - 3)};
+                    Dims(packed->begin(), packed->end() - inner)};
   FailureOr<Dims> dims = joiner.broadcast(batches);
   if (failed(dims))
     return failure();
   dims->append({lhs->end()[-2], *n});
   return dims;
 }
-TENON_INFER(PackedMatMulOp, firstElement(adaptor.getOperands()))
+TENON_INFER(PackedMatMulOp,
+            adaptor.getFormatAttr() && adaptor.getFormatAttr().isInteger()
+                ? Type(IntegerType::get(context, 32))
+                : firstElement(adaptor.getOperands()))
+
+LogicalResult PackedMatMulOp::verify() {
+  Type lhs = getElementTypeOrSelf(getLhs().getType()),
+       packed = getElementTypeOrSelf(getPacked().getType());
+  FormatAttr format = getFormatAttr();
+  bool integer = format && format.isInteger();
+  if (integer ? !lhs.isUnsignedInteger(8) : !isa<FloatType>(lhs))
+    return emitOpError() << "expected lhs of " << (integer ? "ui8" : "floats")
+                         << ", found " << lhs;
+  if (format ? !packed.isUnsignedInteger(8) : !isa<FloatType>(packed))
+    return emitOpError() << "expected panels of "
+                         << (format ? "bytes" : "floats") << ", found "
+                         << packed;
+  return success();
+}
 
 } // namespace tenon

@@ -9,6 +9,9 @@
 
 #include "dialects/Tenon/IR/TenonOpBase.h"
 
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Tenon/IR/TenonFormat.h.inc"
+
 #define GET_OP_CLASSES
 #include "dialects/Tenon/IR/TenonPacked.h.inc"
 

@@ -8,6 +8,7 @@
 #define TENON_PACKED_TD
 
 include "dialects/Tenon/IR/TenonBase.td"
+include "dialects/Tenon/IR/TenonFormat.td"
 
 def Tenon_Im2ColOp : Tenon_PureOp<"im2col", [Tenon_FusesAs<"Moving", "true">]> {
   let summary = "Patches of a convolution as rows: [N, out positions, C*kernel]";
@@ -39,14 +40,59 @@ def Tenon_PackBOp : Tenon_PureOp<"pack_b", [Tenon_FusesAs<"Loop">]> {
   let assemblyFormat = "$input (`transposed` $transposed^)? attr-dict `:` type($input)";
 }
 
-def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor">]> {
-  let summary = "lhs [..., M, K] times a tenon.pack_b'd right operand of `n` columns";
+def Tenon_CodeTensor : Tenon_TensorOf<[I8, UI8, I<4>, UI<4>, I<2>, UI<2>], "integers of at most 8 bits">;
+def Tenon_DequantizeOp : Tenon_PureOp<"dequantize", [Tenon_FusionCost<4>]> {
+  let summary = "(codes - zero) * scale, in f32 (ONNX DequantizeLinear, MatMulNBits)";
   let description = [{
-    result is [..., M, n]; the dims before M and before the panels broadcast.
+    Along dim i an element of `scale`, and of `zero`, serves `blocks[i]`
+    neighbouring codes. The result is of type `to`, whose rounding is the last
+    step.
+
+    Of constants in front of a matmul it is a weight's format
+    (tenon-pack-matmul); anywhere else it is computed where it is used.
   }];
-  let arguments = (ins Tenon_FloatTensor:$lhs, Tenon_FloatTensor:$packed, StrAttr:$n);
-  let results = (outs Tenon_FloatTensor:$result); // lhs' element type
-  let assemblyFormat = "$lhs `,` $packed `columns` $n attr-dict `:` type($lhs) `,` type($packed)";
+  let arguments = (ins Tenon_CodeTensor:$codes, Tenon_FloatTensor:$scale,
+                       Optional<Tenon_Tensor>:$zero, DenseI64ArrayAttr:$blocks, TypeAttr:$to);
+  let results = (outs Tenon_FloatTensor:$result);
+  let assemblyFormat = "$codes `scale` $scale (`zero` $zero^)? `blocks` $blocks `to` $to attr-dict "
+                       "`:` type($codes) `,` type($scale) (`zero` type($zero)^)?";
+  let hasVerifier = 1; // element types
+}
+
+def Tenon_PackWeightOp : Tenon_PureOp<"pack_weight", [AttrSizedOperandSegments]> {
+  let summary = "A constant matrix of `k` rows and `n` columns in panels of a format: bytes [ceil(n/32), panel]";
+  let description = [{
+    A layout of the weights' file, not work: `codes`, `scale` and `zero` are
+    constants. Codes with a sign are stored without it, but for the format i8,
+    where those without a sign are stored 128 lower.
+  }];
+  let arguments = (ins Tenon_Tensor:$codes, Tenon_MatrixAttr:$codesAt,
+                       Optional<Tenon_Tensor>:$scale, OptionalAttr<Tenon_MatrixAttr>:$scaleAt,
+                       Optional<Tenon_Tensor>:$zero, OptionalAttr<Tenon_MatrixAttr>:$zeroAt,
+                       Tenon_FormatAttr:$format, I64Attr:$k, I64Attr:$n);
+  let results = (outs Tenon_ByteTensor:$result);
+  let assemblyFormat = "$codes $codesAt (`scale` $scale^ $scaleAt)? (`zero` $zero^ $zeroAt)? "
+                       "`as` $format `rows` $k `columns` $n attr-dict "
+                       "`:` type($codes) (`scale` type($scale)^)? (`zero` type($zero)^)?";
+  let hasVerifier = 1; // constants of the format's types, large enough
+}
+
+def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor">]> {
+  let summary = "lhs [..., M, K] times a right operand of `n` columns in panels";
+  let description = [{
+    The panels are tenon.pack_b's, or tenon.pack_weight's in a `format`. The
+    result is [..., M, n]; the dims before M and before the panels broadcast.
+    With the format i8, lhs is ui8 and the result the sums in i32, which wrap.
+  }];
+  let arguments = (ins Tenon_NumberTensor:$lhs, Tenon_NumberTensor:$packed, StrAttr:$n,
+                       OptionalAttr<Tenon_FormatAttr>:$format);
+  let results = (outs Tenon_NumberTensor:$result); // lhs' element type, or i32
+  let builders = [OpBuilder<(ins "::mlir::Value":$lhs, "::mlir::Value":$packed,
+                                 "::mlir::StringAttr":$n),
+                  [{ build($_builder, $_state, lhs, packed, n, ::tenon::FormatAttr()); }]>];
+  let assemblyFormat = "$lhs `,` $packed `columns` $n (`as` $format^)? attr-dict "
+                       "`:` type($lhs) `,` type($packed)";
+  let hasVerifier = 1; // element types
 }
 
 #endif // TENON_PACKED_TD

@@ -41,12 +41,20 @@ struct KernelInfo {
 /// How a weight's bytes are laid out in the artifact.
 struct WeightLayout {
   enum Kind {
-    Plain,   ///< row-major as in the model
-    PackedB, ///< [batch][ceil(N/32)][K][32], N padded with zeros
+    Plain,     ///< row-major as in the model
+    PackedB,   ///< [batch][ceil(N/32)][K][32], N padded with zeros
+    Formatted, ///< panels of #tenon.format, see WeightPart::format
   } kind = Plain;
   bool transposed = false; ///< PackedB: the tensor is [.., N, K]
   int64_t batch = 1, K = 0, N = 0;
   bool operator==(const WeightLayout &) const = default;
+};
+
+/// A constant, and where in it a matrix lies (#tenon.matrix).
+struct WeightMatrix {
+  mlir::ElementsAttr constant;
+  mlir::Attribute at;
+  bool operator==(const WeightMatrix &) const = default;
 };
 
 /// A constant of the model in a weight.
@@ -54,6 +62,8 @@ struct WeightPart {
   mlir::ElementsAttr weight;
   WeightLayout layout;
   mlir::Type elementType;
+  mlir::Attribute format = {}; ///< Formatted: #tenon.format
+  WeightMatrix codes = {}, scale = {}, zero = {};
   bool operator==(const WeightPart &) const = default;
 };
 

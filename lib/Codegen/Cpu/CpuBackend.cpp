@@ -10,6 +10,7 @@
 // in the order of its terms, whatever the tiles.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
@@ -45,6 +46,12 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   // panels. The rows of a block take a good part of the second cache.
   constexpr int64_t rows = 8 * kTileRows, chunk = 1024;
   int64_t block = machine.l2Bytes / 4 * 3;
+  // A task of integers lays its rows out first, for more panels.
+  for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>())
+    if (FormatAttr format = product.getFormatAttr();
+        format && format.isInteger())
+      return {get(rows, 4, block, chunk), get(rows, 8, block, chunk),
+              get(rows, 2, block, chunk), get(rows * 2, 4, block, chunk)};
   return {get(rows, 2, block, chunk),     get(rows / 2, 2, block, chunk),
           get(rows * 2, 2, block, chunk), get(rows, 4, block, chunk),
           get(rows, 2, block / 2, chunk), get(rows, 2, block, chunk / 2)};

@@ -28,10 +28,15 @@
 // (a transpose, a gather, im2col, a cast) is computed into a scratch block by
 // pulling. Where B has no batch dims, all leading dims of A count as rows.
 //
+// Panels in a format (FormatKernels.h): a task dequantises those of its tile
+// into scratch memory once for all its rows, or, few rows, in registers. The
+// rows of a product of integers are laid out for the level, those of a task.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 
@@ -52,15 +57,21 @@ struct MatMulKernel {
   SmallVector<SymExpr> lhs = getDims(op.getLhs()),
                        packed = getDims(op.getPacked()),
                        out = getDims(op.getResult());
+  FormatAttr format = op.getFormatAttr(); ///< of B; null: f32
+  bool integer = format && format.isInteger();
+  bool coded = format && !integer; ///< dequantised
   std::optional<MatMulHalves> halves = matchHalves(op);
   int64_t cut = halves ? 2 : 1;
   int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
           tilePanels = tiling.getTilePanels();
   /// Columns and panels of the result; of each half in a gated matmul.
   SymExpr K = lhs.back(), N = part(out.back());
-  SymExpr panels = part(packed[packed.size() - 3]);
+  /// Distance of the rows in scratch memory.
+  SymExpr rowSize = integer ? ceilDiv(K, 4) * SymExpr(4) : K;
+  size_t inner = format ? 2 : 3; ///< dims of panels
+  SymExpr panels = part(packed[packed.size() - inner]);
   bool shared =
-      llvm::all_of(ArrayRef(packed).drop_back(3),
+      llvm::all_of(ArrayRef(packed).drop_back(inner),
                    [](const SymExpr &d) { return d.constant() == 1; });
   SymExpr M =
       shared ? productOf(ArrayRef(lhs).drop_back(1)) : lhs[lhs.size() - 2];
@@ -72,10 +83,8 @@ struct MatMulKernel {
   SymExpr rowsOfBlock =
       ceilDiv(ceilDiv(M, blocks), tileRows) * SymExpr(tileRows);
   /// Rows of B that are walked for all rows of a task before the next ones.
-  int64_t mostChunk = tiling.getChunk();
-  int64_t chunks = K.constant().value_or(0) > mostChunk + mostChunk / 2
-                       ? llvm::divideCeil(*K.constant(), mostChunk)
-                       : 1;
+  int64_t chunkRows = rowsOfChunk();
+  int64_t chunks = chunkRows ? llvm::divideCeil(*K.constant(), chunkRows) : 1;
   SymExpr rowsOfTask = chunks > 1 ? rowsOfBlock : SymExpr(taskRows);
   SymExpr parts = ceilDiv(rowsOfBlock, rowsOfTask); // tasks of a block
   /// Panels of the result in a task, and in a register tile.
@@ -83,11 +92,25 @@ struct MatMulKernel {
   int64_t panelsOfTile = tilePanels / cut;
   SymExpr pairs = ceilDiv(panels, panelsOfTask);
   unsigned lanes = e.vectorLanes();
+  Type f32 = b.getF32Type();
+  Type rowType = integer ? integerRowType(b.getContext(), e.target) : f32;
+  Type sumType = integer ? Type(b.getI32Type()) : f32;
   bool inPlace = isInPlace();
 
+  /// Rows of B in a chunk, about as many as the tiling says; 0: all of them.
+  int64_t rowsOfChunk() {
+    int64_t k = K.constant().value_or(0);
+    int64_t most = tiling.getChunk() * (integer ? 4 : 1); // as many bytes
+    if (k <= most + most / 2)
+      return 0;
+    int64_t unit = coded ? std::max<int64_t>(format.getBlock(), 16) : 4;
+    return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), unit);
+  }
   /// Most rows of A that fill so many bytes: with fewer, B is read from memory
   /// once more per block, and B is the larger one.
   int64_t blockRows() {
+    if (integer) // what a task lays out
+      return taskRows;
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
     int64_t rows = tiling.getBlockBytes() / (4 * k);
     return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
@@ -101,7 +124,7 @@ struct MatMulKernel {
   }
   bool isInPlace() {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
-    if (!arg || !getElementTypeOrSelf(arg.getType()).isF32())
+    if (!arg || getElementTypeOrSelf(arg.getType()) != rowType || K != rowSize)
       return false;
     // Broadcast batch dims would repeat rows.
     return shared || ArrayRef(lhs).drop_back(2) == ArrayRef(batch);
@@ -112,14 +135,17 @@ struct MatMulKernel {
                 Value secondAt = {});
   void wide();
   void narrow(Value m);
+  void narrowCoded(Value m);
   /// What a task multiplies.
   struct Task {
     Value batchIndex, panel, bAt; // the panels, and where they lie in B
     Value row, rows, aAt;         // its rows, and where they lie in A
     Value tiles, firstTile;       // of its block, and its own first one
+    Value fresh;                  // are the panels others than the last task's?
   };
   void multiplyPanels(const Task &t);
   void clearSums(Value rows);
+  void dequantize(const Task &t, Value k0, Value len);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
   /// Every tile has all its panels.
@@ -132,10 +158,11 @@ struct MatMulKernel {
                                  L.constantInt(b.getI1Type(), 1));
   }
 
-  Type f32 = b.getF32Type();
   Value A = {}, B = {}, C = {}, k = {}, np = {}, panelSize = {};
+  Value lda = {};
   /// Distance of the panels of a tile in B.
   Value panelStride = {};
+  Value numbers = {}; ///< the dequantised panels of a tile
 };
 
 void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
@@ -153,10 +180,17 @@ void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
       idx.push_back(L.uniform(m));
     }
     idx.push_back(Idx());
-    Idx to = L.uniform(L.mul(r, k));
+    // Behind the last element anything will do: it meets zeros.
+    Idx to = L.uniform(L.mul(r, lda));
     e.lanesLoop(k, lanes, [&](Idx i) {
       idx.back() = i;
-      L.store(e.emit(op.getLhs(), idx), into, L.add(to, i), f32);
+      Value x = e.emit(op.getLhs(), idx);
+      if (integer && rowType.isInteger(16)) {
+        x = L.widen(x);
+        Type wide = L.isVector(x) ? L.vec(rowType) : rowType;
+        x = arith::ExtUIOp::create(b, L.loc, wide, x);
+      }
+      L.store(x, into, L.add(to, i), rowType);
     });
   });
 }
@@ -186,7 +220,7 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
         Idx in{L.add(L.add(at, inPanel), c), 1, (int64_t)lanes, {}};
         e.bind(v, [this, in](ArrayRef<Idx>) {
           LaneScope whole(L, L.lanes); // as the tile is
-          return L.load(C, in, f32);
+          return L.load(C, in, sumType);
         });
       };
       bind(halves ? halves->first.getResult() : op.getResult(), cAt);
@@ -203,6 +237,20 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
   // Eight tiles or more fetch all of the next panels between them. Fewer fetch
   // a part of them: they have no time for more, and the rest comes with the
   // hardware's prefetcher.
+  if (format) {
+    auto multiply = [&](int64_t count) {
+      if (coded)
+        return emitMicroKernel(e, mr, tileRows, K, o, {count, 0, chunks > 1});
+      emitIntegerKernel(
+          e, mr, count, chunks > 1,
+          {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K, o.C, o.cAt});
+    };
+    if (wholeTiles())
+      return multiply(tilePanels);
+    Value whole = atLeast(L.sub(np, t.panel), tilePanels);
+    e.ifThen(whole, [&] { multiply(tilePanels); });
+    return e.ifThen(no(whole), [&] { multiply(1); });
+  }
   auto call = [&](int64_t lines, int64_t leastRows) {
     emitMicroKernel(e, mr, tileRows, K, o, {tilePanels, lines, chunks > 1},
                     leastRows);
@@ -220,6 +268,25 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
            [&] { emitMicroKernel(e, mr, tileRows, K, o, {1, 0, chunks > 1}); });
 }
 
+/// Rows [k0, k0 + len) of the task's panels as f32.
+void MatMulKernel::dequantize(const Task &t, Value k0, Value len) {
+  auto func =
+      getDequantizer(e.func->getParentOfType<ModuleOp>(), e.target, format);
+  for (int64_t p = 0; p < tilePanels; ++p) {
+    auto one = [&] {
+      Value to = L.mul(len, L.index(p * kPanelColumns));
+      func::CallOp::create(
+          b, L.loc, func,
+          ValueRange{B, L.add(t.bAt, L.mul(panelStride, L.index(p))), k0,
+                     L.add(k0, len), numbers, to});
+    };
+    if (p == 0 || halves || wholeTiles())
+      one();
+    else
+      e.ifThen(L.ult(L.add(t.panel, L.index(p)), np), one);
+  }
+}
+
 /// Rows [k0, k0 + len) of B for all rows of a task, and the epilogue if these
 /// are the last (null: they are). Meanwhile what lies at `next` is fetched.
 void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
@@ -227,15 +294,22 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
   // Tile i of n fetches the i-th of n shares, a step for each four rows.
   Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), t.tiles), t.tiles);
   Value share = L.mul(step, L.div(len, L.index(4)));
+  // So many rows of integers take as many bytes as of f32 elements.
   Value bAt = L.add(t.bAt, L.mul(k0, L.index(kPanelColumns)));
+  if (coded) {
+    auto open = [&] { dequantize(t, k0, len); };
+    t.fresh ? e.ifThen(t.fresh, open) : open();
+    bAt = L.index(0);
+  }
   forRowTiles(e, t.rows, tileRows, [&](Value i, Value r0, Value mr) {
     Value cAt = chunks > 1 ? L.mul(r0, L.index(tilePanels * kPanelColumns))
                            : L.index(0);
     MicroKernelOperands o{A,
-                          L.add(L.add(t.aAt, L.mul(r0, k)), k0),
-                          B,
+                          L.add(L.add(t.aAt, L.mul(r0, lda)), k0),
+                          coded ? numbers : B,
                           bAt,
-                          panelStride,
+                          coded ? L.mul(len, L.index(kPanelColumns))
+                                : panelStride,
                           len,
                           C,
                           cAt,
@@ -294,13 +368,19 @@ void MatMulKernel::wide() {
     }
     auto multiply = [&](Value panel) {
       t.panel = panel;
-      t.bAt = operand.at(e, t.batchIndex, batch, panel);
-      t.aAt = L.mul(
-          inPlace ? L.add(L.mul(t.batchIndex, m), t.row) : L.sub(t.row, m0), k);
+      t.bAt = format ? L.mul(panel, panelSize)
+                     : operand.at(e, t.batchIndex, batch, panel);
+      t.aAt = L.mul(inPlace ? L.add(L.mul(t.batchIndex, m), t.row)
+                            : L.sub(t.row, m0),
+                    lda);
       multiplyPanels(t);
     };
-    if (panelsOfTask == panelsOfTile)
+    if (panelsOfTask == panelsOfTile) {
+      // Parts of a block follow one another, and take the same panels.
+      if (coded && chunks == 1)
+        t.fresh = L.either(L.eq(part, L.index(0)), L.eq(number, e.begin));
       return multiply(first);
+    }
     Value last = L.min(L.add(first, L.index(panelsOfTask)), np);
     e.loop(first, last, panelsOfTile, multiply);
   });
@@ -313,7 +393,7 @@ void MatMulKernel::multiplyPanels(const Task &t) {
     if (chunks == 1)
       return chunk(t, L.index(0), k, nextPanels, {});
     clearSums(t.rows);
-    Value size = L.index(llvm::divideCeil(*K.constant(), chunks * 4) * 4);
+    Value size = L.index(chunkRows);
     e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
       Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
       Value last = atLeast(c, chunks - 1);
@@ -326,10 +406,10 @@ void MatMulKernel::multiplyPanels(const Task &t) {
 
 void MatMulKernel::clearSums(Value rows) {
   LaneScope saved(L, lanes);
-  Value zero = L.constant(L.vec(f32), 0);
+  Value zero = L.constant(L.vec(sumType), 0);
   Value n = L.mul(rows, L.index(tilePanels * kPanelColumns));
   e.loop(L.index(0), n, lanes, [&](Value i) {
-    L.store(zero, C, Idx{i, 1, (int64_t)lanes, {}}, f32);
+    L.store(zero, C, Idx{i, 1, (int64_t)lanes, {}}, sumType);
   });
 }
 
@@ -338,6 +418,8 @@ void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
   if (!inPlace)
     packRows(A, zero, zero, m);
+  if (coded)
+    return narrowCoded(m);
   auto multiply = [&](Value panel, int64_t count) {
     int64_t most = count > kTilePanels ? narrowRows(e.target) : kTileRows;
     // The second half's products lie behind the first's.
@@ -364,22 +446,46 @@ void MatMulKernel::narrow(Value m) {
   e.loop(rest, last, 1, [&](Value panel) { multiply(panel, 1); });
 }
 
+/// The same, a panel (of each half) at a time, dequantised in registers.
+void MatMulKernel::narrowCoded(Value m) {
+  Value zero = L.index(0);
+  Value first = L.mul(e.begin, L.index(panelsOfTask));
+  Value last = L.min(L.mul(e.end, L.index(panelsOfTask)), np);
+  Value ofHalf = L.mul(m, L.index(kPanelColumns));
+  e.loop(first, last, 1, [&](Value panel) {
+    for (int64_t half = 0; half < cut; ++half)
+      emitFormatKernel(
+          e, m, format,
+          {A, zero, lda, B,
+           L.mul(L.add(panel, L.mul(np, L.index(half))), panelSize), k, C,
+           L.mul(ofHalf, L.index(half))});
+    epilogue(zero, zero, zero, m, panel, ofHalf);
+  });
+}
+
 void MatMulKernel::run() {
   e.info.tasks = productOf(batch) * blocks * pairs * parts;
   e.info.cost = productOf(out) * K;
   C = e.scratchBuffer(chunks > 1 ? rowsOfTask * (tilePanels * kPanelColumns)
                                  : cut * kTileElements,
-                      f32);
+                      sumType);
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
-              : e.scratchBuffer(K * rowsOfBlock, f32);
+              : e.scratchBuffer(rowSize * rowsOfBlock, rowType);
+  if (coded)
+    numbers = e.scratchBuffer((chunkRows ? SymExpr(chunkRows) : K) *
+                                  (tilePanels * kPanelColumns),
+                              f32);
   B = e.input(operand.getMemory());
-  k = e.dim(K), np = e.dim(panels);
-  panelSize = L.mul(k, L.index(kPanelColumns));
+  k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
+  panelSize = format ? e.dim(packed.back()) : L.mul(k, L.index(kPanelColumns));
   panelStride = halves ? L.mul(panelSize, np) : panelSize;
-  if (!shared || M.constant().value_or(1) > narrowRows(e.target))
+  int64_t fewRows = coded ? kTileRows : integer ? 0 : narrowRows(e.target);
+  if (!shared ||
+      M.constant().value_or(std::min<int64_t>(fewRows, 1)) > fewRows ||
+      fewRows == 0)
     return wide();
   Value m = e.dim(M);
-  Value few = L.ule(m, L.index(narrowRows(e.target)));
+  Value few = L.ule(m, L.index(fewRows));
   // An empty M has no tasks: neither form runs.
   e.ifThen(few, [&] { narrow(m); });
   e.ifThen(no(few), [&] { wide(); });

@@ -15,6 +15,7 @@
 #include "mlir/Pass/Pass.h"
 #include "tenon/Codegen/Backend.h"
 #include "tenon/Target/TargetInfo.h"
+#include "tenon/abi.h"
 
 using namespace mlir;
 
@@ -39,6 +40,8 @@ struct EmitKernelsPass : ::tenon::impl::EmitKernelsPassBase<EmitKernelsPass> {
     target.vectorBits = vectorBits;
     target.numVectorRegs = vectorRegisters;
     target.hasFma = fma;
+    if (vnni)
+      target.featureBits |= TENON_FEATURE_AVX512VNNI;
     OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
     unsigned number = 0;
     WalkResult result =

@@ -30,7 +30,8 @@ def EmitKernelsPass : Pass<"tenon-emit-kernels", "::mlir::ModuleOp"> {
     Option<"family", "family", "std::string", "\"cpu\"", "Of targets">,
     Option<"vectorBits", "vector-bits", "unsigned", "256", "Of a vector register">,
     Option<"vectorRegisters", "vector-registers", "unsigned", "16", "How many there are">,
-    Option<"fma", "fma", "bool", "true", "Are multiply-adds one operation?">
+    Option<"fma", "fma", "bool", "true", "Are multiply-adds one operation?">,
+    Option<"vnni", "vnni", "bool", "false", "Are there dot products of bytes?">
   ];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",

@@ -378,7 +378,8 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
       .Case<ConstantOp, BroadcastToOp, TransposeOp, SliceOp, GatherOp,
             GatherElementsOp, GatherNDOp, ReshapeOp, ConcatOp, PadOp, UnpackOp,
             PackOp, ReduceOp, ArgReduceOp, Im2ColOp, PackBOp, MatMulOp,
-            DimsValueOp, IotaOp>([&](auto o) { return pull(o, idx); })
+            DequantizeOp, DimsValueOp, IotaOp>(
+          [&](auto o) { return pull(o, idx); })
       .Default([](Operation *) { return Value(); });
 }
 

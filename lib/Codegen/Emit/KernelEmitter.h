@@ -35,6 +35,7 @@ class ArgReduceOp;
 class BroadcastToOp;
 class ConcatOp;
 class ConstantOp;
+class DequantizeOp;
 class DimsValueOp;
 class GatherElementsOp;
 class GatherNDOp;
@@ -183,6 +184,7 @@ private:
   mlir::Value pull(PadOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(UnpackOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(PackOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(DequantizeOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(ReduceOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(ArgReduceOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(Im2ColOp op, llvm::ArrayRef<Idx> idx);

@@ -1,16 +1,17 @@
-//===- PackedElements.cpp - elements of 4 and 2 bits in bytes -------------===//
+//===- PackedElements.cpp - elements of few bits, and what they stand for -===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 //
-// Pull rules of tenon.unpack and tenon.pack. A task writes whole bytes, so no
-// two threads meet in one.
+// Pull rules of tenon.unpack, tenon.pack and tenon.dequantize. A task writes
+// whole bytes, so no two threads meet in one.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 #include "lib/Codegen/Lanes/CastLanes.h"
@@ -96,6 +97,30 @@ Value KernelEmitter::pull(PackOp op, ArrayRef<Idx> idx) {
     r = r ? Value(L.either(r, x)) : x;
   }
   return r;
+}
+
+Value KernelEmitter::pull(DequantizeOp op, ArrayRef<Idx> idx) {
+  SmallVector<Idx> parameter;
+  for (auto [i, block, size] :
+       llvm::zip_equal(idx, op.getBlocks(), getDims(op.getScale())))
+    parameter.push_back(block == 1 ? i
+                        : size.constant() == 1
+                            ? L.uniform(0)
+                            : L.divRem(i, L.index(block)).first);
+  auto number = [&](Value of, ArrayRef<Idx> at) {
+    Type element = getElementTypeOrSelf(of.getType());
+    Value x = L.widen(emit(of, at));
+    if (isa<FloatType>(element))
+      return x;
+    Type f32 = L.isVector(x) ? L.vec(b.getF32Type()) : Type(b.getF32Type());
+    return element.isUnsignedInteger()
+               ? Value(arith::UIToFPOp::create(b, L.loc, f32, x))
+               : Value(arith::SIToFPOp::create(b, L.loc, f32, x));
+  };
+  Value x = number(op.getCodes(), idx);
+  if (op.getZero())
+    x = arith::SubFOp::create(b, L.loc, x, number(op.getZero(), parameter));
+  return arith::MulFOp::create(b, L.loc, x, number(op.getScale(), parameter));
 }
 
 } // namespace tenon

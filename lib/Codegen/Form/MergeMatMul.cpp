@@ -108,7 +108,8 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
 
   using Groups = llvm::MapVector<Value, SmallVector<Part>>;
 
-  /// By left operand; those in one block with as many rows of weights.
+  /// By left operand; those in one block with as many rows of weights, in one
+  /// format.
   Groups group(function_ref<std::optional<Part>(PackedMatMulOp)> match) {
     Groups groups;
     getOperation()->walk([&](PackedMatMulOp op) {
@@ -119,6 +120,7 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
       PackedMatMulOp first = parts.front().matmul;
       llvm::erase_if(parts, [&](Part &p) {
         return p.matmul->getBlock() != first->getBlock() ||
+               p.matmul.getFormatAttr() != first.getFormatAttr() ||
                getDims(p.matmul.getPacked())[1] !=
                    getDims(first.getPacked())[1];
       });
@@ -155,12 +157,16 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
   /// Why a matmul is by no weight that can be merged with others; empty where
   /// it is.
   static StringRef obstacle(PackedMatMulOp op) {
-    auto pack = op.getPacked().getDefiningOp<PackBOp>();
+    Operation *pack = op.getPacked().getDefiningOp();
+    auto ofFloats = dyn_cast_or_null<PackBOp>(pack);
+    bool isWeight =
+        isa_and_nonnull<PackWeightOp>(pack) ||
+        (ofFloats && ofFloats.getInput().getDefiningOp<ConstantOp>());
     auto n = getDims(op.getResult()).back().constant();
-    return !pack || !pack.getInput().getDefiningOp<ConstantOp>()
-               ? "it multiplies by no constant weight"
+    return !isWeight            ? "it multiplies by no constant weight"
            : !pack->hasOneUse() ? "its weight has several users"
-           : getDims(pack.getResult()).size() != 3 ? "its weight has a batch"
+           : ofFloats && getDims(ofFloats.getResult()).size() != 3
+               ? "its weight has a batch"
            : !n               ? "its columns are not known when compiling"
            : *n % 32          ? "its columns are no multiple of 32"
            : *n > kMaxColumns ? "it has too many columns"
@@ -251,17 +257,20 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
     Location loc = FusedLoc::get(b.getContext(), locs);
     SmallVector<Value> packs;
     for (Part p : parts) {
-      auto pack = p.matmul.getPacked().getDefiningOp<PackBOp>();
-      for (Operation *op :
-           {pack.getInput().getDefiningOp(), pack.getOperation()})
+      Operation *pack = p.matmul.getPacked().getDefiningOp();
+      SmallVector<Operation *> ops;
+      for (Value operand : pack->getOperands())
+        ops.push_back(operand.getDefiningOp());
+      ops.push_back(pack);
+      for (Operation *op : ops)
         if (first->isBeforeInBlock(op))
           op->moveBefore(first);
-      packs.push_back(pack);
+      packs.push_back(pack->getResult(0));
     }
     Value panels = ConcatOp::create(b, loc, packs, /*axis=*/0);
-    Value merged =
-        PackedMatMulOp::create(b, loc, first.getLhs(), panels,
-                               b.getStringAttr(SymExpr(columns).str()));
+    Value merged = PackedMatMulOp::create(
+        b, loc, first.getLhs(), panels, b.getStringAttr(SymExpr(columns).str()),
+        first.getFormatAttr());
     noteApplied(kPass, merged.getDefiningOp(), what);
     if (anyBias) {
       auto type = RankedTensorType::get({columns}, b.getF32Type());

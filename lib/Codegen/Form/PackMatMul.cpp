@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "lib/Codegen/Form/PackFormats.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
 
@@ -168,12 +169,25 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     return BroadcastToOp::create(b, view->getLoc(), packed, attr);
   }
 
+  void replace(MatMulOp op, Value result) {
+    noteApplied(kPass, op, kPack);
+    if (Attribute name = op->getAttr("tenon.value"))
+      result.getDefiningOp()->setAttr("tenon.value", name);
+    op.getResult().replaceAllUsesWith(result);
+    op.erase();
+  }
+
   void pack(MatMulOp op) {
     Type element = getElementTypeOrSelf(op.getResult().getType());
+    OpBuilder b(op);
+    if (element.isSignlessInteger(32))
+      if (Value result = lowerIntegerMatMul(b, op))
+        return replace(op, result);
+    if (Value result = lowerQuantizedMatMul(b, op))
+      return replace(op, result);
     if (!element.isF32() && !element.isF16() && !element.isBF16())
       return noteMissed(kPass, op, kPack, "it is not of f32, f16 or bf16");
     noteApplied(kPass, op, kPack);
-    OpBuilder b(op);
     Location loc = op.getLoc();
     Value lhs = op.getLhs();
     if (op.getTransposeA()) {
@@ -184,18 +198,16 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       std::swap(perm[rank - 1], perm[rank - 2]);
       lhs = TransposeOp::create(b, loc, lhs, perm);
     }
+    auto columns = b.getStringAttr(getDims(op.getResult()).back().str());
+    if (PackWeightOp weight = packFormatted(b, op))
+      return replace(op, PackedMatMulOp::create(b, loc, lhs, weight, columns,
+                                                weight.getFormatAttr()));
     SmallVector<Operation *> views;
     Value matrices = findRepeated(b, op.getRhs(), views);
     Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());
     for (Operation *view : llvm::reverse(views))
       packed = repeat(b, view, packed);
-    SymExpr n = getDims(op.getResult()).back();
-    Value result =
-        PackedMatMulOp::create(b, loc, lhs, packed, b.getStringAttr(n.str()));
-    if (Attribute name = op->getAttr("tenon.value"))
-      result.getDefiningOp()->setAttr("tenon.value", name);
-    op.getResult().replaceAllUsesWith(result);
-    op.erase();
+    replace(op, PackedMatMulOp::create(b, loc, lhs, packed, columns));
   }
 };
 

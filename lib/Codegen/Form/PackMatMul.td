@@ -15,6 +15,20 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     matmul(a, b) ==> packed_matmul(a, pack_b(b)) for float element types but
     f64. pack_b of a constant is a layout of the weights' file; of anything
     else it is a kernel of its own.
+
+    A constant of 16 bits keeps them, one that is dequantised its codes: its panels have the format
+    that the dequantisation states, where there is one. A product of integers of
+    8 bits by a constant becomes one in the format i8, and what the zero points
+    take off its sums.
+
+    ```mlir
+    %w = tenon.dequantize %codes scale %s blocks [1, 32] to f32 : ...
+    %0 = tenon.matmul %x, %w transposed : ...
+    // becomes
+    %p = tenon.pack_weight %codes <ui4 at 0, 1, 576> scale %s <f32 at 0, 1, 18>
+           as <ui4 block 32 scale f16> rows 576 columns 960 : ...
+    %0 = tenon.packed_matmul %x, %p columns "960" as <ui4 block 32 scale f16> : ...
+    ```
   }];
   let dependentDialects = ["::tenon::TenonDialect"];
 }

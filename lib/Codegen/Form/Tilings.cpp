@@ -54,7 +54,11 @@ std::string describeKernel(KernelOp kernel) {
               getDims(products.back().getResult()).back()};
   }
   std::string type;
-  llvm::raw_string_ostream(type) << getElementTypeOrSelf(of.getType());
+  llvm::raw_string_ostream os(type);
+  os << getElementTypeOrSelf(of.getType());
+  if (!products.empty())
+    if (FormatAttr format = products.front().getFormatAttr())
+      os << '-' << format.getElement();
   return what + " " + type + " " + textOf(dims);
 }
 

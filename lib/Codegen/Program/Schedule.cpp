@@ -151,8 +151,32 @@ void Builder::assign(Value v, int id) {
   }
 }
 
+/// nullopt where an operand is no constant.
+static std::optional<WeightPart> formattedWeight(PackWeightOp pack) {
+  WeightPart part;
+  auto matrix = [](Value v, Attribute at, WeightMatrix &to) {
+    auto constant = v ? v.getDefiningOp<ConstantOp>() : nullptr;
+    if (constant)
+      to = {constant.getValue(), at};
+    return !v || constant;
+  };
+  if (!matrix(pack.getCodes(), pack.getCodesAtAttr(), part.codes) ||
+      !matrix(pack.getScale(), pack.getScaleAtAttr(), part.scale) ||
+      !matrix(pack.getZero(), pack.getZeroAtAttr(), part.zero))
+    return std::nullopt;
+  part.weight = part.codes.constant;
+  part.layout.kind = WeightLayout::Formatted;
+  part.layout.K = pack.getK();
+  part.layout.N = pack.getN();
+  part.elementType = getElementTypeOrSelf(pack.getResult().getType());
+  part.format = pack.getFormatAttr();
+  return part;
+}
+
 /// What a pack_b of a constant (or of a reshaped one) lies in memory as.
 std::optional<WeightPart> Builder::packedWeight(Value v) {
+  if (auto pack = v.getDefiningOp<PackWeightOp>())
+    return formattedWeight(pack);
   auto pack = v.getDefiningOp<PackBOp>();
   if (!pack)
     return std::nullopt;

@@ -11,9 +11,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonOpBase.h"
+#include "lib/Codegen/Form/ConstantView.h"
 #include "lib/Codegen/Lanes/LaneBuilder.h"
 #include "mlir/IR/BuiltinAttributes.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 #include "tenon/Codegen/Program.h"
 #include "llvm/ADT/APFloat.h"
 
@@ -28,6 +28,9 @@ static uint64_t elementBytes(Type t) {
 }
 
 static uint64_t bytesOf(const WeightPart &w) {
+  if (w.layout.kind == WeightLayout::Formatted)
+    return (w.layout.N + 31) / 32 *
+           cast<FormatAttr>(w.format).bytesOfPanel(w.layout.K);
   if (w.layout.kind == WeightLayout::PackedB)
     return w.layout.batch * ((w.layout.N + 31) / 32) * w.layout.K * 32 * 4;
   return w.weight.getNumElements() * elementBytes(w.elementType);
@@ -52,38 +55,6 @@ WeightsPlan planWeights(const Schedule &schedule) {
       plan.bytes += llvm::alignTo(bytesOf(buffer), kAlignment);
   }
   return plan;
-}
-
-/// The elements in memory order, with a stride of 0 for splats. Small integer
-/// and bool constants that MLIR keeps packed are expanded into `copy`.
-static llvm::Expected<std::pair<const char *, uint64_t>>
-rawData(const WeightPart &w, std::vector<char> &copy) {
-  uint64_t bytes = elementBytes(w.weight.getElementType());
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(w.weight)) {
-    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
-    uint64_t need = resource.getNumElements() * bytes;
-    if (!blob || blob->getData().size() < need)
-      return llvm::createStringError("a weight's data is %zu bytes, expected "
-                                     "%zu",
-                                     blob ? blob->getData().size() : size_t(0),
-                                     size_t(need));
-    return std::pair{blob->getData().data(), bytes};
-  }
-  auto dense = dyn_cast<DenseElementsAttr>(w.weight);
-  if (!dense)
-    return llvm::createStringError("a weight is neither dense nor a resource");
-  if (dense.getElementType().isInteger(1)) {
-    for (bool v : dense.getValues<bool>())
-      copy.push_back(v);
-    return std::pair{(const char *)copy.data(), uint64_t(1)};
-  }
-  if (Type element = dense.getElementType();
-      isPackedType(element) && element.isSignlessInteger()) {
-    for (const APInt &v : dense.getValues<APInt>()) // with their sign
-      copy.push_back(char(v.getSExtValue()));
-    return std::pair{(const char *)copy.data(), uint64_t(1)};
-  }
-  return std::pair{dense.getRawData().data(), dense.isSplat() ? 0 : bytes};
 }
 
 static float toFloat(const char *p, Type t) {
@@ -141,9 +112,109 @@ static llvm::Error writePacked(const WeightPart &w, const char *data,
   return llvm::Error::success();
 }
 
+namespace {
+
+/// Writes a weight in its format, a panel at a time.
+struct FormatWriter {
+  const WeightPart &part;
+  Sink sink;
+  FormatAttr format = cast<FormatAttr>(part.format);
+  int64_t K = part.layout.K, N = part.layout.N;
+  int64_t rows = format.rowsOfBlock(K), group = format.rowsOfGroup();
+  std::optional<MatrixReader> codes = {}, scale = {}, zero = {};
+  std::vector<uint8_t> panel = {};
+
+  llvm::Error open(const WeightMatrix &matrix,
+                   std::optional<MatrixReader> &reader) {
+    if (!matrix.constant)
+      return llvm::Error::success();
+    auto opened =
+        MatrixReader::open(matrix.constant, cast<MatrixAttr>(matrix.at));
+    if (!opened)
+      return opened.takeError();
+    reader = std::move(*opened);
+    return llvm::Error::success();
+  }
+  void put(uint8_t *to, float value, Type type) {
+    if (!type.isF16()) {
+      memcpy(to, &value, 4);
+      return;
+    }
+    bool loses;
+    APFloat half(value);
+    half.convert(APFloat::IEEEhalf(), APFloat::rmNearestTiesToEven, &loses);
+    uint16_t bits = half.bitcastToAPInt().getZExtValue();
+    memcpy(to, &bits, 2);
+  }
+  void writeColumn(int64_t n, int64_t column);
+  llvm::Error run();
+};
+
+} // namespace
+
+void FormatWriter::writeColumn(int64_t n, int64_t column) {
+  unsigned bits = format.getBits();
+  auto element = [](const WeightMatrix &m) {
+    return cast<MatrixAttr>(m.at).getElement();
+  };
+  // Codes are stored without a sign, integers with one.
+  bool isSigned = !element(part.codes).isUnsignedInteger();
+  int64_t shift = format.isInteger()
+                      ? (isSigned ? 0 : -128)
+                      : (isSigned ? int64_t(1) << (bits - 1) : 0);
+  for (int64_t k0 = 0, block = 0; k0 < K; k0 += rows, ++block) {
+    uint8_t *at = panel.data() + block * format.bytesOfBlock(K);
+    if (scale) {
+      Type type = format.getScale();
+      put(at + column * type.getIntOrFloatBitWidth() / 8,
+          scale->number(block, n), type);
+      at += format.bytesOfScales();
+    }
+    if (zero) {
+      if (format.getZero().isF32())
+        put(at + column * 4, zero->number(block, n), format.getZero());
+      else
+        at[column] = zero->integer(block, n) +
+                     (element(part.zero).isUnsignedInteger() ? 0 : shift);
+      at += format.bytesOfHeader() - format.bytesOfScales();
+    }
+    for (int64_t k = k0; k < std::min(K, k0 + rows); ++k) {
+      int64_t row = (k - k0) % group;
+      if (bits == 16) {
+        memcpy(at + (k - k0) / group * format.bytesOfGroup() +
+                   (column * group + row) * 2,
+               codes->at(k, n), 2);
+        continue;
+      }
+      uint8_t *of = at + (k - k0) / group * format.bytesOfGroup() +
+                    column * group * bits / 8 + row * bits / 8;
+      *of |= uint8_t(codes->integer(k, n) + shift) << (row * bits % 8);
+    }
+  }
+}
+
+llvm::Error FormatWriter::run() {
+  for (auto [matrix, reader] :
+       {std::pair{&part.codes, &codes}, std::pair{&part.scale, &scale},
+        std::pair{&part.zero, &zero}})
+    if (auto e = open(*matrix, *reader))
+      return e;
+  panel.resize(format.bytesOfPanel(K));
+  for (int64_t n = 0; n < N; n += 32) {
+    std::fill(panel.begin(), panel.end(), 0);
+    for (int64_t column = 0; column < std::min<int64_t>(32, N - n); ++column)
+      writeColumn(n + column, column);
+    if (auto e = sink({(const char *)panel.data(), panel.size()}))
+      return e;
+  }
+  return llvm::Error::success();
+}
+
 static llvm::Error writePart(const WeightPart &w, Sink sink) {
+  if (w.layout.kind == WeightLayout::Formatted)
+    return FormatWriter{w, sink}.run();
   std::vector<char> copy;
-  auto data = rawData(w, copy);
+  auto data = rawData(w.weight, copy);
   if (!data)
     return data.takeError();
   auto [bytes, stride] = *data;

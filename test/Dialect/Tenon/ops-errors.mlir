@@ -819,3 +819,119 @@ func.func @scattersStorageType(%x: tensor<4xi4>, %i: tensor<2xi64>, %u: tensor<2
   %0 = tenon.scatter_elements add %x, %i, %u axis 0 : tensor<4xi4>, tensor<2xi64>, tensor<2xi4>
   return
 }
+
+// -----
+func.func @formatOfI4(%x: tensor<2x4xui8>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected i8, f16 or bf16 alone for a format without scales, found 'i4'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <i4> : tensor<2x4xui8>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatOfOddBlocks(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected a block of a power of two in [16, 65536], found 24}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <ui4 block 24 scale f16> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatOfSignedCodes(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected codes of ui2, ui4 or ui8, found 'i8'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <i8 scale f16> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatScale(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected a scale of f32 or f16, found 'bf16'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <ui8 scale bf16> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatZero(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected a zero point of ui8 or f32, found 'i8'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <ui8 scale f16 zero i8> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatOfOtherBytes(%x: tensor<2x5xui8>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected panels of 256 bytes for 5 rows, found 128}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <i8> : tensor<2x5xui8>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatOfFloats(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected lhs of ui8, found 'f32'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <i8> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @packedIntegers(%x: tensor<2x4xi32>, %p: tensor<1x4x32xf32>) {
+  // expected-error @below {{expected lhs of floats, found 'i32'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" : tensor<2x4xi32>, tensor<1x4x32xf32>
+  return
+}
+
+// -----
+func.func @packBeyondConstant() {
+  %c = tenon.constant dense<1> : tensor<4x3xi8>
+  // expected-error @below {{expected the codes to lie in the constant's 12 elements, found #tenon.matrix<i8 at 0, 4, 1>}}
+  %0 = tenon.pack_weight %c <i8 at 0, 4, 1> as <i8> rows 4 columns 3 : tensor<4x3xi8>
+  return
+}
+
+// -----
+func.func @packOtherCodes() {
+  %c = tenon.constant dense<1> : tensor<4x3xi16>
+  // expected-error @below {{expected codes of 8 bits, found 'i16'}}
+  %0 = tenon.pack_weight %c <i16 at 0, 3, 1> as <i8> rows 4 columns 3 : tensor<4x3xi16>
+  return
+}
+
+// -----
+func.func @packWithoutScale() {
+  %c = tenon.constant dense<1> : tensor<4x3xui8>
+  // expected-error @below {{expected a scale and a zero point as in #tenon.format<ui8 scale f32>}}
+  %0 = tenon.pack_weight %c <ui8 at 0, 3, 1> as <ui8 scale f32> rows 4 columns 3 : tensor<4x3xui8>
+  return
+}
+
+// -----
+func.func @packNothing() {
+  %c = tenon.constant dense<1> : tensor<4x3xi8>
+  // expected-error @below {{expected rows and columns in [1, 2147483648], found 0 and 3}}
+  %0 = tenon.pack_weight %c <i8 at 0, 3, 1> as <i8> rows 0 columns 3 : tensor<4x3xi8>
+  return
+}
+
+// -----
+func.func @dequantizeBlocks(%c: tensor<4x3xi8>, %s: tensor<1x3xf32>) {
+  // expected-error @below {{the parameters and blocks of dim 0}}
+  %0 = tenon.dequantize %c scale %s blocks [2, 1] to f32 : tensor<4x3xi8>, tensor<1x3xf32>
+  return
+}
+
+// -----
+func.func @dequantizeRank(%c: tensor<4x3xi8>, %s: tensor<3xf32>) {
+  // expected-error @below {{expected parameters of rank 2, found rank 1}}
+  %0 = tenon.dequantize %c scale %s blocks [4, 1] to f32 : tensor<4x3xi8>, tensor<3xf32>
+  return
+}
+
+// -----
+func.func @dequantizeTo(%c: tensor<4x3xi8>, %s: tensor<1x3xf32>) {
+  // expected-error @below {{expected a result of f32, f16 or bf16, found 'f64'}}
+  %0 = tenon.dequantize %c scale %s blocks [4, 1] to f64 : tensor<4x3xi8>, tensor<1x3xf32>
+  return
+}
+
+// -----
+func.func @dequantizeZero(%c: tensor<4x3xi8>, %s: tensor<1x3xf32>, %z: tensor<1x3xi32>) {
+  // expected-error @below {{expected a zero point of floats or at most 8 bits, found 'i32'}}
+  %0 = tenon.dequantize %c scale %s zero %z blocks [4, 1] to f32 : tensor<4x3xi8>, tensor<1x3xf32> zero tensor<1x3xi32>
+  return
+}

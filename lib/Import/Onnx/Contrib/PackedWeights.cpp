@@ -5,7 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Contrib/PackedWeights.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
 
 using namespace mlir;
@@ -49,30 +51,37 @@ static Value timesTransposed(NodeImporter &n, Value x, Value weight) {
 // MatMulNBits
 //===----------------------------------------------------------------------===//
 
-/// Zero points [N, blocks]: packed, or floats, or null for the middle.
-static Value zeroPoints(NodeImporter &n, const SymExpr &rows, int64_t blocks,
-                        int64_t bits, Type real) {
-  Value zero = n.in(3);
-  if (!zero)
-    return n.scalar(double(1 << (bits - 1)), real);
-  if (NodeImporter::isFloat(zero))
-    return n.cast(n.reshape(zero, {rows, SymExpr(blocks)}), real);
-  SymExpr bytes((blocks * bits + 7) / 8);
-  zero = unpackBits(n, n.reshape(zero, {rows, bytes}), bits);
-  return n.cast(n.slice(zero, 1, SymExpr(0), SymExpr(blocks)), real);
+/// Bytes as `rows` rows of `size` codes of so many bits, each padded to whole
+/// bytes.
+static Value unpackRows(NodeImporter &n, Value bytes, const SymExpr &rows,
+                        int64_t size, int64_t bits) {
+  Type code = n.builder.getIntegerType(bits, /*isSigned=*/false);
+  int64_t perByte = 8 / bits, bytesOfRow = (size + perByte - 1) / perByte;
+  Value codes = n.reshape(bytes, {rows * SymExpr(bytesOfRow)});
+  SymExpr padded(bytesOfRow * perByte);
+  if (bits < 8)
+    codes = n.make<UnpackOp>(
+        {codes},
+        {n.named("size", n.builder.getStringAttr((rows * padded).str())),
+         n.named("elementType", TypeAttr::get(code))});
+  return n.slice(n.reshape(codes, {rows, padded}), 1, SymExpr(0),
+                 SymExpr(size));
 }
 
-/// Numbers per block [N, blocks] as numbers per element of [N, blocks * block],
-/// or with g_idx [k] per element of [N, k].
-static Value perElement(NodeImporter &n, Value v, int64_t block, Value group) {
-  if (!v || n.rank(v) == 0)
-    return v;
-  if (group)
-    return n.gather(v, group, 1);
-  Dims dims = n.dims(v);
-  Value wide =
-      n.broadcast(n.unsqueeze(v, {2}), {dims[0], dims[1], SymExpr(block)});
-  return n.reshape(wide, {dims[0], dims[1] * SymExpr(block)});
+/// Zero points [N, blocks]: packed, or floats, or the middle of the codes.
+static Value zeroPoints(NodeImporter &n, const SymExpr &rows, int64_t blocks,
+                        int64_t bits) {
+  Value zero = n.in(3);
+  if (!zero) {
+    auto type = RankedTensorType::get(
+        {*rows.constant(), blocks},
+        n.builder.getIntegerType(bits, /*isSigned=*/false));
+    return n.constant(
+        DenseElementsAttr::get(type, APInt(bits, uint64_t(1) << (bits - 1))));
+  }
+  if (NodeImporter::isFloat(zero))
+    return n.reshape(zero, {rows, SymExpr(blocks)});
+  return unpackRows(n, zero, rows, blocks, bits);
 }
 
 static void matMulNBits(NodeImporter &n) {
@@ -91,7 +100,7 @@ static void matMulNBits(NodeImporter &n) {
   }
   int64_t blocks = (k + block - 1) / block;
   Type real = NodeImporter::elem(n.in(0));
-  SymExpr rows(columns), count(blocks), padded(blocks * block);
+  SymExpr rows(columns), count(blocks);
   SymExpr size = productOf(n.dims(n.in(1)));
   if (size == SymExpr(0)) { // an omitted projection
     Dims dims = n.dims(n.in(0));
@@ -99,25 +108,21 @@ static void matMulNBits(NodeImporter &n) {
     n.out(0, addBias(n, n.broadcast(n.scalar(0, real), dims), n.in(5)));
     return;
   }
-  Value weight = n.reshape(n.in(1), {rows, count, SymExpr(block * bits / 8)});
-  weight = n.cast(unpackBits(n, weight, bits), real);
-  Value group = n.in(4);
-  if (group) {
-    weight =
-        n.slice(n.reshape(weight, {rows, padded}), 1, SymExpr(0), SymExpr(k));
+  Value codes = unpackRows(n, n.in(1), rows, blocks * block, bits);
+  codes = n.slice(codes, 1, SymExpr(0), SymExpr(k));
+  Value zero = zeroPoints(n, rows, blocks, bits);
+  Value scale = n.reshape(n.in(2), {rows, count});
+  Value weight;
+  if (Value group = n.in(4)) {
     group = n.slice(group, 0, SymExpr(0), SymExpr(k));
-  }
-  Value zero = zeroPoints(n, rows, blocks, bits, real);
-  Value scale = n.cast(n.reshape(n.in(2), {rows, count}), real);
-  if (group) {
-    weight = n.mul(n.sub(weight, perElement(n, zero, block, group)),
-                   perElement(n, scale, block, group));
+    weight = n.mul(
+        n.sub(n.cast(codes, real), n.gather(n.cast(zero, real), group, 1)),
+        n.gather(n.cast(scale, real), group, 1));
   } else {
-    if (zero && n.rank(zero))
-      zero = n.unsqueeze(zero, {2});
-    weight = n.mul(n.sub(weight, zero), n.unsqueeze(scale, {2}));
-    weight =
-        n.slice(n.reshape(weight, {rows, padded}), 1, SymExpr(0), SymExpr(k));
+    weight = n.make<DequantizeOp>(
+        {codes, scale, zero},
+        {n.named("blocks", n.builder.getDenseI64ArrayAttr({1, block})),
+         n.named("to", TypeAttr::get(real))});
   }
   n.out(0, addBias(n, timesTransposed(n, n.in(0), weight), n.in(5)));
 }

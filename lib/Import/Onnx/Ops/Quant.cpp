@@ -10,8 +10,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Ops/Quant.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "llvm/ADT/STLExtras.h"
@@ -67,10 +72,58 @@ static bool shifts(Value zero) {
   return zero && NodeImporter::constScalar(zero) != 0.0;
 }
 
+/// A constant's codes as they are stored.
+static bool isWeight(Value x) {
+  while (Operation *op = x.getDefiningOp()) {
+    if (isa<ConstantOp>(op))
+      return true;
+    if (!isa<ReshapeOp, TransposeOp, UnpackOp>(op))
+      return false;
+    x = op->getOperand(0);
+  }
+  return false;
+}
+
+/// A matrix of constant codes is dequantised in one op, which a product takes
+/// as it is. Null: no such matrix, or parameters that another rule rejects.
+static Value dequantizeWeight(NodeImporter &n, Value x, Value scale, Value zero,
+                              int64_t axis, int64_t block, Type to) {
+  auto code = dyn_cast<IntegerType>(NodeImporter::elem(x));
+  auto type = NodeImporter::type(x);
+  if (!code || code.getWidth() > 8 || code.isInteger(1) || to.isF64() ||
+      NodeImporter::elem(scale).isF64() || n.rank(x) != 2 || !isWeight(x) ||
+      !type.hasStaticShape() || type.getNumElements() == 0)
+    return nullptr;
+  Ints blocks(type.getShape());
+  Dims to2(2, SymExpr(1));
+  bool ofTensor = productOf(n.dims(scale)) == SymExpr(1);
+  if (!ofTensor) {
+    if (n.rank(scale) != (block ? 2 : 1))
+      return nullptr;
+    blocks[axis] = block ? block : 1;
+    if (block)
+      blocks[1 - axis] = 1;
+    for (int64_t i = 0; i < 2; ++i)
+      to2[i] = SymExpr((type.getDimSize(i) + blocks[i] - 1) / blocks[i]);
+  }
+  if (productOf(n.dims(scale)) != productOf(to2) ||
+      (zero && productOf(n.dims(zero)) != productOf(to2)) ||
+      (block && !ofTensor && n.dims(scale) != to2))
+    return nullptr;
+  SmallVector<Value> operands{x, n.reshape(scale, to2)};
+  if (shifts(zero))
+    operands.push_back(n.reshape(zero, to2));
+  return n.make<DequantizeOp>(
+      operands, {n.named("blocks", n.builder.getDenseI64ArrayAttr(blocks)),
+                 n.named("to", TypeAttr::get(to))});
+}
+
 Value dequantize(NodeImporter &n, Value x, Value scale, Value zero,
                  int64_t axis, int64_t block, Type to) {
   if (!x || !scale)
     return nullptr;
+  if (Value weight = dequantizeWeight(n, x, scale, zero, axis, block, to))
+    return weight;
   Dims dims = n.dims(x);
   Type f32 = n.builder.getF32Type();
   // Integers are subtracted exactly.
@@ -153,8 +206,12 @@ Quantized dynamicallyQuantize(NodeImporter &n, Value x) {
   for (int64_t i = 0, e = n.rank(x); i < e; ++i)
     all.push_back(i);
   Value zero = n.scalarLike(0, x);
+  // Of each row first, which are many tasks.
   auto extreme = [&](ReduceKind kind) {
-    return all.empty() ? x : n.reduce(kind, x, all, false);
+    if (all.empty())
+      return x;
+    Value ofRows = all.size() > 1 ? n.reduce(kind, x, {all.back()}) : x;
+    return n.reduce(kind, ofRows, all, false);
   };
   Value high = n.max(extreme(ReduceKind::max), zero);
   Value low = n.min(extreme(ReduceKind::min), zero);

@@ -1,0 +1,67 @@
+//===- TenonFormat.td - formats of weights -----------------*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_FORMAT_TD
+#define TENON_FORMAT_TD
+
+include "dialects/Tenon/IR/TenonDialect.td"
+
+def Tenon_FormatAttr : Tenon_Attr<"Format", "format"> {
+  let summary = "What a weight's panels of 32 columns hold, other than f32";
+  let description = [{
+    `#tenon.format<ui4 block 32 scale f16 zero ui8>`: codes of 2, 4 or
+    8 bits, and for each block of so many rows (none: the whole column) a scale
+    and a zero point per column. A weight is `(code - zero) * scale`; without a
+    zero point that is the middle of the codes. `#tenon.format<f16>` and `<bf16>`:
+    the numbers as they are. `#tenon.format<i8>`: integers, of which products are
+    sums in i32.
+
+    A panel is its blocks one after the other:
+
+    ```text
+    block    scales [32] | zero points [32] | groups
+    group    i8                [32][4 rows], a dword per column
+             ui2, ui4          [32] dwords of 16 or 8 rows, the first lowest
+             bf16              [32][2 rows]
+             ui8, f16          [32], one row
+    ```
+
+    The last block has all its groups, the last group all its rows.
+  }];
+  let parameters = (ins "::mlir::Type":$element, DefaultValuedParameter<"int64_t", "0">:$block,
+                        OptionalParameter<"::mlir::Type">:$scale,
+                        OptionalParameter<"::mlir::Type">:$zero);
+  let assemblyFormat = "`<` $element (`block` $block^)? (`scale` $scale^)? (`zero` $zero^)? `>`";
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// Are products of it exact sums of integers?
+    bool isInteger() const { return getElement().isSignlessInteger(); }
+    unsigned getBits() const { return getElement().getIntOrFloatBitWidth(); }
+    int64_t rowsOfGroup() const;
+    int64_t bytesOfGroup() const;
+    int64_t bytesOfScales() const;
+    /// Scales and zero points.
+    int64_t bytesOfHeader() const;
+    /// Of a matrix of K rows.
+    int64_t rowsOfBlock(int64_t K) const;
+    int64_t bytesOfBlock(int64_t K) const;
+    int64_t bytesOfPanel(int64_t K) const;
+  }];
+}
+
+def Tenon_MatrixAttr : Tenon_Attr<"Matrix", "matrix"> {
+  let summary = "Where a matrix lies in the elements of a constant";
+  let description = [{
+    `#tenon.matrix<ui4 at 0, 1, 576>`: element (k, n) is number 0 + k + 576 n
+    of the constant's elements read as `ui4`; of bytes those of fewer bits lie
+    the lowest bits first.
+  }];
+  let parameters = (ins "::mlir::Type":$element, "int64_t":$offset, "int64_t":$strideK,
+                        "int64_t":$strideN);
+  let assemblyFormat = "`<` $element `at` $offset `,` $strideK `,` $strideN `>`";
+}
+
+#endif // TENON_FORMAT_TD

@@ -1,0 +1,116 @@
+// RUN: tenon-opt %s --tenon-pack-matmul --canonicalize | FileCheck %s
+// RUN: tenon-opt %s --tenon-pack-matmul --canonicalize --tenon-merge-matmul | FileCheck %s --check-prefix=MERGE
+
+// Codes stay as they are stored, seen through what unpacks and cuts them. All
+// scales fit f16; the zero point is the middle, and is none.
+// CHECK-LABEL: @fourBits
+// CHECK-DAG: %[[CODES:.+]] = tenon.constant dense<17> : tensor<1280xui8>
+// CHECK-DAG: %[[SCALE:.+]] = tenon.constant dense<5.000000e-01> : tensor<160xf32>
+// CHECK: %[[P:.+]] = tenon.pack_weight %[[CODES]] <ui4 at 0, 1, 64> scale %[[SCALE]] <f32 at 0, 1, 4> as <ui4 block 16 scale f16> rows 56 columns 40 : tensor<1280xui8> scale tensor<160xf32>
+// CHECK: tenon.packed_matmul %arg0, %[[P]] columns "40" as <ui4 block 16 scale f16> : tensor<?x56xf32, #tenon.dims<"m", "56">>, tensor<2x1280xui8>
+func.func @fourBits(%x: tensor<?x56xf32, #tenon.dims<"m", "56">>) -> tensor<?x40xf32, #tenon.dims<"m", "40">> {
+  %bytes = tenon.constant dense<17> : tensor<1280xui8>
+  %codes = tenon.unpack %bytes size "2560" to ui4 : tensor<1280xui8>
+  %rows = tenon.reshape %codes to <"40", "64"> : tensor<2560xui4>
+  %cut = tenon.slice %rows from <"0", "0"> step [1, 1] to <"40", "56"> : tensor<40x64xui4>
+  %scales = tenon.constant dense<0.5> : tensor<160xf32>
+  %scale = tenon.reshape %scales to <"40", "4"> : tensor<160xf32>
+  %zero = tenon.constant dense<8> : tensor<40x4xui4>
+  %w = tenon.dequantize %cut scale %scale zero %zero blocks [1, 16] to f32 : tensor<40x56xui4>, tensor<40x4xf32> zero tensor<40x4xui4>
+  %0 = tenon.matmul %x, %w transposed : tensor<?x56xf32, #tenon.dims<"m", "56">>, tensor<40x56xf32>
+  return %0 : tensor<?x40xf32, #tenon.dims<"m", "40">>
+}
+
+// One scale for all; it needs f32. Codes without a zero point are less 0.
+// CHECK-LABEL: @tensorScale
+// CHECK: tenon.pack_weight %{{.+}} <ui8 at 0, 3, 1> scale %{{.+}} <f32 at 0, 0, 0> zero %{{.+}} <ui8 at 0, 0, 0> as <ui8 scale f32 zero ui8> rows 4 columns 3
+func.func @tensorScale(%x: tensor<2x4xf32>) -> tensor<2x3xf32> {
+  %codes = tenon.constant dense<[[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]> : tensor<4x3xui8>
+  %scale = tenon.constant dense<0.1> : tensor<1x1xf32>
+  %w = tenon.dequantize %codes scale %scale blocks [4, 3] to f32 : tensor<4x3xui8>, tensor<1x1xf32>
+  %0 = tenon.matmul %x, %w : tensor<2x4xf32>, tensor<4x3xf32>
+  return %0 : tensor<2x3xf32>
+}
+
+// Blocks that are no power of two have no format; codes that are no constant
+// no panels in the file.
+// CHECK-LABEL: @noFormat
+// CHECK-COUNT-2: tenon.pack_b
+// CHECK-NOT: tenon.pack_weight
+func.func @noFormat(%x: tensor<2x40xf32>, %given: tensor<40x3xi8>) -> (tensor<2x3xf32>, tensor<2x3xf32>) {
+  %codes = tenon.constant dense_resource<codes> : tensor<40x3xi8>
+  %scale = tenon.constant dense<0.5> : tensor<2x3xf32>
+  %scale2 = tenon.constant dense<0.5> : tensor<1x1xf32>
+  %w = tenon.dequantize %codes scale %scale blocks [20, 1] to f32 : tensor<40x3xi8>, tensor<2x3xf32>
+  %v = tenon.dequantize %given scale %scale2 blocks [40, 3] to f32 : tensor<40x3xi8>, tensor<1x1xf32>
+  %0 = tenon.matmul %x, %w : tensor<2x40xf32>, tensor<40x3xf32>
+  %1 = tenon.matmul %x, %v : tensor<2x40xf32>, tensor<40x3xf32>
+  return %0, %1 : tensor<2x3xf32>, tensor<2x3xf32>
+}
+
+// Sums of codes; the left zero point times the sums of the weight's columns,
+// 2 and 4, comes off.
+// CHECK-LABEL: @integers
+// CHECK-DAG: %[[W:.+]] = tenon.constant dense<{{\[}}[-1, 1], [3, 3]]> : tensor<2x2xi8>
+// CHECK-DAG: %[[SUMS:.+]] = tenon.constant dense<[2, 4]> : tensor<2xi32>
+// CHECK: %[[P:.+]] = tenon.pack_weight %[[W]] <i8 at 0, 2, 1> as <i8> rows 2 columns 2
+// CHECK: %[[S:.+]] = tenon.packed_matmul %arg0, %[[P]] columns "2" as <i8> : tensor<?x2xui8, #tenon.dims<"m", "2">>, tensor<1x128xui8>
+// CHECK: %[[WIDE:.+]] = tenon.broadcast_to %[[SUMS]] to <"m", "2">
+// CHECK: %[[OFF:.+]] = tenon.mul %[[WIDE]], %arg1
+// CHECK: tenon.sub %[[S]], %[[OFF]]
+// CHECK-NOT: tenon.reduce
+func.func @integers(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>, %z: tensor<i32>) -> tensor<?x2xi32, #tenon.dims<"m", "2">> {
+  %w = tenon.constant dense<[[-1, 1], [3, 3]]> : tensor<2x2xi8>
+  %a = tenon.cast %q to i32 : tensor<?x2xui8, #tenon.dims<"m", "2">>
+  %c = tenon.sub %a, %z : tensor<?x2xi32, #tenon.dims<"m", "2">>, tensor<i32>
+  %b = tenon.cast %w to i32 : tensor<2x2xi8>
+  %0 = tenon.matmul %c, %b : tensor<?x2xi32, #tenon.dims<"m", "2">>, tensor<2x2xi32>
+  return %0 : tensor<?x2xi32, #tenon.dims<"m", "2">>
+}
+
+// A weight's own zero point takes sums of rows; 128 of a ui8 is none.
+// CHECK-LABEL: @zeroOfWeight
+// CHECK: tenon.pack_weight %{{.+}} <ui8 at 0, 1, 2> as <i8>
+// CHECK-NOT: tenon.reduce
+// CHECK: return
+// CHECK-LABEL: @otherZeroOfWeight
+// CHECK: tenon.packed_matmul
+// CHECK: %[[ROWS:.+]] = tenon.reduce sum %{{.+}} over [1] keepdims
+// CHECK: tenon.mul %[[ROWS]], %{{.+}}
+func.func @zeroOfWeight(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>) -> tensor<?x3xi32, #tenon.dims<"m", "3">> {
+  %w = tenon.constant dense<[[200, 1], [3, 3], [128, 5]]> : tensor<3x2xui8>
+  %z = tenon.constant dense<128> : tensor<i32>
+  %a = tenon.cast %q to i32 : tensor<?x2xui8, #tenon.dims<"m", "2">>
+  %b = tenon.cast %w to i32 : tensor<3x2xui8>
+  %c = tenon.sub %b, %z : tensor<3x2xi32>, tensor<i32>
+  %0 = tenon.matmul %a, %c transposed : tensor<?x2xi32, #tenon.dims<"m", "2">>, tensor<3x2xi32>
+  return %0 : tensor<?x3xi32, #tenon.dims<"m", "3">>
+}
+func.func @otherZeroOfWeight(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>) -> tensor<?x3xi32, #tenon.dims<"m", "3">> {
+  %w = tenon.constant dense<[[200, 1], [3, 3], [128, 5]]> : tensor<3x2xui8>
+  %z = tenon.constant dense<127> : tensor<i32>
+  %a = tenon.cast %q to i32 : tensor<?x2xui8, #tenon.dims<"m", "2">>
+  %b = tenon.cast %w to i32 : tensor<3x2xui8>
+  %c = tenon.sub %b, %z : tensor<3x2xi32>, tensor<i32>
+  %0 = tenon.matmul %a, %c transposed : tensor<?x2xi32, #tenon.dims<"m", "2">>, tensor<3x2xi32>
+  return %0 : tensor<?x3xi32, #tenon.dims<"m", "3">>
+}
+
+// Products of the same rows by weights in one format are one.
+// MERGE-LABEL: @merged
+// MERGE: %[[A:.+]] = tenon.pack_weight
+// MERGE: %[[B:.+]] = tenon.pack_weight
+// MERGE: %[[BOTH:.+]] = tenon.concat %{{.+}}, %{{.+}} axis 0 : tensor<1x{{.+}}xui8>
+// MERGE: tenon.packed_matmul %arg0, %[[BOTH]] columns "64" as <ui8 scale f16>
+func.func @merged(%x: tensor<?x4xf32, #tenon.dims<"m", "4">>) -> (tensor<?x4x8xf32, #tenon.dims<"m", "4", "8">>, tensor<?x4x8xf32, #tenon.dims<"m", "4", "8">>) {
+  %p = tenon.constant dense_resource<p> : tensor<4x32xi8>
+  %q = tenon.constant dense_resource<q> : tensor<4x32xi8>
+  %scale = tenon.constant dense<0.5> : tensor<1x32xf32>
+  %v = tenon.dequantize %p scale %scale blocks [4, 1] to f32 : tensor<4x32xi8>, tensor<1x32xf32>
+  %w = tenon.dequantize %q scale %scale blocks [4, 1] to f32 : tensor<4x32xi8>, tensor<1x32xf32>
+  %0 = tenon.matmul %x, %v : tensor<?x4xf32, #tenon.dims<"m", "4">>, tensor<4x32xf32>
+  %1 = tenon.matmul %x, %w : tensor<?x4xf32, #tenon.dims<"m", "4">>, tensor<4x32xf32>
+  %2 = tenon.reshape %0 to <"m", "4", "8"> : tensor<?x32xf32, #tenon.dims<"m", "32">>
+  %3 = tenon.reshape %1 to <"m", "4", "8"> : tensor<?x32xf32, #tenon.dims<"m", "32">>
+  return %2, %3 : tensor<?x4x8xf32, #tenon.dims<"m", "4", "8">>, tensor<?x4x8xf32, #tenon.dims<"m", "4", "8">>
+}

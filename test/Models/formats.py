@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+#===- formats.py - products by weights in a format of their own ------------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Weights of 2, 4 and 8 bits that products read in panels.
+
+A dequantised weight gives the bits of the f32 weight that it stands for: both
+products stand in one model, and their difference must be 0. Products of
+integers are compared with exact integers. Few rows and many take other loops,
+as do short blocks, odd columns and long sums.
+
+usage: formats.py [--tenon PATH] [SUBSTRING...]
+"""
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from exact import Graph
+from tool import Checks
+
+MICROSOFT = "com.microsoft"
+ROWS = [1, 4, 13]
+
+
+def pack(codes, bits):
+    """Codes along the last dim, the lowest bits first."""
+    per = 8 // bits
+    codes = np.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % per)])
+    codes = (codes.astype(np.uint8) & (2**bits - 1)).reshape(*codes.shape[:-1], -1, per)
+    return sum(codes[..., i] << (bits * i) for i in range(per)).astype(np.uint8)
+
+
+def scales(rng, *shape, half=True):
+    """Scales that f16 holds, or some that it does not."""
+    return rng.uniform(0.01, 0.1, shape).astype(np.float16 if half else np.float32).astype(np.float32)
+
+
+def expect_same(g, label, rng, k, product, weight, rows=ROWS):
+    """product(x) and x times the f32 weight [k, n] have the same bits."""
+    plain = g.weight(weight.astype(np.float32))
+    for m in rows:
+        x = g.input(rng.standard_normal((m, k)).astype(np.float32), [f"{label.replace(' ', '_')}_{m}", k])
+        difference = g.node("Sub", product(x), g.node("MatMul", x, plain))
+        g.expect(f"{label} {m}", difference, np.zeros((m, weight.shape[1]), np.float32))
+
+
+def n_bits(g, label, k, n, bits, block, zeros=None, half=True, rows=ROWS):
+    rng = np.random.default_rng([k, n, bits, block])
+    blocks = -(-k // block)
+    codes = rng.integers(0, 2**bits, (n, blocks, block))
+    scale = scales(rng, n, blocks, half=half)
+    zero = rng.integers(0, 2**bits, (n, blocks))
+    real = {None: np.full((n, blocks), 2 ** (bits - 1)), "packed": zero, "float": zero + 0.3}[zeros].astype(np.float32)
+    weight = ((codes.astype(np.float32) - real[..., None]) * scale[..., None]).reshape(n, -1)[:, :k].T
+    operands = [g.weight(pack(codes, bits)), g.weight(scale)]
+    operands += [g.weight(real if zeros == "float" else pack(zero, bits))] if zeros else []
+    attributes = {"K": k, "N": n, "bits": bits, "block_size": block}
+    expect_same(g, label, rng, k, lambda x: g.node("MatMulNBits", x, *operands, domain=MICROSOFT, **attributes), weight, rows)
+
+
+def linear(g, label, k, n, dtype, *, axis=None, block=0, zero=False, transposed=False, rows=ROWS):
+    """DequantizeLinear in front of MatMul or Gemm."""
+    rng = np.random.default_rng([k, n, block, len(label)])
+    low, high = (-8, 8) if dtype == TensorProto.INT4 else (np.iinfo(dtype).min, np.iinfo(dtype).max + 1)
+    codes = rng.integers(low, high, (k, n))
+    shape = () if axis is None else (-(-k // block), n) if block else (n,)
+    scale, zeros = scales(rng, *shape), rng.integers(low, high, shape) * zero
+    spread = lambda v: np.repeat(v, block, 0)[:k] if block else v
+    weight = (codes - spread(zeros)).astype(np.float32) * spread(scale)
+    turned = (lambda v: v.T if np.ndim(v) == 2 else v) if transposed else lambda v: v
+
+    def initializer(value):
+        if dtype != TensorProto.INT4:
+            return g.weight(value.astype(dtype))
+        name = f"w{len(g.weights)}"
+        g.weights.append(helper.make_tensor(name, dtype, value.shape, pack(value.reshape(1, -1), 4).tobytes(), raw=True))
+        return name
+
+    operands = [initializer(turned(codes)), g.weight(turned(scale))] + ([initializer(turned(zeros))] if zero else [])
+    attributes = {} if axis is None else {"axis": 1 - axis if transposed else axis, **({"block_size": block} if block else {})}
+    real = g.node("DequantizeLinear", *operands, **attributes)
+    product = lambda x: g.node("Gemm", x, real, transB=1) if transposed else g.node("MatMul", x, real)
+    expect_same(g, label, rng, k, product, weight, rows)
+
+
+def dequantised(tool):
+    g = Graph(contrib=True)
+    n_bits(g, "four bits", 200, 70, 4, 32, "packed", rows=[1, 2, 3, 5, 6, 7, 60])
+    n_bits(g, "scales of f32", 64, 32, 4, 16, half=False)
+    n_bits(g, "float zeros", 130, 33, 8, 64, "float")
+    n_bits(g, "two bits", 90, 24, 2, 32, "packed")
+    n_bits(g, "many rows of weights", 1700, 40, 4, 128, "packed", rows=[2, 20])
+    linear(g, "columns", 50, 40, np.int8, axis=1, zero=True)
+    linear(g, "tensor", 67, 32, np.uint8)
+    linear(g, "tensor with zero", 66, 31, np.uint8, zero=True, transposed=True)
+    linear(g, "blocks of i4", 96, 20, TensorProto.INT4, axis=0, block=32, zero=True)
+    g.check(tool)
+
+
+def integer(g, label, m, k, n, left, right, left_zero=None, right_zero=None, extreme=False):
+    """MatMulInteger; zero points: None, "one", or "each" row or column."""
+    rng = np.random.default_rng([m, k, n])
+
+    def numbers(dtype, shape):
+        bounds = np.iinfo(dtype)
+        return (np.full(shape, bounds.max) if extreme else rng.integers(bounds.min, bounds.max + 1, shape)).astype(dtype)
+
+    a, b = numbers(left, (m, k)), numbers(right, (k, n))
+    zero = lambda kind, dtype, count: None if kind is None else rng.integers(0, 100, () if kind == "one" else (count,)).astype(dtype)
+    za, zb = zero(left_zero, left, m), zero(right_zero, right, n)
+    x = g.input(a, [f"{label.replace(' ', '_')}_m", k])
+    operands = [x, g.weight(b)]
+    if za is not None or zb is not None:
+        operands.append("" if za is None else g.input(za))
+    if zb is not None:
+        operands.append(g.weight(zb))
+    wide = lambda v: np.int64(0) if v is None else v.astype(np.int64)
+    exact = (a.astype(np.int64) - (wide(za)[:, None] if np.ndim(za) else wide(za))) @ (b.astype(np.int64) - wide(zb))
+    g.expect(label, g.node("MatMulInteger", *operands), exact.astype(np.int32))
+
+
+def integers(tool):
+    g = Graph(contrib=True)
+    u8, i8 = np.uint8, np.int8
+    for m in (1, 7, 60):
+        integer(g, f"u8 by i8 {m}", m, 70, 40, u8, i8, "one")
+    integer(g, "saturating pairs", 6, 64, 64, u8, i8, extreme=True)
+    integer(g, "i8 by u8", 5, 33, 64, i8, u8, "one", "one")
+    integer(g, "u8 by u8", 13, 72, 33, u8, u8, "each", "each")
+    integer(g, "i8 by i8", 50, 61, 31, i8, i8)
+    integer(g, "no left zero", 3, 96, 20, u8, u8, None, "one")
+    integer(g, "sums that wrap", 2, 33100, 33, u8, u8, extreme=True)
+    g.check(tool)
+
+
+def requantised(tool):
+    """QLinearMatMul and QGemm, whose scales are powers of two: exact up to the rounding."""
+    g = Graph(contrib=True)
+    rng = np.random.default_rng(5)
+    f32 = np.float32
+    a, b = rng.integers(0, 256, (9, 40)).astype(np.uint8), rng.integers(-128, 128, (40, 35)).astype(np.int8)
+    za, zb, zy = np.uint8(120), np.int8(3), np.uint8(100)
+    sums = (a.astype(np.int64) - 120) @ (b.astype(np.int64) - 3)
+    expected = np.clip(np.rint(sums / 2.0**11) + 100, 0, 255).astype(np.uint8)
+    x = g.input(a, ["m", 40])
+    tail = [g.weight(f32(2.0**6)), g.weight(zy)]
+    g.expect("matmul", g.node("QLinearMatMul", x, g.weight(f32(0.25)), g.weight(za), g.weight(b), g.weight(f32(0.125)), g.weight(zb), *tail), expected)
+    bias = rng.integers(-1000, 1000, 35).astype(np.int32)
+    expected = np.clip(np.rint((sums + bias) / 2.0**11) + 100, 0, 255).astype(np.uint8)
+    operands = [x, g.weight(f32(0.25)), g.weight(za), g.weight(b.T.copy()), g.weight(f32(0.125)), g.weight(zb), g.weight(bias)]
+    g.expect("gemm", g.node("QGemm", *operands, *tail, domain=MICROSOFT, transB=1), expected)
+    g.check(tool)
+
+
+if __name__ == "__main__":
+    checks = Checks(__doc__.splitlines()[0])
+    tool = checks.tool()
+    for check in (dequantised, integers, requantised):
+        checks.attempt(check.__name__, check, tool)
+    checks.finish()
