@@ -11,8 +11,11 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "mlir/IR/BuiltinDialect.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDCONSTANTSPASS
@@ -46,6 +49,51 @@ DenseElementsAttr compute(Operation *op) {
   return result ? result->pack() : DenseElementsAttr();
 }
 
+/// Where the elements that a slice takes begin in its input, if they lie
+/// together there.
+std::optional<int64_t> contiguousStart(SliceOp op) {
+  auto from = cast<RankedTensorType>(op.getInput().getType());
+  auto to = cast<RankedTensorType>(op.getResult().getType());
+  if (!from.hasStaticShape() || !to.hasStaticShape())
+    return std::nullopt;
+  int64_t start = 0;
+  bool whole = false; // dims behind one of several elements are taken whole
+  for (auto [first, step, size, all] :
+       llvm::zip_equal(op.getStarts().getSymExprs(), op.getSteps(),
+                       to.getShape(), from.getShape())) {
+    if (!first.constant() || (step != 1 && size > 1) || (whole && size != all))
+      return std::nullopt;
+    whole |= size > 1;
+    start = start * all + *first.constant();
+  }
+  return start;
+}
+
+/// The bytes of a large constant that a slice takes (a direction's weights), as
+/// a constant: they are not copied. Null where they do not lie together.
+DenseResourceElementsAttr viewOfSlice(SliceOp op) {
+  Value source = op.getInput();
+  while (auto view = source.getDefiningOp<ReshapeOp>())
+    source = view.getInput();
+  auto constant = source.getDefiningOp<ConstantOp>();
+  std::optional<int64_t> start = contiguousStart(op);
+  if (!constant || !start)
+    return {};
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  size_t bytes = type.getElementTypeBitWidth() / 8; // 0: packed
+  size_t size = type.getNumElements() * bytes;
+  ArrayRef<char> data = match::bytesOf(constant.getValue());
+  if (size == 0 || *start < 0 || *start * bytes + size > data.size())
+    return {};
+  // The model's file, or the attribute, lives as long as the context.
+  AsmResourceBlob blob = UnmanagedAsmResourceBlob::allocateWithAlign(
+      data.slice(*start * bytes, size), 1);
+  auto &manager =
+      DenseResourceElementsHandle::getManagerInterface(op.getContext());
+  return DenseResourceElementsAttr::get(
+      type, manager.insert("part", std::move(blob)));
+}
+
 struct FoldConstantsPass
     : tenon::impl::FoldConstantsPassBase<FoldConstantsPass> {
   void runOnOperation() override {
@@ -54,7 +102,9 @@ struct FoldConstantsPass
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (!isa<TenonDialect>(op->getDialect()))
         return;
-      DenseElementsAttr value = compute(op);
+      ElementsAttr value = compute(op);
+      if (auto slice = value ? SliceOp() : dyn_cast<SliceOp>(op))
+        value = viewOfSlice(slice);
       if (!value)
         return;
       noteApplied(getArgument(), op, "folded");

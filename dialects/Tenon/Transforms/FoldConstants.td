@@ -14,7 +14,9 @@ def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
   let description = [{
     Ops whose operands are all constants of at most 4096 elements are computed
     here when their result is as small. Weights are never computed with: they
-    stay on disk.
+    stay on disk. What a slice takes of one, where it lies together (a
+    direction's part of an LSTM's weights), is a constant as well, of the same
+    bytes.
 
     ```mlir
     %0 = tenon.constant dense<64.0> : tensor<f32>
