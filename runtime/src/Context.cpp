@@ -59,6 +59,72 @@ private:
   size_t used = 0;
 };
 
+/// Does a dim of the program depend on the expression in this slot?
+bool isRead(const tenon_program &program, int32_t slot) {
+  auto any = [&](const int32_t *slots, int32_t count) {
+    for (int32_t i = 0; i < count; ++i)
+      if (slots[i] == slot)
+        return true;
+    return false;
+  };
+  for (int32_t i = 0; i < program.num_exprs; ++i) {
+    const tenon_expr &expr = program.exprs[i];
+    bool leaf = expr.op == TENON_EXPR_CONST ||
+                expr.op == TENON_EXPR_INPUT_DIM ||
+                expr.op == TENON_EXPR_INPUT_VALUE;
+    int32_t own = expr.op == TENON_EXPR_RUN_VALUE ? slot + 1 : slot;
+    if (!leaf && (expr.a == own || expr.b == own ||
+                  (expr.op == TENON_EXPR_SELECT && expr.imm == slot)))
+      return true;
+  }
+  for (int32_t i = 0; i < program.num_steps; ++i) {
+    const tenon_step &step = program.steps[i];
+    if (step.tasks == slot || step.cost == slot || step.scratch == slot ||
+        step.guard == slot + 1 || any(step.dims, step.num_dims))
+      return true;
+  }
+  for (int32_t i = 0; i < program.num_buffers; ++i)
+    if (program.buffers[i].elements == slot)
+      return true;
+  for (int32_t i = 0; i < program.num_checks; ++i) {
+    const tenon_check &check = program.checks[i];
+    if (check.lhs == slot || check.rhs == slot || check.guard == slot + 1)
+      return true;
+  }
+  for (int32_t i = 0; i < program.num_outputs; ++i)
+    if (any(program.outputs[i].dims, program.outputs[i].rank))
+      return true;
+  for (int32_t i = 0; i < program.num_values; ++i)
+    if (program.values[i].guard == slot + 1 ||
+        any(program.values[i].dims, program.values[i].rank))
+      return true;
+  for (int32_t i = 0; i < program.num_controls; ++i) {
+    const tenon_control &control = program.controls[i];
+    if (control.guard == slot + 1 || control.trips == slot ||
+        any(control.sizes, control.num_sizes))
+      return true;
+    for (int32_t c = 0; c < control.num_copies; ++c)
+      if (control.copies[c].elements == slot)
+        return true;
+  }
+  return false;
+}
+
+/// Is this the end of a loop's body in which nothing is read, and on whose
+/// iterations no dim depends?
+bool isSteady(const tenon_program &program, const tenon_control &control) {
+  if (control.kind != TENON_CONTROL_NEXT)
+    return false;
+  const tenon_control &loop = program.controls[control.partner];
+  if (loop.count != 1 || loop.num_sizes)
+    return false;
+  for (int32_t i = 0; i < program.num_exprs; ++i)
+    if (program.exprs[i].op == TENON_EXPR_RUN_VALUE &&
+        program.exprs[i].imm == loop.value && isRead(program, i))
+      return false;
+  return true;
+}
+
 /// Places the context's tables; the counts in `counts` are known already.
 void layOut(Layout &layout, Context &counts, Context &context) {
   const tenon_program &program = *counts.program;
@@ -80,6 +146,7 @@ void layOut(Layout &layout, Context &counts, Context &context) {
   layout.take(context.inputData, size_t(program.num_inputs));
   layout.take(context.inputs, size_t(program.num_inputs));
   layout.take(context.outputs, size_t(program.num_outputs));
+  layout.take(context.steady, size_t(program.num_controls));
   layout.take(context.arenaBuffers, buffers);
   layout.take(context.valueSlots, size_t(counts.numValues));
   layout.take(context.lives, buffers);
@@ -351,6 +418,9 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
       if (context->arenaBuffers[i] == program->values[v].buffer &&
           counts.numSteps)
         context->lives[i].last = counts.numSteps - 1;
+
+  for (int32_t i = 0; i < program->num_controls; ++i)
+    context->steady[i] = isSteady(*program, program->controls[i]);
 
   auto *handle = reinterpret_cast<tenon_context *>(context);
   if (options.workspace &&

@@ -118,12 +118,16 @@ struct Context {
   int32_t *missing;
   RunValues run;
   bool grown, surprised, tooSmall;
+  // Of each control: the end of a loop's body after which nothing is evaluated
+  // anew, because no dim depends on the iteration.
+  uint8_t *steady;
 
   void **pointers; // per buffer
   StepState *steps;
   // Of the steps that are filled in: the first, most threads of one, the last
-  // with more than one.
+  // with more than one; which they are, as long as no dim is evaluated anew.
   int32_t firstStep, active, lastParallel;
+  int32_t filledFrom, filledTo;
   // A segment is one shared step, or steps of thread 0 in a row. `done` counts
   // its finished slices (thread 0's steps count as one) up to `target`.
   WaitWord *done;

@@ -78,10 +78,16 @@ tenon_status readValues(Context &context, const tenon_control &control,
 
 /// The bytes that the plan has for a buffer of the arena.
 uint64_t plannedBytes(const Context &context, int32_t buffer) {
-  for (int32_t i = 0; i < context.numArena; ++i)
-    if (context.arenaBuffers[i] == buffer)
-      return context.plan->sizes[i];
-  return 0;
+  int32_t low = 0, high = context.numArena; // they are in order
+  while (low < high) {
+    int32_t middle = (low + high) / 2;
+    if (context.arenaBuffers[middle] < buffer)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  bool found = low < context.numArena && context.arenaBuffers[low] == buffer;
+  return found ? context.plan->sizes[low] : 0;
 }
 
 /// Bytes that a copy takes in its target; -1 where they are too many.
@@ -222,8 +228,11 @@ tenon_status tenon::rt::act(Context &context, int32_t &at, tenon_error *error) {
     if (tenon_status status = iterate(context, control, loop,
                                       first ? 0 : number + 1, goesOn, error))
       return status;
+    bool steady = goesOn && context.steady[at - 1];
     if (goesOn != first) // back to the body, or past it
       at = control.partner + 1;
+    if (steady)
+      return TENON_OK;
   }
   return takeValues(context, control, error);
 }

@@ -19,6 +19,7 @@ using namespace tenon::rt;
 
 tenon_status tenon::rt::evaluate(Context &context, tenon_error *error) {
   bool reads = context.program->num_run_values > 0;
+  context.filledTo = 0;
   return evaluateDims(*context.program, context.inputDims, context.slots, error,
                       context.inputData, reads ? context.missing : nullptr,
                       reads ? &context.run : nullptr);
@@ -28,6 +29,7 @@ namespace {
 
 void fillPointers(Context &context, const Plan &plan) {
   const tenon_program &program = *context.program;
+  context.filledTo = 0;
   for (int32_t i = 0; i < program.num_buffers; ++i) {
     const tenon_buffer &buffer = program.buffers[i];
     void *&pointer = context.pointers[i];

@@ -34,7 +34,8 @@ tenon_status act(Context &context, int32_t &at, tenon_error *error);
 
 // Steps.cpp: what the host executes.
 
-/// The arguments of steps [first, end), and how threads share them.
+/// The arguments of steps [first, end), and how threads share them, unless they
+/// are filled in with the dims as they are.
 void fillSteps(Context &context, int32_t first, int32_t end);
 /// Runs steps [first, end), which are filled in.
 void runSteps(Context &context, int32_t first, int32_t end, bool pooled);

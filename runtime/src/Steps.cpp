@@ -222,6 +222,10 @@ void newClaim(Context &context) {
 
 void tenon::rt::fillSteps(Context &context, int32_t first, int32_t end) {
   const tenon_program &program = *context.program;
+  if (context.filledFrom == first && context.filledTo == end && end)
+    return;
+  context.filledFrom = first;
+  context.filledTo = end;
   context.active = 1;
   context.lastParallel = first - 1;
   // What ran since the last barrier: a later step must not overtake it.

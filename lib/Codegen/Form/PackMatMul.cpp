@@ -187,7 +187,6 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       return replace(op, result);
     if (!element.isF32() && !element.isF16() && !element.isBF16())
       return noteMissed(kPass, op, kPack, "it is not of f32, f16 or bf16");
-    noteApplied(kPass, op, kPack);
     Location loc = op.getLoc();
     Value lhs = op.getLhs();
     if (op.getTransposeA()) {
