@@ -58,6 +58,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   if (!debugValues) {
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());
+    pm.addPass(createHoistInvariantsPass());
   }
   FormKernelsPassOptions options;
   options.materializeAll = debugValues;

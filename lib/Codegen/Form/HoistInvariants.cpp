@@ -1,0 +1,152 @@
+//===- HoistInvariants.cpp - compute once what iterations do not change ---===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Not upstream's loop-invariant code motion: that moves whatever may be moved,
+// and what is moved here is stored.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "lib/Codegen/Form/PackedWeight.h"
+#include "mlir/Pass/Pass.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+
+namespace tenon {
+#define GEN_PASS_DEF_HOISTINVARIANTSPASS
+#include "lib/Codegen/Form/HoistInvariants.h.inc"
+
+namespace {
+
+struct Hoist {
+  explicit Hoist(LoopOp loop) : loop(loop), body(&loop.getBody()) {
+    changing.insert(loop.getName());
+    loop.getBody().walk([&](Operation *op) {
+      if (auto read = dyn_cast<ReadDimsOp>(op))
+        changing.insert(read.getName());
+      else if (auto inner = dyn_cast<LoopOp>(op))
+        changing.insert(inner.getName());
+    });
+  }
+
+  LoopOp loop;
+  Region *body;
+  llvm::StringSet<> changing; ///< whose elements each iteration sets anew
+  DenseSet<Operation *> invariant;
+
+  bool isChanging(const SymExpr &e) const;
+  bool isChanging(Attribute attr) const;
+  bool isInvariant(Operation &op) const;
+  static bool computes(Operation *op);
+  unsigned run();
+};
+
+bool Hoist::isChanging(const SymExpr &e) const {
+  std::vector<std::string> symbols;
+  e.collectSymbols(symbols);
+  return llvm::any_of(symbols, [&](StringRef symbol) {
+    return SymExpr::isElement(std::string_view(symbol)) &&
+           changing.contains(symbol.take_front(symbol.rfind('[')));
+  });
+}
+
+/// A dim expression, or several, that depends on the iteration.
+bool Hoist::isChanging(Attribute attr) const {
+  if (auto dims = dyn_cast<DimsAttr>(attr))
+    return llvm::any_of(dims.getSymExprs(),
+                        [&](const SymExpr &e) { return isChanging(e); });
+  auto text = dyn_cast<StringAttr>(attr);
+  std::optional<SymExpr> e =
+      text ? SymExpr::parse(std::string_view(text.getValue())) : std::nullopt;
+  return e && isChanging(*e);
+}
+
+bool Hoist::isInvariant(Operation &op) const {
+  // Some end the run with an error, some are computed as a branch needs them.
+  if (op.getNumRegions() || op.getNumResults() != 1 || !isPure(&op) ||
+      op.hasAttr("tenon.value") ||
+      isa<MergeOp, GatherOp, GatherElementsOp, GatherNDOp, ScatterElementsOp,
+          ScatterNDOp>(op))
+    return false;
+  if (llvm::any_of(
+          op.getAttrs(),
+          [&](NamedAttribute attr) { return isChanging(attr.getValue()); }) ||
+      llvm::any_of(getDims(op.getResult(0)),
+                   [&](const SymExpr &d) { return isChanging(d); }))
+    return false;
+  return llvm::all_of(op.getOperands(), [&](Value v) {
+    Operation *def = v.getDefiningOp();
+    return v.getParentRegion() != body ||
+           (def && invariant.contains(def));
+  });
+}
+
+/// Is it worth to store what the op computes?
+bool Hoist::computes(Operation *op) {
+  Value v = op->getResult(0);
+  SmallVector<SymExpr> dims = getDims(v);
+  if (productOf(dims).constant() == 1)
+    return false;
+  if (isa<PackBOp>(op)) // other readers see panels through views
+    return !isPackedWeight(op) &&
+           llvm::all_of(v.getUsers(), [](Operation *user) {
+             return isa<PackedMatMulOp>(user);
+           });
+  if (isa<MatMulOp, PackedMatMulOp, ReduceOp, ArgReduceOp,
+          CumulateOp, SoftmaxOp, LayerNormOp, RmsNormOp>(op))
+    return true;
+  // What repeats its operands would take more memory than they do.
+  return op->hasTrait<OpTrait::Elementwise>() &&
+         llvm::any_of(op->getOperands(),
+                      [&](Value o) { return getDims(o) == dims; });
+}
+
+unsigned Hoist::run() {
+  SmallVector<Operation *> candidates;
+  for (Operation &op : loop.getBody().front().without_terminator())
+    if (isInvariant(op)) {
+      invariant.insert(&op);
+      candidates.push_back(&op);
+    }
+  DenseSet<Operation *> wanted;
+  for (Operation *op : llvm::reverse(candidates))
+    if (computes(op) || wanted.contains(op))
+      for (Value v : op->getOperands()) {
+        wanted.insert(op);
+        if (Operation *def = v.getDefiningOp(); def && invariant.contains(def))
+          wanted.insert(def);
+      }
+  unsigned moved = 0;
+  for (Operation *op : candidates)
+    if (wanted.contains(op)) {
+      op->moveBefore(loop);
+      ++moved;
+    }
+  return moved;
+}
+
+struct HoistInvariantsPass
+    : ::tenon::impl::HoistInvariantsPassBase<HoistInvariantsPass> {
+  void runOnOperation() override {
+    // Inner loops first: what they do not change an outer one may not either.
+    getOperation()->walk<WalkOrder::PostOrder>(
+        [&](LoopOp loop) { numHoisted += Hoist(loop).run(); });
+  }
+};
+
+} // namespace
+} // namespace tenon
