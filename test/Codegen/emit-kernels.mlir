@@ -166,3 +166,50 @@ func.func @recurrence(%q: tensor<1x3x2x1x4xf32>, %k: tensor<1x3x2x4xf32>, %v: te
   }
   return %0 : tensor<1x2x7x32xf32>
 }
+
+// -----
+
+// Eight pixels at a time: the weights of a row of the kernel, then each of the
+// ten pixels that they meet, loaded once. A row of the kernel outside the image
+// is left out. Two vectors of channels of this level, one of the wider: no mask.
+// CHECK-LABEL: func.func @depthwise_0
+// CHECK-NOT: maskedload
+// CHECK: scf.for {{.*}} iter_args({{.*}}) -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// CHECK-COUNT-13: vector.load
+// CHECK-NOT: vector.load
+// CHECK: scf.yield
+// CHECK-COUNT-8: vector.store
+// CHECK: vector.load
+// CHECK: arith.negf
+// CHECK: vector.store
+// WIDE-LABEL: func.func @depthwise_0
+// WIDE: iter_args({{.*}}) -> (vector<16xf32>
+func.func @depthwise(%x: tensor<1x?x?x16xf32, #tenon.dims<"1", "h", "w", "16">>, %w: tensor<9x16xf32>) -> tensor<1x?x16xf32, #tenon.dims<"1", "h*w", "16">> {
+  %0 = tenon.kernel depthwise(%x, %w) : (tensor<1x?x?x16xf32, #tenon.dims<"1", "h", "w", "16">>, tensor<9x16xf32>) -> tensor<1x?x16xf32, #tenon.dims<"1", "h*w", "16">> tiling #tenon.cpu_depthwise<pixels = 64, channels = 64> {
+  ^bb0(%a: tensor<1x?x?x16xf32, #tenon.dims<"1", "h", "w", "16">>, %b: tensor<9x16xf32>):
+    %1 = tenon.depthwise %a, %b kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] : tensor<1x?x?x16xf32, #tenon.dims<"1", "h", "w", "16">>, tensor<9x16xf32>
+    %2 = tenon.neg %1 : tensor<1x?x16xf32, #tenon.dims<"1", "h*w", "16">>
+    tenon.yield %2 : tensor<1x?x16xf32, #tenon.dims<"1", "h*w", "16">>
+  }
+  return %0 : tensor<1x?x16xf32, #tenon.dims<"1", "h*w", "16">>
+}
+
+// -----
+
+// Patches are copied out of the image by runs, a row of the kernel in all of
+// its channels; where it hangs over the border, a tap. Of the one panel two
+// vectors of columns are computed.
+// CHECK-LABEL: func.func private @gemm_f32_6x32_lda54_last16
+// CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, index)
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: vector.load
+// CHECK: vector.store
+func.func @patches(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x64x12xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x6xf32>, tensor<1x54x32xf32>) -> tensor<1x64x12xf32> tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 65536, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x8x6xf32>, %b: tensor<1x54x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x6xf32>
+    %2 = tenon.packed_matmul %1, %b columns "12" : tensor<1x64x54xf32>, tensor<1x54x32xf32>
+    tenon.yield %2 : tensor<1x64x12xf32>
+  }
+  return %0 : tensor<1x64x12xf32>
+}

@@ -168,3 +168,45 @@ func.func @halfPanels(%x: tensor<4x64xf32>, %p: tensor<3x64x32xf32>) -> tensor<4
   %4 = tenon.mul %1, %3 : tensor<4x40xf32>, tensor<4x40xf32>
   return %4 : tensor<4x40xf32>
 }
+
+// -----
+
+// A depthwise convolution reads its input, which is computed once, from memory;
+// what follows it pointwise ends its kernel, also where a value has several
+// users that come together again.
+// CHECK-LABEL: @depthwise
+// CHECK: %[[X:.+]] = tenon.kernel map(%arg0)
+// CHECK: tenon.exp
+// CHECK: %[[K:.+]] = tenon.kernel depthwise(%[[X]], %arg1)
+// CHECK: tenon.depthwise
+// CHECK: tenon.max
+// CHECK: tenon.mul
+// CHECK-NOT: tenon.kernel
+// CHECK: return %[[K]]
+func.func @depthwise(%x: tensor<1x6x8xf32>, %w: tensor<3x8xf32>) -> tensor<1x4x8xf32> {
+  %zero = tenon.constant dense<0.0> : tensor<f32>
+  %0 = tenon.exp %x : tensor<1x6x8xf32>
+  %1 = tenon.depthwise %0, %w kernel [3] strides [1] pads [0, 0] dilations [1] : tensor<1x6x8xf32>, tensor<3x8xf32>
+  %2 = tenon.max %1, %zero : tensor<1x4x8xf32>, tensor<f32>
+  %3 = tenon.mul %1, %2 : tensor<1x4x8xf32>, tensor<1x4x8xf32>
+  return %3 : tensor<1x4x8xf32>
+}
+
+// -----
+
+// One of the users is no part of it: the product is stored.
+// CHECK-LABEL: @usersThatPart
+// CHECK: %[[K:.+]] = tenon.kernel matmul(%arg0, %arg1)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: tenon.packed_matmul
+// CHECK-NEXT: tenon.yield
+// CHECK: tenon.kernel map(%[[K]])
+// CHECK: tenon.kernel map(%[[K]])
+// CHECK: tenon.reduce sum
+func.func @usersThatPart(%x: tensor<4x64xf32>, %p: tensor<1x64x32xf32>) -> (tensor<4x32xf32>, tensor<4xf32>) {
+  %0 = tenon.packed_matmul %x, %p columns "32" : tensor<4x64xf32>, tensor<1x64x32xf32>
+  %1 = tenon.exp %0 : tensor<4x32xf32>
+  %2 = tenon.mul %0, %1 : tensor<4x32xf32>, tensor<4x32xf32>
+  %3 = tenon.reduce sum %0 over [1] : tensor<4x32xf32>
+  return %2, %3 : tensor<4x32xf32>, tensor<4xf32>
+}

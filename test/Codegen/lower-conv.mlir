@@ -11,13 +11,93 @@ func.func @patchesTimesWeights(%x: tensor<?x3x32x32xf32, #tenon.dims<"n", "3", "
   return %0 : tensor<?x8x2x2xf32, #tenon.dims<"n", "8", "2", "2">>
 }
 
+// The channels of a group are brought together: its patches are runs of them.
+
 // CHECK-LABEL: @groupsAreABatchDim
-// CHECK: tenon.im2col
-// CHECK: tenon.reshape {{.*}} to <"1", "6", "2", "6">
-// CHECK: tenon.matmul {{.*}} : tensor<1x2x6x6xf32>, tensor<2x3x6xf32>
-func.func @groupsAreABatchDim(%x: tensor<1x4x8xf32>, %w: tensor<6x2x3xf32>) -> tensor<1x6x6xf32> {
-  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 2 : tensor<1x4x8xf32>, tensor<6x2x3xf32>
-  return %0 : tensor<1x6x6xf32>
+// CHECK: tenon.reshape {{.*}} to <"1", "8", "2", "8">
+// CHECK: tenon.transpose {{.*}} [0, 2, 1, 3]
+// CHECK: tenon.im2col {{.*}} channels_last : tensor<2x8x8xf32>
+// CHECK: tenon.matmul {{.*}} transposed : tensor<1x2x6x24xf32>, tensor<2x8x24xf32>
+func.func @groupsAreABatchDim(%x: tensor<1x16x8xf32>, %w: tensor<16x8x3xf32>) -> tensor<1x16x6xf32> {
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 2 : tensor<1x16x8xf32>, tensor<16x8x3xf32>
+  return %0 : tensor<1x16x6xf32>
+}
+
+// One channel each: a kernel of its own, between two products of rows without a
+// transpose.
+
+// CHECK-LABEL: @depthwise
+// CHECK: %[[W:.+]] = tenon.constant dense_resource<channels_last{{.*}}> : tensor<2x4xf32>
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[IN:.+]] = tenon.reshape %[[Y]] to <"1", "9", "4">
+// CHECK: %[[D:.+]] = tenon.depthwise %[[IN]], %[[W]] kernel [2] strides [2] pads [1, 0] dilations [1]
+// CHECK: %[[R:.+]] = tenon.neg %[[D]] : tensor<1x5x4xf32>
+// CHECK: tenon.matmul %[[R]]
+func.func @depthwise(%x: tensor<1x3x9xf32>, %a: tensor<4x3x1xf32>, %b: tensor<5x4x1xf32>) -> tensor<1x5x5xf32> {
+  %w = tenon.constant dense<[[[0.0, 1.0]], [[2.0, 3.0]], [[4.0, 5.0]], [[6.0, 7.0]]]> : tensor<4x1x2xf32>
+  %0 = tenon.conv %x, %a strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x9xf32>, tensor<4x3x1xf32>
+  %1 = tenon.conv %0, %w strides [2] pads [1, 0] dilations [1] group 4 : tensor<1x4x9xf32>, tensor<4x1x2xf32>
+  %2 = tenon.neg %1 : tensor<1x4x5xf32>
+  %3 = tenon.conv %2, %b strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x4x5xf32>, tensor<5x4x1xf32>
+  return %3 : tensor<1x5x5xf32>
+}
+
+// In small groups each output channel meets its group's inputs one after the
+// other, as one more dim of the kernel.
+
+// CHECK-LABEL: @smallGroups
+// CHECK: %[[T:.+]] = tenon.transpose {{.*}} [0, 3, 1, 2] : tensor<1x8x2x2xf32>
+// CHECK: tenon.broadcast_to {{.*}} to <"1", "2", "8", "2", "3">
+// CHECK: tenon.depthwise {{.*}} kernel [2, 3] strides [1, 1] pads [0, 1, 0, 0] dilations [1, 1] : tensor<1x2x8x6xf32>, tensor<6x6xf32>
+func.func @smallGroups(%x: tensor<1x4x8xf32>, %w: tensor<6x2x3xf32>) -> tensor<1x6x7xf32> {
+  %0 = tenon.conv %x, %w strides [1] pads [1, 0] dilations [1] group 2 : tensor<1x4x8xf32>, tensor<6x2x3xf32>
+  return %0 : tensor<1x6x7xf32>
+}
+
+// What moves, joins and reduces elements is moved before the view as well.
+
+// CHECK-LABEL: @betweenConvolutions
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[IMAGE:.+]] = tenon.reshape %[[Y]] to <"1", "4", "6", "8">
+// CHECK: %[[P:.+]] = tenon.pad constant %[[IMAGE]], %{{.+}} low <"0", "1", "0", "0"> high <"0", "1", "2", "0">
+// CHECK: %[[S:.+]] = tenon.slice %[[P]] from <"0", "0", "1", "0"> step [1, 2, 1, 1] to <"1", "3", "6", "8">
+// CHECK: %[[G:.+]] = tenon.gather %[[S]], %arg2 axis 1
+// CHECK: %[[R:.+]] = tenon.neg %[[G]] : tensor<1x4x6x8xf32>
+// CHECK: %[[FLAT:.+]] = tenon.reshape %[[R]] to <"1", "24", "8">
+// CHECK: %[[C:.+]] = tenon.concat %[[FLAT]], %[[Y]] axis 2
+// CHECK: %[[M:.+]] = tenon.reduce mean %[[C]] over [1] keepdims
+// CHECK: tenon.matmul %[[M]]
+func.func @betweenConvolutions(%x: tensor<1x3x4x6xf32>, %a: tensor<8x3x1x1xf32>, %i: tensor<4xi64>, %b: tensor<5x16x1x1xf32>) -> tensor<1x5x1x1xf32> {
+  %zero = tenon.constant dense<0.0> : tensor<f32>
+  %0 = tenon.conv %x, %a strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x4x6xf32>, tensor<8x3x1x1xf32>
+  %1 = tenon.pad constant %0, %zero low <"0", "0", "1", "0"> high <"0", "0", "1", "2"> : tensor<1x8x4x6xf32>, tensor<f32>
+  %2 = tenon.slice %1 from <"0", "0", "0", "1"> step [1, 1, 2, 1] to <"1", "8", "3", "6"> : tensor<1x8x6x8xf32>
+  %3 = tenon.gather %2, %i axis 2 : tensor<1x8x3x6xf32>, tensor<4xi64>
+  %4 = tenon.neg %3 : tensor<1x8x4x6xf32>
+  %5 = tenon.concat %4, %0 axis 1 : tensor<1x8x4x6xf32>, tensor<1x8x4x6xf32>
+  %6 = tenon.reduce mean %5 over [2, 3] keepdims : tensor<1x16x4x6xf32>
+  %7 = tenon.conv %6, %b strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x16x1x1xf32>, tensor<5x16x1x1xf32>
+  return %7 : tensor<1x5x1x1xf32>
+}
+
+// Channels that become positions are moved together.
+
+// CHECK-LABEL: @depthToSpace
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK: %[[IMAGE:.+]] = tenon.reshape %[[Y]] to <"1", "3", "5", "32">
+// CHECK: %[[PARTS:.+]] = tenon.reshape %[[IMAGE]] to <"1", "3", "5", "2", "2", "8">
+// CHECK: %[[MOVED:.+]] = tenon.transpose %[[PARTS]] [0, 1, 3, 2, 4, 5]
+// CHECK: %[[LAST:.+]] = tenon.reshape %[[MOVED]] to <"1", "6", "10", "8">
+// CHECK: tenon.im2col %[[LAST]] {{.*}} channels_last
+func.func @depthToSpace(%x: tensor<1x3x3x5xf32>, %a: tensor<32x3x1x1xf32>, %b: tensor<4x8x3x3xf32>) -> tensor<1x4x4x8xf32> {
+  %0 = tenon.conv %x, %a strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x3x5xf32>, tensor<32x3x1x1xf32>
+  %1 = tenon.reshape %0 to <"1", "2", "2", "8", "3", "5"> : tensor<1x32x3x5xf32>
+  %2 = tenon.transpose %1 [0, 3, 4, 1, 5, 2] : tensor<1x2x2x8x3x5xf32>
+  %3 = tenon.reshape %2 to <"1", "8", "6", "10"> : tensor<1x8x3x2x5x2xf32>
+  %4 = tenon.conv %3, %b strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x8x6x10xf32>, tensor<4x8x3x3xf32>
+  return %4 : tensor<1x4x4x8xf32>
 }
 
 // The bias and the activation end the first matmul's kernel; the second one's
@@ -29,8 +109,8 @@ func.func @groupsAreABatchDim(%x: tensor<1x4x8xf32>, %w: tensor<6x2x3xf32>) -> t
 // CHECK: %[[BIAS:.+]] = tenon.reshape %arg1 to <"4">
 // CHECK: %[[SUM:.+]] = tenon.add %[[Y]], %[[BIAS]] : tensor<2x6x4xf32>, tensor<4xf32>
 // CHECK: %[[GELU:.+]] = tenon.gelu %[[SUM]] : tensor<2x6x4xf32>
-// CHECK: %[[W:.+]] = tenon.constant dense_resource<channels_last> : tensor<2x8xf32>
 // CHECK: %[[IN:.+]] = tenon.reshape %[[GELU]] to <"2", "6", "4">
+// CHECK: %[[W:.+]] = tenon.constant dense_resource<channels_last{{.*}}> : tensor<2x8xf32>
 // CHECK: %[[P:.+]] = tenon.im2col %[[IN]] kernel [2] strides [2] pads [1, 1] dilations [1] channels_last
 // CHECK: tenon.matmul %[[P]], %[[W]] transposed : tensor<2x4x8xf32>, tensor<2x8xf32>
 func.func @channelsStayLast(%x: tensor<2x3x8xf32>, %b: tensor<4x1xf32>, %w: tensor<4x3x3xf32>) -> tensor<2x2x4xf32> {
@@ -43,7 +123,8 @@ func.func @channelsStayLast(%x: tensor<2x3x8xf32>, %b: tensor<4x1xf32>, %w: tens
 }
 
 // CHECK-LABEL: @rowsOfTheModel
-// CHECK: %[[NEG:.+]] = tenon.neg %arg0 : tensor<1x?x20xf32
+// CHECK: %[[ROWS:.+]] = tenon.reshape %arg0 to <"1", "t", "20">
+// CHECK: %[[NEG:.+]] = tenon.neg %[[ROWS]] : tensor<1x?x20xf32
 // CHECK: %[[IN:.+]] = tenon.reshape %[[NEG]] to <"1", "t", "20">
 // CHECK: tenon.im2col %[[IN]] {{.*}} channels_last
 // CHECK: tenon.transpose %arg1 [0, 2, 1]
@@ -54,16 +135,17 @@ func.func @rowsOfTheModel(%x: tensor<1x?x20xf32, #tenon.dims<"1", "t", "20">>, %
   return %2 : tensor<1x4x?xf32, #tenon.dims<"1", "4", "t">>
 }
 
-// A pointwise convolution multiplies the rows themselves; what varies along the
-// positions keeps a value as it is.
+// A pointwise convolution multiplies the rows themselves; what varies along a
+// part of the spatial dims makes an image of them.
 
 // CHECK-LABEL: @pointwise
 // CHECK: %[[Y:.+]] = tenon.matmul
 // CHECK-NOT: tenon.im2col
 // CHECK: %[[Z:.+]] = tenon.matmul %[[Y]]
-// CHECK: %[[T:.+]] = tenon.transpose %[[Z]] [0, 2, 1]
-// CHECK: %[[R:.+]] = tenon.reshape %[[T]] to <"1", "5", "2", "3">
-// CHECK: tenon.mul %[[R]], %arg3 : tensor<1x5x2x3xf32>, tensor<3xf32>
+// CHECK: %[[IMAGE:.+]] = tenon.reshape %[[Z]] to <"1", "2", "3", "5">
+// CHECK: %[[S:.+]] = tenon.reshape %arg3 to <"1", "1", "3", "1">
+// CHECK: %[[R:.+]] = tenon.mul %[[IMAGE]], %[[S]] : tensor<1x2x3x5xf32>, tensor<1x1x3x1xf32>
+// CHECK: tenon.transpose %[[R]] [0, 3, 1, 2]
 func.func @pointwise(%x: tensor<1x3x2x3xf32>, %w: tensor<4x3x1x1xf32>, %v: tensor<5x4x1x1xf32>, %s: tensor<3xf32>) -> tensor<1x5x2x3xf32> {
   %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x2x3xf32>, tensor<4x3x1x1xf32>
   %1 = tenon.conv %0, %v strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x4x2x3xf32>, tensor<5x4x1x1xf32>

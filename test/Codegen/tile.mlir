@@ -28,6 +28,15 @@ func.func @kinds(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x3
   return %1, %3, %4, %5 : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?xf32, #tenon.dims<"m">>, tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?x64xf32, #tenon.dims<"m", "64">>
 }
 
+// CHECK-LABEL: @depthwise
+// CHECK: tiling #tenon.cpu_depthwise<pixels = 256, channels = 64>
+// OTHER-LABEL: @depthwise
+// OTHER: tiling #tenon.cpu_depthwise<pixels = 64, channels = 64>
+func.func @depthwise(%x: tensor<1x4x8xf32>, %w: tensor<3x8xf32>) -> tensor<1x2x8xf32> {
+  %0 = tenon.depthwise %x, %w kernel [3] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<3x8xf32>
+  return %0 : tensor<1x2x8xf32>
+}
+
 // What stands is kept.
 // CHECK-LABEL: @kept
 // CHECK: tiling #tenon.cpu_elements<chunk = 128>

@@ -345,6 +345,17 @@ case(
     "  p = Conv <pads = [1,0,2,1], strides = [2,1]> (a, c3, d3)  y = Transpose <perm = [0,2,3,1]> (p) }",
     {"x": rand(2, 8, 6, 16)}, {"x": rand(1, 2, 3, 16)}, {"x": rand(1, 5, 9, 16)}, atol=2e-5,
 )
+# What stands between convolutions keeps the channels last.
+case(
+    "pools, joins and sizes between convolutions",
+    "(float[b,16,h,w] x) => (float[b,5,k,l] y, float[b,20,m,n] z) <float[4] twice = {1,1,2,2}, int64[1] c = {1}, int64[1] from = {12}, int64[1] to = {32},"
+    " int64[8] ring = {0,0,1,0,0,0,0,2}>"
+    "{ f = Conv <pads = [1,1,1,1]> (x, c3, d3)  r = Relu (f)  m = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (r)"
+    "  a = AveragePool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (r)  j = Concat <axis = 1> (m, a)"
+    "  g = GlobalAveragePool (j)  s = Sigmoid (g)  e = Mul (j, s)  p = Slice (e, from, to, c)  u = Resize <mode = \"nearest\"> (p, , twice)"
+    "  v = Pad (u, ring)  z = Tanh (v)  y = Conv (z, c1) }",
+    {"x": rand(2, 16, 9, 6)}, {"x": rand(1, 16, 2, 2)}, {"x": rand(1, 16, 5, 21)}, atol=2e-5,
+)
 case(
     "rotary embedding",
     "(float[b,h,s,8] x, float[s,8] c, float[s,8] d) => (float[b,h,s,8] y)"
@@ -441,6 +452,78 @@ def product_graphs():
         yield Graph(f"product with unknown weights {part}", model, unknown[part::7], judge)
 
 
+def conv_graphs():
+    """Convolutions of all forms: groups, strides, dilations, pads on either side
+    alone, rows shorter than any tile, channels that fill vectors or do not."""
+    forms = [  # input and output channels, groups, kernel, strides, dilations, pads
+        (16, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)), (24, 24, 24, (5, 5), (2, 2), (1, 1), (2, 2, 2, 2)),
+        (67, 67, 67, (3, 3), (2, 1), (1, 2), (0, 2, 1, 1)), (80, 80, 80, (7, 7), (1, 1), (1, 1), (3, 3, 3, 3)),
+        (8, 8, 8, (1, 11), (1, 3), (1, 1), (0, 5, 0, 4)), (3, 3, 3, (3, 2), (1, 1), (2, 1), (2, 0, 2, 1)),
+        (32, 32, 32, (31,), (1,), (1,), (15, 15)), (40, 40, 40, (4,), (2,), (3,), (9, 0)), (17, 17, 17, (3,), (1,), (1,), (0, 0)),
+        (16, 16, 16, (2, 3, 3), (1, 2, 1), (1, 1, 1), (1, 0, 1, 0, 1, 1)),
+        (12, 24, 12, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)), (16, 16, 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+        (12, 6, 3, (3,), (2,), (1,), (1, 1)), (32, 48, 2, (3, 3), (2, 2), (1, 1), (1, 1, 1, 1)), (48, 32, 4, (5,), (1,), (1,), (2, 2)),
+        (1, 24, 1, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)), (3, 16, 1, (7, 7), (2, 2), (1, 1), (3, 3, 3, 3)),
+        (2, 5, 1, (1, 9), (1, 2), (1, 1), (0, 4, 0, 4)), (4, 8, 1, (3, 3), (1, 1), (2, 3), (2, 3, 2, 3)),
+        (8, 1, 1, (5, 5), (1, 1), (1, 1), (2, 2, 2, 2)), (20, 40, 1, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+        (16, 33, 1, (3, 3), (2, 2), (1, 1), (0, 1, 1, 0)), (32, 96, 1, (3,), (1,), (2,), (2, 2)), (1, 2, 1, (64,), (16,), (1,), (0, 0)),
+        (6, 70, 1, (2, 2, 2), (1, 1, 1), (1, 1, 1), (0, 0, 1, 1, 1, 0)), (64, 3, 1, (1, 1), (2, 2), (1, 1), (0, 0, 0, 0)),
+    ]
+    rng = np.random.default_rng(11)
+    for number, (cin, cout, group, kernel, strides, dilations, pads) in enumerate(forms):
+        rank, behind = len(kernel), number % 2  # a convolution behind another reads what that one leaves
+        values = {"w": rng.standard_normal((cout, cin // group, *kernel)) / np.sqrt(cin // group * np.prod(kernel)), "b": rng.standard_normal(cout)}
+        values |= {"one": rng.standard_normal((cin, 5, *[1] * rank)) / 2, "three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}
+        values = {key: np.asarray(value, np.float32) for key, value in values.items()}
+        names, ints_of = [f"s{i}" for i in range(rank)], lambda v: "[" + ",".join(map(str, v)) + "]"
+        # a hard swish as exporters spell it: its input has two users
+        text = (
+            f"(float[n,{5 if behind else cin},{','.join(names)}] x) => (float[n,{cout},{','.join('t' + i for i in names)}] y) {{"
+            f"  {'o = Conv (x, one)  i = Relu (o)' if behind else 'i = Identity (x)'}"
+            f"  c = Conv <group = {group}, strides = {ints_of(strides)}, dilations = {ints_of(dilations)}, pads = {ints_of(pads)}> (i, w, b)"
+            "  p = Add (c, three)  q = Max (p, zero)  r = Min (q, six)  t = Mul (c, r)  y = Div (t, six) }"
+        )
+        model = build(text, 20, values)
+        least = [max(1, (k - 1) * d + 1 - pads[i] - pads[i + rank]) for i, (k, d) in enumerate(zip(kernel, dilations))]
+        sizes = [least, [s + 2 for s in least], [s + 5 + 7 * (i == rank - 1) for i, s in enumerate(least)]]
+        sizes.append([*[s + 1 for s in least[:-1]], least[-1] + 27])
+        sets = [{"x": rand(1 + (i == 2), 5 if behind else cin, *size, seed=number)} for i, size in enumerate(sizes)]
+
+        def judge(_, inputs, found, expect=functools.cache(functools.partial(session_of, model))):
+            compare(found, expect()(inputs), 2e-5, 1e-5, str(inputs["x"].shape))
+
+        yield Graph(f"convolution {number}: {cin}>{cout} in {group}, {kernel}", model, sets, judge)
+
+
+def transposed_graphs():
+    """Transposed convolutions: as many taps to each phase or not, cut at either
+    side, more of the result than the kernel reaches, groups, dilations."""
+    forms = [  # input and output channels, groups, kernel, strides, pads, output_padding, dilations
+        (16, 8, 1, (2, 2), (2, 2), (0, 0, 0, 0), (0, 0), (1, 1)), (8, 12, 1, (4, 4), (2, 2), (1, 1, 1, 1), (0, 0), (1, 1)),
+        (6, 10, 1, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1), (1, 1)), (4, 5, 1, (16,), (8,), (4, 4), (0,), (1,)),
+        (8, 16, 4, (4, 2), (2, 1), (0, 1, 2, 0), (1, 0), (1, 1)), (6, 6, 2, (5, 3), (2, 3), (4, 0, 1, 2), (0, 2), (1, 1)),
+        (3, 1, 1, (2, 2), (2, 2), (0, 0, 0, 0), (0, 0), (1, 1)), (4, 4, 4, (7,), (3,), (2, 5), (2,), (1,)),
+        (4, 3, 1, (1, 2), (2, 2), (0, 0, 0, 0), (1, 0), (1, 1)), (4, 6, 2, (3, 3), (2, 1), (1, 1, 1, 0), (1, 0), (2, 2)),
+    ]
+    rng = np.random.default_rng(12)
+    for number, (cin, cout, group, kernel, strides, pads, extra, dilations) in enumerate(forms):
+        rank = len(kernel)
+        values = {"w": rng.standard_normal((cin, cout // group, *kernel)).astype(np.float32), "b": rng.standard_normal(cout).astype(np.float32)}
+        ints_of = lambda v: "[" + ",".join(map(str, v)) + "]"
+        text = (
+            f"(float[n,{cin},{','.join(f's{i}' for i in range(rank))}] x) => (float[n,{cout},{','.join(f't{i}' for i in range(rank))}] y) {{"
+            f"  c = ConvTranspose <group = {group}, strides = {ints_of(strides)}, pads = {ints_of(pads)}, output_padding = {ints_of(extra)},"
+            f" dilations = {ints_of(dilations)}> (x, w, b)  y = Relu (c) }}"
+        )
+        model = build(text, 20, values)
+        sets = [{"x": rand(1 + size % 2, cin, *[size + i for i in range(rank)], seed=number)} for size in (4, 7)]
+
+        def judge(_, inputs, found, expect=functools.cache(functools.partial(session_of, model))):
+            compare(found, expect()(inputs), 2e-5, 1e-5, str(inputs["x"].shape))
+
+        yield Graph(f"transposed convolution {number}: {cin}>{cout} in {group}, {kernel}", model, sets, judge)
+
+
 def gated_model(k, n, joined, bias):
     """silu(x @ g) * (x @ u), spelt with two weights or with one and a Split."""
     two = "g = MatMul (x, wg)  u = MatMul (x, wu)"
@@ -483,6 +566,7 @@ def main():
     checks = Checks("Small graphs against onnxruntime.")
     tool = checks.tool()
     check_graphs(checks, tool, [case_graph(*entry) for entry in CASES], "-O1")
+    check_graphs(checks, tool, [*conv_graphs(), *transposed_graphs()], "-O1")
     check_graphs(checks, tool, [*product_graphs(), *gated_graphs()])
     checks.finish()
 

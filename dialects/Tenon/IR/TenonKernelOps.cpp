@@ -42,8 +42,9 @@ LogicalResult KernelOp::verify() {
   std::optional<KernelKind> kind = kindOf(block);
   if (!kind)
     return emitOpError() << "holds anchors that make no kernel together: "
-                            "expected one product, one softmax or norm, or "
-                            "product, softmax, product";
+                            "expected one product, one depthwise convolution, "
+                            "one softmax or norm, or product, softmax, "
+                            "product";
   if (*kind != getKind())
     return emitOpError() << "expected kind " << stringifyKernelKind(*kind)
                          << " for what the region holds, found "
@@ -60,9 +61,10 @@ static Operation *rootOf(Block &body) {
 
 Operation *KernelOp::getRoot() { return rootOf(getBody().front()); }
 
+using Kind = std::optional<KernelKind>;
+
 /// The kind of kernel that ends with such an op; nullopt: any may hold it.
-static std::optional<KernelKind> ownKind(Operation *root) {
-  using Kind = std::optional<KernelKind>;
+static Kind ownKind(Operation *root) {
   return llvm::TypeSwitch<Operation *, Kind>(root)
       .Case<CumulateOp>([](auto) { return KernelKind::scan; })
       .Case<ScatterElementsOp, ScatterNDOp>(
@@ -76,13 +78,17 @@ static std::optional<KernelKind> ownKind(Operation *root) {
 
 std::optional<KernelKind> KernelOp::kindOf(Block &body) {
   if (Operation *root = rootOf(body))
-    if (std::optional<KernelKind> own = ownKind(root))
+    if (Kind own = ownKind(root))
       return own;
-  unsigned products = 0, rows = 0;
+  unsigned products = 0, rows = 0, windows = 0;
   for (Operation &op : body) {
     products += isa<PackedMatMulOp>(op);
     rows += isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op);
+    windows += isa<DepthwiseOp>(op);
   }
+  if (windows)
+    return windows == 1 && products + rows == 0 ? Kind(KernelKind::depthwise)
+                                                : std::nullopt;
   if (rows == 0 && products <= 1)
     return products ? KernelKind::matmul : KernelKind::map;
   if (rows == 1 && (products == 0 || products == 2))
@@ -91,32 +97,64 @@ std::optional<KernelKind> KernelOp::kindOf(Block &body) {
 }
 
 //===----------------------------------------------------------------------===//
-// Im2ColOp
+// Im2ColOp, DepthwiseOp
 //===----------------------------------------------------------------------===//
+
+/// The sizes of a window over `input`, which has two dims more.
+static FailureOr<Dims> kernelSizes(const Dims &input, DenseI64ArrayAttr attr,
+                                   ShapeJoiner &joiner) {
+  if (input.size() < 3)
+    return joiner.error("expected an input of rank >= 3, found rank ",
+                        input.size());
+  auto sizes = joiner.perDim(attr, input.size() - 2, "kernel sizes");
+  if (failed(sizes) || failed(inRange(*sizes, 1, "kernel sizes", joiner)))
+    return failure();
+  return Dims(sizes->begin(), sizes->end());
+}
 
 static FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
-  if (failed(input))
+  FailureOr<Dims> kernel = failure();
+  if (succeeded(input))
+    kernel = kernelSizes(*input, op.getKernelAttr(), joiner);
+  if (failed(kernel))
     return failure();
-  if (input->size() < 3)
-    return joiner.error("expected an input of rank >= 3, found rank ",
-                        input->size());
-  auto sizes =
-      joiner.perDim(op.getKernelAttr(), input->size() - 2, "kernel sizes");
-  if (failed(sizes) || failed(inRange(*sizes, 1, "kernel sizes", joiner)))
-    return failure();
-  Dims kernel(sizes->begin(), sizes->end());
   bool last = op.getChannelsLast();
   ArrayRef<SymExpr> inner = ArrayRef(*input).drop_front();
   FailureOr<Dims> positions = windowPositions(
-      last ? inner.drop_back() : inner.drop_front(), kernel,
+      last ? inner.drop_back() : inner.drop_front(), *kernel,
       op.getStridesAttr(), op.getPadsAttr(), op.getDilationsAttr(), joiner);
   if (failed(positions))
     return failure();
   return Dims{(*input)[0], productOf(*positions),
-              (last ? inner.back() : inner.front()) * productOf(kernel)};
+              (last ? inner.back() : inner.front()) * productOf(*kernel)};
 }
 TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
+
+static FailureOr<Dims> inferDims(DepthwiseOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> weight = joiner.dimsOf(op.getWeight(), "weight");
+  if (failed(input) || failed(weight))
+    return failure();
+  FailureOr<Dims> kernel = kernelSizes(*input, op.getKernelAttr(), joiner);
+  if (failed(kernel))
+    return failure();
+  FailureOr<Dims> positions = windowPositions(
+      ArrayRef(*input).drop_front().drop_back(), *kernel, op.getStridesAttr(),
+      op.getPadsAttr(), op.getDilationsAttr(), joiner);
+  if (failed(positions))
+    return failure();
+  if (weight->size() != 2)
+    return joiner.error("expected a weight of rank 2, found rank ",
+                        weight->size());
+  if (failed(joiner.equal((*weight)[0], productOf(*kernel),
+                          "the weight's rows and the kernel's places")) ||
+      failed(joiner.equal((*weight)[1], input->back(),
+                          "the weight's and the input's channels")))
+    return failure();
+  return Dims{(*input)[0], productOf(*positions), input->back()};
+}
+TENON_INFER(DepthwiseOp, firstElement(adaptor.getOperands()))
 
 //===----------------------------------------------------------------------===//
 // PackBOp, PackedMatMulOp

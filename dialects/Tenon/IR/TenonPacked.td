@@ -10,7 +10,7 @@
 include "dialects/Tenon/IR/TenonBase.td"
 include "dialects/Tenon/IR/TenonFormat.td"
 
-def Tenon_Im2ColOp : Tenon_PureOp<"im2col", [Tenon_FusesAs<"Moving", "true">]> {
+def Tenon_Im2ColOp : Tenon_PureOp<"im2col", [Tenon_FusesAs<"Moving", "true", "getChannelsLast()">]> {
   let summary = "Patches of a convolution as rows: [N, out positions, C*kernel]";
   let description = [{
     result[n, o, c*prod(kernel) + k] = input[n, c, position(o)*stride - pad + k*dilation],
@@ -26,6 +26,22 @@ def Tenon_Im2ColOp : Tenon_PureOp<"im2col", [Tenon_FusesAs<"Moving", "true">]> {
   let assemblyFormat = "$input `kernel` $kernel `strides` $strides `pads` $pads "
                        "`dilations` $dilations (`channels_last` $channels_last^)? "
                        "attr-dict `:` type($input)";
+}
+
+def Tenon_DepthwiseOp : Tenon_PureOp<"depthwise",
+    [AllElementTypesMatch<["input", "weight"]>, Tenon_FusesAs<"Anchor", "", "true">]> {
+  let summary = "A convolution of each channel alone, channels last: [N, out positions, C]";
+  let description = [{
+    result[n, o, c] = sum over k of input[n, position(o)*stride - pad + k*dilation, c] * weight[k, c],
+    without the k that lie outside. The input is [N, spatial..., C], the weight
+    [prod(kernel), C]. A kernel of its own; made by tenon-lower-conv.
+  }];
+  let arguments = (ins Tenon_FloatTensor:$input, Tenon_FloatTensor:$weight,
+                       DenseI64ArrayAttr:$kernel, DenseI64ArrayAttr:$strides,
+                       DenseI64ArrayAttr:$pads, DenseI64ArrayAttr:$dilations);
+  let results = (outs Tenon_FloatTensor:$result);
+  let assemblyFormat = "$input `,` $weight `kernel` $kernel `strides` $strides `pads` $pads "
+                       "`dilations` $dilations attr-dict `:` type($input) `,` type($weight)";
 }
 
 def Tenon_PackBOp : Tenon_PureOp<"pack_b", [Tenon_FusesAs<"Loop">]> {

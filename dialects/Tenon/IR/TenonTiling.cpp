@@ -125,6 +125,14 @@ LogicalResult GpuBlocksTilingAttr::verify(EmitError emitError, int64_t threads,
   return checkGpuBlock(emitError, threads, elements);
 }
 
+LogicalResult CpuDepthwiseTilingAttr::verify(EmitError emitError,
+                                             int64_t pixels, int64_t channels) {
+  return failure(
+      failed(checkNumber(emitError, "the pixels", pixels, 8, 8, 1 << 30)) ||
+      failed(
+          checkNumber(emitError, "the channels", channels, 64, 64, 1 << 20)));
+}
+
 //===----------------------------------------------------------------------===//
 // Which kernel
 //===----------------------------------------------------------------------===//
@@ -204,6 +212,12 @@ LogicalResult CpuScatterTilingAttr::verifyFor(Operation *op) const {
   auto kernel = cast<KernelOp>(op);
   return require(kernel.getKind() == KernelKind::scatter, kernel, *this,
                  "a scatter");
+}
+
+LogicalResult CpuDepthwiseTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(kernel.getKind() == KernelKind::depthwise, kernel, *this,
+                 "a depthwise convolution");
 }
 
 } // namespace tenon

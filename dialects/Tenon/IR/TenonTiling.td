@@ -24,7 +24,8 @@ include "dialects/Tenon/IR/TenonDialect.td"
 def Tenon_KernelKind : Tenon_I32Enum<"KernelKind", "kind of kernel", [
     I32EnumAttrCase<"map", 0>, I32EnumAttrCase<"row", 1>, I32EnumAttrCase<"matmul", 2>,
     I32EnumAttrCase<"attention", 3>, I32EnumAttrCase<"scan", 4>, I32EnumAttrCase<"scatter", 5>,
-    I32EnumAttrCase<"top_k", 6>, I32EnumAttrCase<"recurrence", 7>, I32EnumAttrCase<"native", 8>]>;
+    I32EnumAttrCase<"top_k", 6>, I32EnumAttrCase<"recurrence", 7>, I32EnumAttrCase<"native", 8>,
+    I32EnumAttrCase<"depthwise", 9>]>;
 def Tenon_KernelKindAttr : Tenon_EnumAttr<Tenon_KernelKind, "kernel_kind">;
 
 def Tenon_MmaProducts : Tenon_I32Enum<"MmaProducts", "what tensor cores multiply", [
@@ -190,6 +191,17 @@ def Tenon_GpuBlocksTilingAttr : Tenon_GpuTiling<"GpuBlocksTiling", "gpu_blocks">
   }];
   let parameters = (ins "int64_t":$threads, "int64_t":$elements);
   let assemblyFormat = "`<` `threads` `=` $threads `,` `elements` `=` $elements `>`";
+}
+
+def Tenon_CpuDepthwiseTilingAttr : Tenon_CpuTiling<"CpuDepthwiseTiling", "cpu_depthwise"> {
+  let summary = "Of a depthwise convolution on a CPU";
+  let description = [{
+    A task is so many `pixels`, a multiple of 8, of one row of the result by so
+    many `channels`, a multiple of 64: what a few rows of the input have of them
+    is in the cache at once.
+  }];
+  let parameters = (ins "int64_t":$pixels, "int64_t":$channels);
+  let assemblyFormat = "`<` `pixels` `=` $pixels `,` `channels` `=` $channels `>`";
 }
 
 #endif // TENON_TILING_TD

@@ -80,6 +80,9 @@ public:
       return ofEach<CpuColumnsTilingAttr>(context, {32, 16, 64});
     case KernelKind::scatter:
       return ofEach<CpuScatterTilingAttr>(context, {256, 64}, int64_t(64));
+    case KernelKind::depthwise:
+      return ofEach<CpuDepthwiseTilingAttr>(context, {256, 64, 1024},
+                                            int64_t(64));
     case KernelKind::row: // a task is a row
     case KernelKind::top_k:
     case KernelKind::native:
@@ -116,6 +119,9 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     break;
   case KernelKind::matmul:
     emitMatMulKernel(e);
+    break;
+  case KernelKind::depthwise:
+    emitDepthwiseKernel(e);
     break;
   case KernelKind::attention:
     emitAttentionKernel(e);

@@ -10,7 +10,7 @@
 // blocks that stay in the L2 cache:
 //
 //   for task in [begin, end):    (batch, block, panels, part), parts fastest
-//     [pack the block's rows of A, when a new block begins]
+//     [pack the rows of A that are needed, when a new block begins]
 //     for tile of rows in part:  as even as possible: 8 = 4 + 4
 //       micro-kernel(rows)       A (L2) x two B panels (L2) -> C (L1)
 //       epilogue                 C -> result, a row at a time
@@ -24,8 +24,9 @@
 // Very few rows in all (decoding a token) take four panels at a time instead.
 // A gated matmul (GatedMatMul.h) takes a panel of each half at a time, and its
 // epilogue stores the 32 columns that come of both.
-// A that lies in memory as it is needed is read in place; any other prologue
-// (a transpose, a gather, im2col, a cast) is computed into a scratch block by
+// A that lies in memory as it is needed is read in place; the patches of a
+// convolution are copied out of its image into a scratch block (PatchRows.h),
+// any other prologue (a transpose, a gather, a cast) is computed there by
 // pulling. Where B has no batch dims, all leading dims of A count as rows.
 //
 // Panels in a format (FormatKernels.h): a task dequantises those of its tile
@@ -37,6 +38,7 @@
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
+#include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 
@@ -96,6 +98,8 @@ struct MatMulKernel {
   Type rowType = integer ? integerRowType(b.getContext(), e.target) : f32;
   Type sumType = integer ? Type(b.getI32Type()) : f32;
   bool inPlace = isInPlace();
+  std::optional<PatchRows> patches =
+      hasOwnRows() && !integer ? PatchRows::match(op.getLhs()) : std::nullopt;
 
   /// Rows of B in a chunk, about as many as the tiling says; 0: all of them.
   int64_t rowsOfChunk() {
@@ -126,11 +130,14 @@ struct MatMulKernel {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
     if (!arg || getElementTypeOrSelf(arg.getType()) != rowType || K != rowSize)
       return false;
-    // Broadcast batch dims would repeat rows.
+    return hasOwnRows();
+  }
+  /// Broadcast batch dims would repeat rows.
+  bool hasOwnRows() {
     return shared || ArrayRef(lhs).drop_back(2) == ArrayRef(batch);
   }
   void run();
-  void packRows(Value into, Value batchIndex, Value m0, Value rows);
+  void packRows(Value batchIndex, Value m0, Value begin, Value end);
   void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel,
                 Value secondAt = {});
   void wide();
@@ -148,6 +155,8 @@ struct MatMulKernel {
   void dequantize(const Task &t, Value k0, Value len);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
+  /// Of the last panel.
+  int64_t endColumns = lastColumns(e.target, N);
   /// Every tile has all its panels.
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % panelsOfTile == 0;
@@ -165,11 +174,15 @@ struct MatMulKernel {
   Value numbers = {}; ///< the dequantised panels of a tile
 };
 
-void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
-                            Value rows) {
+/// Rows [begin, end) of the block that begins at m0, to their place in A.
+void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
+                            Value end) {
+  if (patches)
+    return patches->copy(e, A, L.add(L.mul(batchIndex, e.dim(M)), m0), begin,
+                         end);
   SmallVector<SymExpr> rowDims(lhs.begin(), lhs.end() - 1);
   Value k = e.dim(K);
-  e.loop(L.index(0), rows, 1, [&](Value r) {
+  e.loop(begin, end, 1, [&](Value r) {
     Value m = L.add(m0, r);
     SmallVector<Idx> idx;
     if (shared) {
@@ -190,7 +203,7 @@ void MatMulKernel::packRows(Value into, Value batchIndex, Value m0,
         Type wide = L.isVector(x) ? L.vec(rowType) : rowType;
         x = arith::ExtUIOp::create(b, L.loc, wide, x);
       }
-      L.store(x, into, L.add(to, i), rowType);
+      L.store(x, A, L.add(to, i), rowType);
     });
   });
 }
@@ -260,12 +273,21 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     e.ifThen(many, [&] { call(1, tileRows - 1); });
     e.ifThen(no(many), [&] { call(2, 1); });
   };
-  if (wholeTiles())
+  if (wholeTiles() && endColumns == kPanelColumns)
     return pair();
-  Value whole = atLeast(L.sub(np, t.panel), tilePanels);
-  e.ifThen(whole, pair);
-  e.ifThen(no(whole),
-           [&] { emitMicroKernel(e, mr, tileRows, K, o, {1, 0, chunks > 1}); });
+  // The last tile has nothing to fetch, maybe fewer panels, and columns that
+  // nobody wants.
+  int64_t all = panels.constant().value_or(1);
+  int64_t count = (all - 1) % tilePanels + 1;
+  auto end = [&] {
+    emitMicroKernel(e, mr, tileRows, K, o,
+                    {count, 0, chunks > 1, false, endColumns});
+  };
+  if (panels.constant() && all <= tilePanels)
+    return end();
+  Value more = atLeast(L.sub(np, t.panel), tilePanels + (count == tilePanels));
+  e.ifThen(more, pair);
+  e.ifThen(no(more), end);
 }
 
 /// Rows [k0, k0 + len) of the task's panels as f32.
@@ -363,8 +385,17 @@ void MatMulKernel::wide() {
       auto equal = [&](Value x, Value y) -> Value { return L.eq(x, y); };
       Value fresh = L.either(equal(L.rem(number, L.mul(ns, np2)), L.index(0)),
                              equal(number, e.begin));
-      e.ifThen(fresh,
-               [&] { packRows(A, t.batchIndex, m0, L.sub(blockEnd, m0)); });
+      e.ifThen(fresh, [&] {
+        // Where this call ends in the block, before it comes to other panels,
+        // it needs a few rows alone.
+        Value left = L.sub(e.end, number);
+        Value all = L.ugt(L.add(part, left), ns);
+        Value begin = L.select(all, L.index(0), L.mul(part, taskRows));
+        Value behind = L.mul(L.add(part, left), taskRows);
+        Value rows = L.sub(blockEnd, m0);
+        packRows(t.batchIndex, m0, begin,
+                 L.select(all, rows, L.min(behind, rows)));
+      });
     }
     auto multiply = [&](Value panel) {
       t.panel = panel;
@@ -417,7 +448,7 @@ void MatMulKernel::clearSums(Value rows) {
 void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
   if (!inPlace)
-    packRows(A, zero, zero, m);
+    packRows(zero, zero, zero, m);
   if (coded)
     return narrowCoded(m);
   auto multiply = [&](Value panel, int64_t count) {
@@ -470,7 +501,8 @@ void MatMulKernel::run() {
                                  : cut * kTileElements,
                       sumType);
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
-              : e.scratchBuffer(rowSize * rowsOfBlock, rowType);
+              : e.scratchBuffer(rowSize * rowsOfBlock + PatchRows::kBehind,
+                                rowType);
   if (coded)
     numbers = e.scratchBuffer((chunkRows ? SymExpr(chunkRows) : K) *
                                   (tilePanels * kPanelColumns),

@@ -52,6 +52,11 @@ int64_t narrowRows(const TargetInfo &target) {
   return target.numVectorRegs >= 32 ? 3 : 1;
 }
 
+int64_t lastColumns(const TargetInfo &target, const SymExpr &N) {
+  int64_t last = N.constant().value_or(0) % kPanelColumns;
+  return last ? llvm::alignTo(last, target.vectorBits / 32) : kPanelColumns;
+}
+
 namespace {
 
 /// Rows of B per round of the main loop. Without fused multiply-adds there is
@@ -93,24 +98,27 @@ struct MicroKernel {
 /// first on.
 void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
                        int64_t vectors, bool prefetches) {
-  // Accumulator (r, p, j): row r, vector j of panel p's columns.
+  auto column = [&](int64_t j) { return first + j * lanes; };
+  // Accumulator (r, p, j): row r, vector j of panel p's columns. The last panel
+  // may have fewer.
   auto forEach = [&](auto fn) {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t p = 0; p < panels; ++p)
         for (int64_t j = 0; j < vectors; ++j)
-          fn(r, p, j);
+          if (p0 + p + 1 < shape.panels || column(j) < shape.columns)
+            fn(r, p, j);
   };
-  auto column = [&](int64_t j) { return first + j * lanes; };
   // One row of B at k: the sums after it.
   auto step = [&](Value k, ValueRange sums) {
     Value bAt = L.add(b0, L.mul(k, L.index(kPanelColumns)));
-    SmallVector<Value> y;
-    for (int64_t p = 0; p < panels; ++p)
-      for (int64_t j = 0; j < vectors; ++j)
-        y.push_back(vector::LoadOp::create(
+    SmallVector<Value> y(panels * vectors);
+    forEach([&](int64_t r, int64_t p, int64_t j) {
+      if (r == 0)
+        y[p * vectors + j] = vector::LoadOp::create(
             b, loc, vt, B,
             L.add(L.add(bAt, L.mul(panelStride, L.index(p0 + p))),
-                  L.index(column(j)))));
+                  L.index(column(j))));
+    });
     Value aAt = L.add(a0, k), x;
     SmallVector<Value> result;
     forEach([&](int64_t r, int64_t p, int64_t j) {
@@ -185,9 +193,12 @@ void MicroKernel::run() {
     panels /= 2;
   vectors = std::min(vectors, std::max<int64_t>(room / rows, 1));
   vectors = llvm::bit_floor((uint64_t)vectors);
-  for (int64_t p = 0; p < shape.panels; p += panels)
-    for (int64_t c = 0; c < kPanelColumns; c += vectors * lanes)
+  for (int64_t p = 0; p < shape.panels; p += panels) {
+    int64_t end =
+        p + panels < shape.panels || panels > 1 ? kPanelColumns : shape.columns;
+    for (int64_t c = 0; c < end; c += vectors * lanes)
       pass(p, panels, c, vectors, c == 0 && unroll == kUnroll);
+  }
   func::ReturnOp::create(b, loc);
 }
 
@@ -206,6 +217,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     name += "_acc";
   if (shape.inRows)
     name += "_rows";
+  if (shape.columns != kPanelColumns)
+    name += "_last" + std::to_string(shape.columns);
   if (auto f = module.lookupSymbol<func::FuncOp>(name))
     return f;
   OpBuilder b(module.getContext());
@@ -295,15 +308,22 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
   LaneBuilder &L = e.L;
   LaneScope saved(L, e.vectorLanes());
   Value n = e.dim(N), first = L.mul(panel, L.index(kPanelColumns));
-  bool whole = N.constant() && *N.constant() % kPanelColumns == 0;
+  auto divides = [&](int64_t by) {
+    return N.constant() && *N.constant() % by == 0;
+  };
   e.loop(L.index(0), L.index(kPanelColumns), L.lanes, [&](Value c) {
     Value column = L.add(first, c);
-    if (whole)
+    if (divides(kPanelColumns))
       return fn(c, column);
     Value left = L.sub(n, column);
-    Value any = L.sgt(left, L.index(0));
-    e.ifThen(any, [&] {
-      L.mask = L.tailMask(L.min(left, L.index(L.lanes)));
+    // A mask costs more than a test, and the last vector alone needs one.
+    Value whole = L.sge(left, L.index(L.lanes));
+    e.ifThen(whole, [&] { fn(c, column); });
+    if (divides(L.lanes))
+      return;
+    Value part = L.both(L.sgt(left, L.index(0)), L.slt(left, L.index(L.lanes)));
+    e.ifThen(part, [&] {
+      L.mask = L.tailMask(left);
       fn(c, column);
       L.mask = {};
     });

@@ -31,8 +31,9 @@ struct MicroKernelShape {
   /// Of `next`, for each panel and four rows of B, so many lines are fetched
   /// into the L2 cache; kAhead: its own panels some rows ahead.
   int64_t lines = 0;
-  bool accumulate = false; ///< adds to what C holds
-  bool inRows = false;     ///< C is no tile, its rows lie ldc apart
+  bool accumulate = false;         ///< adds to what C holds
+  bool inRows = false;             ///< C is no tile, its rows lie ldc apart
+  int64_t columns = kPanelColumns; ///< of the last panel that are computed
 };
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
@@ -48,6 +49,9 @@ struct MicroKernelOperands {
   mlir::Value next = {}, nextStep = {};
   mlir::Value ldc = {};
 };
+/// Columns of the last of a product's panels that are worth computing: whole
+/// vectors.
+int64_t lastColumns(const TargetInfo &target, const SymExpr &N);
 /// Calls the micro-kernel of `rows` rows, which is known at run time and at
 /// least 1, at most `mostRows`. Fewer rows than `leastRows`, the end of a
 /// block, fetch nothing.
@@ -69,6 +73,7 @@ void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
                      llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
 
 void emitMatMulKernel(KernelEmitter &e);
+void emitDepthwiseKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);
 
 } // namespace tenon

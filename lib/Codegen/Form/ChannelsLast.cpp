@@ -6,12 +6,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/ChannelsLast.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
-#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include <algorithm>
 #include <cstring>
 
@@ -26,6 +28,14 @@ static Value reshape(OpBuilder &b, Location loc, Value v,
   return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
 }
 
+/// [N, C, spatial...] as [N, spatial..., C].
+template <typename T>
+static SmallVector<T> channelsLast(ArrayRef<T> of) {
+  SmallVector<T> moved(of);
+  std::rotate(moved.begin() + 1, moved.begin() + 2, moved.end());
+  return moved;
+}
+
 /// Of [N, C, spatial...].
 static SmallVector<SymExpr> rowDims(ArrayRef<SymExpr> dims) {
   return {dims[0], productOf(dims.drop_front(2)), dims[1]};
@@ -38,102 +48,382 @@ static bool isPerChannel(Value v, ArrayRef<SymExpr> dims) {
   return isBroadcastOf(getDims(v), everywhere);
 }
 
-/// Such an operand for rows: [C] or [N, 1, C]; a number stays one.
+/// Such an operand for rows: [C] or [N, 1, C], for an image [N, 1..., C]; a
+/// number stays one.
 static Value perChannel(OpBuilder &b, Location loc, Value v,
-                        ArrayRef<SymExpr> dims) {
+                        ArrayRef<SymExpr> dims, bool forImage) {
   SmallVector<SymExpr> own = getDims(v);
   if (own.size() <= 1)
     return v;
   if (own.size() < dims.size() || own[0].constant() == 1)
     return reshape(b, loc, v, {productOf(own)});
-  return reshape(b, loc, v, {own[0], SymExpr(1), own[1]});
+  SmallVector<SymExpr> to(forImage ? dims.size() : 3, SymExpr(1));
+  to.front() = own[0];
+  to.back() = own[1];
+  return reshape(b, loc, v, to);
+}
+
+/// An operand's dims, with ones in front as many as the result's.
+static SmallVector<SymExpr> paddedDims(Value v, size_t rank) {
+  SmallVector<SymExpr> own = getDims(v);
+  if (own.size() < rank)
+    own.insert(own.begin(), rank - own.size(), SymExpr(1));
+  return own;
+}
+
+/// An operand that is the same in all channels.
+static bool isPerPosition(Value v, ArrayRef<SymExpr> dims) {
+  SmallVector<SymExpr> own = paddedDims(v, dims.size());
+  if (own.size() != dims.size() || own[1].constant() != 1)
+    return false;
+  return llvm::all_of(llvm::zip_equal(own, dims), [](auto pair) {
+    auto &[mine, whole] = pair;
+    return mine == whole || mine.constant() == 1;
+  });
+}
+
+/// Does it vary along all of the spatial dims, as rows need?
+static bool hasAllPositions(Value v, ArrayRef<SymExpr> dims) {
+  return ArrayRef(paddedDims(v, dims.size())).drop_front(2) ==
+         dims.drop_front(2);
+}
+
+/// Such an operand for rows, [N, positions, 1], or an image, [N, spatial...,
+/// 1].
+static Value perPosition(OpBuilder &b, Location loc, Value v,
+                         ArrayRef<SymExpr> dims, bool forImage) {
+  SmallVector<SymExpr> own = paddedDims(v, dims.size());
+  return reshape(b, loc, v,
+                 forImage ? channelsLast(ArrayRef(own)) : rowDims(own));
+}
+
+/// Where a form of `v` stands, so that all that reads `v` may read it.
+static OpBuilder after(Value v) {
+  OpBuilder b(v.getContext());
+  b.setInsertionPointAfterValue(v);
+  return b;
+}
+
+static DimsAttr channelsLast(DimsAttr of) {
+  return DimsAttr::get(of.getContext(),
+                       channelsLast(ArrayRef(of.getSymExprs())));
+}
+/// The number of a dim of [N, C, spatial...] in an image.
+static int64_t inImage(int64_t dim, size_t rank) {
+  return dim == 0 ? 0 : dim == 1 ? int64_t(rank) - 1 : dim - 1;
+}
+
+/// Fewer channels than this do not fill a vector: what moves elements is left
+/// as it is.
+static constexpr int64_t kFewChannels = 8;
+static bool hasChannels(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  return dims.size() >= 3 &&
+         dims[1].constant().value_or(kFewChannels) >= kFewChannels;
 }
 
 Value ChannelsLast::viewOf(OpBuilder &b, Location loc, Value rows,
                            ArrayRef<SymExpr> dims) {
   Value v = TransposeOp::create(b, loc, rows, ArrayRef<int64_t>{0, 2, 1});
   v = ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
-  known[v] = rows;
+  known[v] = {rows, {}};
   return v;
 }
 
-Value ChannelsLast::move(Operation *op,
-                         function_ref<Value(Value)> rowsOfOperand) {
+Value ChannelsLast::rowsOf(Form &form, ArrayRef<SymExpr> dims) {
+  if (!form.rows && form.image) {
+    OpBuilder b = after(form.image);
+    form.rows = reshape(b, form.image.getLoc(), form.image, rowDims(dims));
+  }
+  return form.rows;
+}
+
+Value ChannelsLast::imageOf(Form &form, ArrayRef<SymExpr> dims) {
+  if (!form.image && form.rows) {
+    OpBuilder b = after(form.rows);
+    form.image =
+        ReshapeOp::create(b, form.rows.getLoc(), form.rows,
+                          DimsAttr::get(b.getContext(), channelsLast(dims)));
+  }
+  return form.image;
+}
+
+// A value whose form is found may be replaced by that: `v` is gone then.
+Value ChannelsLast::rowsOf(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  Form form = formOf(v);
+  return form ? rowsOf(form, dims) : Value();
+}
+
+Value ChannelsLast::imageOf(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  Form form = formOf(v);
+  return form ? imageOf(form, dims) : Value();
+}
+
+Value ChannelsLast::knownRows(Value v) {
+  auto it = known.find(v);
+  return it == known.end() ? Value() : rowsOf(it->second, getDims(v));
+}
+
+Value ChannelsLast::knownImage(Value v) {
+  auto it = known.find(v);
+  return it == known.end() ? Value() : imageOf(it->second, getDims(v));
+}
+
+/// Replaces `op` by a view of what was computed instead.
+ChannelsLast::Form ChannelsLast::finish(Operation *op, Form form) {
+  OpBuilder b(op);
+  SmallVector<SymExpr> dims = getDims(op->getResult(0));
+  Value view;
+  if (form.rows) {
+    view = viewOf(b, op->getLoc(), form.rows, dims);
+  } else {
+    SmallVector<int64_t> perm{0, int64_t(dims.size()) - 1};
+    for (size_t i = 1; i + 1 < dims.size(); ++i)
+      perm.push_back(i);
+    view = TransposeOp::create(b, op->getLoc(), form.image, perm);
+  }
+  known[view] = form;
+  replace(op, view);
+  return form;
+}
+
+ChannelsLast::Form ChannelsLast::move(Operation *op,
+                                      function_ref<Form(Value)> formOfOperand) {
   // A value that is asked for by name stays as the model has it.
   if (!op->hasTrait<OpTrait::Elementwise>() || op->hasAttr("tenon.value"))
-    return nullptr;
+    return {};
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
   auto isWhole = [&](Value v) { return getDims(v) == dims; };
-  if (dims.size() < 3 || llvm::none_of(op->getOperands(), isWhole) ||
-      !llvm::all_of(op->getOperands(), [&](Value v) {
-        return isWhole(v) ? bool(rowsOfOperand(v)) : isPerChannel(v, dims);
-      }))
-    return nullptr;
+  if (dims.size() < 3 || llvm::none_of(op->getOperands(), isWhole))
+    return {};
+  // As rows, unless all come as images or something varies along a part of the
+  // spatial dims alone.
+  SmallVector<Form> forms;
+  bool allImages = true, partly = false;
+  for (Value v : op->getOperands()) {
+    if (isWhole(v)) {
+      forms.push_back(formOfOperand(v)); // v may be gone
+      if (!forms.back())
+        return {};
+      allImages &= !forms.back().rows;
+      continue;
+    }
+    forms.push_back({});
+    if (!isPerChannel(v, dims)) {
+      if (!isPerPosition(v, dims))
+        return {};
+      partly |= !hasAllPositions(v, dims);
+    }
+  }
+  bool asImage = allImages || partly;
   OpBuilder b(op);
   SmallVector<Value> operands;
-  for (Value v : op->getOperands()) {
+  for (auto [v, form] : llvm::zip_equal(op->getOperands(), forms)) {
     if (isWhole(v))
-      operands.push_back(rowsOfOperand(v));
+      operands.push_back(asImage ? imageOf(form, dims) : rowsOf(form, dims));
+    else if (isPerChannel(v, dims))
+      operands.push_back(perChannel(b, op->getLoc(), v, dims, asImage));
     else
-      operands.push_back(perChannel(b, op->getLoc(), v, dims));
+      operands.push_back(perPosition(b, op->getLoc(), v, dims, asImage));
   }
   Operation *moved = b.clone(*op);
   moved->setOperands(operands);
-  Value rows = moved->getResult(0);
-  rows.setType(getTensorType(rowDims(dims), getElementTypeOrSelf(rows)));
-  Value view = viewOf(b, op->getLoc(), rows, dims);
-  replace(op, view);
-  return rows;
+  Value result = moved->getResult(0);
+  result.setType(
+      getTensorType(asImage ? channelsLast(ArrayRef(dims)) : rowDims(dims),
+                    getElementTypeOrSelf(result)));
+  return finish(op, asImage ? Form{{}, result} : Form{result, {}});
 }
 
 void ChannelsLast::replace(Operation *op, Value by) {
   op->getResult(0).replaceAllUsesWith(by);
-  llvm::SetVector<Value> read; // an op may read a value twice
-  auto erase = [&](Operation *op) {
-    read.insert(op->operand_begin(), op->operand_end());
-    known.erase(op->getResult(0));
-    op->erase();
+  known.erase(op->getResult(0));
+  op->erase();
+}
+
+//===----------------------------------------------------------------------===//
+// What moves, joins or reduces elements
+//===----------------------------------------------------------------------===//
+
+ChannelsLast::Form ChannelsLast::sinkPad(PadOp op) {
+  Value image =
+      hasChannels(op.getInput()) ? knownImage(op.getInput()) : Value();
+  if (!image)
+    return {};
+  OpBuilder b(op);
+  Value padded =
+      PadOp::create(b, op.getLoc(), op.getMode(), image, op.getValue(),
+                    channelsLast(op.getLow()), channelsLast(op.getHigh()));
+  return {{}, padded};
+}
+
+ChannelsLast::Form ChannelsLast::sinkSlice(SliceOp op) {
+  Value image =
+      hasChannels(op.getResult()) ? knownImage(op.getInput()) : Value();
+  if (!image)
+    return {};
+  OpBuilder b(op);
+  Value part =
+      SliceOp::create(b, op.getLoc(), image, channelsLast(op.getStarts()),
+                      b.getDenseI64ArrayAttr(channelsLast(op.getSteps())),
+                      channelsLast(op.getDims()));
+  return {{}, part};
+}
+
+ChannelsLast::Form ChannelsLast::sinkConcat(ConcatOp op) {
+  OpBuilder b(op);
+  bool ofChannels = op.getAxis() == 1;
+  if (!llvm::all_of(op.getInputs(), [&](Value v) {
+        return known.contains(v) && known.at(v) && hasChannels(v);
+      }))
+    return {};
+  SmallVector<Value> parts;
+  for (Value v : op.getInputs())
+    parts.push_back(ofChannels ? knownRows(v) : knownImage(v));
+  size_t rank = getDims(op.getResult()).size();
+  Value joined = ConcatOp::create(b, op.getLoc(), parts,
+                                  ofChannels ? 2 : inImage(op.getAxis(), rank));
+  return ofChannels ? Form{joined, {}} : Form{{}, joined};
+}
+
+ChannelsLast::Form ChannelsLast::sinkGather(GatherOp op) {
+  size_t rank = getDims(op.getInput()).size();
+  if (op.getAxis() < 2 || getDims(op.getIndices()).size() != 1 ||
+      !hasChannels(op.getInput()))
+    return {};
+  Value image = knownImage(op.getInput());
+  if (!image)
+    return {};
+  OpBuilder b(op);
+  Value taken = GatherOp::create(b, op.getLoc(), image, op.getIndices(),
+                                 inImage(op.getAxis(), rank));
+  return {{}, taken};
+}
+
+/// Over all positions, the dims kept.
+ChannelsLast::Form ChannelsLast::sinkReduce(ReduceOp op) {
+  size_t rank = getDims(op.getInput()).size();
+  if (!op.getKeepdims() || !hasChannels(op.getInput()) ||
+      op.getAxes() != ArrayRef(llvm::to_vector(llvm::seq<int64_t>(2, rank))))
+    return {};
+  Value rows = knownRows(op.getInput());
+  if (!rows)
+    return {};
+  OpBuilder b(op);
+  Value reduced = ReduceOp::create(b, op.getLoc(), op.getKind(), rows,
+                                   b.getDenseI64ArrayAttr({1}), true);
+  return {reduced, {}};
+}
+
+/// Other spatial dims for the same positions.
+ChannelsLast::Form ChannelsLast::sinkReshape(ReshapeOp op) {
+  SmallVector<SymExpr> from = getDims(op.getInput()),
+                       to = getDims(op.getResult());
+  if (from.size() < 3 || to.size() < 3 || rowDims(from) != rowDims(to))
+    return {};
+  Value rows = knownRows(op.getInput());
+  return {rows, {}};
+}
+
+/// Channels that are split, moved among the other dims and joined again:
+/// channels become positions (ONNX DepthToSpace) or are shuffled.
+ChannelsLast::Form ChannelsLast::sinkShuffle(ReshapeOp op) {
+  auto transpose = op.getInput().getDefiningOp<TransposeOp>();
+  auto split =
+      transpose ? transpose.getInput().getDefiningOp<ReshapeOp>() : nullptr;
+  if (!split)
+    return {};
+  SmallVector<SymExpr> whole = getDims(split.getInput()),
+                       parts = getDims(split.getResult()),
+                       moved = getDims(transpose.getResult()),
+                       joined = getDims(op.getResult());
+  size_t spatial = whole.size() - 2;
+  if (whole.size() < 3 || joined.size() < 3 || parts.size() <= whole.size() ||
+      parts[0] != whole[0] || joined[0] != whole[0] ||
+      transpose.getPerm()[0] != 0 ||
+      ArrayRef(parts).take_back(spatial) != ArrayRef(whole).take_back(spatial))
+    return {};
+  // The first dims that make up the channels.
+  size_t count = 1;
+  SymExpr channels = moved[1];
+  while (channels != joined[1] && ++count < moved.size())
+    channels = channels * moved[count];
+  if (count == moved.size() || !hasChannels(split.getInput()) ||
+      (channels.constant() != 1 && !hasChannels(op.getResult())))
+    return {};
+  Value image = knownImage(split.getInput());
+  if (!image)
+    return {};
+  // Where a dim of `parts` is with the channels, all of them, behind.
+  size_t of = parts.size() - 1 - spatial; // channels' parts
+  auto place = [&](int64_t d) -> int64_t {
+    return d == 0 ? 0 : size_t(d) <= of ? d + spatial : d - of;
   };
-  erase(op);
-  while (!read.empty()) {
-    Value v = read.pop_back_val();
-    if (v.use_empty() &&
-        isa_and_nonnull<ReshapeOp, TransposeOp>(v.getDefiningOp()))
-      erase(v.getDefiningOp());
-  }
+  SmallVector<int64_t> perm{0};
+  for (size_t d = count + 1; d < moved.size(); ++d)
+    perm.push_back(place(transpose.getPerm()[d]));
+  for (size_t d = 1; d <= count; ++d)
+    perm.push_back(place(transpose.getPerm()[d]));
+  SmallVector<SymExpr> last{parts[0]};
+  last.append(parts.end() - spatial, parts.end());
+  last.append(parts.begin() + 1, parts.begin() + 1 + of);
+  OpBuilder b(op);
+  Value v = reshape(b, op.getLoc(), image, last);
+  v = TransposeOp::create(b, op.getLoc(), v, perm);
+  return {{}, reshape(b, op.getLoc(), v, channelsLast(ArrayRef(joined)))};
 }
 
 StringRef ChannelsLast::sink(Operation *op) {
-  auto rows = [&](Value v) { return known.lookup(v); };
-  bool concerned =
-      llvm::any_of(op->getOperands(), [&](Value v) { return bool(rows(v)); });
-  if (move(op, rows) || !concerned) // else op is still there
-    return "";
-  return op->hasAttr("tenon.value")
-             ? "its result is asked for by name"
-             : "an operand has no rows and varies along the positions";
+  bool concerned = llvm::any_of(
+      op->getOperands(), [&](Value v) { return bool(known.lookup(v)); });
+  if (op->hasAttr("tenon.value"))
+    return concerned ? "its result is asked for by name" : "";
+  if (op->hasTrait<OpTrait::Elementwise>()) {
+    if (move(op, [&](Value v) { return known.lookup(v); }) || !concerned)
+      return ""; // else op is still there
+    return "an operand has no rows and varies along the positions";
+  }
+  Form form = llvm::TypeSwitch<Operation *, Form>(op)
+                  .Case([&](PadOp o) { return sinkPad(o); })
+                  .Case([&](SliceOp o) { return sinkSlice(o); })
+                  .Case([&](ConcatOp o) { return sinkConcat(o); })
+                  .Case([&](GatherOp o) { return sinkGather(o); })
+                  .Case([&](ReduceOp o) { return sinkReduce(o); })
+                  .Case([&](ReshapeOp o) {
+                    Form form = sinkReshape(o);
+                    return form ? form : sinkShuffle(o);
+                  })
+                  .Default([](Operation *) { return Form(); });
+  if (form)
+    finish(op, form);
+  return form || !concerned ? "" : "it has no form with the channels last";
 }
 
-Value ChannelsLast::rowsOf(Value v) {
+ChannelsLast::Form ChannelsLast::formOf(Value v) {
   if (auto it = known.find(v); it != known.end())
     return it->second;
   SmallVector<SymExpr> dims = getDims(v);
   Operation *op = v.getDefiningOp();
   if (!op || dims.size() < 3)
-    return nullptr;
+    return {};
   if (auto transpose = dyn_cast<TransposeOp>(op)) {
     SmallVector<int64_t> perm{0, (int64_t)dims.size() - 1};
     for (size_t i = 1; i + 1 < dims.size(); ++i)
       perm.push_back(i);
     if (transpose.getPerm() != ArrayRef(perm))
-      return known[v] = nullptr;
+      return known[v] = {};
+    // A value of its own: what is transposed may be moved later.
     OpBuilder b(op);
-    Value rows = reshape(b, op->getLoc(), transpose.getInput(), rowDims(dims));
-    return known[v] = rows;
+    Value rows =
+        ReshapeOp::create(b, op->getLoc(), transpose.getInput(),
+                          DimsAttr::get(b.getContext(), rowDims(dims)));
+    return known[v] = {rows, {}};
   }
-  if (Value rows = move(op, [&](Value o) { return rowsOf(o); }))
-    return rows; // v is gone
-  return known[v] = nullptr;
+  if (Form form = move(op, [&](Value o) { return formOf(o); }))
+    return form; // v is gone
+  return known[v] = {};
 }
 
 Value transposeChannelsLast(OpBuilder &b, Location loc, Value v) {
@@ -143,33 +433,27 @@ Value transposeChannelsLast(OpBuilder &b, Location loc, Value v) {
   return TransposeOp::create(b, loc, v, perm);
 }
 
-Value flattenChannelsLast(OpBuilder &b, Location loc, Value weight) {
-  SmallVector<SymExpr> dims = getDims(weight);
-  SymExpr kernel = productOf(ArrayRef(dims).drop_front(2));
-  SmallVector<SymExpr> flat{dims[0], dims[1] * kernel};
-  if (kernel.constant() == 1 || dims[1].constant() == 1)
-    return reshape(b, loc, weight, flat);
-  Value source = weight;
-  while (auto view = source.getDefiningOp<ReshapeOp>())
-    source = view.getInput();
-  auto constant = source.getDefiningOp<ConstantOp>();
-  Type element = getElementTypeOrSelf(weight.getType());
-  size_t bytes = element.getIntOrFloatBitWidth() / 8; // 0: packed
-  RankedTensorType type = getTensorType(flat, element);
+/// The constant that `weight` is, as matrices of [rows, columns], each of them
+/// with its dims swapped and all of them together of `type`; null where it is
+/// none, or where its elements are not at hand.
+static Value swapped(OpBuilder &b, Location loc, Value weight, int64_t rows,
+                     int64_t columns, RankedTensorType type) {
+  while (auto view = weight.getDefiningOp<ReshapeOp>())
+    weight = view.getInput();
+  auto constant = weight.getDefiningOp<ConstantOp>();
+  size_t bytes = type.getElementTypeBitWidth() / 8; // 0: packed
   ArrayRef<char> data =
       constant ? match::bytesOf(constant.getValue()) : ArrayRef<char>();
-  if (!type.hasStaticShape() || bytes == 0 ||
-      data.size() < type.getNumElements() * bytes) {
-    return reshape(b, loc, transposeChannelsLast(b, loc, weight), flat);
-  }
-  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(
-      type.getNumElements() * bytes, alignof(uint64_t));
+  size_t size = type.getNumElements() * bytes;
+  if (bytes == 0 || data.size() < size)
+    return nullptr;
+  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(size, alignof(uint64_t));
   char *to = blob.getMutableData().data();
-  int64_t channels = *dims[1].constant(), places = *kernel.constant();
-  for (int64_t n = 0; n < *dims[0].constant(); ++n)
-    for (int64_t k = 0; k < places; ++k)
-      for (int64_t c = 0; c < channels; ++c, to += bytes)
-        memcpy(to, &data[((n * channels + c) * places + k) * bytes], bytes);
+  for (const char *matrix = data.data(); matrix < data.data() + size;
+       matrix += rows * columns * bytes)
+    for (int64_t c = 0; c < columns; ++c)
+      for (int64_t r = 0; r < rows; ++r, to += bytes)
+        memcpy(to, matrix + (r * columns + c) * bytes, bytes);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointAfter(constant); // it may stand before a loop
   auto &manager =
@@ -178,6 +462,31 @@ Value flattenChannelsLast(OpBuilder &b, Location loc, Value weight) {
       b, loc,
       DenseResourceElementsAttr::get(
           type, manager.insert("channels_last", std::move(blob))));
+}
+
+Value flattenChannelsLast(OpBuilder &b, Location loc, Value weight) {
+  SmallVector<SymExpr> dims = getDims(weight);
+  SymExpr kernel = productOf(ArrayRef(dims).drop_front(2));
+  SmallVector<SymExpr> flat{dims[0], dims[1] * kernel};
+  if (kernel.constant() == 1 || dims[1].constant() == 1)
+    return reshape(b, loc, weight, flat);
+  RankedTensorType type = getTensorType(flat, getElementTypeOrSelf(weight));
+  if (type.hasStaticShape())
+    if (Value stored = swapped(b, loc, weight, *dims[1].constant(),
+                               *kernel.constant(), type))
+      return stored;
+  return reshape(b, loc, transposeChannelsLast(b, loc, weight), flat);
+}
+
+Value transposeMatrix(OpBuilder &b, Location loc, Value matrix) {
+  SmallVector<SymExpr> dims = getDims(matrix);
+  RankedTensorType type =
+      getTensorType({dims[1], dims[0]}, getElementTypeOrSelf(matrix));
+  if (type.hasStaticShape())
+    if (Value stored = swapped(b, loc, matrix, *dims[0].constant(),
+                               *dims[1].constant(), type))
+      return stored;
+  return TransposeOp::create(b, loc, matrix, ArrayRef<int64_t>{1, 0});
 }
 
 } // namespace tenon

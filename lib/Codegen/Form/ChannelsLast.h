@@ -11,31 +11,59 @@
 
 namespace tenon {
 
-/// Knows of values [N, C, spatial...] their *rows*, [N, positions, C]: the same
-/// elements with the channels last, as a matmul computes them. Elementwise ops
-/// are moved from the values to the rows, so that they end the matmul's kernel.
+class ConcatOp;
+class GatherOp;
+class PadOp;
+class ReduceOp;
+class ReshapeOp;
+class SliceOp;
+
+/// Knows of values [N, C, spatial...] the same elements with the channels last:
+/// as *rows*, [N, positions, C], as a matmul computes them, or as an *image*,
+/// [N, spatial..., C]. Elementwise ops, and those that move, join or reduce
+/// elements, are moved from the values to these: so they end the matmul's
+/// kernel, and whatever they read of channels lies together.
 class ChannelsLast {
 public:
   /// `dims` [N, C, spatial...] as a view of `rows`, which it knows from now on.
   mlir::Value viewOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value rows,
                      llvm::ArrayRef<SymExpr> dims);
-  /// If `op` is elementwise and its operands of the result's dims have rows:
-  /// computes its rows instead and replaces it by a view of them. Returns why
-  /// not, where an operand has rows and `op` stays.
+  /// If `op` can be computed with the channels last, and its operands of many
+  /// channels are so: does that and replaces it by a view. Returns why not,
+  /// where an operand has rows and `op` stays.
   llvm::StringRef sink(mlir::Operation *op);
   /// The rows of `v`, if it has some without moving memory: it is a view of
   /// them, a transpose that brought channels to the front, or elementwise of
   /// such values. Else null.
   mlir::Value rowsOf(mlir::Value v);
-  /// Puts a value in the place of `op`'s, and removes `op` with the views that
-  /// it alone read.
+  /// The same as an image.
+  mlir::Value imageOf(mlir::Value v);
+  /// Puts a value in the place of `op`'s, and removes `op`.
   void replace(mlir::Operation *op, mlir::Value by);
 
 private:
-  mlir::Value move(mlir::Operation *op,
-                   llvm::function_ref<mlir::Value(mlir::Value)> rowsOfOperand);
+  struct Form {
+    mlir::Value rows, image; ///< one of them, or both
+    explicit operator bool() const { return rows || image; }
+  };
+  Form formOf(mlir::Value v);
+  mlir::Value rowsOf(Form &form, llvm::ArrayRef<SymExpr> dims);
+  mlir::Value imageOf(Form &form, llvm::ArrayRef<SymExpr> dims);
+  /// The rows of a value that is known already, or null.
+  mlir::Value knownRows(mlir::Value v);
+  mlir::Value knownImage(mlir::Value v);
+  Form move(mlir::Operation *op,
+            llvm::function_ref<Form(mlir::Value)> formOfOperand);
+  Form finish(mlir::Operation *op, Form form);
+  Form sinkPad(PadOp op);
+  Form sinkSlice(SliceOp op);
+  Form sinkConcat(ConcatOp op);
+  Form sinkGather(GatherOp op);
+  Form sinkReduce(ReduceOp op);
+  Form sinkReshape(ReshapeOp op);
+  Form sinkShuffle(ReshapeOp op);
 
-  llvm::DenseMap<mlir::Value, mlir::Value> known; ///< null: it has none
+  llvm::DenseMap<mlir::Value, Form> known; ///< empty: it has none
 };
 
 /// [N, C, spatial...] as [N, spatial..., C].
@@ -46,6 +74,10 @@ mlir::Value transposeChannelsLast(mlir::OpBuilder &b, mlir::Location loc,
 /// constant this is another constant.
 mlir::Value flattenChannelsLast(mlir::OpBuilder &b, mlir::Location loc,
                                 mlir::Value weight);
+
+/// A matrix with its dims swapped. Of a constant this is another constant.
+mlir::Value transposeMatrix(mlir::OpBuilder &b, mlir::Location loc,
+                            mlir::Value matrix);
 
 } // namespace tenon
 

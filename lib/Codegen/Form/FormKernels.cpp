@@ -125,6 +125,7 @@ struct FormKernels {
 
   void findEpilogues();
   Operation *joinHalves(Operation *anchor);
+  Operation *joinUsers(Value v, Operation &anchor);
   void joinAttention();
   void findLarge();
   void place();
@@ -160,6 +161,21 @@ Operation *FormKernels::joinHalves(Operation *anchor) {
   return join;
 }
 
+/// The op at which all that is computed of `v` has come together (x times what
+/// is computed of x), claimed for the epilogue with what stands between; null
+/// where it reaches something else.
+Operation *FormKernels::joinUsers(Value v, Operation &anchor) {
+  SmallVector<Operation *> inside;
+  Operation *join = findJoin({v}, inside);
+  if (!join || llvm::any_of(inside, [&](Operation *op) {
+        return anchorOf.count(op) != 0;
+      }))
+    return nullptr;
+  for (Operation *op : inside)
+    anchorOf[op] = &anchor;
+  return join;
+}
+
 void FormKernels::findEpilogues() {
   for (Operation &op : block) {
     if (!isAnchor(&op))
@@ -174,6 +190,11 @@ void FormKernels::findEpilogues() {
       for (Operation *u : v.getUsers()) {
         single &= !user || user == u;
         user = u;
+      }
+      if (Operation *join = single ? nullptr : joinUsers(v, op)) {
+        noteApplied(kPass, join, "Epilogue");
+        root = join;
+        continue;
       }
       StringRef why = !user                        ? "nothing uses it"
                       : !single                    ? "it has several users"
@@ -310,9 +331,7 @@ bool FormKernels::mustStore(Value v) {
     masks.insert(op);
     return false;
   }
-  unsigned cost = costOf(op);
-  for (Value o : op->getOperands())
-    cost += treeCost.lookup(o);
+  unsigned cost = treeCost.lookup(v);
   unsigned uses = 0;
   for (OpOperand &use : v.getUses()) {
     Operation *user = use.getOwner();
@@ -330,10 +349,6 @@ bool FormKernels::mustStore(Value v) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
         return true;
     }
-    // Channels brought next to each other are read as runs.
-    if (auto patches = dyn_cast<Im2ColOp>(user))
-      if (patches.getChannelsLast() && isa<TransposeOp>(op))
-        return true;
     if (cost > 0 && fusion.rereads(use.getOperandNumber()))
       return true;
   }
@@ -381,8 +396,9 @@ void FormKernels::place() {
     if (isAnchor(&op) || isLoop(&op) || anchorOf.count(&op))
       continue; // stored: costs nothing to read
     unsigned cost = costOf(&op);
-    for (Value o : op.getOperands())
-      cost += treeCost.lookup(o);
+    if (!isa<Im2ColOp>(op)) // whose input is stored if it costs anything
+      for (Value o : op.getOperands())
+        cost += treeCost.lookup(o);
     treeCost[op.getResult(0)] = std::min(cost, 1000u);
   }
   findLarge();

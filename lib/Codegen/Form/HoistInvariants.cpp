@@ -106,7 +106,7 @@ bool Hoist::computes(Operation *op) {
            llvm::all_of(v.getUsers(), [](Operation *user) {
              return isa<PackedMatMulOp>(user);
            });
-  if (isa<MatMulOp, PackedMatMulOp, ReduceOp, ArgReduceOp,
+  if (isa<MatMulOp, PackedMatMulOp, DepthwiseOp, ReduceOp, ArgReduceOp,
           CumulateOp, SoftmaxOp, LayerNormOp, RmsNormOp>(op))
     return true;
   // What repeats its operands would take more memory than they do.

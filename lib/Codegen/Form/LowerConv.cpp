@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
@@ -27,12 +29,17 @@ constexpr StringLiteral kPass = "tenon-lower-conv", kLast = "ChannelsLast",
 /// Lanes of the widest vectors.
 constexpr int64_t kLanes = 16;
 
+/// Groups of fewer output channels are computed lane by lane.
+constexpr int64_t kSmallGroup = 8;
+
 struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
   void runOnOperation() override {
     // An op is moved only after what it reads has been.
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<ConvOp>(op) || op->hasTrait<OpTrait::Elementwise>())
+      if (isa<ConvOp, PadOp, SliceOp, ConcatOp, GatherOp, ReduceOp, ReshapeOp>(
+              op) ||
+          op->hasTrait<OpTrait::Elementwise>())
         ops.push_back(op);
     });
     ChannelsLast rows;
@@ -42,6 +49,19 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
       else if (StringRef why = rows.sink(op); !why.empty())
         noteMissed(kPass, op, kSink, why);
     }
+    removeUnusedViews();
+  }
+
+  /// Those that were replaced by what they are views of.
+  void removeUnusedViews() {
+    SmallVector<Operation *> views;
+    getOperation()->walk([&](Operation *op) {
+      if (isa<ReshapeOp, TransposeOp>(op) && !op->hasAttr("tenon.value"))
+        views.push_back(op);
+    });
+    for (Operation *view : llvm::reverse(views))
+      if (view->use_empty())
+        view->erase();
   }
 
   static SmallVector<int64_t> kernelOf(ConvOp op) {
@@ -54,12 +74,23 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
                             op.getStrides(), op.getPads(), op.getDilations());
   }
 
+  /// The input with its channels last; where it has to be moved for that and
+  /// they do not fill vectors, null unless it is needed.
+  Value imageOf(ConvOp op, ChannelsLast &rows, bool always) {
+    if (Value image = rows.imageOf(op.getInput()))
+      return image;
+    OpBuilder b(op);
+    SymExpr channels = getDims(op.getInput())[1];
+    if (always || channels.constant().value_or(1) % kLanes == 0)
+      return transposeChannelsLast(b, op.getLoc(), op.getInput());
+    return nullptr;
+  }
+
   /// Patches with their channels last, if that makes them copies of rows; else
   /// null.
   Value patchesOfRows(ConvOp op, ChannelsLast &rows) {
     OpBuilder b(op);
     Location loc = op.getLoc();
-    SmallVector<SymExpr> in = getDims(op.getInput());
     SmallVector<int64_t> kernel = kernelOf(op);
     auto isOne = [](int64_t i) { return i == 1; };
     bool isPointwise = // a patch is a row
@@ -68,18 +99,99 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     Value input = rows.rowsOf(op.getInput());
     if (isPointwise)
       return input;
-    if (input) {
-      SmallVector<SymExpr> last(in);
-      std::rotate(last.begin() + 1, last.begin() + 2, last.end());
-      input =
-          ReshapeOp::create(b, loc, input, DimsAttr::get(b.getContext(), last));
-    } else if (in[1].constant().value_or(1) % kLanes == 0) {
-      input = transposeChannelsLast(b, loc, op.getInput());
-    } else {
+    if (!(input = imageOf(op, rows, /*always=*/false)))
       return nullptr;
-    }
     return Im2ColOp::create(b, loc, input, kernel, op.getStrides(),
                             op.getPads(), op.getDilations(), true);
+  }
+
+  static Value reshape(OpBuilder &b, Location loc, Value v,
+                       ArrayRef<SymExpr> dims) {
+    return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
+  }
+  /// An image's dims with these in the place of its channels.
+  static SmallVector<SymExpr> withChannels(ArrayRef<SymExpr> image,
+                                           ArrayRef<SymExpr> last) {
+    SmallVector<SymExpr> dims(image.drop_back());
+    dims.append(last.begin(), last.end());
+    return dims;
+  }
+
+  /// Small groups, channel by channel: each output channel meets the inputs of
+  /// its group one after the other, as one more dim of the kernel. Where there
+  /// is one input and one output to a group, nothing has to be repeated.
+  Value apart(ConvOp op, ChannelsLast &rows) {
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    SmallVector<SymExpr> w = getDims(op.getWeight());
+    int64_t groups = op.getGroup(), perGroup = *w[0].constant() / groups;
+    SmallVector<int64_t> kernel = kernelOf(op), strides(op.getStrides()),
+                         pads(op.getPads()), dilations(op.getDilations());
+    SymExpr taps = productOf(ArrayRef(w).drop_front(1));
+    Value weight =
+        transposeMatrix(b, loc, reshape(b, loc, op.getWeight(), {w[0], taps}));
+    Value image = imageOf(op, rows, /*always=*/true);
+    SmallVector<SymExpr> dims = getDims(image);
+    size_t rank = kernel.size();
+    if (w[1].constant() != 1) { // [N, spatial..., C] to [N, Cin, spatial..., G]
+      image = reshape(b, loc, image, withChannels(dims, {groups, w[1]}));
+      SmallVector<int64_t> perm{0, int64_t(rank) + 2};
+      for (size_t i = 1; i < rank + 2; ++i)
+        perm.push_back(i);
+      image = TransposeOp::create(b, loc, image, perm);
+      kernel.insert(kernel.begin(), *w[1].constant());
+      strides.insert(strides.begin(), 1);
+      dilations.insert(dilations.begin(), 1);
+      pads.insert(pads.begin() + rank, 0);
+      pads.insert(pads.begin(), 0);
+    }
+    if (perGroup != 1) {
+      dims = getDims(image);
+      image = reshape(b, loc, image, withChannels(dims, {groups, 1}));
+      image = BroadcastToOp::create(
+          b, loc, image,
+          DimsAttr::get(b.getContext(),
+                        withChannels(dims, {groups, perGroup})));
+    }
+    dims = getDims(image);
+    dims.truncate(kernel.size() + 1);
+    dims.push_back(w[0]);
+    if (getDims(image) != dims)
+      image = reshape(b, loc, image, dims);
+    return DepthwiseOp::create(b, loc, image, weight, kernel, strides, pads,
+                               dilations);
+  }
+
+  /// Large groups: matrix products with the groups as a batch dim. The channels
+  /// of a group are brought together, so that its patches are copies of rows.
+  Value grouped(ConvOp op, ChannelsLast &rows) {
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    SmallVector<SymExpr> w = getDims(op.getWeight());
+    SymExpr groups = op.getGroup(), perGroup = *w[0].constant() / op.getGroup();
+    SymExpr k = productOf(ArrayRef(w).drop_front(1));
+    Value image = imageOf(op, rows, /*always=*/true);
+    SmallVector<SymExpr> dims = getDims(image);
+    SymExpr batch = dims[0];
+    image = reshape(b, loc, image, withChannels(dims, {groups, w[1]}));
+    SmallVector<int64_t> perm{0, int64_t(dims.size()) - 1};
+    for (size_t i = 1; i + 1 < dims.size(); ++i)
+      perm.push_back(i);
+    perm.push_back(dims.size());
+    image = TransposeOp::create(b, loc, image, perm);
+    dims[0] = batch * groups;
+    dims.back() = w[1];
+    image = reshape(b, loc, image, dims);
+    Value patches =
+        Im2ColOp::create(b, loc, image, kernelOf(op), op.getStrides(),
+                         op.getPads(), op.getDilations(), true);
+    SymExpr positions = getDims(patches)[1];
+    patches = reshape(b, loc, patches, {batch, groups, positions, k});
+    Value weight = flattenChannelsLast(b, loc, op.getWeight());
+    weight = reshape(b, loc, weight, {groups, perGroup, k});
+    Value y = MatMulOp::create(b, loc, patches, weight, false, true);
+    y = TransposeOp::create(b, loc, y, ArrayRef<int64_t>{0, 2, 1, 3});
+    return reshape(b, loc, y, {batch, positions, w[0]});
   }
 
   void lower(ConvOp op, ChannelsLast &rows) {
@@ -101,12 +213,8 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
           << w[0].str();
       return signalPassFailure();
     }
-    auto reshape = [&](Value v, ArrayRef<SymExpr> dims) -> Value {
-      return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
-    };
     SymExpr cout = w[0];
     SymExpr k = productOf(ArrayRef(w).drop_front(1)); // of one group
-    SymExpr positions = productOf(ArrayRef(out).drop_front(2));
     Value result;
     if (groups == 1) {
       Value last = patchesOfRows(op, rows);
@@ -117,19 +225,13 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
                    "the channels of its input stand first and fill no vectors");
       Value patches = last ? last : patchesOf(op);
       Value flat = last ? flattenChannelsLast(b, loc, op.getWeight())
-                        : reshape(op.getWeight(), {cout, k});
+                        : reshape(b, loc, op.getWeight(), {cout, k});
       Value y = MatMulOp::create(b, loc, patches, flat, false, true);
       result = rows.viewOf(b, loc, y, out);
     } else {
-      noteMissed(kPass, op, kLast, "it is in groups");
-      SymExpr perGroup = *cout.constant() / groups;
-      Value split = reshape(patchesOf(op), {out[0], positions, groups, k});
-      Value a =
-          TransposeOp::create(b, loc, split, ArrayRef<int64_t>{0, 2, 1, 3});
-      Value flat = reshape(op.getWeight(), {groups, perGroup, k});
-      Value y = MatMulOp::create(b, loc, a, flat, false, true);
-      Value t = TransposeOp::create(b, loc, y, ArrayRef<int64_t>{0, 1, 3, 2});
-      result = reshape(t, out);
+      bool small = *cout.constant() / groups < kSmallGroup && w[1].constant();
+      Value y = small ? apart(op, rows) : grouped(op, rows);
+      result = rows.viewOf(b, loc, y, out);
     }
     if (Attribute name = op->getAttr("tenon.value"))
       result.getDefiningOp()->setAttr("tenon.value", name);

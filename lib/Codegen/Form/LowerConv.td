@@ -13,16 +13,20 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
   let summary = "Turn convolutions into matmuls of patches";
   let description = [{
     conv(x, w) ==> transpose(matmul(im2col(x), reshape(w) transposed)). The
-    matmul kernel pulls the patches block by block; they are stored only where
-    x is computed as well. Groups become a batch dim.
+    matmul kernel takes the patches out of x block by block.
 
     The matmul's result has the channels last, and keeps them there as long as
     nothing else is asked for: elementwise ops move before the transpose, to end
-    the matmul's kernel, and a convolution of what is such a transpose, the
-    model's own included, takes `channels_last` patches, which are copies of
-    rows, and its weight in their order (a constant is stored so). An input
-    whose channels fill vectors is transposed first to the same end. Only values
-    that are asked for by name stay where the model has them.
+    the matmul's kernel; pads, slices, concats, gathers of positions, reductions
+    over all of them, and channels that become positions follow. A convolution
+    of what is such a transpose, the model's own included, takes `channels_last`
+    patches, which are copies of rows, and its weight in their order (a constant
+    is stored so). An input whose channels fill vectors is transposed first to
+    the same end. Only values that are asked for by name stay where the model
+    has them.
+
+    Groups of 8 output channels and more are a batch dim of the matmul. Smaller
+    ones, a channel each in the first place, become tenon.depthwise.
   }];
   let dependentDialects = ["::tenon::TenonDialect"];
 }

@@ -647,6 +647,41 @@ func.func @im2colChannelsLast(%x: tensor<1x2x8xf32>) {
 }
 
 // -----
+func.func @depthwiseRank(%x: tensor<4x8xf32>, %w: tensor<1x8xf32>) {
+  // expected-error @below {{expected an input of rank >= 3, found rank 2}}
+  %0 = tenon.depthwise %x, %w kernel [] strides [] pads [] dilations [] : tensor<4x8xf32>, tensor<1x8xf32>
+  return
+}
+
+// -----
+func.func @depthwiseWeight(%x: tensor<1x4x8xf32>, %w: tensor<8x1x3xf32>) {
+  // expected-error @below {{expected a weight of rank 2, found rank 3}}
+  %0 = tenon.depthwise %x, %w kernel [3] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<8x1x3xf32>
+  return
+}
+
+// -----
+func.func @depthwiseTaps(%x: tensor<1x4x8xf32>, %w: tensor<4x8xf32>) {
+  // expected-error @below {{expected the weight's rows and the kernel's places to be equal, found 4 and 3}}
+  %0 = tenon.depthwise %x, %w kernel [3] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @depthwiseChannels(%x: tensor<1x4x8xf32>, %w: tensor<3x6xf32>) {
+  // expected-error @below {{expected the weight's and the input's channels to be equal, found 6 and 8}}
+  %0 = tenon.depthwise %x, %w kernel [3] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<3x6xf32>
+  return
+}
+
+// -----
+func.func @depthwiseTypes(%x: tensor<1x4x8xf32>, %w: tensor<3x8xf64>) {
+  // expected-error @below {{all of {input, weight} have same element type}}
+  %0 = tenon.depthwise %x, %w kernel [3] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<3x8xf64>
+  return
+}
+
+// -----
 func.func @packRank(%x: tensor<4xf32>) {
   // expected-error @below {{expected an input of rank >= 2, found rank 1}}
   %0 = tenon.pack_b %x : tensor<4xf32>
@@ -720,6 +755,18 @@ func.func @kernelKindOfRoot(%x: tensor<4xf32>) {
   ^bb0(%a: tensor<4xf32>):
     %1 = tenon.cumulate sum %a over 0 : tensor<4xf32>
     tenon.yield %1 : tensor<4xf32>
+  }
+  return
+}
+
+// -----
+func.func @kernelOfTwoConvolutions(%x: tensor<1x4x8xf32>, %w: tensor<1x8xf32>) {
+  // expected-error @below {{holds anchors that make no kernel together}}
+  %0 = tenon.kernel depthwise(%x, %w) : (tensor<1x4x8xf32>, tensor<1x8xf32>) -> tensor<1x4x8xf32> {
+  ^bb0(%a: tensor<1x4x8xf32>, %b: tensor<1x8xf32>):
+    %1 = tenon.depthwise %a, %b kernel [1] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<1x8xf32>
+    %2 = tenon.depthwise %1, %b kernel [1] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<1x8xf32>
+    tenon.yield %2 : tensor<1x4x8xf32>
   }
   return
 }

@@ -217,7 +217,8 @@ func.func @recurrence(%q: tensor<?x?x2x3x8xf16, #tenon.dims<"batch", "seq", "2",
 
 // CHECK-LABEL: @kernels
 func.func @kernels(%x: !x, %w: tensor<384x100xf32>,
-                   %image: tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>) {
+                   %image: tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>,
+                   %taps: tensor<6x8xf32>) {
   // CHECK: %[[P:.*]] = tenon.pack_b %arg1 : tensor<384x100xf32>
   %0 = tenon.pack_b %w : tensor<384x100xf32>
   // CHECK: tenon.packed_matmul %arg0, %[[P]] columns "100" : {{.*}}, tensor<4x384x32xf32>
@@ -240,6 +241,11 @@ func.func @kernels(%x: !x, %w: tensor<384x100xf32>,
     : tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>
   // CHECK: tenon.neg %[[L]] : tensor<?x8x32xf32, #tenon.dims<"batch", "8", "32">>
   %negLast = tenon.neg %last : tensor<?x8x32xf32, #tenon.dims<"batch", "8", "32">>
+  // CHECK: %[[D:.*]] = tenon.depthwise %arg2, %arg3 kernel [3, 2] strides [2, 1] pads [1, 0, 1, 1] dilations [1, 2]
+  %depthwise = tenon.depthwise %image, %taps kernel [3, 2] strides [2, 1] pads [1, 0, 1, 1] dilations [1, 2]
+    : tensor<?x3x8x8xf32, #tenon.dims<"batch", "3", "8", "8">>, tensor<6x8xf32>
+  // CHECK: tenon.neg %[[D]] : tensor<?x14x8xf32, #tenon.dims<"batch", "14", "8">>
+  %negApart = tenon.neg %depthwise : tensor<?x14x8xf32, #tenon.dims<"batch", "14", "8">>
   // CHECK: tenon.kernel map(%arg0)
   %4 = tenon.kernel map(%x) : (!x) -> !x {
   ^bb0(%a: !x):

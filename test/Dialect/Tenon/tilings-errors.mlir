@@ -48,6 +48,24 @@ func.func private @columns() attributes {a = #tenon.cpu_columns<columns = 8>}
 func.func private @tasks() attributes {a = #tenon.cpu_scatter<columns = 16, tasks = 0>}
 
 // -----
+// expected-error @below {{expected the pixels to be a multiple of 8 in [8, 1073741824], found 12}}
+func.func private @pixels() attributes {a = #tenon.cpu_depthwise<pixels = 12, channels = 64>}
+
+// -----
+// expected-error @below {{expected the channels to be a multiple of 64 in [64, 1048576], found 32}}
+func.func private @channels() attributes {a = #tenon.cpu_depthwise<pixels = 8, channels = 32>}
+
+// -----
+func.func @noConvolution(%x: tensor<4xf32>) {
+  // expected-error @below {{expected a tiling of a map kernel, found that of a depthwise convolution}}
+  %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> tiling #tenon.cpu_depthwise<pixels = 8, channels = 64> {
+  ^bb0(%a: tensor<4xf32>):
+    tenon.yield %a : tensor<4xf32>
+  }
+  return
+}
+
+// -----
 func.func @ofAnotherKind(%x: tensor<4xf32>) {
   // expected-error @below {{expected a tiling of a map kernel, found that of a matmul}}
   %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024> {

@@ -40,6 +40,17 @@ func.func @elements(%x: tensor<4x4xf32>, %i: tensor<4x4xi64>) -> tensor<4x4xf32>
   return %3 : tensor<4x4xf32>
 }
 
+// CHECK-LABEL: @depthwise
+// CHECK: tenon.kernel depthwise(%arg0, %arg1) : {{.*}} tiling #tenon.cpu_depthwise<pixels = 64, channels = 128>
+func.func @depthwise(%x: tensor<1x4x8xf32>, %w: tensor<3x8xf32>) -> tensor<1x2x8xf32> {
+  %0 = tenon.kernel depthwise(%x, %w) : (tensor<1x4x8xf32>, tensor<3x8xf32>) -> tensor<1x2x8xf32> tiling #tenon.cpu_depthwise<pixels = 64, channels = 128> {
+  ^bb0(%a: tensor<1x4x8xf32>, %b: tensor<3x8xf32>):
+    %1 = tenon.depthwise %a, %b kernel [3] strides [1] pads [0, 0] dilations [1] : tensor<1x4x8xf32>, tensor<3x8xf32>
+    tenon.yield %1 : tensor<1x2x8xf32>
+  }
+  return %0 : tensor<1x2x8xf32>
+}
+
 // Attributes stand alone too.
 // CHECK-LABEL: @alone
 // CHECK-SAME: a = #tenon.cpu_attention<queries = 96>

@@ -1,0 +1,367 @@
+//===- DepthwiseKernel.cpp - convolutions of each channel alone -----------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Lanes are channels, which lie last. A task is some pixels of one row of the
+// result (the last spatial dim) by some channels:
+//
+//   for tile of 8 pixels:
+//     for vector of channels:
+//       for row of the kernel:   weights of 5 taps in registers, each pixel
+//         8 sums += ...          that they meet loaded once
+//     epilogue                   sums (L1) -> result, a pixel at a time
+//
+// Channels run inside of pixels: one vector of channels over all pixels would
+// meet few sets of the L1 cache and half of each line. A tile that would end
+// behind the row begins earlier and meets some pixels again.
+//
+// Taps outside the image are left out: rows by the bounds of the loop, columns
+// by taking the pixels at the borders one by one, four vectors of channels at a
+// time, so that there are chains enough.
+//
+// Each element is one chain of additions in the order of the taps.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Cpu/Product.h"
+#include <map>
+#include <numeric>
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+constexpr int64_t kPixels = 8;  ///< of a tile: as many sums hide the latency
+constexpr int64_t kTaps = 5;    ///< whose weights are in registers
+constexpr int64_t kVectors = 4; ///< of channels at a border
+
+SymExpr ceilDivOf(const SymExpr &x, int64_t by) {
+  return SymExpr::apply(SymExpr::Fn::CeilDiv, x, SymExpr(by));
+}
+
+struct DepthwiseKernel {
+  KernelEmitter &e;
+  DepthwiseOp op;
+  BlockArgument input, weight;
+  CpuDepthwiseTilingAttr tiling;
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Sink sink{e};
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  ArrayRef<int64_t> kernel = op.getKernel(), strides = op.getStrides(),
+                    pads = op.getPads(), dilations = op.getDilations();
+  size_t rank = kernel.size(), x = rank - 1; ///< x: the last spatial dim
+  SmallVector<SymExpr> out = positions();
+  SymExpr C = dims.back();
+  Type element = getElementTypeOrSelf(op.getInput().getType());
+  Type sumType = computeType(element);
+  unsigned lanes = e.vectorLanes();
+  Value X = e.input(input), W = e.input(weight);
+  Value width = e.dim(dims[rank]), channels = e.dim(C);
+  /// Some number of vectors makes up all channels.
+  bool even = C.constant() && *C.constant() % lanes == 0;
+  /// Without an epilogue the sums are the result; else they wait in scratch
+  /// memory, [pixel of the tile][channel of the task].
+  bool plain = sink.value == op.getResult() && sink.perm.empty();
+  Value waiting = {};
+
+  // Of a task:
+  Value image = {}, row = {}; ///< of the result's rows, all images'
+  Value rowInImage = {};
+  Value firstChannel = {}, numChannels = {};
+  SmallVector<Value> base = {}, lo = {}, hi = {}; ///< taps of the outer dims
+
+  using Sums = SmallVector<Value>;
+  /// Of a row of the kernel: (where its row of the input begins, the number of
+  /// its first tap, the sums so far) -> the sums.
+  using RowBody = function_ref<Sums(Value, Value, ValueRange)>;
+
+  SmallVector<SymExpr> positions();
+  Value max(Value v, Value w) { return arith::MaxSIOp::create(b, L.loc, v, w); }
+  Value positive(Value v) { return max(v, L.index(0)); }
+  Value ceilDiv(Value v, int64_t by) {
+    return L.div(L.add(v, L.index(by - 1)), L.index(by));
+  }
+  std::pair<Value, Value> tapsInside(size_t d, Value first);
+  /// Channel c of the task, in a pixel or a tap at that number.
+  Idx at(Value number, const Idx &c) {
+    return L.add(L.uniform(L.add(L.mul(number, channels), firstChannel)), c);
+  }
+  Value load(Value memory, Value number, const Idx &c) {
+    return L.widen(L.load(memory, at(number, c), element));
+  }
+  Value fma(Value v, Value w, Value sum) {
+    if (e.target.hasFma)
+      return math::FmaOp::create(b, L.loc, v, w, sum);
+    return arith::AddFOp::create(b, L.loc, sum,
+                                 arith::MulFOp::create(b, L.loc, v, w));
+  }
+  void overChannels(Value from, function_ref<void(Idx)> fn);
+  Sums overRows(int64_t count, RowBody body);
+  Sums taps(Value pixel, Value tap, int64_t count, int64_t pixels, const Idx &c,
+            ValueRange before);
+  void put(Value pixel, int64_t t, const Idx &c, Value sum);
+  void tiles(Value first, Value end, int64_t pixels);
+  void pixelAlone(Value pixel);
+  void epilogue(Value first, int64_t pixels);
+  void task(Value number);
+  void run();
+};
+
+SmallVector<SymExpr> DepthwiseKernel::positions() {
+  SmallVector<SymExpr> result;
+  for (size_t d = 0; d < rank; ++d) {
+    SymExpr room = dims[d + 1] + SymExpr(pads[d] + pads[d + rank]) -
+                   SymExpr(dilations[d] * (kernel[d] - 1) + 1);
+    result.push_back(
+        SymExpr::apply(SymExpr::Fn::FloorDiv, room, SymExpr(strides[d])) + 1);
+  }
+  return result;
+}
+
+/// The taps along `d` that are inside, where the first one lies at `first`.
+std::pair<Value, Value> DepthwiseKernel::tapsInside(size_t d, Value first) {
+  if (pads[d] == 0 && pads[d + rank] == 0)
+    return {L.index(0), L.index(kernel[d])};
+  Value before = positive(L.sub(L.index(0), first));
+  Value room = positive(L.sub(e.dim(dims[d + 1]), first));
+  return {ceilDiv(before, dilations[d]),
+          L.min(ceilDiv(room, dilations[d]), L.index(kernel[d]))};
+}
+
+/// Calls fn with each vector of the task's channels from `from` on.
+void DepthwiseKernel::overChannels(Value from, function_ref<void(Idx)> fn) {
+  if (even) {
+    LaneScope saved(L, lanes);
+    e.loop(from, numChannels, lanes, [&](Value c) {
+      fn(Idx{c, 1, (int64_t)lanes, {}});
+    });
+    return;
+  }
+  e.lanesLoop(L.sub(numChannels, from), lanes,
+              [&](Idx c) { fn(L.add(L.uniform(from, lanes), c)); });
+}
+
+DepthwiseKernel::Sums DepthwiseKernel::overRows(int64_t count, RowBody body) {
+  std::function<Sums(size_t, Value, Value, ValueRange)> nest =
+      [&](size_t d, Value place, Value tap, ValueRange sums) -> Sums {
+    if (d == x)
+      return body(L.mul(place, width), L.mul(tap, L.index(kernel[x])), sums);
+    return e.loop(lo[d], hi[d], 1, sums, [&](Value i, ValueRange inner) {
+      Value where = L.add(base[d], L.mul(i, L.index(dilations[d])));
+      return nest(d + 1, L.add(L.mul(place, e.dim(dims[d + 1])), where),
+                  L.add(L.mul(tap, L.index(kernel[d])), i), inner);
+    });
+  };
+  return nest(0, image, L.index(0), Sums(count, L.constant(L.vec(sumType), 0)));
+}
+
+/// `count` taps from `tap` on for neighbouring pixels; the first of them meets
+/// the first tap at `pixel`. In the order in which they lie in memory, so that
+/// each pixel is loaded once.
+DepthwiseKernel::Sums DepthwiseKernel::taps(Value pixel, Value tap,
+                                            int64_t count, int64_t pixels,
+                                            const Idx &c, ValueRange before) {
+  Sums sums(before), weights;
+  std::map<int64_t, SmallVector<std::pair<int64_t, int64_t>>> readers;
+  for (int64_t u = 0; u < count; ++u) {
+    weights.push_back(load(W, L.add(tap, L.index(u)), c));
+    for (int64_t t = 0; t < pixels; ++t)
+      readers[t * strides[x] + u * dilations[x]].push_back({t, u});
+  }
+  for (auto &[distance, all] : readers) {
+    Value v = load(X, L.add(pixel, L.index(distance)), c);
+    for (auto [t, u] : all)
+      sums[t] = fma(v, weights[u], sums[t]);
+  }
+  return sums;
+}
+
+/// A finished sum of pixel t of the tile that begins at `first`.
+void DepthwiseKernel::put(Value first, int64_t t, const Idx &c, Value sum) {
+  if (!plain) {
+    LaneScope whole(L, L.lanes); // there is room
+    L.store(sum, waiting, L.add(L.uniform(t * tiling.getChannels()), c),
+            sumType);
+    return;
+  }
+  Value pixel = L.add(L.mul(row, e.dim(out[x])), L.add(first, L.index(t)));
+  L.store(sum, e.result(0), at(pixel, c), sink.element);
+}
+
+/// All of [first, end), none of which has a tap outside, by tiles of so many
+/// pixels; there are at least as many.
+void DepthwiseKernel::tiles(Value first, Value end, int64_t pixels) {
+  Value last = L.sub(end, L.index(pixels));
+  e.loop(first, end, pixels, [&](Value begin) {
+    Value pixel = L.min(begin, last);
+    Value from = L.sub(L.mul(pixel, L.index(strides[x])), L.index(pads[x]));
+    overChannels(L.index(0), [&](Idx c) {
+      Sums sums = overRows(pixels, [&](Value line, Value tap, ValueRange s) {
+        Value at = L.add(line, from);
+        int64_t whole = kernel[x] / kTaps * kTaps;
+        if (kernel[x] < 2 * kTaps)
+          whole = 0;
+        auto part = [&](Value j, int64_t count, ValueRange s) {
+          return taps(L.add(at, L.mul(j, L.index(dilations[x]))), L.add(tap, j),
+                      count, pixels, c, s);
+        };
+        Sums sums(s);
+        if (whole)
+          sums =
+              e.loop(L.index(0), L.index(whole), kTaps, sums,
+                     [&](Value j, ValueRange s) { return part(j, kTaps, s); });
+        for (int64_t j = whole; j < kernel[x]; j += kTaps)
+          sums = part(L.index(j), std::min(kTaps, kernel[x] - j), sums);
+        return sums;
+      });
+      for (int64_t t = 0; t < pixels; ++t)
+        put(pixel, t, c, sums[t]);
+    });
+    epilogue(pixel, pixels);
+  });
+}
+
+/// A pixel some of whose taps may lie outside.
+void DepthwiseKernel::pixelAlone(Value pixel) {
+  Value from = L.sub(L.mul(pixel, L.index(strides[x])), L.index(pads[x]));
+  auto [begin, end] = tapsInside(x, from);
+  auto vectors = [&](int64_t count, const Idx &c) {
+    auto next = [&](int64_t v) {
+      return L.add(c, L.uniform(int64_t(v * lanes)));
+    };
+    Sums sums = overRows(count, [&](Value line, Value tap, ValueRange s) {
+      return e.loop(begin, end, 1, s, [&](Value j, ValueRange s) {
+        Value at = L.add(L.add(line, from), L.mul(j, L.index(dilations[x])));
+        Sums sums;
+        for (int64_t v = 0; v < count; ++v)
+          sums.push_back(
+              fma(load(X, at, next(v)), load(W, L.add(tap, j), next(v)), s[v]));
+        return sums;
+      });
+    });
+    for (int64_t v = 0; v < count; ++v)
+      put(pixel, 0, next(v), sums[v]);
+  };
+  int64_t step = kVectors * lanes;
+  Value whole = L.mul(L.div(numChannels, L.index(step)), L.index(step));
+  {
+    LaneScope saved(L, lanes);
+    e.loop(L.index(0), whole, step, [&](Value c) {
+      vectors(kVectors, Idx{c, 1, step, {}});
+    });
+  }
+  overChannels(whole, [&](Idx c) { vectors(1, c); });
+  epilogue(pixel, 1);
+}
+
+/// What follows the sums of a tile, a pixel at a time.
+void DepthwiseKernel::epilogue(Value first, int64_t pixels) {
+  if (plain)
+    return;
+  e.loop(L.index(0), L.index(pixels), 1, [&](Value t) {
+    Value pixel = L.add(first, t);
+    Value position = L.add(L.mul(rowInImage, e.dim(out[x])), pixel);
+    Value number = L.add(L.mul(row, e.dim(out[x])), pixel);
+    overChannels(L.index(0), [&](Idx c) {
+      Idx sum = L.add(L.uniform(L.mul(t, L.index(tiling.getChannels()))), c);
+      e.bind(op.getResult(), [this, sum](ArrayRef<Idx>) {
+        LaneScope whole(L, L.lanes); // as the memory is
+        return L.load(waiting, sum, sumType);
+      });
+      SmallVector<Idx> idx{L.uniform(image), L.uniform(position),
+                           L.add(L.uniform(firstChannel, lanes), c)};
+      sink.store(e, idx, at(number, c));
+    });
+  });
+}
+
+void DepthwiseKernel::task(Value number) {
+  // Rows run fastest: those below each other share most of the input.
+  SmallVector<SymExpr> order{dims[0], ceilDivOf(C, tiling.getChannels()),
+                             ceilDivOf(out[x], tiling.getPixels())};
+  order.append(out.begin(), out.begin() + x);
+  SmallVector<Idx> place = e.delinearize(number, order);
+  image = place[0].base;
+  firstChannel = L.mul(place[1].base, L.index(tiling.getChannels()));
+  numChannels =
+      L.min(L.sub(channels, firstChannel), L.index(tiling.getChannels()));
+  Value first = L.mul(place[2].base, L.index(tiling.getPixels()));
+  Value end = L.min(L.add(first, L.index(tiling.getPixels())), e.dim(out[x]));
+  rowInImage = L.index(0);
+  base.clear(), lo.clear(), hi.clear();
+  for (size_t d = 0; d < x; ++d) {
+    Value o = place[d + 3].base;
+    rowInImage = L.add(L.mul(rowInImage, e.dim(out[d])), o);
+    base.push_back(L.sub(L.mul(o, L.index(strides[d])), L.index(pads[d])));
+    auto [l, h] = tapsInside(d, base.back());
+    lo.push_back(l);
+    hi.push_back(h);
+  }
+  row = L.add(L.mul(image, e.dim(productOf(ArrayRef(out).take_front(x)))),
+              rowInImage);
+  // Pixels [inside, behind) have all their taps inside.
+  Value inside = first, behind = end;
+  if (pads[x] || pads[x + rank]) {
+    Value least = L.index(llvm::divideCeil(pads[x], strides[x]));
+    Value room =
+        L.add(width, L.index(pads[x] - dilations[x] * (kernel[x] - 1)));
+    inside = L.min(max(first, least), end);
+    behind = max(L.min(end, ceilDiv(positive(room), strides[x])), inside);
+  }
+  Value count = L.sub(behind, inside);
+  Value many = L.sge(count, L.index(kPixels));
+  Value some = L.sge(count, L.index(kPixels / 2));
+  e.ifThen(many, [&] { tiles(inside, behind, kPixels); });
+  Value half = L.both(some, L.slt(count, L.index(kPixels)));
+  e.ifThen(half, [&] { tiles(inside, behind, kPixels / 2); });
+  // Too few for a tile: one by one as well.
+  inside = L.select(some, inside, end);
+  behind = L.select(some, behind, end);
+  Value left = L.sub(inside, first);
+  e.loop(L.index(0), L.add(left, L.sub(end, behind)), 1, [&](Value i) {
+    Value isLeft = L.slt(i, left);
+    pixelAlone(
+        L.select(isLeft, L.add(first, i), L.add(behind, L.sub(i, left))));
+  });
+}
+
+void DepthwiseKernel::run() {
+  e.info.tasks = dims[0] * ceilDivOf(C, tiling.getChannels()) *
+                 ceilDivOf(out[x], tiling.getPixels()) *
+                 productOf(ArrayRef(out).take_front(x));
+  e.info.cost = productOf(getDims(op.getResult())) *
+                std::accumulate(kernel.begin(), kernel.end(), int64_t(1),
+                                std::multiplies<int64_t>());
+  if (!plain)
+    waiting = e.scratchBuffer(kPixels * tiling.getChannels(), sumType);
+  e.loop(e.begin, e.end, 1, [&](Value number) { task(number); });
+}
+
+} // namespace
+
+void emitDepthwiseKernel(KernelEmitter &e) {
+  DepthwiseOp op;
+  for (Operation &inside : e.body())
+    if (auto found = dyn_cast<DepthwiseOp>(inside))
+      op = found;
+  auto input = op ? dyn_cast<BlockArgument>(op.getInput()) : nullptr;
+  auto weight = op ? dyn_cast<BlockArgument>(op.getWeight()) : nullptr;
+  if (!input || !weight) {
+    emitError(e.kernel.getLoc(), "a 'depthwise' kernel holds no depthwise "
+                                 "convolution of stored operands");
+    e.failed = true;
+    return;
+  }
+  if (auto tiling = e.tiling<CpuDepthwiseTilingAttr>())
+    DepthwiseKernel{e, op, input, weight, tiling}.run();
+}
+
+} // namespace tenon

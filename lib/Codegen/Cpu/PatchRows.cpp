@@ -1,0 +1,172 @@
+//===- PatchRows.cpp - patches of a stored image as rows ------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Runs: with the channels last, a row of the kernel in all channels (one tap in
+// all channels where the row is dilated or hangs over the border); with the
+// channels first, a row of the kernel in one channel. A run's last vector may
+// write past its end: the runs are written in order, so the next one sets that
+// right.
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Cpu/PatchRows.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+std::optional<PatchRows> PatchRows::match(Value lhs) {
+  SymExpr length = getDims(lhs).back();
+  while (auto view = lhs.getDefiningOp<ReshapeOp>())
+    lhs = view.getInput();
+  auto op = lhs.getDefiningOp<Im2ColOp>();
+  auto image = op ? dyn_cast<BlockArgument>(op.getInput()) : nullptr;
+  if (!image || getDims(lhs).back() != length ||
+      !computeType(getElementTypeOrSelf(image.getType())).isF32())
+    return std::nullopt;
+  return PatchRows(op, image);
+}
+
+namespace {
+
+struct Copy {
+  KernelEmitter &e;
+  Im2ColOp op;
+  Value X, into;
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  bool last = op.getChannelsLast();
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  ArrayRef<int64_t> kernel = op.getKernel(), strides = op.getStrides(),
+                    pads = op.getPads(), dilations = op.getDilations();
+  size_t rank = kernel.size(), first = last ? 1 : 2, x = rank - 1;
+  SymExpr C = last ? dims.back() : dims[1];
+  Type element = getElementTypeOrSelf(op.getInput().getType());
+  Type f32 = b.getF32Type();
+  SmallVector<Value> base = {}; ///< where the first tap lies, for each dim
+  Value image = {}, to = {};    ///< of the row
+
+  void run(Value from, Value where, const SymExpr &length);
+  void zeros(Value where, const SymExpr &length);
+  bool padded(size_t d) const { return pads[d] || pads[d + rank]; }
+  Value size(size_t d) { return e.dim(dims[first + d]); }
+  Value both(Value v, Value w) { return v ? L.both(v, w) : w; }
+  Value no(Value v) {
+    return arith::XOrIOp::create(b, L.loc, v, L.constantInt(b.getI1Type(), 1));
+  }
+  Value isInside(Value at, size_t d) { return L.ult(at, size(d)); }
+  void line(Value at, Value tap, Value inside);
+  void nest(size_t d, Value at, Value tap, Value inside);
+  void row(Value number, Value r);
+};
+
+/// Copies a run of the image to `where` in the row.
+void Copy::run(Value from, Value where, const SymExpr &length) {
+  Value at = L.add(to, where);
+  e.lanesLoop(e.dim(length), e.vectorLanes(), [&](Idx i) {
+    Value v = L.load(X, L.add(L.uniform(from), i), element);
+    LaneScope whole(L, L.lanes);
+    L.store(v, into, L.add(L.uniform(at), i), f32);
+  });
+}
+
+void Copy::zeros(Value where, const SymExpr &length) {
+  Value at = L.add(to, where);
+  e.lanesLoop(e.dim(length), e.vectorLanes(), [&](Idx i) {
+    LaneScope whole(L, L.lanes);
+    L.store(L.constant(L.vec(f32), 0), into, L.add(L.uniform(at), i), f32);
+  });
+}
+
+/// A row of the kernel. `at` counts rows of the image, `tap` the kernel's rows
+/// of this patch; null `inside`: it certainly is.
+void Copy::line(Value at, Value tap, Value inside) {
+  int64_t width = kernel[x];
+  SymExpr each = last ? C : SymExpr(1); // elements of a tap
+  Value pixels = L.mul(at, size(x));
+  Value taps = L.mul(tap, L.index(width));
+  auto elements = [&](Value n) { return last ? L.mul(n, e.dim(C)) : n; };
+  bool together = dilations[x] == 1;
+  if (padded(x)) {
+    Value end = L.add(base[x], L.index((width - 1) * dilations[x]));
+    Value whole = L.both(L.sge(base[x], L.index(0)), L.slt(end, size(x)));
+    whole = both(inside, whole);
+    auto tapByTap = [&] {
+      e.loop(L.index(0), L.index(width), 1, [&](Value j) {
+        Value pixel = L.add(base[x], L.mul(j, L.index(dilations[x])));
+        Value is = both(inside, isInside(pixel, x));
+        Value where = elements(L.add(taps, j));
+        e.ifThen(is, [&] { run(elements(L.add(pixels, pixel)), where, each); });
+        e.ifThen(no(is), [&] { zeros(where, each); });
+      });
+    };
+    if (!together)
+      return tapByTap();
+    e.ifThen(whole, [&] {
+      run(elements(L.add(pixels, base[x])), elements(taps), each * width);
+    });
+    return e.ifThen(no(whole), tapByTap);
+  }
+  auto copy = [&] {
+    if (together)
+      return run(elements(L.add(pixels, base[x])), elements(taps),
+                 each * width);
+    e.loop(L.index(0), L.index(width), 1, [&](Value j) {
+      Value pixel = L.add(base[x], L.mul(j, L.index(dilations[x])));
+      run(elements(L.add(pixels, pixel)), elements(L.add(taps, j)), each);
+    });
+  };
+  if (!inside)
+    return copy();
+  e.ifThen(inside, copy);
+  e.ifThen(no(inside), [&] { zeros(elements(taps), each * width); });
+}
+
+void Copy::nest(size_t d, Value at, Value tap, Value inside) {
+  if (d == x)
+    return line(at, tap, inside);
+  e.loop(L.index(0), L.index(kernel[d]), 1, [&](Value i) {
+    Value where = L.add(base[d], L.mul(i, L.index(dilations[d])));
+    Value is = padded(d) ? both(inside, isInside(where, d)) : inside;
+    nest(d + 1, L.add(L.mul(at, size(d)), where),
+         L.add(L.mul(tap, L.index(kernel[d])), i), is);
+  });
+}
+
+/// Patch `number` of all images' as row r.
+void Copy::row(Value number, Value r) {
+  SmallVector<SymExpr> order{dims[0]};
+  for (size_t d = 0; d < rank; ++d) {
+    SymExpr room = dims[first + d] + SymExpr(pads[d] + pads[d + rank]) -
+                   SymExpr(dilations[d] * (kernel[d] - 1) + 1);
+    order.push_back(
+        SymExpr::apply(SymExpr::Fn::FloorDiv, room, SymExpr(strides[d])) + 1);
+  }
+  SmallVector<Idx> place = e.delinearize(number, order);
+  base.clear();
+  for (size_t d = 0; d < rank; ++d)
+    base.push_back(
+        L.sub(L.mul(place[d + 1].base, L.index(strides[d])), L.index(pads[d])));
+  image = place[0].base;
+  to = L.mul(r, e.dim(getDims(op.getResult()).back()));
+  if (last)
+    return nest(0, image, L.index(0), {});
+  e.loop(L.index(0), e.dim(C), 1,
+         [&](Value c) { nest(0, L.add(L.mul(image, e.dim(C)), c), c, {}); });
+}
+
+} // namespace
+
+void PatchRows::copy(KernelEmitter &e, Value into, Value first, Value begin,
+                     Value end) const {
+  Copy rows{e, op, e.input(image), into};
+  e.loop(begin, end, 1, [&](Value r) { rows.row(e.L.add(first, r), r); });
+}
+
+} // namespace tenon

@@ -1,0 +1,37 @@
+//===- PatchRows.h - patches of a stored image as rows ----------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_CPU_PATCHROWS_H
+#define TENON_LIB_CODEGEN_CPU_PATCHROWS_H
+
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "lib/Codegen/Emit/KernelEmitter.h"
+
+namespace tenon {
+
+/// The rows of a convolution's patches that a product multiplies, copied out of
+/// the image: what lies together in a patch lies together there, so it is moved
+/// by vectors, and positions are computed once for each of these runs.
+class PatchRows {
+public:
+  /// nullopt where `lhs` is no view of patches of a region argument.
+  static std::optional<PatchRows> match(mlir::Value lhs);
+  /// Elements behind the last row that copy() may write as well.
+  static constexpr int64_t kBehind = 16;
+  /// Makes rows [begin, end) of `into`, the patches from number `first` on of
+  /// all images'.
+  void copy(KernelEmitter &e, mlir::Value into, mlir::Value first,
+            mlir::Value begin, mlir::Value end) const;
+
+private:
+  PatchRows(Im2ColOp op, mlir::BlockArgument image) : op(op), image(image) {}
+  Im2ColOp op;
+  mlir::BlockArgument image;
+};
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_CPU_PATCHROWS_H
