@@ -86,6 +86,7 @@ const Registry &Registry::get() {
     registerSignal(r);
     registerLinearAttention(r);
     registerConv(r);
+    registerConvTranspose(r);
     registerResize(r);
     registerPool(r);
     registerAttention(r);

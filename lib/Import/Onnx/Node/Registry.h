@@ -81,6 +81,7 @@ void registerReduce(Registry &);
 void registerSignal(Registry &);
 void registerLinearAttention(Registry &);
 void registerConv(Registry &);
+void registerConvTranspose(Registry &);
 void registerPackedWeights(Registry &);
 void registerPool(Registry &);
 void registerResize(Registry &);

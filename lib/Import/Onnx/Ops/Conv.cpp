@@ -95,7 +95,7 @@ Value padSpatial(NodeImporter &n, Value x, Value value, ArrayRef<SymExpr> low,
                         n.named("high", n.dimsAttr(allHigh))});
 }
 
-static std::optional<Ints> staticDims(ArrayRef<SymExpr> dims) {
+std::optional<Ints> staticDims(ArrayRef<SymExpr> dims) {
   Ints result;
   for (const SymExpr &dim : dims) {
     if (!dim.isConstant())
@@ -105,8 +105,8 @@ static std::optional<Ints> staticDims(ArrayRef<SymExpr> dims) {
   return result;
 }
 
-static Value makeConv(NodeImporter &n, Value x, Value weight, const Window &w,
-                      ArrayRef<int64_t> pads, int64_t group) {
+Value makeConv(NodeImporter &n, Value x, Value weight, const Window &w,
+               ArrayRef<int64_t> pads, int64_t group) {
   auto ints = [&](ArrayRef<int64_t> v) {
     return n.builder.getDenseI64ArrayAttr(v);
   };
@@ -117,7 +117,7 @@ static Value makeConv(NodeImporter &n, Value x, Value weight, const Window &w,
                          n.named("group", n.builder.getI64IntegerAttr(group))});
 }
 
-static Value addBias(NodeImporter &n, Value y, Value bias) {
+Value addBias(NodeImporter &n, Value y, Value bias) {
   if (!y || !bias)
     return y;
   Dims dims(n.rank(y) - 1, SymExpr(1));
@@ -153,135 +153,6 @@ static void conv(NodeImporter &n) {
   n.out(0, addBias(n, y, n.in(2)));
 }
 
-//===----------------------------------------------------------------------===//
-// ConvTranspose
-//===----------------------------------------------------------------------===//
-
-/// Puts stride - 1 zeros after each element of every spatial dim, but the last.
-static Value spread(NodeImporter &n, Value x, ArrayRef<int64_t> strides) {
-  for (auto [i, stride] : llvm::enumerate(strides)) {
-    if (stride == 1 || !x)
-      continue;
-    Dims dims = n.dims(x), apart = dims, low, joined = dims;
-    size_t at = i + 2;
-    apart.insert(apart.begin() + at + 1, SymExpr(1));
-    low.assign(apart.size() - 2, SymExpr(0));
-    Dims high = low;
-    high[at - 1] = SymExpr(stride - 1);
-    Value v = padSpatial(n, n.reshape(x, apart), n.scalarLike(0, x), low, high);
-    joined[at] = dims[at] * SymExpr(stride);
-    v = n.reshape(v, joined);
-    SymExpr kept = joined[at] - SymExpr(stride - 1);
-    if (!kept.isNonNegative())
-      kept = SymExpr::apply(SymExpr::Fn::Max, kept, SymExpr(0));
-    x = n.slice(v, at, SymExpr(0), kept);
-  }
-  return x;
-}
-
-/// [Cin, Cout/g, k...] as the weight of the convolution that does the same:
-/// [Cout, Cin/g, k...] with each kernel reversed.
-static Value mirrored(NodeImporter &n, Value weight, ArrayRef<int64_t> dims,
-                      int64_t group) {
-  Dims grouped = {SymExpr(group), SymExpr(dims[0] / group)};
-  Ints perm = {0, 2, 1}, steps(dims.size(), 1);
-  Dims starts(dims.size(), SymExpr(0)), result;
-  for (size_t i = 1; i < dims.size(); ++i)
-    grouped.push_back(SymExpr(dims[i]));
-  for (size_t i = 3; i <= dims.size(); ++i)
-    perm.push_back(i);
-  result = {SymExpr(dims[1] * group), SymExpr(dims[0] / group)};
-  for (size_t i = 2; i < dims.size(); ++i) {
-    result.push_back(SymExpr(dims[i]));
-    starts[i] = SymExpr(dims[i] - 1);
-    steps[i] = -1;
-  }
-  Value v = n.reshape(n.transpose(n.reshape(weight, grouped), perm), result);
-  return n.make<SliceOp>(
-      {v}, {n.named("starts", n.dimsAttr(starts)),
-            n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
-            n.named("dims", n.dimsAttr(result))});
-}
-
-/// The pads of a transposed convolution cut its output; auto_pad and
-/// output_shape say them through the output's dims.
-static void transposedPads(NodeImporter &n, Window &w,
-                           ArrayRef<SymExpr> spatial, ArrayRef<int64_t> extra) {
-  std::optional<Ints> shape = n.getInts("output_shape");
-  std::string mode = n.getString("auto_pad", "NOTSET");
-  bool same = mode == "SAME_UPPER" || mode == "SAME_LOWER";
-  if (!shape && !same)
-    return;
-  if (shape && shape->size() > spatial.size())
-    shape->erase(shape->begin(), shape->end() - spatial.size());
-  if (shape && shape->size() != spatial.size()) {
-    n.error("output_shape must have one value per spatial dim");
-    return;
-  }
-  for (size_t i = 0; i < spatial.size(); ++i) {
-    SymExpr out =
-        shape ? SymExpr((*shape)[i]) : spatial[i] * SymExpr(w.strides[i]);
-    SymExpr total = (spatial[i] - SymExpr(1)) * SymExpr(w.strides[i]) +
-                    SymExpr(extra[i]) + w.extent(i) - out;
-    SymExpr half = SymExpr::apply(SymExpr::Fn::FloorDiv, total, SymExpr(2));
-    bool upper = mode == "SAME_UPPER";
-    w.low[i] = upper ? half : total - half;
-    w.high[i] = upper ? total - half : half;
-  }
-}
-
-static void convTranspose(NodeImporter &n) {
-  Value x = n.in(0), weight = n.in(1);
-  Dims dims = n.dims(x), symbolic = n.dims(weight);
-  std::optional<Ints> weightDims = staticDims(symbolic);
-  int64_t group = n.getInt("group", 1);
-  if (dims.size() < 3 || symbolic.size() != dims.size() || group <= 0 ||
-      (weightDims && (*weightDims)[0] % group != 0)) {
-    n.error("expected an input of rank 3 or more, a weight of its rank and a "
-            "group that divides the channels");
-    return;
-  }
-  ArrayRef<SymExpr> spatial = ArrayRef<SymExpr>(dims).drop_front(2);
-  std::optional<Window> w =
-      readWindow(n, spatial, ArrayRef<SymExpr>(symbolic).drop_front(2));
-  if (!w)
-    return;
-  Ints extra = n.getInts("output_padding").value_or(Ints(spatial.size(), 0));
-  if (extra.size() != spatial.size()) {
-    n.error("output_padding must have one value per spatial dim");
-    return;
-  }
-  transposedPads(n, *w, spatial, extra);
-  if (!weightDims) {
-    Dims image;
-    for (size_t i = 0; i < spatial.size(); ++i) {
-      image.push_back((spatial[i] - SymExpr(1)) * SymExpr(w->strides[i]) +
-                      SymExpr(extra[i]) + w->extent(i) - w->low[i] -
-                      w->high[i]);
-      n.checkNonNegative(image.back());
-    }
-    Value y = convTransposeByWindows(n, x, weight, *w, image, group);
-    n.out(0, addBias(n, y, n.in(2)));
-    return;
-  }
-  Window unit = *w;
-  Dims low, high;
-  for (size_t i = 0; i < spatial.size(); ++i) {
-    unit.strides[i] = 1;
-    SymExpr edge = w->extent(i) - SymExpr(1);
-    low.push_back(edge - w->low[i]);
-    high.push_back(edge - w->high[i] + SymExpr(extra[i]));
-  }
-  Value padded =
-      padSpatial(n, spread(n, x, w->strides), n.scalarLike(0, x), low, high);
-  Value y = makeConv(n, padded, mirrored(n, weight, *weightDims, group), unit,
-                     Ints(2 * spatial.size(), 0), group);
-  n.out(0, addBias(n, y, n.in(2)));
-}
-
-void registerConv(Registry &r) {
-  r.add("Conv", conv);
-  r.add("ConvTranspose", convTranspose);
-}
+void registerConv(Registry &r) { r.add("Conv", conv); }
 
 } // namespace tenon::onnximport

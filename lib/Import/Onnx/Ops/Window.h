@@ -39,6 +39,15 @@ mlir::Value padSpatial(NodeImporter &n, mlir::Value x, mlir::Value value,
                        llvm::ArrayRef<SymExpr> low,
                        llvm::ArrayRef<SymExpr> high);
 
+/// A convolution of windows whose pads are constant.
+mlir::Value makeConv(NodeImporter &n, mlir::Value x, mlir::Value weight,
+                     const Window &w, llvm::ArrayRef<int64_t> pads,
+                     int64_t group);
+/// Adds a bias of the channels; `y` itself where there is none.
+mlir::Value addBias(NodeImporter &n, mlir::Value y, mlir::Value bias);
+/// nullopt where one is known only at run time.
+std::optional<Ints> staticDims(llvm::ArrayRef<SymExpr> dims);
+
 /// The elements of `padded` under each of so many windows: as below.
 mlir::Value gatherWindows(NodeImporter &n, mlir::Value padded, const Window &w,
                           llvm::ArrayRef<SymExpr> places);
