@@ -436,9 +436,36 @@ tenon_status checkTensor(const char *what, const tenon_port &port,
   return TENON_OK;
 }
 
-tenon_status bindInput(tenon_context *handle, int32_t index, tenon_dtype dtype,
-                       int32_t rank, const int64_t *dims, const void *data,
-                       size_t bytes, tenon_error *error) {
+/// Can the context use memory at that place? `what` and `port` are whose it is.
+tenon_status checkPlace(const Context &context, const char *what,
+                        const tenon_port &port, tenon_place place,
+                        const void *data, tenon_error *error) {
+  if (place == TENON_ON_HOST)
+    return TENON_OK;
+  if (place != TENON_ON_DEVICE)
+    return fail(error, TENON_INVALID_ARGUMENT, what, " '", port.name,
+                "': its place is ", int32_t(place),
+                ", expected TENON_ON_HOST or TENON_ON_DEVICE");
+  if (!context.driver)
+    return fail(error, TENON_INVALID_ARGUMENT, what, " '", port.name,
+                "': its memory is a GPU's, and the context runs on the CPU");
+  return context.driver->checkMemory(context.device, what, port.name, data,
+                                     error);
+}
+
+/// Do dims depend on the values of this input?
+bool givesDims(const tenon_program &program, int32_t input) {
+  for (int32_t i = 0; i < program.num_exprs; ++i)
+    if (program.exprs[i].op == TENON_EXPR_INPUT_VALUE &&
+        program.exprs[i].a == input)
+      return true;
+  return false;
+}
+
+tenon_status bindInputAt(tenon_context *handle, int32_t index,
+                         tenon_place place, tenon_dtype dtype, int32_t rank,
+                         const int64_t *dims, const void *data, size_t bytes,
+                         tenon_error *error) {
   Hold context(handle, error);
   if (context.status())
     return context.status();
@@ -459,6 +486,12 @@ tenon_status bindInput(tenon_context *handle, int32_t index, tenon_dtype dtype,
   if (tenon_status status = checkTensor("input", port, dtype, rank, dims, false,
                                         data, bytes, error))
     return status;
+  if (tenon_status status =
+          checkPlace(*context, "input", port, place, data, error))
+    return status;
+  if (place == TENON_ON_DEVICE && givesDims(program, index))
+    return fail(error, TENON_INVALID_ARGUMENT, "input '", port.name,
+                "': dims depend on its values, which the host must have");
   Binding &binding = context->inputs[index];
   bool changed = !binding.bound;
   for (int32_t d = 0; d < rank; ++d) {
@@ -468,15 +501,24 @@ tenon_status bindInput(tenon_context *handle, int32_t index, tenon_dtype dtype,
   binding.data = const_cast<void *>(data);
   binding.bytes = bytes;
   binding.bound = true;
+  binding.onDevice = place == TENON_ON_DEVICE;
   context->stale |= changed;
   context->dirty = true;
   context->ran = false;
   return TENON_OK;
 }
 
-tenon_status bindOutput(tenon_context *handle, int32_t index, tenon_dtype dtype,
-                        int32_t rank, const int64_t *dims, void *data,
-                        size_t bytes, tenon_error *error) {
+tenon_status bindInput(tenon_context *handle, int32_t index, tenon_dtype dtype,
+                       int32_t rank, const int64_t *dims, const void *data,
+                       size_t bytes, tenon_error *error) {
+  return bindInputAt(handle, index, TENON_ON_HOST, dtype, rank, dims, data,
+                     bytes, error);
+}
+
+tenon_status bindOutputAt(tenon_context *handle, int32_t index,
+                          tenon_place place, tenon_dtype dtype, int32_t rank,
+                          const int64_t *dims, void *data, size_t bytes,
+                          tenon_error *error) {
   Hold context(handle, error);
   if (context.status())
     return context.status();
@@ -489,6 +531,9 @@ tenon_status bindOutput(tenon_context *handle, int32_t index, tenon_dtype dtype,
   if (tenon_status status = checkTensor("output", port, dtype, rank, dims,
                                         anyDims, data, bytes, error))
     return status;
+  if (tenon_status status =
+          checkPlace(*context, "output", port, place, data, error))
+    return status;
   Binding &binding = context->outputs[index];
   for (int32_t d = 0; d < rank; ++d)
     binding.dims[d] = anyDims ? -1 : dims[d];
@@ -496,9 +541,17 @@ tenon_status bindOutput(tenon_context *handle, int32_t index, tenon_dtype dtype,
   binding.bytes = bytes;
   binding.bound = true;
   binding.anyDims = anyDims;
+  binding.onDevice = place == TENON_ON_DEVICE;
   context->dirty = true;
   context->ran = false;
   return TENON_OK;
+}
+
+tenon_status bindOutput(tenon_context *handle, int32_t index, tenon_dtype dtype,
+                        int32_t rank, const int64_t *dims, void *data,
+                        size_t bytes, tenon_error *error) {
+  return bindOutputAt(handle, index, TENON_ON_HOST, dtype, rank, dims, data,
+                      bytes, error);
 }
 
 //===----------------------------------------------------------------------===//
@@ -655,5 +708,6 @@ const tenon_api tenon_runtime_api = {
     stepInfo,          valueData,
     lastOutputDims,    bufferInfo,
     cancelRun,         gpuImageInfo,
+    bindInputAt,       bindOutputAt,
 };
 }

@@ -483,6 +483,7 @@ void tenon::rt::bindDefault(Context &context, int32_t input) {
               : nullptr;
   binding.bytes = uint64_t(bytesOf(elements, port.dtype));
   binding.bound = true;
+  binding.onDevice = false;
 }
 
 //===----------------------------------------------------------------------===//

@@ -35,6 +35,7 @@ struct Binding {
   int64_t dims[TENON_MAX_RANK];
   bool bound;
   bool anyDims; // an output that takes what comes
+  bool onDevice;
 };
 
 /// A step with its dims known.

@@ -38,6 +38,11 @@ struct DeviceDriver {
   tenon_status (*allocate)(Device *device, uint64_t bytes, void **memory,
                            tenon_error *error);
   void (*release)(Device *device, void *memory);
+  /// Is it this device's memory, or another's that it can reach? `what` and
+  /// `name` are the port's.
+  tenon_status (*checkMemory)(const Device *device, const char *what,
+                              const char *name, const void *data,
+                              tenon_error *error);
   /// Dims or bindings are others: gives the table of pointers its ports and
   /// weights.
   tenon_status (*prepare)(Context &context, tenon_error *error);

@@ -106,6 +106,12 @@ typedef enum tenon_dtype {
   TENON_I2 = 26
 } tenon_dtype;
 
+/* Where a tensor's memory is. */
+typedef enum tenon_place {
+  TENON_ON_HOST = 0,
+  TENON_ON_DEVICE = 1 /* the GPU that the context runs on */
+} tenon_place;
+
 typedef struct tenon_model_info {
   size_t size;
   const char *name;             /* of the model */
@@ -289,8 +295,9 @@ typedef struct tenon_context_options {
    * or "cuda:1": the GPU of that number, or an error that says why not; `level`
    * is then an image, "sm_90a".
    *
-   * With a GPU the workspace is memory of the GPU, a caller's as well; inputs
-   * and outputs are the host's, and copied by the run. */
+   * With a GPU the workspace is memory of the GPU, a caller's as well. Inputs
+   * and outputs are copied by the run, but for those that tenon_bind_input_at
+   * and tenon_bind_output_at say to be there. */
   const char *device;
 } tenon_context_options;
 
@@ -350,6 +357,12 @@ typedef struct tenon_api {
   tenon_status (*cancel)(tenon_context *, tenon_error *);
   tenon_status (*gpu_image_info)(const tenon_model *, int32_t,
                                  tenon_gpu_image_info *, tenon_error *);
+  tenon_status (*bind_input_at)(tenon_context *, int32_t, tenon_place,
+                                tenon_dtype, int32_t, const int64_t *,
+                                const void *, size_t, tenon_error *);
+  tenon_status (*bind_output_at)(tenon_context *, int32_t, tenon_place,
+                                 tenon_dtype, int32_t, const int64_t *, void *,
+                                 size_t, tenon_error *);
 } tenon_api;
 
 /* What an artifact exports. */
@@ -683,6 +696,34 @@ tenon_bind_output(tenon_context *context, int32_t index, tenon_dtype dtype,
                   int32_t rank, const int64_t *dims, void *data, size_t bytes,
                   tenon_error *error) {
   TENON_CALL(bind_output, index, dtype, rank, dims, data, bytes, error);
+}
+/* The same for memory at another place: with TENON_ON_DEVICE the caller's own on
+ * the GPU, aligned to 16 bytes, which a run uses where it is. What writes an
+ * input has to be over when the run begins; the run is over when it returns. An
+ * input whose values give dims must be the host's. */
+static inline tenon_status
+tenon_bind_input_at(tenon_context *context, int32_t index, tenon_place place,
+                    tenon_dtype dtype, int32_t rank, const int64_t *dims,
+                    const void *data, size_t bytes, tenon_error *error) {
+  if (context &&
+      tenon_context_api(context)->size <= offsetof(tenon_api, bind_output_at))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_bind_input_at", 0, 0,
+                      0);
+  TENON_CALL(bind_input_at, index, place, dtype, rank, dims, data, bytes,
+             error);
+}
+static inline tenon_status
+tenon_bind_output_at(tenon_context *context, int32_t index, tenon_place place,
+                     tenon_dtype dtype, int32_t rank, const int64_t *dims,
+                     void *data, size_t bytes, tenon_error *error) {
+  if (context &&
+      tenon_context_api(context)->size <= offsetof(tenon_api, bind_output_at))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_bind_output_at", 0, 0,
+                      0);
+  TENON_CALL(bind_output_at, index, place, dtype, rank, dims, data, bytes,
+             error);
 }
 /* Dims of an output as the last run computed them; `dims` has room for its rank.
  * Of use where they come from what the run computes (the positions that NonZero

@@ -30,6 +30,7 @@ using GraphExecHandle = struct CUgraphExec_st *;
 constexpr Result kOutOfMemory = 2;
 constexpr int kCapabilityMajor = 75, kCapabilityMinor = 76; // attributes
 constexpr int kDynamicShared = 8;                           // of a function
+constexpr int kMemoryType = 2, kDeviceMemory = 2;           // of a pointer
 constexpr int kErrorLog = 5, kErrorLogBytes = 6;            // of a JIT
 constexpr unsigned kNonBlocking = 1;                        // stream
 constexpr int kThisThread = 1;                              // capture
@@ -61,6 +62,7 @@ constexpr int kOldestDriver = 12000;
   F(cuMemcpyHtoDAsync_v2, (Pointer, const void *, size_t, StreamHandle))       \
   F(cuMemcpyDtoHAsync_v2, (void *, Pointer, size_t, StreamHandle))             \
   F(cuMemcpyDtoDAsync_v2, (Pointer, Pointer, size_t, StreamHandle))            \
+  F(cuPointerGetAttribute, (void *, int, Pointer))                             \
   F(cuMemsetD8Async, (Pointer, unsigned char, size_t, StreamHandle))           \
   F(cuStreamCreate, (StreamHandle *, unsigned))                                \
   F(cuStreamDestroy_v2, (StreamHandle))                                        \

@@ -28,6 +28,8 @@ namespace {
 
 /// What the driver promises of its own memory, and vectors need.
 constexpr uint64_t kPortAlignment = 256;
+/// What kernels load and store at once.
+constexpr uint64_t kVector = 16;
 
 uint64_t alignPort(uint64_t bytes) {
   return (bytes + kPortAlignment - 1) & ~(kPortAlignment - 1);
@@ -377,19 +379,41 @@ void release(Device *device, void *memory) {
   cuda.cuMemFree_v2(addressOf(memory));
 }
 
+tenon_status checkMemory(const Device *device, const char *what,
+                         const char *name, const void *data,
+                         tenon_error *error) {
+  if (addressOf(data) % kVector)
+    return fail(error, TENON_INVALID_TENSOR, what, " '", name,
+                "': its memory on the GPU is not aligned to ", kVector,
+                " bytes");
+  const Library &cuda = libraryOf(*device);
+  Current current(cuda, device->model->context);
+  unsigned type = 0;
+  Result result =
+      data ? cuda.cuPointerGetAttribute(&type, kMemoryType, addressOf(data))
+           : 0;
+  if (data && (result || type != kDeviceMemory))
+    return fail(error, TENON_INVALID_TENSOR, what, " '", name,
+                "': its memory is not a GPU's");
+  return TENON_OK;
+}
+
 tenon_status prepareSession(Context &context, tenon_error *error) {
   const tenon_program &program = *context.program;
   Device &device = *context.device;
   const Library &cuda = libraryOf(device);
   Current current(cuda, device.model->context);
   dropGraph(device);
+  // Those of the caller's that lie on the GPU are used where they are.
   auto forPorts = [&](auto fn) {
     for (int32_t i = 0; i < program.num_inputs; ++i)
-      fn(TENON_BUFFER_INPUT, i,
-         alignPort(portBytes(context, program.inputs[i], context.inputs[i])));
+      if (const Binding &input = context.inputs[i]; !input.onDevice)
+        fn(TENON_BUFFER_INPUT, i,
+           alignPort(portBytes(context, program.inputs[i], input)));
     // Those whose dims the run computes may use all that they have.
     for (int32_t i = 0; i < program.num_outputs; ++i)
-      fn(TENON_BUFFER_OUTPUT, i, alignPort(context.outputs[i].bytes));
+      if (const Binding &output = context.outputs[i]; !output.onDevice)
+        fn(TENON_BUFFER_OUTPUT, i, alignPort(output.bytes));
   };
   uint64_t bytes = 0;
   forPorts([&](int32_t, int32_t, uint64_t size) { bytes += size; });
@@ -573,11 +597,17 @@ tenon_status value(Context &context, int32_t number, const void **data,
   Device &device = *context.device;
   switch (buffer.kind) {
   case TENON_BUFFER_INPUT:
-    *data = context.inputs[buffer.index].data;
-    return TENON_OK;
-  case TENON_BUFFER_OUTPUT:
-    *data = context.outputs[buffer.index].data;
-    return TENON_OK;
+  case TENON_BUFFER_OUTPUT: {
+    const Binding &binding = buffer.kind == TENON_BUFFER_INPUT
+                                 ? context.inputs[buffer.index]
+                                 : context.outputs[buffer.index];
+    *data = binding.data;
+    return binding.onDevice
+               ? fail(error, TENON_INVALID_ARGUMENT,
+                      "the value is an input or output that the caller has on "
+                      "the GPU")
+               : TENON_OK;
+  }
   case TENON_BUFFER_WEIGHT:
     *data = context.weights.data + buffer.offset;
     return TENON_OK;
@@ -605,7 +635,7 @@ tenon_status value(Context &context, int32_t number, const void **data,
 } // namespace
 
 const DeviceDriver tenon_cuda_driver = {
-    openSession,    closeSession, sessionInfo, allocate,   release,
-    prepareSession, beginSession, runSteps,    endSession, view,
-    write,          copy,         value,
+    openSession, closeSession,   sessionInfo,  allocate, release,
+    checkMemory, prepareSession, beginSession, runSteps, endSession,
+    view,        write,          copy,         value,
 };

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# ===- gpu_memory.py - tensors that the caller has on a GPU ---------------=== #
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------=== #
+"""Binds memory of the emulated GPU, hands an output on as the next run's input
+without a copy, and is refused what is no such memory.
+
+usage: gpu_memory.py FOLDER_OF_THE_EMULATED_GPU SCRATCH_FOLDER
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+import session as api
+from session import Session
+from tool import Failure
+
+F32 = 1
+HOST, DEVICE = 0, 1
+MODEL = """<ir_version: 8, opset_import: ["" : 20]>
+doubled (float[n, 8] x, int64[2] shape) => (float[n, 8] y, float[a, b] z)
+{ y = Add (x, x) z = Reshape (x, shape) }
+"""
+api.FUNCTIONS.update({"bind_input_at": 24, "bind_output_at": 25})
+
+
+def main():
+    library, folder = sys.argv[1:]
+    source, artifact = os.path.join(folder, "doubled.onnxtxt"), os.path.join(folder, "doubled.so")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(MODEL)
+    subprocess.run(["tenon", "compile", source, "-o", artifact, "-O1", "--target=x86-64-v2,nvptx:sm_80", "--ptxas=none"],
+                   check=True)
+    cuda = ctypes.CDLL(os.path.join(library, "libcuda.so.1"))
+    session = Session(artifact, device="cuda")
+    dims = (ctypes.c_int64 * 2)(3, 8)
+    shape = np.array([8, 3], np.int64)
+
+    def bind(session, port, place, address, rank=2):
+        function = "bind_input_at" if port in ("x", "shape") else "bind_output_at"
+        index = session.index("find_" + function.split("_")[1], port)
+        return session.call(function, session.context, index, place, F32 if port != "shape" else 7, rank,
+                            dims if rank == 2 else (ctypes.c_int64 * 1)(2), ctypes.c_void_p(address),
+                            ctypes.c_size_t(96 if rank == 2 else 16))
+
+    def expect(text, status):
+        message = session.error.value.decode()
+        if not status or text not in message:
+            raise Failure(f"expected an error with '{text}', found {status}: {message}")
+
+    # The context comes first: it makes the GPU's context, which memory belongs to.
+    context, memory = ctypes.c_void_p(), []
+    cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+    cuda.cuCtxSetCurrent(context)
+    for _ in range(2):
+        address = ctypes.c_uint64()
+        if cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(96)):
+            raise Failure("no memory on the GPU")
+        memory.append(address.value)
+    x = np.arange(24, dtype=np.float32).reshape(3, 8)
+    z = np.zeros((8, 3), np.float32)
+    cuda.cuMemcpyHtoD_v2(ctypes.c_uint64(memory[0]), ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(96))
+
+    session.check(bind(session, "shape", HOST, shape.ctypes.data, rank=1))
+    session.check(bind(session, "x", DEVICE, memory[0]))
+    session.check(session.call("reserve", session.context,
+                               (ctypes.c_void_p * 2)(ctypes.addressof(dims), ctypes.addressof((ctypes.c_int64 * 1)(2)))))
+    # Six runs of two bindings in turn, the output of one being the input of the next.
+    index = session.index("find_output", "z")
+    for run in range(6):
+        session.check(bind(session, "x", DEVICE, memory[run % 2]))
+        session.check(bind(session, "y", DEVICE, memory[1 - run % 2]))
+        session.check(session.call("bind_output", session.context, index, F32, 2, None, ctypes.c_void_p(z.ctypes.data),
+                                   ctypes.c_size_t(96)))
+        session.check(session.call("run", session.context))
+        np.testing.assert_array_equal(z, (x * 2**run).reshape(8, 3))
+    # The same bindings again: from the second run on one launch of a graph.
+    for _ in range(3):
+        session.check(session.call("run", session.context))
+    y = np.empty_like(x)
+    cuda.cuMemcpyDtoH_v2(ctypes.c_void_p(y.ctypes.data), ctypes.c_uint64(memory[0]), ctypes.c_size_t(96))
+    np.testing.assert_array_equal(y, x * 2**6)
+
+    expect("its memory is not a GPU's", bind(session, "x", DEVICE, z.ctypes.data & ~15))
+    expect("is not aligned to 16 bytes", bind(session, "x", DEVICE, memory[0] + 4))
+    expect("dims depend on its values", bind(session, "shape", DEVICE, memory[0], rank=1))
+    expect("its place is 7", bind(session, "x", 7, memory[0]))
+    session.close()
+    session = Session(artifact, device="cpu")
+    expect("the context runs on the CPU", bind(session, "x", DEVICE, memory[0]))
+    session.close()
+    for address in memory:
+        cuda.cuMemFree_v2(ctypes.c_uint64(address))
+    print("PASS")
+
+
+if __name__ == "__main__":
+    main()
