@@ -40,14 +40,14 @@ def main():
                    check=True)
     cuda = ctypes.CDLL(os.path.join(library, "libcuda.so.1"))
     session = Session(artifact, device="cuda")
-    dims = (ctypes.c_int64 * 2)(3, 8)
+    dims, two = (ctypes.c_int64 * 2)(3, 8), (ctypes.c_int64 * 1)(2)
     shape = np.array([8, 3], np.int64)
 
     def bind(session, port, place, address, rank=2):
         function = "bind_input_at" if port in ("x", "shape") else "bind_output_at"
         index = session.index("find_" + function.split("_")[1], port)
         return session.call(function, session.context, index, place, F32 if port != "shape" else 7, rank,
-                            dims if rank == 2 else (ctypes.c_int64 * 1)(2), ctypes.c_void_p(address),
+                            dims if rank == 2 else two, ctypes.c_void_p(address),
                             ctypes.c_size_t(96 if rank == 2 else 16))
 
     def expect(text, status):
@@ -71,7 +71,7 @@ def main():
     session.check(bind(session, "shape", HOST, shape.ctypes.data, rank=1))
     session.check(bind(session, "x", DEVICE, memory[0]))
     session.check(session.call("reserve", session.context,
-                               (ctypes.c_void_p * 2)(ctypes.addressof(dims), ctypes.addressof((ctypes.c_int64 * 1)(2)))))
+                               (ctypes.c_void_p * 2)(ctypes.addressof(dims), ctypes.addressof(two))))
     # Six runs of two bindings in turn, the output of one being the input of the next.
     index = session.index("find_output", "z")
     for run in range(6):

@@ -465,6 +465,8 @@ tenon_status beginSession(Context &context, tenon_error *error) {
     if (buffer.kind != TENON_BUFFER_INPUT)
       continue;
     const Binding &binding = context.inputs[buffer.index];
+    if (binding.onDevice)
+      continue;
     if (tenon_status status = put(
             device, addressOf(context.pointers[b]), binding.data,
             portBytes(context, program.inputs[buffer.index], binding), error))
@@ -549,6 +551,8 @@ tenon_status endSession(Context &context, tenon_error *error) {
     if (buffer.kind != TENON_BUFFER_OUTPUT)
       continue;
     const Binding &binding = context.outputs[buffer.index];
+    if (binding.onDevice)
+      continue;
     if (tenon_status status = get(
             device, binding.data, addressOf(context.pointers[b]),
             portBytes(context, program.outputs[buffer.index], binding), error))
