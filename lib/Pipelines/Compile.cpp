@@ -535,7 +535,8 @@ void Compiler::run() {
                  populateGraphStage(pm, options.debugValues);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, options.tiling, backend);
+        populateFuseStage(pm, options.debugValues, options.tiling, backend,
+                          /*formats=*/gpu.empty());
       }))
     return;
   result.tilings = listTilings(*module);

@@ -51,10 +51,11 @@ void populateGraphStage(OpPassManager &pm, bool debugValues) {
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues,
-                       const TilingOptions &tiling, const Backend &backend) {
+                       const TilingOptions &tiling, const Backend &backend,
+                       bool formats) {
   pm.addPass(createFlattenNormsPass());
   pm.addPass(createLowerConvPass());
-  backend.populateLayout(pm, /*merge=*/!debugValues);
+  backend.populateLayout(pm, /*merge=*/!debugValues, formats);
   if (!debugValues) {
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());

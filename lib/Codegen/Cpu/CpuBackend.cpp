@@ -94,8 +94,11 @@ public:
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
                                    StringRef symbol,
                                    const TargetInfo &target) const override;
-  void populateLayout(OpPassManager &pm, bool merge) const override {
-    pm.addPass(createPackMatMulPass());
+  void populateLayout(OpPassManager &pm, bool merge,
+                      bool formats) const override {
+    PackMatMulPassOptions options;
+    options.formats = formats;
+    pm.addPass(createPackMatMulPass(options));
     if (merge)
       pm.addPass(createMergeMatMulPass());
   }

@@ -377,8 +377,8 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
   return llvm::TypeSwitch<Operation *, Value>(op)
       .Case<ConstantOp, BroadcastToOp, TransposeOp, SliceOp, GatherOp,
             GatherElementsOp, GatherNDOp, ReshapeOp, ConcatOp, PadOp, UnpackOp,
-            PackOp, ReduceOp, ArgReduceOp, Im2ColOp, PackBOp, MatMulOp,
-            DequantizeOp, DimsValueOp, IotaOp>(
+            PackOp, ReduceOp, ArgReduceOp, Im2ColOp, DepthwiseOp, PackBOp,
+            MatMulOp, DequantizeOp, DimsValueOp, IotaOp>(
           [&](auto o) { return pull(o, idx); })
       .Default([](Operation *) { return Value(); });
 }

@@ -36,6 +36,7 @@ class BroadcastToOp;
 class ConcatOp;
 class ConstantOp;
 class DequantizeOp;
+class DepthwiseOp;
 class DimsValueOp;
 class GatherElementsOp;
 class GatherNDOp;
@@ -188,10 +189,14 @@ private:
   mlir::Value pull(ReduceOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(ArgReduceOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(Im2ColOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value pull(DepthwiseOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(PackBOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(MatMulOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(DimsValueOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value pull(IotaOp op, llvm::ArrayRef<Idx> idx);
+  template <typename OpTy>
+  mlir::Value emitPatch(OpTy op, const Idx &batch, Idx o, Idx k,
+                        const Idx *channel);
   mlir::Value emitUnlessEmpty(mlir::Value v, llvm::ArrayRef<Idx> idx,
                               llvm::ArrayRef<SymExpr> sizes);
   /// Type of an element of `v` computed at `idx`.

@@ -234,12 +234,14 @@ Value KernelEmitter::pull(ArgReduceOp op, ArrayRef<Idx> idx) {
   return r[1];
 }
 
-Value KernelEmitter::pull(Im2ColOp op, ArrayRef<Idx> idx) {
-  // idx = (n, o, k): o -> output position, k -> (channel, kernel position), or
-  // the other way round.
+/// What a window, at position `k` of its kernel, has of the image for output
+/// position `o`: 0 outside. `channel` is the last dim; null: the second, which
+/// `k` tells too.
+template <typename OpTy>
+Value KernelEmitter::emitPatch(OpTy op, const Idx &batch, Idx o, Idx k,
+                               const Idx *channel) {
   SmallVector<SymExpr> dims = getDims(op.getInput());
-  bool last = op.getChannelsLast();
-  size_t spatial = dims.size() - 2, first = last ? 1 : 2;
+  size_t spatial = dims.size() - 2, first = channel ? 1 : 2;
   ArrayRef<int64_t> kernel = op.getKernel();
   SmallVector<SymExpr> out;
   for (size_t d = 0; d < spatial; ++d) {
@@ -251,10 +253,9 @@ Value KernelEmitter::pull(Im2ColOp op, ArrayRef<Idx> idx) {
                   1);
   }
   SmallVector<Idx> at(dims.size());
-  at[0] = idx[0];
-  Idx k = idx[2], o = idx[1];
-  if (last)
-    std::tie(k, at.back()) = L.divRem(k, dim(dims.back()));
+  at[0] = batch;
+  if (channel)
+    at.back() = *channel;
   Value inside;
   SmallVector<SymExpr> padded;
   for (size_t d = spatial; d-- > 0;) {
@@ -279,7 +280,7 @@ Value KernelEmitter::pull(Im2ColOp op, ArrayRef<Idx> idx) {
     }
     inside = inside ? Value(L.both(inside, w.inside)) : w.inside;
   }
-  if (!last)
+  if (!channel)
     at[1] = k;
   Value x = emitUnlessEmpty(op.getInput(), at, padded);
   if (!inside)
@@ -289,6 +290,34 @@ Value KernelEmitter::pull(Im2ColOp op, ArrayRef<Idx> idx) {
     x = L.widen(x);
   }
   return L.select(inside, x, L.constLike(x, 0));
+}
+
+Value KernelEmitter::pull(Im2ColOp op, ArrayRef<Idx> idx) {
+  // idx = (n, o, k): o -> output position, k -> (channel, kernel position), or
+  // the other way round.
+  if (!op.getChannelsLast())
+    return emitPatch(op, idx[0], idx[1], idx[2], nullptr);
+  auto [k, channel] = L.divRem(idx[2], dim(getDims(op.getInput()).back()));
+  return emitPatch(op, idx[0], idx[1], k, &channel);
+}
+
+Value KernelEmitter::pull(DepthwiseOp op, ArrayRef<Idx> idx) {
+  Type element = getElementTypeOrSelf(op.getResult().getType());
+  Type t = laneType(op.getResult(), idx);
+  SymExpr size = getDims(op.getWeight()).front();
+  return loop(L.index(0), dim(size), 1, L.constant(t, 0),
+              [&](Value k, ValueRange args) {
+                Idx at = L.uniform(k);
+                Value x = emitPatch(op, idx[0], idx[1], at, &idx[2]);
+                Value w = emit(op.getWeight(), {at, idx[2]});
+                if (isa<VectorType>(t)) {
+                  x = L.widen(x);
+                  w = L.widen(w);
+                }
+                Value p = emitCombine(L, ReduceKind::prod, element, x, w);
+                return SmallVector<Value>{
+                    emitCombine(L, ReduceKind::sum, element, args[0], p)};
+              })[0];
 }
 
 Value KernelEmitter::pull(PackBOp op, ArrayRef<Idx> idx) {

@@ -19,6 +19,7 @@
 using namespace mlir;
 
 namespace tenon {
+#define GEN_PASS_DECL_PACKMATMULPASS
 #define GEN_PASS_DEF_PACKMATMULPASS
 #include "lib/Codegen/Form/PackMatMul.h.inc"
 
@@ -29,6 +30,7 @@ constexpr StringLiteral kPass = "tenon-pack-matmul", kPack = "PackMatMul",
                         kShare = "ShareTable", kOnce = "PackOnce";
 
 struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
+  using PackMatMulPassBase::PackMatMulPassBase;
   void runOnOperation() override {
     SmallVector<MatMulOp> ops;
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });
@@ -180,10 +182,10 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
   void pack(MatMulOp op) {
     Type element = getElementTypeOrSelf(op.getResult().getType());
     OpBuilder b(op);
-    if (element.isSignlessInteger(32))
+    if (formats && element.isSignlessInteger(32))
       if (Value result = lowerIntegerMatMul(b, op))
         return replace(op, result);
-    if (Value result = lowerQuantizedMatMul(b, op))
+    if (Value result = formats ? lowerQuantizedMatMul(b, op) : Value())
       return replace(op, result);
     if (!element.isF32() && !element.isF16() && !element.isBF16())
       return noteMissed(kPass, op, kPack, "it is not of f32, f16 or bf16");
@@ -198,7 +200,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       lhs = TransposeOp::create(b, loc, lhs, perm);
     }
     auto columns = b.getStringAttr(getDims(op.getResult()).back().str());
-    if (PackWeightOp weight = packFormatted(b, op))
+    if (PackWeightOp weight = formats ? packFormatted(b, op) : PackWeightOp())
       return replace(op, PackedMatMulOp::create(b, loc, lhs, weight, columns,
                                                 weight.getFormatAttr()));
     SmallVector<Operation *> views;

@@ -36,8 +36,8 @@ public:
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
                                    StringRef symbol,
                                    const TargetInfo &target) const override;
-  void populateLayout(OpPassManager &pm, bool merge) const override {
-    cpuBackend().populateLayout(pm, merge);
+  void populateLayout(OpPassManager &pm, bool merge, bool) const override {
+    cpuBackend().populateLayout(pm, merge, /*formats=*/false);
   }
 };
 
@@ -75,6 +75,7 @@ void emitByTiling(KernelEmitter &e) {
   e.info.gpu = {/*block=*/false, tiling.getThreads()};
   switch (kind) {
   case KernelKind::map:
+  case KernelKind::depthwise: // of a thread an element, or a few channels
     return emitGpuMapKernel(e, tiling.getElements());
   case KernelKind::matmul:
     return emitThreadMatMulKernel(e);

@@ -118,6 +118,8 @@ SmallVector<TilingInterface> gpuTilings(KernelOp kernel,
       return blocksOfRows(context, getDims(reduce.getInput()));
     return threads(reduce ? 1 : neighbours(getDims(kernel.getResult(0))));
   }
+  case KernelKind::depthwise:
+    return threads(neighbours(getDims(kernel.getResult(0))));
   case KernelKind::row:
     return blocksOfRows(context, {rowsOf(kernel).back()});
   case KernelKind::matmul:
