@@ -66,7 +66,6 @@ struct tenon::rt::Device {
   uint64_t *values;
   HostMemory staging; // of a step on the host, and of numbers that are read
   HostMemory mirror;  // of the workspace, for values
-  bool mirrored;
   // The launches of a run as they were at the second one with the same plan and
   // bindings: one launch from then on.
   GraphExecHandle graph;
@@ -459,7 +458,6 @@ tenon_status beginSession(Context &context, tenon_error *error) {
   Device &device = *context.device;
   const Library &cuda = libraryOf(device);
   Current current(cuda, device.model->context);
-  device.mirrored = false;
   for (int32_t b = 0; b < program.num_buffers; ++b) {
     const tenon_buffer &buffer = program.buffers[b];
     if (buffer.kind != TENON_BUFFER_INPUT)
@@ -618,22 +616,19 @@ tenon_status value(Context &context, int32_t number, const void **data,
   default:
     break;
   }
-  if (!device.mirrored) {
-    Current current(libraryOf(device), device.model->context);
-    tenon_status status = grow(device.mirror, context.plan->arena, error);
-    if (!status)
-      status = get(device, device.mirror.data, addressOf(context.workspace),
-                   context.plan->arena, error);
-    if (!status)
-      status = wait(device, "copying from the GPU", error);
-    if (status)
-      return status;
-    device.mirrored = true;
-  }
-  *data =
-      device.mirror.data +
-      (static_cast<uint8_t *>(context.pointers[number]) - context.workspace);
-  return TENON_OK;
+  // Values lie in the copy as they do in the workspace.
+  auto at = uint64_t(static_cast<uint8_t *>(context.pointers[number]) -
+                     context.workspace);
+  Current current(libraryOf(device), device.model->context);
+  tenon_status status = grow(device.mirror, context.plan->arena, error);
+  if (!status)
+    status = get(device, device.mirror.data + at,
+                 addressOf(context.pointers[number]),
+                 bytesOfBuffer(context, number), error);
+  if (!status)
+    status = wait(device, "copying from the GPU", error);
+  *data = device.mirror.data + at;
+  return status;
 }
 
 } // namespace
