@@ -105,3 +105,30 @@ func.func @matmul(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x
   %0 = tenon.packed_matmul %x, %p columns "64" : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<2x64x32xf32>
   return %0 : tensor<?x64xf32, #tenon.dims<"m", "64">>
 }
+
+// -----
+
+// Attention: rows of queries stay, keys and values come 32 at a time; a row's
+// four threads agree on its largest score by shuffles.
+// TILE-LABEL: @attention
+// TILE: tenon.kernel attention{{.*}} tiling #tenon.gpu_attention<rows = 64, products = tf32x3>
+// CHECK: llvm.mlir.global internal @attention_0_tiles() {addr_space = 3 : i32
+// CHECK-LABEL: func.func @attention_0
+// CHECK: nvvm.cp.async.shared.global
+// CHECK: scf.for {{.*}} iter_args
+// CHECK: nvvm.cp.async.wait.group 0
+// CHECK: nvvm.barrier
+// CHECK: nvvm.mma.sync
+// CHECK: nvvm.barrier
+// CHECK: nvvm.cp.async.wait.group 1
+// CHECK-NEXT: nvvm.barrier
+// CHECK-COUNT-2: nvvm.shfl.sync bfly
+// CHECK: math.exp
+// CHECK: nvvm.mma.sync
+func.func @attention(%q: tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">>, %k: tensor<4x3x64x32xf32>, %v: tensor<4x2x96x32xf32>)
+    -> tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">> {
+  %0 = tenon.packed_matmul %q, %k columns "96" : tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">>, tensor<4x3x64x32xf32>
+  %1 = tenon.softmax %0 : tensor<4x?x96xf32, #tenon.dims<"4", "m", "96">>
+  %2 = tenon.packed_matmul %1, %v columns "64" : tensor<4x?x96xf32, #tenon.dims<"4", "m", "96">>, tensor<4x2x96x32xf32>
+  return %2 : tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">>
+}
