@@ -46,6 +46,8 @@ void EntryWriter::create(const std::string &name) {
       GlobalValue::ExternalLinkage, name, module);
   entry->setCallingConv(CallingConv::PTX_Kernel);
   entry->addFnAttr("nvvm.maxntid", std::to_string(gpu.threads));
+  // Otherwise ptxas spills some bytes where one more block would fit without.
+  entry->addFnAttr("nvvm.minctasm", "1");
   for (size_t i = 0; i < numBuffers + 2; ++i) {
     entry->addParamAttr(i, Attribute::getWithAlignment(context, Align(16)));
     entry->addParamAttr(i, Attribute::NoAlias);
