@@ -218,6 +218,8 @@ void Decoder::decode(Statement &given) {
   given.taken.assign(given.parts.size(), false);
   given.taken[0] = true;
   inst = Instruction();
+  sources.clear();
+  dests.clear();
   inst.line = line;
   auto it = table->find(given.parts[0]);
   if (it == table->end())
@@ -234,6 +236,10 @@ void Decoder::decode(Statement &given) {
            std::string(given.parts[0]) + "'");
   if (!inst.run)
     fail("no rule for this form of '" + std::string(given.parts[0]) + "'");
+  inst.registers = list(sources);
+  list(dests);
+  inst.sources = sources.size();
+  inst.dests = dests.size();
   kernel.code.push_back(inst);
   statement = nullptr;
 }
@@ -466,6 +472,7 @@ uint32_t Decoder::wideSource(std::string_view text, uint32_t bytes,
       fail(format("'%.*s' has %u bits where %u are due", int(text.size()),
                   text.data(), reg->bytes * 8, bytes * 8));
     found = reg->bytes;
+    sources.push_back(reg->offset);
     return reg->offset;
   }
   if (text.starts_with('%'))
@@ -504,6 +511,7 @@ uint32_t Decoder::wideDest(std::string_view text, uint32_t bytes,
     fail(format("'%.*s' has %u bits where %u are due", int(text.size()),
                 text.data(), reg->bytes * 8, bytes * 8));
   found = reg->bytes;
+  dests.push_back(reg->offset);
   return reg->offset;
 }
 
@@ -555,6 +563,7 @@ Address Decoder::address(std::string_view text) {
   if (const Register *reg = find(base, scratch)) {
     if (reg->bytes != 4 && reg->bytes != 8)
       fail("an address of neither 32 nor 64 bits");
+    sources.push_back(reg->offset);
     result.base = reg->offset;
     result.baseBytes = reg->bytes;
     return result;

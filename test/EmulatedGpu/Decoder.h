@@ -169,6 +169,7 @@ private:
   std::string dynamicShared;
   std::map<std::pair<uint64_t, uint32_t>, uint32_t> pool;
   std::vector<Fixup> fixups;
+  std::vector<uint32_t> sources, dests; // of the statement
   std::string error;
   int line = 0;
 

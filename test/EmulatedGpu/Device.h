@@ -57,6 +57,9 @@ struct Instruction {
   uint32_t x = 0, y = 0; // what the rule's own decoding puts here
   int64_t offset = 0;    // of an address
   uint32_t list = 0;     // first of more operands in Kernel::lists
+  // Registers that are read, then those that are written, in Kernel::lists.
+  uint32_t registers = 0;
+  uint16_t sources = 0, dests = 0;
   int line = 0;
 };
 
@@ -127,7 +130,10 @@ struct Warp {
   /// What is known of each warp's accesses: those at times below are ordered
   /// before what this warp does next. Its own entry is its time.
   uint32_t clock[kMaxWarps] = {};
-  std::vector<uint8_t> local;                        // a lane after another
+  std::vector<uint8_t> local; // a lane after another
+  uint32_t gaps = 0; // elements of the last vector load that nobody wrote
+  // Registers that hold such an element, and in which lanes.
+  std::map<uint32_t, uint32_t> undefined;
   std::vector<LaneCopy> copies;                      // not committed yet
   std::vector<std::vector<LaneCopy>> groups[kLanes]; // committed, per lane
 

@@ -46,6 +46,14 @@ T maximum(T a, T b) {
   return a < b ? b : a;
 }
 template <class T>
+T minimumOrZero(T a, T b) {
+  return maximum<T>(minimum(a, b), 0);
+}
+template <class T>
+T maximumOrZero(T a, T b) {
+  return maximum<T>(maximum(a, b), 0);
+}
+template <class T>
 T absolute(T a) {
   return a < T(0) ? T(-a) : a;
 }
@@ -290,8 +298,17 @@ void minMax(Decoder &d) {
   bool isMax = d.mnemonic() == "max", relu = d.has("relu");
   Type type = d.type();
   operandsOf(d, type.bytes(), 2);
-  if (relu)
-    return d.fail("no rule for .relu of integers");
+  if (relu) {
+    using H = int16_t;
+    using U = uint32_t;
+    if (type == Type{Kind::Signed, 32})
+      d.inst.run = isMax ? binary<int32_t, int32_t, maximumOrZero<int32_t>>
+                         : binary<int32_t, int32_t, minimumOrZero<int32_t>>;
+    else if (type == Type{Kind::Signed, 16, 2})
+      d.inst.run = isMax ? binary<U, U, halves<H, maximumOrZero<H>>>
+                         : binary<U, U, halves<H, minimumOrZero<H>>>;
+    return;
+  }
   if (type.count == 2) {
     using U = uint32_t;
     if (type.kind == Kind::Signed)

@@ -43,6 +43,20 @@ void reportRace(Warp &w, const Instruction &i, const Stamp &stamp,
                 describe(conflict, stamp).c_str()));
 }
 
+/// LLVM fills gaps between loads: a vector may have elements that nobody wrote
+/// and nobody looks at. They are noted, for whoever looks. False: none of it
+/// was written.
+bool partlyDefined(Warp &w, const Defined &defined, const Run &run,
+                   uint64_t offset) {
+  if (!run.element || run.element == run.bytes)
+    return false;
+  uint32_t gaps = defined.gaps(offset, run.bytes, run.element);
+  if (gaps == (1u << run.bytes / run.element) - 1)
+    return false;
+  w.gaps = gaps;
+  return true;
+}
+
 /// Null, and no word of it, where a run of several lanes has to be looked at
 /// lane by lane.
 uint8_t *locateGlobal(Warp &w, const Instruction &i, const Run &run,
@@ -76,11 +90,13 @@ uint8_t *locateGlobal(Warp &w, const Instruction &i, const Run &run,
   if (access != Access::Write && !memory->defined.all(offset, bytes)) {
     if (several)
       return nullptr;
-    report(w, i, lane,
-           format("%u bytes at offset %llu of an allocation are read and were "
-                  "never written",
-                  bytes, (unsigned long long)offset));
-    memory->defined.set(offset, bytes);
+    if (!partlyDefined(w, memory->defined, run, offset)) {
+      report(w, i, lane,
+             format("%u bytes at offset %llu of an allocation are read and "
+                    "were never written",
+                    bytes, (unsigned long long)offset));
+      memory->defined.set(offset, bytes);
+    }
   }
   uint8_t *found = memory->data + offset;
   if (memory->constant)
@@ -122,7 +138,8 @@ uint8_t *locateSharedRun(Warp &w, const Instruction &i, const Run &run,
                       "waited for",
                       (unsigned long long)offset, nameOf(access),
                       shared.incoming[word] - 1u));
-  if (access != Access::Write && !shared.defined.all(offset, bytes)) {
+  if (access != Access::Write && !shared.defined.all(offset, bytes) &&
+      !partlyDefined(w, shared.defined, run, offset)) {
     report(w, i, lane,
            format("%u bytes at offset %llu of shared memory are read and were "
                   "never written",
@@ -183,7 +200,7 @@ uint8_t *emu::locateRun(Warp &w, const Instruction &i, const Run &run,
 
 uint8_t *emu::locate(Warp &w, const Instruction &i, uint32_t lane, Space space,
                      uint64_t at, uint32_t bytes, Access access,
-                     const void *data) {
+                     const void *data, uint32_t element) {
   ++w.launch->device->accesses;
   if (at % bytes) {
     report(
@@ -193,7 +210,7 @@ uint8_t *emu::locate(Warp &w, const Instruction &i, uint32_t lane, Space space,
     return nullptr;
   }
   uint8_t one = lane;
-  Run run = {&one, 1, bytes};
+  Run run = {&one, 1, bytes, element};
   switch (resolve(space, at)) {
   case Space::Shared:
     return locateSharedRun(w, i, run, at, access, data, w.stamp(lane));

@@ -129,6 +129,24 @@ void regroup(Warp &w, const Instruction &last) {
   }
 }
 
+/// Reports a register that is read and holds what nobody wrote; one that is
+/// written holds it no more.
+void judgeUndefined(Warp &w, const Instruction &i) {
+  const uint32_t *sources = &w.kernel->lists[i.registers];
+  const uint32_t *dests = sources + i.sources;
+  for (auto &[offset, lanes] : w.undefined) {
+    if (!(lanes & w.exec))
+      continue;
+    if (std::find(sources, dests, offset) != dests)
+      report(w, i, std::countr_zero(lanes & w.exec),
+             "a register is read whose value was loaded from memory that was "
+             "never written");
+    if (std::find(dests, dests + i.dests, offset) != dests + i.dests)
+      lanes &= ~w.exec;
+  }
+  std::erase_if(w.undefined, [](const auto &entry) { return !entry.second; });
+}
+
 /// Runs a warp for some instructions, or until it waits.
 void turn(Warp &w, uint32_t instructions) {
   const Kernel &kernel = *w.kernel;
@@ -146,6 +164,8 @@ void turn(Warp &w, uint32_t instructions) {
       exec &= w.pred(instruction.guard) ^ (instruction.negated ? kAllLanes : 0);
     w.exec = exec;
     w.next = w.pc + 1;
+    if (exec && !w.undefined.empty())
+      judgeUndefined(w, instruction);
     if (exec)
       instruction.run(w, instruction);
     w.pc = w.next;

@@ -247,6 +247,13 @@ bool Defined::all(uint64_t at, uint64_t bytes) const {
   return true;
 }
 
+uint32_t Defined::gaps(uint64_t at, uint32_t bytes, uint32_t element) const {
+  uint32_t result = 0;
+  for (uint32_t index = 0; index < bytes / element; ++index)
+    result |= uint32_t(!all(at + index * element, element)) << index;
+  return result;
+}
+
 //===----------------------------------------------------------------------===//
 // DeviceMemory, SharedMemory
 //===----------------------------------------------------------------------===//

@@ -37,6 +37,7 @@ constexpr uint32_t kWholeWarp = 32;
 struct Run {
   const uint8_t *lanes;
   uint32_t count, bytes;
+  uint32_t element = 0; // bytes of an element of a vector load, else 0
   uint32_t total() const { return count * bytes; }
 };
 
@@ -86,6 +87,8 @@ public:
   explicit Defined(uint64_t bytes = 0) : bits((bytes + 7) / 8 + 4) {}
   void set(uint64_t at, uint64_t bytes, bool value = true);
   bool all(uint64_t at, uint64_t bytes) const;
+  /// Which of the elements in these bytes are not all written, a bit each.
+  uint32_t gaps(uint64_t at, uint32_t bytes, uint32_t element) const;
 
 private:
   std::vector<uint8_t> bits;

@@ -68,8 +68,11 @@ struct Together {
 void loadOne(Warp &w, const Instruction &i, uint32_t lane,
              const uint8_t *from) {
   uint32_t bytes = elementBytes(i), count = elementCount(i);
-  for (uint32_t element = 0; from && element < count; ++element)
+  for (uint32_t element = 0; from && element < count; ++element) {
     putElement(w, i, element, lane, from + element * bytes);
+    if (w.gaps >> element & 1)
+      w.undefined[w.kernel->lists[i.list + element]] |= 1u << lane;
+  }
 }
 
 /// Words of lanes side by side.
@@ -88,7 +91,8 @@ void load(Warp &w, const Instruction &i) {
   uint32_t bytes = elementBytes(i) * elementCount(i);
   Access access = i.b ? Access::AtomicRead : Access::Read;
   Together all(w, i, bytes);
-  Run run = {all.lanes, all.count, bytes};
+  Run run = {all.lanes, all.count, bytes, elementBytes(i)};
+  w.gaps = 0;
   if (all.adjacent && all.count > 1) {
     if (const uint8_t *from =
             locateRun(w, i, run, Space(i.x), all.first, access)) {
@@ -104,7 +108,8 @@ void load(Warp &w, const Instruction &i) {
       from = locate(w, i, all.lanes[0], Space::Param, all.first, bytes, access);
     } else {
       uint8_t whole = kWholeWarp;
-      from = locateRun(w, i, {&whole, 1, bytes}, Space(i.x), all.first, access);
+      from = locateRun(w, i, {&whole, 1, bytes, elementBytes(i)}, Space(i.x),
+                       all.first, access);
     }
     if (from || w.launch->aborted) {
       for (uint32_t index = 0; index < all.count; ++index)
@@ -113,10 +118,11 @@ void load(Warp &w, const Instruction &i) {
     }
   }
   eachLane(w, [&](uint32_t lane) {
+    w.gaps = 0;
     if (!w.launch->aborted)
-      loadOne(
-          w, i, lane,
-          locate(w, i, lane, Space(i.x), addressOf(w, i, lane), bytes, access));
+      loadOne(w, i, lane,
+              locate(w, i, lane, Space(i.x), addressOf(w, i, lane), bytes,
+                     access, nullptr, elementBytes(i)));
   });
 }
 

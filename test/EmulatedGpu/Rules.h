@@ -98,7 +98,7 @@ Space takeSpace(Decoder &d);
 /// there is wrong. `data` is what a write will write.
 uint8_t *locate(Warp &w, const Instruction &i, uint32_t lane, Space space,
                 uint64_t at, uint32_t bytes, Access access,
-                const void *data = nullptr);
+                const void *data = nullptr, uint32_t element = 0);
 
 /// The same for lanes side by side, at once. Null, and nothing is said or
 /// changed, where they have to be looked at one by one.

@@ -407,6 +407,27 @@ $SPIN:
     return None
 
 
+def check_gaps(device):
+    """A vector load may cover an element that nobody wrote, as long as nobody looks at it."""
+    body = """
+  mul.wide.u32 %d0, %t, 16;
+  add.u64 %d1, %q1, %d0;
+  st.global.b32 [%d1], %t;
+  st.global.v2.b32 [%d1+8], {%t, %t};
+  ld.global.v4.b32 {%r1, %r2, %r3, %r4}, [%d1];
+  add.u32 %r5, %r1, %SECOND;
+  mov.b32 %r2, %r5;
+  st.global.b32 [%d1+4], %r2;
+"""
+    expected = np.repeat(LANES[:, None], 4, axis=1)
+    expected[:, 1] *= 2
+    found = emulated.run(device, body.replace("%SECOND", "%r3"), [LANES], [((32, 4), np.int32)])
+    if wrong := same(found, [expected]):
+        return wrong
+    found = emulated.run(device, body.replace("%SECOND", "%r2"), [LANES], [((32, 4), np.int32)])
+    return None if "a register is read whose value" in found else f"used: {found}"
+
+
 def check_mnemonics(device):
     """Every mnemonic with a rule is in one of these tests or in one of rules.py."""
     seen = device.seen | emulated.mnemonics(";".join(case[0] for case in rules.CASES))
@@ -432,7 +453,7 @@ def main():
             found = emulated.run(device, body + "\n" + STORE, [], [(32, np.uint32)], header=header,
                                  extra=".local .align 4 .b8 spot[16];")
             judge(name, same(found, [np.asarray(expected)]))
-    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_async):
+    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_async, check_gaps):
         if not wanted or any(w in check.__name__ for w in wanted):
             judge(check.__name__, check(device))
     if not wanted:
