@@ -136,8 +136,8 @@ inline bool Shadow::touchCell(Cell &cell, const Stamp &by, Access access,
                               Conflict &conflict) {
   bool clean = true;
   if (!isOrdered(by, cell.writerBlock, cell.writer)) {
-    bool isAtomic = access == Access::Atomic || access == Access::AtomicRead;
-    if (!isAtomic || !(cell.writer & kFlag)) {
+    // LLVM begins a compare-and-swap loop by a plain load: it may be old.
+    if (access == Access::Write || !(cell.writer & kFlag)) {
       conflict = {by.lane,
                   cell.writerBlock,
                   warpOf(cell.writer),
@@ -162,7 +162,9 @@ inline bool Shadow::touchCell(Cell &cell, const Stamp &by, Access access,
                 false,          false};
     clean = false;
   };
-  if (cell.readerBlock == kManyBlocks) {
+  if (access == Access::Atomic) {
+    // Nor is what was read before it.
+  } else if (cell.readerBlock == kManyBlocks) {
     conflict = {by.lane, 0, 0, 0, false, true};
     clean = false;
   } else if (!(cell.reader & kFlag)) {
