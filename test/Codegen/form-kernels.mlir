@@ -210,3 +210,30 @@ func.func @usersThatPart(%x: tensor<4x64xf32>, %p: tensor<1x64x32xf32>) -> (tens
   %3 = tenon.reduce sum %0 over [1] : tensor<4x32xf32>
   return %2, %3 : tensor<4x32xf32>, tensor<4xf32>
 }
+
+// -----
+
+// Kernels that differ in single numbers read those from memory, and are one;
+// what they have in common stays.
+// CHECK-LABEL: @numbers
+// CHECK: %[[A:.+]] = tenon.constant dense<1.500000e+00>
+// CHECK: tenon.kernel map(%arg0, %[[A]])
+// CHECK: tenon.mul %{{.*}}, %{{.*}} : tensor<8xf32>, tensor<f32>
+// CHECK: tenon.constant dense<3.000000e+00>
+// CHECK: tenon.add
+// CHECK: %[[B:.+]] = tenon.constant dense<2.500000e+00>
+// CHECK: tenon.kernel map(%arg0, %[[B]])
+// CHECK: tenon.kernel map(%arg0)
+// CHECK: tenon.constant dense<3.500000e+00>
+func.func @numbers(%x: tensor<8xf32>) -> (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>) {
+  %a = tenon.constant dense<1.5> : tensor<f32>
+  %b = tenon.constant dense<2.5> : tensor<f32>
+  %c = tenon.constant dense<3.5> : tensor<f32>
+  %three = tenon.constant dense<3.0> : tensor<f32>
+  %0 = tenon.mul %x, %a : tensor<8xf32>, tensor<f32>
+  %1 = tenon.add %0, %three : tensor<8xf32>, tensor<f32>
+  %2 = tenon.mul %x, %b : tensor<8xf32>, tensor<f32>
+  %3 = tenon.add %2, %three : tensor<8xf32>, tensor<f32>
+  %4 = tenon.pow %x, %c : tensor<8xf32>, tensor<f32>
+  return %1, %3, %4 : tensor<8xf32>, tensor<8xf32>, tensor<8xf32>
+}

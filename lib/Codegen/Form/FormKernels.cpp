@@ -13,6 +13,7 @@
 //      ops that do not
 //   4. results: a function result, or a branch's in a merge, that is no
 //      kernel's own result is copied
+//   5. numbers in which kernels differ are read from memory (ShareNumbers.h)
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,6 +34,7 @@
 #include "lib/Codegen/Form/Demand.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Form/PackedWeight.h"
+#include "lib/Codegen/Form/ShareNumbers.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
@@ -561,8 +563,10 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
     if (!module)
       return;
     for (auto func : module.getOps<func::FuncOp>())
-      if (!func.isExternal())
+      if (!func.isExternal()) {
         FormKernels(func.getBody().front(), materializeAll).run();
+        shareNumbers(func);
+      }
   }
 };
 

@@ -1,0 +1,95 @@
+//===- ShareNumbers.cpp - one kernel for several numbers ------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Form/ShareNumbers.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+/// A number that arithmetic alone reads: an exponent, the value of a mask or a
+/// pad's may decide how something is computed.
+static bool isNumber(Operation &op) {
+  auto constant = dyn_cast<ConstantOp>(op);
+  return constant && isa<SplatElementsAttr>(constant.getValue()) &&
+         constant.getValue().getNumElements() == 1 &&
+         isa<FloatType>(constant.getValue().getElementType()) &&
+         llvm::all_of(op.getUsers(), [](Operation *user) {
+           return isa<AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp>(user);
+         });
+}
+
+/// The text of a kernel without its numbers.
+static std::string textOf(KernelOp kernel) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << stringifyKernelKind(kernel.getKind());
+  for (Operation &op : kernel.getBody().front()) {
+    os << '\n';
+    if (isNumber(op))
+      os << op.getResult(0).getType();
+    else
+      op.print(os, OpPrintingFlags().useLocalScope());
+  }
+  for (Type type : kernel.getBody().getArgumentTypes())
+    os << ' ' << type;
+  return text;
+}
+
+static SmallVector<ConstantOp> numbersOf(KernelOp kernel) {
+  SmallVector<ConstantOp> numbers;
+  for (Operation &op : kernel.getBody().front())
+    if (isNumber(op))
+      numbers.push_back(cast<ConstantOp>(op));
+  return numbers;
+}
+
+/// Reads a number of a kernel from memory.
+static void makeInput(KernelOp kernel, ConstantOp number) {
+  OpBuilder b(kernel);
+  Value outside = ConstantOp::create(b, number.getLoc(), number.getValue());
+  kernel.getInputsMutable().append(outside);
+  Value inside =
+      kernel.getBody().addArgument(outside.getType(), number.getLoc());
+  number.getResult().replaceAllUsesWith(inside);
+  number.erase();
+}
+
+void shareNumbers(func::FuncOp func) {
+  llvm::StringMap<size_t> known; // text to place in `alike`
+  SmallVector<SmallVector<KernelOp>> alike;
+  func.walk([&](KernelOp kernel) {
+    // Attention looks at the numbers of its masks.
+    if (kernel.getKind() == KernelKind::attention ||
+        kernel.getKind() == KernelKind::native)
+      return;
+    auto [place, isNew] = known.try_emplace(textOf(kernel), alike.size());
+    if (isNew)
+      alike.emplace_back();
+    alike[place->second].push_back(kernel);
+  });
+  for (SmallVector<KernelOp> &kernels : alike) {
+    SmallVector<SmallVector<ConstantOp>> numbers;
+    for (KernelOp kernel : kernels)
+      numbers.push_back(numbersOf(kernel));
+    for (size_t i = 0; i < numbers.front().size(); ++i) {
+      Attribute first = numbers.front()[i].getValue();
+      if (llvm::all_of(numbers, [&](ArrayRef<ConstantOp> own) {
+            return ConstantOp(own[i]).getValue() == first;
+          }))
+        continue;
+      for (auto [kernel, own] : llvm::zip_equal(kernels, numbers))
+        makeInput(kernel, own[i]);
+    }
+  }
+}
+
+} // namespace tenon
