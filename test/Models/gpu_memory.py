@@ -28,7 +28,7 @@ MODEL = """<ir_version: 8, opset_import: ["" : 20]>
 doubled (float[n, 8] x, int64[2] shape) => (float[n, 8] y, float[a, b] z)
 { y = Add (x, x) z = Reshape (x, shape) }
 """
-api.FUNCTIONS.update({"bind_input_at": 24, "bind_output_at": 25})
+api.FUNCTIONS.update({"bind_input_at": 26, "bind_output_at": 27})
 
 
 def main():
