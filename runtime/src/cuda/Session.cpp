@@ -490,6 +490,9 @@ tenon_status queueSteps(Context &context, int32_t first, int32_t end,
     if (context.steps[s].tasks <= 0)
       continue;
     const tenon_step &step = context.program->steps[s];
+    if (__atomic_load_n(&context.cancelled, __ATOMIC_RELAXED))
+      return fail(error, TENON_CANCELLED, "the run was cancelled at node '",
+                  step.nodes && *step.nodes ? step.nodes : step.name, "'");
     bool onHost = device.model->gpu->kernels[step.kernel].host;
     tenon_status status = checkNumbers(context, s, error);
     if (!status)
