@@ -19,7 +19,7 @@ RUN_TESTS = $(PYTHON) test/run.py --lit $(DEPS)/venv/bin/lit --jobs $(JOBS) \
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build demo check check-all check-asan conformance \
-  fuzz bench install wheel deb format docs clean
+  conformance-gpu fuzz bench install wheel deb format docs clean
 
 help: ## show this menu
 	@echo 'usage: make TARGET [BUILD=dir] [DEPS=dir] [JOBS=n] [LEVEL=x86-64-v2|v3|v4]'
@@ -68,6 +68,13 @@ conformance: configure ## run ONNX's operator suite, write docs/OnnxSupport.md
 	@$(PYTHON) test/Conformance/run.py -j $(JOBS) --opt 0 \
 	  --target native --target x86-64-v2 --target x86-64-v3 \
 	  --tenon $(BUILD)/bin/tenon --host $(BUILD)/test/Conformance/host --report docs/OnnxSupport.md
+
+conformance-gpu: configure ## run ONNX's operator suite on the emulated GPU
+	@ninja -C $(BUILD) -j $(JOBS) tenon-conformance tenon-emulated-gpu
+	@LD_LIBRARY_PATH=$(abspath $(BUILD))/test/EmulatedGpu $(PYTHON) \
+	  test/Conformance/run.py -j $(JOBS) --opt 0 --target nvptx:sm_80 \
+	  --mode static --xfail test/EmulatedGpu/conformance.txt \
+	  --host $(BUILD)/test/Conformance/host
 
 fuzz: configure ## check mutated models for FUZZ_SECONDS=300 of CPU time
 	@ninja -C $(BUILD) -j $(JOBS) tenon-fuzz

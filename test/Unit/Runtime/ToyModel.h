@@ -128,7 +128,10 @@ struct Builder {
             statics.back().data(),
             0,
             0,
-            0};
+            0,
+            0,
+            0,
+            nullptr};
   }
   int32_t arena(int32_t elements, int32_t first, int32_t last,
                 int32_t dtype = TENON_ABI_F32) {
@@ -142,7 +145,7 @@ struct Builder {
     kernels.push_back(kernel);
     steps.push_back({name, nodes, list(std::move(bufs)), list(std::move(dims)),
                      numBuffers, numDims, tasks, cost, scratch,
-                     int32_t(kernels.size()) - 1});
+                     int32_t(kernels.size()) - 1, 0});
   }
   const tenon_model *finish() {
     if (levels.empty())
@@ -212,7 +215,8 @@ struct Toy : Builder {
          scale);
     step("k_sum", "/ReduceSum,/Identity", {scaled, 2}, {seq}, batch, total,
          none, sum);
-    values.push_back({"/Mul_output_0", scaled, 3, list({batch, seq, width})});
+    values.push_back(
+        {"/Mul_output_0", scaled, 3, list({batch, seq, width}), 0, 0});
     program.weights_bytes = table.size() * sizeof(float);
     if (embedded)
       program.weights = reinterpret_cast<const uint8_t *>(table.data());
