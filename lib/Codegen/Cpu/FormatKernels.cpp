@@ -103,12 +103,21 @@ struct FormatLoops : Loops {
              i32s = vector(b.getI32Type(), lanes);
   int64_t first = 0, vectors = 0; ///< of the columns
   SmallVector<Value> scales, zeros;
+  /// Are the rows of a group written out? With many products for each number a
+  /// loop over them costs little, and compiles in a fraction of the time.
+  bool unrolled = true;
 
   using Body =
       function_ref<SmallVector<Value>(Value k, ValueRange weights, ValueRange)>;
 
   Value plus(Value at, int64_t bytes) { return L.add(at, L.index(bytes)); }
   int64_t column(int64_t j) { return first + j * lanes; }
+  /// What brings row `row` of a group to the lowest bits.
+  Value shiftTo(Value row) {
+    Value shift = arith::IndexCastOp::create(b, loc, b.getI32Type(),
+                                             L.mul(row, L.index(bits)));
+    return vector::BroadcastOp::create(b, loc, i32s, shift);
+  }
   void openBlock(Value at);
   SmallVector<Value> codes(Value at);
   Value weight(Value code, int64_t j, int64_t row, Value shift = {});
@@ -221,6 +230,12 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
   SmallVector<Value> carried =
       forLoop(begin, whole, group, init, [&](Value row, ValueRange carried) {
         SmallVector<Value> found = codes(groupAt(row)), next(carried);
+        if (!unrolled && group > 1)
+          return forLoop(L.index(0), L.index(group), 1, next,
+                         [&](Value j, ValueRange carried) {
+                           return body(L.add(base, L.add(row, j)),
+                                       weights(found, 0, shiftTo(j)), carried);
+                         });
         for (int64_t j = 0; j < group; ++j)
           next = body(L.add(base, L.add(row, L.index(j))), weights(found, j),
                       next);
@@ -229,10 +244,8 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
   if (group == 1)
     return carried;
   return forLoop(whole, end, 1, carried, [&](Value row, ValueRange carried) {
-    Value shift = arith::IndexCastOp::create(
-        b, loc, b.getI32Type(), L.mul(L.sub(row, whole), L.index(bits)));
-    shift = vector::BroadcastOp::create(b, loc, i32s, shift);
-    return body(L.add(base, row), weights(codes(groupAt(whole)), 0, shift),
+    return body(L.add(base, row),
+                weights(codes(groupAt(whole)), 0, shiftTo(L.sub(row, whole))),
                 carried);
   });
 }
@@ -304,6 +317,7 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   Value A = p.argument(0), a0 = p.argument(1), lda = p.argument(2),
         C = p.argument(6), c0 = p.argument(7);
   int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs - 4;
+  p.unrolled = rows == 1 || format.getElement().isBF16();
   p.vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
   for (; p.first < kPanelColumns; p.first += p.vectors * p.lanes) {

@@ -40,6 +40,15 @@ public:
   const char *at(int64_t k, int64_t n) const {
     return data + (offset + k * strideK + n * strideN) * stride;
   }
+  /// The byte where the code begins, if the codes behind it along k are its
+  /// neighbours and lie as they do in bytes; else null.
+  const uint8_t *bytesAt(int64_t k, int64_t n, unsigned bits) const {
+    int64_t i = offset + k * strideK + n * strideN;
+    bool together = strideK == 1 && stride == 1 && width == bits;
+    return together && i * width % 8 == 0
+               ? reinterpret_cast<const uint8_t *>(data) + i * width / 8
+               : nullptr;
+  }
   /// Of floats, or codes.
   float number(int64_t k, int64_t n) const;
 

@@ -147,6 +147,8 @@ struct FormatWriter {
     memcpy(to, &bits, 2);
   }
   void writeColumn(int64_t n, int64_t column);
+  void writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
+                 int64_t end, int64_t shift);
   llvm::Error run();
 };
 
@@ -178,19 +180,29 @@ void FormatWriter::writeColumn(int64_t n, int64_t column) {
                      (element(part.zero).isUnsignedInteger() ? 0 : shift);
       at += format.bytesOfHeader() - format.bytesOfScales();
     }
-    for (int64_t k = k0; k < std::min(K, k0 + rows); ++k) {
-      int64_t row = (k - k0) % group;
-      if (bits == 16) {
-        memcpy(at + (k - k0) / group * format.bytesOfGroup() +
-                   (column * group + row) * 2,
-               codes->at(k, n), 2);
-        continue;
-      }
-      uint8_t *of = at + (k - k0) / group * format.bytesOfGroup() +
-                    column * group * bits / 8 + row * bits / 8;
-      *of |= uint8_t(codes->integer(k, n) + shift) << (row * bits % 8);
-    }
+    writeRows(at, n, column, k0, std::min(K, k0 + rows), shift);
   }
+}
+
+/// Rows [k0, end) of a column to the groups of a block.
+void FormatWriter::writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
+                             int64_t end, int64_t shift) {
+  int64_t bits = format.getBits(), bytes = group * bits / 8;
+  int64_t k = k0, step = format.bytesOfGroup();
+  at += column * bytes;
+  // Most groups lie in the model as they do here.
+  const uint8_t *source =
+      bits < 16 && shift == 0 ? codes->bytesAt(k0, n, bits) : nullptr;
+  for (; source && k + group <= end; k += group, at += step, source += bytes)
+    bytes == 4 ? (void)memcpy(at, source, 4) : (void)(*at = *source);
+  for (; k < end; k += group, at += step)
+    for (int64_t row = 0; row < std::min(group, end - k); ++row) {
+      if (bits == 16)
+        memcpy(at + row * 2, codes->at(k + row, n), 2);
+      else
+        at[row * bits / 8] |= uint8_t(codes->integer(k + row, n) + shift)
+                              << (row * bits % 8);
+    }
 }
 
 llvm::Error FormatWriter::run() {
