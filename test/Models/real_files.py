@@ -26,12 +26,16 @@ import zipfile
 import numpy as np
 import onnx
 import onnxruntime as ort
+from onnx import TensorProto, numpy_helper
 
 from tool import Checks, Failure, file_name
 
 # Relative to the largest output, or to 1; of files that quantise as they run,
 # a number at the edge of two steps may fall to either side.
 TOLERANCE, QUANTISED = 1e-4, 2e-2
+# What no f64 kernel of onnxruntime takes.
+OrtError = (ort.capi.onnxruntime_pybind11_state.NotImplemented, ort.capi.onnxruntime_pybind11_state.Fail,
+            ort.capi.onnxruntime_pybind11_state.InvalidGraph)
 # Decision trees.
 LEFT_OUT = ("ai.onnx.ml",)
 
@@ -139,7 +143,7 @@ SETS = (
     ("brainmaze", [{"x": floats(1, 100, 40)}, {"x": floats(2, 100, 65)}]),
     ("caustic", [atoms(40, 120, 5), atoms(23, 50, 3)]),
     ("rxnmap", [reaction(24), reaction(41)]),
-    ("khmersm", [{"x": ids(40, 1, 17), "mask": yes(1, 17)}, {"x": ids(40, 3, 30), "mask": yes(3, 30)}]),
+    ("khmersm", [{"x": ids(40, 1, n), "mask": yes(1, n)} for n in (17, 30)]),
     ("lac_encoder", [{"token_ids": ids(40, 1, 17), "length": number(np.array([17]))}, {"token_ids": ids(40, 2, 30), "length": number(np.array([30, 12]))}]),
     ("magika", [{"bytes": ids(256, n, 2048, dtype=np.int32)} for n in (1, 3)]),
     ("minimol", [molecules(30, 64, 2), molecules(17, 40, 3)]),
@@ -188,18 +192,46 @@ def difference(got, want):
     return float(np.abs(got - want).max() / max(1.0, np.abs(want).max()))
 
 
+def in_double(model):
+    """The model with f64 wherever it has f32."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+
+    def widen(tensor):
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+
+    def visit(graph):
+        for tensor in graph.initializer:
+            widen(tensor)
+        for port in [*graph.input, *graph.output, *graph.value_info]:
+            if port.type.tensor_type.elem_type == TensorProto.FLOAT:
+                port.type.tensor_type.elem_type = TensorProto.DOUBLE
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    widen(attribute.t)
+                if attribute.HasField("g"):
+                    visit(attribute.g)
+                if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                    attribute.i = TensorProto.DOUBLE
+
+    visit(wide.graph)
+    return wide
+
+
 def weights_files(model):
     """The files that hold weights apart."""
     return {entry.value for weight in model.graph.initializer for entry in weight.external_data if entry.key == "location"}
 
 
 def compare(tool, path, archive):
-    """The largest difference of all sets and outputs, and the seconds of compiling."""
+    """The result in words, the largest difference of all sets and outputs, and the seconds of compiling."""
     data = archive.read(path)
     model = onnx.load_from_string(data)
     domains = {node.domain for node in model.graph.node}
     if domains.intersection(LEFT_OUT):
-        return None, None
+        return "left out: a tree model", None, None
     folder = tool.folder()
     source = os.path.join(folder, "model.onnx")
     with open(source, "wb") as file:
@@ -212,20 +244,35 @@ def compare(tool, path, archive):
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(7)
-    largest = 0.0
-    for given in sets_of(path):
-        feeds = inputs_of(model, given, rng)
-        got = tool.run(artifact, feeds)
-        for port, want in zip(session.get_outputs(), session.run(None, feeds)):
-            largest = max(largest, difference(got[file_name(port.name)], want))
+    feeds = [inputs_of(model, given, rng) for given in sets_of(path)]
+    found = [tool.run(artifact, values) for values in feeds]
+
+    def largest_difference(session, wide=False):
+        largest = 0.0
+        for values, got in zip(feeds, found):
+            if wide:
+                values = {name: v.astype(np.float64) if v.dtype == np.float32 else v for name, v in values.items()}
+            for port, want in zip(session.get_outputs(), session.run(None, values)):
+                mine = got[file_name(port.name)]
+                largest = max(largest, difference(mine, want.astype(mine.dtype) if wide else want))
+        return largest
+
+    session = lambda file: ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    largest, result = largest_difference(session(source)), "right"
+    limit = QUANTISED if b"QuantizeLinear" in data or b"DynamicQuantize" in data else TOLERANCE
+    if limit < largest:
+        # Who is off? onnxruntime may be, where a graph takes logarithms.
+        try:
+            exact = largest_difference(session(in_double(model).SerializeToString()), wide=True)
+        except OrtError:
+            exact = largest
+        if exact > TOLERANCE:
+            raise Failure(f"differs by {largest:.1e}, allowed {limit:.0e}")
+        result, largest = f"right, as in f64; onnxruntime is off by {largest:.0e}", exact
     os.remove(artifact)
     shutil.rmtree(folder)
-    limit = QUANTISED if b"QuantizeLinear" in data or b"DynamicQuantize" in data else TOLERANCE
-    if largest > limit:
-        raise Failure(f"differs by {largest:.1e}, allowed {limit:.0e}")
-    return largest, seconds
+    return result, largest, seconds
 
 
 def replace_table(path, rows):
@@ -248,8 +295,8 @@ def main():
     def check(package, path, archive):
         row = f"| {package} | {os.path.basename(path)} |"
         try:
-            largest, seconds = compare(tool, path, archive)
-            rows.append(f"{row} left out: a tree model | | |" if largest is None else f"{row} right | {largest:.0e} | {seconds:.1f} |")
+            result, largest, seconds = compare(tool, path, archive)
+            rows.append(f"{row} {result} | | |" if largest is None else f"{row} {result} | {largest:.0e} | {seconds:.1f} |")
         except Failure as failure:
             rows.append(f"{row} {str(failure).splitlines()[-1]} | | |")
             raise
