@@ -566,18 +566,6 @@ static inline tenon_status tenon_get_level_info(const tenon_model *model,
   tenon_status status = tenon_model_check(model, error);
   return status ? status : model->api->level_info(model, index, info, error);
 }
-/* An artifact older than this function has none: num_gpu_images is 0. */
-static inline tenon_status
-tenon_get_gpu_image_info(const tenon_model *model, int32_t index,
-                         tenon_gpu_image_info *info, tenon_error *error) {
-  tenon_status status = tenon_model_check(model, error);
-  if (!status && model->api->size <= offsetof(tenon_api, gpu_image_info))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_get_gpu_image_info", 0,
-                      0, 0);
-  return status ? status
-                : model->api->gpu_image_info(model, index, info, error);
-}
 static inline tenon_status tenon_get_value_info(const tenon_model *model,
                                                 int32_t index,
                                                 tenon_value_info *info,
@@ -697,34 +685,6 @@ tenon_bind_output(tenon_context *context, int32_t index, tenon_dtype dtype,
                   tenon_error *error) {
   TENON_CALL(bind_output, index, dtype, rank, dims, data, bytes, error);
 }
-/* The same for memory at another place: with TENON_ON_DEVICE the caller's own on
- * the GPU, aligned to 16 bytes, which a run uses where it is. What writes an
- * input has to be over when the run begins; the run is over when it returns. An
- * input whose values give dims must be the host's. */
-static inline tenon_status
-tenon_bind_input_at(tenon_context *context, int32_t index, tenon_place place,
-                    tenon_dtype dtype, int32_t rank, const int64_t *dims,
-                    const void *data, size_t bytes, tenon_error *error) {
-  if (context &&
-      tenon_context_api(context)->size <= offsetof(tenon_api, bind_output_at))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_bind_input_at", 0, 0,
-                      0);
-  TENON_CALL(bind_input_at, index, place, dtype, rank, dims, data, bytes,
-             error);
-}
-static inline tenon_status
-tenon_bind_output_at(tenon_context *context, int32_t index, tenon_place place,
-                     tenon_dtype dtype, int32_t rank, const int64_t *dims,
-                     void *data, size_t bytes, tenon_error *error) {
-  if (context &&
-      tenon_context_api(context)->size <= offsetof(tenon_api, bind_output_at))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_bind_output_at", 0, 0,
-                      0);
-  TENON_CALL(bind_output_at, index, place, dtype, rank, dims, data, bytes,
-             error);
-}
 /* Dims of an output as the last run computed them; `dims` has room for its rank.
  * Of use where they come from what the run computes (the positions that NonZero
  * finds): tenon_output_dims then says the most that they can be. Bind that much
@@ -823,6 +783,7 @@ tenon_bind_output_named(tenon_context *context, const char *name,
 }
 #endif
 
+#include "tenon/gpu.h"
 #ifndef TENON_NO_LOADER
 #include "tenon/loader.h"
 #endif
