@@ -14,6 +14,23 @@ using namespace mlir;
 
 namespace tenon::onnximport {
 
+/// The dims that operand `i` asks for, a vector; nullopt after an error.
+static std::optional<Dims> shapeIn(NodeImporter &n, unsigned i) {
+  // What a rank costs grows with dims that depend on each other.
+  constexpr size_t kMostDims = 32;
+  if (n.rank(n.in(i)) > 1) {
+    n.error("'shape' must be a vector, found rank " + Twine(n.rank(n.in(i))));
+    return std::nullopt;
+  }
+  std::optional<Dims> dims = n.knownDims(n.in(i), "shape");
+  if (dims && dims->size() > kMostDims) {
+    n.error("a result of rank " + Twine(dims->size()) +
+            " is not supported: expected at most " + Twine(kMostDims));
+    return std::nullopt;
+  }
+  return dims;
+}
+
 /// An int64 vector of dims.
 static Value dimsVector(NodeImporter &n, ArrayRef<SymExpr> dims) {
   Ints constants;
@@ -73,7 +90,7 @@ static void reshape(NodeImporter &n) {
   Value x = n.in(0);
   std::optional<Dims> wanted;
   if (n.has(1))
-    wanted = n.knownDims(n.in(1), "shape");
+    wanted = shapeIn(n, 1);
   else if (std::optional<Ints> ints = n.getInts("shape"))
     wanted = Dims(ints->begin(), ints->end());
   if (!wanted)
@@ -199,7 +216,7 @@ static void flatten(NodeImporter &n) {
 
 static void expand(NodeImporter &n) {
   Value x = n.in(0);
-  std::optional<Dims> to = n.knownDims(n.in(1), "shape");
+  std::optional<Dims> to = shapeIn(n, 1);
   if (!to)
     return;
   Dims from = n.dims(x), joined;
@@ -238,7 +255,7 @@ static Value scalarAttr(NodeImporter &n, StringRef name) {
 }
 
 static void constantOfShape(NodeImporter &n) {
-  std::optional<Dims> dims = n.knownDims(n.in(0), "shape");
+  std::optional<Dims> dims = shapeIn(n, 0);
   Value value = scalarAttr(n, "value");
   if (!dims || !value)
     return;
