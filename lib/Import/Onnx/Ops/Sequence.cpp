@@ -50,6 +50,17 @@ std::optional<int64_t> position(NodeImporter &n, unsigned i, int64_t end,
   return std::nullopt;
 }
 
+/// The same where an element must be there.
+std::optional<int64_t> element(NodeImporter &n, unsigned i, int64_t size,
+                               int64_t otherwise) {
+  std::optional<int64_t> at = position(n, i, size, otherwise);
+  if (!at || (*at >= 0 && *at < size))
+    return at;
+  n.error("there is no element " + Twine(*at) + " in a sequence of " +
+          Twine(size));
+  return std::nullopt;
+}
+
 void sequenceEmpty(NodeImporter &n) { n.out(0, makeSequence(n, {})); }
 
 void sequenceConstruct(NodeImporter &n) {
@@ -86,11 +97,8 @@ void sequenceErase(NodeImporter &n) {
   if (!elements)
     return;
   int64_t size = elements->size();
-  auto at = position(n, 1, size, size - 1);
-  if (at && (*at < 0 || *at >= size))
-    n.error("there is no element " + Twine(*at) + " in a sequence of " +
-            Twine(size));
-  if (!at || n.failed())
+  std::optional<int64_t> at = element(n, 1, size, size - 1);
+  if (!at)
     return;
   elements->erase(elements->begin() + *at);
   n.out(0, makeSequence(n, *elements));
@@ -117,11 +125,7 @@ void sequenceAt(NodeImporter &n) {
                  : n.gather(n.concat(rows, 0), n.reshape(n.in(1), {}), 0));
     return;
   }
-  auto at = position(n, 1, size, 0);
-  if (at && *at >= size)
-    n.error("there is no element " + Twine(*at) + " in a sequence of " +
-            Twine(size));
-  if (at && !n.failed())
+  if (std::optional<int64_t> at = element(n, 1, size, 0))
     n.out(0, (*elements)[*at]);
 }
 
