@@ -43,6 +43,16 @@ Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
   return w;
 }
 
+/// sum + x * y, as wide as the sum.
+Value addProduct(LaneBuilder &L, Type element, Value sum, Value x, Value y) {
+  if (L.isVector(sum)) {
+    x = L.widen(x);
+    y = L.widen(y);
+  }
+  Value product = emitCombine(L, ReduceKind::prod, element, x, y);
+  return emitCombine(L, ReduceKind::sum, element, sum, product);
+}
+
 } // namespace
 
 /// emit() at an index that was moved into [0, each of `sizes`): where one of
@@ -310,13 +320,8 @@ Value KernelEmitter::pull(DepthwiseOp op, ArrayRef<Idx> idx) {
                 Idx at = L.uniform(k);
                 Value x = emitPatch(op, idx[0], idx[1], at, &idx[2]);
                 Value w = emit(op.getWeight(), {at, idx[2]});
-                if (isa<VectorType>(t)) {
-                  x = L.widen(x);
-                  w = L.widen(w);
-                }
-                Value p = emitCombine(L, ReduceKind::prod, element, x, w);
                 return SmallVector<Value>{
-                    emitCombine(L, ReduceKind::sum, element, args[0], p)};
+                    addProduct(L, element, args[0], x, w)};
               })[0];
 }
 
@@ -359,27 +364,21 @@ Value KernelEmitter::pull(MatMulOp op, ArrayRef<Idx> idx) {
   Type element = getElementTypeOrSelf(op.getResult().getType());
   Type t = laneType(op.getResult(), idx);
   SymExpr K = lhs[lhs.size() - (op.getTransposeA() ? 2 : 1)];
-  return loop(L.index(0), dim(K), 1, L.constant(t, 0),
-              [&](Value k, ValueRange args) {
-                SmallVector<Idx> a = lead(lhs), c = lead(rhs);
-                Idx kk = L.uniform(k);
-                if (op.getTransposeA())
-                  a.append({kk, idx[r - 2]});
-                else
-                  a.append({idx[r - 2], kk});
-                if (op.getTransposeB())
-                  c.append({idx[r - 1], kk});
-                else
-                  c.append({kk, idx[r - 1]});
-                Value x = emit(op.getLhs(), a), y = emit(op.getRhs(), c);
-                if (isa<VectorType>(t)) {
-                  x = L.widen(x);
-                  y = L.widen(y);
-                }
-                Value p = emitCombine(L, ReduceKind::prod, element, x, y);
-                return SmallVector<Value>{
-                    emitCombine(L, ReduceKind::sum, element, args[0], p)};
-              })[0];
+  return loop(
+      L.index(0), dim(K), 1, L.constant(t, 0), [&](Value k, ValueRange args) {
+        SmallVector<Idx> a = lead(lhs), c = lead(rhs);
+        Idx kk = L.uniform(k);
+        if (op.getTransposeA())
+          a.append({kk, idx[r - 2]});
+        else
+          a.append({idx[r - 2], kk});
+        if (op.getTransposeB())
+          c.append({idx[r - 1], kk});
+        else
+          c.append({kk, idx[r - 1]});
+        Value x = emit(op.getLhs(), a), y = emit(op.getRhs(), c);
+        return SmallVector<Value>{addProduct(L, element, args[0], x, y)};
+      })[0];
 }
 
 } // namespace tenon
