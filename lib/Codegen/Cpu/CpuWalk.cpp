@@ -32,8 +32,6 @@ public:
                 vector::CombiningKind kind) const override {
     return e.L.reduceLanes(lanes, kind);
   }
-  Value scratch(KernelEmitter &e, const SymExpr &elements,
-                Type type) const override;
   void noteIndexError(KernelEmitter &e, Value shown,
                       Value bound) const override;
   Value status(KernelEmitter &e) const override {
@@ -70,17 +68,6 @@ SmallVector<Value> CpuWalk::elements(KernelEmitter &e, Value n, unsigned lanes,
     return tail(); // certain to exist: no test
   Value any = L.ne(rest, L.index(0));
   return e.ifThen(any, r, tail);
-}
-
-Value CpuWalk::scratch(KernelEmitter &e, const SymExpr &elements,
-                       Type type) const {
-  int64_t bytes = std::max(1u, storageType(type).getIntOrFloatBitWidth() / 8);
-  SymExpr size =
-      SymExpr::apply(SymExpr::Fn::CeilDiv, elements * bytes, 64) * 64;
-  Value offset = e.dim(e.info.scratchBytes);
-  e.info.scratchBytes = e.info.scratchBytes + size;
-  return memref::ViewOp::create(e.b, e.L.loc, memoryType(type), e.scratch,
-                                offset, ValueRange{e.dim(elements)});
 }
 
 void CpuWalk::noteIndexError(KernelEmitter &e, Value shown, Value bound) const {

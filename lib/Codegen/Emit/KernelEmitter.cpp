@@ -92,7 +92,13 @@ Value KernelEmitter::dim(const SymExpr &e) {
 }
 
 Value KernelEmitter::scratchBuffer(const SymExpr &elements, Type type) {
-  return walk->scratch(*this, elements, type);
+  int64_t bytes = std::max(1u, storageType(type).getIntOrFloatBitWidth() / 8);
+  SymExpr size =
+      SymExpr::apply(SymExpr::Fn::CeilDiv, elements * bytes, 64) * 64;
+  Value offset = dim(info.scratchBytes);
+  info.scratchBytes = info.scratchBytes + size;
+  return memref::ViewOp::create(b, L.loc, memoryType(type), scratch, offset,
+                                ValueRange{dim(elements)});
 }
 
 Value KernelEmitter::combineLanes(Value v, vector::CombiningKind kind) {

@@ -99,7 +99,8 @@ public:
   mlir::Value result(unsigned i);
   /// A dim as an index: a constant, or an argument of the function.
   mlir::Value dim(const SymExpr &e);
-  /// `bytes` of per-thread scratch (64-byte aligned) as a flat memref.
+  /// Memory of a task, 64-byte aligned, as a flat memref. Where a task's lies
+  /// is the family's to say, of the whole kernel.
   mlir::Value scratchBuffer(const SymExpr &elements, mlir::Type type);
   /// What lanes carried out of a lanesLoop, as one scalar.
   mlir::Value combineLanes(mlir::Value v, mlir::vector::CombiningKind kind);

@@ -47,9 +47,6 @@ public:
   /// number alone.
   virtual mlir::Value combine(KernelEmitter &e, mlir::Value lanes,
                               mlir::vector::CombiningKind kind) const = 0;
-  /// Memory of a task, 64-byte aligned, as a flat memref.
-  virtual mlir::Value scratch(KernelEmitter &e, const SymExpr &elements,
-                              mlir::Type type) const = 0;
   /// Notes that the index `shown` is outside of `bound` elements, both i64.
   virtual void noteIndexError(KernelEmitter &e, mlir::Value shown,
                               mlir::Value bound) const = 0;

@@ -32,18 +32,6 @@ Value ThreadWalk::combine(KernelEmitter &e, Value lanes,
   return e.L.reduceLanes(lanes, kind);
 }
 
-/// What lies where is decided when a kernel is whole (GpuBackend.cpp).
-Value ThreadWalk::scratch(KernelEmitter &e, const SymExpr &elements,
-                          Type type) const {
-  int64_t bytes = std::max(1u, storageType(type).getIntOrFloatBitWidth() / 8);
-  SymExpr size =
-      SymExpr::apply(SymExpr::Fn::CeilDiv, elements * bytes, 64) * 64;
-  Value offset = e.dim(e.info.scratchBytes);
-  e.info.scratchBytes = e.info.scratchBytes + size;
-  return memref::ViewOp::create(e.b, e.L.loc, memoryType(type), e.scratch,
-                                offset, ValueRange{e.dim(elements)});
-}
-
 void ThreadWalk::noteIndexError(KernelEmitter &e, Value shown,
                                 Value bound) const {
   OpBuilder &b = e.b;

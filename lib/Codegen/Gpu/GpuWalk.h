@@ -36,8 +36,6 @@ public:
                                           Body body) const override;
   mlir::Value combine(KernelEmitter &e, mlir::Value lanes,
                       mlir::vector::CombiningKind kind) const override;
-  mlir::Value scratch(KernelEmitter &e, const SymExpr &elements,
-                      mlir::Type type) const override;
   /// The first of all threads that fail writes the step's record.
   void noteIndexError(KernelEmitter &e, mlir::Value shown,
                       mlir::Value bound) const override;
