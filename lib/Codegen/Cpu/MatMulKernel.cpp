@@ -530,14 +530,9 @@ void emitMatMulKernel(KernelEmitter &e) {
   for (Operation &op : e.body())
     if (auto m = dyn_cast<PackedMatMulOp>(op))
       anchor = m;
-  auto operand = anchor ? PackedOperand::trace(anchor.getPacked())
-                        : std::optional<PackedOperand>();
-  if (!operand) {
-    emitError(e.kernel.getLoc(),
-              "a 'matmul' kernel holds no packed_matmul of a stored operand");
-    e.failed = true;
+  auto operand = PackedOperand::of(e, anchor);
+  if (!operand)
     return;
-  }
   auto tiling = e.tiling<CpuMatMulTilingAttr>();
   if (!tiling)
     return;

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Emit/FusedProduct.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonView.h"
 
@@ -25,6 +26,16 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed) {
   }
   operand.memory = cast<BlockArgument>(packed);
   return operand;
+}
+
+std::optional<PackedOperand> PackedOperand::of(KernelEmitter &e,
+                                               PackedMatMulOp op) {
+  if (auto operand = op ? trace(op.getPacked()) : std::nullopt)
+    return operand;
+  emitError(e.kernel.getLoc(),
+            "a 'matmul' kernel holds no packed_matmul of a stored operand");
+  e.failed = true;
+  return std::nullopt;
 }
 
 Value PackedOperand::at(KernelEmitter &e, Value batchIndex,

@@ -16,12 +16,16 @@
 
 namespace tenon {
 
+class PackedMatMulOp;
+
 /// The right operand of a packed matmul: panels in memory, seen through views
 /// that repeat or regroup matrices (the key heads that query heads share).
 class PackedOperand {
 public:
   /// nullopt where `packed` is no view of a region argument.
   static std::optional<PackedOperand> trace(mlir::Value packed);
+  /// The same of a kernel's product, which may be null: an error then.
+  static std::optional<PackedOperand> of(KernelEmitter &e, PackedMatMulOp op);
   mlir::BlockArgument getMemory() const { return memory; }
   /// Where `panel` of matrix number `batchIndex` of row-major `batch` begins.
   mlir::Value at(KernelEmitter &e, mlir::Value batchIndex,

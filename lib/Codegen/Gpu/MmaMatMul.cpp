@@ -340,13 +340,9 @@ void MmaMatMul::run() {
 
 void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling) {
   auto op = *e.body().getOps<PackedMatMulOp>().begin();
-  auto operand = PackedOperand::trace(op.getPacked());
-  if (!operand) {
-    emitError(e.kernel.getLoc(),
-              "a 'matmul' kernel holds no packed_matmul of a stored operand");
-    e.failed = true;
+  auto operand = PackedOperand::of(e, op);
+  if (!operand)
     return;
-  }
   if (matchHalves(op) && tiling.getColumns() < 2 * kPanelColumns) {
     emitError(e.kernel.getLoc(),
               "a gated matmul takes panels of each half: expected a tile of 64 "
