@@ -221,6 +221,7 @@ struct Compiler {
   bool import();
   bool resolveTargets();
   bool tile();
+  void describeStates();
   bool split();
   bool assembleGpus();
   bool translate();
@@ -319,7 +320,20 @@ bool Compiler::tile() {
   else if (!gpu.empty() && !gpu.sharesWeights(schedule))
     return fail("the GPUs' kernels read other weights than the CPUs'");
   weights = planWeights(schedule);
+  describeStates();
   return true;
+}
+
+void Compiler::describeStates() {
+  size_t found = llvm::count_if(
+      schedule.states, [](auto &state) { return state.reason.empty(); });
+  if (found)
+    result.states.push_back("states: " + std::to_string(found));
+  for (const ScheduleState &state : schedule.states)
+    if (!state.reason.empty())
+      result.states.push_back("no state: input '" +
+                              schedule.inputs[state.input].name +
+                              "': " + state.reason);
 }
 
 bool Compiler::split() {
@@ -532,7 +546,9 @@ void Compiler::run() {
   };
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
-                 populateGraphStage(pm, options.debugValues);
+                 // A state is memory of the host.
+                 populateGraphStage(pm, options.debugValues,
+                                    options.state && gpu.empty());
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
         populateFuseStage(pm, options.debugValues, options.tiling, backend,

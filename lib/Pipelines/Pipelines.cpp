@@ -44,10 +44,13 @@ std::optional<Stage> parseStage(StringRef name) {
 
 StringRef stageName(Stage stage) { return stageNames[(int)stage]; }
 
-void populateGraphStage(OpPassManager &pm, bool debugValues) {
+void populateGraphStage(OpPassManager &pm, bool debugValues, bool state) {
   // With debug values each node keeps its own result: nothing is recovered.
-  if (!debugValues)
-    populateGraphPipeline(pm);
+  if (debugValues)
+    return;
+  populateGraphPipeline(pm);
+  if (state)
+    pm.nest<func::FuncOp>().addPass(createFindStatePass());
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues,

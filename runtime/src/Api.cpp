@@ -13,6 +13,7 @@
 #include "Context.h"
 #include "Cpu.h"
 #include "Device.h"
+#include "State.h"
 
 #include <string.h>
 
@@ -69,6 +70,8 @@ tenon_status modelInfo(const tenon_model *model, tenon_model_info *info,
   full.num_buffers = program->num_buffers;
   full.num_gpu_images = program->num_gpus ? program->gpu->num_images : 0;
   full.gpu_host_nodes = program->num_gpus ? program->gpu->host_nodes : nullptr;
+  full.num_states = program->num_states;
+  full.num_stateless = program->num_stateless;
   return give(info, full, error);
 }
 
@@ -165,6 +168,25 @@ tenon_status levelInfo(const tenon_model *model, int32_t index,
   addFeatureNames(features, level.features);
   Text lacking(full.missing, sizeof full.missing);
   addFeatureNames(lacking, missing);
+  return give(info, full, error);
+}
+
+tenon_status stateInfo(const tenon_model *model, int32_t index,
+                       tenon_state_info *info, tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program || (status = checkIndex(
+                       "state", index,
+                       program->num_states + program->num_stateless, error)))
+    return status;
+  const tenon_state_pair &state = program->states[index];
+  tenon_state_info full = {};
+  full.input = state.input;
+  full.output = state.output;
+  full.axis = state.axis;
+  full.grows = state.grows;
+  full.panel_rows = state.panels ? TENON_PANEL_ROWS : 0;
+  full.reason = state.reason;
   return give(info, full, error);
 }
 
@@ -268,8 +290,11 @@ const int64_t *const *complete(Context &context,
                                const int64_t *const *inputDims) {
   if (!inputDims)
     return nullptr; // which is refused
+  takeLengths(context); // runs and the caller change it
   for (int32_t i = 0; i < context.program->num_inputs; ++i) {
-    bool bound = context.program->inputs[i].default_buffer && !inputDims[i];
+    bool bound = (context.program->inputs[i].default_buffer ||
+                  (context.state && context.stateOfInput[i])) &&
+                 !inputDims[i];
     context.inputDims[i] = bound ? context.inputs[i].dims : inputDims[i];
   }
   return context.inputDims;
@@ -287,7 +312,8 @@ tenon_status evaluateQuery(Context &context, const int64_t *const *inputDims,
     memset(run->known, 0, count);
   }
   return evaluateDims(*context.program, inputDims, context.querySlots, error,
-                      context.inputData, context.queryMissing, run);
+                      context.inputData, context.queryMissing, run,
+                      context.stateView);
 }
 
 const Plan *planQuery(Context &context, const int64_t *const *inputDims,
@@ -474,6 +500,9 @@ tenon_status bindInputAt(tenon_context *handle, int32_t index,
           checkIndex("input", index, program.num_inputs, error))
     return status;
   const tenon_port &port = program.inputs[index];
+  if (context->state && context->stateOfInput[index])
+    return fail(error, TENON_INVALID_ARGUMENT, "input '", port.name,
+                "' is held by the bound state");
   if (!dims && !data && port.default_buffer) {
     bindDefault(*context, index);
     context->stale = context->dirty = true;
@@ -527,6 +556,9 @@ tenon_status bindOutputAt(tenon_context *handle, int32_t index,
           checkIndex("output", index, program.num_outputs, error))
     return status;
   const tenon_port &port = program.outputs[index];
+  if (context->state && context->stateOfOutput[index])
+    return fail(error, TENON_INVALID_ARGUMENT, "output '", port.name,
+                "' is held by the bound state");
   bool anyDims = !dims;
   if (tenon_status status = checkTensor("output", port, dtype, rank, dims,
                                         anyDims, data, bytes, error))
@@ -709,5 +741,9 @@ const tenon_api tenon_runtime_api = {
     lastOutputDims,    bufferInfo,
     cancelRun,         gpuImageInfo,
     bindInputAt,       bindOutputAt,
+    stateInfo,         stateSize,
+    initState,         stateLength,
+    setStateLength,    copyState,
+    stateData,         bindState,
 };
 }

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Run.h"
+#include "State.h"
 
 using namespace tenon::rt;
 
@@ -73,10 +74,22 @@ int64_t outputBytes(const Context &context, int32_t index) {
 
 tenon_status checkOverlaps(const Context &context, tenon_error *error) {
   const tenon_program &program = *context.program;
+  for (int32_t i = 0; context.state && i < program.num_inputs; ++i)
+    if (!context.stateOfInput[i] &&
+        overlapsState(context, context.inputs[i].data,
+                      portBytes(program.inputs[i], context.slots)))
+      return fail(error, TENON_INVALID_TENSOR, "input '",
+                  program.inputs[i].name,
+                  "' shares memory with the bound state");
   for (int32_t o = 0; o < program.num_outputs; ++o) {
     const tenon_port &output = program.outputs[o];
     const void *data = context.outputs[o].data;
     int64_t bytes = outputBytes(context, o);
+    if (context.state && context.stateOfOutput[o])
+      continue;
+    if (overlapsState(context, data, bytes))
+      return fail(error, TENON_INVALID_TENSOR, "output '", output.name,
+                  "' shares memory with the bound state");
     for (int32_t i = 0; i < program.num_inputs; ++i)
       if (overlap(data, bytes, context.inputs[i].data,
                   portBytes(program.inputs[i], context.slots)))
@@ -109,10 +122,13 @@ tenon_status tenon::rt::checkBound(const Context &context, tenon_error *error) {
 }
 
 tenon_status tenon::rt::checkOutputs(Context &context, tenon_error *error) {
-  for (int32_t i = 0; i < context.program->num_outputs; ++i)
+  for (int32_t i = 0; i < context.program->num_outputs; ++i) {
+    if (context.state && context.stateOfOutput[i])
+      continue; // checkState has looked
     if (tenon_status status = checkOutput(context, i, error)) {
       context.tooSmall = status == TENON_OUTPUT_TOO_SMALL;
       return status;
     }
+  }
   return checkOverlaps(context, error);
 }

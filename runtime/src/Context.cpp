@@ -147,6 +147,8 @@ void layOut(Layout &layout, Context &counts, Context &context) {
   layout.take(context.inputs, size_t(program.num_inputs));
   layout.take(context.outputs, size_t(program.num_outputs));
   layout.take(context.steady, size_t(program.num_controls));
+  layout.take(context.stateOfInput, size_t(program.num_inputs));
+  layout.take(context.stateOfOutput, size_t(program.num_outputs));
   layout.take(context.arenaBuffers, buffers);
   layout.take(context.valueSlots, size_t(counts.numValues));
   layout.take(context.lives, buffers);
@@ -396,6 +398,10 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   for (int32_t i = 0; i < program->num_inputs; ++i)
     if (program->inputs[i].default_buffer)
       bindDefault(*context, i);
+  for (int32_t i = 0; i < program->num_states; ++i) {
+    context->stateOfInput[program->states[i].input] = 1 + i;
+    context->stateOfOutput[program->states[i].output] = 1 + i;
+  }
   int32_t values = 0;
   for (int32_t i = 0; i < program->num_exprs; ++i)
     if (program->exprs[i].op == TENON_EXPR_INPUT_VALUE)

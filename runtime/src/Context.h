@@ -100,6 +100,11 @@ struct Context {
   const void **inputData;    // likewise
   bool stale, dirty, ran;
   Binding *inputs, *outputs;
+  uint8_t *state;       // bound memory; null: none
+  uint64_t stateFormat; // what it must be of
+  StateView stateView;  // of it
+  // Of each input and output: 1 + the state that it is of, or 0.
+  int32_t *stateOfInput, *stateOfOutput;
 
   int32_t numArena, numSteps, totalRank, numValues;
   int32_t *arenaBuffers; // buffer numbers
@@ -164,6 +169,11 @@ void rememberReserved(Context &context, const Plan &plan);
 bool isRoomFor(const Context &context, const Plan &plan);
 /// Makes no use of plans made before.
 void forgetPlans(Context &context);
+
+/// The same for a run: a reserved plan that holds everything will do, as long
+/// as the workspace has room for it.
+const Plan *planForRun(Context &context, tenon_status *status,
+                       tenon_error *error);
 
 /// Binds the default of an input that has one.
 void bindDefault(Context &context, int32_t input);

@@ -63,6 +63,11 @@ tenon_status measure(const Context &context, const int64_t *slots, Plan &plan,
   return TENON_OK;
 }
 
+/// Does the slot wait for what the run reads?
+bool isUnknown(const Context &context, int32_t slot) {
+  return context.program->num_run_values && context.missing[slot] >= 0;
+}
+
 /// Whether everything in `plan` fits where `other` puts it.
 bool fitsIn(const Context &context, const Plan &plan, const Plan &other) {
   if (plan.scratch > other.scratch)
@@ -118,6 +123,24 @@ const Plan *tenon::rt::planFor(Context &context,
   return plan;
 }
 
+const Plan *tenon::rt::planForRun(Context &context, tenon_status *status,
+                                  tenon_error *error) {
+  *status = TENON_OK;
+  // What the run has yet to read may need more.
+  bool known = context.program->num_run_values == 0;
+  for (int32_t i = 0; i < kReservedPlans && known; ++i) {
+    Plan &reserved = context.plans[kRecentPlans + i];
+    if (!reserved.stamp ||
+        reserved.total(context.threads) > context.workspaceBytes)
+      continue;
+    if (isRoomFor(context, reserved)) {
+      reserved.stamp = ++context.clock;
+      return &reserved;
+    }
+  }
+  return planFor(context, context.inputDims, context.slots, status, error);
+}
+
 void tenon::rt::rememberReserved(Context &context, const Plan &plan) {
   Plan *target = nullptr, *oldest = nullptr;
   for (int32_t i = 0; i < kReservedPlans; ++i) {
@@ -155,7 +178,7 @@ bool tenon::rt::isRoomFor(const Context &context, const Plan &plan) {
   const tenon_program &program = *context.program;
   for (int32_t i = 0; i < context.numArena; ++i) {
     const tenon_buffer &buffer = program.buffers[context.arenaBuffers[i]];
-    if (context.missing[buffer.elements] >= 0)
+    if (isUnknown(context, buffer.elements))
       continue;
     int64_t bytes = bytesOf(context.slots[buffer.elements], buffer.dtype);
     if (bytes < 0 || uint64_t(bytes) > plan.sizes[i])
@@ -163,7 +186,7 @@ bool tenon::rt::isRoomFor(const Context &context, const Plan &plan) {
   }
   for (int32_t s = 0; s < context.numSteps; ++s) {
     const tenon_step &step = program.steps[s];
-    if (step.scratch >= 0 && context.missing[step.scratch] < 0 &&
+    if (step.scratch >= 0 && !isUnknown(context, step.scratch) &&
         !isLeftOut(step.guard, context.slots) &&
         context.slots[step.scratch] > int64_t(plan.scratch))
       return false;

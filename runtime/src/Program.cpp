@@ -517,7 +517,8 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
                                      const int64_t *const *inputDims,
                                      int64_t *slots, tenon_error *error,
                                      const void *const *inputData,
-                                     int32_t *missing, const RunValues *run) {
+                                     int32_t *missing, const RunValues *run,
+                                     StateView state) {
   if (tenon_status status = checkInputs(program, inputDims, error))
     return status;
 
@@ -541,6 +542,15 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
                     port.name, "': bind it first");
       slots[i] = data ? elementOf(data, port.dtype, expr.imm) : 0;
       lacks = data ? -1 : expr.a;
+    } else if (expr.op == TENON_EXPR_STATE_CARRIED) {
+      slots[i] = !state.bound;
+    } else if (expr.op == TENON_EXPR_STATE_CAPACITY && state.bound) {
+      slots[i] = state.capacity;
+    } else if (expr.op == TENON_EXPR_STATE_CAPACITY) {
+      lacks = missing ? missing[expr.a] : -1;
+      slots[i] = slots[expr.a];
+      if (lacks == kRunValues)
+        range = {run->least[expr.a], run->most[expr.a]};
     } else if (expr.op == TENON_EXPR_RUN_VALUE) {
       slots[i] = run->known[expr.imm] ? run->values[expr.imm] : 0;
       lacks = run->known[expr.imm] ? -1 : kRunValues;

@@ -34,6 +34,12 @@ struct RunValues {
   int64_t *least, *most;     // per slot: what it can be
 };
 
+/// The state that is bound to a context.
+struct StateView {
+  bool bound;
+  int64_t capacity; // rows, of what grows
+};
+
 /// Fills slots[0, num_exprs) from the inputs' dims, and values where dims
 /// depend on them, and makes every entry check: static dims, equal symbols,
 /// declared ranges, the program's own checks. inputDims[i] has inputs[i].rank
@@ -50,7 +56,7 @@ tenon_status evaluateDims(const tenon_program &program,
                           tenon_error *error,
                           const void *const *inputData = nullptr,
                           int32_t *missing = nullptr,
-                          const RunValues *run = nullptr);
+                          const RunValues *run = nullptr, StateView state = {});
 
 /// Is what has this guard (abi.h) left out?
 inline bool isLeftOut(int32_t guard, const int64_t *slots) {

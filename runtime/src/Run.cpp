@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 #include "Run.h"
 #include "Device.h"
+#include "State.h"
 
 #include <string.h>
 
@@ -22,7 +23,7 @@ tenon_status tenon::rt::evaluate(Context &context, tenon_error *error) {
   context.filledTo = 0;
   return evaluateDims(*context.program, context.inputDims, context.slots, error,
                       context.inputData, reads ? context.missing : nullptr,
-                      reads ? &context.run : nullptr);
+                      reads ? &context.run : nullptr, context.stateView);
 }
 
 namespace {
@@ -43,6 +44,9 @@ void fillPointers(Context &context, const Plan &plan) {
   for (int32_t i = 0; i < context.numArena; ++i)
     context.pointers[context.arenaBuffers[i]] =
         context.workspace + plan.offsets[i];
+  for (int32_t i = 0; context.state && i < context.numArena; ++i)
+    if (int32_t other = program.buffers[context.arenaBuffers[i]].index)
+      context.pointers[context.arenaBuffers[i]] = context.pointers[other - 1];
   for (int32_t t = 0; t < context.threads; ++t)
     context.threadStates[t].task.scratch =
         context.workspace + plan.arena + plan.scratch * uint64_t(t);
@@ -80,8 +84,9 @@ tenon_status prepare(Context &context, tenon_error *error) {
   // A refusal leaves the slots half filled: the next run starts over.
   if (context.stale && (status = evaluate(context, error)))
     return status;
-  const Plan *plan =
-      planFor(context, context.inputDims, context.slots, &status, error);
+  if ((status = checkState(context, error)))
+    return status;
+  const Plan *plan = planForRun(context, &status, error);
   if (!plan)
     return status;
   if (plan->total(context.threads) > context.workspaceBytes)
@@ -158,14 +163,7 @@ tenon_status prepareTimed(Context &context, tenon_error *error) {
   return prepare(context, error);
 }
 
-} // namespace
-
-tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
-  if (!context.level && !context.driver)
-    return fail(error, TENON_INVALID_ARGUMENT,
-                "the context was made with TENON_CONTEXT_QUERY_ONLY");
-  context.ran = context.tooSmall = false;
-  __atomic_store_n(&context.cancelled, 0, __ATOMIC_RELAXED);
+tenon_status runPrepared(Context &context, tenon_error *error) {
   // Workers that came late to the run before may still look at its tables.
   bool pooled = context.poolStarted && context.pool.alive();
   if (context.flags & TENON_CONTEXT_PROFILE)
@@ -191,4 +189,20 @@ tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
     context.runNs = sinceStart(context);
   context.ran = true;
   return TENON_OK;
+}
+
+} // namespace
+
+tenon_status tenon::rt::runContext(Context &context, tenon_error *error) {
+  if (!context.level && !context.driver)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "the context was made with TENON_CONTEXT_QUERY_ONLY");
+  context.ran = context.tooSmall = false;
+  __atomic_store_n(&context.cancelled, 0, __ATOMIC_RELAXED);
+  tenon_status status = beginState(context, error);
+  if (status)
+    return status;
+  status = runPrepared(context, error);
+  endState(context, status == TENON_OK);
+  return status;
 }

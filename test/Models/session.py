@@ -16,9 +16,12 @@ from tool import Failure, file_name
 
 # The functions of tenon_api in their order, without those that describe ports.
 FUNCTIONS = {"model_info": 0, "output_info": 2, "find_input": 7, "find_output": 8, "context_create": 10, "context_destroy": 11, "output_dims": 14,
-             "reserve": 15, "bind_input": 17, "bind_output": 18, "run": 19, "last_output_dims": 22}
+             "reserve": 15, "bind_input": 17, "bind_output": 18, "run": 19, "last_output_dims": 22, "state_info": 28,
+             "state_size": 29, "init_state": 30, "state_length": 31, "set_state_length": 32, "copy_state": 33, "state_data": 34,
+             "bind_state": 35}
 OVERSUBSCRIBE = 2  # TENON_CONTEXT_OVERSUBSCRIBE
 WORKSPACE_TOO_SMALL, OUTPUT_TOO_SMALL = 6, 12
+HELD = object()  # an input that the bound state holds
 
 
 class Options(ctypes.Structure):
@@ -33,7 +36,8 @@ class ModelInfo(ctypes.Structure):
 
     _fields_ = [("size", ctypes.c_size_t), ("names", ctypes.c_char_p * 3), ("weights_bytes", ctypes.c_uint64),
                 ("weights_file", ctypes.c_char_p), ("versions", ctypes.c_uint32 * 2), ("inputs", ctypes.c_int32),
-                ("outputs", ctypes.c_int32), ("rest", ctypes.c_int32 * 5)]
+                ("outputs", ctypes.c_int32), ("rest", ctypes.c_int32 * 7), ("host_nodes", ctypes.c_char_p),
+                ("states", ctypes.c_int32), ("stateless", ctypes.c_int32)]
 
 
 class PortInfo(ctypes.Structure):
@@ -94,6 +98,9 @@ class Session:
         output has beyond what it can need."""
         dims, kept = {}, []
         for name, value in inputs.items():
+            if value is HELD:
+                dims[self.index("find_input", name)] = ctypes.c_void_p()
+                continue
             if value is None:
                 index = self.index("find_input", name)
                 dims[index] = ctypes.c_void_p()

@@ -79,6 +79,9 @@ OpenArtifact::of(const tenon_model *model) {
   if (Error problem = readInfos(model, info.num_levels, tenon_get_level_info,
                                 artifact->levels))
     return std::move(problem);
+  if (Error problem = readInfos(model, info.num_states + info.num_stateless,
+                                tenon_get_state_info, artifact->states))
+    return std::move(problem);
   return artifact;
 }
 

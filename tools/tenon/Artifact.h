@@ -46,6 +46,7 @@ public:
   std::vector<tenon_check_info> checks;
   std::vector<tenon_level_info> levels;
   std::vector<tenon_gpu_image_info> gpuImages;
+  std::vector<tenon_state_info> states; // those with a reason are none
 
 private:
   OpenArtifact() = default;

@@ -53,6 +53,11 @@ static cl::opt<DefaultInputs> defaults(
                           "inputs, but where the model lists all of many, or "
                           "must know their values (default)")),
     cl::sub(compile));
+static cl::opt<std::string>
+    state("state", cl::init("auto"), cl::value_desc("auto|off"),
+          cl::desc("Let a decoder's pasts and presents share memory (a "
+                   "tenon_state) where that is proved, or nowhere"),
+          cl::sub(compile));
 static cl::list<std::string>
     values("value", cl::value_desc("input=number,..."),
            cl::desc("Fix an input's value, one number for all elements or one "
@@ -301,6 +306,8 @@ int compileMain() {
     return usageError(toString(std::move(problem)));
   if (weights != "embed" && weights != "file")
     return usageError("--weights=" + weights + ": expected embed or file");
+  if (state != "auto" && state != "off")
+    return usageError("--state=" + state + ": expected auto or off");
   if (!soname.empty() && !StringRef(output).ends_with(".so"))
     return usageError("--soname=" + soname + ": only a .so has one");
   options.soname = soname;
@@ -329,6 +336,7 @@ int compileMain() {
   options.debugging.printAfterAll = printAfterAll;
   options.debugging.reproducer = reproducer;
   options.debugValues = debugValues;
+  options.state = state == "auto";
   options.optLevel = optLevel;
   options.ptxas = ptxas;
   options.threads = threads;
@@ -376,6 +384,9 @@ int compileMain() {
   whole.stop();
   if (statistics)
     counts.print(errs());
+  if (verbose)
+    for (const std::string &line : result.states)
+      errs() << "tenon: " << line << "\n";
   for (const std::string &warning : result.warnings)
     errs() << "tenon compile: warning: " << warning << "\n";
   if (result.ok) {

@@ -142,6 +142,17 @@ std::string checkText(const tenon_check_info &check) {
   return lhs + " ? " + rhs;
 }
 
+/// What a row of one sequence takes.
+int64_t bytesPerRow(const OpenArtifact &artifact,
+                    const tenon_state_info &state) {
+  const tenon_port_info &port = artifact.inputs[state.input];
+  int64_t elements = 1;
+  for (int32_t d = 1; d < port.rank; ++d)
+    if (d != state.axis)
+      elements *= port.dim_values[d];
+  return int64_t(tenon_tensor_bytes(port.dtype, size_t(elements)));
+}
+
 //===----------------------------------------------------------------------===//
 // Text
 //===----------------------------------------------------------------------===//
@@ -154,6 +165,23 @@ void printPort(StringRef label, const tenon_port_info &port) {
     outs() << ", mask";
   if (port.is_optional)
     outs() << ", optional";
+}
+
+void printStates(const OpenArtifact &artifact) {
+  if (artifact.states.empty())
+    return;
+  outs() << "\nstates\n";
+  for (const tenon_state_info &state : artifact.states) {
+    outs() << "  " << artifact.inputs[state.input].name;
+    if (state.reason) {
+      outs() << ": none, " << state.reason << "\n";
+      continue;
+    }
+    outs() << " -> " << artifact.outputs[state.output].name << ": "
+           << (state.grows ? "grows" : "a buffer") << " along dim "
+           << state.axis;
+    outs() << ", " << bytesPerRow(artifact, state) << " bytes a row\n";
+  }
 }
 
 void printText(const OpenArtifact &artifact, const Workspace *space) {
@@ -171,6 +199,7 @@ void printText(const OpenArtifact &artifact, const Workspace *space) {
     printPort("", port);
     outs() << " (dims " << kindName(port.dims_kind) << ")\n";
   }
+  printStates(artifact);
   if (!artifact.ranges.empty())
     outs() << "\ndeclared dims\n";
   for (const tenon_range_info &range : artifact.ranges) {
@@ -269,6 +298,28 @@ void printJson(const OpenArtifact &artifact, const Workspace *space) {
     out.attributeArray("outputs", [&] {
       for (const tenon_port_info &port : artifact.outputs)
         writePort(out, port, true);
+    });
+    out.attributeArray("states", [&] {
+      for (const tenon_state_info &state : artifact.states)
+        if (!state.reason)
+          out.object([&] {
+            out.attribute("input",
+                          json::fixUTF8(artifact.inputs[state.input].name));
+            out.attribute("output",
+                          json::fixUTF8(artifact.outputs[state.output].name));
+            out.attribute("axis", state.axis);
+            out.attribute("grows", state.grows != 0);
+            out.attribute("bytes_per_row", bytesPerRow(artifact, state));
+          });
+    });
+    out.attributeArray("stateless", [&] {
+      for (const tenon_state_info &state : artifact.states)
+        if (state.reason)
+          out.object([&] {
+            out.attribute("input",
+                          json::fixUTF8(artifact.inputs[state.input].name));
+            out.attribute("reason", json::fixUTF8(state.reason));
+          });
     });
     out.attributeArray("ranges", [&] {
       for (const tenon_range_info &range : artifact.ranges)

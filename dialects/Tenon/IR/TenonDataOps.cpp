@@ -530,9 +530,16 @@ static FailureOr<Dims> inferDims(ScatterNDOp::Adaptor op, ShapeJoiner &joiner) {
 }
 TENON_INFER(ScatterNDOp, firstElement(adaptor.getOperands()))
 
+static LogicalResult verifyCarried(Operation *op,
+                                   std::optional<StringRef> carried) {
+  return carried ? verifyExpr(op, *carried) : success();
+}
+
 /// Updates are of the input's type; bools have no arithmetic.
 template <typename OpTy>
 static LogicalResult verifyScatter(OpTy op) {
+  if (failed(verifyCarried(op, op.getCarried())))
+    return failure();
   Type input = op.getInput().getType().getElementType();
   Type updates = op.getUpdates().getType().getElementType();
   if (input != updates)
@@ -548,5 +555,59 @@ static LogicalResult verifyScatter(OpTy op) {
 }
 LogicalResult ScatterElementsOp::verify() { return verifyScatter(*this); }
 LogicalResult ScatterNDOp::verify() { return verifyScatter(*this); }
+
+//===----------------------------------------------------------------------===//
+// AppendOp
+//===----------------------------------------------------------------------===//
+
+static FailureOr<Dims> inferDims(AppendOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> fresh = joiner.dimsOf(op.getFresh(), "fresh");
+  FailureOr<Dims> rows = joiner.dimsOf(op.getRows(), "rows");
+  if (failed(input) || failed(fresh) || failed(rows))
+    return failure();
+  FailureOr<int64_t> axis = joiner.axis(op.getAxisAttr(), input->size());
+  if (failed(axis))
+    return failure();
+  if (*axis == 0 || fresh->size() != input->size() || rows->size() != 2)
+    return joiner.error("expected an axis behind the first dim, operands of "
+                        "one rank and rows of rank 2, found axis ",
+                        *axis, " and ranks ", input->size(), ", ",
+                        fresh->size(), " and ", rows->size());
+  auto length =
+      op.getLengthAttr() ? SymExpr::parse(op.getLength().str()) : std::nullopt;
+  if (!length)
+    return joiner.error("expected a length");
+  for (size_t i = 0; i < input->size(); ++i)
+    if (int64_t(i) != *axis) {
+      FailureOr<SymExpr> joined = joiner.equal(
+          (*input)[i], (*fresh)[i], "dim " + Twine(i) + " of input and fresh");
+      if (failed(joined))
+        return failure();
+      (*input)[i] = *joined;
+    }
+  if ((*rows)[0].constant() != 1 &&
+      failed(joiner.equal((*rows)[0], (*input)[0], "dim 0 of rows")))
+    return failure();
+  if (failed(joiner.equal((*rows)[1], (*fresh)[*axis], "dim 1 of rows")))
+    return failure();
+  (*input)[*axis] = *length;
+  return input;
+}
+TENON_INFER(AppendOp, firstElement(adaptor.getOperands()))
+
+LogicalResult AppendOp::verify() {
+  Type input = getInput().getType().getElementType();
+  Type fresh = getFresh().getType().getElementType();
+  if (input != fresh)
+    return emitOpError()
+           << "expected input and fresh of one element type, found " << input
+           << " and " << fresh;
+  if (getPanels() && (!getCarried() ||
+                      int64_t(getAxis()) + 2 != getInput().getType().getRank()))
+    return emitOpError() << "expected panels with carried, and of the last dim";
+  return failure(failed(verifyExpr(*this, getLength())) ||
+                 failed(verifyCarried(*this, getCarried())));
+}
 
 } // namespace tenon

@@ -52,7 +52,8 @@ def Tenon_ScatterElementsOp : Tenon_PureOp<"scatter_elements",
     in tenon.gather.
   }];
   let arguments = (ins Tenon_ScatterKindAttr:$kind, Tenon_Tensor:$input,
-                       Tenon_IndexTensor:$indices, Tenon_Tensor:$updates, I64Attr:$axis);
+                       Tenon_IndexTensor:$indices, Tenon_Tensor:$updates, I64Attr:$axis,
+                       OptionalAttr<StrAttr>:$carried);
   let results = (outs Tenon_Tensor:$result);
   let assemblyFormat = "`` $kind $input `,` $indices `,` $updates `axis` $axis attr-dict "
                        "`:` type($input) `,` type($indices) `,` type($updates)";
@@ -67,10 +68,34 @@ def Tenon_ScatterNDOp : Tenon_PureOp<"scatter_nd",
     and duplicates are as in tenon.scatter_elements.
   }];
   let arguments = (ins Tenon_ScatterKindAttr:$kind, Tenon_Tensor:$input,
-                       Tenon_IndexTensor:$indices, Tenon_Tensor:$updates);
+                       Tenon_IndexTensor:$indices, Tenon_Tensor:$updates,
+                       OptionalAttr<StrAttr>:$carried);
   let results = (outs Tenon_Tensor:$result);
   let assemblyFormat = "`` $kind $input `,` $indices `,` $updates attr-dict "
                        "`:` type($input) `,` type($indices) `,` type($updates)";
+  let hasVerifier = 1;
+}
+
+def Tenon_AppendOp : Tenon_PureOp<"append",
+    [Tenon_FusesAs<"Own", "", "operand == 0">]> {
+  let summary = "A copy of input with result[b, ..., rows[b, s], ...] = fresh[b, ..., s, ...] (caches of keys and values)";
+  let description = [{
+    The result is `length` long along the axis, at least as long as `input`; what
+    neither gives is 0. `rows` has a row per row of the first dim, or one for
+    all. A row outside the result is left out.
+
+    With `carried`, a dim expression that is 0 or 1, the result may lie in the
+    memory of `input`: where it is 0 all but the new rows stays as it is. The
+    scatters have the same attribute. tenon-find-state gives it. With `panels`
+    rows lie there as a transposed tenon.pack_b has them, [..., rows/32, size,
+    32], for the one pack_b that reads them. tenon-form-kernels gives that.
+  }];
+  let arguments = (ins Tenon_Tensor:$input, Tenon_Tensor:$fresh, Tenon_IndexTensor:$rows,
+                       I64Attr:$axis, StrAttr:$length, OptionalAttr<StrAttr>:$carried,
+                       UnitAttr:$panels);
+  let results = (outs Tenon_Tensor:$result);
+  let assemblyFormat = "$input `,` $fresh `at` $rows `axis` $axis `to` $length (`panels` $panels^)? attr-dict "
+                       "`:` type($input) `,` type($fresh) `,` type($rows)";
   let hasVerifier = 1;
 }
 

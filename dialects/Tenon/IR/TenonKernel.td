@@ -29,8 +29,9 @@ def Tenon_KernelOp : Tenon_Op<"kernel", [Pure, IsolatedFromAbove,
     `kind` names the emitter. It follows from what the region holds: `matmul`
     (one packed_matmul), `row` (a softmax or a norm: a row at a time),
     `depthwise` and `attention` (packed_matmul, softmax, packed_matmul) are
-    around an anchor, with what leads to it and what comes after. `scan` (cumulate), `scatter`,
-    `top_k`, `recurrence` (linear_attention) and `native` (a function of the
+    around an anchor, with what leads to it and what comes after. `scan`
+    (cumulate), `scatter` (and append), `top_k`, `recurrence`
+    (linear_attention) and `native` (a function of the
     runtime) are of the op that the region ends with. A `map` is one loop nest
     over anything else.
 

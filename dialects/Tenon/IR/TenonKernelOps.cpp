@@ -16,6 +16,8 @@
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -67,7 +69,7 @@ using Kind = std::optional<KernelKind>;
 static Kind ownKind(Operation *root) {
   return llvm::TypeSwitch<Operation *, Kind>(root)
       .Case<CumulateOp>([](auto) { return KernelKind::scan; })
-      .Case<ScatterElementsOp, ScatterNDOp>(
+      .Case<ScatterElementsOp, ScatterNDOp, AppendOp>(
           [](auto) { return KernelKind::scatter; })
       .Case<TopKOp>([](auto) { return KernelKind::top_k; })
       .Case<LinearAttentionOp>([](auto) { return KernelKind::recurrence; })
@@ -238,6 +240,39 @@ LogicalResult PackedMatMulOp::verify() {
                          << (format ? "bytes" : "floats") << ", found "
                          << packed;
   return success();
+}
+
+/// [..., a, b, c] from [..., b, a, c]?
+static bool swapsPanels(TransposeOp transpose) {
+  ArrayRef<int64_t> perm = transpose.getPerm();
+  int64_t rank = perm.size();
+  if (rank < 3 ||
+      getDims(transpose.getResult()).back() != SymExpr(kPanelColumns))
+    return false;
+  for (int64_t i = 0; i < rank; ++i) {
+    int64_t from = i == rank - 3 ? rank - 2 : i == rank - 2 ? rank - 3 : i;
+    if (perm[i] != from)
+      return false;
+  }
+  return true;
+}
+
+Value rowsOfPanels(Value packed) {
+  auto transpose = packed.getDefiningOp<TransposeOp>();
+  if (!transpose || !swapsPanels(transpose))
+    return nullptr;
+  auto split = transpose.getInput().getDefiningOp<ReshapeOp>();
+  if (!split)
+    return nullptr;
+  SmallVector<SymExpr> rows = getDims(split.getInput()),
+                       parts = getDims(split.getResult());
+  std::optional<int64_t> width = rows.back().constant();
+  if (!width || *width % kPanelColumns != 0 ||
+      parts.size() != rows.size() + 1 ||
+      ArrayRef(parts).drop_back(2) != ArrayRef(rows).drop_back(1) ||
+      !getElementTypeOrSelf(split.getInput().getType()).isF32())
+    return nullptr;
+  return split.getInput();
 }
 
 } // namespace tenon

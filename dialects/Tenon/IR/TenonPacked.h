@@ -15,4 +15,13 @@
 #define GET_OP_CLASSES
 #include "dialects/Tenon/IR/TenonPacked.h.inc"
 
+namespace tenon {
+
+/// The rows [..., T, D], in memory or the beginning of what lies there, that
+/// `packed` shows as panels [..., D/32, T, 32] by a reshape and a transpose, as
+/// lib/Codegen/Form/RowPanels.h makes them; null where it shows none.
+mlir::Value rowsOfPanels(mlir::Value packed);
+
+} // namespace tenon
+
 #endif // TENON_IR_TENONPACKED_H

@@ -50,8 +50,11 @@ def Tenon_PackBOp : Tenon_PureOp<"pack_b", [Tenon_FusesAs<"Loop">]> {
     result[..., p, k, n] = input[..., k, 32 p + n], 0 past the last column; with
     `transposed` the input is [..., N, K]. One layout serves every instruction
     set. Of a constant it costs nothing at run time: the weight is stored so.
+    Where the dim expression `carried` is 0 the input's memory holds the panels
+    already (tenon.append), and is the result's.
   }];
-  let arguments = (ins Tenon_FloatTensor:$input, UnitAttr:$transposed);
+  let arguments = (ins Tenon_FloatTensor:$input, UnitAttr:$transposed,
+                       OptionalAttr<StrAttr>:$carried);
   let results = (outs Tenon_FloatTensor:$result); // always f32
   let assemblyFormat = "$input (`transposed` $transposed^)? attr-dict `:` type($input)";
 }

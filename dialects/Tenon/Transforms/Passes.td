@@ -15,6 +15,7 @@
 include "dialects/Tenon/Transforms/FoldShapes.td"
 include "dialects/Tenon/Transforms/FoldConstants.td"
 include "dialects/Tenon/Transforms/FoldIndices.td"
+include "dialects/Tenon/Transforms/FindState.td"
 include "dialects/Tenon/Transforms/FuseGelu.td"
 include "dialects/Tenon/Transforms/FuseNorms.td"
 include "dialects/Tenon/Transforms/FuseSilu.td"

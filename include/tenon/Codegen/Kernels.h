@@ -72,7 +72,9 @@ struct ScheduleBuffer {
   enum Kind { Input, Output, Weight, Arena } kind = Arena;
   mlir::Type elementType;
   std::vector<SymExpr> dims;
-  int64_t index = 0; ///< number of the input or output
+  /// Number of the input or output; of an arena's, 1 + the buffer that stands
+  /// for it in a run with a state, or 0.
+  int64_t index = 0;
   /// Weight: what lies there, one after the other.
   std::vector<WeightPart> parts;
   int first = INT32_MAX, last = -1; ///< steps
@@ -142,6 +144,17 @@ struct ScheduleControl {
   std::vector<Size> sizes;
 };
 
+/// A past and its present, which may share their memory (abi.h:
+/// tenon_state_pair); or, with a reason, an input that is no past.
+struct ScheduleState {
+  int input = 0, output = -1, axis = 0;
+  std::string carried;  ///< a symbol: 1 where the old rows must be copied
+  std::string capacity; ///< a symbol, of one that grows: rows that there are
+  SymExpr length;       ///< and are without a state
+  bool panels = false;  ///< its memory holds panels
+  std::string reason;
+};
+
 struct ScheduleValue {
   std::string name;
   int buffer = 0;
@@ -156,6 +169,7 @@ struct Schedule {
   std::vector<SchedulePort> inputs, outputs;
   std::vector<ScheduleElements> elements;
   std::vector<ScheduleControl> controls;
+  std::vector<ScheduleState> states; ///< those with a reason last
   std::vector<ScheduleCheck> checks;
   std::vector<ScheduleBuffer> buffers;
   std::vector<ScheduleStep> steps;

@@ -36,7 +36,9 @@ std::optional<Stage> parseStage(llvm::StringRef name);
 llvm::StringRef stageName(Stage stage);
 
 /// Import -> Graph, on the graph module.
-void populateGraphStage(mlir::OpPassManager &pm, bool debugValues);
+/// With `state` pasts and presents may share memory at its end.
+void populateGraphStage(mlir::OpPassManager &pm, bool debugValues,
+                        bool state = false);
 /// What else than the target family's choice decides how kernels are cut.
 struct TilingOptions {
   std::string file;       ///< of lines as Tilings.h describes them; empty: none
@@ -84,6 +86,7 @@ struct CompileOptions {
   bool weightsInFile = false;
   TilingOptions tiling;
   bool debugValues = false;
+  bool state = true; ///< find pasts that a tenon_state can hold
   bool verifyEach = false;
   PassDebugging debugging;
   int optLevel = 3;
@@ -129,6 +132,8 @@ struct CompileResult {
   std::string error;
   std::vector<std::string> notes;
   std::vector<std::string> warnings;
+  /// How many pasts a tenon_state can hold, and why not others.
+  std::vector<std::string> states;
   /// Of each step's kernel.
   std::vector<KernelTiling> tilings;
 };

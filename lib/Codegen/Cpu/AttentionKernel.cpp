@@ -122,7 +122,6 @@ struct AttentionKernel::Product {
   Value rows, A, aAt;
   const SymExpr &lda;
   const PackedOperand &B;
-  SymExpr rowsB;
   Value begin, end, first, K;
 };
 
@@ -131,15 +130,17 @@ struct AttentionKernel::Product {
 void AttentionKernel::multiply(
     const Product &x, function_ref<void(Value, Value, Value, Value)> then) {
   Value columns = L.index(kPanelColumns), zero = L.index(0);
-  Value B = e.input(x.B.getMemory()), stride = e.dim(x.rowsB * kPanelColumns);
+  Value apart = L.index(x.B.rowsApart());
+  Value B = e.input(x.B.getMemory()), stride = e.dim(x.B.panelsApart());
   forPanelGroups(e, x.begin, x.end, [&](Value panel, int64_t count) {
     Value at =
-        L.add(x.B.at(e, batchIndex, batch, panel), L.mul(x.first, columns));
+        L.add(x.B.at(e, batchIndex, batch, panel), L.mul(x.first, apart));
     forRowTiles(e, x.rows, kTileRows, [&](Value, Value r0, Value mr) {
       MicroKernelOperands operands{
           x.A, L.add(x.aAt, L.mul(r0, e.dim(x.lda))), B, at, stride, x.K, tile,
           zero};
       MicroKernelShape shape{count};
+      shape.rowsApart = x.B.rowsApart();
       if (!then) {
         shape.inRows = true;
         operands.C = scores;
@@ -299,7 +300,7 @@ void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
   Value columns = L.index(kPanelColumns);
   Value begin = L.div(range.begin, columns);
   Value end = L.div(L.add(range.end, L.index(kPanelColumns - 1)), columns);
-  multiply({rows, queries, L.index(0), depth, K, depth, begin, end, L.index(0),
+  multiply({rows, queries, L.index(0), depth, K, begin, end, L.index(0),
             e.dim(depth)});
 }
 
@@ -393,7 +394,7 @@ KeyRange AttentionKernel::normalize(Value rows) {
 }
 
 void AttentionKernel::computeOutput(Value rows, const KeyRange &range) {
-  multiply({rows, scores, range.begin, ld, V, keys, L.index(0),
+  multiply({rows, scores, range.begin, ld, V, L.index(0),
             e.dim(v[v.size() - 3]), range.begin, L.sub(range.end, range.begin)},
            [&](Value tileRow, Value panel, Value r0, Value mr) {
              outputPanel(tileRow, panel, r0, mr);

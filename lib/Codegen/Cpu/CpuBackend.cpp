@@ -150,6 +150,11 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
   e.finish();
   if (e.failed)
     return failure();
+  // Panels that are there already cost nothing.
+  if (auto pack = dyn_cast_or_null<PackBOp>(kernel.getRoot());
+      pack && pack.getCarried())
+    info.tasks =
+        info.tasks * SymExpr::parse(pack.getCarried()->str()).value_or(1);
   return info;
 }
 

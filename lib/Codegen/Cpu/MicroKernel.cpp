@@ -110,7 +110,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   };
   // One row of B at k: the sums after it.
   auto step = [&](Value k, ValueRange sums) {
-    Value bAt = L.add(b0, L.mul(k, L.index(kPanelColumns)));
+    Value bAt = L.add(b0, L.mul(k, L.index(shape.rowsApart)));
     SmallVector<Value> y(panels * vectors);
     forEach([&](int64_t r, int64_t p, int64_t j) {
       if (r == 0)
@@ -219,6 +219,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     name += "_rows";
   if (shape.columns != kPanelColumns)
     name += "_last" + std::to_string(shape.columns);
+  if (shape.rowsApart != kPanelColumns)
+    name += "_ldb" + std::to_string(shape.rowsApart);
   if (auto f = module.lookupSymbol<func::FuncOp>(name))
     return f;
   OpBuilder b(module.getContext());

@@ -31,9 +31,10 @@ struct MicroKernelShape {
   /// Of `next`, for each panel and four rows of B, so many lines are fetched
   /// into the L2 cache; kAhead: its own panels some rows ahead.
   int64_t lines = 0;
-  bool accumulate = false;         ///< adds to what C holds
-  bool inRows = false;             ///< C is no tile, its rows lie ldc apart
-  int64_t columns = kPanelColumns; ///< of the last panel that are computed
+  bool accumulate = false;           ///< adds to what C holds
+  bool inRows = false;               ///< C is no tile, its rows lie ldc apart
+  int64_t columns = kPanelColumns;   ///< of the last panel that are computed
+  int64_t rowsApart = kPanelColumns; ///< rows of B
 };
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at

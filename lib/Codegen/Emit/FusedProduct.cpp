@@ -18,6 +18,12 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed) {
   operand.dims = getDims(packed);
   while (!isa<BlockArgument>(packed)) {
     Operation *view = packed.getDefiningOp();
+    if (isa<TransposeOp>(view)) {
+      packed = operand.traceRows(packed);
+      if (!packed)
+        return std::nullopt;
+      break;
+    }
     if (!isa<BroadcastToOp, ReshapeOp>(view))
       return std::nullopt;
     if (isa<BroadcastToOp>(view))
@@ -26,6 +32,29 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed) {
   }
   operand.memory = cast<BlockArgument>(packed);
   return operand;
+}
+
+/// Of rows whose columns are seen as panels (Form/RowPanels.h) their memory.
+Value PackedOperand::traceRows(Value packed) {
+  Value split = packed.getDefiningOp<TransposeOp>().getInput();
+  if (isa<BlockArgument>(split)) { // a reshape that is an alias
+    SmallVector<SymExpr> parts = getDims(split);
+    auto count = parts[parts.size() - 2].constant();
+    if (parts.size() < 3 || !count || parts.back() != SymExpr(kPanelColumns))
+      return nullptr;
+    width = *count * kPanelColumns;
+    height = parts[parts.size() - 3];
+    return split;
+  }
+  Value rows = rowsOfPanels(packed);
+  if (!rows)
+    return nullptr;
+  width = *getDims(rows).back().constant();
+  if (auto part = rows.getDefiningOp<SliceOp>())
+    rows = part.getInput();
+  SmallVector<SymExpr> whole = getDims(rows);
+  height = whole[whole.size() - 2];
+  return dyn_cast<BlockArgument>(rows);
 }
 
 std::optional<PackedOperand> PackedOperand::of(KernelEmitter &e,
@@ -58,6 +87,9 @@ Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
                          to = getDims(view);
     repeat(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3));
   }
+  if (width)
+    return L.add(L.mul(matrix, e.dim(height * width)),
+                 L.mul(panel, L.index(kPanelColumns)));
   Value at = L.add(L.mul(matrix, e.dim(dims[dims.size() - 3])), panel);
   return L.mul(at, e.dim(dims[dims.size() - 2] * kPanelColumns));
 }

@@ -19,7 +19,8 @@ namespace tenon {
 class PackedMatMulOp;
 
 /// The right operand of a packed matmul: panels in memory, seen through views
-/// that repeat or regroup matrices (the key heads that query heads share).
+/// that repeat or regroup matrices (the key heads that query heads share). The
+/// panels may be columns of a matrix that lies in rows.
 class PackedOperand {
 public:
   /// nullopt where `packed` is no view of a region argument.
@@ -30,9 +31,18 @@ public:
   /// Where `panel` of matrix number `batchIndex` of row-major `batch` begins.
   mlir::Value at(KernelEmitter &e, mlir::Value batchIndex,
                  llvm::ArrayRef<SymExpr> batch, mlir::Value panel) const;
+  /// How far apart rows of a panel lie, and panels.
+  int64_t rowsApart() const { return width ? width : kPanelColumns; }
+  SymExpr panelsApart() const {
+    return width ? SymExpr(kPanelColumns)
+                 : dims[dims.size() - 2] * kPanelColumns;
+  }
 
 private:
+  mlir::Value traceRows(mlir::Value packed);
   mlir::BlockArgument memory;
+  int64_t width = 0; ///< of rows, where panels are columns of them
+  SymExpr height;    ///< and their number in a matrix
   llvm::SmallVector<SymExpr> dims;
   llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
 };

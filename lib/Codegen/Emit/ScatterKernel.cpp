@@ -14,11 +14,17 @@
 //                      no task looks at another's
 //   scatter_nd         a part is a range of rows; every task reads all indices,
 //                      so there are few tasks where there are many of them
+//   append             a part is a block of rows, which takes the new ones in
+//   it
+//
+// Where nothing is carried the result lies where the input does, and there is
+// nothing to copy.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Emit/ColumnTasks.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
 
@@ -33,6 +39,7 @@ struct ScatterKernel {
   int64_t columnsOfTask, mostTasks;
   ScatterKind kind;
   Value input, indices, updates;
+  SymExpr carried; // 0: what lies there stays
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   SmallVector<SymExpr> dims = getDims(input), indexDims = getDims(indices);
@@ -62,8 +69,16 @@ struct ScatterKernel {
     L.store(x, out, at, element);
   }
   Value less(Value x, Value y) { return L.slt(x, y); }
+  void ifCarried(function_ref<void()> copy) {
+    if (carried.constant() == 1)
+      return copy();
+    e.ifThen(L.slt(L.index(0), e.dim(carried)), copy);
+  }
   void elements(size_t axis);
   void tuples();
+  void append(AppendOp op);
+  void putIntoPanel(Value place, Value to, ArrayRef<Idx> lead, Value r,
+                    ArrayRef<SymExpr> whole);
 };
 
 void ScatterKernel::elements(size_t axis) {
@@ -73,18 +88,20 @@ void ScatterKernel::elements(size_t axis) {
   bool cut = axis != last;
   ColumnTasks columns(dims[last], columnsOfTask);
   e.info.tasks = cut ? productOf(outer) * columns.count : productOf(outer);
-  e.info.cost = (productOf(dims) + productOf(indexDims) * 4) * 4;
+  e.info.cost = (productOf(dims) * carried + productOf(indexDims) * 4) * 4;
   e.loop(e.begin, e.end, 1, [&](Value task) {
     ColumnTasks::Range range{task, L.index(0), e.dim(dims[last])};
     if (cut)
       range = columns.at(e, task);
     SmallVector<Idx> lead = e.delinearize(range.outer, outer);
-    nest(all.slice(axis, last - axis), lead, [&](ArrayRef<Idx> row) {
-      e.lanesLoop(range.size, e.vectorLanes(), [&](Idx i) {
-        SmallVector<Idx> at(row);
-        at.push_back(
-            L.add(L.uniform(range.first, cut ? columns.columns : 1 << 30), i));
-        L.store(e.emit(input, at), out, e.linearize(at, dims), element);
+    ifCarried([&] {
+      nest(all.slice(axis, last - axis), lead, [&](ArrayRef<Idx> row) {
+        e.lanesLoop(range.size, e.vectorLanes(), [&](Idx i) {
+          SmallVector<Idx> at(row);
+          at.push_back(L.add(
+              L.uniform(range.first, cut ? columns.columns : 1 << 30), i));
+          L.store(e.emit(input, at), out, e.linearize(at, dims), element);
+        });
       });
     });
     // Indices may cover a part of the other dims only.
@@ -125,18 +142,20 @@ void ScatterKernel::tuples() {
       apply(SymExpr::Fn::CeilDiv, productOf(dims), count * 64 + 4096);
   tasks = apply(SymExpr::Fn::Max, 1, apply(SymExpr::Fn::Min, mostTasks, tasks));
   e.info.tasks = tasks;
-  e.info.cost = (productOf(dims) + count * run * 2) * 4;
+  e.info.cost = (productOf(dims) * carried + count * run * 2) * 4;
   Value part = e.dim(apply(SymExpr::Fn::CeilDiv, rows, tasks));
   Value n = e.dim(dims[last]), rowCount = e.dim(rows), length = e.dim(run);
   e.loop(e.begin, e.end, 1, [&](Value task) {
     Value first = L.mul(task, part), end = L.min(rowCount, L.add(first, part));
-    e.loop(first, end, 1, [&](Value row) {
-      SmallVector<Idx> lead = e.delinearize(row, outer);
-      Idx base = L.uniform(L.mul(row, n));
-      e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
-        SmallVector<Idx> at(lead);
-        at.push_back(i);
-        L.store(e.emit(input, at), out, L.add(base, i), element);
+    ifCarried([&] {
+      e.loop(first, end, 1, [&](Value row) {
+        SmallVector<Idx> lead = e.delinearize(row, outer);
+        Idx base = L.uniform(L.mul(row, n));
+        e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
+          SmallVector<Idx> at(lead);
+          at.push_back(i);
+          L.store(e.emit(input, at), out, L.add(base, i), element);
+        });
       });
     });
     Value lowest = L.mul(first, n), highest = L.mul(end, n);
@@ -167,7 +186,126 @@ void ScatterKernel::tuples() {
   });
 }
 
+/// Fresh row `r` becomes row `to` of matrix `place`: a column of a panel.
+void ScatterKernel::putIntoPanel(Value place, Value to, ArrayRef<Idx> lead,
+                                 Value r, ArrayRef<SymExpr> whole) {
+  Value columns = L.index(kPanelColumns);
+  Value panel = L.mul(L.div(to, columns), e.dim(whole.back() * kPanelColumns));
+  Value base = L.mul(place, e.dim(whole[whole.size() - 2] * whole.back()));
+  Value first = L.add(L.add(base, panel), L.rem(to, columns));
+  SmallVector<Idx> from(lead);
+  from.append({L.uniform(r), Idx()});
+  e.loop(L.index(0), e.dim(whole.back()), 1, [&](Value i) {
+    LaneScope scalar(L, 1);
+    from.back() = L.uniform(i);
+    Idx at = L.uniform(L.add(first, L.mul(i, columns)));
+    L.store(e.emit(updates, from), out, at, element);
+  });
+}
+
+/// `indices` are the rows, `updates` what is fresh. A task owns a block of rows
+/// behind one position before the axis.
+void ScatterKernel::append(AppendOp op) {
+  size_t axis = op.getAxis();
+  SmallVector<SymExpr> whole = getDims(op.getResult()),
+                       fresh = getDims(updates);
+  SmallVector<SymExpr> outer(ArrayRef(whole).take_front(axis));
+  ArrayRef<SymExpr> inner = ArrayRef(whole).drop_front(axis + 1);
+  auto apply = [](SymExpr::Fn fn, SymExpr x, SymExpr y) {
+    return SymExpr::apply(fn, x, y);
+  };
+  // Blocks share out the copy of old rows; without one there is little to do.
+  SymExpr copied = whole[axis] * productOf(inner) * carried;
+  SymExpr blocks = apply(SymExpr::Fn::CeilDiv, copied, 64 * columnsOfTask);
+  blocks =
+      apply(SymExpr::Fn::Max, 1, apply(SymExpr::Fn::Min, blocks, mostTasks));
+  e.info.tasks = productOf(outer) * blocks;
+  e.info.cost =
+      productOf(outer) * (copied + fresh[axis] * productOf(inner) * 2) * 4;
+  Value count = e.dim(blocks), length = e.dim(whole[axis]);
+  Value part = e.dim(apply(SymExpr::Fn::CeilDiv, whole[axis], blocks));
+  // Elements of rows [from, to), lanes along the last dim.
+  auto each = [&](ArrayRef<Idx> lead, Value from, Value to,
+                  function_ref<void(ArrayRef<Idx>)> fn) {
+    auto lanes = [&](ArrayRef<Idx> row, Value first, Value n) {
+      e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
+        SmallVector<Idx> at(row);
+        at.push_back(L.add(L.uniform(first), i));
+        fn(at);
+      });
+    };
+    if (inner.empty())
+      return lanes(
+          lead, from,
+          arith::MaxSIOp::create(b, L.loc, L.sub(to, from), L.index(0)));
+    e.loop(from, to, 1, [&](Value r) {
+      SmallVector<Idx> row(lead);
+      row.push_back(L.uniform(r));
+      nest(inner.drop_back(), row, [&](ArrayRef<Idx> at) {
+        lanes(at, L.index(0), e.dim(inner.back()));
+      });
+    });
+  };
+  e.loop(e.begin, e.end, 1, [&](Value task) {
+    Value place = L.div(task, count);
+    SmallVector<Idx> lead = e.delinearize(place, outer);
+    Value first = L.mul(L.rem(task, count), part);
+    Value end = L.min(L.add(first, part), length);
+    ifCarried([&] {
+      Value old = e.dim(dims[axis]);
+      each(lead, first, L.min(end, old), [&](ArrayRef<Idx> at) {
+        L.store(e.emit(input, at), out, e.linearize(at, whole), element);
+      });
+      if (dims[axis] == whole[axis])
+        return;
+      Value from = arith::MaxSIOp::create(b, L.loc, first, old);
+      each(lead, from, end, [&](ArrayRef<Idx> at) {
+        Type type = L.vec(computeType(element));
+        L.store(computeType(element).isInteger() ? L.constantInt(type, 0)
+                                                 : L.constant(type, 0),
+                out, e.linearize(at, whole), element);
+      });
+    });
+    e.loop(L.index(0), e.dim(fresh[axis]), 1, [&](Value r) {
+      Value to;
+      {
+        LaneScope scalar(L, 1);
+        Idx row = indexDims[0].constant() == 1 ? L.uniform(0) : lead[0];
+        SmallVector<Idx> at{row, L.uniform(r)};
+        to = L.fromData(e.emit(indices, at), /*isUnsigned=*/false).base;
+      }
+      Value mine = L.both(L.sle(first, to), L.slt(to, end));
+      e.ifThen(mine, [&] {
+        auto put = [&](ArrayRef<Idx> at) {
+          SmallVector<Idx> place(at);
+          place[axis] = L.uniform(to);
+          L.store(e.emit(updates, at), out, e.linearize(place, whole), element);
+        };
+        auto row = [&](function_ref<void(ArrayRef<Idx>)> fn) {
+          if (inner.empty()) { // one element
+            LaneScope scalar(L, 1);
+            SmallVector<Idx> at(lead);
+            at.push_back(L.uniform(r));
+            return fn(at);
+          }
+          each(lead, r, L.add(r, L.index(1)), fn);
+        };
+        if (!op.getPanels())
+          return row(put);
+        ifCarried([&] { row(put); });
+        Value stays = L.eq(e.dim(carried), L.index(0));
+        e.ifThen(stays, [&] { putIntoPanel(place, to, lead, r, whole); });
+      });
+    });
+  });
+}
+
 } // namespace
+
+/// 0 where the result lies in the memory of the input.
+static SymExpr carriedOf(std::optional<StringRef> carried) {
+  return carried ? SymExpr::parse(carried->str()).value_or(1) : SymExpr(1);
+}
 
 void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks) {
   Operation *op = e.body().getTerminator()->getOperand(0).getDefiningOp();
@@ -178,7 +316,8 @@ void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks) {
                   o.getKind(),
                   o.getInput(),
                   o.getIndices(),
-                  o.getUpdates()}
+                  o.getUpdates(),
+                  carriedOf(o.getCarried())}
         .elements(o.getAxis());
   } else if (auto o = dyn_cast_or_null<ScatterNDOp>(op)) {
     ScatterKernel{e,
@@ -187,8 +326,19 @@ void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks) {
                   o.getKind(),
                   o.getInput(),
                   o.getIndices(),
-                  o.getUpdates()}
+                  o.getUpdates(),
+                  carriedOf(o.getCarried())}
         .tuples();
+  } else if (auto o = dyn_cast_or_null<AppendOp>(op)) {
+    ScatterKernel{e,
+                  columns,
+                  tasks,
+                  ScatterKind::none,
+                  o.getInput(),
+                  o.getRows(),
+                  o.getFresh(),
+                  carriedOf(o.getCarried())}
+        .append(o);
   } else {
     emitError(e.kernel.getLoc(), "a 'scatter' kernel ends with no scatter");
     e.failed = true;

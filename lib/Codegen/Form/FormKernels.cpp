@@ -29,6 +29,7 @@
 #include "lib/Codegen/Form/Demand.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Form/PackedWeight.h"
+#include "lib/Codegen/Form/RowPanels.h"
 #include "lib/Codegen/Form/ShareNumbers.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
@@ -260,6 +261,10 @@ void FormKernels::joinAttention() {
     rootOf.erase(softmax);
     attention.insert(pv);
     scoresOf.insert(qk);
+    if (readRowsAsPanels(pv))
+      noteApplied(kPass, pv, "Values as they lie");
+    if (keepPanels(qk))
+      noteApplied(kPass, qk, "Keys kept in panels");
   }
 }
 
@@ -308,7 +313,7 @@ bool FormKernels::isViewOfPanels(Value v) {
       break;
     source = view->getOperand(0);
   }
-  return source.getDefiningOp<PackBOp>() &&
+  return (source.getDefiningOp<PackBOp>() || rowsOfPanels(source)) &&
          llvm::all_of(v.getUses(), [&](OpOperand &use) {
            Operation *user = use.getOwner();
            return user->getBlock() == &block &&

@@ -205,7 +205,8 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
                                                 weight.getFormatAttr()));
     SmallVector<Operation *> views;
     Value matrices = findRepeated(b, op.getRhs(), views);
-    Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());
+    Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB(),
+                                   /*carried=*/StringAttr());
     for (Operation *view : llvm::reverse(views))
       packed = repeat(b, view, packed);
     replace(op, PackedMatMulOp::create(b, loc, lhs, packed, columns));

@@ -64,6 +64,7 @@ struct MmaAttention {
   SymExpr M = out.end()[-2], keys = getDims(qk.getResult()).back();
   Type f32 = b.getF32Type();
   Value m = e.dim(M), nk = e.dim(keys), n = L.index(width);
+  Value apart = e.dim(valueOperand.panelsApart()); // panels of values
   // Queries and scores, keys, values; in the end the result.
   int64_t keysAt = rows * rowOfQ + rows * kRowOfScores;
   int64_t valuesAt = keysAt + steps * mma.depth() * kKeys;
@@ -169,7 +170,8 @@ void MmaAttention::fillValues(const Task &task, Value part) {
     Value to = L.add(add(mul(row, kPanelColumns), valuesAt),
                      arith::XOrIOp::create(b, L.loc, c, swap));
     Value key = L.add(firstKey, r);
-    Value from = L.add(mul(L.add(L.mul(p, nk), key), kPanelColumns), c);
+    Value from =
+        L.add(L.add(L.mul(p, apart), mul(key, valueOperand.rowsApart())), c);
     copyAsync(e, memory, to, V, L.add(task.valuesAt, from), L.ult(key, nk));
   });
 }

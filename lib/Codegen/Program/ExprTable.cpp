@@ -49,6 +49,16 @@ void ExprTable::bindInputs(const std::vector<SchedulePort> &inputs) {
   }
 }
 
+void ExprTable::bindStates(const std::vector<ScheduleState> &states) {
+  for (const ScheduleState &state : states) {
+    if (!state.carried.empty())
+      symbols[state.carried] = add(TENON_EXPR_STATE_CARRIED, 0, 0, 0);
+    if (!state.capacity.empty())
+      symbols[state.capacity] =
+          add(TENON_EXPR_STATE_CAPACITY, slot(state.length), 0, 0);
+  }
+}
+
 void ExprTable::bindElements(const std::vector<ScheduleElements> &elements) {
   for (const ScheduleElements &e : elements)
     for (int64_t i = 0; i < e.count; ++i)

@@ -22,6 +22,8 @@ public:
   void bindInputs(const std::vector<SchedulePort> &inputs);
   /// Binds elements; only those that `slot` meets become part of the table.
   void bindElements(const std::vector<ScheduleElements> &elements);
+  /// Binds what says whether states are there, and how much they hold.
+  void bindStates(const std::vector<ScheduleState> &states);
   /// Numbers what the run decides; `bindElements` comes first. Gives the first
   /// number of each control's own, and of the one after it.
   std::vector<int> bindControls(const std::vector<ScheduleControl> &controls);

@@ -295,6 +295,7 @@ Expected<Constant *> ProgramWriter::gpu() {
 Expected<Constant *> ProgramWriter::write() {
   table.bindInputs(s.inputs);
   table.bindElements(s.elements);
+  table.bindStates(s.states);
   std::vector<int> numbers = table.bindControls(s.controls);
   Constant *inputs = ports(s.inputs, "inputs");
   Constant *outputs = ports(s.outputs, "outputs");
@@ -362,6 +363,16 @@ Expected<Constant *> ProgramWriter::write() {
                        copies, slots(values), c32(values.size()), c32(0)});
       },
       "controls");
+  size_t found = 0;
+  Constant *states = list(
+      s.states,
+      [&](const ScheduleState &state) {
+        found += state.reason.empty();
+        return record({c32(state.input), c32(state.output), c32(state.axis),
+                       c32(!state.capacity.empty()), c32(state.panels), c32(0),
+                       state.reason.empty() ? null() : string(state.reason)});
+      },
+      "states");
   if (!table.unbound.empty())
     return createStringError("dim '" + table.unbound[0] +
                              "' cannot be computed from the inputs' dims");
@@ -409,6 +420,9 @@ Expected<Constant *> ProgramWriter::write() {
       ConstantArray::get(ArrayType::get(i8, hash.size()), hash),
       controls,
       c32(numbers.back()),
+      c32(found),
+      states,
+      c32(s.states.size() - found),
       c32(options.gpu.has_value())};
   if (options.gpu) {
     Expected<Constant *> other = gpu();

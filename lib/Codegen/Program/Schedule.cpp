@@ -108,6 +108,7 @@ struct Builder {
   LogicalResult addBlock(Block &block);
   LogicalResult addDefault(BlockArgument arg, Attribute attr,
                            SchedulePort &port);
+  LogicalResult addStates(func::FuncOp main);
   LogicalResult run();
 };
 
@@ -137,6 +138,9 @@ FailureOr<SchedulePort> Builder::port(Value v, DictionaryAttr attrs,
            << own;
   p.elementType = type.getElementType();
   SmallVector<SymExpr> dims = getDims(type);
+  // Memory may have more room than what is told of it.
+  if (auto told = attrs ? attrs.getAs<DimsAttr>("tenon.dims") : DimsAttr())
+    dims = told.getSymExprs();
   p.dims.assign(dims.begin(), dims.end());
   return p;
 }
@@ -276,6 +280,12 @@ LogicalResult Builder::addStep(KernelOp kernel) {
       buffer.elementType = getElementTypeOrSelf(v.getType());
       buffer.dims = dimsOf(v);
       buffer.guard = step.guard;
+      auto pack = dyn_cast_or_null<PackBOp>(kernel.getRoot());
+      if (pack && pack.getCarried()) { // else it is the input's memory
+        buffer.guard =
+            buffer.guard * SymExpr::parse(pack.getCarried()->str()).value_or(1);
+        buffer.index = 1 + step.buffers.front();
+      }
       id = addBuffer(std::move(buffer));
       bufferOf[v] = id;
     }
@@ -497,6 +507,49 @@ LogicalResult Builder::addDefault(BlockArgument arg, Attribute attr,
   return success();
 }
 
+/// What tenon-find-state says of the inputs.
+LogicalResult Builder::addStates(func::FuncOp main) {
+  std::vector<ScheduleState> refused;
+  for (BlockArgument arg : main.getArguments()) {
+    unsigned i = arg.getArgNumber();
+    ScheduleState state;
+    state.input = i;
+    if (auto why = main.getArgAttrOfType<StringAttr>(i, "tenon.stateless")) {
+      state.reason = why.str();
+      refused.push_back(std::move(state));
+    }
+    auto found = main.getArgAttrOfType<DictionaryAttr>(i, "tenon.state");
+    if (!found)
+      continue;
+    auto number = [&](StringRef name) {
+      auto value = found.getAs<IntegerAttr>(name);
+      return value ? value.getInt() : -1;
+    };
+    auto text = [&](StringRef name) {
+      auto value = found.getAs<StringAttr>(name);
+      return value ? value.str() : std::string();
+    };
+    state.axis = number("axis");
+    state.output = number("output");
+    state.panels = bool(found.get("panels"));
+    state.carried = text("carried");
+    state.capacity = text("capacity");
+    auto length = SymExpr::parse(text("length"));
+    if (state.axis < 1 ||
+        state.axis >= cast<RankedTensorType>(arg.getType()).getRank() ||
+        state.output < 0 || state.output >= int(main.getNumResults()) ||
+        state.carried.empty() || (!state.capacity.empty() && !length))
+      return emitError(arg.getLoc(), "expected tenon.state to name axis, "
+                                     "output, carried and, with a capacity, "
+                                     "length; found ")
+             << found;
+    state.length = length.value_or(0);
+    s.states.push_back(std::move(state));
+  }
+  llvm::append_range(s.states, refused);
+  return success();
+}
+
 LogicalResult Builder::run() {
   auto main = module.lookupSymbol<func::FuncOp>("main");
   if (!main || main.isExternal())
@@ -546,6 +599,8 @@ LogicalResult Builder::run() {
     assign(source, addBuffer(std::move(buffer)));
     s.outputs.push_back(std::move(*p));
   }
+  if (failed(addStates(main)))
+    return failure();
   return addBlock(main.getBody().front());
 }
 

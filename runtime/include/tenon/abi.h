@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 5u
+#define TENON_ABI_VERSION 6u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -73,7 +73,11 @@ enum tenon_expr_op {
   TENON_EXPR_RUN_VALUE, /* number `imm` of those that the run reads; a: 1 + the
                            slot that bounds it from above (0 from below), or 0;
                            b: 1 + the slot that it begins with, or 0 */
-  TENON_EXPR_QUOT       /* rounds towards zero; by 0 gives 0 */
+  TENON_EXPR_QUOT,      /* rounds towards zero; by 0 gives 0 */
+  /* Of states (below): is there none, so that a run copies what it carries on?
+   * And how many rows their memory has; slot a without a state. */
+  TENON_EXPR_STATE_CARRIED,
+  TENON_EXPR_STATE_CAPACITY
 };
 typedef struct tenon_expr {
   int32_t op;
@@ -106,7 +110,8 @@ enum tenon_buffer_kind {
 typedef struct tenon_buffer {
   int32_t kind;
   int32_t dtype;
-  int32_t index;
+  int32_t index; /* ARENA: 1 + the buffer that stands for it in a run with a
+                    state, or 0 */
   int32_t elements; /* slot: their number; -1: a weight's, not told */
   int32_t first, last;
   int64_t offset;
@@ -179,6 +184,21 @@ typedef struct tenon_port {
   int32_t default_buffer, reserved;
   const int64_t *default_dims;
 } tenon_port;
+
+#define TENON_PANEL_ROWS 32 /* [..., rows / 32, size, 32] for [..., rows, size] */
+
+/* A past and its present: an input and an output that may be one memory, in
+ * which a run writes the new rows alone. Dim 0 counts sequences, `axis` their
+ * rows. One that grows holds as many rows as the input's dim says and has room
+ * for more; any other is a buffer of that many, of which the model's own inputs
+ * say what is in use. */
+typedef struct tenon_state_pair {
+  int32_t input, output; /* output -1: no state, for this reason */
+  int32_t axis, grows;
+  int32_t panels; /* its rows lie in panels of TENON_PANEL_ROWS */
+  int32_t reserved;
+  const char *reason;
+} tenon_state_pair;
 
 /* A named inner value, with --debug-values only. */
 typedef struct tenon_value {
@@ -296,6 +316,9 @@ typedef struct tenon_program {
   uint8_t weights_hash[32]; /* BLAKE3 of the blob; zeros without one */
   const tenon_control *controls;
   int32_t num_run_values;
+  int32_t num_states;
+  const tenon_state_pair *states; /* then those with a reason: */
+  int32_t num_stateless;
   int32_t num_gpus; /* 0 or 1: */
   const tenon_gpu *gpu; /* there only where num_gpus is not 0 */
 } tenon_program;

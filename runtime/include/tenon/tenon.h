@@ -71,8 +71,10 @@ typedef enum tenon_status {
   TENON_BUSY = 11,                /* the context is in use on another thread */
   TENON_OUTPUT_TOO_SMALL = 12,    /* tenon_last_output_dims says what it needs */
   TENON_CANCELLED = 13,           /* tenon_cancel ended the run */
-  TENON_DEVICE_ERROR = 14         /* no GPU that would do, or it failed; the
+  TENON_DEVICE_ERROR = 14,        /* no GPU that would do, or it failed; the
                                      message has its driver's words */
+  TENON_STATE_FULL = 15,          /* more rows than the state has room for */
+  TENON_INVALID_STATE = 16        /* not one of this model, or of such a length */
 } tenon_status;
 
 typedef struct tenon_error {
@@ -126,6 +128,8 @@ typedef struct tenon_model_info {
   /* ONNX nodes, comma separated, that the host computes in a run on a GPU,
    * between copies; empty or NULL: none. */
   const char *gpu_host_nodes;
+  int32_t num_states;    /* pasts that a tenon_state can hold, */
+  int32_t num_stateless; /* and those that it cannot */
 } tenon_model_info;
 
 /* How an output's dims come about. */
@@ -191,6 +195,17 @@ typedef struct tenon_value_info { /* an inner value, with --debug-values */
   int32_t rank;
 } tenon_value_info;
 
+typedef struct tenon_state_info { /* a past and its present */
+  size_t size;
+  int32_t input, output;
+  int32_t axis;  /* along which its rows lie; dim 0 counts sequences */
+  int32_t grows; /* nonzero: the input is as long as what it holds; 0: it is a
+                    buffer, of which other inputs say what is in use */
+  int32_t panel_rows; /* 0; or n: the memory is [..., rows/n, size, n], not
+                         [..., rows, size] */
+  const char *reason; /* not NULL: no state (output is -1), because ... */
+} tenon_state_info;
+
 typedef struct tenon_step_info { /* a kernel call and its last run */
   size_t size;
   const char *kernel;
@@ -240,7 +255,8 @@ typedef struct tenon_context_info {
 } tenon_context_info;
 
 typedef struct tenon_model tenon_model;     /* one per artifact, read-only */
-typedef struct tenon_context tenon_context; /* the state of running it */
+typedef struct tenon_context tenon_context; /* what running it needs */
+typedef struct tenon_state tenon_state;     /* pasts, in the caller's memory */
 
 /* ---- context options ---------------------------------------------------- */
 
@@ -363,6 +379,22 @@ typedef struct tenon_api {
   tenon_status (*bind_output_at)(tenon_context *, int32_t, tenon_place,
                                  tenon_dtype, int32_t, const int64_t *, void *,
                                  size_t, tenon_error *);
+  tenon_status (*state_info)(const tenon_model *, int32_t, tenon_state_info *,
+                             tenon_error *);
+  tenon_status (*state_size)(const tenon_model *, int64_t, int64_t, size_t *,
+                             tenon_error *);
+  tenon_status (*init_state)(const tenon_model *, void *, size_t, int64_t,
+                             int64_t, tenon_state **, tenon_error *);
+  tenon_status (*state_length)(const tenon_model *, const tenon_state *,
+                               int64_t, int64_t *, tenon_error *);
+  tenon_status (*set_state_length)(const tenon_model *, tenon_state *, int64_t,
+                                   int64_t, tenon_error *);
+  tenon_status (*copy_state)(const tenon_model *, tenon_state *, int64_t,
+                             const tenon_state *, int64_t, int64_t,
+                             tenon_error *);
+  tenon_status (*state_data)(const tenon_model *, const tenon_state *, int32_t,
+                             int64_t *, const void **, tenon_error *);
+  tenon_status (*bind_state)(tenon_context *, tenon_state *, tenon_error *);
 } tenon_api;
 
 /* What an artifact exports. */
@@ -434,6 +466,8 @@ static inline const char *tenon_status_name(tenon_status status) {
   case TENON_OUTPUT_TOO_SMALL: return "output too small";
   case TENON_CANCELLED: return "cancelled";
   case TENON_DEVICE_ERROR: return "device error";
+  case TENON_STATE_FULL: return "state full";
+  case TENON_INVALID_STATE: return "invalid state";
   }
   return "unknown status";
 }
@@ -566,14 +600,7 @@ static inline tenon_status tenon_get_level_info(const tenon_model *model,
   tenon_status status = tenon_model_check(model, error);
   return status ? status : model->api->level_info(model, index, info, error);
 }
-static inline tenon_status tenon_get_value_info(const tenon_model *model,
-                                                int32_t index,
-                                                tenon_value_info *info,
-                                                tenon_error *error) {
-  tenon_status status = tenon_model_check(model, error);
-  return status ? status : model->api->value_info(model, index, info, error);
-}
-/* The number of the input, output or inner value called `name`. */
+/* The number of the input or output called `name`. */
 static inline tenon_status tenon_find_input(const tenon_model *model,
                                             const char *name, int32_t *index,
                                             tenon_error *error) {
@@ -585,12 +612,6 @@ static inline tenon_status tenon_find_output(const tenon_model *model,
                                              tenon_error *error) {
   tenon_status status = tenon_model_check(model, error);
   return status ? status : model->api->find_output(model, name, index, error);
-}
-static inline tenon_status tenon_find_value(const tenon_model *model,
-                                            const char *name, int32_t *index,
-                                            tenon_error *error) {
-  tenon_status status = tenon_model_check(model, error);
-  return status ? status : model->api->find_value(model, name, index, error);
 }
 
 /* ---- contexts -------------------------------------------------------------- */
@@ -725,34 +746,6 @@ static inline tenon_status tenon_cancel(tenon_context *context,
                  : tenon_fail(error, TENON_INVALID_ARGUMENT,
                               "the context is NULL", 0, 0, 0);
 }
-static inline tenon_status tenon_get_step_info(tenon_context *context,
-                                               int32_t index,
-                                               tenon_step_info *info,
-                                               tenon_error *error) {
-  TENON_CALL(step_info, index, info, error);
-}
-/* A tensor of the last run, in no particular order: where it was, how large,
- * and for how long. */
-static inline tenon_status tenon_get_buffer_info(tenon_context *context,
-                                                 int32_t index,
-                                                 tenon_buffer_info *info,
-                                                 tenon_error *error) {
-  if (context &&
-      tenon_context_api(context)->size <= offsetof(tenon_api, buffer_info))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_get_buffer_info", 0, 0,
-                      0);
-  TENON_CALL(buffer_info, index, info, error);
-}
-/* An inner value after a run: its dims (room for its rank) and its data, valid
- * until the next run. One of a packed type has a byte an element, as i8 or u8.
- */
-static inline tenon_status tenon_value_data(tenon_context *context,
-                                            int32_t index, int64_t *dims,
-                                            const void **data,
-                                            tenon_error *error) {
-  TENON_CALL(value_data, index, dims, data, error);
-}
 #undef TENON_CALL
 
 /* By name. */
@@ -784,6 +777,8 @@ tenon_bind_output_named(tenon_context *context, const char *name,
 #endif
 
 #include "tenon/gpu.h"
+#include "tenon/profile.h"
+#include "tenon/state.h"
 #ifndef TENON_NO_LOADER
 #include "tenon/loader.h"
 #endif

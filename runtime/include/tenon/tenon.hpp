@@ -139,6 +139,13 @@ struct Port {
   bool isOptional; // an input that need not be bound
 };
 
+/// A past and its present; see tenon_state_info.
+struct StatePair {
+  int32_t input, output, axis;
+  bool grows;
+  std::string reason; // empty, or why there is none
+};
+
 /// A compiled model: a pointer to what its artifact exports. Cheap to copy; the
 /// artifact must stay loaded.
 class Model {
@@ -160,6 +167,23 @@ public:
   }
   Result<std::vector<Port>> outputs() const {
     return ports(&tenon_model_info::num_outputs, tenon_get_output_info);
+  }
+  /// Those with a reason are none.
+  Result<std::vector<StatePair>> states() const {
+    auto info = this->info();
+    if (!info)
+      return info.status();
+    std::vector<StatePair> result;
+    for (int32_t i = 0; i < info->num_states + info->num_stateless; ++i) {
+      tenon_state_info state;
+      tenon_error error;
+      TENON_INIT(state);
+      if (auto code = tenon_get_state_info(model, i, &state, &error))
+        return Status(code, error);
+      result.push_back({state.input, state.output, state.axis, state.grows != 0,
+                        state.reason ? state.reason : ""});
+    }
+    return result;
   }
 
 private:
@@ -221,6 +245,71 @@ private:
   tenon_library library = {};
 };
 #endif
+
+/// A model's pasts in memory of its own; see tenon_init_state. Outlives the
+/// binding.
+class State {
+public:
+  static Result<State> create(Model model, int64_t sequences,
+                              int64_t capacity) {
+    tenon_error error;
+    size_t bytes = 0;
+    if (auto code =
+            tenon_state_size(model.get(), sequences, capacity, &bytes, &error))
+      return Status(code, error);
+    State state(model.get());
+    // Untouched pages cost nothing.
+    state.memory = std::calloc(bytes + 63, 1);
+    if (!state.memory)
+      return Status(TENON_OUT_OF_MEMORY,
+                    {"out of memory: the state could not be allocated"});
+    auto place = reinterpret_cast<uintptr_t>(state.memory);
+    void *aligned = static_cast<char *>(state.memory) + (-place & 63);
+    if (auto code = tenon_init_state(model.get(), aligned, bytes, sequences,
+                                     capacity, &state.state, &error))
+      return Status(code, error);
+    return state;
+  }
+  State(State &&other) noexcept
+      : model(other.model), memory(std::exchange(other.memory, nullptr)),
+        state(std::exchange(other.state, nullptr)) {}
+  State &operator=(State &&other) noexcept {
+    std::swap(model, other.model);
+    std::swap(memory, other.memory);
+    std::swap(state, other.state);
+    return *this;
+  }
+  ~State() { std::free(memory); }
+  tenon_state *get() const { return state; }
+
+  Result<int64_t> length(int64_t sequence = 0) const {
+    int64_t length = 0;
+    tenon_error error;
+    if (auto code = tenon_state_length(model, state, sequence, &length, &error))
+      return Status(code, error);
+    return length;
+  }
+  /// Rolls sequences back; 0 empties them.
+  Status setLength(int64_t length, int64_t sequence = TENON_ALL_ROWS) {
+    tenon_error error;
+    auto code = tenon_set_state_length(model, state, sequence, length, &error);
+    return Status(code, error);
+  }
+  /// Makes a sequence the first rows of another's.
+  Status copy(int64_t sequence, const State &from, int64_t fromSequence,
+              int64_t length) {
+    tenon_error error;
+    auto code = tenon_copy_state(model, state, sequence, from.state,
+                                 fromSequence, length, &error);
+    return Status(code, error);
+  }
+
+private:
+  explicit State(const tenon_model *model) : model(model) {}
+  const tenon_model *model;
+  void *memory = nullptr;
+  tenon_state *state = nullptr;
+};
 
 /// What Context::create takes; see tenon_context_options.
 struct ContextOptions {
@@ -375,6 +464,16 @@ public:
       code = tenon_bind_output(context, index, dtype, port.rank, nullptr, data,
                                bytes, &error);
     return {code, error};
+  }
+
+  /// Until the next call; the state must live as long.
+  Status bindState(State &state) {
+    tenon_error error;
+    return {tenon_bind_state(context, state.get(), &error), error};
+  }
+  Status unbindState() {
+    tenon_error error;
+    return {tenon_bind_state(context, nullptr, &error), error};
   }
 
   Status run() {

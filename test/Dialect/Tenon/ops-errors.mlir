@@ -443,6 +443,34 @@ func.func @scatterNDBools(%x: tensor<4xi1>, %i: tensor<3x1xi64>, %u: tensor<3xi1
 }
 
 // -----
+func.func @appendAxis(%x: tensor<2x4x8xf32>, %r: tensor<1x2xi64>) {
+  // expected-error @below {{expected an axis behind the first dim, operands of one rank and rows of rank 2, found axis 0 and ranks 3, 3 and 2}}
+  %0 = tenon.append %x, %x at %r axis 0 to "4" : tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<1x2xi64>
+  return
+}
+
+// -----
+func.func @appendRows(%x: tensor<2x4x8xf32>, %f: tensor<2x3x8xf32>, %r: tensor<1x2xi64>) {
+  // expected-error @below {{dim 1 of rows}}
+  %0 = tenon.append %x, %f at %r axis 1 to "4" : tensor<2x4x8xf32>, tensor<2x3x8xf32>, tensor<1x2xi64>
+  return
+}
+
+// -----
+func.func @appendTypes(%x: tensor<2x4x8xf32>, %f: tensor<2x3x8xf16>, %r: tensor<1x3xi64>) {
+  // expected-error @below {{expected input and fresh of one element type, found 'f32' and 'f16'}}
+  %0 = tenon.append %x, %f at %r axis 1 to "4" : tensor<2x4x8xf32>, tensor<2x3x8xf16>, tensor<1x3xi64>
+  return
+}
+
+// -----
+func.func @appendPanels(%x: tensor<2x4x8xf32>, %f: tensor<2x3x8xf32>, %r: tensor<1x3xi64>) {
+  // expected-error @below {{expected panels with carried, and of the last dim}}
+  %0 = tenon.append %x, %f at %r axis 1 to "4" panels : tensor<2x4x8xf32>, tensor<2x3x8xf32>, tensor<1x3xi64>
+  return
+}
+
+// -----
 func.func @argReduceAxis(%x: tensor<2x2xf32>) {
   // expected-error @below {{expected an axis in [0, 2), found 2}}
   %0 = tenon.arg_reduce %x over 2 : tensor<2x2xf32>

@@ -35,6 +35,10 @@ mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
 mlir::Value biasFromMask(NodeImporter &n, mlir::Value allowed,
                          mlir::Type elementType, double masked);
 
+/// `old`, with zeros up to `length`, and in it row s of `fresh` where rows
+/// [B or 1, s] says; none outside.
+mlir::Value appendRows(NodeImporter &n, mlir::Value old, mlir::Value fresh,
+                       mlir::Value rows, int64_t axis, const SymExpr &length);
 /// Keys or values [B,H,length,D]: those of `fresh` [B,H,S,D] from position
 /// `past` ([B] or [1], int64) on, but none from `until` ([B]) on, those of
 /// `old` elsewhere, 0 where it ends.

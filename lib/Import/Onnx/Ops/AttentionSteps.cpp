@@ -128,6 +128,16 @@ std::optional<SymExpr> knownScalar(NodeImporter &n, Value v) {
   return std::nullopt;
 }
 
+Value appendRows(NodeImporter &n, Value old, Value fresh, Value rows,
+                 int64_t axis, const SymExpr &length) {
+  if (!old || !fresh || !rows)
+    return nullptr;
+  return n.make<AppendOp>(
+      {old, fresh, rows},
+      {n.named("axis", n.builder.getI64IntegerAttr(axis)),
+       n.named("length", n.builder.getStringAttr(length.str()))});
+}
+
 Value appendKeys(NodeImporter &n, Value old, Value fresh, Value past,
                  const SymExpr &length, Value until) {
   if (!old || !fresh || !past)
@@ -137,29 +147,11 @@ Value appendKeys(NodeImporter &n, Value old, Value fresh, Value past,
   if (oldDims.size() != 4 || d.size() != 4)
     return n.error("expected a past of rank 4, found rank " +
                    Twine(oldDims.size()));
-  past = n.unsqueeze(past, {1, 2, 3});
-  Value at = n.reshape(n.iota(length, i64), {length, SymExpr(1)});
-  Value since = n.sub(at, past);
-  Value last = n.dimScalar(d[2] - SymExpr(1), i64);
-  Value index = n.max(n.min(since, last), n.scalarLike(0, since));
-  Value added = n.make<GatherElementsOp>(
-      {fresh, n.broadcast(index, {d[0], d[1], length, d[3]})},
-      {n.named("axis", n.builder.getI64IntegerAttr(2))});
-  if (length != oldDims[2]) {
-    Dims low(4, SymExpr(0)), high = low;
-    high[2] = length - oldDims[2];
-    old = n.make<PadOp>(
-        {old, n.scalarLike(0, old)},
-        {n.named("mode",
-                 PadModeAttr::get(n.builder.getContext(), PadMode::constant)),
-         n.named("low", n.dimsAttr(low)), n.named("high", n.dimsAttr(high))});
-  }
-  Value isNew = n.andOp(n.compareScalar(CompareKind::ge, since, 0),
-                        n.compare(CompareKind::le, since, last));
-  if (until)
-    isNew = n.andOp(
-        isNew, n.compare(CompareKind::lt, at, n.unsqueeze(until, {1, 2, 3})));
-  return n.select(isNew, added, old);
+  Value rows = n.add(n.unsqueeze(past, {1}), n.iota(d[2], i64));
+  if (until) // rows outside are left alone
+    rows = n.select(n.compare(CompareKind::lt, rows, n.unsqueeze(until, {1})),
+                    rows, n.scalarLike(-1, rows));
+  return appendRows(n, old, fresh, rows, 2, length);
 }
 
 double lowestFinite(Type type) {

@@ -7,6 +7,7 @@
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "lib/Import/Onnx/Node/Registry.h"
+#include "lib/Import/Onnx/Ops/Attention.h"
 
 using namespace mlir;
 
@@ -125,8 +126,7 @@ static void reverseSequence(NodeImporter &n) {
   n.out(0, gatherAlong(n, x, index, time, dims));
 }
 
-/// past_cache with `update` written from write_indices[b] on, in row b: each
-/// element comes from the one or the other.
+/// past_cache with `update` written from write_indices[b] on, in row b.
 static void tensorScatter(NodeImporter &n) {
   Value past = n.in(0), update = n.in(1);
   Dims dims = n.dims(past), fresh = n.dims(update);
@@ -138,9 +138,7 @@ static void tensorScatter(NodeImporter &n) {
     return;
   }
   Type i64 = n.builder.getI64Type();
-  Value length = n.dimScalar(dims[axis], i64);
-  Value at = along(n, n.iota(dims[axis], i64), axis, rank);
-  Value offset = at; // from the place where the update starts
+  Value rows = n.unsqueeze(n.iota(fresh[axis], i64), {0});
   bool circular = n.getString("mode", "linear") == "circular";
   if (!circular)
     n.checkLessEqual(fresh[axis], dims[axis]);
@@ -154,15 +152,11 @@ static void tensorScatter(NodeImporter &n) {
       Value outside = n.dimScalar(dims[axis] + SymExpr(1), i64);
       start = n.gather(places, n.select(negative, outside, start), 0);
     }
-    offset = n.sub(at, along(n, start, 0, rank));
+    rows = n.add(n.unsqueeze(start, {1}), rows);
   }
   if (circular)
-    offset = n.make<ModOp>({offset, length});
-  Value isNew = n.andOp(
-      n.compareScalar(CompareKind::ge, offset, 0),
-      n.compare(CompareKind::lt, offset, n.dimScalar(fresh[axis], i64)));
-  Value index = n.select(isNew, n.add(offset, length), at);
-  n.out(0, gatherAlong(n, n.concat({past, update}, axis), index, axis, dims));
+    rows = n.make<ModOp>({rows, n.dimScalar(dims[axis], i64)});
+  n.out(0, appendRows(n, past, update, rows, axis, dims[axis]));
 }
 
 void registerGather(Registry &r) {

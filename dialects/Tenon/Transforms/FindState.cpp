@@ -1,0 +1,322 @@
+//===- FindState.cpp - pasts and presents that may share memory -----------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What is proved of a pair: nothing but the op that adds rows reads the past,
+// that op writes the new rows alone, and its result is the present as it is. So
+// a run that finds the old rows in the present's memory leaves them there, and
+// whoever reads the present comes after the op.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Passes.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
+#include "llvm/ADT/StringExtras.h"
+#include <set>
+
+namespace tenon {
+#define GEN_PASS_DEF_FINDSTATEPASS
+#include "dialects/Tenon/Transforms/FindState.h.inc"
+} // namespace tenon
+
+using namespace mlir;
+using namespace tenon;
+
+namespace {
+
+/// "node 'x' (tenon.add)".
+std::string nodeOf(Operation *op) {
+  std::string name;
+  op->getLoc()->walk([&](Location part) {
+    if (auto own = dyn_cast<NameLoc>(part); own && name.empty())
+      name = own.getName().str();
+    return WalkResult::advance();
+  });
+  return ("node '" + Twine(name) + "' (" + op->getName().getStringRef() + ")")
+      .str();
+}
+
+/// Do people call such inputs so?
+bool looksLikePast(StringRef name) {
+  std::string low = name.lower();
+  return llvm::any_of(
+      ArrayRef<StringRef>{"past", "cache", "state"},
+      [&](StringRef part) { return StringRef(low).contains(part); });
+}
+
+struct Finder {
+  explicit Finder(func::FuncOp main) : main(main) {
+    for (Type type : main.getArgumentTypes())
+      for (const SymExpr &dim : getDims(type))
+        dim.collectSymbols(names);
+  }
+
+  func::FuncOp main;
+  func::ReturnOp ret =
+      cast<func::ReturnOp>(main.getBody().front().getTerminator());
+  OpBuilder b{main.getContext()};
+  std::vector<std::string> names;                // that dims have already
+  std::map<std::string, std::string> capacities; // of a length
+  std::optional<SymExpr> growth;                 // of all that grow
+  std::string carried;
+
+  std::string unused(StringRef wanted) {
+    std::string name = wanted.str();
+    for (unsigned i = 2; llvm::is_contained(names, name); ++i)
+      name = (wanted + Twine(i)).str();
+    names.push_back(name);
+    return name;
+  }
+  std::string whyNot(BlockArgument past, Operation *&user, int64_t &axis);
+  std::string whyNotGrowing(ConcatOp concat, BlockArgument past,
+                            const SymExpr &length, const SymExpr &added);
+  std::string whyNotBuffer(Operation *op, BlockArgument past, int64_t &axis);
+  NamedAttribute named(StringRef name, Attribute value) {
+    return b.getNamedAttr(name, value);
+  }
+  void grow(ConcatOp concat, SmallVectorImpl<NamedAttribute> &state);
+  void unwrapScatter(BlockArgument past);
+  void run();
+};
+
+/// Past and fresh rows joined.
+std::string Finder::whyNotGrowing(ConcatOp concat, BlockArgument past,
+                                  const SymExpr &length, const SymExpr &added) {
+  if (concat.getInputs().size() != 2)
+    return nodeOf(concat) + " joins " +
+           std::to_string(concat.getInputs().size()) + " tensors, not two";
+  if (concat.getInputs()[0] != past)
+    return nodeOf(concat) + " puts new rows before it";
+  if (!length.asSymbol())
+    return "its length is always " + length.str();
+  if (growth && *growth != added)
+    return nodeOf(concat) + " adds " + added.str() + " rows, others " +
+           growth->str();
+  return "";
+}
+
+/// Rows written into a buffer.
+std::string Finder::whyNotBuffer(Operation *op, BlockArgument past,
+                                 int64_t &axis) {
+  if (op->getOperand(0) != past)
+    return nodeOf(op) + " reads it";
+  if (auto scatter = dyn_cast<ScatterElementsOp>(op)) {
+    axis = scatter.getAxis();
+    return scatter.getKind() == ScatterKind::none
+               ? ""
+               : nodeOf(op) + " adds to what lies there";
+  }
+  if (auto scatter = dyn_cast<ScatterNDOp>(op)) {
+    axis = *getDims(scatter.getIndices()).back().constant() - 1;
+    return scatter.getKind() == ScatterKind::none
+               ? ""
+               : nodeOf(op) + " adds to what lies there";
+  }
+  auto append = cast<AppendOp>(op);
+  axis = append.getAxis();
+  SymExpr room = getDims(past)[axis],
+          length = getDims(append.getResult())[axis];
+  if (length == room || room.isConstant())
+    return "";
+  // As long as the buffer, or as data says if that is more, which a run
+  // refuses.
+  std::vector<std::string> symbols;
+  (length - room).collectSymbols(symbols);
+  auto own = room.asSymbol();
+  return own && llvm::is_contained(symbols, *own)
+             ? ""
+             : nodeOf(op) + " makes it longer: how long in all is not known "
+                            "from the inputs";
+}
+
+/// Why `past` is no state; empty where it is, with the op that adds rows.
+std::string Finder::whyNot(BlockArgument past, Operation *&user,
+                           int64_t &axis) {
+  unsigned number = past.getArgNumber();
+  if (main.getArgAttr(number, "tenon.default") ||
+      main.getArgAttr(number, "tenon.packed"))
+    return "it has a default, or packed elements";
+  if (past.use_empty())
+    return "nothing reads it";
+  user = *past.getUsers().begin();
+  bool adds = isa<ConcatOp, AppendOp, ScatterElementsOp, ScatterNDOp>(user);
+  if (!adds)
+    return nodeOf(user) + " reads it, and adds no rows";
+  if (!past.hasOneUse())
+    return "several nodes read it, as " + nodeOf(user);
+  if (user->getBlock() != ret->getBlock())
+    return nodeOf(user) + " stands in a loop's body";
+  unsigned outputs = 0;
+  for (Value v : ret.getOperands())
+    outputs += v == user->getResult(0);
+  if (outputs != 1)
+    return outputs ? "several outputs are its present"
+                   : "what " + nodeOf(user) + " makes of it is no output";
+  SmallVector<SymExpr> from = getDims(past), to = getDims(user->getResult(0));
+  auto concat = dyn_cast<ConcatOp>(user);
+  if (concat) {
+    axis = concat.getAxis();
+    std::string why =
+        whyNotGrowing(concat, past, from[axis], to[axis] - from[axis]);
+    if (!why.empty())
+      return why;
+  } else if (std::string why = whyNotBuffer(user, past, axis); !why.empty()) {
+    return why;
+  }
+  if (axis == 0)
+    return nodeOf(user) + " adds rows along the first dim";
+  for (size_t i = 0; i < from.size(); ++i)
+    if (int64_t(i) != axis &&
+        (from[i] != to[i] || (i && !from[i].isConstant())))
+      return "its dim " + std::to_string(i) + " is " + from[i].str() + ", in " +
+             nodeOf(user) + " " + to[i].str() + ", expected a static one";
+  return "";
+}
+
+/// The present in memory with room for more, and its first rows for all who
+/// read it.
+void Finder::grow(ConcatOp concat, SmallVectorImpl<NamedAttribute> &state) {
+  int64_t axis = concat.getAxis();
+  Value past = concat.getInputs()[0], fresh = concat.getInputs()[1];
+  SmallVector<SymExpr> dims = getDims(concat.getResult());
+  SymExpr old = getDims(past)[axis], added = getDims(fresh)[axis];
+  growth = added;
+  std::string &capacity = capacities[dims[axis].str()];
+  if (capacity.empty())
+    capacity = unused("state.capacity");
+  state.push_back(named("capacity", b.getStringAttr(capacity)));
+  state.push_back(named("length", b.getStringAttr(dims[axis].str())));
+  b.setInsertionPoint(concat);
+  Location loc = concat.getLoc();
+  Value rows =
+      IotaOp::create(b, loc, old.str(), "1", added.str(), b.getI64Type());
+  SmallVector<SymExpr> row{SymExpr(1), added};
+  rows = ReshapeOp::create(b, loc, rows, DimsAttr::get(b.getContext(), row));
+  auto append = AppendOp::create(b, loc, past, fresh, rows, uint64_t(axis),
+                                 capacity, b.getStringAttr(carried));
+  SmallVector<SymExpr> starts(dims.size(), SymExpr(0));
+  auto present = SliceOp::create(
+      b, loc, append.getResult(), DimsAttr::get(b.getContext(), starts),
+      b.getDenseI64ArrayAttr(SmallVector<int64_t>(dims.size(), 1)),
+      DimsAttr::get(b.getContext(), dims));
+  concat.getResult().replaceUsesWithIf(append.getResult(), [&](OpOperand &use) {
+    return use.getOwner() == ret;
+  });
+  concat.getResult().replaceAllUsesWith(present.getResult());
+  concat.erase();
+  if (present.getResult().use_empty())
+    present.erase();
+}
+
+/// Rows that an exporter brings to the front, scatters and brings back, as
+/// torch writes cache[:, :, positions] = fresh: an append. Indices are checked,
+/// and negative ones counted from the end, by the gather.
+void Finder::unwrapScatter(BlockArgument past) {
+  auto front = past.hasOneUse()
+                   ? dyn_cast<TransposeOp>(*past.getUsers().begin())
+                   : nullptr;
+  auto scatter = front && front.getResult().hasOneUse()
+                     ? dyn_cast<ScatterNDOp>(*front.getResult().user_begin())
+                     : nullptr;
+  if (!scatter || scatter.getInput() != front.getResult() ||
+      scatter.getKind() != ScatterKind::none)
+    return;
+  ArrayRef<int64_t> perm = front.getPerm();
+  int64_t axis = perm.front(), rank = perm.size();
+  SmallVector<int64_t> wanted{axis}, back(rank);
+  for (int64_t i = 0; i < rank; ++i)
+    if (i != axis)
+      wanted.push_back(i);
+  for (int64_t i = 0; i < rank; ++i)
+    back[perm[i]] = i;
+  SmallVector<SymExpr> indices = getDims(scatter.getIndices());
+  auto isBack = [&](Operation *user) {
+    auto transpose = dyn_cast<TransposeOp>(user);
+    return transpose && transpose.getPerm() == ArrayRef(back);
+  };
+  if (axis == 0 || perm != ArrayRef(wanted) || indices.size() != 2 ||
+      indices[1].constant() != 1 ||
+      !llvm::all_of(scatter.getResult().getUsers(), isBack))
+    return;
+  b.setInsertionPoint(scatter);
+  Location loc = scatter.getLoc();
+  SymExpr length = getDims(past)[axis];
+  Value places = IotaOp::create(b, loc, "0", "1", length.str(), b.getI64Type());
+  SmallVector<SymExpr> row{SymExpr(1), indices[0]};
+  Value rows = ReshapeOp::create(b, loc, scatter.getIndices(),
+                                 DimsAttr::get(b.getContext(), row));
+  rows = GatherOp::create(b, loc, places, rows, uint64_t(0));
+  Value fresh = TransposeOp::create(b, loc, scatter.getUpdates(), back);
+  Value appended = AppendOp::create(b, loc, past, fresh, rows, uint64_t(axis),
+                                    length.str(), StringAttr());
+  for (Operation *user :
+       llvm::make_early_inc_range(scatter.getResult().getUsers())) {
+    user->getResult(0).replaceAllUsesWith(appended);
+    user->erase();
+  }
+  scatter.erase();
+  front.erase();
+}
+
+void Finder::run() {
+  for (BlockArgument past : main.getArguments()) {
+    unsigned number = past.getArgNumber();
+    auto name = main.getArgAttrOfType<StringAttr>(number, "tenon.name");
+    auto type = dyn_cast<RankedTensorType>(past.getType());
+    if (!type || type.getRank() < 2)
+      continue;
+    unwrapScatter(past);
+    Operation *user = nullptr;
+    int64_t axis = 0;
+    std::string why = whyNot(past, user, axis);
+    if (!why.empty()) {
+      // Integers are lengths, masks and positions, whatever they are called.
+      if (!name || !looksLikePast(name.getValue()) ||
+          type.getElementType().isInteger(64) ||
+          type.getElementType().isInteger(1))
+        continue;
+      main.setArgAttr(number, "tenon.stateless", b.getStringAttr(why));
+      noteMissed("tenon-find-state", user ? user : main.getOperation(),
+                 ("State of '" + name.getValue() + "'").str(), why);
+      continue;
+    }
+    if (carried.empty())
+      carried = unused("state.carried");
+    unsigned output = 0;
+    while (ret.getOperand(output) != user->getResult(0))
+      ++output;
+    SmallVector<NamedAttribute> state{
+        named("axis", b.getI64IntegerAttr(axis)),
+        named("output", b.getI64IntegerAttr(output)),
+        named("carried", b.getStringAttr(carried))};
+    noteApplied("tenon-find-state", user, "State");
+    if (auto concat = dyn_cast<ConcatOp>(user)) {
+      // What a run without a state gives.
+      main.setResultAttr(
+          output, "tenon.dims",
+          DimsAttr::get(b.getContext(), getDims(concat.getResult())));
+      grow(concat, state);
+    } else {
+      user->setAttr("carried", b.getStringAttr(carried));
+    }
+    main.setArgAttr(number, "tenon.state", b.getDictionaryAttr(state));
+  }
+  main.setFunctionType(
+      b.getFunctionType(main.getArgumentTypes(), ret.getOperandTypes()));
+}
+
+struct FindStatePass : tenon::impl::FindStatePassBase<FindStatePass> {
+  void runOnOperation() override {
+    func::FuncOp main = getOperation();
+    if (main.getName() == "main" && !main.isExternal())
+      Finder(main).run();
+  }
+};
+
+} // namespace

@@ -1,0 +1,133 @@
+//===- RowPanels.cpp - columns of rows seen as panels ---------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Form/RowPanels.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+/// Of matrices the first rows, all columns?
+static bool takesFirstRows(SliceOp slice) {
+  SmallVector<SymExpr> from = getDims(slice.getInput()),
+                       to = getDims(slice.getResult()),
+                       starts = slice.getStarts().getSymExprs();
+  for (size_t i = 0; i < from.size(); ++i)
+    if (starts[i] != SymExpr(0) || slice.getSteps()[i] != 1 ||
+        (i + 2 != from.size() && from[i] != to[i]))
+      return false;
+  return true;
+}
+
+/// The one pack_b that a matmul's operand is, and the views of it, the last one
+/// first.
+static PackBOp packOf(PackedMatMulOp matmul,
+                      SmallVectorImpl<Operation *> &views) {
+  Value packed = matmul.getPacked();
+  while (isa_and_nonnull<BroadcastToOp, ReshapeOp>(packed.getDefiningOp()) &&
+         packed.hasOneUse()) {
+    views.push_back(packed.getDefiningOp());
+    packed = packed.getDefiningOp()->getOperand(0);
+  }
+  auto pack = packed.getDefiningOp<PackBOp>();
+  return pack && packed.hasOneUse() ? pack : nullptr;
+}
+
+/// Is it the memory of a state that grows?
+static bool isGrowingState(AppendOp append) {
+  auto past = dyn_cast<BlockArgument>(append.getInput());
+  auto main = past ? dyn_cast<func::FuncOp>(past.getOwner()->getParentOp())
+                   : func::FuncOp();
+  auto state = main ? main.getArgAttrOfType<DictionaryAttr>(past.getArgNumber(),
+                                                            "tenon.state")
+                    : DictionaryAttr();
+  return state && state.get("capacity");
+}
+
+bool keepPanels(PackedMatMulOp matmul) {
+  SmallVector<Operation *> views;
+  PackBOp pack = packOf(matmul, views);
+  auto slice = pack ? pack.getInput().getDefiningOp<SliceOp>() : SliceOp();
+  auto append = slice ? slice.getInput().getDefiningOp<AppendOp>() : AppendOp();
+  if (!append || !pack.getTransposed() || !slice.getResult().hasOneUse() ||
+      !takesFirstRows(slice) || !isGrowingState(append))
+    return false;
+  SmallVector<SymExpr> dims = getDims(append.getResult());
+  if (int64_t(append.getAxis()) + 2 != int64_t(dims.size()) ||
+      !dims.back().isConstant() ||
+      !getElementTypeOrSelf(append.getType()).isF32())
+    return false;
+  for (Operation *user : append.getResult().getUsers())
+    if (user != slice && !isa<func::ReturnOp>(user))
+      return false;
+  append.setPanels(true);
+  auto past = cast<BlockArgument>(append.getInput());
+  auto main = cast<func::FuncOp>(past.getOwner()->getParentOp());
+  OpBuilder b(pack);
+  NamedAttrList state(main.getArgAttrOfType<DictionaryAttr>(past.getArgNumber(),
+                                                            "tenon.state"));
+  state.set("panels", b.getUnitAttr());
+  main.setArgAttr(past.getArgNumber(), "tenon.state",
+                  state.getDictionary(b.getContext()));
+  // As many panels as there is room for.
+  auto panels = PackBOp::create(b, pack.getLoc(), append.getResult(),
+                                /*transposed=*/true, append.getCarriedAttr());
+  SymExpr count = getDims(panels.getResult()).end()[-3];
+  Value packed = panels.getResult();
+  for (Operation *view : llvm::reverse(views)) {
+    SmallVector<SymExpr> to = getDims(view->getResult(0));
+    to.end()[-3] = count;
+    auto attr = DimsAttr::get(b.getContext(), to);
+    b.setInsertionPoint(view);
+    packed =
+        isa<ReshapeOp>(view)
+            ? Value(ReshapeOp::create(b, view->getLoc(), packed, attr))
+            : Value(BroadcastToOp::create(b, view->getLoc(), packed, attr));
+  }
+  matmul.getPackedMutable().assign(packed);
+  for (Operation *view : views)
+    view->erase();
+  pack.erase();
+  slice.erase();
+  return true;
+}
+
+bool readRowsAsPanels(PackedMatMulOp matmul) {
+  SmallVector<Operation *> views;
+  PackBOp pack = packOf(matmul, views);
+  if (!pack || pack.getTransposed())
+    return false;
+  Value rows = pack.getInput(), memory = rows;
+  if (auto slice = rows.getDefiningOp<SliceOp>())
+    memory = takesFirstRows(slice) ? slice.getInput() : Value();
+  SmallVector<SymExpr> dims = getDims(rows);
+  std::optional<int64_t> width = dims.back().constant();
+  // What an append makes lies in memory.
+  if (!memory || !memory.getDefiningOp<AppendOp>() || !width ||
+      *width % kPanelColumns != 0 ||
+      !getElementTypeOrSelf(rows.getType()).isF32())
+    return false;
+  OpBuilder b(pack);
+  dims.back() = SymExpr(*width / kPanelColumns);
+  dims.push_back(SymExpr(kPanelColumns));
+  Value split = ReshapeOp::create(b, pack.getLoc(), rows,
+                                  DimsAttr::get(b.getContext(), dims));
+  SmallVector<int64_t> perm;
+  for (size_t i = 0; i < dims.size(); ++i)
+    perm.push_back(i);
+  std::swap(perm[dims.size() - 3], perm[dims.size() - 2]);
+  Value panels = TransposeOp::create(b, pack.getLoc(), split, perm);
+  pack.getResult().replaceAllUsesWith(panels);
+  pack.erase();
+  return true;
+}
+
+} // namespace tenon

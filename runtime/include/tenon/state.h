@@ -1,0 +1,129 @@
+/*===- tenon/state.h - a decoder's pasts in the caller's memory -------------===
+ *
+ * Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ *===------------------------------------------------------------------------===
+ * A state holds the pasts of a number of sequences in one block of the caller's
+ * memory, with room for `capacity` rows of each. While it is bound a run reads
+ * the pasts there and writes the new rows behind them: nothing is copied, the
+ * inputs and outputs of these pairs need no memory of their own, and a run that
+ * went well makes the sequences longer by the rows that it added. Of buffers
+ * (tenon_state_info.grows is 0) the model's own inputs say what is in use.
+ *
+ *   tenon_state_size(model, 1, 2048, &bytes, &error);
+ *   tenon_init_state(model, memory, bytes, 1, 2048, &state, &error);
+ *   tenon_bind_state(context, state, &error);
+ *   // then, for each token: tenon_bind_input(...) of the others, tenon_run
+ *
+ * The memory holds no pointers: it may be moved while no context has it bound,
+ * or stored and read by another process that has the same model.
+ *===----------------------------------------------------------------------===*/
+#ifndef TENON_STATE_H
+#define TENON_STATE_H
+
+#include "tenon/tenon.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+static inline tenon_status tenon_state_check(const tenon_model *model,
+                                             tenon_error *error) {
+  tenon_status status = tenon_model_check(model, error);
+  if (!status && model->api->size <= offsetof(tenon_api, bind_state))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_state", 0, 0, 0);
+  return status;
+}
+/* The first num_states are states; then come num_stateless inputs that look like
+ * pasts but are none, with the reason. */
+static inline tenon_status tenon_get_state_info(const tenon_model *model,
+                                                int32_t index,
+                                                tenon_state_info *info,
+                                                tenon_error *error) {
+  tenon_status status = tenon_state_check(model, error);
+  return status ? status : model->api->state_info(model, index, info, error);
+}
+/* Bytes for `sequences` (the inputs' first dim) of `capacity` rows, which are
+ * rounded up to whole panels where there are some (tenon_state_info). */
+static inline tenon_status tenon_state_size(const tenon_model *model,
+                                            int64_t sequences, int64_t capacity,
+                                            size_t *bytes, tenon_error *error) {
+  tenon_status status = tenon_state_check(model, error);
+  return status ? status
+                : model->api->state_size(model, sequences, capacity, bytes,
+                                         error);
+}
+/* Makes a state of 64-byte aligned memory; its sequences are empty. */
+static inline tenon_status
+tenon_init_state(const tenon_model *model, void *memory, size_t bytes,
+                 int64_t sequences, int64_t capacity, tenon_state **state,
+                 tenon_error *error) {
+  tenon_status status = tenon_state_check(model, error);
+  return status ? status
+                : model->api->init_state(model, memory, bytes, sequences,
+                                         capacity, state, error);
+}
+#define TENON_ALL_ROWS (-1)
+/* How many rows a sequence has. Less than it has rolls it back, 0 empties it;
+ * more is refused. TENON_ALL_ROWS sets all sequences. */
+static inline tenon_status
+tenon_state_length(const tenon_model *model, const tenon_state *state,
+                   int64_t sequence, int64_t *length, tenon_error *error) {
+  tenon_status status = tenon_state_check(model, error);
+  return status
+             ? status
+             : model->api->state_length(model, state, sequence, length, error);
+}
+static inline tenon_status
+tenon_set_state_length(const tenon_model *model, tenon_state *state,
+                       int64_t sequence, int64_t length, tenon_error *error) {
+  tenon_status status = tenon_state_check(model, error);
+  return status ? status
+                : model->api->set_state_length(model, state, sequence, length,
+                                               error);
+}
+/* Makes a sequence the first `length` rows of another, of this or another state
+ * of the model, whatever its capacity. */
+static inline tenon_status
+tenon_copy_state(const tenon_model *model, tenon_state *to, int64_t to_sequence,
+                 const tenon_state *from, int64_t from_sequence, int64_t length,
+                 tenon_error *error) {
+  tenon_status status = tenon_state_check(model, error);
+  return status ? status
+                : model->api->copy_state(model, to, to_sequence, from,
+                                         from_sequence, length, error);
+}
+/* The memory of state `index`; dims (room for its rank) are those of its input
+ * with the capacity along the axis. */
+static inline tenon_status
+tenon_state_data(const tenon_model *model, const tenon_state *state,
+                 int32_t index, int64_t *dims, const void **data,
+                 tenon_error *error) {
+  tenon_status status = tenon_state_check(model, error);
+  return status
+             ? status
+             : model->api->state_data(model, state, index, dims, data, error);
+}
+/* Binds a state until the next call, which NULL ends. One run at a time uses it
+ * (another gets TENON_BUSY). In tenon_reserve and its like NULL stands for the
+ * dims of its inputs as they are now; the dims of the longest pasts reserve, once
+ * and for all, what shorter ones need. */
+static inline tenon_status tenon_bind_state(tenon_context *context,
+                                            tenon_state *state,
+                                            tenon_error *error) {
+  if (!context)
+    return tenon_fail(error, TENON_INVALID_ARGUMENT, "the context is NULL", 0, 0,
+                      0);
+  if (tenon_context_api(context)->size <= offsetof(tenon_api, bind_state))
+    return tenon_fail(error, TENON_VERSION_MISMATCH,
+                      "the artifact is older than tenon_state", 0, 0, 0);
+  return tenon_context_api(context)->bind_state(context, state, error);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TENON_STATE_H */

@@ -1,0 +1,492 @@
+//===- State.cpp - caches that a run reads and writes in place ------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// To a run a bound state is the input and the output of each pair, at one
+// address: the input's dims say what is there, STATE_CAPACITY how far rows lie
+// apart. Lengths change when a run has ended well, so that one which failed, or
+// was refused, has changed nothing.
+//
+//===----------------------------------------------------------------------===//
+#include "State.h"
+
+#include <string.h>
+
+using namespace tenon::rt;
+
+namespace {
+
+constexpr uint64_t kMagic = 0x3145544154534e54; // "TNSTATE1"
+constexpr int64_t kMostRows = int64_t(1) << 24;
+
+const StateHeader &headerOf(const Context &context) {
+  return *reinterpret_cast<const StateHeader *>(context.state);
+}
+
+/// FNV-1a.
+class Hash {
+public:
+  void add(const void *data, size_t bytes) {
+    for (size_t i = 0; i < bytes; ++i)
+      value = (value ^ static_cast<const uint8_t *>(data)[i]) * 0x100000001b3;
+  }
+  void add(int64_t number) { add(&number, sizeof number); }
+  uint64_t value = 0xcbf29ce484222325;
+};
+
+/// Of the model and of what its states look like.
+uint64_t formatOf(const tenon_program &program) {
+  Hash hash;
+  hash.add(program.model_name, strlen(program.model_name));
+  hash.add(program.weights_hash, sizeof program.weights_hash);
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &state = program.states[s];
+    const tenon_port &port = program.inputs[state.input];
+    hash.add(port.name, strlen(port.name) + 1);
+    hash.add(port.dtype);
+    hash.add(state.axis);
+    hash.add(state.panels);
+    for (int32_t d = 0; d < port.rank; ++d)
+      hash.add(port.dim_values[d]);
+  }
+  return hash.value;
+}
+
+bool grows(const tenon_program &program) {
+  for (int32_t s = 0; s < program.num_states; ++s)
+    if (program.states[s].grows)
+      return true;
+  return false;
+}
+
+/// What a caller asks for, in whole panels where there are some.
+int64_t wholePanels(const tenon_program &program, int64_t capacity) {
+  for (int32_t s = 0; s < program.num_states; ++s)
+    if (program.states[s].panels)
+      return (capacity + TENON_PANEL_ROWS - 1) & -int64_t(TENON_PANEL_ROWS);
+  return capacity;
+}
+
+/// The dims of a state's memory.
+void dimsOf(const tenon_program &program, int32_t index, int64_t rows,
+            int64_t capacity, int64_t *dims) {
+  const tenon_state_pair &state = program.states[index];
+  const tenon_port &port = program.inputs[state.input];
+  for (int32_t d = 0; d < port.rank; ++d)
+    dims[d] = port.dim_values[d] >= 0 ? port.dim_values[d]
+              : d == state.axis       ? capacity
+                                      : rows;
+}
+
+/// Bytes of all, and where the first `index` of them end; -1: too many.
+int64_t endOf(const tenon_program &program, int32_t index, int64_t rows,
+              int64_t capacity) {
+  uint64_t end =
+      alignUp(sizeof(StateHeader) + uint64_t(rows) * sizeof(int32_t));
+  for (int32_t s = 0; s < index; ++s) {
+    int64_t dims[TENON_MAX_RANK], elements = 1;
+    dimsOf(program, s, rows, capacity, dims);
+    const tenon_port &port = program.inputs[program.states[s].input];
+    for (int32_t d = 0; d < port.rank; ++d)
+      if (__builtin_mul_overflow(elements, dims[d], &elements))
+        return -1;
+    int64_t bytes = bytesOf(elements, port.dtype);
+    if (bytes < 0 || end + uint64_t(bytes) >= uint64_t(kMaxBytes))
+      return -1;
+    end = alignUp(end + uint64_t(bytes));
+  }
+  return int64_t(end);
+}
+
+/// How many rows of tokens every state has room for.
+int64_t roomOf(const tenon_program &program, const StateHeader &header) {
+  int64_t room = INT32_MAX;
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    int64_t dims[TENON_MAX_RANK];
+    dimsOf(program, s, header.rows, header.capacity, dims);
+    if (dims[program.states[s].axis] < room)
+      room = dims[program.states[s].axis];
+  }
+  return room;
+}
+
+tenon_status checkSize(const tenon_program &program, int64_t rows,
+                       int64_t capacity, int64_t *bytes, tenon_error *error) {
+  if (!program.num_states)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "the model has no state: 'tenon inspect' says why");
+  if (rows < 1 || rows > kMostRows)
+    return fail(error, TENON_INVALID_ARGUMENT, "a state of ", rows,
+                " sequences, expected 1..", kMostRows);
+  if (capacity < 1 || capacity > INT32_MAX)
+    return fail(error, TENON_INVALID_ARGUMENT, "a state of ", capacity,
+                " rows for each sequence, expected 1..", INT32_MAX);
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_port &port = program.inputs[program.states[s].input];
+    if (port.dim_values[0] >= 0 && port.dim_values[0] != rows)
+      return fail(error, TENON_INVALID_ARGUMENT, "a state of ", rows,
+                  " sequences, expected ", port.dim_values[0], " as input '",
+                  port.name, "' has");
+  }
+  *bytes =
+      endOf(program, program.num_states, rows, wholePanels(program, capacity));
+  if (*bytes < 0)
+    return fail(error, TENON_INVALID_ARGUMENT, "a state of ", rows,
+                " sequences of ", capacity, " rows is too large");
+  return TENON_OK;
+}
+
+tenon_status checkHeader(const tenon_program &program, uint64_t format,
+                         const void *memory, tenon_error *error) {
+  if (!memory)
+    return fail(error, TENON_INVALID_ARGUMENT, "the state is NULL");
+  if (reinterpret_cast<uintptr_t>(memory) % kAlignment)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "the state is not 64-byte aligned");
+  const auto &header = *static_cast<const StateHeader *>(memory);
+  if (header.magic != kMagic)
+    return fail(error, TENON_INVALID_STATE,
+                "this memory holds no state: call tenon_init_state");
+  if (header.format != format)
+    return fail(error, TENON_INVALID_STATE,
+                "the state is one of another model than '", program.model_name,
+                "', or of other states of it");
+  return TENON_OK;
+}
+
+tenon_status checkRow(const StateHeader &header, int64_t row,
+                      tenon_error *error) {
+  if (row >= 0 && row < header.rows)
+    return TENON_OK;
+  return fail(error, TENON_INVALID_ARGUMENT, "sequence ", row,
+              " does not exist: the state has ", header.rows);
+}
+
+const char *tensorOf(const tenon_program &program, const StateHeader &header,
+                     int32_t index) {
+  return reinterpret_cast<const char *>(&header) +
+         endOf(program, index, header.rows, header.capacity);
+}
+
+/// A length that a caller gives for a sequence.
+tenon_status checkLength(const tenon_program &program,
+                         const StateHeader &header, int64_t row, int64_t length,
+                         tenon_error *error) {
+  int64_t room = roomOf(program, header);
+  if (length < 0 || length > room)
+    return fail(error, TENON_INVALID_STATE, "sequence ", row, ": ", length,
+                " rows, expected 0..", room, ", for which the state has room");
+  if (grows(program) && length > header.lengths()[row])
+    return fail(error, TENON_INVALID_STATE, "sequence ", row, ": ", length,
+                " rows, expected at most the ", header.lengths()[row],
+                " that it holds");
+  return TENON_OK;
+}
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// The API: see tenon.h
+//===----------------------------------------------------------------------===//
+
+namespace tenon::rt {
+
+tenon_status stateSize(const tenon_model *model, int64_t rows, int64_t capacity,
+                       size_t *bytes, tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program)
+    return status;
+  if (!bytes)
+    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
+  int64_t needed = 0;
+  if ((status = checkSize(*program, rows, capacity, &needed, error)))
+    return status;
+  *bytes = size_t(needed);
+  return TENON_OK;
+}
+
+tenon_status initState(const tenon_model *model, void *memory, size_t bytes,
+                       int64_t rows, int64_t capacity, tenon_state **state,
+                       tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program)
+    return status;
+  int64_t needed = 0;
+  if ((status = checkSize(*program, rows, capacity, &needed, error)))
+    return status;
+  if (!memory || !state)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                memory ? "the result pointer is NULL" : "the memory is NULL");
+  if (reinterpret_cast<uintptr_t>(memory) % kAlignment)
+    return fail(error, TENON_INVALID_ARGUMENT,
+                "the state's memory is not 64-byte aligned");
+  if (bytes < uint64_t(needed))
+    return fail(error, TENON_INVALID_ARGUMENT, "the state's memory has ",
+                uint64_t(bytes), " bytes, expected ", needed);
+  capacity = wholePanels(*program, capacity);
+  auto &header = *static_cast<StateHeader *>(memory);
+  memset(&header, 0, sizeof header);
+  memset(header.lengths(), 0, size_t(rows) * sizeof(int32_t));
+  header.format = formatOf(*program);
+  header.bytes = uint64_t(needed);
+  header.rows = rows;
+  header.capacity = capacity;
+  // Of a buffer the model reads what is not in use yet, and masks it; of what
+  // grows nobody does, and its pages stay untouched.
+  for (int32_t s = 0; s < program->num_states; ++s)
+    if (!program->states[s].grows) {
+      int64_t begin = endOf(*program, s, rows, capacity);
+      memset(static_cast<char *>(memory) + begin, 0,
+             size_t(endOf(*program, s + 1, rows, capacity) - begin));
+    }
+  header.magic = kMagic;
+  *state = static_cast<tenon_state *>(memory);
+  return TENON_OK;
+}
+
+tenon_status stateLength(const tenon_model *model, const tenon_state *state,
+                         int64_t row, int64_t *length, tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program ||
+      (status = checkHeader(*program, formatOf(*program), state, error)))
+    return status;
+  const auto &header = *reinterpret_cast<const StateHeader *>(state);
+  if (!length)
+    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
+  if ((status = checkRow(header, row, error)))
+    return status;
+  *length = header.lengths()[row];
+  return TENON_OK;
+}
+
+tenon_status setStateLength(const tenon_model *model, tenon_state *state,
+                            int64_t row, int64_t length, tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program ||
+      (status = checkHeader(*program, formatOf(*program), state, error)))
+    return status;
+  auto &header = *reinterpret_cast<StateHeader *>(state);
+  int64_t first = row, end = row + 1;
+  if (row == TENON_ALL_ROWS) {
+    first = 0;
+    end = header.rows;
+  } else if ((status = checkRow(header, row, error))) {
+    return status;
+  }
+  for (int64_t r = first; r < end; ++r)
+    if ((status = checkLength(*program, header, r, length, error)))
+      return status;
+  for (int64_t r = first; r < end; ++r)
+    header.lengths()[r] = int32_t(length);
+  return TENON_OK;
+}
+
+tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
+                       const tenon_state *from, int64_t fromRow, int64_t length,
+                       tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program ||
+      (status = checkHeader(*program, formatOf(*program), to, error)) ||
+      (status = checkHeader(*program, formatOf(*program), from, error)))
+    return status;
+  auto &target = *reinterpret_cast<StateHeader *>(to);
+  const auto &source = *reinterpret_cast<const StateHeader *>(from);
+  if ((status = checkRow(target, toRow, error)) ||
+      (status = checkRow(source, fromRow, error)) ||
+      (status = checkLength(*program, source, fromRow, length, error)))
+    return status;
+  if (int64_t room = roomOf(*program, target); length > room)
+    return fail(error, TENON_STATE_FULL, "sequence ", toRow, ": ", length,
+                " rows, the state has room for ", room);
+  for (int32_t s = 0; s < program->num_states; ++s) {
+    const tenon_state_pair &state = program->states[s];
+    const tenon_port &port = program->inputs[state.input];
+    int64_t fromDims[TENON_MAX_RANK], toDims[TENON_MAX_RANK];
+    dimsOf(*program, s, source.rows, source.capacity, fromDims);
+    dimsOf(*program, s, target.rows, target.capacity, toDims);
+    int64_t outer = 1, run = 1;
+    for (int32_t d = 1; d < port.rank; ++d)
+      if (d != state.axis)
+        (d < state.axis ? outer : run) *= toDims[d];
+    auto bytes = [&](int64_t rows) {
+      return size_t(bytesOf(rows * run, port.dtype));
+    };
+    size_t fromStep = bytes(fromDims[state.axis]);
+    size_t toStep = bytes(toDims[state.axis]);
+    const char *read = tensorOf(*program, source, s) +
+                       size_t(fromRow) * size_t(outer) * fromStep;
+    char *write = const_cast<char *>(tensorOf(*program, target, s)) +
+                  size_t(toRow) * size_t(outer) * toStep;
+    // Of panels whole ones: what else is in the last means nothing.
+    size_t copied =
+        bytes(state.panels ? wholePanels(*program, length) : length);
+    for (int64_t o = 0; o < outer && read != write; ++o)
+      memcpy(write + size_t(o) * toStep, read + size_t(o) * fromStep, copied);
+  }
+  target.lengths()[toRow] = int32_t(length);
+  return TENON_OK;
+}
+
+tenon_status stateData(const tenon_model *model, const tenon_state *state,
+                       int32_t index, int64_t *dims, const void **data,
+                       tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program ||
+      (status = checkHeader(*program, formatOf(*program), state, error)))
+    return status;
+  if (index < 0 || index >= program->num_states)
+    return fail(error, TENON_INVALID_ARGUMENT, "state ", index,
+                " does not exist: the model has ", program->num_states);
+  if (!dims || !data)
+    return fail(error, TENON_INVALID_ARGUMENT, "a result pointer is NULL");
+  const auto &header = *reinterpret_cast<const StateHeader *>(state);
+  dimsOf(*program, index, header.rows, header.capacity, dims);
+  *data = tensorOf(*program, header, index);
+  return TENON_OK;
+}
+
+tenon_status bindState(tenon_context *handle, tenon_state *state,
+                       tenon_error *error) {
+  Hold context(handle, error);
+  if (context.status())
+    return context.status();
+  const tenon_program &program = *context->program;
+  if (!state && !context->state)
+    return TENON_OK;
+  if (context->driver)
+    return fail(error, TENON_INVALID_STATE,
+                "a state is memory of the host, the context runs on a GPU");
+  uint64_t format = formatOf(program);
+  if (state)
+    if (tenon_status status = checkHeader(program, format, state, error))
+      return status;
+  auto *memory = reinterpret_cast<uint8_t *>(state);
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &pair = program.states[s];
+    Binding &input = context->inputs[pair.input];
+    Binding &output = context->outputs[pair.output];
+    input.bound = output.bound = state != nullptr;
+    input.data = output.data = nullptr;
+    input.bytes = output.bytes = 0;
+    if (!state)
+      continue;
+    const auto &header = *reinterpret_cast<const StateHeader *>(state);
+    dimsOf(program, s, header.rows, header.capacity, input.dims);
+    int64_t begin = endOf(program, s, header.rows, header.capacity);
+    input.data = output.data = memory + begin;
+    input.bytes = output.bytes =
+        uint64_t(endOf(program, s + 1, header.rows, header.capacity) - begin);
+    output.anyDims = true;
+    if (pair.grows)
+      input.dims[pair.axis] = header.lengths()[0];
+  }
+  context->state = memory;
+  context->stateFormat = format;
+  context->stateView = {};
+  if (state)
+    context->stateView = {true, headerOf(*context).capacity};
+  context->stale = context->dirty = true;
+  context->ran = false;
+  return TENON_OK;
+}
+
+//===----------------------------------------------------------------------===//
+// In a run
+//===----------------------------------------------------------------------===//
+
+tenon_status beginState(Context &context, tenon_error *error) {
+  if (!context.state)
+    return TENON_OK;
+  const tenon_program &program = *context.program;
+  if (tenon_status status =
+          checkHeader(program, context.stateFormat, context.state, error))
+    return status;
+  auto &header = *reinterpret_cast<StateHeader *>(context.state);
+  if (__atomic_exchange_n(&header.busy, 1, __ATOMIC_ACQUIRE))
+    return fail(error, TENON_BUSY, "the state is in use by another run");
+  const int32_t *lengths = header.lengths();
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &pair = program.states[s];
+    if (!pair.grows)
+      continue;
+    for (int64_t r = 1; r < header.rows; ++r)
+      if (lengths[r] != lengths[0]) {
+        endState(context, false);
+        return fail(error, TENON_INVALID_STATE, "sequence ", r, " has ",
+                    lengths[r], " rows, expected ", lengths[0],
+                    " as sequence 0 has: the model has one length for all");
+      }
+  }
+  takeLengths(context);
+  return TENON_OK;
+}
+
+void takeLengths(Context &context) {
+  const tenon_program &program = *context.program;
+  for (int32_t s = 0; context.state && s < program.num_states; ++s) {
+    const tenon_state_pair &pair = program.states[s];
+    if (!pair.grows)
+      continue;
+    int64_t &dim = context.inputs[pair.input].dims[pair.axis];
+    int64_t length = headerOf(context).lengths()[0];
+    context.stale |= dim != length;
+    dim = length;
+  }
+}
+
+tenon_status checkState(const Context &context, tenon_error *error) {
+  if (!context.state)
+    return TENON_OK;
+  const tenon_program &program = *context.program;
+  const StateHeader &header = headerOf(context);
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &pair = program.states[s];
+    const tenon_port &output = program.outputs[pair.output];
+    int64_t dims[TENON_MAX_RANK];
+    dimsOf(program, s, header.rows, header.capacity, dims);
+    int64_t needed = context.slots[output.dims[pair.axis]];
+    if (needed > dims[pair.axis])
+      return fail(error, TENON_STATE_FULL, "output '", output.name,
+                  "' would have ", needed,
+                  " rows for each sequence, the state has room for ",
+                  dims[pair.axis]);
+  }
+  return TENON_OK;
+}
+
+void endState(Context &context, bool ran) {
+  if (!context.state)
+    return;
+  const tenon_program &program = *context.program;
+  auto &header = *reinterpret_cast<StateHeader *>(context.state);
+  for (int32_t s = 0; ran && s < program.num_states; ++s) {
+    const tenon_state_pair &pair = program.states[s];
+    if (!pair.grows)
+      continue;
+    int64_t length =
+        context.slots[program.outputs[pair.output].dims[pair.axis]];
+    for (int64_t r = 0; r < header.rows; ++r)
+      header.lengths()[r] = int32_t(length);
+  }
+  __atomic_store_n(&header.busy, 0, __ATOMIC_RELEASE);
+}
+
+bool overlapsState(const Context &context, const void *data, int64_t bytes) {
+  if (!context.state || bytes <= 0)
+    return false;
+  auto begin = reinterpret_cast<uintptr_t>(context.state);
+  auto first = reinterpret_cast<uintptr_t>(data);
+  return first < begin + headerOf(context).bytes &&
+         begin < first + uint64_t(bytes);
+}
+
+} // namespace tenon::rt

@@ -1,0 +1,48 @@
+// A past and fresh rows joined become an append to memory with room for more.
+// Of it attention reads values as they lie, and keys as the panels that their
+// memory holds: what packs them has nothing to do where nothing is carried.
+
+// RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state))' \
+// RUN:   | FileCheck %s
+// RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state),tenon-pack-matmul,tenon-form-kernels)' \
+// RUN:   | FileCheck %s --check-prefix=FUSE
+
+// CHECK: func.func @main(%[[PAST:.*]]: tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past", "64">> {tenon.name = "past_v", tenon.state = {axis = 2 : i64, capacity = "state.capacity", carried = "state.carried", length = "past + seq", output = 1 : i64}}
+// CHECK-SAME: {tenon.name = "past_k", tenon.state = {axis = 2 : i64, capacity = "state.capacity", carried = "state.carried", length = "past + seq", output = 2 : i64}}
+// CHECK-SAME: {tenon.name = "past_old", tenon.stateless = "node '' (tenon.exp) reads it, and adds no rows"}
+// CHECK-SAME: {tenon.dims = #tenon.dims<"b", "2", "past + seq", "64">}
+// CHECK: %[[ROWS:.*]] = tenon.iota "past" step "1" size "seq" : i64
+// CHECK: tenon.reshape %[[ROWS]] to <"1", "seq">
+// CHECK: %[[ALL:.*]] = tenon.append %[[PAST]], %{{.*}} at %{{.*}} axis 2 to "state.capacity" {carried = "state.carried"}
+// CHECK: %[[PRESENT:.*]] = tenon.slice %[[ALL]] from <"0", "0", "0", "0"> step [1, 1, 1, 1] to <"b", "2", "past + seq", "64">
+// CHECK: tenon.matmul %{{.*}}, %[[PRESENT]] :
+// CHECK: return %{{.*}}, %[[ALL]]
+
+// FUSE: output = 1 : i64}}
+// FUSE-SAME: output = 2 : i64, panels}}
+// FUSE: %[[V:.*]] = tenon.kernel scatter(
+// FUSE: %[[K:.*]] = tenon.kernel scatter(
+// FUSE: tenon.append {{.*}} to "state.capacity" panels {carried = "state.carried"}
+// FUSE: %[[PACKED:.*]] = tenon.kernel map(%[[K]])
+// FUSE: tenon.pack_b %{{.*}} transposed {carried = "state.carried"}
+// FUSE: tenon.kernel attention(%{{.*}}, %[[PACKED]], %[[V]])
+// FUSE: tenon.softmax
+// FUSE: %[[FIRST:.*]] = tenon.slice
+// FUSE: %[[SPLIT:.*]] = tenon.reshape %[[FIRST]] to <"b", "2", "past + seq", "2", "32">
+// FUSE: %[[PANELS:.*]] = tenon.transpose %[[SPLIT]]
+// FUSE: tenon.packed_matmul %{{.*}}, %[[PANELS]] columns "64"
+!past = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past", "64">>
+!fresh = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "seq", "64">>
+!present = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past + seq", "64">>
+!scores = tensor<?x2x?x?xf32, #tenon.dims<"b", "2", "seq", "past + seq">>
+func.func @main(%past_v: !past {tenon.name = "past_v"}, %past_k: !past {tenon.name = "past_k"},
+                %old: !past {tenon.name = "past_old"}, %q: !fresh, %k: !fresh, %v: !fresh)
+    -> (!fresh, !present, !present, !past) {
+  %values = tenon.concat %past_v, %v axis 2 : !past, !fresh
+  %keys = tenon.concat %past_k, %k axis 2 : !past, !fresh
+  %read = tenon.exp %old : !past
+  %scores = tenon.matmul %q, %keys transposed : !fresh, !present
+  %p = tenon.softmax %scores : !scores
+  %y = tenon.matmul %p, %values : !scores, !present
+  return %y, %values, %keys, %read : !fresh, !present, !present, !past
+}
