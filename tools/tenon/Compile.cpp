@@ -367,8 +367,10 @@ int compileMain() {
   if (verbose)
     options.timing = &whole;
   PassStatistics counts;
-  bool explains = explain.getNumOccurrences() != 0;
-  if (explains || statistics)
+  // lld, which links in this process, forgets what was given.
+  bool explains = explain.getNumOccurrences() != 0, counted = statistics,
+       told = verbose;
+  if (explains || counted)
     options.remark = [&](const PassRemark &remark) {
       counts.add(remark);
       if (explains)
@@ -382,9 +384,9 @@ int compileMain() {
     }
   progress.clear();
   whole.stop();
-  if (statistics)
+  if (counted)
     counts.print(errs());
-  if (verbose)
+  if (told)
     for (const std::string &line : result.states)
       errs() << "tenon: " << line << "\n";
   for (const std::string &warning : result.warnings)
