@@ -165,6 +165,13 @@ tenon_status checkRow(const StateHeader &header, int64_t row,
               " does not exist: the state has ", header.rows);
 }
 
+/// What a run works on nobody else changes or copies.
+tenon_status checkIdle(const StateHeader &header, tenon_error *error) {
+  if (!__atomic_load_n(&header.busy, __ATOMIC_ACQUIRE))
+    return TENON_OK;
+  return fail(error, TENON_BUSY, "the state is in use by a run");
+}
+
 const char *tensorOf(const tenon_program &program, const StateHeader &header,
                      int32_t index) {
   return reinterpret_cast<const char *>(&header) +
@@ -273,6 +280,8 @@ tenon_status setStateLength(const tenon_model *model, tenon_state *state,
       (status = checkHeader(*program, formatOf(*program), state, error)))
     return status;
   auto &header = *reinterpret_cast<StateHeader *>(state);
+  if ((status = checkIdle(header, error)))
+    return status;
   int64_t first = row, end = row + 1;
   if (row == TENON_ALL_ROWS) {
     first = 0;
@@ -299,7 +308,9 @@ tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
     return status;
   auto &target = *reinterpret_cast<StateHeader *>(to);
   const auto &source = *reinterpret_cast<const StateHeader *>(from);
-  if ((status = checkRow(target, toRow, error)) ||
+  if ((status = checkIdle(target, error)) ||
+      (status = checkIdle(source, error)) ||
+      (status = checkRow(target, toRow, error)) ||
       (status = checkRow(source, fromRow, error)) ||
       (status = checkLength(*program, source, fromRow, length, error)))
     return status;
@@ -459,6 +470,10 @@ tenon_status checkState(const Context &context, tenon_error *error) {
                   "' would have ", needed,
                   " rows for each sequence, the state has room for ",
                   dims[pair.axis]);
+    if (pair.grows && needed <= header.lengths()[0])
+      return fail(error, TENON_INVALID_STATE, "output '", output.name,
+                  "' would have no new rows for each sequence, expected 1 or "
+                  "more");
   }
   return TENON_OK;
 }

@@ -67,7 +67,8 @@ tenon_init_state(const tenon_model *model, void *memory, size_t bytes,
 }
 #define TENON_ALL_ROWS (-1)
 /* How many rows a sequence has. Less than it has rolls it back, 0 empties it;
- * more is refused. TENON_ALL_ROWS sets all sequences. */
+ * more is refused, and so is a state that a run uses (TENON_BUSY). TENON_ALL_ROWS
+ * sets all sequences. */
 static inline tenon_status
 tenon_state_length(const tenon_model *model, const tenon_state *state,
                    int64_t sequence, int64_t *length, tenon_error *error) {

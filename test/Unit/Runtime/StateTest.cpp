@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "ToyModel.h"
 #include "tenon/tenon.hpp"
+#include <functional>
 #include <gtest/gtest.h>
 
 using namespace toy;
@@ -14,9 +15,14 @@ namespace {
 
 constexpr int64_t kSize = 4;
 
+/// Called by a run, in its midst.
+std::function<void()> duringRun;
+
 /// present[b] = past[b], fresh[b]; rows of `present` have room for dims[3].
 int32_t append(void *const *bufs, const int64_t *dims, int64_t begin,
                int64_t end, tenon_task *) {
+  if (duringRun)
+    duringRun();
   const auto *past = static_cast<const float *>(bufs[0]);
   const auto *fresh = static_cast<const float *>(bufs[1]);
   auto *present = static_cast<float *>(bufs[2]);
@@ -160,6 +166,46 @@ TEST(State, refusesAndStaysAsItIs) {
   EXPECT_EQ(refused.message(),
             "the model has no state: 'tenon inspect' says why");
   EXPECT_EQ(Loop(none).context.bindState(state).code(), TENON_INVALID_STATE);
+}
+
+TEST(State, isOneRunsAlone) {
+  Decoder decoder;
+  tenon::Model model(decoder.model);
+  tenon::State state = tenon::State::create(model, 2, 8).take();
+  tenon::State other = tenon::State::create(model, 2, 8).take();
+  Loop one(decoder), two(decoder);
+  ASSERT_TRUE(one.context.bindState(state));
+  ASSERT_TRUE(two.context.bindState(state));
+  ASSERT_TRUE(one.step(2, 1));
+  std::vector<tenon_status> codes;
+  duringRun = [&] {
+    if (!codes.empty())
+      return; // another task of the same run
+    codes = {two.step(1, 1).code(), state.setLength(0).code(),
+             state.copy(0, other, 0, 0).code(),
+             other.copy(0, state, 0, 1).code()};
+  };
+  EXPECT_TRUE(one.step(1, 10));
+  duringRun = nullptr;
+  EXPECT_EQ(codes, std::vector(4, TENON_BUSY));
+  EXPECT_EQ(*state.length(), 3);
+  EXPECT_EQ(one.sums, (std::vector<float>{12, 12}));
+  EXPECT_TRUE(two.step(1, 100));
+  EXPECT_EQ(two.sums, (std::vector<float>{112, 112}));
+}
+
+TEST(State, takesNoRunWithoutTokens) {
+  Decoder decoder;
+  tenon::State state =
+      tenon::State::create(tenon::Model(decoder.model), 2, 8).take();
+  Loop loop(decoder);
+  ASSERT_TRUE(loop.context.bindState(state));
+  ASSERT_TRUE(loop.step(2, 1));
+  tenon::Status empty = loop.step(0, 1);
+  EXPECT_EQ(empty.code(), TENON_INVALID_STATE);
+  EXPECT_EQ(empty.message(), "output 'present' would have no new rows for each "
+                             "sequence, expected 1 or more");
+  EXPECT_EQ(*state.length(), 2);
 }
 
 } // namespace
