@@ -6,97 +6,19 @@
 //===----------------------------------------------------------------------===//
 // usage: noalloc ARTIFACT THREADS dim=N[,dim=N]...
 //
-// Replaces malloc and its kin, mmap, mremap, brk and pthread_create for the
-// whole process, the artifact included, and counts the calls made inside
-// tenon_run: the first run, a run after each change of dims (each further
-// argument) and runs with the first dims again. Inputs are ones. Everything is
-// reserved for all dims beforehand, so that the largest come in any order.
+// Counts the allocations made inside tenon_run: the first run, a run after each
+// change of dims (each further argument) and runs with the first dims again.
+// Inputs are ones. Everything is reserved for all dims beforehand, so that the
+// largest come in any order.
 //===----------------------------------------------------------------------===//
 
-#include "artifact.h"
-#include <atomic>
-#include <cstdio>
-#include <cstdlib>
+#include "watch.h"
 #include <map>
-#include <string>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <vector>
 
 using namespace tenon::test;
 
 namespace {
-std::atomic<bool> watching{false};
-std::atomic<long> calls{0};
-std::atomic<const char *> culprit{nullptr};
-
-void count(const char *name) {
-  if (!watching.load(std::memory_order_relaxed))
-    return;
-  ++calls;
-  culprit = name;
-}
-} // namespace
-
-// The executable's definitions win over libc's for every library in the
-// process. __libc_* are glibc's own, so that no dlsym is needed (it allocates).
-extern "C" {
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-void *__libc_memalign(size_t, size_t);
-
-void *malloc(size_t bytes) {
-  count("malloc");
-  return __libc_malloc(bytes);
-}
-void *calloc(size_t n, size_t bytes) {
-  count("calloc");
-  return __libc_calloc(n, bytes);
-}
-void *realloc(void *old, size_t bytes) {
-  count("realloc");
-  return __libc_realloc(old, bytes);
-}
-void *memalign(size_t alignment, size_t bytes) {
-  count("memalign");
-  return __libc_memalign(alignment, bytes);
-}
-void *aligned_alloc(size_t alignment, size_t bytes) {
-  count("aligned_alloc");
-  return __libc_memalign(alignment, bytes);
-}
-int posix_memalign(void **memory, size_t alignment, size_t bytes) {
-  count("posix_memalign");
-  *memory = __libc_memalign(alignment, bytes);
-  return *memory ? 0 : 12; // ENOMEM
-}
-void *mmap(void *address, size_t bytes, int protection, int flags, int file,
-           off_t offset) {
-  count("mmap");
-  return reinterpret_cast<void *>(
-      syscall(9, address, bytes, protection, flags, file, offset));
-}
-void *mmap64(void *address, size_t bytes, int protection, int flags, int file,
-             off64_t offset) {
-  count("mmap64");
-  return reinterpret_cast<void *>(
-      syscall(9, address, bytes, protection, flags, file, offset));
-}
-} // extern "C"
-
-namespace {
-/// Pages of address space: whatever maps memory without our hooks shows here.
-long addressSpace() {
-  long pages = 0;
-  if (FILE *file = std::fopen("/proc/self/statm", "r")) {
-    if (std::fscanf(file, "%ld", &pages) != 1)
-      pages = -1;
-    std::fclose(file);
-  }
-  return pages;
-}
-
 /// Parses "batch=2,seq=16".
 std::map<std::string, int64_t> parse(const char *text) {
   std::map<std::string, int64_t> values;
@@ -216,13 +138,7 @@ int main(int argc, char **argv) {
   if (before != after)
     fail("the address space grew by " + std::to_string(after - before) +
          " pages");
-  // The hooks must see what they are there for.
-  watching = true;
-  void *volatile probe = std::malloc(1);
-  std::free(probe);
-  watching = false;
-  if (calls == 0)
-    fail("the hooks are not in place");
+  checkHooks();
   std::printf("%zu runs, no allocation\n", 2 * shapes.size());
   tenon_context_destroy(context);
   return 0;
