@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
+#include "States.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallString.h"
@@ -270,9 +271,8 @@ Error writeTensor(StringRef path, tenon_dtype dtype, ArrayRef<int64_t> dims,
 // Sessions
 //===----------------------------------------------------------------------===//
 
-Expected<std::unique_ptr<Session>>
-Session::create(const OpenArtifact &artifact, const SessionOptions &given,
-                MutableArrayRef<Tensor> inputs) {
+Expected<tenon_context *> Session::createContext(const OpenArtifact &artifact,
+                                                 const SessionOptions &given) {
   tenon_context_options options;
   TENON_INIT(options);
   options.threads = given.threads;
@@ -284,16 +284,31 @@ Session::create(const OpenArtifact &artifact, const SessionOptions &given,
     options.flags |= TENON_CONTEXT_OVERSUBSCRIBE;
   if (given.profile)
     options.flags |= TENON_CONTEXT_PROFILE;
-
-  std::unique_ptr<Session> session(new Session(artifact));
+  tenon_context *context = nullptr;
   tenon_error error;
-  tenon_status status = tenon_context_create(artifact.model(), &options,
-                                             &session->context, &error);
+  tenon_status status =
+      tenon_context_create(artifact.model(), &options, &context, &error);
   if (status == TENON_IO_ERROR && artifact.info.weights_file)
     return createStringError(Twine(error.message) + " (--weights FILE)");
   if (status)
     return apiError(error);
-  // An optional input that is not given keeps its default.
+  return context;
+}
+
+Expected<std::unique_ptr<Session>>
+Session::create(const OpenArtifact &artifact, const SessionOptions &given,
+                MutableArrayRef<Tensor> inputs) {
+  std::unique_ptr<Session> session(new Session(artifact));
+  Expected<tenon_context *> context = createContext(artifact, given);
+  if (!context)
+    return context.takeError();
+  session->context = *context;
+  session->hasState = given.state != nullptr;
+  tenon_error error;
+  if (given.state && tenon_bind_state(*context, given.state, &error))
+    return apiError(error);
+  // An optional input that is not given keeps its default, and the state has
+  // its own.
   for (const Tensor &input : inputs)
     session->inputDims.push_back(input.data ? input.dims.data() : nullptr);
   // Before what depends on the inputs' values.
@@ -320,6 +335,10 @@ Error Session::makeRoom() {
     return apiError(error);
   outputs.clear();
   for (auto [i, port] : enumerate(artifact.outputs)) {
+    if (hasState && holdsOutput(artifact, i)) {
+      outputs.emplace_back();
+      continue;
+    }
     std::vector<int64_t> dims(port.rank);
     if (tenon_output_dims(context, inputDims.data(), int32_t(i), dims.data(),
                           &error))
@@ -353,7 +372,7 @@ Error Session::run() {
   if (status)
     return apiError(error);
   for (auto [i, port] : enumerate(artifact.outputs))
-    if (port.dims_kind == TENON_DIMS_FROM_DATA &&
+    if (port.dims_kind == TENON_DIMS_FROM_DATA && outputs[i].data &&
         tenon_last_output_dims(context, int32_t(i), outputs[i].dims.data(),
                                &error))
       return apiError(error);

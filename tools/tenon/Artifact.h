@@ -100,6 +100,7 @@ struct SessionOptions {
   std::string weights;
   bool oversubscribe = false;
   bool profile = false;
+  tenon_state *state = nullptr; ///< to bind; its ports are then left alone
 };
 
 /// A context with inputs and outputs bound and the workspace reserved.
@@ -108,6 +109,9 @@ public:
   static llvm::Expected<std::unique_ptr<Session>>
   create(const OpenArtifact &artifact, const SessionOptions &options,
          llvm::MutableArrayRef<Tensor> inputs);
+  /// A context alone, for who binds what there is themselves.
+  static llvm::Expected<tenon_context *>
+  createContext(const OpenArtifact &artifact, const SessionOptions &options);
   ~Session() { tenon_context_destroy(context); }
   Session(const Session &) = delete;
 
@@ -115,7 +119,8 @@ public:
 
   tenon_context *context = nullptr;
   tenon_context_info info;
-  /// After a run with the dims that it gave them.
+  /// After a run with the dims that it gave them; empty where the state holds
+  /// them.
   std::vector<Tensor> outputs;
 
 private:
@@ -125,6 +130,7 @@ private:
 
   const OpenArtifact &artifact;
   std::vector<const int64_t *> inputDims;
+  bool hasState = false;
 };
 
 /// The inputs that were not given, each with how it was filled.

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "DecodeBench.h"
 #include "Profile.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/CommandLine.h"
@@ -59,6 +60,20 @@ static cl::opt<int> runs("runs", cl::value_desc("n"), cl::init(0),
 static cl::opt<double> seconds("seconds", cl::value_desc("s"), cl::init(2),
                                cl::desc("Measure for this long (default 2)"),
                                cl::sub(command));
+static cl::opt<bool>
+    decode("decode",
+           cl::desc("Measure the tokens of a decoder whose pasts a state "
+                    "holds, one in each run"),
+           cl::sub(command));
+static cl::opt<int64_t>
+    context("context", cl::value_desc("n"), cl::init(512),
+            cl::desc("With --decode: tokens before those that are measured "
+                     "(default 512)"),
+            cl::sub(command));
+static cl::opt<int64_t>
+    sequences("sequences", cl::value_desc("n"), cl::init(1),
+              cl::desc("With --decode: sequences in a run (default 1)"),
+              cl::sub(command));
 static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
 static cl::opt<bool> profile("profile",
                              cl::desc("Print the time of each kernel, too"),
@@ -183,8 +198,6 @@ Error run() {
   auto tensors = readInputs(**artifact, inputs);
   if (!tensors)
     return tensors.takeError();
-  if (Error problem = chooseDims(**artifact, *tensors, *dims))
-    return problem;
   SessionOptions options;
   options.threads = threads;
   options.level = level;
@@ -192,13 +205,20 @@ Error run() {
   options.weights = weights;
   options.oversubscribe = oversubscribe;
   options.profile = profile || !trace.empty();
+  Profile collected((*artifact)->info.num_steps,
+                    profile ? measureRoofline() : Roofline());
+  if (decode) {
+    DecodeBench bench{options, context, sequences, *dims, runs, seconds, json};
+    bench.profile = profile ? &collected : nullptr;
+    return benchDecode(**artifact, bench, std::move(*tensors));
+  }
+  if (Error problem = chooseDims(**artifact, *tensors, *dims))
+    return problem;
   Filled filled;
   auto session = runFilled(**artifact, options, *dims, *tensors, filled);
   if (!session)
     return session.takeError();
 
-  Profile collected((*artifact)->info.num_steps,
-                    profile ? measureRoofline() : Roofline());
   auto measured = measure(**session, options.profile ? &collected : nullptr);
   if (!measured)
     return measured.takeError();
@@ -221,6 +241,10 @@ Error run() {
 int benchMain() {
   if (runs < 0 || seconds < 0)
     return reportError("bench", "--runs and --seconds are 0 or more");
+  if (context < 1 || sequences < 1)
+    return reportError("bench", "--context and --sequences are 1 or more");
+  if (decode && !trace.empty())
+    return reportError("bench", "--trace is not for --decode");
   if (Error problem = run())
     return reportError("bench", std::move(problem));
   return 0;

@@ -7,6 +7,7 @@
 #include "Artifact.h"
 #include "Commands.h"
 #include "Report.h"
+#include "States.h"
 #include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/CommandLine.h"
@@ -48,6 +49,15 @@ static cl::opt<std::string>
             cl::desc("With --html: the times that 'tenon bench --profile "
                      "--json' measured"),
             cl::sub(command));
+static cl::opt<std::string>
+    memory("memory", cl::value_desc("bytes"),
+           cl::desc("Say for how many tokens of a decoder's context so much "
+                    "memory has room; K, M and G are 2^10, 2^20 and 2^30"),
+           cl::sub(command));
+static cl::opt<int64_t>
+    sequences("sequences", cl::value_desc("n"), cl::init(1),
+              cl::desc("With --memory: sequences that share it (default 1)"),
+              cl::sub(command));
 static cl::opt<int> threads("threads", cl::value_desc("n"), cl::init(1),
                             cl::desc("Threads for which to say the workspace "
                                      "(default 1)"),
@@ -142,17 +152,6 @@ std::string checkText(const tenon_check_info &check) {
   return lhs + " ? " + rhs;
 }
 
-/// What a row of one sequence takes.
-int64_t bytesPerRow(const OpenArtifact &artifact,
-                    const tenon_state_info &state) {
-  const tenon_port_info &port = artifact.inputs[state.input];
-  int64_t elements = 1;
-  for (int32_t d = 1; d < port.rank; ++d)
-    if (d != state.axis)
-      elements *= port.dim_values[d];
-  return int64_t(tenon_tensor_bytes(port.dtype, size_t(elements)));
-}
-
 //===----------------------------------------------------------------------===//
 // Text
 //===----------------------------------------------------------------------===//
@@ -167,24 +166,8 @@ void printPort(StringRef label, const tenon_port_info &port) {
     outs() << ", optional";
 }
 
-void printStates(const OpenArtifact &artifact) {
-  if (artifact.states.empty())
-    return;
-  outs() << "\nstates\n";
-  for (const tenon_state_info &state : artifact.states) {
-    outs() << "  " << artifact.inputs[state.input].name;
-    if (state.reason) {
-      outs() << ": none, " << state.reason << "\n";
-      continue;
-    }
-    outs() << " -> " << artifact.outputs[state.output].name << ": "
-           << (state.grows ? "grows" : "a buffer") << " along dim "
-           << state.axis;
-    outs() << ", " << bytesPerRow(artifact, state) << " bytes a row\n";
-  }
-}
-
-void printText(const OpenArtifact &artifact, const Workspace *space) {
+void printText(const OpenArtifact &artifact, const Workspace *space,
+               const MemoryQuestion &memory) {
   const tenon_model_info &info = artifact.info;
   outs() << "model " << info.name << "\n";
   outs() << "compiled by " << info.compiler_version << ", ABI "
@@ -199,7 +182,7 @@ void printText(const OpenArtifact &artifact, const Workspace *space) {
     printPort("", port);
     outs() << " (dims " << kindName(port.dims_kind) << ")\n";
   }
-  printStates(artifact);
+  printStates(artifact, memory, outs());
   if (!artifact.ranges.empty())
     outs() << "\ndeclared dims\n";
   for (const tenon_range_info &range : artifact.ranges) {
@@ -282,7 +265,8 @@ void writePort(json::OStream &out, const tenon_port_info &port, bool output) {
   });
 }
 
-void printJson(const OpenArtifact &artifact, const Workspace *space) {
+void printJson(const OpenArtifact &artifact, const Workspace *space,
+               const MemoryQuestion &memory) {
   const tenon_model_info &info = artifact.info;
   json::OStream out(outs(), 2);
   out.object([&] {
@@ -299,28 +283,7 @@ void printJson(const OpenArtifact &artifact, const Workspace *space) {
       for (const tenon_port_info &port : artifact.outputs)
         writePort(out, port, true);
     });
-    out.attributeArray("states", [&] {
-      for (const tenon_state_info &state : artifact.states)
-        if (!state.reason)
-          out.object([&] {
-            out.attribute("input",
-                          json::fixUTF8(artifact.inputs[state.input].name));
-            out.attribute("output",
-                          json::fixUTF8(artifact.outputs[state.output].name));
-            out.attribute("axis", state.axis);
-            out.attribute("grows", state.grows != 0);
-            out.attribute("bytes_per_row", bytesPerRow(artifact, state));
-          });
-    });
-    out.attributeArray("stateless", [&] {
-      for (const tenon_state_info &state : artifact.states)
-        if (state.reason)
-          out.object([&] {
-            out.attribute("input",
-                          json::fixUTF8(artifact.inputs[state.input].name));
-            out.attribute("reason", json::fixUTF8(state.reason));
-          });
-    });
+    writeStates(artifact, memory, out);
     out.attributeArray("ranges", [&] {
       for (const tenon_range_info &range : artifact.ranges)
         out.object([&] {
@@ -426,15 +389,25 @@ int inspectMain() {
       return reportError("inspect", std::move(problem));
     return 0;
   }
+  MemoryQuestion question;
+  question.sequences = sequences;
+  if (sequences < 1)
+    return reportError("inspect", "--sequences is 1 or more");
+  if (!memory.empty()) {
+    auto bytes = parseBytes("--memory", memory);
+    if (!bytes)
+      return reportError("inspect", bytes.takeError());
+    question.bytes = *bytes;
+  }
   auto space = measureWorkspace(**artifact);
   // Default dims may break a check; only what was asked for must work.
   if (!space && !dimSettings.empty())
     return reportError("inspect", space.takeError());
   const Workspace *known = space ? &*space : nullptr;
   if (json)
-    printJson(**artifact, known);
+    printJson(**artifact, known, question);
   else
-    printText(**artifact, known);
+    printText(**artifact, known, question);
   if (!space)
     consumeError(space.takeError());
   return 0;

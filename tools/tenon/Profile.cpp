@@ -18,6 +18,17 @@ using namespace llvm;
 
 namespace tenon {
 
+static bool isProduct(StringRef kernel) {
+  return kernel.starts_with("matmul") || kernel.starts_with("attention");
+}
+
+double bytesOfWeights(const tenon_step_info &step) {
+  double weights = double(step.weight_bytes);
+  double tensors = double(step.bytes) - weights;
+  return isProduct(step.kernel ? step.kernel : "") ? weights
+                                                   : std::min(weights, tensors);
+}
+
 void Profile::add(tenon_context *context) {
   ++runs;
   tenon_context_info whole;
@@ -56,8 +67,7 @@ std::vector<Profile::Kernel> Profile::kernels() const {
     kernel.threads = std::max(kernel.threads, step.threads);
     // The cost of a product is its multiply-adds. Other kernels are limited by
     // memory; of a large table they look some rows up, not all.
-    StringRef name(step.kernel);
-    bool product = name.starts_with("matmul") || name.starts_with("attention");
+    bool product = isProduct(step.kernel);
     double flops = product ? 2 * step.cost : 0;
     double tensors = step.bytes - step.weights;
     double bytes =

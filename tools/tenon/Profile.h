@@ -20,6 +20,10 @@ class raw_ostream;
 
 namespace tenon {
 
+/// What of a step's weights a run reads: of a large table that is looked into
+/// the rows alone.
+double bytesOfWeights(const tenon_step_info &step);
+
 /// Step times summed over runs, told per kernel, and what of the runs' time
 /// was spent outside steps. The rates of a kernel that a loop calls take each
 /// call as large as the last one.

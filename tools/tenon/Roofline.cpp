@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 namespace tenon {
@@ -34,13 +35,17 @@ double burn() {
   return 2 * FMA_ACCUMULATORS * lanes * count / (now() - start) / 1e9;
 }
 
-double readAll(const std::vector<uint64_t> &memory) {
-  double start = now();
+void readPart(const uint64_t *memory, size_t count) {
   uint64_t sum[8] = {};
-  for (size_t i = 0; i + 8 <= memory.size(); i += 8)
+  for (size_t i = 0; i + 8 <= count; i += 8)
     for (size_t j = 0; j < 8; ++j)
       sum[j] |= memory[i + j];
   __asm__ volatile("" ::"r"(sum) : "memory");
+}
+
+double readAll(const std::vector<uint64_t> &memory) {
+  double start = now();
+  readPart(memory.data(), memory.size());
   return double(memory.size() * sizeof(uint64_t)) / (now() - start) / 1e9;
 }
 
@@ -63,6 +68,24 @@ Roofline measureRoofline() {
   memory.resize((512 << 10) / sizeof(uint64_t));
   for (int i = 0; i < 40; ++i)
     best.cachedGbytes = std::max(best.cachedGbytes, readAll(memory));
+  return best;
+}
+
+double measureReading(int threads) {
+  std::vector<uint64_t> memory((256 << 20) / sizeof(uint64_t), 1);
+  size_t part = memory.size() / size_t(threads);
+  double best = 0;
+  for (int round = 0; round < 4; ++round) {
+    double start = now();
+    std::vector<std::thread> others;
+    for (int t = 1; t < threads; ++t)
+      others.emplace_back(readPart, memory.data() + part * size_t(t), part);
+    readPart(memory.data(), part);
+    for (std::thread &other : others)
+      other.join();
+    best = std::max(best, double(part * size_t(threads) * sizeof(uint64_t)) /
+                              (now() - start) / 1e9);
+  }
   return best;
 }
 

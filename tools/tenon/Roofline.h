@@ -22,6 +22,9 @@ struct Roofline {
 /// Takes about 50 ms. Best of several short rounds.
 Roofline measureRoofline();
 
+/// GB/s of so many threads that read 256 MiB together. Takes about 100 ms.
+double measureReading(int threads);
+
 } // namespace tenon
 
 #endif // TENON_TOOLS_ROOFLINE_H

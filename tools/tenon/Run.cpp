@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "States.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -56,14 +57,45 @@ static cl::opt<std::string>
             cl::desc("The weights' file, where it is not beside the artifact"),
             cl::sub(command));
 
+static cl::opt<std::string>
+    stateFile("state", cl::value_desc("file"),
+              cl::desc("Keep the pasts in this file from call to call; it is "
+                       "made where it is not there, and its inputs and outputs "
+                       "are neither given nor written"),
+              cl::sub(command));
+static cl::opt<int64_t>
+    capacity("capacity", cl::value_desc("n"), cl::init(2048),
+             cl::desc("Rows of each sequence for which a new --state has room "
+                      "(default 2048)"),
+             cl::sub(command));
+
+/// The file's state, or an empty one for the sequences that the inputs have.
+static Expected<StateMemory> openState(const OpenArtifact &artifact,
+                                       ArrayRef<Tensor> tensors) {
+  if (!hasStates(artifact))
+    return createStringError("--state: the artifact has no state: 'tenon "
+                             "inspect' says why");
+  if (sys::fs::exists(stateFile))
+    return StateMemory::read(artifact, stateFile);
+  DimValues dims;
+  if (Error problem = chooseDims(artifact, tensors, dims))
+    return std::move(problem);
+  auto shape = portDims(artifact.inputs[artifact.states[0].input], dims);
+  if (!shape)
+    return shape.takeError();
+  return StateMemory::create(artifact, shape->front(), capacity);
+}
+
 static Error writeValues(const OpenArtifact &artifact, Session &session) {
   if (std::error_code problem = sys::fs::create_directories(outputDir))
     return createStringError("cannot make the folder '" + outputDir +
                              "': " + problem.message());
   FileNames names;
   for (auto [port, tensor] : zip(artifact.outputs, session.outputs))
-    if (Error problem = writeTensor(names.path(outputDir, port.name),
-                                    port.dtype, tensor.dims, tensor.data))
+    if (!tensor.data)
+      continue;
+    else if (Error problem = writeTensor(names.path(outputDir, port.name),
+                                         port.dtype, tensor.dims, tensor.data))
       return problem;
   tenon_error error;
   for (const std::string &name : dumps) {
@@ -98,11 +130,17 @@ static Error run() {
   auto tensors = readInputs(**artifact, inputs);
   if (!tensors)
     return tensors.takeError();
-  for (auto [port, tensor] : zip((*artifact)->inputs, *tensors))
-    if (!tensor.given && !port.is_optional)
+  for (auto [i, port] : enumerate((*artifact)->inputs)) {
+    const Tensor &tensor = (*tensors)[i];
+    bool held = !stateFile.empty() && holdsInput(**artifact, i);
+    if (held && tensor.given)
+      return createStringError("input '" + Twine(port.name) +
+                               "' is held by --state");
+    if (!tensor.given && !port.is_optional && !held)
       return createStringError("input '" + Twine(port.name) +
                                "' is not given: --input " + port.name +
                                "=FILE.npy, " + describePort(port));
+  }
 
   SessionOptions options;
   options.threads = threads;
@@ -110,12 +148,22 @@ static Error run() {
   options.device = device;
   options.weights = weights;
   options.oversubscribe = oversubscribe;
+  std::optional<StateMemory> state;
+  if (!stateFile.empty()) {
+    auto opened = openState(**artifact, *tensors);
+    if (!opened)
+      return opened.takeError();
+    state = std::move(*opened);
+    options.state = state->state;
+  }
   auto session = Session::create(**artifact, options, *tensors);
   if (!session)
     return session.takeError();
   if (Error problem = (*session)->run())
     return problem;
-  return writeValues(**artifact, **session);
+  if (Error problem = writeValues(**artifact, **session))
+    return problem;
+  return state ? state->write(stateFile) : Error::success();
 }
 
 int runMain() {
