@@ -8,3 +8,17 @@ func.func @noTiling(%x: tensor<8xf32>) -> tensor<8xf32> {
   }
   return %0 : tensor<8xf32>
 }
+
+// -----
+
+func.func @computedImage(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x64x12xf32> {
+  // expected-error @below {{expected patches of a stored image and one product of them for #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024>}}
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x6xf32>, tensor<1x54x32xf32>) -> tensor<1x64x12xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x8x6xf32>, %b: tensor<1x54x32xf32>):
+    %3 = tenon.neg %a : tensor<1x8x8x6xf32>
+    %1 = tenon.im2col %3 kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x6xf32>
+    %2 = tenon.packed_matmul %1, %b columns "12" : tensor<1x64x54xf32>, tensor<1x54x32xf32>
+    tenon.yield %2 : tensor<1x64x12xf32>
+  }
+  return %0 : tensor<1x64x12xf32>
+}

@@ -213,3 +213,59 @@ func.func @patches(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1
   }
   return %0 : tensor<1x64x12xf32>
 }
+
+// -----
+
+// The same product without patches: rows of the image with their borders are
+// copied once, and each tile reads them through the offsets of its positions
+// and of the three taps, rows of the kernel in all channels, which are unrolled.
+// CHECK-LABEL: func.func private @window_f32_6x32_run18_last16
+// CHECK-COUNT-6: memref.load {{.*}} : memref<?xi64>
+// CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, index)
+// CHECK: memref.load {{.*}} : memref<?xi64>
+// CHECK-COUNT-216: math.fma
+// CHECK-NOT: math.fma
+// CHECK-LABEL: func.func private @window_f32_5x32_run18_last16
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: memref.store {{.*}}xi64>
+// CHECK: vector.load
+// CHECK: vector.store
+// CHECK: call @window_f32_1x32_run18_last16
+// CHECK-NOT: gemm
+func.func @window(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x64x12xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x6xf32>, tensor<1x54x32xf32>) -> tensor<1x64x12xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x8x6xf32>, %b: tensor<1x54x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x6xf32>
+    %2 = tenon.packed_matmul %1, %b columns "12" : tensor<1x64x54xf32>, tensor<1x54x32xf32>
+    tenon.yield %2 : tensor<1x64x12xf32>
+  }
+  return %0 : tensor<1x64x12xf32>
+}
+
+// -----
+
+// One column: lanes lie along the runs of 24 elements, eight positions at a
+// time, and along the positions in the epilogue. The three channels are moved to
+// the back in the copy, a vector of each at a time.
+// CHECK-LABEL: func.func private @dot_f32_8x1_taps3_run24_ldc1
+// CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// CHECK-COUNT-24: math.fma
+// CHECK-NOT: math.fma
+// CHECK-COUNT-14: vector.shuffle
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK-LABEL: func.func private @dot_f32_7x1_taps3_run24_ldc1
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-COUNT-6: vector.shuffle
+// CHECK: call @dot_f32_1x1_taps3_run24_ldc1
+// CHECK: arith.negf {{.*}} : vector<8xf32>
+func.func @fewChannels(%x: tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>, %p: tensor<1x72x32xf32>) -> tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>, tensor<1x72x32xf32>) -> tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>, %b: tensor<1x72x32xf32>):
+    %1 = tenon.transpose %a [0, 2, 3, 1] : tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>
+    %2 = tenon.im2col %1 kernel [3, 8] strides [1, 1] pads [1, 4, 1, 3] dilations [1, 1] channels_last : tensor<2x?x?x3xf32, #tenon.dims<"2", "h", "w", "3">>
+    %3 = tenon.packed_matmul %2, %b columns "1" : tensor<2x?x72xf32, #tenon.dims<"2", "h*w", "72">>, tensor<1x72x32xf32>
+    %4 = tenon.neg %3 : tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">>
+    tenon.yield %4 : tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">>
+  }
+  return %0 : tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">>
+}

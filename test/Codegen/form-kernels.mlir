@@ -237,3 +237,26 @@ func.func @numbers(%x: tensor<8xf32>) -> (tensor<8xf32>, tensor<8xf32>, tensor<8
   %4 = tenon.pow %x, %c : tensor<8xf32>, tensor<f32>
   return %1, %3, %4 : tensor<8xf32>, tensor<8xf32>, tensor<8xf32>
 }
+
+// -----
+
+// Few channels are moved to the back where the patches are read, if these repeat
+// much of the image.
+// CHECK-LABEL: @fewChannels
+// CHECK: tenon.kernel matmul(%arg0, %arg1)
+// CHECK: tenon.transpose
+// CHECK: tenon.im2col
+// CHECK: tenon.kernel map(%arg0)
+// CHECK: tenon.transpose
+// CHECK: tenon.kernel matmul(
+// CHECK-NOT: tenon.transpose
+// CHECK: return
+func.func @fewChannels(%x: tensor<1x3x8x8xf32>, %p: tensor<1x27x32xf32>, %q: tensor<1x12x32xf32>) -> (tensor<1x64x8xf32>, tensor<1x16x8xf32>) {
+  %0 = tenon.transpose %x [0, 2, 3, 1] : tensor<1x3x8x8xf32>
+  %1 = tenon.im2col %0 kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x3xf32>
+  %2 = tenon.packed_matmul %1, %p columns "8" : tensor<1x64x27xf32>, tensor<1x27x32xf32>
+  %3 = tenon.transpose %x [0, 2, 3, 1] : tensor<1x3x8x8xf32>
+  %4 = tenon.im2col %3 kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x8x8x3xf32>
+  %5 = tenon.packed_matmul %4, %q columns "8" : tensor<1x16x12xf32>, tensor<1x12x32xf32>
+  return %2, %5 : tensor<1x64x8xf32>, tensor<1x16x8xf32>
+}

@@ -104,7 +104,8 @@ func.func @depthToSpace(%x: tensor<1x3x3x5xf32>, %a: tensor<32x3x1x1xf32>, %b: t
 // patches are copied from its rows, and its weight is stored in their order.
 
 // CHECK-LABEL: @channelsStayLast
-// CHECK: tenon.im2col %arg0 {{.*}} dilations [1] : tensor<2x3x8xf32>
+// CHECK: %[[T:.+]] = tenon.transpose %arg0 [0, 2, 1]
+// CHECK: tenon.im2col %[[T]] {{.*}} dilations [1] channels_last : tensor<2x8x3xf32>
 // CHECK: %[[Y:.+]] = tenon.matmul
 // CHECK: %[[BIAS:.+]] = tenon.reshape %arg1 to <"4">
 // CHECK: %[[SUM:.+]] = tenon.add %[[Y]], %[[BIAS]] : tensor<2x6x4xf32>, tensor<4xf32>
@@ -178,6 +179,16 @@ func.func @readTwice(%x: tensor<1x3x2x3xf32>, %w: tensor<4x3x1x1xf32>) -> tensor
   %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x2x3xf32>, tensor<4x3x1x1xf32>
   %1 = tenon.mul %0, %0 : tensor<1x4x2x3xf32>, tensor<1x4x2x3xf32>
   return %1 : tensor<1x4x2x3xf32>
+}
+
+// Of one channel the image is the same either way.
+
+// CHECK-LABEL: @oneChannel
+// CHECK: %[[X:.+]] = tenon.reshape %arg0 to <"1", "4", "6", "1">
+// CHECK: tenon.im2col %[[X]] {{.*}} channels_last
+func.func @oneChannel(%x: tensor<1x1x4x6xf32>, %w: tensor<4x1x3x3xf32>) -> tensor<1x4x2x4xf32> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x1x4x6xf32>, tensor<4x1x3x3xf32>
+  return %0 : tensor<1x4x2x4xf32>
 }
 
 // Channels that fill vectors are brought together first.

@@ -37,6 +37,24 @@ func.func @depthwise(%x: tensor<1x4x8xf32>, %w: tensor<3x8xf32>) -> tensor<1x2x8
   return %0 : tensor<1x2x8xf32>
 }
 
+// A product of patches that repeat much of the image reads the image; patches
+// that do not are copied.
+// CHECK-LABEL: @patches
+// CHECK: tiling #tenon.cpu_conv<positions = 1024, panels = 2, tile = 6 x 2, chunk = 1024>
+// CHECK: tiling #tenon.cpu_matmul
+// CHECK: tiling #tenon.cpu_matmul
+// OTHER-LABEL: @patches
+// OTHER: tiling #tenon.cpu_conv<positions = 256, panels = 2, tile = 6 x 2, chunk = 1024>
+func.func @patches(%x: tensor<1x8x8x64xf32>, %p: tensor<1x576x32xf32>, %q: tensor<1x256x32xf32>) -> (tensor<1x64x32xf32>, tensor<1x16x32xf32>, tensor<1x4x32xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x64xf32>
+  %1 = tenon.packed_matmul %0, %p columns "32" : tensor<1x64x576xf32>, tensor<1x576x32xf32>
+  %2 = tenon.im2col %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x8x8x64xf32>
+  %3 = tenon.packed_matmul %2, %q columns "32" : tensor<1x16x256xf32>, tensor<1x256x32xf32>
+  %4 = tenon.im2col %x kernel [3, 3] strides [4, 4] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x64xf32>
+  %5 = tenon.packed_matmul %4, %p columns "32" : tensor<1x4x576xf32>, tensor<1x576x32xf32>
+  return %1, %3, %5 : tensor<1x64x32xf32>, tensor<1x16x32xf32>, tensor<1x4x32xf32>
+}
+
 // What stands is kept.
 // CHECK-LABEL: @kept
 // CHECK: tiling #tenon.cpu_elements<chunk = 128>

@@ -133,6 +133,21 @@ static FailureOr<Dims> inferDims(Im2ColOp::Adaptor op, ShapeJoiner &joiner) {
 }
 TENON_INFER(Im2ColOp, firstElement(adaptor.getOperands()))
 
+Im2ColOp findPatches(KernelOp kernel) {
+  auto products = kernel.getBody().front().getOps<PackedMatMulOp>();
+  if (!llvm::hasSingleElement(products))
+    return nullptr;
+  PackedMatMulOp product = *products.begin();
+  auto patches = product.getLhs().getDefiningOp<Im2ColOp>();
+  if (!patches || !patches.getChannelsLast() || product.getFormatAttr())
+    return nullptr;
+  Dims packed = getDims(product.getPacked());
+  bool isOne = packed.size() >= 3 &&
+               llvm::all_of(ArrayRef(packed).drop_back(3),
+                            [](const SymExpr &d) { return d.constant() == 1; });
+  return isOne ? patches : Im2ColOp();
+}
+
 static FailureOr<Dims> inferDims(DepthwiseOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> weight = joiner.dimsOf(op.getWeight(), "weight");

@@ -17,10 +17,16 @@
 
 namespace tenon {
 
+class KernelOp;
+
 /// The rows [..., T, D], in memory or the beginning of what lies there, that
 /// `packed` shows as panels [..., D/32, T, 32] by a reshape and a transpose, as
 /// lib/Codegen/Form/RowPanels.h makes them; null where it shows none.
 mlir::Value rowsOfPanels(mlir::Value packed);
+
+/// The patches, with their channels last, that a kernel's one product in f32
+/// multiplies with one matrix; null where it has none.
+Im2ColOp findPatches(KernelOp kernel);
 
 } // namespace tenon
 

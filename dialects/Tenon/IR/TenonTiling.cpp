@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 
 using namespace mlir;
@@ -49,6 +50,21 @@ LogicalResult CpuMatMulTilingAttr::verify(EmitError emitError, int64_t taskRows,
                          tilePanels, 1 << 20)) ||
       failed(checkNumber(emitError, "block_bytes", blockBytes, 1, 1 << 12,
                          1 << 30)) ||
+      failed(checkNumber(emitError, "the chunk", chunk, 4, 64, 1 << 30)));
+}
+
+LogicalResult CpuConvTilingAttr::verify(EmitError emitError, int64_t positions,
+                                        int64_t taskPanels, int64_t tileRows,
+                                        int64_t tilePanels, int64_t chunk) {
+  return failure(
+      failed(checkNumber(emitError, "the tile's rows", tileRows, 1, 1,
+                         kTileRows)) ||
+      failed(checkNumber(emitError, "the tile's panels", tilePanels, 1, 1,
+                         kTilePanels)) ||
+      failed(checkNumber(emitError, "the positions", positions, 1, tileRows,
+                         1 << 20)) ||
+      failed(checkNumber(emitError, "the task's panels", taskPanels, tilePanels,
+                         tilePanels, 1 << 20)) ||
       failed(checkNumber(emitError, "the chunk", chunk, 4, 64, 1 << 30)));
 }
 
@@ -150,6 +166,12 @@ LogicalResult CpuMatMulTilingAttr::verifyFor(Operation *op) const {
   auto kernel = cast<KernelOp>(op);
   return require(kernel.getKind() == KernelKind::matmul, kernel, *this,
                  "a matmul");
+}
+
+LogicalResult CpuConvTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(bool(findPatches(kernel)), kernel, *this,
+                 "a product of an image's patches");
 }
 
 LogicalResult CpuAttentionTilingAttr::verifyFor(Operation *op) const {

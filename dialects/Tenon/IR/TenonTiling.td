@@ -12,8 +12,8 @@
 // unrolling) is the level's, because all levels of an artifact share one list
 // of tasks.
 //
-// No tiling of a CPU changes a bit of any result: the order of additions depends
-// on none of these numbers.
+// No number of a CPU's tiling changes a bit of any result: the order of additions
+// depends on none of them.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_TILING_TD
@@ -78,6 +78,27 @@ def Tenon_CpuMatMulTilingAttr : Tenon_CpuTiling<"CpuMatMulTiling", "cpu_matmul">
                         "int64_t":$blockBytes, "int64_t":$chunk);
   let assemblyFormat = "`<` `task` `=` $taskRows `x` $taskPanels `,` `tile` `=` $tileRows `x` "
                        "$tilePanels `,` `block_bytes` `=` $blockBytes `,` `chunk` `=` $chunk `>`";
+}
+
+def Tenon_CpuConvTilingAttr : Tenon_CpuTiling<"CpuConvTiling", "cpu_conv"> {
+  let summary = "Of a product of an image's patches on a CPU that reads the image itself";
+  let description = [{
+    A task is a block of at most about so many `positions` of the result by so
+    many `panels` of 32 columns; it is computed a register `tile` at a time. What
+    a block meets of the image is copied once, with its borders, and read through
+    the offsets of positions and taps: no patch is written out. Where there are
+    many more than `chunk` rows of the right operand, a task walks about so many
+    at a time.
+
+    The `panels` are a multiple of the `tile`'s, which has at most 6 positions and
+    2 panels. A product by so few columns that they would leave most of a vector
+    empty has its lanes along the kernel's rows instead, and adds in the order of
+    those: there the sums are not those of a cpu_matmul.
+  }];
+  let parameters = (ins "int64_t":$positions, "int64_t":$taskPanels,
+                        "int64_t":$tileRows, "int64_t":$tilePanels, "int64_t":$chunk);
+  let assemblyFormat = "`<` `positions` `=` $positions `,` `panels` `=` $taskPanels `,` `tile` `=` "
+                       "$tileRows `x` $tilePanels `,` `chunk` `=` $chunk `>`";
 }
 
 def Tenon_CpuAttentionTilingAttr : Tenon_CpuTiling<"CpuAttentionTiling", "cpu_attention"> {

@@ -12,8 +12,10 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
+#include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "mlir/Pass/PassManager.h"
 #include "tenon/Codegen/Backend.h"
@@ -57,6 +59,32 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
           get(rows, 2, block / 2, chunk), get(rows, 2, block, chunk / 2)};
 }
 
+/// Of patches that repeat much of an image; empty for any others.
+Tilings convTilings(KernelOp kernel, const Machine &machine) {
+  Im2ColOp patches = findPatches(kernel);
+  if (!patches ||
+      !patchesOverlap(patches.getKernel(), patches.getStrides(),
+                      patches.getDilations()) ||
+      !ImageStrip::sourceOf(patches) ||
+      matchHalves(*kernel.getBody().front().getOps<PackedMatMulOp>().begin()))
+    return {};
+  // What a block meets of the image has a quarter of the second cache, beside
+  // the panels and the result; but for its borders it is that many elements.
+  int64_t each = getDims(patches.getInput()).back().constant().value_or(64);
+  for (int64_t stride : patches.getStrides())
+    each *= stride;
+  int64_t most =
+      std::clamp<int64_t>(machine.l2Bytes / 16 / each, 8 * kTileRows, 1024);
+  auto get = [&](int64_t positions, int64_t panels,
+                 int64_t chunk) -> TilingInterface {
+    return CpuConvTilingAttr::get(kernel.getContext(), positions, panels,
+                                  kTileRows, kTilePanels, chunk);
+  };
+  constexpr int64_t chunk = 1024;
+  return {get(most, 2, chunk), get(most / 2, 2, chunk), get(most * 2, 2, chunk),
+          get(most, 4, chunk), get(most, 2, chunk / 2)};
+}
+
 class CpuBackend : public Backend {
 public:
   StringRef getFamily() const override { return "cpu"; }
@@ -64,8 +92,10 @@ public:
   Tilings candidates(KernelOp kernel, const Machine &machine) const override {
     MLIRContext *context = kernel.getContext();
     switch (kernel.getKind()) {
-    case KernelKind::matmul:
-      return matmulTilings(kernel, machine);
+    case KernelKind::matmul: {
+      Tilings conv = convTilings(kernel, machine);
+      return conv.empty() ? matmulTilings(kernel, machine) : conv;
+    }
     case KernelKind::attention:
       return ofEach<CpuAttentionTilingAttr>(context, {48, 24, 96});
     case KernelKind::map:
@@ -121,7 +151,10 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     emitRowKernel(e);
     break;
   case KernelKind::matmul:
-    emitMatMulKernel(e);
+    if (isa_and_nonnull<CpuConvTilingAttr>(kernel.getTilingAttr()))
+      emitConvKernel(e);
+    else
+      emitMatMulKernel(e);
     break;
   case KernelKind::depthwise:
     emitDepthwiseKernel(e);

@@ -155,8 +155,6 @@ struct MatMulKernel {
   void dequantize(const Task &t, Value k0, Value len);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
-  /// Of the last panel.
-  int64_t endColumns = lastColumns(e.target, N);
   /// Every tile has all its panels.
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % panelsOfTile == 0;
@@ -247,9 +245,6 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
 /// C = or += a tile of `mr` rows by the task's panels.
 void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
                                 Value mr) {
-  // Eight tiles or more fetch all of the next panels between them. Fewer fetch
-  // a part of them: they have no time for more, and the rest comes with the
-  // hardware's prefetcher.
   if (format) {
     auto multiply = [&](int64_t count) {
       if (coded)
@@ -264,30 +259,13 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     e.ifThen(whole, [&] { multiply(tilePanels); });
     return e.ifThen(no(whole), [&] { multiply(1); });
   }
-  auto call = [&](int64_t lines, int64_t leastRows) {
-    emitMicroKernel(e, mr, tileRows, K, o, {tilePanels, lines, chunks > 1},
-                    leastRows);
-  };
-  auto pair = [&] {
-    Value many = atLeast(t.tiles, 8);
-    e.ifThen(many, [&] { call(1, tileRows - 1); });
-    e.ifThen(no(many), [&] { call(2, 1); });
-  };
-  if (wholeTiles() && endColumns == kPanelColumns)
-    return pair();
-  // The last tile has nothing to fetch, maybe fewer panels, and columns that
-  // nobody wants.
-  int64_t all = panels.constant().value_or(1);
-  int64_t count = (all - 1) % tilePanels + 1;
-  auto end = [&] {
-    emitMicroKernel(e, mr, tileRows, K, o,
-                    {count, 0, chunks > 1, false, endColumns});
-  };
-  if (panels.constant() && all <= tilePanels)
-    return end();
-  Value more = atLeast(L.sub(np, t.panel), tilePanels + (count == tilePanels));
-  e.ifThen(more, pair);
-  e.ifThen(no(more), end);
+  MicroKernelShape shape{tilePanels, 0, chunks > 1};
+  forTileShapes(
+      e,
+      {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel), tileRows, shape},
+      [&](const MicroKernelShape &own, int64_t leastRows) {
+        emitMicroKernel(e, mr, tileRows, K, o, own, leastRows);
+      });
 }
 
 /// Rows [k0, k0 + len) of the task's panels as f32.

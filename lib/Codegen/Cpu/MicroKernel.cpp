@@ -37,6 +37,12 @@
 // With very few rows there are too few accumulators to hide the latency of an
 // addition: the narrow kernels take four neighbouring panels at once.
 //
+// A window's rows of A are none: a position of the result meets a run of the
+// image for each tap (a row of the kernel in all channels, as a rule), which
+// lies at the position's offset plus the tap's. The sums stay in registers from
+// tap to tap, and B is walked as ever, so bits are those of the same patch
+// written out. A short run whose length is known is unrolled whole.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -84,7 +90,13 @@ struct MicroKernel {
   Value C = entry.getArgument(7), c0 = entry.getArgument(8);
   Value ldc = entry.getArgument(9);
   Value next = entry.getArgument(10), nextStep = entry.getArgument(11);
+  /// Of a window: where its positions lie in A, from a0 on.
+  SmallVector<Value> positions = {};
 
+  Value loadIndex(Value table, Value at) {
+    Value v = memref::LoadOp::create(b, loc, table, at);
+    return arith::IndexCastOp::create(b, loc, b.getIndexType(), v);
+  }
   void fetch(Value at) {
     memref::PrefetchOp::create(b, loc, B, at, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
@@ -108,9 +120,9 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
           if (p0 + p + 1 < shape.panels || column(j) < shape.columns)
             fn(r, p, j);
   };
-  // One row of B at k: the sums after it.
-  auto step = [&](Value k, ValueRange sums) {
-    Value bAt = L.add(b0, L.mul(k, L.index(shape.rowsApart)));
+  // Row `k` of B, which lies at bAt, and of A's rows: the sums after it.
+  auto step = [&](Value bAt, function_ref<Value(int64_t)> aAt,
+                  ValueRange sums) {
     SmallVector<Value> y(panels * vectors);
     forEach([&](int64_t r, int64_t p, int64_t j) {
       if (r == 0)
@@ -119,15 +131,12 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
             L.add(L.add(bAt, L.mul(panelStride, L.index(p0 + p))),
                   L.index(column(j))));
     });
-    Value aAt = L.add(a0, k), x;
+    Value x;
     SmallVector<Value> result;
     forEach([&](int64_t r, int64_t p, int64_t j) {
       if (p == 0 && j == 0)
         x = vector::BroadcastOp::create(
-            b, loc, vt,
-            memref::LoadOp::create(b, loc, A,
-                                   L.add(aAt, L.mul(L.index(r), stride)))
-                .getResult());
+            b, loc, vt, memref::LoadOp::create(b, loc, A, aAt(r)).getResult());
       Value sum = sums[result.size()], z = y[p * vectors + j];
       result.push_back(
           target.hasFma
@@ -144,6 +153,81 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     return L.add(c0,
                  L.index(((p0 + p) * rows + r) * kPanelColumns + column(j)));
   };
+  auto fetchNext = [&](Value fetched) {
+    for (int64_t p = 0; prefetches && p < panels; ++p)
+      for (int64_t i = 0; i < shape.lines; ++i)
+        fetch(L.add(L.add(fetched, L.mul(panelStride, L.index(p0 + p))),
+                    L.index(i * kLineElements)));
+    return L.add(fetched, nextStep);
+  };
+  // `n` rows of B from `from` on; `init` and the result are the sums, and what
+  // is fetched next.
+  auto multiply = [&](Value from, function_ref<Value(Value, int64_t)> aAt,
+                      ValueRange init) {
+    auto stepAt = [&](Value k, ValueRange sums) {
+      return step(
+          L.add(from, L.mul(k, L.index(shape.rowsApart))),
+          [&](int64_t r) { return aAt(k, r); }, sums);
+    };
+    Value whole = L.mul(L.div(n, L.index(unroll)), L.index(unroll));
+    auto main =
+        scf::ForOp::create(b, loc, L.index(0), whole, L.index(unroll), init);
+    b.setInsertionPointToStart(main.getBody());
+    Value k = main.getInductionVar(), fetched = main.getRegionIterArgs().back();
+    SmallVector<Value> sums(main.getRegionIterArgs().drop_back());
+    for (int64_t u = 0; u < unroll; ++u)
+      sums = stepAt(L.add(k, L.index(u)), sums);
+    if (prefetches && shape.lines == kAhead)
+      for (int64_t p = 0; p < panels; ++p)
+        for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
+          fetch(L.add(L.add(L.add(from, L.mul(k, L.index(kPanelColumns))),
+                            L.mul(panelStride, L.index(p0 + p))),
+                      L.index(kAheadRows * kPanelColumns + u)));
+    sums.push_back(fetchNext(fetched));
+    scf::YieldOp::create(b, loc, sums);
+    b.setInsertionPointAfter(main);
+    auto rest = scf::ForOp::create(b, loc, whole, n, L.index(1),
+                                   main.getResults().drop_back());
+    b.setInsertionPointToStart(rest.getBody());
+    scf::YieldOp::create(
+        b, loc, stepAt(rest.getInductionVar(), rest.getRegionIterArgs()));
+    b.setInsertionPointAfter(rest);
+    SmallVector<Value> after(rest.getResults());
+    after.push_back(main.getResults().back());
+    return after;
+  };
+  auto multiplyTaps = [&](ValueRange init) {
+    auto loop = scf::ForOp::create(b, loc, L.index(0), entry.getArgument(16),
+                                   L.index(1), init);
+    b.setInsertionPointToStart(loop.getBody());
+    Value t = loop.getInductionVar();
+    Value tap =
+        loadIndex(entry.getArgument(14), L.add(entry.getArgument(15), t));
+    Value length = shape.run ? L.index(shape.run) : n;
+    Value from = L.add(b0, L.mul(L.mul(t, length), L.index(kPanelColumns)));
+    SmallVector<Value> starts;
+    for (Value position : positions)
+      starts.push_back(L.add(position, tap));
+    SmallVector<Value> values(loop.getRegionIterArgs());
+    if (shape.run == 0) {
+      values = multiply(
+          from, [&](Value k, int64_t r) { return L.add(starts[r], k); },
+          values);
+    } else {
+      Value fetched = values.pop_back_val();
+      for (int64_t k = 0; k < shape.run; ++k) {
+        values = step(
+            L.add(from, L.index(k * kPanelColumns)),
+            [&](int64_t r) { return L.add(starts[r], L.index(k)); }, values);
+        if (k % kUnroll == kUnroll - 1)
+          fetched = fetchNext(fetched);
+      }
+      values.push_back(fetched);
+    }
+    scf::YieldOp::create(b, loc, values);
+    b.setInsertionPointAfter(loop);
+    return SmallVector<Value>(loop.getResults());
+  };
   SmallVector<Value> init;
   forEach([&](int64_t r, int64_t p, int64_t j) {
     init.push_back(shape.accumulate ? Value(vector::LoadOp::create(
@@ -151,40 +235,22 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
                                     : L.constant(vt, 0));
   });
   init.push_back(next);
-  Value whole = L.mul(L.div(n, L.index(unroll)), L.index(unroll));
-  auto main =
-      scf::ForOp::create(b, loc, L.index(0), whole, L.index(unroll), init);
-  b.setInsertionPointToStart(main.getBody());
-  Value k = main.getInductionVar(), fetched = main.getRegionIterArgs().back();
-  SmallVector<Value> sums(main.getRegionIterArgs().drop_back());
-  for (int64_t u = 0; u < unroll; ++u)
-    sums = step(L.add(k, L.index(u)), sums);
-  if (prefetches && shape.lines == kAhead)
-    for (int64_t p = 0; p < panels; ++p)
-      for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
-        fetch(L.add(L.add(L.add(b0, L.mul(k, L.index(kPanelColumns))),
-                          L.mul(panelStride, L.index(p0 + p))),
-                    L.index(kAheadRows * kPanelColumns + u)));
-  for (int64_t p = 0; prefetches && p < panels; ++p)
-    for (int64_t i = 0; i < shape.lines; ++i)
-      fetch(L.add(L.add(fetched, L.mul(panelStride, L.index(p0 + p))),
-                  L.index(i * kLineElements)));
-  sums.push_back(L.add(fetched, nextStep));
-  scf::YieldOp::create(b, loc, sums);
-  b.setInsertionPointAfter(main);
-  auto rest = scf::ForOp::create(b, loc, whole, n, L.index(1),
-                                 main.getResults().drop_back());
-  b.setInsertionPointToStart(rest.getBody());
-  scf::YieldOp::create(b, loc,
-                       step(rest.getInductionVar(), rest.getRegionIterArgs()));
-  b.setInsertionPointAfter(rest);
+  auto rowsOfA = [&](Value k, int64_t r) {
+    return L.add(L.add(a0, k), L.mul(L.index(r), stride));
+  };
+  SmallVector<Value> sums =
+      shape.window ? multiplyTaps(init) : multiply(b0, rowsOfA, init);
   unsigned i = 0;
   forEach([&](int64_t r, int64_t p, int64_t j) {
-    vector::StoreOp::create(b, loc, rest.getResult(i++), C, place(r, p, j));
+    vector::StoreOp::create(b, loc, sums[i++], C, place(r, p, j));
   });
 }
 
 void MicroKernel::run() {
+  for (int64_t r = 0; shape.window && r < rows; ++r) {
+    Value at = L.add(entry.getArgument(13), L.index(r));
+    positions.push_back(L.add(a0, loadIndex(entry.getArgument(12), at)));
+  }
   // As many panels at a time as there are registers for, else half a panel.
   int64_t vectors = kPanelColumns / lanes;
   int64_t room = target.numVectorRegs - 4;
@@ -207,9 +273,13 @@ void MicroKernel::run() {
 func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
                             int64_t rows, int64_t lda,
                             const MicroKernelShape &shape) {
-  std::string name = "gemm_f32_" + std::to_string(rows) + "x" +
-                     std::to_string(shape.panels * kPanelColumns) + "_lda" +
-                     (lda ? std::to_string(lda) : std::string());
+  std::string name = std::string(shape.window ? "window" : "gemm") + "_f32_" +
+                     std::to_string(rows) + "x" +
+                     std::to_string(shape.panels * kPanelColumns);
+  if (!shape.window)
+    name += "_lda" + (lda ? std::to_string(lda) : std::string());
+  if (shape.run)
+    name += "_run" + std::to_string(shape.run);
   if (shape.lines)
     name += shape.lines == kAhead ? "_ahead"
                                   : "_next" + std::to_string(shape.lines);
@@ -227,11 +297,14 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   b.setInsertionPointToStart(module.getBody());
   Type index = b.getIndexType();
   Type mem = MemRefType::get({ShapedType::kDynamic}, b.getF32Type());
-  auto func = func::FuncOp::create(
-      b, module.getLoc(), name,
-      b.getFunctionType({mem, index, index, mem, index, index, index, mem,
-                         index, index, index, index},
-                        {}));
+  SmallVector<Type> types{mem,   index, index, mem,   index, index,
+                          index, mem,   index, index, index, index};
+  if (shape.window) {
+    Type table = memoryType(b.getI64Type());
+    types.append({table, index, table, index, index});
+  }
+  auto func = func::FuncOp::create(b, module.getLoc(), name,
+                                   b.getFunctionType(types, {}));
   func.setPrivate();
   Block *entry = func.addEntryBlock();
   b.setInsertionPointToStart(entry);
@@ -239,15 +312,29 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   return func;
 }
 
-void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
-                     const SymExpr &lda, const MicroKernelOperands &o,
-                     const MicroKernelShape &shape, int64_t leastRows) {
+void forRowCounts(KernelEmitter &e, Value rows, int64_t mostRows,
+                  function_ref<void(int64_t)> fn) {
   OpBuilder &b = e.b;
-  Location loc = e.L.loc;
-  auto module = e.func->getParentOfType<ModuleOp>();
   SmallVector<int64_t> cases;
   for (int64_t r = 1; r < mostRows; ++r)
     cases.push_back(r);
+  auto sw = scf::IndexSwitchOp::create(b, e.L.loc, TypeRange{}, rows, cases,
+                                       cases.size());
+  auto fill = [&](Region &region, int64_t r) {
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&region);
+    fn(r);
+    scf::YieldOp::create(b, e.L.loc);
+  };
+  for (auto [i, r] : llvm::enumerate(cases))
+    fill(sw.getCaseRegions()[i], r);
+  fill(sw.getDefaultRegion(), mostRows);
+}
+
+void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
+                     const SymExpr &lda, const MicroKernelOperands &o,
+                     const MicroKernelShape &shape, int64_t leastRows) {
+  auto module = e.func->getParentOfType<ModuleOp>();
   Value zero = e.L.index(0);
   SmallVector<Value> operands{o.A,
                               o.aAt,
@@ -261,23 +348,58 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
                               o.ldc ? o.ldc : zero,
                               o.next ? o.next : zero,
                               o.nextStep ? o.nextStep : zero};
-  auto sw = scf::IndexSwitchOp::create(b, loc, TypeRange{}, rows, cases,
-                                       cases.size());
-  auto fill = [&](Region &region, int64_t r) {
-    OpBuilder::InsertionGuard guard(b);
-    b.createBlock(&region);
+  if (shape.window)
+    operands.append({o.places, o.placeAt, o.taps, o.tapAt, o.numTaps});
+  forRowCounts(e, rows, mostRows, [&](int64_t r) {
     MicroKernelShape own = shape;
     if (r < leastRows)
       own.lines = 0;
     func::CallOp::create(
-        b, loc,
+        e.b, e.L.loc,
         getMicroKernel(module, e.target, r, lda.constant().value_or(0), own),
         operands);
-    scf::YieldOp::create(b, loc);
+  });
+}
+
+void forTileShapes(KernelEmitter &e, const ProductTile &tile,
+                   function_ref<void(MicroKernelShape, int64_t)> fn) {
+  LaneBuilder &L = e.L;
+  auto atLeast = [&](Value x, int64_t n) { return L.uge(x, L.index(n)); };
+  auto no = [&](Value condition) -> Value {
+    return arith::XOrIOp::create(e.b, L.loc, condition,
+                                 L.constantInt(e.b.getI1Type(), 1));
   };
-  for (auto [i, r] : llvm::enumerate(cases))
-    fill(sw.getCaseRegions()[i], r);
-  fill(sw.getDefaultRegion(), mostRows);
+  MicroKernelShape shape = tile.shape;
+  auto call = [&](int64_t lines, int64_t leastRows) {
+    shape.lines = lines;
+    fn(shape, leastRows);
+  };
+  // Eight tiles or more fetch all of the next panels between them. Fewer fetch
+  // a part of them: they have no time for more, and the rest comes with the
+  // hardware's prefetcher.
+  auto pair = [&] {
+    Value many = atLeast(tile.tiles, 8);
+    e.ifThen(many, [&] { call(1, tile.mostRows - 1); });
+    e.ifThen(no(many), [&] { call(2, 1); });
+  };
+  int64_t endColumns = lastColumns(e.target, tile.N);
+  if (tile.whole && endColumns == kPanelColumns)
+    return pair();
+  // The last tile has nothing to fetch, maybe fewer panels, and columns that
+  // nobody wants.
+  std::optional<int64_t> all = tile.panels.constant();
+  int64_t count = (all.value_or(1) - 1) % shape.panels + 1;
+  auto end = [&] {
+    MicroKernelShape last = tile.shape;
+    last.panels = count;
+    last.columns = endColumns;
+    fn(last, 1);
+  };
+  if (all && *all <= shape.panels)
+    return end();
+  Value more = atLeast(tile.left, shape.panels + (count == shape.panels));
+  e.ifThen(more, pair);
+  e.ifThen(no(more), end);
 }
 
 void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,

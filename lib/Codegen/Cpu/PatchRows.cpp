@@ -21,6 +21,20 @@ using namespace mlir;
 
 namespace tenon {
 
+SmallVector<SymExpr> patchPositions(Im2ColOp op) {
+  ArrayRef<int64_t> kernel = op.getKernel(), pads = op.getPads();
+  size_t rank = kernel.size(), first = op.getChannelsLast() ? 1 : 2;
+  SmallVector<SymExpr> dims = getDims(op.getInput()), positions;
+  for (size_t d = 0; d < rank; ++d) {
+    SymExpr room = dims[first + d] + SymExpr(pads[d] + pads[d + rank]) -
+                   SymExpr(op.getDilations()[d] * (kernel[d] - 1) + 1);
+    positions.push_back(SymExpr::apply(SymExpr::Fn::FloorDiv, room,
+                                       SymExpr(op.getStrides()[d])) +
+                        1);
+  }
+  return positions;
+}
+
 std::optional<PatchRows> PatchRows::match(Value lhs) {
   SymExpr length = getDims(lhs).back();
   while (auto view = lhs.getDefiningOp<ReshapeOp>())
@@ -142,12 +156,7 @@ void Copy::nest(size_t d, Value at, Value tap, Value inside) {
 /// Patch `number` of all images' as row r.
 void Copy::row(Value number, Value r) {
   SmallVector<SymExpr> order{dims[0]};
-  for (size_t d = 0; d < rank; ++d) {
-    SymExpr room = dims[first + d] + SymExpr(pads[d] + pads[d + rank]) -
-                   SymExpr(dilations[d] * (kernel[d] - 1) + 1);
-    order.push_back(
-        SymExpr::apply(SymExpr::Fn::FloorDiv, room, SymExpr(strides[d])) + 1);
-  }
+  order.append(patchPositions(op));
   SmallVector<Idx> place = e.delinearize(number, order);
   base.clear();
   for (size_t d = 0; d < rank; ++d)

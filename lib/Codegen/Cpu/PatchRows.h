@@ -12,6 +12,9 @@
 
 namespace tenon {
 
+/// How many patches there are along each spatial dim.
+llvm::SmallVector<SymExpr> patchPositions(Im2ColOp op);
+
 /// The rows of a convolution's patches that a product multiplies, copied out of
 /// the image: what lies together in a patch lies together there, so it is moved
 /// by vectors, and positions are computed once for each of these runs.

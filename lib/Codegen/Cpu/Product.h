@@ -35,6 +35,8 @@ struct MicroKernelShape {
   bool inRows = false;               ///< C is no tile, its rows lie ldc apart
   int64_t columns = kPanelColumns;   ///< of the last panel that are computed
   int64_t rowsApart = kPanelColumns; ///< rows of B
+  bool window = false; ///< A's rows are runs of an image, one for each tap
+  int64_t run = 0;     ///< their length, if the kernel is unrolled for it
 };
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
@@ -42,6 +44,9 @@ inline constexpr int64_t kAhead = -1;
 /// apart (0: not constant), B's panels panelStride. `next` is a position in B,
 /// from where on elements are fetched into the cache, nextStep further for each
 /// four rows of B; the same panelStride further for each panel.
+/// A window has the arguments (..., places, placeAt, taps, tapAt, numTaps) too,
+/// tables of i64: row r of A is numTaps runs of K elements, which begin at aAt
+/// + places[placeAt + r] + taps[tapAt + t].
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target, int64_t rows,
                                   int64_t lda, const MicroKernelShape &shape);
@@ -49,16 +54,33 @@ struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
   mlir::Value next = {}, nextStep = {};
   mlir::Value ldc = {};
+  mlir::Value places = {}, placeAt = {}, taps = {}, tapAt = {}, numTaps = {};
 };
 /// Columns of the last of a product's panels that are worth computing: whole
 /// vectors.
 int64_t lastColumns(const TargetInfo &target, const SymExpr &N);
+/// Calls fn(rows) where `rows`, known at run time, is any of 1 to mostRows.
+void forRowCounts(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
+                  llvm::function_ref<void(int64_t)> fn);
 /// Calls the micro-kernel of `rows` rows, which is known at run time and at
 /// least 1, at most `mostRows`. Fewer rows than `leastRows`, the end of a
 /// block, fetch nothing.
 void emitMicroKernel(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
                      const SymExpr &lda, const MicroKernelOperands &operands,
                      const MicroKernelShape &shape, int64_t leastRows = 1);
+/// A register tile of f32 panels among the tiles that meet the same ones.
+struct ProductTile {
+  const SymExpr &panels, &N; ///< of the whole product
+  bool whole;                ///< each of its tiles has all its panels
+  mlir::Value tiles;         ///< as many meet these panels
+  mlir::Value left;          ///< panels from its first one on
+  int64_t mostRows;
+  MicroKernelShape shape; ///< of a tile that is not the last
+};
+/// Calls fn(shape, fewest rows that fetch) for each shape that the tile may
+/// have, where it has that: its last panels may be fewer, of fewer columns.
+void forTileShapes(KernelEmitter &e, const ProductTile &tile,
+                   llvm::function_ref<void(MicroKernelShape, int64_t)> fn);
 /// Splits `rows` (at least 1) evenly into register tiles of at most `mostRows`:
 /// fn(number of the tile, its first row, its rows).
 void forRowTiles(
@@ -74,6 +96,7 @@ void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
                      llvm::function_ref<void(mlir::Value, mlir::Value)> fn);
 
 void emitMatMulKernel(KernelEmitter &e);
+void emitConvKernel(KernelEmitter &e);
 void emitDepthwiseKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);
 

@@ -376,8 +376,8 @@ ChannelsLast::Form ChannelsLast::sinkShuffle(ReshapeOp op) {
 }
 
 StringRef ChannelsLast::sink(Operation *op) {
-  bool concerned = llvm::any_of(
-      op->getOperands(), [&](Value v) { return bool(known.lookup(v)); });
+  bool concerned = llvm::any_of(op->getOperands(),
+                                [&](Value v) { return bool(known.lookup(v)); });
   if (op->hasAttr("tenon.value"))
     return concerned ? "its result is asked for by name" : "";
   if (op->hasTrait<OpTrait::Elementwise>()) {
@@ -424,6 +424,21 @@ ChannelsLast::Form ChannelsLast::formOf(Value v) {
   if (Form form = move(op, [&](Value o) { return formOf(o); }))
     return form; // v is gone
   return known[v] = {};
+}
+
+bool patchesOverlap(ArrayRef<int64_t> kernel, ArrayRef<int64_t> strides,
+                    ArrayRef<int64_t> dilations) {
+  // What a task copies of the image (ImageStrip.h) is no more than the patches,
+  // but for its ends: far apart taps along the last dim would make these long.
+  constexpr int64_t often = 2, wide = 64;
+  int64_t taps = 1, once = 1;
+  for (auto [size, stride] : llvm::zip_equal(kernel, strides)) {
+    taps *= size;
+    once *= std::min(size, stride);
+  }
+  return taps >= often * once &&
+         (dilations.back() == 1 ||
+          dilations.back() * (kernel.back() - 1) <= wide);
 }
 
 Value transposeChannelsLast(OpBuilder &b, Location loc, Value v) {

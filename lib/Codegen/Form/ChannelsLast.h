@@ -66,6 +66,12 @@ private:
   llvm::DenseMap<mlir::Value, Form> known; ///< empty: it has none
 };
 
+/// Do patches hold each element of the image so often that a product had better
+/// read the image itself, with its channels last?
+bool patchesOverlap(llvm::ArrayRef<int64_t> kernel,
+                    llvm::ArrayRef<int64_t> strides,
+                    llvm::ArrayRef<int64_t> dilations);
+
 /// [N, C, spatial...] as [N, spatial..., C].
 mlir::Value transposeChannelsLast(mlir::OpBuilder &b, mlir::Location loc,
                                   mlir::Value v);

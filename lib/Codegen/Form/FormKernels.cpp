@@ -26,6 +26,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/Demand.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Form/PackedWeight.h"
@@ -131,6 +132,7 @@ struct FormKernels {
   bool isViewOfPanels(Value v);
   bool isMaskOfAttention(Value v);
   bool isMask(Value v, unsigned depth);
+  bool isMovedByPatches(Value v, Operation *user);
   void store(Value v);
   KernelOp outline(Operation *root);
   void copyResults();
@@ -323,6 +325,24 @@ bool FormKernels::isViewOfPanels(Value v) {
          });
 }
 
+/// Few channels of an image in memory that a product of its patches moves to
+/// the back itself.
+bool FormKernels::isMovedByPatches(Value v, Operation *user) {
+  constexpr int64_t few = 4;
+  auto transpose = v.getDefiningOp<TransposeOp>();
+  auto patches = dyn_cast<Im2ColOp>(user);
+  if (!transpose || !patches || user->getBlock() != &block ||
+      !patches.getChannelsLast() ||
+      getDims(v).back().constant().value_or(few + 1) > few ||
+      !patchesOverlap(patches.getKernel(), patches.getStrides(),
+                      patches.getDilations()))
+    return false;
+  Value image = transpose.getInput();
+  if (image.getDefiningOp() && !image.getDefiningOp<ConstantOp>())
+    store(image);
+  return true;
+}
+
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v))
@@ -339,6 +359,8 @@ bool FormKernels::mustStore(Value v) {
     Operation *user = use.getOwner();
     ++uses;
     auto fusion = dyn_cast<FusionInterface>(user);
+    if (isMovedByPatches(v, user))
+      continue;
     if (!fusion || user->getBlock() != &block ||
         fusion.readsMemory(use.getOperandNumber()))
       return true;

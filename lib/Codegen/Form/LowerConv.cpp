@@ -75,12 +75,17 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
   }
 
   /// The input with its channels last; where it has to be moved for that and
-  /// they do not fill vectors, null unless it is needed.
+  /// they do not fill vectors, null unless it is needed. One channel is both.
   Value imageOf(ConvOp op, ChannelsLast &rows, bool always) {
     if (Value image = rows.imageOf(op.getInput()))
       return image;
     OpBuilder b(op);
-    SymExpr channels = getDims(op.getInput())[1];
+    SmallVector<SymExpr> dims = getDims(op.getInput());
+    SymExpr channels = dims[1];
+    if (always && channels.constant() == 1) {
+      std::rotate(dims.begin() + 1, dims.begin() + 2, dims.end());
+      return reshape(b, op.getLoc(), op.getInput(), dims);
+    }
     if (always || channels.constant().value_or(1) % kLanes == 0)
       return transposeChannelsLast(b, op.getLoc(), op.getInput());
     return nullptr;
@@ -99,7 +104,8 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     Value input = rows.rowsOf(op.getInput());
     if (isPointwise)
       return input;
-    if (!(input = imageOf(op, rows, /*always=*/false)))
+    bool always = patchesOverlap(kernel, op.getStrides(), op.getDilations());
+    if (!(input = imageOf(op, rows, always)))
       return nullptr;
     return Im2ColOp::create(b, loc, input, kernel, op.getStrides(),
                             op.getPads(), op.getDilations(), true);

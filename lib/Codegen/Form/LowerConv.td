@@ -21,8 +21,8 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
     over all of them, and channels that become positions follow. A convolution
     of what is such a transpose, the model's own included, takes `channels_last`
     patches, which are copies of rows, and its weight in their order (a constant
-    is stored so). An input whose channels fill vectors is transposed first to
-    the same end. Only values that are asked for by name stay where the model
+    is stored so). An input whose channels fill vectors, or of whose patches many
+    hold the same elements, is transposed first to the same end. Only values that are asked for by name stay where the model
     has them.
 
     Groups of 8 output channels and more are a batch dim of the matmul. Smaller

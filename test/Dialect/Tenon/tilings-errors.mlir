@@ -56,6 +56,25 @@ func.func private @pixels() attributes {a = #tenon.cpu_depthwise<pixels = 12, ch
 func.func private @channels() attributes {a = #tenon.cpu_depthwise<pixels = 8, channels = 32>}
 
 // -----
+// expected-error @below {{expected the positions to be in [6, 1048576], found 4}}
+func.func private @positions() attributes {a = #tenon.cpu_conv<positions = 4, panels = 2, tile = 6 x 2, chunk = 1024>}
+
+// -----
+// expected-error @below {{expected the task's panels to be a multiple of 2 in [2, 1048576], found 3}}
+func.func private @panels() attributes {a = #tenon.cpu_conv<positions = 48, panels = 3, tile = 6 x 2, chunk = 1024>}
+
+// -----
+func.func @noPatches(%x: tensor<8x64xf32>, %p: tensor<2x64x32xf32>) {
+  // expected-error @below {{expected a tiling of a matmul kernel, found that of a product of an image's patches}}
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<8x64xf32>, tensor<2x64x32xf32>) -> tensor<8x64xf32> tiling #tenon.cpu_conv<positions = 48, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<8x64xf32>, %b: tensor<2x64x32xf32>):
+    %1 = tenon.packed_matmul %a, %b columns "64" : tensor<8x64xf32>, tensor<2x64x32xf32>
+    tenon.yield %1 : tensor<8x64xf32>
+  }
+  return
+}
+
+// -----
 func.func @noConvolution(%x: tensor<4xf32>) {
   // expected-error @below {{expected a tiling of a map kernel, found that of a depthwise convolution}}
   %0 = tenon.kernel map(%x) : (tensor<4xf32>) -> tensor<4xf32> tiling #tenon.cpu_depthwise<pixels = 8, channels = 64> {

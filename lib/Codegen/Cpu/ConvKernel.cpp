@@ -1,0 +1,296 @@
+//===- ConvKernel.cpp - products that read an image in place of patches ---===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The matmul of MatMulKernel.cpp, whose rows of A are the patches of an image:
+//
+//   for task in [begin, end):    (block of positions, panels), panels fastest
+//     [copy what the block meets of the image, when a new block begins]
+//     for tile of positions:     as even as possible
+//       micro-kernel(positions)  runs of the image x B's panels -> C (L1)
+//       epilogue                 C -> result, a position at a time
+//
+// A patch is read through offsets (ImageStrip.h). Where K is large a task walks
+// it some taps at a time; the sums so far wait in scratch memory, so that each
+// is still one chain of additions.
+//
+// Few columns (DotKernel.h) have the sums of a whole block in scratch memory
+// before its epilogue, so that a single column's elements, which are neighbours
+// in the result, fill vectors.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Cpu/DotKernel.h"
+#include "lib/Codegen/Cpu/ImageStrip.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// Micro-kernels are unrolled for runs up to this.
+constexpr int64_t kShortRun = 32;
+
+struct ConvKernel {
+  KernelEmitter &e;
+  PackedMatMulOp op;
+  PackedOperand operand;
+  CpuConvTilingAttr tiling;
+  Im2ColOp patches;
+  ImageStrip::Source source;
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Sink sink{e};
+  SmallVector<SymExpr> packed = getDims(op.getPacked()),
+                       out = getDims(op.getResult());
+  SymExpr N = out.back(), panels = packed[packed.size() - 3];
+  int64_t tileRows = tiling.getTileRows(), tilePanels = tiling.getTilePanels();
+  SymExpr groups = SymExpr::apply(SymExpr::Fn::CeilDiv, panels,
+                                  SymExpr(tiling.getTaskPanels()));
+  int64_t most = tiling.getChunk() + tiling.getChunk() / 2;
+  ImageStrip strip{e, patches, source, tiling.getPositions(), groups, most};
+  int64_t tapsOfChunk = countTaps();
+  int64_t chunks = llvm::divideCeil(strip.numTaps, tapsOfChunk);
+  Type f32 = b.getF32Type();
+  Value B = {}, C = {}, run = {}, panelSize = {}, np = {};
+
+  /// Of B's rows those of so many taps are walked for all positions of a task
+  /// before the next ones.
+  int64_t countTaps() {
+    std::optional<int64_t> length = strip.run.constant();
+    if (!length || strip.numTaps * *length <= most)
+      return strip.numTaps;
+    int64_t pieces =
+        llvm::divideCeil(strip.numTaps * *length, tiling.getChunk());
+    return std::max<int64_t>(llvm::divideCeil(strip.numTaps, pieces), 1);
+  }
+  /// Every tile has all its panels.
+  bool wholeTiles() {
+    return panels.constant() && *panels.constant() % tilePanels == 0;
+  }
+  Value ceilDiv(Value v, Value by) {
+    return L.div(L.sub(L.add(v, by), L.index(1)), by);
+  }
+  struct Task {
+    Value count, tiles; // of positions
+    Value panel, bAt;   // the first panel of a tile, and where it lies
+  };
+  void forTasks(function_ref<void(const ImageStrip::Block &, Value)> fn);
+  void multiplyPanels(const Task &t);
+  void chunk(const Task &t, Value firstTap, Value numTaps, Value next,
+             Value last);
+  void epilogue(Value cAt, Value place, Value rows, Value panel, int64_t ldc);
+  void fewColumns(const DotKernel &kernel);
+  void oneColumn(const ImageStrip::Block &block);
+  void emit();
+};
+
+/// Calls fn(block, number of its group of panels) for each task; what the block
+/// meets has been copied.
+void ConvKernel::forTasks(
+    function_ref<void(const ImageStrip::Block &, Value)> fn) {
+  Value perBlock = e.dim(groups);
+  e.loop(e.begin, e.end, 1, [&](Value number) {
+    Value group = L.rem(number, perBlock);
+    ImageStrip::Block block = strip.block(L.div(number, perBlock));
+    Value isFirst = L.eq(group, L.index(0));
+    Value fresh = L.either(isFirst, L.eq(number, e.begin));
+    e.ifThen(fresh, [&] { strip.copy(block); });
+    fn(block, group);
+  });
+}
+
+/// Places [place, place + rows) of the block, whose sums lie from C[cAt] on.
+void ConvKernel::epilogue(Value cAt, Value place, Value rows, Value panel,
+                          int64_t ldc) {
+  SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
+  e.loop(L.index(0), rows, 1, [&](Value r) {
+    Value row = strip.rowAt(L.add(place, r));
+    SmallVector<Idx> idx = e.delinearize(row, rowDims);
+    idx.push_back(Idx());
+    Idx base = L.uniform(L.mul(row, e.dim(N)));
+    Value at = L.add(cAt, L.mul(r, L.index(ldc)));
+    forPanelColumns(e, panel, N, [&](Value c, Value column) {
+      int64_t lanes = L.lanes;
+      idx.back() = Idx{column, 1, lanes, {}};
+      Idx in{L.add(at, c), 1, lanes, {}};
+      e.bind(op.getResult(), [this, in](ArrayRef<Idx>) {
+        LaneScope whole(L, L.lanes); // as the tile is
+        return L.load(C, in, f32);
+      });
+      sink.store(e, idx, L.add(base, idx.back()));
+    });
+  });
+}
+
+/// The runs of `numTaps` taps from firstTap on, for all positions of a task,
+/// and the epilogue if these are the last (null: they are). Meanwhile what lies
+/// at `next` is fetched.
+void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
+                       Value last) {
+  // Tile i of n fetches the i-th of n shares, a step for each four rows.
+  Value step = ceilDiv(L.index(4 * kPanelColumns), t.tiles);
+  Value length = L.mul(numTaps, run);
+  Value share = L.mul(step, L.div(length, L.index(4)));
+  Value bAt = L.add(t.bAt, L.mul(L.mul(firstTap, run), L.index(kPanelColumns)));
+  forRowTiles(e, t.count, tileRows, [&](Value i, Value first, Value rows) {
+    Value cAt = chunks > 1 ? L.mul(first, L.index(tilePanels * kPanelColumns))
+                           : L.index(0);
+    MicroKernelOperands o{strip.memory,
+                          L.index(0),
+                          B,
+                          bAt,
+                          panelSize,
+                          run,
+                          C,
+                          cAt,
+                          L.add(next, L.mul(i, share)),
+                          step};
+    o.places = strip.placeTable, o.placeAt = first;
+    o.taps = strip.tapTable, o.tapAt = firstTap, o.numTaps = numTaps;
+    MicroKernelShape shape{tilePanels, 0, chunks > 1};
+    shape.window = true;
+    int64_t length = strip.run.constant().value_or(0);
+    shape.run = length <= kShortRun ? length : 0;
+    forTileShapes(
+        e,
+        {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel), tileRows, shape},
+        [&](const MicroKernelShape &own, int64_t leastRows) {
+          emitMicroKernel(e, rows, tileRows, SymExpr(0), o, own, leastRows);
+        });
+    auto finish = [&] {
+      for (int64_t p = 0; p < tilePanels; ++p) {
+        Value panel = L.add(t.panel, L.index(p));
+        Value at = L.add(cAt, L.mul(rows, L.index(p * kPanelColumns)));
+        auto one = [&] { epilogue(at, first, rows, panel, kPanelColumns); };
+        if (p == 0 || wholeTiles())
+          one();
+        else
+          e.ifThen(L.ult(panel, np), one);
+      }
+    };
+    last ? e.ifThen(last, finish) : finish();
+  });
+}
+
+/// A task's positions by the panels of one tile.
+void ConvKernel::multiplyPanels(const Task &t) {
+  Value next = L.add(t.bAt, L.mul(panelSize, L.index(tilePanels)));
+  if (chunks == 1)
+    return chunk(t, L.index(0), L.index(strip.numTaps), next, {});
+  {
+    LaneScope saved(L, e.vectorLanes());
+    Value zero = L.constant(L.vec(f32), 0);
+    Value n = L.mul(t.count, L.index(tilePanels * kPanelColumns));
+    e.loop(L.index(0), n, L.lanes, [&](Value i) {
+      L.store(zero, C, Idx{i, 1, (int64_t)L.lanes, {}}, f32);
+    });
+  }
+  e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
+    Value first = L.mul(c, L.index(tapsOfChunk));
+    Value end =
+        L.min(L.add(first, L.index(tapsOfChunk)), L.index(strip.numTaps));
+    Value last = L.uge(c, L.index(chunks - 1));
+    Value behind = L.add(t.bAt, L.mul(L.mul(end, run), L.index(kPanelColumns)));
+    chunk(t, first, L.sub(end, first), L.select(last, next, behind), last);
+  });
+}
+
+/// The block's elements of a result of one column, by vectors.
+void ConvKernel::oneColumn(const ImageStrip::Block &block) {
+  SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
+  strip.forRuns(block, [&](Value place, Value row, Value count) {
+    SmallVector<Idx> first = e.delinearize(row, rowDims);
+    e.lanesLoop(count, e.vectorLanes(), [&](Idx i) {
+      SmallVector<Idx> idx(first);
+      idx.back() = L.add(idx.back(), i);
+      idx.push_back(L.uniform(0));
+      Idx in = L.add(L.uniform(place), i);
+      e.bind(op.getResult(), [this, in](ArrayRef<Idx>) {
+        LaneScope whole(L, L.lanes); // there is room
+        return L.load(C, in, f32);
+      });
+      sink.store(e, idx, L.add(L.uniform(row), i));
+    });
+  });
+}
+
+void ConvKernel::fewColumns(const DotKernel &kernel) {
+  bool one = N.constant() == 1;
+  int64_t ldc = one ? 1 : kPanelColumns;
+  C = e.scratchBuffer(strip.places * SymExpr(ldc) + SymExpr(kPanelColumns),
+                      f32);
+  Value weights = kernel.loadWeights(e, B), zero = L.index(0);
+  forTasks([&](const ImageStrip::Block &block, Value) {
+    Value count = strip.countOf(block);
+    forRowTiles(e, count, kernel.mostRows(), [&](Value, Value at, Value rows) {
+      MicroKernelOperands o = {};
+      o.A = strip.memory, o.C = C, o.cAt = L.mul(at, L.index(ldc));
+      o.places = strip.placeTable, o.placeAt = at, o.taps = strip.tapTable;
+      kernel.emit(e, rows, o, weights, ldc);
+    });
+    one ? oneColumn(block) : epilogue(zero, zero, count, zero, ldc);
+  });
+}
+
+void ConvKernel::emit() {
+  e.info.tasks = strip.blocks * groups;
+  e.info.cost = productOf(out) * strip.run * SymExpr(strip.numTaps);
+  B = e.input(operand.getMemory());
+  strip.prepare();
+  if (auto kernel = DotKernel::match(e.target, N, strip.numTaps, strip.run))
+    return fewColumns(*kernel);
+  C = e.scratchBuffer(chunks > 1
+                          ? strip.places * SymExpr(tilePanels * kPanelColumns)
+                          : SymExpr(kTileElements),
+                      f32);
+  run = e.dim(strip.run), np = e.dim(panels);
+  panelSize = L.mul(e.dim(packed[packed.size() - 2]), L.index(kPanelColumns));
+  int64_t ofTask = tiling.getTaskPanels();
+  forTasks([&](const ImageStrip::Block &block, Value group) {
+    Task t;
+    t.count = strip.countOf(block);
+    t.tiles = ceilDiv(t.count, L.index(tileRows));
+    auto multiply = [&](Value panel) {
+      t.panel = panel;
+      t.bAt = L.mul(panel, panelSize);
+      multiplyPanels(t);
+    };
+    Value first = L.mul(group, L.index(ofTask));
+    if (ofTask == tilePanels)
+      return multiply(first);
+    Value last = L.min(L.add(first, L.index(ofTask)), np);
+    e.loop(first, last, tilePanels, multiply);
+  });
+}
+
+} // namespace
+
+void emitConvKernel(KernelEmitter &e) {
+  PackedMatMulOp product;
+  for (Operation &inside : e.body())
+    if (auto found = dyn_cast<PackedMatMulOp>(inside))
+      product = found;
+  auto operand = PackedOperand::of(e, product);
+  auto tiling = operand ? e.tiling<CpuConvTilingAttr>() : CpuConvTilingAttr();
+  if (!tiling)
+    return;
+  Im2ColOp patches = findPatches(e.kernel);
+  auto source = patches ? ImageStrip::sourceOf(patches) : std::nullopt;
+  if (!source || matchHalves(product)) {
+    emitError(e.kernel.getLoc(), "expected patches of a stored image and one "
+                                 "product of them for ")
+        << tiling;
+    e.failed = true;
+    return;
+  }
+  ConvKernel{e, product, *operand, tiling, patches, *source}.emit();
+}
+
+} // namespace tenon

@@ -1,0 +1,366 @@
+//===- ImageStrip.cpp - the part of an image that a task reads ------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A block is a piece of some rows of the result, of several images where whole
+// ones are small. What it meets of the image is one more box, whose rows lie in
+// scratch memory one behind the other with their borders:
+//
+//   [image][tap of outer dims][row][pixel][channel]
+//
+// so that each element is copied about once, where patches hold it once for
+// each tap; a position lies at an offset of its own, a tap at another, and
+// nothing asks whether it is inside.
+//
+// All is written from the front to the back: the last vector of a run may write
+// past its end, what follows sets that right.
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Cpu/ImageStrip.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "lib/Codegen/Cpu/PatchRows.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// As many positions hide the fetch of the next panels, and the copy of a
+/// block's borders.
+constexpr int64_t kLeast = 8 * kTileRows;
+/// So many tasks give a few threads the same to do.
+constexpr int64_t kTasks = 32;
+/// Channels that are moved to the back on the way.
+constexpr int64_t kFewChannels = 4;
+/// Elements behind the last one that a copy may write as well.
+constexpr int64_t kBehind = 16 * kFewChannels;
+
+using Fn = SymExpr::Fn;
+SymExpr atLeast(const SymExpr &x, const SymExpr &least) {
+  return SymExpr::apply(Fn::Max, x, least);
+}
+SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
+  return SymExpr::apply(Fn::CeilDiv, x, y);
+}
+
+} // namespace
+
+std::optional<ImageStrip::Source> ImageStrip::sourceOf(Im2ColOp op) {
+  Value image = op.getInput();
+  auto transpose = image.getDefiningOp<TransposeOp>();
+  if (transpose)
+    image = transpose.getInput();
+  auto stored = dyn_cast<BlockArgument>(image);
+  if (!stored || !computeType(getElementTypeOrSelf(image.getType())).isF32())
+    return std::nullopt;
+  if (transpose) {
+    SmallVector<int64_t> perm(transpose.getPerm());
+    std::rotate(perm.begin() + 1, perm.end() - 1, perm.end());
+    bool last = llvm::all_of(llvm::enumerate(perm), [](auto p) {
+      return p.value() == int64_t(p.index());
+    });
+    if (!last ||
+        getDims(op.getInput()).back().constant().value_or(kFewChannels + 1) >
+            kFewChannels)
+      return std::nullopt;
+  }
+  return Source{stored, bool(transpose)};
+}
+
+ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
+                       int64_t most, const SymExpr &panels, int64_t longest)
+    : e(e), op(op), source(source), hasRows(rank > 1 && dilations[x - 1] == 1),
+      dims(getDims(op.getInput())), out(patchPositions(op)), C(dims.back()) {
+  int64_t width = kernel[x];
+  joined = dilations[x] == 1 && width * C.constant().value_or(1) <= longest;
+  run = joined ? C * SymExpr(width) : C;
+  for (int64_t size : kernel)
+    numTaps *= size;
+  if (joined)
+    numTaps /= width;
+  SymExpr share = ceilDiv(productOf(out), ceilDiv(SymExpr(kTasks), panels));
+  SymExpr size = SymExpr::apply(Fn::Min, SymExpr(most), atLeast(share, kLeast));
+  SymExpr pieces = ceilDiv(out[x], size), strips = 1, groups = 1;
+  pixels = ceilDiv(out[x], pieces);
+  rows = images = 1;
+  if (hasRows) {
+    strips = ceilDiv(out[x - 1], ceilDiv(size, pixels));
+    rows = ceilDiv(out[x - 1], strips);
+  }
+  if (dims[0].constant() != 1) {
+    SymExpr together = SymExpr::apply(Fn::FloorDiv, size, pixels * rows);
+    groups = ceilDiv(dims[0], atLeast(together, 1));
+    images = ceilDiv(dims[0], groups);
+  }
+  grid.push_back(groups);
+  grid.append(out.begin(), out.begin() + outerDims());
+  grid.append({strips, pieces});
+  blocks = productOf(grid);
+  places = images * rows * pixels;
+  auto met = [&](const SymExpr &count, size_t d) {
+    return atLeast(
+        count * SymExpr(strides[d]) + SymExpr(extent(d) - strides[d]), 0);
+  };
+  widthOfStrip = met(pixels, x);
+  rowsOfStrip = hasRows ? met(rows, x - 1) : SymExpr(1);
+}
+
+int64_t ImageStrip::outerTaps() const {
+  int64_t taps = 1;
+  for (size_t d = 0; d < outerDims(); ++d)
+    taps *= kernel[d];
+  return taps;
+}
+
+void ImageStrip::prepare() {
+  LaneBuilder &L = e.L;
+  Type i64 = e.b.getI64Type();
+  memory = e.scratchBuffer(images * SymExpr(outerTaps()) * rowsOfStrip *
+                                   widthOfStrip * C +
+                               SymExpr(kBehind),
+                           e.b.getF32Type());
+  placeTable = e.scratchBuffer(places, i64);
+  rowTable = e.scratchBuffer(places, i64);
+  tapTable = e.scratchBuffer(SymExpr(numTaps), i64);
+  int64_t ofRow = hasRows ? kernel[x - 1] : 1, ofLine = joined ? 1 : kernel[x];
+  e.loop(index(0), index(outerTaps()), 1, [&](Value o) {
+    e.loop(index(0), index(ofRow), 1, [&](Value y) {
+      Value row = L.add(L.mul(o, e.dim(rowsOfStrip)), y);
+      Value first = L.mul(row, e.dim(widthOfStrip));
+      e.loop(index(0), index(ofLine), 1, [&](Value j) {
+        Value pixel = L.add(first, L.mul(j, index(dilations[x])));
+        Value tap =
+            L.add(L.mul(L.add(L.mul(o, index(ofRow)), y), index(ofLine)), j);
+        Value offset =
+            arith::IndexCastOp::create(e.b, L.loc, i64, L.mul(pixel, e.dim(C)));
+        memref::StoreOp::create(e.b, L.loc, offset, tapTable, tap);
+      });
+    });
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks
+//===----------------------------------------------------------------------===//
+
+ImageStrip::Block ImageStrip::block(Value number) {
+  LaneBuilder &L = e.L;
+  SmallVector<Idx> at = e.delinearize(number, grid);
+  Block block;
+  auto part = [&](const Idx &at, const SymExpr &size, const SymExpr &all) {
+    Value first = L.mul(at.base, e.dim(size));
+    return std::pair(first, L.min(e.dim(size), L.sub(e.dim(all), first)));
+  };
+  std::tie(block.image, block.images) = part(at[0], images, dims[0]);
+  for (size_t d = 0; d < outerDims(); ++d)
+    block.outer.push_back(at[d + 1].base);
+  std::tie(block.strip, block.rows) =
+      part(at[at.size() - 2], rows, hasRows ? out[x - 1] : SymExpr(1));
+  std::tie(block.piece, block.pixels) = part(at.back(), pixels, out[x]);
+  return block;
+}
+
+Value ImageStrip::countOf(const Block &block) {
+  return e.L.mul(e.L.mul(block.images, block.rows), block.pixels);
+}
+
+/// The row of the result where the block's piece of one of its rows begins.
+Value ImageStrip::rowOf(const Block &block, Value image, Value row) {
+  LaneBuilder &L = e.L;
+  Value at = L.add(block.image, image);
+  for (auto [o, size] : llvm::zip(block.outer, out))
+    at = L.add(L.mul(at, e.dim(size)), o);
+  if (hasRows)
+    at = L.add(L.mul(at, e.dim(out[x - 1])), L.add(block.strip, row));
+  return L.add(L.mul(at, e.dim(out[x])), block.piece);
+}
+
+void ImageStrip::forRuns(const Block &block,
+                         function_ref<void(Value, Value, Value)> fn) {
+  LaneBuilder &L = e.L;
+  e.loop(index(0), block.images, 1, [&](Value i) {
+    e.loop(index(0), block.rows, 1, [&](Value y) {
+      Value first = L.mul(L.add(L.mul(i, block.rows), y), block.pixels);
+      fn(first, rowOf(block, i, y), block.pixels);
+    });
+  });
+}
+
+Value ImageStrip::rowAt(Value place) {
+  Value row = memref::LoadOp::create(e.b, e.L.loc, rowTable, place);
+  return arith::IndexCastOp::create(e.b, e.L.loc, e.b.getIndexType(), row);
+}
+
+//===----------------------------------------------------------------------===//
+// The copy
+//===----------------------------------------------------------------------===//
+
+void ImageStrip::copy(const Block &block) {
+  LaneBuilder &L = e.L;
+  e.loop(index(0), block.images, 1, [&](Value i) {
+    nest(block, 0, L.add(block.image, i), index(0), i, {});
+    e.loop(index(0), block.rows, 1, [&](Value y) {
+      Value first = L.mul(L.add(L.mul(i, block.rows), y), block.pixels);
+      Value row = rowOf(block, i, y);
+      Value line = L.mul(L.mul(i, index(outerTaps())), e.dim(rowsOfStrip));
+      if (hasRows)
+        line = L.add(line, L.mul(y, index(strides[x - 1])));
+      Value pixel = L.mul(line, e.dim(widthOfStrip));
+      e.loop(index(0), block.pixels, 1, [&](Value p) {
+        auto note = [&](Value v, Value table) {
+          v = arith::IndexCastOp::create(e.b, L.loc, e.b.getI64Type(), v);
+          memref::StoreOp::create(e.b, L.loc, v, table, L.add(first, p));
+        };
+        Value met = L.add(pixel, L.mul(p, index(strides[x])));
+        note(L.mul(met, e.dim(C)), placeTable);
+        note(L.add(row, p), rowTable);
+      });
+    });
+  });
+}
+
+/// Row `from` of the image's dims before d to row `to` of the strip's; null
+/// `inside`: it certainly is.
+void ImageStrip::nest(const Block &block, size_t d, Value image, Value from,
+                      Value to, Value inside) {
+  LaneBuilder &L = e.L;
+  auto step = [&](Value where, Value number, int64_t numbers,
+                  function_ref<void(Value, Value, Value)> fn) {
+    Value size = e.dim(dims[d + 1]), is = inside;
+    if (pads[d] || pads[d + rank]) {
+      is = L.ult(where, size);
+      is = inside ? L.both(inside, is) : is;
+    }
+    fn(L.add(L.mul(from, size), where),
+       numbers ? L.add(L.mul(to, index(numbers)), number)
+               : L.add(L.mul(to, e.dim(rowsOfStrip)), number),
+       is);
+  };
+  if (d < outerDims()) {
+    Value base =
+        L.sub(L.mul(block.outer[d], index(strides[d])), index(pads[d]));
+    return e.loop(index(0), index(kernel[d]), 1, [&](Value k) {
+      step(L.add(base, L.mul(k, index(dilations[d]))), k, kernel[d],
+           [&](Value from, Value to, Value inside) {
+             nest(block, d + 1, image, from, to, inside);
+           });
+    });
+  }
+  if (d == x)
+    return line(block, image, from, to, inside);
+  Value base = L.sub(L.mul(block.strip, index(strides[d])), index(pads[d]));
+  Value count = L.add(L.mul(block.rows, index(strides[d])),
+                      index(extent(d) - strides[d]));
+  e.loop(index(0), count, 1, [&](Value r) {
+    step(L.add(base, r), r, 0, [&](Value from, Value to, Value inside) {
+      line(block, image, from, to, inside);
+    });
+  });
+}
+
+/// Of row `from` of an image what a piece meets, zeros where that is outside.
+void ImageStrip::line(const Block &block, Value image, Value from, Value to,
+                      Value inside) {
+  LaneBuilder &L = e.L;
+  Value zero = index(0);
+  Value first = L.sub(L.mul(block.piece, index(strides[x])), index(pads[x]));
+  Value count = L.add(L.mul(block.pixels, index(strides[x])),
+                      index(extent(x) - strides[x]));
+  // Pixels [begin, end) of the line are the image's.
+  Value begin = zero, end = count;
+  auto larger = [&](Value v, Value w) -> Value {
+    return arith::MaxSIOp::create(e.b, L.loc, v, w);
+  };
+  bool padded = pads[x] || pads[x + rank];
+  if (padded) {
+    begin = L.min(larger(L.sub(zero, first), zero), count);
+    end = larger(L.min(L.sub(e.dim(dims[rank]), first), count), begin);
+  }
+  if (inside) {
+    begin = L.select(inside, begin, zero);
+    end = L.select(inside, end, zero);
+  }
+  Value at = L.mul(L.mul(to, e.dim(widthOfStrip)), e.dim(C));
+  Value pixel = L.add(first, begin);
+  Value where = L.add(at, L.mul(begin, e.dim(C)));
+  if (padded)
+    zeros(at, begin);
+  if (source.channelsFirst) {
+    interleave(image, from, pixel, where, L.sub(end, begin));
+  } else {
+    SymExpr lines = productOf(ArrayRef(dims).slice(1, x));
+    Value row = L.add(L.mul(image, e.dim(lines)), from);
+    Value element =
+        L.mul(L.add(L.mul(row, e.dim(dims[rank])), pixel), e.dim(C));
+    copyRun(element, where, L.sub(end, begin));
+  }
+  if (padded || inside)
+    zeros(L.add(at, L.mul(end, e.dim(C))), L.sub(count, end));
+}
+
+void ImageStrip::copyRun(Value from, Value to, Value pixels) {
+  LaneBuilder &L = e.L;
+  Type element = getElementTypeOrSelf(source.image.getType());
+  Value X = e.input(source.image);
+  e.lanesLoop(L.mul(pixels, e.dim(C)), e.vectorLanes(), [&](Idx i) {
+    Value v = L.load(X, L.add(L.uniform(from), i), element);
+    LaneScope whole(L, L.lanes);
+    L.store(v, memory, L.add(L.uniform(to), i), e.b.getF32Type());
+  });
+}
+
+void ImageStrip::zeros(Value at, Value pixels) {
+  LaneBuilder &L = e.L;
+  Type f32 = e.b.getF32Type();
+  e.lanesLoop(L.mul(pixels, e.dim(C)), e.vectorLanes(), [&](Idx i) {
+    LaneScope whole(L, L.lanes);
+    L.store(L.constant(L.vec(f32), 0), memory, L.add(L.uniform(at), i), f32);
+  });
+}
+
+/// The same of an image with its channels first: a vector of each channel at a
+/// time.
+void ImageStrip::interleave(Value image, Value row, Value pixel, Value to,
+                            Value pixels) {
+  LaneBuilder &L = e.L;
+  Type element = getElementTypeOrSelf(source.image.getType());
+  Value X = e.input(source.image), width = e.dim(dims[rank]);
+  int64_t channels = *C.constant();
+  SymExpr lines = productOf(ArrayRef(dims).slice(1, x));
+  e.lanesLoop(pixels, e.vectorLanes(), [&](Idx i) {
+    SmallVector<Value> planes;
+    for (int64_t c = 0; c < channels; ++c) {
+      Value plane = L.add(L.mul(image, index(channels)), index(c));
+      Value line = L.add(L.mul(plane, e.dim(lines)), row);
+      Value from = L.add(L.mul(line, width), pixel);
+      planes.push_back(L.load(X, L.add(L.uniform(from), i), element));
+    }
+    LaneScope whole(L, L.lanes);
+    int64_t lanes = L.lanes;
+    for (int64_t part = 0; part < channels; ++part) {
+      // Lane l is element part * lanes + l: of channel c, which the c-th
+      // shuffle brings in.
+      Value v = planes[0];
+      for (int64_t c = 1; c < channels; ++c) {
+        SmallVector<int64_t> from;
+        for (int64_t l = 0; l < lanes; ++l) {
+          int64_t of = (part * lanes + l) % channels,
+                  p = (part * lanes + l) / channels;
+          from.push_back(of == c ? lanes + p : c == 1 ? p : l);
+        }
+        v = vector::ShuffleOp::create(e.b, L.loc, v, planes[c], from);
+      }
+      Value at =
+          L.add(L.add(to, L.mul(i.base, index(channels))), index(part * lanes));
+      L.store(v, memory, Idx{at, 1, 1, {}}, e.b.getF32Type());
+    }
+  });
+}
+
+} // namespace tenon

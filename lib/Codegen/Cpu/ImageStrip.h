@@ -1,0 +1,93 @@
+//===- ImageStrip.h - the part of an image that a task reads ----*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_CPU_IMAGESTRIP_H
+#define TENON_LIB_CODEGEN_CPU_IMAGESTRIP_H
+
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "lib/Codegen/Emit/KernelEmitter.h"
+
+namespace tenon {
+
+/// The positions of a convolution in blocks, and what a block meets of the
+/// image in scratch memory. Patches are read there through two tables of
+/// offsets, the positions' and the taps'.
+class ImageStrip {
+public:
+  /// Where the patches' image lies; nullopt where it is computed. Few channels
+  /// may be moved to the back on the way.
+  struct Source {
+    mlir::BlockArgument image;
+    bool channelsFirst;
+  };
+  static std::optional<Source> sourceOf(Im2ColOp op);
+
+  /// Blocks of at most about `most` positions, fewer where that gives each of
+  /// few threads as much to do in `panels` tasks a block; runs of at most about
+  /// `longest` elements.
+  ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source, int64_t most,
+             const SymExpr &panels, int64_t longest);
+
+  SymExpr blocks, places; ///< places: of a block, at most
+  int64_t numTaps = 1;
+  SymExpr run; ///< elements of a tap
+
+  /// Reserves the memory and writes the taps' offsets.
+  void prepare();
+  mlir::Value memory = {}, placeTable = {}, tapTable = {};
+
+  /// What block number `block` has of each dim, and where that begins.
+  struct Block {
+    mlir::Value image, images, strip, rows, piece, pixels;
+    llvm::SmallVector<mlir::Value> outer; ///< one position each
+  };
+  Block block(mlir::Value number);
+  /// Copies what the block meets, and writes its positions' offsets.
+  void copy(const Block &block);
+  mlir::Value countOf(const Block &block);
+  /// Row (image, position) of the result, at place `place` of the block.
+  mlir::Value rowAt(mlir::Value place);
+  /// Calls fn(first place, its row of the result, how many follow one another)
+  /// for each run of neighbouring positions.
+  void
+  forRuns(const Block &block,
+          llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
+
+private:
+  size_t outerDims() const { return rank - 1 - hasRows; }
+  int64_t outerTaps() const;
+  int64_t extent(size_t d) const { return dilations[d] * (kernel[d] - 1) + 1; }
+  mlir::Value index(int64_t i) { return e.L.index(i); }
+  mlir::Value rowOf(const Block &block, mlir::Value image, mlir::Value row);
+  void nest(const Block &block, size_t d, mlir::Value image, mlir::Value from,
+            mlir::Value to, mlir::Value inside);
+  void line(const Block &block, mlir::Value image, mlir::Value from,
+            mlir::Value to, mlir::Value inside);
+  void copyRun(mlir::Value from, mlir::Value to, mlir::Value pixels);
+  void interleave(mlir::Value image, mlir::Value row, mlir::Value pixel,
+                  mlir::Value to, mlir::Value pixels);
+  void zeros(mlir::Value from, mlir::Value pixels);
+
+  KernelEmitter &e;
+  Im2ColOp op;
+  Source source;
+  llvm::ArrayRef<int64_t> kernel = op.getKernel(), strides = op.getStrides(),
+                          pads = op.getPads(), dilations = op.getDilations();
+  size_t rank = kernel.size(), x = rank - 1;
+  /// Is the dim before the last walked by strips? Else each of its positions
+  /// has blocks of its own, and a copy of the rows of each tap.
+  bool hasRows;
+  bool joined; ///< is a row of the kernel one run?
+  llvm::SmallVector<SymExpr> dims, out;
+  SymExpr C, images, rows, pixels;   ///< of a block, at most
+  SymExpr rowsOfStrip, widthOfStrip; ///< of the image
+  llvm::SmallVector<SymExpr> grid;   ///< blocks
+  mlir::Value rowTable = {};
+};
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_CPU_IMAGESTRIP_H
