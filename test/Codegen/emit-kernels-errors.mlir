@@ -22,3 +22,15 @@ func.func @computedImage(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> te
   }
   return %0 : tensor<1x64x12xf32>
 }
+
+// -----
+
+func.func @unpackedWeight(%x: tensor<4x1x24xf32>, %w: tensor<1x24x8xf32>) -> tensor<5x1x1x8xf32> {
+  // expected-error @below {{a recurrent layer needs panels of its weight in memory: run tenon-pack-matmul first}}
+  %0 = tenon.kernel recurrence(%x, %w) : (tensor<4x1x24xf32>, tensor<1x24x8xf32>) -> tensor<5x1x1x8xf32> {
+  ^bb0(%a: tensor<4x1x24xf32>, %b: tensor<1x24x8xf32>):
+    %1 = tenon.recurrent gru %a, %b units 8 : tensor<4x1x24xf32>, tensor<1x24x8xf32>
+    tenon.yield %1 : tensor<5x1x1x8xf32>
+  }
+  return %0 : tensor<5x1x1x8xf32>
+}

@@ -269,3 +269,24 @@ func.func @fewChannels(%x: tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>,
   }
   return %0 : tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">>
 }
+
+// -----
+
+// A task is up to six sequences of a direction, whose steps run inside of it: the
+// gates' sums, then the cell on vectors of units, and at the end the states.
+// CHECK-LABEL: func.func @recurrence_0
+// CHECK: scf.for
+// CHECK: scf.for
+// CHECK: call @gemm_f32_1x32_lda8_ahead_rows
+// CHECK: call @gemm_f32_6x32_lda8_rows
+// CHECK: math.exp
+// CHECK: math.tanh
+// CHECK: arith.select {{.*}} : vector<8xf32>
+func.func @recurrent(%x: tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, %w: tensor<2x1x8x32xf32>, %n: tensor<?xi64, #tenon.dims<"batch">>) -> tensor<?x2x?x8xf32, #tenon.dims<"seq + 1", "2", "batch", "8">> {
+  %0 = tenon.kernel recurrence(%x, %w, %n) : (tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, tensor<2x1x8x32xf32>, tensor<?xi64, #tenon.dims<"batch">>) -> tensor<?x2x?x8xf32, #tenon.dims<"seq + 1", "2", "batch", "8">> {
+  ^bb0(%a: tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, %b: tensor<2x1x8x32xf32>, %c: tensor<?xi64, #tenon.dims<"batch">>):
+    %1 = tenon.recurrent gru %a, %b lengths %c units 8 : tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, tensor<2x1x8x32xf32> lengths tensor<?xi64, #tenon.dims<"batch">>
+    tenon.yield %1 : tensor<?x2x?x8xf32, #tenon.dims<"seq + 1", "2", "batch", "8">>
+  }
+  return %0 : tensor<?x2x?x8xf32, #tenon.dims<"seq + 1", "2", "batch", "8">>
+}

@@ -61,3 +61,12 @@ func.func @groupedHeads(%q: tensor<?x6x?x16xf32, #tenon.dims<"b", "6", "s", "16"
   %3 = tenon.matmul %q, %2 transposed : tensor<?x6x?x16xf32, #tenon.dims<"b", "6", "s", "16">>, tensor<?x6x?x16xf32, #tenon.dims<"b", "6", "t", "16">>
   return %3 : tensor<?x6x?x?xf32, #tenon.dims<"b", "6", "s", "t">>
 }
+
+// The weight of a recurrent layer, of both directions.
+// CHECK-LABEL: @recurrent
+// CHECK: %[[P:.+]] = tenon.pack_b %arg1 transposed : tensor<2x24x8xf32>
+// CHECK: tenon.recurrent gru %arg0, %[[P]] units 8 : tensor<5x3x48xf32>, tensor<2x1x8x32xf32>
+func.func @recurrent(%x: tensor<5x3x48xf32>, %w: tensor<2x24x8xf32>) -> tensor<6x2x3x8xf32> {
+  %0 = tenon.recurrent gru %x, %w units 8 : tensor<5x3x48xf32>, tensor<2x24x8xf32>
+  return %0 : tensor<6x2x3x8xf32>
+}

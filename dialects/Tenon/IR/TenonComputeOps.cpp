@@ -180,6 +180,47 @@ static FailureOr<Dims> inferDims(LinearAttentionOp::Adaptor op,
 TENON_INFER(LinearAttentionOp, Float32Type::get(context))
 
 //===----------------------------------------------------------------------===//
+// RecurrentOp
+//===----------------------------------------------------------------------===//
+
+static FailureOr<Dims> inferDims(RecurrentOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> inputs = joiner.dimsOf(op.getInputs(), "inputs");
+  FailureOr<Dims> weight = joiner.dimsOf(op.getWeight(), "weight");
+  if (failed(inputs) || failed(weight))
+    return failure();
+  if (inputs->size() != 3 || (weight->size() != 3 && weight->size() != 4))
+    return joiner.error(
+        "expected inputs of rank 3 and a weight of rank 3 or 4, "
+        "found ranks ",
+        inputs->size(), " and ", weight->size());
+  CellKind kind = op.getKindAttr() ? op.getKind() : CellKind::rnn;
+  int64_t units = op.getUnitsAttr() ? op.getUnits() : 0;
+  int64_t gates = kind == CellKind::lstm ? 4 : kind == CellKind::gru ? 3 : 1;
+  std::optional<int64_t> ways = weight->front().constant();
+  if (units < 1 || units > (1 << 24) || !ways || *ways < 1 || *ways > 2)
+    return joiner.error(
+        "expected 1 or 2 directions of at least one unit, found ",
+        weight->front().str(), " of ", units);
+  if (op.getCell() && kind != CellKind::lstm)
+    return joiner.error("expected no cell state but of an lstm");
+  const SymExpr &T = (*inputs)[0], &B = (*inputs)[1];
+  SymExpr D = *ways, H = units, width = gates * units;
+  Dims panels{D, SymExpr::apply(SymExpr::Fn::CeilDiv, width, 32), H, 32};
+  Dims rows{D, width, H};
+  if (failed(joinParameter(op.getInputs(), "inputs", {T, B, D * width}, 0,
+                           joiner)) ||
+      failed(joinParameter(op.getWeight(), "weight",
+                           weight->size() == 3 ? rows : panels, 0, joiner)) ||
+      failed(joinParameter(op.getBias(), "bias", {D, width}, 0, joiner)) ||
+      failed(joinParameter(op.getHidden(), "hidden", {D, B, H}, 0, joiner)) ||
+      failed(joinParameter(op.getCell(), "cell", {D, B, H}, 0, joiner)) ||
+      failed(joinParameter(op.getLengths(), "lengths", {B}, 0, joiner)))
+    return failure();
+  return Dims{T + SymExpr(kind == CellKind::lstm ? 2 : 1), D, B, H};
+}
+TENON_INFER(RecurrentOp, Float32Type::get(context))
+
+//===----------------------------------------------------------------------===//
 // SoftmaxOp
 //===----------------------------------------------------------------------===//
 

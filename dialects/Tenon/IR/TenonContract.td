@@ -41,6 +41,50 @@ def Tenon_LinearAttentionOp : Tenon_PureOp<"linear_attention",
                        "(`state` type($state)^)? (`decay` type($decay)^)? (`beta` type($beta)^)?";
 }
 
+def Tenon_CellKind : Tenon_I32Enum<"CellKind", "cell of a recurrent layer", [
+    I32EnumAttrCase<"lstm", 0>, I32EnumAttrCase<"gru", 1>, I32EnumAttrCase<"rnn", 2>]>;
+def Tenon_CellKindAttr : Tenon_EnumAttr<Tenon_CellKind, "cell_kind">;
+def Tenon_F32Tensor : Tenon_TensorOf<[F32], "f32">;
+def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
+    [AttrSizedOperandSegments, Tenon_FusesAs<"Own", "", "operand == 1">]> {
+  let summary = "All steps of a recurrent layer, of one direction or two (ONNX LSTM, GRU, RNN)";
+  let description = [{
+    `inputs` [T, B, D*G*H] is what the gates take from the layer's input, for each
+    of D directions G gates of H units; `weight` [D, G*H, H], or its panels
+    [D, ceil(G*H/32), H, 32], is multiplied with the state before the step, and
+    `bias` [D, G*H] added to that:
+
+    ```
+    g = h . transposed(weight[d]) + bias[d],   x = inputs[t]
+    lstm: i, o, f = sigmoid(x + g);  c = f*c + i*tanh(x + g);  h = o*tanh(c)
+    gru:  z, r = sigmoid(x + g);  h = (1 - z)*tanh(x + r*g) + z*h
+    rnn:  h = tanh(x + g)
+    ```
+
+    The states start as `hidden` and, of an lstm, `cell`, both [D, B, H], or 0.
+    The second direction, or the only one if it is `backward`, walks the steps from
+    the last to the first. Past `lengths` [B] a sequence keeps its state and gives
+    0. The result is [K + T, D, B, H]: the last states, K of them (h and, of an
+    lstm, c), then h of each step. Tasks are directions and a few sequences.
+  }];
+  let arguments = (ins Tenon_F32Tensor:$inputs, Tenon_F32Tensor:$weight, Optional<Tenon_F32Tensor>:$bias,
+                       Optional<Tenon_F32Tensor>:$hidden, Optional<Tenon_F32Tensor>:$cell,
+                       Optional<Tenon_TensorOf<[I64], "i64">>:$lengths,
+                       Tenon_CellKindAttr:$kind, I64Attr:$units, UnitAttr:$backward);
+  let results = (outs Tenon_F32Tensor:$result);
+  let assemblyFormat = "$kind $inputs `,` $weight (`bias` $bias^)? (`hidden` $hidden^)? (`cell` $cell^)? "
+                       "(`lengths` $lengths^)? `units` $units (`backward` $backward^)? attr-dict "
+                       "`:` type($inputs) `,` type($weight) (`bias` type($bias)^)? "
+                       "(`hidden` type($hidden)^)? (`cell` type($cell)^)? (`lengths` type($lengths)^)?";
+  let extraClassDeclaration = [{
+    int64_t getNumGates() {
+      return getKind() == CellKind::lstm ? 4 : getKind() == CellKind::gru ? 3 : 1;
+    }
+    /// Rows of the result before those of the steps.
+    int64_t getNumStates() { return getKind() == CellKind::lstm ? 2 : 1; }
+  }];
+}
+
 def Tenon_MatMulOp : Tenon_PureOp<"matmul", [Tenon_FusesAs<"Loop", "true">]> {
   let summary = "Matrix product of the last two dims, the others broadcast (ONNX MatMul, Gemm without its bias)";
   let description = [{

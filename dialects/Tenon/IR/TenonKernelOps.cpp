@@ -72,7 +72,8 @@ static Kind ownKind(Operation *root) {
       .Case<ScatterElementsOp, ScatterNDOp, AppendOp>(
           [](auto) { return KernelKind::scatter; })
       .Case<TopKOp>([](auto) { return KernelKind::top_k; })
-      .Case<LinearAttentionOp>([](auto) { return KernelKind::recurrence; })
+      .Case<LinearAttentionOp, RecurrentOp>(
+          [](auto) { return KernelKind::recurrence; })
       .Case<CompactOp, UniqueOp, NonMaxSuppressionOp>(
           [](auto) { return KernelKind::native; })
       .Default([](Operation *) { return std::nullopt; });

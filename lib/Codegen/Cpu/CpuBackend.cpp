@@ -10,6 +10,7 @@
 // in the order of its terms, whatever the tiles.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
@@ -107,6 +108,8 @@ public:
     case KernelKind::scan:
       return ofEach<CpuColumnsTilingAttr>(context, {256, 64});
     case KernelKind::recurrence:
+      if (isa_and_nonnull<RecurrentOp>(kernel.getRoot()))
+        return {}; // a task is a few sequences
       return ofEach<CpuColumnsTilingAttr>(context, {32, 16, 64});
     case KernelKind::scatter:
       return ofEach<CpuScatterTilingAttr>(context, {256, 64}, int64_t(64));
@@ -174,7 +177,9 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     emitTopKKernel(e);
     break;
   case KernelKind::recurrence:
-    if (auto tiling = e.tiling<CpuColumnsTilingAttr>())
+    if (isa_and_nonnull<RecurrentOp>(kernel.getRoot()))
+      emitCpuRecurrentKernel(e);
+    else if (auto tiling = e.tiling<CpuColumnsTilingAttr>())
       emitRecurrenceKernel(e, tiling.getColumns());
     break;
   case KernelKind::native:

@@ -97,6 +97,7 @@ void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
 
 void emitMatMulKernel(KernelEmitter &e);
 void emitConvKernel(KernelEmitter &e);
+void emitCpuRecurrentKernel(KernelEmitter &e);
 void emitDepthwiseKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);
 

@@ -36,6 +36,22 @@ void emitTopKKernel(KernelEmitter &e);
 void emitScanKernel(KernelEmitter &e, int64_t columns);
 void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks);
 void emitRecurrenceKernel(KernelEmitter &e, int64_t columns);
+/// What a step of a recurrent layer multiplies: `rows` rows of the state, of so
+/// many units, and [panel][unit][32] of the weight from weightAt on; of a row
+/// the gates have panels * 32 elements.
+struct StateProductOperands {
+  mlir::Value rows, state;
+  int64_t units;
+  mlir::Value weight, weightAt;
+  int64_t panels;
+  mlir::Value gates;
+};
+using StateProduct =
+    std::function<void(KernelEmitter &, const StateProductOperands &)>;
+/// A task is so many sequences of one direction. Without a `product` each sum
+/// is a loop.
+void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
+                         StateProduct product = {});
 /// The map kernel of a reduction.
 void emitReduceKernel(KernelEmitter &e, ReduceOp op);
 

@@ -36,6 +36,14 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });
     for (MatMulOp op : ops)
       pack(op);
+    getOperation()->walk([&](RecurrentOp op) {
+      if (getDims(op.getWeight()).size() != 3)
+        return;
+      OpBuilder b(op);
+      op.getWeightMutable().assign(
+          PackBOp::create(b, op.getLoc(), op.getWeight(),
+                          /*transposed=*/true, /*carried=*/StringAttr()));
+    });
     SmallVector<PackBOp> packs;
     getOperation()->walk([&](PackBOp op) { packs.push_back(op); });
     for (PackBOp op : packs)

@@ -9,6 +9,7 @@
 // bytes: an artifact for both holds them once.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonContract.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 #include "tenon/Codegen/Backend.h"
@@ -88,6 +89,8 @@ void emitByTiling(KernelEmitter &e) {
   case KernelKind::top_k:
     return emitTopKKernel(e);
   case KernelKind::recurrence:
+    if (isa_and_nonnull<RecurrentOp>(e.kernel.getRoot()))
+      return emitRecurrentKernel(e, 1);
     return emitRecurrenceKernel(e, 1);
   case KernelKind::row:
   case KernelKind::native:

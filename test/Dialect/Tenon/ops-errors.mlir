@@ -1010,3 +1010,31 @@ func.func @dequantizeZero(%c: tensor<4x3xi8>, %s: tensor<1x3xf32>, %z: tensor<1x
   %0 = tenon.dequantize %c scale %s zero %z blocks [4, 1] to f32 : tensor<4x3xi8>, tensor<1x3xf32> zero tensor<1x3xi32>
   return
 }
+
+// -----
+func.func @recurrentRanks(%x: tensor<2x24xf32>, %w: tensor<1x24x8xf32>) {
+  // expected-error @below {{expected inputs of rank 3 and a weight of rank 3 or 4, found ranks 2 and 3}}
+  %0 = tenon.recurrent gru %x, %w units 8 : tensor<2x24xf32>, tensor<1x24x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentDirections(%x: tensor<2x3x24xf32>, %w: tensor<3x24x8xf32>) {
+  // expected-error @below {{expected 1 or 2 directions of at least one unit, found 3 of 8}}
+  %0 = tenon.recurrent gru %x, %w units 8 : tensor<2x3x24xf32>, tensor<3x24x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentInputs(%x: tensor<2x3x24xf32>, %w: tensor<2x24x8xf32>) {
+  // expected-error @below {{dim 2 of inputs}}
+  %0 = tenon.recurrent gru %x, %w units 8 : tensor<2x3x24xf32>, tensor<2x24x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentCell(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>, %c: tensor<1x3x8xf32>) {
+  // expected-error @below {{expected no cell state but of an lstm}}
+  %0 = tenon.recurrent gru %x, %w cell %c units 8 : tensor<2x3x24xf32>, tensor<1x24x8xf32> cell tensor<1x3x8xf32>
+  return
+}

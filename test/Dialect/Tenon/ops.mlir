@@ -275,3 +275,20 @@ func.func @smallTypes(%x: !x, %b: tensor<?xui8, #tenon.dims<"floordiv(batch*seq 
   %6 = tenon.neg %5 : tensor<?xui8, #tenon.dims<"floordiv(batch*seq + 1,2)">>
   return
 }
+
+// CHECK-LABEL: @recurrent
+func.func @recurrent(%x: tensor<?x?x64xf32, #tenon.dims<"seq", "batch", "64">>, %w: tensor<2x32x8xf32>, %p: tensor<1x1x8x32xf32>,
+                     %b: tensor<2x32xf32>, %h: tensor<2x?x8xf32, #tenon.dims<"2", "batch", "8">>, %n: tensor<?xi64, #tenon.dims<"batch">>,
+                     %y: tensor<?x?x24xf32, #tenon.dims<"seq", "batch", "24">>) {
+  // CHECK: %[[R:.*]] = tenon.recurrent lstm %arg0, %arg1 bias %arg3 hidden %arg4 cell %arg4 lengths %arg5 units 8
+  %0 = tenon.recurrent lstm %x, %w bias %b hidden %h cell %h lengths %n units 8
+    : tensor<?x?x64xf32, #tenon.dims<"seq", "batch", "64">>, tensor<2x32x8xf32> bias tensor<2x32xf32>
+      hidden tensor<2x?x8xf32, #tenon.dims<"2", "batch", "8">> cell tensor<2x?x8xf32, #tenon.dims<"2", "batch", "8">>
+      lengths tensor<?xi64, #tenon.dims<"batch">>
+  // CHECK: tenon.neg %[[R]] : tensor<?x2x?x8xf32, #tenon.dims<"seq + 2", "2", "batch", "8">>
+  %1 = tenon.neg %0 : tensor<?x2x?x8xf32, #tenon.dims<"seq + 2", "2", "batch", "8">>
+  // CHECK: tenon.recurrent gru %arg6, %arg2 units 8 backward
+  %2 = tenon.recurrent gru %y, %p units 8 backward : tensor<?x?x24xf32, #tenon.dims<"seq", "batch", "24">>, tensor<1x1x8x32xf32>
+  %3 = tenon.neg %2 : tensor<?x1x?x8xf32, #tenon.dims<"seq + 1", "1", "batch", "8">>
+  return
+}

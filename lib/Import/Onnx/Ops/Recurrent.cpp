@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// What depends on the input alone is one matrix product over all steps. The
-// steps themselves are repeated as a loop's iterations are.
+// What depends on the input alone is one matrix product over all steps. Of the
+// usual cells the steps are one op, of both directions; any others are repeated
+// as a loop's iterations are.
 //
 // `clip` bounds the input of every gate's activation; that of the activation
 // which makes an LSTM's output from its cell is not bounded, as in onnxruntime.
@@ -17,6 +18,7 @@
 // it does on one thread.)
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Control/Loops.h"
 #include "lib/Import/Onnx/Ops/Activations.h"
@@ -103,6 +105,8 @@ struct Recurrent {
   Value withinLengths(Value x);
   void run();
   SmallVector<Value> direction(int64_t d, bool backward, Value x);
+  bool isPlain();
+  Value layer(Value x, bool backward);
 };
 
 bool Recurrent::readActivations() {
@@ -287,6 +291,81 @@ SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
   return results;
 }
 
+/// Can one op compute all steps? The usual cells, and several steps; a weight
+/// that exceeds the cache is read by all threads at each step, unless each
+/// direction is a thread's.
+bool Recurrent::isPlain() {
+  using Kind = Activation::Kind;
+  constexpr int64_t largest = 1 << 18;
+  Dims r = n.dims(n.in(2));
+  int64_t size = gates * hidden * hidden;
+  bool usual = llvm::all_of(llvm::enumerate(activations), [&](auto a) {
+    bool isGate = cell != Cell::Rnn && a.index() % numActivations() == 0;
+    return a.value().kind == (isGate ? Kind::Sigmoid : Kind::Tanh);
+  });
+  return usual && !quantized && clip == 0 && !n.has(7) &&
+         n.getInt("input_forget", 0) == 0 &&
+         (cell != Cell::Gru || n.getInt("linear_before_reset", 0)) &&
+         steps.constant() != 1 && n.elem(n.in(0)).isF32() &&
+         llvm::all_of(r, [](const SymExpr &d) { return d.isConstant(); }) &&
+         (directions == 2 || size <= largest);
+}
+
+/// Of x [steps, batch, input] the states and the hidden states of all steps,
+/// [states + steps, directions, batch, hidden].
+Value Recurrent::layer(Value x, bool backward) {
+  SymExpr width(gates * hidden), ways(directions);
+  Dims dims = n.dims(x);
+  n.checkEqual(n.dims(n.in(1))[0], ways);
+  n.checkEqual(n.dims(n.in(1))[1], width);
+  n.checkEqual(n.dims(n.in(1))[2], dims[2]);
+  Value w = n.reshape(n.in(1), {ways * width, dims[2]});
+  Value inputs =
+      n.matmul(n.reshape(x, {dims[0] * dims[1], dims[2]}), w, false, true);
+  Value bias;
+  if (n.has(3)) {
+    auto half = [&](const SymExpr &from) {
+      return n.slice(n.in(3), 1, from, width);
+    };
+    inputs = n.add(inputs, n.reshape(half(SymExpr(0)), {ways * width}));
+    bias = half(width);
+  }
+  inputs = n.reshape(inputs, {steps, batch, ways * width});
+  SmallVector<Value> operands{inputs, n.in(2)};
+  SmallVector<int32_t> segments{1, 1, 0, 0, 0, 0};
+  auto add = [&](unsigned at, Value v) {
+    operands.push_back(v);
+    segments[at] = 1;
+  };
+  auto state = [&](unsigned input) {
+    Value v = n.in(input);
+    if (n.rank(v) != 3)
+      return n.error("expected initial states of rank 3");
+    return batchFirst ? n.transpose(v, {1, 0, 2}) : v;
+  };
+  if (bias)
+    add(2, bias);
+  if (n.has(5))
+    add(3, state(5));
+  if (cell == Cell::Lstm && n.has(6))
+    add(4, state(6));
+  if (lengths)
+    add(5, n.squeeze(lengths, {1}));
+  if (n.failed())
+    return nullptr;
+  CellKind kind = cell == Cell::Lstm  ? CellKind::lstm
+                  : cell == Cell::Gru ? CellKind::gru
+                                      : CellKind::rnn;
+  Builder &b = n.builder;
+  SmallVector<NamedAttribute> attrs{
+      n.named("operandSegmentSizes", b.getDenseI32ArrayAttr(segments)),
+      n.named("kind", CellKindAttr::get(b.getContext(), kind)),
+      n.named("units", b.getI64IntegerAttr(hidden))};
+  if (backward)
+    attrs.push_back(n.flag("backward"));
+  return n.make<RecurrentOp>(operands, attrs);
+}
+
 void Recurrent::run() {
   if (!check())
     return;
@@ -294,6 +373,23 @@ void Recurrent::run() {
   if (batchFirst)
     x = n.transpose(x, {1, 0, 2});
   bool reverse = n.getString("direction", "forward") == "reverse";
+  if (isPlain()) {
+    Value all = layer(x, reverse);
+    if (!all)
+      return;
+    int64_t states = cell == Cell::Lstm ? 2 : 1;
+    if (n.wants(0)) {
+      Value y = n.slice(all, 0, SymExpr(states), steps);
+      n.out(0, batchFirst ? n.transpose(y, {2, 0, 1, 3}) : y);
+    }
+    for (int64_t i = 0; i < states; ++i) {
+      if (!n.wants(i + 1))
+        continue;
+      Value last = n.squeeze(n.slice(all, 0, SymExpr(i), SymExpr(1)), {0});
+      n.out(i + 1, batchFirst ? n.transpose(last, {1, 0, 2}) : last);
+    }
+    return;
+  }
   SmallVector<Value> y(directions), lastH(directions), lastC(directions);
   for (int64_t d = 0; d < directions; ++d) {
     SmallVector<Value> results = direction(d, reverse || d == 1, x);
