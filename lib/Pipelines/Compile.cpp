@@ -208,14 +208,10 @@ struct Compiler {
   /// What the kernels' stage leaves to be computed an element at a time, as
   /// comments.
   void printStrategies(raw_ostream &os) {
-    SmallVector<Operation *> rest = operationsWithoutStrategy(*module);
+    std::vector<SlowWork> rest = findSlowWork(*module);
     os << "// operations without a strategy: " << rest.size() << "\n";
-    for (Operation *op : rest) {
-      os << "//   " << op->getName();
-      if (auto name = dyn_cast<NameLoc>(op->getLoc()))
-        os << " of node '" << name.getName().getValue() << "'";
-      os << ": " << op->getResult(0).getType() << "\n";
-    }
+    for (const SlowWork &work : rest)
+      os << "//   " << describe(work) << "\n";
   }
 
   bool import();
@@ -576,6 +572,10 @@ void Compiler::run() {
       }))
     return;
   if (options.checkOnly) {
+    for (const SlowWork &work : findSlowWork(*module))
+      result.slow.push_back(describe(work) + " is slow, about " +
+                            std::to_string(work.percent) +
+                            "% of what a CPU can do: " + work.reason);
     result.ok = stage(Stage::Llvm, 0.5, [&] {
       // The tables alone: they say whether the inputs give every dim.
       llvm::Module tables("tenon", llvmContext);

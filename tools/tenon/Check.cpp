@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Runs the stages that can refuse a model, and names all that the importer
-// refuses: nodes of one operator and reason together.
+// refuses: nodes of one operator and reason together. Of a model that compiles
+// it names what is predicted to be slow.
 //
 //===----------------------------------------------------------------------===//
 #include "Commands.h"
@@ -125,6 +126,10 @@ static void printJson(const std::vector<Group> &groups,
       for (const std::string &note : result.notes)
         out.value(json::fixUTF8(note));
     });
+    out.attributeArray("slow", [&] {
+      for (const std::string &work : result.slow)
+        out.value(json::fixUTF8(work));
+    });
   });
   outs() << "\n";
 }
@@ -146,9 +151,12 @@ int checkMain() {
     printText(groups, result.error);
   else
     outs() << path << " will compile\n";
-  if (result.ok && !json)
+  if (result.ok && !json) {
     for (const std::string &note : result.notes)
       errs() << "tenon check: note: " << note << "\n";
+    for (const std::string &work : result.slow)
+      errs() << "tenon check: note: " << work << "\n";
+  }
   return result.ok ? 0 : result.internal ? 70 : 1;
 }
 

@@ -184,10 +184,19 @@ mlir::FailureOr<Schedule> buildSchedule(mlir::ModuleOp module,
                                         const Backend &backend,
                                         const TargetInfo &target);
 
-/// The operations of a graph of kernels that have no loops of their own: each
-/// element of such a product or reduction is computed where it is asked for.
-llvm::SmallVector<mlir::Operation *>
-operationsWithoutStrategy(mlir::ModuleOp graph);
+/// An operation that is predicted to reach less than a tenth of what the
+/// machine can do.
+struct SlowWork {
+  mlir::Operation *op;
+  int64_t percent; ///< of its roofline
+  std::string reason;
+};
+/// Those of a graph of kernels: products and reductions without loops of their
+/// own, each element of which is computed where it is asked for, and patches
+/// that are.
+std::vector<SlowWork> findSlowWork(mlir::ModuleOp graph);
+/// "tenon.matmul of node 'product': tensor<...>".
+std::string describe(const SlowWork &work);
 
 } // namespace tenon
 

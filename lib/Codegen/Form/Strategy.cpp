@@ -1,32 +1,85 @@
-//===- Strategy.cpp - what is computed an element at a time ---------------===//
+//===- Strategy.cpp - what is computed far below the machine's speed ------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+//
+// Predictions, not measurements: of 16 multiply-adds a cycle, two vectors of 8
+// lanes, so many are useful. They tell orders of magnitude apart.
+//
+//===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "tenon/Codegen/Kernels.h"
 
 using namespace mlir;
 
 namespace tenon {
 
-SmallVector<Operation *> operationsWithoutStrategy(ModuleOp graph) {
-  SmallVector<Operation *> found;
+/// Percent of the peak that a pulled operation reaches: a product gathers the
+/// rows of its right operand, a sum is one chain of additions.
+static constexpr int64_t kPulledProduct = 6, kPulledSum = 8;
+/// Cycles for an element that is computed where a product packs it.
+static constexpr int64_t kPulledElement = 4;
+static constexpr int64_t kPerCycle = 16, kSlow = 10;
+
+/// Patches whose elements are computed one by one, by so few columns that this
+/// takes nearly all of the time.
+static void addPatches(PackedMatMulOp product, std::vector<SlowWork> &found) {
+  Value lhs = product.getLhs();
+  while (auto view = lhs.getDefiningOp<ReshapeOp>())
+    lhs = view.getInput();
+  auto patches = lhs.getDefiningOp<Im2ColOp>();
+  auto columns = getDims(product.getResult()).back().constant();
+  if (!patches || !columns || isa<BlockArgument>(patches.getInput()))
+    return;
+  // Few channels are moved to the back by a vector of each (ImageStrip.h).
+  auto transpose = patches.getInput().getDefiningOp<TransposeOp>();
+  if (transpose && patches.getChannelsLast() &&
+      isa<BlockArgument>(transpose.getInput()))
+    return;
+  int64_t percent = 100 * *columns / (*columns + kPulledElement * kPerCycle);
+  if (percent < kSlow)
+    found.push_back({product, percent,
+                     "each element of the patches is computed by itself, for " +
+                         std::to_string(*columns) + " columns"});
+}
+
+std::vector<SlowWork> findSlowWork(ModuleOp graph) {
+  std::vector<SlowWork> found;
   graph.walk([&](KernelOp kernel) {
     Value stored = kernel.getBody().front().getTerminator()->getOperand(0);
     kernel.getBody().walk([&](Operation *op) {
       // A reduction that ends its kernel has tasks, lanes and a tree of its
       // own; products of panels are tiles, every other one is a dot product.
-      bool pulled = isa<ReduceOp>(op) && op != stored.getDefiningOp();
-      if (pulled || isa<MatMulOp, ArgReduceOp>(op))
-        found.push_back(op);
+      if (isa<ReduceOp>(op) && op != stored.getDefiningOp())
+        found.push_back({op, kPulledSum,
+                         "each element adds up its terms where it is used"});
+      else if (isa<MatMulOp>(op))
+        found.push_back({op, kPulledProduct,
+                         "it has no panels: each element is a dot product"});
+      else if (isa<ArgReduceOp>(op))
+        found.push_back(
+            {op, kPulledSum, "each element compares one after the other"});
+      else if (auto product = dyn_cast<PackedMatMulOp>(op))
+        addPatches(product, found);
     });
   });
   return found;
+}
+
+std::string describe(const SlowWork &work) {
+  std::string text = work.op->getName().getStringRef().str();
+  if (auto name = dyn_cast<NameLoc>(work.op->getLoc()))
+    text += " of node '" + name.getName().str() + "'";
+  llvm::raw_string_ostream(text) << ": " << work.op->getResult(0).getType();
+  return text;
 }
 
 } // namespace tenon
