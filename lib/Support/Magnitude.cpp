@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Support/Magnitude.h"
+#include "SymExprDetail.h"
 #include <algorithm>
 #include <cmath>
 
@@ -80,7 +81,7 @@ double magnitude(const SymExpr &e, double most) {
     return add(std::abs(double(c)), true, c >= 0);
   };
   visitor.symbol = [&](const std::string &name) {
-    return add(most, false, !SymExpr::isElement(name));
+    return add(most, false, symexpr::isNonNegativeName(name));
   };
   visitor.arith = [&](char op, int x, int y) {
     Bound a = bounds[x], b = bounds[y];

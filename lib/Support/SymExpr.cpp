@@ -28,9 +28,10 @@ SymExpr SymExpr::symbol(std::string name) {
 }
 
 SymExpr SymExpr::element(std::string_view name, int64_t index) {
-  SymExpr e;
-  e.terms[{sanitizeSymbol(name) + "[" + std::to_string(index) + "]"}] = 1;
-  return e;
+  bool isCount = name.starts_with(kCountMark);
+  std::string text = isCount ? std::string(1, kCountMark) : std::string();
+  text += sanitizeSymbol(name.substr(isCount));
+  return Atom::of(text + "[" + std::to_string(index) + "]");
 }
 
 bool SymExpr::isElement(std::string_view symbol) {
@@ -165,7 +166,7 @@ std::optional<SymExpr> SymExpr::divideExactly(const SymExpr &divisor) const {
 static bool isNonNegativeAtom(const std::string &atom) {
   std::optional<SymExpr::Call> call = parseCallText(atom);
   if (!call)
-    return !isCallText(atom) && !isElementText(atom); // symbols are dims
+    return !isCallText(atom) && isNonNegativeName(atom);
   bool b = call->b.isNonNegative();
   if (call->fn == SymExpr::Fn::Quot) // above -b it is 0 or more
     return b && (call->b.constant().value_or(0) > 0

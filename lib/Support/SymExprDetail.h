@@ -34,6 +34,13 @@ inline bool isCallText(std::string_view atom) {
 }
 /// Of those, only elements end with a bracket.
 inline bool isElementText(std::string_view atom) { return atom.back() == ']'; }
+/// Of those, only counts begin so.
+constexpr char kCountMark = '#';
+/// Is the value of this symbol or element never negative? That of a dim is not,
+/// nor that of a count.
+inline bool isNonNegativeName(std::string_view atom) {
+  return !isElementText(atom) || atom.front() == kCountMark;
+}
 /// Atoms are made of texts that are canonical already.
 struct Atom {
   static SymExpr of(std::string text) {

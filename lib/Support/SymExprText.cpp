@@ -7,8 +7,8 @@
 //
 //   sum     := ['-'] product { ('+' | '-') product }
 //   product := factor { '*' factor }
-//   factor  := integer | '-' factor | '(' sum ')' | name | name '[' integer ']'
-//            | fn '(' sum { ',' sum } ')'
+//   factor  := integer | '-' factor | '(' sum ')' | name
+//            | ['#'] name '[' integer ']' | fn '(' sum { ',' sum } ')'
 //
 //===----------------------------------------------------------------------===//
 #include "SymExprDetail.h"
@@ -205,11 +205,16 @@ private:
       return integer();
     skipSpace();
     size_t begin = pos;
+    bool isCount = pos < text.size() && text[pos] == kCountMark;
+    if (isCount && (++pos == text.size() || !isLetter(text[pos])))
+      return std::nullopt;
     std::string_view id = name();
     if (id.empty())
       return std::nullopt;
     if (pos < text.size() && text[pos] == '[')
-      return element(id);
+      return element(text.substr(begin, pos - begin));
+    if (isCount)
+      return std::nullopt;
     skipSpace();
     if (pos >= text.size() || text[pos] != '(')
       return SymExpr::symbol(std::string(id));

@@ -31,7 +31,7 @@ CASES.clear()
 WEIGHTS = {
     "embed": rand(11, 8), "wq": rand(8, 8, seed=1), "wk": rand(8, 8, seed=2), "wv": rand(8, 8, seed=3), "wo": rand(8, 11, seed=4),
     "half": np.float32(0.5), "one1": np.ones(1, np.float32), "zero": np.float32(0), "none": np.zeros(0, np.int64),
-    "i0": np.array([0]), "i1": np.array([1]), "m1": np.array([-1]), "far": np.array([2**63 - 1]),
+    "i0": np.array([0]), "i1": np.array([1]), "i2": np.array([2]), "i8": np.array([8]), "m1": np.array([-1]), "far": np.array([2**63 - 1]),
     "heads": np.array([0, -1, 2, 4]), "flat3": np.array([0, 0, 8]),
 }
 # Those whose memory is known before the run.
@@ -108,6 +108,27 @@ case(
     " { w = Concat <axis = 0> (v, v)  n = Shape (w)  k = Less (i, stop) }> }",
     *({"x": ints(0, 9, 3), "M": np.int64(m), "go": np.bool_(g), "stop": np.int64(s)}
       for m, g, s in ((4, 1, 9), (9, 1, 6), (9, 0, 6), (0, 1, 6), (5, 1, 0), (7, 1, 99))),
+)
+# What tf2onnx makes of a dense layer (tensordot) behind a loop: rows, then the dims of before.
+DENSE = "".join(
+    f" s{i} = Shape (x{i})  f{i} = Slice (s{i}, i0, i2)  p{i} = ReduceProd (f{i})  a{i} = Concat <axis = 0> (p{i}, i8)"
+    f" r{i} = Reshape (x{i}, a{i})  d{i} = MatMul (r{i}, wq)  b{i} = Concat <axis = 0> (f{i}, i8)  x{i + 1} = Reshape (d{i}, b{i})"
+    for i in range(4)
+)
+case(
+    "sizes of a loop in Reshape after Reshape",
+    f"(float[b,8] x, float limit) => (float[e,f,8] x4, float[g,8] flat) {{ {YES}"
+    " last, rows = Loop (, yes, x) <body = step (int64 i, bool c, float[b,8] v) => (bool k, float[b,8] w, float[b,8] row)"
+    " { w = Add (v, half)  row = Tanh (w)  s = ReduceMax <keepdims = 0> (w)  k = Less (s, limit) }>"
+    f" x0 = Transpose <perm = [1, 0, 2]> (rows) {DENSE} c8 = Concat <axis = 0> (m1, i8)  flat = Reshape (x4, c8) }}",
+    *({"x": rand(b, 8), "limit": np.float32(v)} for b, v in ((3, 4), (1, 9), (2, -9), (3, 2))), atol=1e-3, rtol=1e-4,
+)
+case(
+    "the number of what is found in Reshape after Reshape",
+    "(float[a,b] x) => (float[c,d] y, float[e] z) { g = Greater (x, zero)  at = NonZero (g)  t = Transpose (at)  v = GatherND (x, t)"
+    " s = Shape (v)  d = Concat <axis = 0> (i1, s)  r = Reshape (v, d)  y = Tanh (r)  q = Mul (s, i2)  u = Concat <axis = 0> (v, v)"
+    " h = Concat <axis = 0> (s, i2)  w = Reshape (u, h)  z = Reshape (w, q) }",
+    *({"x": rand(*dims)} for dims in ((4, 5), (2, 2), (9, 3))),
 )
 case(
     "two values that are exchanged",

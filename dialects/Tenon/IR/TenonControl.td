@@ -37,7 +37,8 @@ def Tenon_LoopOp : Tenon_Op<"loop", [SingleBlock]> {
     Results are the last handed values and the rows of all iterations, stacked.
 
     There are at most `trips` iterations. In dim expressions `name[0]` is the
-    iteration's number, and `name[1]`, behind the loop, how many there were.
+    iteration's number, and `name[1]`, behind the loop, how many there were; a
+    name that begins with `#` says that none of its numbers is negative.
 
     A dim of a handed value either stays as it is, whatever the iterations do,
     or may be another for each. Of the latter the body's argument has `name[2]`

@@ -65,9 +65,13 @@ static bool isScalar(Type type, unsigned width) {
          productOf(getDims(tensor)) == SymExpr(1);
 }
 
+static StringRef nameOfElement(StringRef symbol) {
+  return symbol.take_until([](char c) { return c == '['; });
+}
+
 BodySymbols::BodySymbols(Block &body, StringRef loop) {
   auto add = [&](StringRef name) {
-    names.insert(SymExpr::sanitizeSymbol(name));
+    names.insert(nameOfElement(SymExpr::element(name, 0).str()));
   };
   add(loop);
   body.walk([&](Operation *op) {
@@ -82,8 +86,7 @@ bool BodySymbols::in(const SymExpr &e) const {
   std::vector<std::string> symbols;
   e.collectSymbols(symbols);
   return llvm::any_of(symbols, [&](StringRef symbol) {
-    return SymExpr::isElement(symbol) &&
-           names.contains(symbol.take_until([](char c) { return c == '['; }));
+    return SymExpr::isElement(symbol) && names.contains(nameOfElement(symbol));
   });
 }
 

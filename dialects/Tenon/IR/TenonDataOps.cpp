@@ -98,9 +98,14 @@ LogicalResult CheckOp::verify() {
 //===----------------------------------------------------------------------===//
 
 LogicalResult ReadDimsOp::verify() {
-  if (getName().empty() || SymExpr::sanitizeSymbol(getName()) != getName())
+  StringRef name = getName();
+  bool isCount = name.consume_front("#");
+  if (name.empty() || SymExpr::sanitizeSymbol(name) != name)
     return emitOpError() << "expected a name of letters, digits and _.:/, "
                          << "found \"" << getName() << "\"";
+  if (isCount && !getBound())
+    return emitOpError() << "expected a bound for \"" << getName()
+                         << "\", which is never negative, found none";
   if (!hasReadableElements(getInput().getType()))
     return emitOpError() << "expected numbers or bools of static dims, found "
                          << getInput().getType();

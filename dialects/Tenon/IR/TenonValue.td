@@ -60,8 +60,10 @@ def Tenon_ReadDimsOp : Tenon_Op<"read_dims"> {
     value as a double, for the functions that compute with those. The runtime
     reads an input's elements at the beginning of each run, those of a computed
     value when its kernel is done. With `bound` all are between 0 and that
-    expression. `when` is an expression that is 0 in a branch that is not taken:
-    nothing is read there, and the elements count as 0.
+    expression; a name that begins with `#` needs one, and its elements, counts,
+    are taken for not negative wherever they are used. `when` is an expression
+    that is 0 in a branch that is not taken: nothing is read there, and the
+    elements count as 0.
   }];
   let arguments = (ins Tenon_Tensor:$input, StrAttr:$name, OptionalAttr<StrAttr>:$bound,
                        OptionalAttr<StrAttr>:$when);

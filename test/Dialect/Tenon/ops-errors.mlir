@@ -132,6 +132,13 @@ func.func @readDimsBadName(%a: tensor<2xi64>) {
 }
 
 // -----
+func.func @readDimsCount(%a: tensor<2xi64>) {
+  // expected-error @below {{expected a bound for "#a", which is never negative, found none}}
+  tenon.read_dims %a as "#a" : tensor<2xi64>
+  return
+}
+
+// -----
 
 func.func @readDimsOfUnknownLength(%a: tensor<?xi64, #tenon.dims<"n">>) {
   // expected-error @below {{expected numbers or bools of static dims, found}}

@@ -222,6 +222,24 @@ TEST(SymExpr, ElementsAreNotDims) {
     EXPECT_FALSE(SymExpr::parse(bad)) << bad;
 }
 
+TEST(SymExpr, CountsAreNeverNegative) {
+  SymExpr count = SymExpr::element("#a b", 1);
+  EXPECT_EQ(count.str(), "#a_b[1]");
+  EXPECT_EQ(parsed("2*#a_b[1] + a_b[1]"),
+            count * SymExpr(2) + SymExpr::element("a b", 1));
+  EXPECT_TRUE(count.isNonNegative());
+  EXPECT_TRUE(count.hasElements());
+  EXPECT_TRUE(SymExpr::isElement(*count.asSymbol()));
+  EXPECT_EQ(parsed("eq(#a[0],-1)").constant(), 0);
+  EXPECT_EQ(parsed("max(#a[0],0)").str(), "#a[0]");
+  EXPECT_EQ(count.substitute({{"#a_b[1]", SymExpr(3)}}).constant(), 3);
+  // An input's name is no count's, whatever it is.
+  EXPECT_EQ(SymExpr::sanitizeSymbol("#a"), "__a");
+  for (const char *bad :
+       {"#a", "#[0]", "# a[0]", "##a[0]", "#1[0]", "#", "a#[0]"})
+    EXPECT_FALSE(SymExpr::parse(bad)) << bad;
+}
+
 TEST(SymExpr, ComparisonsAreDecidedWhereCertain) {
   EXPECT_EQ(parsed("eq(a + 1,a + 1)").str(), "1");
   EXPECT_EQ(parsed("eq(a + 1,a)").str(), "0");

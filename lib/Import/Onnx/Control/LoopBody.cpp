@@ -127,7 +127,7 @@ struct Body {
 class LoopMaker {
 public:
   LoopMaker(NodeImporter &n, const Repeated &r)
-      : n(n), r(r), name(n.state.known.freshName("loop")),
+      : n(n), r(r), name(n.state.known.freshName("#loop")),
         dims(n, r.initial, name) {}
   SmallVector<Value> make();
 
@@ -245,13 +245,10 @@ Value LoopMaker::kept(Value v, ArrayRef<SymExpr> wanted) {
     return v;
   if (own.size() != wanted.size())
     return nullptr;
-  std::string number = SymExpr::element(name, 0).str();
-  for (auto [is, should] : llvm::zip(own, wanted)) {
-    SymExpr more = (is - should).substitute({{number, SymExpr::symbol("i")}});
+  for (auto [is, should] : llvm::zip(own, wanted))
     if (is != should &&
-        (more.isNonNegative() || (SymExpr(0) - more).isNonNegative()))
+        ((is - should).isNonNegative() || (should - is).isNonNegative()))
       return nullptr;
-  }
   for (auto [is, should] : llvm::zip(own, wanted))
     n.checkEqual(is, should);
   return n.reshape(v, wanted);

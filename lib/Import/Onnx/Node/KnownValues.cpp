@@ -138,16 +138,19 @@ std::optional<KnownValue> KnownValues::read(Value value, StringRef bound) {
     auto given = input ? main.getArgAttrOfType<StringAttr>(
                              argument.getArgNumber(), "tenon.name")
                        : StringAttr();
-    std::string base = SymExpr::sanitizeSymbol(
-        given ? given.getValue() : StringRef(main ? "input" : "run"));
-    names[value] = name = freshName(base);
+    bool isBool = !main && element.getWidth() == 1;
+    bool isCount = !main && (isBool || !bound.empty());
+    StringRef made = main ? "input" : isCount ? "#run" : "run";
+    name = freshName(given ? SymExpr::sanitizeSymbol(given.getValue())
+                           : made.str());
+    names[value] = name;
     OpBuilder builder(value.getContext());
     builder.setInsertionPointAfterValue(value);
     auto read = ReadDimsOp::create(builder, value.getLoc(), value,
                                    builder.getStringAttr(name));
     if (!bound.empty())
       read.setBound(bound);
-    else if (!main && element.getWidth() == 1)
+    else if (isBool)
       read.setBound("1");
   }
   KnownValue result;

@@ -85,6 +85,16 @@ static void reshapeByData(NodeImporter &n, Dims wanted, bool allowZero) {
   n.out(0, n.reshape(n.in(0), wanted));
 }
 
+/// Does it depend on dims and counts alone, which mean a size wherever they are
+/// used?
+static bool isOfSizes(const SymExpr &e) {
+  std::vector<std::string> symbols;
+  e.collectSymbols(symbols);
+  return llvm::all_of(symbols, [](const std::string &symbol) {
+    return SymExpr::parse(symbol)->isNonNegative();
+  });
+}
+
 /// Resolves 0 (copy) and -1 (infer) of ONNX's Reshape.
 static void reshape(NodeImporter &n) {
   Value x = n.in(0);
@@ -97,7 +107,7 @@ static void reshape(NodeImporter &n) {
     return;
   Dims from = n.dims(x), to;
   bool allowZero = n.getInt("allowzero", 0);
-  if (llvm::any_of(*wanted, [](auto &dim) { return dim.hasElements(); })) {
+  if (!llvm::all_of(*wanted, isOfSizes)) {
     reshapeByData(n, *wanted, allowZero);
     return;
   }
