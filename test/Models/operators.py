@@ -375,7 +375,7 @@ WEIGHTS = {
 
 def build(text, opset, weights=WEIGHTS):
     """Parse the text; values that no one defines become `weights`."""
-    model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : {opset}]> main {text}')
+    model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : {opset}, "ai.onnx.ml" : 3]> main {text}')
     graph = model.graph
     defined = {v.name for v in (*graph.input, *graph.initializer)} | {o for n in graph.node for o in n.output}
     for name in sorted({i for n in graph.node for i in n.input if i} - defined):

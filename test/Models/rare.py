@@ -215,6 +215,22 @@ case(
     "  y = ConcatFromSequence <axis = 0> (t)  o = Optional (x)  b = OptionalHasElement (o)  g = OptionalGetElement (o) }",
     {"x": rand(3, 5), "z": rand(3, 5)}, {"x": rand(1, 2), "z": rand(1, 2)},
 )
+case(
+    "rows of features, scaled, filled in, normalised",
+    "(float[n,3] x, int64[n,2] k, double[n,3] w, float[n,4] z) => (float[n,3] a, float[n,2] b, float[n,3] c, float[n,4] d, float[n,3] e, float[n,4] f,"
+    " float[n,3] g, int64[n,2] h, float[n,7] i, float[n,2] r, float[n,2] s, float[n,3] t) {"
+    " a = ai.onnx.ml.Scaler <offset = [0.5, -1.0, 2.0], scale = [2.0, 0.25, -3.0]> (x)  b = ai.onnx.ml.Scaler <offset = [3.0], scale = [0.5]> (k)"
+    " c = ai.onnx.ml.Scaler <offset = [0.1, 0.2, 0.3], scale = [3.0, 2.0, 1.0]> (w)"
+    ' d = ai.onnx.ml.Normalizer <norm = "MAX"> (z)  e = ai.onnx.ml.Normalizer <norm = "L1"> (x)  f = ai.onnx.ml.Normalizer <norm = "L2"> (z)'
+    " g = ai.onnx.ml.Imputer <replaced_value_float = 1.5, imputed_value_floats = [9.0, 8.0, 7.0]> (x)"
+    " h = ai.onnx.ml.Imputer <replaced_value_int64 = 2, imputed_value_int64s = [-5]> (k)"
+    " i = ai.onnx.ml.FeatureVectorizer <inputdimensions = [3, 4]> (x, z)"
+    " r = ai.onnx.ml.LinearRegressor <coefficients = [1.0, -2.0, 0.5, 0.25, 3.0, -1.0], intercepts = [0.5, -0.5], targets = 2> (x)"
+    ' s = ai.onnx.ml.LinearRegressor <coefficients = [0.5, -0.25, 1.0, 2.0, -1.0, 0.25, 0.5, 1.5], targets = 2, post_transform = "LOGISTIC"> (z)'
+    ' t = ai.onnx.ml.LinearRegressor <coefficients = [0.5, -0.25, 1.0, 2.0, 0.0, -1.0, 1.5, 0.75, -2.0], targets = 3, post_transform = "SOFTMAX"> (x) }',
+    *({"x": np.where(ints(0, 3, n, 3) == 1, np.float32(1.5), rand(n, 3)), "k": ints(-3, 4, n, 2), "w": rand(n, 3).astype(np.float64),
+       "z": rand(n, 4) * (np.arange(n) % 3 > 0)[:, None].astype(np.float32)} for n in (5, 1)),
+)
 
 
 def power_graphs():

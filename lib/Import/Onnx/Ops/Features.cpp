@@ -4,9 +4,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 #include "llvm/ADT/STLExtras.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -29,6 +31,147 @@ static void binarizer(NodeImporter &n) {
   Value x = n.in(0);
   Value above = n.compareScalar(CompareKind::gt, x, n.getFloat("threshold", 0));
   n.out(0, n.cast(above, NodeImporter::elem(x)));
+}
+
+//===----------------------------------------------------------------------===//
+// Rows of features: what stands before and behind a model of scikit-learn
+//===----------------------------------------------------------------------===//
+
+/// Numbers of an attribute as x has them: one for all, or one per feature,
+/// which are the last dim.
+static Value perFeature(NodeImporter &n, StringRef name, Value x) {
+  SmallVector<float> numbers = n.getFloats(name);
+  if (n.failed())
+    return nullptr;
+  if (numbers.empty())
+    return n.error(name + " is missing");
+  if (numbers.size() == 1)
+    return n.scalarLike(numbers.front(), x);
+  if (n.rank(x) == 0)
+    return n.error("expected an input of rank 1 or 2, found a scalar");
+  n.checkEqual(n.dims(x).back(), SymExpr(int64_t(numbers.size())));
+  return n.cast(n.constant(DenseElementsAttr::get(
+                    RankedTensorType::get({int64_t(numbers.size())},
+                                          n.builder.getF32Type()),
+                    ArrayRef<float>(numbers))),
+                n.elem(x));
+}
+
+/// In f64 where the input is, else in f32.
+static Value features(NodeImporter &n) {
+  Value x = n.in(0);
+  if (n.elem(x).isF64())
+    return x;
+  return n.cast(x, n.builder.getF32Type());
+}
+
+static void scaler(NodeImporter &n) {
+  Value x = features(n);
+  Value y =
+      n.mul(n.sub(x, perFeature(n, "offset", x)), perFeature(n, "scale", x));
+  n.out(0, n.cast(y, n.builder.getF32Type()));
+}
+
+/// Rows by their largest element or by a norm, but for those where it is 0.
+static void normalizer(NodeImporter &n) {
+  Value x = features(n);
+  if (n.failed())
+    return;
+  int64_t rank = n.rank(x);
+  if (rank < 1 || rank > 2) {
+    n.error("expected an input of rank 1 or 2, found rank " + Twine(rank));
+    return;
+  }
+  std::string norm = n.getString("norm", "MAX");
+  Value by;
+  if (norm == "MAX")
+    by = n.reduce(ReduceKind::max, x, {rank - 1});
+  else if (norm == "L1")
+    by = n.reduce(ReduceKind::sum, n.make<AbsOp>({x}), {rank - 1});
+  else if (norm == "L2")
+    by = n.sqrt(n.reduce(ReduceKind::sum, n.mul(x, x), {rank - 1}));
+  else
+    n.error("norm must be MAX, L1 or L2, found '" + norm + "'");
+  Value none = n.compareScalar(CompareKind::eq, by, 0);
+  Value y = n.div(x, n.select(none, n.scalarLike(1, by), by));
+  n.out(0, n.cast(y, n.builder.getF32Type()));
+}
+
+static void imputer(NodeImporter &n) {
+  Value x = n.in(0), missing, instead;
+  if (n.isFloat(x)) {
+    double replaced = n.getFloat("replaced_value_float", 0);
+    missing = std::isnan(replaced)
+                  ? n.compare(CompareKind::ne, x, x)
+                  : n.compareScalar(CompareKind::eq, x, replaced);
+    instead = perFeature(n, "imputed_value_floats", x);
+  } else {
+    Ints numbers = n.getInts("imputed_value_int64s").value_or(Ints());
+    if (numbers.empty() || n.rank(x) == 0) {
+      n.error("expected imputed_value_int64s and an input of rank 1 or more");
+      return;
+    }
+    if (numbers.size() > 1)
+      n.checkEqual(n.dims(x).back(), SymExpr(int64_t(numbers.size())));
+    Value replaced = n.ints({n.getInt("replaced_value_int64", 0)});
+    missing = n.compare(CompareKind::eq, x, n.cast(replaced, n.elem(x)));
+    instead = n.cast(n.ints(numbers), n.elem(x));
+  }
+  n.out(0, n.select(missing, instead, x));
+}
+
+/// An input as a matrix of f32; a vector is one row.
+static Value rowsOf(NodeImporter &n, unsigned input) {
+  Value x = n.cast(n.in(input), n.builder.getF32Type());
+  if (!x || n.failed())
+    return nullptr;
+  if (n.rank(x) == 1)
+    return n.unsqueeze(x, {0});
+  return n.rank(x) == 2
+             ? x
+             : n.error("expected inputs of rank 1 or 2, found rank " +
+                       Twine(n.rank(x)));
+}
+
+static void featureVectorizer(NodeImporter &n) {
+  Ints sizes = n.getInts("inputdimensions").value_or(Ints());
+  SmallVector<Value> parts;
+  for (unsigned i = 0; i < n.numInputs(); ++i) {
+    parts.push_back(rowsOf(n, i));
+    if (parts.back() && i < sizes.size())
+      n.checkEqual(n.dims(parts.back()).back(), SymExpr(sizes[i]));
+  }
+  n.out(0, n.concat(parts, 1));
+}
+
+static void linearRegressor(NodeImporter &n) {
+  Value x = rowsOf(n, 0);
+  SmallVector<float> weights = n.getFloats("coefficients");
+  SmallVector<float> biases = n.getFloats("intercepts");
+  int64_t targets = n.getInt("targets", 1), count = weights.size();
+  if (targets < 1 || count == 0 || count % targets != 0 ||
+      (!biases.empty() && int64_t(biases.size()) != targets)) {
+    n.error("expected coefficients and intercepts for " + Twine(targets) +
+            " targets, found " + Twine(count) + " and " + Twine(biases.size()));
+    return;
+  }
+  auto table = [&](ArrayRef<int64_t> dims, ArrayRef<float> numbers) {
+    return n.constant(DenseElementsAttr::get(
+        RankedTensorType::get(dims, n.builder.getF32Type()), numbers));
+  };
+  Value y = n.matmul(x, table({targets, count / targets}, weights),
+                     /*transposeA=*/false, /*transposeB=*/true);
+  if (!biases.empty())
+    y = n.add(y, table({targets}, biases));
+  std::string post = n.getString("post_transform", "NONE");
+  if (post == "LOGISTIC")
+    y = n.make<SigmoidOp>({y});
+  else if (post == "SOFTMAX")
+    y = n.softmaxLast(y);
+  else if (post != "NONE")
+    n.error("post_transform must be NONE, LOGISTIC or SOFTMAX, found '" + post +
+            "'");
+  n.out(0, y);
 }
 
 //===----------------------------------------------------------------------===//
@@ -262,6 +405,11 @@ static void melWeightMatrix(NodeImporter &n) {
 void registerFeatures(Registry &r) {
   r.add("ai.onnx.ml", "ArrayFeatureExtractor", 1, arrayFeatureExtractor);
   r.add("ai.onnx.ml", "Binarizer", 1, binarizer);
+  r.add("ai.onnx.ml", "FeatureVectorizer", 1, featureVectorizer);
+  r.add("ai.onnx.ml", "Imputer", 1, imputer);
+  r.add("ai.onnx.ml", "LinearRegressor", 1, linearRegressor);
+  r.add("ai.onnx.ml", "Normalizer", 1, normalizer);
+  r.add("ai.onnx.ml", "Scaler", 1, scaler);
   r.add("TfIdfVectorizer", 9, tfIdfVectorizer);
   r.add("MelWeightMatrix", 17, melWeightMatrix);
 }
