@@ -507,7 +507,7 @@ TEST(Errors, versions) {
   EXPECT_EQ(tenon_context_create(&toy.model, nullptr, &context, &error),
             TENON_VERSION_MISMATCH);
   EXPECT_STREQ(error.message, "the artifact's program has ABI version 9, its "
-                              "runtime expects 5: compile the model again");
+                              "runtime expects 6: compile the model again");
   tenon_model_info info;
   TENON_INIT(info);
   EXPECT_EQ(tenon_get_model_info(&toy.model, &info, &error),
