@@ -100,11 +100,8 @@ struct Ops {
         return r;
       // The divisor's sign: move a remainder of the other sign by y.
       Value zero = c(r, 0);
-      Value differs = make<arith::XOrIOp>(
-          arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, r, zero)
-              .getResult(),
-          arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, y, zero)
-              .getResult());
+      Value differs = make<arith::XOrIOp>(compare(CompareKind::lt, r, zero),
+                                          compare(CompareKind::lt, y, zero));
       Value nonzero =
           arith::CmpFOp::create(b, loc, arith::CmpFPredicate::ONE, r, zero);
       return select(make<arith::AndIOp>(differs, nonzero), add(r, y), r);
@@ -127,10 +124,7 @@ struct Ops {
         b, loc, ValueRange(init).getTypes(), init,
         [&](OpBuilder &, Location, ValueRange args) {
           Value more = compare(CompareKind::ne, args[2], zero);
-          if (L.isVector(more))
-            more = vector::ReductionOp::create(b, loc,
-                                               vector::CombiningKind::OR, more);
-          scf::ConditionOp::create(b, loc, more, args);
+          scf::ConditionOp::create(b, loc, L.anyOf(more), args);
         },
         [&](OpBuilder &, Location, ValueRange args) {
           Value bit = make<arith::AndIOp>(args[2], one);
@@ -200,8 +194,6 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
   Type element = getElementTypeOrSelf(op->getOperand(0).getType());
   Ops o{L, element};
   Value x = v[0], y = v.size() > 1 ? v[1] : Value();
-  OpBuilder &b = L.b;
-  Location loc = L.loc;
   return TypeSwitch<Operation *, Value>(op)
       .Case([&](NegOp) { return o.neg(x); })
       .Case([&](AbsOp) -> Value {
@@ -253,12 +245,10 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
         return o.make<arith::XOrIOp>(x, L.constantInt(x.getType(), -1));
       })
       .Case([&](GeluOp g) { return o.gelu(x, g.getApproximate()); })
-      .Case([&](IsNanOp) -> Value {
-        return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, x, x);
-      })
+      .Case([&](IsNanOp) -> Value { return L.isNan(x); })
       .Case([&](IsInfOp) -> Value {
-        return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ,
-                                     o.make<math::AbsFOp>(x), o.c(x, HUGE_VAL));
+        Value size = o.make<math::AbsFOp>(x);
+        return L.oeq(size, o.c(x, HUGE_VAL));
       })
       .Case([&](AddOp) { return o.add(x, y); })
       .Case([&](SubOp) { return o.sub(x, y); })
@@ -278,8 +268,7 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       .Case<XorOp, BitXorOp>([&](auto) { return o.make<arith::XOrIOp>(x, y); })
       .Case<ShlOp, ShrOp>([&](auto s) -> Value {
         Value width = o.c(y, element.getIntOrFloatBitWidth());
-        Value inside =
-            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, y, width);
+        Value inside = L.ult(y, width);
         bool keepsSign = isa<ShrOp>(op) && !element.isUnsignedInteger();
         if (keepsSign) // and a shift by too much leaves nothing but the sign
           return o.make<arith::ShRSIOp>(
@@ -316,6 +305,11 @@ Value emitCombine(LaneBuilder &L, ReduceKind kind, Type element, Value x,
     return o.make<arith::OrIOp>(x, y);
   }
   return {};
+}
+
+Value emitCompare(LaneBuilder &L, CompareKind kind, Type element, Value x,
+                  Value y) {
+  return Ops{L, element}.compare(kind, x, y);
 }
 
 Value emitNeutral(LaneBuilder &L, ReduceKind kind, Type element, Type type) {

@@ -7,6 +7,7 @@
 #ifndef TENON_LIB_CODEGEN_LANES_ELEMENTWISELANES_H
 #define TENON_LIB_CODEGEN_LANES_ELEMENTWISELANES_H
 
+#include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Lanes/LaneBuilder.h"
 
@@ -21,6 +22,10 @@ mlir::Value emitCombine(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
                         mlir::Value lhs, mlir::Value rhs);
 mlir::Value emitNeutral(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
                         mlir::Type valueType);
+/// lhs (kind) rhs.
+mlir::Value emitCompare(LaneBuilder &L, CompareKind kind,
+                        mlir::Type elementType, mlir::Value lhs,
+                        mlir::Value rhs);
 mlir::Value emitSigmoid(LaneBuilder &L, mlir::Value x);
 
 } // namespace tenon

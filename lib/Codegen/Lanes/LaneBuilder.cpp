@@ -41,14 +41,27 @@ std::optional<int64_t> constantIndex(Value v) {
 }
 
 //===----------------------------------------------------------------------===//
-// Scalars
+// Arithmetic
 //===----------------------------------------------------------------------===//
+
+static bool isFloat(Value v) {
+  return isa<FloatType>(getElementTypeOrSelf(v.getType()));
+}
+
+template <typename IntOp, typename FloatOp>
+static Value createFor(LaneBuilder &L, Value x, Value y) {
+  if (isFloat(x))
+    return FloatOp::create(L.b, L.loc, x, y);
+  return IntOp::create(L.b, L.loc, x, y);
+}
 
 Value LaneBuilder::index(int64_t v) {
   return arith::ConstantIndexOp::create(b, loc, v);
 }
 
 Value LaneBuilder::add(Value x, Value y) {
+  if (!x.getType().isIndex())
+    return createFor<arith::AddIOp, arith::AddFOp>(*this, x, y);
   auto cx = constantIndex(x), cy = constantIndex(y);
   if (cx && cy)
     return index(*cx + *cy);
@@ -60,6 +73,8 @@ Value LaneBuilder::add(Value x, Value y) {
 }
 
 Value LaneBuilder::sub(Value x, Value y) {
+  if (!x.getType().isIndex())
+    return createFor<arith::SubIOp, arith::SubFOp>(*this, x, y);
   auto cx = constantIndex(x), cy = constantIndex(y);
   if (cx && cy)
     return index(*cx - *cy);
@@ -69,6 +84,8 @@ Value LaneBuilder::sub(Value x, Value y) {
 }
 
 Value LaneBuilder::mul(Value x, Value y) {
+  if (!x.getType().isIndex())
+    return createFor<arith::MulIOp, arith::MulFOp>(*this, x, y);
   auto cx = constantIndex(x), cy = constantIndex(y);
   if (cx && cy)
     return index(*cx * *cy);
@@ -80,6 +97,8 @@ Value LaneBuilder::mul(Value x, Value y) {
 }
 
 Value LaneBuilder::div(Value x, Value y) {
+  if (!x.getType().isIndex())
+    return createFor<arith::DivSIOp, arith::DivFOp>(*this, x, y);
   auto cx = constantIndex(x), cy = constantIndex(y);
   if (cx && cy && *cy > 0)
     return index(*cx / *cy);
@@ -102,9 +121,69 @@ Value LaneBuilder::rem(Value x, Value y) {
 
 Value LaneBuilder::min(Value x, Value y) {
   auto cx = constantIndex(x), cy = constantIndex(y);
-  if (cx && cy)
+  if (cx && cy && x.getType().isIndex())
     return index(std::min(*cx, *cy));
   return arith::MinSIOp::create(b, loc, x, y);
+}
+
+Value LaneBuilder::max(Value x, Value y) {
+  return arith::MaxSIOp::create(b, loc, x, y);
+}
+
+Value LaneBuilder::multiplyAdd(Value x, Value y, Value sum, bool fused) {
+  if (fused)
+    return math::FmaOp::create(b, loc, x, y, sum);
+  return arith::AddFOp::create(b, loc, sum,
+                               arith::MulFOp::create(b, loc, x, y));
+}
+
+Value LaneBuilder::anyOf(Value x) {
+  if (!isVector(x))
+    return x;
+  return vector::ReductionOp::create(b, loc, vector::CombiningKind::OR, x);
+}
+
+Value LaneBuilder::allOf(Value x) {
+  if (!isVector(x))
+    return x;
+  return vector::ReductionOp::create(b, loc, vector::CombiningKind::AND, x);
+}
+
+//===----------------------------------------------------------------------===//
+// Other types
+//===----------------------------------------------------------------------===//
+
+static Type likeShape(Value v, Type element) {
+  if (auto t = dyn_cast<VectorType>(v.getType()))
+    return VectorType::get(t.getShape(), element);
+  return element;
+}
+
+Value LaneBuilder::extend(Value x, Type element, bool isUnsigned) {
+  Type to = likeShape(x, element);
+  if (x.getType() == to)
+    return x;
+  if (isFloat(x))
+    return arith::ExtFOp::create(b, loc, to, x);
+  if (isUnsigned)
+    return arith::ExtUIOp::create(b, loc, to, x);
+  return arith::ExtSIOp::create(b, loc, to, x);
+}
+
+Value LaneBuilder::truncate(Value x, Type element) {
+  Type to = likeShape(x, element);
+  if (x.getType() == to)
+    return x;
+  if (isFloat(x))
+    return arith::TruncFOp::create(b, loc, to, x);
+  return arith::TruncIOp::create(b, loc, to, x);
+}
+
+Value LaneBuilder::toFloat(Value integers, Type element, bool isUnsigned) {
+  Type to = likeShape(integers, element);
+  if (isUnsigned)
+    return arith::UIToFPOp::create(b, loc, to, integers);
+  return arith::SIToFPOp::create(b, loc, to, integers);
 }
 
 //===----------------------------------------------------------------------===//
@@ -231,20 +310,18 @@ Value LaneBuilder::constantInt(Type type, int64_t value) {
   return arith::ConstantOp::create(b, loc, attr);
 }
 
+Value LaneBuilder::like(Value v, int64_t value) {
+  return isFloat(v) ? constant(v.getType(), double(value))
+                    : constantInt(v.getType(), value);
+}
+
 Value LaneBuilder::constLike(Value v, double value) {
   return constant(v.getType(), value);
 }
 
-static Type likeShape(Value v, Type element) {
-  if (auto t = dyn_cast<VectorType>(v.getType()))
-    return VectorType::get(t.getShape(), element);
-  return element;
-}
-
 Value LaneBuilder::fromStorage(Value v, Type type) {
   if (type.isInteger(1))
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, v,
-                                 constantInt(v.getType(), 0));
+    return ne(v, 0);
   if (computeType(type) != storageType(type))
     return arith::ExtFOp::create(b, loc, likeShape(v, computeType(type)), v);
   return v;
@@ -307,9 +384,8 @@ void LaneBuilder::store(Value value, Value memref, const Idx &at, Type type) {
 
 Value LaneBuilder::largerOf(Value max, Value x) {
   if (mask)
-    x = arith::SelectOp::create(b, loc, mask, x, constLike(x, -HUGE_VAL));
-  Value more = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, max);
-  return arith::SelectOp::create(b, loc, more, x, max);
+    x = select(mask, x, constLike(x, -HUGE_VAL));
+  return select(ogt(x, max), x, max);
 }
 
 Value LaneBuilder::reduceLanes(Value v, vector::CombiningKind kind) {

@@ -65,16 +65,32 @@ public:
   /// makes of their own alignment. 1: nothing is known, and of no use.
   int64_t memoryAlignment = 1;
 
-  // --- scalars of type index ---------------------------------------------
+  // --- arithmetic ------------------------------------------------------------
+  // Of indices, whose constants fold while they are written, and of other
+  // integers and floats, which are one operation. A number beside a value is a
+  // constant of its type.
   mlir::Value index(int64_t v);
   mlir::Value add(mlir::Value x, mlir::Value y);
   mlir::Value sub(mlir::Value x, mlir::Value y);
   mlir::Value mul(mlir::Value x, mlir::Value y);
-  mlir::Value div(mlir::Value x, mlir::Value y); // operands >= 0
-  mlir::Value rem(mlir::Value x, mlir::Value y);
-  mlir::Value min(mlir::Value x, mlir::Value y);
+  mlir::Value div(mlir::Value x, mlir::Value y); // indices: operands >= 0
+  mlir::Value rem(mlir::Value x, mlir::Value y); // of indices
+  mlir::Value min(mlir::Value x, mlir::Value y); // of signed integers
+  mlir::Value max(mlir::Value x, mlir::Value y);
+  mlir::Value add(mlir::Value x, int64_t y) { return add(x, like(x, y)); }
+  mlir::Value sub(mlir::Value x, int64_t y) { return sub(x, like(x, y)); }
+  mlir::Value mul(mlir::Value x, int64_t y) { return mul(x, like(x, y)); }
+  mlir::Value div(mlir::Value x, int64_t y) { return div(x, like(x, y)); }
+  mlir::Value rem(mlir::Value x, int64_t y) { return rem(x, like(x, y)); }
+  mlir::Value min(mlir::Value x, int64_t y) { return min(x, like(x, y)); }
+  mlir::Value max(mlir::Value x, int64_t y) { return max(x, like(x, y)); }
+  /// x * y + sum of floats, rounded once if `fused`.
+  mlir::Value multiplyAdd(mlir::Value x, mlir::Value y, mlir::Value sum,
+                          bool fused);
 
-  // --- comparisons of integers and indices, choices --------------------------
+  // --- comparisons, choices
+  // --------------------------------------------------- Of integers and
+  // indices.
   mlir::Value eq(mlir::Value x, mlir::Value y) {
     return compare(mlir::arith::CmpIPredicate::eq, x, y);
   }
@@ -105,6 +121,32 @@ public:
   mlir::Value uge(mlir::Value x, mlir::Value y) {
     return compare(mlir::arith::CmpIPredicate::uge, x, y);
   }
+  mlir::Value eq(mlir::Value x, int64_t y) { return eq(x, like(x, y)); }
+  mlir::Value ne(mlir::Value x, int64_t y) { return ne(x, like(x, y)); }
+  mlir::Value slt(mlir::Value x, int64_t y) { return slt(x, like(x, y)); }
+  mlir::Value sle(mlir::Value x, int64_t y) { return sle(x, like(x, y)); }
+  mlir::Value sgt(mlir::Value x, int64_t y) { return sgt(x, like(x, y)); }
+  mlir::Value sge(mlir::Value x, int64_t y) { return sge(x, like(x, y)); }
+  mlir::Value ult(mlir::Value x, int64_t y) { return ult(x, like(x, y)); }
+  mlir::Value ule(mlir::Value x, int64_t y) { return ule(x, like(x, y)); }
+  mlir::Value ugt(mlir::Value x, int64_t y) { return ugt(x, like(x, y)); }
+  mlir::Value uge(mlir::Value x, int64_t y) { return uge(x, like(x, y)); }
+  // Of floats: ordered ones are false where an operand is NaN.
+  mlir::Value oeq(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpFPredicate::OEQ, x, y);
+  }
+  mlir::Value ole(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpFPredicate::OLE, x, y);
+  }
+  mlir::Value ogt(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpFPredicate::OGT, x, y);
+  }
+  mlir::Value leOrNan(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpFPredicate::ULE, x, y);
+  }
+  mlir::Value isNan(mlir::Value x) {
+    return compare(mlir::arith::CmpFPredicate::UNO, x, x);
+  }
   /// Of bools, or of the bits of integers.
   mlir::Value both(mlir::Value x, mlir::Value y) {
     return mlir::arith::AndIOp::create(b, loc, x, y);
@@ -112,8 +154,35 @@ public:
   mlir::Value either(mlir::Value x, mlir::Value y) {
     return mlir::arith::OrIOp::create(b, loc, x, y);
   }
+  mlir::Value bitXor(mlir::Value x, mlir::Value y) {
+    return mlir::arith::XOrIOp::create(b, loc, x, y);
+  }
+  mlir::Value shiftLeft(mlir::Value x, mlir::Value by) {
+    return mlir::arith::ShLIOp::create(b, loc, x, by);
+  }
+  /// Zeros come in.
+  mlir::Value shiftRight(mlir::Value x, mlir::Value by) {
+    return mlir::arith::ShRUIOp::create(b, loc, x, by);
+  }
+  /// Of a bool.
+  mlir::Value no(mlir::Value x) { return bitXor(x, like(x, 1)); }
   mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y) {
     return mlir::arith::SelectOp::create(b, loc, condition, x, y);
+  }
+  /// Is it true in some lane, in each?
+  mlir::Value anyOf(mlir::Value x);
+  mlir::Value allOf(mlir::Value x);
+
+  // --- other types: as many lanes of `element`, the value where it has it
+  // -----
+  mlir::Value extend(mlir::Value x, mlir::Type element,
+                     bool isUnsigned = false);
+  mlir::Value truncate(mlir::Value x, mlir::Type element);
+  mlir::Value toFloat(mlir::Value integers, mlir::Type element,
+                      bool isUnsigned = false);
+  /// An index as i64.
+  mlir::Value toI64(mlir::Value i) {
+    return toData(uniform(i), b.getI64Type());
   }
 
   // --- lane indices --------------------------------------------------------
@@ -142,10 +211,17 @@ public:
                : mlir::Type(mlir::VectorType::get({(int64_t)lanes}, element));
   }
   mlir::Value widen(mlir::Value v);
+  /// Widens all where one is a vector. Null ones stay.
+  template <typename... Values>
+  void widenAlike(Values &...values) {
+    if (((values && isVector(values)) || ...))
+      ((values = values ? widen(values) : values), ...);
+  }
   /// A constant of v's shape (scalar or vector) and element type.
   mlir::Value constLike(mlir::Value v, double value);
   mlir::Value constant(mlir::Type type, double value);
   mlir::Value constantInt(mlir::Type type, int64_t value);
+  mlir::Value like(mlir::Value v, int64_t value);
 
   /// Loads from a flat memref; elements of `type` are widened to computeType.
   mlir::Value load(mlir::Value memref, const Idx &at, mlir::Type type);
@@ -174,6 +250,10 @@ private:
   mlir::Value compare(mlir::arith::CmpIPredicate how, mlir::Value x,
                       mlir::Value y) {
     return mlir::arith::CmpIOp::create(b, loc, how, x, y);
+  }
+  mlir::Value compare(mlir::arith::CmpFPredicate how, mlir::Value x,
+                      mlir::Value y) {
+    return mlir::arith::CmpFOp::create(b, loc, how, x, y);
   }
   mlir::Value fromStorage(mlir::Value v, mlir::Type type);
   mlir::Value toStorage(mlir::Value v, mlir::Type type);
