@@ -149,7 +149,7 @@ void AttentionKernel::multiply(
       }
       emitMicroKernel(e, mr, kTileRows, x.lda, operands, shape);
       for (int64_t p = 0; then && p < count; ++p)
-        then(L.mul(mr, L.index(p)), L.add(panel, L.index(p)), r0, mr);
+        then(L.mul(mr, p), L.add(panel, p), r0, mr);
     });
   });
 }
@@ -158,7 +158,7 @@ void AttentionKernel::multiply(
 /// the sums of indices.
 Value AttentionKernel::boundAt(const KeyBound &bound, Value row) {
   constexpr int64_t kLargest = 1 << 29;
-  Value key = L.add(e.dim(bound.offset), L.mul(row, L.index(bound.slope)));
+  Value key = L.add(e.dim(bound.offset), L.mul(row, bound.slope));
   LaneScope scalar(L, 1);
   SmallVector<Idx> at = rowIndex(row);
   at.push_back(L.uniform(0));
@@ -167,8 +167,7 @@ Value AttentionKernel::boundAt(const KeyBound &bound, Value row) {
                         e.broadcastIndex(at, getDims(term.value), scoreDims));
     Value number = L.fromData(data, /*isUnsigned=*/false).base;
     Value sum = term.negative ? L.sub(key, number) : L.add(key, number);
-    Value small =
-        L.ule(L.add(number, L.index(kLargest)), L.index(2 * kLargest));
+    Value small = L.ule(L.add(number, kLargest), 2 * kLargest);
     key = L.select(small, sum,
                    L.index(bound.upper ? 8 * kLargest : -8 * kLargest));
   }
@@ -177,19 +176,18 @@ Value AttentionKernel::boundAt(const KeyBound &bound, Value row) {
 
 /// The widest bound of the block's rows.
 Value AttentionKernel::boundOf(const KeyBound &bound, Value rows) {
-  Value end = L.add(m0, rows), last = L.sub(end, L.index(1));
+  Value end = L.add(m0, rows), last = L.sub(end, 1);
   if (!bound.termsVary)
     return boundAt(bound, bound.upper == (bound.slope >= 0) ? last : m0);
   Value first = boundAt(bound, m0);
-  return e.loop(L.add(m0, L.index(1)), end, 1, first,
-                [&](Value row, ValueRange widest) {
-                  Value key = boundAt(bound, row);
-                  if (bound.upper)
-                    key = arith::MaxSIOp::create(b, L.loc, widest[0], key);
-                  else
-                    key = L.min(widest[0], key);
-                  return SmallVector<Value>{key};
-                })[0];
+  return e.loop(L.add(m0, 1), end, 1, first, [&](Value row, ValueRange widest) {
+    Value key = boundAt(bound, row);
+    if (bound.upper)
+      key = L.max(widest[0], key);
+    else
+      key = L.min(widest[0], key);
+    return SmallVector<Value>{key};
+  })[0];
 }
 
 /// Are `lanes` keys from `key` on, which is a multiple of it, all padding?
@@ -205,16 +203,15 @@ Value AttentionKernel::isPadding(Value row, Value key) {
     Value x = e.emit(padding.value,
                      e.broadcastIndex(at, getDims(padding.value), scoreDims));
     if (padding.when == KeyPadding::isLow)
-      x = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OLE, x,
-                                L.constLike(x, kMasked));
+      x = L.ole(x, L.constLike(x, kMasked));
     else if (padding.when == KeyPadding::isFalse)
-      x = arith::XOrIOp::create(b, L.loc, x, L.constantInt(x.getType(), 1));
+      x = L.no(x);
     x = L.widen(x);
     all = all ? Value(L.either(all, x)) : x;
   }
   if (L.mask)
     all = L.select(L.mask, all, L.constantInt(all.getType(), 1));
-  return vector::ReductionOp::create(b, L.loc, vector::CombiningKind::AND, all);
+  return L.allOf(all);
 }
 
 /// For all of the block's rows? Looks at the last one first, or the first.
@@ -222,53 +219,41 @@ Value AttentionKernel::isPaddingOfRows(Value rows, Value key, bool backwards) {
   if (!mask.paddingVaries)
     return isPadding(m0, key);
   Value one = L.index(1), last = L.sub(L.add(m0, rows), one);
+  auto isPaddingOf = [&](Value number) {
+    return isPadding(backwards ? L.sub(last, number) : L.add(m0, number), key);
+  };
   Value seen = e.whileLoop(
       L.index(0),
-      [&](ValueRange seen) {
-        Value more = L.slt(seen[0], rows);
-        return e.ifElse(
-            more, b.getI1Type(),
-            [&] {
-              return isPadding(
-                  backwards ? L.sub(last, seen[0]) : L.add(m0, seen[0]), key);
-            },
-            [&] { return L.constantInt(b.getI1Type(), 0); });
+      [&](Value seen) {
+        return e.bothIn(L.slt(seen, rows), [&] { return isPaddingOf(seen); });
       },
-      [&](ValueRange seen) {
-        return SmallVector<Value>{L.add(seen[0], one)};
-      })[0];
+      [&](Value seen) { return L.add(seen, one); });
   return L.eq(seen, rows);
 }
 
 /// Without the padding at both ends, looked at a vector at a time.
 KeyRange AttentionKernel::trimPadding(Value rows, KeyRange range) {
-  auto isPaddingIn = [&](Value begin, Value end, Value key, bool backwards) {
-    Value some = L.slt(begin, end);
-    return e.ifElse(
-        some, b.getI1Type(),
-        [&] { return isPaddingOfRows(rows, key, backwards); },
-        [&] { return L.constantInt(b.getI1Type(), 0); });
-  };
   Value step = L.index(lanes);
   auto lastVector = [&](Value end) {
-    return L.mul(L.div(L.sub(end, L.index(1)), step), step);
+    return L.mul(L.div(L.sub(end, 1), step), step);
   };
   range.end = e.whileLoop(
       range.end,
-      [&](ValueRange end) {
-        return isPaddingIn(range.begin, end[0], lastVector(end[0]), true);
+      [&](Value end) {
+        Value key = lastVector(end);
+        return e.bothIn(L.slt(range.begin, end), [&] {
+          return isPaddingOfRows(rows, key, /*backwards=*/true);
+        });
       },
-      [&](ValueRange end) {
-        return SmallVector<Value>{lastVector(end[0])};
-      })[0];
+      lastVector);
   range.begin = e.whileLoop(
       range.begin,
-      [&](ValueRange begin) {
-        return isPaddingIn(begin[0], range.end, begin[0], false);
+      [&](Value begin) {
+        return e.bothIn(L.slt(begin, range.end), [&] {
+          return isPaddingOfRows(rows, begin, /*backwards=*/false);
+        });
       },
-      [&](ValueRange begin) {
-        return SmallVector<Value>{L.add(begin[0], step)};
-      })[0];
+      [&](Value begin) { return L.add(begin, step); });
   return range;
 }
 
@@ -278,9 +263,9 @@ KeyRange AttentionKernel::boundKeys(Value rows) {
   for (const KeyBound &bound : mask.bounds) {
     Value key = boundOf(bound, rows);
     if (bound.upper)
-      range.end = L.min(range.end, L.add(key, L.index(1)));
+      range.end = L.min(range.end, L.add(key, 1));
     else
-      range.begin = arith::MaxSIOp::create(b, L.loc, range.begin, key);
+      range.begin = L.max(range.begin, key);
   }
   Value columns = L.index(kPanelColumns);
   auto startPanel = [&] {
@@ -299,7 +284,7 @@ KeyRange AttentionKernel::boundKeys(Value rows) {
 void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
   Value columns = L.index(kPanelColumns);
   Value begin = L.div(range.begin, columns);
-  Value end = L.div(L.add(range.end, L.index(kPanelColumns - 1)), columns);
+  Value end = L.div(L.add(range.end, kPanelColumns - 1), columns);
   multiply({rows, queries, L.index(0), depth, K, begin, end, L.index(0),
             e.dim(depth)});
 }
@@ -335,7 +320,7 @@ Value AttentionKernel::storeMaxima(Value rows, const KeyRange &range) {
   return e.loop(L.index(0), rows, 1, L.constant(f32, HUGE_VAL),
                 [&](Value r, ValueRange lowest) {
                   Value max = finishScores(r, range);
-                  memref::StoreOp::create(b, L.loc, max, inverse, r);
+                  L.store(max, inverse, L.uniform(r), f32);
                   return SmallVector<Value>{
                       arith::MinNumFOp::create(b, L.loc, lowest[0], max)};
                 })[0];
@@ -349,17 +334,16 @@ void AttentionKernel::exponentiate(Value row, Value max,
   Value n = L.sub(range.end, range.begin);
   Value acc = e.lanesLoop(n, lanes, zero, [&](Idx i, ValueRange args) {
     Idx at = L.add(base, i);
-    Value x =
-        arith::SubFOp::create(b, L.loc, L.load(scores, at, f32), L.widen(max));
+    Value x = L.sub(L.load(scores, at, f32), L.widen(max));
     x = L.softmaxExp(x);
     L.store(x, scores, at, f32);
     if (L.mask)
       x = L.select(L.mask, x, zero);
-    return SmallVector<Value>{arith::AddFOp::create(b, L.loc, args[0], x)};
+    return SmallVector<Value>{L.add(args[0], x)};
   })[0];
   Value sum = e.combineLanes(acc, vector::CombiningKind::ADD);
-  Value inv = arith::DivFOp::create(b, L.loc, L.constant(f32, 1), sum);
-  memref::StoreOp::create(b, L.loc, inv, inverse, row);
+  Value inv = L.div(L.constant(f32, 1), sum);
+  L.store(inv, inverse, L.uniform(row), f32);
 }
 
 /// Computes the exponentials of the scores and says which keys they are of.
@@ -378,9 +362,7 @@ KeyRange AttentionKernel::normalize(Value rows) {
         [&](ValueRange args) -> Value {
           range = {args[0], args[1]};
           // Half of kMasked: what scores add to it does not matter.
-          Value none =
-              arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::ULE,
-                                    compute(), L.constant(f32, kMasked / 2));
+          Value none = L.leOrNan(compute(), L.constant(f32, kMasked / 2));
           Value some = L.slt(L.sub(range.end, range.begin), all.end);
           return L.both(none, some);
         },
@@ -388,7 +370,7 @@ KeyRange AttentionKernel::normalize(Value rows) {
     range = {found[0], found[1]};
   }
   e.loop(L.index(0), rows, 1, [&](Value r) {
-    exponentiate(r, memref::LoadOp::create(b, L.loc, inverse, r), range);
+    exponentiate(r, L.load(inverse, L.uniform(r), f32), range);
   });
   return range;
 }
@@ -405,21 +387,20 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
                                   Value mr) {
   e.loop(L.index(0), mr, 1, [&](Value r) {
     Value row = L.add(r0, r), m = L.add(m0, row);
-    Value inv = memref::LoadOp::create(b, L.loc, inverse, row);
+    Value inv = L.load(inverse, L.uniform(row), f32);
     SmallVector<Idx> idx = rowIndex(m);
     idx.push_back(Idx());
     Idx base = L.uniform(L.mul(flatRow(m), e.dim(N)));
     forPanelColumns(e, panel, N, [&](Value c, Value column) {
       idx.back() = Idx{column, 1, (int64_t)lanes, {}};
-      Value at = L.add(L.mul(L.add(tileRow, r), L.index(kPanelColumns)), c), x;
+      Value at = L.add(L.mul(L.add(tileRow, r), kPanelColumns), c), x;
       {
         LaneScope whole(L, L.lanes); // as the tile is
         x = L.load(tile, Idx{at, 1, (int64_t)lanes, {}}, f32);
       }
-      x = arith::MulFOp::create(b, L.loc, x, L.widen(inv));
+      x = L.mul(x, L.widen(inv));
       if (softmax.getGuard()) {
-        Value nan = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO,
-                                          inv, inv);
+        Value nan = L.isNan(inv);
         x = L.select(nan, L.constLike(x, 0), x);
       }
       e.bind(pv.getResult(), [x](ArrayRef<Idx>) { return x; });
@@ -440,8 +421,8 @@ void AttentionKernel::run() {
   Value nb = e.dim(blocks), m = e.dim(rowsQ);
   e.loop(e.begin, e.end, 1, [&](Value t) {
     batchIndex = L.div(t, nb);
-    m0 = L.mul(L.rem(t, nb), L.index(queryRows));
-    Value rows = L.min(L.sub(m, m0), L.index(queryRows));
+    m0 = L.mul(L.rem(t, nb), queryRows);
+    Value rows = L.min(L.sub(m, m0), queryRows);
     packQueries(rows);
     computeOutput(rows, normalize(rows));
   });
@@ -458,9 +439,8 @@ void emitAttentionKernel(KernelEmitter &e) {
       operands.push_back(*operand);
   if (operands.size() != 2 || softmaxes.size() != 1 ||
       matmuls[1].getLhs() != softmaxes[0].getResult()) {
-    emitError(e.kernel.getLoc(), "an 'attention' kernel is not matmul, "
-                                 "softmax, matmul of stored operands");
-    e.failed = true;
+    e.fail("an 'attention' kernel is not matmul, "
+           "softmax, matmul of stored operands");
     return;
   }
   if (auto tiling = e.tiling<CpuAttentionTilingAttr>())

@@ -74,9 +74,7 @@ struct ConvKernel {
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % tilePanels == 0;
   }
-  Value ceilDiv(Value v, Value by) {
-    return L.div(L.sub(L.add(v, by), L.index(1)), by);
-  }
+  Value ceilDiv(Value v, Value by) { return L.div(L.sub(L.add(v, by), 1), by); }
   struct Task {
     Value count, tiles; // of positions
     Value panel, bAt;   // the first panel of a tile, and where it lies
@@ -99,7 +97,7 @@ void ConvKernel::forTasks(
   e.loop(e.begin, e.end, 1, [&](Value number) {
     Value group = L.rem(number, perBlock);
     ImageStrip::Block block = strip.block(L.div(number, perBlock));
-    Value isFirst = L.eq(group, L.index(0));
+    Value isFirst = L.eq(group, 0);
     Value fresh = L.either(isFirst, L.eq(number, e.begin));
     e.ifThen(fresh, [&] { strip.copy(block); });
     fn(block, group);
@@ -115,7 +113,7 @@ void ConvKernel::epilogue(Value cAt, Value place, Value rows, Value panel,
     SmallVector<Idx> idx = e.delinearize(row, rowDims);
     idx.push_back(Idx());
     Idx base = L.uniform(L.mul(row, e.dim(N)));
-    Value at = L.add(cAt, L.mul(r, L.index(ldc)));
+    Value at = L.add(cAt, L.mul(r, ldc));
     forPanelColumns(e, panel, N, [&](Value c, Value column) {
       int64_t lanes = L.lanes;
       idx.back() = Idx{column, 1, lanes, {}};
@@ -137,11 +135,11 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
   // Tile i of n fetches the i-th of n shares, a step for each four rows.
   Value step = ceilDiv(L.index(4 * kPanelColumns), t.tiles);
   Value length = L.mul(numTaps, run);
-  Value share = L.mul(step, L.div(length, L.index(4)));
-  Value bAt = L.add(t.bAt, L.mul(L.mul(firstTap, run), L.index(kPanelColumns)));
+  Value share = L.mul(step, L.div(length, 4));
+  Value bAt = L.add(t.bAt, L.mul(L.mul(firstTap, run), kPanelColumns));
   forRowTiles(e, t.count, tileRows, [&](Value i, Value first, Value rows) {
-    Value cAt = chunks > 1 ? L.mul(first, L.index(tilePanels * kPanelColumns))
-                           : L.index(0);
+    Value cAt =
+        chunks > 1 ? L.mul(first, tilePanels * kPanelColumns) : L.index(0);
     MicroKernelOperands o{strip.memory,
                           L.index(0),
                           B,
@@ -166,8 +164,8 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
         });
     auto finish = [&] {
       for (int64_t p = 0; p < tilePanels; ++p) {
-        Value panel = L.add(t.panel, L.index(p));
-        Value at = L.add(cAt, L.mul(rows, L.index(p * kPanelColumns)));
+        Value panel = L.add(t.panel, p);
+        Value at = L.add(cAt, L.mul(rows, p * kPanelColumns));
         auto one = [&] { epilogue(at, first, rows, panel, kPanelColumns); };
         if (p == 0 || wholeTiles())
           one();
@@ -181,23 +179,22 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
 
 /// A task's positions by the panels of one tile.
 void ConvKernel::multiplyPanels(const Task &t) {
-  Value next = L.add(t.bAt, L.mul(panelSize, L.index(tilePanels)));
+  Value next = L.add(t.bAt, L.mul(panelSize, tilePanels));
   if (chunks == 1)
     return chunk(t, L.index(0), L.index(strip.numTaps), next, {});
   {
     LaneScope saved(L, e.vectorLanes());
     Value zero = L.constant(L.vec(f32), 0);
-    Value n = L.mul(t.count, L.index(tilePanels * kPanelColumns));
+    Value n = L.mul(t.count, tilePanels * kPanelColumns);
     e.loop(L.index(0), n, L.lanes, [&](Value i) {
       L.store(zero, C, Idx{i, 1, (int64_t)L.lanes, {}}, f32);
     });
   }
   e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
-    Value first = L.mul(c, L.index(tapsOfChunk));
-    Value end =
-        L.min(L.add(first, L.index(tapsOfChunk)), L.index(strip.numTaps));
-    Value last = L.uge(c, L.index(chunks - 1));
-    Value behind = L.add(t.bAt, L.mul(L.mul(end, run), L.index(kPanelColumns)));
+    Value first = L.mul(c, tapsOfChunk);
+    Value end = L.min(L.add(first, tapsOfChunk), strip.numTaps);
+    Value last = L.uge(c, chunks - 1);
+    Value behind = L.add(t.bAt, L.mul(L.mul(end, run), kPanelColumns));
     chunk(t, first, L.sub(end, first), L.select(last, next, behind), last);
   });
 }
@@ -231,7 +228,7 @@ void ConvKernel::fewColumns(const DotKernel &kernel) {
     Value count = strip.countOf(block);
     forRowTiles(e, count, kernel.mostRows(), [&](Value, Value at, Value rows) {
       MicroKernelOperands o = {};
-      o.A = strip.memory, o.C = C, o.cAt = L.mul(at, L.index(ldc));
+      o.A = strip.memory, o.C = C, o.cAt = L.mul(at, ldc);
       o.places = strip.placeTable, o.placeAt = at, o.taps = strip.tapTable;
       kernel.emit(e, rows, o, weights, ldc);
     });
@@ -251,7 +248,7 @@ void ConvKernel::emit() {
                           : SymExpr(kTileElements),
                       f32);
   run = e.dim(strip.run), np = e.dim(panels);
-  panelSize = L.mul(e.dim(packed[packed.size() - 2]), L.index(kPanelColumns));
+  panelSize = L.mul(e.dim(packed[packed.size() - 2]), kPanelColumns);
   int64_t ofTask = tiling.getTaskPanels();
   forTasks([&](const ImageStrip::Block &block, Value group) {
     Task t;
@@ -262,10 +259,10 @@ void ConvKernel::emit() {
       t.bAt = L.mul(panel, panelSize);
       multiplyPanels(t);
     };
-    Value first = L.mul(group, L.index(ofTask));
+    Value first = L.mul(group, ofTask);
     if (ofTask == tilePanels)
       return multiply(first);
-    Value last = L.min(L.add(first, L.index(ofTask)), np);
+    Value last = L.min(L.add(first, ofTask), np);
     e.loop(first, last, tilePanels, multiply);
   });
 }
@@ -281,13 +278,12 @@ void emitConvKernel(KernelEmitter &e) {
   auto tiling = operand ? e.tiling<CpuConvTilingAttr>() : CpuConvTilingAttr();
   if (!tiling)
     return;
-  Im2ColOp patches = findPatches(e.kernel);
+  Im2ColOp patches = findPatches(e.kernel());
   auto source = patches ? ImageStrip::sourceOf(patches) : std::nullopt;
   if (!source || matchHalves(product)) {
-    emitError(e.kernel.getLoc(), "expected patches of a stored image and one "
-                                 "product of them for ")
+    e.fail("expected patches of a stored image and one "
+           "product of them for ")
         << tiling;
-    e.failed = true;
     return;
   }
   ConvKernel{e, product, *operand, tiling, patches, *source}.emit();

@@ -186,7 +186,7 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     llvm_unreachable("described above");
   }
   e.finish();
-  if (e.failed)
+  if (e.hasFailed())
     return failure();
   // Panels that are there already cost nothing.
   if (auto pack = dyn_cast_or_null<PackBOp>(kernel.getRoot());

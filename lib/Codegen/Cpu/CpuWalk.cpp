@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "lib/Codegen/Emit/KernelEmitter.h"
+#include "lib/Codegen/Emit/KernelLoops.h"
 
 using namespace mlir;
 
@@ -17,31 +17,31 @@ constexpr unsigned kWide = 4;
 
 class CpuWalk : public Walk {
 public:
-  unsigned lanes(const KernelEmitter &e) const override {
+  unsigned lanes(const KernelLoops &e) const override {
     return e.target.vectorBits / 32;
   }
   /// One count whatever the size: it decides the order of additions.
-  unsigned reductionLanes(const KernelEmitter &e,
+  unsigned reductionLanes(const KernelLoops &e,
                           const SymExpr &) const override {
     return kWide * lanes(e);
   }
-  int64_t rowAlignment(const KernelEmitter &) const override { return 1; }
-  SmallVector<Value> elements(KernelEmitter &e, Value n, unsigned lanes,
+  int64_t rowAlignment(const KernelLoops &) const override { return 1; }
+  SmallVector<Value> elements(KernelLoops &e, Value n, unsigned lanes,
                               ValueRange init, Body body) const override;
-  Value combine(KernelEmitter &e, Value lanes,
+  Value combine(KernelLoops &e, Value lanes,
                 vector::CombiningKind kind) const override {
     return e.L.reduceLanes(lanes, kind);
   }
-  void noteIndexError(KernelEmitter &e, Value shown,
-                      Value bound) const override;
-  Value status(KernelEmitter &e) const override {
-    Value code = memref::LoadOp::create(e.b, e.L.loc, e.error, e.L.index(2));
-    return arith::TruncIOp::create(e.b, e.L.loc, e.b.getI32Type(), code);
+  void noteIndexError(KernelLoops &e, Value shown, Value bound) const override;
+  Value status(KernelLoops &e) const override {
+    Type i64 = e.b.getI64Type();
+    Value code = e.L.load(e.errorRecord(), e.L.uniform(2), i64);
+    return e.L.truncate(code, e.b.getI32Type());
   }
 };
 
 /// Full vectors, then one that is masked (left out where lanes divide n).
-SmallVector<Value> CpuWalk::elements(KernelEmitter &e, Value n, unsigned lanes,
+SmallVector<Value> CpuWalk::elements(KernelLoops &e, Value n, unsigned lanes,
                                      ValueRange init, Body body) const {
   LaneBuilder &L = e.L;
   LaneScope saved(L, lanes);
@@ -50,7 +50,7 @@ SmallVector<Value> CpuWalk::elements(KernelEmitter &e, Value n, unsigned lanes,
     return lanes == 1 ? Idx{i, 0, 1, {}} : Idx{i, 1, (int64_t)lanes, {}};
   };
   // Full vectors: [0, n - n % lanes).
-  Value full = lanes == 1 ? n : L.sub(n, L.rem(n, L.index(lanes)));
+  Value full = lanes == 1 ? n : L.sub(n, L.rem(n, lanes));
   SmallVector<Value> r(init);
   if (!c || *c >= lanes)
     r = e.loop(L.index(0), full, lanes, init,
@@ -66,17 +66,18 @@ SmallVector<Value> CpuWalk::elements(KernelEmitter &e, Value n, unsigned lanes,
   };
   if (c)
     return tail(); // certain to exist: no test
-  Value any = L.ne(rest, L.index(0));
+  Value any = L.ne(rest, 0);
   return e.ifThen(any, r, tail);
 }
 
-void CpuWalk::noteIndexError(KernelEmitter &e, Value shown, Value bound) const {
+void CpuWalk::noteIndexError(KernelLoops &e, Value shown, Value bound) const {
+  Type i64 = e.b.getI64Type();
   auto store = [&](Value v, int64_t at) {
-    memref::StoreOp::create(e.b, e.L.loc, v, e.error, e.L.index(at));
+    e.L.store(v, e.errorRecord(), e.L.uniform(at), i64);
   };
   store(shown, 0);
   store(bound, 1);
-  store(e.L.constantInt(e.b.getI64Type(), 1), 2);
+  store(e.L.constantInt(i64, 1), 2);
 }
 
 } // namespace

@@ -84,11 +84,8 @@ struct DepthwiseKernel {
   using RowBody = function_ref<Sums(Value, Value, ValueRange)>;
 
   SmallVector<SymExpr> positions();
-  Value max(Value v, Value w) { return arith::MaxSIOp::create(b, L.loc, v, w); }
-  Value positive(Value v) { return max(v, L.index(0)); }
-  Value ceilDiv(Value v, int64_t by) {
-    return L.div(L.add(v, L.index(by - 1)), L.index(by));
-  }
+  Value positive(Value v) { return L.max(v, 0); }
+  Value ceilDiv(Value v, int64_t by) { return L.div(L.add(v, by - 1), by); }
   std::pair<Value, Value> tapsInside(size_t d, Value first);
   /// Channel c of the task, in a pixel or a tap at that number.
   Idx at(Value number, const Idx &c) {
@@ -98,10 +95,7 @@ struct DepthwiseKernel {
     return L.widen(L.load(memory, at(number, c), element));
   }
   Value fma(Value v, Value w, Value sum) {
-    if (e.target.hasFma)
-      return math::FmaOp::create(b, L.loc, v, w, sum);
-    return arith::AddFOp::create(b, L.loc, sum,
-                                 arith::MulFOp::create(b, L.loc, v, w));
+    return L.multiplyAdd(v, w, sum, e.target.hasFma);
   }
   void overChannels(Value from, function_ref<void(Idx)> fn);
   Sums overRows(int64_t count, RowBody body);
@@ -133,16 +127,15 @@ std::pair<Value, Value> DepthwiseKernel::tapsInside(size_t d, Value first) {
   Value before = positive(L.sub(L.index(0), first));
   Value room = positive(L.sub(e.dim(dims[d + 1]), first));
   return {ceilDiv(before, dilations[d]),
-          L.min(ceilDiv(room, dilations[d]), L.index(kernel[d]))};
+          L.min(ceilDiv(room, dilations[d]), kernel[d])};
 }
 
 /// Calls fn with each vector of the task's channels from `from` on.
 void DepthwiseKernel::overChannels(Value from, function_ref<void(Idx)> fn) {
   if (even) {
     LaneScope saved(L, lanes);
-    e.loop(from, numChannels, lanes, [&](Value c) {
-      fn(Idx{c, 1, (int64_t)lanes, {}});
-    });
+    e.loop(from, numChannels, lanes,
+           [&](Value c) { fn(Idx{c, 1, (int64_t)lanes, {}}); });
     return;
   }
   e.lanesLoop(L.sub(numChannels, from), lanes,
@@ -153,11 +146,11 @@ DepthwiseKernel::Sums DepthwiseKernel::overRows(int64_t count, RowBody body) {
   std::function<Sums(size_t, Value, Value, ValueRange)> nest =
       [&](size_t d, Value place, Value tap, ValueRange sums) -> Sums {
     if (d == x)
-      return body(L.mul(place, width), L.mul(tap, L.index(kernel[x])), sums);
+      return body(L.mul(place, width), L.mul(tap, kernel[x]), sums);
     return e.loop(lo[d], hi[d], 1, sums, [&](Value i, ValueRange inner) {
-      Value where = L.add(base[d], L.mul(i, L.index(dilations[d])));
+      Value where = L.add(base[d], L.mul(i, dilations[d]));
       return nest(d + 1, L.add(L.mul(place, e.dim(dims[d + 1])), where),
-                  L.add(L.mul(tap, L.index(kernel[d])), i), inner);
+                  L.add(L.mul(tap, kernel[d]), i), inner);
     });
   };
   return nest(0, image, L.index(0), Sums(count, L.constant(L.vec(sumType), 0)));
@@ -172,12 +165,12 @@ DepthwiseKernel::Sums DepthwiseKernel::taps(Value pixel, Value tap,
   Sums sums(before), weights;
   std::map<int64_t, SmallVector<std::pair<int64_t, int64_t>>> readers;
   for (int64_t u = 0; u < count; ++u) {
-    weights.push_back(load(W, L.add(tap, L.index(u)), c));
+    weights.push_back(load(W, L.add(tap, u), c));
     for (int64_t t = 0; t < pixels; ++t)
       readers[t * strides[x] + u * dilations[x]].push_back({t, u});
   }
   for (auto &[distance, all] : readers) {
-    Value v = load(X, L.add(pixel, L.index(distance)), c);
+    Value v = load(X, L.add(pixel, distance), c);
     for (auto [t, u] : all)
       sums[t] = fma(v, weights[u], sums[t]);
   }
@@ -192,17 +185,17 @@ void DepthwiseKernel::put(Value first, int64_t t, const Idx &c, Value sum) {
             sumType);
     return;
   }
-  Value pixel = L.add(L.mul(row, e.dim(out[x])), L.add(first, L.index(t)));
+  Value pixel = L.add(L.mul(row, e.dim(out[x])), L.add(first, t));
   L.store(sum, e.result(0), at(pixel, c), sink.element);
 }
 
 /// All of [first, end), none of which has a tap outside, by tiles of so many
 /// pixels; there are at least as many.
 void DepthwiseKernel::tiles(Value first, Value end, int64_t pixels) {
-  Value last = L.sub(end, L.index(pixels));
+  Value last = L.sub(end, pixels);
   e.loop(first, end, pixels, [&](Value begin) {
     Value pixel = L.min(begin, last);
-    Value from = L.sub(L.mul(pixel, L.index(strides[x])), L.index(pads[x]));
+    Value from = L.sub(L.mul(pixel, strides[x]), pads[x]);
     overChannels(L.index(0), [&](Idx c) {
       Sums sums = overRows(pixels, [&](Value line, Value tap, ValueRange s) {
         Value at = L.add(line, from);
@@ -210,8 +203,8 @@ void DepthwiseKernel::tiles(Value first, Value end, int64_t pixels) {
         if (kernel[x] < 2 * kTaps)
           whole = 0;
         auto part = [&](Value j, int64_t count, ValueRange s) {
-          return taps(L.add(at, L.mul(j, L.index(dilations[x]))), L.add(tap, j),
-                      count, pixels, c, s);
+          return taps(L.add(at, L.mul(j, dilations[x])), L.add(tap, j), count,
+                      pixels, c, s);
         };
         Sums sums(s);
         if (whole)
@@ -231,7 +224,7 @@ void DepthwiseKernel::tiles(Value first, Value end, int64_t pixels) {
 
 /// A pixel some of whose taps may lie outside.
 void DepthwiseKernel::pixelAlone(Value pixel) {
-  Value from = L.sub(L.mul(pixel, L.index(strides[x])), L.index(pads[x]));
+  Value from = L.sub(L.mul(pixel, strides[x]), pads[x]);
   auto [begin, end] = tapsInside(x, from);
   auto vectors = [&](int64_t count, const Idx &c) {
     auto next = [&](int64_t v) {
@@ -239,7 +232,7 @@ void DepthwiseKernel::pixelAlone(Value pixel) {
     };
     Sums sums = overRows(count, [&](Value line, Value tap, ValueRange s) {
       return e.loop(begin, end, 1, s, [&](Value j, ValueRange s) {
-        Value at = L.add(L.add(line, from), L.mul(j, L.index(dilations[x])));
+        Value at = L.add(L.add(line, from), L.mul(j, dilations[x]));
         Sums sums;
         for (int64_t v = 0; v < count; ++v)
           sums.push_back(
@@ -251,12 +244,11 @@ void DepthwiseKernel::pixelAlone(Value pixel) {
       put(pixel, 0, next(v), sums[v]);
   };
   int64_t step = kVectors * lanes;
-  Value whole = L.mul(L.div(numChannels, L.index(step)), L.index(step));
+  Value whole = L.mul(L.div(numChannels, step), step);
   {
     LaneScope saved(L, lanes);
-    e.loop(L.index(0), whole, step, [&](Value c) {
-      vectors(kVectors, Idx{c, 1, step, {}});
-    });
+    e.loop(L.index(0), whole, step,
+           [&](Value c) { vectors(kVectors, Idx{c, 1, step, {}}); });
   }
   overChannels(whole, [&](Idx c) { vectors(1, c); });
   epilogue(pixel, 1);
@@ -271,7 +263,7 @@ void DepthwiseKernel::epilogue(Value first, int64_t pixels) {
     Value position = L.add(L.mul(rowInImage, e.dim(out[x])), pixel);
     Value number = L.add(L.mul(row, e.dim(out[x])), pixel);
     overChannels(L.index(0), [&](Idx c) {
-      Idx sum = L.add(L.uniform(L.mul(t, L.index(tiling.getChannels()))), c);
+      Idx sum = L.add(L.uniform(L.mul(t, tiling.getChannels())), c);
       e.bind(op.getResult(), [this, sum](ArrayRef<Idx>) {
         LaneScope whole(L, L.lanes); // as the memory is
         return L.load(waiting, sum, sumType);
@@ -290,17 +282,16 @@ void DepthwiseKernel::task(Value number) {
   order.append(out.begin(), out.begin() + x);
   SmallVector<Idx> place = e.delinearize(number, order);
   image = place[0].base;
-  firstChannel = L.mul(place[1].base, L.index(tiling.getChannels()));
-  numChannels =
-      L.min(L.sub(channels, firstChannel), L.index(tiling.getChannels()));
-  Value first = L.mul(place[2].base, L.index(tiling.getPixels()));
-  Value end = L.min(L.add(first, L.index(tiling.getPixels())), e.dim(out[x]));
+  firstChannel = L.mul(place[1].base, tiling.getChannels());
+  numChannels = L.min(L.sub(channels, firstChannel), tiling.getChannels());
+  Value first = L.mul(place[2].base, tiling.getPixels());
+  Value end = L.min(L.add(first, tiling.getPixels()), e.dim(out[x]));
   rowInImage = L.index(0);
   base.clear(), lo.clear(), hi.clear();
   for (size_t d = 0; d < x; ++d) {
     Value o = place[d + 3].base;
     rowInImage = L.add(L.mul(rowInImage, e.dim(out[d])), o);
-    base.push_back(L.sub(L.mul(o, L.index(strides[d])), L.index(pads[d])));
+    base.push_back(L.sub(L.mul(o, strides[d]), pads[d]));
     auto [l, h] = tapsInside(d, base.back());
     lo.push_back(l);
     hi.push_back(h);
@@ -311,16 +302,15 @@ void DepthwiseKernel::task(Value number) {
   Value inside = first, behind = end;
   if (pads[x] || pads[x + rank]) {
     Value least = L.index(llvm::divideCeil(pads[x], strides[x]));
-    Value room =
-        L.add(width, L.index(pads[x] - dilations[x] * (kernel[x] - 1)));
-    inside = L.min(max(first, least), end);
-    behind = max(L.min(end, ceilDiv(positive(room), strides[x])), inside);
+    Value room = L.add(width, pads[x] - dilations[x] * (kernel[x] - 1));
+    inside = L.min(L.max(first, least), end);
+    behind = L.max(L.min(end, ceilDiv(positive(room), strides[x])), inside);
   }
   Value count = L.sub(behind, inside);
-  Value many = L.sge(count, L.index(kPixels));
-  Value some = L.sge(count, L.index(kPixels / 2));
+  Value many = L.sge(count, kPixels);
+  Value some = L.sge(count, kPixels / 2);
   e.ifThen(many, [&] { tiles(inside, behind, kPixels); });
-  Value half = L.both(some, L.slt(count, L.index(kPixels)));
+  Value half = L.both(some, L.slt(count, kPixels));
   e.ifThen(half, [&] { tiles(inside, behind, kPixels / 2); });
   // Too few for a tile: one by one as well.
   inside = L.select(some, inside, end);
@@ -355,9 +345,8 @@ void emitDepthwiseKernel(KernelEmitter &e) {
   auto input = op ? dyn_cast<BlockArgument>(op.getInput()) : nullptr;
   auto weight = op ? dyn_cast<BlockArgument>(op.getWeight()) : nullptr;
   if (!input || !weight) {
-    emitError(e.kernel.getLoc(), "a 'depthwise' kernel holds no depthwise "
-                                 "convolution of stored operands");
-    e.failed = true;
+    e.fail("a 'depthwise' kernel holds no depthwise "
+           "convolution of stored operands");
     return;
   }
   if (auto tiling = e.tiling<CpuDepthwiseTilingAttr>())

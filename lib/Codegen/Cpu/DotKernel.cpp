@@ -90,8 +90,8 @@ void LaneSums::store(Value C, Value at, int64_t columns, int64_t ldc) {
       Value part = vector::ExtractStridedSliceOp::create(
           b, loc, v, {int64_t(block) * size}, {size}, {1});
       Value sum = L.reduceLanes(part, vector::CombiningKind::ADD);
-      memref::StoreOp::create(
-          b, loc, sum, C, L.add(at, L.index(i / columns * ldc + i % columns)));
+      memref::StoreOp::create(b, loc, sum, C,
+                              L.add(at, i / columns * ldc + i % columns));
     }
 }
 
@@ -124,10 +124,10 @@ Value DotKernel::loadWeights(KernelEmitter &e, Value B) const {
   Value zero = L.constant(f32, 0);
   e.loop(L.index(0), L.index(taps), 1, [&](Value t) {
     e.loop(L.index(0), L.index(columns), 1, [&](Value n) {
-      Value to = L.mul(L.add(L.mul(t, L.index(columns)), n), L.index(length()));
-      Value from = L.add(L.mul(t, L.index(run * kPanelColumns)), n);
+      Value to = L.mul(L.add(L.mul(t, columns), n), length());
+      Value from = L.add(L.mul(t, run * kPanelColumns), n);
       e.loop(L.index(0), L.index(run), 1, [&](Value k) {
-        Value at = L.add(from, L.mul(k, L.index(kPanelColumns)));
+        Value at = L.add(from, L.mul(k, kPanelColumns));
         Value w = memref::LoadOp::create(e.b, L.loc, B, at);
         memref::StoreOp::create(e.b, L.loc, w, W, L.add(to, k));
       });
@@ -169,7 +169,7 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
   };
   SmallVector<Value> positions;
   for (int64_t r = 0; r < rows; ++r)
-    positions.push_back(loadIndex(places, L.add(placeAt, L.index(r))));
+    positions.push_back(loadIndex(places, L.add(placeAt, r)));
   // A vector of a run from k on, which begins at starts[row] and, of the
   // weights, at `from`; `active`: so many of its lanes are the run's.
   auto step = [&](ArrayRef<Value> starts, Value from, Value k, int64_t active,
@@ -177,7 +177,7 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
     SmallVector<Value> weights, next(sums);
     for (int64_t n = 0; n < columns; ++n)
       weights.push_back(vector::LoadOp::create(
-          b, loc, vt, W, L.add(L.add(from, L.index(n * length())), k)));
+          b, loc, vt, W, L.add(L.add(from, n * length()), k)));
     L.mask = active < lanes() ? L.tailMask(L.index(active)) : Value();
     for (int64_t r = 0; r < rows; ++r) {
       Value a = L.load(A, Idx{L.add(starts[r], k), 1, 1, {}}, b.getF32Type());
@@ -198,7 +198,7 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
       scf::ForOp::create(b, loc, L.index(0), L.index(taps), L.index(1), init);
   b.setInsertionPointToStart(loop.getBody());
   Value t = loop.getInductionVar(), tap = loadIndex(tapTable, t);
-  Value from = L.mul(t, L.index(columns * length()));
+  Value from = L.mul(t, columns * length());
   SmallVector<Value> starts, sums(loop.getRegionIterArgs());
   for (Value position : positions)
     starts.push_back(L.add(position, tap));
@@ -212,9 +212,8 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
     sums.assign(inner.getRegionIterArgs().begin(),
                 inner.getRegionIterArgs().end());
     for (int64_t u = 0; u < kUnrolled; ++u)
-      sums = step(starts, from,
-                  L.add(inner.getInductionVar(), L.index(u * lanes())), lanes(),
-                  sums);
+      sums = step(starts, from, L.add(inner.getInductionVar(), u * lanes()),
+                  lanes(), sums);
     scf::YieldOp::create(b, loc, sums);
     b.setInsertionPointAfter(inner);
     sums.assign(inner.getResults().begin(), inner.getResults().end());
@@ -232,7 +231,7 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
 
 void DotKernel::emit(KernelEmitter &e, Value rows, const MicroKernelOperands &o,
                      Value weights, int64_t ldc) const {
-  auto module = e.func->getParentOfType<ModuleOp>();
+  auto module = e.module();
   forRowCounts(e, rows, mostRows(), [&](int64_t count) {
     func::CallOp::create(
         e.b, e.L.loc, get(module, count, ldc),

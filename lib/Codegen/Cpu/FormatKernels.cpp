@@ -110,12 +110,12 @@ struct FormatLoops : Loops {
   using Body =
       function_ref<SmallVector<Value>(Value k, ValueRange weights, ValueRange)>;
 
-  Value plus(Value at, int64_t bytes) { return L.add(at, L.index(bytes)); }
+  Value plus(Value at, int64_t bytes) { return L.add(at, bytes); }
   int64_t column(int64_t j) { return first + j * lanes; }
   /// What brings row `row` of a group to the lowest bits.
   Value shiftTo(Value row) {
-    Value shift = arith::IndexCastOp::create(b, loc, b.getI32Type(),
-                                             L.mul(row, L.index(bits)));
+    Value shift =
+        arith::IndexCastOp::create(b, loc, b.getI32Type(), L.mul(row, bits));
     return vector::BroadcastOp::create(b, loc, i32s, shift);
   }
   void openBlock(Value at);
@@ -178,7 +178,7 @@ Value FormatLoops::weight(Value code, int64_t j, int64_t row, Value shift) {
     return code;
   auto constant = [&](int64_t value) { return L.constantInt(i32s, value); };
   if (format.getElement().isBF16()) { // the upper half of a float
-    code = row == 0 ? Value(arith::ShLIOp::create(b, loc, code, constant(16)))
+    code = row == 0 ? L.shiftLeft(code, constant(16))
                     : L.both(code, constant(0xffff0000));
     return arith::BitcastOp::create(b, loc, f32s, code);
   }
@@ -187,7 +187,7 @@ Value FormatLoops::weight(Value code, int64_t j, int64_t row, Value shift) {
   if (!shift && row > 0)
     shift = constant(row * bits);
   if (shift)
-    code = arith::ShRUIOp::create(b, loc, code, shift);
+    code = L.shiftRight(code, shift);
   if (bits < 8 && lanes == 16) {
     // The lowest four bits choose one of sixteen numbers.
     SmallVector<float> table;
@@ -201,11 +201,11 @@ Value FormatLoops::weight(Value code, int64_t j, int64_t row, Value shift) {
       code = L.both(code, constant((1 << bits) - 1));
     number = arith::SIToFPOp::create(b, loc, f32s, code);
     if (zeros.empty())
-      number = arith::SubFOp::create(b, loc, number, L.constant(f32s, middle));
+      number = L.sub(number, L.constant(f32s, middle));
   }
   if (!zeros.empty())
-    number = arith::SubFOp::create(b, loc, number, zeros[j]);
-  return arith::MulFOp::create(b, loc, number, scales[j]);
+    number = L.sub(number, zeros[j]);
+  return L.mul(number, scales[j]);
 }
 
 SmallVector<Value> FormatLoops::weights(ValueRange codes, int64_t row,
@@ -223,10 +223,9 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
   openBlock(at);
   Value groups = plus(at, format.bytesOfHeader());
   auto groupAt = [&](Value row) {
-    return L.add(groups, L.mul(row, L.index(format.bytesOfGroup() / group)));
+    return L.add(groups, L.mul(row, format.bytesOfGroup() / group));
   };
-  Value whole = L.add(
-      begin, L.mul(L.div(L.sub(end, begin), L.index(group)), L.index(group)));
+  Value whole = L.add(begin, L.mul(L.div(L.sub(end, begin), group), group));
   SmallVector<Value> carried =
       forLoop(begin, whole, group, init, [&](Value row, ValueRange carried) {
         SmallVector<Value> found = codes(groupAt(row)), next(carried);
@@ -237,8 +236,7 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
                                        weights(found, 0, shiftTo(j)), carried);
                          });
         for (int64_t j = 0; j < group; ++j)
-          next = body(L.add(base, L.add(row, L.index(j))), weights(found, j),
-                      next);
+          next = body(L.add(base, L.add(row, j)), weights(found, j), next);
         return next;
       });
   if (group == 1)
@@ -258,8 +256,8 @@ SmallVector<Value> FormatLoops::walk(Value at, Value begin, Value end,
   if (!block)
     return rows(at, L.index(0), begin, end, init, body);
   return forLoop(begin, end, block, init, [&](Value k, ValueRange carried) {
-    Value blockAt = L.add(at, L.mul(L.div(k, L.index(block)),
-                                    L.index(format.bytesOfBlock(block))));
+    Value blockAt =
+        L.add(at, L.mul(L.div(k, block), format.bytesOfBlock(block)));
     return rows(blockAt, k, L.index(0), L.min(L.index(block), L.sub(end, k)),
                 carried, body);
   });
@@ -332,20 +330,15 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
             x = vector::BroadcastOp::create(b, p.loc, p.f32s, x);
             for (Value w : weights) {
               Value sum = sums[next.size()];
-              next.push_back(
-                  target.hasFma
-                      ? Value(math::FmaOp::create(b, p.loc, x, w, sum))
-                      : Value(arith::AddFOp::create(
-                            b, p.loc, sum,
-                            arith::MulFOp::create(b, p.loc, x, w))));
+              next.push_back(p.L.multiplyAdd(x, w, sum, target.hasFma));
             }
           }
           return next;
         });
     for (auto [i, sum] : llvm::enumerate(sums))
-      vector::StoreOp::create(b, p.loc, sum, C,
-                              L.add(c0, L.index(i / p.vectors * kPanelColumns +
-                                                p.column(i % p.vectors))));
+      vector::StoreOp::create(
+          b, p.loc, sum, C,
+          L.add(c0, i / p.vectors * kPanelColumns + p.column(i % p.vectors)));
   }
   func::ReturnOp::create(b, p.loc);
   return func;
@@ -391,7 +384,7 @@ struct IntegerLoops : Loops {
     StringRef name = lanes == 16  ? "llvm.x86.avx512.pmaddw.d.512"
                      : lanes == 8 ? "llvm.x86.avx2.pmadd.wd"
                                   : "llvm.x86.sse2.pmadd.wd";
-    return arith::AddIOp::create(b, loc, sum, intrinsic(name, sumType, {a, w}));
+    return L.add(sum, intrinsic(name, sumType, {a, w}));
   }
   void pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
             bool accumulate);
@@ -407,13 +400,13 @@ void IntegerLoops::pass(int64_t p0, int64_t panels, int64_t first,
   SmallVector<Value> sums =
       forLoop(L.index(0), K, 4, init, [&](Value k, ValueRange sums) {
         // A group of four rows is 128 bytes.
-        Value at = L.add(b0, L.mul(k, L.index(kPanelColumns)));
+        Value at = L.add(b0, L.mul(k, kPanelColumns));
         SmallVector<Value> weights, next;
         for (int64_t p = 0; p < panels; ++p)
           for (int64_t j = 0; j < vectors; ++j)
-            weights.push_back(loadColumns(
-                B, L.add(L.add(at, L.mul(panelStride, L.index(p0 + p))),
-                         L.index(4 * (first + j * columns)))));
+            weights.push_back(
+                loadColumns(B, L.add(L.add(at, L.mul(panelStride, p0 + p)),
+                                     4 * (first + j * columns))));
         for (int64_t r = 0; r < rows; ++r) {
           Value a =
               broadcastRow(A, L.add(L.add(a0, k), L.mul(L.index(r), lda)));
@@ -435,13 +428,12 @@ void IntegerLoops::pass(int64_t p0, int64_t panels, int64_t first,
         return vector::ShuffleOp::create(b, loc, sums[i], sums[i + 1], order)
             .getResult();
       };
-      sum = arith::AddIOp::create(b, loc, halves(0), halves(1));
+      sum = L.add(halves(0), halves(1));
     }
-    Value at = L.add(c0, L.index(((p0 + p) * rows + r) * kPanelColumns + first +
-                                 j * columns));
+    Value at =
+        L.add(c0, ((p0 + p) * rows + r) * kPanelColumns + first + j * columns);
     if (accumulate)
-      sum = arith::AddIOp::create(
-          b, loc, sum, vector::LoadOp::create(b, loc, sumType, C, at));
+      sum = L.add(sum, vector::LoadOp::create(b, loc, sumType, C, at));
     vector::StoreOp::create(b, loc, sum, C, at);
   }
 }
@@ -516,8 +508,7 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
   Value begin = p.argument(2), to = p.argument(4), toAt = p.argument(5);
   p.walk(p.argument(1), begin, p.argument(3), {},
          [&](Value k, ValueRange weights, ValueRange) {
-           Value row = p.L.add(
-               toAt, p.L.mul(p.L.sub(k, begin), p.L.index(kPanelColumns)));
+           Value row = p.L.add(toAt, p.L.mul(p.L.sub(k, begin), kPanelColumns));
            for (auto [j, weight] : llvm::enumerate(weights))
              vector::StoreOp::create(p.b, p.loc, weight, to,
                                      p.plus(row, p.column(j)));
@@ -529,7 +520,7 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
 
 void emitFormatKernel(KernelEmitter &e, Value rows, FormatAttr format,
                       ArrayRef<Value> operands) {
-  auto module = e.func->getParentOfType<ModuleOp>();
+  auto module = e.module();
   callForRows(e, rows, operands, [&](int64_t r) {
     return getFormatKernel(module, e.target, format, r);
   });
@@ -543,7 +534,7 @@ Type integerRowType(MLIRContext *context, const TargetInfo &target) {
 
 void emitIntegerKernel(KernelEmitter &e, Value rows, int64_t panels,
                        bool accumulate, ArrayRef<Value> operands) {
-  auto module = e.func->getParentOfType<ModuleOp>();
+  auto module = e.module();
   callForRows(e, rows, operands, [&](int64_t r) {
     return getIntegerKernel(module, e.target, r, panels, accumulate);
   });

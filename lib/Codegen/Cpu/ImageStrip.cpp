@@ -274,9 +274,7 @@ void ImageStrip::line(const Block &block, Value image, Value from, Value to,
                       index(extent(x) - strides[x]));
   // Pixels [begin, end) of the line are the image's.
   Value begin = zero, end = count;
-  auto larger = [&](Value v, Value w) -> Value {
-    return arith::MaxSIOp::create(e.b, L.loc, v, w);
-  };
+  auto larger = [&](Value v, Value w) -> Value { return L.max(v, w); };
   bool padded = pads[x] || pads[x + rank];
   if (padded) {
     begin = L.min(larger(L.sub(zero, first), zero), count);

@@ -159,11 +159,8 @@ struct MatMulKernel {
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % panelsOfTile == 0;
   }
-  Value atLeast(Value x, int64_t n) { return L.uge(x, L.index(n)); }
-  Value no(Value condition) {
-    return arith::XOrIOp::create(b, L.loc, condition,
-                                 L.constantInt(b.getI1Type(), 1));
-  }
+  Value atLeast(Value x, int64_t n) { return L.uge(x, n); }
+  Value no(Value condition) { return L.no(condition); }
 
   Value A = {}, B = {}, C = {}, k = {}, np = {}, panelSize = {};
   Value lda = {};
@@ -224,7 +221,7 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
     }
     idx.push_back(Idx());
     Idx base = L.uniform(L.mul(row, e.dim(N)));
-    Value inPanel = L.mul(r, L.index(kPanelColumns));
+    Value inPanel = L.mul(r, kPanelColumns);
     forPanelColumns(e, panel, N, [&](Value c, Value column) {
       idx.back() = Idx{column, 1, (int64_t)lanes, {}};
       auto bind = [&](Value v, Value at) {
@@ -270,20 +267,18 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
 
 /// Rows [k0, k0 + len) of the task's panels as f32.
 void MatMulKernel::dequantize(const Task &t, Value k0, Value len) {
-  auto func =
-      getDequantizer(e.func->getParentOfType<ModuleOp>(), e.target, format);
+  auto func = getDequantizer(e.module(), e.target, format);
   for (int64_t p = 0; p < tilePanels; ++p) {
     auto one = [&] {
-      Value to = L.mul(len, L.index(p * kPanelColumns));
-      func::CallOp::create(
-          b, L.loc, func,
-          ValueRange{B, L.add(t.bAt, L.mul(panelStride, L.index(p))), k0,
-                     L.add(k0, len), numbers, to});
+      Value to = L.mul(len, p * kPanelColumns);
+      func::CallOp::create(b, L.loc, func,
+                           ValueRange{B, L.add(t.bAt, L.mul(panelStride, p)),
+                                      k0, L.add(k0, len), numbers, to});
     };
     if (p == 0 || halves || wholeTiles())
       one();
     else
-      e.ifThen(L.ult(L.add(t.panel, L.index(p)), np), one);
+      e.ifThen(L.ult(L.add(t.panel, p), np), one);
   }
 }
 
@@ -293,23 +288,21 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
                          Value last) {
   // Tile i of n fetches the i-th of n shares, a step for each four rows.
   Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), t.tiles), t.tiles);
-  Value share = L.mul(step, L.div(len, L.index(4)));
+  Value share = L.mul(step, L.div(len, 4));
   // So many rows of integers take as many bytes as of f32 elements.
-  Value bAt = L.add(t.bAt, L.mul(k0, L.index(kPanelColumns)));
+  Value bAt = L.add(t.bAt, L.mul(k0, kPanelColumns));
   if (coded) {
     auto open = [&] { dequantize(t, k0, len); };
     t.fresh ? e.ifThen(t.fresh, open) : open();
     bAt = L.index(0);
   }
   forRowTiles(e, t.rows, tileRows, [&](Value i, Value r0, Value mr) {
-    Value cAt = chunks > 1 ? L.mul(r0, L.index(tilePanels * kPanelColumns))
-                           : L.index(0);
+    Value cAt = chunks > 1 ? L.mul(r0, tilePanels * kPanelColumns) : L.index(0);
     MicroKernelOperands o{A,
                           L.add(L.add(t.aAt, L.mul(r0, lda)), k0),
                           coded ? numbers : B,
                           bAt,
-                          coded ? L.mul(len, L.index(kPanelColumns))
-                                : panelStride,
+                          coded ? L.mul(len, kPanelColumns) : panelStride,
                           len,
                           C,
                           cAt,
@@ -318,13 +311,13 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
     multiplyTile(o, t, mr);
     auto finish = [&] {
       auto productsOf = [&](int64_t p) {
-        return L.add(cAt, L.mul(mr, L.index(p * kPanelColumns)));
+        return L.add(cAt, L.mul(mr, p * kPanelColumns));
       };
       Value row = L.add(t.row, r0);
       if (halves)
         return epilogue(cAt, t.batchIndex, row, mr, t.panel, productsOf(1));
       for (int64_t p = 0; p < tilePanels; ++p) {
-        Value panel = L.add(t.panel, L.index(p));
+        Value panel = L.add(t.panel, p);
         auto one = [&] {
           epilogue(productsOf(p), t.batchIndex, row, mr, panel);
         };
@@ -345,7 +338,7 @@ void MatMulKernel::wide() {
     Task t;
     Value part = L.rem(number, ns), rest = L.div(number, ns);
     Value block = L.div(rest, np2);
-    Value first = L.mul(L.rem(rest, np2), L.index(panelsOfTask));
+    Value first = L.mul(L.rem(rest, np2), panelsOfTask);
     t.batchIndex = L.index(0);
     if (!shared) {
       t.batchIndex = L.div(block, nb);
@@ -356,9 +349,8 @@ void MatMulKernel::wide() {
     Value blockEnd = L.min(L.add(m0, blockRows), m);
     t.row = L.min(L.add(m0, L.mul(part, taskRows)), blockEnd);
     t.rows = L.min(L.sub(blockEnd, t.row), taskRows);
-    t.tiles = L.div(L.add(L.sub(blockEnd, m0), L.index(tileRows - 1)),
-                    L.index(tileRows));
-    t.firstTile = L.mul(part, L.index(tiling.getTaskRows() / tileRows));
+    t.tiles = L.div(L.add(L.sub(blockEnd, m0), tileRows - 1), tileRows);
+    t.firstTile = L.mul(part, tiling.getTaskRows() / tileRows);
     if (!inPlace) {
       auto equal = [&](Value x, Value y) -> Value { return L.eq(x, y); };
       Value fresh = L.either(equal(L.rem(number, L.mul(ns, np2)), L.index(0)),
@@ -387,17 +379,17 @@ void MatMulKernel::wide() {
     if (panelsOfTask == panelsOfTile) {
       // Parts of a block follow one another, and take the same panels.
       if (coded && chunks == 1)
-        t.fresh = L.either(L.eq(part, L.index(0)), L.eq(number, e.begin));
+        t.fresh = L.either(L.eq(part, 0), L.eq(number, e.begin));
       return multiply(first);
     }
-    Value last = L.min(L.add(first, L.index(panelsOfTask)), np);
+    Value last = L.min(L.add(first, panelsOfTask), np);
     e.loop(first, last, panelsOfTile, multiply);
   });
 }
 
 /// The rows of a task by the panels of one tile.
 void MatMulKernel::multiplyPanels(const Task &t) {
-  Value nextPanels = L.add(t.bAt, L.mul(panelSize, L.index(panelsOfTile)));
+  Value nextPanels = L.add(t.bAt, L.mul(panelSize, panelsOfTile));
   e.ifThen(atLeast(t.rows, 1), [&] {
     if (chunks == 1)
       return chunk(t, L.index(0), k, nextPanels, {});
@@ -406,8 +398,8 @@ void MatMulKernel::multiplyPanels(const Task &t) {
     e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
       Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
       Value last = atLeast(c, chunks - 1);
-      Value next = L.select(last, nextPanels,
-                            L.add(t.bAt, L.mul(end, L.index(kPanelColumns))));
+      Value next =
+          L.select(last, nextPanels, L.add(t.bAt, L.mul(end, kPanelColumns)));
       chunk(t, k0, L.sub(end, k0), next, last);
     });
   });
@@ -416,7 +408,7 @@ void MatMulKernel::multiplyPanels(const Task &t) {
 void MatMulKernel::clearSums(Value rows) {
   LaneScope saved(L, lanes);
   Value zero = L.constant(L.vec(sumType), 0);
-  Value n = L.mul(rows, L.index(tilePanels * kPanelColumns));
+  Value n = L.mul(rows, tilePanels * kPanelColumns);
   e.loop(L.index(0), n, lanes, [&](Value i) {
     L.store(zero, C, Idx{i, 1, (int64_t)lanes, {}}, sumType);
   });
@@ -432,42 +424,41 @@ void MatMulKernel::narrow(Value m) {
   auto multiply = [&](Value panel, int64_t count) {
     int64_t most = count > kTilePanels ? narrowRows(e.target) : kTileRows;
     // The second half's products lie behind the first's.
-    Value ofHalf = L.mul(m, L.index(count * kPanelColumns));
+    Value ofHalf = L.mul(m, count * kPanelColumns);
     for (int64_t half = 0; half < cut; ++half) {
-      Value from = L.add(panel, L.mul(np, L.index(half)));
+      Value from = L.add(panel, L.mul(np, half));
       emitMicroKernel(e, m, most, K,
                       {A, zero, B, L.mul(from, panelSize), panelSize, k, C,
-                       L.mul(ofHalf, L.index(half))},
+                       L.mul(ofHalf, half)},
                       {count, kAhead, false});
     }
     for (int64_t p = 0; p < count; ++p) {
-      Value at = L.mul(L.mul(L.index(p), m), L.index(kPanelColumns));
-      epilogue(at, zero, zero, m, L.add(panel, L.index(p)), L.add(at, ofHalf));
+      Value at = L.mul(L.mul(L.index(p), m), kPanelColumns);
+      epilogue(at, zero, zero, m, L.add(panel, p), L.add(at, ofHalf));
     }
   };
-  Value first = L.mul(e.begin, L.index(panelsOfTask));
-  Value last = L.min(L.mul(e.end, L.index(panelsOfTask)), np);
-  Value groups = L.div(L.sub(last, first), L.index(kNarrowPanels));
+  Value first = L.mul(e.begin, panelsOfTask);
+  Value last = L.min(L.mul(e.end, panelsOfTask), np);
+  Value groups = L.div(L.sub(last, first), kNarrowPanels);
   e.loop(zero, groups, 1, [&](Value g) {
-    multiply(L.add(first, L.mul(g, L.index(kNarrowPanels))), kNarrowPanels);
+    multiply(L.add(first, L.mul(g, kNarrowPanels)), kNarrowPanels);
   });
-  Value rest = L.add(first, L.mul(groups, L.index(kNarrowPanels)));
+  Value rest = L.add(first, L.mul(groups, kNarrowPanels));
   e.loop(rest, last, 1, [&](Value panel) { multiply(panel, 1); });
 }
 
 /// The same, a panel (of each half) at a time, dequantised in registers.
 void MatMulKernel::narrowCoded(Value m) {
   Value zero = L.index(0);
-  Value first = L.mul(e.begin, L.index(panelsOfTask));
-  Value last = L.min(L.mul(e.end, L.index(panelsOfTask)), np);
-  Value ofHalf = L.mul(m, L.index(kPanelColumns));
+  Value first = L.mul(e.begin, panelsOfTask);
+  Value last = L.min(L.mul(e.end, panelsOfTask), np);
+  Value ofHalf = L.mul(m, kPanelColumns);
   e.loop(first, last, 1, [&](Value panel) {
     for (int64_t half = 0; half < cut; ++half)
-      emitFormatKernel(
-          e, m, format,
-          {A, zero, lda, B,
-           L.mul(L.add(panel, L.mul(np, L.index(half))), panelSize), k, C,
-           L.mul(ofHalf, L.index(half))});
+      emitFormatKernel(e, m, format,
+                       {A, zero, lda, B,
+                        L.mul(L.add(panel, L.mul(np, half)), panelSize), k, C,
+                        L.mul(ofHalf, half)});
     epilogue(zero, zero, zero, m, panel, ofHalf);
   });
 }
@@ -487,7 +478,7 @@ void MatMulKernel::run() {
                               f32);
   B = e.input(operand.getMemory());
   k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
-  panelSize = format ? e.dim(packed.back()) : L.mul(k, L.index(kPanelColumns));
+  panelSize = format ? e.dim(packed.back()) : L.mul(k, kPanelColumns);
   panelStride = halves ? L.mul(panelSize, np) : panelSize;
   int64_t fewRows = coded ? kTileRows : integer ? 0 : narrowRows(e.target);
   if (!shared ||
@@ -495,7 +486,7 @@ void MatMulKernel::run() {
       fewRows == 0)
     return wide();
   Value m = e.dim(M);
-  Value few = L.ule(m, L.index(fewRows));
+  Value few = L.ule(m, fewRows);
   // An empty M has no tasks: neither form runs.
   e.ifThen(few, [&] { narrow(m); });
   e.ifThen(no(few), [&] { wide(); });
@@ -515,10 +506,9 @@ void emitMatMulKernel(KernelEmitter &e) {
   if (!tiling)
     return;
   if (matchHalves(anchor) && tiling.getTilePanels() != 2) {
-    emitError(e.kernel.getLoc(), "a gated matmul takes a panel of each half: "
-                                 "expected a tile of 2 panels, found ")
+    e.fail("a gated matmul takes a panel of each half: "
+           "expected a tile of 2 panels, found ")
         << tiling;
-    e.failed = true;
     return;
   }
   MatMulKernel{e, anchor, *operand, tiling}.run();

@@ -128,8 +128,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
       if (r == 0)
         y[p * vectors + j] = vector::LoadOp::create(
             b, loc, vt, B,
-            L.add(L.add(bAt, L.mul(panelStride, L.index(p0 + p))),
-                  L.index(column(j))));
+            L.add(L.add(bAt, L.mul(panelStride, p0 + p)), column(j)));
     });
     Value x;
     SmallVector<Value> result;
@@ -138,26 +137,21 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
         x = vector::BroadcastOp::create(
             b, loc, vt, memref::LoadOp::create(b, loc, A, aAt(r)).getResult());
       Value sum = sums[result.size()], z = y[p * vectors + j];
-      result.push_back(
-          target.hasFma
-              ? Value(math::FmaOp::create(b, loc, x, z, sum))
-              : Value(arith::AddFOp::create(
-                    b, loc, sum, arith::MulFOp::create(b, loc, x, z))));
+      result.push_back(L.multiplyAdd(x, z, sum, target.hasFma));
     });
     return result;
   };
   auto place = [&](int64_t r, int64_t p, int64_t j) {
     if (shape.inRows)
       return L.add(L.add(c0, L.mul(L.index(r), ldc)),
-                   L.index((p0 + p) * kPanelColumns + column(j)));
-    return L.add(c0,
-                 L.index(((p0 + p) * rows + r) * kPanelColumns + column(j)));
+                   (p0 + p) * kPanelColumns + column(j));
+    return L.add(c0, ((p0 + p) * rows + r) * kPanelColumns + column(j));
   };
   auto fetchNext = [&](Value fetched) {
     for (int64_t p = 0; prefetches && p < panels; ++p)
       for (int64_t i = 0; i < shape.lines; ++i)
-        fetch(L.add(L.add(fetched, L.mul(panelStride, L.index(p0 + p))),
-                    L.index(i * kLineElements)));
+        fetch(L.add(L.add(fetched, L.mul(panelStride, p0 + p)),
+                    i * kLineElements));
     return L.add(fetched, nextStep);
   };
   // `n` rows of B from `from` on; `init` and the result are the sums, and what
@@ -166,23 +160,23 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
                       ValueRange init) {
     auto stepAt = [&](Value k, ValueRange sums) {
       return step(
-          L.add(from, L.mul(k, L.index(shape.rowsApart))),
+          L.add(from, L.mul(k, shape.rowsApart)),
           [&](int64_t r) { return aAt(k, r); }, sums);
     };
-    Value whole = L.mul(L.div(n, L.index(unroll)), L.index(unroll));
+    Value whole = L.mul(L.div(n, unroll), unroll);
     auto main =
         scf::ForOp::create(b, loc, L.index(0), whole, L.index(unroll), init);
     b.setInsertionPointToStart(main.getBody());
     Value k = main.getInductionVar(), fetched = main.getRegionIterArgs().back();
     SmallVector<Value> sums(main.getRegionIterArgs().drop_back());
     for (int64_t u = 0; u < unroll; ++u)
-      sums = stepAt(L.add(k, L.index(u)), sums);
+      sums = stepAt(L.add(k, u), sums);
     if (prefetches && shape.lines == kAhead)
       for (int64_t p = 0; p < panels; ++p)
         for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
-          fetch(L.add(L.add(L.add(from, L.mul(k, L.index(kPanelColumns))),
-                            L.mul(panelStride, L.index(p0 + p))),
-                      L.index(kAheadRows * kPanelColumns + u)));
+          fetch(L.add(L.add(L.add(from, L.mul(k, kPanelColumns)),
+                            L.mul(panelStride, p0 + p)),
+                      kAheadRows * kPanelColumns + u));
     sums.push_back(fetchNext(fetched));
     scf::YieldOp::create(b, loc, sums);
     b.setInsertionPointAfter(main);
@@ -204,7 +198,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     Value tap =
         loadIndex(entry.getArgument(14), L.add(entry.getArgument(15), t));
     Value length = shape.run ? L.index(shape.run) : n;
-    Value from = L.add(b0, L.mul(L.mul(t, length), L.index(kPanelColumns)));
+    Value from = L.add(b0, L.mul(L.mul(t, length), kPanelColumns));
     SmallVector<Value> starts;
     for (Value position : positions)
       starts.push_back(L.add(position, tap));
@@ -217,8 +211,8 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
       Value fetched = values.pop_back_val();
       for (int64_t k = 0; k < shape.run; ++k) {
         values = step(
-            L.add(from, L.index(k * kPanelColumns)),
-            [&](int64_t r) { return L.add(starts[r], L.index(k)); }, values);
+            L.add(from, k * kPanelColumns),
+            [&](int64_t r) { return L.add(starts[r], k); }, values);
         if (k % kUnroll == kUnroll - 1)
           fetched = fetchNext(fetched);
       }
@@ -248,7 +242,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
 
 void MicroKernel::run() {
   for (int64_t r = 0; shape.window && r < rows; ++r) {
-    Value at = L.add(entry.getArgument(13), L.index(r));
+    Value at = L.add(entry.getArgument(13), r);
     positions.push_back(L.add(a0, loadIndex(entry.getArgument(12), at)));
   }
   // As many panels at a time as there are registers for, else half a panel.
@@ -334,7 +328,7 @@ void forRowCounts(KernelEmitter &e, Value rows, int64_t mostRows,
 void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
                      const SymExpr &lda, const MicroKernelOperands &o,
                      const MicroKernelShape &shape, int64_t leastRows) {
-  auto module = e.func->getParentOfType<ModuleOp>();
+  auto module = e.module();
   Value zero = e.L.index(0);
   SmallVector<Value> operands{o.A,
                               o.aAt,
@@ -364,10 +358,9 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
 void forTileShapes(KernelEmitter &e, const ProductTile &tile,
                    function_ref<void(MicroKernelShape, int64_t)> fn) {
   LaneBuilder &L = e.L;
-  auto atLeast = [&](Value x, int64_t n) { return L.uge(x, L.index(n)); };
+  auto atLeast = [&](Value x, int64_t n) { return L.uge(x, n); };
   auto no = [&](Value condition) -> Value {
-    return arith::XOrIOp::create(e.b, L.loc, condition,
-                                 L.constantInt(e.b.getI1Type(), 1));
+    return L.bitXor(condition, L.constantInt(e.b.getI1Type(), 1));
   };
   MicroKernelShape shape = tile.shape;
   auto call = [&](int64_t lines, int64_t leastRows) {
@@ -406,7 +399,7 @@ void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
                  function_ref<void(Value, Value, Value)> fn) {
   LaneBuilder &L = e.L;
   Value MR = L.index(mostRows);
-  Value tiles = L.div(L.sub(L.add(rows, MR), L.index(1)), MR);
+  Value tiles = L.div(L.sub(L.add(rows, MR), 1), MR);
   Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
   e.loop(L.index(0), tiles, 1, [&](Value i) {
     Value more = L.ult(i, extra);
@@ -431,7 +424,7 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
                      function_ref<void(Value, Value)> fn) {
   LaneBuilder &L = e.L;
   LaneScope saved(L, e.vectorLanes());
-  Value n = e.dim(N), first = L.mul(panel, L.index(kPanelColumns));
+  Value n = e.dim(N), first = L.mul(panel, kPanelColumns);
   auto divides = [&](int64_t by) {
     return N.constant() && *N.constant() % by == 0;
   };
@@ -441,11 +434,11 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
       return fn(c, column);
     Value left = L.sub(n, column);
     // A mask costs more than a test, and the last vector alone needs one.
-    Value whole = L.sge(left, L.index(L.lanes));
+    Value whole = L.sge(left, L.lanes);
     e.ifThen(whole, [&] { fn(c, column); });
     if (divides(L.lanes))
       return;
-    Value part = L.both(L.sgt(left, L.index(0)), L.slt(left, L.index(L.lanes)));
+    Value part = L.both(L.sgt(left, 0), L.slt(left, L.lanes));
     e.ifThen(part, [&] {
       L.mask = L.tailMask(left);
       fn(c, column);

@@ -71,9 +71,6 @@ struct Copy {
   bool padded(size_t d) const { return pads[d] || pads[d + rank]; }
   Value size(size_t d) { return e.dim(dims[first + d]); }
   Value both(Value v, Value w) { return v ? L.both(v, w) : w; }
-  Value no(Value v) {
-    return arith::XOrIOp::create(b, L.loc, v, L.constantInt(b.getI1Type(), 1));
-  }
   Value isInside(Value at, size_t d) { return L.ult(at, size(d)); }
   void line(Value at, Value tap, Value inside);
   void nest(size_t d, Value at, Value tap, Value inside);
@@ -104,20 +101,20 @@ void Copy::line(Value at, Value tap, Value inside) {
   int64_t width = kernel[x];
   SymExpr each = last ? C : SymExpr(1); // elements of a tap
   Value pixels = L.mul(at, size(x));
-  Value taps = L.mul(tap, L.index(width));
+  Value taps = L.mul(tap, width);
   auto elements = [&](Value n) { return last ? L.mul(n, e.dim(C)) : n; };
   bool together = dilations[x] == 1;
   if (padded(x)) {
-    Value end = L.add(base[x], L.index((width - 1) * dilations[x]));
-    Value whole = L.both(L.sge(base[x], L.index(0)), L.slt(end, size(x)));
+    Value end = L.add(base[x], (width - 1) * dilations[x]);
+    Value whole = L.both(L.sge(base[x], 0), L.slt(end, size(x)));
     whole = both(inside, whole);
     auto tapByTap = [&] {
       e.loop(L.index(0), L.index(width), 1, [&](Value j) {
-        Value pixel = L.add(base[x], L.mul(j, L.index(dilations[x])));
+        Value pixel = L.add(base[x], L.mul(j, dilations[x]));
         Value is = both(inside, isInside(pixel, x));
         Value where = elements(L.add(taps, j));
         e.ifThen(is, [&] { run(elements(L.add(pixels, pixel)), where, each); });
-        e.ifThen(no(is), [&] { zeros(where, each); });
+        e.ifThen(L.no(is), [&] { zeros(where, each); });
       });
     };
     if (!together)
@@ -125,31 +122,31 @@ void Copy::line(Value at, Value tap, Value inside) {
     e.ifThen(whole, [&] {
       run(elements(L.add(pixels, base[x])), elements(taps), each * width);
     });
-    return e.ifThen(no(whole), tapByTap);
+    return e.ifThen(L.no(whole), tapByTap);
   }
   auto copy = [&] {
     if (together)
       return run(elements(L.add(pixels, base[x])), elements(taps),
                  each * width);
     e.loop(L.index(0), L.index(width), 1, [&](Value j) {
-      Value pixel = L.add(base[x], L.mul(j, L.index(dilations[x])));
+      Value pixel = L.add(base[x], L.mul(j, dilations[x]));
       run(elements(L.add(pixels, pixel)), elements(L.add(taps, j)), each);
     });
   };
   if (!inside)
     return copy();
   e.ifThen(inside, copy);
-  e.ifThen(no(inside), [&] { zeros(elements(taps), each * width); });
+  e.ifThen(L.no(inside), [&] { zeros(elements(taps), each * width); });
 }
 
 void Copy::nest(size_t d, Value at, Value tap, Value inside) {
   if (d == x)
     return line(at, tap, inside);
   e.loop(L.index(0), L.index(kernel[d]), 1, [&](Value i) {
-    Value where = L.add(base[d], L.mul(i, L.index(dilations[d])));
+    Value where = L.add(base[d], L.mul(i, dilations[d]));
     Value is = padded(d) ? both(inside, isInside(where, d)) : inside;
     nest(d + 1, L.add(L.mul(at, size(d)), where),
-         L.add(L.mul(tap, L.index(kernel[d])), i), is);
+         L.add(L.mul(tap, kernel[d]), i), is);
   });
 }
 
@@ -160,8 +157,7 @@ void Copy::row(Value number, Value r) {
   SmallVector<Idx> place = e.delinearize(number, order);
   base.clear();
   for (size_t d = 0; d < rank; ++d)
-    base.push_back(
-        L.sub(L.mul(place[d + 1].base, L.index(strides[d])), L.index(pads[d])));
+    base.push_back(L.sub(L.mul(place[d + 1].base, strides[d]), pads[d]));
   image = place[0].base;
   to = L.mul(r, e.dim(getDims(op.getResult()).back()));
   if (last)

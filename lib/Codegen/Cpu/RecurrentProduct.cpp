@@ -25,14 +25,14 @@ static void multiplyState(KernelEmitter &e, const StateProductOperands &o) {
     MicroKernelOperands m{o.state,  zero,
                           o.weight, L.add(o.weightAt, L.mul(panel, size)),
                           size,     L.index(o.units),
-                          o.gates,  L.mul(panel, L.index(kPanelColumns))};
+                          o.gates,  L.mul(panel, kPanelColumns)};
     m.ldc = L.index(o.panels * kPanelColumns);
     MicroKernelShape shape{count, lines};
     shape.inRows = true;
     emitMicroKernel(e, o.rows, mostRows, SymExpr(o.units), m, shape);
   };
   int64_t few = narrowRows(e.target);
-  Value isFew = L.ule(o.rows, L.index(few));
+  Value isFew = L.ule(o.rows, few);
   e.ifThen(isFew, [&] {
     int64_t whole = o.panels / kNarrowPanels * kNarrowPanels;
     e.loop(zero, L.index(whole), kNarrowPanels,
@@ -40,7 +40,7 @@ static void multiplyState(KernelEmitter &e, const StateProductOperands &o) {
     e.loop(L.index(whole), L.index(o.panels), 1,
            [&](Value panel) { call(panel, 1, few, kAhead); });
   });
-  Value isMany = L.ugt(o.rows, L.index(few));
+  Value isMany = L.ugt(o.rows, few);
   e.ifThen(isMany, [&] {
     forPanelGroups(e, zero, L.index(o.panels), [&](Value panel, int64_t count) {
       call(panel, count, kTileRows, 0);

@@ -61,9 +61,7 @@ std::optional<PackedOperand> PackedOperand::of(KernelEmitter &e,
                                                PackedMatMulOp op) {
   if (auto operand = op ? trace(op.getPacked()) : std::nullopt)
     return operand;
-  emitError(e.kernel.getLoc(),
-            "a 'matmul' kernel holds no packed_matmul of a stored operand");
-  e.failed = true;
+  e.fail("a 'matmul' kernel holds no packed_matmul of a stored operand");
   return std::nullopt;
 }
 
@@ -89,7 +87,7 @@ Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
   }
   if (width)
     return L.add(L.mul(matrix, e.dim(height * width)),
-                 L.mul(panel, L.index(kPanelColumns)));
+                 L.mul(panel, kPanelColumns));
   Value at = L.add(L.mul(matrix, e.dim(dims[dims.size() - 3])), panel);
   return L.mul(at, e.dim(dims[dims.size() - 2] * kPanelColumns));
 }

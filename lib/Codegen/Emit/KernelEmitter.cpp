@@ -25,229 +25,6 @@ using namespace mlir;
 
 namespace tenon {
 
-KernelEmitter::KernelEmitter(KernelOp kernel, func::FuncOp func,
-                             const TargetInfo &target, const Walk &walk,
-                             KernelInfo &info)
-    : kernel(kernel), func(func), target(target), walk(&walk), info(info),
-      b(func.getContext()), L(b, func.getLoc(), 1) {
-  Block *entry = &func.getBody().front();
-  b.setInsertionPointToStart(entry);
-  begin = entry->getArgument(0);
-  end = entry->getArgument(1);
-  scratch = entry->getArgument(2);
-  error = entry->getArgument(3);
-}
-
-func::FuncOp createKernelFunction(KernelOp kernel, ModuleOp kernels,
-                                  StringRef symbol) {
-  OpBuilder b = OpBuilder::atBlockEnd(kernels.getBody());
-  Type index = b.getIndexType();
-  SmallVector<Type> types{index, index, memoryType(b.getI8Type()),
-                          memoryType(b.getI64Type())};
-  for (Value v : kernel.getInputs())
-    types.push_back(memoryType(getElementTypeOrSelf(v.getType())));
-  for (Value v : kernel.getResults())
-    types.push_back(memoryType(getElementTypeOrSelf(v.getType())));
-  auto func = func::FuncOp::create(b, kernel.getLoc(), symbol,
-                                   b.getFunctionType(types, b.getI32Type()));
-  func.addEntryBlock();
-  return func;
-}
-
-/// Restores the cache when a nested block ends: what it computed does not
-/// dominate what follows.
-struct KernelEmitter::Scope {
-  explicit Scope(KernelEmitter &e)
-      : e(e), saved(e.cache), ip(e.b.saveInsertionPoint()) {}
-  ~Scope() {
-    e.cache = std::move(saved);
-    e.b.restoreInsertionPoint(ip);
-  }
-  KernelEmitter &e;
-  std::map<Key, Value> saved;
-  OpBuilder::InsertPoint ip;
-};
-
-//===----------------------------------------------------------------------===//
-// Arguments and scratch
-//===----------------------------------------------------------------------===//
-
-Value KernelEmitter::input(BlockArgument arg) {
-  return func.getArgument(4 + arg.getArgNumber());
-}
-
-Value KernelEmitter::result(unsigned i) {
-  return func.getArgument(4 + kernel.getInputs().size() + i);
-}
-
-Value KernelEmitter::dim(const SymExpr &e) {
-  if (auto c = e.constant())
-    return L.index(*c);
-  unsigned first = 4 + kernel.getInputs().size() + kernel.getNumResults();
-  for (auto [i, d] : llvm::enumerate(info.dims))
-    if (d == e)
-      return func.getArgument(first + i);
-  info.dims.push_back(e);
-  return func.getBody().front().addArgument(b.getIndexType(), func.getLoc());
-}
-
-Value KernelEmitter::scratchBuffer(const SymExpr &elements, Type type) {
-  int64_t bytes = std::max(1u, storageType(type).getIntOrFloatBitWidth() / 8);
-  SymExpr size =
-      SymExpr::apply(SymExpr::Fn::CeilDiv, elements * bytes, 64) * 64;
-  Value offset = dim(info.scratchBytes);
-  info.scratchBytes = info.scratchBytes + size;
-  return memref::ViewOp::create(b, L.loc, memoryType(type), scratch, offset,
-                                ValueRange{dim(elements)});
-}
-
-Value KernelEmitter::combineLanes(Value v, vector::CombiningKind kind) {
-  return walk->combine(*this, v, kind);
-}
-
-void KernelEmitter::finish() {
-  func::ReturnOp::create(b, L.loc, walk->status(*this));
-  SmallVector<Type> types(func.getBody().front().getArgumentTypes());
-  func.setFunctionType(b.getFunctionType(types, {b.getI32Type()}));
-}
-
-//===----------------------------------------------------------------------===//
-// Control flow
-//===----------------------------------------------------------------------===//
-
-void KernelEmitter::loop(Value lo, Value hi, int64_t step,
-                         function_ref<void(Value)> fn) {
-  auto op = scf::ForOp::create(b, L.loc, lo, hi, L.index(step));
-  Scope scope(*this);
-  b.setInsertionPointToStart(op.getBody());
-  fn(op.getInductionVar());
-}
-
-SmallVector<Value>
-KernelEmitter::loop(Value lo, Value hi, int64_t step, ValueRange init,
-                    function_ref<SmallVector<Value>(Value, ValueRange)> fn) {
-  auto op = scf::ForOp::create(b, L.loc, lo, hi, L.index(step), init);
-  {
-    Scope scope(*this);
-    b.setInsertionPointToStart(op.getBody());
-    SmallVector<Value> next = fn(op.getInductionVar(), op.getRegionIterArgs());
-    if (!init.empty())
-      scf::YieldOp::create(b, L.loc, next);
-  }
-  return SmallVector<Value>(op.getResults());
-}
-
-SmallVector<Value>
-KernelEmitter::whileLoop(ValueRange init,
-                         function_ref<Value(ValueRange)> condition,
-                         function_ref<SmallVector<Value>(ValueRange)> next) {
-  auto inside = [&](auto fn) {
-    return [this, fn](OpBuilder &, Location, ValueRange args) {
-      Scope scope(*this);
-      b.setInsertionPointToEnd(cast<BlockArgument>(args[0]).getOwner());
-      fn(args);
-    };
-  };
-  auto op = scf::WhileOp::create(
-      b, L.loc, init.getTypes(), init, inside([&](ValueRange args) {
-        scf::ConditionOp::create(b, L.loc, condition(args), args);
-      }),
-      inside([&](ValueRange args) {
-        scf::YieldOp::create(b, L.loc, next(args));
-      }));
-  return SmallVector<Value>(op.getResults());
-}
-
-void KernelEmitter::lanesLoop(Value n, unsigned lanes,
-                              function_ref<void(Idx)> fn) {
-  lanesLoop(n, lanes, {}, [&](Idx i, ValueRange) {
-    fn(i);
-    return SmallVector<Value>{};
-  });
-}
-
-SmallVector<Value>
-KernelEmitter::lanesLoop(Value n, unsigned lanes, ValueRange init,
-                         function_ref<SmallVector<Value>(Idx, ValueRange)> fn) {
-  return walk->elements(*this, n, lanes, init, fn);
-}
-
-SmallVector<Value>
-KernelEmitter::ifThen(Value condition, ValueRange otherwise,
-                      function_ref<SmallVector<Value>()> then) {
-  auto op = scf::IfOp::create(b, L.loc, otherwise.getTypes(), condition,
-                              /*withElse=*/!otherwise.empty());
-  Scope scope(*this);
-  b.setInsertionPointToStart(op.thenBlock());
-  SmallVector<Value> next = then();
-  if (!otherwise.empty()) {
-    scf::YieldOp::create(b, L.loc, next);
-    b.setInsertionPointToStart(op.elseBlock());
-    scf::YieldOp::create(b, L.loc, otherwise);
-  }
-  return SmallVector<Value>(op.getResults());
-}
-
-Value KernelEmitter::ifElse(Value condition, Type type,
-                            function_ref<Value()> then,
-                            function_ref<Value()> otherwise) {
-  auto op = scf::IfOp::create(b, L.loc, TypeRange{type}, condition, true);
-  auto branch = [&](Block *block, function_ref<Value()> fn) {
-    Scope scope(*this);
-    b.setInsertionPointToStart(block);
-    Value v = fn();
-    if (v && v.getType() != type)
-      v = L.widen(v);
-    if (!v) {
-      failed = true;
-      v = L.constant(type, 0);
-    }
-    scf::YieldOp::create(b, L.loc, v);
-  };
-  branch(op.thenBlock(), then);
-  branch(op.elseBlock(), otherwise);
-  return op.getResult(0);
-}
-
-void KernelEmitter::ifThen(Value condition, function_ref<void()> then) {
-  auto op = scf::IfOp::create(b, L.loc, condition, false);
-  Scope scope(*this);
-  b.setInsertionPointToStart(op.thenBlock());
-  then();
-}
-
-//===----------------------------------------------------------------------===//
-// Positions
-//===----------------------------------------------------------------------===//
-
-SmallVector<Idx> KernelEmitter::delinearize(Value i, ArrayRef<SymExpr> dims) {
-  SmallVector<Idx> idx(dims.size());
-  for (size_t k = dims.size(); k-- > 0;) {
-    if (dims[k].constant() == 1) {
-      idx[k] = L.uniform(0);
-      continue;
-    }
-    // The outermost dim that is not 1 takes what is left.
-    bool last = llvm::all_of(dims.take_front(k),
-                             [](auto &d) { return d.constant() == 1; });
-    Value d = dim(dims[k]);
-    idx[k] = L.uniform(last ? i : L.rem(i, d));
-    if (!last)
-      i = L.div(i, d);
-  }
-  return idx;
-}
-
-Idx KernelEmitter::linearize(ArrayRef<Idx> idx, ArrayRef<SymExpr> dims) {
-  Idx off = L.uniform(0);
-  for (auto [i, d] : llvm::zip_equal(idx, dims)) {
-    if (d.constant() == 1)
-      continue;
-    off = L.add(L.mul(off, dim(d)), i);
-  }
-  return off;
-}
-
 void KernelEmitter::setDomain(ArrayRef<SymExpr> dims, ArrayRef<Idx> idx,
                               const Idx &flat) {
   domainDims.assign(dims.begin(), dims.end());
@@ -262,33 +39,6 @@ bool KernelEmitter::isDomain(ArrayRef<Idx> idx, ArrayRef<SymExpr> dims) const {
            return x.base == y.base && x.lane == y.lane && x.vec == y.vec;
          });
 }
-
-SmallVector<Idx> KernelEmitter::broadcastIndex(ArrayRef<Idx> idx,
-                                               ArrayRef<SymExpr> from,
-                                               ArrayRef<SymExpr> to) {
-  SmallVector<Idx> r;
-  size_t skip = to.size() - from.size();
-  for (size_t j = 0; j < from.size(); ++j) {
-    const Idx &i = idx[j + skip];
-    if (from[j] == to[j + skip])
-      r.push_back(i);
-    else if (from[j].constant() == 1)
-      r.push_back(L.uniform(0));
-    else if (auto c = from[j].constant(); c && *c > 1)
-      r.push_back(i); // the check made the other side equal to it
-    else {
-      // Equal or 1, known only at run time.
-      Value one = L.eq(dim(from[j]), L.index(1));
-      Value factor = L.select(one, L.index(0), L.index(1));
-      r.push_back(L.mul(i, factor));
-    }
-  }
-  return r;
-}
-
-//===----------------------------------------------------------------------===//
-// Pulling
-//===----------------------------------------------------------------------===//
 
 void KernelEmitter::bind(Value v, std::function<Value(ArrayRef<Idx>)> fn) {
   bound[v] = std::move(fn);
@@ -336,22 +86,21 @@ Value KernelEmitter::emit(Value v, ArrayRef<Idx> idx) {
     key.push_back((const void *)(intptr_t)i.lane);
     key.push_back(i.vec.getAsOpaquePointer());
   }
-  auto it = cache.find(key);
-  if (it != cache.end())
-    return it->second;
+  if (Value known = lookUp(key))
+    return known;
   Value r = compute(v, idx);
   if (!r) {
-    if (!failed)
+    if (!hasFailed())
       emitError(v.getLoc(), "no code can be generated for '")
           << (v.getDefiningOp() ? v.getDefiningOp()->getName().getStringRef()
                                 : StringRef("an argument"))
           << "' inside a kernel";
-    failed = true;
+    setFailed();
     r = L.constant(laneType(v, idx), 0);
   }
   if (isTooPrecise(v))
     r = L.roundTo(r, getElementTypeOrSelf(v.getType()));
-  cache[key] = r;
+  remember(std::move(key), r);
   return r;
 }
 
@@ -522,18 +271,13 @@ Value KernelEmitter::pull(ReshapeOp op, ArrayRef<Idx> idx) {
 Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
                                    const SymExpr &bound) {
   Type element = getElementTypeOrSelf(indices.getType());
-  Value data = emit(indices, idx);
-  Type i64 = L.isVector(data) ? L.vec(b.getI64Type()) : Type(b.getI64Type());
-  if (data.getType() != i64)
-    data = element.isUnsignedInteger()
-               ? Value(arith::ExtUIOp::create(b, L.loc, i64, data))
-               : Value(arith::ExtSIOp::create(b, L.loc, i64, data));
-  Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(bound));
+  Value data =
+      L.extend(emit(indices, idx), b.getI64Type(), element.isUnsignedInteger());
+  Value n = L.toI64(dim(bound));
   Value nv = L.isVector(data) ? L.widen(n) : n;
   Value zero = L.constLike(data, 0);
   Value negative = L.slt(data, zero);
-  Value wrapped =
-      L.select(negative, arith::AddIOp::create(b, L.loc, data, nv), data);
+  Value wrapped = L.select(negative, L.add(data, nv), data);
   Value bad = L.uge(wrapped, nv);
   Value any = bad;
   Value shown = data;
@@ -542,15 +286,15 @@ Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
       bad = L.both(bad, L.mask);
     // The largest offending value stands for all of them.
     Value magnitudes = L.select(bad, data, zero);
-    any = vector::ReductionOp::create(b, L.loc, vector::CombiningKind::OR, bad);
+    any = L.anyOf(bad);
     Value hi = vector::ReductionOp::create(
         b, L.loc, vector::CombiningKind::MAXSI, magnitudes);
     Value lo = vector::ReductionOp::create(
         b, L.loc, vector::CombiningKind::MINSI, magnitudes);
-    Value neg = L.slt(lo, L.constLike(lo, 0));
+    Value neg = L.slt(lo, 0);
     shown = L.select(neg, lo, hi);
   }
-  ifThen(any, [&] { walk->noteIndexError(*this, shown, n); });
+  ifThen(any, [&] { walk().noteIndexError(*this, shown, n); });
   Value safe = L.select(bad, zero, wrapped);
   return L.fromData(safe, false);
 }
@@ -559,12 +303,8 @@ Value KernelEmitter::pull(DimsValueOp op, ArrayRef<Idx> idx) {
   SmallVector<SymExpr> exprs = op.getExprs().getSymExprs();
   Type t = computeType(getElementTypeOrSelf(op.getResult().getType()));
   auto data = [&](const SymExpr &e) -> Value {
-    Value v = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(e));
-    if (isa<FloatType>(t))
-      return arith::SIToFPOp::create(b, L.loc, t, v);
-    if (t.getIntOrFloatBitWidth() < 64)
-      return arith::TruncIOp::create(b, L.loc, t, v);
-    return v;
+    Value v = L.toI64(dim(e));
+    return isa<FloatType>(t) ? L.toFloat(v, t) : L.truncate(v, t);
   };
   if (idx.empty())
     return data(exprs[0]);
@@ -577,7 +317,7 @@ Value KernelEmitter::pull(DimsValueOp op, ArrayRef<Idx> idx) {
   if (L.isVector(at))
     r = L.widen(r);
   for (size_t k = 1; k < exprs.size(); ++k) {
-    Value is = L.eq(at, L.constantInt(at.getType(), k));
+    Value is = L.eq(at, k);
     Value v = data(exprs[k]);
     r = L.select(is, L.isVector(at) ? L.widen(v) : v, r);
   }
@@ -592,12 +332,7 @@ Value KernelEmitter::pull(IotaOp op, ArrayRef<Idx> idx) {
   Idx at =
       L.add(L.uniform(expr(op.getStart())), L.mul(idx[0], expr(op.getStep())));
   Value v = L.toData(at, b.getI64Type());
-  Type to = L.isVector(v) ? L.vec(t) : t;
-  if (isa<FloatType>(t))
-    return arith::SIToFPOp::create(b, L.loc, to, v);
-  if (t.getIntOrFloatBitWidth() < 64)
-    return arith::TruncIOp::create(b, L.loc, to, v);
-  return v;
+  return isa<FloatType>(t) ? L.toFloat(v, t) : L.truncate(v, t);
 }
 
 } // namespace tenon

@@ -29,18 +29,42 @@ struct Window {
 
 Window clampTo(KernelEmitter &e, const Idx &i, Value size) {
   LaneBuilder &L = e.L;
-  OpBuilder &b = e.b;
   Value v = i.isUniform() ? i.base : L.toIndexVector(i);
   Value n = L.isVector(v) ? L.widen(size) : size;
   Value zero = L.constantInt(v.getType(), 0),
         one = L.constantInt(v.getType(), 1);
   Window w;
   w.inside = L.ult(v, n);
-  Value hi = arith::SubIOp::create(b, L.loc, n, one);
-  Value c = arith::MaxSIOp::create(
-      b, L.loc, arith::MinSIOp::create(b, L.loc, v, hi), zero);
+  Value c = L.max(L.min(v, L.sub(n, one)), zero);
   (L.isVector(v) ? w.at.vec : w.at.base) = c;
   return w;
+}
+
+/// Into [0, n) by adding or removing n once.
+Value wrapInto(LaneBuilder &L, Value v, Value n) {
+  Value zero = L.constantInt(v.getType(), 0);
+  Value below = L.slt(v, zero);
+  v = L.select(below, L.add(v, n), v);
+  Value above = L.sge(v, n);
+  return L.select(above, L.sub(v, n), v);
+}
+
+/// |v|, then 2(n-1) - v past the end.
+Value reflectInto(LaneBuilder &L, Value v, Value n) {
+  Value zero = L.constantInt(v.getType(), 0);
+  Value one = L.constantInt(v.getType(), 1);
+  v = L.max(v, L.sub(zero, v));
+  Value last = L.sub(n, one);
+  Value twice = L.add(last, last);
+  return L.min(v, L.sub(twice, v));
+}
+
+/// Both conditions; `x` may be null.
+Value andAlso(LaneBuilder &L, Value x, Value y) {
+  if (!x)
+    return y;
+  L.widenAlike(x, y);
+  return L.both(x, y);
 }
 
 /// sum + x * y, as wide as the sum.
@@ -63,7 +87,7 @@ Value KernelEmitter::emitUnlessEmpty(Value v, ArrayRef<Idx> idx,
   for (const SymExpr &size : sizes) {
     if ((size - SymExpr(1)).isNonNegative())
       continue;
-    Value positive = L.sgt(dim(size), L.index(0));
+    Value positive = L.sgt(dim(size), 0);
     some = some ? Value(L.both(some, positive)) : positive;
   }
   if (!some)
@@ -115,7 +139,7 @@ Value KernelEmitter::pull(ConcatOp op, ArrayRef<Idx> idx) {
   Value r;
   for (size_t k = 0; k < starts.size(); ++k) {
     Idx shifted;
-    shifted.vec = arith::SubIOp::create(b, L.loc, v, L.widen(dim(starts[k])));
+    shifted.vec = L.sub(v, L.widen(dim(starts[k])));
     Window w = clampTo(*this, shifted, dim(getDims(op.getInputs()[k])[axis]));
     SmallVector<Idx> in(idx);
     in[axis] = w.at;
@@ -143,47 +167,23 @@ Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
     Value n = dim(dims[k]);
     Value v = at.isUniform() ? at.base : L.toIndexVector(at);
     Value nv = L.isVector(v) ? L.widen(n) : n;
-    auto wrap = [&](Value x) { // into [0, n) by adding or removing n once
-      Value zero = L.constantInt(x.getType(), 0);
-      Value below = L.slt(x, zero);
-      x = L.select(below, arith::AddIOp::create(b, L.loc, x, nv), x);
-      Value above = L.sge(x, nv);
-      return L.select(above, arith::SubIOp::create(b, L.loc, x, nv), x);
-    };
-    if (op.getMode() == PadMode::reflect) {
-      // |v|, then 2(n-1) - v past the end.
-      Value zero = L.constantInt(v.getType(), 0);
-      Value one = L.constantInt(v.getType(), 1);
-      Value neg = arith::SubIOp::create(b, L.loc, zero, v);
-      v = arith::MaxSIOp::create(b, L.loc, v, neg);
-      Value last = arith::SubIOp::create(b, L.loc, nv, one);
-      Value twice = arith::AddIOp::create(b, L.loc, last, last);
-      v = arith::MinSIOp::create(b, L.loc, v,
-                                 arith::SubIOp::create(b, L.loc, twice, v));
-    } else if (op.getMode() == PadMode::wrap) {
-      v = wrap(v);
-    }
+    if (op.getMode() == PadMode::reflect)
+      v = reflectInto(L, v, nv);
+    else if (op.getMode() == PadMode::wrap)
+      v = wrapInto(L, v, nv);
     Idx moved;
     (L.isVector(v) ? moved.vec : moved.base) = v;
     Window w = clampTo(*this, moved, n);
     in.push_back(w.at);
     if (op.getMode() != PadMode::constant)
       continue;
-    if (inside && L.isVector(inside) != L.isVector(w.inside)) {
-      inside = L.widen(inside);
-      w.inside = L.widen(w.inside);
-    }
-    inside = inside ? Value(L.both(inside, w.inside)) : w.inside;
+    inside = andAlso(L, inside, w.inside);
   }
   Value x = emitUnlessEmpty(op.getInput(), in, padded);
   if (!inside)
     return x;
   Value outside = emit(op.getValue(), {});
-  if (L.isVector(inside) || L.isVector(x)) {
-    inside = L.widen(inside);
-    x = L.widen(x);
-    outside = L.widen(outside);
-  }
+  L.widenAlike(inside, x, outside);
   return L.select(inside, x, outside);
 }
 
@@ -198,49 +198,28 @@ Value KernelEmitter::pull(ArgReduceOp op, ArrayRef<Idx> idx) {
   else
     at.insert(at.begin() + axis, Idx());
   ReduceKind kind = op.getMin() ? ReduceKind::min : ReduceKind::max;
+  // Strictly better, or as good with select_last; the first NaN stays.
+  bool last = op.getSelectLast();
+  CompareKind better = op.getMin() ? (last ? CompareKind::le : CompareKind::lt)
+                                   : (last ? CompareKind::ge : CompareKind::gt);
   Type valueType = laneType(op.getResult(), idx);
   bool vector = isa<VectorType>(valueType);
   Type t = vector ? L.vec(computeType(element)) : computeType(element);
   Value best = emitNeutral(L, kind, element, t);
   Value where = L.constantInt(valueType, 0);
-  auto r =
-      loop(L.index(0), dim(dims[axis]), 1, {best, where},
-           [&](Value i, ValueRange args) {
-             at[axis] = L.uniform(i);
-             Value x = emit(in, at);
-             Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), i);
-             if (vector) {
-               x = L.widen(x);
-               n = L.widen(n);
-             }
-             // Strictly better, or as good with select_last; the first NaN
-             // stays.
-             Value better;
-             if (isa<FloatType>(element)) {
-               auto pred =
-                   op.getMin()
-                       ? (op.getSelectLast() ? arith::CmpFPredicate::OLE
-                                             : arith::CmpFPredicate::OLT)
-                       : (op.getSelectLast() ? arith::CmpFPredicate::OGE
-                                             : arith::CmpFPredicate::OGT);
-               better = arith::CmpFOp::create(b, L.loc, pred, x, args[0]);
-             } else {
-               bool u = element.isUnsignedInteger();
-               auto pred =
-                   op.getMin()
-                       ? (op.getSelectLast() ? (u ? arith::CmpIPredicate::ule
-                                                  : arith::CmpIPredicate::sle)
-                                             : (u ? arith::CmpIPredicate::ult
-                                                  : arith::CmpIPredicate::slt))
-                       : (op.getSelectLast() ? (u ? arith::CmpIPredicate::uge
-                                                  : arith::CmpIPredicate::sge)
-                                             : (u ? arith::CmpIPredicate::ugt
-                                                  : arith::CmpIPredicate::sgt));
-               better = arith::CmpIOp::create(b, L.loc, pred, x, args[0]);
-             }
-             return SmallVector<Value>{L.select(better, x, args[0]),
-                                       L.select(better, n, args[1])};
-           });
+  auto r = loop(L.index(0), dim(dims[axis]), 1, {best, where},
+                [&](Value i, ValueRange args) {
+                  at[axis] = L.uniform(i);
+                  Value x = emit(in, at);
+                  Value n = L.toI64(i);
+                  if (vector) {
+                    x = L.widen(x);
+                    n = L.widen(n);
+                  }
+                  Value wins = emitCompare(L, better, element, x, args[0]);
+                  return SmallVector<Value>{L.select(wins, x, args[0]),
+                                            L.select(wins, n, args[1])};
+                });
   return r[1];
 }
 
@@ -284,21 +263,14 @@ Value KernelEmitter::emitPatch(OpTy op, const Idx &batch, Idx o, Idx k,
     padded.push_back(dims[d + first]);
     Window w = clampTo(*this, pos, dim(dims[d + first]));
     at[d + first] = w.at;
-    if (inside && L.isVector(inside) != L.isVector(w.inside)) {
-      inside = L.widen(inside);
-      w.inside = L.widen(w.inside);
-    }
-    inside = inside ? Value(L.both(inside, w.inside)) : w.inside;
+    inside = andAlso(L, inside, w.inside);
   }
   if (!channel)
     at[1] = k;
   Value x = emitUnlessEmpty(op.getInput(), at, padded);
   if (!inside)
     return x;
-  if (L.isVector(inside) || L.isVector(x)) {
-    inside = L.widen(inside);
-    x = L.widen(x);
-  }
+  L.widenAlike(inside, x);
   return L.select(inside, x, L.constLike(x, 0));
 }
 
@@ -344,10 +316,7 @@ Value KernelEmitter::pull(PackBOp op, ArrayRef<Idx> idx) {
   Value x = emit(op.getInput(), at);
   if (whole)
     return x;
-  if (L.isVector(x) || L.isVector(w.inside)) {
-    x = L.widen(x);
-    w.inside = L.widen(w.inside);
-  }
+  L.widenAlike(x, w.inside);
   return L.select(w.inside, x, L.constLike(x, 0));
 }
 

@@ -16,10 +16,6 @@
 
 namespace tenon {
 
-/// The function that a kernel is emitted into, with its arguments but the dims.
-mlir::func::FuncOp createKernelFunction(KernelOp kernel, mlir::ModuleOp kernels,
-                                        llvm::StringRef symbol);
-
 /// Pointwise on operands of the result's dims, but for single elements: all
 /// dims of the map count as one.
 bool isFlatMap(KernelEmitter &e, llvm::ArrayRef<SymExpr> dims);

@@ -56,8 +56,8 @@ void emitMapKernel(KernelEmitter &e) {
   auto inChunks = [&](Value n, function_ref<SmallVector<Idx>(Idx)> indexOf) {
     e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, chunk);
     e.loop(e.begin, e.end, 1, [&](Value t) {
-      Value first = L.mul(t, L.index(chunk));
-      Value size = L.min(L.sub(n, first), L.index(chunk));
+      Value first = L.mul(t, chunk);
+      Value size = L.min(L.sub(n, first), chunk);
       e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
         Idx flat = L.add(L.uniform(first, chunk), i);
         SmallVector<Idx> idx = indexOf(flat);

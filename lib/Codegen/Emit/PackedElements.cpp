@@ -24,9 +24,6 @@ Value KernelEmitter::pull(UnpackOp op, ArrayRef<Idx> idx) {
   Type element = op.getElementType();
   int64_t bits = storedBits(element), perByte = 8 / bits;
   const Idx &i = idx[0];
-  auto shifted = [&](Value x, Value amount) -> Value {
-    return arith::ShRUIOp::create(b, L.loc, x, amount);
-  };
   // Neighbours from the start of a byte: their bytes are neighbours too.
   auto arg = dyn_cast<BlockArgument>(op.getInput());
   if (arg && !bound.count(arg) && L.lanes > 1 && !L.mask && i.isContiguous() &&
@@ -34,10 +31,10 @@ Value KernelEmitter::pull(UnpackOp op, ArrayRef<Idx> idx) {
     int64_t count = L.lanes / perByte;
     auto type = VectorType::get({count}, b.getI8Type());
     Value bytes = vector::LoadOp::create(b, L.loc, type, input(arg),
-                                         L.div(i.base, L.index(perByte)));
+                                         L.div(i.base, perByte));
     SmallVector<Value> parts{bytes};
     for (int64_t j = 1; j < perByte; ++j)
-      parts.push_back(shifted(bytes, L.constantInt(type, j * bits)));
+      parts.push_back(L.shiftRight(bytes, L.constantInt(type, j * bits)));
     // Two at a time: part 0 with 2, 1 with 3, then the even with the odd.
     for (int64_t n = perByte / 2; n > 0; n /= 2)
       for (int64_t j = 0; j < n; ++j) {
@@ -53,12 +50,8 @@ Value KernelEmitter::pull(UnpackOp op, ArrayRef<Idx> idx) {
   auto [byte, place] = L.divRem(i, L.index(perByte));
   Value x = emit(op.getInput(), {byte});
   Value at = L.toData(place, b.getI8Type());
-  if (L.isVector(x) || L.isVector(at)) {
-    x = L.widen(x);
-    at = L.widen(at);
-  }
-  at = arith::MulIOp::create(b, L.loc, at, L.constantInt(at.getType(), bits));
-  return emitLowBits(L, shifted(x, at), element);
+  L.widenAlike(x, at);
+  return emitLowBits(L, L.shiftRight(x, L.mul(at, bits)), element);
 }
 
 Value KernelEmitter::pull(PackOp op, ArrayRef<Idx> idx) {
@@ -73,27 +66,20 @@ Value KernelEmitter::pull(PackOp op, ArrayRef<Idx> idx) {
     Value inside;
     if (!whole && j > 0) { // the first of a byte is always there
       Value v = at.isUniform() ? at.base : L.toIndexVector(at);
-      Value last = L.sub(dim(size), L.index(1));
+      Value last = L.sub(dim(size), 1);
       if (L.isVector(v))
         last = L.widen(last);
       inside = L.sle(v, last);
-      Value clamped = arith::MinSIOp::create(b, L.loc, v, last);
       at = Idx();
-      (L.isVector(v) ? at.vec : at.base) = clamped;
+      (L.isVector(v) ? at.vec : at.base) = L.min(v, last);
     }
     Value x = emit(in, {at});
-    if (L.isVector(x) || (inside && L.isVector(inside)) ||
-        (r && L.isVector(r))) {
-      x = L.widen(x);
-      inside = inside ? L.widen(inside) : inside;
-      r = r ? L.widen(r) : r;
-    }
+    L.widenAlike(x, inside, r);
     x = L.both(x, L.constantInt(x.getType(), (1 << bits) - 1));
     if (inside)
       x = L.select(inside, x, L.constLike(x, 0));
     if (j > 0)
-      x = arith::ShLIOp::create(b, L.loc, x,
-                                L.constantInt(x.getType(), j * bits));
+      x = L.shiftLeft(x, L.constantInt(x.getType(), j * bits));
     r = r ? Value(L.either(r, x)) : x;
   }
   return r;
@@ -112,15 +98,12 @@ Value KernelEmitter::pull(DequantizeOp op, ArrayRef<Idx> idx) {
     Value x = L.widen(emit(of, at));
     if (isa<FloatType>(element))
       return x;
-    Type f32 = L.isVector(x) ? L.vec(b.getF32Type()) : Type(b.getF32Type());
-    return element.isUnsignedInteger()
-               ? Value(arith::UIToFPOp::create(b, L.loc, f32, x))
-               : Value(arith::SIToFPOp::create(b, L.loc, f32, x));
+    return L.toFloat(x, b.getF32Type(), element.isUnsignedInteger());
   };
   Value x = number(op.getCodes(), idx);
   if (op.getZero())
-    x = arith::SubFOp::create(b, L.loc, x, number(op.getZero(), parameter));
-  return arith::MulFOp::create(b, L.loc, x, number(op.getScale(), parameter));
+    x = L.sub(x, number(op.getZero(), parameter));
+  return L.mul(x, number(op.getScale(), parameter));
 }
 
 } // namespace tenon

@@ -32,8 +32,6 @@ struct RecurrenceKernel {
   Value dk = e.dim(depth), dv = e.dim(getDims(op.getResult())[3]);
   Idx batch{}, head{};
 
-  Value mul(Value x, Value y) { return arith::MulFOp::create(b, L.loc, x, y); }
-  Value add(Value x, Value y) { return arith::AddFOp::create(b, L.loc, x, y); }
   /// An element that all columns share.
   Value shared(Value v, ArrayRef<Idx> at) { return L.widen(e.emit(v, at)); }
   /// 0 along a dim of one element.
@@ -66,7 +64,7 @@ void RecurrenceKernel::columns(const Idx &column, Value firstRow) {
       Value s = state(d), decay = op.getDecay();
       if (!decay)
         return s;
-      return mul(s, shared(decay, {batch, time, head, along(decay, 3, d)}));
+      return L.mul(s, shared(decay, {batch, time, head, along(decay, 3, d)}));
     };
     auto key = [&](const Idx &d) {
       return shared(op.getKey(), {batch, time, head, d});
@@ -78,22 +76,23 @@ void RecurrenceKernel::columns(const Idx &column, Value firstRow) {
         Value s = decayed(d);
         if (op.getDecay())
           L.store(s, out, row(d.base), f32);
-        return add(sum, mul(s, key(d)));
+        return L.add(sum, L.mul(s, key(d)));
       });
       Value beta = op.getBeta();
-      v = mul(shared(beta, {batch, time, along(beta, 2, head), L.uniform(0)}),
-              arith::SubFOp::create(b, L.loc, v, seen));
+      Value strength =
+          shared(beta, {batch, time, along(beta, 2, head), L.uniform(0)});
+      v = L.mul(strength, L.sub(v, seen));
     }
     e.loop(L.index(0), dk, 1, [&](Value d) {
       Idx at = L.uniform(d);
       Value s = corrects ? state(at) : decayed(at);
-      L.store(add(s, mul(key(at), v)), out, row(d), f32);
+      L.store(L.add(s, L.mul(key(at), v)), out, row(d), f32);
     });
     Value queries = e.dim(query[3]);
     e.loop(L.index(0), queries, 1, [&](Value g) {
       Value o = overDepth(zero, [&](Idx d, Value sum) {
         Value q = shared(op.getQuery(), {batch, time, head, L.uniform(g), d});
-        return add(sum, mul(q, state(d)));
+        return L.add(sum, L.mul(q, state(d)));
       });
       Value r = L.add(dk, L.add(L.mul(t, queries), g));
       L.store(o, out, row(r), f32);
@@ -116,11 +115,11 @@ void emitRecurrenceKernel(KernelEmitter &e, int64_t width) {
   Value count = e.dim(chunks), rows = e.dim(dims[2]);
   e.loop(e.begin, e.end, 1, [&](Value task) {
     Value place = L.div(task, count);
-    Value first = L.mul(L.rem(task, count), L.index(width));
+    Value first = L.mul(L.rem(task, count), width);
     SmallVector<Idx> at = e.delinearize(place, {dims[0], dims[1]});
     k.batch = at[0];
     k.head = at[1];
-    Value size = L.min(L.sub(k.dv, first), L.index(width));
+    Value size = L.min(L.sub(k.dv, first), width);
     e.lanesLoop(size, e.vectorLanes(), [&](Idx i) {
       k.columns(L.add(L.uniform(first, width), i), L.mul(place, rows));
     });

@@ -52,9 +52,9 @@ struct RecurrentKernel {
   // Of a task:
   Value way = {}, first = {}, count = {};
 
-  Value add(Value x, Value y) { return arith::AddFOp::create(b, L.loc, x, y); }
-  Value sub(Value x, Value y) { return arith::SubFOp::create(b, L.loc, x, y); }
-  Value mul(Value x, Value y) { return arith::MulFOp::create(b, L.loc, x, y); }
+  Value add(Value x, Value y) { return L.add(x, y); }
+  Value sub(Value x, Value y) { return L.sub(x, y); }
+  Value mul(Value x, Value y) { return L.mul(x, y); }
   Value tanh(Value x) { return math::TanhOp::create(b, L.loc, x); }
   Value sigmoid(Value x) { return emitSigmoid(L, x); }
   Value pull(Value v, ArrayRef<Idx> at) { return L.widen(e.emit(v, at)); }
@@ -62,11 +62,11 @@ struct RecurrentKernel {
     e.lanesLoop(L.index(units), e.vectorLanes(), fn);
   }
   Idx in(Value row, int64_t size, const Idx &u) {
-    return L.add(L.uniform(L.mul(row, L.index(size))), u);
+    return L.add(L.uniform(L.mul(row, size)), u);
   }
   /// Row `row` of the result, at the task's r-th sequence.
   Idx place(Value row, Value r, const Idx &u) {
-    Value at = L.add(L.mul(row, L.index(ways)), way);
+    Value at = L.add(L.mul(row, ways), way);
     at = L.add(L.mul(at, e.dim(out[2])), L.add(first, r));
     return in(at, units, u);
   }
@@ -96,20 +96,19 @@ void RecurrentKernel::start() {
 /// All rows of the state by the panels, where the target has nothing better.
 void RecurrentKernel::multiply() {
   Value B = e.input(weight);
-  Value matrix = L.mul(way, L.index(panels * units * kPanelColumns));
+  Value matrix = L.mul(way, panels * units * kPanelColumns);
   if (product)
     return product(e, {count, hidden, units, B, matrix, panels, gates});
   e.loop(L.index(0), count, 1, [&](Value r) {
     e.loop(L.index(0), L.index(panels), 1, [&](Value p) {
-      Value panel = L.add(matrix, L.mul(p, L.index(units * kPanelColumns)));
-      Value to =
-          L.mul(L.add(L.mul(r, L.index(panels)), p), L.index(kPanelColumns));
+      Value panel = L.add(matrix, L.mul(p, units * kPanelColumns));
+      Value to = L.mul(L.add(L.mul(r, panels), p), kPanelColumns);
       e.lanesLoop(L.index(kPanelColumns), e.vectorLanes(), [&](Idx c) {
         Value zero = L.constant(L.vec(f32), 0);
         Value sum = e.loop(
             L.index(0), L.index(units), 1, zero, [&](Value k, ValueRange s) {
-              Value h = L.load(
-                  hidden, L.uniform(L.add(L.mul(r, L.index(units)), k)), f32);
+              Value h =
+                  L.load(hidden, L.uniform(L.add(L.mul(r, units), k)), f32);
               Value w = L.load(
                   B, in(k, kPanelColumns, L.add(L.uniform(panel), c)), f32);
               return SmallVector<Value>{add(s[0], mul(L.widen(h), w))};
@@ -132,7 +131,7 @@ Value RecurrentKernel::nextState(Value time, Value r, const Idx &u) {
     return g;
   };
   auto fromInput = [&](int64_t i) {
-    Value start = L.mul(way, L.index(op.getNumGates() * units));
+    Value start = L.mul(way, op.getNumGates() * units);
     return pull(op.getInputs(),
                 {L.uniform(time), batch, L.add(L.uniform(start), column(i))});
   };
@@ -170,7 +169,7 @@ Value RecurrentKernel::nextState(Value time, Value r, const Idx &u) {
   }
   if (c)
     L.store(c, cell, in(r, units, u), f32);
-  Value at = L.add(time, L.index(op.getNumStates()));
+  Value at = L.add(time, op.getNumStates());
   L.store(row, e.result(0), place(at, r, u), f32);
   return h;
 }
@@ -187,12 +186,12 @@ void RecurrentKernel::step(Value time) {
 void RecurrentKernel::task(Value number) {
   Value perWay = e.dim(groups), T = e.dim(steps);
   way = L.div(number, perWay);
-  first = L.mul(L.rem(number, perWay), L.index(most));
-  count = L.min(L.sub(e.dim(out[2]), first), L.index(most));
+  first = L.mul(L.rem(number, perWay), most);
+  count = L.min(L.sub(e.dim(out[2]), first), most);
   start();
-  Value backward = L.eq(way, L.index(1));
+  Value backward = L.eq(way, 1);
   e.loop(L.index(0), T, 1, [&](Value t) {
-    Value last = L.sub(L.sub(T, L.index(1)), t);
+    Value last = L.sub(L.sub(T, 1), t);
     step(ways == 2 ? L.select(backward, last, t) : op.getBackward() ? last : t);
   });
   e.loop(L.index(0), count, 1, [&](Value r) {
@@ -217,9 +216,8 @@ void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
     return;
   auto weight = dyn_cast<BlockArgument>(op.getWeight());
   if (!weight || getDims(weight).size() != 4) {
-    emitError(e.kernel.getLoc(), "a recurrent layer needs panels of its weight "
-                                 "in memory: run tenon-pack-matmul first");
-    e.failed = true;
+    e.fail("a recurrent layer needs panels of its weight "
+           "in memory: run tenon-pack-matmul first");
     return;
   }
   RecurrentKernel k{e, op, weight, sequences, product};

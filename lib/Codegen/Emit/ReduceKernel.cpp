@@ -26,7 +26,7 @@ namespace tenon {
 static constexpr int64_t kNarrowRow = 16;
 
 unsigned wideLanes(KernelEmitter &e, const SymExpr &size) {
-  unsigned wide = e.walk->reductionLanes(e, size);
+  unsigned wide = e.walk().reductionLanes(e, size);
   return size.constant().value_or(wide) < wide ? e.vectorLanes() : wide;
 }
 
@@ -40,8 +40,8 @@ ColumnTasks::Range ColumnTasks::at(KernelEmitter &e, Value task) const {
   if (count.constant().value_or(2) <= 1)
     return {task, L.index(0), n};
   Value chunks = e.dim(count);
-  Value first = L.mul(L.rem(task, chunks), L.index(columns));
-  return {L.div(task, chunks), first, L.min(L.sub(n, first), L.index(columns))};
+  Value first = L.mul(L.rem(task, chunks), columns);
+  return {L.div(task, chunks), first, L.min(L.sub(n, first), columns)};
 }
 
 /// The last dim that is not always 1; -1 where there is none.
@@ -52,107 +52,129 @@ static int64_t lastDim(ArrayRef<SymExpr> dims) {
   return last;
 }
 
-Value KernelEmitter::pull(ReduceOp op, ArrayRef<Idx> idx) {
-  ReduceKind kind = op.getKind();
-  Value in = op.getInput();
-  SmallVector<SymExpr> dims = getDims(in);
-  Type element = getElementTypeOrSelf(in.getType());
-  llvm::SmallDenseSet<int64_t> axes(op.getAxes().begin(), op.getAxes().end());
-  SmallVector<Idx> at(dims.size());
-  for (size_t k = 0, o = 0; k < dims.size(); ++k) {
-    if (axes.count(k)) {
-      o += op.getKeepdims();
-      continue;
-    }
-    at[k] = idx[o++];
+/// How the lanes of a reduction come together.
+static vector::CombiningKind combiningKind(ReduceKind kind, Type element) {
+  bool isFloat = isa<FloatType>(element);
+  bool isUnsigned = element.isUnsignedInteger() || element.isInteger(1);
+  switch (kind) {
+  case ReduceKind::sum:
+  case ReduceKind::mean:
+    return vector::CombiningKind::ADD;
+  case ReduceKind::prod:
+    return vector::CombiningKind::MUL;
+  case ReduceKind::max:
+    return isFloat      ? vector::CombiningKind::MAXIMUMF
+           : isUnsigned ? vector::CombiningKind::MAXUI
+                        : vector::CombiningKind::MAXSI;
+  case ReduceKind::min:
+    return isFloat      ? vector::CombiningKind::MINIMUMF
+           : isUnsigned ? vector::CombiningKind::MINUI
+                        : vector::CombiningKind::MINSI;
+  case ReduceKind::all:
+    return vector::CombiningKind::AND;
+  case ReduceKind::any:
+    return vector::CombiningKind::OR;
   }
-  SymExpr count = 1;
-  for (int64_t a : op.getAxes())
-    count = count * dims[a];
-  // Integer means are computed as the sum, divided at the end.
-  int64_t last = lastDim(dims);
-  bool uniform = llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); });
-  bool inner = axes.count(last) && uniform; // lanes run along the last dim
-  LaneScope saved(L);
-  unsigned lanes =
-      inner ? walk->reductionLanes(*this, dims[last]) : (uniform ? 1 : L.lanes);
-  L.lanes = lanes;
+  llvm_unreachable("a kind of reduction");
+}
+
+/// The mean of `count` elements from their sum.
+static Value divideByCount(LaneBuilder &L, Value sum, Value count) {
+  Type element = getElementTypeOrSelf(sum.getType());
+  Value n = L.toI64(count);
+  n = isa<FloatType>(element) ? L.toFloat(n, element)
+                              : L.truncate(L.max(n, 1), element);
+  return L.div(sum, L.isVector(sum) ? L.widen(n) : n);
+}
+
+namespace {
+
+/// One element of a reduction, or as many as there are lanes.
+struct Reduction {
+  KernelEmitter &e;
+  ReduceOp op;
+  LaneBuilder &L = e.L;
+  ReduceKind kind = op.getKind();
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  Type element = getElementTypeOrSelf(op.getInput().getType());
+  /// Sums of f32 are summed in f64.
   bool wide =
       element.isF32() && (kind == ReduceKind::sum || kind == ReduceKind::mean);
-  Type accElement = wide ? b.getF64Type() : computeType(element);
-  Type accType = lanes == 1 ? accElement : L.vec(accElement);
-  Value neutral = emitNeutral(L, kind, element, accType);
-  SmallVector<int64_t> outer;
-  for (int64_t a : op.getAxes())
-    if (!(inner && a == last))
-      outer.push_back(a);
-  std::function<Value(size_t, Value)> nest = [&](size_t k, Value acc) -> Value {
-    if (k < outer.size())
-      return loop(L.index(0), dim(dims[outer[k]]), 1, acc,
+  Type sumType = wide ? Type(e.b.getF64Type()) : computeType(element);
+  int64_t last = lastDim(dims);
+  bool inner = false;              ///< lanes run along the last dim
+  SmallVector<int64_t> outer = {}; ///< axes that loops run along
+  SmallVector<Idx> at = {};        ///< of the input
+  Value neutral = {};
+
+  bool isAxis(int64_t d) { return llvm::is_contained(op.getAxes(), d); }
+  Value combine(Value sum);
+  Value overAxes(size_t k, Value sum);
+  Value run(ArrayRef<Idx> idx);
+};
+
+/// `sum` and the input's elements at `at`.
+Value Reduction::combine(Value sum) {
+  Value x = L.widen(e.emit(op.getInput(), at));
+  if (wide)
+    x = L.extend(x, sumType);
+  if (inner && L.mask)
+    x = L.select(L.mask, x, neutral);
+  return emitCombine(L, kind, element, sum, x);
+}
+
+/// `sum` and the elements along the axes from the k-th on.
+Value Reduction::overAxes(size_t k, Value sum) {
+  if (k < outer.size())
+    return e.loop(L.index(0), e.dim(dims[outer[k]]), 1, sum,
                   [&](Value i, ValueRange args) {
                     at[outer[k]] = L.uniform(i);
-                    return SmallVector<Value>{nest(k + 1, args[0])};
+                    return SmallVector<Value>{overAxes(k + 1, args[0])};
                   })[0];
-    auto combine = [&](Value acc) {
-      Value x = L.widen(emit(in, at));
-      if (wide)
-        x = arith::ExtFOp::create(b, L.loc, accType, x);
-      if (inner && L.mask)
-        x = L.select(L.mask, x, neutral);
-      return emitCombine(L, kind, element, acc, x);
-    };
-    if (!inner)
-      return combine(acc);
-    return lanesLoop(dim(dims[last]), lanes, acc, [&](Idx i, ValueRange args) {
-      at[last] = i;
-      return SmallVector<Value>{combine(args[0])};
-    })[0];
-  };
-  Value r = nest(0, neutral);
-  if (inner) {
-    auto combining = [&] {
-      bool f = isa<FloatType>(element);
-      bool u = element.isUnsignedInteger() || element.isInteger(1);
-      switch (kind) {
-      case ReduceKind::sum:
-      case ReduceKind::mean:
-        return vector::CombiningKind::ADD;
-      case ReduceKind::prod:
-        return vector::CombiningKind::MUL;
-      case ReduceKind::max:
-        return f ? vector::CombiningKind::MAXIMUMF
-                 : (u ? vector::CombiningKind::MAXUI
-                      : vector::CombiningKind::MAXSI);
-      case ReduceKind::min:
-        return f ? vector::CombiningKind::MINIMUMF
-                 : (u ? vector::CombiningKind::MINUI
-                      : vector::CombiningKind::MINSI);
-      case ReduceKind::all:
-        return vector::CombiningKind::AND;
-      case ReduceKind::any:
-        return vector::CombiningKind::OR;
-      }
-      return vector::CombiningKind::ADD;
-    }();
-    r = combineLanes(r, combining);
+  if (!inner)
+    return combine(sum);
+  return e.lanesLoop(e.dim(dims[last]), L.lanes, sum,
+                     [&](Idx i, ValueRange args) {
+                       at[last] = i;
+                       return SmallVector<Value>{combine(args[0])};
+                     })[0];
+}
+
+Value Reduction::run(ArrayRef<Idx> idx) {
+  at.resize(dims.size());
+  for (size_t k = 0, o = 0; k < dims.size(); ++k) {
+    if (isAxis(k))
+      o += op.getKeepdims();
+    else
+      at[k] = idx[o++];
   }
-  if (kind == ReduceKind::mean) {
-    Value n = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), dim(count));
-    Type t = accElement;
-    if (isa<FloatType>(t)) {
-      n = arith::SIToFPOp::create(b, L.loc, t, n);
-      r = arith::DivFOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
-    } else {
-      n = arith::MaxSIOp::create(b, L.loc, n, L.constantInt(n.getType(), 1));
-      if (t.getIntOrFloatBitWidth() < 64)
-        n = arith::TruncIOp::create(b, L.loc, t, n);
-      r = arith::DivSIOp::create(b, L.loc, r, L.isVector(r) ? L.widen(n) : n);
-    }
+  bool uniform = llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); });
+  inner = isAxis(last) && uniform;
+  LaneScope saved(L);
+  if (inner)
+    L.lanes = e.walk().reductionLanes(e, dims[last]);
+  else if (uniform)
+    L.lanes = 1;
+  SymExpr count = 1;
+  for (int64_t a : op.getAxes()) {
+    count = count * dims[a];
+    if (!(inner && a == last))
+      outer.push_back(a);
   }
-  if (wide)
-    r = arith::TruncFOp::create(b, L.loc,
-                                L.isVector(r) ? L.vec(element) : element, r);
-  return r;
+  neutral = emitNeutral(L, kind, element, L.vec(sumType));
+  Value r = overAxes(0, neutral);
+  if (inner)
+    r = e.combineLanes(r, combiningKind(kind, element));
+  // Integer means are computed as the sum, divided at the end.
+  if (kind == ReduceKind::mean)
+    r = divideByCount(L, r, e.dim(count));
+  return wide ? L.truncate(r, element) : r;
+}
+
+} // namespace
+
+Value KernelEmitter::pull(ReduceOp op, ArrayRef<Idx> idx) {
+  return Reduction{*this, op}.run(idx);
 }
 
 void emitReduceKernel(KernelEmitter &e, ReduceOp op) {

@@ -52,10 +52,6 @@ struct RowKernel {
     return idx;
   }
   Value c(Value like, double v) { return L.constLike(like, v); }
-  template <typename Op>
-  Value make(Value x, Value y) {
-    return Op::create(b, L.loc, x, y);
-  }
   Value scratch(const Idx &i) { return L.load(row, i, type); }
   /// Sums fn(i) over the row to one scalar.
   Value sum(function_ref<Value(Idx)> fn) {
@@ -64,27 +60,18 @@ struct RowKernel {
       Value x = L.widen(fn(i));
       if (L.mask)
         x = L.select(L.mask, x, zero);
-      return SmallVector<Value>{make<arith::AddFOp>(args[0], x)};
+      return SmallVector<Value>{L.add(args[0], x)};
     })[0];
     return e.combineLanes(acc, vector::CombiningKind::ADD);
   }
   Type exact = b.getF64Type(); // what a norm's statistics are computed in
-  Value toExact(Value x) {
-    if (type == exact)
-      return x;
-    return arith::ExtFOp::create(
-        b, L.loc, L.isVector(x) ? L.vec(exact, lanes) : exact, x);
-  }
+  Value toExact(Value x) { return L.extend(x, exact); }
   /// A scalar rounded to the row's type.
-  Value toType(Value x) {
-    return type == exact ? x
-                         : arith::TruncFOp::create(b, L.loc, type, x).getOut();
-  }
+  Value toType(Value x) { return L.truncate(x, type); }
   /// 1 / the row's length, in f64.
   Value inverseCount() {
-    Value i = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), n);
-    Value count = arith::SIToFPOp::create(b, L.loc, exact, i);
-    return make<arith::DivFOp>(c(count, 1), count);
+    Value count = L.toFloat(L.toI64(n), exact);
+    return L.div(c(count, 1), count);
   }
   Value prologue(const Idx &i) {
     e.setDomain(dims, at(i), L.add(base, i));
@@ -95,8 +82,7 @@ struct RowKernel {
     LaneScope scope(L, 1);
     if (size.constant().value_or(0) > 0)
       return prologue(L.uniform(0));
-    Value some = arith::CmpIOp::create(b, L.loc, arith::CmpIPredicate::ne, n,
-                                       L.index(0));
+    Value some = L.ne(n, 0);
     return e.ifElse(
         some, type, [&] { return prologue(L.uniform(0)); },
         [&] { return L.constant(type, 0); });
@@ -111,12 +97,11 @@ struct RowKernel {
           L.store(x, row, i, type);
           Value d = toExact(x);
           if (origin)
-            d = make<arith::SubFOp>(d, L.widen(origin));
+            d = L.sub(d, L.widen(origin));
           if (L.mask)
-            d = arith::SelectOp::create(b, L.loc, L.mask, d, zero);
-          return SmallVector<Value>{
-              make<arith::AddFOp>(args[0], d),
-              make<arith::AddFOp>(args[1], make<arith::MulFOp>(d, d))};
+            d = L.select(L.mask, d, zero);
+          return SmallVector<Value>{L.add(args[0], d),
+                                    L.add(args[1], L.mul(d, d))};
         });
     return {e.combineLanes(sums[0], vector::CombiningKind::ADD),
             e.combineLanes(sums[1], vector::CombiningKind::ADD)};
@@ -124,10 +109,8 @@ struct RowKernel {
   /// 1 / sqrt(mean square + epsilon), rounded once.
   Value inverseRoot(Value meanSquare, const APFloat &epsilon) {
     Value root = math::SqrtOp::create(
-        b, L.loc,
-        make<arith::AddFOp>(meanSquare,
-                            c(meanSquare, epsilon.convertToDouble())));
-    return toType(make<arith::DivFOp>(c(root, 1), root));
+        b, L.loc, L.add(meanSquare, c(meanSquare, epsilon.convertToDouble())));
+    return toType(L.div(c(root, 1), root));
   }
   /// Writes the row: `value` gives the anchor's result.
   void write(function_ref<Value(Idx)> value) {
@@ -159,29 +142,27 @@ void RowKernel::softmax(SoftmaxOp op) {
   if (op.getLog()) {
     Value total = sum([&](Idx i) {
       Value x = L.widen(scratch(i));
-      return L.softmaxExp(make<arith::SubFOp>(x, L.widen(max)));
+      return L.softmaxExp(L.sub(x, L.widen(max)));
     });
     Value log = math::LogOp::create(b, L.loc, total);
     write([&](Idx i) {
       Value x = L.widen(scratch(i));
-      return make<arith::SubFOp>(make<arith::SubFOp>(x, L.widen(max)),
-                                 L.widen(log));
+      return L.sub(L.sub(x, L.widen(max)), L.widen(log));
     });
     return;
   }
   Value total = sum([&](Idx i) {
     Value x = L.widen(scratch(i));
-    Value y = L.softmaxExp(make<arith::SubFOp>(x, L.widen(max)));
+    Value y = L.softmaxExp(L.sub(x, L.widen(max)));
     L.store(y, row, i, type);
     return y;
   });
-  Value scale = make<arith::DivFOp>(c(total, 1), total);
+  Value scale = L.div(c(total, 1), total);
   write([&](Idx i) -> Value {
-    Value y = make<arith::MulFOp>(L.widen(scratch(i)), L.widen(scale));
+    Value y = L.mul(L.widen(scratch(i)), L.widen(scale));
     if (!op.getGuard())
       return y;
-    Value nan =
-        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO, y, y);
+    Value nan = L.isNan(y);
     return L.select(nan, c(y, 0), y);
   });
 }
@@ -190,36 +171,34 @@ void RowKernel::layerNorm(LayerNormOp op) {
   Value origin = toExact(first());
   auto [total, squares] = fill(origin);
   Value inverse = inverseCount();
-  Value shift = make<arith::MulFOp>(total, inverse);
+  Value shift = L.mul(total, inverse);
   // Never below 0 by rounding; NaN stays.
-  Value rest = make<arith::SubFOp>(squares, make<arith::MulFOp>(total, shift));
+  Value rest = L.sub(squares, L.mul(total, shift));
   Value variance =
-      make<arith::MaximumFOp>(make<arith::MulFOp>(rest, inverse), c(rest, 0));
+      arith::MaximumFOp::create(b, L.loc, L.mul(rest, inverse), c(rest, 0));
   Value scale = inverseRoot(variance, op.getEpsilon());
   // origin + shift as two numbers of the row's type.
-  Value mean = toType(make<arith::AddFOp>(origin, shift));
-  Value low = toType(
-      make<arith::AddFOp>(make<arith::SubFOp>(origin, toExact(mean)), shift));
+  Value mean = toType(L.add(origin, shift));
+  Value low = toType(L.add(L.sub(origin, toExact(mean)), shift));
   write([&](Idx i) {
-    Value d = make<arith::SubFOp>(L.widen(scratch(i)), L.widen(mean));
-    d = make<arith::SubFOp>(d, L.widen(low));
-    Value y = make<arith::MulFOp>(d, L.widen(scale));
+    Value d = L.sub(L.widen(scratch(i)), L.widen(mean));
+    d = L.sub(d, L.widen(low));
+    Value y = L.mul(d, L.widen(scale));
     if (op.getScale())
-      y = make<arith::MulFOp>(y, L.widen(e.emit(op.getScale(), i)));
+      y = L.mul(y, L.widen(e.emit(op.getScale(), i)));
     if (op.getBias())
-      y = make<arith::AddFOp>(y, L.widen(e.emit(op.getBias(), i)));
+      y = L.add(y, L.widen(e.emit(op.getBias(), i)));
     return y;
   });
 }
 
 void RowKernel::rmsNorm(RmsNormOp op) {
   Value squares = fill(/*origin=*/{}).second;
-  Value scale = inverseRoot(make<arith::MulFOp>(squares, inverseCount()),
-                            op.getEpsilon());
+  Value scale = inverseRoot(L.mul(squares, inverseCount()), op.getEpsilon());
   write([&](Idx i) {
-    Value y = make<arith::MulFOp>(L.widen(scratch(i)), L.widen(scale));
+    Value y = L.mul(L.widen(scratch(i)), L.widen(scale));
     if (op.getScale())
-      y = make<arith::MulFOp>(y, L.widen(e.emit(op.getScale(), i)));
+      y = L.mul(y, L.widen(e.emit(op.getScale(), i)));
     return y;
   });
 }
@@ -232,8 +211,7 @@ void emitRowKernel(KernelEmitter &e) {
     if (isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op))
       anchor = &op;
   if (!anchor) {
-    emitError(e.kernel.getLoc(), "a 'row' kernel holds no softmax or norm");
-    e.failed = true;
+    e.fail("a 'row' kernel holds no softmax or norm");
     return;
   }
   RowKernel k{e, anchor};
@@ -242,7 +220,7 @@ void emitRowKernel(KernelEmitter &e) {
   e.info.cost = productOf(k.dims) * 16;
   e.loop(e.begin, e.end, 1, [&](Value row) {
     k.lead = e.delinearize(row, outer);
-    k.base = e.L.uniform(e.L.mul(row, k.n), e.walk->rowAlignment(e));
+    k.base = e.L.uniform(e.L.mul(row, k.n), e.walk().rowAlignment(e));
     if (auto op = dyn_cast<SoftmaxOp>(anchor))
       k.softmax(op);
     else if (auto op = dyn_cast<LayerNormOp>(anchor))

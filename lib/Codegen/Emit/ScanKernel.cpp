@@ -42,7 +42,7 @@ struct ScanKernel {
         emitNeutral(L, op.getKind(), element, vector ? L.vec(type) : type);
     e.loop(L.index(0), size, 1, start, [&](Value i, ValueRange args) {
       if (op.getReverse())
-        i = L.sub(L.sub(size, L.index(1)), i);
+        i = L.sub(L.sub(size, 1), i);
       at[axis] = L.uniform(i);
       Value x = e.emit(op.getInput(), at);
       if (vector)

@@ -169,7 +169,7 @@ void ScatterKernel::tuples() {
       Value begin = L.mul(e.linearize(to, all.take_front(tuple)).base, length);
       Value source = L.mul(e.linearize(place, places).base, length);
       // The part of the update that falls into these rows.
-      Value lo = arith::MaxSIOp::create(b, L.loc, begin, lowest);
+      Value lo = L.max(begin, lowest);
       Value hi = L.min(L.add(begin, length), highest);
       e.ifThen(less(lo, hi), [&] {
         bool single = run.constant() == 1;
@@ -235,9 +235,7 @@ void ScatterKernel::append(AppendOp op) {
       });
     };
     if (inner.empty())
-      return lanes(
-          lead, from,
-          arith::MaxSIOp::create(b, L.loc, L.sub(to, from), L.index(0)));
+      return lanes(lead, from, L.max(L.sub(to, from), 0));
     e.loop(from, to, 1, [&](Value r) {
       SmallVector<Idx> row(lead);
       row.push_back(L.uniform(r));
@@ -258,7 +256,7 @@ void ScatterKernel::append(AppendOp op) {
       });
       if (dims[axis] == whole[axis])
         return;
-      Value from = arith::MaxSIOp::create(b, L.loc, first, old);
+      Value from = L.max(first, old);
       each(lead, from, end, [&](ArrayRef<Idx> at) {
         Type type = L.vec(computeType(element));
         L.store(computeType(element).isInteger() ? L.constantInt(type, 0)
@@ -288,12 +286,12 @@ void ScatterKernel::append(AppendOp op) {
             at.push_back(L.uniform(r));
             return fn(at);
           }
-          each(lead, r, L.add(r, L.index(1)), fn);
+          each(lead, r, L.add(r, 1), fn);
         };
         if (!op.getPanels())
           return row(put);
         ifCarried([&] { row(put); });
-        Value stays = L.eq(e.dim(carried), L.index(0));
+        Value stays = L.eq(e.dim(carried), 0);
         e.ifThen(stays, [&] { putIntoPanel(place, to, lead, r, whole); });
       });
     });
@@ -340,8 +338,7 @@ void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks) {
                   carriedOf(o.getCarried())}
         .append(o);
   } else {
-    emitError(e.kernel.getLoc(), "a 'scatter' kernel ends with no scatter");
-    e.failed = true;
+    e.fail("a 'scatter' kernel ends with no scatter");
   }
 }
 

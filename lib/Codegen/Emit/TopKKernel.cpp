@@ -41,31 +41,25 @@ struct TopKKernel {
   Type key = b.getIntegerType(computeType(element).getIntOrFloatBitWidth());
   Value k = e.dim(count), n = e.dim(dims.back());
   Value keys = e.scratchBuffer(count, key);
-  Value ids = e.scratchBuffer(count, b.getI64Type());
+  Type i64 = b.getI64Type();
+  Value ids = e.scratchBuffer(count, i64);
 
   struct Item {
     Value key, id;
   };
-  template <typename Op>
-  Value make(Value x, Value y) {
-    return Op::create(b, L.loc, x, y);
-  }
-  Value compare(arith::CmpIPredicate p, Value x, Value y) {
-    return arith::CmpIOp::create(b, L.loc, p, x, y);
-  }
+  Value keyAt(Value at) { return L.load(keys, L.uniform(at), key); }
   Item load(Value at) {
-    return {memref::LoadOp::create(b, L.loc, keys, at),
-            memref::LoadOp::create(b, L.loc, ids, at)};
+    Value found = keyAt(at);
+    return {found, L.load(ids, L.uniform(at), i64)};
   }
   void store(const Item &x, Value at) {
-    memref::StoreOp::create(b, L.loc, x.key, keys, at);
-    memref::StoreOp::create(b, L.loc, x.id, ids, at);
+    L.store(x.key, keys, L.uniform(at), key);
+    L.store(x.id, ids, L.uniform(at), i64);
   }
   Value worse(const Item &x, const Item &y) {
-    Value later = compare(arith::CmpIPredicate::sgt, x.id, y.id);
-    Value tie = compare(arith::CmpIPredicate::eq, x.key, y.key);
-    return make<arith::OrIOp>(compare(arith::CmpIPredicate::slt, x.key, y.key),
-                              make<arith::AndIOp>(tie, later));
+    Value later = L.sgt(x.id, y.id), tie = L.eq(x.key, y.key);
+    Value less = L.slt(x.key, y.key);
+    return L.either(less, L.both(tie, later));
   }
   Value toKey(Value x);
   void sink(Value start, Value size);
@@ -88,19 +82,16 @@ Value TopKKernel::toKey(Value x) {
   Value r = x;
   if (isa<FloatType>(element)) {
     // -0 + 0 is 0. A negative float's bits rise as it falls.
-    r = arith::BitcastOp::create(b, L.loc, type,
-                                 make<arith::AddFOp>(x, L.constLike(x, 0)));
-    Value negative = make<arith::ShRSIOp>(r, constant(APInt(bits, bits - 1)));
-    r = make<arith::XOrIOp>(r, make<arith::AndIOp>(negative, constant(~sign)));
-    Value nan =
-        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO, x, x);
+    r = arith::BitcastOp::create(b, L.loc, type, L.add(x, L.constLike(x, 0)));
+    Value negative =
+        arith::ShRSIOp::create(b, L.loc, r, constant(APInt(bits, bits - 1)));
+    r = L.bitXor(r, L.both(negative, constant(~sign)));
+    Value nan = L.isNan(x);
     r = L.select(nan, constant(~sign), r);
   } else if (element.isUnsignedInteger()) {
-    r = make<arith::XOrIOp>(r, constant(sign));
+    r = L.bitXor(r, constant(sign));
   }
-  return op.getSmallest()
-             ? make<arith::XOrIOp>(r, constant(APInt::getAllOnes(bits)))
-             : r;
+  return op.getSmallest() ? L.bitXor(r, constant(APInt::getAllOnes(bits))) : r;
 }
 
 /// Moves the item at `start` down to where no child of the heap [0, size) is
@@ -113,20 +104,18 @@ void TopKKernel::sink(Value start, Value size) {
   OpBuilder::InsertionGuard guard(b);
   Block *before = b.createBlock(&loop.getBefore(), {}, {index}, {L.loc});
   Value at = before->getArgument(0);
-  Value left = L.add(L.mul(at, L.index(2)), L.index(1));
+  Value left = L.add(L.mul(at, 2), 1);
   auto step = scf::IfOp::create(b, L.loc, TypeRange{b.getI1Type(), index},
-                                compare(arith::CmpIPredicate::ult, left, size),
+                                L.ult(left, size),
                                 /*withElse=*/true);
   scf::ConditionOp::create(b, L.loc, step.getResult(0),
                            ValueRange{at, step.getResult(1)});
   b.setInsertionPointToStart(step.thenBlock());
   // Without a right child the left one is compared with itself.
-  Value right = L.min(L.add(left, L.index(1)), L.sub(size, L.index(1)));
+  Value right = L.min(L.add(left, 1), L.sub(size, 1));
   Item x = load(left), y = load(right);
   Value takeRight = worse(y, x);
-  auto pick = [&](Value l, Value r) -> Value {
-    return L.select(takeRight, r, l);
-  };
+  auto pick = [&](Value l, Value r) { return L.select(takeRight, r, l); };
   Item child{pick(x.key, y.key), pick(x.id, y.id)};
   scf::YieldOp::create(b, L.loc,
                        ValueRange{worse(child, item), pick(left, right)});
@@ -148,13 +137,10 @@ void TopKKernel::row(ArrayRef<Idx> lead, Value number) {
     idx.push_back(i);
     return idx;
   };
-  auto id = [&](Value i) -> Value {
-    return arith::IndexCastOp::create(b, L.loc, b.getI64Type(), i);
-  };
   e.loop(zero, k, 1, [&](Value i) {
-    store({toKey(e.emit(in, at(L.uniform(i)))), id(i)}, i);
+    store({toKey(e.emit(in, at(L.uniform(i)))), L.toI64(i)}, i);
   });
-  Value half = L.div(k, L.index(2));
+  Value half = L.div(k, 2);
   e.loop(zero, half, 1, [&](Value i) { sink(L.sub(L.sub(half, one), i), k); });
 
   unsigned lanes = e.vectorLanes();
@@ -164,19 +150,16 @@ void TopKKernel::row(ArrayRef<Idx> lead, Value number) {
     if (L.mask) // the lowest key is better than none
       found = L.select(L.mask, found,
                        emitNeutral(L, ReduceKind::max, key, found.getType()));
-    Value top = memref::LoadOp::create(b, L.loc, keys, zero);
-    Value better = compare(arith::CmpIPredicate::sgt, found, L.widen(top));
-    if (L.isVector(better))
-      better = vector::ReductionOp::create(b, L.loc, vector::CombiningKind::OR,
-                                           better);
+    Value top = keyAt(zero);
+    Value better = L.anyOf(L.sgt(found, L.widen(top)));
     e.ifThen(better, [&] {
       e.loop(zero, L.index(lanes), 1, [&](Value lane) {
         Value mine = found;
         if (L.isVector(found))
           mine = vector::ExtractOp::create(b, L.loc, found, lane);
-        Value now = memref::LoadOp::create(b, L.loc, keys, zero);
-        e.ifThen(compare(arith::CmpIPredicate::sgt, mine, now), [&] {
-          store({mine, id(L.add(position.base, lane))}, zero);
+        Value now = keyAt(zero);
+        e.ifThen(L.sgt(mine, now), [&] {
+          store({mine, L.toI64(L.add(position.base, lane))}, zero);
           sink(zero, k);
         });
       });
@@ -192,8 +175,7 @@ void TopKKernel::row(ArrayRef<Idx> lead, Value number) {
   });
   Idx base = L.uniform(L.mul(number, k));
   e.lanesLoop(k, lanes, [&](Idx i) {
-    L.store(L.load(ids, i, b.getI64Type()), e.result(0), L.add(base, i),
-            b.getI64Type());
+    L.store(L.load(ids, i, i64), e.result(0), L.add(base, i), i64);
   });
 }
 
@@ -209,7 +191,7 @@ void emitTopKKernel(KernelEmitter &e) {
   e.info.tasks = productOf(outer);
   e.info.cost =
       productOf(kernel.dims) * 4 + productOf(outer) * kernel.count * 64;
-  Value some = L.ne(kernel.k, L.index(0));
+  Value some = L.ne(kernel.k, 0);
   e.loop(e.begin, e.end, 1, [&](Value row) {
     SmallVector<Idx> lead = e.delinearize(row, outer);
     e.ifThen(some, [&] { kernel.row(lead, row); });

@@ -20,7 +20,7 @@
 
 namespace tenon {
 
-class KernelEmitter;
+class KernelLoops;
 
 class Walk {
 public:
@@ -29,29 +29,29 @@ public:
 
   virtual ~Walk() = default;
   /// Neighbouring elements that a loop over many of them takes at a time.
-  virtual unsigned lanes(const KernelEmitter &e) const = 0;
+  virtual unsigned lanes(const KernelLoops &e) const = 0;
   /// The same of a loop over `size` elements that only loads and combines them,
   /// where several chains hide how long each operation takes.
-  virtual unsigned reductionLanes(const KernelEmitter &e,
+  virtual unsigned reductionLanes(const KernelLoops &e,
                                   const SymExpr &size) const = 0;
   /// What the position of a row's first element is taken to be a multiple of.
-  virtual int64_t rowAlignment(const KernelEmitter &e) const = 0;
+  virtual int64_t rowAlignment(const KernelLoops &e) const = 0;
   /// Goes over [0, n), `lanes` elements at a time, with one value carried per
   /// init; where fewer are left, L.mask says which, and `body` neutralises the
   /// others in what it carries.
-  virtual llvm::SmallVector<mlir::Value> elements(KernelEmitter &e,
-                                                  mlir::Value n, unsigned lanes,
+  virtual llvm::SmallVector<mlir::Value> elements(KernelLoops &e, mlir::Value n,
+                                                  unsigned lanes,
                                                   mlir::ValueRange init,
                                                   Body body) const = 0;
   /// What the lanes carried, as one scalar, in an order that depends on their
   /// number alone.
-  virtual mlir::Value combine(KernelEmitter &e, mlir::Value lanes,
+  virtual mlir::Value combine(KernelLoops &e, mlir::Value lanes,
                               mlir::vector::CombiningKind kind) const = 0;
   /// Notes that the index `shown` is outside of `bound` elements, both i64.
-  virtual void noteIndexError(KernelEmitter &e, mlir::Value shown,
+  virtual void noteIndexError(KernelLoops &e, mlir::Value shown,
                               mlir::Value bound) const = 0;
   /// What the kernel's function returns, an i32.
-  virtual mlir::Value status(KernelEmitter &e) const = 0;
+  virtual mlir::Value status(KernelLoops &e) const = 0;
 };
 
 const Walk &cpuWalk();

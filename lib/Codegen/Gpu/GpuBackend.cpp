@@ -44,29 +44,30 @@ public:
 
 /// Emits the kernel by its tiling, and says how it is launched.
 void emitByTiling(KernelEmitter &e) {
-  KernelKind kind = e.kernel.getKind();
+  KernelKind kind = e.kernel().getKind();
   if (kind == KernelKind::row ||
       (kind == KernelKind::map &&
-       isa_and_nonnull<GpuBlocksTilingAttr>(e.kernel.getTilingAttr()))) {
+       isa_and_nonnull<GpuBlocksTilingAttr>(e.kernel().getTilingAttr()))) {
     auto tiling = e.tiling<GpuBlocksTilingAttr>();
     if (!tiling)
       return;
     BlockWalk walk(tiling);
-    e.walk = &walk;
+    WalkScope inBlock(e, walk);
     e.info.gpu = {/*block=*/true, tiling.getThreads()};
     if (kind == KernelKind::map)
       emitGpuReduceKernel(e, tiling.getElements());
-    else if (checkElements(e, tiling.getElements(), {rowsOf(e.kernel).back()}))
+    else if (checkElements(e, tiling.getElements(),
+                           {rowsOf(e.kernel()).back()}))
       emitRowKernel(e);
     return;
   }
-  if (auto tiling =
-          dyn_cast_if_present<GpuMatMulTilingAttr>(e.kernel.getTilingAttr())) {
+  if (auto tiling = dyn_cast_if_present<GpuMatMulTilingAttr>(
+          e.kernel().getTilingAttr())) {
     e.info.gpu = {/*block=*/true, tiling.getThreads()};
     return emitMmaMatMulKernel(e, tiling);
   }
   if (auto tiling = dyn_cast_if_present<GpuAttentionTilingAttr>(
-          e.kernel.getTilingAttr())) {
+          e.kernel().getTilingAttr())) {
     e.info.gpu = {/*block=*/true, tiling.getThreads()};
     return emitMmaAttentionKernel(e, tiling);
   }
@@ -89,7 +90,7 @@ void emitByTiling(KernelEmitter &e) {
   case KernelKind::top_k:
     return emitTopKKernel(e);
   case KernelKind::recurrence:
-    if (isa_and_nonnull<RecurrentOp>(e.kernel.getRoot()))
+    if (isa_and_nonnull<RecurrentOp>(e.kernel().getRoot()))
       return emitRecurrentKernel(e, 1);
     return emitRecurrenceKernel(e, 1);
   case KernelKind::row:
@@ -126,9 +127,8 @@ FailureOr<KernelInfo> GpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
                   walk, info);
   e.L.memoryAlignment = 16; // vectors without an alignment are taken apart
   emitByTiling(e);
-  if (e.failed)
+  if (e.hasFailed())
     return failure();
-  e.walk = &walk;
   placeScratch(e);
   e.finish();
   return info;

@@ -31,10 +31,9 @@ static bool divides(int64_t elements, ArrayRef<SymExpr> dims) {
 bool checkElements(KernelEmitter &e, int64_t elements, ArrayRef<SymExpr> dims) {
   if (divides(elements, dims))
     return true;
-  emitError(e.kernel.getLoc(), "expected ")
-      << elements << " elements of a thread to divide the last dim: "
-      << e.kernel.getTilingAttr();
-  e.failed = true;
+  e.fail("expected ") << elements
+                      << " elements of a thread to divide the last dim: "
+                      << e.kernel().getTilingAttr();
   return false;
 }
 
@@ -60,9 +59,8 @@ void emitGpuMapKernel(KernelEmitter &e, int64_t elements) {
   e.loop(e.begin, e.end, 1, [&](Value task) {
     LaneScope saved(L, elements);
     auto place = [&](Value group) {
-      return elements == 1
-                 ? L.uniform(group)
-                 : Idx{L.mul(group, L.index(elements)), 1, elements, {}};
+      return elements == 1 ? L.uniform(group)
+                           : Idx{L.mul(group, elements), 1, elements, {}};
     };
     Idx at = place(task);
     SmallVector<Idx> idx(dims.size(), at);

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/GpuWalk.h"
-#include "lib/Codegen/Emit/KernelEmitter.h"
+#include "lib/Codegen/Emit/KernelLoops.h"
 #include "lib/Codegen/Gpu/SharedMemory.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -17,9 +17,8 @@ namespace tenon {
 // A thread
 //===----------------------------------------------------------------------===//
 
-SmallVector<Value> ThreadWalk::elements(KernelEmitter &e, Value n,
-                                        unsigned lanes, ValueRange init,
-                                        Body body) const {
+SmallVector<Value> ThreadWalk::elements(KernelLoops &e, Value n, unsigned lanes,
+                                        ValueRange init, Body body) const {
   assert(lanes == 1 && "a thread's elements are its own");
   LaneScope saved(e.L, 1);
   return e.loop(e.L.index(0), n, 1, init, [&](Value i, ValueRange args) {
@@ -27,18 +26,18 @@ SmallVector<Value> ThreadWalk::elements(KernelEmitter &e, Value n,
   });
 }
 
-Value ThreadWalk::combine(KernelEmitter &e, Value lanes,
+Value ThreadWalk::combine(KernelLoops &e, Value lanes,
                           vector::CombiningKind kind) const {
   return e.L.reduceLanes(lanes, kind);
 }
 
-void ThreadWalk::noteIndexError(KernelEmitter &e, Value shown,
+void ThreadWalk::noteIndexError(KernelLoops &e, Value shown,
                                 Value bound) const {
   OpBuilder &b = e.b;
   Location loc = e.L.loc;
   Value zero = e.L.constantInt(b.getI64Type(), 0);
   Value one = e.L.constantInt(b.getI64Type(), 1);
-  auto claim = memref::GenericAtomicRMWOp::create(b, loc, e.error,
+  auto claim = memref::GenericAtomicRMWOp::create(b, loc, e.errorRecord(),
                                                   ValueRange{e.L.index(2)});
   {
     OpBuilder::InsertionGuard guard(b);
@@ -48,12 +47,12 @@ void ThreadWalk::noteIndexError(KernelEmitter &e, Value shown,
                                   e.L.select(e.L.eq(old, zero), one, old));
   }
   e.ifThen(e.L.eq(claim.getResult(), zero), [&] {
-    memref::StoreOp::create(b, loc, shown, e.error, e.L.index(0));
-    memref::StoreOp::create(b, loc, bound, e.error, e.L.index(1));
+    memref::StoreOp::create(b, loc, shown, e.errorRecord(), e.L.index(0));
+    memref::StoreOp::create(b, loc, bound, e.errorRecord(), e.L.index(1));
   });
 }
 
-Value ThreadWalk::status(KernelEmitter &e) const {
+Value ThreadWalk::status(KernelLoops &e) const {
   return e.L.constantInt(e.b.getI32Type(), 0);
 }
 
@@ -61,28 +60,24 @@ Value ThreadWalk::status(KernelEmitter &e) const {
 // A block
 //===----------------------------------------------------------------------===//
 
-unsigned BlockWalk::reductionLanes(const KernelEmitter &e,
+unsigned BlockWalk::reductionLanes(const KernelLoops &e,
                                    const SymExpr &size) const {
   auto n = size.constant();
   return n && *n % tiling.getElements() == 0 ? tiling.getElements() : 1;
 }
 
-SmallVector<Value> BlockWalk::elements(KernelEmitter &e, Value n,
-                                       unsigned lanes, ValueRange init,
-                                       Body body) const {
+SmallVector<Value> BlockWalk::elements(KernelLoops &e, Value n, unsigned lanes,
+                                       ValueRange init, Body body) const {
   LaneBuilder &L = e.L;
   LaneScope saved(L, lanes);
-  Value first = L.mul(threadIndex(e), L.index(lanes));
-  e.walk = &inThread;
-  SmallVector<Value> r =
-      e.loop(first, n, int64_t(lanes) * tiling.getThreads(), init,
-             [&](Value i, ValueRange args) {
-               return body(lanes == 1 ? Idx{i, 0, 1, {}}
-                                      : Idx{i, 1, int64_t(lanes), {}},
-                           args);
-             });
-  e.walk = this;
-  return r;
+  Value first = L.mul(threadIndex(e), lanes);
+  WalkScope own(e, inThread);
+  return e.loop(first, n, int64_t(lanes) * tiling.getThreads(), init,
+                [&](Value i, ValueRange args) {
+                  return body(lanes == 1 ? Idx{i, 0, 1, {}}
+                                         : Idx{i, 1, int64_t(lanes), {}},
+                              args);
+                });
 }
 
 /// A value of any width as 32-bit pieces through fn.
@@ -113,7 +108,7 @@ static Value inPieces(OpBuilder &b, Location loc, Value v,
   return type == whole ? v : Value(arith::BitcastOp::create(b, loc, type, v));
 }
 
-Value BlockWalk::combine(KernelEmitter &e, Value lanes,
+Value BlockWalk::combine(KernelLoops &e, Value lanes,
                          vector::CombiningKind kind) const {
   OpBuilder &b = e.b;
   LaneBuilder &L = e.L;
@@ -135,11 +130,10 @@ Value BlockWalk::combine(KernelEmitter &e, Value lanes,
   unsigned bits = std::max(8u, v.getType().getIntOrFloatBitWidth());
   SharedArray partials(e, "tenon_partials_" + std::to_string(bits),
                        b.getIntegerType(bits), kWarp);
-  Value thread = threadIndex(e), warp = L.div(thread, L.index(kWarp));
+  Value thread = threadIndex(e), warp = L.div(thread, kWarp);
   // They may still be read from the reduction before.
   emitBarrier(e);
-  e.ifThen(L.eq(L.rem(thread, L.index(kWarp)), L.index(0)),
-           [&] { partials.store(v, warp); });
+  e.ifThen(L.eq(L.rem(thread, kWarp), 0), [&] { partials.store(v, warp); });
   emitBarrier(e);
   Value all;
   for (unsigned w = 0; w < warps; ++w) {

@@ -25,41 +25,41 @@ inline constexpr unsigned kWarp = 32;
 /// A task is a thread's.
 class ThreadWalk : public Walk {
 public:
-  unsigned lanes(const KernelEmitter &e) const override { return 1; }
-  unsigned reductionLanes(const KernelEmitter &e,
+  unsigned lanes(const KernelLoops &e) const override { return 1; }
+  unsigned reductionLanes(const KernelLoops &e,
                           const SymExpr &size) const override {
     return 1;
   }
-  int64_t rowAlignment(const KernelEmitter &e) const override { return 1; }
-  llvm::SmallVector<mlir::Value> elements(KernelEmitter &e, mlir::Value n,
+  int64_t rowAlignment(const KernelLoops &e) const override { return 1; }
+  llvm::SmallVector<mlir::Value> elements(KernelLoops &e, mlir::Value n,
                                           unsigned lanes, mlir::ValueRange init,
                                           Body body) const override;
-  mlir::Value combine(KernelEmitter &e, mlir::Value lanes,
+  mlir::Value combine(KernelLoops &e, mlir::Value lanes,
                       mlir::vector::CombiningKind kind) const override;
   /// The first of all threads that fail writes the step's record.
-  void noteIndexError(KernelEmitter &e, mlir::Value shown,
+  void noteIndexError(KernelLoops &e, mlir::Value shown,
                       mlir::Value bound) const override;
   /// Nobody waits for it: the run looks at the records in the end.
-  mlir::Value status(KernelEmitter &e) const override;
+  mlir::Value status(KernelLoops &e) const override;
 };
 
 /// A task is a block's.
 class BlockWalk : public ThreadWalk {
 public:
   explicit BlockWalk(GpuBlocksTilingAttr tiling) : tiling(tiling) {}
-  unsigned lanes(const KernelEmitter &e) const override {
+  unsigned lanes(const KernelLoops &e) const override {
     return tiling.getElements();
   }
-  unsigned reductionLanes(const KernelEmitter &e,
+  unsigned reductionLanes(const KernelLoops &e,
                           const SymExpr &size) const override;
-  int64_t rowAlignment(const KernelEmitter &e) const override {
+  int64_t rowAlignment(const KernelLoops &e) const override {
     return tiling.getElements();
   }
   /// The body is a thread's: loops inside it are not spread.
-  llvm::SmallVector<mlir::Value> elements(KernelEmitter &e, mlir::Value n,
+  llvm::SmallVector<mlir::Value> elements(KernelLoops &e, mlir::Value n,
                                           unsigned lanes, mlir::ValueRange init,
                                           Body body) const override;
-  mlir::Value combine(KernelEmitter &e, mlir::Value lanes,
+  mlir::Value combine(KernelLoops &e, mlir::Value lanes,
                       mlir::vector::CombiningKind kind) const override;
 
 private:

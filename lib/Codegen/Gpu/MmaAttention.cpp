@@ -73,14 +73,14 @@ struct MmaAttention {
       e, e.info.symbol + "_tiles", f32,
       std::max(valuesAt + kKeys * panels * kPanelColumns, rows *rowOfO)};
   Value thread = threadIndex(e);
-  Value lane = L.rem(thread, L.index(32)), warp = L.div(thread, L.index(32));
-  Value g = L.div(lane, L.index(4)), t = L.rem(lane, L.index(4));
-  Value warpRow = L.mul(warp, L.index(kMmaRows));
+  Value lane = L.rem(thread, 32), warp = L.div(thread, 32);
+  Value g = L.div(lane, 4), t = L.rem(lane, 4);
+  Value warpRow = L.mul(warp, kMmaRows);
   Value K = globalPointer(e, e.input(keyOperand.getMemory()));
   Value V = globalPointer(e, e.input(valueOperand.getMemory()));
   bool narrow = mma.isNarrow();
   /// The first of a thread's ks.
-  Value first = narrow ? L.mul(t, L.index(2)) : t;
+  Value first = narrow ? L.mul(t, 2) : t;
 
   struct Task {
     Value batchIndex, row, keysAt, valuesAt;
@@ -91,10 +91,10 @@ struct MmaAttention {
     SmallVector<Value> largest, total;
   };
 
-  Value add(Value x, int64_t y) { return L.add(x, L.index(y)); }
-  Value mul(Value x, int64_t y) { return L.mul(x, L.index(y)); }
-  Value addF(Value x, Value y) { return arith::AddFOp::create(b, L.loc, x, y); }
-  Value mulF(Value x, Value y) { return arith::MulFOp::create(b, L.loc, x, y); }
+  Value add(Value x, int64_t y) { return L.add(x, y); }
+  Value mul(Value x, int64_t y) { return L.mul(x, y); }
+  Value addF(Value x, Value y) { return L.add(x, y); }
+  Value mulF(Value x, Value y) { return L.mul(x, y); }
   SmallVector<Idx> at(const Task &task, Value row, const Idx &column) {
     SmallVector<Idx> idx(task.lead);
     idx.append({L.uniform(row), column});
@@ -120,9 +120,9 @@ void MmaAttention::fillQueries(const Task &task) {
   bool together = depth % kQuad == 0;
   int64_t lanes = together ? kQuad : 1;
   e.loop(thread, L.index(rows * quads), threads, [&](Value i) {
-    Value r = L.div(i, L.index(quads));
-    Value c = mul(L.rem(i, L.index(quads)), kQuad);
-    Value row = L.min(L.add(task.row, r), L.sub(m, L.index(1)));
+    Value r = L.div(i, quads);
+    Value c = mul(L.rem(i, quads), kQuad);
+    Value row = L.min(L.add(task.row, r), L.sub(m, 1));
     SmallVector<Idx> idx =
         e.broadcastIndex(task.lead, ArrayRef(q).drop_back(2), batch);
     idx.append({L.uniform(row), Idx()});
@@ -136,7 +136,7 @@ void MmaAttention::fillQueries(const Task &task) {
       };
       Value x = depth % mma.depth() == 0
                     ? pull()
-                    : e.ifElse(L.ult(column, L.index(depth)), type, pull,
+                    : e.ifElse(L.ult(column, depth), type, pull,
                                [&] { return L.constant(type, 0); });
       memory.store(x, L.add(mul(r, rowOfQ), column));
     }
@@ -146,15 +146,14 @@ void MmaAttention::fillQueries(const Task &task) {
 /// Column c of row k of a panel of keys lies at c ^ 8 * (k % 4), ...
 void MmaAttention::fillKeys(const Task &task, Value part) {
   int64_t quads = kKeys / kQuad, count = steps * mma.depth();
-  Value panel = mul(L.mul(part, L.index(depth)), kKeys);
+  Value panel = mul(L.mul(part, depth), kKeys);
   e.loop(thread, L.index(count * quads), threads, [&](Value i) {
-    Value r = L.div(i, L.index(quads));
-    Value c = mul(L.rem(i, L.index(quads)), kQuad);
-    Value swap = mul(L.rem(r, L.index(4)), 8);
-    Value to = L.add(add(mul(r, kKeys), keysAt),
-                     arith::XOrIOp::create(b, L.loc, c, swap));
+    Value r = L.div(i, quads);
+    Value c = mul(L.rem(i, quads), kQuad);
+    Value swap = mul(L.rem(r, 4), 8);
+    Value to = L.add(add(mul(r, kKeys), keysAt), L.bitXor(c, swap));
     Value from = L.add(L.add(task.keysAt, panel), L.add(mul(r, kKeys), c));
-    copyAsync(e, memory, to, K, from, L.ult(r, L.index(depth)));
+    copyAsync(e, memory, to, K, from, L.ult(r, depth));
   });
 }
 
@@ -163,12 +162,11 @@ void MmaAttention::fillValues(const Task &task, Value part) {
   int64_t quads = kPanelColumns / kQuad;
   Value firstKey = mul(part, kKeys);
   e.loop(thread, L.index(panels * kKeys * quads), threads, [&](Value i) {
-    Value row = L.div(i, L.index(quads)); // of all panels
-    Value p = L.div(row, L.index(kKeys)), r = L.rem(row, L.index(kKeys));
-    Value c = mul(L.rem(i, L.index(quads)), kQuad);
-    Value swap = mul(L.rem(L.div(r, L.index(2)), L.index(4)), 8);
-    Value to = L.add(add(mul(row, kPanelColumns), valuesAt),
-                     arith::XOrIOp::create(b, L.loc, c, swap));
+    Value row = L.div(i, quads); // of all panels
+    Value p = L.div(row, kKeys), r = L.rem(row, kKeys);
+    Value c = mul(L.rem(i, quads), kQuad);
+    Value swap = mul(L.rem(L.div(r, 2), 4), 8);
+    Value to = L.add(add(mul(row, kPanelColumns), valuesAt), L.bitXor(c, swap));
     Value key = L.add(firstKey, r);
     Value from =
         L.add(L.add(L.mul(p, apart), mul(key, valueOperand.rowsApart())), c);
@@ -187,8 +185,7 @@ void MmaAttention::multiplyKeys() {
     });
     for (int64_t j = 0; j < 4; ++j) {
       Mma::Fragment right = mma.loadB([&](int64_t, int64_t k) {
-        Value block = arith::XOrIOp::create(
-            b, L.loc, L.rem(add(first, k), L.index(4)), L.index(j));
+        Value block = L.bitXor(L.rem(add(first, k), 4), L.index(j));
         Value column = L.add(mul(block, 8), g);
         return memory.load(f32, L.add(add(bBase, (kk + k) * kKeys), column));
       });
@@ -213,8 +210,8 @@ void MmaAttention::multiplyKeys() {
 void MmaAttention::pullScores(const Task &task, Value part) {
   Value firstKey = mul(part, kKeys), low = L.constant(f32, -HUGE_VAL);
   e.loop(thread, L.index(rows * kKeys), threads, [&](Value i) {
-    Value r = L.div(i, L.index(kKeys)), c = L.rem(i, L.index(kKeys));
-    Value row = L.min(L.add(task.row, r), L.sub(m, L.index(1)));
+    Value r = L.div(i, kKeys), c = L.rem(i, kKeys);
+    Value row = L.min(L.add(task.row, r), L.sub(m, 1));
     Value key = L.add(firstKey, c);
     Value place = L.add(mul(r, kRowOfScores), add(c, scoresAt));
     Value score = e.ifElse(
@@ -271,12 +268,9 @@ SmallVector<Value> MmaAttention::weigh(Rows &rowsOf, SmallVector<Value> &sums) {
         overQuad(largest, [&](Value x, Value y) { return L.largerOf(x, y); });
     largest = L.largerOf(rowsOf.largest[half], largest);
     // Without any key so far nothing may be subtracted from -inf.
-    Value none = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OEQ,
-                                       largest, low);
+    Value none = L.oeq(largest, low);
     Value shift = L.select(none, zero, largest);
-    auto exponential = [&](Value x) {
-      return L.softmaxExp(arith::SubFOp::create(b, L.loc, x, shift));
-    };
+    auto exponential = [&](Value x) { return L.softmaxExp(L.sub(x, shift)); };
     Value scale = exponential(rowsOf.largest[half]), total = zero;
     for (size_t i = 0; i < 8; ++i) {
       Value &w = weight(i / 2, i % 2);
@@ -308,8 +302,7 @@ void MmaAttention::multiplyValues(ArrayRef<Value> weights,
       int64_t panel = block / 4, j = block % 4;
       Mma::Fragment right = mma.loadB([&](int64_t, int64_t k) {
         Value row = add(twice, panel * kKeys + kk + keyOf(k));
-        Value column =
-            arith::XOrIOp::create(b, L.loc, add(g, j * kMmaColumns), swap);
+        Value column = L.bitXor(add(g, j * kMmaColumns), swap);
         return memory.load(
             f32, L.add(add(mul(row, kPanelColumns), valuesAt), column));
       });
@@ -325,10 +318,9 @@ void MmaAttention::storeSums(const Rows &rowsOf, ArrayRef<Value> sums) {
   Value one = L.constant(f32, 1), zero = L.constant(f32, 0);
   for (size_t half = 0; half < 2; ++half) {
     Value total = rowsOf.total[half];
-    Value inverse = arith::DivFOp::create(b, L.loc, one, total);
+    Value inverse = L.div(one, total);
     // A row without a key: NaN, unless the model asks for 0.
-    Value some =
-        arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::OGT, total, zero);
+    Value some = L.ogt(total, zero);
     auto scaled = [&](Value x) -> Value {
       x = mulF(x, inverse);
       return softmax.getGuard() ? L.select(some, x, zero) : x;
@@ -348,8 +340,8 @@ void MmaAttention::epilogue(const Task &task) {
   int64_t lanes = width % kQuad == 0 ? kQuad : 1, ofRow = width / lanes;
   e.loop(thread, L.index(rows * ofRow), threads, [&](Value i) {
     LaneScope scope(L, lanes);
-    Value r = L.div(i, L.index(ofRow));
-    Value c = mul(L.rem(i, L.index(ofRow)), lanes);
+    Value r = L.div(i, ofRow);
+    Value c = mul(L.rem(i, ofRow), lanes);
     Value row = L.add(task.row, r);
     e.ifThen(L.ult(row, m), [&] {
       Value x = memory.load(L.vec(f32), L.add(mul(r, rowOfO), c));
@@ -363,7 +355,7 @@ void MmaAttention::epilogue(const Task &task) {
 }
 
 void MmaAttention::runTask(const Task &task) {
-  Value parts = L.div(add(nk, kKeys - 1), L.index(kKeys));
+  Value parts = L.div(add(nk, kKeys - 1), kKeys);
   Value zero = L.constant(f32, 0);
   e.ifThen(L.ult(L.index(0), parts), [&] { fillKeys(task, L.index(0)); });
   closeCopies(e);
@@ -433,11 +425,10 @@ void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling) {
        width = getDims(products[1].getResult()).back().constant();
   if (!keys || !values || !depth || !width ||
       !fitsAttention(*depth, *width, tiling.getRows())) {
-    emitError(e.kernel.getLoc(), "an attention on tensor cores has operands in "
-                                 "memory, and heads whose parts have room "
-                                 "beside each other; expected other than ")
+    e.fail("an attention on tensor cores has operands in "
+           "memory, and heads whose parts have room "
+           "beside each other; expected other than ")
         << tiling;
-    e.failed = true;
     return;
   }
   MmaAttention{e, tiling, products[0], products[1], *keys, *values, softmax}

@@ -86,10 +86,10 @@ struct MmaMatMul {
       e, (e.info.symbol + "_ring"), f32,
       std::max(elementsOfA + stages * kPart * columns, rows *rowOfC)};
   Value thread = threadIndex(e);
-  Value lane = L.rem(thread, L.index(32)), warp = L.div(thread, L.index(32));
-  Value g = L.div(lane, L.index(4)), t = L.rem(lane, L.index(4));
-  Value warpPanel = L.rem(warp, L.index(panelsOfTile));
-  Value warpRow = L.mul(L.div(warp, L.index(panelsOfTile)), L.index(kWarpRows));
+  Value lane = L.rem(thread, 32), warp = L.div(thread, 32);
+  Value g = L.div(lane, 4), t = L.rem(lane, 4);
+  Value warpPanel = L.rem(warp, panelsOfTile);
+  Value warpRow = L.mul(L.div(warp, panelsOfTile), kWarpRows);
   Value A = isInPlace()
                 ? globalPointer(e, e.input(cast<BlockArgument>(op.getLhs())))
                 : Value();
@@ -140,7 +140,7 @@ void MmaMatMul::pullA(const Task &task, Value row, Value depth, Value to) {
   int64_t lanes = together ? kQuad : 1;
   LaneScope scope(L, lanes);
   for (int64_t i = 0; i < kQuad; i += lanes) {
-    Value at = L.add(depth, L.index(i));
+    Value at = L.add(depth, i);
     Type type = L.vec(f32);
     auto pull = [&]() -> Value {
       idx.back() = together ? Idx{at, 1, kQuad, {}} : L.uniform(at);
@@ -149,20 +149,20 @@ void MmaMatMul::pullA(const Task &task, Value row, Value depth, Value to) {
     Value x = isDivided() ? pull() : e.ifElse(L.ult(at, k), type, pull, [&] {
       return L.constant(type, 0);
     });
-    ring.store(x, L.add(to, L.index(i)));
+    ring.store(x, L.add(to, i));
   }
 }
 
 void MmaMatMul::fillA(const Task &task, Value k0, Value stage) {
   constexpr int64_t quads = kPart / kQuad;
-  Value base = L.mul(stage, L.index(rows * kRowOfA));
+  Value base = L.mul(stage, rows * kRowOfA);
   e.loop(thread, L.index(rows * quads), threads, [&](Value i) {
-    Value r = L.div(i, L.index(quads));
-    Value c = L.mul(L.rem(i, L.index(quads)), L.index(kQuad));
-    Value to = L.add(base, L.add(L.mul(r, L.index(kRowOfA)), c));
+    Value r = L.div(i, quads);
+    Value c = L.mul(L.rem(i, quads), kQuad);
+    Value to = L.add(base, L.add(L.mul(r, kRowOfA), c));
     Value row = L.add(task.row, r), depth = L.add(k0, c);
     if (!A) // rows behind the last one are that one, and not stored
-      return pullA(task, L.min(row, L.sub(m, L.index(1))), depth, to);
+      return pullA(task, L.min(row, L.sub(m, 1)), depth, to);
     Value inside = L.ult(row, m);
     if (!isDivided())
       inside = L.both(inside, L.ult(depth, k));
@@ -173,56 +173,54 @@ void MmaMatMul::fillA(const Task &task, Value k0, Value stage) {
 
 void MmaMatMul::fillB(const Task &task, Value k0, Value stage) {
   constexpr int64_t quads = kPanelColumns / kQuad;
-  Value base =
-      L.add(L.index(elementsOfA), L.mul(stage, L.index(kPart * columns)));
-  Value panelSize = L.mul(k, L.index(kPanelColumns));
+  Value base = L.add(L.index(elementsOfA), L.mul(stage, kPart * columns));
+  Value panelSize = L.mul(k, kPanelColumns);
   int64_t ofHalf = panelsOfTile / cut;
   e.loop(thread, L.index(panelsOfTile * kPart * quads), threads, [&](Value i) {
-    Value row = L.div(i, L.index(quads)); // of all panels of the tile
-    Value p = L.div(row, L.index(kPart)), r = L.rem(row, L.index(kPart));
-    Value c = L.mul(L.rem(i, L.index(quads)), L.index(kQuad));
-    Value swap = L.mul(L.rem(r, L.index(4)), L.index(8));
-    Value to = L.add(L.add(base, L.mul(row, L.index(kPanelColumns))),
-                     arith::XOrIOp::create(b, L.loc, c, swap));
-    Value panel = L.add(task.panel, halves ? L.rem(p, L.index(ofHalf)) : p);
+    Value row = L.div(i, quads); // of all panels of the tile
+    Value p = L.div(row, kPart), r = L.rem(row, kPart);
+    Value c = L.mul(L.rem(i, quads), kQuad);
+    Value swap = L.mul(L.rem(r, 4), 8);
+    Value to = L.add(L.add(base, L.mul(row, kPanelColumns)), L.bitXor(c, swap));
+    Value panel = L.add(task.panel, halves ? L.rem(p, ofHalf) : p);
     Value inside = L.ult(panel, np), depth = L.add(k0, r);
     if (!isDivided())
       inside = L.both(inside, L.ult(depth, k));
     if (halves) // the second half's panels lie behind all of the first's
-      panel = L.add(panel, L.mul(L.div(p, L.index(ofHalf)), np));
-    Value at = L.add(L.mul(panel, panelSize),
-                     L.add(L.mul(depth, L.index(kPanelColumns)), c));
+      panel = L.add(panel, L.mul(L.div(p, ofHalf), np));
+    Value at =
+        L.add(L.mul(panel, panelSize), L.add(L.mul(depth, kPanelColumns), c));
     copyAsync(e, ring, to, B, L.add(task.bAt, at), inside);
   });
 }
 
 SmallVector<Value> MmaMatMul::multiplyPart(Value stage, ValueRange sums) {
   bool narrow = mma.isNarrow();
-  Value first = narrow ? L.mul(t, L.index(2)) : t; // of a thread's ks
-  Value aBase = L.add(L.mul(stage, L.index(rows * kRowOfA)),
-                      L.add(L.mul(L.add(warpRow, g), L.index(kRowOfA)), first));
+  Value first = narrow ? L.mul(t, 2) : t; // of a thread's ks
+  Value aBase = L.add(L.mul(stage, rows * kRowOfA),
+                      L.add(L.mul(L.add(warpRow, g), kRowOfA), first));
   Value bBase =
-      L.add(L.add(L.index(elementsOfA), L.mul(stage, L.index(kPart * columns))),
-            L.add(L.mul(warpPanel, L.index(kPart * kPanelColumns)),
-                  L.mul(first, L.index(kPanelColumns))));
+      L.add(L.add(L.index(elementsOfA), L.mul(stage, kPart * columns)),
+            L.add(L.mul(warpPanel, kPart * kPanelColumns),
+                  L.mul(first, kPanelColumns)));
   // Column 8j + g of row k, whose place depends on k % 4: 8 * (j ^ k % 4) + g.
   auto columnOf = [&](int64_t j, int64_t offset) {
-    Value k4 = L.rem(L.add(first, L.index(offset)), L.index(4));
-    Value block = arith::XOrIOp::create(b, L.loc, k4, L.index(j));
-    return L.add(L.mul(block, L.index(8)), g);
+    Value k4 = L.rem(L.add(first, offset), 4);
+    Value block = L.bitXor(k4, L.index(j));
+    return L.add(L.mul(block, 8), g);
   };
   SmallVector<Value> result(sums);
   for (int64_t kk = 0; kk < kPart; kk += mma.depth()) {
     SmallVector<Mma::Fragment> fragments;
     for (int64_t j = 0; j < 4; ++j)
       fragments.push_back(mma.loadB([&](int64_t, int64_t offset) {
-        Value at = L.add(bBase, L.index((kk + offset) * kPanelColumns));
+        Value at = L.add(bBase, (kk + offset) * kPanelColumns);
         return ring.load(f32, L.add(at, columnOf(j, offset)));
       }));
     for (int64_t i = 0; i < kWarpRows / kMmaRows; ++i) {
       Mma::Fragment a = mma.loadA([&](int64_t row, int64_t offset) {
         int64_t at = (i * kMmaRows + row) * kRowOfA + kk + offset;
-        return ring.load(f32, L.add(aBase, L.index(at)));
+        return ring.load(f32, L.add(aBase, at));
       });
       for (int64_t j = 0; j < 4; ++j) {
         size_t at = size_t(i * 4 + j) * 4;
@@ -236,9 +234,8 @@ SmallVector<Value> MmaMatMul::multiplyPart(Value stage, ValueRange sums) {
 }
 
 void MmaMatMul::storeSums(ValueRange sums) {
-  Value base = L.add(
-      L.mul(L.add(warpRow, g), L.index(rowOfC)),
-      L.add(L.mul(warpPanel, L.index(kPanelColumns)), L.mul(t, L.index(2))));
+  Value base = L.add(L.mul(L.add(warpRow, g), rowOfC),
+                     L.add(L.mul(warpPanel, kPanelColumns), L.mul(t, 2)));
   for (int64_t i = 0; i < kWarpRows / kMmaRows; ++i)
     for (int64_t j = 0; j < 4; ++j)
       for (int64_t half = 0; half < 2; ++half) {
@@ -247,7 +244,7 @@ void MmaMatMul::storeSums(ValueRange sums) {
             vector::FromElementsOp::create(b, L.loc, VectorType::get({2}, f32),
                                            ValueRange{sums[at], sums[at + 1]});
         int64_t offset = (i * kMmaRows + half * 8) * rowOfC + j * kMmaColumns;
-        ring.store(pair, L.add(base, L.index(offset)));
+        ring.store(pair, L.add(base, offset));
       }
 }
 
@@ -257,17 +254,16 @@ void MmaMatMul::epilogue(const Task &task) {
   auto width = N.constant();
   int64_t lanes = width && *width % kQuad == 0 ? kQuad : 1;
   int64_t ofRow = stored / lanes;
-  Value firstColumn = L.mul(task.panel, L.index(kPanelColumns));
+  Value firstColumn = L.mul(task.panel, kPanelColumns);
   e.loop(thread, L.index(rows * ofRow), threads, [&](Value i) {
     LaneScope scope(L, lanes);
-    Value r = L.div(i, L.index(ofRow));
-    Value c = L.mul(L.rem(i, L.index(ofRow)), L.index(lanes));
+    Value r = L.div(i, ofRow);
+    Value c = L.mul(L.rem(i, ofRow), lanes);
     Value row = L.add(task.row, r), column = L.add(firstColumn, c);
     Value inside = L.both(L.ult(row, m), L.ult(column, n));
     e.ifThen(inside, [&] {
       auto bindTo = [&](Value v, int64_t half) {
-        Value at =
-            L.add(L.mul(r, L.index(rowOfC)), L.add(c, L.index(half * stored)));
+        Value at = L.add(L.mul(r, rowOfC), L.add(c, half * stored));
         Value x = ring.load(L.vec(f32), at);
         e.bind(v, [x](ArrayRef<Idx>) { return x; });
       };
@@ -288,11 +284,11 @@ void MmaMatMul::epilogue(const Task &task) {
 }
 
 void MmaMatMul::runTask(const Task &task) {
-  Value parts = L.div(L.add(k, L.index(kPart - 1)), L.index(kPart));
+  Value parts = L.div(L.add(k, kPart - 1), kPart);
   auto fill = [&](Value number) {
     e.ifThen(L.ult(number, parts), [&] {
-      Value k0 = L.mul(number, L.index(kPart));
-      Value stage = L.rem(number, L.index(stages));
+      Value k0 = L.mul(number, kPart);
+      Value stage = L.rem(number, stages);
       fillA(task, k0, stage);
       fillB(task, k0, stage);
     });
@@ -305,8 +301,8 @@ void MmaMatMul::runTask(const Task &task) {
   sums = e.loop(L.index(0), parts, 1, sums, [&](Value i, ValueRange args) {
     awaitCopies(e, stages - 2);
     emitBarrier(e);
-    fill(L.add(i, L.index(stages - 1)));
-    return multiplyPart(L.rem(i, L.index(stages)), args);
+    fill(L.add(i, stages - 1));
+    return multiplyPart(L.rem(i, stages), args);
   });
   awaitCopies(e, 0);
   emitBarrier(e);
@@ -327,9 +323,8 @@ void MmaMatMul::run() {
     Task task;
     Value rest = L.div(number, tilesAcross);
     task.batchIndex = shared ? L.index(0) : L.div(rest, tilesDown);
-    task.row = L.mul(shared ? rest : L.rem(rest, tilesDown), L.index(rows));
-    task.panel =
-        L.mul(L.rem(number, tilesAcross), L.index(stored / kPanelColumns));
+    task.row = L.mul(shared ? rest : L.rem(rest, tilesDown), rows);
+    task.panel = L.mul(L.rem(number, tilesAcross), stored / kPanelColumns);
     task.aAt = L.mul(task.batchIndex, L.mul(m, k));
     task.bAt = operand.at(e, task.batchIndex, batch, L.index(0));
     runTask(task);
@@ -344,11 +339,9 @@ void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling) {
   if (!operand)
     return;
   if (matchHalves(op) && tiling.getColumns() < 2 * kPanelColumns) {
-    emitError(e.kernel.getLoc(),
-              "a gated matmul takes panels of each half: expected a tile of 64 "
-              "columns or more, found ")
+    e.fail("a gated matmul takes panels of each half: expected a tile of 64 "
+           "columns or more, found ")
         << tiling;
-    e.failed = true;
     return;
   }
   MmaMatMul{e, op, *operand, tiling}.run();

@@ -15,10 +15,10 @@ namespace tenon {
 static constexpr auto kGlobal = unsigned(NVVM::NVVMMemorySpace::Global);
 static constexpr auto kShared = unsigned(NVVM::NVVMMemorySpace::Shared);
 
-SharedArray::SharedArray(KernelEmitter &e, StringRef name, Type element,
+SharedArray::SharedArray(KernelLoops &e, StringRef name, Type element,
                          int64_t count)
     : e(e), element(element) {
-  auto module = e.func->getParentOfType<ModuleOp>();
+  ModuleOp module = e.module();
   if (!module.lookupSymbol(name)) {
     OpBuilder b(module.getBodyRegion());
     auto type = LLVM::LLVMArrayType::get(element, count);
@@ -78,9 +78,9 @@ void awaitCopies(KernelEmitter &e, int64_t left) {
   NVVM::CpAsyncWaitGroupOp::create(e.b, e.L.loc, uint32_t(left));
 }
 
-void emitBarrier(KernelEmitter &e) { NVVM::Barrier0Op::create(e.b, e.L.loc); }
+void emitBarrier(KernelLoops &e) { NVVM::Barrier0Op::create(e.b, e.L.loc); }
 
-Value threadIndex(KernelEmitter &e) {
+Value threadIndex(KernelLoops &e) {
   Value thread = NVVM::ThreadIdXOp::create(e.b, e.L.loc, e.b.getI32Type());
   return arith::IndexCastOp::create(e.b, e.L.loc, e.b.getIndexType(), thread);
 }

@@ -15,7 +15,7 @@ namespace tenon {
 /// Positions are of type index.
 class SharedArray {
 public:
-  SharedArray(KernelEmitter &e, llvm::StringRef name, mlir::Type element,
+  SharedArray(KernelLoops &e, llvm::StringRef name, mlir::Type element,
               int64_t count);
   mlir::Value at(mlir::Value position) const;
   /// `type` is the element's, or a vector of it at a multiple of its size.
@@ -23,7 +23,7 @@ public:
   void store(mlir::Value v, mlir::Value position) const;
 
 private:
-  KernelEmitter &e;
+  KernelLoops &e;
   mlir::Type element;
   mlir::Value base;
 };
@@ -38,9 +38,9 @@ void closeCopies(KernelEmitter &e);
 void awaitCopies(KernelEmitter &e, int64_t left);
 
 /// Waits for all threads of the block.
-void emitBarrier(KernelEmitter &e);
+void emitBarrier(KernelLoops &e);
 /// Number of the thread in its block.
-mlir::Value threadIndex(KernelEmitter &e);
+mlir::Value threadIndex(KernelLoops &e);
 /// Where a tensor's memory begins, as a pointer to global memory.
 mlir::Value globalPointer(KernelEmitter &e, mlir::Value memory);
 

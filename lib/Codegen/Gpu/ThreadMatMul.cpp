@@ -121,22 +121,20 @@ void emitThreadAttentionKernel(KernelEmitter &e) {
     Value sum =
         e.loop(zero, nk, 1, L.constant(f32, 0), [&](Value j, ValueRange args) {
           Value x = L.load(scores, L.uniform(j), f32);
-          x = arith::SubFOp::create(b, L.loc, x, max);
+          x = L.sub(x, max);
           x = L.softmaxExp(x);
           L.store(x, scores, L.uniform(j), f32);
-          return SmallVector<Value>{
-              arith::AddFOp::create(b, L.loc, args[0], x)};
+          return SmallVector<Value>{L.add(args[0], x)};
         })[0];
     Value one = L.constant(f32, 1);
-    Value inverse = arith::DivFOp::create(b, L.loc, one, sum);
+    Value inverse = L.div(one, sum);
     e.bind(pv.getResult(), [&](ArrayRef<Idx> idx) -> Value {
       Value x =
           pvProduct.sum(idx, [&](Idx k) { return L.load(scores, k, f32); });
-      x = arith::MulFOp::create(b, L.loc, x, inverse);
+      x = L.mul(x, inverse);
       if (!softmax.getGuard())
         return x;
-      Value nan = arith::CmpFOp::create(b, L.loc, arith::CmpFPredicate::UNO,
-                                        inverse, inverse);
+      Value nan = L.isNan(inverse);
       return L.select(nan, L.constLike(x, 0), x);
     });
     e.loop(zero, n, 1, [&](Value column) {
