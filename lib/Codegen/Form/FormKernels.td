@@ -12,10 +12,10 @@ include "mlir/Pass/PassBase.td"
 def FormKernelsPass : Pass<"tenon-form-kernels"> {
   let summary = "Group the graph's ops into kernels";
   let description = [{
-    1. Every matmul, softmax and norm is the anchor of a kernel; the pointwise
-       ops after it, as long as each is the only user and keeps the dims, are
-       its epilogue. A matmul whose rows go through a softmax into another
-       matmul forms one "attention" with it: scores never reach memory.
+    1. Every packed matmul, softmax and norm is the anchor of a kernel; the
+       pointwise ops after it, as long as each is the only user and keeps the
+       dims, are its epilogue. A matmul whose rows go through a softmax into
+       another matmul forms one "attention" with it: scores never reach memory.
     2. Any other op is computed where it is used, unless that would repeat real
        work: several users, or a user that reads an element many times.
     3. What must reach memory is the root of a "map" kernel. A reshape of
@@ -24,7 +24,7 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
     ```mlir
     %0 = tenon.packed_matmul %x, %w columns "384" : ...
     %1 = tenon.add %0, %bias : ...
-    ==>
+    // becomes
     %1 = tenon.kernel matmul(%x, %w, %bias) : ... { ... }
     ```
     With `materialize-all` every op is a kernel of its own, for debugging.
