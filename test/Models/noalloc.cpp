@@ -43,6 +43,7 @@ struct Shape {
 };
 } // namespace
 
+// Long: one scenario, in order.
 int main(int argc, char **argv) {
   if (argc < 4)
     fail("usage: noalloc ARTIFACT THREADS dim=N[,dim=N]...");

@@ -66,6 +66,37 @@ for mode, skips, low, high in (("TF", 0, 1, 2), ("TF", 5, 2, 3), ("IDF", 2, 1, 3
         f" max_gram_length = {high}, {GRAMS}, weights = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]> (x) }}",
         {"x": ints(2, 10, 3, 12)}, {"x": ints(4, 9, 2, 3)}, {"x": np.array([[5]])}, {"x": np.array([[5, 6, 7, 8, 6, 7, 7, 7]])},
     )
+# The head that a sentence encoder gets in few-shot training, of two labels and of
+# three; LIBLINEAR's has a norm behind it.
+TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
+case(
+    "classifiers of three labels",
+    "(float[n,4] x, int64[n,4] i) => (" + ", ".join(f"int64[n] l{k}, float[n,3] s{k}" for k in range(7)) + ") {"
+    + "".join(
+        f'l{k}, s{k} = ai.onnx.ml.LinearClassifier <coefficients = [0.5, 0.25, -1.0, 0.125, 0.25, 0.5, 1.0, -0.5, 0.0, 0.0, 0.0, 0.0],'
+        f' intercepts = [0.25, 0.5, 0.0], classlabels_ints = [7, -2, 9], post_transform = "{how}"> ({of})  '
+        for k, (of, how) in enumerate([*(("y", how) for how in TRANSFORMS), ("i", "NONE"), ("d", "SOFTMAX")])
+    )
+    + ' n1 = ai.onnx.ml.Normalizer <norm = "L1"> (x)  n2 = ai.onnx.ml.Normalizer <norm = "L2"> (n1)'
+    '  y = ai.onnx.ml.Normalizer <norm = "MAX"> (n2)  d = Cast <to = 11> (x) }',
+    {"x": np.array([[1, -2, 0.5, 0.25], [0, 0, 0, 0], [-1, -2, -3, -4]], np.float32), "i": ints(-3, 4, 3, 4)},
+    {"x": rand(1, 4), "i": ints(-3, 4, 1, 4)}, {"x": rand(0, 4), "i": ints(-3, 4, 0, 4)}, atol=2e-6,
+)
+case(
+    "classifiers of two labels",
+    "(float[n,2] x, float[2] r) => (" + ", ".join(f"int64[n] l{k}, float[n,2] s{k}" for k in range(4))
+    + ", " + ", ".join(f"int64[n] m{k}, float[n,1] t{k}" for k in range(5)) + ", int64[1] l, float[1,2] s) {"
+    + "".join(
+        f'{out} = ai.onnx.ml.LinearClassifier <coefficients = [0.5, -0.25], intercepts = [0.5]{labels}, post_transform = "{how}"> ({of})  '
+        for out, labels, how, of in (
+            *((f"l{k}, s{k}", ", classlabels_ints = [4, 2]", how, "x") for k, how in enumerate(TRANSFORMS[:4])),
+            *((f"m{k}, t{k}", "", how, "x") for k, how in enumerate(TRANSFORMS)),
+            ("l, s", ", classlabels_ints = [4, 2]", "LOGISTIC", "r"),
+        )
+    )
+    + "}",
+    {"x": np.array([[0.5, 0.25], [-0.5, 0.5], [0, 1]], np.float32), "r": np.array([1, 2], np.float32)}, atol=2e-6,
+)
 for corners in (0, 1):
     for rank, sizes in ((2, ([2, 3, 4, 5], [1, 1, 7, 2])), (3, ([2, 3, 4, 5, 2], [1, 1, 2, 3, 33]))):
         case(

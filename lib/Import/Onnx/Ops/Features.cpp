@@ -1,4 +1,4 @@
-//===- Features.cpp - feature extraction ----------------------------------===//
+//===- Features.cpp - feature extraction and heads of classifiers ---------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cmath>
@@ -402,11 +403,141 @@ static void melWeightMatrix(NodeImporter &n) {
   n.out(0, n.cast(y, n.elementType(n.getInt("output_datatype", 1))));
 }
 
+//===----------------------------------------------------------------------===//
+// Heads of classifiers
+//===----------------------------------------------------------------------===//
+
+/// exp over the sum along the last dim; scores of 0 count for nothing.
+static Value softmaxWithoutZeros(NodeImporter &n, Value s) {
+  constexpr double none = 1e-7;
+  int64_t last = n.rank(s) - 1;
+  Value most = n.reduce(ReduceKind::max, s, {last});
+  Value isZero = n.compareScalar(CompareKind::le, n.make<AbsOp>({s}), none);
+  Value power = n.exp(n.sub(s, most));
+  Value sum = n.reduce(ReduceKind::sum,
+                       n.select(isZero, n.scalarLike(0, s), power), {last});
+  Value rest = n.mul(s, n.exp(n.make<NegOp>({most})));
+  return n.div(n.select(isZero, rest, power), sum);
+}
+
+/// Where the normal distribution has so much below it, by Winitzki's formula
+/// for the inverse of erf, as onnxruntime has it.
+static Value probit(NodeImporter &n, Value s) {
+  constexpr double a = 0.147, pi = 3.14159;
+  Value x = n.addScalar(n.mulScalar(s, 2), -1);
+  Value one = n.scalarLike(1, x);
+  Value log = n.log(n.mul(n.sub(one, x), n.add(one, x)));
+  Value v = n.addScalar(n.mulScalar(log, 0.5), 2 / (pi * a));
+  Value root = n.sqrt(n.sub(n.mul(v, v), n.mulScalar(log, 1 / a)));
+  Value size = n.sqrt(n.sub(root, v));
+  Value sign = n.select(n.compareScalar(CompareKind::lt, x, 0),
+                        n.scalarLike(-1, x), one);
+  return n.mulScalar(n.mul(sign, size), 1.41421356);
+}
+
+/// A linear model's scores as they leave it; null after an error.
+static Value transformScores(NodeImporter &n, Value scores) {
+  std::string kind = n.getString("post_transform", "NONE");
+  if (kind == "NONE")
+    return scores;
+  if (kind == "LOGISTIC")
+    return n.make<SigmoidOp>({scores});
+  if (kind == "SOFTMAX")
+    return n.softmaxLast(scores);
+  if (kind == "SOFTMAX_ZERO")
+    return softmaxWithoutZeros(n, scores);
+  if (kind == "PROBIT")
+    return probit(n, scores);
+  return n.error("post_transform must be NONE, LOGISTIC, SOFTMAX, "
+                 "SOFTMAX_ZERO or PROBIT, found '" +
+                 kind + "'");
+}
+
+/// The model's scores of rows x [N, features], or of the one row x: [N, scores]
+/// in f32; null after an error.
+static Value linearScores(NodeImporter &n) {
+  Value x = n.in(0);
+  if (!x)
+    return x;
+  Type f32 = n.builder.getF32Type();
+  if (n.rank(x) == 1)
+    x = n.unsqueeze(x, {0});
+  if (n.rank(x) != 2)
+    return n.error("expected an input of rank 1 or 2, found rank " +
+                   Twine(n.rank(x)));
+  std::optional<int64_t> features = n.dims(x)[1].constant();
+  SmallVector<float> weights = n.getFloats("coefficients"),
+                     bias = n.getFloats("intercepts");
+  int64_t all = weights.size();
+  if (!features || *features == 0 || all == 0 || all % *features != 0)
+    return n.error("expected coefficients for each score and each of the "
+                   "input's features, found " +
+                   Twine(all) + " for the dim '" + n.dims(x)[1].str() + "'");
+  int64_t scores = all / *features;
+  if (!bias.empty() && int64_t(bias.size()) != scores)
+    return n.error("expected " + Twine(scores) + " intercepts, found " +
+                   Twine(bias.size()));
+  auto constant = [&](ArrayRef<int64_t> shape, ArrayRef<float> values) {
+    return n.constant(
+        DenseElementsAttr::get(RankedTensorType::get(shape, f32), values));
+  };
+  Value y = n.matmul(n.cast(x, f32), constant({scores, *features}, weights),
+                     /*transposeA=*/false, /*transposeB=*/true);
+  return bias.empty() ? y : n.add(y, constant({scores}, bias));
+}
+
+static void linearClassifier(NodeImporter &n) {
+  std::optional<Ints> labels = n.getInts("classlabels_ints");
+  if (!n.getStrings("classlabels_strings").empty()) {
+    n.error("labels that are strings are not supported: expected "
+            "classlabels_ints");
+    return;
+  }
+  Value scores = linearScores(n);
+  if (!scores)
+    return;
+  int64_t count = *n.dims(scores)[1].constant();
+  Ints names = labels.value_or(count == 1 ? Ints{0, 1} : Ints());
+  if (int64_t(names.size()) != std::max<int64_t>(count, 2)) {
+    n.error("expected " + Twine(std::max<int64_t>(count, 2)) +
+            " classlabels_ints, found " + Twine(names.size()));
+    return;
+  }
+  Value best;
+  if (count == 1) // of two classes the second one's
+    best = n.cast(n.squeeze(n.compareScalar(CompareKind::gt, scores, 0), {1}),
+                  n.builder.getI64Type());
+  else
+    best = n.make<ArgReduceOp>(
+        {scores}, {n.named("axis", n.builder.getI64IntegerAttr(1))});
+  n.out(0, n.gather(n.ints(names), best, 0));
+
+  std::string kind = n.getString("post_transform", "NONE");
+  if (count == 1 && StringRef(kind).starts_with("SOFTMAX"))
+    kind = "NONE"; // of one score, as onnxruntime has it; so below
+  if (count > 1 || !labels) {
+    n.out(1,
+          count > 1 || kind == "PROBIT" ? transformScores(n, scores) : scores);
+    return;
+  }
+  if (kind == "PROBIT") {
+    n.error("PROBIT of one score for two labels is not defined");
+    return;
+  }
+  // The first class has what the second leaves.
+  if (kind == "NONE")
+    n.out(1, n.concat({n.sub(n.scalarLike(1, scores), scores), scores}, 1));
+  else
+    n.out(1,
+          transformScores(n, n.concat({n.make<NegOp>({scores}), scores}, 1)));
+}
+
 void registerFeatures(Registry &r) {
   r.add("ai.onnx.ml", "ArrayFeatureExtractor", 1, arrayFeatureExtractor);
   r.add("ai.onnx.ml", "Binarizer", 1, binarizer);
   r.add("ai.onnx.ml", "FeatureVectorizer", 1, featureVectorizer);
   r.add("ai.onnx.ml", "Imputer", 1, imputer);
+  r.add("ai.onnx.ml", "LinearClassifier", 1, linearClassifier);
   r.add("ai.onnx.ml", "LinearRegressor", 1, linearRegressor);
   r.add("ai.onnx.ml", "Normalizer", 1, normalizer);
   r.add("ai.onnx.ml", "Scaler", 1, scaler);
