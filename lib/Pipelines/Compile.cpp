@@ -23,6 +23,7 @@
 #include "tenon/Codegen/Program.h"
 #include "tenon/Pipelines/Pipelines.h"
 #include "tenon/Support/OutputFile.h"
+#include "tenon/Support/StableSort.h"
 #include "tenon/Target/Artifact.h"
 #include "tenon/Target/EmbeddedFiles.h"
 #include "tenon/Target/Emit.h"
@@ -244,7 +245,7 @@ bool Compiler::resolveTargets() {
     levels.push_back(std::move(level));
   }
   // Best first: the runtime takes the first level that the CPU supports.
-  llvm::stable_sort(levels, [](const Level &x, const Level &y) {
+  stableSort(levels, [](const Level &x, const Level &y) {
     return x.target.vectorBits > y.target.vectorBits ||
            (x.target.vectorBits == y.target.vectorBits &&
             llvm::popcount(x.target.featureBits) >
@@ -446,8 +447,8 @@ bool Compiler::link() {
   std::vector<std::pair<size_t, Unit *>> order;
   for (Unit &unit : all)
     order.emplace_back(sizeOfPart(unit.part), &unit);
-  llvm::stable_sort(
-      order, [](const auto &x, const auto &y) { return x.first > y.first; });
+  stableSort(order,
+             [](const auto &x, const auto &y) { return x.first > y.first; });
   auto functionsOf = [](ModuleOp part) {
     return llvm::count_if(part.getOps<FunctionOpInterface>(),
                           [](auto f) { return !f.isExternal(); });

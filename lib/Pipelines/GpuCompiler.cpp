@@ -10,6 +10,7 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "tenon/Codegen/Backend.h"
 #include "tenon/Codegen/GpuProgram.h"
+#include "tenon/Support/StableSort.h"
 #include "tenon/Target/Gpu.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -24,7 +25,7 @@ llvm::Error GpuCompiler::addLevel(StringRef name) {
   if (!target)
     return target.takeError();
   levels.push_back({*target, nullptr, {}, {}, {}});
-  llvm::stable_sort(levels, [](const GpuLevel &x, const GpuLevel &y) {
+  stableSort(levels, [](const GpuLevel &x, const GpuLevel &y) {
     return std::pair(x.target.sm, StringRef(x.target.cpu)) <
            std::pair(y.target.sm, StringRef(y.target.cpu));
   });

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Profile.h"
 #include "tenon/Support/OutputFile.h"
+#include "tenon/Support/StableSort.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/STLExtras.h"
@@ -81,8 +82,8 @@ std::vector<Profile::Kernel> Profile::kernels() const {
   std::vector<Kernel> result;
   for (auto &[name, kernel] : byName)
     result.push_back(std::move(kernel));
-  llvm::stable_sort(
-      result, [](const Kernel &a, const Kernel &b) { return a.ms > b.ms; });
+  stableSort(result,
+             [](const Kernel &a, const Kernel &b) { return a.ms > b.ms; });
   return result;
 }
 

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Report.h"
+#include "tenon/Support/StableSort.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
@@ -243,7 +244,7 @@ void Page::kernels() {
   auto weight = [&](const Kernel &kernel) {
     return measured ? kernel.measured : kernel.least;
   };
-  stable_sort(all, [&](const Kernel &a, const Kernel &b) {
+  stableSort(all, [&](const Kernel &a, const Kernel &b) {
     return weight(a) > weight(b);
   });
   double longest = all.empty() ? 0 : std::max(all[0].least, all[0].measured);
@@ -385,7 +386,7 @@ void Page::weights() {
       all.push_back(&buffer);
   if (all.empty())
     return;
-  llvm::stable_sort(all, [](auto *a, auto *b) { return a->bytes > b->bytes; });
+  stableSort(all, [](auto *a, auto *b) { return a->bytes > b->bytes; });
   out << "<h2>Largest weights</h2>\n<table><tr><th class=n>bytes</th>"
          "<th>format</th><th>used by</th><th>kernel</th></tr>\n";
   for (const tenon_buffer_info *weight : ArrayRef(all).take_front(20)) {

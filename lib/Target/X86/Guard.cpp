@@ -145,7 +145,7 @@ bool tenon::runGuarded(StringRef stage, function_ref<void()> fn,
     currentStage[size] = 0;
   };
   setStage(stage);
-  auto restore = make_scope_exit([&] { setStage(outer); });
+  scope_exit restore([&] { setStage(outer); });
 
   // Guards nest (the linker brings its own); the handler is one for all.
   FatalError fatal;
