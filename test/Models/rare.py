@@ -72,13 +72,14 @@ TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
 case(
     "classifiers of three labels",
     "(float[n,4] x, int64[n,4] i) => (" + ", ".join(f"int64[n] l{k}, float[n,3] s{k}" for k in range(7)) + ") {"
+    ' n1 = ai.onnx.ml.Normalizer <norm = "L1"> (x)  n2 = ai.onnx.ml.Normalizer <norm = "L2"> (n1)'
+    '  y = ai.onnx.ml.Normalizer <norm = "MAX"> (n2)  d = Cast <to = 11> (x)  '
     + "".join(
         f'l{k}, s{k} = ai.onnx.ml.LinearClassifier <coefficients = [0.5, 0.25, -1.0, 0.125, 0.25, 0.5, 1.0, -0.5, 0.0, 0.0, 0.0, 0.0],'
         f' intercepts = [0.25, 0.5, 0.0], classlabels_ints = [7, -2, 9], post_transform = "{how}"> ({of})  '
         for k, (of, how) in enumerate([*(("y", how) for how in TRANSFORMS), ("i", "NONE"), ("d", "SOFTMAX")])
     )
-    + ' n1 = ai.onnx.ml.Normalizer <norm = "L1"> (x)  n2 = ai.onnx.ml.Normalizer <norm = "L2"> (n1)'
-    '  y = ai.onnx.ml.Normalizer <norm = "MAX"> (n2)  d = Cast <to = 11> (x) }',
+    + "}",
     {"x": np.array([[1, -2, 0.5, 0.25], [0, 0, 0, 0], [-1, -2, -3, -4]], np.float32), "i": ints(-3, 4, 3, 4)},
     {"x": rand(1, 4), "i": ints(-3, 4, 1, 4)}, {"x": rand(0, 4), "i": ints(-3, 4, 0, 4)}, atol=2e-6,
 )
