@@ -548,8 +548,7 @@ void Compiler::run() {
                                     options.state && gpu.empty());
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, options.tiling, backend,
-                          /*formats=*/gpu.empty());
+        populateFuseStage(pm, options.debugValues, options.tiling, backend);
       }))
     return;
   result.tilings = listTilings(*module);

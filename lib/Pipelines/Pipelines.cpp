@@ -54,11 +54,10 @@ void populateGraphStage(OpPassManager &pm, bool debugValues, bool state) {
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues,
-                       const TilingOptions &tiling, const Backend &backend,
-                       bool formats) {
+                       const TilingOptions &tiling, const Backend &backend) {
   pm.addPass(createFlattenNormsPass());
   pm.addPass(createLowerConvPass());
-  backend.populateLayout(pm, /*merge=*/!debugValues, formats);
+  backend.populateLayout(pm, /*merge=*/!debugValues);
   if (!debugValues) {
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());

@@ -108,6 +108,32 @@ func.func @matmul(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x
 
 // -----
 
+// A long K is split where there may be few rows: a warp of 16 of them has a
+// range, a ring of its own, and waits for nobody before its sums are there. Many
+// rows are tiles, whose sums are those of the same ranges.
+// TILE-LABEL: @split
+// TILE: tiling #tenon.gpu_matmul<tile = 64 x 64, stages = 3, split = 4, products = tf32x3>
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: scf.if
+// CHECK: scf.for {{.*}} iter_args
+// CHECK: nvvm.cp.async.wait.group 1
+// CHECK-NEXT: nvvm.bar.warp.sync
+// CHECK-COUNT-24: nvvm.mma.sync
+// CHECK-NOT: nvvm.mma.sync
+// CHECK: nvvm.barrier
+// CHECK: scf.if
+// CHECK: scf.for %{{[^ ]+}} = %c0 to %c4 step %c1 iter_args
+// CHECK: scf.for {{.*}} iter_args
+// CHECK: nvvm.cp.async.wait.group 1
+// CHECK-NEXT: nvvm.barrier
+// CHECK-COUNT-48: nvvm.mma.sync
+func.func @split(%x: tensor<?x256xf32, #tenon.dims<"m", "256">>, %p: tensor<2x256x32xf32>) -> tensor<?x64xf32, #tenon.dims<"m", "64">> {
+  %0 = tenon.packed_matmul %x, %p columns "64" : tensor<?x256xf32, #tenon.dims<"m", "256">>, tensor<2x256x32xf32>
+  return %0 : tensor<?x64xf32, #tenon.dims<"m", "64">>
+}
+
+// -----
+
 // Attention: rows of queries stay, keys and values come 32 at a time; a row's
 // four threads agree on its largest score by shuffles.
 // TILE-LABEL: @attention

@@ -15,6 +15,11 @@
 
 // -----
 
+// expected-error @+1 {{expected the split to be the 4 warps or 1, found 3}}
+#split = #tenon.gpu_matmul<tile = 64 x 64, stages = 3, split = 3, products = tf32>
+
+// -----
+
 // expected-error @+1 {{expected the rows to be a multiple of 16 in [16, 128], found 8}}
 #rows = #tenon.gpu_attention<rows = 8, products = bf16>
 

@@ -115,7 +115,7 @@ LogicalResult GpuThreadsTilingAttr::verify(EmitError emitError, int64_t threads,
 
 LogicalResult GpuMatMulTilingAttr::verify(EmitError emitError, int64_t rows,
                                           int64_t columns, int64_t stages,
-                                          MmaProducts) {
+                                          int64_t split, MmaProducts) {
   if (failed(checkNumber(emitError, "the tile's rows", rows, 32, 32, 256)) ||
       failed(
           checkNumber(emitError, "the tile's columns", columns, 32, 32, 256)) ||
@@ -123,6 +123,9 @@ LogicalResult GpuMatMulTilingAttr::verify(EmitError emitError, int64_t rows,
                          32)) ||
       failed(checkNumber(emitError, "the stages", stages, 1, 2, 8)))
     return failure();
+  if (int64_t warps = rows * columns / 1024; split != 1 && split != warps)
+    return emitError() << "expected the split to be the " << warps
+                       << " warps or 1, found " << split;
   // Of every GPU; 16 rows of K are a stage, and rows are padded.
   constexpr int64_t most = 48 << 10;
   int64_t ring = 4 * stages * (rows * 20 + 16 * columns);

@@ -30,7 +30,7 @@ def Tenon_KernelKindAttr : Tenon_EnumAttr<Tenon_KernelKind, "kernel_kind">;
 
 def Tenon_MmaProducts : Tenon_I32Enum<"MmaProducts", "what tensor cores multiply", [
     I32EnumAttrCase<"tf32x3", 0>, I32EnumAttrCase<"tf32", 1>, I32EnumAttrCase<"bf16", 2>,
-    I32EnumAttrCase<"f16", 3>]>;
+    I32EnumAttrCase<"f16", 3>, I32EnumAttrCase<"i8", 4>]>;
 
 def Tenon_TilingInterface : AttrInterface<"TilingInterface"> {
   let cppNamespace = "::tenon";
@@ -173,17 +173,26 @@ def Tenon_GpuMatMulTilingAttr : Tenon_GpuTiling<"GpuMatMulTiling", "gpu_matmul">
 
     `products` is what f32 operands are multiplied as: `tf32x3` splits each into
     two numbers of tf32 and is as exact as f32; `tf32`, `bf16` and `f16` round
-    them. Sums are f32. It changes results, the other numbers do not.
+    them. Sums are f32. Products of integers are `i8`, and exact.
+
+    With a `split`, as many as the block has warps, K is cut in so many ranges,
+    and a sum is those of the ranges, added in their order. Where there are few
+    rows a block then has 16 of them by one panel, and each warp a range: the
+    bits are those of a tile. Without, a sum is one chain.
+
+    `products` and `split` change results, the other numbers do not.
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$columns, "int64_t":$stages,
+                        DefaultValuedParameter<"int64_t", "1">:$split,
                         EnumParameter<Tenon_MmaProducts>:$products);
   let assemblyFormat = "`<` `tile` `=` $rows `x` $columns `,` `stages` `=` $stages `,` "
-                       "`products` `=` $products `>`";
+                       "(`split` `=` $split^ `,`)? `products` `=` $products `>`";
   let extraClassDeclaration = [{
     ::llvm::StringRef getFamily() const { return "gpu"; }
     ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
     /// Of a block: a warp for each 32 x 32.
     int64_t getThreads() const { return getRows() * getColumns() / 32; }
+    int64_t getWarps() const { return getThreads() / 32; }
   }];
 }
 

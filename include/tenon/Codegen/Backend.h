@@ -46,10 +46,7 @@ public:
              const TargetInfo &target) const = 0;
   /// The passes that lay operands out as its kernels want them; the second
   /// part joins products, which values that are asked for by name forbid.
-  /// Without `formats`, or where the family's kernels know none, weights are
-  /// f32.
-  virtual void populateLayout(mlir::OpPassManager &pm, bool merge,
-                              bool formats) const = 0;
+  virtual void populateLayout(mlir::OpPassManager &pm, bool merge) const = 0;
 };
 
 const Backend &cpuBackend();

@@ -22,6 +22,7 @@ struct GpuLaunch {
   int64_t threads = 0;       ///< of a block
   int64_t sharedBytes = 0;   ///< a block's scratch in shared memory
   int64_t dynamicShared = 0; ///< what the kernel asks for beside it
+  int32_t products = 0;      ///< of tensor cores (abi.h: TENON_PRODUCTS_*)
   SymExpr taskScratch = 0;   ///< bytes of each task in a step's scratch memory
 };
 

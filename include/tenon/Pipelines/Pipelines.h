@@ -46,10 +46,9 @@ struct TilingOptions {
   /// What a GPU multiplies f32 operands as: tf32x3, tf32, bf16 or f16.
   std::string products = "tf32x3";
 };
-/// Graph -> Fuse, on the graph module. Without `formats` weights are f32.
+/// Graph -> Fuse, on the graph module.
 void populateFuseStage(mlir::OpPassManager &pm, bool debugValues,
-                       const TilingOptions &tiling, const Backend &backend,
-                       bool formats = true);
+                       const TilingOptions &tiling, const Backend &backend);
 /// The end of it: how a family of targets cuts the kernels. Instead of what
 /// another family wrote.
 void populateTiling(mlir::OpPassManager &pm, const Backend &backend,

@@ -127,11 +127,8 @@ public:
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
                                    StringRef symbol,
                                    const TargetInfo &target) const override;
-  void populateLayout(OpPassManager &pm, bool merge,
-                      bool formats) const override {
-    PackMatMulPassOptions options;
-    options.formats = formats;
-    pm.addPass(createPackMatMulPass(options));
+  void populateLayout(OpPassManager &pm, bool merge) const override {
+    pm.addPass(createPackMatMulPass());
     if (merge)
       pm.addPass(createMergeMatMulPass());
   }

@@ -190,10 +190,10 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
   void pack(MatMulOp op) {
     Type element = getElementTypeOrSelf(op.getResult().getType());
     OpBuilder b(op);
-    if (formats && element.isSignlessInteger(32))
+    if (element.isSignlessInteger(32))
       if (Value result = lowerIntegerMatMul(b, op))
         return replace(op, result);
-    if (Value result = formats ? lowerQuantizedMatMul(b, op) : Value())
+    if (Value result = lowerQuantizedMatMul(b, op))
       return replace(op, result);
     if (!element.isF32() && !element.isF16() && !element.isBF16())
       return noteMissed(kPass, op, kPack, "it is not of f32, f16 or bf16");
@@ -208,7 +208,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       lhs = TransposeOp::create(b, loc, lhs, perm);
     }
     auto columns = b.getStringAttr(getDims(op.getResult()).back().str());
-    if (PackWeightOp weight = formats ? packFormatted(b, op) : PackWeightOp())
+    if (PackWeightOp weight = packFormatted(b, op))
       return replace(op, PackedMatMulOp::create(b, loc, lhs, weight, columns,
                                                 weight.getFormatAttr()));
     SmallVector<Operation *> views;

@@ -30,10 +30,6 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     %0 = tenon.packed_matmul %x, %p columns "960" as <ui4 block 32 scale f16> : ...
     ```
   }];
-  let options = [
-    Option<"formats", "formats", "bool", "true",
-           "Keep constants in formats of their own, instead of f32">
-  ];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

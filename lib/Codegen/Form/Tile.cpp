@@ -28,7 +28,7 @@ struct TilePass : ::tenon::impl::TilePassBase<TilePass> {
       return signalPassFailure();
     }
     auto kind = symbolizeMmaProducts(products);
-    if (!kind) {
+    if (!kind || kind == MmaProducts::i8) { // which integers alone have
       getOperation().emitError("expected products tf32x3, tf32, bf16 or f16, "
                                "found ")
           << products;

@@ -13,6 +13,7 @@
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 #include "tenon/Codegen/Backend.h"
+#include "tenon/abi.h"
 
 using namespace mlir;
 
@@ -37,10 +38,26 @@ public:
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
                                    StringRef symbol,
                                    const TargetInfo &target) const override;
-  void populateLayout(OpPassManager &pm, bool merge, bool) const override {
-    cpuBackend().populateLayout(pm, merge, /*formats=*/false);
+  void populateLayout(OpPassManager &pm, bool merge) const override {
+    cpuBackend().populateLayout(pm, merge);
   }
 };
+
+int32_t productsInTable(MmaProducts products) {
+  switch (products) {
+  case MmaProducts::tf32x3:
+    return TENON_PRODUCTS_TF32X3;
+  case MmaProducts::tf32:
+    return TENON_PRODUCTS_TF32;
+  case MmaProducts::bf16:
+    return TENON_PRODUCTS_BF16;
+  case MmaProducts::f16:
+    return TENON_PRODUCTS_F16;
+  case MmaProducts::i8:
+    return TENON_PRODUCTS_I8;
+  }
+  llvm_unreachable("what tensor cores multiply");
+}
 
 /// Emits the kernel by its tiling, and says how it is launched.
 void emitByTiling(KernelEmitter &e) {
@@ -64,11 +81,13 @@ void emitByTiling(KernelEmitter &e) {
   if (auto tiling = dyn_cast_if_present<GpuMatMulTilingAttr>(
           e.kernel().getTilingAttr())) {
     e.info.gpu = {/*block=*/true, tiling.getThreads()};
+    e.info.gpu->products = productsInTable(tiling.getProducts());
     return emitMmaMatMulKernel(e, tiling);
   }
   if (auto tiling = dyn_cast_if_present<GpuAttentionTilingAttr>(
           e.kernel().getTilingAttr())) {
     e.info.gpu = {/*block=*/true, tiling.getThreads()};
+    e.info.gpu->products = productsInTable(tiling.getProducts());
     return emitMmaAttentionKernel(e, tiling);
   }
   auto tiling = e.tiling<GpuThreadsTilingAttr>();

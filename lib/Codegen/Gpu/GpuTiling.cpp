@@ -65,9 +65,11 @@ Tilings blocksOfRows(MLIRContext *context, SmallVector<SymExpr> dims) {
   return all;
 }
 
-/// Operands of 16 bits are multiplied as they are; those of f32 as is asked
-/// for.
+/// Integers and operands of 16 bits are multiplied as they are; those of f32 as
+/// is asked for.
 MmaProducts productsOf(PackedMatMulOp op, const Machine &machine) {
+  if (FormatAttr format = op.getFormatAttr(); format && format.isInteger())
+    return MmaProducts::i8;
   Type type = getElementTypeOrSelf(op.getLhs().getType());
   return type.isF16()    ? MmaProducts::f16
          : type.isBF16() ? MmaProducts::bf16
@@ -93,11 +95,24 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   auto op = *kernel.getBody().front().getOps<PackedMatMulOp>().begin();
   MmaProducts products = productsOf(op, machine);
   MLIRContext *context = kernel.getContext();
-  auto get = [&](int64_t rows, int64_t columns, int64_t stages) {
-    return GpuMatMulTilingAttr::get(context, rows, columns, stages, products);
+  auto get = [&](int64_t rows, int64_t columns, int64_t stages, bool split) {
+    int64_t warps = rows * columns / 1024;
+    return GpuMatMulTilingAttr::get(context, rows, columns, stages,
+                                    split ? warps : 1, products);
   };
-  return {get(64, 64, 3), get(128, 64, 3), get(64, 128, 3), get(32, 64, 4),
-          GpuThreadsTilingAttr::get(context, kThreads, 1)};
+  // A range of K is some parts long; many rows keep a GPU busy without.
+  constexpr int64_t leastDepth = 256, mostRows = 64;
+  SmallVector<SymExpr> lhs = getDims(op.getLhs());
+  SymExpr rows = productOf(ArrayRef(lhs).drop_back());
+  bool split = lhs.back().constant().value_or(0) >= leastDepth &&
+               rows.constant().value_or(0) <= mostRows;
+  Tilings all;
+  if (split)
+    all.push_back(get(64, 64, 3, true));
+  all.append({get(64, 64, 3, false), get(128, 64, 3, false),
+              get(64, 128, 3, false), get(32, 64, 4, false),
+              GpuThreadsTilingAttr::get(context, kThreads, 1)});
+  return all;
 }
 
 } // namespace

@@ -27,13 +27,12 @@ Mma::Fragment Mma::load(ArrayRef<int64_t> outer, Element element) const {
   for (int64_t half = 0; half < 2; ++half)
     for (int64_t o : outer) {
       if (isNarrow()) {
-        Value pair = vector::FromElementsOp::create(
-            b, loc, VectorType::get({2}, f32),
-            ValueRange{element(o, half * 8), element(o, half * 8 + 1)});
-        Type narrow = products == MmaProducts::f16 ? Type(b.getF16Type())
-                                                   : Type(b.getBF16Type());
-        Value r =
-            arith::TruncFOp::create(b, loc, VectorType::get({2}, narrow), pair);
+        Value x = element(o, half * 8), y = element(o, half * 8 + 1);
+        Value r = vector::FromElementsOp::create(
+            b, loc, VectorType::get({2}, x.getType()), ValueRange{x, y});
+        if (x.getType() != narrowType())
+          r = arith::TruncFOp::create(b, loc,
+                                      VectorType::get({2}, narrowType()), r);
         if (products == MmaProducts::bf16)
           r = LLVM::BitcastOp::create(b, loc, i32, r);
         fragment.high.push_back(r);
@@ -58,16 +57,21 @@ Mma::Fragment Mma::loadB(Element element) const { return load({0}, element); }
 
 Value Mma::multiplyOnce(ValueRange a, ValueRange b, ValueRange c) const {
   MLIRContext *context = e.b.getContext();
-  auto type = LLVM::LLVMStructType::getLiteral(
-      context, SmallVector<Type>(4, e.b.getF32Type()));
+  auto type = LLVM::LLVMStructType::getLiteral(context,
+                                               SmallVector<Type>(4, sumType()));
   NVVM::MMATypes of = products == MmaProducts::f16    ? NVVM::MMATypes::f16
                       : products == MmaProducts::bf16 ? NVVM::MMATypes::bf16
                                                       : NVVM::MMATypes::tf32;
+  std::array types{of, of};
+  std::optional<NVVM::MMAIntOverflow> overflow;
+  if (isInteger()) {
+    types = {NVVM::MMATypes::u8, NVVM::MMATypes::s8};
+    overflow = NVVM::MMAIntOverflow::wrapped;
+  }
   return NVVM::MmaOp::create(
       e.b, e.L.loc, type, a, b, c,
-      ArrayRef<int64_t>{kMmaRows, kMmaColumns, depth()}, std::nullopt,
-      std::nullopt, std::array{of, of},
-      std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
+      ArrayRef<int64_t>{kMmaRows, kMmaColumns, depth()}, std::nullopt, overflow,
+      types, std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
 }
 
 SmallVector<Value> Mma::unpack(Value fields) const {

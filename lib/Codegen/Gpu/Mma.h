@@ -13,10 +13,13 @@
 //   B, 8 of K:             k = t and t + 4, column g
 //   A, 16 of K (16 bits):  rows g and g + 8, k = 2t, 2t + 1, and these + 8
 //   B, 16 of K:            k = 2t, 2t + 1, and these + 8, column g
+//   A, 32 of K (8 bits):   rows g and g + 8, k = 4t to 4t + 3, and these + 16
+//   B, 32 of K:            k = 4t to 4t + 3, and these + 16, column g
 //
-// Operands are f32 in memory. What they are multiplied as is the tiling's
-// `products`: tf32 and the 16-bit types round; tf32x3 takes each operand as the
-// sum of two tf32, and three products of these, which is as exact as f32.
+// What operands are multiplied as is the tiling's `products`: tf32 and the
+// 16-bit types round f32; tf32x3 takes each operand as the sum of two tf32, and
+// three products of these, which is as exact as f32. i8 are integers, A's
+// without a sign and B's with one, whose sums are i32 and wrap.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_GPU_MMA_H
@@ -37,8 +40,20 @@ public:
   bool isNarrow() const {
     return products == MmaProducts::bf16 || products == MmaProducts::f16;
   }
+  bool isInteger() const { return products == MmaProducts::i8; }
   /// Of K at a time.
-  int64_t depth() const { return isNarrow() ? 16 : 8; }
+  int64_t depth() const { return isInteger() ? 32 : isNarrow() ? 16 : 8; }
+  /// What sums are.
+  mlir::Type sumType() const {
+    return isInteger() ? mlir::Type(e.b.getI32Type())
+                       : mlir::Type(e.b.getF32Type());
+  }
+  /// The 16-bit type that is multiplied; null where there is none.
+  mlir::Type narrowType() const {
+    return products == MmaProducts::f16    ? mlir::Type(e.b.getF16Type())
+           : products == MmaProducts::bf16 ? mlir::Type(e.b.getBF16Type())
+                                           : mlir::Type();
+  }
 
   /// An operand's registers: as they are rounded, and of tf32x3 what that left.
   struct Fragment {
@@ -46,11 +61,12 @@ public:
   };
   /// Element number i of a thread's registers is `element(outer, k)`: row of A
   /// (0 or 8, from g on) or column of B (0, of g), and which of its ks: the k
-  /// itself less t (tf32) or 2t (16 bits).
+  /// itself less t (tf32) or 2t (16 bits). It is f32, or of the type that is
+  /// multiplied; integers are loaded a register at a time (`high`).
   using Element = llvm::function_ref<mlir::Value(int64_t outer, int64_t k)>;
   Fragment loadA(Element element) const;
   Fragment loadB(Element element) const;
-  /// c + A * B; c is four f32.
+  /// c + A * B; c is four sums.
   llvm::SmallVector<mlir::Value> multiply(const Fragment &a, const Fragment &b,
                                           mlir::ValueRange c) const;
 

@@ -14,7 +14,9 @@
 //   sums += weights x values, in registers
 //
 // The next keys are copied while values are multiplied, and the next values
-// while keys are. The result goes through shared memory to the epilogue.
+// while keys are. The result goes through shared memory to the epilogue. Keys
+// that the mask hides from all rows of a block are not looked at; where a row
+// turns out to see nothing else, they are.
 //
 // A thread holds columns 2t and 2t + 1 of a score's row, where the next product
 // wants k = t and t + 4: it takes these columns as those ks, and so does the
@@ -26,6 +28,7 @@
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
+#include "lib/Codegen/Gpu/AttentionKeys.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/Mma.h"
 #include "lib/Codegen/Gpu/SharedMemory.h"
@@ -49,6 +52,7 @@ struct MmaAttention {
   PackedMatMulOp qk, pv;
   PackedOperand keyOperand, valueOperand;
   SoftmaxOp softmax;
+  AttentionKeys seen{e, softmax, qk};
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
@@ -110,6 +114,15 @@ struct MmaAttention {
   void multiplyValues(ArrayRef<Value> weights, SmallVector<Value> &sums);
   void storeSums(const Rows &rowsOf, ArrayRef<Value> sums);
   void epilogue(const Task &task);
+  size_t numSums() const { return size_t(panels) * 16; }
+  /// What a thread carries through the parts, at the beginning.
+  SmallVector<Value> nothing() {
+    SmallVector<Value> carried(numSums(), L.constant(f32, 0));
+    carried.append(2, L.constant(f32, -HUGE_VAL)); // the largest
+    carried.append(2, L.constant(f32, 0));         // the totals
+    return carried;
+  }
+  SmallVector<Value> passOver(const Task &task, Value begin, Value end);
   void runTask(const Task &task);
   void run();
 };
@@ -153,7 +166,7 @@ void MmaAttention::fillKeys(const Task &task, Value part) {
     Value swap = mul(L.rem(r, 4), 8);
     Value to = L.add(add(mul(r, kKeys), keysAt), L.bitXor(c, swap));
     Value from = L.add(L.add(task.keysAt, panel), L.add(mul(r, kKeys), c));
-    copyAsync(e, memory, to, K, from, L.ult(r, depth));
+    copyAsync(e, memory, to, K, f32, from, L.ult(r, depth));
   });
 }
 
@@ -170,7 +183,8 @@ void MmaAttention::fillValues(const Task &task, Value part) {
     Value key = L.add(firstKey, r);
     Value from =
         L.add(L.add(L.mul(p, apart), mul(key, valueOperand.rowsApart())), c);
-    copyAsync(e, memory, to, V, L.add(task.valuesAt, from), L.ult(key, nk));
+    copyAsync(e, memory, to, V, f32, L.add(task.valuesAt, from),
+              L.ult(key, nk));
   });
 }
 
@@ -354,18 +368,14 @@ void MmaAttention::epilogue(const Task &task) {
   });
 }
 
-void MmaAttention::runTask(const Task &task) {
-  Value parts = L.div(add(nk, kKeys - 1), kKeys);
-  Value zero = L.constant(f32, 0);
-  e.ifThen(L.ult(L.index(0), parts), [&] { fillKeys(task, L.index(0)); });
+/// The sums, the largest scores and the totals of parts [begin, end).
+SmallVector<Value> MmaAttention::passOver(const Task &task, Value begin,
+                                          Value end) {
+  e.ifThen(L.ult(begin, end), [&] { fillKeys(task, begin); });
   closeCopies(e);
-  fillQueries(task);
-  size_t count = size_t(panels) * 16;
-  SmallVector<Value> carried(count, zero);
-  carried.append(2, L.constant(f32, -HUGE_VAL)); // the largest
-  carried.append(2, zero);                       // the totals
-  carried =
-      e.loop(L.index(0), parts, 1, carried, [&](Value part, ValueRange args) {
+  size_t count = numSums();
+  SmallVector<Value> carried =
+      e.loop(begin, end, 1, nothing(), [&](Value part, ValueRange args) {
         awaitCopies(e, 0);
         emitBarrier(e); // this part's keys are there, values before are read
         fillValues(task, part);
@@ -373,7 +383,7 @@ void MmaAttention::runTask(const Task &task) {
         multiplyKeys();
         emitBarrier(e); // scores are there, keys are read
         Value next = add(part, 1);
-        e.ifThen(L.ult(next, parts), [&] { fillKeys(task, next); });
+        e.ifThen(L.ult(next, end), [&] { fillKeys(task, next); });
         closeCopies(e);
         pullScores(task, part);
         awaitCopies(e, 1);
@@ -389,6 +399,37 @@ void MmaAttention::runTask(const Task &task) {
       });
   awaitCopies(e, 0);
   emitBarrier(e);
+  return carried;
+}
+
+void MmaAttention::runTask(const Task &task) {
+  fillQueries(task);
+  size_t count = numSums();
+  AttentionKeys::Parts all = seen.all();
+  SmallVector<Value> carried;
+  if (seen.empty()) {
+    carried = passOver(task, all.begin, all.end);
+  } else {
+    // All keys, too, where some of them are left out and a row has no other.
+    AttentionKeys::Parts parts =
+        seen.of(task.lead, task.row, L.min(add(task.row, rows), m));
+    SmallVector<Value> state{parts.begin, parts.end,
+                             L.constantInt(b.getI1Type(), 1)};
+    state.append(nothing());
+    state = e.whileLoop(
+        state, [](ValueRange args) { return args[2]; },
+        [&](ValueRange args) {
+          SmallVector<Value> found = passOver(task, args[0], args[1]);
+          Value masked = L.either(seen.isMasked(found[count]),
+                                  seen.isMasked(found[count + 1]));
+          Value fewer = L.ult(L.sub(args[1], args[0]), all.end);
+          Value again = L.both(emitBarrierAny(e, masked), fewer);
+          SmallVector<Value> next{all.begin, all.end, again};
+          next.append(found);
+          return next;
+        });
+    carried.assign(state.begin() + 3, state.end());
+  }
   Rows rowsOf{SmallVector<Value>(ArrayRef(carried).slice(count, 2)),
               SmallVector<Value>(ArrayRef(carried).take_back(2))};
   storeSums(rowsOf, ArrayRef(carried).take_front(count));

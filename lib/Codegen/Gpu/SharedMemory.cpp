@@ -56,13 +56,13 @@ void SharedArray::store(Value v, Value position) const {
 }
 
 void copyAsync(KernelEmitter &e, const SharedArray &into, Value at, Value from,
-               Value position, Value inside) {
+               Type type, Value position, Value inside) {
   OpBuilder &b = e.b;
   LaneBuilder &L = e.L;
   Value safe = arith::IndexCastOp::create(
       b, L.loc, b.getI32Type(), L.select(inside, position, L.index(0)));
   Value source =
-      LLVM::GEPOp::create(b, L.loc, from.getType(), b.getF32Type(), from,
+      LLVM::GEPOp::create(b, L.loc, from.getType(), type, from,
                           ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(safe)});
   Value bytes = L.select(inside, L.constantInt(b.getI32Type(), 16),
                          L.constantInt(b.getI32Type(), 0));
@@ -79,6 +79,22 @@ void awaitCopies(KernelEmitter &e, int64_t left) {
 }
 
 void emitBarrier(KernelLoops &e) { NVVM::Barrier0Op::create(e.b, e.L.loc); }
+
+Value emitBarrierAny(KernelEmitter &e, Value condition) {
+  OpBuilder &b = e.b;
+  Type i32 = b.getI32Type();
+  auto any = NVVM::BarrierReductionAttr::get(b.getContext(),
+                                             NVVM::BarrierReduction::OR);
+  Value own = arith::ExtUIOp::create(b, e.L.loc, i32, condition);
+  auto barrier = NVVM::BarrierOp::create(b, e.L.loc, TypeRange{i32}, Value(),
+                                         Value(), any, own);
+  return e.L.ne(barrier->getResult(0), e.L.constantInt(i32, 0));
+}
+
+void emitWarpBarrier(KernelEmitter &e) {
+  Value all = e.L.constantInt(e.b.getI32Type(), -1);
+  NVVM::SyncWarpOp::create(e.b, e.L.loc, all);
+}
 
 Value threadIndex(KernelLoops &e) {
   Value thread = NVVM::ThreadIdXOp::create(e.b, e.L.loc, e.b.getI32Type());
@@ -97,6 +113,14 @@ Value globalPointer(KernelEmitter &e, Value memory) {
   Value begin = LLVM::ExtractValueOp::create(e.b, e.L.loc, fields, 1);
   return LLVM::AddrSpaceCastOp::create(
       e.b, e.L.loc, LLVM::LLVMPointerType::get(context, kGlobal), begin);
+}
+
+Value loadGlobal(KernelEmitter &e, Value from, Type type, Value bytes) {
+  Value at = arith::IndexCastOp::create(e.b, e.L.loc, e.b.getI32Type(), bytes);
+  Value address =
+      LLVM::GEPOp::create(e.b, e.L.loc, from.getType(), e.b.getI8Type(), from,
+                          ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(at)});
+  return LLVM::LoadOp::create(e.b, e.L.loc, type, address, bytesOf(type));
 }
 
 } // namespace tenon

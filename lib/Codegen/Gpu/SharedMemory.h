@@ -12,7 +12,7 @@
 namespace tenon {
 
 /// An array in shared memory, one of each name in a module of kernels.
-/// Positions are of type index.
+/// Positions are of type index, and count elements.
 class SharedArray {
 public:
   SharedArray(KernelLoops &e, llvm::StringRef name, mlir::Type element,
@@ -28,10 +28,11 @@ private:
   mlir::Value base;
 };
 
-/// Begins to copy 16 bytes of f32, from `position` behind the pointer `from`,
-/// or zeros unless `inside`.
+/// Begins to copy 16 bytes, from so many elements of `type` behind the pointer
+/// `from`, or zeros unless `inside`.
 void copyAsync(KernelEmitter &e, const SharedArray &into, mlir::Value at,
-               mlir::Value from, mlir::Value position, mlir::Value inside);
+               mlir::Value from, mlir::Type type, mlir::Value position,
+               mlir::Value inside);
 /// The copies of this thread since the last call are a group.
 void closeCopies(KernelEmitter &e);
 /// Waits for all groups of this thread but the last `left`.
@@ -39,10 +40,17 @@ void awaitCopies(KernelEmitter &e, int64_t left);
 
 /// Waits for all threads of the block.
 void emitBarrier(KernelLoops &e);
+/// The same, and gives whether the condition of any of them holds.
+mlir::Value emitBarrierAny(KernelEmitter &e, mlir::Value condition);
+/// Waits for all threads of the warp.
+void emitWarpBarrier(KernelEmitter &e);
 /// Number of the thread in its block.
 mlir::Value threadIndex(KernelLoops &e);
 /// Where a tensor's memory begins, as a pointer to global memory.
 mlir::Value globalPointer(KernelEmitter &e, mlir::Value memory);
+/// What lies so many bytes behind it, a multiple of the type's.
+mlir::Value loadGlobal(KernelEmitter &e, mlir::Value from, mlir::Type type,
+                       mlir::Value bytes);
 
 } // namespace tenon
 

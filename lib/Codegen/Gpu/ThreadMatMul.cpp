@@ -6,13 +6,15 @@
 //===----------------------------------------------------------------------===//
 //
 // The forms that are right for every type, shape and fused expression: an
-// element is one chain of multiply-adds in f32, whose operands are pulled.
+// element is one chain of multiply-adds in f32, or i32, whose operands are
+// pulled.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
+#include "lib/Codegen/Gpu/FormatNumbers.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include <cmath>
 
@@ -27,19 +29,32 @@ class Product {
 public:
   Product(KernelEmitter &e, PackedMatMulOp op)
       : e(e), leftOperand(op.getLhs()), rightOperand(op.getPacked()),
-        lhs(getDims(leftOperand)), packed(getDims(rightOperand)),
-        out(getDims(op.getResult())) {}
+        layout(op.getFormatAttr()), lhs(getDims(leftOperand)),
+        packed(getDims(rightOperand)), out(getDims(op.getResult())) {
+    if (layout.format) // never computed
+      if (auto operand = PackedOperand::of(e, op))
+        memory = e.input(operand->getMemory());
+  }
 
   /// The sum over k of left(k) * the right operand's element, at `idx` of the
   /// result.
   Value sum(ArrayRef<Idx> idx, function_ref<Value(Idx)> left) const {
-    Value zero = e.L.constant(e.b.getF32Type(), 0);
+    OpBuilder &b = e.b;
+    Location loc = e.L.loc;
+    Type type = layout.integer ? Type(b.getI32Type()) : Type(b.getF32Type());
+    Value zero = e.L.constant(type, 0);
     return e.loop(e.L.index(0), e.dim(lhs.back()), 1, zero,
                   [&](Value k, ValueRange args) {
                     Idx at = e.L.uniform(k);
-                    Value x = left(at), y = right(idx, at);
-                    return SmallVector<Value>{
-                        math::FmaOp::create(e.b, e.L.loc, x, y, args[0])};
+                    Value x = left(at), y = right(idx, at), sum = args[0];
+                    if (layout.integer) {
+                      x = arith::ExtUIOp::create(b, loc, type, x);
+                      x = arith::MulIOp::create(b, loc, x, y);
+                      sum = arith::AddIOp::create(b, loc, sum, x);
+                    } else {
+                      sum = math::FmaOp::create(b, loc, x, y, sum);
+                    }
+                    return SmallVector<Value>{sum};
                   })[0];
   }
   Value element(ArrayRef<Idx> idx) const {
@@ -54,6 +69,11 @@ public:
 private:
   ArrayRef<SymExpr> batch() const { return ArrayRef(out).drop_back(2); }
   Value right(ArrayRef<Idx> idx, const Idx &k) const {
+    if (memory) {
+      auto [panel, column] = e.L.divRem(idx.back(), e.L.index(kPanelColumns));
+      return loadNumber(e, layout, memory, e.dim(packed.back()), panel.base,
+                        k.base, column.base);
+    }
     ArrayRef<SymExpr> own = ArrayRef(packed).drop_back(3);
     SmallVector<Idx> at(own.size(), e.L.uniform(0));
     if (!llvm::all_of(own, [](auto &d) { return d.constant() == 1; }))
@@ -65,6 +85,8 @@ private:
 
   KernelEmitter &e;
   Value leftOperand, rightOperand;
+  PanelLayout layout;
+  Value memory; ///< of a right operand in a format
   SmallVector<SymExpr> lhs, packed, out;
 };
 

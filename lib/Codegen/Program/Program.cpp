@@ -253,7 +253,7 @@ Constant *ProgramWriter::gpuKernels() {
         GpuLaunch launch = info.gpu.value_or(GpuLaunch());
         return record({string(k), info.native ? kernel(k) : null(),
                        c32(launch.block), c32(launch.threads),
-                       c32(launch.dynamicShared), c32(0)});
+                       c32(launch.dynamicShared), c32(launch.products)});
       },
       "gpu_kernels");
 }

@@ -265,16 +265,26 @@ typedef struct tenon_image {
   uint64_t bytes;
 } tenon_image;
 
+/* What a kernel's tensor cores multiply; TF32X3: each f32 is two of tf32. */
+enum tenon_products {
+  TENON_PRODUCTS_NONE = 0,
+  TENON_PRODUCTS_TF32X3,
+  TENON_PRODUCTS_TF32,
+  TENON_PRODUCTS_BF16,
+  TENON_PRODUCTS_F16,
+  TENON_PRODUCTS_I8
+};
+
 /* A step's kernel on a GPU: the entry `name` of each image, with the arguments
  *   buffers..., error record, scratch (64 bits each), dims..., tasks (32 bits).
  * Where `host` is not 0, a function of the runtime instead. */
 typedef struct tenon_gpu_kernel {
   const char *name;
   tenon_kernel host;
-  int32_t block;   /* a task is a block's; else a thread's */
-  int32_t threads; /* of a block */
-  int32_t shared;  /* bytes of dynamic shared memory of a block */
-  int32_t reserved;
+  int32_t block;    /* a task is a block's; else a thread's */
+  int32_t threads;  /* of a block */
+  int32_t shared;   /* bytes of dynamic shared memory of a block */
+  int32_t products; /* TENON_PRODUCTS_* */
 } tenon_gpu_kernel;
 
 /* What an error record of a GPU's step holds; zeros: no error. One lies at a
