@@ -7,6 +7,7 @@
 #include "Artifact.h"
 #include "Commands.h"
 #include "DecodeBench.h"
+#include "Predict.h"
 #include "Profile.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/CommandLine.h"
@@ -78,6 +79,11 @@ static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
 static cl::opt<bool> profile("profile",
                              cl::desc("Print the time of each kernel, too"),
                              cl::sub(command));
+static cl::opt<std::string>
+    predicted("predict", cl::value_desc("a100|l4|h100|h200"),
+              cl::desc("Instead of running: what each kernel needs of that "
+                       "GPU, and its least time by the data sheet"),
+              cl::sub(command));
 static cl::opt<std::string>
     trace("trace", cl::value_desc("file.json"),
           cl::desc("Write the last run as a trace for Perfetto or Chrome"),
@@ -188,6 +194,20 @@ void printJson(const Measurement &m, const Session &session,
   outs() << "\n";
 }
 
+Error printPrediction(const OpenArtifact &artifact, const DimValues &dims) {
+  auto prediction = predict(artifact, predicted, dims);
+  if (!prediction)
+    return prediction.takeError();
+  if (json) {
+    json::OStream out(outs(), 2);
+    out.object([&] { writePrediction(*prediction, out); });
+    outs() << "\n";
+  } else {
+    tenon::printPrediction(*prediction, outs());
+  }
+  return Error::success();
+}
+
 Error run() {
   auto artifact = OpenArtifact::open(path);
   if (!artifact)
@@ -198,6 +218,11 @@ Error run() {
   auto tensors = readInputs(**artifact, inputs);
   if (!tensors)
     return tensors.takeError();
+  if (!predicted.empty()) {
+    if (Error problem = chooseDims(**artifact, *tensors, *dims))
+      return problem;
+    return printPrediction(**artifact, *dims);
+  }
   SessionOptions options;
   options.threads = threads;
   options.level = level;

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "Predict.h"
 #include "Report.h"
 #include "States.h"
 #include "tenon/Support/OutputFile.h"
@@ -54,6 +55,11 @@ static cl::opt<std::string>
            cl::desc("Say for how many tokens of a decoder's context so much "
                     "memory has room; K, M and G are 2^10, 2^20 and 2^30"),
            cl::sub(command));
+static cl::opt<std::string>
+    predicted("predict", cl::value_desc("a100|l4|h100|h200"),
+              cl::desc("Say what each kernel needs of that GPU, too, and its "
+                       "least time by the data sheet"),
+              cl::sub(command));
 static cl::opt<int64_t>
     sequences("sequences", cl::value_desc("n"), cl::init(1),
               cl::desc("With --memory: sequences that share it (default 1)"),
@@ -105,6 +111,15 @@ Expected<Workspace> measureWorkspace(const OpenArtifact &artifact) {
   if (failed)
     return apiError(error);
   return result;
+}
+
+Expected<Prediction> predictFor(const OpenArtifact &artifact) {
+  auto dims = parseDims(dimSettings);
+  if (!dims)
+    return dims.takeError();
+  if (Error problem = chooseDims(artifact, {}, *dims))
+    return std::move(problem);
+  return predict(artifact, predicted, std::move(*dims));
 }
 
 /// The file was compared when it was opened; here the weights are, wherever
@@ -167,7 +182,7 @@ void printPort(StringRef label, const tenon_port_info &port) {
 }
 
 void printText(const OpenArtifact &artifact, const Workspace *space,
-               const MemoryQuestion &memory) {
+               const MemoryQuestion &memory, const Prediction *prediction) {
   const tenon_model_info &info = artifact.info;
   outs() << "model " << info.name << "\n";
   outs() << "compiled by " << info.compiler_version << ", ABI "
@@ -237,6 +252,10 @@ void printText(const OpenArtifact &artifact, const Workspace *space,
   if (verify)
     outs() << "\nchecksums match";
   outs() << "\n";
+  if (prediction) {
+    outs() << "\n";
+    printPrediction(*prediction, outs());
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -266,7 +285,7 @@ void writePort(json::OStream &out, const tenon_port_info &port, bool output) {
 }
 
 void printJson(const OpenArtifact &artifact, const Workspace *space,
-               const MemoryQuestion &memory) {
+               const MemoryQuestion &memory, const Prediction *prediction) {
   const tenon_model_info &info = artifact.info;
   json::OStream out(outs(), 2);
   out.object([&] {
@@ -338,6 +357,9 @@ void printJson(const OpenArtifact &artifact, const Workspace *space,
             out.attribute(name, value);
         });
       });
+    if (prediction)
+      out.attributeObject("prediction",
+                          [&] { writePrediction(*prediction, out); });
   });
   outs() << "\n";
 }
@@ -404,10 +426,17 @@ int inspectMain() {
   if (!space && !dimSettings.empty())
     return reportError("inspect", space.takeError());
   const Workspace *known = space ? &*space : nullptr;
+  std::optional<Prediction> prediction;
+  if (!predicted.empty()) {
+    auto found = predictFor(**artifact);
+    if (!found)
+      return reportError("inspect", found.takeError());
+    prediction = std::move(*found);
+  }
   if (json)
-    printJson(**artifact, known, question);
+    printJson(**artifact, known, question, prediction ? &*prediction : nullptr);
   else
-    printText(**artifact, known, question);
+    printText(**artifact, known, question, prediction ? &*prediction : nullptr);
   if (!space)
     consumeError(space.takeError());
   return 0;
