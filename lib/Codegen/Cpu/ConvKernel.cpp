@@ -54,7 +54,12 @@ struct ConvKernel {
   SymExpr groups = SymExpr::apply(SymExpr::Fn::CeilDiv, panels,
                                   SymExpr(tiling.getTaskPanels()));
   int64_t most = tiling.getChunk() + tiling.getChunk() / 2;
-  ImageStrip strip{e, patches, source, tiling.getPositions(), groups, most};
+  /// Of a run. Where lanes lie along runs, these decide the order of additions,
+  /// and no number of the tiling may.
+  int64_t longest = N.constant().value_or(INT64_MAX) <= DotKernel::kMostColumns
+                        ? INT64_MAX
+                        : tiling.getChunk();
+  ImageStrip strip{e, patches, source, tiling.getPositions(), groups, longest};
   int64_t tapsOfChunk = countTaps();
   int64_t chunks = llvm::divideCeil(strip.numTaps, tapsOfChunk);
   Type f32 = b.getF32Type();

@@ -108,7 +108,7 @@ std::optional<DotKernel> DotKernel::match(const TargetInfo &target,
   constexpr int64_t lanes = 8, tree = 8;
   int64_t here = *n * (taps * llvm::divideCeil(*length, lanes) + tree);
   int64_t there = taps * *length * 4 / 3;
-  if (*n > lanes / 2 || here >= there)
+  if (*n > kMostColumns || here >= there)
     return std::nullopt;
   return DotKernel(target, *n, taps, *length);
 }

@@ -16,6 +16,7 @@ namespace tenon {
 /// lanes are added up at the end.
 class DotKernel {
 public:
+  static constexpr int64_t kMostColumns = 4;
   /// nullopt where lanes are filled as well by the columns. The same at every
   /// level: so is the memory that a kernel needs.
   static std::optional<DotKernel> match(const TargetInfo &target,

@@ -36,6 +36,8 @@ namespace {
 constexpr int64_t kLeast = 8 * kTileRows;
 /// So many tasks give a few threads the same to do.
 constexpr int64_t kTasks = 32;
+/// So many channels are a run worth having.
+constexpr int64_t kManyChannels = 64;
 /// Channels that are moved to the back on the way.
 constexpr int64_t kFewChannels = 4;
 /// Elements behind the last one that a copy may write as well.
@@ -77,8 +79,9 @@ ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
                        int64_t most, const SymExpr &panels, int64_t longest)
     : e(e), op(op), source(source), hasRows(rank > 1 && dilations[x - 1] == 1),
       dims(getDims(op.getInput())), out(patchPositions(op)), C(dims.back()) {
-  int64_t width = kernel[x];
-  joined = dilations[x] == 1 && width * C.constant().value_or(1) <= longest;
+  int64_t width = kernel[x], channels = C.constant().value_or(1);
+  joined = dilations[x] == 1 &&
+           (channels < kManyChannels || width * channels <= longest);
   run = joined ? C * SymExpr(width) : C;
   for (int64_t size : kernel)
     numTaps *= size;

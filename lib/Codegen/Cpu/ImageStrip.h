@@ -26,8 +26,8 @@ public:
   static std::optional<Source> sourceOf(Im2ColOp op);
 
   /// Blocks of at most about `most` positions, fewer where that gives each of
-  /// few threads as much to do in `panels` tasks a block; runs of at most about
-  /// `longest` elements.
+  /// few threads as much to do in `panels` tasks a block; runs of more than
+  /// `longest` elements only where they would be very short otherwise.
   ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source, int64_t most,
              const SymExpr &panels, int64_t longest);
 
