@@ -139,6 +139,7 @@ Value DotKernel::loadWeights(KernelEmitter &e, Value B) const {
   return W;
 }
 
+/// Long: it is one function of the artifact, whose loops share their values.
 func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
   std::string name = "dot_f32_" + std::to_string(rows) + "x" +
                      std::to_string(columns) + "_taps" + std::to_string(taps) +

@@ -108,6 +108,7 @@ struct MicroKernel {
 
 /// All rows of panels [p0, p0 + panels), `vectors` vectors of columns from
 /// first on.
+/// Long: patches and rows are walked by the same steps, which share all values.
 void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
                        int64_t vectors, bool prefetches) {
   auto column = [&](int64_t j) { return first + j * lanes; };
