@@ -9,9 +9,11 @@
 // A decoder whose pasts are buffers (GroupQueryAttention: the mask's rows say
 // how long each sequence is) decodes up to 16 sequences of random lengths in
 // one state. At random steps sequences join (their prompt was run alone, or is
-// the beginning of another's), roll back, and leave. Every logit must have the
-// bits that the sequence has alone, in a state of its own that took its prompt
-// in one run. Meanwhile nothing is allocated, and the process does not grow.
+// the beginning of another's), roll back, and leave. One whose pasts grow has
+// 16 sequences of one length, which roll back together and take over each
+// other's rows. Every logit must have the bits that the sequence has alone, in
+// a state of its own that took its prompt in one run. Meanwhile nothing is
+// allocated, and the process does not grow.
 //===----------------------------------------------------------------------===//
 
 #include "watch.h"
@@ -51,6 +53,12 @@ struct State {
                          other, length, &error))
       fail(error.message);
   }
+  void setLength(int64_t length) {
+    tenon_error error;
+    if (tenon_set_state_length(artifact.library.model, state, TENON_ALL_ROWS,
+                               length, &error))
+      fail(error.message);
+  }
   const Artifact &artifact;
   std::vector<char> memory;
   tenon_state *state = nullptr;
@@ -75,6 +83,9 @@ struct Runner {
     ids = find(tenon_find_input, "input_ids");
     mask = find(tenon_find_input, "attention_mask");
     logits = find(tenon_find_output, "logits");
+    if (tenon_find_input(artifact.library.model, "position_ids", &positions,
+                         &error))
+      positions = -1; // the model counts itself
     tenon_port_info port;
     TENON_INIT(port);
     if (tenon_get_output_info(artifact.library.model, logits, &port, &error))
@@ -82,13 +93,16 @@ struct Runner {
     words = port.dim_values[2];
     idData.resize(size_t(sequences * most));
     maskData.resize(size_t(sequences * kCapacity));
+    positionData.resize(idData.size());
     scores.resize(size_t(sequences * most * words));
     // For the longest; what is shorter fits.
     Dims dims = artifact.inputDims([&](const char *name) {
       std::string text = name;
       return text == "batch_size"        ? sequences
              : text == "sequence_length" ? most
-                                         : kCapacity;
+             : text == "past_sequence_length" && positions >= 0
+                 ? kCapacity - most
+                 : kCapacity;
     });
     if (tenon_reserve(context, pointersTo(dims).data(), &error))
       fail(error.message);
@@ -103,12 +117,19 @@ struct Runner {
     for (int64_t s = 0; s < sequences; ++s)
       for (int64_t t = 0; t < total; ++t)
         maskData[size_t(s * total + t)] = t < lengths[s] + tokens;
+    for (int64_t s = 0; s < sequences; ++s)
+      for (int64_t t = 0; t < tokens; ++t)
+        positionData[size_t(s * tokens + t)] = lengths[s] + t;
     int64_t idDims[] = {sequences, tokens}, maskDims[] = {sequences, total};
     if (tenon_bind_state(context, state.state, &error) ||
         tenon_bind_input(context, ids, TENON_I64, 2, idDims, idData.data(),
                          size_t(sequences * tokens) * 8, &error) ||
         tenon_bind_input(context, mask, TENON_I64, 2, maskDims, maskData.data(),
                          size_t(sequences * total) * 8, &error) ||
+        (positions >= 0 &&
+         tenon_bind_input(context, positions, TENON_I64, 2, idDims,
+                          positionData.data(), size_t(sequences * tokens) * 8,
+                          &error)) ||
         tenon_bind_output(context, logits, TENON_F32, 3, nullptr, scores.data(),
                           scores.size() * 4, &error) ||
         tenon_run(context, &error))
@@ -120,8 +141,8 @@ struct Runner {
 
   int64_t sequences, words = 0;
   tenon_context *context = nullptr;
-  int32_t ids, mask, logits;
-  std::vector<int64_t> idData, maskData;
+  int32_t ids, mask, positions, logits;
+  std::vector<int64_t> idData, maskData, positionData;
   std::vector<float> scores;
 };
 
@@ -146,6 +167,12 @@ struct Test {
       : together(artifact, threads, kSequences, 1),
         alone(artifact, 1, 1, kPrompt), all(artifact, kSequences),
         one(artifact, 1) {
+    tenon_error error;
+    tenon_state_info info;
+    TENON_INIT(info);
+    if (tenon_get_state_info(artifact.library.model, 0, &info, &error))
+      fail(error.message);
+    grows = info.grows;
     for (int64_t s = 0; s < kSequences; ++s)
       own.emplace_back(artifact, 1);
   }
@@ -153,6 +180,8 @@ struct Test {
   /// The sequence's tokens up to `length`, in a state of its own.
   void runAlone(State &state, const Sequence &sequence, int64_t first,
                 int64_t length) {
+    if (grows)
+      state.setLength(first);
     for (int64_t tokens; first < length; first += tokens) {
       tokens = std::min(length - first, kPrompt);
       std::copy_n(sequence.tokens + first, tokens, alone.idData.begin());
@@ -181,8 +210,31 @@ struct Test {
     runAlone(own[size_t(s)], sequence, 0, sequence.length);
     ++joined;
   }
+  /// Of sequences of one length: they go back, and on behind others' texts.
+  void change(int64_t length) {
+    if (length == kCapacity || below(12) == 0) {
+      length = below(std::max<int64_t>(length, 1));
+      all.setLength(length);
+      for (State &state : own)
+        state.setLength(length);
+      ++joined;
+    }
+    int64_t s = below(kSequences), other = below(kSequences);
+    if (length && s != other && below(4) == 0) {
+      std::copy_n(sequences[other].tokens, length, sequences[s].tokens);
+      all.copy(s, all, other, length);
+      runAlone(own[size_t(s)], sequences[s], 0, length);
+      ++prefixes;
+    }
+    for (Sequence &sequence : sequences) {
+      sequence.active = true;
+      sequence.length = length;
+    }
+  }
   void round() {
-    for (int64_t s = 0; s < kSequences; ++s) {
+    if (grows)
+      change(sequences[0].length);
+    for (int64_t s = 0; s < kSequences && !grows; ++s) {
       Sequence &sequence = sequences[s];
       if (!sequence.active && below(4) == 0)
         join(s);
@@ -224,6 +276,7 @@ struct Test {
   std::vector<State> own;
   Sequence sequences[kSequences];
   const float *last = nullptr;
+  bool grows = false;
   long joined = 0, prefixes = 0, compared = 0;
 };
 
@@ -250,7 +303,7 @@ int main(int argc, char **argv) {
   if (long grown = residentPages() - resident; grown > 64)
     fail("the process grew by " + std::to_string(grown) + " pages");
   checkHooks();
-  if (!test.prefixes || test.joined < rounds / 10)
+  if (!test.prefixes || test.joined < rounds / 40)
     fail("too few sequences joined");
   std::printf("%ld rows have their own bits, no allocation\n", test.compared);
   return 0;
