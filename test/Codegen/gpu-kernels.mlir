@@ -158,3 +158,19 @@ func.func @attention(%q: tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">>, %k: te
   %2 = tenon.packed_matmul %1, %v columns "64" : tensor<4x?x96xf32, #tenon.dims<"4", "m", "96">>, tensor<4x2x96x32xf32>
   return %2 : tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">>
 }
+
+// -----
+
+// Wide heads need more shared memory than there is without asking: its size is
+// the launch's.
+// TILE-LABEL: @wide_heads
+// TILE: tenon.kernel attention{{.*}} tiling #tenon.gpu_attention<rows = 64, products = tf32x3>
+// CHECK: llvm.mlir.global external @attention_0_tiles() {addr_space = 3 : i32, alignment = 16 : i64} : !llvm.array<0 x f32>
+// CHECK-LABEL: func.func @attention_0
+func.func @wide_heads(%q: tensor<4x?x128xf32, #tenon.dims<"4", "m", "128">>, %k: tensor<4x3x128x32xf32>, %v: tensor<4x4x96x32xf32>)
+    -> tensor<4x?x128xf32, #tenon.dims<"4", "m", "128">> {
+  %0 = tenon.packed_matmul %q, %k columns "96" : tensor<4x?x128xf32, #tenon.dims<"4", "m", "128">>, tensor<4x3x128x32xf32>
+  %1 = tenon.softmax %0 : tensor<4x?x96xf32, #tenon.dims<"4", "m", "96">>
+  %2 = tenon.packed_matmul %1, %v columns "128" : tensor<4x?x96xf32, #tenon.dims<"4", "m", "96">>, tensor<4x4x96x32xf32>
+  return %2 : tensor<4x?x128xf32, #tenon.dims<"4", "m", "128">>
+}

@@ -476,11 +476,13 @@ void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling) {
       .run();
 }
 
-/// Queries, scores, keys and values, or the result, in 48 KB.
+/// Queries, scores, keys and values, or the result, in what GPUs from sm_80 on
+/// have for a block. A thread has the sums of a row's whole width.
 bool fitsAttention(int64_t depth, int64_t width, int64_t rows) {
+  constexpr int64_t mostBytes = 99 << 10, mostWidth = 128;
   int64_t q = llvm::alignTo(depth, 16), v = llvm::alignTo(width, 32);
   int64_t parts = rows * (q + 4) + rows * kRowOfScores + q * kKeys + kKeys * v;
-  return 4 * std::max(parts, rows * (v + 4)) <= (48 << 10);
+  return v <= mostWidth && 4 * std::max(parts, rows * (v + 4)) <= mostBytes;
 }
 
 } // namespace tenon

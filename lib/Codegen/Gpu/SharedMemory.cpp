@@ -19,15 +19,25 @@ SharedArray::SharedArray(KernelLoops &e, StringRef name, Type element,
                          int64_t count)
     : e(e), element(element) {
   ModuleOp module = e.module();
+  // More than every GPU has for the asking is asked for at the launch, and is
+  // then no array of the module's own.
+  constexpr int64_t most = 48 << 10;
+  int64_t bytes = count * std::max(8u, element.getIntOrFloatBitWidth()) / 8;
+  bool isOwn = bytes <= most;
+  if (!isOwn)
+    e.info.gpu->dynamicShared = bytes;
   if (!module.lookupSymbol(name)) {
     OpBuilder b(module.getBodyRegion());
-    auto type = LLVM::LLVMArrayType::get(element, count);
+    auto type = LLVM::LLVMArrayType::get(element, isOwn ? count : 0);
     auto global = LLVM::GlobalOp::create(
-        b, e.L.loc, type, /*isConstant=*/false, LLVM::Linkage::Internal, name,
+        b, e.L.loc, type, /*isConstant=*/false,
+        isOwn ? LLVM::Linkage::Internal : LLVM::Linkage::External, name,
         Attribute(), /*alignment=*/16, kShared);
-    b.createBlock(&global.getInitializerRegion());
-    Value none = LLVM::UndefOp::create(b, e.L.loc, type);
-    LLVM::ReturnOp::create(b, e.L.loc, none);
+    if (isOwn) {
+      b.createBlock(&global.getInitializerRegion());
+      Value none = LLVM::UndefOp::create(b, e.L.loc, type);
+      LLVM::ReturnOp::create(b, e.L.loc, none);
+    }
   }
   base = LLVM::AddressOfOp::create(
       e.b, e.L.loc, LLVM::LLVMPointerType::get(e.b.getContext(), kShared),
