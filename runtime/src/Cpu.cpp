@@ -45,6 +45,7 @@ const FeatureName kFeatureNames[] = {
     {TENON_FEATURE_AVX512VNNI, "avx512vnni"},
     {TENON_FEATURE_AVX512BF16, "avx512bf16"},
     {TENON_FEATURE_AVX512FP16, "avx512fp16"},
+    {TENON_FEATURE_AVXVNNI, "avxvnni"},
 };
 
 uint64_t enabledStates() {
@@ -92,6 +93,7 @@ uint64_t tenon::rt::cpuFeatures() {
   set(TENON_FEATURE_AVX512VNNI, zmm && bit(c7, 11));
   set(TENON_FEATURE_AVX512FP16, zmm && bit(d7, 23));
   set(TENON_FEATURE_AVX512BF16, zmm && bit(a71, 5));
+  set(TENON_FEATURE_AVXVNNI, ymm && bit(a71, 4));
   return features;
 }
 

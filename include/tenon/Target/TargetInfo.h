@@ -36,14 +36,16 @@ struct TargetInfo {
   unsigned vectorBits = 128;
   unsigned numVectorRegs = 16;
   bool hasFma = false;
+  bool multipliesBF16 = false; ///< AVX512-BF16, in vectors of 512 bits
   /// Of a GPU: its compute capability times ten, 80 or 90.
   unsigned sm = 0;
 
   bool has(uint64_t bits) const { return (featureBits & bits) == bits; }
 };
 
-/// Resolves `x86-64-v2|v3|v4|native|<LLVM CPU name>`. The error for any other
-/// name lists the valid ones.
+/// Resolves `x86-64-v2|v3|v4|native|<LLVM CPU name>`, with features added by
+/// `+<name>` (x86-64-v4+avx512vnni). The error for any other name lists the
+/// valid ones.
 llvm::Expected<TargetInfo> resolveTarget(llvm::StringRef name);
 
 /// "+avx,+avx2,..." of the machine that runs the compiler, for --version.

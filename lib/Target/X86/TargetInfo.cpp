@@ -60,6 +60,7 @@ const Feature kFeatures[] = {
     {TENON_FEATURE_AVX512VNNI, {"avx512vnni"}, kAvx512Level},
     {TENON_FEATURE_AVX512BF16, {"avx512bf16"}, kAvx512Level},
     {TENON_FEATURE_AVX512FP16, {"avx512fp16"}, kAvx512Level},
+    {TENON_FEATURE_AVXVNNI, {"avxvnni"}, kAvx2Level},
 };
 
 template <typename Has>
@@ -112,11 +113,36 @@ std::string validNames() {
   return text;
 }
 
+/// Adds features by name, "+avx512vnni+avx512bf16", to those of a level.
+Error addFeatures(TargetInfo &target, StringRef text) {
+  SmallVector<StringRef> names;
+  text.split(names, '+', -1, /*KeepEmpty=*/false);
+  for (StringRef name : names) {
+    const Feature *feature = find_if(kFeatures, [&](const Feature &f) {
+      return f.names.size() == 1 && *f.names.begin() == name;
+    });
+    if (feature == std::end(kFeatures)) {
+      std::string valid;
+      for (const Feature &f : kFeatures)
+        if (f.names.size() == 1)
+          valid += (valid.empty() ? "" : ", ") + f.names.begin()->str();
+      return createStringError("unknown feature '" + name + "' of target '" +
+                               target.name + "'; valid features are " + valid);
+    }
+    if (!target.has(feature->needs))
+      return createStringError("feature '" + name + "' of target '" +
+                               target.name + "' needs a higher level");
+    target.featureBits |= feature->bit;
+  }
+  return Error::success();
+}
+
 } // namespace
 
-Expected<TargetInfo> tenon::resolveTarget(StringRef name) {
+Expected<TargetInfo> tenon::resolveTarget(StringRef text) {
   TargetInfo target;
-  target.name = name.str();
+  target.name = text.str();
+  auto [name, added] = text.split('+');
   if (name == "native") {
     target.cpu = sys::getHostCPUName().str();
     target.featureBits = hostBits();
@@ -133,9 +159,12 @@ Expected<TargetInfo> tenon::resolveTarget(StringRef name) {
     return createStringError("target '" + name +
                              "' lacks SSE4.2; the least is x86-64-v2");
 
+  if (Error error = addFeatures(target, added))
+    return std::move(error);
   target.features = featuresText(target.featureBits);
   target.hasFma = target.has(TENON_FEATURE_FMA);
   if (target.has(kAvx512Level)) {
+    target.multipliesBF16 = target.has(TENON_FEATURE_AVX512BF16);
     target.vectorBits = 512;
     target.numVectorRegs = 32;
   } else if (target.has(TENON_FEATURE_AVX2)) {

@@ -167,6 +167,7 @@ typedef struct tenon_level {
 #define TENON_FEATURE_AVX512VNNI (1ull << 11)
 #define TENON_FEATURE_AVX512BF16 (1ull << 12)
 #define TENON_FEATURE_AVX512FP16 (1ull << 13)
+#define TENON_FEATURE_AVXVNNI (1ull << 14)
 
 /* ---- signature ---------------------------------------------------------- */
 typedef struct tenon_port {
