@@ -221,8 +221,10 @@ Value *FloatSoftener::soften(Instruction &instruction) {
   }
   if (auto *cast = dyn_cast<CastInst>(&instruction))
     return softenCast(*cast);
+  // A target's own has its operands' types: an instruction for them.
   if (auto *call = dyn_cast<IntrinsicInst>(&instruction))
-    return softenCall(*call);
+    if (!Intrinsic::isTargetIntrinsic(call->getIntrinsicID()))
+      return softenCall(*call);
   // Calls and returns keep the signature's types.
   for (Use &use : instruction.operands())
     if (isSoft(use.get()))
