@@ -244,6 +244,15 @@ bool Compiler::resolveTargets() {
     level.target = *target;
     levels.push_back(std::move(level));
   }
+  const std::string &precision = options.layout.precision;
+  if (precision != "f32" && !gpu.empty())
+    return fail("--precision=" + precision +
+                " is for CPUs: a GPU's products are chosen by "
+                "--gpu-precision");
+  for (const Level &level : levels)
+    if (precision == "bf16" && !level.target.multipliesBF16)
+      return fail("--precision=bf16: level '" + level.target.name +
+                  "' has no AVX512-BF16, which multiplies bf16");
   // Best first: the runtime takes the first level that the CPU supports.
   stableSort(levels, [](const Level &x, const Level &y) {
     return x.target.vectorBits > y.target.vectorBits ||
@@ -366,6 +375,8 @@ bool Compiler::translate() {
       if (auto bounds = dyn_cast<DenseI64ArrayAttr>(range.getValue());
           bounds && bounds.size() == 2)
         p.ranges.push_back({range.getName().str(), bounds[0], bounds[1]});
+  if (auto precision = (*module)->getAttrOfType<StringAttr>("tenon.precision"))
+    p.precision = precision.str();
   if (!gpu.empty())
     p.gpu = gpu.getProgram();
   p.compilerVersion = options.compilerVersion;
@@ -548,7 +559,8 @@ void Compiler::run() {
                                     options.state && gpu.empty());
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, options.tiling, backend);
+        populateFuseStage(pm, options.debugValues, options.tiling, backend,
+                          options.layout);
       }))
     return;
   result.tilings = listTilings(*module);

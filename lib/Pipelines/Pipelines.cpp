@@ -54,10 +54,12 @@ void populateGraphStage(OpPassManager &pm, bool debugValues, bool state) {
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues,
-                       const TilingOptions &tiling, const Backend &backend) {
+                       const TilingOptions &tiling, const Backend &backend,
+                       LayoutOptions layout) {
   pm.addPass(createFlattenNormsPass());
   pm.addPass(createLowerConvPass());
-  backend.populateLayout(pm, /*merge=*/!debugValues);
+  layout.merge &= !debugValues;
+  backend.populateLayout(pm, layout);
   if (!debugValues) {
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());

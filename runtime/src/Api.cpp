@@ -72,6 +72,7 @@ tenon_status modelInfo(const tenon_model *model, tenon_model_info *info,
   full.gpu_host_nodes = program->num_gpus ? program->gpu->host_nodes : nullptr;
   full.num_states = program->num_states;
   full.num_stateless = program->num_stateless;
+  full.precision = program->precision;
   return give(info, full, error);
 }
 
@@ -649,10 +650,16 @@ tenon_status bufferInfo(tenon_context *handle, int32_t index,
           full.first_step = s;
         full.last_step = s;
       }
-  int64_t bytes =
-      buffer.elements < 0 || !context->ran
-          ? 0
-          : bytesOf(context->slots[buffer.elements], buffer.dtype);
+  // A weight's size is there before a run.
+  int64_t elements = 0;
+  if (buffer.elements >= 0) {
+    const tenon_expr &size = program.exprs[buffer.elements];
+    elements = context->ran                  ? context->slots[buffer.elements]
+               : size.op == TENON_EXPR_CONST ? size.imm
+                                             : 0;
+  }
+  int64_t bytes = bytesOf(elements, buffer.dtype);
+  full.format = program.formats ? program.formats[index] : nullptr;
   full.bytes = bytes > 0 ? uint64_t(bytes) : 0;
   if (buffer.kind == TENON_BUFFER_WEIGHT)
     full.offset = uint64_t(buffer.offset);

@@ -96,6 +96,33 @@ func.func @otherZeroOfWeight(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>) -> tens
   return %0 : tensor<?x3xi32, #tenon.dims<"m", "3">>
 }
 
+// Patches of floats that codes stand for are patches of the codes, with the zero
+// point around the image; a scale for each column of the weight.
+// CHECK-LABEL: @patches
+// CHECK-DAG: %[[W:.+]] = tenon.constant dense<3> : tensor<32x16x3x3xi8>
+// CHECK: %[[Z:.+]] = tenon.cast %arg1 to ui8 : tensor<i32>
+// CHECK: %[[AROUND:.+]] = tenon.pad constant %arg0, %[[Z]] low <"0", "1", "1", "0"> high <"0", "1", "1", "0">
+// CHECK: %[[ROWS:.+]] = tenon.im2col %[[AROUND]] kernel [3, 3] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<2x11x10x16xui8>
+// CHECK: %[[P:.+]] = tenon.pack_weight %[[W]] <i8 at 0, 1, 144> as <i8> rows 144 columns 32
+// CHECK: tenon.packed_matmul %[[ROWS]], %[[P]] columns "32" as <i8> : tensor<2x72x144xui8>
+// CHECK: tenon.cast %{{.+}} to f32
+// CHECK: tenon.mul
+func.func @patches(%q: tensor<2x9x8x16xui8>, %z: tensor<i32>, %s: tensor<f32>) -> tensor<2x72x32xf32> {
+  %w = tenon.constant dense<3> : tensor<32x16x3x3xi8>
+  %scales = tenon.constant dense_resource<scales> : tensor<32x1x1x1xf32>
+  %a = tenon.cast %q to i32 : tensor<2x9x8x16xui8>
+  %c = tenon.sub %a, %z : tensor<2x9x8x16xi32>, tensor<i32>
+  %f = tenon.cast %c to f32 : tensor<2x9x8x16xi32>
+  %x = tenon.mul %f, %s : tensor<2x9x8x16xf32>, tensor<f32>
+  %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<2x9x8x16xf32>
+  %wi = tenon.cast %w to i32 : tensor<32x16x3x3xi8>
+  %wf = tenon.cast %wi to f32 : tensor<32x16x3x3xi32>
+  %ws = tenon.mul %wf, %scales : tensor<32x16x3x3xf32>, tensor<32x1x1x1xf32>
+  %flat = tenon.reshape %ws to <"32", "144"> : tensor<32x16x3x3xf32>
+  %y = tenon.matmul %p, %flat transposed : tensor<2x72x144xf32>, tensor<32x144xf32>
+  return %y : tensor<2x72x32xf32>
+}
+
 // Products of the same rows by weights in one format are one.
 // MERGE-LABEL: @merged
 // MERGE: %[[A:.+]] = tenon.pack_weight

@@ -65,13 +65,13 @@ class Graph:
         opsets = [helper.make_opsetid("", self.opset)] + ([helper.make_opsetid("com.microsoft", 1)] if self.contrib else [])
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
 
-    def check(self, tool):
+    def check(self, tool, *options, levels=tuple(LEVELS), optimise=1):
         """Compiles once; every level's results are in their bounds, and the integers equal."""
         path = tool.file("exact.onnx")
         self.save(path)
-        artifact, _ = tool.compile(path, "-O", 1, "--target", ",".join(LEVELS))
+        artifact, _ = tool.compile(path, "-O", optimise, "--target", ",".join(levels), *options)
         wrong = []
-        for level in LEVELS:
+        for level in levels:
             found = tool.run(artifact, self.inputs, level=level)
             for name, (expected, bounds) in self.expected.items():
                 got = found[file_name(name)]
@@ -81,6 +81,7 @@ class Graph:
                     wrong.append(f"{level} {name}: {why}")
         if wrong:
             raise Failure("\n  ".join(wrong))
+        return artifact
 
 
 def difference(got, expected, exact=None, ulps=None, rtol=0.0):

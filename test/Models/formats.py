@@ -57,7 +57,8 @@ def n_bits(g, label, k, n, bits, block, zeros=None, half=True, rows=ROWS):
     weight = ((codes.astype(np.float32) - real[..., None]) * scale[..., None]).reshape(n, -1)[:, :k].T
     operands = [g.weight(pack(codes, bits)), g.weight(scale)]
     operands += [g.weight(real if zeros == "float" else pack(zero, bits))] if zeros else []
-    attributes = {"K": k, "N": n, "bits": bits, "block_size": block}
+    # How exact a product may be is not how exact it is: that is asked for (precision.py).
+    attributes = {"K": k, "N": n, "bits": bits, "block_size": block, "accuracy_level": 4}
     expect_same(g, label, rng, k, lambda x: g.node("MatMulNBits", x, *operands, domain=MICROSOFT, **attributes), weight, rows)
 
 
@@ -86,6 +87,19 @@ def linear(g, label, k, n, dtype, *, axis=None, block=0, zero=False, transposed=
     expect_same(g, label, rng, k, product, weight, rows)
 
 
+def scales_at_the_edge(g):
+    """0, NaN, infinity, denormal: as f32 has it, in registers and in the cache."""
+    rng = np.random.default_rng(9)
+    codes, scale = rng.integers(0, 16, (5, 1, 32)), np.array([0, np.nan, np.inf, 2.0**-130, 1], np.float32)
+    operands = [g.weight(pack(codes, 4)), g.weight(scale[:, None])]
+    with np.errstate(invalid="ignore"):
+        weight = (codes[:, 0] - 8) * scale[:, None].astype(np.float64)
+        for m in (2, 9):
+            x = rng.integers(-9, 10, (m, 32)).astype(np.float32)
+            y = g.node("MatMulNBits", g.input(x), *operands, domain=MICROSOFT, K=32, N=5, bits=4, block_size=32)
+            g.expect(f"edges {m}", y, (x[:, None] * weight).sum(-1).astype(np.float32))
+
+
 def dequantised(tool):
     g = Graph(contrib=True)
     n_bits(g, "four bits", 200, 70, 4, 32, "packed", rows=[1, 2, 3, 5, 6, 7, 60])
@@ -93,6 +107,7 @@ def dequantised(tool):
     n_bits(g, "float zeros", 130, 33, 8, 64, "float")
     n_bits(g, "two bits", 90, 24, 2, 32, "packed")
     n_bits(g, "many rows of weights", 1700, 40, 4, 128, "packed", rows=[2, 20])
+    scales_at_the_edge(g)
     linear(g, "columns", 50, 40, np.int8, axis=1, zero=True)
     linear(g, "tensor", 67, 32, np.uint8)
     linear(g, "tensor with zero", 66, 31, np.uint8, zero=True, transposed=True)
@@ -155,9 +170,65 @@ def requantised(tool):
     g.check(tool)
 
 
+def convolutions(tool):
+    """QLinearConv, ConvInteger and QDQ around Conv: sums of integers, zero points outside the image too."""
+    g = Graph(contrib=True)
+    rng = np.random.default_rng(6)
+    f32, u8, i8 = np.float32, np.uint8, np.int8
+
+    def patches(x, kernel, stride, pad, outside):
+        x = np.pad(x.astype(np.int64), [(0, 0), (0, 0), (pad, pad), (pad, pad)], constant_values=outside)
+        windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
+        return windows.transpose(0, 2, 3, 1, 4, 5)
+
+    # (channels in, out, kernel, stride, pad); channels last, first, a row, weights that are folded
+    for c, o, kernel, stride, pad in ((32, 48, 3, 1, 1), (3, 40, 7, 2, 3), (64, 72, 1, 1, 0), (16, 10, 3, 2, 0)):
+        for kind, sums_of in ((u8, "all"), (i8, "channels")):
+            label = f"{c} to {o} {np.dtype(kind)}"
+            bounds = np.iinfo(kind)
+            x = rng.integers(bounds.min, bounds.max + 1, (2, c, 9, 8)).astype(kind)
+            w = rng.integers(-127, 128, (o, c, kernel, kernel)).astype(i8)
+            zx = kind(rng.integers(-20, 20) + (128 if kind is u8 else 0))
+            rows = patches(x, kernel, stride, pad, zx).reshape(2, -1, c * kernel * kernel) - int(zx)
+            height, width = ((size + 2 * pad - kernel) // stride + 1 for size in (9, 8))
+            exact = (rows @ w.reshape(o, -1).T.astype(np.int64)).transpose(0, 2, 1).reshape(2, o, height, width)
+            given = g.input(x, [f"{label.replace(' ', '_')}_n", c, "h", "w"])
+            window = {"strides": [stride] * 2, "pads": [pad] * 4}
+            point = g.weight(zx)
+            g.expect(f"integer {label}", g.node("ConvInteger", given, g.weight(w), point, **window), exact.astype(np.int32))
+            s = 2.0 ** -rng.integers(9, 11, o if sums_of == "channels" else 1)
+            spread = np.broadcast_to(s, o)[:, None, None]
+            ofw = [g.weight(s.astype(f32).reshape(() if s.size == 1 else -1)), g.weight(np.zeros(s.shape, i8).reshape(() if s.size == 1 else -1))]
+            tail = [g.weight(f32(0.25)), g.weight(kind(100 if kind is u8 else -3))]
+            bias = rng.integers(-1000, 1000, o).astype(np.int32)
+            real = (exact + bias[:, None, None]) * 0.5 * spread
+            codes = np.clip(np.rint(real * 4) + (100 if kind is u8 else -3), bounds.min, bounds.max).astype(kind)
+            half = g.weight(f32(0.5))
+            g.expect(f"linear {label}", g.node("QLinearConv", given, half, point, g.weight(w), *ofw, *tail, g.weight(bias), **window), codes)
+            number = g.node("DequantizeLinear", given, half, point)
+            filters = g.node("DequantizeLinear", g.weight(w), *ofw, **({"axis": 0} if s.size > 1 else {}))
+            y = g.node("Conv", number, filters, **window)
+            g.expect(f"between {label}", y, (exact * 0.5 * spread).astype(f32))
+    g.check(tool, optimise=0)
+
+
+def long_rows(tool):
+    """Sums that leave i32 are not those of floats that codes stand for."""
+    g = Graph()
+    k = 40000
+    x, w = np.full((2, k), 255, np.uint8), np.full((k, 3), 255, np.uint8)
+    ofx, ofw = (g.weight(np.float32(v)) for v in (0.5, 0.25))
+    zero = g.weight(np.uint8(0))
+    product = g.node("MatMul", g.node("DequantizeLinear", g.input(x), ofx, zero), g.node("DequantizeLinear", g.weight(w), ofw, zero))
+    g.expect("long", product, np.full((2, 3), 255 * 255 * 40000 / 8, np.float32), rtol=1e-4)
+    nothing = g.node("MatMulInteger", g.input(np.zeros((2, 0), np.uint8)), g.weight(np.zeros((0, 3), np.uint8)))
+    g.expect("no terms", nothing, np.zeros((2, 3), np.int32))
+    g.check(tool, optimise=0)
+
+
 if __name__ == "__main__":
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
-    for check in (dequantised, integers, requantised):
+    for check in (dequantised, integers, requantised, convolutions, long_rows):
         checks.attempt(check.__name__, check, tool)
     checks.finish()

@@ -14,6 +14,7 @@
 #include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Regex.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cstdlib>
 #include <unistd.h>
@@ -145,6 +146,18 @@ static cl::opt<int> optLevel("O", cl::Prefix, cl::init(3),
                              cl::value_desc("0-3"),
                              cl::desc("How hard LLVM optimises (default 3)"),
                              cl::sub(compile));
+static cl::opt<std::string> precision(
+    "precision", cl::init("f32"), cl::value_desc("f32|bf16|f16|int8-act"),
+    cl::desc("What products by weights are computed in: operands rounded to "
+             "bf16 or f16, or rows that multiply weights of few bits to "
+             "integers; sums and all else are f32 (docs/Precision.md)"),
+    cl::sub(compile));
+static cl::list<std::string>
+    keepF32("keep-f32", cl::value_desc("node|regex"),
+            cl::desc("With --precision: products of this node, or of those "
+                     "whose whole name the expression matches, stay as they "
+                     "are"),
+            cl::sub(compile));
 static cl::opt<std::string> gpuPrecision(
     "gpu-precision", cl::init("f32"), cl::value_desc("f32|tf32|bf16|f16"),
     cl::desc("What a GPU's tensor cores multiply operands of f32 as: f32 is "
@@ -280,8 +293,7 @@ static int usageError(const Twine &message) {
 
 /// Writes the header's text, which gets its name once the artifact has it.
 static Error writeHeader(const void *model, OutputFile &file) {
-  auto artifact =
-      OpenArtifact::of(static_cast<const tenon_model *>(model));
+  auto artifact = OpenArtifact::of(static_cast<const tenon_model *>(model));
   if (!artifact)
     return artifact.takeError();
   if (Error problem = file.create(header))
@@ -315,6 +327,16 @@ int compileMain() {
   options.modelName = name;
   options.weightsInFile = weights == "file";
   options.tiling.file = tilings;
+  if (!is_contained({"f32", "bf16", "f16", "int8-act"}, StringRef(precision)))
+    return usageError("--precision=" + precision +
+                      ": expected f32, bf16, f16 or int8-act");
+  options.layout.precision = precision;
+  for (const std::string &pattern : keepF32) {
+    std::string problem;
+    if (!Regex(pattern).isValid(problem))
+      return usageError("--keep-f32=" + pattern + ": " + problem);
+  }
+  options.layout.keepF32 = keepF32;
   if (!is_contained({"f32", "tf32", "bf16", "f16"}, StringRef(gpuPrecision)))
     return usageError("--gpu-precision=" + gpuPrecision +
                       ": expected f32, tf32, bf16 or f16");

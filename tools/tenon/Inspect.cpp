@@ -141,6 +141,43 @@ Error verifyWeights(const OpenArtifact &artifact) {
   return apiError(error);
 }
 
+/// A weight that products read in a format of its own.
+struct FormattedWeight {
+  std::string format, nodes; ///< nodes of the first step that reads it
+  uint64_t bytes;
+};
+
+Expected<std::vector<FormattedWeight>>
+formattedWeights(const OpenArtifact &artifact) {
+  tenon_context_options options;
+  TENON_INIT(options);
+  options.flags = TENON_CONTEXT_QUERY_ONLY | TENON_CONTEXT_OVERSUBSCRIBE;
+  tenon_context *context = nullptr;
+  tenon_error error;
+  bool failed =
+      tenon_context_create(artifact.model(), &options, &context, &error);
+  std::vector<FormattedWeight> weights;
+  for (int32_t i = 0; !failed && i < artifact.info.num_buffers; ++i) {
+    tenon_buffer_info buffer;
+    TENON_INIT(buffer);
+    failed = tenon_get_buffer_info(context, i, &buffer, &error);
+    if (failed || !buffer.format)
+      continue;
+    tenon_step_info step;
+    TENON_INIT(step);
+    if (buffer.first_step >= 0)
+      failed = tenon_get_step_info(context, buffer.first_step, &step, &error);
+    if (!failed)
+      weights.push_back({buffer.format,
+                         buffer.first_step >= 0 ? step.nodes : "",
+                         buffer.bytes});
+  }
+  tenon_context_destroy(context);
+  if (failed)
+    return apiError(error);
+  return weights;
+}
+
 StringRef kindName(tenon_dims_kind kind) {
   switch (kind) {
   case TENON_DIMS_STATIC:
@@ -182,7 +219,8 @@ void printPort(StringRef label, const tenon_port_info &port) {
 }
 
 void printText(const OpenArtifact &artifact, const Workspace *space,
-               const MemoryQuestion &memory, const Prediction *prediction) {
+               const MemoryQuestion &memory, const Prediction *prediction,
+               ArrayRef<FormattedWeight> formatted) {
   const tenon_model_info &info = artifact.info;
   outs() << "model " << info.name << "\n";
   outs() << "compiled by " << info.compiler_version << ", ABI "
@@ -234,9 +272,13 @@ void printText(const OpenArtifact &artifact, const Workspace *space,
            << " bytes)\n";
   if (info.gpu_host_nodes && *info.gpu_host_nodes)
     outs() << "  on the host, between copies: " << info.gpu_host_nodes << "\n";
-  outs() << "\nweights " << info.weights_bytes << " bytes";
+  outs() << "\nprecision " << info.precision << "\n";
+  outs() << "weights " << info.weights_bytes << " bytes";
   if (info.weights_file)
     outs() << " in " << info.weights_file;
+  for (const FormattedWeight &weight : formatted)
+    outs() << "\n  " << weight.nodes << ": " << weight.format << ", "
+           << weight.bytes << " bytes";
   outs() << "\nkernel calls " << info.num_steps;
   if (info.num_values)
     outs() << "\ninner values " << info.num_values;
@@ -285,7 +327,8 @@ void writePort(json::OStream &out, const tenon_port_info &port, bool output) {
 }
 
 void printJson(const OpenArtifact &artifact, const Workspace *space,
-               const MemoryQuestion &memory, const Prediction *prediction) {
+               const MemoryQuestion &memory, const Prediction *prediction,
+               ArrayRef<FormattedWeight> formatted) {
   const tenon_model_info &info = artifact.info;
   json::OStream out(outs(), 2);
   out.object([&] {
@@ -341,7 +384,16 @@ void printJson(const OpenArtifact &artifact, const Workspace *space,
       });
       out.attribute("gpu_host_nodes", json::fixUTF8(info.gpu_host_nodes));
     }
+    out.attribute("precision", info.precision);
     out.attribute("weights_bytes", int64_t(info.weights_bytes));
+    out.attributeArray("weight_formats", [&] {
+      for (const FormattedWeight &weight : formatted)
+        out.object([&] {
+          out.attribute("nodes", json::fixUTF8(weight.nodes));
+          out.attribute("format", weight.format);
+          out.attribute("bytes", int64_t(weight.bytes));
+        });
+    });
     if (info.weights_file)
       out.attribute("weights_file", json::fixUTF8(info.weights_file));
     if (verify)
@@ -433,10 +485,14 @@ int inspectMain() {
       return reportError("inspect", found.takeError());
     prediction = std::move(*found);
   }
+  auto formatted = formattedWeights(**artifact);
+  if (!formatted)
+    return reportError("inspect", formatted.takeError());
+  const Prediction *fastest = prediction ? &*prediction : nullptr;
   if (json)
-    printJson(**artifact, known, question, prediction ? &*prediction : nullptr);
+    printJson(**artifact, known, question, fastest, *formatted);
   else
-    printText(**artifact, known, question, prediction ? &*prediction : nullptr);
+    printText(**artifact, known, question, fastest, *formatted);
   if (!space)
     consumeError(space.takeError());
   return 0;

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Plain HTML and SVG without a script: it opens anywhere, and says the same when
-// it is printed or read aloud. What is long is folded.
+// Plain HTML and SVG without a script: it opens anywhere, and says the same
+// when it is printed or read aloud. What is long is folded.
 //
 //===----------------------------------------------------------------------===//
 #include "Report.h"
@@ -83,7 +83,9 @@ std::string scaled(double value, ArrayRef<const char *> units, double step) {
   }
   std::string text;
   raw_string_ostream out(text);
-  out << format(value < 10 && unit ? "%.2f" : value < 100 && unit ? "%.1f" : "%.0f",
+  out << format(value < 10 && unit    ? "%.2f"
+                : value < 100 && unit ? "%.1f"
+                                      : "%.0f",
                 value)
       << " " << units[unit];
   return text;
@@ -249,7 +251,8 @@ void Page::kernels() {
   });
   double longest = all.empty() ? 0 : std::max(all[0].least, all[0].measured);
   out << "<h2>Kernels</h2>\n<table><tr><th>kernel</th><th>strategy</th>"
-         "<th class=n>calls</th><th class=n>operations</th><th class=n>bytes</th>"
+         "<th class=n>calls</th><th class=n>operations</th><th "
+         "class=n>bytes</th>"
          "<th>predicted</th>"
       << (measured ? "<th>measured</th><th class=n>of the roofline</th>" : "")
       << "</tr>\n";
@@ -298,7 +301,8 @@ void Page::stretch(const Stretch &part) {
   if (measured > 0)
     out << ", " << timeText(measured) << " measured";
   out << "</span></summary>\n<table><tr><th>ONNX nodes</th><th>kernel</th>"
-         "<th class=n>tasks</th><th class=n>operations</th><th class=n>bytes</th>"
+         "<th class=n>tasks</th><th class=n>operations</th><th "
+         "class=n>bytes</th>"
          "<th>predicted</th>"
       << (report.measured.empty() ? "" : "<th>measured</th>") << "</tr>\n";
   for (size_t i = 0; i < part.period; ++i) {
@@ -306,9 +310,8 @@ void Page::stretch(const Stretch &part) {
     // The other layers' nodes stand where a pointer rests.
     std::string others;
     for (size_t layer = 1; layer < std::min<size_t>(part.count, 48); ++layer)
-      others +=
-          (layer > 1 ? "\n" : "") +
-          report.steps[part.first + layer * part.period + i].nodes.str();
+      others += (layer > 1 ? "\n" : "") +
+                report.steps[part.first + layer * part.period + i].nodes.str();
     out << "<tr><td";
     if (!others.empty())
       out << " title=\"" << escaped(others) << "\"";
@@ -346,8 +349,10 @@ void Page::timeline() {
       top = std::max(top, buffer.offset + buffer.bytes);
   constexpr double width = 1200, height = 320;
   double step = width / double(std::max<size_t>(report.steps.size(), 1));
-  out << "<h2>The workspace, step by step</h2>\n<p>Each block is a tensor: from "
-         "left to right the kernels during which it is kept, from bottom to top "
+  out << "<h2>The workspace, step by step</h2>\n<p>Each block is a tensor: "
+         "from "
+         "left to right the kernels during which it is kept, from bottom to "
+         "top "
          "the bytes that it has of "
       << bytesText(double(top))
       << ". What is above each other lives at the same time.</p>\n"
@@ -395,7 +400,7 @@ void Page::weights() {
     bool known = user < report.steps.size();
     StringRef kernel = known ? report.steps[user].kernel : "";
     out << "<tr><td class=n>" << bytesText(double(weight->bytes)) << "</td><td>"
-        << tenon_dtype_name(weight->dtype)
+        << (weight->format ? weight->format : tenon_dtype_name(weight->dtype))
         << "</td><td><code>"
         << (known ? escaped(report.steps[user].nodes.take_front(160)) : "")
         << "</code></td><td><code>" << escaped(kernel) << "</code></td></tr>\n";

@@ -122,9 +122,9 @@ void HeaderWriter::nameArguments() {
   name.consume_front("tenon_model_");
   prefix = Identifiers().add(name);
   Identifiers names;
-  for (StringRef own : {"context", "error", "status", "elements", "model",
-                        "options", "bytes", "dims", "in", "out", "code", "held",
-                        prefix.c_str()})
+  for (StringRef own :
+       {"context", "error", "status", "elements", "model", "options", "bytes",
+        "dims", "in", "out", "code", "held", prefix.c_str()})
     names.add(own);
   for (size_t i = 0; i < artifact.inputs.size(); ++i)
     names.add("dims" + std::to_string(i));
@@ -281,9 +281,9 @@ void HeaderWriter::writeC() const {
   if (space)
     out << "/* Bytes of workspace that a run with so many threads needs. */\n"
            "#define "
-        << StringRef(prefix).upper() << "_WORKSPACE_BYTES(THREADS) \\\n  ((size_t)"
-        << space->arena << "u + (size_t)" << space->perThread
-        << "u * (size_t)(THREADS))\n\n";
+        << StringRef(prefix).upper()
+        << "_WORKSPACE_BYTES(THREADS) \\\n  ((size_t)" << space->arena
+        << "u + (size_t)" << space->perThread << "u * (size_t)(THREADS))\n\n";
   out << "/* See tenon_workspace_size and tenon_reserve. */\n"
          "static inline tenon_status "
       << prefix << "_workspace_size(tenon_context *context,\n    "
@@ -310,8 +310,8 @@ void HeaderWriter::writeC() const {
       continue;
     }
     out << "TENON_CONSTEXPR int64_t " << prefix << "_" << port.id
-        << "_elements("
-        << (dims.empty() ? "void" : StringRef(own).drop_back(2)) << ") {\n";
+        << "_elements(" << (dims.empty() ? "void" : StringRef(own).drop_back(2))
+        << ") {\n";
     for (const auto &[id, expr] : dims)
       out << "  (void)" << id << ";\n";
     out << "  return " << *port.elements << ";\n}\n";
@@ -377,8 +377,8 @@ void HeaderWriter::writeClass() const {
         << inComment(port.info->name) << ": "
         << inComment(describePort(*port.info));
     if (port.info->id_bound > 0)
-      out << ", ids in [-" << port.info->id_bound << ", "
-          << port.info->id_bound << ")";
+      out << ", ids in [-" << port.info->id_bound << ", " << port.info->id_bound
+          << ")";
     out << (port.info->is_mask ? ", a mask\n" : "\n");
   }
   out << "};\n\n/// Where it writes.\nstruct Outputs {\n";
@@ -486,7 +486,8 @@ void HeaderWriter::write() {
   declared.erase(0, StringRef("tenon_model_").size());
   out << "/* The compiled model " << inComment(artifact.info.name)
       << ", for C99 and C++20: made by `tenon compile --header`. A\n"
-         " * wrong type, or an argument that is missing, does not compile.\n *\n";
+         " * wrong type, or an argument that is missing, does not compile.\n "
+         "*\n";
   for (const TypedPort &port : inputs)
     out << " *   " << inComment(port.info->name) << ": "
         << inComment(describePort(*port.info))
@@ -494,6 +495,8 @@ void HeaderWriter::write() {
   for (const TypedPort &port : outputs)
     out << " *   -> " << inComment(port.info->name) << ": "
         << inComment(describePort(*port.info)) << "\n";
+  if (StringRef(artifact.info.precision) != "f32")
+    out << " *   products by weights: " << artifact.info.precision << "\n";
   out << " */\n#ifndef " << guard << "\n#define " << guard
       << "\n\n#include <tenon/typed.h>\n\nTENON_DECLARE_MODEL(" << declared
       << ");\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";

@@ -22,10 +22,18 @@ namespace tenon {
 // #tenon.format
 //===----------------------------------------------------------------------===//
 
+/// Of a block: sums of bytes times bytes stay inside i32.
+static constexpr int64_t kMostRows = 1 << 16;
+
 LogicalResult FormatAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  Type element, int64_t block, Type scale,
-                                 Type zero) {
-  constexpr int64_t kMostRows = 1 << 16;
+                                 Type zero, Type rows) {
+  if (rows && (scale ? !rows.isSignlessInteger(8)
+                     : rows != element || element.isInteger(8)))
+    return emitError() << "expected rows of "
+                       << (scale ? "i8 beside scales"
+                                 : "the format's own f16 or bf16")
+                       << ", found " << rows;
   if (!scale) {
     if ((!element.isSignlessInteger(8) && !element.isF16() &&
          !element.isBF16()) ||
@@ -50,7 +58,8 @@ LogicalResult FormatAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 }
 
 int64_t FormatAttr::rowsOfGroup() const {
-  if (getElement().isF16() || getElement().isUnsignedInteger(8))
+  if (getElement().isF16() ||
+      (getElement().isUnsignedInteger(8) && !quantizesRows()))
     return 1; // each is widened by an instruction
   return 32 / getBits();
 }
@@ -174,7 +183,8 @@ LogicalResult PackWeightOp::verify() {
   FormatAttr format = getFormat();
   Type codes = getCodesAt().getElement();
   bool isFloat = isa<FloatType>(format.getElement());
-  if (isFloat ? codes != format.getElement()
+  // Floats are rounded to the format's.
+  if (isFloat ? !codes.isF32() && !codes.isF16() && !codes.isBF16()
               : !isa<IntegerType>(codes) ||
                     codes.getIntOrFloatBitWidth() != format.getBits())
     return emitOpError() << "expected codes of " << format.getBits()
@@ -185,6 +195,9 @@ LogicalResult PackWeightOp::verify() {
       bool(getZero()) != bool(getZeroAtAttr()))
     return emitOpError() << "expected a scale and a zero point as in "
                          << format;
+  if (format.quantizesRows() && format.rowsOfBlock(getK()) > kMostRows)
+    return emitOpError() << "expected at most " << kMostRows
+                         << " rows of integers, found " << getK();
   int64_t blocks =
       llvm::divideCeil(int64_t(getK()), format.rowsOfBlock(getK()));
   if (failed(verifyElements(*this, "codes", getCodes(), getCodesAt(), getK(),

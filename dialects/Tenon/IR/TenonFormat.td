@@ -26,19 +26,23 @@ def Tenon_FormatAttr : Tenon_Attr<"Format", "format"> {
     group    i8                [32][4 rows], a dword per column
              ui2, ui4          [32] dwords of 16 or 8 rows, the first lowest
              bf16              [32][2 rows]
-             ui8, f16          [32], one row
+             ui8, f16          [32], one row; ui8 by i8: [32][4 rows]
     ```
 
     The last block has all its groups, the last group all its rows.
   }];
   let parameters = (ins "::mlir::Type":$element, DefaultValuedParameter<"int64_t", "0">:$block,
                         OptionalParameter<"::mlir::Type">:$scale,
-                        OptionalParameter<"::mlir::Type">:$zero);
-  let assemblyFormat = "`<` $element (`block` $block^)? (`scale` $scale^)? (`zero` $zero^)? `>`";
+                        OptionalParameter<"::mlir::Type">:$zero,
+                        OptionalParameter<"::mlir::Type">:$rows);
+  let assemblyFormat = "`<` $element (`block` $block^)? (`scale` $scale^)? (`zero` $zero^)? "
+                       "(`by` $rows^)? `>`";
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     /// Are products of it exact sums of integers?
     bool isInteger() const { return getElement().isSignlessInteger(); }
+    /// Does a product turn the rows of its left operand into integers?
+    bool quantizesRows() const { return getRows() && getRows().isInteger(8); }
     unsigned getBits() const { return getElement().getIntOrFloatBitWidth(); }
     int64_t rowsOfGroup() const;
     int64_t bytesOfGroup() const;

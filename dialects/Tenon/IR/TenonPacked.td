@@ -19,10 +19,10 @@ def Tenon_Im2ColOp : Tenon_PureOp<"im2col", [Tenon_FusesAs<"Moving", "true", "ge
     Made by tenon-lower-conv; fused into the matmul that follows, unless the
     input is computed as well.
   }];
-  let arguments = (ins Tenon_FloatTensor:$input, DenseI64ArrayAttr:$kernel,
+  let arguments = (ins Tenon_NumberTensor:$input, DenseI64ArrayAttr:$kernel,
                        DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
                        DenseI64ArrayAttr:$dilations, UnitAttr:$channels_last);
-  let results = (outs Tenon_FloatTensor:$result);
+  let results = (outs Tenon_NumberTensor:$result);
   let assemblyFormat = "$input `kernel` $kernel `strides` $strides `pads` $pads "
                        "`dilations` $dilations (`channels_last` $channels_last^)? "
                        "attr-dict `:` type($input)";
@@ -83,7 +83,8 @@ def Tenon_PackWeightOp : Tenon_PureOp<"pack_weight", [AttrSizedOperandSegments]>
   let description = [{
     A layout of the weights' file, not work: `codes`, `scale` and `zero` are
     constants. Codes with a sign are stored without it, but for the format i8,
-    where those without a sign are stored 128 lower.
+    where those without a sign are stored 128 lower. Floats are rounded to the
+    format's.
   }];
   let arguments = (ins Tenon_Tensor:$codes, Tenon_MatrixAttr:$codesAt,
                        Optional<Tenon_Tensor>:$scale, OptionalAttr<Tenon_MatrixAttr>:$scaleAt,

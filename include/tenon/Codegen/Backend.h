@@ -15,6 +15,7 @@
 
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "tenon/Codegen/Kernels.h"
+#include "tenon/Codegen/Layout.h"
 
 namespace mlir {
 class OpPassManager;
@@ -44,9 +45,9 @@ public:
   virtual mlir::FailureOr<KernelInfo>
   emitKernel(KernelOp kernel, mlir::ModuleOp kernels, llvm::StringRef symbol,
              const TargetInfo &target) const = 0;
-  /// The passes that lay operands out as its kernels want them; the second
-  /// part joins products, which values that are asked for by name forbid.
-  virtual void populateLayout(mlir::OpPassManager &pm, bool merge) const = 0;
+  /// The passes that lay operands out as its kernels want them.
+  virtual void populateLayout(mlir::OpPassManager &pm,
+                              const LayoutOptions &layout) const = 0;
 };
 
 const Backend &cpuBackend();

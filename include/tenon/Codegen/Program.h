@@ -62,6 +62,7 @@ struct ProgramOptions {
   std::optional<GpuProgram> gpu;
   std::vector<ProgramRange> ranges;
   std::string exportedSymbol = "tenon_model";
+  std::string precision = "f32"; ///< of products by weights
   std::string compilerVersion;
   bool weightsInFile = false;
   std::string weightsFile; ///< its name without a directory

@@ -9,6 +9,7 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
+#include "tenon/Codegen/Layout.h"
 #include "tenon/Codegen/Tilings.h"
 #include "tenon/Import/OnnxImporter.h"
 #include "tenon/Pipelines/PassRemarks.h"
@@ -48,7 +49,8 @@ struct TilingOptions {
 };
 /// Graph -> Fuse, on the graph module.
 void populateFuseStage(mlir::OpPassManager &pm, bool debugValues,
-                       const TilingOptions &tiling, const Backend &backend);
+                       const TilingOptions &tiling, const Backend &backend,
+                       LayoutOptions layout = {});
 /// The end of it: how a family of targets cuts the kernels. Instead of what
 /// another family wrote.
 void populateTiling(mlir::OpPassManager &pm, const Backend &backend,
@@ -84,6 +86,7 @@ struct CompileOptions {
   std::string soname; ///< of a shared library; empty: none
   bool weightsInFile = false;
   TilingOptions tiling;
+  LayoutOptions layout;
   bool debugValues = false;
   bool state = true; ///< find pasts that a tenon_state can hold
   bool verifyEach = false;

@@ -13,6 +13,7 @@
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
@@ -49,10 +50,10 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   // panels. The rows of a block take a good part of the second cache.
   constexpr int64_t rows = 8 * kTileRows, chunk = 1024;
   int64_t block = machine.l2Bytes / 4 * 3;
-  // A task of integers lays its rows out first, for more panels.
+  // A task of integers or bf16 lays its rows out first, for more panels.
   for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>())
     if (FormatAttr format = product.getFormatAttr();
-        format && format.isInteger())
+        format && (format.isInteger() || roundsToBF16(format)))
       return {get(rows, 4, block, chunk), get(rows, 8, block, chunk),
               get(rows, 2, block, chunk), get(rows * 2, 4, block, chunk)};
   return {get(rows, 2, block, chunk),     get(rows / 2, 2, block, chunk),
@@ -127,9 +128,13 @@ public:
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
                                    StringRef symbol,
                                    const TargetInfo &target) const override;
-  void populateLayout(OpPassManager &pm, bool merge) const override {
-    pm.addPass(createPackMatMulPass());
-    if (merge)
+  void populateLayout(OpPassManager &pm,
+                      const LayoutOptions &layout) const override {
+    PackMatMulPassOptions options;
+    options.precision = layout.precision;
+    options.keepF32.append(layout.keepF32.begin(), layout.keepF32.end());
+    pm.addPass(createPackMatMulPass(options));
+    if (layout.merge)
       pm.addPass(createMergeMatMulPass());
   }
 };

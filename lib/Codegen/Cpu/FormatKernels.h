@@ -17,6 +17,11 @@
 
 namespace tenon {
 
+/// Are rows that panels of the format multiply rounded to bf16?
+inline bool roundsToBF16(FormatAttr format) {
+  return format.getRows() && format.getRows().isBF16();
+}
+
 /// func(B, bAt, first, last, to, toAt): rows [first, last) of the panel at bAt
 /// as f32, [row][32]. `first` begins a block; of one block alone, a group.
 mlir::func::FuncOp getDequantizer(mlir::ModuleOp module,
@@ -28,15 +33,28 @@ mlir::func::FuncOp getDequantizer(mlir::ModuleOp module,
 void emitFormatKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                       llvm::ArrayRef<mlir::Value> operands);
 
-/// How rows of the left operand of a product of integers lie in memory: ui8
-/// where the level multiplies bytes, else i16.
-mlir::Type integerRowType(mlir::MLIRContext *context, const TargetInfo &target);
+/// How the rows of a product's left operand lie in memory: of integers bytes
+/// where the level multiplies them, else i16; of bf16 their bits as i16.
+mlir::Type rowTypeOf(FormatAttr format, const TargetInfo &target);
 
-/// Calls func(A, aAt, lda, B, bAt, panelStride, K, C, cAt): C, i32
-/// [panels][rows][32], is A's rows times the panels, or with `accumulate` that
-/// and what it was. K is a multiple of 4; `rows` is in [1, kTileRows].
-void emitIntegerKernel(KernelEmitter &e, mlir::Value rows, int64_t panels,
-                       bool accumulate, llvm::ArrayRef<mlir::Value> operands);
+/// Of a product of integers, or of bf16 by bf16. Calls func(A, aAt, lda, B,
+/// bAt, panelStride, K, C, cAt): C, i32 or f32 [panels][rows][32], is A's rows
+/// times the panels, or with `accumulate` that and what it was. K is a multiple
+/// of the format's group; `rows` is in [1, kTileRows]. DwordKernels.cpp.
+void emitDotKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
+                   int64_t panels, bool accumulate,
+                   llvm::ArrayRef<mlir::Value> operands);
+
+/// func(X, xAt, K, A, aAt, scales, sums, at): the row at X as integers at aAt,
+/// with the scale and the sum of each block from `at` on. ByteKernels.cpp.
+mlir::func::FuncOp getRowQuantizer(mlir::ModuleOp module,
+                                   const TargetInfo &target, FormatAttr format);
+
+/// Calls func(A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt): C
+/// [rows][32] is A's quantised rows times the panel at bAt; of each row so many
+/// blocks, whose scales and sums begin at `at`.
+void emitByteKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
+                    llvm::ArrayRef<mlir::Value> operands);
 
 } // namespace tenon
 

@@ -31,13 +31,16 @@
 //
 // Panels in a format (FormatKernels.h): a task dequantises those of its tile
 // into scratch memory once for all its rows, or, few rows, in registers. The
-// rows of a product of integers are laid out for the level, those of a task.
+// rows of a product of integers or of bf16, and rows that become integers, are
+// laid out for the level, those of a task; then the panels are read as they
+// are.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
+#include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
@@ -61,15 +64,20 @@ struct MatMulKernel {
                        out = getDims(op.getResult());
   FormatAttr format = op.getFormatAttr(); ///< of B; null: f32
   bool integer = format && format.isInteger();
-  bool coded = format && !integer; ///< dequantised
+  bool quantized = format && format.quantizesRows(); ///< rows become integers
+  Type rowType = format ? rowTypeOf(format, e.target) : b.getF32Type();
+  bool laidOut = !rowType.isF32(); ///< for the level
+  bool coded = format && !laidOut; ///< dequantised
   std::optional<MatMulHalves> halves = matchHalves(op);
   int64_t cut = halves ? 2 : 1;
   int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
           tilePanels = tiling.getTilePanels();
   /// Columns and panels of the result; of each half in a gated matmul.
   SymExpr K = lhs.back(), N = part(out.back());
-  /// Distance of the rows in scratch memory.
-  SymExpr rowSize = integer ? ceilDiv(K, 4) * SymExpr(4) : K;
+  /// Distance of the rows in scratch memory: whole groups, or blocks.
+  SymExpr rowSize = laidOut ? ceilDiv(K, unitOfRows()) * unitOfRows() : K;
+  SymExpr blocksOfRow =
+      quantized && format.getBlock() ? ceilDiv(K, format.getBlock()) : 1;
   size_t inner = format ? 2 : 3; ///< dims of panels
   SymExpr panels = part(packed[packed.size() - inner]);
   bool shared =
@@ -95,17 +103,19 @@ struct MatMulKernel {
   SymExpr pairs = ceilDiv(panels, panelsOfTask);
   unsigned lanes = e.vectorLanes();
   Type f32 = b.getF32Type();
-  Type rowType = integer ? integerRowType(b.getContext(), e.target) : f32;
   Type sumType = integer ? Type(b.getI32Type()) : f32;
   bool inPlace = isInPlace();
+  /// Quantised rows are read where they lie.
+  bool readsStored = isStored() && hasOwnRows();
   std::optional<PatchRows> patches =
-      hasOwnRows() && !integer ? PatchRows::match(op.getLhs()) : std::nullopt;
+      hasOwnRows() && !quantized ? PatchRows::match(op.getLhs()) : std::nullopt;
 
   /// Rows of B in a chunk, about as many as the tiling says; 0: all of them.
   int64_t rowsOfChunk() {
     int64_t k = K.constant().value_or(0);
-    int64_t most = tiling.getChunk() * (integer ? 4 : 1); // as many bytes
-    if (k <= most + most / 2)
+    // As many bytes. Of codes so few that two panels fit.
+    int64_t most = tiling.getChunk() * (laidOut ? format.rowsOfGroup() : 1);
+    if (k <= most + most / 2 || quantized)
       return 0;
     int64_t unit = coded ? std::max<int64_t>(format.getBlock(), 16) : 4;
     return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), unit);
@@ -113,7 +123,7 @@ struct MatMulKernel {
   /// Most rows of A that fill so many bytes: with fewer, B is read from memory
   /// once more per block, and B is the larger one.
   int64_t blockRows() {
-    if (integer) // what a task lays out
+    if (laidOut) // those of a task
       return taskRows;
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
     int64_t rows = tiling.getBlockBytes() / (4 * k);
@@ -126,11 +136,20 @@ struct MatMulKernel {
   static SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
     return SymExpr::apply(SymExpr::Fn::CeilDiv, x, y);
   }
+  SymExpr unitOfRows() {
+    bool blocks = quantized && format.getBlock();
+    return SymExpr(blocks ? format.getBlock() : format.rowsOfGroup());
+  }
+  bool isStored() {
+    auto arg = dyn_cast<BlockArgument>(op.getLhs());
+    return arg && getElementTypeOrSelf(arg.getType()).isF32();
+  }
   bool isInPlace() {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
     if (!arg || getElementTypeOrSelf(arg.getType()) != rowType || K != rowSize)
       return false;
-    return hasOwnRows();
+    // Rows of f16 lie as f32, once they are rounded.
+    return hasOwnRows() && !quantized && !(coded && format.getRows());
   }
   /// Broadcast batch dims would repeat rows.
   bool hasOwnRows() {
@@ -138,6 +157,7 @@ struct MatMulKernel {
   }
   void run();
   void packRows(Value batchIndex, Value m0, Value begin, Value end);
+  void quantize(Value from, Value r);
   void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel,
                 Value secondAt = {});
   void wide();
@@ -155,6 +175,7 @@ struct MatMulKernel {
   void dequantize(const Task &t, Value k0, Value len);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
+  void multiplyBytes(Value rows, Value aAt, Value bAt, Value cAt);
   /// Every tile has all its panels.
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % panelsOfTile == 0;
@@ -167,18 +188,35 @@ struct MatMulKernel {
   /// Distance of the panels of a tile in B.
   Value panelStride = {};
   Value numbers = {}; ///< the dequantised panels of a tile
+  /// Of quantised rows: one before that, and each block's scale and sum.
+  Value row = {}, scales = {}, sums = {};
 };
 
 /// Rows [begin, end) of the block that begins at m0, to their place in A.
 void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
                             Value end) {
+  // As the level multiplies it.
+  auto put = [&](Value x, const Idx &at) {
+    if (integer && rowType.isInteger(16)) {
+      x = L.widen(x);
+      Type wide = L.isVector(x) ? L.vec(rowType) : rowType;
+      x = arith::ExtUIOp::create(b, L.loc, wide, x);
+    }
+    if (coded && format.getRows())
+      x = L.roundTo(x, format.getRows());
+    if (laidOut && roundsToBF16(format))
+      x = bitsOfBF16(L, x);
+    L.store(x, quantized ? row : A, at, quantized ? f32 : rowType);
+  };
   if (patches)
-    return patches->copy(e, A, L.add(L.mul(batchIndex, e.dim(M)), m0), begin,
-                         end);
+    return patches->copy(e, lda, put, L.add(L.mul(batchIndex, e.dim(M)), m0),
+                         begin, end);
   SmallVector<SymExpr> rowDims(lhs.begin(), lhs.end() - 1);
   Value k = e.dim(K);
   e.loop(begin, end, 1, [&](Value r) {
     Value m = L.add(m0, r);
+    if (quantized && readsStored)
+      return quantize(L.mul(L.add(L.mul(batchIndex, e.dim(M)), m), k), r);
     SmallVector<Idx> idx;
     if (shared) {
       idx = e.delinearize(m, rowDims);
@@ -189,18 +227,22 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
     }
     idx.push_back(Idx());
     // Behind the last element anything will do: it meets zeros.
-    Idx to = L.uniform(L.mul(r, lda));
+    Idx to = L.uniform(quantized ? L.index(0) : L.mul(r, lda));
     e.lanesLoop(k, lanes, [&](Idx i) {
       idx.back() = i;
-      Value x = e.emit(op.getLhs(), idx);
-      if (integer && rowType.isInteger(16)) {
-        x = L.widen(x);
-        Type wide = L.isVector(x) ? L.vec(rowType) : rowType;
-        x = arith::ExtUIOp::create(b, L.loc, wide, x);
-      }
-      L.store(x, A, L.add(to, i), rowType);
+      put(e.emit(op.getLhs(), idx), L.add(to, i));
     });
+    if (quantized)
+      quantize(L.index(0), r);
   });
+}
+
+/// The row at `from`, of the left operand or of scratch memory, as row r of A.
+void MatMulKernel::quantize(Value from, Value r) {
+  auto func = getRowQuantizer(e.module(), e.target, format);
+  func::CallOp::create(b, L.loc, func,
+                       ValueRange{row, from, k, A, L.mul(r, lda), scales, sums,
+                                  L.mul(r, e.dim(blocksOfRow))});
 }
 
 /// Rows [m0, m0 + rows) of one panel, whose products lie from C[cAt] on; of a
@@ -246,9 +288,14 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     auto multiply = [&](int64_t count) {
       if (coded)
         return emitMicroKernel(e, mr, tileRows, K, o, {count, 0, chunks > 1});
-      emitIntegerKernel(
-          e, mr, count, chunks > 1,
-          {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K, o.C, o.cAt});
+      if (!quantized)
+        return emitDotKernel(
+            e, mr, format, count, chunks > 1,
+            {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K, o.C, o.cAt});
+      Value ofPanel = L.mul(mr, kPanelColumns);
+      for (int64_t p = 0; p < count; ++p)
+        multiplyBytes(mr, o.aAt, L.add(o.bAt, L.mul(o.panelStride, p)),
+                      L.add(o.cAt, L.mul(ofPanel, p)));
     };
     if (wholeTiles())
       return multiply(tilePanels);
@@ -263,6 +310,14 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
       [&](const MicroKernelShape &own, int64_t leastRows) {
         emitMicroKernel(e, mr, tileRows, K, o, own, leastRows);
       });
+}
+
+/// C at cAt is `rows` quantised rows from aAt on times the panel at bAt.
+void MatMulKernel::multiplyBytes(Value rows, Value aAt, Value bAt, Value cAt) {
+  Value blocks = e.dim(blocksOfRow);
+  Value at = L.mul(L.div(aAt, lda), blocks);
+  emitByteKernel(e, rows, format,
+                 {A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt});
 }
 
 /// Rows [k0, k0 + len) of the task's panels as f32.
@@ -289,8 +344,10 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
   // Tile i of n fetches the i-th of n shares, a step for each four rows.
   Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), t.tiles), t.tiles);
   Value share = L.mul(step, L.div(len, 4));
-  // So many rows of integers take as many bytes as of f32 elements.
-  Value bAt = L.add(t.bAt, L.mul(k0, kPanelColumns));
+  // Rows of a format are counted in bytes.
+  int64_t ofRow =
+      laidOut ? format.bytesOfGroup() / format.rowsOfGroup() : kPanelColumns;
+  Value bAt = L.add(t.bAt, L.mul(k0, ofRow));
   if (coded) {
     auto open = [&] { dequantize(t, k0, len); };
     t.fresh ? e.ifThen(t.fresh, open) : open();
@@ -419,7 +476,7 @@ void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
   if (!inPlace)
     packRows(zero, zero, zero, m);
-  if (coded)
+  if (format)
     return narrowCoded(m);
   auto multiply = [&](Value panel, int64_t count) {
     int64_t most = count > kTilePanels ? narrowRows(e.target) : kTileRows;
@@ -447,18 +504,21 @@ void MatMulKernel::narrow(Value m) {
   e.loop(rest, last, 1, [&](Value panel) { multiply(panel, 1); });
 }
 
-/// The same, a panel (of each half) at a time, dequantised in registers.
+/// The same, a panel (of each half) at a time, opened in registers.
 void MatMulKernel::narrowCoded(Value m) {
   Value zero = L.index(0);
   Value first = L.mul(e.begin, panelsOfTask);
   Value last = L.min(L.mul(e.end, panelsOfTask), np);
   Value ofHalf = L.mul(m, kPanelColumns);
   e.loop(first, last, 1, [&](Value panel) {
-    for (int64_t half = 0; half < cut; ++half)
-      emitFormatKernel(e, m, format,
-                       {A, zero, lda, B,
-                        L.mul(L.add(panel, L.mul(np, half)), panelSize), k, C,
-                        L.mul(ofHalf, half)});
+    for (int64_t half = 0; half < cut; ++half) {
+      Value bAt = L.mul(L.add(panel, L.mul(np, half)), panelSize);
+      Value cAt = L.mul(ofHalf, half);
+      if (quantized)
+        multiplyBytes(m, zero, bAt, cAt);
+      else
+        emitFormatKernel(e, m, format, {A, zero, lda, B, bAt, k, C, cAt});
+    }
     epilogue(zero, zero, zero, m, panel, ofHalf);
   });
 }
@@ -472,6 +532,12 @@ void MatMulKernel::run() {
   A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
               : e.scratchBuffer(rowSize * rowsOfBlock + PatchRows::kBehind,
                                 rowType);
+  if (quantized) {
+    row = readsStored ? e.input(cast<BlockArgument>(op.getLhs()))
+                      : e.scratchBuffer(K, f32);
+    scales = e.scratchBuffer(blocksOfRow * rowsOfBlock, f32);
+    sums = e.scratchBuffer(blocksOfRow * rowsOfBlock, b.getI32Type());
+  }
   if (coded)
     numbers = e.scratchBuffer((chunkRows ? SymExpr(chunkRows) : K) *
                                   (tilePanels * kPanelColumns),
@@ -480,7 +546,9 @@ void MatMulKernel::run() {
   k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
   panelSize = format ? e.dim(packed.back()) : L.mul(k, kPanelColumns);
   panelStride = halves ? L.mul(panelSize, np) : panelSize;
-  int64_t fewRows = coded ? kTileRows : integer ? 0 : narrowRows(e.target);
+  int64_t fewRows = coded || quantized ? kTileRows
+                    : laidOut          ? 0
+                                       : narrowRows(e.target);
   if (!shared ||
       M.constant().value_or(std::min<int64_t>(fewRows, 1)) > fewRows ||
       fewRows == 0)
@@ -505,6 +573,13 @@ void emitMatMulKernel(KernelEmitter &e) {
   auto tiling = e.tiling<CpuMatMulTilingAttr>();
   if (!tiling)
     return;
+  FormatAttr format = anchor.getFormatAttr();
+  if (format && roundsToBF16(format) && !e.target.multipliesBF16) {
+    e.fail("products of bf16 need AVX512-BF16, which "
+           "level '")
+        << e.target.name << "' lacks";
+    return;
+  }
   if (matchHalves(anchor) && tiling.getTilePanels() != 2) {
     e.fail("a gated matmul takes a panel of each half: "
            "expected a tile of 2 panels, found ")

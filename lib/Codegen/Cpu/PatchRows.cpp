@@ -41,8 +41,10 @@ std::optional<PatchRows> PatchRows::match(Value lhs) {
     lhs = view.getInput();
   auto op = lhs.getDefiningOp<Im2ColOp>();
   auto image = op ? dyn_cast<BlockArgument>(op.getInput()) : nullptr;
-  if (!image || getDims(lhs).back() != length ||
-      !computeType(getElementTypeOrSelf(image.getType())).isF32())
+  if (!image || getDims(lhs).back() != length)
+    return std::nullopt;
+  Type element = getElementTypeOrSelf(image.getType());
+  if (!computeType(element).isF32() && !element.isUnsignedInteger(8))
     return std::nullopt;
   return PatchRows(op, image);
 }
@@ -52,7 +54,8 @@ namespace {
 struct Copy {
   KernelEmitter &e;
   Im2ColOp op;
-  Value X, into;
+  Value X, rowSize;
+  PatchRows::Put put;
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   bool last = op.getChannelsLast();
@@ -62,7 +65,6 @@ struct Copy {
   size_t rank = kernel.size(), first = last ? 1 : 2, x = rank - 1;
   SymExpr C = last ? dims.back() : dims[1];
   Type element = getElementTypeOrSelf(op.getInput().getType());
-  Type f32 = b.getF32Type();
   SmallVector<Value> base = {}; ///< where the first tap lies, for each dim
   Value image = {}, to = {};    ///< of the row
 
@@ -83,7 +85,7 @@ void Copy::run(Value from, Value where, const SymExpr &length) {
   e.lanesLoop(e.dim(length), e.vectorLanes(), [&](Idx i) {
     Value v = L.load(X, L.add(L.uniform(from), i), element);
     LaneScope whole(L, L.lanes);
-    L.store(v, into, L.add(L.uniform(at), i), f32);
+    put(v, L.add(L.uniform(at), i));
   });
 }
 
@@ -91,7 +93,9 @@ void Copy::zeros(Value where, const SymExpr &length) {
   Value at = L.add(to, where);
   e.lanesLoop(e.dim(length), e.vectorLanes(), [&](Idx i) {
     LaneScope whole(L, L.lanes);
-    L.store(L.constant(L.vec(f32), 0), into, L.add(L.uniform(at), i), f32);
+    Type type = L.vec(computeType(element));
+    put(isa<FloatType>(element) ? L.constant(type, 0) : L.constantInt(type, 0),
+        L.add(L.uniform(at), i));
   });
 }
 
@@ -159,7 +163,7 @@ void Copy::row(Value number, Value r) {
   for (size_t d = 0; d < rank; ++d)
     base.push_back(L.sub(L.mul(place[d + 1].base, strides[d]), pads[d]));
   image = place[0].base;
-  to = L.mul(r, e.dim(getDims(op.getResult()).back()));
+  to = L.mul(r, rowSize);
   if (last)
     return nest(0, image, L.index(0), {});
   e.loop(L.index(0), e.dim(C), 1,
@@ -168,9 +172,9 @@ void Copy::row(Value number, Value r) {
 
 } // namespace
 
-void PatchRows::copy(KernelEmitter &e, Value into, Value first, Value begin,
-                     Value end) const {
-  Copy rows{e, op, e.input(image), into};
+void PatchRows::copy(KernelEmitter &e, Value rowSize, Put put, Value first,
+                     Value begin, Value end) const {
+  Copy rows{e, op, e.input(image), rowSize, put};
   e.loop(begin, end, 1, [&](Value r) { rows.row(e.L.add(first, r), r); });
 }
 

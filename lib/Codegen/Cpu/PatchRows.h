@@ -24,9 +24,11 @@ public:
   static std::optional<PatchRows> match(mlir::Value lhs);
   /// Elements behind the last row that copy() may write as well.
   static constexpr int64_t kBehind = 16;
-  /// Makes rows [begin, end) of `into`, the patches from number `first` on of
-  /// all images'.
-  void copy(KernelEmitter &e, mlir::Value into, mlir::Value first,
+  /// Stores lanes to elements of the rows.
+  using Put = llvm::function_ref<void(mlir::Value, const Idx &)>;
+  /// Makes rows [begin, end), which lie `rowSize` apart: the patches from
+  /// number `first` on of all images'.
+  void copy(KernelEmitter &e, mlir::Value rowSize, Put put, mlir::Value first,
             mlir::Value begin, mlir::Value end) const;
 
 private:

@@ -9,22 +9,42 @@
 
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
+#include "lib/Codegen/Form/ConstantView.h"
 
 namespace tenon {
 
-/// The panels of a constant right operand of 16 bits, or of one that is
-/// dequantised, in the format of its elements; null where it is none, or in no
-/// format.
-PackWeightOp packFormatted(mlir::OpBuilder &b, MatMulOp op);
+/// One number per block of rows and column of a constant.
+struct Parameter {
+  ConstantView view;
+  MatrixAttr at;
+  std::optional<MatrixReader> reader;
+  int64_t blocks, columns;
+
+  /// nullopt where `value` is no view of a constant.
+  static std::optional<Parameter> of(mlir::Value value, int64_t dimK,
+                                     int64_t dimN);
+  bool all(llvm::function_ref<bool(float)> holds) const;
+};
+
+/// What products by constants are computed in (docs/Precision.md).
+enum class Precision { f32, bf16, f16, int8Act };
+/// nullopt for another word than f32, bf16, f16 or int8-act.
+std::optional<Precision> parsePrecision(llvm::StringRef name);
+
+/// The panels of a constant right operand of 16 bits, of one that is
+/// dequantised, or of floats that are rounded for `precision`; null where it is
+/// none, or in no format.
+PackWeightOp packFormatted(mlir::OpBuilder &b, MatMulOp op,
+                           Precision precision);
 
 /// What a product of integers of 8 bits less their zero points is, by a
 /// constant: a product of the codes, and what the zero points take off it. Null
 /// where the matmul is none.
 mlir::Value lowerIntegerMatMul(mlir::OpBuilder &b, MatMulOp op);
 
-/// What a product of integers of 8 bits that are scaled, by a constant that is
-/// dequantised for each column, is: the product of the integers, scaled. Null
-/// where the matmul is none.
+/// What a product of floats that codes of 8 bits stand for, by a constant of
+/// codes with a scale for each column, is: the product of the integers, scaled.
+/// Null where the matmul is none, or where a sum may leave i32.
 mlir::Value lowerQuantizedMatMul(mlir::OpBuilder &b, MatMulOp op);
 
 } // namespace tenon

@@ -15,6 +15,7 @@
 #include "lib/Codegen/Form/PackFormats.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
+#include "llvm/Support/Regex.h"
 
 using namespace mlir;
 
@@ -32,10 +33,25 @@ constexpr StringLiteral kPass = "tenon-pack-matmul", kPack = "PackMatMul",
 struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
   using PackMatMulPassBase::PackMatMulPassBase;
   void runOnOperation() override {
+    std::optional<Precision> chosen = parsePrecision(precision);
+    if (!chosen) {
+      getOperation()->emitError("expected a precision of f32, bf16, f16 or "
+                                "int8-act, found ")
+          << precision;
+      return signalPassFailure();
+    }
+    kept.assign(keepF32.size(), false);
     SmallVector<MatMulOp> ops;
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });
     for (MatMulOp op : ops)
-      pack(op);
+      pack(op, isKept(op) ? Precision::f32 : *chosen);
+    for (auto [pattern, found] : llvm::zip_equal(keepF32, kept))
+      if (!found)
+        emitWarning(getOperation()->getLoc())
+            << "no product is of a node '" << pattern << "' that is to be kept";
+    if (chosen != Precision::f32)
+      getOperation()->setAttr("tenon.precision",
+                              StringAttr::get(&getContext(), precision));
     getOperation()->walk([&](RecurrentOp op) {
       if (getDims(op.getWeight()).size() != 3)
         return;
@@ -48,6 +64,24 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     getOperation()->walk([&](PackBOp op) { packs.push_back(op); });
     for (PackBOp op : packs)
       shareTable(op);
+  }
+
+  /// Of --keep-f32: which patterns match a node.
+  SmallVector<bool> kept;
+
+  /// Is the node of the product one that the user keeps?
+  bool isKept(MatMulOp op) {
+    bool result = false;
+    op->getLoc()->walk([&](Location loc) {
+      if (auto name = dyn_cast<NameLoc>(loc))
+        for (auto [i, pattern] : llvm::enumerate(keepF32))
+          if (pattern == name.getName() ||
+              llvm::Regex("^(" + pattern + ")$").match(name.getName())) {
+            kept[i] = result = true;
+          }
+      return WalkResult::advance();
+    });
+    return result;
   }
 
   /// A table that is gathered from and multiplied with (a tied embedding) is
@@ -187,7 +221,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     op.erase();
   }
 
-  void pack(MatMulOp op) {
+  void pack(MatMulOp op, Precision precision) {
     Type element = getElementTypeOrSelf(op.getResult().getType());
     OpBuilder b(op);
     if (element.isSignlessInteger(32))
@@ -208,7 +242,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       lhs = TransposeOp::create(b, loc, lhs, perm);
     }
     auto columns = b.getStringAttr(getDims(op.getResult()).back().str());
-    if (PackWeightOp weight = packFormatted(b, op))
+    if (PackWeightOp weight = packFormatted(b, op, precision))
       return replace(op, PackedMatMulOp::create(b, loc, lhs, weight, columns,
                                                 weight.getFormatAttr()));
     SmallVector<Operation *> views;

@@ -16,6 +16,11 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     f64. pack_b of a constant is a layout of the weights' file; of anything
     else it is a kernel of its own.
 
+    With `precision` bf16 or f16 a constant of floats is rounded to that, and so
+    are the rows that it multiplies; with int8-act rows that codes multiply
+    become integers (#tenon.format, `by`). Products of the nodes in `keep-f32`
+    stay as they are.
+
     A constant of 16 bits keeps them, one that is dequantised its codes: its panels have the format
     that the dequantisation states, where there is one. A product of integers of
     8 bits by a constant becomes one in the format i8, and what the zero points
@@ -30,6 +35,12 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     %0 = tenon.packed_matmul %x, %p columns "960" as <ui4 block 32 scale f16> : ...
     ```
   }];
+  let options = [
+    Option<"precision", "precision", "std::string", [{"f32"}],
+           "What products by constants are computed in: f32, bf16, f16 or int8-act">,
+    ListOption<"keepF32", "keep-f32", "std::string",
+               "Nodes, or regular expressions that match whole names, whose products stay as they are">
+  ];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

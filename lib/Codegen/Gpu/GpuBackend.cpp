@@ -38,8 +38,9 @@ public:
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
                                    StringRef symbol,
                                    const TargetInfo &target) const override;
-  void populateLayout(OpPassManager &pm, bool merge) const override {
-    cpuBackend().populateLayout(pm, merge);
+  void populateLayout(OpPassManager &pm,
+                      const LayoutOptions &layout) const override {
+    cpuBackend().populateLayout(pm, layout);
   }
 };
 

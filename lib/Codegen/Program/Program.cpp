@@ -141,6 +141,7 @@ struct ProgramWriter {
   /// A side of a check, for people.
   std::string textOf(const SymExpr &e, const SymExpr &other) const;
   Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
+  Constant *formatOf(const ScheduleBuffer &buffer);
   Constant *steps();
   Constant *levels();
   Constant *gpuKernels();
@@ -176,6 +177,20 @@ std::string ProgramWriter::textOf(const SymExpr &e,
     return std::string(text, end.ptr);
   }
   return e.str();
+}
+
+static bool isFormatted(const ScheduleBuffer &buffer) {
+  return buffer.kind == ScheduleBuffer::Weight && !buffer.parts.empty() &&
+         buffer.parts.front().format;
+}
+
+Constant *ProgramWriter::formatOf(const ScheduleBuffer &buffer) {
+  if (!isFormatted(buffer))
+    return null();
+  std::string text;
+  raw_string_ostream(text) << buffer.parts.front().format;
+  StringRef inside = text; // of #tenon.format<...>
+  return string(inside.split('<').second.rsplit('>').first);
 }
 
 Constant *ProgramWriter::ports(const std::vector<SchedulePort> &all,
@@ -308,6 +323,11 @@ Expected<Constant *> ProgramWriter::write() {
                        string(textOf(c.rhs, c.lhs)), string(c.reason)});
       },
       "checks");
+  Constant *formats = null();
+  if (any_of(s.buffers, isFormatted))
+    formats = list(
+        s.buffers, [&](const ScheduleBuffer &b) { return formatOf(b); },
+        "formats");
   Constant *stepTable = steps();
   int n = s.steps.size();
   size_t at = 0;
@@ -395,6 +415,8 @@ Expected<Constant *> ProgramWriter::write() {
       string(s.modelName),
       string(options.compilerVersion),
       string("2.17"),
+      string(options.precision),
+      formats,
       inputs,
       outputs,
       exprs,

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 6u
+#define TENON_ABI_VERSION 7u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -310,6 +310,10 @@ typedef struct tenon_gpu {
 typedef struct tenon_program {
   uint32_t magic, abi_version;
   const char *model_name, *compiler_version, *glibc_floor;
+  const char *precision; /* of products by weights, "f32" */
+  /* Of each buffer that is a weight in panels of bytes what they hold, "ui4
+   * block 32 scale f16"; else 0. All 0: there is none. */
+  const char *const *formats;
   const tenon_port *inputs, *outputs;
   const tenon_expr *exprs;
   const tenon_check *checks;

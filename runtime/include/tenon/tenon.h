@@ -130,6 +130,9 @@ typedef struct tenon_model_info {
   const char *gpu_host_nodes;
   int32_t num_states;    /* pasts that a tenon_state can hold, */
   int32_t num_stateless; /* and those that it cannot */
+  /* What products by weights were asked to be computed in: "f32", "bf16",
+   * "f16" or "int8-act". */
+  const char *precision;
 } tenon_model_info;
 
 /* How an output's dims come about. */
@@ -235,6 +238,10 @@ typedef struct tenon_buffer_info { /* a tensor that steps work on */
   uint64_t bytes;
   uint64_t offset; /* in the workspace or the weights */
   int32_t first_step, last_step; /* that use it; -1: none */
+  /* Of a weight that products read in a format of its own what that is, "ui4
+   * block 32 scale f16"; else NULL. "by" says what the product rounds its other
+   * operand to. */
+  const char *format;
 } tenon_buffer_info;
 
 typedef struct tenon_context_info {

@@ -147,7 +147,6 @@ func.func @readDimsOfUnknownLength(%a: tensor<?xi64, #tenon.dims<"n">>) {
 }
 
 // -----
-
 func.func @checkNotCanonical() {
   // expected-error @below {{expected the canonical dim expression "a + b", found "b + a"}}
   tenon.check eq "b + a", "c"
@@ -934,6 +933,30 @@ func.func @formatScale(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
 func.func @formatZero(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
   // expected-error @below {{expected a zero point of ui8 or f32, found 'i8'}}
   %0 = tenon.packed_matmul %x, %p columns "3" as <ui8 scale f16 zero i8> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatRows(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected rows of the format's own f16 or bf16, found 'f16'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <bf16 by f16> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @formatRowsOfCodes(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected rows of i8 beside scales, found 'bf16'}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <ui4 block 16 scale f16 by bf16> : tensor<2x4xf32>, tensor<1x128xui8>
+  return
+}
+
+// -----
+func.func @packTooManyRows() {
+  %codes = tenon.constant dense<1> : tensor<65537x1xui8>
+  %scale = tenon.constant dense<1.0> : tensor<1xf32>
+  %zero = tenon.constant dense<1> : tensor<1xui8>
+  // expected-error @below {{expected at most 65536 rows of integers, found 65537}}
+  %0 = tenon.pack_weight %codes <ui8 at 0, 1, 1> scale %scale <f32 at 0, 0, 0> zero %zero <ui8 at 0, 0, 0> as <ui8 scale f16 zero ui8 by i8> rows 65537 columns 1 : tensor<65537x1xui8> scale tensor<1xf32> zero tensor<1xui8>
   return
 }
 

@@ -229,6 +229,8 @@ func.func @kernels(%x: !x, %w: tensor<384x100xf32>,
   %q = tenon.pack_weight %codes <ui4 at 0, 1, 384> scale %scale <f32 at 0, 1, 12> as <ui4 block 32 scale f16> rows 384 columns 100 : tensor<100x192xui8> scale tensor<100x12xf32>
   // CHECK: tenon.packed_matmul %arg0, %[[Q]] columns "100" as <ui4 block 32 scale f16> : {{.*}}, tensor<4x6912xui8>
   %r = tenon.packed_matmul %x, %q columns "100" as <ui4 block 32 scale f16> : !x, tensor<4x6912xui8>
+  // CHECK: tenon.packed_matmul %arg0, %[[Q]] columns "100" as <ui4 block 32 scale f16 by i8>
+  %by = tenon.packed_matmul %x, %q columns "100" as <ui4 block 32 scale f16 by i8> : !x, tensor<4x6912xui8>
   // CHECK: tenon.dequantize %{{.*}} scale %{{.*}} blocks [1, 16] to f32 : tensor<100x192xui8>, tensor<100x12xf32>
   %d = tenon.dequantize %codes scale %scale blocks [1, 16] to f32 : tensor<100x192xui8>, tensor<100x12xf32>
   // CHECK: %[[R:.*]] = tenon.im2col %arg2 kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1]

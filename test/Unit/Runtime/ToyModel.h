@@ -156,6 +156,7 @@ struct Builder {
     program.abi_version = TENON_ABI_VERSION;
     program.model_name = "toy";
     program.compiler_version = "test";
+    program.precision = "f32";
     program.glibc_floor = "2.31";
     auto set = [](auto *&pointer, int32_t &count, auto &table) {
       pointer = table.data();

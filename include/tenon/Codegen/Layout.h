@@ -1,0 +1,29 @@
+//===- Layout.h - how operands are laid out ---------------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_CODEGEN_LAYOUT_H
+#define TENON_CODEGEN_LAYOUT_H
+
+#include <string>
+#include <vector>
+
+namespace tenon {
+
+struct LayoutOptions {
+  /// Join products of the same rows, which values that are asked for by name
+  /// forbid.
+  bool merge = true;
+  /// What products by weights are computed in: f32, bf16, f16 or int8-act
+  /// (docs/Precision.md).
+  std::string precision = "f32";
+  /// Nodes, or regular expressions that match whole names of nodes, whose
+  /// products stay as they are.
+  std::vector<std::string> keepF32;
+};
+
+} // namespace tenon
+
+#endif // TENON_CODEGEN_LAYOUT_H

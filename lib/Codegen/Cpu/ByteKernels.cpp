@@ -1,0 +1,396 @@
+//===- ByteKernels.cpp - products by rows that become integers ------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// With codes c of B, less a zero point z and times a scale s for each block and
+// column, and integers q of A with a scale t for each block and row:
+//
+//   C = sum over blocks of s*t * (sum c*q - z * sum q)
+//
+// The inner sums are exact in i32. A dword of B holds the codes of a group of
+// rows of one column; a shift and a mask give four bytes of them, every second
+// or fourth row, and A's bytes lie in that order.
+//
+// What multiplies four bytes by four: a dot product (VNNI); of codes of at most
+// four bits multiply-adds of pairs of bytes, whose sums have room in i16 for
+// eight steps; of codes of eight bits, where these saturate, multiply-adds of
+// pairs of i16.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/TenonTiling.h"
+#include "lib/Codegen/Cpu/FormatKernels.h"
+#include "lib/Codegen/Cpu/Loops.h"
+#include "llvm/ADT/bit.h"
+#include <limits>
+
+using namespace mlir;
+
+namespace tenon {
+
+Type rowTypeOf(FormatAttr format, const TargetInfo &target) {
+  MLIRContext *context = format.getContext();
+  bool dots = hasDotProducts(target);
+  if (format.isInteger())
+    return dots ? IntegerType::get(context, 8, IntegerType::Unsigned)
+                : IntegerType::get(context, 16);
+  if (format.quantizesRows())
+    return IntegerType::get(context, format.getBits() == 8 && !dots ? 16 : 8);
+  return roundsToBF16(format) ? Type(IntegerType::get(context, 16))
+                              : Float32Type::get(context);
+}
+
+namespace {
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+struct RowQuantizer : Loops {
+  RowQuantizer(func::FuncOp func, const TargetInfo &target, FormatAttr format)
+      : Loops(func, target), format(format) {}
+  FormatAttr format;
+  Type i32 = b.getI32Type(), f32 = b.getF32Type();
+  VectorType i32s = vector(i32, lanes), f32s = vector(f32, lanes);
+  Value X = argument(0), x0 = argument(1), K = argument(2), A = argument(3),
+        a0 = argument(4);
+
+  using Body = function_ref<Value(Value at, Value numbers, Value carried)>;
+  Value walk(Value begin, Value end, Body body);
+  void block(Value begin, Value end, Value number);
+  void order();
+  void run();
+};
+
+/// Vectors of [begin, end), the last one with zeros behind the end.
+Value RowQuantizer::walk(Value begin, Value end, Body body) {
+  Value whole = L.add(begin, L.mul(L.div(L.sub(end, begin), lanes), lanes));
+  Value carried = L.constantInt(i32s, 0);
+  carried = forLoop(begin, whole, lanes, carried,
+                    [&](Value k, ValueRange carried) -> SmallVector<Value> {
+                      Value x =
+                          vector::LoadOp::create(b, loc, f32s, X, L.add(x0, k));
+                      return {body(k, x, carried[0])};
+                    })[0];
+  return forLoop(
+      whole, end, lanes, carried,
+      [&](Value k, ValueRange carried) -> SmallVector<Value> {
+        auto bits = vector(b.getI1Type(), lanes);
+        Value mask = vector::CreateMaskOp::create(b, loc, bits, L.sub(end, k));
+        Value x = vector::MaskedLoadOp::create(b, loc, f32s, X, L.add(x0, k),
+                                               mask, L.constant(f32s, 0));
+        return {body(k, x, carried[0])};
+      })[0];
+}
+
+void RowQuantizer::block(Value begin, Value end, Value number) {
+  auto constant = [&](float value) { return L.constant(f32, value); };
+  auto bits = [&](float value) {
+    return L.constantInt(i32, llvm::bit_cast<int32_t>(value));
+  };
+  // Of numbers without their sign the bits are in the same order; a NaN's are
+  // above infinity's.
+  Value largest = walk(begin, end, [&](Value, Value x, Value most) -> Value {
+    Value magnitude =
+        L.both(arith::BitcastOp::create(b, loc, i32s, x),
+               L.constantInt(i32s, std::numeric_limits<int32_t>::max()));
+    return arith::MaxSIOp::create(b, loc, most, magnitude);
+  });
+  largest = vector::ReductionOp::create(b, loc, vector::CombiningKind::MAXSI,
+                                        largest);
+  Value finite = L.slt(largest, bits(std::numeric_limits<float>::infinity()));
+  Value counts = L.both(finite, L.sge(largest, bits(0x1p-100f)));
+  Value m = arith::BitcastOp::create(b, loc, f32, largest);
+  Value inverse = L.select(
+      counts, arith::DivFOp::create(b, loc, constant(127), m), constant(0));
+  Value scale =
+      L.select(counts, arith::DivFOp::create(b, loc, m, constant(127)),
+               L.select(finite, constant(0),
+                        constant(std::numeric_limits<float>::quiet_NaN())));
+  Value inverses = vector::BroadcastOp::create(b, loc, f32s, inverse);
+  VectorType stored =
+      vector(cast<MemRefType>(A.getType()).getElementType(), lanes);
+  Value sum = walk(begin, end, [&](Value k, Value x, Value sum) -> Value {
+    Value q = arith::MulFOp::create(b, loc, x, inverses);
+    q = math::RoundEvenOp::create(b, loc, q);
+    q = arith::FPToSIOp::create(b, loc, i32s, q);
+    vector::StoreOp::create(b, loc, arith::TruncIOp::create(b, loc, stored, q),
+                            A, L.add(a0, k));
+    return arith::AddIOp::create(b, loc, sum, q);
+  });
+  sum = vector::ReductionOp::create(b, loc, vector::CombiningKind::ADD, sum);
+  Value at = L.add(argument(7), number);
+  memref::StoreOp::create(b, loc, scale, argument(5), at);
+  memref::StoreOp::create(b, loc, sum, argument(6), at);
+}
+
+/// Puts the bytes of each group in the order in which codes are opened.
+void RowQuantizer::order() {
+  int64_t group = format.rowsOfGroup(), apart = group / 4;
+  SmallVector<int64_t> from;
+  for (int64_t i = 0; i < group; ++i)
+    from.push_back(i % 4 * apart + i / 4);
+  VectorType bytes = vector(b.getI8Type(), group);
+  forLoop(L.index(0), K, group, {}, [&](Value k, ValueRange) {
+    Value at = L.add(a0, k);
+    Value x = vector::LoadOp::create(b, loc, bytes, A, at);
+    vector::StoreOp::create(
+        b, loc, vector::ShuffleOp::create(b, loc, x, x, from), A, at);
+    return SmallVector<Value>{};
+  });
+}
+
+void RowQuantizer::run() {
+  int64_t size = format.getBlock();
+  if (!size)
+    block(L.index(0), K, L.index(0));
+  else
+    forLoop(L.index(0), K, size, {}, [&](Value k, ValueRange) {
+      block(k, L.min(plus(k, size), K), L.div(k, size));
+      return SmallVector<Value>{};
+    });
+  if (format.getBits() < 8)
+    order();
+  func::ReturnOp::create(b, loc);
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+/// Multiply-adds of bytes in i16 that have room: 8 * 2 * 15 * 127 < 2^15.
+constexpr int64_t kSteps = 8;
+
+struct ByteLoops : Loops {
+  ByteLoops(func::FuncOp func, const TargetInfo &target, FormatAttr format,
+            int64_t rows)
+      : Loops(func, target), format(format), rows(rows) {}
+  FormatAttr format;
+  int64_t rows;
+  int64_t bits = format.getBits(), group = format.rowsOfGroup();
+  int64_t opened = group / 4; ///< fours of rows in a group
+  bool dots = hasDotProducts(target), widens = !dots && bits == 8,
+       pairs = !dots && bits < 8;
+  int64_t parts = widens ? 2 : 1; ///< vectors of sums for one of columns
+  int64_t first = 0, vectors = 0; ///< of the columns
+  Type i8 = b.getI8Type(), i16 = b.getI16Type(), i32 = b.getI32Type();
+  VectorType i32s = vector(i32, lanes), f32s = vector(b.getF32Type(), lanes);
+  VectorType operandType =
+      vector(widens ? i16 : i8, widens ? lanes * 2 : lanes * 4);
+  Value A = argument(0), a0 = argument(1), lda = argument(2),
+        blocks = argument(6), B = argument(7);
+
+  int64_t column(int64_t j) { return first + j * lanes; }
+  Value spread(Type type, Value x) {
+    return vector::BroadcastOp::create(b, loc, type, x);
+  }
+  SmallVector<Value> codes(Value at);
+  Value open(Value codes, int64_t step);
+  SmallVector<Value> sums(Value bAt, Value aAt);
+  SmallVector<Value> block(Value number, Value bAt, ValueRange carried);
+  void run();
+};
+
+/// Of all columns; widened, two vectors for each of columns.
+SmallVector<Value> ByteLoops::codes(Value at) {
+  SmallVector<Value> all;
+  for (int64_t j = 0; j < vectors; ++j)
+    for (int64_t part = 0; part < parts; ++part) {
+      Value place = plus(at, 4 * (column(j) + part * lanes / 2));
+      if (widens) {
+        Value bytes = loadBytes(B, place, vector(i8, lanes * 2));
+        all.push_back(arith::ExtUIOp::create(b, loc, operandType, bytes));
+      } else {
+        all.push_back(loadBytes(B, place, bits == 8 ? operandType : i32s));
+      }
+    }
+  return all;
+}
+
+/// The step's four rows of codes.
+Value ByteLoops::open(Value codes, int64_t step) {
+  if (bits == 8)
+    return codes;
+  if (step > 0)
+    codes =
+        arith::ShRUIOp::create(b, loc, codes, L.constantInt(i32s, step * bits));
+  codes = L.both(codes, L.constantInt(i32s, ((1 << bits) - 1) * 0x01010101));
+  return vector::BitCastOp::create(b, loc, operandType, codes);
+}
+
+/// Of codes times integers of one block: [rows][vectors].
+SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt) {
+  int64_t size = format.getBlock();
+  // Groups whose sums meet in i16.
+  int64_t together =
+      pairs && size ? std::min(kSteps / opened, size / group) : 1;
+  Value end = size ? L.index(size / group) : L.div(lda, group);
+  VectorType i16s = vector(i16, lanes * 2);
+  StringRef multiply = lanes == 16  ? "llvm.x86.avx512.pmaddubs.w.512"
+                       : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
+                                    : "llvm.x86.ssse3.pmadd.ub.sw.128";
+  SmallVector<Value> init(rows * vectors * parts, L.constantInt(i32s, 0));
+  SmallVector<Value> found = forLoop(
+      L.index(0), end, together, init, [&](Value number, ValueRange carried) {
+        SmallVector<Value> next(carried), inPairs(next.size());
+        for (int64_t g = 0; g < together; ++g) {
+          Value at = plus(number, g);
+          SmallVector<Value> found =
+              codes(L.add(bAt, L.mul(at, format.bytesOfGroup())));
+          for (int64_t step = 0; step < opened; ++step) {
+            SmallVector<Value> weights;
+            for (Value code : found)
+              weights.push_back(open(code, step));
+            Value from = plus(L.add(aAt, L.mul(at, group)), 4 * step);
+            for (int64_t r = 0; r < rows; ++r) {
+              Value a = broadcastGroup(A, L.add(from, L.mul(L.index(r), lda)),
+                                       4, widens ? 64 : 32, operandType);
+              for (auto [j, w] : llvm::enumerate(weights)) {
+                size_t i = r * weights.size() + j;
+                if (!pairs) {
+                  next[i] =
+                      widens ? addPairs(a, w, next[i]) : addDots(w, a, next[i]);
+                  continue;
+                }
+                Value sum = intrinsic(multiply, i16s, {w, a});
+                inPairs[i] =
+                    inPairs[i]
+                        ? Value(arith::AddIOp::create(b, loc, inPairs[i], sum))
+                        : sum;
+              }
+            }
+          }
+        }
+        for (size_t i = 0; pairs && i < next.size(); ++i)
+          next[i] = addPairs(inPairs[i], L.constantInt(i16s, 1), next[i]);
+        return next;
+      });
+  if (!widens)
+    return found;
+  SmallVector<Value> whole;
+  for (size_t i = 0; i < found.size(); i += 2)
+    whole.push_back(addHalves(found[i], found[i + 1]));
+  return whole;
+}
+
+/// What a block adds to `carried`.
+SmallVector<Value> ByteLoops::block(Value number, Value bAt,
+                                    ValueRange carried) {
+  Value aAt = L.add(a0, L.mul(number, format.getBlock()));
+  SmallVector<Value> found = sums(plus(bAt, format.bytesOfHeader()), aAt);
+  SmallVector<Value> scales, zeros, next;
+  for (int64_t j = 0; j < vectors; ++j) {
+    Type type = format.getScale();
+    scales.push_back(loadFloats(
+        B, plus(bAt, column(j) * type.getIntOrFloatBitWidth() / 8), type));
+    if (!format.getZero())
+      continue;
+    Value zeroAt = plus(bAt, format.bytesOfScales());
+    if (format.getZero().isF32()) {
+      zeros.push_back(
+          loadFloats(B, plus(zeroAt, column(j) * 4), b.getF32Type()));
+      continue;
+    }
+    Value bytes = loadBytes(B, plus(zeroAt, column(j)), vector(i8, lanes));
+    zeros.push_back(arith::ExtUIOp::create(b, loc, i32s, bytes));
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    Value at = L.add(argument(5), L.add(L.mul(L.index(r), blocks), number));
+    Value scale = memref::LoadOp::create(b, loc, argument(3), at);
+    Value sum = memref::LoadOp::create(b, loc, argument(4), at);
+    if (zeros.empty())
+      sum = arith::MulIOp::create(b, loc, sum,
+                                  L.constantInt(i32, 1 << (bits - 1)));
+    Value rowSum = spread(i32s, sum), rowScale = spread(f32s, scale);
+    for (int64_t j = 0; j < vectors; ++j) {
+      Value product = found[next.size()];
+      auto isFloat = [](Value v) {
+        return isa<FloatType>(getElementTypeOrSelf(v.getType()));
+      };
+      auto toFloat = [&](Value v) -> Value {
+        return arith::SIToFPOp::create(b, loc, f32s, v);
+      };
+      if (zeros.empty()) {
+        product = toFloat(arith::SubIOp::create(b, loc, product, rowSum));
+      } else if (isFloat(zeros[j])) {
+        Value less = arith::MulFOp::create(b, loc, zeros[j], toFloat(rowSum));
+        product = arith::SubFOp::create(b, loc, toFloat(product), less);
+      } else {
+        Value less = arith::MulIOp::create(b, loc, zeros[j], rowSum);
+        product = toFloat(arith::SubIOp::create(b, loc, product, less));
+      }
+      Value both = arith::MulFOp::create(b, loc, scales[j], rowScale);
+      next.push_back(fma(product, both, carried[next.size()]));
+    }
+  }
+  return next;
+}
+
+void ByteLoops::run() {
+  Value bAt = argument(8), C = argument(9), c0 = argument(10);
+  int64_t most = kPanelColumns / lanes, room = target.numVectorRegs - 4;
+  vectors = llvm::bit_floor(
+      (uint64_t)std::clamp<int64_t>(room / (rows * (widens ? 3 : 2)), 1, most));
+  for (; first < kPanelColumns; first += vectors * lanes) {
+    SmallVector<Value> sums(rows * vectors, L.constant(f32s, 0));
+    if (int64_t size = format.getBlock())
+      sums = forLoop(L.index(0), blocks, 1, sums,
+                     [&](Value number, ValueRange carried) {
+                       Value at = L.mul(number, format.bytesOfBlock(size));
+                       return block(number, L.add(bAt, at), carried);
+                     });
+    else
+      sums = block(L.index(0), bAt, sums);
+    for (auto [i, sum] : llvm::enumerate(sums))
+      vector::StoreOp::create(
+          b, loc, sum, C,
+          plus(c0, i / vectors * kPanelColumns + column(i % vectors)));
+  }
+  func::ReturnOp::create(b, loc);
+}
+
+func::FuncOp getByteKernel(ModuleOp module, const TargetInfo &target,
+                           FormatAttr format, int64_t rows) {
+  MLIRContext *context = module.getContext();
+  Type index = IndexType::get(context), f32 = Float32Type::get(context),
+       i8 = IntegerType::get(context, 8), i32 = IntegerType::get(context, 32);
+  auto [func, fresh] = getFunction(
+      module, "gemm_" + nameOf(format) + "_" + std::to_string(rows),
+      {memoryOf(rowTypeOf(format, target)), index, index, memoryOf(f32),
+       memoryOf(i32), index, index, memoryOf(i8), index, memoryOf(f32), index});
+  if (fresh)
+    ByteLoops(func, target, format, rows).run();
+  return func;
+}
+
+} // namespace
+
+func::FuncOp getRowQuantizer(ModuleOp module, const TargetInfo &target,
+                             FormatAttr format) {
+  MLIRContext *context = module.getContext();
+  Type index = IndexType::get(context), f32 = Float32Type::get(context),
+       i32 = IntegerType::get(context, 32);
+  // Nothing of the codes but how many a byte holds.
+  auto [func, fresh] = getFunction(
+      module,
+      "quantize_u" + std::to_string(format.getBits()) + "_b" +
+          std::to_string(format.getBlock()),
+      {memoryOf(f32), index, index, memoryOf(rowTypeOf(format, target)), index,
+       memoryOf(f32), memoryOf(i32), index});
+  if (fresh)
+    RowQuantizer(func, target, format).run();
+  return func;
+}
+
+void emitByteKernel(KernelEmitter &e, Value rows, FormatAttr format,
+                    ArrayRef<Value> operands) {
+  auto module = e.module();
+  callForRows(e, rows, operands, [&](int64_t r) {
+    return getByteKernel(module, e.target, format, r);
+  });
+}
+
+} // namespace tenon

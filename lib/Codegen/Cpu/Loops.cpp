@@ -1,0 +1,171 @@
+//===- Loops.cpp - what inner kernels are written with
+//---------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Cpu/Loops.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "tenon/abi.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+bool hasDotProducts(const TargetInfo &target) {
+  return target.vectorBits == 512   ? target.has(TENON_FEATURE_AVX512VNNI)
+         : target.vectorBits == 256 ? target.has(TENON_FEATURE_AVXVNNI)
+                                    : false;
+}
+
+Value bitsOfBF16(LaneBuilder &L, Value x) {
+  OpBuilder &b = L.b;
+  Type narrow = b.getBF16Type(), bits = b.getI16Type();
+  if (!L.isVector(x)) {
+    x = arith::TruncFOp::create(b, L.loc, narrow, x);
+    return arith::BitcastOp::create(b, L.loc, bits, x);
+  }
+  x = LLVM::CallIntrinsicOp::create(
+          b, L.loc, L.vec(narrow),
+          b.getStringAttr("llvm.x86.avx512bf16.cvtneps2bf16.512"),
+          ValueRange{x})
+          .getResults();
+  return arith::BitcastOp::create(b, L.loc, L.vec(bits), x);
+}
+
+Value Loops::loadBytes(Value memory, Value at, VectorType type) {
+  int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+  Value raw =
+      vector::LoadOp::create(b, loc, vector(b.getI8Type(), bytes), memory, at);
+  if (raw.getType() == type)
+    return raw;
+  return vector::BitCastOp::create(b, loc, type, raw);
+}
+
+Value Loops::loadFloats(Value memory, Value at, Type type) {
+  Value v = loadBytes(memory, at, vector(type, lanes));
+  if (type.isF32())
+    return v;
+  return arith::ExtFOp::create(b, loc, vector(b.getF32Type(), lanes), v);
+}
+
+Value Loops::broadcastGroup(Value A, Value at, int64_t count, unsigned whole,
+                            VectorType type) {
+  Type element = cast<MemRefType>(A.getType()).getElementType();
+  Type together = b.getIntegerType(whole);
+  int64_t times = type.getNumElements() * type.getElementTypeBitWidth() / whole;
+  Value group = vector::LoadOp::create(b, loc, vector(element, count), A, at);
+  group = vector::BitCastOp::create(b, loc, vector(together, 1), group);
+  Value one = vector::ExtractOp::create(b, loc, group, ArrayRef<int64_t>{0});
+  Value all = vector::BroadcastOp::create(b, loc, vector(together, times), one);
+  return vector::BitCastOp::create(b, loc, type, all);
+}
+
+Value Loops::intrinsic(StringRef name, Type type, ValueRange operands) {
+  return LLVM::CallIntrinsicOp::create(b, loc, type, b.getStringAttr(name),
+                                       operands)
+      .getResults();
+}
+
+Value Loops::fma(Value a, Value w, Value sum) {
+  if (target.hasFma)
+    return math::FmaOp::create(b, loc, a, w, sum);
+  return arith::AddFOp::create(b, loc, sum,
+                               arith::MulFOp::create(b, loc, a, w));
+}
+
+Value Loops::addPairs(Value a, Value w, Value sum) {
+  StringRef name = lanes == 16  ? "llvm.x86.avx512.pmaddw.d.512"
+                   : lanes == 8 ? "llvm.x86.avx2.pmadd.wd"
+                                : "llvm.x86.sse2.pmadd.wd";
+  return arith::AddIOp::create(b, loc, sum,
+                               intrinsic(name, sum.getType(), {a, w}));
+}
+
+Value Loops::addDots(Value unsignedBytes, Value signedBytes, Value sum) {
+  StringRef name = lanes == 16 ? "llvm.x86.avx512.vpdpbusd.512"
+                               : "llvm.x86.avx512.vpdpbusd.256";
+  return intrinsic(name, sum.getType(), {sum, unsignedBytes, signedBytes});
+}
+
+Value Loops::addHalves(Value x, Value y) {
+  auto halves = [&](int64_t from) {
+    SmallVector<int64_t> order;
+    for (int64_t n = 0; n < lanes; ++n)
+      order.push_back(2 * n + from);
+    return vector::ShuffleOp::create(b, loc, x, y, order).getResult();
+  };
+  return arith::AddIOp::create(b, loc, halves(0), halves(1));
+}
+
+SmallVector<Value>
+Loops::forLoop(Value lo, Value hi, int64_t step, ValueRange init,
+               function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  auto loop = scf::ForOp::create(b, loc, lo, hi, L.index(step), init);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> next =
+      body(loop.getInductionVar(), loop.getRegionIterArgs());
+  if (!init.empty())
+    scf::YieldOp::create(b, loc, next);
+  return SmallVector<Value>(loop.getResults());
+}
+
+std::string nameOf(FormatAttr format) {
+  auto textOf = [](Type type) {
+    return (type.isBF16()          ? "bf"
+            : isa<FloatType>(type) ? "f"
+                                   : "u") +
+           std::to_string(type.getIntOrFloatBitWidth());
+  };
+  std::string name = textOf(format.getElement());
+  if (!format.getScale())
+    return name;
+  if (format.getBlock())
+    name += "_b" + std::to_string(format.getBlock());
+  name += "_" + textOf(format.getScale());
+  if (format.getZero())
+    name += "_" + textOf(format.getZero());
+  return name + (format.quantizesRows() ? "_by_i8" : "");
+}
+
+MemRefType memoryOf(Type element) {
+  return MemRefType::get({ShapedType::kDynamic}, element);
+}
+
+std::pair<func::FuncOp, bool>
+getFunction(ModuleOp module, const std::string &name, ArrayRef<Type> types) {
+  if (auto func = module.lookupSymbol<func::FuncOp>(name))
+    return {func, false};
+  OpBuilder b(module.getContext());
+  b.setInsertionPointToStart(module.getBody());
+  auto func = func::FuncOp::create(b, module.getLoc(), name,
+                                   b.getFunctionType(types, {}));
+  func.setPrivate();
+  func.addEntryBlock();
+  return {func, true};
+}
+
+void callForRows(KernelEmitter &e, Value rows, ValueRange operands,
+                 function_ref<func::FuncOp(int64_t)> get) {
+  OpBuilder &b = e.b;
+  SmallVector<int64_t> cases;
+  for (int64_t r = 1; r < kTileRows; ++r)
+    cases.push_back(r);
+  auto choice = scf::IndexSwitchOp::create(b, e.L.loc, TypeRange{}, rows, cases,
+                                           cases.size());
+  auto fill = [&](Region &region, int64_t r) {
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&region);
+    func::CallOp::create(b, e.L.loc, get(r), operands);
+    scf::YieldOp::create(b, e.L.loc);
+  };
+  for (auto [i, r] : llvm::enumerate(cases))
+    fill(choice.getCaseRegions()[i], r);
+  fill(choice.getDefaultRegion(), kTileRows);
+}
+
+} // namespace tenon

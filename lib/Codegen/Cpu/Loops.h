@@ -1,0 +1,87 @@
+//===- Loops.h - what inner kernels are written with ------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Products by weights in a format are functions of their own, one for all
+// layers: their loops, their names, and their calls.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_CPU_LOOPS_H
+#define TENON_LIB_CODEGEN_CPU_LOOPS_H
+
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "lib/Codegen/Emit/KernelEmitter.h"
+
+namespace tenon {
+
+/// Does the level multiply bytes without saturating (VNNI)?
+bool hasDotProducts(const TargetInfo &target);
+
+/// The bits of lanes of f32 rounded to bf16, at a level that multiplies these.
+mlir::Value bitsOfBF16(LaneBuilder &L, mlir::Value x);
+
+/// Writes the body of a function.
+struct Loops {
+  Loops(mlir::func::FuncOp func, const TargetInfo &target)
+      : b(func.getContext()), target(target), loc(func.getLoc()),
+        lanes(target.vectorBits / 32), L(b, loc, lanes),
+        entry(func.getBody().front()) {
+    b.setInsertionPointToStart(&entry);
+  }
+  mlir::OpBuilder b;
+  const TargetInfo &target;
+  mlir::Location loc;
+  int64_t lanes; ///< dwords of a vector
+  LaneBuilder L;
+  mlir::Block &entry;
+
+  mlir::Value argument(unsigned i) { return entry.getArgument(i); }
+  mlir::VectorType vector(mlir::Type element, int64_t count) {
+    return mlir::VectorType::get({count}, element);
+  }
+  mlir::Value plus(mlir::Value at, int64_t more) { return L.add(at, more); }
+  /// A vector that lies in bytes.
+  mlir::Value loadBytes(mlir::Value memory, mlir::Value at,
+                        mlir::VectorType type);
+  /// A vector of floats that lies in bytes, as f32.
+  mlir::Value loadFloats(mlir::Value memory, mlir::Value at, mlir::Type type);
+  /// `count` elements of a row, of `whole` bits together, again and again; as
+  /// `type`.
+  mlir::Value broadcastGroup(mlir::Value A, mlir::Value at, int64_t count,
+                             unsigned whole, mlir::VectorType type);
+  mlir::Value intrinsic(llvm::StringRef name, mlir::Type type,
+                        mlir::ValueRange operands);
+  /// sum + a * w, or the two one after the other where nothing fuses them.
+  mlir::Value fma(mlir::Value a, mlir::Value w, mlir::Value sum);
+  /// sum + the exact sums of pairs of i16.
+  mlir::Value addPairs(mlir::Value a, mlir::Value w, mlir::Value sum);
+  /// sum + the exact sums of four bytes without a sign times four with one.
+  mlir::Value addDots(mlir::Value unsignedBytes, mlir::Value signedBytes,
+                      mlir::Value sum);
+  /// Sums of two neighbours each, of x and y behind one another.
+  mlir::Value addHalves(mlir::Value x, mlir::Value y);
+  llvm::SmallVector<mlir::Value>
+  forLoop(mlir::Value lo, mlir::Value hi, int64_t step, mlir::ValueRange init,
+          llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value,
+                                                            mlir::ValueRange)>
+              body);
+};
+
+/// "u4_b32_f16_u8".
+std::string nameOf(FormatAttr format);
+mlir::MemRefType memoryOf(mlir::Type element);
+/// A private function of that name, and whether it is new.
+std::pair<mlir::func::FuncOp, bool>
+getFunction(mlir::ModuleOp module, const std::string &name,
+            llvm::ArrayRef<mlir::Type> types);
+/// A call of get(rows), rows in [1, kTileRows], for the row count that is known
+/// at run time.
+void callForRows(KernelEmitter &e, mlir::Value rows, mlir::ValueRange operands,
+                 llvm::function_ref<mlir::func::FuncOp(int64_t)> get);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_CPU_LOOPS_H
