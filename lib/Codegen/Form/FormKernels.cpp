@@ -133,6 +133,8 @@ struct FormKernels {
   bool isMaskOfAttention(Value v);
   bool isMask(Value v, unsigned depth);
   bool isMovedByPatches(Value v, Operation *user);
+  unsigned costOfNumber(Value v, unsigned most);
+  bool isCheapNumber(Value v);
   void store(Value v);
   KernelOp outline(Operation *root);
   void copyResults();
@@ -343,11 +345,54 @@ bool FormKernels::isMovedByPatches(Value v, Operation *user) {
   return true;
 }
 
+/// Of one number, from what is stored on; more than `most` is not told apart.
+/// Larger tensors that several ops read are stored if they cost something.
+unsigned FormKernels::costOfNumber(Value v, unsigned most) {
+  Operation *op = v.getDefiningOp();
+  if (!op || op->getBlock() != &block || isa<ConstantOp>(op) ||
+      anchorOf.count(op) || isLoop(op))
+    return 0;
+  unsigned cost = costOf(op);
+  for (Value o : op->getOperands()) {
+    if (cost > most)
+      break;
+    if (productOf(getDims(o)) == SymExpr(1))
+      cost += costOfNumber(o, most - cost);
+    else if (o.hasOneUse())
+      cost += treeCost.lookup(o);
+  }
+  return cost;
+}
+
+/// One number that is computed where it is used: a kernel, and a step of each
+/// run, costs more. What takes more than an operation or two is computed by
+/// other numbers alone, not in the loops of tensors.
+bool FormKernels::isCheapNumber(Value v) {
+  constexpr unsigned kCost = 2;
+  constexpr int64_t kFew = 2;
+  if (productOf(getDims(v)) != SymExpr(1))
+    return false;
+  bool ofNumbers = true;
+  for (OpOperand &use : v.getUses()) {
+    Operation *user = use.getOwner();
+    auto fusion = dyn_cast<FusionInterface>(user);
+    if (!fusion || user->getBlock() != &block ||
+        fusion.readsMemory(use.getOperandNumber()) || isa<PackedMatMulOp>(user))
+      return false;
+    Value result = user->getResult(0);
+    if (isa<ReshapeOp>(user) && stored.contains(result))
+      return false;
+    ofNumbers &=
+        productOf(getDims(result)).constant().value_or(kFew + 1) <= kFew;
+  }
+  return ofNumbers || costOfNumber(v, kCost) <= kCost;
+}
+
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v))
     return true;
-  if (isViewOfPanels(v))
+  if (isViewOfPanels(v) || isCheapNumber(v))
     return false;
   if (isMaskOfAttention(v)) {
     masks.insert(op);

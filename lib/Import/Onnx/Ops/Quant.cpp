@@ -201,28 +201,53 @@ static void dequantizeLinear(NodeImporter &n) {
                         to));
 }
 
-Quantized dynamicallyQuantize(NodeImporter &n, Value x) {
-  Ints all;
-  for (int64_t i = 0, e = n.rank(x); i < e; ++i)
-    all.push_back(i);
-  Value zero = n.scalarLike(0, x);
-  // Of each row first, which are many tasks.
-  auto extreme = [&](ReduceKind kind) {
-    if (all.empty())
-      return x;
-    Value ofRows = all.size() > 1 ? n.reduce(kind, x, {all.back()}) : x;
-    return n.reduce(kind, ofRows, all, false);
+/// The largest element of x and of -x, or 0 where they have no positive one: a
+/// tensor of two, so that one pass over x gives both.
+static Value extremesOf(NodeImporter &n, Value x) {
+  Dims dims = n.dims(x);
+  if (dims.empty())
+    dims.push_back(SymExpr(1));
+  dims.insert(dims.begin(), SymExpr(1));
+  int64_t rank = dims.size();
+  SmallVector<int64_t> shape(rank, 1);
+  shape[0] = 2;
+  auto number = [&](double v) {
+    return n.builder.getFloatAttr(NodeImporter::elem(x), v).getValue();
   };
-  Value high = n.max(extreme(ReduceKind::max), zero);
-  Value low = n.min(extreme(ReduceKind::min), zero);
-  Value scale = n.div(n.sub(high, low), n.scalarLike(255, x));
+  Value signs = n.constant(DenseElementsAttr::get(
+      RankedTensorType::get(shape, NodeImporter::elem(x)),
+      {number(1), number(-1)}));
+  Value both = n.mul(n.reshape(x, dims), signs);
+  // Of each row first, which are many tasks.
+  Ints rest;
+  for (int64_t i = 1; i < rank; ++i)
+    rest.push_back(i);
+  if (rank > 2)
+    both = n.reduce(ReduceKind::max, both, {rank - 1});
+  return n.max(n.reduce(ReduceKind::max, both, rest, false),
+               n.scalarLike(0, x));
+}
+
+Quantized dynamicallyQuantize(NodeImporter &n, Value x) {
+  if (!x)
+    return {};
+  Value extremes = extremesOf(n, x);
+  auto element = [&](Value of, int64_t i) {
+    return n.reshape(n.slice(of, 0, SymExpr(i), SymExpr(1)), {});
+  };
+  Value high = element(extremes, 0), below = element(extremes, 1);
+  Value scale = n.div(n.add(high, below), n.scalarLike(255, x));
   // All zeros: any scale does, and 1 keeps the division defined.
   scale = n.select(n.compareScalar(CompareKind::eq, scale, 0),
                    n.scalarLike(1, x), scale);
-  Value point = n.make<RoundOp>({n.sub(zero, n.div(low, scale))});
-  point = n.min(n.max(point, zero), n.scalarLike(255, x));
+  Value point = n.make<RoundOp>({n.div(below, scale)});
+  point = n.min(n.max(point, n.scalarLike(0, x)), n.scalarLike(255, x));
+  // Both are computed, and stored, in one place.
+  Value both = n.concat(
+      {n.reshape(scale, {SymExpr(1)}), n.reshape(point, {SymExpr(1)})}, 0);
+  scale = element(both, 0);
   Type u8 = n.builder.getIntegerType(8, false);
-  point = n.cast(point, u8);
+  point = n.cast(element(both, 1), u8);
   return {quantize(n, x, scale, point, 0, 0, u8), scale, point};
 }
 
