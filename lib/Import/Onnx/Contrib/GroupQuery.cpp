@@ -255,6 +255,28 @@ static bool isRefused(NodeImporter &n) {
   return n.failed();
 }
 
+/// Puts this step's keys and values behind the pasts of a cache that does not
+/// slide, which stay in `h`; gives those that are read. Null after an error.
+static std::pair<Value, Value> appendToPasts(NodeImporter &n, Heads &h,
+                                             const Cache &cache,
+                                             const SymExpr &queries) {
+  if (n.rank(n.in(3)) != 4 || n.rank(n.in(4)) != 4) {
+    n.error("expected pasts of rank 4");
+    return {};
+  }
+  SymExpr room = n.dims(n.in(3))[2];
+  // Where the total is not known before a run, a past of static length is taken
+  // for a buffer.
+  SymExpr total = knownScalar(n, n.in(6))
+                      .value_or(room.isConstant() ? room : room + queries);
+  SymExpr length = SymExpr::apply(SymExpr::Fn::Max, room, total);
+  Value until = n.has(16) ? cache.lengths : Value();
+  h.k = appendKeys(n, n.in(3), h.k, cache.past, length, until);
+  h.v = appendKeys(n, n.in(4), h.v, cache.past, length, until);
+  Value keys = n.slice(h.k, 2, SymExpr(0), total);
+  return {keys, n.slice(h.v, 2, SymExpr(0), total)};
+}
+
 static void groupQueryAttention(NodeImporter &n) {
   // query, key, value, past_key, past_value, seqlens_k,
   // total_sequence_length, cos, sin, position_ids, attention_bias, head_sink,
@@ -299,21 +321,7 @@ static void groupQueryAttention(NodeImporter &n) {
     h->v = keep(n, *staged, values);
     visible = slidingMask(n, *staged, cache);
   } else if (n.has(3)) {
-    if (n.rank(n.in(3)) != 4 || n.rank(n.in(4)) != 4) {
-      n.error("expected pasts of rank 4");
-      return;
-    }
-    SymExpr room = n.dims(n.in(3))[2];
-    // Where the total is not known before a run, a past of static length is
-    // taken for a buffer.
-    SymExpr total = knownScalar(n, n.in(6))
-                        .value_or(room.isConstant() ? room : room + queries);
-    SymExpr length = SymExpr::apply(SymExpr::Fn::Max, room, total);
-    Value until = n.has(16) ? cache.lengths : Value();
-    h->k = keys = appendKeys(n, n.in(3), h->k, cache.past, length, until);
-    h->v = values = appendKeys(n, n.in(4), h->v, cache.past, length, until);
-    keys = n.slice(keys, 2, SymExpr(0), total);
-    values = n.slice(values, 2, SymExpr(0), total);
+    std::tie(keys, values) = appendToPasts(n, *h, cache, queries);
   }
   if (n.failed())
     return;

@@ -124,6 +124,46 @@ static ArrayRef<char> bytesOf(Value weight) {
   return dense && !dense.isSplat() ? dense.getRawData() : ArrayRef<char>();
 }
 
+/// Every choice of a phase below its dim's stride.
+static SmallVector<Ints> allPhases(ArrayRef<int64_t> strides) {
+  SmallVector<Ints> phases(1);
+  for (int64_t stride : strides) {
+    SmallVector<Ints> next;
+    for (const Ints &phase : phases)
+      for (int64_t r = 0; r < stride; ++r) {
+        next.push_back(phase);
+        next.back().push_back(r);
+      }
+    phases = std::move(next);
+  }
+  return phases;
+}
+
+/// [N, (g,) phases..., Cout (/g), places...] as [N, Cout, size...], where a
+/// size is its places times its phases.
+static Value interleave(NodeImporter &n, Value y, ArrayRef<int64_t> strides,
+                        int64_t group, const SymExpr &channels) {
+  size_t rank = strides.size(), ahead = group > 1; // dims before the phases
+  Dims places = n.dims(y), parts{places[0]}, whole{places[0], channels};
+  Ints perm{0};
+  if (ahead)
+    parts.push_back(SymExpr(group));
+  for (int64_t stride : strides)
+    parts.push_back(SymExpr(stride));
+  parts.push_back(channels.constant() ? SymExpr(*channels.constant() / group)
+                                      : channels);
+  if (ahead)
+    perm.push_back(1);
+  perm.push_back(1 + ahead + rank);
+  for (size_t d = 0; d < rank; ++d) {
+    parts.push_back(places[d + 2]);
+    whole.push_back(places[d + 2] * SymExpr(strides[d]));
+    perm.push_back(2 + ahead + rank + d);
+    perm.push_back(1 + ahead + d);
+  }
+  return n.reshape(n.transpose(n.reshape(y, parts), perm), whole);
+}
+
 /// Null, without an error, where the phases are not all known or have no taps.
 static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
                       ArrayRef<int64_t> extra, int64_t group) {
@@ -153,23 +193,11 @@ static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
   }
   if (!even && count > kMaxPhases)
     return nullptr;
-  SmallVector<Ints> phases(1);
-  for (size_t d = 0; d < rank; ++d) {
-    SmallVector<Ints> next;
-    for (const Ints &phase : phases)
-      for (int64_t r = 0; r < w.strides[d]; ++r) {
-        next.push_back(phase);
-        next.back().push_back(r);
-      }
-    phases = std::move(next);
-  }
+  SmallVector<Ints> phases = allPhases(w.strides);
   for (size_t d = 0; d < rank; ++d)
     for (const Ints &phase : phases)
       if (p.before(d) < p.taps(d, 0) - p.taps(d, phase[d]))
         return nullptr; // a phase would begin behind the first element
-  // [N, (g,) phases..., Cout (/g), places...]
-  int64_t outer = even ? group : 1;
-  SymExpr channels((*dims)[1] * group);
   Value y;
   if (even) {
     y = p.convolution(x, phases, behind);
@@ -181,25 +209,8 @@ static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
   }
   if (!y)
     return nullptr;
-  Dims places = n.dims(y), parts{places[0]}, whole{places[0], channels};
-  Ints perm{0}, starts;
-  if (outer > 1)
-    parts.push_back(SymExpr(outer));
-  for (int64_t stride : w.strides)
-    parts.push_back(SymExpr(stride));
-  parts.push_back(channels.constant() ? SymExpr(*channels.constant() / outer)
-                                      : channels);
-  size_t ahead = outer > 1; // dims before the phases
-  if (outer > 1)
-    perm.push_back(1);
-  perm.push_back(1 + ahead + rank);
-  for (size_t d = 0; d < rank; ++d) {
-    parts.push_back(places[d + 2]);
-    whole.push_back(places[d + 2] * SymExpr(w.strides[d]));
-    perm.push_back(2 + ahead + rank + d);
-    perm.push_back(1 + ahead + d);
-  }
-  y = n.reshape(n.transpose(n.reshape(y, parts), perm), whole);
+  y = interleave(n, y, w.strides, even ? group : 1,
+                 SymExpr((*dims)[1] * group));
   Dims spatial = n.dims(x);
   for (size_t d = 0; d < rank; ++d) {
     SymExpr size = (spatial[d + 2] - SymExpr(1)) * SymExpr(w.strides[d]) +

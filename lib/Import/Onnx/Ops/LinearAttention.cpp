@@ -41,6 +41,18 @@ static bool fits(NodeImporter &n, unsigned input, StringRef name, bool wanted,
   return false;
 }
 
+/// The factor of the result, in f32: as given, else 1 / sqrt(depth).
+static Value scaleOf(NodeImporter &n, const SymExpr &depth) {
+  Type f32 = n.builder.getF32Type();
+  double given = n.getFloat("scale", 0);
+  if (given != 0)
+    return n.scalar(given, f32);
+  if (std::optional<int64_t> size = depth.constant())
+    return n.scalar(1 / std::sqrt(double(*size)), f32);
+  Value d = n.cast(n.dimScalar(depth, n.builder.getI64Type()), f32);
+  return n.make<ReciprocalOp>({n.sqrt(d)});
+}
+
 static void linearAttention(NodeImporter &n) {
   std::string rule = n.getString("update_rule", "gated_delta");
   bool gates = rule == "gated" || rule == "gated_delta";
@@ -107,18 +119,10 @@ static void linearAttention(NodeImporter &n) {
     return;
 
   SymExpr dv = n.dims(all)[3];
-  double given = n.getFloat("scale", 0);
-  Value scale = n.scalar(given, f32);
-  if (given == 0) {
-    Value depth = n.cast(n.dimScalar(dk, n.builder.getI64Type()), f32);
-    scale = n.make<ReciprocalOp>({n.sqrt(depth)});
-    if (std::optional<int64_t> size = dk.constant())
-      scale = n.scalar(1 / std::sqrt(double(*size)), f32);
-  }
   Value y = n.reshape(n.slice(all, 2, dk, T * G), {B, H, T, G, dv});
   y = n.reshape(n.transpose(y, {0, 2, 1, 3, 4}),
                 {B, T, SymExpr(queryHeads) * dv});
-  n.out(0, n.cast(n.mul(y, scale), NodeImporter::elem(query)));
+  n.out(0, n.cast(n.mul(y, scaleOf(n, dk)), NodeImporter::elem(query)));
   Type stateType = NodeImporter::elem(n.has(3) ? n.in(3) : query);
   n.out(1, n.cast(n.slice(all, 2, SymExpr(0), dk), stateType));
 }
