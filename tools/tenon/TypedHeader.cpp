@@ -51,6 +51,8 @@ private:
   void writeC() const;
   void writeRun() const;
   void writeClass() const;
+  void writeClassPorts() const;
+  void writeClassSizes() const;
   void writeClassRun() const;
   /// "int64_t batch, int64_t seq, " and "batch, seq, ".
   std::string dimParameters() const;
@@ -360,8 +362,8 @@ void HeaderWriter::writeRun() const {
   out << "  return status ? status : tenon_run(context, error);\n}\n";
 }
 
-void HeaderWriter::writeClass() const {
-  out << "namespace " << prefix << " {\n\n";
+/// What a run takes.
+void HeaderWriter::writeClassPorts() const {
   if (!dims.empty()) {
     out << "/// Chosen for each run.\nstruct Dims {\n";
     for (const auto &[id, expr] : dims)
@@ -386,9 +388,13 @@ void HeaderWriter::writeClass() const {
     out << "  tenon::Out<" << port.cppType << "> " << port.id << "; ///< "
         << inComment(port.info->name) << ": "
         << inComment(describePort(*port.info)) << "\n";
-  std::string taken = dims.empty() ? "" : "const Dims &dims";
-  std::string comma = dims.empty() ? "" : ", ";
-  out << "};\n\n/// A context of the model, for one call at a time.\n"
+  out << "};\n\n";
+}
+
+void HeaderWriter::writeClass() const {
+  out << "namespace " << prefix << " {\n\n";
+  writeClassPorts();
+  out << "/// A context of the model, for one call at a time.\n"
          "class Model {\npublic:\n"
          "  /// Of the model that the program is linked with.\n"
          "  static tenon::Result<Model>\n"
@@ -407,6 +413,17 @@ void HeaderWriter::writeClass() const {
          "    auto context = tenon::Context::create(model, options);\n"
          "    if (!context)\n      return context.status();\n"
          "    return Model(context.take());\n  }\n\n";
+  writeClassSizes();
+  writeClassRun();
+  out << "\n  tenon::Context &context() { return held; }\n\nprivate:\n"
+         "  explicit Model(tenon::Context context) : held(std::move(context)) "
+         "{}\n  tenon::Context held;\n};\n\n} // namespace "
+      << prefix << "\n";
+}
+
+/// The workspace's bytes, and the outputs' elements.
+void HeaderWriter::writeClassSizes() const {
+  std::string taken = dims.empty() ? "" : "const Dims &dims";
   if (space)
     out << "  /// Bytes of workspace that a run needs.\n"
            "  static constexpr size_t workspaceSize(int threads = 1) {\n"
@@ -443,11 +460,6 @@ void HeaderWriter::writeClass() const {
           << "&elements, &error))\n      return tenon::Status(code, error);\n"
              "    return elements;\n  }\n";
   }
-  writeClassRun();
-  out << "\n  tenon::Context &context() { return held; }\n\nprivate:\n"
-         "  explicit Model(tenon::Context context) : held(std::move(context)) "
-         "{}\n  tenon::Context held;\n};\n\n} // namespace "
-      << prefix << "\n";
 }
 
 void HeaderWriter::writeClassRun() const {

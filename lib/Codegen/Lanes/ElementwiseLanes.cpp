@@ -188,6 +188,7 @@ Value emitSigmoid(LaneBuilder &L, Value x) {
                                arith::AddFOp::create(L.b, L.loc, one, e));
 }
 
+/// Long: a table, an op and its formula a line.
 Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
   // Operations on mixed scalar and vector lanes widen first; select's
   // condition may stay scalar only when everything is.
