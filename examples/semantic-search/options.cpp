@@ -43,22 +43,37 @@ static bool parseNumber(std::string_view text, size_t low, size_t high,
          result <= high;
 }
 
+namespace {
+/// Options that take a value, and where it goes.
+struct Number {
+  const char *name;
+  size_t low, high;
+  size_t *value;
+};
+struct Text {
+  const char *name;
+  std::string *value;
+};
+} // namespace
+
+/// What is missing or too much, or nothing.
+static const char *complaint(const Options &options) {
+  if (options.vocab.empty())
+    return "no vocabulary given: add --vocab VOCAB";
+  if (options.tokenize && (!options.file.empty() || !options.sentences.empty()))
+    return "--tokenize reads standard input and takes no sentences or file";
+  if (!options.tokenize && options.file.empty() && options.sentences.size() < 2)
+    return "nothing to compare: give two or more sentences, or --file LINES";
+  return "";
+}
+
 bool semsearch::parseOptions(int argc, const char *const *argv,
                              Options &options, std::string &error) {
   size_t threads = 0;
-  struct Number {
-    const char *name;
-    size_t low, high;
-    size_t *value;
-  };
   const Number numbers[] = {{"--top", 1, 1000000, &options.top},
                             {"--max-length", 3, 1000000, &options.maxLength},
                             {"--batch", 1, 4096, &options.batch},
                             {"--threads", 1, 1024, &threads}};
-  struct Text {
-    const char *name;
-    std::string *value;
-  };
   const Text texts[] = {{"--model", &options.model},
                         {"--vocab", &options.vocab},
                         {"--file", &options.file}};
@@ -122,13 +137,6 @@ bool semsearch::parseOptions(int argc, const char *const *argv,
   }
   options.threads = static_cast<int32_t>(threads);
 
-  if (options.vocab.empty())
-    error = "no vocabulary given: add --vocab VOCAB";
-  else if (options.tokenize &&
-           (!options.file.empty() || !options.sentences.empty()))
-    error = "--tokenize reads standard input and takes no sentences or file";
-  else if (!options.tokenize && options.file.empty() &&
-           options.sentences.size() < 2)
-    error = "nothing to compare: give two or more sentences, or --file LINES";
+  error = complaint(options);
   return error.empty();
 }
