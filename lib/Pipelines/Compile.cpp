@@ -227,6 +227,14 @@ struct Compiler {
   EmitOptions emitOptions();
   std::unique_ptr<llvm::Module> wholeProgram();
   bool link();
+  // The stages, in order; false: nothing is left to do, or one failed.
+  bool checkOptions();
+  bool makeGraph();
+  bool makeKernels();
+  bool lowerKernels();
+  bool printTexts();
+  void printKernels(raw_ostream &os, bool elide);
+  void printGpuKernels(raw_ostream &os, bool elide);
   void run();
 };
 
@@ -496,62 +504,60 @@ bool Compiler::link() {
   return check(writeArtifact(artifact, objects, weightsSource()));
 }
 
-void Compiler::run() {
+bool Compiler::checkOptions() {
   kind = artifactKindFromPath(options.output);
   // A pipe says nothing by its name.
   if (!kind && isOutputStream(options.output))
     kind = ArtifactKind::SharedLibrary;
-  if (!options.emit && !options.emitTilings && !options.checkOnly && !kind) {
-    fail("cannot tell what to write to '" + options.output +
-         "': expected a name that ends in .so, .o or .a");
-    return;
-  }
+  if (!options.emit && !options.emitTilings && !options.checkOnly && !kind)
+    return fail("cannot tell what to write to '" + options.output +
+                "': expected a name that ends in .so, .o or .a");
   if (!kind)
     kind = ArtifactKind::SharedLibrary;
-  if (!options.emit && options.weightsInFile &&
-      isOutputStream(options.output)) {
-    fail("'" + options.output +
-         "' has no place beside it for the weights: --weights=file needs a "
-         "file's name");
-    return;
-  }
+  if (!options.emit && options.weightsInFile && isOutputStream(options.output))
+    return fail("'" + options.output +
+                "' has no place beside it for the weights: --weights=file "
+                "needs a file's name");
   if (!options.dumpDir.empty())
-    if (auto ec = llvm::sys::fs::create_directories(options.dumpDir)) {
-      fail("cannot create '" + options.dumpDir + "': " + ec.message());
-      return;
-    }
+    if (auto ec = llvm::sys::fs::create_directories(options.dumpDir))
+      return fail("cannot create '" + options.dumpDir + "': " + ec.message());
   if (!resolveTargets())
-    return;
-  if (options.emit == Stage::Ptx && gpu.empty()) {
-    fail("--emit=ptx: no target is a GPU, as in --target=nvptx:sm_80");
-    return;
-  }
-  auto graph = [&](raw_ostream &os, bool elide) {
+    return false;
+  if (options.emit == Stage::Ptx && gpu.empty())
+    return fail("--emit=ptx: no target is a GPU, as in --target=nvptx:sm_80");
+  return true;
+}
+
+void Compiler::printGpuKernels(raw_ostream &os, bool elide) {
+  for (GpuLevel &level : gpu.levels)
+    printStage(*level.kernels, os, {options.locations, elide});
+}
+
+void Compiler::printKernels(raw_ostream &os, bool elide) {
+  for (Level &level : levels)
+    printStage(*level.kernels, os, {options.locations, elide});
+  printGpuKernels(os, elide);
+}
+
+/// Import, Graph, Fuse, or what of them stands before the text that it begins
+/// with; lists the tilings.
+bool Compiler::makeGraph() {
+  auto print = [&](raw_ostream &os, bool elide) {
     printStage(*module, os, {options.locations, elide});
   };
-  auto gpuKernels = [&](raw_ostream &os, bool elide) {
-    for (GpuLevel &level : gpu.levels)
-      printStage(*level.kernels, os, {options.locations, elide});
-  };
-  auto kernels = [&](raw_ostream &os, bool elide) {
-    for (Level &level : levels)
-      printStage(*level.kernels, os, {options.locations, elide});
-    gpuKernels(os, elide);
-  };
   // What the text that it begins with has behind it.
-  const Backend &backend = levels.empty() ? gpuBackend() : cpuBackend();
   auto done = [&](Stage s) { return options.from && s <= *options.from; };
-  if (!stage(options.from.value_or(Stage::Import), 0.0,
-             [&] { return import(); }) ||
-      finished(options.from.value_or(Stage::Import), graph))
-    return;
+  Stage first = options.from.value_or(Stage::Import);
+  if (!stage(first, 0.0, [&] { return import(); }) || finished(first, print))
+    return false;
   auto onGraph = [&](Stage s, double fraction,
                      llvm::function_ref<void(OpPassManager &)> fill) {
     if (done(s))
       return true;
     return stage(s, fraction, [&] { return passes(*module, fill, true); }) &&
-           !finished(s, graph);
+           !finished(s, print);
   };
+  const Backend &backend = levels.empty() ? gpuBackend() : cpuBackend();
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  // A state is memory of the host.
@@ -562,89 +568,107 @@ void Compiler::run() {
         populateFuseStage(pm, options.debugValues, options.tiling, backend,
                           options.layout);
       }))
-    return;
+    return false;
   result.tilings = listTilings(*module);
-  if (!gpu.empty()) {
-    if (!stage(Stage::Tile, 0.25,
-               [&] { return check(gpu.cut(*module, options.tiling)); }))
-      return;
-    if (!levels.empty())
-      llvm::append_range(result.tilings, listTilings(gpu.getGraph()));
-  }
+  if (gpu.empty())
+    return true;
+  if (!stage(Stage::Tile, 0.25,
+             [&] { return check(gpu.cut(*module, options.tiling)); }))
+    return false;
+  if (!levels.empty())
+    llvm::append_range(result.tilings, listTilings(gpu.getGraph()));
+  return true;
+}
+
+/// Tile.
+bool Compiler::makeKernels() {
   if (options.emitTilings) {
     result.ok = write(options.output, [&](raw_ostream &os) {
       printTilings(result.tilings, os);
     });
-    return;
+    return false;
   }
   if (!stage(Stage::Tile, 0.25, [&] { return tile(); }) ||
       finished(Stage::Tile, [&](raw_ostream &os, bool elide) {
-        kernels(os, elide);
+        printKernels(os, elide);
         printStrategies(os);
       }))
-    return;
-  if (options.checkOnly) {
-    for (const SlowWork &work : findSlowWork(*module))
-      result.slow.push_back(describe(work) + " is slow, about " +
-                            std::to_string(work.percent) +
-                            "% of what a CPU can do: " + work.reason);
-    result.ok = stage(Stage::Llvm, 0.5, [&] {
-      // The tables alone: they say whether the inputs give every dim.
-      llvm::Module tables("tenon", llvmContext);
-      return check(emitProgram(tables, schedule, weights, {}));
-    });
-    return;
-  }
-  if (!stage(Stage::Vector, 0.3,
-             [&] {
-               return llvm::all_of(levels,
-                                   [&](Level &level) {
-                                     return passes(*level.kernels,
-                                                   populateVectorStage, false);
-                                   }) &&
-                      check(gpu.lowerToVectors());
-             }) ||
-      finished(Stage::Vector, kernels))
-    return;
+    return false;
+  if (!options.checkOnly)
+    return true;
+  for (const SlowWork &work : findSlowWork(*module))
+    result.slow.push_back(describe(work) + " is slow, about " +
+                          std::to_string(work.percent) +
+                          "% of what a CPU can do: " + work.reason);
+  result.ok = stage(Stage::Llvm, 0.5, [&] {
+    // The tables alone: they say whether the inputs give every dim.
+    llvm::Module tables("tenon", llvmContext);
+    return check(emitProgram(tables, schedule, weights, {}));
+  });
+  return false;
+}
+
+/// Vector, Buffer, and what becomes of GPUs' kernels.
+bool Compiler::lowerKernels() {
+  auto toVectors = [&] {
+    return llvm::all_of(levels,
+                        [&](Level &level) {
+                          return passes(*level.kernels, populateVectorStage,
+                                        false);
+                        }) &&
+           check(gpu.lowerToVectors());
+  };
+  if (!stage(Stage::Vector, 0.3, toVectors) ||
+      finished(Stage::Vector,
+               [&](raw_ostream &os, bool elide) { printKernels(os, elide); }))
+    return false;
   if (!stage(Stage::Buffer, 0.4,
              [&] { return split() && check(gpu.lowerToLLVM()); }) ||
       finished(Stage::Buffer, [&](raw_ostream &os, bool elide) {
         for (Level &level : levels)
           printStage(*joinKernels(*level.parts), os,
                      {options.locations, elide});
-        gpuKernels(os, elide);
+        printGpuKernels(os, elide);
       }))
-    return;
-  if (!gpu.empty() && (!stage(Stage::Ptx, 0.45, [&] {
-        return check(gpu.emitPtx(options.optLevel));
-      }) || finished(Stage::Ptx, [&](raw_ostream &os, bool) {
+    return false;
+  if (gpu.empty())
+    return true;
+  if (!stage(Stage::Ptx, 0.45,
+             [&] { return check(gpu.emitPtx(options.optLevel)); }) ||
+      finished(Stage::Ptx, [&](raw_ostream &os, bool) {
         for (const GpuLevel &level : gpu.levels)
           os << level.ptx;
-      })))
-    return;
-  if (!options.emit && !gpu.empty() &&
-      !stage(Stage::Ptx, 0.48, [&] { return assembleGpus(); }))
-    return;
-  if (!stage(Stage::Llvm, 0.5, [&] { return translate(); }))
-    return;
-  if (options.emit || !options.dumpDir.empty()) {
-    std::unique_ptr<llvm::Module> whole;
-    if (!stage(Stage::Llvm, 0.5, [&] { return !!(whole = wholeProgram()); }) ||
-        finished(Stage::Llvm, [&](raw_ostream &os, bool) {
-          whole->print(os, nullptr);
-          for (const GpuLevel &level : gpu.levels)
-            os << level.llvm;
-        }))
-      return;
-    std::string text;
-    if (!stage(Stage::Object, 0.6,
+      }))
+    return false;
+  return options.emit ||
+         stage(Stage::Ptx, 0.48, [&] { return assembleGpus(); });
+}
+
+/// The texts of Llvm and Object, of all levels in one module.
+bool Compiler::printTexts() {
+  std::unique_ptr<llvm::Module> whole;
+  if (!stage(Stage::Llvm, 0.5, [&] { return !!(whole = wholeProgram()); }) ||
+      finished(Stage::Llvm, [&](raw_ostream &os, bool) {
+        whole->print(os, nullptr);
+        for (const GpuLevel &level : gpu.levels)
+          os << level.llvm;
+      }))
+    return false;
+  std::string text;
+  return stage(Stage::Object, 0.6,
                [&] {
                  llvm::raw_string_ostream os(text);
                  return check(emitAssembly(*whole, emitOptions(), os));
-               }) ||
-        finished(Stage::Object, [&](raw_ostream &os, bool) { os << text; }))
-      return;
-  }
+               }) &&
+         !finished(Stage::Object, [&](raw_ostream &os, bool) { os << text; });
+}
+
+void Compiler::run() {
+  if (!checkOptions() || !makeGraph() || !makeKernels() || !lowerKernels() ||
+      !stage(Stage::Llvm, 0.5, [&] { return translate(); }))
+    return;
+  if ((options.emit || !options.dumpDir.empty()) && !printTexts())
+    return;
   result.ok = stage(Stage::Object, 0.7, [&] { return link(); });
 }
 

@@ -303,6 +303,91 @@ int32_t threadsFor(const tenon_context_options &options) {
   return options.threads && options.threads < usable ? options.threads : usable;
 }
 
+/// What the caller gives, as far as its version of the struct goes.
+tenon_status readOptions(const tenon_context_options *given,
+                         tenon_context_options &options, tenon_error *error) {
+  memset(&options, 0, sizeof options);
+  if (given && given->size < sizeof options.size + sizeof options.flags)
+    return fail(error, TENON_INVALID_ARGUMENT, "options.size is ",
+                uint64_t(given->size), ": set it with TENON_INIT");
+  if (given)
+    memcpy(&options, given,
+           given->size < sizeof options ? given->size : sizeof options);
+  if (tenon_status status = checkOptions(options, error))
+    return status;
+  if (!options.allocate) {
+    options.allocate = mapMemory;
+    options.release = unmapMemory;
+  }
+  return TENON_OK;
+}
+
+void keepOptions(Context &context, const tenon_context_options &options) {
+  context.flags = options.flags;
+  context.executor = options.executor;
+  context.executorUser = options.executor_user;
+  context.allocate = options.allocate;
+  context.release = options.release;
+  context.allocatorUser = options.allocator_user;
+}
+
+/// How many entries the tables have whose size the program does not say.
+void countTables(Context &counts) {
+  const tenon_program &program = *counts.program;
+  counts.numSteps = program.num_steps;
+  for (int32_t i = 0; i < program.num_buffers; ++i)
+    counts.numArena += program.buffers[i].kind == TENON_BUFFER_ARENA;
+  for (int32_t i = 0; i < program.num_inputs; ++i)
+    counts.totalRank += program.inputs[i].rank;
+  for (int32_t i = 0; i < program.num_exprs; ++i)
+    counts.numValues += program.exprs[i].op == TENON_EXPR_INPUT_VALUE;
+}
+
+/// What tables hold for as long as the context lives.
+void fillTables(Context &context) {
+  const tenon_program &program = *context.program;
+  for (int32_t i = 0; i < program.num_states; ++i) {
+    context.stateOfInput[program.states[i].input] = 1 + i;
+    context.stateOfOutput[program.states[i].output] = 1 + i;
+  }
+  int32_t values = 0;
+  for (int32_t i = 0; i < program.num_exprs; ++i)
+    if (program.exprs[i].op == TENON_EXPR_INPUT_VALUE)
+      context.valueSlots[values++] = i;
+  int32_t arena = 0;
+  for (int32_t i = 0; i < program.num_buffers; ++i) {
+    const tenon_buffer &buffer = program.buffers[i];
+    if (buffer.kind != TENON_BUFFER_ARENA)
+      continue;
+    context.arenaBuffers[arena] = i;
+    int32_t steps = context.numSteps ? context.numSteps : 1;
+    int32_t first = buffer.first < 0 ? 0 : buffer.first;
+    int32_t last = buffer.last < steps ? buffer.last : steps - 1;
+    context.lives[arena++] = {first < last ? first : last, last};
+  }
+
+  // Values that can be looked at after the run keep their memory to its end.
+  for (int32_t v = 0; v < program.num_values; ++v)
+    for (int32_t i = 0; i < arena; ++i)
+      if (context.arenaBuffers[i] == program.values[v].buffer &&
+          context.numSteps)
+        context.lives[i].last = context.numSteps - 1;
+
+  for (int32_t i = 0; i < program.num_controls; ++i)
+    context.steady[i] = isSteady(program, program.controls[i]);
+}
+
+void startPool(Context &context, const tenon_context_options &options) {
+  if (!context.level || context.executor || context.threads <= 1)
+    return;
+  int32_t spin = options.spin_us == 0  ? kDefaultSpinMicroseconds
+                 : options.spin_us < 0 ? 0
+                                       : options.spin_us;
+  context.pool.start(context.workers, context.threads, spin);
+  context.poolStarted = true;
+  context.threads = context.pool.threads();
+}
+
 } // namespace
 
 tenon_status tenon::rt::createContext(const tenon_model *model,
@@ -317,20 +402,8 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   if (!program)
     return status;
   tenon_context_options options;
-  memset(&options, 0, sizeof options);
-  if (given && given->size < sizeof options.size + sizeof options.flags)
-    return fail(error, TENON_INVALID_ARGUMENT, "options.size is ",
-                uint64_t(given->size), ": set it with TENON_INIT");
-  if (given)
-    memcpy(&options, given,
-           given->size < sizeof options ? given->size : sizeof options);
-  if ((status = checkOptions(options, error)))
+  if ((status = readOptions(given, options, error)))
     return status;
-  if (!options.allocate) {
-    options.allocate = mapMemory;
-    options.release = unmapMemory;
-  }
-
   bool queryOnly = options.flags & TENON_CONTEXT_QUERY_ONLY;
   DeviceChoice choice;
   if ((status = parseDevice(options, choice, error)))
@@ -351,14 +424,7 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
     return status;
   }
   program = counts.program;
-  counts.numSteps = program->num_steps;
-  for (int32_t i = 0; i < program->num_buffers; ++i)
-    counts.numArena += program->buffers[i].kind == TENON_BUFFER_ARENA;
-  for (int32_t i = 0; i < program->num_inputs; ++i)
-    counts.totalRank += program->inputs[i].rank;
-  for (int32_t i = 0; i < program->num_exprs; ++i)
-    counts.numValues += program->exprs[i].op == TENON_EXPR_INPUT_VALUE;
-
+  countTables(counts);
   Layout count(nullptr);
   Context *context = nullptr;
   count.take(context, 1);
@@ -381,53 +447,18 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
   // A fresh map is zero already; touching it all would cost resident memory.
   if (options.allocate != mapMemory)
     memset(block, 0, bytes);
-
   Layout layout(block);
   layout.take(context, 1);
   memcpy(static_cast<void *>(context), &counts, sizeof counts);
   layOut(layout, counts, *context);
   context->head = {model->api, model};
-  context->flags = options.flags;
-  context->executor = options.executor;
-  context->executorUser = options.executor_user;
-  context->allocate = options.allocate;
-  context->release = options.release;
-  context->allocatorUser = options.allocator_user;
+  keepOptions(*context, options);
   context->blockBytes = bytes;
   context->stale = true;
   for (int32_t i = 0; i < program->num_inputs; ++i)
     if (program->inputs[i].default_buffer)
       bindDefault(*context, i);
-  for (int32_t i = 0; i < program->num_states; ++i) {
-    context->stateOfInput[program->states[i].input] = 1 + i;
-    context->stateOfOutput[program->states[i].output] = 1 + i;
-  }
-  int32_t values = 0;
-  for (int32_t i = 0; i < program->num_exprs; ++i)
-    if (program->exprs[i].op == TENON_EXPR_INPUT_VALUE)
-      context->valueSlots[values++] = i;
-  int32_t arena = 0;
-  for (int32_t i = 0; i < program->num_buffers; ++i) {
-    const tenon_buffer &buffer = program->buffers[i];
-    if (buffer.kind != TENON_BUFFER_ARENA)
-      continue;
-    context->arenaBuffers[arena] = i;
-    int32_t steps = counts.numSteps ? counts.numSteps : 1;
-    int32_t first = buffer.first < 0 ? 0 : buffer.first;
-    int32_t last = buffer.last < steps ? buffer.last : steps - 1;
-    context->lives[arena++] = {first < last ? first : last, last};
-  }
-
-  // Values that can be looked at after the run keep their memory to its end.
-  for (int32_t v = 0; v < program->num_values; ++v)
-    for (int32_t i = 0; i < arena; ++i)
-      if (context->arenaBuffers[i] == program->values[v].buffer &&
-          counts.numSteps)
-        context->lives[i].last = counts.numSteps - 1;
-
-  for (int32_t i = 0; i < program->num_controls; ++i)
-    context->steady[i] = isSteady(*program, program->controls[i]);
-
+  fillTables(*context);
   auto *handle = reinterpret_cast<tenon_context *>(context);
   if (options.workspace &&
       (status = setWorkspace(*context, options.workspace,
@@ -435,14 +466,7 @@ tenon_status tenon::rt::createContext(const tenon_model *model,
     destroyContext(handle);
     return status;
   }
-  if (context->level && !context->executor && context->threads > 1) {
-    int32_t spin = options.spin_us == 0  ? kDefaultSpinMicroseconds
-                   : options.spin_us < 0 ? 0
-                                         : options.spin_us;
-    context->pool.start(context->workers, context->threads, spin);
-    context->poolStarted = true;
-    context->threads = context->pool.threads();
-  }
+  startPool(*context, options);
   *result = handle;
   return TENON_OK;
 }

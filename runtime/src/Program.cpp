@@ -511,6 +511,37 @@ Range rangeOf(const tenon_expr &expr, const RunValues &run) {
   }
 }
 
+/// What must hold of the slots, as far as they are known.
+tenon_status checkSlots(const tenon_program &program,
+                        const int64_t *const *inputDims, const int64_t *slots,
+                        const int32_t *missing, bool overflow,
+                        tenon_error *error) {
+  auto isKnown = [&](int32_t slot) { return !missing || missing[slot] < 0; };
+
+  if (tenon_status status = checkSymbols(program, inputDims, slots, error))
+    return status;
+  if (tenon_status status = checkRanges(program, slots, error))
+    return status;
+  for (int32_t i = 0; i < program.num_checks; ++i) {
+    const tenon_check &check = program.checks[i];
+    if (!isLeftOut(check.guard, slots) && isKnown(check.lhs) &&
+        isKnown(check.rhs) && (check.guard == 0 || isKnown(check.guard - 1)) &&
+        !holds(check, slots[check.lhs], slots[check.rhs]))
+      return failCheck(program, check, slots, error);
+  }
+  if (overflow)
+    return fail(error, TENON_INVALID_TENSOR,
+                "the inputs' dims are too large: a size overflows 64 bits");
+  for (int32_t o = 0; o < program.num_outputs; ++o)
+    for (int32_t d = 0; d < program.outputs[o].rank; ++d)
+      if (int64_t dim = slots[program.outputs[o].dims[d]];
+          dim < 0 && isKnown(program.outputs[o].dims[d]))
+        return fail(error, TENON_CHECK_FAILED, "output '",
+                    program.outputs[o].name, "': dim ", d, " (",
+                    program.outputs[o].dim_names[d], ") would be ", dim);
+  return TENON_OK;
+}
+
 } // namespace
 
 tenon_status tenon::rt::evaluateDims(const tenon_program &program,
@@ -589,28 +620,5 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
     if (missing)
       missing[i] = lacks;
   }
-  auto isKnown = [&](int32_t slot) { return !missing || missing[slot] < 0; };
-
-  if (tenon_status status = checkSymbols(program, inputDims, slots, error))
-    return status;
-  if (tenon_status status = checkRanges(program, slots, error))
-    return status;
-  for (int32_t i = 0; i < program.num_checks; ++i) {
-    const tenon_check &check = program.checks[i];
-    if (!isLeftOut(check.guard, slots) && isKnown(check.lhs) &&
-        isKnown(check.rhs) && (check.guard == 0 || isKnown(check.guard - 1)) &&
-        !holds(check, slots[check.lhs], slots[check.rhs]))
-      return failCheck(program, check, slots, error);
-  }
-  if (overflow)
-    return fail(error, TENON_INVALID_TENSOR,
-                "the inputs' dims are too large: a size overflows 64 bits");
-  for (int32_t o = 0; o < program.num_outputs; ++o)
-    for (int32_t d = 0; d < program.outputs[o].rank; ++d)
-      if (int64_t dim = slots[program.outputs[o].dims[d]];
-          dim < 0 && isKnown(program.outputs[o].dims[d]))
-        return fail(error, TENON_CHECK_FAILED, "output '",
-                    program.outputs[o].name, "': dim ", d, " (",
-                    program.outputs[o].dim_names[d], ") would be ", dim);
-  return TENON_OK;
+  return checkSlots(program, inputDims, slots, missing, overflow, error);
 }

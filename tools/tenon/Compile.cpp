@@ -304,51 +304,54 @@ static Error writeHeader(const void *model, OutputFile &file) {
   });
 }
 
-int compileMain() {
-  CompileOptions options;
+/// The compilation that the command line asks for.
+static Error readOptions(CompileOptions &options) {
   options.input = input;
   options.output = output;
   if (output.empty())
-    return usageError("-o is missing: say what to write, as in -o model.so (or "
-                      ".o, .a; with --emit a text file, or - for standard "
-                      "output)");
+    return createStringError(
+        "-o is missing: say what to write, as in -o model.so (or "
+        ".o, .a; with --emit a text file, or - for standard "
+        "output)");
   options.targets =
       targets.empty() ? defaultTargets() : std::vector<std::string>(targets);
   if (Error problem = parseSettings(dims, values, options.import))
-    return usageError(toString(std::move(problem)));
+    return problem;
   if (weights != "embed" && weights != "file")
-    return usageError("--weights=" + weights + ": expected embed or file");
+    return createStringError("--weights=" + weights +
+                             ": expected embed or file");
   if (state != "auto" && state != "off")
-    return usageError("--state=" + state + ": expected auto or off");
+    return createStringError("--state=" + state + ": expected auto or off");
   if (!soname.empty() && !StringRef(output).ends_with(".so"))
-    return usageError("--soname=" + soname + ": only a .so has one");
+    return createStringError("--soname=" + soname + ": only a .so has one");
   options.soname = soname;
   options.import.defaults = defaults;
   options.modelName = name;
   options.weightsInFile = weights == "file";
   options.tiling.file = tilings;
   if (!is_contained({"f32", "bf16", "f16", "int8-act"}, StringRef(precision)))
-    return usageError("--precision=" + precision +
-                      ": expected f32, bf16, f16 or int8-act");
+    return createStringError("--precision=" + precision +
+                             ": expected f32, bf16, f16 or int8-act");
   options.layout.precision = precision;
   for (const std::string &pattern : keepF32) {
     std::string problem;
     if (!Regex(pattern).isValid(problem))
-      return usageError("--keep-f32=" + pattern + ": " + problem);
+      return createStringError("--keep-f32=" + pattern + ": " + problem);
   }
   options.layout.keepF32 = keepF32;
   if (!is_contained({"f32", "tf32", "bf16", "f16"}, StringRef(gpuPrecision)))
-    return usageError("--gpu-precision=" + gpuPrecision +
-                      ": expected f32, tf32, bf16 or f16");
+    return createStringError("--gpu-precision=" + gpuPrecision +
+                             ": expected f32, tf32, bf16 or f16");
   options.tiling.products =
       gpuPrecision == "f32" ? "tf32x3" : std::string(gpuPrecision);
   if (Error problem = parseStages(options))
-    return usageError(toString(std::move(problem)));
+    return problem;
   if (emit.empty() && output == "-" && isatty(STDOUT_FILENO))
-    return usageError("-o -: standard output is a terminal, which an artifact "
-                      "would confuse");
+    return createStringError(
+        "-o -: standard output is a terminal, which an artifact "
+        "would confuse");
   if (optLevel < 0 || optLevel > 3)
-    return usageError("-O: expected 0 to 3");
+    return createStringError("-O: expected 0 to 3");
   options.locations = locations;
   options.elideWeights = output == "-" && isatty(STDOUT_FILENO);
   options.dumpDir = dumpDir;
@@ -363,12 +366,34 @@ int compileMain() {
   options.ptxas = ptxas;
   options.threads = threads;
   options.compilerVersion = "tenon " TENON_VERSION;
-  OutputFile headerFile;
   if (!header.empty() && !emit.empty())
-    return usageError("--header=" + header +
-                      ": a stage has none; leave --emit out");
+    return createStringError("--header=" + header +
+                             ": a stage has none; leave --emit out");
   if (header == "-" && output == "-")
-    return usageError("--header=-: standard output takes the artifact");
+    return createStringError("--header=-: standard output takes the artifact");
+  return Error::success();
+}
+
+/// Says how it ended; the exit status.
+static int report(const CompileResult &result) {
+  for (const std::string &warning : result.warnings)
+    errs() << "tenon compile: warning: " << warning << "\n";
+  if (result.ok) {
+    for (const std::string &note : result.notes)
+      errs() << "tenon compile: note: " << note << "\n";
+    return 0;
+  }
+  errs() << "tenon compile: "
+         << (result.internal ? "internal error: " : "error: ") << result.error
+         << "\n";
+  return result.internal ? 70 : 1;
+}
+
+int compileMain() {
+  CompileOptions options;
+  if (Error problem = readOptions(options))
+    return usageError(toString(std::move(problem)));
+  OutputFile headerFile;
   if (!header.empty())
     options.onModel = [&](const void *model) {
       return writeHeader(model, headerFile);
@@ -411,17 +436,7 @@ int compileMain() {
   if (told)
     for (const std::string &line : result.states)
       errs() << "tenon: " << line << "\n";
-  for (const std::string &warning : result.warnings)
-    errs() << "tenon compile: warning: " << warning << "\n";
-  if (result.ok) {
-    for (const std::string &note : result.notes)
-      errs() << "tenon compile: note: " << note << "\n";
-    return 0;
-  }
-  errs() << "tenon compile: "
-         << (result.internal ? "internal error: " : "error: ") << result.error
-         << "\n";
-  return result.internal ? 70 : 1;
+  return report(result);
 }
 
 } // namespace tenon

@@ -77,6 +77,8 @@ struct ScatterKernel {
   void elements(size_t axis);
   void tuples();
   void append(AppendOp op);
+  void overRows(ArrayRef<SymExpr> inner, ArrayRef<Idx> lead, Value from,
+                Value to, function_ref<void(ArrayRef<Idx>)> fn);
   void putIntoPanel(Value place, Value to, ArrayRef<Idx> lead, Value r,
                     ArrayRef<SymExpr> whole);
 };
@@ -186,6 +188,27 @@ void ScatterKernel::tuples() {
   });
 }
 
+/// Elements of rows [from, to), whose dims are `inner`; lanes along the last.
+void ScatterKernel::overRows(ArrayRef<SymExpr> inner, ArrayRef<Idx> lead,
+                             Value from, Value to,
+                             function_ref<void(ArrayRef<Idx>)> fn) {
+  auto lanes = [&](ArrayRef<Idx> row, Value first, Value n) {
+    e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
+      SmallVector<Idx> at(row);
+      at.push_back(L.add(L.uniform(first), i));
+      fn(at);
+    });
+  };
+  if (inner.empty())
+    return lanes(lead, from, L.max(L.sub(to, from), 0));
+  e.loop(from, to, 1, [&](Value r) {
+    SmallVector<Idx> row(lead);
+    row.push_back(L.uniform(r));
+    nest(inner.drop_back(), row,
+         [&](ArrayRef<Idx> at) { lanes(at, L.index(0), e.dim(inner.back())); });
+  });
+}
+
 /// Fresh row `r` becomes row `to` of matrix `place`: a column of a panel.
 void ScatterKernel::putIntoPanel(Value place, Value to, ArrayRef<Idx> lead,
                                  Value r, ArrayRef<SymExpr> whole) {
@@ -224,25 +247,9 @@ void ScatterKernel::append(AppendOp op) {
       productOf(outer) * (copied + fresh[axis] * productOf(inner) * 2) * 4;
   Value count = e.dim(blocks), length = e.dim(whole[axis]);
   Value part = e.dim(apply(SymExpr::Fn::CeilDiv, whole[axis], blocks));
-  // Elements of rows [from, to), lanes along the last dim.
   auto each = [&](ArrayRef<Idx> lead, Value from, Value to,
                   function_ref<void(ArrayRef<Idx>)> fn) {
-    auto lanes = [&](ArrayRef<Idx> row, Value first, Value n) {
-      e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
-        SmallVector<Idx> at(row);
-        at.push_back(L.add(L.uniform(first), i));
-        fn(at);
-      });
-    };
-    if (inner.empty())
-      return lanes(lead, from, L.max(L.sub(to, from), 0));
-    e.loop(from, to, 1, [&](Value r) {
-      SmallVector<Idx> row(lead);
-      row.push_back(L.uniform(r));
-      nest(inner.drop_back(), row, [&](ArrayRef<Idx> at) {
-        lanes(at, L.index(0), e.dim(inner.back()));
-      });
-    });
+    overRows(inner, lead, from, to, fn);
   };
   e.loop(e.begin, e.end, 1, [&](Value task) {
     Value place = L.div(task, count);

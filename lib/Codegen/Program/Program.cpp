@@ -142,7 +142,15 @@ struct ProgramWriter {
   std::string textOf(const SymExpr &e, const SymExpr &other) const;
   Constant *ports(const std::vector<SchedulePort> &ports, StringRef name);
   Constant *formatOf(const ScheduleBuffer &buffer);
+  Constant *formats();
+  Constant *checks();
   Constant *steps();
+  Constant *buffers();
+  Constant *values();
+  Constant *ranges();
+  Constant *controls(ArrayRef<int> numbers);
+  Constant *states();
+  Constant *exprs();
   Constant *levels();
   Constant *gpuKernels();
   Expected<Constant *> gpu();
@@ -307,14 +315,8 @@ Expected<Constant *> ProgramWriter::gpu() {
       "gpu");
 }
 
-Expected<Constant *> ProgramWriter::write() {
-  table.bindInputs(s.inputs);
-  table.bindElements(s.elements);
-  table.bindStates(s.states);
-  std::vector<int> numbers = table.bindControls(s.controls);
-  Constant *inputs = ports(s.inputs, "inputs");
-  Constant *outputs = ports(s.outputs, "outputs");
-  Constant *checks = list(
+Constant *ProgramWriter::checks() {
+  return list(
       s.checks,
       [&](const ScheduleCheck &c) {
         return record({c32(c.kind), c32(table.slot(c.lhs)),
@@ -323,15 +325,21 @@ Expected<Constant *> ProgramWriter::write() {
                        string(textOf(c.rhs, c.lhs)), string(c.reason)});
       },
       "checks");
-  Constant *formats = null();
-  if (any_of(s.buffers, isFormatted))
-    formats = list(
-        s.buffers, [&](const ScheduleBuffer &b) { return formatOf(b); },
-        "formats");
-  Constant *stepTable = steps();
+}
+
+/// Of each buffer, or null where none has one.
+Constant *ProgramWriter::formats() {
+  if (!any_of(s.buffers, isFormatted))
+    return null();
+  return list(
+      s.buffers, [&](const ScheduleBuffer &b) { return formatOf(b); },
+      "formats");
+}
+
+Constant *ProgramWriter::buffers() {
   int n = s.steps.size();
   size_t at = 0;
-  Constant *buffers = list(
+  return list(
       s.buffers,
       [&](const ScheduleBuffer &b) {
         bool weight = b.kind == ScheduleBuffer::Weight;
@@ -343,22 +351,33 @@ Expected<Constant *> ProgramWriter::write() {
              c64(weight ? weights.offsets[at++] : (at++, 0))});
       },
       "buffers");
-  Constant *values = list(
+}
+
+Constant *ProgramWriter::values() {
+  return list(
       s.values,
       [&](const ScheduleValue &v) {
         return record({string(v.name), c32(v.buffer), c32(v.dims.size()),
                        slots(v.dims), guard(v.guard), c32(0)});
       },
       "values");
-  Constant *ranges = list(
+}
+
+Constant *ProgramWriter::ranges() {
+  return list(
       options.ranges,
       [&](const ProgramRange &r) {
         return record({string(r.name), c64(r.lo), c64(r.hi),
                        c32(table.slot(SymExpr::symbol(r.name))), c32(0)});
       },
       "ranges");
+}
+
+/// `numbers`: of each control the first number that it sets, as the table has
+/// them, and behind them how many there are.
+Constant *ProgramWriter::controls(ArrayRef<int> numbers) {
   size_t number = 0;
-  Constant *controls = list(
+  return list(
       s.controls,
       [&](const ScheduleControl &c) {
         Constant *copies = list(
@@ -383,25 +402,45 @@ Expected<Constant *> ProgramWriter::write() {
                        copies, slots(values), c32(values.size()), c32(0)});
       },
       "controls");
-  size_t found = 0;
-  Constant *states = list(
+}
+
+Constant *ProgramWriter::states() {
+  return list(
       s.states,
       [&](const ScheduleState &state) {
-        found += state.reason.empty();
         return record({c32(state.input), c32(state.output), c32(state.axis),
                        c32(!state.capacity.empty()), c32(state.panels), c32(0),
                        state.reason.empty() ? null() : string(state.reason)});
       },
       "states");
-  if (!table.unbound.empty())
-    return createStringError("dim '" + table.unbound[0] +
-                             "' cannot be computed from the inputs' dims");
-  Constant *exprs = list(
+}
+
+Constant *ProgramWriter::exprs() {
+  return list(
       table.exprs,
       [&](const tenon_expr &e) {
         return record({c32(e.op), c32(e.a), c32(e.b), c32(0), c64(e.imm)});
       },
       "exprs");
+}
+
+Expected<Constant *> ProgramWriter::write() {
+  table.bindInputs(s.inputs);
+  table.bindElements(s.elements);
+  table.bindStates(s.states);
+  std::vector<int> numbers = table.bindControls(s.controls);
+  // The tables take slots, in this order; those of the expressions come last.
+  Constant *inputTable = ports(s.inputs, "inputs");
+  Constant *outputTable = ports(s.outputs, "outputs");
+  Constant *checkTable = checks(), *formatTable = formats();
+  Constant *stepTable = steps();
+  Constant *bufferTable = buffers(), *valueTable = values();
+  Constant *rangeTable = ranges(), *controlTable = controls(numbers);
+  Constant *stateTable = states();
+  if (!table.unbound.empty())
+    return createStringError("dim '" + table.unbound[0] +
+                             "' cannot be computed from the inputs' dims");
+  Constant *exprTable = exprs();
   Constant *blob = null();
   if (weights.bytes && !options.weightsInFile)
     blob = module.getOrInsertGlobal("tenon_weights_blob", i8);
@@ -409,6 +448,8 @@ Expected<Constant *> ProgramWriter::write() {
   for (uint8_t byte : options.weightsHash)
     hash.push_back(ConstantInt::get(i8, byte));
   Constant *levelTable = levels();
+  int64_t found = llvm::count_if(
+      s.states, [](const ScheduleState &t) { return t.reason.empty(); });
   SmallVector<Constant *> fields{
       c32(TENON_ABI_MAGIC),
       c32(TENON_ABI_VERSION),
@@ -416,16 +457,16 @@ Expected<Constant *> ProgramWriter::write() {
       string(options.compilerVersion),
       string("2.17"),
       string(options.precision),
-      formats,
-      inputs,
-      outputs,
-      exprs,
-      checks,
-      buffers,
+      formatTable,
+      inputTable,
+      outputTable,
+      exprTable,
+      checkTable,
+      bufferTable,
       stepTable,
       levelTable,
-      values,
-      ranges,
+      valueTable,
+      rangeTable,
       c32(s.inputs.size()),
       c32(s.outputs.size()),
       c32(table.exprs.size()),
@@ -440,10 +481,10 @@ Expected<Constant *> ProgramWriter::write() {
       c64(weights.bytes),
       options.weightsInFile ? string(options.weightsFile) : null(),
       ConstantArray::get(ArrayType::get(i8, hash.size()), hash),
-      controls,
+      controlTable,
       c32(numbers.back()),
       c32(found),
-      states,
+      stateTable,
       c32(s.states.size() - found),
       c32(options.gpu.has_value())};
   if (options.gpu) {

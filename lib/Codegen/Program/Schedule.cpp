@@ -109,6 +109,9 @@ struct Builder {
   LogicalResult addDefault(BlockArgument arg, Attribute attr,
                            SchedulePort &port);
   LogicalResult addStates(func::FuncOp main);
+  LogicalResult copyAt(ScheduleControl &control, int step, Value from, int to,
+                       bool row);
+  void addSizes(LoopOp loop, ScheduleControl &begin, ScheduleControl &next);
   LogicalResult run();
 };
 
@@ -337,6 +340,34 @@ int Builder::newBuffer(Value v, const SymExpr &guard) {
   return addBuffer(std::move(buffer));
 }
 
+/// To `control`, that memory `to` gets `from` where it is at `step`; behind
+/// what is there, if it is a row.
+LogicalResult Builder::copyAt(ScheduleControl &control, int step, Value from,
+                              int to, bool row) {
+  FailureOr<int> id = bufferFor(from);
+  if (failed(id))
+    return failure();
+  control.copies.push_back({*id, to, productOf(getDims(from)), row});
+  s.buffers[*id].last = std::max(s.buffers[*id].last, step);
+  return success();
+}
+
+/// The sizes that iterations change: before the first one, and behind each.
+void Builder::addSizes(LoopOp loop, ScheduleControl &begin,
+                       ScheduleControl &next) {
+  auto bounds = boundsOfChangingDims(loop);
+  for (auto [i, place] : llvm::enumerate(loop.changingDims())) {
+    auto dimOf = [&](Value v) { return getDims(v)[place.dim]; };
+    ScheduleControl::Size size = {LoopOp::sizeInside(loop.getName(), i),
+                                  LoopOp::sizeBehind(loop.getName(), i),
+                                  dimOf(loop.initialHanded()[place.value]),
+                                  bounds[i]};
+    begin.sizes.push_back(size);
+    size.value = dimOf(loop.yieldedHanded()[place.value]);
+    next.sizes.push_back(size);
+  }
+}
+
 LogicalResult Builder::addLoop(LoopOp loop) {
   Block &body = loop.getBody().front();
   unsigned first = loop.getConditional() ? 1 : 0, handed = loop.numHanded();
@@ -355,24 +386,9 @@ LogicalResult Builder::addLoop(LoopOp loop) {
   // The memory that an iteration's values are handed on in, and the rows'.
   std::vector<int> own;
   auto copy = [&](ScheduleControl &control, Value from, int to, bool row) {
-    FailureOr<int> id = bufferFor(from);
-    if (succeeded(id)) {
-      control.copies.push_back({*id, to, productOf(getDims(from)), row});
-      s.buffers[*id].last = std::max(s.buffers[*id].last, begin.step);
-    }
-    return LogicalResult(id);
+    return copyAt(control, begin.step, from, to, row);
   };
-  auto bounds = boundsOfChangingDims(loop);
-  for (auto [i, place] : llvm::enumerate(loop.changingDims())) {
-    auto dimOf = [&](Value v) { return getDims(v)[place.dim]; };
-    ScheduleControl::Size size = {LoopOp::sizeInside(loop.getName(), i),
-                                  LoopOp::sizeBehind(loop.getName(), i),
-                                  dimOf(loop.initialHanded()[place.value]),
-                                  bounds[i]};
-    begin.sizes.push_back(size);
-    size.value = dimOf(loop.yieldedHanded()[place.value]);
-    next.sizes.push_back(size);
-  }
+  addSizes(loop, begin, next);
   begin.buffer = newBuffer(body.getArgument(0), begin.guard);
   bufferOf[body.getArgument(0)] = begin.buffer;
   own.push_back(begin.buffer);
