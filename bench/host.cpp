@@ -152,6 +152,8 @@ long memory(const char *field) {
 }
 } // namespace
 
+// Long: one measurement, from the command line to its line of JSON; all steps
+// share what the first ones opened and bound.
 int main(int argc, char **argv) {
   std::string artifact, outputDir, level;
   int threads = 1, runs = 20, warmup = 3, against = 0;

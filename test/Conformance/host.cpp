@@ -106,6 +106,7 @@ bool writeFile(const Twine &path, const char *data, size_t bytes) {
 }
 
 /// One run with the inputs that `list` names.
+/// Long: its steps share what they bind, and each has a failure of its own.
 Outcome runOnce(const tenon_library &library, tenon_context *context,
                 StringRef directory, const MemoryBuffer &list, int number) {
   tenon_error error = {};
