@@ -68,8 +68,15 @@ constexpr int32_t kSlicesPerThread = 16;
 struct DeviceDriver;
 struct Device;
 
-struct Context {
-  tenon_context_head head; // what tenon.h's inline functions read
+// A context in parts. Each says which file writes it; the others read.
+
+/// What tenon.h's inline functions read lies first.
+struct ContextHead {
+  tenon_context_head head;
+};
+
+/// Context.cpp: what creation settles for good.
+struct Settings {
   const tenon_program *program;
   const tenon_level *level;   // null on a device
   const DeviceDriver *driver; // null on the CPU
@@ -77,57 +84,72 @@ struct Context {
   char deviceNote[256]; // why a GPU that would do is not used
   Weights weights;
   uint32_t flags;
-  int32_t threads;
-  uint32_t busy;
-  uint32_t cancelled; // set by any thread, cleared as a run begins
-  bool poolStarted;
-
   tenon_parallel_for executor;
   void *executorUser;
   tenon_allocate allocate;
   tenon_release release;
   void *allocatorUser;
-  uint64_t blockBytes; // this object and its tables
+  uint64_t blockBytes; // the context and its tables
+};
 
+/// Context.cpp: memory for arena and scratch.
+struct Workspace {
   uint8_t *workspace;
   uint64_t workspaceBytes;
   bool ownsWorkspace;
+};
 
-  // What the current bindings' dims give. `stale`: evaluate them again;
-  // `dirty`: only pointers changed.
-  int64_t *slots;
-  const int64_t **inputDims; // scratch: what tenon_run hands to evaluateDims
-  const void **inputData;    // likewise
-  bool stale, dirty, ran;
+/// Api.cpp and State.cpp: what the caller bound. Bindings.cpp checks it.
+struct Bound {
   Binding *inputs, *outputs;
   uint8_t *state;       // bound memory; null: none
   uint64_t stateFormat; // what it must be of
   StateView stateView;  // of it
   // Of each input and output: 1 + the state that it is of, or 0.
   int32_t *stateOfInput, *stateOfOutput;
+  // Since the last run: dims (evaluate them again), or pointers alone.
+  bool stale, dirty;
+};
 
-  int32_t numArena, numSteps, totalRank, numValues;
+/// Run.cpp: what the bindings' dims give, and what a run reads besides.
+struct Dims {
+  int64_t *slots;
+  const int64_t **inputDims; // scratch: what tenon_run hands to evaluateDims
+  const void **inputData;    // likewise
+  int32_t totalRank, numValues;
+  int32_t *valueSlots; // the slots that are elements of inputs
+  // For questions that must not disturb `slots`, with what is bound so far.
+  int64_t *querySlots;
+  int32_t *queryMissing; // as evaluateDims says
+  // Of a program that reads numbers while it runs: what of `slots` is missing,
+  // and the numbers, which Control.cpp reads.
+  int32_t *missing;
+  RunValues run;
+};
+
+/// Plans.cpp: where arena buffers lie.
+struct Plans {
+  int32_t numArena;
   int32_t *arenaBuffers; // buffer numbers
-  int32_t *valueSlots;   // the slots that are elements of inputs
   Lifetime *lives;
   PlannerTables tables;
   Plan *plans;      // kRecentPlans, then kReservedPlans
   const Plan *plan; // the current one
   uint64_t clock;
-  // For questions that must not disturb `slots`, with what is bound so far.
-  int64_t *querySlots;
-  int32_t *queryMissing; // as evaluateDims says
+};
 
-  // Of a program that reads numbers while it runs: what of `slots` is missing,
-  // the numbers, whether this run saw one beyond all before, and whether memory
-  // does not suffice for it; whether an output's memory did not.
-  int32_t *missing;
-  RunValues run;
+/// Control.cpp: what a run decides. Did it see a number beyond all before, and
+/// does memory not suffice for it? Did an output's memory not (Bindings.cpp)?
+struct Decisions {
   bool grown, surprised, tooSmall;
   // Of each control: the end of a loop's body after which nothing is evaluated
   // anew, because no dim depends on the iteration.
   uint8_t *steady;
+};
 
+/// Steps.cpp: steps with their dims known, and how threads share them.
+struct Execution {
+  int32_t numSteps;
   void **pointers; // per buffer
   StepState *steps;
   // Of the steps that are filled in: the first, most threads of one, the last
@@ -143,14 +165,41 @@ struct Context {
   uint8_t claim; // another one in each parallel region
   ThreadState *threadStates;
   int32_t failedStep;
-  int64_t startNs;
-  // With TENON_CONTEXT_PROFILE: of the last run, of its preparation, and of
-  // what it decided between steps.
-  uint64_t runNs, prepareNs, controlNs;
+};
 
+/// Run.cpp: with TENON_CONTEXT_PROFILE the times of the last run, of its
+/// preparation, and of what it decided between steps.
+struct Times {
+  int64_t startNs;
+  uint64_t runNs, prepareNs, controlNs;
+};
+
+/// Context.cpp: the context's own threads.
+struct Threads {
+  int32_t threads;
+  bool poolStarted;
   Pool pool;
   Pool::Worker *workers;
 };
+
+/// Of the calls: one at a time (Hold), and tenon_cancel's from any thread.
+struct Calls {
+  uint32_t busy;
+  uint32_t cancelled; // cleared as a run begins
+  bool ran;
+};
+
+struct Context : ContextHead,
+                 Settings,
+                 Workspace,
+                 Bound,
+                 Dims,
+                 Plans,
+                 Decisions,
+                 Execution,
+                 Times,
+                 Threads,
+                 Calls {};
 
 tenon_status createContext(const tenon_model *model,
                            const tenon_context_options *options,

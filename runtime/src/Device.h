@@ -9,6 +9,11 @@
 // workspace there; dims, checks, plans and controls are the same as a CPU's.
 // The driver is an object of its own, which only artifacts with GPU code hold.
 //
+// The host has none. Of what a driver does it needs three things, and has them
+// at hand: the caller's allocator, Steps.cpp, and memory that it can look at.
+// Behind the same struct it would be a table of empty functions, and its steps
+// would lose sight of the pool.
+//
 //===----------------------------------------------------------------------===//
 #ifndef TENON_RUNTIME_DEVICE_H
 #define TENON_RUNTIME_DEVICE_H

@@ -516,16 +516,15 @@ tenon_status checkSlots(const tenon_program &program,
                         const int64_t *const *inputDims, const int64_t *slots,
                         const int32_t *missing, bool overflow,
                         tenon_error *error) {
-  auto isKnown = [&](int32_t slot) { return !missing || missing[slot] < 0; };
-
+  auto known = [&](int32_t slot) { return !missing || missing[slot] < 0; };
   if (tenon_status status = checkSymbols(program, inputDims, slots, error))
     return status;
   if (tenon_status status = checkRanges(program, slots, error))
     return status;
   for (int32_t i = 0; i < program.num_checks; ++i) {
     const tenon_check &check = program.checks[i];
-    if (!isLeftOut(check.guard, slots) && isKnown(check.lhs) &&
-        isKnown(check.rhs) && (check.guard == 0 || isKnown(check.guard - 1)) &&
+    if (!isLeftOut(check.guard, slots) && known(check.lhs) &&
+        known(check.rhs) && (check.guard == 0 || known(check.guard - 1)) &&
         !holds(check, slots[check.lhs], slots[check.rhs]))
       return failCheck(program, check, slots, error);
   }
@@ -535,7 +534,7 @@ tenon_status checkSlots(const tenon_program &program,
   for (int32_t o = 0; o < program.num_outputs; ++o)
     for (int32_t d = 0; d < program.outputs[o].rank; ++d)
       if (int64_t dim = slots[program.outputs[o].dims[d]];
-          dim < 0 && isKnown(program.outputs[o].dims[d]))
+          dim < 0 && known(program.outputs[o].dims[d]))
         return fail(error, TENON_CHECK_FAILED, "output '",
                     program.outputs[o].name, "': dim ", d, " (",
                     program.outputs[o].dim_names[d], ") would be ", dim);
