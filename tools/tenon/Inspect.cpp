@@ -218,6 +218,7 @@ void printPort(StringRef label, const tenon_port_info &port) {
     outs() << ", optional";
 }
 
+/// Long: a table, a line after the other.
 void printText(const OpenArtifact &artifact, const Workspace *space,
                const MemoryQuestion &memory, const Prediction *prediction,
                ArrayRef<FormattedWeight> formatted) {
@@ -326,6 +327,7 @@ void writePort(json::OStream &out, const tenon_port_info &port, bool output) {
   });
 }
 
+/// Long: a table, a field after the other.
 void printJson(const OpenArtifact &artifact, const Workspace *space,
                const MemoryQuestion &memory, const Prediction *prediction,
                ArrayRef<FormattedWeight> formatted) {

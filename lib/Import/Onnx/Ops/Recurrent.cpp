@@ -205,6 +205,7 @@ Value Recurrent::withinLengths(Value x) {
 
 /// Of x [steps, batch, input]: the last states, then the hidden states of all
 /// steps, [steps, batch, hidden].
+/// Long: the formulas of three cells, which share what a direction has.
 SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
   int64_t width = gates * hidden;
   GateWeights w = weights(1, d), r = weights(2, d), rzr, rh;
