@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
     };
     for (int draws = 0;; ++draws) {
       values.clear();
-      Dims dims = artifact.inputDims(draw);
+      tenon::test::Dims dims = artifact.inputDims(draw);
       size_t total = 0;
       tenon_error error;
       if (!tenon_workspace_size(handle, pointersTo(dims).data(), &total,

@@ -109,7 +109,7 @@ TEST(Query, innerValuesAfterARun) {
 
 TEST(Query, innerValuesKeepTheirMemory) {
   Toy toy;
-  toy.values.push_back({"rows", 4, 3, toy.values[0].dims});
+  toy.values.push_back({"rows", 4, 3, toy.values[0].dims, 0, 0});
   // A later buffer that would take the place of `rows`.
   toy.buffers.push_back(toy.buffers[4]);
   toy.buffers.back().first = toy.buffers.back().last = 2;

@@ -145,7 +145,7 @@ struct Builder {
     kernels.push_back(kernel);
     steps.push_back({name, nodes, list(std::move(bufs)), list(std::move(dims)),
                      numBuffers, numDims, tasks, cost, scratch,
-                     int32_t(kernels.size()) - 1, 0});
+                     int32_t(kernels.size()) - 1, 0, 0});
   }
   const tenon_model *finish() {
     if (levels.empty())
