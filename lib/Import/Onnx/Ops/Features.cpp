@@ -145,36 +145,6 @@ static void featureVectorizer(NodeImporter &n) {
   n.out(0, n.concat(parts, 1));
 }
 
-static void linearRegressor(NodeImporter &n) {
-  Value x = rowsOf(n, 0);
-  SmallVector<float> weights = n.getFloats("coefficients");
-  SmallVector<float> biases = n.getFloats("intercepts");
-  int64_t targets = n.getInt("targets", 1), count = weights.size();
-  if (targets < 1 || count == 0 || count % targets != 0 ||
-      (!biases.empty() && int64_t(biases.size()) != targets)) {
-    n.error("expected coefficients and intercepts for " + Twine(targets) +
-            " targets, found " + Twine(count) + " and " + Twine(biases.size()));
-    return;
-  }
-  auto table = [&](ArrayRef<int64_t> dims, ArrayRef<float> numbers) {
-    return n.constant(DenseElementsAttr::get(
-        RankedTensorType::get(dims, n.builder.getF32Type()), numbers));
-  };
-  Value y = n.matmul(x, table({targets, count / targets}, weights),
-                     /*transposeA=*/false, /*transposeB=*/true);
-  if (!biases.empty())
-    y = n.add(y, table({targets}, biases));
-  std::string post = n.getString("post_transform", "NONE");
-  if (post == "LOGISTIC")
-    y = n.make<SigmoidOp>({y});
-  else if (post == "SOFTMAX")
-    y = n.softmaxLast(y);
-  else if (post != "NONE")
-    n.error("post_transform must be NONE, LOGISTIC or SOFTMAX, found '" + post +
-            "'");
-  n.out(0, y);
-}
-
 //===----------------------------------------------------------------------===//
 // TfIdfVectorizer
 //===----------------------------------------------------------------------===//
@@ -453,18 +423,46 @@ static Value transformScores(NodeImporter &n, Value scores) {
                  kind + "'");
 }
 
-/// The model's scores of rows x [N, features], or of the one row x: [N, scores]
-/// in f32; null after an error.
-static Value linearScores(NodeImporter &n) {
-  Value x = n.in(0);
+/// A linear model's scores of the input's rows: [N, scores] in f32; null after
+/// an error.
+static Value linearScores(NodeImporter &n, Value x, int64_t scores,
+                          ArrayRef<float> weights, ArrayRef<float> bias) {
+  auto table = [&](ArrayRef<int64_t> dims, ArrayRef<float> numbers) {
+    return n.constant(DenseElementsAttr::get(
+        RankedTensorType::get(dims, n.builder.getF32Type()), numbers));
+  };
+  Value y =
+      n.matmul(x, table({scores, int64_t(weights.size()) / scores}, weights),
+               /*transposeA=*/false, /*transposeB=*/true);
+  return bias.empty() ? y : n.add(y, table({scores}, bias));
+}
+
+static void linearRegressor(NodeImporter &n) {
+  Value x = rowsOf(n, 0);
+  SmallVector<float> weights = n.getFloats("coefficients");
+  SmallVector<float> biases = n.getFloats("intercepts");
+  int64_t targets = n.getInt("targets", 1), count = weights.size();
+  if (targets < 1 || count == 0 || count % targets != 0 ||
+      (!biases.empty() && int64_t(biases.size()) != targets)) {
+    n.error("expected coefficients and intercepts for " + Twine(targets) +
+            " targets, found " + Twine(count) + " and " + Twine(biases.size()));
+    return;
+  }
+  std::string post = n.getString("post_transform", "NONE");
+  if (post != "NONE" && post != "LOGISTIC" && post != "SOFTMAX") {
+    n.error("post_transform must be NONE, LOGISTIC or SOFTMAX, found '" + post +
+            "'");
+    return;
+  }
+  n.out(0, transformScores(n, linearScores(n, x, targets, weights, biases)));
+}
+
+/// A classifier has as many scores as its coefficients and the features say;
+/// null after an error.
+static Value classScores(NodeImporter &n) {
+  Value x = rowsOf(n, 0);
   if (!x)
     return x;
-  Type f32 = n.builder.getF32Type();
-  if (n.rank(x) == 1)
-    x = n.unsqueeze(x, {0});
-  if (n.rank(x) != 2)
-    return n.error("expected an input of rank 1 or 2, found rank " +
-                   Twine(n.rank(x)));
   std::optional<int64_t> features = n.dims(x)[1].constant();
   SmallVector<float> weights = n.getFloats("coefficients"),
                      bias = n.getFloats("intercepts");
@@ -477,13 +475,7 @@ static Value linearScores(NodeImporter &n) {
   if (!bias.empty() && int64_t(bias.size()) != scores)
     return n.error("expected " + Twine(scores) + " intercepts, found " +
                    Twine(bias.size()));
-  auto constant = [&](ArrayRef<int64_t> shape, ArrayRef<float> values) {
-    return n.constant(
-        DenseElementsAttr::get(RankedTensorType::get(shape, f32), values));
-  };
-  Value y = n.matmul(n.cast(x, f32), constant({scores, *features}, weights),
-                     /*transposeA=*/false, /*transposeB=*/true);
-  return bias.empty() ? y : n.add(y, constant({scores}, bias));
+  return linearScores(n, x, scores, weights, bias);
 }
 
 static void linearClassifier(NodeImporter &n) {
@@ -493,7 +485,7 @@ static void linearClassifier(NodeImporter &n) {
             "classlabels_ints");
     return;
   }
-  Value scores = linearScores(n);
+  Value scores = classScores(n);
   if (!scores)
     return;
   int64_t count = *n.dims(scores)[1].constant();
