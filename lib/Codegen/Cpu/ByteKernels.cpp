@@ -357,10 +357,11 @@ func::FuncOp getByteKernel(ModuleOp module, const TargetInfo &target,
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8), i32 = IntegerType::get(context, 32);
-  auto [func, fresh] = getFunction(
-      module, "gemm_" + nameOf(format) + "_" + std::to_string(rows),
-      {memoryOf(rowTypeOf(format, target)), index, index, memoryOf(f32),
-       memoryOf(i32), index, index, memoryOf(i8), index, memoryOf(f32), index});
+  auto [func, fresh] =
+      getFunction(module, "gemm_" + nameOf(format) + "_" + std::to_string(rows),
+                  {memoryType(rowTypeOf(format, target)), index, index,
+                   memoryType(f32), memoryType(i32), index, index,
+                   memoryType(i8), index, memoryType(f32), index});
   if (fresh)
     ByteLoops(func, target, format, rows).run();
   return func;
@@ -378,8 +379,8 @@ func::FuncOp getRowQuantizer(ModuleOp module, const TargetInfo &target,
       module,
       "quantize_u" + std::to_string(format.getBits()) + "_b" +
           std::to_string(format.getBlock()),
-      {memoryOf(f32), index, index, memoryOf(rowTypeOf(format, target)), index,
-       memoryOf(f32), memoryOf(i32), index});
+      {memoryType(f32), index, index, memoryType(rowTypeOf(format, target)),
+       index, memoryType(f32), memoryType(i32), index});
   if (fresh)
     RowQuantizer(func, target, format).run();
   return func;

@@ -132,8 +132,8 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
       (format.isInteger() ? "gemm_i8_" : "gemm_bf16_") + std::to_string(rows) +
           "x" + std::to_string(panels * kPanelColumns) +
           (accumulate ? "_acc" : ""),
-      {memoryOf(storageType(rowTypeOf(format, target))), index, index,
-       memoryOf(i8), index, index, index, memoryOf(sum), index});
+      {memoryType(rowTypeOf(format, target)), index, index, memoryType(i8),
+       index, index, index, memoryType(sum), index});
   if (!fresh)
     return func;
   DotLoops loops(func, target, format);

@@ -206,8 +206,8 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
        i8 = IntegerType::get(context, 8);
   auto [func, fresh] =
       getFunction(module, "gemm_" + nameOf(format) + "_" + std::to_string(rows),
-                  {memoryOf(f32), index, index, memoryOf(i8), index, index,
-                   memoryOf(f32), index});
+                  {memoryType(f32), index, index, memoryType(i8), index, index,
+                   memoryType(f32), index});
   if (!fresh)
     return func;
   FormatLoops p(func, target, format, func.getArgument(3));
@@ -250,9 +250,9 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8);
-  auto [func, fresh] =
-      getFunction(module, "dequantize_" + nameOf(format),
-                  {memoryOf(i8), index, index, index, memoryOf(f32), index});
+  auto [func, fresh] = getFunction(
+      module, "dequantize_" + nameOf(format),
+      {memoryType(i8), index, index, index, memoryType(f32), index});
   if (!fresh)
     return func;
   FormatLoops p(func, target, format, func.getArgument(0));

@@ -1,5 +1,4 @@
-//===- Loops.cpp - what inner kernels are written with
-//---------------------===//
+//===- Loops.cpp - what inner kernels are written with --------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,6 +7,7 @@
 
 #include "lib/Codegen/Cpu/Loops.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
+#include "lib/Codegen/Cpu/Product.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "tenon/abi.h"
 
@@ -132,10 +132,6 @@ std::string nameOf(FormatAttr format) {
   return name + (format.quantizesRows() ? "_by_i8" : "");
 }
 
-MemRefType memoryOf(Type element) {
-  return MemRefType::get({ShapedType::kDynamic}, element);
-}
-
 std::pair<func::FuncOp, bool>
 getFunction(ModuleOp module, const std::string &name, ArrayRef<Type> types) {
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
@@ -151,21 +147,9 @@ getFunction(ModuleOp module, const std::string &name, ArrayRef<Type> types) {
 
 void callForRows(KernelEmitter &e, Value rows, ValueRange operands,
                  function_ref<func::FuncOp(int64_t)> get) {
-  OpBuilder &b = e.b;
-  SmallVector<int64_t> cases;
-  for (int64_t r = 1; r < kTileRows; ++r)
-    cases.push_back(r);
-  auto choice = scf::IndexSwitchOp::create(b, e.L.loc, TypeRange{}, rows, cases,
-                                           cases.size());
-  auto fill = [&](Region &region, int64_t r) {
-    OpBuilder::InsertionGuard guard(b);
-    b.createBlock(&region);
-    func::CallOp::create(b, e.L.loc, get(r), operands);
-    scf::YieldOp::create(b, e.L.loc);
-  };
-  for (auto [i, r] : llvm::enumerate(cases))
-    fill(choice.getCaseRegions()[i], r);
-  fill(choice.getDefaultRegion(), kTileRows);
+  forRowCounts(e, rows, kTileRows, [&](int64_t r) {
+    func::CallOp::create(e.b, e.L.loc, get(r), operands);
+  });
 }
 
 } // namespace tenon

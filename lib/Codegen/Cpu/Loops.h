@@ -72,7 +72,6 @@ struct Loops {
 
 /// "u4_b32_f16_u8".
 std::string nameOf(FormatAttr format);
-mlir::MemRefType memoryOf(mlir::Type element);
 /// A private function of that name, and whether it is new.
 std::pair<mlir::func::FuncOp, bool>
 getFunction(mlir::ModuleOp module, const std::string &name,

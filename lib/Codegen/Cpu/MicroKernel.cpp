@@ -47,6 +47,7 @@
 
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "llvm/ADT/bit.h"
 
@@ -286,24 +287,20 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     name += "_last" + std::to_string(shape.columns);
   if (shape.rowsApart != kPanelColumns)
     name += "_ldb" + std::to_string(shape.rowsApart);
-  if (auto f = module.lookupSymbol<func::FuncOp>(name))
-    return f;
   OpBuilder b(module.getContext());
-  b.setInsertionPointToStart(module.getBody());
-  Type index = b.getIndexType();
-  Type mem = MemRefType::get({ShapedType::kDynamic}, b.getF32Type());
+  Type index = b.getIndexType(), mem = memoryType(b.getF32Type());
   SmallVector<Type> types{mem,   index, index, mem,   index, index,
                           index, mem,   index, index, index, index};
   if (shape.window) {
     Type table = memoryType(b.getI64Type());
     types.append({table, index, table, index, index});
   }
-  auto func = func::FuncOp::create(b, module.getLoc(), name,
-                                   b.getFunctionType(types, {}));
-  func.setPrivate();
-  Block *entry = func.addEntryBlock();
-  b.setInsertionPointToStart(entry);
-  MicroKernel{b, target, rows, lda, shape, *entry, module.getLoc()}.run();
+  auto [func, fresh] = getFunction(module, name, types);
+  if (!fresh)
+    return func;
+  Block &entry = func.getBody().front();
+  b.setInsertionPointToStart(&entry);
+  MicroKernel{b, target, rows, lda, shape, entry, module.getLoc()}.run();
   return func;
 }
 
