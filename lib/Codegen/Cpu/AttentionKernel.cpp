@@ -179,15 +179,8 @@ Value AttentionKernel::boundOf(const KeyBound &bound, Value rows) {
   Value end = L.add(m0, rows), last = L.sub(end, 1);
   if (!bound.termsVary)
     return boundAt(bound, bound.upper == (bound.slope >= 0) ? last : m0);
-  Value first = boundAt(bound, m0);
-  return e.loop(L.add(m0, 1), end, 1, first, [&](Value row, ValueRange widest) {
-    Value key = boundAt(bound, row);
-    if (bound.upper)
-      key = L.max(widest[0], key);
-    else
-      key = L.min(widest[0], key);
-    return SmallVector<Value>{key};
-  })[0];
+  return e.extremeOf(m0, end, bound.upper,
+                     [&](Value row) { return boundAt(bound, row); });
 }
 
 /// Are `lanes` keys from `key` on, which is a multiple of it, all padding?

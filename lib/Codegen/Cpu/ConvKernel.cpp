@@ -275,10 +275,7 @@ void ConvKernel::emit() {
 } // namespace
 
 void emitConvKernel(KernelEmitter &e) {
-  PackedMatMulOp product;
-  for (Operation &inside : e.body())
-    if (auto found = dyn_cast<PackedMatMulOp>(inside))
-      product = found;
+  PackedMatMulOp product = findProduct(e);
   auto operand = PackedOperand::of(e, product);
   auto tiling = operand ? e.tiling<CpuConvTilingAttr>() : CpuConvTilingAttr();
   if (!tiling)

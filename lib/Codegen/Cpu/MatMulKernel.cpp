@@ -563,10 +563,7 @@ void MatMulKernel::run() {
 } // namespace
 
 void emitMatMulKernel(KernelEmitter &e) {
-  PackedMatMulOp anchor;
-  for (Operation &op : e.body())
-    if (auto m = dyn_cast<PackedMatMulOp>(op))
-      anchor = m;
+  PackedMatMulOp anchor = findProduct(e);
   auto operand = PackedOperand::of(e, anchor);
   if (!operand)
     return;

@@ -13,6 +13,11 @@ using namespace mlir;
 
 namespace tenon {
 
+PackedMatMulOp findProduct(KernelEmitter &e) {
+  auto products = e.body().getOps<PackedMatMulOp>();
+  return products.empty() ? PackedMatMulOp() : *products.begin();
+}
+
 std::optional<PackedOperand> PackedOperand::trace(Value packed) {
   PackedOperand operand;
   operand.dims = getDims(packed);

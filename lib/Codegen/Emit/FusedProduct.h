@@ -18,6 +18,9 @@ namespace tenon {
 
 class PackedMatMulOp;
 
+/// The product of the kernel, which holds one at most; null without.
+PackedMatMulOp findProduct(KernelEmitter &e);
+
 /// The right operand of a packed matmul: panels in memory, seen through views
 /// that repeat or regroup matrices (the key heads that query heads share). The
 /// panels may be columns of a matrix that lies in rows.

@@ -139,6 +139,16 @@ Value KernelLoops::bothIn(Value condition, function_ref<Value()> more) {
   return ifElse(condition, type, more, [&] { return L.constantInt(type, 0); });
 }
 
+Value KernelLoops::extremeOf(Value first, Value end, bool largest,
+                             function_ref<Value(Value)> fn) {
+  Value init = fn(first);
+  return loop(L.add(first, 1), end, 1, init, [&](Value i, ValueRange carried) {
+    Value x = fn(i);
+    return SmallVector<Value>{largest ? L.max(carried[0], x)
+                                      : L.min(carried[0], x)};
+  })[0];
+}
+
 void KernelLoops::ifThen(Value condition, function_ref<void()> then) {
   auto op = scf::IfOp::create(b, L.loc, condition, false);
   Scope scope(*this);

@@ -65,6 +65,10 @@ public:
   /// condition && more(), a bool; `more` is computed where it counts.
   mlir::Value bothIn(mlir::Value condition,
                      llvm::function_ref<mlir::Value()> more);
+  /// The largest, or the least, of what fn gives for [first, end), which is not
+  /// empty.
+  mlir::Value extremeOf(mlir::Value first, mlir::Value end, bool largest,
+                        llvm::function_ref<mlir::Value(mlir::Value)> fn);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> then);
   /// The values of `then`, or `otherwise`.
   llvm::SmallVector<mlir::Value>

@@ -64,16 +64,8 @@ Value AttentionKeys::boundOf(const KeyBound &bound, const Rows &rows) const {
     return boundAt(bound, rows,
                    bound.upper == (bound.slope >= 0) ? L.sub(rows.end, 1)
                                                      : rows.first);
-  Value first = boundAt(bound, rows, rows.first);
-  return e.loop(L.add(rows.first, 1), rows.end, 1, first,
-                [&](Value row, ValueRange widest) {
-                  Value key = boundAt(bound, rows, row);
-                  if (bound.upper)
-                    key = L.max(widest[0], key);
-                  else
-                    key = L.min(widest[0], key);
-                  return SmallVector<Value>{key};
-                })[0];
+  return e.extremeOf(rows.first, rows.end, bound.upper,
+                     [&](Value row) { return boundAt(bound, rows, row); });
 }
 
 /// Are all keys of the part padding? Those behind the last are.
@@ -118,14 +110,11 @@ Value AttentionKeys::isPadding(const Rows &rows, Value part,
   Value seen = e.whileLoop(
       L.index(0),
       [&](ValueRange seen) {
-        return e.ifElse(
-            L.slt(seen[0], count), e.b.getI1Type(),
-            [&] {
-              Value row = backwards ? L.sub(L.sub(rows.end, one), seen[0])
-                                    : L.add(rows.first, seen[0]);
-              return isPaddingAt(rows, row, part);
-            },
-            [&] { return L.constantInt(e.b.getI1Type(), 0); });
+        return e.bothIn(L.slt(seen[0], count), [&] {
+          Value row = backwards ? L.sub(L.sub(rows.end, one), seen[0])
+                                : L.add(rows.first, seen[0]);
+          return isPaddingAt(rows, row, part);
+        });
       },
       [&](ValueRange seen) {
         return SmallVector<Value>{L.add(seen[0], one)};
@@ -138,10 +127,8 @@ AttentionKeys::Parts AttentionKeys::trimPadding(const Rows &rows,
   LaneBuilder &L = e.L;
   Value one = L.index(1);
   auto isPaddingIn = [&](Value begin, Value end, Value part, bool backwards) {
-    return e.ifElse(
-        L.slt(begin, end), e.b.getI1Type(),
-        [&] { return isPadding(rows, part, backwards); },
-        [&] { return L.constantInt(e.b.getI1Type(), 0); });
+    return e.bothIn(L.slt(begin, end),
+                    [&] { return isPadding(rows, part, backwards); });
   };
   parts.end = e.whileLoop(
       parts.end,

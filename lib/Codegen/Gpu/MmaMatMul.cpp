@@ -246,7 +246,7 @@ void MmaMatMul::run() {
 } // namespace
 
 void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling) {
-  auto op = *e.body().getOps<PackedMatMulOp>().begin();
+  PackedMatMulOp op = findProduct(e);
   auto operand = PackedOperand::of(e, op);
   if (!operand)
     return;

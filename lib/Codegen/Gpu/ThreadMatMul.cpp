@@ -94,7 +94,7 @@ private:
 
 void emitThreadMatMulKernel(KernelEmitter &e) {
   LaneBuilder &L = e.L;
-  auto op = *e.body().getOps<PackedMatMulOp>().begin();
+  PackedMatMulOp op = findProduct(e);
   Sink sink(e);
   SmallVector<SymExpr> dims = getDims(sink.value);
   e.info.tasks = productOf(dims);

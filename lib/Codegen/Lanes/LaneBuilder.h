@@ -88,9 +88,8 @@ public:
   mlir::Value multiplyAdd(mlir::Value x, mlir::Value y, mlir::Value sum,
                           bool fused);
 
-  // --- comparisons, choices
-  // --------------------------------------------------- Of integers and
-  // indices.
+  // --- comparisons, choices --------------------------------------------------
+  // Of integers and indices.
   mlir::Value eq(mlir::Value x, mlir::Value y) {
     return compare(mlir::arith::CmpIPredicate::eq, x, y);
   }
