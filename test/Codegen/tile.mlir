@@ -9,13 +9,13 @@
 // Each kind of kernel has a tiling of its own, or none where nothing can be
 // chosen; a chooser's numbers, of which the block follows the second cache.
 // CHECK-LABEL: @kinds
-// CHECK: tenon.kernel matmul({{.*}}) : {{.*}} tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024>
+// CHECK: tenon.kernel matmul({{.*}}) : {{.*}} tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512>
 // CHECK: tenon.kernel row(%{{[0-9]+}}) :
 // CHECK: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_elements<chunk = 1024>
 // CHECK: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_reduce<elements = 4096, columns = 256>
 // CHECK: tenon.kernel scan({{.*}}) : {{.*}} tiling #tenon.cpu_columns<columns = 256>
 // OTHER-LABEL: @kinds
-// OTHER: tiling #tenon.cpu_matmul<task = 24 x 2, tile = 6 x 2, block_bytes = 393216, chunk = 1024>
+// OTHER: tiling #tenon.cpu_matmul<task = 24 x 2, tile = 6 x 2, block_bytes = 393216, chunk = 512>
 // OTHER: tenon.kernel map({{.*}}) : {{.*}} tiling #tenon.cpu_elements<chunk = 4096>
 func.func @kinds(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x32xf32>)
     -> (tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?xf32, #tenon.dims<"m">>, tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<?x64xf32, #tenon.dims<"m", "64">>) {

@@ -21,7 +21,7 @@ def TilePass : Pass<"tenon-tile", "::mlir::ModuleOp"> {
     ```mlir
     %0 = tenon.kernel matmul(%x, %w) : ...
     // becomes
-    %0 = tenon.kernel matmul(%x, %w) : ... tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024>
+    %0 = tenon.kernel matmul(%x, %w) : ... tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512>
     ```
     With `candidate` n each kernel gets the n-th tiling that a tuner may try, or
     the last.
