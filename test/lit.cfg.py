@@ -8,6 +8,7 @@
 import glob
 import os
 import shutil
+import subprocess
 
 import lit.formats
 
@@ -82,6 +83,11 @@ for program in ("cargo", "chromium", "musl-gcc"):
         config.available_features.add(program)
 if shutil.which("qemu-x86_64"):
     config.available_features.add("qemu-x86_64")
+# A namespace of mounts, in which /proc can be covered.
+if shutil.which("unshare") and not subprocess.run(
+        ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/proc"],
+        capture_output=True).returncode:
+    config.available_features.add("unshare")
 if lit_config.params.get("long"):
     config.available_features.add("long")
 if config.sanitize:

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // lld runs in this process. Its inputs are files that exist only in memory, so
-// that nothing is left behind whatever happens.
+// that nothing is left behind whatever happens. Their paths are /proc's; where
+// it is not mounted, as in a bare chroot, they are temporary files.
 //
 // An object is merged in two steps, as no linker makes symbols of a relocatable
 // object local: lld joins, and objcopy's library does that.
@@ -17,16 +18,19 @@
 #include "ElfImage.h"
 #include "lld/Common/Driver.h"
 #include "tenon/Target/EmbeddedFiles.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ObjCopy/ConfigManager.h"
 #include "llvm/ObjCopy/ObjCopy.h"
 #include "llvm/Object/Binary.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBufferRef.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cerrno>
 #include <fcntl.h>
 #include <mutex>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -37,18 +41,30 @@ using namespace tenon;
 
 namespace {
 
+/// Of this process's descriptor, or empty where /proc is not mounted.
+std::string pathOf(int fd) {
+  std::string path = "/proc/self/fd/" + std::to_string(fd);
+  return access(path.c_str(), F_OK) == 0 ? path : "";
+}
+
 /// A file in memory, with a path for as long as this lives.
 class MemoryFile {
 public:
   MemoryFile() = default;
-  MemoryFile(MemoryFile &&other) : fd(std::exchange(other.fd, -1)) {}
+  MemoryFile(MemoryFile &&other)
+      : fd(std::exchange(other.fd, -1)), path(std::exchange(other.path, {})),
+        temporary(std::exchange(other.temporary, false)) {}
   MemoryFile &operator=(MemoryFile &&other) {
     std::swap(fd, other.fd);
+    std::swap(path, other.path);
+    std::swap(temporary, other.temporary);
     return *this;
   }
   ~MemoryFile() {
     if (fd >= 0)
       close(fd);
+    if (temporary)
+      sys::fs::remove(path);
   }
 
   static Expected<MemoryFile> create(StringRef name, StringRef content) {
@@ -56,6 +72,16 @@ public:
     file.fd = memfd_create(name.str().c_str(), MFD_CLOEXEC);
     if (file.fd < 0)
       return errorCodeToError(errnoAsErrorCode());
+    file.path = pathOf(file.fd);
+    if (file.path.empty()) {
+      close(std::exchange(file.fd, -1));
+      SmallString<128> path;
+      if (std::error_code problem =
+              sys::fs::createTemporaryFile("tenon", "", file.fd, path))
+        return errorCodeToError(problem);
+      file.path = path.str();
+      file.temporary = true;
+    }
     while (!content.empty()) {
       ssize_t n = ::write(file.fd, content.data(), content.size());
       if (n < 0 && errno == EINTR)
@@ -67,10 +93,12 @@ public:
     return file;
   }
 
-  std::string path() const { return "/proc/self/fd/" + std::to_string(fd); }
+  StringRef getPath() const { return path; }
 
 private:
   int fd = -1;
+  std::string path;
+  bool temporary = false;
 };
 
 /// Takes what lld writes. It would replace a file in memory by another beside
@@ -81,6 +109,9 @@ public:
   OutputPipe() {
     if (pipe2(ends, O_CLOEXEC) != 0)
       return;
+    path = pathOf(ends[1]);
+    if (path.empty())
+      makeNamed();
     reader = std::thread([this] {
       char chunk[1 << 16];
       for (ssize_t n; (n = read(ends[0], chunk, sizeof chunk)) != 0;)
@@ -92,9 +123,7 @@ public:
   }
   ~OutputPipe() { finish(); }
 
-  std::string path() const {
-    return "/proc/self/fd/" + std::to_string(ends[1]);
-  }
+  StringRef getPath() const { return path; }
 
   std::string finish() {
     if (ends[1] >= 0)
@@ -103,11 +132,33 @@ public:
       reader.join();
     if (ends[0] >= 0)
       close(std::exchange(ends[0], -1));
+    if (!folder.empty()) {
+      unlink(path.c_str());
+      rmdir(folder.c_str());
+    }
     return std::move(text);
   }
 
 private:
+  /// A pipe with a name instead. Both ends are open before anybody writes, so
+  /// that the reader's end comes with the last writer's.
+  void makeNamed() {
+    for (int &end : ends)
+      close(std::exchange(end, -1));
+    SmallString<128> made;
+    if (sys::fs::createUniqueDirectory("tenon", made))
+      return;
+    folder = made.str();
+    path = folder + "/output";
+    if (mkfifo(path.c_str(), 0600) != 0)
+      return;
+    ends[0] = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ends[1] = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    fcntl(ends[0], F_SETFL, 0); // reads wait from here on
+  }
+
   int ends[2] = {-1, -1};
+  std::string path, folder;
   std::thread reader;
   std::string text;
 };
@@ -131,7 +182,7 @@ public:
       return createStringError("cannot hand '" + name + "' to the linker: " +
                                toString(file.takeError()));
     files.push_back(std::move(*file));
-    args.push_back((option + files.back().path()).str());
+    args.push_back((option + files.back().getPath()).str());
     return Error::success();
   }
 
@@ -189,7 +240,7 @@ Expected<SmallString<0>> tenon::mergeObjects(ArrayRef<StringRef> objects,
   // The linker takes what is in a library where it is needed. Sections that
   // nothing needs stay: -r would drop the unwind tables with them.
   LinkerRun linker(
-      {"-r", "-o", output.path(), "--no-warnings", root, "--start-lib"});
+      {"-r", "-o", output.getPath(), "--no-warnings", root, "--start-lib"});
   for (StringRef object : objects)
     if (Error error = linker.add("part.o", object))
       return std::move(error);
@@ -203,7 +254,7 @@ Expected<SmallString<0>> tenon::mergeObjects(ArrayRef<StringRef> objects,
 Expected<std::string> tenon::linkSharedLibrary(StringRef object,
                                                const ArtifactOptions &options) {
   OutputPipe output;
-  LinkerRun linker({"-shared", "-o", output.path(),
+  LinkerRun linker({"-shared", "-o", output.getPath(),
                     // Immediate binding, everything that is relocated
                     // read-only afterwards.
                     "-z", "now", "-z", "relro", "-z", "noexecstack", "-z",
