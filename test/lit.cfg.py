@@ -78,11 +78,13 @@ if glob.glob(
     config.available_features.add("scikit-build-core")
 if shutil.which("dpkg-deb"):
     config.available_features.add("dpkg-deb")
-for program in ("cargo", "chromium", "musl-gcc"):
+for program in ("cargo", "chromium", "debootstrap", "musl-gcc"):
     if shutil.which(program):
         config.available_features.add(program)
 if shutil.which("qemu-x86_64"):
     config.available_features.add("qemu-x86_64")
+if os.geteuid() == 0:
+    config.available_features.add("root")
 # A namespace of mounts, in which /proc can be covered.
 if shutil.which("unshare") and not subprocess.run(
         ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/proc"],
