@@ -17,9 +17,9 @@
 // it some taps at a time; the sums so far wait in scratch memory, so that each
 // is still one chain of additions.
 //
-// Few columns (DotKernel.h) have the sums of a whole block in scratch memory
-// before its epilogue, so that a single column's elements, which are neighbours
-// in the result, fill vectors.
+// Columns that fill no vector have their lanes along the runs (DotKernel.h). Of
+// a single one the sums of a whole block wait in scratch memory for its
+// epilogue: elements that are neighbours in the result fill vectors there.
 //
 //===----------------------------------------------------------------------===//
 
@@ -56,7 +56,7 @@ struct ConvKernel {
   int64_t most = tiling.getChunk() + tiling.getChunk() / 2;
   /// Of a run. Where lanes lie along runs, these decide the order of additions,
   /// and no number of the tiling may.
-  int64_t longest = N.constant().value_or(INT64_MAX) <= DotKernel::kMostColumns
+  int64_t longest = N.constant().value_or(INT64_MAX) < kPanelColumns
                         ? INT64_MAX
                         : tiling.getChunk();
   ImageStrip strip{e, patches, source, tiling.getPositions(), groups, longest};
@@ -75,6 +75,13 @@ struct ConvKernel {
         llvm::divideCeil(strip.numTaps * *length, tiling.getChunk());
     return std::max<int64_t>(llvm::divideCeil(strip.numTaps, pieces), 1);
   }
+  /// Positions of a tile by so few columns. Those of one vector leave registers
+  /// for more; but each position takes one that says where it lies.
+  int64_t positionsOfTile(int64_t columns) {
+    constexpr int64_t more = 8;
+    bool one = columns <= int64_t(e.vectorLanes());
+    return one ? std::max(tileRows, more) : tileRows;
+  }
   /// Every tile has all its panels.
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % tilePanels == 0;
@@ -89,7 +96,9 @@ struct ConvKernel {
   void chunk(const Task &t, Value firstTap, Value numTaps, Value next,
              Value last);
   void epilogue(Value cAt, Value place, Value rows, Value panel, int64_t ldc);
-  void fewColumns(const DotKernel &kernel);
+  MicroKernelOperands operandsOf(Value place);
+  MicroKernelShape shapeOf(int64_t panels);
+  void fewColumns();
   void oneColumn(const ImageStrip::Block &block);
   void emit();
 };
@@ -132,6 +141,23 @@ void ConvKernel::epilogue(Value cAt, Value place, Value rows, Value panel,
   });
 }
 
+/// All taps of the positions from `place` on.
+MicroKernelOperands ConvKernel::operandsOf(Value place) {
+  Value zero = L.index(0);
+  MicroKernelOperands o{strip.memory, zero, B, zero, panelSize, run, C, zero};
+  o.places = strip.placeTable, o.placeAt = place;
+  o.taps = strip.tapTable, o.tapAt = zero, o.numTaps = L.index(strip.numTaps);
+  return o;
+}
+
+MicroKernelShape ConvKernel::shapeOf(int64_t panels) {
+  MicroKernelShape shape{panels};
+  shape.window = true;
+  int64_t length = strip.run.constant().value_or(0);
+  shape.run = length <= kShortRun ? length : 0;
+  return shape;
+}
+
 /// The runs of `numTaps` taps from firstTap on, for all positions of a task,
 /// and the epilogue if these are the last (null: they are). Meanwhile what lies
 /// at `next` is fetched.
@@ -142,31 +168,23 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
   Value length = L.mul(numTaps, run);
   Value share = L.mul(step, L.div(length, 4));
   Value bAt = L.add(t.bAt, L.mul(L.mul(firstTap, run), kPanelColumns));
-  forRowTiles(e, t.count, tileRows, [&](Value i, Value first, Value rows) {
+  int64_t rowsOfTile = positionsOfTile(N.constant().value_or(INT64_MAX));
+  forRowTiles(e, t.count, rowsOfTile, [&](Value i, Value first, Value rows) {
     Value cAt =
         chunks > 1 ? L.mul(first, tilePanels * kPanelColumns) : L.index(0);
-    MicroKernelOperands o{strip.memory,
-                          L.index(0),
-                          B,
-                          bAt,
-                          panelSize,
-                          run,
-                          C,
-                          cAt,
-                          L.add(next, L.mul(i, share)),
-                          step};
-    o.places = strip.placeTable, o.placeAt = first;
-    o.taps = strip.tapTable, o.tapAt = firstTap, o.numTaps = numTaps;
-    MicroKernelShape shape{tilePanels, 0, chunks > 1};
-    shape.window = true;
-    int64_t length = strip.run.constant().value_or(0);
-    shape.run = length <= kShortRun ? length : 0;
-    forTileShapes(
-        e,
-        {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel), tileRows, shape},
-        [&](const MicroKernelShape &own, int64_t leastRows) {
-          emitMicroKernel(e, rows, tileRows, SymExpr(0), o, own, leastRows);
-        });
+    MicroKernelOperands o = operandsOf(first);
+    o.bAt = bAt, o.cAt = cAt;
+    o.next = L.add(next, L.mul(i, share)), o.nextStep = step;
+    o.tapAt = firstTap, o.numTaps = numTaps;
+    MicroKernelShape shape = shapeOf(tilePanels);
+    shape.accumulate = chunks > 1;
+    forTileShapes(e,
+                  {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel),
+                   rowsOfTile, shape},
+                  [&](const MicroKernelShape &own, int64_t leastRows) {
+                    emitMicroKernel(e, rows, rowsOfTile, SymExpr(0), o, own,
+                                    leastRows);
+                  });
     auto finish = [&] {
       for (int64_t p = 0; p < tilePanels; ++p) {
         Value panel = L.add(t.panel, p);
@@ -223,21 +241,36 @@ void ConvKernel::oneColumn(const ImageStrip::Block &block) {
   });
 }
 
-void ConvKernel::fewColumns(const DotKernel &kernel) {
-  bool one = N.constant() == 1;
+void ConvKernel::fewColumns() {
+  bool one =
+      N.constant() == 1 && DotKernel::matchesAll(N, strip.numTaps, strip.run);
   int64_t ldc = one ? 1 : kPanelColumns;
-  C = e.scratchBuffer(strip.places * SymExpr(ldc) + SymExpr(kPanelColumns),
+  C = e.scratchBuffer(one ? strip.places + SymExpr(kPanelColumns)
+                          : SymExpr(kTileElements),
                       f32);
-  Value weights = kernel.loadWeights(e, B), zero = L.index(0);
+  Value weights = DotKernel::reserve(e, N, strip.numTaps, strip.run);
+  auto dots = DotKernel::match(e.target, N, strip.numTaps, strip.run,
+                               /*isWindow=*/true);
+  if (dots)
+    dots->loadWeights(e, B, weights);
+  int64_t whole = dots ? dots->getFirst() : *N.constant();
+  int64_t rowsOfTile = positionsOfTile(whole);
   forTasks([&](const ImageStrip::Block &block, Value) {
     Value count = strip.countOf(block);
-    forRowTiles(e, count, kernel.mostRows(), [&](Value, Value at, Value rows) {
-      MicroKernelOperands o = {};
-      o.A = strip.memory, o.C = C, o.cAt = L.mul(at, ldc);
-      o.places = strip.placeTable, o.placeAt = at, o.taps = strip.tapTable;
-      kernel.emit(e, rows, o, weights, ldc);
+    if (one) {
+      dots->emit(e, count, operandsOf(L.index(0)), weights, ldc);
+      return oneColumn(block);
+    }
+    forRowTiles(e, count, rowsOfTile, [&](Value, Value first, Value rows) {
+      MicroKernelOperands o = operandsOf(first);
+      MicroKernelShape shape = shapeOf(1);
+      shape.columns = lastColumns(e.target, SymExpr(whole));
+      if (whole)
+        emitMicroKernel(e, rows, rowsOfTile, SymExpr(0), o, shape);
+      if (dots)
+        dots->emit(e, rows, o, weights, ldc);
+      epilogue(L.index(0), first, rows, L.index(0), ldc);
     });
-    one ? oneColumn(block) : epilogue(zero, zero, count, zero, ldc);
   });
 }
 
@@ -246,14 +279,14 @@ void ConvKernel::emit() {
   e.info.cost = productOf(out) * strip.run * SymExpr(strip.numTaps);
   B = e.input(operand.getMemory());
   strip.prepare();
-  if (auto kernel = DotKernel::match(e.target, N, strip.numTaps, strip.run))
-    return fewColumns(*kernel);
+  run = e.dim(strip.run), np = e.dim(panels);
+  panelSize = L.mul(e.dim(packed[packed.size() - 2]), kPanelColumns);
+  if (DotKernel::matchesSome(N, strip.numTaps, strip.run))
+    return fewColumns();
   C = e.scratchBuffer(chunks > 1
                           ? strip.places * SymExpr(tilePanels * kPanelColumns)
                           : SymExpr(kTileElements),
                       f32);
-  run = e.dim(strip.run), np = e.dim(panels);
-  panelSize = L.mul(e.dim(packed[packed.size() - 2]), kPanelColumns);
   int64_t ofTask = tiling.getTaskPanels();
   forTasks([&](const ImageStrip::Block &block, Value group) {
     Task t;

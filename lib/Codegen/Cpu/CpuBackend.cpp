@@ -60,14 +60,20 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   };
   // A task is eight register tiles of rows: these hide the fetch of the next
   // panels. The rows of a block take a good part of the second cache.
-  constexpr int64_t rows = 8 * kTileRows;
-  int64_t block = machine.l2Bytes / 4 * 3;
+  // Few columns are turned for the lanes by each task (DotKernel.h): it has
+  // more rows.
+  constexpr int64_t few = 8;
+  int64_t rows = 8 * kTileRows, block = machine.l2Bytes / 4 * 3;
   // A task of integers or bf16 lays its rows out first, for more panels.
-  for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>())
-    if (FormatAttr format = product.getFormatAttr();
-        format && (format.isInteger() || roundsToBF16(format)))
+  for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>()) {
+    FormatAttr format = product.getFormatAttr();
+    if (format && (format.isInteger() || roundsToBF16(format)))
       return {get(rows, 4, block, 1024), get(rows, 8, block, 1024),
               get(rows, 2, block, 1024), get(rows * 2, 4, block, 1024)};
+    if (!format &&
+        getDims(product.getResult()).back().constant().value_or(few) < few)
+      rows *= 4;
+  }
   // A chunk's part of two panels is a quarter of a second cache of 512 KB, so
   // that the rows of A fit beside it: 3 to 10% faster than 1024 from K = 1024
   // on where the cache is no larger, and no slower where it is.

@@ -1,4 +1,4 @@
-//===- DotKernel.cpp - products by few columns ----------------------------===//
+//===- DotKernel.cpp - columns that fill no vector ------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,12 +6,14 @@
 //===----------------------------------------------------------------------===//
 //
 // A panel of one column would leave all lanes but one of each multiply-add
-// unused. Here the lanes are neighbours in the image (channels, or pixels of a
-// row of the kernel), eight sums in registers:
+// unused. Here the lanes are neighbours in a row of A (of an image: channels,
+// or pixels of a row of the kernel), eight sums or more in registers:
 //
 //   for tap:  for vector of its run:
 //     weights of each column      loaded once for all rows
 //     row of A                    loaded once for all columns
+//
+// Of 9 columns a vector has eight, as ever, and this the last one.
 //
 // A sum is one chain for each lane, and then a fixed tree over the lanes, so
 // its bits depend on the number of lanes alone. The end of a run that fills no
@@ -21,6 +23,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/DotKernel.h"
+#include "lib/Codegen/Cpu/Loops.h"
 
 using namespace mlir;
 
@@ -97,146 +100,213 @@ void LaneSums::store(Value C, Value at, int64_t columns, int64_t ldc) {
 
 } // namespace
 
+/// The last of `columns` that fill no vector of so many lanes, if they cost
+/// more as one: both in vectors' multiply-adds, here with what adding up the
+/// lanes takes.
+static int64_t countOf(int64_t lanes, const SymExpr &columns, int64_t taps,
+                       const SymExpr &run) {
+  std::optional<int64_t> n = columns.constant(), length = run.constant();
+  if (!n || !length || *n >= kPanelColumns)
+    return 0;
+  constexpr int64_t tree = 8;
+  int64_t count = *n % lanes;
+  int64_t here = count * (taps * llvm::divideCeil(*length, lanes) + tree);
+  return here < taps * *length ? count : 0;
+}
+
+/// Of vectors of f32, at any level.
+static constexpr int64_t kLanes[] = {4, 8, 16};
+
+bool DotKernel::matchesSome(const SymExpr &columns, int64_t taps,
+                            const SymExpr &run) {
+  return llvm::any_of(kLanes, [&](int64_t lanes) {
+    return countOf(lanes, columns, taps, run) > 0;
+  });
+}
+
+bool DotKernel::matchesAll(const SymExpr &columns, int64_t taps,
+                           const SymExpr &run) {
+  return llvm::all_of(kLanes, [&](int64_t lanes) {
+    return countOf(lanes, columns, taps, run) > 0;
+  });
+}
+
 std::optional<DotKernel> DotKernel::match(const TargetInfo &target,
                                           const SymExpr &columns, int64_t taps,
-                                          const SymExpr &run) {
-  std::optional<int64_t> n = columns.constant(), length = run.constant();
-  if (!n || !length)
+                                          const SymExpr &run, bool isWindow) {
+  int64_t count = countOf(target.vectorBits / 32, columns, taps, run);
+  if (count == 0)
     return std::nullopt;
-  // In vectors: here with what adding up the lanes takes, there with six sums,
-  // which do not hide how long an addition takes.
-  constexpr int64_t lanes = 8, tree = 8;
-  int64_t here = *n * (taps * llvm::divideCeil(*length, lanes) + tree);
-  int64_t there = taps * *length * 4 / 3;
-  if (*n > kMostColumns || here >= there)
-    return std::nullopt;
-  return DotKernel(target, *n, taps, *length);
+  return DotKernel(target, *columns.constant() - count, count, taps,
+                   *run.constant(), isWindow);
 }
 
 int64_t DotKernel::mostRows() const {
-  return std::max<int64_t>(8 / columns, 1);
+  int64_t room = target.numVectorRegs - 4;
+  return std::max<int64_t>(
+      std::min<int64_t>(llvm::divideCeil(8, columns), room / columns), 1);
 }
 
-Value DotKernel::loadWeights(KernelEmitter &e, Value B) const {
+Value DotKernel::reserve(KernelEmitter &e, const SymExpr &columns, int64_t taps,
+                         const SymExpr &run) {
+  int64_t most = std::min(*columns.constant(), kLanes[std::size(kLanes) - 1]);
+  return e.scratchBuffer(SymExpr(taps * most * lengthOf(*run.constant())),
+                         e.b.getF32Type());
+}
+
+void DotKernel::loadWeights(KernelEmitter &e, Value B, Value weights) const {
   LaneBuilder &L = e.L;
-  Type f32 = e.b.getF32Type();
-  Value W = e.scratchBuffer(SymExpr(taps * columns * length()), f32);
-  Value zero = L.constant(f32, 0);
+  auto at = [&](Value tap, int64_t n, Value k) {
+    return L.add(L.mul(L.add(L.mul(tap, columns), n), length()), k);
+  };
+  Value zero = L.constant(e.b.getF32Type(), 0);
   e.loop(L.index(0), L.index(taps), 1, [&](Value t) {
-    e.loop(L.index(0), L.index(columns), 1, [&](Value n) {
-      Value to = L.mul(L.add(L.mul(t, columns), n), length());
-      Value from = L.add(L.mul(t, run * kPanelColumns), n);
-      e.loop(L.index(0), L.index(run), 1, [&](Value k) {
-        Value at = L.add(from, L.mul(k, kPanelColumns));
-        Value w = memref::LoadOp::create(e.b, L.loc, B, at);
-        memref::StoreOp::create(e.b, L.loc, w, W, L.add(to, k));
-      });
-      e.loop(L.index(run), L.index(length()), 1, [&](Value k) {
-        memref::StoreOp::create(e.b, L.loc, zero, W, L.add(to, k));
-      });
+    Value from = L.mul(t, run * kPanelColumns);
+    // All columns of a row at once: they lie in one line.
+    e.loop(L.index(0), L.index(run), 1, [&](Value k) {
+      Value row = L.add(from, L.mul(k, kPanelColumns));
+      for (int64_t n = 0; n < columns; ++n) {
+        Value w = memref::LoadOp::create(e.b, L.loc, B, L.add(row, first + n));
+        memref::StoreOp::create(e.b, L.loc, w, weights, at(t, n, k));
+      }
+    });
+    e.loop(L.index(run), L.index(length()), 1, [&](Value k) {
+      for (int64_t n = 0; n < columns; ++n)
+        memref::StoreOp::create(e.b, L.loc, zero, weights, at(t, n, k));
     });
   });
-  return W;
 }
 
 /// Long: it is one function of the artifact, whose loops share their values.
 func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
-  std::string name = "dot_f32_" + std::to_string(rows) + "x" +
-                     std::to_string(columns) + "_taps" + std::to_string(taps) +
-                     "_run" + std::to_string(run) + "_ldc" +
-                     std::to_string(ldc);
-  if (auto f = module.lookupSymbol<func::FuncOp>(name))
-    return f;
+  std::string name =
+      "dot_f32_" + std::to_string(rows) + "x" + std::to_string(columns) +
+      (isWindow ? "_taps" + std::to_string(taps) + "_run" : "_k") +
+      std::to_string(run) + "_ldc" + std::to_string(ldc);
   OpBuilder b(module.getContext());
-  b.setInsertionPointToStart(module.getBody());
   Location loc = module.getLoc();
   Type index = b.getIndexType(), mem = memoryType(b.getF32Type()),
        table = memoryType(b.getI64Type());
-  auto func = func::FuncOp::create(
-      b, loc, name,
-      b.getFunctionType({mem, table, index, table, mem, mem, index}, {}));
-  func.setPrivate();
-  Block *entry = func.addEntryBlock();
+  SmallVector<Type> types{mem, index, mem, mem, index};
+  if (isWindow)
+    types.append({table, table});
+  auto [func, fresh] = getFunction(module, name, types);
+  if (!fresh)
+    return func;
+  Block *entry = &func.getBody().front();
   b.setInsertionPointToStart(entry);
   LaneBuilder L(b, loc, lanes());
-  Value A = entry->getArgument(0), places = entry->getArgument(1),
-        placeAt = entry->getArgument(2), tapTable = entry->getArgument(3),
-        W = entry->getArgument(4), C = entry->getArgument(5),
-        cAt = entry->getArgument(6);
+  Value A = entry->getArgument(0), at = entry->getArgument(1),
+        W = entry->getArgument(2), C = entry->getArgument(3),
+        cAt = entry->getArgument(4);
   auto vt = cast<VectorType>(L.vec(b.getF32Type()));
-  auto loadIndex = [&](Value from, Value at) -> Value {
-    Value v = memref::LoadOp::create(b, loc, from, at);
+  auto loadIndex = [&](unsigned tableArgument, Value at) -> Value {
+    Value v =
+        memref::LoadOp::create(b, loc, entry->getArgument(tableArgument), at);
     return arith::IndexCastOp::create(b, loc, index, v);
   };
   SmallVector<Value> positions;
   for (int64_t r = 0; r < rows; ++r)
-    positions.push_back(loadIndex(places, L.add(placeAt, r)));
+    positions.push_back(isWindow ? loadIndex(5, L.add(at, r))
+                                 : L.add(at, r * run));
   // A vector of a run from k on, which begins at starts[row] and, of the
   // weights, at `from`; `active`: so many of its lanes are the run's.
   auto step = [&](ArrayRef<Value> starts, Value from, Value k, int64_t active,
                   ValueRange sums) {
-    SmallVector<Value> weights, next(sums);
-    for (int64_t n = 0; n < columns; ++n)
-      weights.push_back(vector::LoadOp::create(
-          b, loc, vt, W, L.add(L.add(from, n * length()), k)));
-    L.mask = active < lanes() ? L.tailMask(L.index(active)) : Value();
-    for (int64_t r = 0; r < rows; ++r) {
-      Value a = L.load(A, Idx{L.add(starts[r], k), 1, 1, {}}, b.getF32Type());
-      for (int64_t n = 0; n < columns; ++n) {
-        Value &sum = next[r * columns + n];
-        sum = target.hasFma
-                  ? Value(math::FmaOp::create(b, loc, a, weights[n], sum))
-                  : Value(arith::AddFOp::create(
-                        b, loc, sum,
-                        arith::MulFOp::create(b, loc, a, weights[n])));
+    SmallVector<Value> x, y, next(sums);
+    auto loadRow = [&](int64_t r) {
+      L.mask = active < lanes() ? L.tailMask(L.index(active)) : Value();
+      x.push_back(
+          L.load(A, Idx{L.add(starts[r], k), 1, 1, {}}, b.getF32Type()));
+      L.mask = {};
+    };
+    auto loadColumn = [&](int64_t n) {
+      y.push_back(vector::LoadOp::create(b, loc, vt, W,
+                                         L.add(L.add(from, n * length()), k)));
+    };
+    auto add = [&](int64_t r, int64_t n) {
+      Value &sum = next[r * columns + n];
+      sum = L.multiplyAdd(x[r], y[n], sum, target.hasFma);
+    };
+    // Of the fewer ones all are kept in registers, of the others one.
+    if (rows > columns) {
+      for (int64_t n = 0; n < columns; ++n)
+        loadColumn(n);
+      for (int64_t r = 0; r < rows; ++r) {
+        loadRow(r);
+        for (int64_t n = 0; n < columns; ++n)
+          add(r, n);
       }
+      return next;
     }
-    L.mask = {};
+    for (int64_t r = 0; r < rows; ++r)
+      loadRow(r);
+    for (int64_t n = 0; n < columns; ++n) {
+      loadColumn(n);
+      for (int64_t r = 0; r < rows; ++r)
+        add(r, n);
+    }
     return next;
   };
-  SmallVector<Value> init(rows * columns, L.constant(vt, 0));
-  auto loop =
-      scf::ForOp::create(b, loc, L.index(0), L.index(taps), L.index(1), init);
-  b.setInsertionPointToStart(loop.getBody());
-  Value t = loop.getInductionVar(), tap = loadIndex(tapTable, t);
-  Value from = L.mul(t, columns * length());
-  SmallVector<Value> starts, sums(loop.getRegionIterArgs());
-  for (Value position : positions)
-    starts.push_back(L.add(position, tap));
-  int64_t done = 0;
-  if (run >= 2 * kUnrolled * lanes()) {
-    int64_t stride = kUnrolled * lanes();
-    done = run / stride * stride;
-    auto inner = scf::ForOp::create(b, loc, L.index(0), L.index(done),
-                                    L.index(stride), sums);
-    b.setInsertionPointToStart(inner.getBody());
-    sums.assign(inner.getRegionIterArgs().begin(),
-                inner.getRegionIterArgs().end());
-    for (int64_t u = 0; u < kUnrolled; ++u)
-      sums = step(starts, from, L.add(inner.getInductionVar(), u * lanes()),
-                  lanes(), sums);
-    scf::YieldOp::create(b, loc, sums);
-    b.setInsertionPointAfter(inner);
-    sums.assign(inner.getResults().begin(), inner.getResults().end());
+  // A run whose first elements lie at `starts` and, of the weights, at `from`.
+  auto walk = [&](ArrayRef<Value> starts, Value from, ValueRange before) {
+    SmallVector<Value> sums(before);
+    int64_t done = 0;
+    if (run >= 2 * kUnrolled * lanes()) {
+      int64_t stride = kUnrolled * lanes();
+      done = run / stride * stride;
+      auto inner = scf::ForOp::create(b, loc, L.index(0), L.index(done),
+                                      L.index(stride), sums);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(inner.getBody());
+      sums.assign(inner.getRegionIterArgs().begin(),
+                  inner.getRegionIterArgs().end());
+      for (int64_t u = 0; u < kUnrolled; ++u)
+        sums = step(starts, from, L.add(inner.getInductionVar(), u * lanes()),
+                    lanes(), sums);
+      scf::YieldOp::create(b, loc, sums);
+      sums.assign(inner.getResults().begin(), inner.getResults().end());
+    }
+    for (; done < run; done += lanes())
+      sums = step(starts, from, L.index(done), std::min(run - done, lanes()),
+                  sums);
+    return sums;
+  };
+  SmallVector<Value> sums(rows * columns, L.constant(vt, 0));
+  if (isWindow) {
+    auto loop =
+        scf::ForOp::create(b, loc, L.index(0), L.index(taps), L.index(1), sums);
+    b.setInsertionPointToStart(loop.getBody());
+    Value t = loop.getInductionVar(), tap = loadIndex(6, t);
+    SmallVector<Value> starts;
+    for (Value position : positions)
+      starts.push_back(L.add(position, tap));
+    scf::YieldOp::create(
+        b, loc,
+        walk(starts, L.mul(t, columns * length()), loop.getRegionIterArgs()));
+    b.setInsertionPointAfter(loop);
+    sums.assign(loop.getResults().begin(), loop.getResults().end());
+  } else {
+    sums = walk(positions, L.index(0), sums);
   }
-  for (; done < run; done += lanes())
-    sums =
-        step(starts, from, L.index(done), std::min(run - done, lanes()), sums);
-  scf::YieldOp::create(b, loc, sums);
-  b.setInsertionPointAfter(loop);
-  LaneSums{b, loc, L, SmallVector<Value>(loop.getResults())}.store(
-      C, cAt, columns, ldc);
+  LaneSums{b, loc, L, sums}.store(C, cAt, columns, ldc);
   func::ReturnOp::create(b, loc);
   return func;
 }
 
 void DotKernel::emit(KernelEmitter &e, Value rows, const MicroKernelOperands &o,
                      Value weights, int64_t ldc) const {
+  LaneBuilder &L = e.L;
   auto module = e.module();
-  forRowCounts(e, rows, mostRows(), [&](int64_t count) {
-    func::CallOp::create(
-        e.b, e.L.loc, get(module, count, ldc),
-        ValueRange{o.A, o.places, o.placeAt, o.taps, weights, o.C, o.cAt});
+  forRowTiles(e, rows, mostRows(), [&](Value, Value r0, Value tile) {
+    Value at = isWindow ? L.add(o.placeAt, r0) : L.add(o.aAt, L.mul(r0, run));
+    Value cAt = L.add(L.add(o.cAt, L.mul(r0, ldc)), first);
+    SmallVector<Value> operands{o.A, at, weights, o.C, cAt};
+    if (isWindow)
+      operands.append({o.places, o.taps});
+    forRowCounts(e, tile, mostRows(), [&](int64_t count) {
+      func::CallOp::create(e.b, L.loc, get(module, count, ldc), operands);
+    });
   });
 }
 

@@ -1,4 +1,4 @@
-//===- DotKernel.h - products by few columns --------------------*- C++ -*-===//
+//===- DotKernel.h - columns that fill no vector ----------------*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -11,37 +11,53 @@
 
 namespace tenon {
 
-/// A window's product by so few columns that lanes had better lie along its
-/// runs: a vector of them meets a vector of each column's weights, and the
-/// lanes are added up at the end.
+/// The last columns of a product that fill no vector: lanes had better lie
+/// along its rows. A vector of a row meets a vector of each column's weights,
+/// and the lanes are added up at the end. Rows are a window's runs, or lie one
+/// behind the other in a matrix.
 class DotKernel {
 public:
-  static constexpr int64_t kMostColumns = 4;
-  /// nullopt where lanes are filled as well by the columns. The same at every
-  /// level: so is the memory that a kernel needs.
+  /// The columns of one panel that fill no vector of this level, where it pays;
+  /// nullopt: vectors of columns have all of them. Rows are `taps` runs each;
+  /// of a matrix one, the whole row.
   static std::optional<DotKernel> match(const TargetInfo &target,
                                         const SymExpr &columns, int64_t taps,
-                                        const SymExpr &run);
+                                        const SymExpr &run, bool isWindow);
+  /// Does it match at some level? All have the same memory then.
+  static bool matchesSome(const SymExpr &columns, int64_t taps,
+                          const SymExpr &run);
+  /// Does it match at every level?
+  static bool matchesAll(const SymExpr &columns, int64_t taps,
+                         const SymExpr &run);
+  /// Memory for the weights, at whatever level.
+  static mlir::Value reserve(KernelEmitter &e, const SymExpr &columns,
+                             int64_t taps, const SymExpr &run);
+
+  /// Columns before the first one.
+  int64_t getFirst() const { return first; }
   /// Rows of a tile, at most.
   int64_t mostRows() const;
   /// The weights out of the one panel at B, in the order of the lanes.
-  mlir::Value loadWeights(KernelEmitter &e, mlir::Value B) const;
-  /// C at cAt + row * ldc + column = the sums of `rows` rows of the window.
+  void loadWeights(KernelEmitter &e, mlir::Value B, mlir::Value weights) const;
+  /// C at cAt + row * ldc + column = the sums of `rows` rows, however many.
   void emit(KernelEmitter &e, mlir::Value rows, const MicroKernelOperands &o,
             mlir::Value weights, int64_t ldc) const;
 
 private:
-  DotKernel(const TargetInfo &target, int64_t columns, int64_t taps,
-            int64_t run)
-      : target(target), columns(columns), taps(taps), run(run) {}
+  DotKernel(const TargetInfo &target, int64_t first, int64_t columns,
+            int64_t taps, int64_t run, bool isWindow)
+      : target(target), first(first), columns(columns), taps(taps), run(run),
+        isWindow(isWindow) {}
   int64_t lanes() const { return target.vectorBits / 32; }
   /// Of a run, whole vectors of any level.
-  int64_t length() const { return llvm::alignTo(run, 16); }
+  static int64_t lengthOf(int64_t run) { return llvm::alignTo(run, 16); }
+  int64_t length() const { return lengthOf(run); }
   mlir::func::FuncOp get(mlir::ModuleOp module, int64_t rows,
                          int64_t ldc) const;
 
   const TargetInfo &target;
-  int64_t columns, taps, run;
+  int64_t first, columns, taps, run;
+  bool isWindow;
 };
 
 } // namespace tenon

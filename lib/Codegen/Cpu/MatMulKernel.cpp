@@ -22,6 +22,8 @@
 // chain of additions.
 //
 // Very few rows in all (decoding a token) take four panels at a time instead.
+// Of a single panel the columns that fill no vector have their lanes along the
+// rows (DotKernel.h), and those of one vector leave registers for 12 rows.
 // A gated matmul (GatedMatMul.h) takes a panel of each half at a time, and its
 // epilogue stores the 32 columns that come of both.
 // A that lies in memory as it is needed is read in place; the patches of a
@@ -39,6 +41,7 @@
 
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Cpu/DotKernel.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
@@ -88,6 +91,13 @@ struct MatMulKernel {
   SmallVector<SymExpr> batch =
       shared ? SmallVector<SymExpr>{}
              : SmallVector<SymExpr>(out.begin(), out.end() - 2);
+  /// Some level has columns that fill no vector.
+  bool thin = isThin();
+  std::optional<DotKernel> dots = // of this level
+      thin ? DotKernel::match(e.target, N, 1, K, /*isWindow=*/false)
+           : std::nullopt;
+  int64_t wholeColumns = // by vectors of columns
+      dots ? dots->getFirst() : N.constant().value_or(INT64_MAX);
   SymExpr blocks = ceilDiv(M, blockRows());
   /// Rows of a block, whole register tiles.
   SymExpr rowsOfBlock =
@@ -102,6 +112,10 @@ struct MatMulKernel {
   int64_t panelsOfTile = tilePanels / cut;
   SymExpr pairs = ceilDiv(panels, panelsOfTask);
   unsigned lanes = e.vectorLanes();
+  /// Most rows of a tile.
+  int64_t rowsOfTile = !format && !halves && wholeColumns <= int64_t(lanes)
+                           ? 2 * kTileRows
+                           : tileRows;
   Type f32 = b.getF32Type();
   Type sumType = integer ? Type(b.getI32Type()) : f32;
   bool inPlace = isInPlace();
@@ -115,7 +129,7 @@ struct MatMulKernel {
     int64_t k = K.constant().value_or(0);
     // As many bytes. Of codes so few that two panels fit.
     int64_t most = tiling.getChunk() * (laidOut ? format.rowsOfGroup() : 1);
-    if (k <= most + most / 2 || quantized)
+    if (k <= most + most / 2 || quantized || thin)
       return 0;
     int64_t unit = coded ? std::max<int64_t>(format.getBlock(), 16) : 4;
     return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), unit);
@@ -129,6 +143,14 @@ struct MatMulKernel {
     int64_t rows = tiling.getBlockBytes() / (4 * k);
     return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
                                16 * taskRows);
+  }
+  /// A few rows that are known to be few had better be multiplied as such.
+  bool isThin() {
+    constexpr int64_t few = 3; // of any level
+    return !format && !halves && shared && panels == SymExpr(1) &&
+           operand.rowsApart() == kPanelColumns &&
+           M.constant().value_or(few + 1) > few &&
+           DotKernel::matchesSome(N, 1, K);
   }
   SymExpr part(const SymExpr &whole) {
     return halves ? SymExpr(*whole.constant() / cut) : whole;
@@ -188,6 +210,7 @@ struct MatMulKernel {
   /// Distance of the panels of a tile in B.
   Value panelStride = {};
   Value numbers = {}; ///< the dequantised panels of a tile
+  Value weights = {}; ///< of `dots`
   /// Of quantised rows: one before that, and each block's scale and sum.
   Value row = {}, scales = {}, sums = {};
 };
@@ -303,12 +326,21 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     e.ifThen(whole, [&] { multiply(tilePanels); });
     return e.ifThen(no(whole), [&] { multiply(1); });
   }
+  if (thin) {
+    MicroKernelShape shape{1};
+    shape.columns = lastColumns(e.target, SymExpr(wholeColumns));
+    if (wholeColumns)
+      emitMicroKernel(e, mr, rowsOfTile, K, o, shape);
+    if (dots)
+      dots->emit(e, mr, o, weights, kPanelColumns);
+    return;
+  }
   MicroKernelShape shape{tilePanels, 0, chunks > 1};
   forTileShapes(
       e,
-      {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel), tileRows, shape},
+      {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel), rowsOfTile, shape},
       [&](const MicroKernelShape &own, int64_t leastRows) {
-        emitMicroKernel(e, mr, tileRows, K, o, own, leastRows);
+        emitMicroKernel(e, mr, rowsOfTile, K, o, own, leastRows);
       });
 }
 
@@ -353,7 +385,7 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
     t.fresh ? e.ifThen(t.fresh, open) : open();
     bAt = L.index(0);
   }
-  forRowTiles(e, t.rows, tileRows, [&](Value i, Value r0, Value mr) {
+  forRowTiles(e, t.rows, rowsOfTile, [&](Value i, Value r0, Value mr) {
     Value cAt = chunks > 1 ? L.mul(r0, tilePanels * kPanelColumns) : L.index(0);
     MicroKernelOperands o{A,
                           L.add(L.add(t.aAt, L.mul(r0, lda)), k0),
@@ -546,6 +578,12 @@ void MatMulKernel::run() {
   k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
   panelSize = format ? e.dim(packed.back()) : L.mul(k, kPanelColumns);
   panelStride = halves ? L.mul(panelSize, np) : panelSize;
+  if (thin) {
+    weights = DotKernel::reserve(e, N, 1, K);
+    if (dots)
+      dots->loadWeights(e, B, weights);
+    return wide();
+  }
   int64_t fewRows = coded || quantized ? kTileRows
                     : laidOut          ? 0
                                        : narrowRows(e.target);
