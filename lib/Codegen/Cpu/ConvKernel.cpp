@@ -25,6 +25,7 @@
 
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/DotKernel.h"
+#include "lib/Codegen/Cpu/EpilogueFetch.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 
@@ -47,6 +48,7 @@ struct ConvKernel {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
+  EpilogueFetch epilogueFetch{e, sink};
   SmallVector<SymExpr> packed = getDims(op.getPacked()),
                        out = getDims(op.getResult());
   SymExpr N = out.back(), panels = packed[packed.size() - 3];
@@ -178,6 +180,10 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
     o.tapAt = firstTap, o.numTaps = numTaps;
     MicroKernelShape shape = shapeOf(tilePanels);
     shape.accumulate = chunks > 1;
+    if (chunks == 1) // a long product has no need of it
+      epilogueFetch.fetch(
+          rows, [&](Value r) { return strip.rowAt(L.add(first, r)); },
+          L.mul(t.panel, kPanelColumns), tilePanels * kPanelColumns);
     forTileShapes(e,
                   {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel),
                    rowsOfTile, shape},

@@ -42,6 +42,7 @@
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/DotKernel.h"
+#include "lib/Codegen/Cpu/EpilogueFetch.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
@@ -62,6 +63,7 @@ struct MatMulKernel {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
+  EpilogueFetch epilogueFetch{e, sink};
   SmallVector<SymExpr> lhs = getDims(op.getLhs()),
                        packed = getDims(op.getPacked()),
                        out = getDims(op.getResult());
@@ -397,6 +399,15 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
                           cAt,
                           L.add(next, L.mul(L.add(t.firstTile, i), share)),
                           step};
+    // A long product has no need of it.
+    if (chunks == 1)
+      epilogueFetch.fetch(
+          mr,
+          [&](Value r) {
+            Value row = L.add(L.add(t.row, r0), r);
+            return shared ? row : L.add(L.mul(t.batchIndex, e.dim(M)), row);
+          },
+          L.mul(t.panel, kPanelColumns), panelsOfTile * kPanelColumns);
     multiplyTile(o, t, mr);
     auto finish = [&] {
       auto productsOf = [&](int64_t p) {
