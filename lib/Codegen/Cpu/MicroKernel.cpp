@@ -399,11 +399,14 @@ void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
   Value MR = L.index(mostRows);
   Value tiles = L.div(L.sub(L.add(rows, MR), 1), MR);
   Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
-  e.loop(L.index(0), tiles, 1, [&](Value i) {
+  // Where a tile begins goes from one to the next: computed of i it would be
+  // computed anew for each element.
+  e.loop(L.index(0), tiles, 1, L.index(0), [&](Value i, ValueRange first) {
     Value more = L.ult(i, extra);
     Value mr = L.add(even, arith::IndexCastUIOp::create(
                                e.b, L.loc, e.b.getIndexType(), more));
-    fn(i, L.add(L.mul(i, even), L.min(i, extra)), mr);
+    fn(i, first[0], mr);
+    return SmallVector<Value>{L.add(first[0], mr)};
   });
 }
 
