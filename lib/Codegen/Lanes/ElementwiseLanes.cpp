@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Codegen/Lanes/CastLanes.h"
 #include "lib/Codegen/Math/ExpandMathEmitter.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
@@ -85,8 +86,26 @@ struct Ops {
     return select(zero, c(y, 0), q);
   }
   Value remInt(Value x, Value y) { return sub(x, mul(divInt(x, y), y)); }
+  /// A constant, in all lanes, that is not NaN.
+  static bool isNumber(Value v) {
+    if (auto all = v.getDefiningOp<vector::BroadcastOp>())
+      v = all.getSource();
+    Attribute value;
+    if (!matchPattern(v, m_Constant(&value)))
+      return false;
+    if (auto splat = dyn_cast<SplatElementsAttr>(value))
+      value = splat.getSplatValue<Attribute>();
+    auto number = dyn_cast<FloatAttr>(value);
+    return number && !number.getValue().isNaN();
+  }
   /// Larger or smaller; NaN wins.
   Value extreme(bool larger, Value x, Value y) {
+    // One comparison, which NaN does not pass, is one instruction.
+    if (isFloat && isNumber(x))
+      std::swap(x, y);
+    if (isFloat && isNumber(y))
+      return select(compare(larger ? CompareKind::gt : CompareKind::lt, y, x),
+                    y, x);
     if (isFloat)
       return larger ? make<arith::MaximumFOp>(x, y)
                     : make<arith::MinimumFOp>(x, y);
