@@ -114,10 +114,7 @@ struct MatMulKernel {
   int64_t panelsOfTile = tilePanels / cut;
   SymExpr pairs = ceilDiv(panels, panelsOfTask);
   unsigned lanes = e.vectorLanes();
-  /// Most rows of a tile.
-  int64_t rowsOfTile = !format && !halves && wholeColumns <= int64_t(lanes)
-                           ? 2 * kTileRows
-                           : tileRows;
+  int64_t rowsOfTile = mostRows();
   Type f32 = b.getF32Type();
   Type sumType = integer ? Type(b.getI32Type()) : f32;
   bool inPlace = isInPlace();
@@ -153,6 +150,13 @@ struct MatMulKernel {
            operand.rowsApart() == kPanelColumns &&
            M.constant().value_or(few + 1) > few &&
            DotKernel::matchesSome(N, 1, K);
+  }
+  /// Of a tile. One vector of columns leaves registers for more, which have to
+  /// stay in the L1 cache where other columns meet them again.
+  int64_t mostRows() {
+    if (format || halves || wholeColumns > int64_t(lanes))
+      return tileRows;
+    return dots ? 8 : 12;
   }
   SymExpr part(const SymExpr &whole) {
     return halves ? SymExpr(*whole.constant() / cut) : whole;
