@@ -147,47 +147,65 @@ def measure(options, name, path, feed, threads):
     return times
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder")
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--tenon", default="tenon", help="the tool")
-    parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn")
-    options = parser.parse_args()
-    options.artifacts = os.path.join(options.folder, "artifacts")
-    os.makedirs(options.artifacts, exist_ok=True)
-    onnxruntime.set_default_logger_severity(3)
-    all_files = sorted(glob.glob(f"{options.folder}/**/*.onnx", recursive=True))
-    ratios = []
-    print("| file | compile s | threads | Tenon | onnxruntime | OpenVINO | ratio to the faster |\n|---|---|---|---|---|---|---|")
-    for name, (package, end, inputs) in FILES.items():
-        if options.names and name not in options.names:
-            continue
-        found = [path for path in all_files if ("/" + path).endswith(end)]
-        if not found:
-            print(f"| {name} | no {end} (package {package}) | | | | | |")
-            continue
-        start = time.perf_counter()
-        command = [options.tenon, "compile", found[0], "-o", os.path.join(options.artifacts, f"{name}.so")]
+class Table:
+    """Rows of a file each, and what they come to."""
+
+    def __init__(self, options):
+        self.options, self.ratios = options, []
+        print("| file | compile s | threads | Tenon | onnxruntime | OpenVINO | ratio to the faster |")
+        print("|---|---|---|---|---|---|---|")
+
+    def add(self, name, path, inputs):
+        artifact = os.path.join(self.options.artifacts, f"{name}.so")
+        start, command = time.perf_counter(), [self.options.tenon, "compile", path, "-o", artifact]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"| {name} | {done.stderr.strip()[:200]} | | | | | |")
-            continue
+            return
         seconds = time.perf_counter() - start
-        for threads in map(int, options.threads.split(",")):
-            times = measure(options, name, found[0], feed_of(inputs), threads)
+        for threads in map(int, self.options.threads.split(",")):
+            times = measure(self.options, name, path, feed_of(inputs), threads)
             ratio = min(t for engine, t in times.items() if engine != "tenon") / times["tenon"]
-            ratios.append(ratio)
+            self.ratios.append(ratio)
             other = f"{times['openvino']:.3f}" if "openvino" in times else "-"
             print(
                 f"| {name} | {seconds:.1f} | {threads} | {times['tenon']:.3f} | {times['onnxruntime']:.3f} | {other} | {ratio:.2f} |",
                 flush=True,
             )
-    if ratios:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        print(f"\ngeomean {mean:.2f}, behind in {sum(r < 1 for r in ratios)} of {len(ratios)}")
+
+    def finish(self):
+        if self.ratios:
+            mean = math.exp(sum(map(math.log, self.ratios)) / len(self.ratios))
+            print(f"\ngeomean {mean:.2f}, behind in {sum(r < 1 for r in self.ratios)} of {len(self.ratios)}")
+
+
+def add_options(parser):
+    parser.add_argument("--tenon", default="tenon", help="the tool")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("names", nargs="*")
+    add_options(parser)
+    options = parser.parse_args()
+    options.artifacts = os.path.join(options.folder, "artifacts")
+    os.makedirs(options.artifacts, exist_ok=True)
+    onnxruntime.set_default_logger_severity(3)
+    all_files = sorted(glob.glob(f"{options.folder}/**/*.onnx", recursive=True))
+    table = Table(options)
+    for name, (package, end, inputs) in FILES.items():
+        if options.names and name not in options.names:
+            continue
+        found = [path for path in all_files if ("/" + path).endswith(end)]
+        if found:
+            table.add(name, found[0], inputs)
+        else:
+            print(f"| {name} | no {end} (package {package}) | | | | | |")
+    table.finish()
 
 
 if __name__ == "__main__":
