@@ -110,6 +110,10 @@ static int64_t countOf(int64_t lanes, const SymExpr &columns, int64_t taps,
     return 0;
   constexpr int64_t tree = 8;
   int64_t count = *n % lanes;
+  // Beside whole vectors of columns the rows are met twice, which eats up what
+  // half a vector gains.
+  if (*n > lanes && 2 * count > lanes)
+    return 0;
   int64_t here = count * (taps * llvm::divideCeil(*length, lanes) + tree);
   return here < taps * *length ? count : 0;
 }
