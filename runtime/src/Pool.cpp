@@ -10,6 +10,10 @@
 // looks at `sleepers`. Both sides use sequentially consistent operations, so
 // one of them sees the other and no wake is lost.
 //
+// Inside a region a thread waits for others that compute: not for long, as a
+// rule. Where it takes long the other does not run, and spinning keeps a core
+// from it; so threads spin for a moment only while that lasts.
+//
 // A region is opened to each worker by a ticket. The worker takes it when it
 // wakes; the caller takes back those that are left when its own part is done.
 //
@@ -37,6 +41,11 @@ int64_t tenon::rt::nanoseconds() {
 
 namespace {
 
+/// Waits up to this are worth spinning for: a sleeper needs some of it to wake.
+constexpr int64_t kShortWait = 200 * 1000;
+/// What barriers spin for after a longer one.
+constexpr int64_t kLeastSpin = 5 * 1000;
+
 uint32_t load(const uint32_t &word) {
   return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
 }
@@ -55,27 +64,58 @@ void publish(WaitWord &word, uint32_t value) {
 
 } // namespace
 
-void Pool::waitWhile(WaitWord &word, uint32_t old) {
-  if (spinNanoseconds > 0) {
-    int64_t deadline = 0;
-    for (;;) {
-      for (int i = 0; i < 64; ++i) {
-        if (load(word.value) != old)
-          return;
-        __builtin_ia32_pause();
-      }
-      int64_t now = nanoseconds();
-      if (deadline == 0)
-        deadline = now + spinNanoseconds;
-      else if (now >= deadline)
-        break;
+/// Returns the nanoseconds that it took; 0: hardly any, or nobody looked.
+int64_t Pool::waitWhile(WaitWord &word, uint32_t old, int64_t spin) {
+  int64_t start = 0;
+  while (spin > 0) {
+    for (int i = 0; i < 64; ++i) {
+      if (load(word.value) != old)
+        return start ? nanoseconds() - start : 0;
+      __builtin_ia32_pause();
     }
+    int64_t now = nanoseconds();
+    if (start == 0)
+      start = now;
+    else if (now - start >= spin)
+      break;
   }
   __atomic_add_fetch(&word.sleepers, 1, __ATOMIC_SEQ_CST);
   while (__atomic_load_n(&word.value, __ATOMIC_SEQ_CST) == old)
     syscall(SYS_futex, &word.value, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr,
             0);
   __atomic_sub_fetch(&word.sleepers, 1, __ATOMIC_SEQ_CST);
+  return start ? nanoseconds() - start : 0;
+}
+
+/// A wait that spinning saw the end of says that the others run. A long one
+/// says that they do not, and a shorter one that was slept through may: where
+/// they would have this core, they come as soon as it is left. Then they may
+/// share it though another is idle, until the system sees both wanting it: now
+/// and then a thread spins as before. Threads may overwrite each other's
+/// numbers: it is a guess.
+void Pool::learn(int64_t waited) {
+  constexpr uint32_t kSometimes = 64;
+  if (waited == 0)
+    return;
+  int64_t spin = __atomic_load_n(&barrierNanoseconds, __ATOMIC_RELAXED);
+  int64_t next = waited > kShortWait ? kLeastSpin : spin / 2;
+  if (next < kLeastSpin)
+    next = kLeastSpin;
+  if (waited <= spin || next > shortSpin() ||
+      __atomic_add_fetch(&slept, 1, __ATOMIC_RELAXED) % kSometimes == 0)
+    next = shortSpin();
+  if (next != spin)
+    __atomic_store_n(&barrierNanoseconds, next, __ATOMIC_RELAXED);
+}
+
+int64_t Pool::shortSpin() const {
+  return spinNanoseconds < kShortWait ? spinNanoseconds : kShortWait;
+}
+
+/// What an idle worker spins for.
+int64_t Pool::idleSpin() const {
+  int64_t spin = __atomic_load_n(&barrierNanoseconds, __ATOMIC_RELAXED);
+  return spin < shortSpin() ? spin : spinNanoseconds;
 }
 
 void Pool::count(WaitWord &word, uint32_t target) {
@@ -86,7 +126,8 @@ void Pool::count(WaitWord &word, uint32_t target) {
 
 void Pool::waitFor(WaitWord &word, uint32_t target) {
   for (uint32_t value; (value = load(word.value)) != target;)
-    waitWhile(word, value);
+    learn(waitWhile(word, value,
+                    __atomic_load_n(&barrierNanoseconds, __ATOMIC_RELAXED)));
 }
 
 void Pool::start(Worker *block, int32_t threads, int32_t spinMicroseconds) {
@@ -95,6 +136,8 @@ void Pool::start(Worker *block, int32_t threads, int32_t spinMicroseconds) {
   argument = nullptr;
   total = 1;
   spinNanoseconds = int64_t(spinMicroseconds) * 1000;
+  barrierNanoseconds = shortSpin();
+  slept = 0;
   owner = getpid();
   ending = false;
   running = WaitWord{0, 0};
@@ -132,7 +175,7 @@ void *Pool::workerMain(void *argument) {
   auto &worker = *static_cast<Worker *>(argument);
   Pool &pool = *worker.pool;
   for (uint32_t seen = 0;;) {
-    pool.waitWhile(worker.epoch, seen);
+    waitWhile(worker.epoch, seen, pool.idleSpin());
     seen = load(worker.epoch.value);
     if (__atomic_load_n(&pool.ending, __ATOMIC_ACQUIRE))
       return nullptr;

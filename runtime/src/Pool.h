@@ -64,15 +64,20 @@ public:
 
 private:
   static void *workerMain(void *worker);
-  void waitWhile(WaitWord &word, uint32_t old);
+  static int64_t waitWhile(WaitWord &word, uint32_t old, int64_t spin);
+  void learn(int64_t waited);
+  int64_t shortSpin() const;
+  int64_t idleSpin() const;
   void leave();
 
   Worker *workers;
   Function function;
   void *argument;
   int32_t total;
-  int64_t spinNanoseconds;
-  int64_t owner; // process id
+  int64_t spinNanoseconds;    // for the next region
+  int64_t barrierNanoseconds; // inside one; by what waits took of late
+  uint32_t slept;             // waits inside one that were slept through
+  int64_t owner;              // process id
   bool ending;
   WaitWord running; // workers that may be in the region
 };

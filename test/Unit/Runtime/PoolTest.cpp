@@ -125,6 +125,33 @@ TEST(Pool, idleThreadsPark) {
   EXPECT_LT(cpuSeconds() - before, 0.05);
 }
 
+TEST(Pool, aBarrierSleepsWhereWaitsAreLong) {
+  struct State {
+    Pool *pool;
+    WaitWord words[20];
+  };
+  OwnedPool owned(2, 1000);
+  State state = {&owned.pool, {}};
+  double before = cpuSeconds();
+  owned.pool.run(
+      2,
+      [](void *argument, int32_t index) {
+        auto &state = *static_cast<State *>(argument);
+        for (WaitWord &word : state.words) {
+          if (index == 0) {
+            state.pool->waitFor(word, 1);
+          } else {
+            usleep(3000);
+            Pool::count(word, 1);
+          }
+        }
+      },
+      &state);
+  owned.pool.settle();
+  // A millisecond of spinning for each would be 20.
+  EXPECT_LT(cpuSeconds() - before, 0.01);
+}
+
 TEST(Pool, aForkedChildHasNoWorkers) {
   OwnedPool owned(3, 100);
   pid_t child = fork();
