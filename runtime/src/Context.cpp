@@ -182,13 +182,14 @@ void layOut(Layout &layout, Context &counts, Context &context) {
 
 tenon_status chooseLevel(const tenon_program &program, const char *wanted,
                          const tenon_level **result, tenon_error *error) {
-  uint64_t cpu = cpuFeatures();
+  uint64_t missing = 0; // of the nearest level
   const tenon_level *nearest = nullptr;
   for (int32_t i = 0; i < program.num_levels; ++i) {
     const tenon_level &level = program.levels[i];
     if (wanted && !sameText(level.name, wanted))
       continue;
-    if ((level.features & ~cpu) == 0) {
+    missing = level.features & ~usableFeatures(level.features);
+    if (missing == 0) {
       *result = &level;
       return TENON_OK;
     }
@@ -202,7 +203,7 @@ tenon_status chooseLevel(const tenon_program &program, const char *wanted,
   Text text(error->message, sizeof error->message);
   if (nearest) {
     text.add("this CPU lacks ");
-    addFeatureNames(text, nearest->features & ~cpu);
+    addFeatureNames(text, missing);
     text.add(", needed by the artifact's level '").add(nearest->name).add('\'');
     if (!wanted && program.num_levels > 1)
       text.add(", the lowest that it holds");

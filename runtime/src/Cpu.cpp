@@ -7,7 +7,8 @@
 //
 // Features come from CPUID's bits and never from model numbers: hypervisors
 // mask features of the model that they show. AVX and AVX-512 also need the OS
-// to save their registers, which XGETBV tells.
+// to save their registers, which XGETBV tells; the tiles of AMX it saves for a
+// process that has asked for them.
 //
 //===----------------------------------------------------------------------===//
 #ifndef _GNU_SOURCE
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 using namespace tenon::rt;
@@ -46,6 +48,8 @@ const FeatureName kFeatureNames[] = {
     {TENON_FEATURE_AVX512BF16, "avx512bf16"},
     {TENON_FEATURE_AVX512FP16, "avx512fp16"},
     {TENON_FEATURE_AVXVNNI, "avxvnni"},
+    {TENON_FEATURE_AMX_INT8, "amx-int8"},
+    {TENON_FEATURE_AMX_BF16, "amx-bf16"},
 };
 
 uint64_t enabledStates() {
@@ -54,7 +58,7 @@ uint64_t enabledStates() {
   return uint64_t(high) << 32 | low;
 }
 
-constexpr bool bit(uint32_t word, int number) { return word >> number & 1; }
+constexpr bool bit(uint64_t word, int number) { return word >> number & 1; }
 
 } // namespace
 
@@ -70,6 +74,7 @@ uint64_t tenon::rt::cpuFeatures() {
 
   uint64_t states = bit(c1, 27) ? enabledStates() : 0;
   bool ymm = (states & 0x6) == 0x6, zmm = (states & 0xe6) == 0xe6;
+  bool tiles = zmm && bit(states, 17) && bit(states, 18) && bit(d7, 24);
   uint64_t features = 0;
   auto set = [&](uint64_t feature, bool has) {
     if (has)
@@ -94,6 +99,20 @@ uint64_t tenon::rt::cpuFeatures() {
   set(TENON_FEATURE_AVX512FP16, zmm && bit(d7, 23));
   set(TENON_FEATURE_AVX512BF16, zmm && bit(a71, 5));
   set(TENON_FEATURE_AVXVNNI, ymm && bit(a71, 4));
+  set(TENON_FEATURE_AMX_INT8, tiles && bit(d7, 25));
+  set(TENON_FEATURE_AMX_BF16, tiles && bit(d7, 22));
+  return features;
+}
+
+uint64_t tenon::rt::usableFeatures(uint64_t wanted) {
+  constexpr uint64_t tiles = TENON_FEATURE_AMX_INT8 | TENON_FEATURE_AMX_BF16;
+  // Of <asm/prctl.h>, which old systems have without them.
+  constexpr long requestPermission = 0x1023, tileData = 18;
+  uint64_t features = cpuFeatures();
+  // Not before a model needs them: it makes every signal's frame larger.
+  if ((wanted & tiles) && (wanted & ~features) == 0 &&
+      syscall(SYS_arch_prctl, requestPermission, tileData) != 0)
+    features &= ~tiles;
   return features;
 }
 

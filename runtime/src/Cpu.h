@@ -15,6 +15,10 @@ namespace tenon::rt {
 /// TENON_FEATURE_* of this CPU, as far as the OS saves the registers.
 uint64_t cpuFeatures();
 
+/// The same, once the OS was asked for what it gives on request alone, if a
+/// level wants such features and has all others.
+uint64_t usableFeatures(uint64_t wanted);
+
 /// Adds "avx2, fma" for a set of bits.
 void addFeatureNames(Text &text, uint64_t features);
 

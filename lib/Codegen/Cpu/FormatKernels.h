@@ -45,6 +45,22 @@ void emitDotKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                    int64_t panels, bool accumulate,
                    llvm::ArrayRef<mlir::Value> operands);
 
+/// Rows of a tile, of which up to two are multiplied at once.
+inline constexpr int64_t kRowsOfTile = 16;
+/// Does the level multiply such panels by tiles (AMX)?
+bool multipliesTiles(FormatAttr format, const TargetInfo &target);
+/// Gives tiles the shapes that products by K rows need, for a whole kernel.
+void emitTileShapes(KernelEmitter &e, FormatAttr format, int64_t K);
+/// Gives the tiles back: a thread that holds some costs at each switch.
+void emitTileRelease(KernelEmitter &e);
+/// Calls func(A, aAt, lda, B, bAt, panelStride, length, C, cAt, apart): as the
+/// product above, of one or two tiles of rows, all of which are there. C's
+/// panels lie so many elements apart. Of K rows these are `length`, a multiple
+/// of 64 but for the last ones. TileKernels.cpp.
+void emitTileKernel(KernelEmitter &e, FormatAttr format, int64_t K,
+                    int64_t tiles, int64_t panels, bool accumulate,
+                    llvm::ArrayRef<mlir::Value> operands);
+
 /// func(X, xAt, K, A, aAt, scales, sums, at): the row at X as integers at aAt,
 /// with the scale and the sum of each block from `at` on. ByteKernels.cpp.
 mlir::func::FuncOp getRowQuantizer(mlir::ModuleOp module,

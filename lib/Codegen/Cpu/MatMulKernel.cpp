@@ -35,7 +35,8 @@
 // into scratch memory once for all its rows, or, few rows, in registers. The
 // rows of a product of integers or of bf16, and rows that become integers, are
 // laid out for the level, those of a task; then the panels are read as they
-// are.
+// are. Where the level has tiles (AMX) a register tile is up to 32 rows. All
+// levels ask for the same memory: they share a schedule.
 //
 //===----------------------------------------------------------------------===//
 
@@ -55,6 +56,9 @@ namespace tenon {
 
 namespace {
 
+/// Of a register tile that is made of tiles (AMX).
+constexpr int64_t kMostRows = 2 * kRowsOfTile;
+
 struct MatMulKernel {
   KernelEmitter &e;
   PackedMatMulOp op;
@@ -73,6 +77,8 @@ struct MatMulKernel {
   Type rowType = format ? rowTypeOf(format, e.target) : b.getF32Type();
   bool laidOut = !rowType.isF32(); ///< for the level
   bool coded = format && !laidOut; ///< dequantised
+  bool tiled =
+      format && multipliesTiles(format, e.target) && lhs.back().constant();
   std::optional<MatMulHalves> halves = matchHalves(op);
   int64_t cut = halves ? 2 : 1;
   int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
@@ -130,7 +136,9 @@ struct MatMulKernel {
     int64_t most = tiling.getChunk() * (laidOut ? format.rowsOfGroup() : 1);
     if (k <= most + most / 2 || quantized || thin)
       return 0;
-    int64_t unit = coded ? std::max<int64_t>(format.getBlock(), 16) : 4;
+    int64_t unit = coded     ? std::max<int64_t>(format.getBlock(), 16)
+                   : laidOut ? 64 // whole tiles
+                             : 4;
     return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), unit);
   }
   /// Most rows of A that fill so many bytes: with fewer, B is read from memory
@@ -185,10 +193,12 @@ struct MatMulKernel {
   }
   void run();
   void packRows(Value batchIndex, Value m0, Value begin, Value end);
+  void clearBehind(Value r);
   void quantize(Value from, Value r);
   void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel,
                 Value secondAt = {});
   void wide();
+  void byTiles();
   void narrow(Value m);
   void narrowCoded(Value m);
   /// What a task multiplies.
@@ -203,6 +213,10 @@ struct MatMulKernel {
   void dequantize(const Task &t, Value k0, Value len);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
+  void multiplyTiles(const MicroKernelOperands &o, Value mr, int64_t count);
+  void forTiles(Value rows, llvm::function_ref<void(Value, Value, Value)> fn);
+  Value rowsHeld(Value mr);
+  Value memoryOfRows();
   void multiplyBytes(Value rows, Value aAt, Value bAt, Value cAt);
   /// Every tile has all its panels.
   bool wholeTiles() {
@@ -237,9 +251,11 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
       x = bitsOfBF16(L, x);
     L.store(x, quantized ? row : A, at, quantized ? f32 : rowType);
   };
-  if (patches)
-    return patches->copy(e, lda, put, L.add(L.mul(batchIndex, e.dim(M)), m0),
-                         begin, end);
+  if (patches) {
+    patches->copy(e, lda, put, L.add(L.mul(batchIndex, e.dim(M)), m0), begin,
+                  end);
+    return e.loop(begin, end, 1, [&](Value r) { clearBehind(r); });
+  }
   SmallVector<SymExpr> rowDims(lhs.begin(), lhs.end() - 1);
   Value k = e.dim(K);
   e.loop(begin, end, 1, [&](Value r) {
@@ -255,14 +271,25 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
       idx.push_back(L.uniform(m));
     }
     idx.push_back(Idx());
-    // Behind the last element anything will do: it meets zeros.
     Idx to = L.uniform(quantized ? L.index(0) : L.mul(r, lda));
     e.lanesLoop(k, lanes, [&](Idx i) {
       idx.back() = i;
       put(e.emit(op.getLhs(), idx), L.add(to, i));
     });
+    clearBehind(r);
     if (quantized)
       quantize(L.index(0), r);
+  });
+}
+
+/// Behind the last element of a row of integers anything will do: it meets
+/// zeros. Of bf16 it could be a NaN.
+void MatMulKernel::clearBehind(Value r) {
+  if (!laidOut || !roundsToBF16(format) || K == rowSize)
+    return;
+  Value zero = L.constantInt(rowType, 0);
+  e.loop(k, lda, 1, [&](Value i) {
+    memref::StoreOp::create(b, L.loc, zero, A, L.add(L.mul(r, lda), i));
   });
 }
 
@@ -317,6 +344,8 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     auto multiply = [&](int64_t count) {
       if (coded)
         return emitMicroKernel(e, mr, tileRows, K, o, {count, 0, chunks > 1});
+      if (tiled)
+        return multiplyTiles(o, mr, count);
       if (!quantized)
         return emitDotKernel(
             e, mr, format, count, chunks > 1,
@@ -348,6 +377,53 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
       [&](const MicroKernelShape &own, int64_t leastRows) {
         emitMicroKernel(e, mr, rowsOfTile, K, o, own, leastRows);
       });
+}
+
+/// The same by tiles of the CPU: of integers the rows that fill some, of bf16
+/// all, so that a row has the same bits however many are beside it.
+void MatMulKernel::multiplyTiles(const MicroKernelOperands &o, Value mr,
+                                 int64_t count) {
+  Value held = rowsHeld(mr), apart = L.mul(held, kPanelColumns);
+  Value whole = L.div(held, kRowsOfTile);
+  for (int64_t tiles : {1, 2}) {
+    Value these = L.eq(whole, tiles);
+    e.ifThen(these, [&] {
+      emitTileKernel(
+          e, format, *K.constant(), tiles, count, chunks > 1,
+          {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K, o.C, o.cAt, apart});
+    });
+  }
+  if (!integer)
+    return;
+  Value done = L.mul(whole, kRowsOfTile);
+  for (int64_t p = 0; p < count; ++p)
+    forRowTiles(e, L.sub(mr, done), kTileRows, [&](Value, Value r, Value few) {
+      Value row = L.add(done, r);
+      emitDotKernel(
+          e, few, format, 1, chunks > 1,
+          {o.A, L.add(o.aAt, L.mul(row, lda)), lda, o.B,
+           L.add(o.bAt, L.mul(o.panelStride, p)), o.panelStride, o.K, o.C,
+           L.add(L.add(o.cAt, L.mul(apart, p)), L.mul(row, kPanelColumns))});
+    });
+}
+
+/// Rows that a register tile of `mr` rows has in C.
+Value MatMulKernel::rowsHeld(Value mr) {
+  if (!tiled || integer)
+    return mr;
+  return L.mul(L.div(L.add(mr, kRowsOfTile - 1), kRowsOfTile), kRowsOfTile);
+}
+
+/// Calls fn(number, first row, rows) for each register tile.
+void MatMulKernel::forTiles(Value rows,
+                            llvm::function_ref<void(Value, Value, Value)> fn) {
+  if (!tiled)
+    return forRowTiles(e, rows, rowsOfTile, fn);
+  Value count = L.div(L.add(rows, kMostRows - 1), kMostRows);
+  e.loop(L.index(0), count, 1, [&](Value i) {
+    Value r0 = L.mul(i, kMostRows);
+    fn(i, r0, L.min(L.sub(rows, r0), L.index(kMostRows)));
+  });
 }
 
 /// C at cAt is `rows` quantised rows from aAt on times the panel at bAt.
@@ -391,7 +467,7 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
     t.fresh ? e.ifThen(t.fresh, open) : open();
     bAt = L.index(0);
   }
-  forRowTiles(e, t.rows, rowsOfTile, [&](Value i, Value r0, Value mr) {
+  forTiles(t.rows, [&](Value i, Value r0, Value mr) {
     Value cAt = chunks > 1 ? L.mul(r0, tilePanels * kPanelColumns) : L.index(0);
     MicroKernelOperands o{A,
                           L.add(L.add(t.aAt, L.mul(r0, lda)), k0),
@@ -415,7 +491,7 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
     multiplyTile(o, t, mr);
     auto finish = [&] {
       auto productsOf = [&](int64_t p) {
-        return L.add(cAt, L.mul(mr, p * kPanelColumns));
+        return L.add(cAt, L.mul(rowsHeld(mr), p * kPanelColumns));
       };
       Value row = L.add(t.row, r0);
       if (halves)
@@ -491,13 +567,19 @@ void MatMulKernel::wide() {
   });
 }
 
+void MatMulKernel::byTiles() {
+  emitTileShapes(e, format, *K.constant());
+  wide();
+  emitTileRelease(e);
+}
+
 /// The rows of a task by the panels of one tile.
 void MatMulKernel::multiplyPanels(const Task &t) {
   Value nextPanels = L.add(t.bAt, L.mul(panelSize, panelsOfTile));
   e.ifThen(atLeast(t.rows, 1), [&] {
     if (chunks == 1)
       return chunk(t, L.index(0), k, nextPanels, {});
-    clearSums(t.rows);
+    clearSums(rowsHeld(t.rows));
     Value size = L.index(chunkRows);
     e.loop(L.index(0), L.index(chunks), 1, [&](Value c) {
       Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
@@ -570,15 +652,39 @@ void MatMulKernel::narrowCoded(Value m) {
   });
 }
 
+/// Where A's rows lie: in the argument, or in scratch memory.
+Value MatMulKernel::memoryOfRows() {
+  auto argument = [&] { return e.input(cast<BlockArgument>(op.getLhs())); };
+  if (inPlace && !integer)
+    return argument();
+  // Tiles are whole, the rows of the last one too.
+  SymExpr rows = laidOut ? rowsOfBlock + kRowsOfTile : rowsOfBlock;
+  SymExpr elements = rowSize * rows + PatchRows::kBehind;
+  if (!integer && !quantized)
+    return e.scratchBuffer(elements, rowType);
+  // A level has bytes or pairs of bytes, and reads rows here or there: all take
+  // the same memory, and the same dims.
+  Value memory = e.scratchBuffer(elements * 2, b.getI8Type());
+  for (const SymExpr &dim : lhs)
+    e.dim(dim);
+  if (inPlace)
+    return argument();
+  if (rowType.getIntOrFloatBitWidth() == 8)
+    return memory;
+  return memref::ViewOp::create(b, L.loc, memoryType(rowType), memory,
+                                L.index(0), ValueRange{L.index(0)});
+}
+
 void MatMulKernel::run() {
   e.info.tasks = productOf(batch) * blocks * pairs * parts;
   e.info.cost = productOf(out) * K;
-  C = e.scratchBuffer(chunks > 1 ? rowsOfTask * (tilePanels * kPanelColumns)
-                                 : cut * kTileElements,
-                      sumType);
-  A = inPlace ? e.input(cast<BlockArgument>(op.getLhs()))
-              : e.scratchBuffer(rowSize * rowsOfBlock + PatchRows::kBehind,
-                                rowType);
+  SymExpr ofRow(tilePanels * kPanelColumns);
+  SymExpr rowsOfC = laidOut ? rowsOfTask + kRowsOfTile : rowsOfTask;
+  int64_t ofTile = cut * kTileElements;
+  if (laidOut)
+    ofTile = std::max(ofTile, kMostRows * tilePanels * kPanelColumns);
+  C = e.scratchBuffer(chunks > 1 ? rowsOfC * ofRow : SymExpr(ofTile), sumType);
+  A = memoryOfRows();
   if (quantized) {
     row = readsStored ? e.input(cast<BlockArgument>(op.getLhs()))
                       : e.scratchBuffer(K, f32);
@@ -605,7 +711,7 @@ void MatMulKernel::run() {
   if (!shared ||
       M.constant().value_or(std::min<int64_t>(fewRows, 1)) > fewRows ||
       fewRows == 0)
-    return wide();
+    return tiled ? byTiles() : wide();
   Value m = e.dim(M);
   Value few = L.ule(m, fewRows);
   // An empty M has no tasks: neither form runs.

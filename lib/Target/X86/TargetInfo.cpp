@@ -31,6 +31,8 @@ struct Feature {
   std::initializer_list<StringLiteral> names;
   /// Bits without which LLVM could not enable it alone.
   uint64_t needs;
+  /// Bits that come with it on every CPU: kernels use them together.
+  uint64_t with = 0;
 };
 
 constexpr uint64_t kAvx2Level = TENON_FEATURE_SSE42 | TENON_FEATURE_AVX |
@@ -61,13 +63,22 @@ const Feature kFeatures[] = {
     {TENON_FEATURE_AVX512BF16, {"avx512bf16"}, kAvx512Level},
     {TENON_FEATURE_AVX512FP16, {"avx512fp16"}, kAvx512Level},
     {TENON_FEATURE_AVXVNNI, {"avxvnni"}, kAvx2Level},
+    {TENON_FEATURE_AMX_INT8,
+     {"amx-int8"},
+     kAvx512Level,
+     TENON_FEATURE_AVX512VNNI},
+    {TENON_FEATURE_AMX_BF16,
+     {"amx-bf16"},
+     kAvx512Level,
+     TENON_FEATURE_AVX512BF16},
 };
 
 template <typename Has>
 uint64_t bitsOf(Has has) {
   uint64_t bits = 0;
   for (const Feature &feature : kFeatures)
-    if ((bits & feature.needs) == feature.needs && all_of(feature.names, has))
+    if (uint64_t needs = feature.needs | feature.with;
+        (bits & needs) == needs && all_of(feature.names, has))
       bits |= feature.bit;
   return bits;
 }
@@ -132,7 +143,7 @@ Error addFeatures(TargetInfo &target, StringRef text) {
     if (!target.has(feature->needs))
       return createStringError("feature '" + name + "' of target '" +
                                target.name + "' needs a higher level");
-    target.featureBits |= feature->bit;
+    target.featureBits |= feature->bit | feature->with;
   }
   return Error::success();
 }

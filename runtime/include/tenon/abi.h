@@ -168,6 +168,9 @@ typedef struct tenon_level {
 #define TENON_FEATURE_AVX512BF16 (1ull << 12)
 #define TENON_FEATURE_AVX512FP16 (1ull << 13)
 #define TENON_FEATURE_AVXVNNI (1ull << 14)
+/* Tiles, which the OS gives a process that asks for them. */
+#define TENON_FEATURE_AMX_INT8 (1ull << 15)
+#define TENON_FEATURE_AMX_BF16 (1ull << 16)
 
 /* ---- signature ---------------------------------------------------------- */
 typedef struct tenon_port {

@@ -205,6 +205,14 @@ TEST(Cpu, featuresAgreeWithTheCompilersRuntime) {
             !!__builtin_cpu_supports("sse4.2"));
 }
 
+TEST(Cpu, asksTheSystemForTilesAlone) {
+  uint64_t features = cpuFeatures();
+  EXPECT_EQ(usableFeatures(0), features);
+  EXPECT_EQ(usableFeatures(features) & ~features, 0u);
+  constexpr uint64_t tiles = TENON_FEATURE_AMX_INT8 | TENON_FEATURE_AMX_BF16;
+  EXPECT_EQ(usableFeatures(tiles) & ~tiles, features & ~tiles);
+}
+
 TEST(Cpu, namesUnknownFeaturesByNumber) {
   char buffer[64];
   Text text(buffer, sizeof buffer);

@@ -41,6 +41,11 @@ TEST(Target, LevelsAreWhatTheirNamesSay) {
   TargetInfo spr = cantFail(resolveTarget("sapphirerapids"));
   EXPECT_TRUE(spr.has(TENON_FEATURE_AVX512FP16 | TENON_FEATURE_AVX512BF16));
   EXPECT_EQ(spr.cpu, "sapphirerapids");
+  EXPECT_TRUE(spr.has(TENON_FEATURE_AMX_INT8 | TENON_FEATURE_AMX_BF16));
+  // What a CPU with tiles always has comes along.
+  TargetInfo amx = cantFail(resolveTarget("x86-64-v4+amx-int8"));
+  EXPECT_TRUE(amx.has(TENON_FEATURE_AMX_INT8 | TENON_FEATURE_AVX512VNNI));
+  EXPECT_FALSE(amx.has(TENON_FEATURE_AMX_BF16));
 }
 
 TEST(Target, UnknownNamesListTheValidOnes) {
