@@ -53,6 +53,7 @@ namespace {
 
 struct Level {
   TargetInfo target;
+  TargetInfo machine; ///< that runs the kernels: the same, or what emulates it
   std::string suffix;
   OwningOpRef<ModuleOp> kernels;
   OwningOpRef<ModuleOp> parts; ///< the same from the buffer stage on
@@ -224,6 +225,8 @@ struct Compiler {
   bool translate();
   bool showModel(ProgramOptions program);
   std::vector<Unit> units();
+  llvm::Expected<std::unique_ptr<llvm::Module>>
+  moduleOf(const Unit &unit, llvm::LLVMContext &context);
   EmitOptions emitOptions();
   std::unique_ptr<llvm::Module> wholeProgram();
   bool link();
@@ -249,7 +252,13 @@ bool Compiler::resolveTargets() {
     if (!target)
       return check(target.takeError());
     Level level;
-    level.target = *target;
+    level.target = level.machine = *target;
+    if (const std::string &on = options.emulation.on; !on.empty()) {
+      auto machine = resolveTarget(on);
+      if (!machine)
+        return check(machine.takeError());
+      level.machine = *machine;
+    }
     levels.push_back(std::move(level));
   }
   const std::string &precision = options.layout.precision;
@@ -377,7 +386,7 @@ bool Compiler::translate() {
   ProgramOptions p;
   for (const Level &level : levels)
     p.levels.push_back(
-        {level.target.name, level.target.featureBits, level.suffix});
+        {level.target.name, level.machine.featureBits, level.suffix});
   if (auto ranges = (*module)->getAttrOfType<DictionaryAttr>("tenon.ranges"))
     for (NamedAttribute range : ranges)
       if (auto bounds = dyn_cast<DenseI64ArrayAttr>(range.getValue());
@@ -434,6 +443,18 @@ std::vector<Unit> Compiler::units() {
   return all;
 }
 
+/// LLVM IR of a unit. May run for several at once.
+llvm::Expected<std::unique_ptr<llvm::Module>>
+Compiler::moduleOf(const Unit &unit, llvm::LLVMContext &context) {
+  const Level &level = *unit.level;
+  auto module = translatePart(unit.part, level.functions, level.machine,
+                              level.suffix, context);
+  if (module && options.emulation.rewrite)
+    if (llvm::Error error = options.emulation.rewrite(**module))
+      return std::move(error);
+  return module;
+}
+
 EmitOptions Compiler::emitOptions() {
   EmitOptions emit;
   emit.optLevel = options.optLevel;
@@ -445,9 +466,7 @@ EmitOptions Compiler::emitOptions() {
 std::unique_ptr<llvm::Module> Compiler::wholeProgram() {
   std::unique_ptr<llvm::Module> whole = llvm::CloneModule(*tables);
   for (const Unit &unit : units()) {
-    auto part =
-        translatePart(unit.part, unit.level->functions, unit.level->target,
-                      unit.level->suffix, llvmContext);
+    auto part = moduleOf(unit, llvmContext);
     if (!part) {
       check(part.takeError());
       return nullptr;
@@ -479,8 +498,7 @@ bool Compiler::link() {
   forEachGuarded(order.size(), threads, [&](size_t index) {
     Unit &unit = *order[index].second;
     llvm::LLVMContext own;
-    auto module = translatePart(unit.part, unit.level->functions,
-                                unit.level->target, unit.level->suffix, own);
+    auto module = moduleOf(unit, own);
     llvm::Error error = module
                             ? emitObject(**module, emitOptions(), unit.object)
                             : module.takeError();
@@ -500,6 +518,8 @@ bool Compiler::link() {
       return fail(unit.error);
     objects.emplace_back(unit.object.data(), unit.object.size());
   }
+  if (!options.emulation.object.empty())
+    objects.push_back(options.emulation.object);
   llvm::append_range(objects, getRuntimeObjects());
   return check(writeArtifact(artifact, objects, weightsSource()));
 }

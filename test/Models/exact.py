@@ -20,7 +20,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tool import Checks, Failure, file_name
 
-LEVELS = ["x86-64-v2", "x86-64-v3"] + (["x86-64-v4"] if " avx512vl " in open("/proc/cpuinfo", encoding="ascii").read() else [])
 TYPES = {np.dtype(t): k for t, k in (
     (np.float32, TensorProto.FLOAT), (np.float64, TensorProto.DOUBLE), (np.float16, TensorProto.FLOAT16),
     (ml_dtypes.bfloat16, TensorProto.BFLOAT16), (np.int64, TensorProto.INT64), (np.int32, TensorProto.INT32),
@@ -65,10 +64,11 @@ class Graph:
         opsets = [helper.make_opsetid("", self.opset)] + ([helper.make_opsetid("com.microsoft", 1)] if self.contrib else [])
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
 
-    def check(self, tool, *options, levels=tuple(LEVELS), optimise=1):
+    def check(self, tool, *options, levels=None, optimise=1):
         """Compiles once; every level's results are in their bounds, and the integers equal."""
         path = tool.file("exact.onnx")
         self.save(path)
+        levels = levels or tool.levels
         artifact, _ = tool.compile(path, "-O", optimise, "--target", ",".join(levels), *options)
         wrong = []
         for level in levels:

@@ -73,6 +73,9 @@ class Checks:
 class Tool:
     """One tenon binary and a scratch folder that goes when the test ends."""
 
+    # What the artifacts of a test of levels hold: all that this machine can run.
+    levels = ["x86-64-v2", "x86-64-v3"] + (["x86-64-v4"] if " avx512vl " in open("/proc/cpuinfo", encoding="ascii").read() else [])
+
     def __init__(self, path=None, emulator=()):
         self.emulator = list(emulator)
         self.path = path or os.environ.get("TENON") or shutil.which("tenon")

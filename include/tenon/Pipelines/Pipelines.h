@@ -16,6 +16,10 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include <optional>
 
+namespace llvm {
+class Module;
+} // namespace llvm
+
 namespace tenon {
 
 class Backend;
@@ -76,6 +80,15 @@ struct PassDebugging {
   std::string reproducer;
 };
 
+/// Kernels of a level that run on a CPU without it, for tests: they are emitted
+/// as ever, and compiled for a lesser one.
+struct Emulation {
+  std::string on; ///< that level; empty: nothing is emulated
+  /// Puts calls in the place of what it lacks, in a module of kernels.
+  std::function<llvm::Error(llvm::Module &kernels)> rewrite;
+  llvm::StringRef object; ///< defines what they call
+};
+
 struct CompileOptions {
   std::string input, output;
   std::vector<std::string> targets = {"native"}; ///< best first once resolved
@@ -92,6 +105,7 @@ struct CompileOptions {
   bool verifyEach = false;
   PassDebugging debugging;
   int optLevel = 3;
+  Emulation emulation;
   std::string ptxas; ///< that assembles GPU levels; empty: on the PATH; or none
   /// Threads that compile kernels; 0: one per core. No byte depends on it.
   unsigned threads = 0;
