@@ -266,6 +266,9 @@ bool Compiler::resolveTargets() {
     return fail("--precision=" + precision +
                 " is for CPUs: a GPU's products are chosen by "
                 "--gpu-precision");
+  if (!options.layout.kv.empty() && !gpu.empty())
+    return fail("--kv=" + options.layout.kv +
+                " is for CPUs: a GPU's program has no memory of pasts");
   for (const Level &level : levels)
     if (precision == "bf16" && !level.target.multipliesBF16)
       return fail("--precision=bf16: level '" + level.target.name +
@@ -352,6 +355,19 @@ void Compiler::describeStates() {
       schedule.states, [](auto &state) { return state.reason.empty(); });
   if (found)
     result.states.push_back("states: " + std::to_string(found));
+  bool chosen = !options.layout.kv.empty(), any = false;
+  for (const ScheduleState &state : schedule.states) {
+    any |= bool(state.pages);
+    if (chosen && !state.pages && state.reason.empty())
+      result.states.push_back("input '" + schedule.inputs[state.input].name +
+                              "' is kept as it is: more than the keys or the "
+                              "values of an attention of f32, in rows of a "
+                              "static size, reads it");
+  }
+  if (chosen && !any)
+    result.warnings.push_back("--kv=" + options.layout.kv +
+                              " changes nothing: attention alone reads no "
+                              "past of the model");
   for (const ScheduleState &state : schedule.states)
     if (!state.reason.empty())
       result.states.push_back("no state: input '" +

@@ -67,6 +67,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   }
   FormKernelsPassOptions options;
   options.materializeAll = debugValues;
+  options.kv = layout.kv;
   pm.addPass(createFormKernelsPass(options));
   populateTiling(pm, backend, tiling);
 }

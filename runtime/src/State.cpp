@@ -49,6 +49,7 @@ uint64_t formatOf(const tenon_program &program) {
     hash.add(port.dtype);
     hash.add(state.axis);
     hash.add(state.panels);
+    hash.add(state.pages);
     for (int32_t d = 0; d < port.rank; ++d)
       hash.add(port.dim_values[d]);
   }
@@ -62,11 +63,15 @@ bool grows(const tenon_program &program) {
   return false;
 }
 
-/// What a caller asks for, in whole panels where there are some.
-int64_t wholePanels(const tenon_program &program, int64_t capacity) {
+int64_t wholePages(int64_t rows) {
+  return (rows + TENON_PANEL_ROWS - 1) & -int64_t(TENON_PANEL_ROWS);
+}
+
+/// What a caller asks for, in whole pages where there are some.
+int64_t roomFor(const tenon_program &program, int64_t capacity) {
   for (int32_t s = 0; s < program.num_states; ++s)
-    if (program.states[s].panels)
-      return (capacity + TENON_PANEL_ROWS - 1) & -int64_t(TENON_PANEL_ROWS);
+    if (program.states[s].pages)
+      return wholePages(capacity);
   return capacity;
 }
 
@@ -81,20 +86,47 @@ void dimsOf(const tenon_program &program, int32_t index, int64_t rows,
                                       : rows;
 }
 
+/// Of a sequence: how many matrices of rows, one behind the other.
+int64_t matricesOf(const tenon_program &program, int32_t index) {
+  const tenon_state_pair &state = program.states[index];
+  const tenon_port &port = program.inputs[state.input];
+  int64_t count = 1;
+  for (int32_t d = 1; d < state.axis; ++d)
+    count *= port.dim_values[d];
+  return count;
+}
+
+/// Bytes of so many rows of one of them; -1: too many.
+int64_t matrixBytes(const tenon_program &program, int32_t index, int64_t rows) {
+  const tenon_state_pair &state = program.states[index];
+  const tenon_port &port = program.inputs[state.input];
+  int64_t elements = 1;
+  for (int32_t d = state.axis + 1; d < port.rank; ++d)
+    elements *= port.dim_values[d];
+  if (state.pages)
+    rows = wholePages(rows);
+  int32_t dtype = state.pages ? state.pages : port.dtype;
+  // A scale for each row.
+  if (state.pages == TENON_ABI_I8)
+    elements += int64_t(sizeof(float));
+  if (__builtin_mul_overflow(elements, rows, &elements))
+    return -1;
+  return bytesOf(elements, dtype);
+}
+
 /// Bytes of all, and where the first `index` of them end; -1: too many.
 int64_t endOf(const tenon_program &program, int32_t index, int64_t rows,
               int64_t capacity) {
   uint64_t end =
       alignUp(sizeof(StateHeader) + uint64_t(rows) * sizeof(int32_t));
   for (int32_t s = 0; s < index; ++s) {
-    int64_t dims[TENON_MAX_RANK], elements = 1;
+    int64_t dims[TENON_MAX_RANK];
     dimsOf(program, s, rows, capacity, dims);
-    const tenon_port &port = program.inputs[program.states[s].input];
-    for (int32_t d = 0; d < port.rank; ++d)
-      if (__builtin_mul_overflow(elements, dims[d], &elements))
-        return -1;
-    int64_t bytes = bytesOf(elements, port.dtype);
-    if (bytes < 0 || end + uint64_t(bytes) >= uint64_t(kMaxBytes))
+    int64_t bytes = matrixBytes(program, s, dims[program.states[s].axis]);
+    if (bytes < 0 ||
+        __builtin_mul_overflow(bytes, dims[0] * matricesOf(program, s),
+                               &bytes) ||
+        end + uint64_t(bytes) >= uint64_t(kMaxBytes))
       return -1;
     end = alignUp(end + uint64_t(bytes));
   }
@@ -131,8 +163,7 @@ tenon_status checkSize(const tenon_program &program, int64_t rows,
                   " sequences, expected ", port.dim_values[0], " as input '",
                   port.name, "' has");
   }
-  *bytes =
-      endOf(program, program.num_states, rows, wholePanels(program, capacity));
+  *bytes = endOf(program, program.num_states, rows, roomFor(program, capacity));
   if (*bytes < 0)
     return fail(error, TENON_INVALID_ARGUMENT, "a state of ", rows,
                 " sequences of ", capacity, " rows is too large");
@@ -153,7 +184,7 @@ tenon_status checkHeader(const tenon_program &program, uint64_t format,
   if (header.format != format)
     return fail(error, TENON_INVALID_STATE,
                 "the state is one of another model than '", program.model_name,
-                "', or of other states of it");
+                "', or of other states, or formats, of it");
   return TENON_OK;
 }
 
@@ -201,6 +232,11 @@ tenon_status checkLength(const tenon_program &program,
 
 namespace tenon::rt {
 
+int64_t stateRowBytes(const tenon_program &program, int32_t index) {
+  return matrixBytes(program, index, TENON_PANEL_ROWS) *
+         matricesOf(program, index) / TENON_PANEL_ROWS;
+}
+
 tenon_status stateSize(const tenon_model *model, int64_t rows, int64_t capacity,
                        size_t *bytes, tenon_error *error) {
   tenon_status status;
@@ -235,7 +271,7 @@ tenon_status initState(const tenon_model *model, void *memory, size_t bytes,
   if (bytes < uint64_t(needed))
     return fail(error, TENON_INVALID_ARGUMENT, "the state's memory has ",
                 uint64_t(bytes), " bytes, expected ", needed);
-  capacity = wholePanels(*program, capacity);
+  capacity = roomFor(*program, capacity);
   auto &header = *static_cast<StateHeader *>(memory);
   memset(&header, 0, sizeof header);
   memset(header.lengths(), 0, size_t(rows) * sizeof(int32_t));
@@ -319,16 +355,12 @@ tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
                 " rows, the state has room for ", room);
   for (int32_t s = 0; s < program->num_states; ++s) {
     const tenon_state_pair &state = program->states[s];
-    const tenon_port &port = program->inputs[state.input];
     int64_t fromDims[TENON_MAX_RANK], toDims[TENON_MAX_RANK];
     dimsOf(*program, s, source.rows, source.capacity, fromDims);
     dimsOf(*program, s, target.rows, target.capacity, toDims);
-    int64_t outer = 1, run = 1;
-    for (int32_t d = 1; d < port.rank; ++d)
-      if (d != state.axis)
-        (d < state.axis ? outer : run) *= toDims[d];
+    int64_t outer = matricesOf(*program, s);
     auto bytes = [&](int64_t rows) {
-      return size_t(bytesOf(rows * run, port.dtype));
+      return size_t(matrixBytes(*program, s, rows));
     };
     size_t fromStep = bytes(fromDims[state.axis]);
     size_t toStep = bytes(toDims[state.axis]);
@@ -336,9 +368,8 @@ tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
                        size_t(fromRow) * size_t(outer) * fromStep;
     char *write = const_cast<char *>(tensorOf(*program, target, s)) +
                   size_t(toRow) * size_t(outer) * toStep;
-    // Of panels whole ones: what else is in the last means nothing.
-    size_t copied =
-        bytes(state.panels ? wholePanels(*program, length) : length);
+    // Whole pages: what else is in the last means nothing.
+    size_t copied = bytes(length);
     for (int64_t o = 0; o < outer && read != write; ++o)
       memcpy(write + size_t(o) * toStep, read + size_t(o) * fromStep, copied);
   }

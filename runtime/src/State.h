@@ -29,6 +29,9 @@ struct StateHeader {
 };
 static_assert(sizeof(StateHeader) == 64);
 
+/// What a row of one sequence takes in state `index`.
+int64_t stateRowBytes(const tenon_program &program, int32_t index);
+
 // What tenon.h says of them.
 tenon_status stateSize(const tenon_model *model, int64_t rows, int64_t capacity,
                        size_t *bytes, tenon_error *error);

@@ -179,7 +179,8 @@ class State:
 class StateInfo(ctypes.Structure):
     """tenon_state_info."""
 
-    _fields_ = [("size", ctypes.c_size_t), ("numbers", ctypes.c_int32 * 4), ("panel_rows", ctypes.c_int32), ("reason", ctypes.c_char_p)]
+    _fields_ = [("size", ctypes.c_size_t), ("numbers", ctypes.c_int32 * 4), ("panel_rows", ctypes.c_int32), ("reason", ctypes.c_char_p),
+                ("format", ctypes.c_int32), ("page_rows", ctypes.c_int32), ("row_bytes", ctypes.c_int64)]
 
 
 def equal(found, expected, what):
@@ -300,7 +301,7 @@ def reasons(tool):
             raise Failure(f"compile -v does not say of '{name}': {why}\n{said}")
         if f"  {name}: none, {why}" not in shown:
             raise Failure(f"inspect does not say of '{name}': {why}\n{shown}")
-    if "states: 1\n" not in said or "  past -> i: grows along dim 2, 64 bytes a row" not in shown:
+    if "states: 1\n" not in said or "  past -> i: grows along dim 2, f32, 64 bytes a row" not in shown:
         raise Failure(f"the state that there is is not told\n{said}\n{shown}")
 
 

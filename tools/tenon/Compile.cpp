@@ -59,6 +59,11 @@ static cl::opt<std::string>
           cl::desc("Let a decoder's pasts and presents share memory (a "
                    "tenon_state) where that is proved, or nowhere"),
           cl::sub(compile));
+static cl::opt<std::string>
+    kv("kv", cl::value_desc("f32|bf16|f16|int8"),
+       cl::desc("What the memory of pasts that attention alone reads holds, in "
+                "pages (default: f32, values in rows; docs/Decoding.md)"),
+       cl::sub(compile));
 static cl::list<std::string>
     values("value", cl::value_desc("input=number,..."),
            cl::desc("Fix an input's value, one number for all elements or one "
@@ -322,6 +327,14 @@ static Error readOptions(CompileOptions &options) {
                              ": expected embed or file");
   if (state != "auto" && state != "off")
     return createStringError("--state=" + state + ": expected auto or off");
+  if (!is_contained({"", "f32", "bf16", "f16", "int8"}, StringRef(kv)))
+    return createStringError("--kv=" + kv +
+                             ": expected f32, bf16, f16 or int8");
+  if (!kv.empty() && state == "off")
+    return createStringError("--kv=" + kv +
+                             ": with --state=off there is no "
+                             "memory of pasts");
+  options.layout.kv = kv;
   if (!soname.empty() && !StringRef(output).ends_with(".so"))
     return createStringError("--soname=" + soname + ": only a .so has one");
   options.soname = soname;

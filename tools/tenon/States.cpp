@@ -34,21 +34,11 @@ bool holdsOutput(const OpenArtifact &artifact, size_t output) {
   });
 }
 
-int64_t bytesPerRow(const OpenArtifact &artifact,
-                    const tenon_state_info &state) {
-  const tenon_port_info &port = artifact.inputs[state.input];
-  int64_t elements = 1;
-  for (int32_t d = 1; d < port.rank; ++d)
-    if (d != state.axis)
-      elements *= port.dim_values[d];
-  return int64_t(tenon_tensor_bytes(port.dtype, size_t(elements)));
-}
-
 int64_t bytesPerToken(const OpenArtifact &artifact) {
   int64_t bytes = 0;
   for (const tenon_state_info &state : artifact.states)
     if (!state.reason)
-      bytes += bytesPerRow(artifact, state);
+      bytes += state.row_bytes;
   return bytes;
 }
 
@@ -71,6 +61,11 @@ int64_t mostRows(const OpenArtifact &artifact, int64_t sequences,
 // What inspect says
 //===----------------------------------------------------------------------===//
 
+/// As --kv names it, or the input's element type.
+static StringRef formatName(const tenon_state_info &state) {
+  return state.format == TENON_I8 ? "int8" : tenon_dtype_name(state.format);
+}
+
 void printStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
                  raw_ostream &out) {
   if (artifact.states.empty())
@@ -84,7 +79,8 @@ void printStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
     }
     out << " -> " << artifact.outputs[state.output].name << ": "
         << (state.grows ? "grows" : "a buffer") << " along dim " << state.axis
-        << ", " << bytesPerRow(artifact, state) << " bytes a row\n";
+        << ", " << formatName(state) << ", " << state.row_bytes
+        << " bytes a row\n";
   }
   if (!hasStates(artifact))
     return;
@@ -109,7 +105,8 @@ void writeStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
                         json::fixUTF8(artifact.outputs[state.output].name));
           out.attribute("axis", state.axis);
           out.attribute("grows", state.grows != 0);
-          out.attribute("bytes_per_row", bytesPerRow(artifact, state));
+          out.attribute("format", formatName(state));
+          out.attribute("bytes_per_row", state.row_bytes);
         });
   });
   out.attributeArray("stateless", [&] {

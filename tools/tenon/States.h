@@ -23,10 +23,7 @@ bool hasStates(const OpenArtifact &artifact);
 bool holdsInput(const OpenArtifact &artifact, size_t input);
 bool holdsOutput(const OpenArtifact &artifact, size_t output);
 
-/// What a row of one sequence takes.
-int64_t bytesPerRow(const OpenArtifact &artifact,
-                    const tenon_state_info &state);
-/// And in all states: what a token of context takes.
+/// What a token of one sequence's context takes, in all states.
 int64_t bytesPerToken(const OpenArtifact &artifact);
 /// The rows for each of so many sequences for which memory has room.
 int64_t mostRows(const OpenArtifact &artifact, int64_t sequences,

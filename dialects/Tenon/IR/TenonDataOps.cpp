@@ -608,9 +608,6 @@ LogicalResult AppendOp::verify() {
     return emitOpError()
            << "expected input and fresh of one element type, found " << input
            << " and " << fresh;
-  if (getPanels() && (!getCarried() ||
-                      int64_t(getAxis()) + 2 != getInput().getType().getRank()))
-    return emitOpError() << "expected panels with carried, and of the last dim";
   return failure(failed(verifyExpr(*this, getLength())) ||
                  failed(verifyCarried(*this, getCarried())));
 }

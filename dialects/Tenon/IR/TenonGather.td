@@ -86,15 +86,13 @@ def Tenon_AppendOp : Tenon_PureOp<"append",
 
     With `carried`, a dim expression that is 0 or 1, the result may lie in the
     memory of `input`: where it is 0 all but the new rows stays as it is. The
-    scatters have the same attribute. tenon-find-state gives it. With `panels`
-    rows lie there as a transposed tenon.pack_b has them, [..., rows/32, size,
-    32], for the one pack_b that reads them. tenon-form-kernels gives that.
+    scatters have the same attribute. tenon-find-state gives it. Where the memory
+    holds pages a tenon.store_pages writes the new rows then.
   }];
   let arguments = (ins Tenon_Tensor:$input, Tenon_Tensor:$fresh, Tenon_IndexTensor:$rows,
-                       I64Attr:$axis, StrAttr:$length, OptionalAttr<StrAttr>:$carried,
-                       UnitAttr:$panels);
+                       I64Attr:$axis, StrAttr:$length, OptionalAttr<StrAttr>:$carried);
   let results = (outs Tenon_Tensor:$result);
-  let assemblyFormat = "$input `,` $fresh `at` $rows `axis` $axis `to` $length (`panels` $panels^)? attr-dict "
+  let assemblyFormat = "$input `,` $fresh `at` $rows `axis` $axis `to` $length attr-dict "
                        "`:` type($input) `,` type($fresh) `,` type($rows)";
   let hasVerifier = 1;
 }

@@ -69,7 +69,7 @@ using Kind = std::optional<KernelKind>;
 static Kind ownKind(Operation *root) {
   return llvm::TypeSwitch<Operation *, Kind>(root)
       .Case<CumulateOp>([](auto) { return KernelKind::scan; })
-      .Case<ScatterElementsOp, ScatterNDOp, AppendOp>(
+      .Case<ScatterElementsOp, ScatterNDOp, AppendOp, StorePagesOp>(
           [](auto) { return KernelKind::scatter; })
       .Case<TopKOp>([](auto) { return KernelKind::top_k; })
       .Case<LinearAttentionOp, RecurrentOp>(
@@ -256,6 +256,104 @@ LogicalResult PackedMatMulOp::verify() {
                          << (format ? "bytes" : "floats") << ", found "
                          << packed;
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// StorePagesOp, LoadPagesOp
+//===----------------------------------------------------------------------===//
+
+int64_t headerOfPage(Type element) {
+  return element.isInteger(8) ? kPanelColumns * 4 : 0;
+}
+int64_t elementsOfPage(Type element, int64_t size) {
+  return headerOfPage(element) + kPanelColumns * size;
+}
+
+static bool isPageElement(Type type) {
+  return type.isF32() || type.isF16() || type.isBF16() ||
+         type.isSignlessInteger(8);
+}
+
+static FailureOr<Dims> inferDims(StorePagesOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
+  FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
+  FailureOr<Dims> fresh = joiner.dimsOf(op.getFresh(), "fresh");
+  FailureOr<Dims> rows = joiner.dimsOf(op.getRows(), "rows");
+  if (failed(input) || failed(fresh) || failed(rows))
+    return failure();
+  if (input->size() < 3 || fresh->size() != input->size() || rows->size() != 2)
+    return joiner.error("expected operands of one rank >= 3 and rows of rank "
+                        "2, found ranks ",
+                        input->size(), ", ", fresh->size(), " and ",
+                        rows->size());
+  std::optional<int64_t> size = input->back().constant();
+  if (!size || !op.getElementAttr())
+    return joiner.error("expected rows of a static size and an element type, "
+                        "found ",
+                        input->back().str());
+  size_t axis = input->size() - 2;
+  for (size_t i = 0; i < input->size(); ++i)
+    if (i != axis &&
+        failed(joiner.equal((*input)[i], (*fresh)[i],
+                            "dim " + Twine(i) + " of input and fresh")))
+      return failure();
+  if (((*rows)[0].constant() != 1 &&
+       failed(joiner.equal((*rows)[0], (*input)[0], "dim 0 of rows"))) ||
+      failed(joiner.equal((*rows)[1], (*fresh)[axis], "dim 1 of rows")))
+    return failure();
+  (*input)[axis] = SymExpr::apply(SymExpr::Fn::CeilDiv, (*input)[axis],
+                                  SymExpr(kPanelColumns));
+  input->back() = SymExpr(elementsOfPage(op.getElement(), *size));
+  return input;
+}
+TENON_INFER(StorePagesOp, adaptor.getElement())
+
+LogicalResult StorePagesOp::verify() {
+  Type input = getInput().getType().getElementType(),
+       fresh = getFresh().getType().getElementType();
+  if (!input.isF32() || !fresh.isF32() || !isPageElement(getElement()))
+    return emitOpError() << "expected rows of f32 as f32, f16, bf16 or i8, "
+                            "found "
+                         << input << " and " << fresh << " as " << getElement();
+  return verifyExpr(*this, getCarried());
+}
+
+static FailureOr<Dims> inferDims(LoadPagesOp::Adaptor op, ShapeJoiner &joiner) {
+  FailureOr<Dims> dims = joiner.dimsOf(op.getPages(), "pages");
+  if (failed(dims))
+    return failure();
+  std::optional<SymExpr> length;
+  if (op.getLengthAttr())
+    length = SymExpr::parse(op.getLength().str());
+  int64_t size = op.getSizeAttr() ? op.getSize() : 0;
+  if (!length || size < 1 || dims->size() < 3 ||
+      (!op.getTransposed() && size % kPanelColumns != 0))
+    return joiner.error("expected pages of rank >= 3, a length and a size, a "
+                        "multiple of ",
+                        kPanelColumns, " unless they are transposed; found ",
+                        "rank ", dims->size(), ", size ", size);
+  int64_t page = elementsOfPage(firstElement(op.getOperands()), size);
+  if (dims->back() != SymExpr(page))
+    return joiner.error("expected pages of ", page, " elements for rows of ",
+                        size, ", found ", dims->back().str());
+  dims->pop_back();
+  if (op.getTransposed()) {
+    dims->push_back(SymExpr(size));
+  } else {
+    dims->back() = SymExpr(size / kPanelColumns);
+    dims->push_back(*length);
+  }
+  dims->push_back(SymExpr(kPanelColumns));
+  return dims;
+}
+TENON_INFER(LoadPagesOp, Float32Type::get(context))
+
+LogicalResult LoadPagesOp::verify() {
+  if (Type element = getPages().getType().getElementType();
+      !isPageElement(element))
+    return emitOpError() << "expected pages of f32, f16, bf16 or i8, found "
+                         << element;
+  return verifyExpr(*this, getLength());
 }
 
 /// [..., a, b, c] from [..., b, a, c]?

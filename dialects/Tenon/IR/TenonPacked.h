@@ -24,6 +24,11 @@ class KernelOp;
 /// lib/Codegen/Form/RowPanels.h makes them; null where it shows none.
 mlir::Value rowsOfPanels(mlir::Value packed);
 
+/// What a page of 32 rows (tenon.store_pages) has in front of its numbers, and
+/// in all, counted in elements.
+int64_t headerOfPage(mlir::Type element);
+int64_t elementsOfPage(mlir::Type element, int64_t size);
+
 /// The patches, with their channels last, that a kernel's one product in f32
 /// multiplies with one matrix; null where it has none.
 Im2ColOp findPatches(KernelOp kernel);

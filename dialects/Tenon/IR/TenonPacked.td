@@ -50,13 +50,52 @@ def Tenon_PackBOp : Tenon_PureOp<"pack_b", [Tenon_FusesAs<"Loop">]> {
     result[..., p, k, n] = input[..., k, 32 p + n], 0 past the last column; with
     `transposed` the input is [..., N, K]. One layout serves every instruction
     set. Of a constant it costs nothing at run time: the weight is stored so.
-    Where the dim expression `carried` is 0 the input's memory holds the panels
-    already (tenon.append), and is the result's.
   }];
-  let arguments = (ins Tenon_FloatTensor:$input, UnitAttr:$transposed,
-                       OptionalAttr<StrAttr>:$carried);
+  let arguments = (ins Tenon_FloatTensor:$input, UnitAttr:$transposed);
   let results = (outs Tenon_FloatTensor:$result); // always f32
   let assemblyFormat = "$input (`transposed` $transposed^)? attr-dict `:` type($input)";
+}
+
+def Tenon_StorePagesOp : Tenon_PureOp<"store_pages",
+    [Tenon_FusesAs<"Own", "", "operand == 0">]> {
+  let summary = "Rows of a cache, [..., T, size], in pages of 32: [..., ceil(T/32), page]";
+  let description = [{
+    A page holds 32 rows, [32, size], or with `transposed` as a transposed
+    tenon.pack_b has them, [size, 32]. Its numbers are of type `element`: floats
+    are rounded to it. Of i8 they are codes, the number nearest to row / scale;
+    the 32 scales, each the largest magnitude of its row by 127, stand before
+    them in f32.
+
+    Where the dim expression `carried` is 1 the rows are those of `input`, a
+    tenon.append. Where it is 0 the memory of that holds pages, and is the
+    result's: the rows of `fresh` are put at `rows` as a tenon.append of the last
+    dim but one does it, all others stay as they are. tenon-form-kernels makes
+    it where attention alone reads a state.
+  }];
+  let arguments = (ins Tenon_FloatTensor:$input, Tenon_FloatTensor:$fresh,
+                       Tenon_IndexTensor:$rows, TypeAttr:$element, StrAttr:$carried,
+                       UnitAttr:$transposed);
+  let results = (outs Tenon_NumberTensor:$result);
+  let assemblyFormat = "$input `,` $fresh `at` $rows `as` $element `carried` $carried "
+                       "(`transposed` $transposed^)? attr-dict "
+                       "`:` type($input) `,` type($fresh) `,` type($rows)";
+  let hasVerifier = 1; // element types
+}
+
+def Tenon_LoadPagesOp : Tenon_PureOp<"load_pages"> {
+  let summary = "The rows of tenon.store_pages as the f32 panels that a product reads";
+  let description = [{
+    Of transposed pages each is a panel of 32 columns, [..., pages, size, 32];
+    of others a panel is 32 numbers of all rows, [..., size/32, length, 32]. A
+    product opens the numbers in its registers, and reads nothing behind
+    `length` rows.
+  }];
+  let arguments = (ins Tenon_NumberTensor:$pages, I64Attr:$size, StrAttr:$length,
+                       UnitAttr:$transposed);
+  let results = (outs Tenon_FloatTensor:$result);
+  let assemblyFormat = "$pages `size` $size `length` $length (`transposed` $transposed^)? "
+                       "attr-dict `:` type($pages)";
+  let hasVerifier = 1; // element type, and the length's text
 }
 
 def Tenon_CodeTensor : Tenon_TensorOf<[I8, UI8, I<4>, UI<4>, I<2>, UI<2>], "integers of at most 8 bits">;

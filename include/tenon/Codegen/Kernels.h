@@ -153,6 +153,7 @@ struct ScheduleState {
   std::string capacity; ///< a symbol, of one that grows: rows that there are
   SymExpr length;       ///< and are without a state
   bool panels = false;  ///< its memory holds panels
+  mlir::Type pages;     ///< or pages: what of; else null
   std::string reason;
 };
 

@@ -29,6 +29,10 @@
 // the output: one multiplication per output instead of one per score. A guarded
 // softmax (a row whose sum is NaN becomes 0) sets the output's row to 0.
 //
+// A cache of i8 has a scale for each key and each value. Those of keys are
+// multiplied to the scores, those of values to the exponentials: the products
+// are of queries, and exponentials, by codes.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonNorm.h"
@@ -130,17 +134,21 @@ struct AttentionKernel::Product {
 void AttentionKernel::multiply(
     const Product &x, function_ref<void(Value, Value, Value, Value)> then) {
   Value columns = L.index(kPanelColumns), zero = L.index(0);
-  Value apart = L.index(x.B.rowsApart());
   Value B = e.input(x.B.getMemory()), stride = e.dim(x.B.panelsApart());
+  // The first row begins a page.
+  int64_t pages = x.B.pagesApart();
+  Value first = pages ? L.mul(L.div(x.first, columns), pages)
+                      : L.mul(x.first, x.B.rowsApart());
   forPanelGroups(e, x.begin, x.end, [&](Value panel, int64_t count) {
-    Value at =
-        L.add(x.B.at(e, batchIndex, batch, panel), L.mul(x.first, apart));
+    Value at = L.add(x.B.at(e, batchIndex, batch, panel), first);
     forRowTiles(e, x.rows, kTileRows, [&](Value, Value r0, Value mr) {
       MicroKernelOperands operands{
           x.A, L.add(x.aAt, L.mul(r0, e.dim(x.lda))), B, at, stride, x.K, tile,
           zero};
       MicroKernelShape shape{count};
       shape.rowsApart = x.B.rowsApart();
+      shape.pagesApart = pages;
+      shape.element = x.B.getElement();
       if (!then) {
         shape.inRows = true;
         operands.C = scores;
@@ -297,12 +305,15 @@ Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
     idx.back() = Idx{L.add(range.begin, i.base), 1, (int64_t)lanes, {}};
     Idx at = L.add(base, idx.back());
     Value x = L.load(scores, at, f32);
+    if (K.hasScales())
+      x = L.mul(x, K.scalesAt(e, batchIndex, batch, idx.back().base));
     if (input != qk.getResult()) {
       e.bind(qk.getResult(), [x](ArrayRef<Idx>) { return x; });
       e.setDomain(dims, idx, L.add(flat, idx.back()));
       x = e.emit(input, idx);
-      L.store(x, scores, at, f32);
     }
+    if (input != qk.getResult() || K.hasScales())
+      L.store(x, scores, at, f32);
     return SmallVector<Value>{L.largerOf(args[0], x)};
   })[0];
   return e.combineLanes(acc, vector::CombiningKind::MAXNUMF);
@@ -319,7 +330,7 @@ Value AttentionKernel::storeMaxima(Value rows, const KeyRange &range) {
                 })[0];
 }
 
-/// exp(x - max) in place, and 1/sum.
+/// exp(x - max) in place, times the scales that values have, and 1/sum.
 void AttentionKernel::exponentiate(Value row, Value max,
                                    const KeyRange &range) {
   Idx base = L.uniform(L.add(L.mul(row, e.dim(ld)), range.begin));
@@ -329,7 +340,11 @@ void AttentionKernel::exponentiate(Value row, Value max,
     Idx at = L.add(base, i);
     Value x = L.sub(L.load(scores, at, f32), L.widen(max));
     x = L.softmaxExp(x);
-    L.store(x, scores, at, f32);
+    Value weight = x;
+    if (V.hasScales())
+      weight = L.mul(
+          x, V.scalesAt(e, batchIndex, batch, L.add(range.begin, i.base)));
+    L.store(weight, scores, at, f32);
     if (L.mask)
       x = L.select(L.mask, x, zero);
     return SmallVector<Value>{L.add(args[0], x)};
@@ -428,7 +443,8 @@ void emitAttentionKernel(KernelEmitter &e) {
   SmallVector<SoftmaxOp> softmaxes(e.body().getOps<SoftmaxOp>());
   SmallVector<PackedOperand> operands;
   for (PackedMatMulOp matmul : matmuls)
-    if (auto operand = PackedOperand::trace(matmul.getPacked()))
+    if (auto operand = PackedOperand::trace(matmul.getPacked(),
+                                            /*knowsPages=*/true))
       operands.push_back(*operand);
   if (operands.size() != 2 || softmaxes.size() != 1 ||
       matmuls[1].getLhs() != softmaxes[0].getResult()) {

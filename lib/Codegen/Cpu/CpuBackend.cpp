@@ -199,8 +199,12 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
       emitScanKernel(e, tiling.getColumns());
     break;
   case KernelKind::scatter:
-    if (auto tiling = e.tiling<CpuScatterTilingAttr>())
-      emitScatterKernel(e, tiling.getColumns(), tiling.getTasks());
+    if (auto tiling = e.tiling<CpuScatterTilingAttr>()) {
+      if (isa_and_nonnull<StorePagesOp>(kernel.getRoot()))
+        emitPagesKernel(e, tiling.getColumns(), tiling.getTasks());
+      else
+        emitScatterKernel(e, tiling.getColumns(), tiling.getTasks());
+    }
     break;
   case KernelKind::top_k:
     emitTopKKernel(e);
@@ -217,11 +221,6 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
   e.finish();
   if (e.hasFailed())
     return failure();
-  // Panels that are there already cost nothing.
-  if (auto pack = dyn_cast_or_null<PackBOp>(kernel.getRoot());
-      pack && pack.getCarried())
-    info.tasks =
-        info.tasks * SymExpr::parse(pack.getCarried()->str()).value_or(1);
   return info;
 }
 

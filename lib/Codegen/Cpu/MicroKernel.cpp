@@ -43,6 +43,8 @@
 // tap to tap, and B is walked as ever, so bits are those of the same patch
 // written out. A short run whose length is known is unrolled whole.
 //
+// Numbers of fewer bits, which a cache holds, are widened as they are loaded.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -98,6 +100,13 @@ struct MicroKernel {
     Value v = memref::LoadOp::create(b, loc, table, at);
     return arith::IndexCastOp::create(b, loc, b.getIndexType(), v);
   }
+  /// Of B, as f32.
+  Value loadColumns(Value at) {
+    if (!shape.element)
+      return vector::LoadOp::create(b, loc, vt, B, at);
+    Value x = L.load(B, Idx{at, 1, 1, {}}, shape.element);
+    return shape.element.isInteger(8) ? L.toFloat(x, b.getF32Type()) : x;
+  }
   void fetch(Value at) {
     memref::PrefetchOp::create(b, loc, B, at, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
@@ -128,8 +137,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     SmallVector<Value> y(panels * vectors);
     forEach([&](int64_t r, int64_t p, int64_t j) {
       if (r == 0)
-        y[p * vectors + j] = vector::LoadOp::create(
-            b, loc, vt, B,
+        y[p * vectors + j] = loadColumns(
             L.add(L.add(bAt, L.mul(panelStride, p0 + p)), column(j)));
     });
     Value x;
@@ -156,16 +164,17 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
                     i * kLineElements));
     return L.add(fetched, nextStep);
   };
-  // `n` rows of B from `from` on; `init` and the result are the sums, and what
-  // is fetched next.
-  auto multiply = [&](Value from, function_ref<Value(Value, int64_t)> aAt,
+  // `count` rows of B from `from` on; `init` and the result are the sums, and
+  // what is fetched next.
+  auto multiply = [&](Value from, Value count,
+                      function_ref<Value(Value, int64_t)> aAt,
                       ValueRange init) {
     auto stepAt = [&](Value k, ValueRange sums) {
       return step(
           L.add(from, L.mul(k, shape.rowsApart)),
           [&](int64_t r) { return aAt(k, r); }, sums);
     };
-    Value whole = L.mul(L.div(n, unroll), unroll);
+    Value whole = L.mul(L.div(count, unroll), unroll);
     auto main =
         scf::ForOp::create(b, loc, L.index(0), whole, L.index(unroll), init);
     b.setInsertionPointToStart(main.getBody());
@@ -182,7 +191,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     sums.push_back(fetchNext(fetched));
     scf::YieldOp::create(b, loc, sums);
     b.setInsertionPointAfter(main);
-    auto rest = scf::ForOp::create(b, loc, whole, n, L.index(1),
+    auto rest = scf::ForOp::create(b, loc, whole, count, L.index(1),
                                    main.getResults().drop_back());
     b.setInsertionPointToStart(rest.getBody());
     scf::YieldOp::create(
@@ -207,7 +216,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     SmallVector<Value> values(loop.getRegionIterArgs());
     if (shape.run == 0) {
       values = multiply(
-          from, [&](Value k, int64_t r) { return L.add(starts[r], k); },
+          from, n, [&](Value k, int64_t r) { return L.add(starts[r], k); },
           values);
     } else {
       Value fetched = values.pop_back_val();
@@ -224,6 +233,23 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     b.setInsertionPointAfter(loop);
     return SmallVector<Value>(loop.getResults());
   };
+  // The rows of A and B that a page has, page by page.
+  auto multiplyPages = [&](ValueRange init) {
+    Value pages = L.div(L.add(n, kPanelColumns - 1), kPanelColumns);
+    auto loop = scf::ForOp::create(b, loc, L.index(0), pages, L.index(1), init);
+    b.setInsertionPointToStart(loop.getBody());
+    Value page = loop.getInductionVar(), first = L.mul(page, kPanelColumns);
+    SmallVector<Value> values = multiply(
+        L.add(b0, L.mul(page, shape.pagesApart)),
+        L.min(L.sub(n, first), kPanelColumns),
+        [&](Value k, int64_t r) {
+          return L.add(L.add(a0, L.add(first, k)), L.mul(L.index(r), stride));
+        },
+        loop.getRegionIterArgs());
+    scf::YieldOp::create(b, loc, values);
+    b.setInsertionPointAfter(loop);
+    return SmallVector<Value>(loop.getResults());
+  };
   SmallVector<Value> init;
   forEach([&](int64_t r, int64_t p, int64_t j) {
     init.push_back(shape.accumulate ? Value(vector::LoadOp::create(
@@ -234,8 +260,9 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   auto rowsOfA = [&](Value k, int64_t r) {
     return L.add(L.add(a0, k), L.mul(L.index(r), stride));
   };
-  SmallVector<Value> sums =
-      shape.window ? multiplyTaps(init) : multiply(b0, rowsOfA, init);
+  SmallVector<Value> sums = shape.window       ? multiplyTaps(init)
+                            : shape.pagesApart ? multiplyPages(init)
+                                               : multiply(b0, n, rowsOfA, init);
   unsigned i = 0;
   forEach([&](int64_t r, int64_t p, int64_t j) {
     vector::StoreOp::create(b, loc, sums[i++], C, place(r, p, j));
@@ -287,9 +314,16 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     name += "_last" + std::to_string(shape.columns);
   if (shape.rowsApart != kPanelColumns)
     name += "_ldb" + std::to_string(shape.rowsApart);
+  if (shape.pagesApart)
+    name += "_page" + std::to_string(shape.pagesApart);
+  if (shape.element)
+    name += shape.element.isInteger(8) ? "_i8"
+            : shape.element.isBF16()   ? "_bf16"
+                                       : "_f16";
   OpBuilder b(module.getContext());
   Type index = b.getIndexType(), mem = memoryType(b.getF32Type());
-  SmallVector<Type> types{mem,   index, index, mem,   index, index,
+  Type of = shape.element ? Type(memoryType(shape.element)) : mem;
+  SmallVector<Type> types{mem,   index, index, of,    index, index,
                           index, mem,   index, index, index, index};
   if (shape.window) {
     Type table = memoryType(b.getI64Type());

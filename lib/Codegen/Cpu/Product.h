@@ -35,8 +35,10 @@ struct MicroKernelShape {
   bool inRows = false;               ///< C is no tile, its rows lie ldc apart
   int64_t columns = kPanelColumns;   ///< of the last panel that are computed
   int64_t rowsApart = kPanelColumns; ///< rows of B
-  bool window = false; ///< A's rows are runs of an image, one for each tap
-  int64_t run = 0;     ///< their length, if the kernel is unrolled for it
+  int64_t pagesApart = 0;  ///< of 32 rows of B each; 0: one behind the other
+  mlir::Type element = {}; ///< of B: floats of 16 bits, or i8; null: f32
+  bool window = false;     ///< A's rows are runs of an image, one for each tap
+  int64_t run = 0;         ///< their length, if the kernel is unrolled for it
 };
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
@@ -100,6 +102,8 @@ void emitConvKernel(KernelEmitter &e);
 void emitCpuRecurrentKernel(KernelEmitter &e);
 void emitDepthwiseKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);
+/// A task is some pages, or what is new, of a matrix of a cache.
+void emitPagesKernel(KernelEmitter &e, int64_t columns, int64_t tasks);
 
 } // namespace tenon
 

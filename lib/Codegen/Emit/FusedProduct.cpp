@@ -18,7 +18,8 @@ PackedMatMulOp findProduct(KernelEmitter &e) {
   return products.empty() ? PackedMatMulOp() : *products.begin();
 }
 
-std::optional<PackedOperand> PackedOperand::trace(Value packed) {
+std::optional<PackedOperand> PackedOperand::trace(Value packed,
+                                                  bool knowsPages) {
   PackedOperand operand;
   operand.dims = getDims(packed);
   while (!isa<BlockArgument>(packed)) {
@@ -29,13 +30,19 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed) {
         return std::nullopt;
       break;
     }
+    if (auto load = dyn_cast<LoadPagesOp>(view); load && knowsPages) {
+      packed = operand.tracePages(load);
+      break;
+    }
     if (!isa<BroadcastToOp, ReshapeOp>(view))
       return std::nullopt;
     if (isa<BroadcastToOp>(view))
       operand.repeats.push_back(view->getResult(0));
     packed = view->getOperand(0);
   }
-  operand.memory = cast<BlockArgument>(packed);
+  operand.memory = dyn_cast<BlockArgument>(packed);
+  if (!operand.memory)
+    return std::nullopt;
   return operand;
 }
 
@@ -62,6 +69,19 @@ Value PackedOperand::traceRows(Value packed) {
   return dyn_cast<BlockArgument>(rows);
 }
 
+Value PackedOperand::tracePages(LoadPagesOp load) {
+  Type type = getElementTypeOrSelf(load.getPages().getType());
+  SmallVector<SymExpr> pages = getDims(load.getPages());
+  page = elementsOfPage(type, load.getSize());
+  header = headerOfPage(type);
+  height = pages[pages.size() - 2];
+  if (!load.getTransposed())
+    width = load.getSize();
+  if (!type.isF32())
+    element = type;
+  return load.getPages();
+}
+
 std::optional<PackedOperand> PackedOperand::of(KernelEmitter &e,
                                                PackedMatMulOp op) {
   if (auto operand = op ? trace(op.getPacked()) : std::nullopt)
@@ -70,10 +90,10 @@ std::optional<PackedOperand> PackedOperand::of(KernelEmitter &e,
   return std::nullopt;
 }
 
-Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
-                        ArrayRef<SymExpr> batch, Value panel) const {
+/// Number of the matrix; a reshape of batch dims leaves it as it is.
+Value PackedOperand::matrixAt(KernelEmitter &e, Value batchIndex,
+                              ArrayRef<SymExpr> batch) const {
   LaneBuilder &L = e.L;
-  // Number of the matrix; a reshape of batch dims leaves it as it is.
   Value matrix = batchIndex;
   auto repeat = [&](ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
     // One matrix, which may have more dims than `to`.
@@ -89,6 +109,32 @@ Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
     SmallVector<SymExpr> from = getDims(view.getDefiningOp()->getOperand(0)),
                          to = getDims(view);
     repeat(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3));
+  }
+  return matrix;
+}
+
+Value PackedOperand::scalesAt(KernelEmitter &e, Value batchIndex,
+                              ArrayRef<SymExpr> batch, Value row) const {
+  LaneBuilder &L = e.L;
+  constexpr int64_t bytes = 4;
+  Value first = L.mul(matrixAt(e, batchIndex, batch), e.dim(height));
+  Value at = L.mul(L.add(first, L.div(row, kPanelColumns)), page);
+  at = L.add(at, L.mul(L.rem(row, kPanelColumns), bytes));
+  int64_t lanes = L.lanes;
+  Value raw = vector::LoadOp::create(e.b, L.loc,
+                                     VectorType::get({lanes * bytes}, element),
+                                     e.input(memory), at);
+  return vector::BitCastOp::create(
+      e.b, L.loc, VectorType::get({lanes}, e.b.getF32Type()), raw);
+}
+
+Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
+                        ArrayRef<SymExpr> batch, Value panel) const {
+  LaneBuilder &L = e.L;
+  Value matrix = matrixAt(e, batchIndex, batch);
+  if (page) {
+    Value first = L.add(L.mul(matrix, e.dim(height * page)), header);
+    return L.add(first, L.mul(panel, width ? kPanelColumns : page));
   }
   if (width)
     return L.add(L.mul(matrix, e.dim(height * width)),

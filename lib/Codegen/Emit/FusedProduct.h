@@ -16,6 +16,7 @@
 
 namespace tenon {
 
+class LoadPagesOp;
 class PackedMatMulOp;
 
 /// The product of the kernel, which holds one at most; null without.
@@ -23,11 +24,14 @@ PackedMatMulOp findProduct(KernelEmitter &e);
 
 /// The right operand of a packed matmul: panels in memory, seen through views
 /// that repeat or regroup matrices (the key heads that query heads share). The
-/// panels may be columns of a matrix that lies in rows.
+/// panels may be columns of a matrix that lies in rows, or a cache's pages,
+/// counted in elements.
 class PackedOperand {
 public:
-  /// nullopt where `packed` is no view of a region argument.
-  static std::optional<PackedOperand> trace(mlir::Value packed);
+  /// nullopt where `packed` is no view of a region argument, or one of pages
+  /// that the caller does not know.
+  static std::optional<PackedOperand> trace(mlir::Value packed,
+                                            bool knowsPages = false);
   /// The same of a kernel's product, which may be null: an error then.
   static std::optional<PackedOperand> of(KernelEmitter &e, PackedMatMulOp op);
   mlir::BlockArgument getMemory() const { return memory; }
@@ -37,15 +41,32 @@ public:
   /// How far apart rows of a panel lie, and panels.
   int64_t rowsApart() const { return width ? width : kPanelColumns; }
   SymExpr panelsApart() const {
-    return width ? SymExpr(kPanelColumns)
-                 : dims[dims.size() - 2] * kPanelColumns;
+    return width  ? SymExpr(kPanelColumns)
+           : page ? SymExpr(page)
+                  : dims[dims.size() - 2] * kPanelColumns;
   }
+  /// How far apart pages of 32 rows lie, where they hold the panels' rows; else
+  /// 0: these go on at one distance.
+  int64_t pagesApart() const { return width ? page : 0; }
+  /// What pages hold; null: f32, as everything else.
+  mlir::Type getElement() const { return element; }
+  /// Are its rows codes, with a scale each?
+  bool hasScales() const { return element && element.isInteger(8); }
+  /// Of `lanes` rows of the cache from `row` on, a multiple of them.
+  mlir::Value scalesAt(KernelEmitter &e, mlir::Value batchIndex,
+                       llvm::ArrayRef<SymExpr> batch, mlir::Value row) const;
 
 private:
   mlir::Value traceRows(mlir::Value packed);
+  mlir::Value tracePages(LoadPagesOp load);
+  mlir::Value matrixAt(KernelEmitter &e, mlir::Value batchIndex,
+                       llvm::ArrayRef<SymExpr> batch) const;
   mlir::BlockArgument memory;
   int64_t width = 0; ///< of rows, where panels are columns of them
-  SymExpr height;    ///< and their number in a matrix
+  SymExpr height;    ///< and their number in a matrix, or that of pages
+  int64_t page = 0; ///< elements of a page, `header` of them before the numbers
+  int64_t header = 0;
+  mlir::Type element;
   llvm::SmallVector<SymExpr> dims;
   llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
 };

@@ -79,8 +79,6 @@ struct ScatterKernel {
   void append(AppendOp op);
   void overRows(ArrayRef<SymExpr> inner, ArrayRef<Idx> lead, Value from,
                 Value to, function_ref<void(ArrayRef<Idx>)> fn);
-  void putIntoPanel(Value place, Value to, ArrayRef<Idx> lead, Value r,
-                    ArrayRef<SymExpr> whole);
 };
 
 void ScatterKernel::elements(size_t axis) {
@@ -209,23 +207,6 @@ void ScatterKernel::overRows(ArrayRef<SymExpr> inner, ArrayRef<Idx> lead,
   });
 }
 
-/// Fresh row `r` becomes row `to` of matrix `place`: a column of a panel.
-void ScatterKernel::putIntoPanel(Value place, Value to, ArrayRef<Idx> lead,
-                                 Value r, ArrayRef<SymExpr> whole) {
-  Value columns = L.index(kPanelColumns);
-  Value panel = L.mul(L.div(to, columns), e.dim(whole.back() * kPanelColumns));
-  Value base = L.mul(place, e.dim(whole[whole.size() - 2] * whole.back()));
-  Value first = L.add(L.add(base, panel), L.rem(to, columns));
-  SmallVector<Idx> from(lead);
-  from.append({L.uniform(r), Idx()});
-  e.loop(L.index(0), e.dim(whole.back()), 1, [&](Value i) {
-    LaneScope scalar(L, 1);
-    from.back() = L.uniform(i);
-    Idx at = L.uniform(L.add(first, L.mul(i, columns)));
-    L.store(e.emit(updates, from), out, at, element);
-  });
-}
-
 /// `indices` are the rows, `updates` what is fresh. A task owns a block of rows
 /// behind one position before the axis.
 void ScatterKernel::append(AppendOp op) {
@@ -286,20 +267,13 @@ void ScatterKernel::append(AppendOp op) {
           place[axis] = L.uniform(to);
           L.store(e.emit(updates, at), out, e.linearize(place, whole), element);
         };
-        auto row = [&](function_ref<void(ArrayRef<Idx>)> fn) {
-          if (inner.empty()) { // one element
-            LaneScope scalar(L, 1);
-            SmallVector<Idx> at(lead);
-            at.push_back(L.uniform(r));
-            return fn(at);
-          }
-          each(lead, r, L.add(r, 1), fn);
-        };
-        if (!op.getPanels())
-          return row(put);
-        ifCarried([&] { row(put); });
-        Value stays = L.eq(e.dim(carried), 0);
-        e.ifThen(stays, [&] { putIntoPanel(place, to, lead, r, whole); });
+        if (inner.empty()) { // one element
+          LaneScope scalar(L, 1);
+          SmallVector<Idx> at(lead);
+          at.push_back(L.uniform(r));
+          return put(at);
+        }
+        each(lead, r, L.add(r, 1), put);
       });
     });
   });

@@ -18,6 +18,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonControl.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
@@ -37,6 +38,7 @@
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
 
@@ -105,11 +107,13 @@ bool isSimpleReshape(ReshapeOp op) {
 }
 
 struct FormKernels {
-  FormKernels(Block &block, bool materializeAll)
-      : block(block), materializeAll(materializeAll) {}
+  FormKernels(Block &block, bool materializeAll, Type keys, Type values)
+      : block(block), materializeAll(materializeAll), keys(keys),
+        values(values) {}
 
   Block &block; // main's, or a loop's body
   bool materializeAll;
+  Type keys, values; // what states that attention reads hold; null: rows
   /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
   DenseMap<Operation *, Operation *> anchorOf;
   /// Anchor -> the op that ends its epilogue.
@@ -130,6 +134,7 @@ struct FormKernels {
   void place();
   bool mustStore(Value v);
   bool isViewOfPanels(Value v);
+  bool isForOtherRuns(Value v, Operation *user);
   bool isMaskOfAttention(Value v);
   bool isMask(Value v, unsigned depth);
   bool isMovedByPatches(Value v, Operation *user);
@@ -265,10 +270,12 @@ void FormKernels::joinAttention() {
     rootOf.erase(softmax);
     attention.insert(pv);
     scoresOf.insert(qk);
-    if (readRowsAsPanels(pv))
+    if (values && keepPages(pv, values))
+      noteApplied(kPass, pv, "Values kept in pages");
+    else if (readRowsAsPanels(pv))
       noteApplied(kPass, pv, "Values as they lie");
-    if (keepPanels(qk))
-      noteApplied(kPass, qk, "Keys kept in panels");
+    if (keepPages(qk, keys))
+      noteApplied(kPass, qk, "Keys kept in pages");
   }
 }
 
@@ -317,13 +324,23 @@ bool FormKernels::isViewOfPanels(Value v) {
       break;
     source = view->getOperand(0);
   }
-  return (source.getDefiningOp<PackBOp>() || rowsOfPanels(source)) &&
+  return (isa_and_nonnull<PackBOp, LoadPagesOp>(source.getDefiningOp()) ||
+          rowsOfPanels(source)) &&
          llvm::all_of(v.getUses(), [&](OpOperand &use) {
            Operation *user = use.getOwner();
            return user->getBlock() == &block &&
                   (isa<PackedMatMulOp>(user)
                        ? use.getOperandNumber() == 1
                        : isa<BroadcastToOp, ReshapeOp>(user));
+         });
+}
+
+/// Does the user run where another takes `v` to its pages, or that where it
+/// does not? An append and its tenon.store_pages have the same new rows.
+bool FormKernels::isForOtherRuns(Value v, Operation *user) {
+  return isa<AppendOp>(user) && llvm::any_of(v.getUsers(), [&](Operation *o) {
+           auto store = dyn_cast<StorePagesOp>(o);
+           return store && store.getInput() == user->getResult(0);
          });
 }
 
@@ -402,6 +419,8 @@ bool FormKernels::mustStore(Value v) {
   unsigned uses = 0;
   for (OpOperand &use : v.getUses()) {
     Operation *user = use.getOwner();
+    if (isForOtherRuns(v, user))
+      continue;
     ++uses;
     auto fusion = dyn_cast<FusionInterface>(user);
     if (isMovedByPatches(v, user))
@@ -620,7 +639,17 @@ void FormKernels::run() {
     if (isOpTriviallyDead(&op))
       op.erase();
   for (auto loop : block.getOps<LoopOp>())
-    FormKernels(loop.getBody().front(), materializeAll).run();
+    FormKernels(loop.getBody().front(), materializeAll, keys, values).run();
+}
+
+/// What --kv=`name` keeps; null for a name that is none.
+Type keptType(StringRef name, MLIRContext *context) {
+  return llvm::StringSwitch<Type>(name)
+      .Case("f32", Float32Type::get(context))
+      .Case("bf16", BFloat16Type::get(context))
+      .Case("f16", Float16Type::get(context))
+      .Case("int8", IntegerType::get(context, 8))
+      .Default(nullptr);
 }
 
 struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
@@ -629,9 +658,15 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
     auto module = dyn_cast<ModuleOp>(getOperation());
     if (!module)
       return;
+    Type values = kv.empty() ? Type() : keptType(kv, &getContext());
+    Type keys = kv.empty() ? Type(Float32Type::get(&getContext())) : values;
+    if (!keys) {
+      module.emitError("expected a kv of f32, bf16, f16 or int8, found ") << kv;
+      return signalPassFailure();
+    }
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
-        FormKernels(func.getBody().front(), materializeAll).run();
+        FormKernels(func.getBody().front(), materializeAll, keys, values).run();
         shareNumbers(func);
       }
   }

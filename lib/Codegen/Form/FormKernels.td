@@ -27,10 +27,16 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
     // becomes
     %1 = tenon.kernel matmul(%x, %w, %bias) : ... { ... }
     ```
+    A state that attention alone reads is kept in pages (tenon.store_pages): keys
+    always, values with a `kv`.
+
     With `materialize-all` every op is a kernel of its own, for debugging.
   }];
   let options = [Option<"materializeAll", "materialize-all", "bool", "false",
-                        "Store the result of every op">];
+                        "Store the result of every op">,
+                 Option<"kv", "kv", "std::string", "\"\"",
+                        "What states that attention reads hold, in pages: f32, "
+                        "bf16, f16 or int8; empty: f32, values in rows">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

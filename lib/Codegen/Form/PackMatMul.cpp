@@ -57,8 +57,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
         return;
       OpBuilder b(op);
       op.getWeightMutable().assign(
-          PackBOp::create(b, op.getLoc(), op.getWeight(),
-                          /*transposed=*/true, /*carried=*/StringAttr()));
+          PackBOp::create(b, op.getLoc(), op.getWeight(), /*transposed=*/true));
     });
     SmallVector<PackBOp> packs;
     getOperation()->walk([&](PackBOp op) { packs.push_back(op); });
@@ -247,8 +246,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
                                                 weight.getFormatAttr()));
     SmallVector<Operation *> views;
     Value matrices = findRepeated(b, op.getRhs(), views);
-    Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB(),
-                                   /*carried=*/StringAttr());
+    Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());
     for (Operation *view : llvm::reverse(views))
       packed = repeat(b, view, packed);
     replace(op, PackedMatMulOp::create(b, loc, lhs, packed, columns));

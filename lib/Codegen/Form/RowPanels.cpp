@@ -1,4 +1,4 @@
-//===- RowPanels.cpp - columns of rows seen as panels ---------------------===//
+//===- RowPanels.cpp - caches that attention reads as they lie ------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -41,50 +41,67 @@ static PackBOp packOf(PackedMatMulOp matmul,
   return pack && packed.hasOneUse() ? pack : nullptr;
 }
 
-/// Is it the memory of a state that grows?
-static bool isGrowingState(AppendOp append) {
+/// What tenon-find-state says of the past that is appended to; null: nothing.
+static DictionaryAttr stateOf(AppendOp append) {
   auto past = dyn_cast<BlockArgument>(append.getInput());
   auto main = past ? dyn_cast<func::FuncOp>(past.getOwner()->getParentOp())
                    : func::FuncOp();
-  auto state = main ? main.getArgAttrOfType<DictionaryAttr>(past.getArgNumber(),
-                                                            "tenon.state")
-                    : DictionaryAttr();
-  return state && state.get("capacity");
+  return main ? main.getArgAttrOfType<DictionaryAttr>(past.getArgNumber(),
+                                                      "tenon.state")
+              : DictionaryAttr();
 }
 
-bool keepPanels(PackedMatMulOp matmul) {
+/// The append whose rows, all or the first, a pack alone reads; null: none.
+static AppendOp onlyReads(PackBOp pack) {
+  Value rows = pack.getInput();
+  Operation *reader = pack;
+  if (auto slice = rows.getDefiningOp<SliceOp>()) {
+    if (!rows.hasOneUse() || !takesFirstRows(slice))
+      return nullptr;
+    reader = slice;
+    rows = slice.getInput();
+  }
+  auto append = rows.getDefiningOp<AppendOp>();
+  bool alone = append && llvm::all_of(rows.getUsers(), [&](Operation *user) {
+                 return user == reader || isa<func::ReturnOp>(user);
+               });
+  return alone ? append : AppendOp();
+}
+
+bool keepPages(PackedMatMulOp matmul, Type element) {
   SmallVector<Operation *> views;
   PackBOp pack = packOf(matmul, views);
-  auto slice = pack ? pack.getInput().getDefiningOp<SliceOp>() : SliceOp();
-  auto append = slice ? slice.getInput().getDefiningOp<AppendOp>() : AppendOp();
-  if (!append || !pack.getTransposed() || !slice.getResult().hasOneUse() ||
-      !takesFirstRows(slice) || !isGrowingState(append))
+  AppendOp append = pack ? onlyReads(pack) : AppendOp();
+  NamedAttrList state(append ? stateOf(append) : DictionaryAttr());
+  if (state.empty() || !append.getCarried())
     return false;
   SmallVector<SymExpr> dims = getDims(append.getResult());
-  if (int64_t(append.getAxis()) + 2 != int64_t(dims.size()) ||
-      !dims.back().isConstant() ||
+  std::optional<int64_t> size = dims.back().constant();
+  bool transposed = pack.getTransposed();
+  if (int64_t(append.getAxis()) + 2 != int64_t(dims.size()) || !size ||
+      (!transposed && *size % kPanelColumns != 0) ||
       !getElementTypeOrSelf(append.getType()).isF32())
     return false;
-  for (Operation *user : append.getResult().getUsers())
-    if (user != slice && !isa<func::ReturnOp>(user))
-      return false;
-  append.setPanels(true);
   auto past = cast<BlockArgument>(append.getInput());
   auto main = cast<func::FuncOp>(past.getOwner()->getParentOp());
   OpBuilder b(pack);
-  NamedAttrList state(main.getArgAttrOfType<DictionaryAttr>(past.getArgNumber(),
-                                                            "tenon.state"));
-  state.set("panels", b.getUnitAttr());
+  state.set("pages", TypeAttr::get(element));
+  if (transposed)
+    state.set("panels", b.getUnitAttr());
   main.setArgAttr(past.getArgNumber(), "tenon.state",
                   state.getDictionary(b.getContext()));
-  // As many panels as there is room for.
-  auto panels = PackBOp::create(b, pack.getLoc(), append.getResult(),
-                                /*transposed=*/true, append.getCarriedAttr());
-  SymExpr count = getDims(panels.getResult()).end()[-3];
-  Value packed = panels.getResult();
+  // As many pages as there is room for.
+  Location loc = pack.getLoc();
+  Value rows = pack.getInput();
+  auto pages = StorePagesOp::create(b, loc, append.getResult(),
+                                    append.getFresh(), append.getRows(),
+                                    element, *append.getCarried(), transposed);
+  Value packed = LoadPagesOp::create(b, loc, pages, uint64_t(*size),
+                                     getDims(rows).end()[-2].str(), transposed);
+  SymExpr panels = getDims(packed).end()[-3];
   for (Operation *view : llvm::reverse(views)) {
     SmallVector<SymExpr> to = getDims(view->getResult(0));
-    to.end()[-3] = count;
+    to.end()[-3] = panels;
     auto attr = DimsAttr::get(b.getContext(), to);
     b.setInsertionPoint(view);
     packed =
@@ -96,7 +113,8 @@ bool keepPanels(PackedMatMulOp matmul) {
   for (Operation *view : views)
     view->erase();
   pack.erase();
-  slice.erase();
+  if (auto slice = rows.getDefiningOp<SliceOp>())
+    slice.erase();
   return true;
 }
 

@@ -1,4 +1,4 @@
-//===- RowPanels.h - columns of rows seen as panels -------------*- C++ -*-===//
+//===- RowPanels.h - caches that attention reads as they lie ----*- C++ -*-===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -13,8 +13,9 @@
 //
 // in place of a pack_b, which would write the whole cache anew for each token.
 // The additions have the same order. Keys are multiplied by their columns: of
-// those a cache that only attention reads holds the panels themselves, which
-// its append writes, so that what packs them has nothing to do.
+// those the state's memory of a cache that only attention reads holds pages of
+// 32 rows, each the panel itself, which tenon.store_pages writes; with numbers
+// of fewer bits that of values does, too.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_FORM_ROWPANELS_H
@@ -28,9 +29,9 @@ namespace tenon {
 /// packs them; false where they are no such rows.
 bool readRowsAsPanels(PackedMatMulOp matmul);
 
-/// Lets the memory of the keys of such a cache, where it grows, hold the panels
-/// that the first matmul of an attention reads; false where there is none.
-bool keepPanels(PackedMatMulOp matmul);
+/// Lets a state's memory hold the pages, of such numbers, that a matmul of an
+/// attention reads; false where it reads no state, or something else does too.
+bool keepPages(PackedMatMulOp matmul, mlir::Type element);
 
 } // namespace tenon
 

@@ -409,7 +409,8 @@ Constant *ProgramWriter::states() {
       s.states,
       [&](const ScheduleState &state) {
         return record({c32(state.input), c32(state.output), c32(state.axis),
-                       c32(!state.capacity.empty()), c32(state.panels), c32(0),
+                       c32(!state.capacity.empty()), c32(state.panels),
+                       c32(state.pages ? dtypeOf(state.pages) : 0),
                        state.reason.empty() ? null() : string(state.reason)});
       },
       "states");

@@ -250,6 +250,18 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
   return (int)emitted.size() - 1;
 }
 
+/// The symbol that is 0 where an append leaves the new rows to the
+/// tenon.store_pages that reads it; nullopt: it always takes them.
+static std::optional<SymExpr> carriedByPages(KernelOp kernel) {
+  if (!isa_and_nonnull<AppendOp>(kernel.getRoot()))
+    return std::nullopt;
+  for (Operation *user : kernel->getUsers())
+    if (auto other = dyn_cast<KernelOp>(user))
+      if (auto store = dyn_cast_or_null<StorePagesOp>(other.getRoot()))
+        return SymExpr::parse(store.getCarried().str());
+  return std::nullopt;
+}
+
 LogicalResult Builder::addStep(KernelOp kernel) {
   FailureOr<int> k = emitKernel(kernel);
   if (failed(k))
@@ -258,6 +270,8 @@ LogicalResult Builder::addStep(KernelOp kernel) {
   step.kernel = emitted[*k];
   step.nodes = namesOf(kernel.getLoc());
   step.guard = demand->of(kernel).expr();
+  if (auto carried = carriedByPages(kernel))
+    step.guard = step.guard * *carried;
   int number = s.steps.size();
   SmallVector<Value> inputs(kernel.getInputs());
   if (step.kernel.native) { // its own order, where one is given twice too
@@ -283,11 +297,14 @@ LogicalResult Builder::addStep(KernelOp kernel) {
       buffer.elementType = getElementTypeOrSelf(v.getType());
       buffer.dims = dimsOf(v);
       buffer.guard = step.guard;
-      auto pack = dyn_cast_or_null<PackBOp>(kernel.getRoot());
-      if (pack && pack.getCarried()) { // else it is the input's memory
+      if (auto store = dyn_cast_or_null<StorePagesOp>(kernel.getRoot())) {
+        // Else it is the input's memory.
+        auto input = dyn_cast<BlockArgument>(store.getInput());
+        if (!input)
+          return store.emitOpError("expected an input in memory");
         buffer.guard =
-            buffer.guard * SymExpr::parse(pack.getCarried()->str()).value_or(1);
-        buffer.index = 1 + step.buffers.front();
+            buffer.guard * SymExpr::parse(store.getCarried().str()).value_or(1);
+        buffer.index = 1 + step.buffers[input.getArgNumber()];
       }
       id = addBuffer(std::move(buffer));
       bufferOf[v] = id;
@@ -548,6 +565,8 @@ LogicalResult Builder::addStates(func::FuncOp main) {
     state.axis = number("axis");
     state.output = number("output");
     state.panels = bool(found.get("panels"));
+    if (auto pages = found.getAs<TypeAttr>("pages"))
+      state.pages = pages.getValue();
     state.carried = text("carried");
     state.capacity = text("capacity");
     auto length = SymExpr::parse(text("length"));

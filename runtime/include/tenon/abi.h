@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 7u
+#define TENON_ABI_VERSION 8u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -189,7 +189,7 @@ typedef struct tenon_port {
   const int64_t *default_dims;
 } tenon_port;
 
-#define TENON_PANEL_ROWS 32 /* [..., rows / 32, size, 32] for [..., rows, size] */
+#define TENON_PANEL_ROWS 32 /* of a page */
 
 /* A past and its present: an input and an output that may be one memory, in
  * which a run writes the new rows alone. Dim 0 counts sequences, `axis` their
@@ -199,8 +199,9 @@ typedef struct tenon_port {
 typedef struct tenon_state_pair {
   int32_t input, output; /* output -1: no state, for this reason */
   int32_t axis, grows;
-  int32_t panels; /* its rows lie in panels of TENON_PANEL_ROWS */
-  int32_t reserved;
+  int32_t panels; /* its pages are panels: [size, rows], not [rows, size] */
+  int32_t pages;  /* 0; or the dtype of what its memory holds, in pages of
+                     TENON_PANEL_ROWS. Of I8 the rows' scales, f32, come first. */
   const char *reason;
 } tenon_state_pair;
 

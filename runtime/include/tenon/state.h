@@ -46,7 +46,7 @@ static inline tenon_status tenon_get_state_info(const tenon_model *model,
   return status ? status : model->api->state_info(model, index, info, error);
 }
 /* Bytes for `sequences` (the inputs' first dim) of `capacity` rows, which are
- * rounded up to whole panels where there are some (tenon_state_info). */
+ * rounded up to whole pages where there are some (tenon_state_info). */
 static inline tenon_status tenon_state_size(const tenon_model *model,
                                             int64_t sequences, int64_t capacity,
                                             size_t *bytes, tenon_error *error) {
@@ -97,7 +97,7 @@ tenon_copy_state(const tenon_model *model, tenon_state *to, int64_t to_sequence,
                                          from_sequence, length, error);
 }
 /* The memory of state `index`; dims (room for its rank) are those of its input
- * with the capacity along the axis. */
+ * with the capacity along the axis. tenon_state_info says what lies there. */
 static inline tenon_status
 tenon_state_data(const tenon_model *model, const tenon_state *state,
                  int32_t index, int64_t *dims, const void **data,

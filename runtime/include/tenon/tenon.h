@@ -207,6 +207,10 @@ typedef struct tenon_state_info { /* a past and its present */
   int32_t panel_rows; /* 0; or n: the memory is [..., rows/n, size, n], not
                          [..., rows, size] */
   const char *reason; /* not NULL: no state (output is -1), because ... */
+  tenon_dtype format; /* what the memory holds (--kv). I8: codes, and in front of
+                         page_rows rows of them a scale for each, f32 */
+  int32_t page_rows;  /* 0; or how many rows lie together: memory has whole pages */
+  int64_t row_bytes;  /* that a row of one sequence takes */
 } tenon_state_info;
 
 typedef struct tenon_step_info { /* a kernel call and its last run */

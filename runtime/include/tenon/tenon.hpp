@@ -144,6 +144,8 @@ struct StatePair {
   int32_t input, output, axis;
   bool grows;
   std::string reason; // empty, or why there is none
+  tenon_dtype format; // what its memory holds
+  int64_t rowBytes;   // that a row of one sequence takes
 };
 
 /// A compiled model: a pointer to what its artifact exports. Cheap to copy; the
@@ -181,7 +183,8 @@ public:
       if (auto code = tenon_get_state_info(model, i, &state, &error))
         return Status(code, error);
       result.push_back({state.input, state.output, state.axis, state.grows != 0,
-                        state.reason ? state.reason : ""});
+                        state.reason ? state.reason : "", state.format,
+                        state.row_bytes});
     }
     return result;
   }

@@ -1,11 +1,15 @@
 // A past and fresh rows joined become an append to memory with room for more.
-// Of it attention reads values as they lie, and keys as the panels that their
-// memory holds: what packs them has nothing to do where nothing is carried.
+// Of it attention reads values as they lie, and keys in pages, each a panel: a
+// state's memory holds these, which take the new rows instead of the append.
 
 // RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state))' \
 // RUN:   | FileCheck %s
 // RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state),tenon-pack-matmul,tenon-form-kernels)' \
 // RUN:   | FileCheck %s --check-prefix=FUSE
+// RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state),tenon-pack-matmul,tenon-form-kernels{kv=int8})' \
+// RUN:   | FileCheck %s --check-prefix=INT8
+// RUN: not tenon-opt %s --pass-pipeline='builtin.module(tenon-form-kernels{kv=f64})' 2>&1 \
+// RUN:   | FileCheck %s --check-prefix=WRONG
 
 // CHECK: func.func @main(%[[PAST:.*]]: tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past", "64">> {tenon.name = "past_v", tenon.state = {axis = 2 : i64, capacity = "state.capacity", carried = "state.carried", length = "past + seq", output = 1 : i64}}
 // CHECK-SAME: {tenon.name = "past_k", tenon.state = {axis = 2 : i64, capacity = "state.capacity", carried = "state.carried", length = "past + seq", output = 2 : i64}}
@@ -19,18 +23,29 @@
 // CHECK: return %{{.*}}, %[[ALL]]
 
 // FUSE: output = 1 : i64}}
-// FUSE-SAME: output = 2 : i64, panels}}
+// FUSE-SAME: output = 2 : i64, pages = f32, panels}}
 // FUSE: %[[V:.*]] = tenon.kernel scatter(
 // FUSE: %[[K:.*]] = tenon.kernel scatter(
-// FUSE: tenon.append {{.*}} to "state.capacity" panels {carried = "state.carried"}
-// FUSE: %[[PACKED:.*]] = tenon.kernel map(%[[K]])
-// FUSE: tenon.pack_b %{{.*}} transposed {carried = "state.carried"}
-// FUSE: tenon.kernel attention(%{{.*}}, %[[PACKED]], %[[V]])
+// FUSE: tenon.append {{.*}} to "state.capacity" {carried = "state.carried"}
+// FUSE: %[[PAGES:.*]] = tenon.kernel scatter(%[[K]], %{{[a-z0-9]+}}) : {{.*}}<"b", "2", "floordiv(state.capacity + 31,32)", "2048">
+// FUSE: tenon.store_pages %{{.*}}, %{{.*}} at %{{.*}} as f32 carried "state.carried" transposed
+// FUSE: tenon.kernel attention(%[[PAGES]], %{{.*}}, %[[V]])
+// FUSE: tenon.load_pages %{{.*}} size 64 length "past + seq" transposed
 // FUSE: tenon.softmax
 // FUSE: %[[FIRST:.*]] = tenon.slice
 // FUSE: %[[SPLIT:.*]] = tenon.reshape %[[FIRST]] to <"b", "2", "past + seq", "2", "32">
 // FUSE: %[[PANELS:.*]] = tenon.transpose %[[SPLIT]]
 // FUSE: tenon.packed_matmul %{{.*}}, %[[PANELS]] columns "64"
+
+// Codes of both have their scales in front of them.
+// INT8: output = 1 : i64, pages = i8}}
+// INT8-SAME: output = 2 : i64, pages = i8, panels}}
+// INT8: tenon.store_pages %{{.*}} as i8 carried "state.carried" transposed
+// INT8: tenon.store_pages %{{.*}} as i8 carried "state.carried" :
+// INT8: tenon.load_pages %{{.*}} size 64 length "past + seq" transposed : tensor<?x2x?x2176xi8
+// INT8: tenon.load_pages %{{.*}} size 64 length "past + seq" : tensor<?x2x?x2176xi8
+
+// WRONG: expected a kv of f32, bf16, f16 or int8, found f64
 !past = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past", "64">>
 !fresh = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "seq", "64">>
 !present = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past + seq", "64">>
