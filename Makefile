@@ -100,7 +100,7 @@ deb: build ## build the Debian packages tenon and libtenon-dev
 docs: configure ## write what of docs/ is made from .td files and headers
 	@ninja -C $(BUILD) tenon-update-docs
 	@cd runtime/include/tenon && python3 ../../../docs/api_reference.py \
-	  tenon.h gpu.h profile.h state.h loader.h tenon.hpp typed.hpp >../../../docs/Api.md
+	  tenon.h gpu.h profile.h state.h pages.h loader.h tenon.hpp typed.hpp >../../../docs/Api.md
 
 format: ## format every C++ source with clang-format 22
 	@git ls-files '*.cpp' '*.h' | xargs clang-format-22 -i

@@ -197,6 +197,27 @@ tenon_status stateInfo(const tenon_model *model, int32_t index,
   return give(info, full, error);
 }
 
+tenon_status poolInfo(const tenon_model *model, const tenon_state *state,
+                      tenon_pool_info *info, tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program ||
+      (status = checkHeader(*program, formatOf(*program), state, error)))
+    return status;
+  const auto &header = *reinterpret_cast<const StateHeader *>(state);
+  tenon_pool_info full = {};
+  full.sequences = header.rows;
+  full.capacity = header.capacity;
+  for (int32_t s = 0; header.pool && s < program->num_states; ++s)
+    full.page_bytes += pageBytes(*program, s);
+  if (header.pool) {
+    full.pages = header.pool;
+    full.free_pages = freePages(header);
+    full.page_rows = TENON_PANEL_ROWS;
+  }
+  return give(info, full, error);
+}
+
 tenon_status valueInfo(const tenon_model *model, int32_t index,
                        tenon_value_info *info, tenon_error *error) {
   tenon_status status;
@@ -296,7 +317,7 @@ tenon_status contextInfo(tenon_context *handle, tenon_context_info *info,
 const int64_t *const *complete(Context &context,
                                const int64_t *const *inputDims) {
   if (!inputDims)
-    return nullptr; // which is refused
+    return nullptr;     // which is refused
   takeLengths(context); // runs and the caller change it
   for (int32_t i = 0; i < context.program->num_inputs; ++i) {
     bool bound = (context.program->inputs[i].default_buffer ||
@@ -758,5 +779,9 @@ const tenon_api tenon_runtime_api = {
     initState,         stateLength,
     setStateLength,    copyState,
     stateData,         bindState,
+    pagedStateSize,    initPagedState,
+    poolInfo,          bindSequences,
+    shareState,        setStatePages,
+    statePages,
 };
 }

@@ -85,19 +85,22 @@ tenon_status checkOverlaps(const Context &context, tenon_error *error) {
     const tenon_port &output = program.outputs[o];
     const void *data = context.outputs[o].data;
     int64_t bytes = outputBytes(context, o);
+    // What a state holds has the bytes of its format, in the state's memory.
     if (context.state && context.stateOfOutput[o])
       continue;
     if (overlapsState(context, data, bytes))
       return fail(error, TENON_INVALID_TENSOR, "output '", output.name,
                   "' shares memory with the bound state");
     for (int32_t i = 0; i < program.num_inputs; ++i)
-      if (overlap(data, bytes, context.inputs[i].data,
+      if (!(context.state && context.stateOfInput[i]) &&
+          overlap(data, bytes, context.inputs[i].data,
                   portBytes(program.inputs[i], context.slots)))
         return fail(error, TENON_INVALID_TENSOR, "output '", output.name,
                     "' shares memory with input '", program.inputs[i].name,
                     "'");
     for (int32_t i = 0; i < o; ++i)
-      if (overlap(data, bytes, context.outputs[i].data,
+      if (!(context.state && context.stateOfOutput[i]) &&
+          overlap(data, bytes, context.outputs[i].data,
                   outputBytes(context, i)))
         return fail(error, TENON_INVALID_TENSOR, "output '", output.name,
                     "' shares memory with output '", program.outputs[i].name,

@@ -102,9 +102,11 @@ struct Workspace {
 /// Api.cpp and State.cpp: what the caller bound. Bindings.cpp checks it.
 struct Bound {
   Binding *inputs, *outputs;
-  uint8_t *state;       // bound memory; null: none
-  uint64_t stateFormat; // what it must be of
-  StateView stateView;  // of it
+  uint8_t *state;           // bound memory; null: none
+  uint64_t stateFormat;     // what it must be of
+  StateView stateView;      // of it
+  const int64_t *sequences; // of it, that a run takes; null: the first
+  int64_t numSequences;
   // Of each input and output: 1 + the state that it is of, or 0.
   int32_t *stateOfInput, *stateOfOutput;
   // Since the last run: dims (evaluate them again), or pointers alone.

@@ -574,6 +574,8 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
       lacks = data ? -1 : expr.a;
     } else if (expr.op == TENON_EXPR_STATE_CARRIED) {
       slots[i] = !state.bound;
+    } else if (expr.op == TENON_EXPR_STATE_PAGES) {
+      slots[i] = int64_t(reinterpret_cast<intptr_t>(state.pages));
     } else if (expr.op == TENON_EXPR_STATE_CAPACITY && state.bound) {
       slots[i] = state.capacity;
     } else if (expr.op == TENON_EXPR_STATE_CAPACITY) {

@@ -37,7 +37,8 @@ struct RunValues {
 /// The state that is bound to a context.
 struct StateView {
   bool bound;
-  int64_t capacity; // rows, of what grows
+  int64_t capacity;     // rows, of what grows
+  const int32_t *pages; // of each sequence, those for so many; null: its own
 };
 
 /// Fills slots[0, num_exprs) from the inputs' dims, and values where dims

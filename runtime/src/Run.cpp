@@ -160,7 +160,8 @@ void beginProfile(Context &context) {
 
 tenon_status prepareTimed(Context &context, tenon_error *error) {
   Timed preparing(context, context.prepareNs);
-  return prepare(context, error);
+  tenon_status status = prepare(context, error);
+  return status ? status : takePages(context, error);
 }
 
 tenon_status runPrepared(Context &context, tenon_error *error) {

@@ -22,10 +22,6 @@ namespace {
 constexpr uint64_t kMagic = 0x3145544154534e54; // "TNSTATE1"
 constexpr int64_t kMostRows = int64_t(1) << 24;
 
-const StateHeader &headerOf(const Context &context) {
-  return *reinterpret_cast<const StateHeader *>(context.state);
-}
-
 /// FNV-1a.
 class Hash {
 public:
@@ -36,25 +32,6 @@ public:
   void add(int64_t number) { add(&number, sizeof number); }
   uint64_t value = 0xcbf29ce484222325;
 };
-
-/// Of the model and of what its states look like.
-uint64_t formatOf(const tenon_program &program) {
-  Hash hash;
-  hash.add(program.model_name, strlen(program.model_name));
-  hash.add(program.weights_hash, sizeof program.weights_hash);
-  for (int32_t s = 0; s < program.num_states; ++s) {
-    const tenon_state_pair &state = program.states[s];
-    const tenon_port &port = program.inputs[state.input];
-    hash.add(port.name, strlen(port.name) + 1);
-    hash.add(port.dtype);
-    hash.add(state.axis);
-    hash.add(state.panels);
-    hash.add(state.pages);
-    for (int32_t d = 0; d < port.rank; ++d)
-      hash.add(port.dim_values[d]);
-  }
-  return hash.value;
-}
 
 bool grows(const tenon_program &program) {
   for (int32_t s = 0; s < program.num_states; ++s)
@@ -116,12 +93,20 @@ int64_t matrixBytes(const tenon_program &program, int32_t index, int64_t rows) {
 
 /// Bytes of all, and where the first `index` of them end; -1: too many.
 int64_t endOf(const tenon_program &program, int32_t index, int64_t rows,
-              int64_t capacity) {
+              int64_t capacity, int64_t pool) {
+  int64_t numbers = rows, most = capacity / TENON_PANEL_ROWS;
+  if (pool && __builtin_mul_overflow(rows, most, &most))
+    return -1;
+  if (pool)
+    numbers += PageTables::numbers(rows, most / rows, pool);
+  if (numbers >= kMaxBytes / int64_t(sizeof(int32_t)))
+    return -1;
   uint64_t end =
-      alignUp(sizeof(StateHeader) + uint64_t(rows) * sizeof(int32_t));
+      alignUp(sizeof(StateHeader) + uint64_t(numbers) * sizeof(int32_t));
   for (int32_t s = 0; s < index; ++s) {
     int64_t dims[TENON_MAX_RANK];
-    dimsOf(program, s, rows, capacity, dims);
+    dimsOf(program, s, pool ? pool : rows, pool ? TENON_PANEL_ROWS : capacity,
+           dims);
     int64_t bytes = matrixBytes(program, s, dims[program.states[s].axis]);
     if (bytes < 0 ||
         __builtin_mul_overflow(bytes, dims[0] * matricesOf(program, s),
@@ -145,8 +130,29 @@ int64_t roomOf(const tenon_program &program, const StateHeader &header) {
   return room;
 }
 
+/// Can sequences share pages?
+tenon_status checkPaged(const tenon_program &program, int64_t pages,
+                        tenon_error *error) {
+  if (pages < 1 || pages > INT32_MAX)
+    return fail(error, TENON_INVALID_ARGUMENT, "a pool of ", pages,
+                " pages, expected 1..", INT32_MAX);
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const char *name = program.inputs[program.states[s].input].name;
+    if (!program.states[s].grows)
+      return fail(error, TENON_INVALID_ARGUMENT, "input '", name,
+                  "' is a buffer, other inputs say what of it is in use: its "
+                  "sequences share no pages");
+    if (!program.states[s].pages)
+      return fail(error, TENON_INVALID_ARGUMENT, "input '", name,
+                  "' lies in rows, not in pages: compile with --kv");
+  }
+  return TENON_OK;
+}
+
+/// `pool`: 0 where each sequence has its own memory.
 tenon_status checkSize(const tenon_program &program, int64_t rows,
-                       int64_t capacity, int64_t *bytes, tenon_error *error) {
+                       int64_t capacity, int64_t pool, int64_t *bytes,
+                       tenon_error *error) {
   if (!program.num_states)
     return fail(error, TENON_INVALID_ARGUMENT,
                 "the model has no state: 'tenon inspect' says why");
@@ -158,16 +164,40 @@ tenon_status checkSize(const tenon_program &program, int64_t rows,
                 " rows for each sequence, expected 1..", INT32_MAX);
   for (int32_t s = 0; s < program.num_states; ++s) {
     const tenon_port &port = program.inputs[program.states[s].input];
-    if (port.dim_values[0] >= 0 && port.dim_values[0] != rows)
+    if (!pool && port.dim_values[0] >= 0 && port.dim_values[0] != rows)
       return fail(error, TENON_INVALID_ARGUMENT, "a state of ", rows,
                   " sequences, expected ", port.dim_values[0], " as input '",
                   port.name, "' has");
   }
-  *bytes = endOf(program, program.num_states, rows, roomFor(program, capacity));
+  *bytes = endOf(program, program.num_states, rows, roomFor(program, capacity),
+                 pool);
   if (*bytes < 0)
     return fail(error, TENON_INVALID_ARGUMENT, "a state of ", rows,
                 " sequences of ", capacity, " rows is too large");
   return TENON_OK;
+}
+
+} // namespace
+
+namespace tenon::rt {
+
+/// Of the model and of what its states look like.
+uint64_t formatOf(const tenon_program &program) {
+  Hash hash;
+  hash.add(program.model_name, strlen(program.model_name));
+  hash.add(program.weights_hash, sizeof program.weights_hash);
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &state = program.states[s];
+    const tenon_port &port = program.inputs[state.input];
+    hash.add(port.name, strlen(port.name) + 1);
+    hash.add(port.dtype);
+    hash.add(state.axis);
+    hash.add(state.panels);
+    hash.add(state.pages);
+    for (int32_t d = 0; d < port.rank; ++d)
+      hash.add(port.dim_values[d]);
+  }
+  return hash.value;
 }
 
 tenon_status checkHeader(const tenon_program &program, uint64_t format,
@@ -196,20 +226,33 @@ tenon_status checkRow(const StateHeader &header, int64_t row,
               " does not exist: the state has ", header.rows);
 }
 
-/// What a run works on nobody else changes or copies.
 tenon_status checkIdle(const StateHeader &header, tenon_error *error) {
   if (!__atomic_load_n(&header.busy, __ATOMIC_ACQUIRE))
     return TENON_OK;
   return fail(error, TENON_BUSY, "the state is in use by a run");
 }
 
-const char *tensorOf(const tenon_program &program, const StateHeader &header,
-                     int32_t index) {
-  return reinterpret_cast<const char *>(&header) +
-         endOf(program, index, header.rows, header.capacity);
+char *tensorOf(const tenon_program &program, const StateHeader &header,
+               int32_t index) {
+  auto *memory = const_cast<StateHeader *>(&header);
+  return reinterpret_cast<char *>(memory) +
+         endOf(program, index, header.rows, header.capacity, header.pool);
 }
 
-/// A length that a caller gives for a sequence.
+int64_t pageBytes(const tenon_program &program, int32_t index) {
+  return matrixBytes(program, index, TENON_PANEL_ROWS) *
+         matricesOf(program, index);
+}
+
+const StateHeader &headerOf(const Context &context) {
+  return *reinterpret_cast<const StateHeader *>(context.state);
+}
+
+int64_t sequenceAt(const Context &context, int64_t i) {
+  int64_t row = context.sequences ? context.sequences[i] : i;
+  return row >= 0 && row < headerOf(context).rows ? row : 0;
+}
+
 tenon_status checkLength(const tenon_program &program,
                          const StateHeader &header, int64_t row, int64_t length,
                          tenon_error *error) {
@@ -224,17 +267,12 @@ tenon_status checkLength(const tenon_program &program,
   return TENON_OK;
 }
 
-} // namespace
-
 //===----------------------------------------------------------------------===//
 // The API: see tenon.h
 //===----------------------------------------------------------------------===//
 
-namespace tenon::rt {
-
 int64_t stateRowBytes(const tenon_program &program, int32_t index) {
-  return matrixBytes(program, index, TENON_PANEL_ROWS) *
-         matricesOf(program, index) / TENON_PANEL_ROWS;
+  return pageBytes(program, index) / TENON_PANEL_ROWS;
 }
 
 tenon_status stateSize(const tenon_model *model, int64_t rows, int64_t capacity,
@@ -246,21 +284,38 @@ tenon_status stateSize(const tenon_model *model, int64_t rows, int64_t capacity,
   if (!bytes)
     return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
   int64_t needed = 0;
-  if ((status = checkSize(*program, rows, capacity, &needed, error)))
+  if ((status =
+           checkSize(*program, rows, capacity, /*pool=*/0, &needed, error)))
     return status;
   *bytes = size_t(needed);
   return TENON_OK;
 }
 
-tenon_status initState(const tenon_model *model, void *memory, size_t bytes,
-                       int64_t rows, int64_t capacity, tenon_state **state,
-                       tenon_error *error) {
+tenon_status pagedStateSize(const tenon_model *model, int64_t rows,
+                            int64_t capacity, int64_t pages, size_t *bytes,
+                            tenon_error *error) {
   tenon_status status;
   const tenon_program *program = programOf(model, error, &status);
   if (!program)
     return status;
+  if (!bytes)
+    return fail(error, TENON_INVALID_ARGUMENT, "the result pointer is NULL");
   int64_t needed = 0;
-  if ((status = checkSize(*program, rows, capacity, &needed, error)))
+  if ((status = checkPaged(*program, pages, error)) ||
+      (status = checkSize(*program, rows, capacity, pages, &needed, error)))
+    return status;
+  *bytes = size_t(needed);
+  return TENON_OK;
+}
+
+/// `pool`: 0 where each sequence has its own memory.
+static tenon_status makeState(const tenon_program *program, void *memory,
+                              size_t bytes, int64_t rows, int64_t capacity,
+                              int64_t pool, tenon_state **state,
+                              tenon_error *error) {
+  tenon_status status;
+  int64_t needed = 0;
+  if ((status = checkSize(*program, rows, capacity, pool, &needed, error)))
     return status;
   if (!memory || !state)
     return fail(error, TENON_INVALID_ARGUMENT,
@@ -279,17 +334,41 @@ tenon_status initState(const tenon_model *model, void *memory, size_t bytes,
   header.bytes = uint64_t(needed);
   header.rows = rows;
   header.capacity = capacity;
+  header.pool = pool;
+  if (pool)
+    clearPages(header);
   // Of a buffer the model reads what is not in use yet, and masks it; of what
   // grows nobody does, and its pages stay untouched.
   for (int32_t s = 0; s < program->num_states; ++s)
     if (!program->states[s].grows) {
-      int64_t begin = endOf(*program, s, rows, capacity);
+      int64_t begin = endOf(*program, s, rows, capacity, pool);
       memset(static_cast<char *>(memory) + begin, 0,
-             size_t(endOf(*program, s + 1, rows, capacity) - begin));
+             size_t(endOf(*program, s + 1, rows, capacity, pool) - begin));
     }
   header.magic = kMagic;
   *state = static_cast<tenon_state *>(memory);
   return TENON_OK;
+}
+
+tenon_status initState(const tenon_model *model, void *memory, size_t bytes,
+                       int64_t rows, int64_t capacity, tenon_state **state,
+                       tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  return program ? makeState(program, memory, bytes, rows, capacity, /*pool=*/0,
+                             state, error)
+                 : status;
+}
+
+tenon_status initPagedState(const tenon_model *model, void *memory,
+                            size_t bytes, int64_t rows, int64_t capacity,
+                            int64_t pages, tenon_state **state,
+                            tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  if (!program || (status = checkPaged(*program, pages, error)))
+    return status;
+  return makeState(program, memory, bytes, rows, capacity, pages, state, error);
 }
 
 tenon_status stateLength(const tenon_model *model, const tenon_state *state,
@@ -328,9 +407,61 @@ tenon_status setStateLength(const tenon_model *model, tenon_state *state,
   for (int64_t r = first; r < end; ++r)
     if ((status = checkLength(*program, header, r, length, error)))
       return status;
-  for (int64_t r = first; r < end; ++r)
+  for (int64_t r = first; r < end; ++r) {
     header.lengths()[r] = int32_t(length);
+    if (header.pool)
+      trimPages(header, r);
+  }
   return TENON_OK;
+}
+
+/// Each with its own memory.
+static void copyRows(const tenon_program &program, const StateHeader &target,
+                     int64_t toRow, const StateHeader &source, int64_t fromRow,
+                     int64_t length) {
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &state = program.states[s];
+    int64_t fromDims[TENON_MAX_RANK], toDims[TENON_MAX_RANK];
+    dimsOf(program, s, source.rows, source.capacity, fromDims);
+    dimsOf(program, s, target.rows, target.capacity, toDims);
+    int64_t outer = matricesOf(program, s);
+    auto bytes = [&](int64_t rows) {
+      return size_t(matrixBytes(program, s, rows));
+    };
+    size_t fromStep = bytes(fromDims[state.axis]);
+    size_t toStep = bytes(toDims[state.axis]);
+    const char *read = tensorOf(program, source, s) +
+                       size_t(fromRow) * size_t(outer) * fromStep;
+    char *write =
+        tensorOf(program, target, s) + size_t(toRow) * size_t(outer) * toStep;
+    // Whole pages: what else is in the last means nothing.
+    size_t copied = bytes(length);
+    for (int64_t o = 0; o < outer && read != write; ++o)
+      memcpy(write + size_t(o) * toStep, read + size_t(o) * fromStep, copied);
+  }
+}
+
+/// Where one of them is of a pool.
+static void copyPages(const tenon_program &program, const StateHeader &target,
+                      int64_t toRow, const StateHeader &source, int64_t fromRow,
+                      int64_t length) {
+  int64_t count = wholePages(length) / TENON_PANEL_ROWS;
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    int64_t matrices = matricesOf(program, s),
+            bytes = matrixBytes(program, s, TENON_PANEL_ROWS);
+    auto at = [&](const StateHeader &header, int64_t row, int64_t matrix,
+                  int64_t page) {
+      PageTables tables(header);
+      int64_t place = header.pool
+                          ? tables.of(row)[page] * matrices + matrix
+                          : (row * matrices + matrix) * tables.most + page;
+      return tensorOf(program, header, s) + place * bytes;
+    };
+    for (int64_t m = 0; m < matrices; ++m)
+      for (int64_t p = 0; p < count; ++p)
+        memcpy(at(target, toRow, m, p), at(source, fromRow, m, p),
+               size_t(bytes));
+  }
 }
 
 tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
@@ -353,25 +484,15 @@ tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
   if (int64_t room = roomOf(*program, target); length > room)
     return fail(error, TENON_STATE_FULL, "sequence ", toRow, ": ", length,
                 " rows, the state has room for ", room);
-  for (int32_t s = 0; s < program->num_states; ++s) {
-    const tenon_state_pair &state = program->states[s];
-    int64_t fromDims[TENON_MAX_RANK], toDims[TENON_MAX_RANK];
-    dimsOf(*program, s, source.rows, source.capacity, fromDims);
-    dimsOf(*program, s, target.rows, target.capacity, toDims);
-    int64_t outer = matricesOf(*program, s);
-    auto bytes = [&](int64_t rows) {
-      return size_t(matrixBytes(*program, s, rows));
-    };
-    size_t fromStep = bytes(fromDims[state.axis]);
-    size_t toStep = bytes(toDims[state.axis]);
-    const char *read = tensorOf(*program, source, s) +
-                       size_t(fromRow) * size_t(outer) * fromStep;
-    char *write = const_cast<char *>(tensorOf(*program, target, s)) +
-                  size_t(toRow) * size_t(outer) * toStep;
-    // Whole pages: what else is in the last means nothing.
-    size_t copied = bytes(length);
-    for (int64_t o = 0; o < outer && read != write; ++o)
-      memcpy(write + size_t(o) * toStep, read + size_t(o) * fromStep, copied);
+  if (&target == &source && toRow == fromRow) {
+    // As it is.
+  } else if (target.pool || source.pool) {
+    if (target.pool &&
+        (status = replacePages(*program, target, toRow, length, error)))
+      return status;
+    copyPages(*program, target, toRow, source, fromRow, length);
+  } else {
+    copyRows(*program, target, toRow, source, fromRow, length);
   }
   target.lengths()[toRow] = int32_t(length);
   return TENON_OK;
@@ -391,13 +512,44 @@ tenon_status stateData(const tenon_model *model, const tenon_state *state,
   if (!dims || !data)
     return fail(error, TENON_INVALID_ARGUMENT, "a result pointer is NULL");
   const auto &header = *reinterpret_cast<const StateHeader *>(state);
-  dimsOf(*program, index, header.rows, header.capacity, dims);
+  dimsOf(*program, index, header.pool ? header.pool : header.rows,
+         header.pool ? TENON_PANEL_ROWS : header.capacity, dims);
   *data = tensorOf(*program, header, index);
   return TENON_OK;
 }
 
-tenon_status bindState(tenon_context *handle, tenon_state *state,
-                       tenon_error *error) {
+/// Are `count` of the state's sequences what a run can take?
+static tenon_status checkSequences(const tenon_program &program,
+                                   const StateHeader &header,
+                                   const int64_t *sequences, int64_t count,
+                                   tenon_error *error) {
+  if (count < 1 || count > header.rows)
+    return fail(error, TENON_INVALID_ARGUMENT, count,
+                " sequences, expected 1..", header.rows,
+                ", as the state has them");
+  for (int64_t i = 0; sequences && i < count; ++i)
+    if (tenon_status status = checkRow(header, sequences[i], error))
+      return status;
+  PageTables tables(header);
+  for (int64_t i = 0; sequences && i < count; ++i)
+    tables.marks[sequences[i]] = 0;
+  for (int64_t i = 0; sequences && i < count; ++i)
+    if (tables.marks[sequences[i]]++)
+      return fail(error, TENON_INVALID_ARGUMENT, "sequence ", sequences[i],
+                  " is given twice");
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_port &port = program.inputs[program.states[s].input];
+    if (port.dim_values[0] >= 0 && port.dim_values[0] != count)
+      return fail(error, TENON_INVALID_ARGUMENT, count, " sequences, expected ",
+                  port.dim_values[0], " as input '", port.name, "' has");
+  }
+  return TENON_OK;
+}
+
+/// `sequences`: null for the first `count`, of which 0 stands for all.
+static tenon_status bind(tenon_context *handle, tenon_state *state,
+                         const int64_t *sequences, int64_t count,
+                         tenon_error *error) {
   Hold context(handle, error);
   if (context.status())
     return context.status();
@@ -411,6 +563,22 @@ tenon_status bindState(tenon_context *handle, tenon_state *state,
   if (state)
     if (tenon_status status = checkHeader(program, format, state, error))
       return status;
+  if (const auto *header = reinterpret_cast<const StateHeader *>(state)) {
+    if (count && !header->pool)
+      return fail(error, TENON_INVALID_STATE,
+                  "the state has no pool of pages: all its sequences run "
+                  "together");
+    if (!count)
+      count = header->rows;
+    if (header->pool) {
+      // Not while a run marks them.
+      if (tenon_status status = checkIdle(*header, error))
+        return status;
+      if (tenon_status status =
+              checkSequences(program, *header, sequences, count, error))
+        return status;
+    }
+  }
   auto *memory = reinterpret_cast<uint8_t *>(state);
   for (int32_t s = 0; s < program.num_states; ++s) {
     const tenon_state_pair &pair = program.states[s];
@@ -422,23 +590,49 @@ tenon_status bindState(tenon_context *handle, tenon_state *state,
     if (!state)
       continue;
     const auto &header = *reinterpret_cast<const StateHeader *>(state);
-    dimsOf(program, s, header.rows, header.capacity, input.dims);
-    int64_t begin = endOf(program, s, header.rows, header.capacity);
-    input.data = output.data = memory + begin;
-    input.bytes = output.bytes =
-        uint64_t(endOf(program, s + 1, header.rows, header.capacity) - begin);
+    auto end = [&](int32_t index) {
+      return endOf(program, index, header.rows, header.capacity, header.pool);
+    };
+    dimsOf(program, s, count, header.capacity, input.dims);
+    input.data = output.data = memory + end(s);
+    input.bytes = output.bytes = uint64_t(end(s + 1) - end(s));
     output.anyDims = true;
     if (pair.grows)
-      input.dims[pair.axis] = header.lengths()[0];
+      input.dims[pair.axis] = header.lengths()[sequences ? sequences[0] : 0];
   }
   context->state = memory;
   context->stateFormat = format;
+  StateView before = context->stateView;
   context->stateView = {};
-  if (state)
-    context->stateView = {true, headerOf(*context).capacity};
+  context->sequences = sequences;
+  context->numSequences = count;
+  if (state) {
+    const StateHeader &header = headerOf(*context);
+    context->stateView = {true, header.capacity,
+                          header.pool ? PageTables(header).run : nullptr};
+  }
+  // What runs need depends on it, which no plan says.
+  if (before.bound != context->stateView.bound ||
+      before.capacity != context->stateView.capacity)
+    forgetPlans(*context);
   context->stale = context->dirty = true;
   context->ran = false;
   return TENON_OK;
+}
+
+tenon_status bindState(tenon_context *context, tenon_state *state,
+                       tenon_error *error) {
+  return bind(context, state, nullptr, 0, error);
+}
+
+tenon_status bindSequences(tenon_context *context, tenon_state *state,
+                           const int64_t *sequences, int64_t count,
+                           tenon_error *error) {
+  if (state && count < 1)
+    return fail(error, TENON_INVALID_ARGUMENT, count,
+                " sequences, expected 1 or more");
+  return bind(context, state, state ? sequences : nullptr, state ? count : 0,
+              error);
 }
 
 //===----------------------------------------------------------------------===//
@@ -455,18 +649,24 @@ tenon_status beginState(Context &context, tenon_error *error) {
   auto &header = *reinterpret_cast<StateHeader *>(context.state);
   if (__atomic_exchange_n(&header.busy, 1, __ATOMIC_ACQUIRE))
     return fail(error, TENON_BUSY, "the state is in use by another run");
+  tenon_status status = TENON_OK;
+  if (header.pool) // the caller's array may have changed
+    status = checkSequences(program, header, context.sequences,
+                            context.numSequences, error);
   const int32_t *lengths = header.lengths();
-  for (int32_t s = 0; s < program.num_states; ++s) {
-    const tenon_state_pair &pair = program.states[s];
-    if (!pair.grows)
-      continue;
-    for (int64_t r = 1; r < header.rows; ++r)
-      if (lengths[r] != lengths[0]) {
-        endState(context, false);
-        return fail(error, TENON_INVALID_STATE, "sequence ", r, " has ",
-                    lengths[r], " rows, expected ", lengths[0],
-                    " as sequence 0 has: the model has one length for all");
-      }
+  int64_t first = sequenceAt(context, 0);
+  for (int64_t i = 1; grows(program) && !status && i < context.numSequences;
+       ++i) {
+    int64_t row = sequenceAt(context, i);
+    if (lengths[row] != lengths[first])
+      status = fail(error, TENON_INVALID_STATE, "sequence ", row, " has ",
+                    lengths[row], " rows, expected ", lengths[first],
+                    " as sequence ", first,
+                    " has: the model has one length for all");
+  }
+  if (status) {
+    endState(context, false);
+    return status;
   }
   takeLengths(context);
   return TENON_OK;
@@ -479,7 +679,7 @@ void takeLengths(Context &context) {
     if (!pair.grows)
       continue;
     int64_t &dim = context.inputs[pair.input].dims[pair.axis];
-    int64_t length = headerOf(context).lengths()[0];
+    int64_t length = headerOf(context).lengths()[sequenceAt(context, 0)];
     context.stale |= dim != length;
     dim = length;
   }
@@ -501,7 +701,7 @@ tenon_status checkState(const Context &context, tenon_error *error) {
                   "' would have ", needed,
                   " rows for each sequence, the state has room for ",
                   dims[pair.axis]);
-    if (pair.grows && needed <= header.lengths()[0])
+    if (pair.grows && needed <= header.lengths()[sequenceAt(context, 0)])
       return fail(error, TENON_INVALID_STATE, "output '", output.name,
                   "' would have no new rows for each sequence, expected 1 or "
                   "more");
@@ -520,8 +720,8 @@ void endState(Context &context, bool ran) {
       continue;
     int64_t length =
         context.slots[program.outputs[pair.output].dims[pair.axis]];
-    for (int64_t r = 0; r < header.rows; ++r)
-      header.lengths()[r] = int32_t(length);
+    for (int64_t i = 0; i < context.numSequences; ++i)
+      header.lengths()[sequenceAt(context, i)] = int32_t(length);
   }
   __atomic_store_n(&header.busy, 0, __ATOMIC_RELEASE);
 }

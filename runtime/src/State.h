@@ -19,8 +19,10 @@ struct StateHeader {
   uint64_t format; // of the model that it is for
   uint64_t bytes;
   int64_t rows, capacity; // sequences; tokens of each, of what grows
-  uint32_t busy, reserved;
-  uint64_t padding[2];
+  uint32_t busy;
+  uint32_t next; // page at which to look for a free one
+  int64_t pool;  // pages that sequences share; 0: each has its own memory
+  uint64_t padding;
 
   int32_t *lengths() { return reinterpret_cast<int32_t *>(this + 1); }
   const int32_t *lengths() const {
@@ -28,6 +30,54 @@ struct StateHeader {
   }
 };
 static_assert(sizeof(StateHeader) == 64);
+
+/// What follows the lengths where sequences share a pool. Pages.cpp.
+struct PageTables {
+  explicit PageTables(const StateHeader &header);
+  int32_t *of(int64_t row) const { return pages + row * most; }
+  static int64_t numbers(int64_t rows, int64_t most, int64_t pool) {
+    return 2 * rows + 2 * rows * most + pool;
+  }
+
+  int64_t most;    // pages of a sequence
+  int32_t *counts; // of each sequence: its pages
+  int32_t *marks;  // of each sequence: by who looks for one given twice
+  int32_t *pages;  // of each, `most`: which pages
+  int32_t *run;    // the same, of the sequences of a run
+  int32_t *users;  // of each page: sequences that have it
+};
+
+// What State.cpp and Pages.cpp share.
+uint64_t formatOf(const tenon_program &program);
+tenon_status checkHeader(const tenon_program &program, uint64_t format,
+                         const void *memory, tenon_error *error);
+tenon_status checkRow(const StateHeader &header, int64_t row,
+                      tenon_error *error);
+/// What a run works on nobody else changes or copies.
+tenon_status checkIdle(const StateHeader &header, tenon_error *error);
+/// A length that a caller gives for a sequence.
+tenon_status checkLength(const tenon_program &program,
+                         const StateHeader &header, int64_t row, int64_t length,
+                         tenon_error *error);
+/// The memory of a state.
+char *tensorOf(const tenon_program &program, const StateHeader &header,
+               int32_t index);
+/// Of all its matrices of one sequence.
+int64_t pageBytes(const tenon_program &program, int32_t index);
+const StateHeader &headerOf(const Context &context);
+/// Of row `i` of a run.
+int64_t sequenceAt(const Context &context, int64_t i);
+
+// Pages.cpp.
+void clearPages(StateHeader &header);
+int64_t freePages(const StateHeader &header);
+/// Gives back what a sequence does not need for its length.
+void trimPages(StateHeader &header, int64_t row);
+/// Gives a sequence pages of its own for so many rows.
+tenon_status replacePages(const tenon_program &program, StateHeader &header,
+                          int64_t row, int64_t length, tenon_error *error);
+/// What this run's sequences lack, and the table that its steps read.
+tenon_status takePages(Context &context, tenon_error *error);
 
 /// What a row of one sequence takes in state `index`.
 int64_t stateRowBytes(const tenon_program &program, int32_t index);
@@ -50,6 +100,27 @@ tenon_status stateData(const tenon_model *model, const tenon_state *state,
                        tenon_error *error);
 tenon_status bindState(tenon_context *context, tenon_state *state,
                        tenon_error *error);
+
+// What pages.h says of them.
+tenon_status pagedStateSize(const tenon_model *model, int64_t rows,
+                            int64_t capacity, int64_t pages, size_t *bytes,
+                            tenon_error *error);
+tenon_status initPagedState(const tenon_model *model, void *memory,
+                            size_t bytes, int64_t rows, int64_t capacity,
+                            int64_t pages, tenon_state **state,
+                            tenon_error *error);
+tenon_status bindSequences(tenon_context *context, tenon_state *state,
+                           const int64_t *sequences, int64_t count,
+                           tenon_error *error);
+tenon_status shareState(const tenon_model *model, tenon_state *state,
+                        int64_t to, int64_t from, int64_t length,
+                        tenon_error *error);
+tenon_status setStatePages(const tenon_model *model, tenon_state *state,
+                           int64_t row, const int32_t *pages, int64_t count,
+                           tenon_error *error);
+tenon_status statePages(const tenon_model *model, const tenon_state *state,
+                        int64_t row, int32_t *pages, int64_t room,
+                        int64_t *count, tenon_error *error);
 
 /// Hands the bound state's length, as it is now, to its inputs' dims.
 void takeLengths(Context &context);

@@ -18,7 +18,8 @@ from tool import Failure, file_name
 FUNCTIONS = {"model_info": 0, "output_info": 2, "find_input": 7, "find_output": 8, "context_create": 10, "context_destroy": 11, "output_dims": 14,
              "reserve": 15, "bind_input": 17, "bind_output": 18, "run": 19, "last_output_dims": 22, "state_info": 28,
              "state_size": 29, "init_state": 30, "state_length": 31, "set_state_length": 32, "copy_state": 33, "state_data": 34,
-             "bind_state": 35}
+             "bind_state": 35, "paged_state_size": 36, "init_paged_state": 37, "pool_info": 38, "bind_sequences": 39, "share_state": 40,
+             "set_state_pages": 41, "state_pages": 42}
 OVERSUBSCRIBE = 2  # TENON_CONTEXT_OVERSUBSCRIBE
 WORKSPACE_TOO_SMALL, OUTPUT_TOO_SMALL = 6, 12
 HELD = object()  # an input that the bound state holds

@@ -54,6 +54,8 @@ std::optional<int64_t> evaluate(const tenon_expr &x, const Slots &slots,
     return inputDims[size_t(x.a)][size_t(x.b)];
   case TENON_EXPR_STATE_CARRIED: // there is no state
     return 1;
+  case TENON_EXPR_STATE_PAGES:
+    return 0;
   case TENON_EXPR_STATE_CAPACITY:
     return slots[size_t(x.a)];
   case TENON_EXPR_SELECT: {

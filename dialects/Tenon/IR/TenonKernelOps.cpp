@@ -315,7 +315,8 @@ LogicalResult StorePagesOp::verify() {
     return emitOpError() << "expected rows of f32 as f32, f16, bf16 or i8, "
                             "found "
                          << input << " and " << fresh << " as " << getElement();
-  return verifyExpr(*this, getCarried());
+  return failure(failed(verifyExpr(*this, getCarried())) ||
+                 failed(verifyExpr(*this, getTable())));
 }
 
 static FailureOr<Dims> inferDims(LoadPagesOp::Adaptor op, ShapeJoiner &joiner) {
@@ -353,7 +354,8 @@ LogicalResult LoadPagesOp::verify() {
       !isPageElement(element))
     return emitOpError() << "expected pages of f32, f16, bf16 or i8, found "
                          << element;
-  return verifyExpr(*this, getLength());
+  return failure(failed(verifyExpr(*this, getLength())) ||
+                 failed(verifyExpr(*this, getTable())));
 }
 
 /// [..., a, b, c] from [..., b, a, c]?

@@ -71,13 +71,17 @@ def Tenon_StorePagesOp : Tenon_PureOp<"store_pages",
     result's: the rows of `fresh` are put at `rows` as a tenon.append of the last
     dim but one does it, all others stay as they are. tenon-form-kernels makes
     it where attention alone reads a state.
+
+    Where the dim expression `table` is not 0 it is the address of an i32 for each
+    sequence (the first dim) and page of it, and the memory a pool, [pages, ...,
+    page]: which of its pages that is.
   }];
   let arguments = (ins Tenon_FloatTensor:$input, Tenon_FloatTensor:$fresh,
                        Tenon_IndexTensor:$rows, TypeAttr:$element, StrAttr:$carried,
-                       UnitAttr:$transposed);
+                       StrAttr:$table, UnitAttr:$transposed);
   let results = (outs Tenon_NumberTensor:$result);
   let assemblyFormat = "$input `,` $fresh `at` $rows `as` $element `carried` $carried "
-                       "(`transposed` $transposed^)? attr-dict "
+                       "`table` $table (`transposed` $transposed^)? attr-dict "
                        "`:` type($input) `,` type($fresh) `,` type($rows)";
   let hasVerifier = 1; // element types
 }
@@ -88,12 +92,12 @@ def Tenon_LoadPagesOp : Tenon_PureOp<"load_pages"> {
     Of transposed pages each is a panel of 32 columns, [..., pages, size, 32];
     of others a panel is 32 numbers of all rows, [..., size/32, length, 32]. A
     product opens the numbers in its registers, and reads nothing behind
-    `length` rows.
+    `length` rows. `table` is that of tenon.store_pages.
   }];
   let arguments = (ins Tenon_NumberTensor:$pages, I64Attr:$size, StrAttr:$length,
-                       UnitAttr:$transposed);
+                       StrAttr:$table, UnitAttr:$transposed);
   let results = (outs Tenon_FloatTensor:$result);
-  let assemblyFormat = "$pages `size` $size `length` $length (`transposed` $transposed^)? "
+  let assemblyFormat = "$pages `size` $size `length` $length `table` $table (`transposed` $transposed^)? "
                        "attr-dict `:` type($pages)";
   let hasVerifier = 1; // element type, and the length's text
 }

@@ -154,6 +154,7 @@ struct ScheduleState {
   SymExpr length;       ///< and are without a state
   bool panels = false;  ///< its memory holds panels
   mlir::Type pages;     ///< or pages: what of; else null
+  std::string table;    ///< a symbol: where they lie
   std::string reason;
 };
 

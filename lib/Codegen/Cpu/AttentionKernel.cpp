@@ -75,8 +75,11 @@ struct AttentionKernel {
   SymExpr ld = k[k.size() - 3] * kPanelColumns; // of the scores
   KeyMask mask = findKeyMask(softmax.getInput(), qk.getResult());
   Value queries = {}, scores = {}, inverse = {}, tile = {};
+  Value keyPlaces = {}, valuePlaces = {}; ///< of pages
   Value batchIndex = {}, m0 = {};
 
+  void findPages(const PackedOperand &operand, Value places);
+  Value scalesOf(const PackedOperand &operand, Value places, Value key);
   void packQueries(Value rows);
   struct Product;
   void multiply(const Product &product,
@@ -102,8 +105,33 @@ struct AttentionKernel {
     idx.push_back(L.uniform(m));
     return idx;
   }
+  Value placeAt(Value places, Value page) {
+    Value place = memref::LoadOp::create(b, L.loc, places, page);
+    return arith::IndexCastOp::create(b, L.loc, b.getIndexType(), place);
+  }
   Value flatRow(Value m) { return L.add(L.mul(batchIndex, e.dim(rowsQ)), m); }
 };
+
+/// Where each page that the task may read lies.
+void AttentionKernel::findPages(const PackedOperand &operand, Value places) {
+  const PageTable *table = operand.getPages();
+  if (!table)
+    return;
+  Value matrix = operand.matrixAt(e, batchIndex, batch);
+  SymExpr count =
+      SymExpr::apply(SymExpr::Fn::CeilDiv, keys, SymExpr(kPanelColumns));
+  e.loop(L.index(0), e.dim(count), 1, [&](Value page) {
+    Value place = placeOfPage(e, *table, matrix, page);
+    L.store(L.toI64(place), places, L.uniform(page), b.getI64Type());
+  });
+}
+
+/// Of a vector of keys from `key` on, which lie in one page.
+Value AttentionKernel::scalesOf(const PackedOperand &operand, Value places,
+                                Value key) {
+  Value place = placeAt(places, L.div(key, kPanelColumns));
+  return operand.scalesAt(e, place, L.rem(key, kPanelColumns));
+}
 
 void AttentionKernel::packQueries(Value rows) {
   Value d = e.dim(depth);
@@ -126,6 +154,7 @@ struct AttentionKernel::Product {
   Value rows, A, aAt;
   const SymExpr &lda;
   const PackedOperand &B;
+  Value places; ///< of B's pages, if it has some
   Value begin, end, first, K;
 };
 
@@ -134,20 +163,36 @@ struct AttentionKernel::Product {
 void AttentionKernel::multiply(
     const Product &x, function_ref<void(Value, Value, Value, Value)> then) {
   Value columns = L.index(kPanelColumns), zero = L.index(0);
-  Value B = e.input(x.B.getMemory()), stride = e.dim(x.B.panelsApart());
-  // The first row begins a page.
-  int64_t pages = x.B.pagesApart();
-  Value first = pages ? L.mul(L.div(x.first, columns), pages)
-                      : L.mul(x.first, x.B.rowsApart());
+  Value B = e.input(x.B.getMemory());
+  bool paged = x.B.getPages(), inPages = x.B.hasRowsInPages();
+  Value size = L.index(x.B.pageElements());
   forPanelGroups(e, x.begin, x.end, [&](Value panel, int64_t count) {
-    Value at = L.add(x.B.at(e, batchIndex, batch, panel), first);
+    Value at, stride = e.dim(x.B.panelsApart());
+    if (!paged) {
+      at = L.add(x.B.at(e, batchIndex, batch, panel),
+                 L.mul(x.first, x.B.rowsApart()));
+    } else if (inPages) {
+      at = x.B.inPage(L, panel);
+    } else { // each panel is one
+      Value place = placeAt(x.places, panel);
+      at = L.add(L.mul(place, size), x.B.inPage(L, panel));
+      if (count > 1) {
+        static_assert(kTilePanels == 2);
+        Value next = placeAt(x.places, L.add(panel, 1));
+        stride = L.mul(L.sub(next, place), size);
+      }
+    }
     forRowTiles(e, x.rows, kTileRows, [&](Value, Value r0, Value mr) {
       MicroKernelOperands operands{
           x.A, L.add(x.aAt, L.mul(r0, e.dim(x.lda))), B, at, stride, x.K, tile,
           zero};
       MicroKernelShape shape{count};
       shape.rowsApart = x.B.rowsApart();
-      shape.pagesApart = pages;
+      if (inPages) { // the first row begins one
+        shape.page = x.B.pageElements();
+        operands.places = x.places;
+        operands.placeAt = L.div(x.first, columns);
+      }
       shape.element = x.B.getElement();
       if (!then) {
         shape.inRows = true;
@@ -286,8 +331,8 @@ void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
   Value columns = L.index(kPanelColumns);
   Value begin = L.div(range.begin, columns);
   Value end = L.div(L.add(range.end, kPanelColumns - 1), columns);
-  multiply({rows, queries, L.index(0), depth, K, begin, end, L.index(0),
-            e.dim(depth)});
+  multiply({rows, queries, L.index(0), depth, K, keyPlaces, begin, end,
+            L.index(0), e.dim(depth)});
 }
 
 /// The pointwise ops on a row's products, in place, and the row's maximum.
@@ -306,7 +351,7 @@ Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
     Idx at = L.add(base, idx.back());
     Value x = L.load(scores, at, f32);
     if (K.hasScales())
-      x = L.mul(x, K.scalesAt(e, batchIndex, batch, idx.back().base));
+      x = L.mul(x, scalesOf(K, keyPlaces, idx.back().base));
     if (input != qk.getResult()) {
       e.bind(qk.getResult(), [x](ArrayRef<Idx>) { return x; });
       e.setDomain(dims, idx, L.add(flat, idx.back()));
@@ -342,8 +387,7 @@ void AttentionKernel::exponentiate(Value row, Value max,
     x = L.softmaxExp(x);
     Value weight = x;
     if (V.hasScales())
-      weight = L.mul(
-          x, V.scalesAt(e, batchIndex, batch, L.add(range.begin, i.base)));
+      weight = L.mul(x, scalesOf(V, valuePlaces, L.add(range.begin, i.base)));
     L.store(weight, scores, at, f32);
     if (L.mask)
       x = L.select(L.mask, x, zero);
@@ -384,7 +428,7 @@ KeyRange AttentionKernel::normalize(Value rows) {
 }
 
 void AttentionKernel::computeOutput(Value rows, const KeyRange &range) {
-  multiply({rows, scores, range.begin, ld, V, L.index(0),
+  multiply({rows, scores, range.begin, ld, V, valuePlaces, L.index(0),
             e.dim(v[v.size() - 3]), range.begin, L.sub(range.end, range.begin)},
            [&](Value tileRow, Value panel, Value r0, Value mr) {
              outputPanel(tileRow, panel, r0, mr);
@@ -426,11 +470,17 @@ void AttentionKernel::run() {
   queries = e.scratchBuffer(depth * queryRows, f32);
   scores = e.scratchBuffer(ld * queryRows, f32);
   inverse = e.scratchBuffer(queryRows, f32);
+  if (K.getPages())
+    keyPlaces = e.scratchBuffer(K.getPages()->count, b.getI64Type());
+  if (V.getPages())
+    valuePlaces = e.scratchBuffer(V.getPages()->count, b.getI64Type());
   Value nb = e.dim(blocks), m = e.dim(rowsQ);
   e.loop(e.begin, e.end, 1, [&](Value t) {
     batchIndex = L.div(t, nb);
     m0 = L.mul(L.rem(t, nb), queryRows);
     Value rows = L.min(L.sub(m, m0), queryRows);
+    findPages(K, keyPlaces);
+    findPages(V, valuePlaces);
     packQueries(rows);
     computeOutput(rows, normalize(rows));
   });
@@ -441,7 +491,7 @@ void AttentionKernel::run() {
 void emitAttentionKernel(KernelEmitter &e) {
   SmallVector<PackedMatMulOp> matmuls(e.body().getOps<PackedMatMulOp>());
   SmallVector<SoftmaxOp> softmaxes(e.body().getOps<SoftmaxOp>());
-  SmallVector<PackedOperand> operands;
+  SmallVector<PackedOperand, 2> operands;
   for (PackedMatMulOp matmul : matmuls)
     if (auto operand = PackedOperand::trace(matmul.getPacked(),
                                             /*knowsPages=*/true))

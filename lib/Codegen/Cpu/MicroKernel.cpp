@@ -240,7 +240,9 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     b.setInsertionPointToStart(loop.getBody());
     Value page = loop.getInductionVar(), first = L.mul(page, kPanelColumns);
     SmallVector<Value> values = multiply(
-        L.add(b0, L.mul(page, shape.pagesApart)),
+        L.add(b0, L.mul(loadIndex(entry.getArgument(12),
+                                  L.add(entry.getArgument(13), page)),
+                        shape.page)),
         L.min(L.sub(n, first), kPanelColumns),
         [&](Value k, int64_t r) {
           return L.add(L.add(a0, L.add(first, k)), L.mul(L.index(r), stride));
@@ -260,9 +262,9 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   auto rowsOfA = [&](Value k, int64_t r) {
     return L.add(L.add(a0, k), L.mul(L.index(r), stride));
   };
-  SmallVector<Value> sums = shape.window       ? multiplyTaps(init)
-                            : shape.pagesApart ? multiplyPages(init)
-                                               : multiply(b0, n, rowsOfA, init);
+  SmallVector<Value> sums = shape.window ? multiplyTaps(init)
+                            : shape.page ? multiplyPages(init)
+                                         : multiply(b0, n, rowsOfA, init);
   unsigned i = 0;
   forEach([&](int64_t r, int64_t p, int64_t j) {
     vector::StoreOp::create(b, loc, sums[i++], C, place(r, p, j));
@@ -314,8 +316,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     name += "_last" + std::to_string(shape.columns);
   if (shape.rowsApart != kPanelColumns)
     name += "_ldb" + std::to_string(shape.rowsApart);
-  if (shape.pagesApart)
-    name += "_page" + std::to_string(shape.pagesApart);
+  if (shape.page)
+    name += "_page" + std::to_string(shape.page);
   if (shape.element)
     name += shape.element.isInteger(8) ? "_i8"
             : shape.element.isBF16()   ? "_bf16"
@@ -329,6 +331,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     Type table = memoryType(b.getI64Type());
     types.append({table, index, table, index, index});
   }
+  if (shape.page)
+    types.append({memoryType(b.getI64Type()), index});
   auto [func, fresh] = getFunction(module, name, types);
   if (!fresh)
     return func;
@@ -376,6 +380,8 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
                               o.nextStep ? o.nextStep : zero};
   if (shape.window)
     operands.append({o.places, o.placeAt, o.taps, o.tapAt, o.numTaps});
+  if (shape.page)
+    operands.append({o.places, o.placeAt});
   forRowCounts(e, rows, mostRows, [&](int64_t r) {
     MicroKernelShape own = shape;
     if (r < leastRows)

@@ -39,6 +39,9 @@ struct PagesKernel {
   SmallVector<SymExpr> outer{whole.begin(), whole.end() - 2};
   SymExpr length = whole[whole.size() - 2], size = whole.back();
   SymExpr carried = SymExpr::parse(op.getCarried().str()).value_or(1);
+  PageTable table{SymExpr::parse(op.getTable().str()).value_or(0),
+                  pages[pages.size() - 2],
+                  productOf(ArrayRef(pages).drop_back(2).drop_front())};
   int64_t header = headerOfPage(element);
   Value out = e.result(0), row = {}, codes = {};
 
@@ -114,8 +117,7 @@ void PagesKernel::put(Value rows, ArrayRef<Idx> lead, Value from, Value place,
     L.store(e.emit(rows, at), row, i, f32);
   });
   Value columns = L.index(kPanelColumns), column = L.rem(to, columns);
-  Value page =
-      L.add(L.mul(place, e.dim(pages[pages.size() - 2])), L.div(to, columns));
+  Value page = placeOfPage(e, table, place, L.div(to, columns));
   Value base = L.mul(page, e.dim(pages.back()));
   if (isCoded())
     code(storeScale(L.add(base, L.mul(column, 4))));

@@ -35,7 +35,7 @@ struct MicroKernelShape {
   bool inRows = false;               ///< C is no tile, its rows lie ldc apart
   int64_t columns = kPanelColumns;   ///< of the last panel that are computed
   int64_t rowsApart = kPanelColumns; ///< rows of B
-  int64_t pagesApart = 0;  ///< of 32 rows of B each; 0: one behind the other
+  int64_t page = 0; ///< elements of a page of 32 rows of B; 0: one matrix
   mlir::Type element = {}; ///< of B: floats of 16 bits, or i8; null: f32
   bool window = false;     ///< A's rows are runs of an image, one for each tap
   int64_t run = 0;         ///< their length, if the kernel is unrolled for it
@@ -49,6 +49,8 @@ inline constexpr int64_t kAhead = -1;
 /// A window has the arguments (..., places, placeAt, taps, tapAt, numTaps) too,
 /// tables of i64: row r of A is numTaps runs of K elements, which begin at aAt
 /// + places[placeAt + r] + taps[tapAt + t].
+/// Pages have (..., places, placeAt): number n is places[placeAt + n] pages
+/// behind bAt.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target, int64_t rows,
                                   int64_t lda, const MicroKernelShape &shape);

@@ -8,6 +8,7 @@
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 
@@ -74,7 +75,9 @@ Value PackedOperand::tracePages(LoadPagesOp load) {
   SmallVector<SymExpr> pages = getDims(load.getPages());
   page = elementsOfPage(type, load.getSize());
   header = headerOfPage(type);
-  height = pages[pages.size() - 2];
+  table = {SymExpr::parse(load.getTable().str()).value_or(0),
+           pages[pages.size() - 2],
+           productOf(ArrayRef(pages).drop_back(2).drop_front())};
   if (!load.getTransposed())
     width = load.getSize();
   if (!type.isF32())
@@ -113,13 +116,10 @@ Value PackedOperand::matrixAt(KernelEmitter &e, Value batchIndex,
   return matrix;
 }
 
-Value PackedOperand::scalesAt(KernelEmitter &e, Value batchIndex,
-                              ArrayRef<SymExpr> batch, Value row) const {
+Value PackedOperand::scalesAt(KernelEmitter &e, Value place, Value row) const {
   LaneBuilder &L = e.L;
   constexpr int64_t bytes = 4;
-  Value first = L.mul(matrixAt(e, batchIndex, batch), e.dim(height));
-  Value at = L.mul(L.add(first, L.div(row, kPanelColumns)), page);
-  at = L.add(at, L.mul(L.rem(row, kPanelColumns), bytes));
+  Value at = L.add(L.mul(place, page), L.mul(row, bytes));
   int64_t lanes = L.lanes;
   Value raw = vector::LoadOp::create(e.b, L.loc,
                                      VectorType::get({lanes * bytes}, element),
@@ -128,14 +128,35 @@ Value PackedOperand::scalesAt(KernelEmitter &e, Value batchIndex,
       e.b, L.loc, VectorType::get({lanes}, e.b.getF32Type()), raw);
 }
 
+Value PackedOperand::inPage(LaneBuilder &L, Value panel) const {
+  return width ? L.add(L.mul(panel, kPanelColumns), header) : L.index(header);
+}
+
+Value placeOfPage(KernelEmitter &e, const PageTable &table, Value matrix,
+                  Value page) {
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Value address = e.dim(table.address), count = e.dim(table.count);
+  return e.ifElse(
+      L.eq(address, 0), b.getIndexType(),
+      [&] { return L.add(L.mul(matrix, count), page); },
+      [&] {
+        Value matrices = e.dim(table.matrices);
+        Value at = L.add(L.mul(L.div(matrix, matrices), count), page);
+        at = L.toI64(L.add(address, L.mul(at, 4)));
+        auto type = LLVM::LLVMPointerType::get(b.getContext());
+        Value pointer = LLVM::IntToPtrOp::create(b, L.loc, type, at);
+        Value number = LLVM::LoadOp::create(b, L.loc, b.getI32Type(), pointer);
+        number =
+            arith::IndexCastUIOp::create(b, L.loc, b.getIndexType(), number);
+        return L.add(L.mul(number, matrices), L.rem(matrix, matrices));
+      });
+}
+
 Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
                         ArrayRef<SymExpr> batch, Value panel) const {
   LaneBuilder &L = e.L;
   Value matrix = matrixAt(e, batchIndex, batch);
-  if (page) {
-    Value first = L.add(L.mul(matrix, e.dim(height * page)), header);
-    return L.add(first, L.mul(panel, width ? kPanelColumns : page));
-  }
   if (width)
     return L.add(L.mul(matrix, e.dim(height * width)),
                  L.mul(panel, kPanelColumns));

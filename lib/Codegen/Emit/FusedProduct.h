@@ -19,6 +19,16 @@ namespace tenon {
 class LoadPagesOp;
 class PackedMatMulOp;
 
+/// How pages are found (tenon.store_pages).
+struct PageTable {
+  SymExpr address;  ///< of the table; 0: matrices lie one after the other
+  SymExpr count;    ///< of pages that a matrix has
+  SymExpr matrices; ///< of a sequence
+};
+/// Number of `page` of matrix `matrix` among the pages of all.
+mlir::Value placeOfPage(KernelEmitter &e, const PageTable &table,
+                        mlir::Value matrix, mlir::Value page);
+
 /// The product of the kernel, which holds one at most; null without.
 PackedMatMulOp findProduct(KernelEmitter &e);
 
@@ -45,28 +55,35 @@ public:
            : page ? SymExpr(page)
                   : dims[dims.size() - 2] * kPanelColumns;
   }
-  /// How far apart pages of 32 rows lie, where they hold the panels' rows; else
-  /// 0: these go on at one distance.
-  int64_t pagesApart() const { return width ? page : 0; }
+  /// Null: it lies in no pages, and at() says where it lies.
+  const PageTable *getPages() const { return page ? &table : nullptr; }
+  /// The elements of a page, and where in it panel `panel` begins: of pages
+  /// that are panels one, of others 32 columns.
+  int64_t pageElements() const { return page; }
+  mlir::Value inPage(LaneBuilder &L, mlir::Value panel) const;
+  /// Do a panel's rows go on from page to page?
+  bool hasRowsInPages() const { return page && width; }
+  /// Number of the matrix that `batchIndex` of row-major `batch` reads.
+  mlir::Value matrixAt(KernelEmitter &e, mlir::Value batchIndex,
+                       llvm::ArrayRef<SymExpr> batch) const;
   /// What pages hold; null: f32, as everything else.
   mlir::Type getElement() const { return element; }
   /// Are its rows codes, with a scale each?
   bool hasScales() const { return element && element.isInteger(8); }
-  /// Of `lanes` rows of the cache from `row` on, a multiple of them.
-  mlir::Value scalesAt(KernelEmitter &e, mlir::Value batchIndex,
-                       llvm::ArrayRef<SymExpr> batch, mlir::Value row) const;
+  /// Of `lanes` rows of the page at number `place` from `row` of it on.
+  mlir::Value scalesAt(KernelEmitter &e, mlir::Value place,
+                       mlir::Value row) const;
 
 private:
   mlir::Value traceRows(mlir::Value packed);
   mlir::Value tracePages(LoadPagesOp load);
-  mlir::Value matrixAt(KernelEmitter &e, mlir::Value batchIndex,
-                       llvm::ArrayRef<SymExpr> batch) const;
   mlir::BlockArgument memory;
   int64_t width = 0; ///< of rows, where panels are columns of them
-  SymExpr height;    ///< and their number in a matrix, or that of pages
+  SymExpr height;    ///< and their number in a matrix
   int64_t page = 0; ///< elements of a page, `header` of them before the numbers
   int64_t header = 0;
   mlir::Type element;
+  PageTable table;
   llvm::SmallVector<SymExpr> dims;
   llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
 };

@@ -270,11 +270,11 @@ void FormKernels::joinAttention() {
     rootOf.erase(softmax);
     attention.insert(pv);
     scoresOf.insert(qk);
-    if (values && keepPages(pv, values))
+    if (values && keepPages(pv, values, /*movesScale=*/false))
       noteApplied(kPass, pv, "Values kept in pages");
     else if (readRowsAsPanels(pv))
       noteApplied(kPass, pv, "Values as they lie");
-    if (keepPages(qk, keys))
+    if (keepPages(qk, keys, /*movesScale=*/bool(values)))
       noteApplied(kPass, qk, "Keys kept in pages");
   }
 }

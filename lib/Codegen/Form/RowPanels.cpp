@@ -5,9 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Form/RowPanels.h"
+#include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -51,27 +53,65 @@ static DictionaryAttr stateOf(AppendOp append) {
               : DictionaryAttr();
 }
 
-/// The append whose rows, all or the first, a pack alone reads; null: none.
-static AppendOp onlyReads(PackBOp pack) {
+namespace {
+/// The rows of a cache as a pack reads them.
+struct PackedRows {
+  AppendOp append;
+  Value scale;                   ///< a number that they are multiplied by
+  SmallVector<Operation *> dead; ///< what only the pack needs, the last first
+};
+} // namespace
+
+/// The rows, all or the first, of an append that a pack alone reads; no append
+/// where it does not. Scaled ones only if `scaled`.
+static PackedRows onlyReads(PackBOp pack, bool scaled) {
+  PackedRows found;
+  found.dead = {pack};
   Value rows = pack.getInput();
-  Operation *reader = pack;
+  auto mul = rows.getDefiningOp<MulOp>();
+  for (unsigned i : {0, 1}) {
+    if (!mul || !scaled || !rows.hasOneUse())
+      break;
+    Value number = mul->getOperand(i), other = mul->getOperand(1 - i);
+    if (!number.getDefiningOp<ConstantOp>() || !getDims(number).empty() ||
+        getDims(other) != getDims(rows))
+      continue;
+    found.scale = number;
+    found.dead.push_back(mul);
+    rows = other;
+    break;
+  }
   if (auto slice = rows.getDefiningOp<SliceOp>()) {
     if (!rows.hasOneUse() || !takesFirstRows(slice))
-      return nullptr;
-    reader = slice;
+      return {};
+    found.dead.push_back(slice);
     rows = slice.getInput();
   }
-  auto append = rows.getDefiningOp<AppendOp>();
-  bool alone = append && llvm::all_of(rows.getUsers(), [&](Operation *user) {
-                 return user == reader || isa<func::ReturnOp>(user);
-               });
-  return alone ? append : AppendOp();
+  bool alone = llvm::all_of(rows.getUsers(), [&](Operation *user) {
+    return user == found.dead.back() || isa<func::ReturnOp>(user);
+  });
+  if (alone)
+    found.append = rows.getDefiningOp<AppendOp>();
+  return found;
 }
 
-bool keepPages(PackedMatMulOp matmul, Type element) {
+/// The symbol of the table of pages: a name that no dim of an input has.
+static std::string tableOf(func::FuncOp main) {
+  std::vector<std::string> names;
+  for (Type type : main.getArgumentTypes())
+    for (const SymExpr &dim : getDims(type))
+      dim.collectSymbols(names);
+  std::string name = "state.pages";
+  while (llvm::is_contained(names, name))
+    name += "_";
+  return name;
+}
+
+bool keepPages(PackedMatMulOp matmul, Type element, bool movesScale) {
   SmallVector<Operation *> views;
   PackBOp pack = packOf(matmul, views);
-  AppendOp append = pack ? onlyReads(pack) : AppendOp();
+  PackedRows found = pack ? onlyReads(pack, movesScale) : PackedRows();
+  AppendOp append = found.append;
   NamedAttrList state(append ? stateOf(append) : DictionaryAttr());
   if (state.empty() || !append.getCarried())
     return false;
@@ -85,7 +125,9 @@ bool keepPages(PackedMatMulOp matmul, Type element) {
   auto past = cast<BlockArgument>(append.getInput());
   auto main = cast<func::FuncOp>(past.getOwner()->getParentOp());
   OpBuilder b(pack);
+  std::string table = tableOf(main);
   state.set("pages", TypeAttr::get(element));
+  state.set("table", b.getStringAttr(table));
   if (transposed)
     state.set("panels", b.getUnitAttr());
   main.setArgAttr(past.getArgNumber(), "tenon.state",
@@ -93,11 +135,12 @@ bool keepPages(PackedMatMulOp matmul, Type element) {
   // As many pages as there is room for.
   Location loc = pack.getLoc();
   Value rows = pack.getInput();
-  auto pages = StorePagesOp::create(b, loc, append.getResult(),
-                                    append.getFresh(), append.getRows(),
-                                    element, *append.getCarried(), transposed);
-  Value packed = LoadPagesOp::create(b, loc, pages, uint64_t(*size),
-                                     getDims(rows).end()[-2].str(), transposed);
+  auto pages = StorePagesOp::create(
+      b, loc, append.getResult(), append.getFresh(), append.getRows(), element,
+      *append.getCarried(), table, transposed);
+  Value packed =
+      LoadPagesOp::create(b, loc, pages, uint64_t(*size),
+                          getDims(rows).end()[-2].str(), table, transposed);
   SymExpr panels = getDims(packed).end()[-3];
   for (Operation *view : llvm::reverse(views)) {
     SmallVector<SymExpr> to = getDims(view->getResult(0));
@@ -110,11 +153,15 @@ bool keepPages(PackedMatMulOp matmul, Type element) {
             : Value(BroadcastToOp::create(b, view->getLoc(), packed, attr));
   }
   matmul.getPackedMutable().assign(packed);
+  if (found.scale) {
+    b.setInsertionPoint(matmul);
+    matmul.getLhsMutable().assign(
+        MulOp::create(b, matmul.getLoc(), matmul.getLhs(), found.scale));
+  }
   for (Operation *view : views)
     view->erase();
-  pack.erase();
-  if (auto slice = rows.getDefiningOp<SliceOp>())
-    slice.erase();
+  for (Operation *op : found.dead)
+    op->erase();
   return true;
 }
 

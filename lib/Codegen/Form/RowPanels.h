@@ -31,7 +31,9 @@ bool readRowsAsPanels(PackedMatMulOp matmul);
 
 /// Lets a state's memory hold the pages, of such numbers, that a matmul of an
 /// attention reads; false where it reads no state, or something else does too.
-bool keepPages(PackedMatMulOp matmul, mlir::Type element);
+/// A number that the rows are multiplied by (torch scales keys so) becomes one
+/// of the left operand if it may be moved, which changes the last bits.
+bool keepPages(PackedMatMulOp matmul, mlir::Type element, bool movesScale);
 
 } // namespace tenon
 

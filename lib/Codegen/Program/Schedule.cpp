@@ -567,6 +567,7 @@ LogicalResult Builder::addStates(func::FuncOp main) {
     state.panels = bool(found.get("panels"));
     if (auto pages = found.getAs<TypeAttr>("pages"))
       state.pages = pages.getValue();
+    state.table = text("table");
     state.carried = text("carried");
     state.capacity = text("capacity");
     auto length = SymExpr::parse(text("length"));

@@ -77,7 +77,10 @@ enum tenon_expr_op {
   /* Of states (below): is there none, so that a run copies what it carries on?
    * And how many rows their memory has; slot a without a state. */
   TENON_EXPR_STATE_CARRIED,
-  TENON_EXPR_STATE_CAPACITY
+  TENON_EXPR_STATE_CAPACITY,
+  /* The address of an i32 for each of a run's sequences and of its pages: where
+   * in the pool that lies. 0: sequence i has pages of its own. */
+  TENON_EXPR_STATE_PAGES
 };
 typedef struct tenon_expr {
   int32_t op;

@@ -28,6 +28,21 @@
 extern "C" {
 #endif
 
+struct tenon_state_info { /* a past and its present */
+  size_t size;
+  int32_t input, output;
+  int32_t axis;  /* along which its rows lie; dim 0 counts sequences */
+  int32_t grows; /* nonzero: the input is as long as what it holds; 0: it is a
+                    buffer, of which other inputs say what is in use */
+  int32_t panel_rows; /* 0; or n: the memory is [..., rows/n, size, n], not
+                         [..., rows, size] */
+  const char *reason; /* not NULL: no state (output is -1), because ... */
+  tenon_dtype format; /* what the memory holds (--kv). I8: codes, and in front of
+                         page_rows rows of them a scale for each, f32 */
+  int32_t page_rows;  /* 0; or how many rows lie together: memory has whole pages */
+  int64_t row_bytes;  /* that a row of one sequence takes */
+};
+
 static inline tenon_status tenon_state_check(const tenon_model *model,
                                              tenon_error *error) {
   tenon_status status = tenon_model_check(model, error);

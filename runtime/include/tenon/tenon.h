@@ -198,21 +198,6 @@ typedef struct tenon_value_info { /* an inner value, with --debug-values */
   int32_t rank;
 } tenon_value_info;
 
-typedef struct tenon_state_info { /* a past and its present */
-  size_t size;
-  int32_t input, output;
-  int32_t axis;  /* along which its rows lie; dim 0 counts sequences */
-  int32_t grows; /* nonzero: the input is as long as what it holds; 0: it is a
-                    buffer, of which other inputs say what is in use */
-  int32_t panel_rows; /* 0; or n: the memory is [..., rows/n, size, n], not
-                         [..., rows, size] */
-  const char *reason; /* not NULL: no state (output is -1), because ... */
-  tenon_dtype format; /* what the memory holds (--kv). I8: codes, and in front of
-                         page_rows rows of them a scale for each, f32 */
-  int32_t page_rows;  /* 0; or how many rows lie together: memory has whole pages */
-  int64_t row_bytes;  /* that a row of one sequence takes */
-} tenon_state_info;
-
 typedef struct tenon_step_info { /* a kernel call and its last run */
   size_t size;
   const char *kernel;
@@ -268,6 +253,8 @@ typedef struct tenon_context_info {
 typedef struct tenon_model tenon_model;     /* one per artifact, read-only */
 typedef struct tenon_context tenon_context; /* what running it needs */
 typedef struct tenon_state tenon_state;     /* pasts, in the caller's memory */
+typedef struct tenon_state_info tenon_state_info; /* state.h */
+typedef struct tenon_pool_info tenon_pool_info;   /* pages.h */
 
 /* ---- context options ---------------------------------------------------- */
 
@@ -406,6 +393,21 @@ typedef struct tenon_api {
   tenon_status (*state_data)(const tenon_model *, const tenon_state *, int32_t,
                              int64_t *, const void **, tenon_error *);
   tenon_status (*bind_state)(tenon_context *, tenon_state *, tenon_error *);
+  tenon_status (*paged_state_size)(const tenon_model *, int64_t, int64_t,
+                                   int64_t, size_t *, tenon_error *);
+  tenon_status (*init_paged_state)(const tenon_model *, void *, size_t, int64_t,
+                                   int64_t, int64_t, tenon_state **,
+                                   tenon_error *);
+  tenon_status (*pool_info)(const tenon_model *, const tenon_state *,
+                            tenon_pool_info *, tenon_error *);
+  tenon_status (*bind_sequences)(tenon_context *, tenon_state *,
+                                 const int64_t *, int64_t, tenon_error *);
+  tenon_status (*share_state)(const tenon_model *, tenon_state *, int64_t,
+                              int64_t, int64_t, tenon_error *);
+  tenon_status (*set_state_pages)(const tenon_model *, tenon_state *, int64_t,
+                                  const int32_t *, int64_t, tenon_error *);
+  tenon_status (*state_pages)(const tenon_model *, const tenon_state *, int64_t,
+                              int32_t *, int64_t, int64_t *, tenon_error *);
 } tenon_api;
 
 /* What an artifact exports. */
@@ -790,6 +792,7 @@ tenon_bind_output_named(tenon_context *context, const char *name,
 #include "tenon/gpu.h"
 #include "tenon/profile.h"
 #include "tenon/state.h"
+#include "tenon/pages.h"
 #ifndef TENON_NO_LOADER
 #include "tenon/loader.h"
 #endif

@@ -261,15 +261,29 @@ public:
             tenon_state_size(model.get(), sequences, capacity, &bytes, &error))
       return Status(code, error);
     State state(model.get());
-    // Untouched pages cost nothing.
-    state.memory = std::calloc(bytes + 63, 1);
-    if (!state.memory)
-      return Status(TENON_OUT_OF_MEMORY,
-                    {"out of memory: the state could not be allocated"});
-    auto place = reinterpret_cast<uintptr_t>(state.memory);
-    void *aligned = static_cast<char *>(state.memory) + (-place & 63);
-    if (auto code = tenon_init_state(model.get(), aligned, bytes, sequences,
+    void *place = state.allocate(bytes);
+    if (!place)
+      return outOfMemory();
+    if (auto code = tenon_init_state(model.get(), place, bytes, sequences,
                                      capacity, &state.state, &error))
+      return Status(code, error);
+    return state;
+  }
+  /// Whose sequences share `pages` pages; see pages.h.
+  static Result<State> createPaged(Model model, int64_t sequences,
+                                   int64_t capacity, int64_t pages) {
+    tenon_error error;
+    size_t bytes = 0;
+    if (auto code = tenon_paged_state_size(model.get(), sequences, capacity,
+                                           pages, &bytes, &error))
+      return Status(code, error);
+    State state(model.get());
+    void *place = state.allocate(bytes);
+    if (!place)
+      return outOfMemory();
+    if (auto code =
+            tenon_init_paged_state(model.get(), place, bytes, sequences,
+                                   capacity, pages, &state.state, &error))
       return Status(code, error);
     return state;
   }
@@ -306,9 +320,56 @@ public:
                                  fromSequence, length, &error);
     return Status(code, error);
   }
+  /// The same of this paged state: whole pages are shared.
+  Status share(int64_t sequence, int64_t from, int64_t length) {
+    tenon_error error;
+    auto code =
+        tenon_share_state(model, state, sequence, from, length, &error);
+    return Status(code, error);
+  }
+  /// Gives a sequence of a paged state its pages.
+  Status setPages(int64_t sequence, std::span<const int32_t> pages) {
+    tenon_error error;
+    auto code = tenon_set_state_pages(model, state, sequence, pages.data(),
+                                      int64_t(pages.size()), &error);
+    return Status(code, error);
+  }
+  Result<std::vector<int32_t>> pages(int64_t sequence) const {
+    tenon_error error;
+    int64_t count = 0;
+    std::vector<int32_t> pages;
+    auto code =
+        tenon_state_pages(model, state, sequence, nullptr, 0, &count, &error);
+    if (!code) {
+      pages.resize(size_t(count));
+      code = tenon_state_pages(model, state, sequence, pages.data(), count,
+                               &count, &error);
+    }
+    if (code)
+      return Status(code, error);
+    return pages;
+  }
+  Result<tenon_pool_info> pool() const {
+    tenon_pool_info info;
+    tenon_error error;
+    TENON_INIT(info);
+    if (auto code = tenon_get_pool_info(model, state, &info, &error))
+      return Status(code, error);
+    return info;
+  }
 
 private:
   explicit State(const tenon_model *model) : model(model) {}
+  /// 64-byte aligned; untouched pages cost nothing.
+  void *allocate(size_t bytes) {
+    memory = std::calloc(bytes + 63, 1);
+    auto place = reinterpret_cast<uintptr_t>(memory);
+    return memory ? static_cast<char *>(memory) + (-place & 63) : nullptr;
+  }
+  static Status outOfMemory() {
+    return Status(TENON_OUT_OF_MEMORY,
+                  {"out of memory: the state could not be allocated"});
+  }
   const tenon_model *model;
   void *memory = nullptr;
   tenon_state *state = nullptr;
@@ -473,6 +534,13 @@ public:
   Status bindState(State &state) {
     tenon_error error;
     return {tenon_bind_state(context, state.get(), &error), error};
+  }
+  /// Of a paged state; both must live as long, and stay as they are.
+  Status bindSequences(State &state, std::span<const int64_t> sequences) {
+    tenon_error error;
+    return {tenon_bind_sequences(context, state.get(), sequences.data(),
+                                 int64_t(sequences.size()), &error),
+            error};
   }
   Status unbindState() {
     tenon_error error;

@@ -472,49 +472,49 @@ func.func @appendTypes(%x: tensor<2x4x8xf32>, %f: tensor<2x3x8xf16>, %r: tensor<
 // -----
 func.func @storePagesRank(%x: tensor<4x8xf32>, %r: tensor<1x4xi64>) {
   // expected-error @below {{expected operands of one rank >= 3 and rows of rank 2, found ranks 2, 2 and 2}}
-  %0 = tenon.store_pages %x, %x at %r as f16 carried "c" : tensor<4x8xf32>, tensor<4x8xf32>, tensor<1x4xi64>
+  %0 = tenon.store_pages %x, %x at %r as f16 carried "c" table "0" : tensor<4x8xf32>, tensor<4x8xf32>, tensor<1x4xi64>
   return
 }
 
 // -----
 func.func @storePagesType(%x: tensor<2x4x8xf16>, %r: tensor<1x4xi64>) {
   // expected-error @below {{expected rows of f32 as f32, f16, bf16 or i8, found 'f16' and 'f16' as 'i8'}}
-  %0 = tenon.store_pages %x, %x at %r as i8 carried "c" : tensor<2x4x8xf16>, tensor<2x4x8xf16>, tensor<1x4xi64>
+  %0 = tenon.store_pages %x, %x at %r as i8 carried "c" table "0" : tensor<2x4x8xf16>, tensor<2x4x8xf16>, tensor<1x4xi64>
   return
 }
 
 // -----
 func.func @storePagesElement(%x: tensor<2x4x8xf32>, %r: tensor<1x4xi64>) {
   // expected-error @below {{expected rows of f32 as f32, f16, bf16 or i8, found 'f32' and 'f32' as 'f64'}}
-  %0 = tenon.store_pages %x, %x at %r as f64 carried "c" : tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<1x4xi64>
+  %0 = tenon.store_pages %x, %x at %r as f64 carried "c" table "0" : tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<1x4xi64>
   return
 }
 
 // -----
 func.func @storePagesRows(%x: tensor<2x4x8xf32>, %r: tensor<1x3xi64>) {
   // expected-error @below {{dim 1 of rows}}
-  %0 = tenon.store_pages %x, %x at %r as i8 carried "c" : tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<1x3xi64>
+  %0 = tenon.store_pages %x, %x at %r as i8 carried "c" table "0" : tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<1x3xi64>
   return
 }
 
 // -----
 func.func @loadPagesSize(%x: tensor<2x1x384xi8>) {
   // expected-error @below {{expected pages of rank >= 3, a length and a size, a multiple of 32 unless they are transposed; found rank 3, size 8}}
-  %0 = tenon.load_pages %x size 8 length "4" : tensor<2x1x384xi8>
+  %0 = tenon.load_pages %x size 8 length "4" table "0" : tensor<2x1x384xi8>
   return
 }
 
 // -----
 func.func @loadPagesElements(%x: tensor<2x1x383xi8>) {
   // expected-error @below {{expected pages of 384 elements for rows of 8, found 383}}
-  %0 = tenon.load_pages %x size 8 length "4" transposed : tensor<2x1x383xi8>
+  %0 = tenon.load_pages %x size 8 length "4" table "0" transposed : tensor<2x1x383xi8>
   return
 }
 
 // -----
 func.func @loadPagesType(%x: tensor<2x1x256xi32>) {
   // expected-error @below {{expected pages of f32, f16, bf16 or i8, found 'i32'}}
-  %0 = tenon.load_pages %x size 8 length "4" transposed : tensor<2x1x256xi32>
+  %0 = tenon.load_pages %x size 8 length "4" table "0" transposed : tensor<2x1x256xi32>
   return
 }
 

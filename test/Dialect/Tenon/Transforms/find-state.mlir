@@ -23,14 +23,14 @@
 // CHECK: return %{{.*}}, %[[ALL]]
 
 // FUSE: output = 1 : i64}}
-// FUSE-SAME: output = 2 : i64, pages = f32, panels}}
+// FUSE-SAME: output = 2 : i64, pages = f32, panels, table = "state.pages"}}
 // FUSE: %[[V:.*]] = tenon.kernel scatter(
 // FUSE: %[[K:.*]] = tenon.kernel scatter(
 // FUSE: tenon.append {{.*}} to "state.capacity" {carried = "state.carried"}
 // FUSE: %[[PAGES:.*]] = tenon.kernel scatter(%[[K]], %{{[a-z0-9]+}}) : {{.*}}<"b", "2", "floordiv(state.capacity + 31,32)", "2048">
-// FUSE: tenon.store_pages %{{.*}}, %{{.*}} at %{{.*}} as f32 carried "state.carried" transposed
+// FUSE: tenon.store_pages %{{.*}}, %{{.*}} at %{{.*}} as f32 carried "state.carried" table "state.pages" transposed
 // FUSE: tenon.kernel attention(%[[PAGES]], %{{.*}}, %[[V]])
-// FUSE: tenon.load_pages %{{.*}} size 64 length "past + seq" transposed
+// FUSE: tenon.load_pages %{{.*}} size 64 length "past + seq" table "state.pages" transposed
 // FUSE: tenon.softmax
 // FUSE: %[[FIRST:.*]] = tenon.slice
 // FUSE: %[[SPLIT:.*]] = tenon.reshape %[[FIRST]] to <"b", "2", "past + seq", "2", "32">
@@ -38,12 +38,12 @@
 // FUSE: tenon.packed_matmul %{{.*}}, %[[PANELS]] columns "64"
 
 // Codes of both have their scales in front of them.
-// INT8: output = 1 : i64, pages = i8}}
-// INT8-SAME: output = 2 : i64, pages = i8, panels}}
-// INT8: tenon.store_pages %{{.*}} as i8 carried "state.carried" transposed
-// INT8: tenon.store_pages %{{.*}} as i8 carried "state.carried" :
-// INT8: tenon.load_pages %{{.*}} size 64 length "past + seq" transposed : tensor<?x2x?x2176xi8
-// INT8: tenon.load_pages %{{.*}} size 64 length "past + seq" : tensor<?x2x?x2176xi8
+// INT8: output = 1 : i64, pages = i8, table = "state.pages"}}
+// INT8-SAME: output = 2 : i64, pages = i8, panels, table = "state.pages"}}
+// INT8: tenon.store_pages %{{.*}} as i8 carried "state.carried" table "state.pages" transposed
+// INT8: tenon.store_pages %{{.*}} as i8 carried "state.carried" table "state.pages" :
+// INT8: tenon.load_pages %{{.*}} size 64 length "past + seq" table "state.pages" transposed : tensor<?x2x?x2176xi8
+// INT8: tenon.load_pages %{{.*}} size 64 length "past + seq" table "state.pages" : tensor<?x2x?x2176xi8
 
 // WRONG: expected a kv of f32, bf16, f16 or int8, found f64
 !past = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past", "64">>

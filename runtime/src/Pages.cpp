@@ -1,0 +1,266 @@
+//===- Pages.cpp - sequences that share a pool of pages -------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A page is 32 rows of all states of the model: number p of each state's
+// memory. A sequence has a table of its pages, in the order of its rows. It
+// takes what it lacks before a run's steps begin, so that a refusal has changed
+// no row. A page that several sequences have is written by none: who is about
+// to takes a copy.
+//
+//===----------------------------------------------------------------------===//
+#include "State.h"
+
+#include <string.h>
+
+using namespace tenon::rt;
+
+namespace {
+
+int64_t pagesFor(int64_t rows) {
+  return (rows + TENON_PANEL_ROWS - 1) / TENON_PANEL_ROWS;
+}
+
+/// The header of a pooled state that no run uses.
+StateHeader *poolOf(const tenon_program &program, tenon_state *state,
+                    tenon_status *status, tenon_error *error) {
+  if ((*status = checkHeader(program, formatOf(program), state, error)))
+    return nullptr;
+  auto *header = reinterpret_cast<StateHeader *>(state);
+  if (!header->pool)
+    *status = fail(error, TENON_INVALID_STATE,
+                   "the state has no pool of pages: call "
+                   "tenon_init_paged_state");
+  else
+    *status = checkIdle(*header, error);
+  return *status ? nullptr : header;
+}
+
+/// One that nobody has; there is one.
+int32_t takeFree(StateHeader &header) {
+  PageTables tables(header);
+  uint32_t p = header.next;
+  auto after = [&](uint32_t page) {
+    return page + 1 < header.pool ? page + 1 : 0;
+  };
+  while (tables.users[p])
+    p = after(p);
+  header.next = after(p);
+  tables.users[p] = 1;
+  return int32_t(p);
+}
+
+/// Those from number `first` on.
+void releasePages(StateHeader &header, int64_t row, int64_t first) {
+  PageTables tables(header);
+  for (int64_t p = first; p < tables.counts[row]; ++p)
+    --tables.users[tables.of(row)[p]];
+  if (first < tables.counts[row])
+    tables.counts[row] = int32_t(first);
+}
+
+/// Of a sequence that is to write rows [first, end): what it lacks.
+int64_t countMissing(const StateHeader &header, int64_t row, int64_t first,
+                     int64_t end) {
+  PageTables tables(header);
+  int64_t has = tables.counts[row], wants = pagesFor(end);
+  int64_t missing = wants > has ? wants - has : 0;
+  for (int64_t p = first / TENON_PANEL_ROWS; p < has && p < wants; ++p)
+    missing += tables.users[tables.of(row)[p]] > 1;
+  return missing;
+}
+
+/// Takes it; there are as many free.
+void takeMissing(const tenon_program &program, StateHeader &header, int64_t row,
+                 int64_t first, int64_t end) {
+  PageTables tables(header);
+  for (int64_t p = first / TENON_PANEL_ROWS; p < pagesFor(end); ++p) {
+    int32_t &page = tables.of(row)[p];
+    if (p >= tables.counts[row]) {
+      page = takeFree(header);
+      tables.counts[row] = int32_t(p + 1);
+    } else if (tables.users[page] > 1) {
+      int32_t own = takeFree(header);
+      for (int32_t s = 0; s < program.num_states; ++s) {
+        int64_t bytes = pageBytes(program, s);
+        char *memory = tensorOf(program, header, s);
+        memcpy(memory + own * bytes, memory + page * bytes, size_t(bytes));
+      }
+      --tables.users[page];
+      page = own;
+    }
+  }
+}
+
+tenon_status failFull(const StateHeader &header, int64_t row, int64_t rows,
+                      int64_t missing, int64_t free, tenon_error *error) {
+  return fail(error, TENON_STATE_FULL, "sequence ", row, ": ", rows,
+              " rows need ", missing, " more pages, the pool of ", header.pool,
+              " has ", free, " free");
+}
+
+} // namespace
+
+namespace tenon::rt {
+
+PageTables::PageTables(const StateHeader &header)
+    : most(header.capacity / TENON_PANEL_ROWS),
+      counts(const_cast<int32_t *>(header.lengths()) + header.rows),
+      marks(counts + header.rows), pages(marks + header.rows),
+      run(pages + header.rows * most), users(run + header.rows * most) {}
+
+int64_t freePages(const StateHeader &header) {
+  PageTables tables(header);
+  int64_t count = 0;
+  for (int64_t p = 0; p < header.pool; ++p)
+    count += !tables.users[p];
+  return count;
+}
+
+void clearPages(StateHeader &header) {
+  PageTables tables(header);
+  int64_t numbers = tables.users + header.pool - tables.counts;
+  memset(tables.counts, 0, size_t(numbers) * sizeof(int32_t));
+}
+
+void trimPages(StateHeader &header, int64_t row) {
+  releasePages(header, row, pagesFor(header.lengths()[row]));
+}
+
+tenon_status replacePages(const tenon_program &program, StateHeader &header,
+                          int64_t row, int64_t length, tenon_error *error) {
+  PageTables tables(header);
+  int64_t free = freePages(header), own = 0;
+  for (int64_t p = 0; p < tables.counts[row]; ++p)
+    own += tables.users[tables.of(row)[p]] == 1;
+  if (pagesFor(length) > free + own)
+    return failFull(header, row, length, pagesFor(length) - own, free, error);
+  releasePages(header, row, 0);
+  takeMissing(program, header, row, 0, length);
+  return TENON_OK;
+}
+
+tenon_status takePages(Context &context, tenon_error *error) {
+  if (!context.state || !headerOf(context).pool)
+    return TENON_OK;
+  const tenon_program &program = *context.program;
+  auto &header = *reinterpret_cast<StateHeader *>(context.state);
+  PageTables tables(header);
+  const tenon_state_pair &pair = program.states[0];
+  int64_t end = context.slots[program.outputs[pair.output].dims[pair.axis]];
+  int64_t free = freePages(header), left = free;
+  for (int64_t i = 0; i < context.numSequences; ++i) {
+    int64_t row = sequenceAt(context, i);
+    int64_t missing = countMissing(header, row, header.lengths()[row], end);
+    if (missing > left)
+      return failFull(header, row, end, missing, left, error);
+    left -= missing;
+  }
+  for (int64_t i = 0; i < context.numSequences; ++i) {
+    int64_t row = sequenceAt(context, i);
+    takeMissing(program, header, row, header.lengths()[row], end);
+    memcpy(tables.run + i * tables.most, tables.of(row),
+           size_t(pagesFor(end)) * sizeof(int32_t));
+  }
+  return TENON_OK;
+}
+
+//===----------------------------------------------------------------------===//
+// The API: see pages.h
+//===----------------------------------------------------------------------===//
+
+tenon_status shareState(const tenon_model *model, tenon_state *state,
+                        int64_t to, int64_t from, int64_t length,
+                        tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  StateHeader *header =
+      program ? poolOf(*program, state, &status, error) : nullptr;
+  if (!header || (status = checkRow(*header, to, error)) ||
+      (status = checkRow(*header, from, error)) ||
+      (status = checkLength(*program, *header, from, length, error)))
+    return status;
+  PageTables tables(*header);
+  if (to != from) {
+    // First: it may have the same pages.
+    for (int64_t p = 0; p < pagesFor(length); ++p)
+      ++tables.users[tables.of(from)[p]];
+    releasePages(*header, to, 0);
+    memcpy(tables.of(to), tables.of(from),
+           size_t(pagesFor(length)) * sizeof(int32_t));
+    tables.counts[to] = int32_t(pagesFor(length));
+  }
+  header->lengths()[to] = int32_t(length);
+  trimPages(*header, to);
+  return TENON_OK;
+}
+
+tenon_status setStatePages(const tenon_model *model, tenon_state *state,
+                           int64_t row, const int32_t *pages, int64_t count,
+                           tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  StateHeader *header =
+      program ? poolOf(*program, state, &status, error) : nullptr;
+  if (!header || (status = checkRow(*header, row, error)))
+    return status;
+  PageTables tables(*header);
+  if (count < pagesFor(header->lengths()[row]) || count > tables.most ||
+      (count && !pages))
+    return fail(error, TENON_INVALID_STATE, "sequence ", row, ": ", count,
+                " pages, expected ", pagesFor(header->lengths()[row]), "..",
+                tables.most, " for its rows and its capacity");
+  int32_t *own = tables.of(row);
+  auto has = [&](int32_t page) {
+    for (int64_t p = 0; p < tables.counts[row]; ++p)
+      if (own[p] == page)
+        return 1;
+    return 0;
+  };
+  for (int64_t i = 0; i < count; ++i) {
+    if (pages[i] < 0 || pages[i] >= header->pool)
+      return fail(error, TENON_INVALID_STATE, "sequence ", row, ": page ",
+                  pages[i], " at ", i, ", the pool has pages 0..",
+                  header->pool - 1);
+    for (int64_t j = 0; j < i; ++j)
+      if (pages[j] == pages[i])
+        return fail(error, TENON_INVALID_STATE, "sequence ", row, ": page ",
+                    pages[i], " is used twice, at ", j, " and ", i);
+    if (tables.users[pages[i]] > has(pages[i]))
+      return fail(error, TENON_INVALID_STATE, "sequence ", row, ": page ",
+                  pages[i], " at ", i,
+                  " is another sequence's: tenon_share_state shares them");
+  }
+  releasePages(*header, row, 0);
+  for (int64_t i = 0; i < count; ++i) {
+    own[i] = pages[i];
+    tables.users[pages[i]] = 1;
+  }
+  tables.counts[row] = int32_t(count);
+  return TENON_OK;
+}
+
+tenon_status statePages(const tenon_model *model, const tenon_state *state,
+                        int64_t row, int32_t *pages, int64_t room,
+                        int64_t *count, tenon_error *error) {
+  tenon_status status;
+  const tenon_program *program = programOf(model, error, &status);
+  StateHeader *header =
+      program
+          ? poolOf(*program, const_cast<tenon_state *>(state), &status, error)
+          : nullptr;
+  if (!header || (status = checkRow(*header, row, error)))
+    return status;
+  PageTables tables(*header);
+  if (!count || (room > 0 && !pages))
+    return fail(error, TENON_INVALID_ARGUMENT, "a result pointer is NULL");
+  *count = tables.counts[row];
+  for (int64_t p = 0; p < *count && p < room; ++p)
+    pages[p] = tables.of(row)[p];
+  return TENON_OK;
+}
+
+} // namespace tenon::rt
