@@ -466,6 +466,16 @@ void forPanelColumns(KernelEmitter &e, Value panel, const SymExpr &N,
   LaneBuilder &L = e.L;
   LaneScope saved(L, e.vectorLanes());
   Value n = e.dim(N), first = L.mul(panel, kPanelColumns);
+  if (int64_t all = N.constant().value_or(kPanelColumns); all < kPanelColumns) {
+    // The one panel: which vectors there are is known.
+    for (int64_t c = 0; c < all; c += L.lanes) {
+      if (all - c < L.lanes)
+        L.mask = L.tailMask(L.index(all - c));
+      fn(L.index(c), L.index(c));
+      L.mask = {};
+    }
+    return;
+  }
   auto divides = [&](int64_t by) {
     return N.constant() && *N.constant() % by == 0;
   };
