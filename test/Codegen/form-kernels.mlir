@@ -260,3 +260,30 @@ func.func @fewChannels(%x: tensor<1x3x8x8xf32>, %p: tensor<1x27x32xf32>, %q: ten
   %5 = tenon.packed_matmul %4, %q columns "8" : tensor<1x16x12xf32>, tensor<1x12x32xf32>
   return %2, %5 : tensor<1x64x8xf32>, tensor<1x16x8xf32>
 }
+
+// -----
+
+// The elements of long rows are brought together before a norm; of short ones,
+// and of rows that lie together through several views, nothing is moved.
+// CHECK-LABEL: @longRows
+// CHECK: tenon.kernel map(%arg0)
+// CHECK: tenon.transpose
+// CHECK: tenon.kernel row(
+// CHECK-NOT: tenon.transpose
+// CHECK: tenon.layer_norm
+// CHECK-NOT: tenon.kernel map
+// CHECK: tenon.kernel row(%arg1)
+// CHECK-NOT: tenon.kernel map
+// CHECK: tenon.kernel row(%arg2)
+// CHECK: return
+func.func @longRows(%x: tensor<1x600x64xf32>, %y: tensor<1x8x600xf32>, %z: tensor<1x64x32xf32>) -> (tensor<1x32x1200xf32>, tensor<1x8x600xf32>, tensor<1x32x64xf32>) {
+  %0 = tenon.transpose %x [0, 2, 1] : tensor<1x600x64xf32>
+  %1 = tenon.reshape %0 to <"1", "32", "1200"> : tensor<1x64x600xf32>
+  %2 = tenon.layer_norm %1 epsilon 1.0e-5 dims 1 : tensor<1x32x1200xf32>
+  %3 = tenon.transpose %y [0, 2, 1] : tensor<1x8x600xf32>
+  %4 = tenon.transpose %3 [0, 2, 1] : tensor<1x600x8xf32>
+  %5 = tenon.softmax %4 : tensor<1x8x600xf32>
+  %6 = tenon.transpose %z [0, 2, 1] : tensor<1x64x32xf32>
+  %7 = tenon.softmax %6 : tensor<1x32x64xf32>
+  return %2, %5, %7 : tensor<1x32x1200xf32>, tensor<1x8x600xf32>, tensor<1x32x64xf32>
+}

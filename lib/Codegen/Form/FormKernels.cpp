@@ -106,6 +106,29 @@ bool isSimpleReshape(ReshapeOp op) {
   return i == 0 && o == 0;
 }
 
+/// Do neighbours in a row of `v` lie apart in what it is a view of?
+bool isStrided(Value v) {
+  SymExpr distance = 1; // in `v`, then in what that is a view of
+  while (Operation *view = v.getDefiningOp()) {
+    if (!isa<ReshapeOp, TransposeOp>(view))
+      break;
+    v = view->getOperand(0);
+    auto transpose = dyn_cast<TransposeOp>(view);
+    if (!transpose)
+      continue;
+    SmallVector<SymExpr> dims = getDims(transpose.getResult()),
+                         from = getDims(v);
+    size_t d = dims.size();
+    do // the dim along which they are neighbours
+      if (d-- == 0)
+        return false;
+    while (dims[d] == SymExpr(1) ||
+           productOf(ArrayRef(dims).drop_front(d + 1)) != distance);
+    distance = productOf(ArrayRef(from).drop_front(transpose.getPerm()[d] + 1));
+  }
+  return distance != SymExpr(1);
+}
+
 struct FormKernels {
   FormKernels(Block &block, bool materializeAll, Type keys, Type values)
       : block(block), materializeAll(materializeAll), keys(keys),
@@ -138,6 +161,7 @@ struct FormKernels {
   bool isMaskOfAttention(Value v);
   bool isMask(Value v, unsigned depth);
   bool isMovedByPatches(Value v, Operation *user);
+  bool isMovedForRows(Value v);
   unsigned costOfNumber(Value v, unsigned most);
   bool isCheapNumber(Value v);
   void store(Value v);
@@ -362,6 +386,27 @@ bool FormKernels::isMovedByPatches(Value v, Operation *user) {
   return true;
 }
 
+/// A transpose by which the elements of long rows come together. A norm that
+/// read them where they are would fetch a line for each, and again for the rows
+/// beside.
+bool FormKernels::isMovedForRows(Value v) {
+  constexpr int64_t kLong = 512;
+  if (!v.getDefiningOp<TransposeOp>())
+    return false;
+  SmallVector<Value> views{v};
+  while (!views.empty()) {
+    Value view = views.pop_back_val();
+    bool isLong = getDims(view).back().constant().value_or(kLong) >= kLong;
+    for (Operation *user : view.getUsers())
+      if (isa<ReshapeOp>(user))
+        views.push_back(user->getResult(0));
+      else if (isLong && isa<SoftmaxOp, LayerNormOp, RmsNormOp>(user) &&
+               user->getOperand(0) == view && isStrided(view))
+        return true;
+  }
+  return false;
+}
+
 /// Of one number, from what is stored on; more than `most` is not told apart.
 /// Larger tensors that several ops read are stored if they cost something.
 unsigned FormKernels::costOfNumber(Value v, unsigned most) {
@@ -407,7 +452,8 @@ bool FormKernels::isCheapNumber(Value v) {
 
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
-  if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v))
+  if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v) ||
+      isMovedForRows(v))
     return true;
   if (isViewOfPanels(v) || isCheapNumber(v))
     return false;
