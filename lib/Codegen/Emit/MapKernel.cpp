@@ -10,11 +10,16 @@
 // of `chunk` elements; otherwise a task is one row of the last dim that is
 // not 1.
 //
+// Where neighbours in a row lie apart in an operand, and those of the rows
+// beside it next to each other, a task is a piece of several rows, a few
+// elements of each in turn: each line of the operand is fetched once.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
 
 using namespace mlir;
@@ -35,6 +40,70 @@ bool isFlatMap(KernelEmitter &e, ArrayRef<SymExpr> dims) {
       return false;
   }
   return llvm::all_of(e.body().getArguments(), fits);
+}
+
+/// Does `v` swap its last two dims that are walked, rows and their elements, of
+/// something?
+static bool swapsRows(Value v, size_t axis) {
+  SmallVector<SymExpr> dims = getDims(v);
+  SmallVector<Value> values{v};
+  while (!values.empty()) {
+    Operation *op = values.pop_back_val().getDefiningOp();
+    if (!op)
+      continue;
+    if (auto transpose = dyn_cast<TransposeOp>(op)) {
+      ArrayRef<int64_t> perm = transpose.getPerm();
+      if (perm[axis - 1] == int64_t(axis) && perm[axis] == int64_t(axis) - 1)
+        return true;
+    }
+    if (op->hasTrait<OpTrait::Elementwise>())
+      for (Value operand : op->getOperands())
+        if (getDims(operand) == dims)
+          values.push_back(operand);
+  }
+  return false;
+}
+
+/// Such a map, `axis` is the last dim.
+static void emitSwappedRows(KernelEmitter &e, Value root, size_t axis,
+                            int64_t chunk) {
+  constexpr int64_t side = 16; // elements of a line
+  LaneBuilder &L = e.L;
+  Type element = getElementTypeOrSelf(root.getType());
+  SmallVector<SymExpr> dims = getDims(root),
+                       outer(dims.begin(), dims.begin() + axis - 1);
+  auto ceilDiv = [](const SymExpr &x, int64_t by) {
+    return SymExpr::apply(SymExpr::Fn::CeilDiv, x, SymExpr(by));
+  };
+  SmallVector<SymExpr> grid(outer);
+  grid.push_back(ceilDiv(dims[axis - 1], side));
+  grid.push_back(ceilDiv(dims[axis], chunk));
+  e.info.tasks = productOf(grid);
+  Value rows = e.dim(dims[axis - 1]), n = e.dim(dims[axis]), out = e.result(0);
+  e.loop(e.begin, e.end, 1, [&](Value task) {
+    SmallVector<Idx> idx = e.delinearize(task, grid);
+    Value first = L.mul(idx[axis - 1].base, side),
+          from = L.mul(idx[axis].base, chunk);
+    Value behind = L.min(L.add(first, side), rows),
+          to = L.min(L.add(from, chunk), n);
+    Value before = L.index(0); // rows of the dims before
+    for (size_t d = 0; d + 1 < axis; ++d)
+      before = L.add(L.mul(before, e.dim(dims[d])), idx[d].base);
+    before = L.mul(before, rows);
+    e.loop(from, to, side, [&](Value start) {
+      Value count = L.min(L.sub(to, start), side);
+      e.loop(first, behind, 1, [&](Value row) {
+        Idx base = L.uniform(L.add(L.mul(L.add(before, row), n), start));
+        e.lanesLoop(count, e.vectorLanes(), [&](Idx i) {
+          idx[axis - 1] = L.uniform(row);
+          idx[axis] = L.add(L.uniform(start), i);
+          Idx flat = L.add(base, i);
+          e.setDomain(dims, idx, flat);
+          L.store(e.emit(root, idx), out, flat, element);
+        });
+      });
+    });
+  });
 }
 
 void emitMapKernel(KernelEmitter &e) {
@@ -88,6 +157,8 @@ void emitMapKernel(KernelEmitter &e) {
       idx[axis] = flat;
       return idx;
     });
+  if (axis == dims.size() - 1 && axis > 0 && swapsRows(root, axis))
+    return emitSwappedRows(e, root, axis, chunk);
   e.info.tasks = productOf(outer);
   e.loop(e.begin, e.end, 1, [&](Value row) {
     SmallVector<Idx> idx = e.delinearize(row, outer);
