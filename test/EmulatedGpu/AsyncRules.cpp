@@ -75,7 +75,9 @@ void copyLater(Warp &w, const Instruction &i) {
   });
 }
 
-void finishCopy(Warp &w, const LaneCopy &copy) {
+/// `late`: after others may have gone on, who are behind the copy as it was
+/// when its lane asked for an arrival.
+void finishCopy(Warp &w, const LaneCopy &copy, bool late = false) {
   SharedMemory &shared = w.block->shared;
   uint8_t *to = &shared.data[copy.to];
   memset(to, 0, copy.bytes);
@@ -85,6 +87,8 @@ void finishCopy(Warp &w, const LaneCopy &copy) {
       memcpy(to, memory->data + (copy.from - memory->base), copy.valid);
   markIncoming(*w.block, copy.to, copy.bytes, 0);
   shared.defined.set(copy.to, copy.bytes);
+  if (late)
+    return;
   Conflict ignored;
   uint8_t lane = copy.lane;
   shared.shadow.touch(w.stamp(lane), {&lane, 1, copy.bytes}, copy.to,
@@ -286,6 +290,32 @@ void mbarrier(Decoder &d) {
   d.fail("no rule for this operation of an mbarrier");
 }
 
+/// x: the arrival is one of those that the mbarrier expects (noinc).
+void arriveAfterCopies(Warp &w, const Instruction &i) {
+  w.tick();
+  CopiesArrival arrival;
+  arrival.warp = w.index;
+  std::copy(std::begin(w.clock), std::end(w.clock), arrival.clock);
+  std::vector<LaneCopy> rest;
+  for (const LaneCopy &copy : w.copies)
+    (w.exec >> copy.lane & 1 ? arrival.copies : rest).push_back(copy);
+  w.copies = std::move(rest);
+  eachLane(w, [&](uint32_t lane) {
+    for (const std::vector<LaneCopy> &group : w.groups[lane])
+      arrival.copies.insert(arrival.copies.end(), group.begin(), group.end());
+    w.groups[lane].clear();
+    uint64_t at = sharedAddress(addressOf(w, i, lane));
+    if (w.launch->aborted)
+      return;
+    Mbarrier *barrier = findMbarrier(w, i, lane, at);
+    if (!barrier)
+      return;
+    barrier->pending += !i.x;
+    arrival.mbarriers.push_back(at);
+  });
+  w.block->arrivals.push_back(std::move(arrival));
+}
+
 //===----------------------------------------------------------------------===//
 // cp.async.bulk
 //===----------------------------------------------------------------------===//
@@ -329,6 +359,16 @@ void copyBulk(Warp &w, const Instruction &i) {
 void copyAsync(Decoder &d) {
   if (!d.has("async"))
     return d.fail("only cp.async");
+  if (d.has("mbarrier")) {
+    if (!d.has("arrive") || !d.expectOperands(1, 1))
+      return d.fail("no rule for this form of cp.async.mbarrier");
+    d.inst.x = d.has("noinc");
+    takeSpace(d);
+    d.type();
+    addressOperand(d, d.operand(0));
+    d.inst.run = arriveAfterCopies;
+    return;
+  }
   if (d.has("commit_group")) {
     d.inst.run = commitGroup;
     return;
@@ -397,6 +437,8 @@ void emu::finishBulkCopy(Block &block, uint32_t index) {
            copy.bytes);
   markIncoming(block, copy.to, copy.bytes, 0);
   shared.defined.set(copy.to, copy.bytes);
+  shared.engineWrote = true;
+  shared.byEngine.set(copy.to, copy.bytes);
   auto it = block.mbarriers.find(copy.mbarrier);
   if (it == block.mbarriers.end())
     return;
@@ -406,6 +448,33 @@ void emu::finishBulkCopy(Block &block, uint32_t index) {
     barrier.clock[warp] = std::max(barrier.clock[warp], issuer.clock[warp]);
   barrier.bytes -= copy.bytes;
   endPhase(block, copy.mbarrier, barrier);
+}
+
+void emu::finishArrival(Block &block, uint32_t index) {
+  CopiesArrival arrival = std::move(block.arrivals[index]);
+  block.arrivals.erase(block.arrivals.begin() + index);
+  Warp &warp = block.warps[arrival.warp];
+  for (const LaneCopy &copy : arrival.copies)
+    finishCopy(warp, copy, /*late=*/true);
+  for (uint32_t at : arrival.mbarriers) {
+    auto it = block.mbarriers.find(at);
+    if (it == block.mbarriers.end())
+      continue;
+    Mbarrier &barrier = it->second;
+    if (!barrier.pending) {
+      report(*block.launch->device,
+             format("more arrivals of copies than the mbarrier at offset %u "
+                    "expects [%s]",
+                    at - kSharedBase, block.launch->kernel->name.c_str()));
+      block.launch->aborted = true;
+      return;
+    }
+    --barrier.pending;
+    for (uint32_t other = 0; other < kMaxWarps; ++other)
+      barrier.clock[other] =
+          std::max(barrier.clock[other], arrival.clock[other]);
+    endPhase(block, at, barrier);
+  }
 }
 
 std::span<const Mnemonic> emu::asyncRules() {

@@ -200,9 +200,9 @@ bool Decoder::finish() {
 //===----------------------------------------------------------------------===//
 
 std::vector<std::span<const Mnemonic>> emu::allRules() {
-  return {integerRules(), bitRules(),     floatRules(),
-          compareRules(), convertRules(), memoryRules(),
-          warpRules(),    matrixRules(),  asyncRules()};
+  return {integerRules(), bitRules(),      floatRules(), compareRules(),
+          convertRules(), memoryRules(),   warpRules(),  matrixRules(),
+          asyncRules(),   warpgroupRules()};
 }
 
 void Decoder::decode(Statement &given) {

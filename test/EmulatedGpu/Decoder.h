@@ -134,6 +134,8 @@ public:
   uint32_t target(std::string_view name);
   uint32_t constant(uint64_t bits, uint32_t bytes);
   const Kernel &getKernel() const { return kernel; }
+  /// The kernel has products of warpgroups.
+  void hasProducts() { kernel.hasProducts = true; }
 
   Instruction inst;
 
@@ -192,6 +194,7 @@ std::span<const Mnemonic> memoryRules();
 std::span<const Mnemonic> warpRules();
 std::span<const Mnemonic> matrixRules();
 std::span<const Mnemonic> asyncRules();
+std::span<const Mnemonic> warpgroupRules();
 
 /// All of them.
 std::vector<std::span<const Mnemonic>> allRules();

@@ -28,7 +28,6 @@ namespace emu {
 
 constexpr uint32_t kLanes = 32;
 constexpr uint32_t kAllLanes = ~0u;
-constexpr uint32_t kMaxWarps = 32;
 constexpr uint32_t kMaxShared = 227 << 10;
 /// What a block may have without asking for more.
 constexpr uint32_t kDefaultShared = 48 << 10;
@@ -83,6 +82,7 @@ struct Kernel {
   std::map<std::string, uint32_t> special;
   std::vector<Instruction> code;
   std::vector<uint32_t> lists;
+  bool hasProducts = false; // of warpgroups
 };
 
 struct Module {
@@ -103,6 +103,13 @@ struct LaneCopy {
   uint32_t lane;
   uint32_t to, bytes, valid;
   uint64_t from;
+};
+
+/// What a warp has of a product of its warpgroup (wgmma), until it has waited
+/// for it.
+struct GroupProduct {
+  const Instruction *instruction;
+  uint64_t descriptor;
 };
 
 struct Block;
@@ -136,6 +143,19 @@ struct Warp {
   std::map<uint32_t, uint32_t> undefined;
   std::vector<LaneCopy> copies;                      // not committed yet
   std::vector<std::vector<LaneCopy>> groups[kLanes]; // committed, per lane
+  std::vector<GroupProduct> products;                // not committed yet
+  std::deque<std::vector<GroupProduct>> productGroups;
+  uint32_t numProducts = 0; // of all, as every warp of a warpgroup has them
+  // Registers of products that go on: those that they write, those that they
+  // read.
+  std::set<uint32_t> sums, factors;
+  // Of a kernel with such products the instruction that was the last to write
+  // and to read each register, by offset / 32, and the last wgmma.fence.
+  std::vector<uint64_t> written, read;
+  uint64_t executed = 0, registersFenced = 0;
+  /// What is known to lie before the last fence between the proxies.
+  uint32_t proxyFence[kMaxWarps] = {};
+  uint32_t deviceFence[kMaxWarps] = {}; // the same of one of the device
 
   template <class T>
   T *reg(uint32_t offset) {
@@ -175,6 +195,14 @@ struct BulkCopy {
   uint32_t warp, lane; // whose it is
 };
 
+/// cp.async.mbarrier.arrive: when a warp's copies are done its lanes arrive.
+struct CopiesArrival {
+  uint32_t warp;
+  std::vector<LaneCopy> copies;
+  std::vector<uint32_t> mbarriers; // of each lane
+  uint32_t clock[kMaxWarps];       // when that was asked for
+};
+
 struct Block {
   Launch *launch = nullptr;
   uint32_t id[3] = {}, index = 0;
@@ -184,6 +212,10 @@ struct Block {
   Barrier barriers[16];
   std::map<uint32_t, Mbarrier> mbarriers;
   std::deque<BulkCopy> bulk;
+  std::deque<CopiesArrival> arrivals;
+  /// Of blocks that released what they wrote: what an atomic has shown, and
+  /// what a fence has made known since.
+  KnownBlocks seen, known;
   uint32_t threads = 0;
 };
 
@@ -202,6 +234,8 @@ struct Launch {
   bool aborted = false;
   std::vector<uint64_t> arguments; // allocations that it was given
   uint64_t lastArgument = 0;       // the one that was looked for last
+  /// What blocks knew when they changed an address by an atomic after a fence.
+  std::map<uint64_t, KnownBlocks> released;
   std::set<std::pair<int, std::string>> said; // reports
 };
 
@@ -238,6 +272,20 @@ void wakeMbarrier(Block &block, uint32_t address);
 
 /// The copy engine does one of the copies that wait.
 void finishBulkCopy(Block &block, uint32_t index);
+/// The same of copies after which their lanes arrive at an mbarrier.
+void finishArrival(Block &block, uint32_t index);
+
+/// Judges an instruction of a kernel with products of warpgroups: does it touch
+/// registers of one that nobody has waited for?
+void judgeProducts(Warp &warp, const Instruction &instruction);
+/// The same at the end of a block: have the warps of each warpgroup had the
+/// same products?
+void judgeWarpgroups(Block &block);
+
+/// An atomic at a global address, and a fence of the device: what orders
+/// accesses of several blocks.
+void releaseBlock(Warp &warp, uint64_t at);
+void fenceDevice(Warp &warp);
 
 } // namespace emu
 

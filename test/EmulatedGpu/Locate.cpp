@@ -150,8 +150,11 @@ uint8_t *locateSharedRun(Warp &w, const Instruction &i, const Run &run,
   uint8_t *found = &shared.data[offset];
   if (!shared.shadow.touch(stamp, run, offset, access, found, data, conflict))
     reportRace(w, i, stamp, "shared", offset, run.bytes, access, conflict);
-  if (isWrite(access))
+  if (isWrite(access)) {
     shared.defined.set(offset, bytes);
+    if (shared.engineWrote)
+      shared.byEngine.set(offset, bytes, false);
+  }
   return found;
 }
 
@@ -172,7 +175,7 @@ Space resolve(Space space, uint64_t &at) {
 } // namespace
 
 Stamp Warp::stamp(uint32_t lane) const {
-  return {block->index, index, lane, launchNumber, clock};
+  return {block->index, index, lane, launchNumber, clock, &block->known};
 }
 
 uint8_t *emu::locateShared(Warp &w, const Instruction &i, uint32_t lane,

@@ -166,6 +166,8 @@ void turn(Warp &w, uint32_t instructions) {
     w.next = w.pc + 1;
     if (exec && !w.undefined.empty())
       judgeUndefined(w, instruction);
+    if (exec && kernel.hasProducts)
+      judgeProducts(w, instruction);
     if (exec)
       instruction.run(w, instruction);
     w.pc = w.next;
@@ -202,6 +204,10 @@ void beginWarp(Launch &launch, Block &block, Warp &w, uint32_t index) {
   w.live = w.mask = threads == kLanes ? kAllLanes : (1u << threads) - 1;
   std::fill(std::begin(w.clock), std::end(w.clock), 1);
   w.local.assign(size_t(kernel.localBytes) * kLanes, 0xff);
+  if (kernel.hasProducts) {
+    w.written.assign(kernel.registerBytes / 32 + 1, 0);
+    w.read = w.written;
+  }
   if (kernel.special.empty())
     return;
   auto fill = [&](const char *name, auto value) {
@@ -264,6 +270,9 @@ void runBlock(Launch &launch, Block &block) {
     barrier = Barrier();
   block.mbarriers.clear();
   block.bulk.clear();
+  block.arrivals.clear();
+  block.seen.clear();
+  block.known.clear();
   block.shared.begin(launch.kernel->staticShared + launch.dynamicShared);
   for (uint32_t index = 0; index < block.warps.size(); ++index)
     beginWarp(launch, block, block.warps[index], index);
@@ -280,8 +289,13 @@ void runBlock(Launch &launch, Block &block) {
     if (all || launch.aborted)
       break;
     bool copied = false;
-    if (!block.bulk.empty() && (ready.empty() || rng() % 8 == 0)) {
-      finishBulkCopy(block, rng() % block.bulk.size());
+    size_t waiting = block.bulk.size() + block.arrivals.size();
+    if (waiting && (ready.empty() || rng() % 8 == 0)) {
+      size_t index = rng() % waiting;
+      if (index < block.bulk.size())
+        finishBulkCopy(block, index);
+      else
+        finishArrival(block, index - block.bulk.size());
       copied = true;
     }
     if (ready.empty()) {
@@ -295,11 +309,13 @@ void runBlock(Launch &launch, Block &block) {
       break;
     }
     turn(*ready[rng() % ready.size()],
-         ready.size() == 1 && block.bulk.empty() ? 4096 : 1 + rng() % 96);
+         ready.size() == 1 && !waiting ? 4096 : 1 + rng() % 96);
     if (launch.instructions > mostInstructions)
       report(*ready[0], launch.kernel->code[0], 0, "an endless loop",
              /*stops=*/true);
   }
+  if (launch.kernel->hasProducts && !launch.aborted)
+    judgeWarpgroups(block);
 }
 
 } // namespace

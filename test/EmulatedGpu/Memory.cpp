@@ -34,9 +34,12 @@ uint32_t warpOf(uint32_t packed) { return packed & 31; }
 bool isOrdered(const Stamp &by, uint32_t block, uint32_t packed) {
   if (block == kNoBlock)
     return true;
-  if (block != by.block)
-    return false;
   uint32_t warp = warpOf(packed);
+  if (block != by.block) {
+    auto known = by.known->find(block);
+    return known != by.known->end() &&
+           timeOf(packed) < known->second.clock[warp];
+  }
   return (warp == by.warp && laneOf(packed) == by.lane) ||
          timeOf(packed) < by.clock[warp];
 }
@@ -95,6 +98,20 @@ uint32_t Shadow::newReaders() {
   unused.pop_back();
   std::fill_n(&readers[index * 32], 32, 0);
   return index;
+}
+
+bool Shadow::lastWrite(uint64_t at, uint32_t launch, uint32_t &warp,
+                       uint32_t &time) const {
+  const std::unique_ptr<Page> &page = pages[at / kPageBytes];
+  if (!page || page->launch != launch)
+    return false;
+  uint64_t offset = at % kPageBytes;
+  const Cell &cell = page->cells[page->perByte ? offset : offset / 4];
+  if (cell.writerBlock == kNoBlock)
+    return false;
+  warp = warpOf(cell.writer);
+  time = timeOf(cell.writer);
+  return true;
 }
 
 void Shadow::read(Cell &cell, const Stamp &by) {
@@ -319,6 +336,8 @@ void SharedMemory::begin(uint32_t size) {
     shadow.clear();
   }
   defined = Defined(size);
+  byEngine = Defined(size);
+  engineWrote = false;
   std::fill(data.begin(), data.end(), 0xff);
   std::fill(incoming.begin(), incoming.end(), 0);
   inFlight = 0;

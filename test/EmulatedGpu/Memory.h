@@ -23,11 +23,21 @@ namespace emu {
 /// A read may be atomic too: one that is volatile, relaxed or an acquire.
 enum class Access { Read, AtomicRead, Write, Atomic };
 
-/// Who accesses, and what it knows of the other warps of its block.
+constexpr uint32_t kMaxWarps = 32;
+
+/// Of other blocks the times of their warps that are known to be over.
+struct BlockClock {
+  uint32_t clock[kMaxWarps] = {};
+};
+using KnownBlocks = std::map<uint32_t, BlockClock>;
+
+/// Who accesses, and what it knows of the other warps of its block, and of
+/// other blocks.
 struct Stamp {
   uint32_t block, warp, lane;
   uint32_t launch;
   const uint32_t *clock;
+  const KnownBlocks *known;
 };
 
 /// Lane of an access that the whole warp makes together.
@@ -59,6 +69,10 @@ public:
   /// where it changes nothing, two threads may do it at once.
   bool touch(const Stamp &by, const Run &run, uint64_t at, Access access,
              const uint8_t *old, const void *data, Conflict &conflict);
+  /// The warp that was the last to write there in a launch, and when; false:
+  /// none was.
+  bool lastWrite(uint64_t at, uint32_t launch, uint32_t &warp,
+                 uint32_t &time) const;
 
 private:
   struct Cell {
@@ -133,6 +147,9 @@ struct SharedMemory {
   // since nobody has waited for it; and how many such words there are.
   std::vector<uint16_t> incoming;
   uint32_t inFlight = 0;
+  // Bytes that the copy engine was the last to write, once it has.
+  Defined byEngine;
+  bool engineWrote = false;
 
   void begin(uint32_t size);
 };

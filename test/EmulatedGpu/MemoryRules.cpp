@@ -258,6 +258,7 @@ void atomic(Warp &w, const Instruction &i) {
     memcpy(at, &result, sizeof(T));
     if (i.d)
       w.reg<T>(i.d)[lane] = old;
+    releaseBlock(w, addressOf(w, i, lane));
   }
 }
 

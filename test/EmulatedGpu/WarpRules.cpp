@@ -479,15 +479,33 @@ void elect(Decoder &d) {
 
 void nothing(Warp &, const Instruction &) {}
 
-/// Memory is in order here: a fence does nothing, and a missing one is not
-/// seen.
+/// What is known to lie before it the asynchronous proxy sees (wgmma).
+void fenceProxy(Warp &w, const Instruction &) {
+  w.tick();
+  std::copy(std::begin(w.clock), std::end(w.clock), w.proxyFence);
+}
+
+void fenceOfDevice(Warp &w, const Instruction &) { fenceDevice(w); }
+
+/// Memory is in order here. Two fences are asked for: the one before a product
+/// of a warpgroup reads what threads wrote, and those around an atomic by which
+/// blocks are ordered.
 void fence(Decoder &d) {
+  bool isMemory = d.mnemonic() == "membar";
+  for (std::string_view part : d.partsOfOpcode())
+    isMemory |= part == "acq_rel" || part == "sc";
+  bool ofDevice = d.has("gl");
+  for (std::string_view part : d.partsOfOpcode())
+    ofDevice |= part == "gpu" || part == "sys";
   d.takeHints();
+  bool ofProxy = d.has("proxy") && d.has("async");
   for (const char *part :
-       {"sc", "proxy", "async", "async::generic", "alias", "tensormap::generic",
-        "mbarrier_init", "gl", "global", "shared::cta", "shared::cluster"})
+       {"sc", "async", "async::generic", "alias", "tensormap::generic",
+        "mbarrier_init", "global", "shared::cta", "shared::cluster"})
     d.has(part);
-  d.inst.run = nothing;
+  d.inst.run = ofProxy                ? fenceProxy
+               : isMemory && ofDevice ? fenceOfDevice
+                                      : nothing;
 }
 
 void hint(Decoder &d) {

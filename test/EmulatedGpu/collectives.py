@@ -407,6 +407,106 @@ $SPIN:
     return None
 
 
+def swizzled(rows, span):
+    """Rows of bytes as wgmma reads them, eight at a time: blocks of 16 bytes, exchanged as the manual draws it."""
+    count, width = rows.shape
+    eights = rows.reshape(count // 8, 8, width // 16, 16)
+    if span == 16:  # blocks of eight rows lie together
+        return eights.transpose(0, 2, 1, 3).reshape(-1)
+    image = np.zeros_like(eights)
+    for row in range(8):
+        for block in range(span // 16):
+            image[:, row, block ^ row // (128 // span)] = eights[:, row, block]
+    return image.reshape(-1)
+
+
+def check_wgmma(device):
+    """64 x n x 32 bytes of K in every swizzle, of which a matrix may have more K than is multiplied."""
+    rng = np.random.default_rng(6)
+    cases = [("tf32", 16, 128, 64), ("bf16", 8, 128, 96), ("f16", 24, 64, 32), ("bf16", 136, 128, 0), ("f16", 256, 32, 0),
+             ("tf32", 8, 16, 0)]
+    for kind, n, span, first in cases:
+        per_word = 1 if kind == "tf32" else 2
+        k, width = 8 * per_word, max(span, 32)
+        a, c = rng.integers(-3, 4, (64, k)), rng.integers(-3, 4, (64, n))
+        whole = rng.integers(-3, 4, (n, width // 4 * per_word))
+        b = whole[:, first // 4 * per_word:][:, :k]
+        image = swizzled(np.ascontiguousarray(encode(whole, kind)).view(np.uint8), span)
+        left = np.concatenate([np.stack(fragments(encode(a[16 * w:16 * w + 16], kind), True, per_word)) for w in range(4)], axis=1)
+        group, place = LANES // 4, LANES % 4
+        at = [(group + 8 * (r // 2 % 2), r // 4 * 8 + place * 2 + r % 2) for r in range(n // 2)]
+        sums = np.stack([np.concatenate([c[16 * w + row, column] for w in range(4)]) for row, column in at]).astype(np.float32)
+        regs = [f"%r{16 + i}" for i in range(n // 2)]
+        factors = [f"%r{8 + i}" for i in range(4)]
+        strides = (256 >> 4) << 32 | (128 >> 4) << 16 if span == 16 else (8 * span >> 4) << 32
+        fields = {16: 0, 128: 1, 64: 2, 32: 3}[span] << 62 | strides
+        body = "  mad.wide.u32 %d0, %t, 4, %q1;\n  mad.wide.u32 %d1, %t, 4, %q2;\n  mad.wide.u32 %d6, %t, 4, %q3;\n"
+        body += "".join(f"  ld.global.b32 {name}, [%d0+{512 * i}];\n" for i, name in enumerate(factors))
+        body += "".join(f"  ld.global.b32 {name}, [%d1+{512 * i}];\n" for i, name in enumerate(regs))
+        body += f"""  mov.u32 %r1, room;
+  mov.u32 %r2, %t;
+$COPY:
+  setp.ge.u32 %p0, %r2, {len(image) // 4};
+  @%p0 bra $COPIED;
+  mad.wide.u32 %d2, %r2, 4, %q0;
+  ld.global.b32 %r3, [%d2];
+  mad.lo.u32 %r4, %r2, 4, %r1;
+  st.shared.b32 [%r4], %r3;
+  add.u32 %r2, %r2, 128;
+  bra $COPY;
+$COPIED:
+  bar.sync 0;
+  fence.proxy.async.shared::cta;
+  add.u32 %r1, %r1, {first};
+  shr.u32 %r1, %r1, 4;
+  cvt.u64.u32 %d3, %r1;
+  or.b64 %d3, %d3, {fields};
+  wgmma.fence.sync.aligned;
+  wgmma.mma_async.sync.aligned.m64n{n}k{k}.f32.{kind}.{kind} {{{", ".join(regs)}}}, {{{", ".join(factors)}}}, %d3, 1, 1, 1{", 0" if per_word == 2 else ""};
+  wgmma.commit_group.sync.aligned;
+  wgmma.wait_group.sync.aligned 0;
+"""
+        body += "".join(f"  st.global.b32 [%d6+{512 * i}], {name};\n" for i, name in enumerate(regs))
+        found = emulated.run(device, body, [image, left, sums], [((n // 2, 128), np.float32)], threads=128, registers=160,
+                             header=emulated.HOPPER, extra=f".shared .align 1024 .b8 room[{len(image)}];")
+        product = a @ b.T + c
+        expected = np.stack([np.concatenate([product[16 * w + row, column] for w in range(4)]) for row, column in at])
+        if wrong := same(found, [expected]):
+            return f"{kind}, {n} columns, {span} bytes: {wrong}"
+    return None
+
+
+def check_arrivals(device):
+    """Threads that arrive once their copies are done, among those that an mbarrier expects or beside them."""
+    for noinc, expected in ((".noinc", 64), ("", 64)):
+        body = f"""
+  mov.u32 %r1, room;
+  mov.u32 %r2, bar;
+  setp.eq.u32 %p0, %t, 0;
+  @%p0 mbarrier.init.shared.b64 [%r2], {expected};
+  bar.sync 0;
+  mad.lo.u32 %r3, %t, 4, %r1;
+  mad.wide.u32 %d0, %t, 4, %q0;
+  cp.async.ca.shared.global [%r3], [%d0], 4;
+  cp.async.mbarrier.arrive{noinc}.shared::cta.b64 [%r2];
+  {"" if noinc else "mbarrier.arrive.shared.b64 _, [%r2];"}
+$WAIT:
+  mbarrier.try_wait.parity.shared::cta.b64 %p1, [%r2], 0;
+  @!%p1 bra $WAIT;
+  xor.b32 %r4, %r3, 4;
+  ld.shared.b32 %r0, [%r4];
+  mad.wide.u32 %d1, %t, 4, %q1;
+  st.global.b32 [%d1], %r0;
+"""
+        data = np.arange(64, dtype=np.uint32) * 3
+        for seed in range(4):
+            found = emulated.run(device, body, [data], [((64,), np.uint32)], threads=64, seed=seed,
+                                 extra=".shared .align 16 .b8 room[256]; .shared .align 8 .b8 bar[8];")
+            if wrong := same(found, [data[np.arange(64) ^ 1]]):
+                return f"{noinc or 'counted'}, seed {seed}: {wrong}"
+    return None
+
+
 def check_gaps(device):
     """A vector load may cover an element that nobody wrote, as long as nobody looks at it."""
     body = """
@@ -453,7 +553,7 @@ def main():
             found = emulated.run(device, body + "\n" + STORE, [], [(32, np.uint32)], header=header,
                                  extra=".local .align 4 .b8 spot[16];")
             judge(name, same(found, [np.asarray(expected)]))
-    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_async, check_gaps):
+    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_wgmma, check_async, check_arrivals, check_gaps):
         if not wanted or any(w in check.__name__ for w in wanted):
             judge(check.__name__, check(device))
     if not wanted:

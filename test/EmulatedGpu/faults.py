@@ -84,6 +84,33 @@ FAULTS = [
      "written over|race on shared"),
     ("ring", "a copy runs over the allocation", r"mad\.wide\.u32 %d2, %i, 256, %d0;", 0,
      "mad.wide.u32 %d2, %i, 272, %d0;", "outside every allocation"),
+    ("warpgroup", "the wait for the products left out", r"wgmma\.wait_group\.sync\.aligned 0;", 0, "", "not been waited for"),
+    ("warpgroup", "the products are no group", r"wgmma\.commit_group\.sync\.aligned;", 0, "", "not been waited for"),
+    ("warpgroup", "a sum is looked at before the wait", r"wgmma\.commit_group\.sync\.aligned;", 0,
+     "wgmma.commit_group.sync.aligned;\n  mov.b32 %r20, %s3;", "is read that a product"),
+    ("warpgroup", "weights are overwritten before the wait", r"wgmma\.commit_group\.sync\.aligned;", 0,
+     "wgmma.commit_group.sync.aligned;\n  mov.b32 %a5, 0;", "is written that a product"),
+    ("warpgroup", "the fence of the registers left out", r"wgmma\.fence\.sync\.aligned;", 0, "", "last wgmma.fence"),
+    ("warpgroup", "the fence between the proxies left out", r"fence\.proxy\.async\.shared::cta;", 0, "", "no fence.proxy.async"),
+    ("warpgroup", "another swizzle is described", str(1 << 62 | 64 << 32 | 1 << 16), 0, str(2 << 62 | 64 << 32 | 1 << 16), "numbers"),
+    ("warpgroup", "the copies are not swizzled", r"xor\.b32 %r3, %r2, %r3;", 0, "mov.b32 %r3, %r2;", "numbers"),
+    ("warpgroup", "columns half as far apart", str(1 << 62 | 64 << 32 | 1 << 16), 0, str(1 << 62 | 32 << 32 | 1 << 16), "numbers"),
+    ("warpgroup", "a matrix that begins within a swizzle", r"shr\.u32 %r17, %r17, 4;", 0,
+     "add.u32 %r17, %r17, 128; shr.u32 %r17, %r17, 4;", "does not begin where its swizzle does"),
+    ("warpgroup", "a stage is released before its products are done",
+     r"(wgmma\.wait_group\.sync\.aligned 0;)(.*?)(mbarrier\.arrive\.shared\.b64 _, \[%r7\];)", 0, r"\2\3 \1", "race on shared|not been waited for"),
+    ("warpgroup", "the arrival does not wait for the copies", r"cp\.async\.mbarrier\.arrive\.noinc\.shared\.b64 \[%r9\];", 0,
+     "mbarrier.arrive.shared.b64 _, [%r9];", "not been waited for"),
+    ("warpgroup", "the wait for a full stage left out", r"@!%p2 bra \$ARRIVES;", 0, "", "not been waited for|never written|race"),
+    ("warpgroup", "a warp leaves out a product", r"wgmma\.fence\.sync\.aligned;", 0,
+     "setp.gt.u32 %p4, %t, 95; @%p4 bra $NEXT2; wgmma.fence.sync.aligned;", "the warps of a warpgroup"),
+    ("warpgroup", "a warpgroup of three warps", r"setp\.lt\.u32 %p1, %t, 128;", 0, "setp.lt.u32 %p1, %t, 128;",
+     "not whole|deadlock", {"block": 96}),
+    ("blocks", "the fence before the count left out", r"fence\.acq_rel\.gpu;", 0, "", "race on global"),
+    ("blocks", "the fence behind the count left out", r"fence\.acq_rel\.gpu;", 1, "", "race on global"),
+    ("blocks", "a fence of the block alone", r"fence\.acq_rel\.gpu;", 0, "fence.acq_rel.cta;", "race on global"),
+    ("blocks", "the barrier before the count left out", r"bar\.sync 0;", 0, "", "race on global"),
+    ("blocks", "the last but one adds up", r"setp\.ne\.u32 %p1, %r4, 3;", 0, "setp.ne.u32 %p1, %r4, 2;", "race on global"),
     ("ring", "less shared memory than is used", r"bar\.sync 0;", 0, "bar.sync 0;", "outside the block's", {"shared": 32 + 256}),
 ]
 
@@ -125,7 +152,7 @@ def main():
     arguments = [a for a in sys.argv[1:] if a != "--table"]
     table = "--table" in sys.argv
     device = emulated.Gpu()
-    known = {k["name"]: k for k in (kernels.softmax(), kernels.matmul(), kernels.ring())}
+    known = {k["name"]: k for k in (kernels.softmax(), kernels.matmul(), kernels.warpgroup(), kernels.blocks(), kernels.ring())}
     missed = planted = 0
     for kernel in known.values():
         for seed in range(8):

@@ -13,6 +13,7 @@ import re
 import numpy as np
 
 HEADER = ".version 8.0\n.target sm_80\n.address_size 64\n"
+HOPPER = HEADER.replace("sm_80", "sm_90a")
 
 
 class CudaError(Exception):

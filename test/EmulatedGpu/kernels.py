@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------=== #
-"""Three kernels in the shapes that the emitters have, to plant faults in.
+"""Kernels in the shapes that the emitters have, to plant faults in.
 
 Each has its PTX, its inputs, its launch and what NumPy makes of the inputs.
 """
@@ -209,6 +209,184 @@ $LOOP:
     return {
         "name": "matmul", "ptx": text, "inputs": [a.astype(np.float32), b.astype(np.float32)], "output": (43, 8),
         "expected": a @ b, "scalars": [np.uint32(43), np.uint32(112)], "grid": 2, "block": 64, "shared": 0,
+    }
+
+
+def warpgroup():
+    """64 x 16 by products of a warpgroup, out of a ring of two stages that a second one fills by cp.async."""
+    sums = ", ".join(f"%s{i}" for i in range(8))
+    loads = "".join(f"  ld.global.nc.b32 %a{4 * part + 2 * half + row}, [%d{4 + row}+{32 * part + 16 * half}];\n"
+                    for part in range(4) for half in range(2) for row in range(2))
+    products = "".join(f"""  add.u64 %d6, %d7, {2 * part};
+  wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {{{sums}}}, {{%a{4 * part}, %a{4 * part + 1}, %a{4 * part + 2}, %a{4 * part + 3}}}, %d6, 1, 1, 1, 0;
+""" for part in range(4))
+    text = HEADER.replace("sm_80", "sm_90a") + f"""
+.extern .shared .align 1024 .b8 stages[];
+.visible .entry warpgroup(.param .u64 w, .param .u64 x, .param .u64 y, .param .u32 steps)
+{{
+  .reg .pred %p<8>;
+  .reg .b32 %r<32>, %a<16>, %s<8>, %t, %n, %i, %stage, %parity, %full, %empty, %width;
+  .reg .b64 %d<12>;
+  ld.param.b64 %d0, [w];
+  ld.param.b64 %d1, [x];
+  ld.param.b64 %d2, [y];
+  ld.param.b32 %n, [steps];
+  mov.u32 %t, %tid.x;
+  mov.u32 %full, stages;
+  add.u32 %full, %full, 4096;
+  add.u32 %empty, %full, 16;
+  shl.b32 %width, %n, 7;
+  setp.eq.u32 %p0, %t, 0;
+  @%p0 mbarrier.init.shared.b64 [%full], 128;
+  @%p0 mbarrier.init.shared.b64 [%full+8], 128;
+  @%p0 mbarrier.init.shared.b64 [%empty], 128;
+  @%p0 mbarrier.init.shared.b64 [%empty+8], 128;
+  bar.sync 0;
+  mov.u32 %i, 0;
+  setp.lt.u32 %p1, %t, 128;
+  @%p1 bra $MULTIPLY;
+  sub.u32 %r0, %t, 128;
+  shr.u32 %r1, %r0, 3;
+  and.b32 %r2, %r0, 7;
+  and.b32 %r3, %r1, 7;
+  xor.b32 %r3, %r2, %r3;
+  shl.b32 %r4, %r1, 7;
+  mad.lo.u32 %r4, %r3, 16, %r4;
+  mov.u32 %r5, stages;
+  add.u32 %r4, %r4, %r5;
+  mul.lo.u32 %r6, %r1, %width;
+  mad.lo.u32 %r6, %r2, 16, %r6;
+  cvt.u64.u32 %d3, %r6;
+  add.u64 %d3, %d1, %d3;
+$FILL:
+  and.b32 %stage, %i, 1;
+  shr.u32 %parity, %i, 1;
+  not.b32 %parity, %parity;
+  and.b32 %parity, %parity, 1;
+  mad.lo.u32 %r7, %stage, 8, %empty;
+$FREE:
+  mbarrier.try_wait.parity.shared.b64 %p2, [%r7], %parity;
+  @!%p2 bra $FREE;
+  mad.lo.u32 %r8, %stage, 2048, %r4;
+  cp.async.cg.shared.global [%r8], [%d3], 16;
+  add.u64 %d3, %d3, 128;
+  mad.lo.u32 %r9, %stage, 8, %full;
+  cp.async.mbarrier.arrive.noinc.shared.b64 [%r9];
+  add.u32 %i, %i, 1;
+  setp.lt.u32 %p3, %i, %n;
+  @%p3 bra $FILL;
+  bra $DONE;
+$MULTIPLY:
+  shr.u32 %r10, %t, 5;
+  and.b32 %r11, %t, 31;
+  shr.u32 %r12, %r11, 2;
+  and.b32 %r13, %r11, 3;
+  mad.lo.u32 %r14, %r10, 16, %r12;
+  mul.lo.u32 %r15, %r14, %width;
+  mad.lo.u32 %r15, %r13, 4, %r15;
+  cvt.u64.u32 %d4, %r15;
+  add.u64 %d4, %d0, %d4;
+  shl.b32 %r16, %width, 3;
+  cvt.u64.u32 %d5, %r16;
+  add.u64 %d5, %d4, %d5;
+{"".join(f"  mov.b32 %s{i}, 0;{chr(10)}" for i in range(8))}$NEXT:
+  and.b32 %stage, %i, 1;
+  shr.u32 %parity, %i, 1;
+  and.b32 %parity, %parity, 1;
+  mad.lo.u32 %r9, %stage, 8, %full;
+$ARRIVES:
+  mbarrier.try_wait.parity.shared.b64 %p2, [%r9], %parity;
+  @!%p2 bra $ARRIVES;
+  fence.proxy.async.shared::cta;
+{loads}  mov.u32 %r17, stages;
+  mad.lo.u32 %r17, %stage, 2048, %r17;
+  shr.u32 %r17, %r17, 4;
+  cvt.u64.u32 %d7, %r17;
+  or.b64 %d7, %d7, {1 << 62 | 64 << 32 | 1 << 16};
+  wgmma.fence.sync.aligned;
+{products}$NEXT2:
+  wgmma.commit_group.sync.aligned;
+  wgmma.wait_group.sync.aligned 0;
+  mad.lo.u32 %r7, %stage, 8, %empty;
+  mbarrier.arrive.shared.b64 _, [%r7];
+  add.u64 %d4, %d4, 128;
+  add.u64 %d5, %d5, 128;
+  add.u32 %i, %i, 1;
+  setp.lt.u32 %p3, %i, %n;
+  @%p3 bra $NEXT;
+  shl.b32 %r18, %r14, 4;
+  mad.lo.u32 %r18, %r13, 2, %r18;
+  mad.wide.u32 %d8, %r18, 4, %d2;
+  st.global.v2.b32 [%d8], {{%s0, %s1}};
+  st.global.v2.b32 [%d8+512], {{%s2, %s3}};
+  st.global.v2.b32 [%d8+32], {{%s4, %s5}};
+  st.global.v2.b32 [%d8+544], {{%s6, %s7}};
+$DONE:
+  ret;
+}}
+"""
+    rng = np.random.default_rng(7)
+    w, x = rng.integers(-3, 4, (64, 320)), rng.integers(-3, 4, (16, 320))
+
+    def halves(values):
+        return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+    return {
+        "name": "warpgroup", "ptx": text, "inputs": [halves(w), halves(x)], "output": (64, 16), "expected": w @ x.T,
+        "scalars": [np.uint32(5)], "grid": 1, "block": 256, "shared": 4096 + 32,
+    }
+
+
+def blocks():
+    """Four blocks leave a row each; the one that counts last adds the rows up in order."""
+    text = HEADER + """
+.visible .entry blocks(.param .u64 x, .param .u64 room, .param .u64 y)
+.maxntid 64
+{
+  .reg .pred %p<4>, %lead;
+  .reg .b32 %r<16>, %t;
+  .reg .b64 %d<8>;
+  .shared .align 4 .b8 flag[4];
+  ld.param.b64 %d0, [x];
+  ld.param.b64 %d1, [room];
+  ld.param.b64 %d2, [y];
+  mov.u32 %t, %tid.x;
+  mov.u32 %r0, %ctaid.x;
+  mad.lo.u32 %r1, %r0, 64, %t;
+  mad.wide.u32 %d3, %r1, 4, %d0;
+  ld.global.nc.b32 %r2, [%d3];
+  add.s32 %r2, %r2, 1;
+  mad.wide.u32 %d4, %r1, 4, %d1;
+  st.global.b32 [%d4+16], %r2;
+  bar.sync 0;
+  setp.eq.u32 %lead, %t, 0;
+  @!%lead bra $COUNTED;
+  fence.acq_rel.gpu;
+  atom.global.inc.u32 %r3, [%d1], 3;
+  fence.acq_rel.gpu;
+  st.shared.b32 [flag], %r3;
+$COUNTED:
+  bar.sync 0;
+  ld.shared.b32 %r4, [flag];
+  setp.ne.u32 %p1, %r4, 3;
+  @%p1 ret;
+  mad.wide.u32 %d5, %t, 4, %d1;
+  ld.global.b32 %r5, [%d5+16];
+  ld.global.b32 %r6, [%d5+272];
+  ld.global.b32 %r7, [%d5+528];
+  ld.global.b32 %r8, [%d5+784];
+  add.s32 %r5, %r5, %r6;
+  add.s32 %r5, %r5, %r7;
+  add.s32 %r5, %r5, %r8;
+  mad.wide.u32 %d6, %t, 4, %d2;
+  st.global.b32 [%d6], %r5;
+  ret;
+}
+"""
+    x = np.random.default_rng(8).integers(-100, 100, (4, 64)).astype(np.int32)
+    return {
+        "name": "blocks", "ptx": text, "inputs": [x, np.zeros(4 + 256, np.int32)], "output": (64,),
+        "expected": x.sum(axis=0) + 4, "dtype": np.int32, "scalars": [], "grid": 4, "block": 64, "shared": 0,
     }
 
 
