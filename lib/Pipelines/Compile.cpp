@@ -594,6 +594,7 @@ bool Compiler::makeGraph() {
            !finished(s, print);
   };
   const Backend &backend = levels.empty() ? gpuBackend() : cpuBackend();
+  TilingOptions tiling = gpu.withLevels(options.tiling);
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  // A state is memory of the host.
@@ -601,7 +602,7 @@ bool Compiler::makeGraph() {
                                     options.state && gpu.empty());
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, options.tiling, backend,
+        populateFuseStage(pm, options.debugValues, tiling, backend,
                           options.layout);
       }))
     return false;
@@ -609,7 +610,7 @@ bool Compiler::makeGraph() {
   if (gpu.empty())
     return true;
   if (!stage(Stage::Tile, 0.25,
-             [&] { return check(gpu.cut(*module, options.tiling)); }))
+             [&] { return check(gpu.cut(*module, tiling)); }))
     return false;
   if (!levels.empty())
     llvm::append_range(result.tilings, listTilings(gpu.getGraph()));

@@ -39,11 +39,38 @@ static LogicalResult run(ModuleOp on,
   return pm.run(on);
 }
 
+TilingOptions GpuCompiler::withLevels(TilingOptions tiling) const {
+  tiling.warpgroups = llvm::any_of(levels, [](const GpuLevel &level) {
+    return hasWarpgroups(level.target);
+  });
+  return tiling;
+}
+
 LogicalResult GpuCompiler::cut(ModuleOp fused, const TilingOptions &tiling) {
   graph = fused.clone();
   return run(*graph, [&](OpPassManager &pm) {
     populateTiling(pm, gpuBackend(), tiling);
   });
+}
+
+/// All levels are launched alike, with the shared memory of the one that asks
+/// for most; false: one takes other arguments.
+static bool mergeLevel(Schedule &schedule, const Schedule &level) {
+  for (auto [step, other] : llvm::zip_equal(schedule.steps, level.steps)) {
+    KernelInfo &a = step.kernel;
+    const KernelInfo &b = other.kernel;
+    if (a.dims != b.dims || a.tasks != b.tasks ||
+        a.scratchBytes != b.scratchBytes ||
+        a.gpu.has_value() != b.gpu.has_value())
+      return false;
+    if (!a.gpu)
+      continue;
+    if (a.gpu->threads != b.gpu->threads || a.gpu->block != b.gpu->block ||
+        a.gpu->taskScratch != b.gpu->taskScratch)
+      return false;
+    a.gpu->dynamicShared = std::max(a.gpu->dynamicShared, b.gpu->dynamicShared);
+  }
+  return true;
 }
 
 /// Positions in memory are numbers of 32 bits, and a launch takes only so many.
@@ -82,6 +109,9 @@ LogicalResult GpuCompiler::tile() {
       return failure();
     if (i == 0)
       schedule = std::move(*s);
+    else if (!mergeLevel(schedule, *s))
+      return emitError(graph->getLoc())
+             << "a kernel has other arguments at level " << level.target.name;
   }
   return checkSizes();
 }

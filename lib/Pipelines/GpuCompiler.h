@@ -40,6 +40,8 @@ public:
   bool empty() const { return levels.empty(); }
   mlir::ModuleOp getGraph() { return *graph; }
 
+  /// The options, with what the levels have.
+  TilingOptions withLevels(TilingOptions tiling) const;
   /// Cuts a copy of the kernels of `fused`; fails after an error.
   mlir::LogicalResult cut(mlir::ModuleOp fused, const TilingOptions &tiling);
   /// Emits all levels' kernels and lists the steps; fails after an error.

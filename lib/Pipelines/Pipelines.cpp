@@ -79,6 +79,7 @@ void populateTiling(OpPassManager &pm, const Backend &backend,
   tile.from = tiling.file;
   tile.candidate = tiling.candidate;
   tile.products = tiling.products;
+  tile.warpgroups = tiling.warpgroups;
   pm.addPass(createTilePass(tile));
 }
 

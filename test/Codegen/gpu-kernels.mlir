@@ -109,10 +109,11 @@ func.func @matmul(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x
 // -----
 
 // A long K is split where there may be few rows: a warp of 16 of them has a
-// range, a ring of its own, and waits for nobody before its sums are there. Many
-// rows are tiles, whose sums are those of the same ranges.
+// range, a ring of its own, and waits for nobody before its sums are there. Two
+// blocks have four ranges each; the one that counts last adds up. Many rows are
+// tiles, whose sums are those of the same ranges.
 // TILE-LABEL: @split
-// TILE: tiling #tenon.gpu_matmul<tile = 64 x 64, stages = 3, split = 4, products = tf32x3>
+// TILE: tiling #tenon.gpu_matmul<tile = 64 x 64, stages = 3, split = 8, products = tf32x3>
 // CHECK-LABEL: func.func @matmul_0
 // CHECK: scf.if
 // CHECK: scf.for {{.*}} iter_args
@@ -121,8 +122,14 @@ func.func @matmul(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x64x
 // CHECK-COUNT-24: nvvm.mma.sync
 // CHECK-NOT: nvvm.mma.sync
 // CHECK: nvvm.barrier
+// CHECK: vector.store
+// CHECK: nvvm.barrier
+// CHECK: llvm.fence syncscope("device") acq_rel
+// CHECK: llvm.atomicrmw uinc_wrap {{.*}} syncscope("device") monotonic
+// CHECK-NEXT: llvm.fence syncscope("device") acq_rel
+// CHECK: nvvm.barrier
 // CHECK: scf.if
-// CHECK: scf.for %{{[^ ]+}} = %c0 to %c4 step %c1 iter_args
+// CHECK: scf.for %{{[^ ]+}} = %c0 to %c8 step %c1 iter_args
 // CHECK: scf.for {{.*}} iter_args
 // CHECK: nvvm.cp.async.wait.group 1
 // CHECK-NEXT: nvvm.barrier

@@ -15,8 +15,13 @@
 
 // -----
 
-// expected-error @+1 {{expected the split to be the 4 warps or 1, found 3}}
+// expected-error @+1 {{expected the split to be a multiple of 4 in [4, 64], found 3}}
 #split = #tenon.gpu_matmul<tile = 64 x 64, stages = 3, split = 3, products = tf32>
+
+// -----
+
+// expected-error @+1 {{expected the warps of a split to be a multiple of 4 in [4, 32], found 2}}
+#warps = #tenon.gpu_matmul<tile = 32 x 64, stages = 3, split = 4, products = tf32>
 
 // -----
 

@@ -11,7 +11,7 @@ Every kernel has to assemble for every architecture, none may spill a register
 in matmul, attention, row or map kernels, and ptxas may not say that it
 serialised wgmma. --table prints registers and memory by kind.
 
-usage: budgets.py --ptxas FILE [--arch NAME,...] [--table] [--tenon PATH] [MODEL...]
+usage: budgets.py --ptxas FILE [--arch NAME,...] [--table] [--tenon PATH] [MODEL|FILE.onnxtxt...]
 """
 
 import argparse
@@ -39,7 +39,8 @@ INFO = re.compile(
 def assemble(tool, options, model, arch):
     """(kernel, registers, shared bytes, spilled bytes, stack bytes) of each kernel."""
     ptx = tool.file("kernels.ptx")
-    tool.expect_success("compile", os.path.join(MODELS, model, "model.onnx"), f"--target=nvptx:{arch}", "--emit=ptx", "-o", ptx)
+    path = model if model.endswith(".onnxtxt") else os.path.join(MODELS, model, "model.onnx")
+    tool.expect_success("compile", path, f"--target=nvptx:{arch}", "--emit=ptx", "-o", ptx)
     with open(ptx, encoding="utf-8") as file:
         entries = re.findall(r"\.entry\s+(\w+)", file.read())
     result = subprocess.run([options.ptxas, "-v", f"-arch={arch}", ptx, "-o", os.devnull], capture_output=True, text=True)

@@ -60,7 +60,7 @@ def check_modules(gpu):
         return emulated.entry("k", "  " + code, 0)
 
     for code, due in [
-        ("wgmma.fence.sync.aligned;", "no rule for 'wgmma': wgmma.fence.sync.aligned"),
+        ("wmma.load.a.sync;", "no rule for 'wmma': wmma.load.a.sync"),
         ("add.rz.f32 %f0, %f1, %f2;", "no rule for '.rz' of 'add'"),
         ("add.s32 %r0, %d1, %r2;", "'%d1' has 64 bits where 32 are due"),
         ("add.s32 %r0, %r1, %nothing;", "what is '%nothing'?"),

@@ -123,9 +123,12 @@ LogicalResult GpuMatMulTilingAttr::verify(EmitError emitError, int64_t rows,
                          32)) ||
       failed(checkNumber(emitError, "the stages", stages, 1, 2, 8)))
     return failure();
-  if (int64_t warps = rows * columns / 1024; split != 1 && split != warps)
-    return emitError() << "expected the split to be the " << warps
-                       << " warps or 1, found " << split;
+  if (split != 1) {
+    if (failed(checkNumber(emitError, "the split", split, 4, 4, 64)) ||
+        failed(checkNumber(emitError, "the warps of a split",
+                           rows * columns / 1024, 4, 4, 32)))
+      return failure();
+  }
   // Of every GPU; 16 rows of K are a stage, and rows are padded.
   constexpr int64_t most = 48 << 10;
   int64_t ring = 4 * stages * (rows * 20 + 16 * columns);

@@ -175,12 +175,16 @@ def Tenon_GpuMatMulTilingAttr : Tenon_GpuTiling<"GpuMatMulTiling", "gpu_matmul">
     two numbers of tf32 and is as exact as f32; `tf32`, `bf16` and `f16` round
     them. Sums are f32. Products of integers are `i8`, and exact.
 
-    With a `split`, as many as the block has warps, K is cut in so many ranges,
-    and a sum is those of the ranges, added in their order. Where there are few
-    rows a block then has 16 of them by one panel, and each warp a range: the
+    With a `split`, a multiple of 4, K is cut in so many ranges, and a sum is
+    those of the ranges, added in their order. Where there are few rows a block
+    has 16 of them by a panel for each 4 of its warps, and 4 of the ranges: the
     bits are those of a tile. Without, a sum is one chain.
 
-    `products` and `split` change results, the other numbers do not.
+    A tile of 128 x 64 is multiplied by a warpgroup where the GPU has wgmma: of
+    sm_90a, but for integers.
+
+    `products` and `split` change results, as may wgmma; the other numbers do
+    not.
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$columns, "int64_t":$stages,
                         DefaultValuedParameter<"int64_t", "1">:$split,

@@ -29,6 +29,7 @@ struct Machine {
   int64_t l2Bytes = 1 << 20; ///< of a core's second cache
   /// What a GPU's tensor cores multiply f32 operands as.
   MmaProducts products = MmaProducts::tf32x3;
+  bool warpgroups = false; ///< of a GPU's levels one multiplies by them
 };
 
 class Backend {

@@ -50,6 +50,7 @@ struct TilingOptions {
   unsigned candidate = 0; ///< number of the tiling that kernels take
   /// What a GPU multiplies f32 operands as: tf32x3, tf32, bf16 or f16.
   std::string products = "tf32x3";
+  bool warpgroups = false; ///< one of the GPUs multiplies by them
 };
 /// Graph -> Fuse, on the graph module.
 void populateFuseStage(mlir::OpPassManager &pm, bool debugValues,

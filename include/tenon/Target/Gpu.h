@@ -21,6 +21,9 @@ bool isGpuTarget(llvm::StringRef name);
 /// Resolves such a name. The error for any other lists the valid ones.
 llvm::Expected<TargetInfo> resolveGpuTarget(llvm::StringRef name);
 
+/// Does it have products of warpgroups (wgmma)?
+bool hasWarpgroups(const TargetInfo &target);
+
 /// Sets the triple and data layout, right after translation from MLIR.
 llvm::Error prepareGpuModule(llvm::Module &module, const TargetInfo &target);
 

@@ -34,7 +34,7 @@ struct TilePass : ::tenon::impl::TilePassBase<TilePass> {
           << products;
       return signalPassFailure();
     }
-    machine = {l2Bytes, *kind};
+    machine = {l2Bytes, *kind, warpgroups};
     FailureOr<TilingFile> file = TilingFile();
     if (!from.empty())
       file = TilingFile::read(&getContext(), from);

@@ -32,7 +32,9 @@ def TilePass : Pass<"tenon-tile", "::mlir::ModuleOp"> {
     Option<"candidate", "candidate", "unsigned", "0", "Number of the tiling to take">,
     Option<"l2Bytes", "l2-bytes", "int64_t", "1 << 20", "A core's second cache">,
     Option<"products", "products", "std::string", "\"tf32x3\"",
-           "Of f32 operands on a GPU: tf32x3, tf32, bf16 or f16">
+           "Of f32 operands on a GPU: tf32x3, tf32, bf16 or f16">,
+    Option<"warpgroups", "warpgroups", "bool", "false",
+           "One of the GPUs multiplies by warpgroups: sm_90a">
   ];
   let statistics = [
     Statistic<"numChosen", "chosen", "Kernels whose tiling the family chose">,

@@ -120,10 +120,14 @@ void emitByTiling(KernelEmitter &e) {
 }
 
 /// A task's scratch is in shared memory where a block's is small; else a step
-/// has it for all of its tasks at once.
+/// has it for all of its tasks at once, behind the counters. What a matmul on
+/// tensor cores has its blocks share.
 void placeScratch(KernelEmitter &e) {
   SymExpr task = e.info.scratchBytes;
   GpuLaunch &gpu = *e.info.gpu;
+  if (task == SymExpr(0) ||
+      isa<GpuMatMulTilingAttr>(e.kernel().getTilingAttr()))
+    return;
   auto size = task.constant();
   if (gpu.block && size && *size <= kSharedBytes) {
     gpu.sharedBytes = *size;
@@ -132,7 +136,7 @@ void placeScratch(KernelEmitter &e) {
   }
   gpu.taskScratch = task;
   e.dim(task); // the entry finds it among the dims
-  e.info.scratchBytes = task * e.info.tasks;
+  e.info.scratchBytes = task * e.info.tasks + TENON_GPU_COUNTER_BYTES;
 }
 
 FailureOr<KernelInfo> GpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,

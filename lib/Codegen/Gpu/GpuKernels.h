@@ -17,6 +17,10 @@
 
 namespace tenon {
 
+/// A matmul of at most so many rows has few of them where K is split, and a
+/// block then so many of the ranges.
+inline constexpr int64_t kFewRows = 64, kRangesOfBlock = 4;
+
 /// How the kernel can be cut, its own choice first.
 llvm::SmallVector<TilingInterface> gpuTilings(KernelOp kernel,
                                               const Machine &machine);
@@ -36,11 +40,9 @@ void emitGpuMapKernel(KernelEmitter &e, int64_t elements);
 void emitGpuReduceKernel(KernelEmitter &e, int64_t elements);
 /// A task is a tile of the result, of a block's tensor cores.
 void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling);
-/// A task is rows of the queries of one head, of a block's tensor cores.
-void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling);
-/// Have so many rows of it, of heads of `depth` and values of `width`, room in
-/// shared memory?
-bool fitsAttention(int64_t depth, int64_t width, int64_t rows);
+/// Is it a tile that a warpgroup multiplies, and a second one feeds, where the
+/// level has products of warpgroups? Elsewhere it is one like others.
+bool isWarpgroupTile(GpuMatMulTilingAttr tiling);
 /// A task is rows of the queries of one head, of a block's tensor cores.
 void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling);
 /// Have so many rows of it, of heads of `depth` and values of `width`, room in

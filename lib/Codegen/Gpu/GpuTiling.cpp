@@ -8,6 +8,7 @@
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 
@@ -91,26 +92,58 @@ Tilings attentionTilings(KernelOp kernel, const Machine &machine) {
   return all;
 }
 
+/// Blocks that have ranges of one tile of few rows, so that there are about as
+/// many as a large GPU runs at a time, while a range keeps some rows of K.
+int64_t blocksOfSplit(PackedMatMulOp op, int64_t depth, int64_t warps) {
+  constexpr int64_t enough = 256, leastRange = 32, most = 16;
+  SmallVector<SymExpr> packed = getDims(op.getPacked());
+  size_t inner = op.getFormatAttr() ? 2 : 3;
+  auto panels = packed[packed.size() - inner].constant();
+  bool isOne = llvm::all_of(ArrayRef(packed).drop_back(inner),
+                            [](auto &d) { return d.constant() == 1; });
+  if (!panels || !isOne)
+    return 1;
+  int64_t tiles = llvm::divideCeil(
+      std::max<int64_t>(*panels, 1),
+      std::max<int64_t>(1, warps / kRangesOfBlock) * (matchHalves(op) ? 2 : 1));
+  int64_t blocks = 1;
+  while (2 * blocks <= most && 2 * blocks * tiles <= enough &&
+         2 * blocks * kRangesOfBlock * leastRange <= depth)
+    blocks *= 2;
+  return blocks;
+}
+
 Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   auto op = *kernel.getBody().front().getOps<PackedMatMulOp>().begin();
   MmaProducts products = productsOf(op, machine);
   MLIRContext *context = kernel.getContext();
-  auto get = [&](int64_t rows, int64_t columns, int64_t stages, bool split) {
-    int64_t warps = rows * columns / 1024;
-    return GpuMatMulTilingAttr::get(context, rows, columns, stages,
-                                    split ? warps : 1, products);
+  auto get = [&](int64_t rows, int64_t columns, int64_t stages, int64_t split) {
+    return GpuMatMulTilingAttr::get(context, rows, columns, stages, split,
+                                    products);
   };
   // A range of K is some parts long; many rows keep a GPU busy without.
-  constexpr int64_t leastDepth = 256, mostRows = 64;
+  constexpr int64_t leastDepth = 256;
   SmallVector<SymExpr> lhs = getDims(op.getLhs());
   SymExpr rows = productOf(ArrayRef(lhs).drop_back());
-  bool split = lhs.back().constant().value_or(0) >= leastDepth &&
-               rows.constant().value_or(0) <= mostRows;
+  int64_t depth = lhs.back().constant().value_or(0);
+  bool mayBeFew = rows.constant().value_or(0) <= kFewRows,
+       mayBeMany = rows.constant().value_or(INT64_MAX) > kFewRows,
+       split = depth >= leastDepth && mayBeFew;
   Tilings all;
-  if (split)
-    all.push_back(get(64, 64, 3, true));
-  all.append({get(64, 64, 3, false), get(128, 64, 3, false),
-              get(64, 128, 3, false), get(32, 64, 4, false),
+  auto add = [&](int64_t rows, int64_t columns, int64_t stages) {
+    if (split)
+      all.push_back(get(rows, columns, stages,
+                        kRangesOfBlock *
+                            blocksOfSplit(op, depth, rows * columns / 1024)));
+  };
+  // Where a level multiplies by warpgroups, but for integers.
+  if (machine.warpgroups && mayBeMany && products != MmaProducts::i8) {
+    add(128, 64, 3);
+    all.push_back(get(128, 64, 3, 1));
+  }
+  add(64, 64, 3);
+  all.append({get(64, 64, 3, 1), get(128, 64, 3, 1), get(64, 128, 3, 1),
+              get(32, 64, 4, 1),
               GpuThreadsTilingAttr::get(context, kThreads, 1)});
   return all;
 }

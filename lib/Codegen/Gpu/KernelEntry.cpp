@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Codegen/GpuProgram.h"
+#include "tenon/abi.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/IntrinsicsNVPTX.h"
 #include "llvm/IR/Module.h"
@@ -78,6 +79,7 @@ Value *EntryWriter::scratch(Value *task) {
   Value *all = entry->getArg(numBuffers + 1);
   if (gpu.taskScratch == SymExpr(0))
     return all;
+  all = b.CreateGEP(b.getInt8Ty(), all, b.getInt64(TENON_GPU_COUNTER_BYTES));
   Value *bytes;
   if (auto size = gpu.taskScratch.constant()) {
     bytes = b.getInt64(*size);

@@ -12,7 +12,6 @@ using namespace mlir;
 
 namespace tenon {
 
-/// To the nearest, an i32 whose 13 lowest bits are not looked at.
 Value Mma::roundTF32(Value x) const {
   return NVVM::ConvertFloatToTF32Op::create(e.b, e.L.loc, e.b.getI32Type(), x,
                                             NVVM::FPRoundingMode::RNA);

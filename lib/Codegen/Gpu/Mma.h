@@ -70,9 +70,12 @@ public:
   llvm::SmallVector<mlir::Value> multiply(const Fragment &a, const Fragment &b,
                                           mlir::ValueRange c) const;
 
+  /// To the nearest tf32, an i32 whose 13 lowest bits are not looked at.
+  mlir::Value roundTF32(mlir::Value x) const;
+  MmaProducts getProducts() const { return products; }
+
 private:
   Fragment load(llvm::ArrayRef<int64_t> outer, Element element) const;
-  mlir::Value roundTF32(mlir::Value x) const;
   mlir::Value multiplyOnce(mlir::ValueRange a, mlir::ValueRange b,
                            mlir::ValueRange c) const;
   llvm::SmallVector<mlir::Value> unpack(mlir::Value fields) const;

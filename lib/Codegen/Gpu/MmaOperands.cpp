@@ -10,8 +10,8 @@ using namespace mlir;
 
 namespace tenon {
 
-/// What a thread pulls at a time; bytes that it copies.
-static constexpr int64_t kQuad = 4, kUnit = 16;
+/// Bytes that a thread copies at a time.
+static constexpr int64_t kUnit = 16;
 
 MmaOperands::MmaOperands(KernelEmitter &e, PackedMatMulOp op,
                          const PackedOperand &operand,
@@ -34,9 +34,9 @@ bool MmaOperands::isInPlace() {
                  : ArrayRef(lhs).drop_back(2) == ArrayRef(batch));
 }
 
-/// Four elements of a row, from `column` of K on.
 void MmaOperands::pullA(const MmaTile &tile, Value row, Value column,
-                        Value to) {
+                        int64_t ofPart,
+                        function_ref<void(int64_t, Value)> put) {
   SmallVector<Idx> idx;
   if (shared)
     idx = e.delinearize(row, rowDims);
@@ -49,6 +49,7 @@ void MmaOperands::pullA(const MmaTile &tile, Value row, Value column,
   idx.push_back(Idx());
   bool together = K.constant() && *K.constant() % kQuad == 0;
   int64_t lanes = together ? kQuad : 1;
+  bool isWhole = K.constant() && *K.constant() % ofPart == 0;
   LaneScope scope(L, lanes);
   for (int64_t i = 0; i < kQuad; i += lanes) {
     Value at = L.add(column, i);
@@ -57,10 +58,10 @@ void MmaOperands::pullA(const MmaTile &tile, Value row, Value column,
       idx.back() = together ? Idx{at, 1, kQuad, {}} : L.uniform(at);
       return L.widen(e.emit(op.getLhs(), idx));
     };
-    Value x = isDivided() ? pull() : e.ifElse(L.ult(at, k), type, pull, [&] {
+    Value x = isWhole ? pull() : e.ifElse(L.ult(at, k), type, pull, [&] {
       return L.constant(type, 0);
     });
-    ring->store(x, L.add(to, i * bytesOfElement));
+    put(i, x);
   }
 }
 
@@ -77,7 +78,10 @@ void MmaOperands::fillA(const MmaTeam &team, const MmaTile &tile, Value number,
     Value at = L.add(L.mul(number, ofRow), c); // in a row of A
     Value column = L.mul(at, count);
     if (!A) // rows behind the last one are that one, and not stored
-      return pullA(tile, L.min(row, L.sub(m, 1)), column, to);
+      return pullA(tile, L.min(row, L.sub(m, 1)), column, depth,
+                   [&](int64_t i, Value x) {
+                     ring->store(x, L.add(to, i * bytesOfElement));
+                   });
     Value inside = L.ult(row, m);
     if (!isDivided())
       inside = L.both(inside, L.ult(column, k));
@@ -88,7 +92,7 @@ void MmaOperands::fillA(const MmaTeam &team, const MmaTile &tile, Value number,
 }
 
 void MmaOperands::fillB(const MmaTeam &team, const MmaTile &tile, Value number,
-                        Value stage) {
+                        Value stage, Value exists) {
   int64_t units = bytesOfPanel / kUnit, ofGroup = layout.bytesOfGroup / kUnit,
           header = layout.bytesOfHeader / kUnit;
   Value base = L.add(L.add(team.ring, team.stages * team.rows * bytesOfRow),
@@ -106,6 +110,8 @@ void MmaOperands::fillB(const MmaTeam &team, const MmaTile &tile, Value number,
     Value p = L.div(i, units), u = L.rem(i, units);
     Value panel = L.add(tile.panel, halves ? L.rem(p, ofHalf) : p);
     Value inside = L.ult(panel, np);
+    if (exists)
+      inside = L.both(inside, exists);
     if (halves) // the second half's panels lie behind all of the first's
       panel = L.add(panel, L.mul(L.div(p, ofHalf), np));
     Value v = u, from = L.add(u, groups), place;
@@ -134,54 +140,62 @@ void MmaOperands::fillB(const MmaTeam &team, const MmaTile &tile, Value number,
   });
 }
 
-/// Column 8j + g of a panel's part in the ring.
-struct MmaOperands::Column {
-  MmaOperands &o;
-  Value panel; ///< where its part begins
-  int64_t j;
-  ColumnScale scale = {};
+Value MmaOperands::Column::header(Type type, int64_t first) const {
+  LaneBuilder &L = o.L;
+  int64_t bytes = type.getIntOrFloatBitWidth() / 8;
+  Value eight = L.add(L.mul(j, 8 * bytes), first);
+  return o.ring->load(type, L.add(L.add(panel, eight), L.mul(o.g, bytes)));
+}
 
-  Value header(Type type, int64_t first) const {
-    LaneBuilder &L = o.L;
-    int64_t bytes = type.getIntOrFloatBitWidth() / 8;
-    return o.ring->load(
-        type, L.add(L.add(panel, first + 8 * j * bytes), L.mul(o.g, bytes)));
+Value MmaOperands::Column::entry(Value group) const {
+  LaneBuilder &L = o.L;
+  const PanelLayout &layout = o.layout;
+  Value block = j;
+  if (layout.bytesOfColumn > 1) {
+    Value line = L.div(group, 128 / layout.bytesOfGroup);
+    block = L.bitXor(L.rem(line, 4), block);
   }
-  Value entry(Value group) const {
-    LaneBuilder &L = o.L;
-    const PanelLayout &layout = o.layout;
-    Value block = L.index(j);
-    if (layout.bytesOfColumn > 1) {
-      Value line = L.div(group, 128 / layout.bytesOfGroup);
-      block = L.bitXor(L.rem(line, 4), block);
-    }
-    Value column = L.add(L.mul(block, 8), o.g);
-    Value at = L.add(L.mul(group, layout.bytesOfGroup),
-                     L.mul(column, layout.bytesOfColumn));
-    return o.ring->load(layout.entryType(o.b.getContext()),
-                        L.add(L.add(panel, layout.bytesOfHeader), at));
-  }
-};
+  Value column = L.add(L.mul(block, 8), o.g);
+  Value at = L.add(L.mul(group, layout.bytesOfGroup),
+                   L.mul(column, layout.bytesOfColumn));
+  return o.ring->load(layout.entryType(o.b.getContext()),
+                      L.add(L.add(panel, layout.bytesOfHeader), at));
+}
 
-Mma::Fragment MmaOperands::fragmentOfB(const Column &column, int64_t kk) {
+MmaOperands::Column MmaOperands::columnOf(const MmaTeam &team, Value stage,
+                                          Value panel, int64_t more, Value j) {
+  Value base = L.add(L.add(team.ring, team.stages * team.rows * bytesOfRow),
+                     L.add(L.mul(stage, team.panels * bytesOfPanel),
+                           L.mul(panel, bytesOfPanel)));
+  Column column{*this, L.add(base, more * bytesOfPanel), j};
+  column.scale = loadScale(e, layout, [&](Type type, int64_t at) {
+    return column.header(type, at);
+  });
+  return column;
+}
+
+Mma::Fragment MmaOperands::fragmentOf(ArrayRef<Column> columns, int64_t kk) {
   Type element = layout.format ? layout.format.getElement() : Type();
   // What a group of four bytes, or two of bf16, has is a register as it is.
   if (layout.integer ||
       (element && element.isBF16() && mma.narrowType() == element)) {
     Mma::Fragment words;
     for (int64_t half = 0; half < 2; ++half)
-      words.high.push_back(
-          column.entry(L.add(t, kk / layout.rowsOfGroup + half * 4)));
+      for (const Column &column : columns)
+        words.high.push_back(
+            column.entry(L.add(t, kk / layout.rowsOfGroup + half * 4)));
     return words;
   }
   Value first = mma.isNarrow() ? L.mul(t, 2) : t;
-  return mma.loadB([&](int64_t, int64_t offset) {
+  auto load = [&](int64_t outer, int64_t offset) {
+    const Column &column = columns[outer / 8];
     Value row = L.add(first, kk + offset);
     Value entry = column.entry(L.div(row, layout.rowsOfGroup));
     if (entry.getType() == mma.narrowType())
       return entry;
     return decodeNumber(e, layout, entry, row, column.scale);
-  });
+  };
+  return columns.size() == 1 ? mma.loadB(load) : mma.loadA(load);
 }
 
 SmallVector<Value> MmaOperands::multiplyPart(const MmaTeam &team, Value stage,
@@ -191,23 +205,15 @@ SmallVector<Value> MmaOperands::multiplyPart(const MmaTeam &team, Value stage,
                                  : L.mul(t, bytesOfElement);
   Value aBase = L.add(L.add(team.ring, L.mul(stage, team.rows * bytesOfRow)),
                       L.add(L.mul(L.add(team.warpRow, g), bytesOfRow), first));
-  Value bBase = L.add(L.add(team.ring, team.stages * team.rows * bytesOfRow),
-                      L.add(L.mul(stage, team.panels * bytesOfPanel),
-                            L.mul(team.warpPanel, bytesOfPanel)));
   SmallVector<Column> columns;
-  for (int64_t c = 0; c < team.warpPanels * 4; ++c) {
-    Value panel = L.add(bBase, c / 4 * bytesOfPanel);
-    Column column{*this, panel, c % 4};
-    column.scale = loadScale(e, layout, [&](Type type, int64_t at) {
-      return column.header(type, at);
-    });
-    columns.push_back(column);
-  }
+  for (int64_t c = 0; c < team.warpPanels * 4; ++c)
+    columns.push_back(
+        columnOf(team, stage, team.warpPanel, c / 4, L.index(c % 4)));
   SmallVector<Value> result(sums);
   for (int64_t kk = 0; kk < depth; kk += mma.depth()) {
     SmallVector<Mma::Fragment> fragments;
     for (const Column &column : columns)
-      fragments.push_back(fragmentOfB(column, kk));
+      fragments.push_back(fragmentOf(column, kk));
     for (int64_t i = 0; i < team.warpRows / kMmaRows; ++i) {
       auto load = [&](int64_t row, int64_t offset, Type type) {
         int64_t at =

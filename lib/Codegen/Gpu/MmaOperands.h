@@ -126,20 +126,46 @@ struct MmaOperands {
   multiply(const MmaTeam &team, const MmaTile &tile, mlir::Value first,
            mlir::Value last, mlir::Value ofRange = {}, int64_t ranges = 1);
 
+protected:
+  /// What a thread pulls at a time.
+  static constexpr int64_t kQuad = 4;
+  /// Elements of a row of A from `column` of K on, `kQuad` of them: `put(i, x)`
+  /// takes those from the i-th on, all or one. What is behind K is 0, where
+  /// parts of so many rows `ofPart` are not whole.
+  void pullA(const MmaTile &tile, mlir::Value row, mlir::Value column,
+             int64_t ofPart,
+             llvm::function_ref<void(int64_t, mlir::Value)> put);
+  /// Part `number` of B. Unless `exists` it is 0; null: it does.
+  void fillB(const MmaTeam &team, const MmaTile &tile, mlir::Value number,
+             mlir::Value stage, mlir::Value exists = {});
+  /// A column of B's part in the ring.
+  struct Column;
+  /// Column 8j + g of panel number `panel` + `more` of a team's stage.
+  Column columnOf(const MmaTeam &team, mlir::Value stage, mlir::Value panel,
+                  int64_t more, mlir::Value j);
+  /// A thread's registers of rows kk to kk + mma.depth() of one column, as B,
+  /// or of two, as A.
+  Mma::Fragment fragmentOf(llvm::ArrayRef<Column> columns, int64_t kk);
+
 private:
   bool isInPlace();
   /// Is every part of K whole?
   bool isDivided() const { return K.constant() && *K.constant() % depth == 0; }
   void fillA(const MmaTeam &team, const MmaTile &tile, mlir::Value number,
              mlir::Value stage);
-  void pullA(const MmaTile &tile, mlir::Value row, mlir::Value column,
-             mlir::Value to);
-  void fillB(const MmaTeam &team, const MmaTile &tile, mlir::Value number,
-             mlir::Value stage);
-  struct Column;
-  Mma::Fragment fragmentOfB(const Column &column, int64_t kk);
   llvm::SmallVector<mlir::Value>
   multiplyPart(const MmaTeam &team, mlir::Value stage, mlir::ValueRange sums);
+};
+
+/// How it is loaded.
+struct MmaOperands::Column {
+  MmaOperands &o;
+  mlir::Value panel; ///< where its part begins
+  mlir::Value j;
+  ColumnScale scale = {};
+
+  mlir::Value header(mlir::Type type, int64_t first) const;
+  mlir::Value entry(mlir::Value group) const;
 };
 
 } // namespace tenon

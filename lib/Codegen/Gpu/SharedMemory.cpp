@@ -16,23 +16,21 @@ static constexpr auto kGlobal = unsigned(NVVM::NVVMMemorySpace::Global);
 static constexpr auto kShared = unsigned(NVVM::NVVMMemorySpace::Shared);
 
 SharedArray::SharedArray(KernelLoops &e, StringRef name, Type element,
-                         int64_t count)
+                         int64_t count, int64_t alignment, bool asked)
     : e(e), element(element) {
   ModuleOp module = e.module();
-  // More than every GPU has for the asking is asked for at the launch, and is
-  // then no array of the module's own.
   constexpr int64_t most = 48 << 10;
   int64_t bytes = count * std::max(8u, element.getIntOrFloatBitWidth()) / 8;
-  bool isOwn = bytes <= most;
+  bool isOwn = bytes <= most && !asked;
   if (!isOwn)
     e.info.gpu->dynamicShared = bytes;
   if (!module.lookupSymbol(name)) {
     OpBuilder b(module.getBodyRegion());
     auto type = LLVM::LLVMArrayType::get(element, isOwn ? count : 0);
-    auto global = LLVM::GlobalOp::create(
-        b, e.L.loc, type, /*isConstant=*/false,
-        isOwn ? LLVM::Linkage::Internal : LLVM::Linkage::External, name,
-        Attribute(), /*alignment=*/16, kShared);
+    auto global = LLVM::GlobalOp::create(b, e.L.loc, type, /*isConstant=*/false,
+                                         isOwn ? LLVM::Linkage::Internal
+                                               : LLVM::Linkage::External,
+                                         name, Attribute(), alignment, kShared);
     if (isOwn) {
       b.createBlock(&global.getInitializerRegion());
       Value none = LLVM::UndefOp::create(b, e.L.loc, type);
@@ -88,7 +86,68 @@ void awaitCopies(KernelEmitter &e, int64_t left) {
   NVVM::CpAsyncWaitGroupOp::create(e.b, e.L.loc, uint32_t(left));
 }
 
+void Mbarriers::create(Value at, int64_t arrivals) {
+  NVVM::MBarrierInitOp::create(e.b, e.L.loc, memory.at(at),
+                               e.L.constantInt(e.b.getI32Type(), arrivals),
+                               Value());
+}
+
+void Mbarriers::arrive(Value at) {
+  NVVM::MBarrierArriveOp::create(e.b, e.L.loc, e.b.getI64Type(), memory.at(at),
+                                 Value());
+}
+
+void Mbarriers::arriveAfterCopies(Value at) {
+  NVVM::CpAsyncMBarrierArriveOp::create(e.b, e.L.loc, memory.at(at),
+                                        /*noinc=*/true);
+}
+
+void Mbarriers::await(Value at, Value parity) {
+  LaneBuilder &L = e.L;
+  Type i1 = e.b.getI1Type();
+  Value address = memory.at(at);
+  Value phase =
+      arith::IndexCastOp::create(e.b, L.loc, e.b.getI32Type(), parity);
+  e.whileLoop(
+      L.constantInt(i1, 0), [&](Value done) { return L.no(done); },
+      [&](Value) -> Value {
+        return NVVM::MBarrierTryWaitOp::create(e.b, L.loc, i1, address, phase,
+                                               Value());
+      });
+}
+
 void emitBarrier(KernelLoops &e) { NVVM::Barrier0Op::create(e.b, e.L.loc); }
+
+void emitBarrier(KernelLoops &e, int64_t number, int64_t threads) {
+  Type i32 = e.b.getI32Type();
+  NVVM::BarrierOp::create(
+      e.b, e.L.loc, TypeRange{}, e.L.constantInt(i32, number),
+      e.L.constantInt(i32, threads), NVVM::BarrierReductionAttr(), Value());
+}
+
+void fenceAsyncProxy(KernelEmitter &e) {
+  NVVM::FenceProxyOp::create(
+      e.b, e.L.loc, NVVM::ProxyKind::async_shared,
+      NVVM::SharedSpaceAttr::get(e.b.getContext(),
+                                 NVVM::SharedSpace::shared_cta));
+}
+
+void fenceDevice(KernelEmitter &e) {
+  LLVM::FenceOp::create(e.b, e.L.loc, LLVM::AtomicOrdering::acq_rel, "device");
+}
+
+Value countAround(KernelEmitter &e, Value memory, Value position,
+                  int64_t last) {
+  OpBuilder &b = e.b;
+  Type i32 = b.getI32Type();
+  Value from = globalPointer(e, memory);
+  Value at = arith::IndexCastOp::create(b, e.L.loc, i32, position);
+  Value address = LLVM::GEPOp::create(b, e.L.loc, from.getType(), i32, from,
+                                      ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(at)});
+  return LLVM::AtomicRMWOp::create(b, e.L.loc, LLVM::AtomicBinOp::uinc_wrap,
+                                   address, e.L.constantInt(i32, last),
+                                   LLVM::AtomicOrdering::monotonic, "device");
+}
 
 Value emitBarrierAny(KernelEmitter &e, Value condition) {
   OpBuilder &b = e.b;

@@ -11,12 +11,17 @@
 
 namespace tenon {
 
+/// Of a block what every GPU from sm_80 on gives where it is asked for.
+inline constexpr int64_t kMostShared = 99 << 10;
+
 /// An array in shared memory, one of each name in a module of kernels.
 /// Positions are of type index, and count elements.
 class SharedArray {
 public:
+  /// What every GPU has without being asked is the module's own; more, and what
+  /// another level may need more of (`asked`), is the launch's.
   SharedArray(KernelLoops &e, llvm::StringRef name, mlir::Type element,
-              int64_t count);
+              int64_t count, int64_t alignment = 16, bool asked = false);
   mlir::Value at(mlir::Value position) const;
   /// `type` is the element's, or a vector of it at a multiple of its size.
   mlir::Value load(mlir::Type type, mlir::Value position) const;
@@ -38,8 +43,39 @@ void closeCopies(KernelEmitter &e);
 /// Waits for all groups of this thread but the last `left`.
 void awaitCopies(KernelEmitter &e, int64_t left);
 
+/// An object in shared memory that counts arrivals; threads wait for the end of
+/// a phase, in which so many arrive. Positions are bytes.
+class Mbarriers {
+public:
+  Mbarriers(KernelEmitter &e, const SharedArray &memory)
+      : e(e), memory(memory) {}
+  void create(mlir::Value at, int64_t arrivals);
+  void arrive(mlir::Value at);
+  /// Once the copies that this thread has begun are done.
+  void arriveAfterCopies(mlir::Value at);
+  /// Waits until the phase of this parity, 0 or 1, is over. Of one that was
+  /// just created that of parity 1 is.
+  void await(mlir::Value at, mlir::Value parity);
+
+private:
+  KernelEmitter &e;
+  const SharedArray &memory;
+};
+
 /// Waits for all threads of the block.
 void emitBarrier(KernelLoops &e);
+/// Waits for so many threads, whole warps, that come to the barrier `number`.
+void emitBarrier(KernelLoops &e, int64_t number, int64_t threads);
+/// What is known to have been written until now is so to the units that read
+/// shared memory on their own.
+void fenceAsyncProxy(KernelEmitter &e);
+/// What this thread has seen written until now is so to whoever sees what it
+/// writes after this, in any block; and the other way round.
+void fenceDevice(KernelEmitter &e);
+/// Counts the i32 at `position`, up to `last` and then from 0 on again; gives
+/// what it was.
+mlir::Value countAround(KernelEmitter &e, mlir::Value memory,
+                        mlir::Value position, int64_t last);
 /// The same, and gives whether the condition of any of them holds.
 mlir::Value emitBarrierAny(KernelEmitter &e, mlir::Value condition);
 /// Waits for all threads of the warp.

@@ -37,6 +37,8 @@ constexpr Architecture kArchitectures[] = {
 
 bool isGpuTarget(StringRef name) { return name.starts_with(kPrefix); }
 
+bool hasWarpgroups(const TargetInfo &target) { return target.cpu == "sm_90a"; }
+
 Expected<TargetInfo> resolveGpuTarget(StringRef name) {
   StringRef architecture = name;
   architecture.consume_front(kPrefix);

@@ -295,6 +295,10 @@ typedef struct tenon_gpu_kernel {
   int32_t products; /* TENON_PRODUCTS_* */
 } tenon_gpu_kernel;
 
+/* A step's scratch memory on a GPU begins with so many bytes that are 0 when a
+ * step begins and again when it ends: blocks count in them. */
+#define TENON_GPU_COUNTER_BYTES 16384
+
 /* What an error record of a GPU's step holds; zeros: no error. One lies at a
  * multiple of its size, as kernels may store two numbers at once. */
 typedef struct tenon_gpu_error {

@@ -445,8 +445,17 @@ tenon_status clearScratch(Context &context, tenon_error *error) {
   const Library &cuda = libraryOf(device);
   Pointer begin = addressOf(context.workspace) + context.plan->arena;
   uint64_t bytes = context.plan->scratch;
-  if (!bytes || (begin == device.cleared && bytes <= device.clearedBytes))
+  if (!bytes)
     return TENON_OK;
+  // A caller may have had the workspace for something else meanwhile.
+  if (begin == device.cleared && bytes <= device.clearedBytes)
+    return check(cuda,
+                 cuda.cuMemsetD8Async(begin, 0,
+                                      bytes < TENON_GPU_COUNTER_BYTES
+                                          ? bytes
+                                          : TENON_GPU_COUNTER_BYTES,
+                                      device.stream),
+                 "clearing counters", error);
   device.cleared = begin;
   device.clearedBytes = bytes;
   return check(cuda, cuda.cuMemsetD8Async(begin, 0, bytes, device.stream),

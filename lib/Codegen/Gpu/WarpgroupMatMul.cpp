@@ -1,0 +1,372 @@
+//===- WarpgroupMatMul.cpp - matmul by products of warpgroups -------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A block is two warpgroups with a ring of stages between them, 128 bytes of K
+// each, and two mbarriers a stage:
+//
+//   the second fills   wait until stage s is empty; pull rows of A, convert and
+//                      store them swizzled; begin to copy panels of B; arrive
+//                      at its `full`, at once and when the copies are done
+//   the first one      wait until stage s is full; fence; load the weights'
+//   multiplies         registers; wgmma; wait for it; arrive at its `empty`
+//
+// So what computes A may take its time, and weights come in whatever format.
+// Few rows are the same with 16 rows in place of 128: bits do not depend on how
+// many columns a wgmma has. Sums go to shared memory in the end, those of each
+// range of few rows to a place of their own.
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Gpu/ProductTiles.h"
+#include "lib/Codegen/Gpu/Wgmma.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// Number of the barrier at which the first warpgroup waits for itself.
+constexpr int64_t kOwnBarrier = 1;
+constexpr int64_t kBytesOfBarrier = 8;
+
+class WarpgroupMatMul : public ProductTiles {
+public:
+  using ProductTiles::ProductTiles;
+
+protected:
+  int64_t planShared(bool few, bool tiles) override;
+  void emitTile(const MmaTile &tile) override;
+  void emitFew(const MmaTile &tile, Value first) override;
+  int64_t rowsOfPart() const override { return depthOfStage; }
+  int64_t alignmentOfShared() const override { return kSwizzleAlignment; }
+
+private:
+  int64_t bytesOfNumber = mma.isNarrow() ? 2 : 4;
+  int64_t depthOfStage = kSwizzleBytes / bytesOfNumber;
+  /// Of the layout of B, each with its header.
+  int64_t partsOfStage = depthOfStage / depth;
+  int64_t planes = mma.getProducts() == MmaProducts::tf32x3 ? 2 : 1;
+
+  /// How a tile's or few rows' shared memory is used.
+  struct Plan {
+    int64_t rows, panels; ///< of a stage; panels of both halves
+    int64_t stages = 0;
+    int64_t weightsAt = 0, sumsAt = 0, barriersAt = 0, bytes = 0;
+  };
+  Plan tilePlan{rows, panelsOfTile}, fewPlan{kMmaRows, panelsOfFew * cut};
+
+  int64_t planeBytes(const Plan &plan) const {
+    return plan.rows * kSwizzleBytes;
+  }
+  bool fits(Plan &plan, int64_t stages, bool few) const;
+  Value fullAt(const Plan &plan, Value stage) {
+    return L.add(L.mul(stage, kBytesOfBarrier), plan.barriersAt);
+  }
+  Value emptyAt(const Plan &plan, Value stage) {
+    return L.add(fullAt(plan, stage), plan.stages * kBytesOfBarrier);
+  }
+  MmaTeam weightsTeam(const Plan &plan, Value ofGroup);
+  void fill(const Plan &plan, const MmaTile &tile, Value ofGroup, Value number,
+            Value stage);
+  void pullRows(const Plan &plan, const MmaTile &tile, Value ofGroup,
+                Value number, Value stage);
+  void storeNumbers(const Plan &plan, Value x, Value to);
+  SmallVector<Value> multiplyStage(const Plan &plan, Value stage,
+                                   ValueRange sums);
+  void storeSums(const Plan &plan, ValueRange sums, Value at);
+  /// Calls `done(range, sums)` for each of the ranges [first, last) of K.
+  using Done = function_ref<SmallVector<Value>(Value, ValueRange, ValueRange)>;
+  SmallVector<Value> multiplyRanges(const Plan &plan, Value first, Value last,
+                                    ValueRange carried, Done done);
+  void emitStages(const Plan &plan, const MmaTile &tile, Value begin, Value end,
+                  function_ref<void()> multiplies);
+  Value beginOf(Value range) { return L.min(L.mul(range, ofRange()), parts()); }
+};
+
+//===----------------------------------------------------------------------===//
+// Shared memory
+//===----------------------------------------------------------------------===//
+
+bool WarpgroupMatMul::fits(Plan &plan, int64_t stages, bool few) const {
+  plan.stages = stages;
+  plan.weightsAt = stages * planes * planeBytes(plan);
+  int64_t end =
+      plan.weightsAt + stages * partsOfStage * plan.panels * bytesOfPanel;
+  // A tile's sums take the place of its operands; those of a range come while
+  // others are still multiplied.
+  int64_t ofSums = plan.rows * rowOfSums(plan.panels) * 4;
+  plan.sumsAt = few ? end : 0;
+  end = std::max(end, plan.sumsAt + (few ? kRangesOfBlock : 1) * ofSums);
+  plan.barriersAt = llvm::alignTo(end, kBytesOfBarrier);
+  plan.bytes = plan.barriersAt + 2 * stages * kBytesOfBarrier;
+  return plan.bytes <= kMostShared;
+}
+
+int64_t WarpgroupMatMul::planShared(bool few, bool tiles) {
+  // Few rows wait for memory: what has room is on its way.
+  constexpr int64_t mostOfFew = 8;
+  auto bytesOf = [&](Plan &plan, int64_t stages, bool isFew) {
+    while (!fits(plan, stages, isFew) && stages > 2)
+      --stages;
+    return plan.bytes;
+  };
+  int64_t ofFew = few ? bytesOf(fewPlan, mostOfFew, true) : 0,
+          ofTiles = tiles ? bytesOf(tilePlan, tiling.getStages(), false) : 0;
+  return std::max(ofFew, ofTiles);
+}
+
+//===----------------------------------------------------------------------===//
+// The warpgroup that fills
+//===----------------------------------------------------------------------===//
+
+/// A thread of a warpgroup among those that copy panels; a stage of theirs is a
+/// part of the layout.
+MmaTeam WarpgroupMatMul::weightsTeam(const Plan &plan, Value ofGroup) {
+  return {/*block=*/false,
+          ofGroup,
+          kWarpgroup,
+          L.index(plan.weightsAt),
+          plan.stages * partsOfStage,
+          /*rows=*/0,
+          plan.panels,
+          L.index(0),
+          L.index(0),
+          0,
+          0};
+}
+
+/// One or four numbers of a row, as they are multiplied: what rounding leaves
+/// of them is another plane's.
+void WarpgroupMatMul::storeNumbers(const Plan &plan, Value x, Value to) {
+  auto shape = dyn_cast<VectorType>(x.getType());
+  if (mma.isNarrow()) {
+    Type type = mma.narrowType();
+    if (shape)
+      type = VectorType::get(shape.getShape(), type);
+    return ring->store(arith::TruncFOp::create(b, L.loc, type, x), to);
+  }
+  auto rounded = [&](Value x) -> Value {
+    if (!shape)
+      return mma.roundTF32(x);
+    SmallVector<Value> all;
+    for (int64_t i = 0; i < shape.getNumElements(); ++i)
+      all.push_back(mma.roundTF32(vector::ExtractOp::create(b, L.loc, x, i)));
+    return vector::FromElementsOp::create(
+        b, L.loc, VectorType::get(shape.getShape(), b.getI32Type()), all);
+  };
+  Value high = rounded(x);
+  ring->store(high, to);
+  if (planes == 1)
+    return;
+  Value back = arith::BitcastOp::create(b, L.loc, x.getType(), high);
+  ring->store(rounded(L.sub(x, back)), L.add(to, planeBytes(plan)));
+}
+
+void WarpgroupMatMul::pullRows(const Plan &plan, const MmaTile &tile,
+                               Value ofGroup, Value number, Value stage) {
+  constexpr int64_t unit = 16;
+  int64_t ofRow = depthOfStage / kQuad, bytes = kQuad * bytesOfNumber;
+  Value base = L.mul(stage, planes * planeBytes(plan));
+  e.loop(ofGroup, L.index(plan.rows * ofRow), kWarpgroup, [&](Value i) {
+    Value r = L.div(i, ofRow), c = L.rem(i, ofRow);
+    Value row = L.min(L.add(tile.row, r), L.sub(m, 1));
+    Value column = L.add(L.mul(number, depthOfStage), L.mul(c, kQuad));
+    Value block = L.div(c, unit / bytes), inBlock = L.rem(c, unit / bytes);
+    Value place =
+        L.add(L.mul(L.bitXor(block, L.rem(r, 8)), unit), L.mul(inBlock, bytes));
+    Value to = L.add(base, L.add(L.mul(r, kSwizzleBytes), place));
+    pullA(tile, row, column, depthOfStage, [&](int64_t i, Value x) {
+      storeNumbers(plan, x, L.add(to, i * bytesOfNumber));
+    });
+  });
+}
+
+void WarpgroupMatMul::fill(const Plan &plan, const MmaTile &tile, Value ofGroup,
+                           Value number, Value stage) {
+  // Copies take their time, while rows are pulled.
+  MmaTeam team = weightsTeam(plan, ofGroup);
+  auto divides = K.constant();
+  for (int64_t part = 0; part < partsOfStage; ++part) {
+    Value ofAll = L.add(L.mul(number, partsOfStage), part);
+    Value exists;
+    if (!divides || *divides % depthOfStage)
+      exists = L.ult(L.mul(ofAll, depth), k);
+    fillB(team, tile, ofAll, L.add(L.mul(stage, partsOfStage), part), exists);
+  }
+  pullRows(plan, tile, ofGroup, number, stage);
+}
+
+//===----------------------------------------------------------------------===//
+// The warpgroup that multiplies
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> WarpgroupMatMul::multiplyStage(const Plan &plan, Value stage,
+                                                  ValueRange sums) {
+  Wgmma wgmma(e, mma, plan.rows);
+  Value right = wgmma.describe(*ring, L.mul(stage, planes * planeBytes(plan)));
+  MmaTeam team = weightsTeam(plan, thread);
+  int64_t groups = plan.panels * kPanelColumns / kWgmmaRows;
+  size_t ofGroup = size_t(wgmma.numSums());
+  SmallVector<Value> result;
+  for (int64_t group = 0; group < groups; ++group) {
+    // A warp has 16 columns: of half a panel.
+    Value panel = L.div(warp, 2);
+    Value block = L.mul(L.rem(warp, 2), 2);
+    SmallVector<WgmmaStep> steps;
+    for (int64_t part = 0; part < partsOfStage; ++part) {
+      Value of = L.add(L.mul(stage, partsOfStage), part);
+      SmallVector<Column> columns;
+      for (int64_t eight = 0; eight < 2; ++eight)
+        columns.push_back(columnOf(team, of, panel,
+                                   group * kWgmmaRows / kPanelColumns,
+                                   L.add(block, eight)));
+      for (int64_t kk = 0; kk < depth; kk += mma.depth()) {
+        Mma::Fragment left = fragmentOf(columns, kk);
+        Value high =
+            wgmma.describeAfter(right, (part * depth + kk) * bytesOfNumber);
+        if (!left.low.empty()) { // the small products first
+          steps.push_back(
+              {left.high, wgmma.describeAfter(high, planeBytes(plan))});
+          steps.push_back({left.low, high});
+        }
+        steps.push_back({left.high, high});
+      }
+    }
+    SmallVector<Value> own(sums.slice(size_t(group) * ofGroup, ofGroup));
+    llvm::append_range(result, wgmma.multiply(own, steps));
+  }
+  return result;
+}
+
+/// Sums lie as those of mma.sync do, exchanged: a thread has columns g and g +
+/// 8 of its warp's, and of each 8 rows two that follow each other.
+void WarpgroupMatMul::storeSums(const Plan &plan, ValueRange sums, Value at) {
+  int64_t row = rowOfSums(plan.panels);
+  Value base = L.add(L.mul(L.mul(t, 2), row), L.add(L.mul(warp, kMmaRows), g));
+  size_t ofGroup = size_t(plan.rows) / 2;
+  for (auto [i, sum] : llvm::enumerate(sums)) {
+    int64_t group = int64_t(i / ofGroup), inGroup = int64_t(i % ofGroup);
+    int64_t r = inGroup / 4 * 8 + inGroup % 2,
+            c = group * kWgmmaRows + inGroup / 2 % 2 * 8;
+    ring->store(sum, L.add(at, L.mul(L.add(base, r * row + c), 4)));
+  }
+}
+
+SmallVector<Value> WarpgroupMatMul::multiplyRanges(const Plan &plan,
+                                                   Value first, Value last,
+                                                   ValueRange carried,
+                                                   Done done) {
+  Mbarriers barriers(e, *ring);
+  Value begin = beginOf(first);
+  int64_t count = plan.rows / 2 * plan.panels * kPanelColumns / kWgmmaRows;
+  SmallVector<Value> zeros(size_t(count), L.constant(mma.sumType(), 0));
+  return e.loop(first, last, 1, carried, [&](Value range, ValueRange before) {
+    Value from = beginOf(range);
+    Value to = L.min(L.add(from, ofRange()), parts());
+    SmallVector<Value> kept(before);
+    SmallVector<Value> sums =
+        e.loop(from, to, 1, zeros, [&](Value i, ValueRange args) {
+          Value number = L.sub(i, begin);
+          Value stage = L.rem(number, plan.stages);
+          Value parity = L.rem(L.div(number, plan.stages), 2);
+          barriers.await(fullAt(plan, stage), parity);
+          fenceAsyncProxy(e);
+          SmallVector<Value> next = multiplyStage(plan, stage, args);
+          barriers.arrive(emptyAt(plan, stage));
+          return next;
+        });
+    return done(range, kept, sums);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Both
+//===----------------------------------------------------------------------===//
+
+void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
+                                 Value begin, Value end,
+                                 function_ref<void()> multiplies) {
+  Mbarriers barriers(e, *ring);
+  e.ifThen(L.eq(thread, 0), [&] {
+    for (int64_t stage = 0; stage < plan.stages; ++stage) {
+      // A thread arrives twice: for what it stores, and for what it copies.
+      barriers.create(fullAt(plan, L.index(stage)), 2 * kWarpgroup);
+      barriers.create(emptyAt(plan, L.index(stage)), kWarpgroup);
+    }
+  });
+  emitBarrier(e);
+  e.ifThen(L.uge(thread, kWarpgroup), [&] {
+    Value ofGroup = L.sub(thread, kWarpgroup);
+    e.loop(begin, end, 1, [&](Value i) {
+      Value number = L.sub(i, begin);
+      Value stage = L.rem(number, plan.stages);
+      Value parity = L.rem(L.add(L.div(number, plan.stages), 1), 2);
+      barriers.await(emptyAt(plan, stage), parity);
+      fill(plan, tile, ofGroup, i, stage);
+      barriers.arriveAfterCopies(fullAt(plan, stage));
+      barriers.arrive(fullAt(plan, stage));
+    });
+  });
+  e.ifThen(L.ult(thread, kWarpgroup), multiplies);
+  emitBarrier(e);
+}
+
+void WarpgroupMatMul::emitTile(const MmaTile &tile) {
+  const Plan &plan = tilePlan;
+  emitStages(plan, tile, L.index(0), parts(), [&] {
+    int64_t count = plan.rows / 2 * plan.panels * kPanelColumns / kWgmmaRows;
+    SmallVector<Value> zeros(size_t(count), L.constant(mma.sumType(), 0));
+    SmallVector<Value> sums =
+        multiplyRanges(plan, L.index(0), L.index(split), zeros,
+                       [&](Value, ValueRange totals, ValueRange sums) {
+                         if (split == 1)
+                           return SmallVector<Value>(sums);
+                         SmallVector<Value> next;
+                         for (auto [total, sum] : llvm::zip_equal(totals, sums))
+                           next.push_back(addSums(e, total, sum));
+                         return next;
+                       });
+    // The sums take the place of what the other warps may still multiply.
+    emitBarrier(e, kOwnBarrier, kWarpgroup);
+    storeSums(plan, sums, L.index(plan.sumsAt));
+  });
+  epilogue(tile, rows, stored(), [&](Value r, Value c) {
+    Value at = L.add(L.mul(r, rowOfSums(plan.panels)), c);
+    return ring->load(L.vec(mma.sumType()), L.add(L.mul(at, 4), plan.sumsAt));
+  });
+}
+
+void WarpgroupMatMul::emitFew(const MmaTile &tile, Value first) {
+  const Plan &plan = fewPlan;
+  int64_t ofRange = plan.rows * rowOfSums(plan.panels) * 4;
+  Value last = L.add(first, kRangesOfBlock);
+  emitStages(plan, tile, beginOf(first), beginOf(last), [&] {
+    multiplyRanges(plan, first, last, {},
+                   [&](Value range, ValueRange, ValueRange sums) {
+                     Value at = L.mul(L.sub(range, first), ofRange);
+                     storeSums(plan, sums, L.add(at, plan.sumsAt));
+                     return SmallVector<Value>();
+                   });
+  });
+  combineFew(tile, [&](Value range, Value r, Value c) {
+    Value at = L.add(L.mul(r, rowOfSums(plan.panels)), c);
+    return ring->load(
+        L.vec(mma.sumType()),
+        L.add(L.add(L.mul(at, 4), plan.sumsAt), L.mul(range, ofRange)));
+  });
+}
+
+} // namespace
+
+void emitWarpgroupMatMul(KernelEmitter &e, PackedMatMulOp op,
+                         const PackedOperand &operand,
+                         GpuMatMulTilingAttr tiling) {
+  WarpgroupMatMul(e, op, operand, tiling).run();
+}
+
+} // namespace tenon
