@@ -211,7 +211,8 @@ LogicalResult GpuThreadsTilingAttr::verifyFor(Operation *op) const {
   auto kernel = cast<KernelOp>(op);
   KernelKind kind = kernel.getKind();
   return require(kind != KernelKind::row && kind != KernelKind::native &&
-                     (kind == KernelKind::map || getElements() == 1),
+                     (kind == KernelKind::map ||
+                      kind == KernelKind::depthwise || getElements() == 1),
                  kernel, *this,
                  getElements() == 1 ? "tasks of a thread" : "a map");
 }

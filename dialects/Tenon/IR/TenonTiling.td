@@ -156,9 +156,9 @@ def Tenon_CpuScatterTilingAttr : Tenon_CpuTiling<"CpuScatterTiling", "cpu_scatte
 def Tenon_GpuThreadsTilingAttr : Tenon_GpuTiling<"GpuThreadsTiling", "gpu_threads"> {
   let summary = "Of a kernel on a GPU whose tasks are threads'";
   let description = [{
-    A block has so many `threads`, a multiple of 32. Of a map each takes so many
-    neighbouring `elements`, 4 only where that divides the last dim; of any other
-    kernel one task.
+    A block has so many `threads`, a multiple of 32. Of a map, or of a depthwise
+    convolution, each takes so many neighbouring `elements`, 4 only where that divides
+    the last dim; of any other kernel one task.
   }];
   let parameters = (ins "int64_t":$threads, "int64_t":$elements);
   let assemblyFormat = "`<` `threads` `=` $threads `,` `elements` `=` $elements `>`";
