@@ -96,6 +96,25 @@ func.func @otherZeroOfWeight(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>) -> tens
   return %0 : tensor<?x3xi32, #tenon.dims<"m", "3">>
 }
 
+// Codes that are no constant are put into panels when the model runs: four rows
+// of a column in a dword. The sums of their columns are for the left zero point.
+// CHECK-LABEL: @activations
+// CHECK: %[[PADDED:.+]] = tenon.pad constant %{{.+}}, %{{.+}} low <"0", "0", "0"> high <"0", "1", "32*floordiv(n + 31,32) - n">
+// CHECK: %[[SPLIT:.+]] = tenon.reshape %[[PADDED]] to <"2", "2", "4", "floordiv(n + 31,32)", "32">
+// CHECK: %[[TURNED:.+]] = tenon.transpose %[[SPLIT]] [0, 3, 1, 4, 2]
+// CHECK: %[[PANELS:.+]] = tenon.reshape %[[TURNED]] to <"2", "floordiv(n + 31,32)", "256">
+// CHECK: %[[SUMS:.+]] = tenon.packed_matmul %arg0, %[[PANELS]] columns "n" as <i8>
+// CHECK: %[[COLUMNS:.+]] = tenon.reduce sum %{{.+}} over [1] keepdims
+// CHECK: %[[OFF:.+]] = tenon.mul %[[COLUMNS]], %arg2
+// CHECK: tenon.sub %[[SUMS]], %[[OFF]]
+func.func @activations(%q: tensor<2x?x7xui8, #tenon.dims<"2", "m", "7">>, %k: tensor<2x7x?xi8, #tenon.dims<"2", "7", "n">>, %z: tensor<i32>) -> tensor<2x?x?xi32, #tenon.dims<"2", "m", "n">> {
+  %a = tenon.cast %q to i32 : tensor<2x?x7xui8, #tenon.dims<"2", "m", "7">>
+  %c = tenon.sub %a, %z : tensor<2x?x7xi32, #tenon.dims<"2", "m", "7">>, tensor<i32>
+  %b = tenon.cast %k to i32 : tensor<2x7x?xi8, #tenon.dims<"2", "7", "n">>
+  %0 = tenon.matmul %c, %b : tensor<2x?x7xi32, #tenon.dims<"2", "m", "7">>, tensor<2x7x?xi32, #tenon.dims<"2", "7", "n">>
+  return %0 : tensor<2x?x?xi32, #tenon.dims<"2", "m", "n">>
+}
+
 // Patches of floats that codes stand for are patches of the codes, with the zero
 // point around the image; a scale for each column of the weight.
 // CHECK-LABEL: @patches

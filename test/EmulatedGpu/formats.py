@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "Models"))
 
 import gpu as emulated  # noqa: E402
 from exact import Graph, difference  # noqa: E402
-from formats import MICROSOFT, integer, linear, n_bits, pack, scales  # noqa: E402
+from formats import MICROSOFT, activations, integer, linear, n_bits, pack, scales  # noqa: E402
 from session import Session  # noqa: E402
 from tool import Checks, Failure  # noqa: E402
 
@@ -118,17 +118,35 @@ def on_tensor_cores(tool, device, arch):
         raise Failure("\n  ".join(wrong))
 
 
-def on_threads(tool, device):
-    """The tilings that a person may ask for instead."""
-    g = build()
-    path, tilings = tool.file("formats.onnx"), tool.file("tilings.txt")
-    g.save(path)
+def threads_for(tool, path):
+    """The option for the tilings that a person may ask for instead."""
+    tilings = tool.file("tilings.txt")
     tool.expect_success("compile", path, "--target=nvptx:sm_80", "--emit=tilings", "-o", tilings)
     with open(tilings, encoding="utf-8") as file:
         text = re.sub(r"#tenon\.gpu_matmul<[^>]*>", "#tenon.gpu_threads<threads = 256, elements = 1>", file.read())
     with open(tilings, "w", encoding="utf-8") as file:
         file.write(text)
-    artifact, _ = tool.compile(path, "-O1", "--target=nvptx:sm_80", "--ptxas=none", f"--tilings={tilings}")
+    return f"--tilings={tilings}"
+
+
+def of_activations(tool, device):
+    """A right operand that is no constant, with matrices of its own."""
+    g = Graph()
+    activations(g, "heads", np.uint8, np.uint8, ((2, 3, 17, 32), (2, 3, 17, 32)), 120, 7, transposed=True)
+    activations(g, "signed", np.int8, np.int8, ((2, 40, 66), (2, 66, 70)), -3, 5)
+    path = tool.file("activations.onnx")
+    g.save(path)
+    for options in ([], [threads_for(tool, path)]):
+        artifact, _ = tool.compile(path, "-O1", "--target=nvptx:sm_80", "--ptxas=none", *options)
+        if wrong := run(device, g, artifact, MOST)[0]:
+            raise Failure("\n  ".join(options + wrong))
+
+
+def on_threads(tool, device):
+    g = build()
+    path = tool.file("formats.onnx")
+    g.save(path)
+    artifact, _ = tool.compile(path, "-O1", "--target=nvptx:sm_80", "--ptxas=none", threads_for(tool, path))
     if wrong := run(device, g, artifact, ROWS[1])[0]:
         raise Failure("\n  ".join(wrong))
 
@@ -140,6 +158,7 @@ def main():
     for arch in ("sm_80", "sm_90a"):
         checks.attempt(f"tensor cores of {arch}", on_tensor_cores, tool, device, arch)
     checks.attempt("threads", on_threads, tool, device)
+    checks.attempt("activations", of_activations, tool, device)
     checks.finish()
 
 

@@ -137,6 +137,57 @@ def integer(g, label, m, k, n, left, right, left_zero=None, right_zero=None, ext
     g.expect(label, g.node("MatMulInteger", *operands), exact.astype(np.int32))
 
 
+def activations(g, label, left, right, shapes, left_zero=None, right_zero=None, transposed=False):
+    """MatMulInteger of two inputs; the right one may be turned first."""
+    rng = np.random.default_rng(len(label))
+
+    def numbers(dtype, shape):
+        bounds = np.iinfo(dtype)
+        return rng.integers(bounds.min, bounds.max + 1, shape).astype(dtype)
+
+    name = label.replace(" ", "_")
+    a, b = (numbers(dtype, shape) for dtype, shape in zip((left, right), shapes))
+    turned = np.swapaxes(b, -1, -2) if transposed else b
+    x = g.input(a, [f"{name}_{i}" for i in range(a.ndim - 1)] + [a.shape[-1]])
+    # The dim that is summed over is known, the columns are not.
+    known = b.ndim - (1 if transposed else 2)
+    y = g.input(b, [b.shape[i] if i == known or a.ndim > b.ndim else f"{name}_{i}" if i < b.ndim - 2 else f"{name}_n" for i in range(b.ndim)])
+    if transposed:
+        y = g.node("Transpose", y, perm=[*range(b.ndim - 2), b.ndim - 1, b.ndim - 2])
+    zeros = [np.zeros((), dtype) if zero is None else np.array(zero, dtype) for zero, dtype in ((left_zero, left), (right_zero, right))]
+    exact = (a.astype(np.int64) - zeros[0].astype(np.int64)) @ (turned.astype(np.int64) - zeros[1].astype(np.int64))
+    operands = [g.weight(zeros[0]), g.weight(zeros[1])] if left_zero is not None or right_zero is not None else []
+    g.expect(label, g.node("MatMulInteger", x, y, *operands), exact.astype(np.int32))
+
+
+def both(tool):
+    """Products of integers that the model computes, as attention's."""
+    g = Graph(contrib=True)
+    u8, i8 = np.uint8, np.int8
+    activations(g, "matrices", u8, i8, ((19, 70), (70, 40)))
+    activations(g, "heads", u8, u8, ((2, 3, 17, 32), (2, 3, 17, 32)), 120, 7, transposed=True)
+    activations(g, "signed heads", i8, i8, ((2, 3, 5, 33), (2, 3, 33, 66)), -3, 5)
+    activations(g, "one right matrix", u8, u8, ((4, 35, 64), (64, 31)), 9)
+    activations(g, "no left zero", u8, u8, ((1, 6), (6, 5)), None, 200)
+    # QLinearMatMul, whose scales are powers of two.
+    rng = np.random.default_rng(7)
+    q, k = rng.integers(0, 256, (2, 9, 64)).astype(u8), rng.integers(0, 256, (2, 64, 11)).astype(u8)
+    sums = (q.astype(np.int64) - 128) @ (k.astype(np.int64) - 125)
+    expected = np.clip(np.rint(sums / 2.0**10) + 100, 0, 255).astype(u8)
+    numbers = [g.weight(np.float32(v)) for v in (0.25, 0.125, 32)]
+    points = [g.weight(u8(v)) for v in (128, 125, 100)]
+    y = g.node("QLinearMatMul", g.input(q, ["b", "m", 64]), numbers[0], points[0], g.input(k, ["b", 64, "n"]), numbers[1], points[1], numbers[2], points[2])
+    g.expect("requantised", y, expected)
+    # Scores that go through a softmax.
+    scores = g.node("MatMulInteger", g.input(q, ["c", "l", 64]), g.input(k, ["c", 64, "o"]), points[0], points[1])
+    weights = g.node("Softmax", g.node("Mul", g.node("Cast", scores, to=1), g.weight(np.float32(2.0**-12))))
+    values = rng.standard_normal((2, 11, 16)).astype(np.float32)
+    e = np.exp(sums * 2.0**-12 - (sums * 2.0**-12).max(-1, keepdims=True))
+    exact = (e / e.sum(-1, keepdims=True)) @ values
+    g.expect("attention", g.node("MatMul", weights, g.input(values, ["c", "o", 16])), exact.astype(np.float32), rtol=1e-5)
+    g.check(tool, optimise=0)
+
+
 def integers(tool):
     g = Graph(contrib=True)
     u8, i8 = np.uint8, np.int8
@@ -229,6 +280,6 @@ def long_rows(tool):
 if __name__ == "__main__":
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
-    for check in (dequantised, integers, requantised, convolutions, long_rows):
+    for check in (dequantised, integers, both, requantised, convolutions, long_rows):
         checks.attempt(check.__name__, check, tool)
     checks.finish()

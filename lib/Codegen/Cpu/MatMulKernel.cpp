@@ -549,8 +549,7 @@ void MatMulKernel::wide() {
     }
     auto multiply = [&](Value panel) {
       t.panel = panel;
-      t.bAt = format ? L.mul(panel, panelSize)
-                     : operand.at(e, t.batchIndex, batch, panel);
+      t.bAt = operand.at(e, t.batchIndex, batch, panel);
       t.aAt = L.mul(inPlace ? L.add(L.mul(t.batchIndex, m), t.row)
                             : L.sub(t.row, m0),
                     lda);

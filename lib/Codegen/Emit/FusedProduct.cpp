@@ -23,6 +23,12 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed,
                                                   bool knowsPages) {
   PackedOperand operand;
   operand.dims = getDims(packed);
+  // Panels of a format are bytes: as many as 32 columns of so many.
+  if (!isa<FloatType>(getElementTypeOrSelf(packed.getType()))) {
+    operand.dims.back() =
+        SymExpr(operand.dims.back().constant().value_or(0) / kPanelColumns);
+    operand.dims.push_back(SymExpr(kPanelColumns));
+  }
   while (!isa<BlockArgument>(packed)) {
     Operation *view = packed.getDefiningOp();
     if (isa<TransposeOp>(view)) {

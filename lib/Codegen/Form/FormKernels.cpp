@@ -276,6 +276,7 @@ void FormKernels::joinAttention() {
         : !qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end)
             ? "the scores are no matmul with its epilogue"
         : !scores.hasOneUse() ? "the scores have several users"
+        : qk.getFormatAttr()  ? "the scores are a product in a format"
         : attention.count(qk) || gated.count(qk) || gated.count(pv)
             ? "a matmul of it is part of another kernel"
         : !getElementTypeOrSelf(scores.getType()).isF32()

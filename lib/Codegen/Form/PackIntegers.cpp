@@ -10,7 +10,9 @@
 //
 //   sum (a - za)(b - zb) = sum a*b - za * sum b - zb * (sum a - K*za)
 //
-// all modulo 2^32. The sums of b are a constant; zb is mostly 0.
+// all modulo 2^32. The sums of b are a constant; zb is mostly 0. Where b are
+// codes that the model computes (attention's) their panels and sums are made at
+// run time, by views and reductions like any other.
 //
 // A product of floats that codes stand for, (a - za) * sa by (b - zb) * sb, is
 // one of integers times sa * sb, if no sum leaves i32. Views are taken of codes
@@ -200,6 +202,112 @@ void makeUnsigned(OpBuilder &b, Value &codes, Value &zero) {
   zero = zero ? make<AddOp>(b, loc, zero, up) : up;
 }
 
+bool isOne(Value v) { return !v || productOf(getDims(v)) == SymExpr(1); }
+
+Value reshaped(OpBuilder &b, Value v, ArrayRef<SymExpr> dims) {
+  if (!v || getDims(v) == SmallVector<SymExpr>(dims))
+    return v;
+  return ReshapeOp::create(b, v.getLoc(), v,
+                           DimsAttr::get(b.getContext(), dims));
+}
+
+Value sumAlong(OpBuilder &b, Location loc, Value v, int64_t dim) {
+  return ReduceOp::create(b, loc, ReduceKind::sum, v, ArrayRef<int64_t>{dim},
+                          /*keepdims=*/true);
+}
+
+/// The panels of bytes [..., K, N] (`transposed`: [..., N, K]) that are no
+/// constant. Zeros lie behind the last row, where they meet anything.
+Value panelsOf(OpBuilder &b, Value bytes, bool transposed) {
+  constexpr int64_t kGroup = 4, kColumns = 32;
+  Location loc = bytes.getLoc();
+  SmallVector<SymExpr> dims = getDims(bytes);
+  size_t rank = dims.size(), k = rank - (transposed ? 1 : 2),
+         n = rank - (transposed ? 2 : 1);
+  SymExpr columns(kColumns), four(kGroup),
+      groups(llvm::divideCeil(*dims[k].constant(), kGroup)),
+      panels = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[n], columns);
+  auto attr = [&](ArrayRef<SymExpr> of) {
+    return DimsAttr::get(b.getContext(), of);
+  };
+  SmallVector<SymExpr> low(rank, 0), high(rank, 0);
+  high[k] = groups * four - dims[k];
+  high[n] = panels * columns - dims[n];
+  if (high[k] != SymExpr(0) || high[n] != SymExpr(0)) {
+    Value zero = castTo(b, loc, i32Constant(b, loc, {0}),
+                        getElementTypeOrSelf(bytes.getType()));
+    bytes = PadOp::create(b, loc, PadMode::constant, bytes, zero, attr(low),
+                          attr(high));
+  }
+  SmallVector<SymExpr> split(ArrayRef(dims).drop_back(2)), whole(split);
+  SmallVector<int64_t> perm;
+  for (size_t i = 0; i < rank - 2; ++i)
+    perm.push_back(i);
+  if (transposed)
+    split.append({panels, columns, groups, four});
+  else
+    split.append({groups, four, panels, columns});
+  SmallVector<int64_t> inner{2, 0, 3, 1};
+  if (transposed)
+    inner = {0, 2, 1, 3};
+  for (int64_t from : inner)
+    perm.push_back(rank - 2 + from);
+  whole.append({panels, groups * four * columns});
+  Value v = ReshapeOp::create(b, loc, bytes, attr(split));
+  v = TransposeOp::create(b, loc, v, perm);
+  return ReshapeOp::create(b, loc, v, attr(whole));
+}
+
+/// A product of codes neither of which are a constant: sums of both are taken
+/// when it runs. Null where the right ones have several zero points.
+Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
+  Location loc = op.getLoc();
+  std::optional<Centred> right = matchCentred(op.getRhs());
+  if (!right || !isOne(right->zero))
+    return nullptr;
+  Value codes = right->codes, a = left.codes, zeroA = left.zero;
+  SmallVector<SymExpr> dims = getDims(codes), rows = getDims(a);
+  bool transposed = op.getTransposeB();
+  if (dims.size() < 2 || rows.size() < 2 || getDims(op.getRhs()) != dims)
+    return nullptr;
+  int64_t rank = dims.size(), dimK = rank - (transposed ? 1 : 2);
+  SymExpr N = dims[rank - (transposed ? 2 : 1)];
+  int64_t K = rows.back().constant().value_or(0);
+  if (K == 0 || dims[dimK] != SymExpr(K))
+    return nullptr;
+  Type i32 = b.getI32Type(), byte = b.getIntegerType(8, /*isSigned=*/false);
+  Value numbers = castTo(b, loc, codes, i32), zeroB = right->zero;
+  if (getElementTypeOrSelf(codes.getType()).isUnsignedInteger()) {
+    Value down = i32Constant(b, loc, {128});
+    numbers = make<SubOp>(b, loc, numbers, down);
+    zeroB = make<SubOp>(
+        b, loc, zeroB ? reshaped(b, zeroB, {}) : i32Constant(b, loc, {0}),
+        down);
+  }
+  makeUnsigned(b, a, zeroA);
+  auto format = FormatAttr::get(b.getContext(), b.getI8Type(), 0, {}, {}, {});
+  Value result = PackedMatMulOp::create(
+      b, loc, a, panelsOf(b, castTo(b, loc, numbers, byte), transposed),
+      b.getStringAttr(N.str()), format);
+  if (zeroA) {
+    Value ofColumns = sumAlong(b, loc, numbers, dimK);
+    SmallVector<SymExpr> row(dims.begin(), dims.end() - 2);
+    row.append({SymExpr(1), N});
+    ofColumns = reshaped(b, ofColumns, row);
+    result = make<SubOp>(b, loc, result, make<MulOp>(b, loc, ofColumns, zeroA));
+  }
+  if (zeroB) {
+    Value ofRow = sumAlong(b, loc, castTo(b, loc, a, i32), rows.size() - 1);
+    if (zeroA)
+      ofRow = make<SubOp>(
+          b, loc, ofRow,
+          make<MulOp>(b, loc, zeroA, i32Constant(b, loc, {int32_t(K)})));
+    result = make<SubOp>(b, loc, result,
+                         make<MulOp>(b, loc, ofRow, reshaped(b, zeroB, {})));
+  }
+  return result;
+}
+
 } // namespace
 
 Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
@@ -216,7 +324,7 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   }
   std::optional<IntegerWeight> weight = matchWeight(b, op.getRhs(), dimN);
   if (!weight)
-    return nullptr;
+    return multiplyCodes(b, op, *lhs);
   ConstantView &codes = weight->codes;
   MatrixAttr at = codes.matrix(dimK, dimN);
   auto reader = MatrixReader::open(codes.constant.getValue(), at);
@@ -263,10 +371,7 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   }
   if (llvm::any_of(zeroB, [](int32_t z) { return z != 0; })) {
     int64_t rank = cast<RankedTensorType>(a.getType()).getRank();
-    Value ofRow =
-        ReduceOp::create(b, loc, ReduceKind::sum, castTo(b, loc, a, i32),
-                         ArrayRef<int64_t>{rank - 1},
-                         /*keepdims=*/true);
+    Value ofRow = sumAlong(b, loc, castTo(b, loc, a, i32), rank - 1);
     if (zeroA)
       ofRow = make<SubOp>(
           b, loc, ofRow,
@@ -313,15 +418,6 @@ std::optional<Coded> matchCoded(Value v) {
     return coded;
   }
   return std::nullopt;
-}
-
-bool isOne(Value v) { return !v || productOf(getDims(v)) == SymExpr(1); }
-
-Value reshaped(OpBuilder &b, Value v, ArrayRef<SymExpr> dims) {
-  if (!v || getDims(v) == SmallVector<SymExpr>(dims))
-    return v;
-  return ReshapeOp::create(b, v.getLoc(), v,
-                           DimsAttr::get(b.getContext(), dims));
 }
 
 /// The view of codes, with `zero` (null: 0) where it lies outside an image.

@@ -116,9 +116,8 @@ MmaTile ProductTiles::tileAt(Value number, Value tilesDown, Value tilesAcross,
   if (A && !shared)
     tile.aAt =
         L.mul(L.mul(tile.batchIndex, m), *K.constant() * bytesOfElement / 16);
-  tile.bAt = layout.format
-                 ? L.index(0)
-                 : L.div(operand.at(e, tile.batchIndex, batch, L.index(0)), 4);
+  tile.bAt = L.div(operand.at(e, tile.batchIndex, batch, L.index(0)),
+                   layout.format ? 16 : 4);
   return tile;
 }
 

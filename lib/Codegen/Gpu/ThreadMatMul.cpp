@@ -69,16 +69,17 @@ public:
 private:
   ArrayRef<SymExpr> batch() const { return ArrayRef(out).drop_back(2); }
   Value right(ArrayRef<Idx> idx, const Idx &k) const {
-    if (memory) {
-      auto [panel, column] = e.L.divRem(idx.back(), e.L.index(kPanelColumns));
-      return loadNumber(e, layout, memory, e.dim(packed.back()), panel.base,
-                        k.base, column.base);
-    }
-    ArrayRef<SymExpr> own = ArrayRef(packed).drop_back(3);
+    ArrayRef<SymExpr> own = ArrayRef(packed).drop_back(memory ? 2 : 3);
     SmallVector<Idx> at(own.size(), e.L.uniform(0));
     if (!llvm::all_of(own, [](auto &d) { return d.constant() == 1; }))
       at = e.broadcastIndex(idx.drop_back(2), own, batch());
     auto [panel, column] = e.L.divRem(idx.back(), e.L.index(kPanelColumns));
+    if (memory) {
+      at.push_back(panel);
+      Value place = e.linearize(at, ArrayRef(packed).drop_back(1)).base;
+      return loadNumber(e, layout, memory, e.dim(packed.back()), place, k.base,
+                        column.base);
+    }
     at.append({panel, k, column});
     return e.emit(rightOperand, at);
   }
