@@ -448,6 +448,72 @@ def projected_cases():
 
 
 #===------------------------------------------------------------------------===#
+# PagedAttention
+#===------------------------------------------------------------------------===#
+
+
+def paged(name, runs, *, packed=False, rotary=False, **attributes):
+    """`runs` lists, per set of inputs, the new tokens and the past of each sequence."""
+    attributes = {"num_heads": HEADS, "kv_num_heads": KV, **attributes}
+    angle = np.arange(32)[:, None] / 10.0 ** np.arange(SIZE // 2)
+    caches = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    wide = (HEADS + 2 * KV) * SIZE if packed else HEADS * SIZE
+    inputs = [("q", f"n,{wide}", None)] + ([ABSENT, ABSENT] if packed else [("k", f"n,{KV * SIZE}", None), ("v", f"n,{KV * SIZE}", None)])
+    inputs += [("kc", f"c,4,{KV},{SIZE}", None), ("vc", f"c,4,{KV},{SIZE}", None), ("sums", "b1", None), ("past", "b", None), ("table", "b,m", None)]
+    if rotary:
+        attributes["do_rotary"] = 1
+        inputs += [weight("cos", caches[0]), weight("sin", caches[1])]
+
+    def reference(q, kc, vc, sums, past, table, k=None, v=None):
+        if k is None:
+            q, k, v = np.split(q, [HEADS * SIZE, (HEADS + KV) * SIZE], axis=1)
+        kc, vc, y = kc.astype(np.float64), vc.astype(np.float64), np.zeros(q.shape)
+        for b, before in enumerate(past):
+            mine, at = slice(sums[b], sums[b + 1]), before + np.arange(sums[b + 1] - sums[b])
+            if not len(at):
+                continue
+            heads = lambda x, h: x[mine].astype(np.float64).reshape(-1, h, SIZE).transpose(1, 0, 2)[None]
+            new_q, new_k, new_v = heads(q, HEADS), heads(k, KV), heads(v, KV)
+            if rotary:
+                new_q, new_k = (rotated(x, *caches, at[None], attributes.get("rotary_interleaved", 0)) for x in (new_q, new_k))
+            for cache, new in ((kc, new_k), (vc, new_v)):
+                cache[table[b][at // 4], at % 4] = new[0].transpose(1, 0, 2)
+            rows = np.arange(at[-1] + 1)
+            keys, values = (np.repeat(cache[table[b][rows // 4], rows % 4].transpose(1, 0, 2), HEADS // KV, axis=0) for cache in (kc, vc))
+            scores = new_q[0] @ keys.swapaxes(1, 2) * (attributes.get("scale", 0) or SIZE ** -0.5)
+            if cap := attributes.get("softcap", 0):
+                scores = cap * np.tanh(scores / cap)
+            window = attributes.get("local_window_size", -1)
+            scores = np.where((rows <= at[:, None]) & ((window <= 0) | (rows > at[:, None] - window)), scores, -np.inf)
+            e = np.exp(scores - scores.max(-1, keepdims=True))
+            y[mine] = (e / e.sum(-1, keepdims=True) @ values).transpose(1, 0, 2).reshape(len(at), -1)
+        return {"y": y.astype(np.float32), "ko": kc.astype(np.float32), "vo": vc.astype(np.float32)}
+
+    sets = []
+    for number, (added, past) in enumerate(runs):
+        tokens, pages = sum(added), max(-(-(a + p) // 4) for a, p in zip(added, past))
+        order = np.random.default_rng(number).permutation(3 * pages)
+        table = order[: len(past) * pages].reshape(len(past), pages).astype(np.int32)
+        values = {"q": rand(tokens, wide, seed=number)}
+        if not packed:
+            values |= {"k": rand(tokens, KV * SIZE, seed=number + 10), "v": rand(tokens, KV * SIZE, seed=number + 20)}
+        values["kc"], values["vc"] = rand(2, 3 * pages, 4, KV, SIZE, seed=number + 30)
+        for b, (a, p) in enumerate(zip(added, past)):
+            used = -(-(a + p) // 4)
+            values["vc"][table[b, used - 1], (a + p - 1) % 4 + 1:] = np.nan  # behind the end
+            table[b, used:] = -1
+        values["sums"] = np.cumsum([0, *added]).astype(np.int32)
+        values["past"], values["table"] = np.array(past, np.int32), table
+        sets.append(values)
+    return Case(f"paged {name}", "PagedAttention", inputs, {"y": F32, "ko": F32, "vo": F32}, sets, attributes, reference=reference)
+
+
+def paged_cases():
+    yield paged("chunks and tokens", [((5, 1, 3), (0, 9, 4)), ((1, 1), (3, 4)), ((7,), (0,)), ((1, 0, 2), (2, 3, 0))], rotary=True)
+    yield paged("packed window", [((2, 6), (5, 0))], packed=True, local_window_size=3, softcap=20.0, scale=0.3)
+
+
+#===------------------------------------------------------------------------===#
 # RotaryEmbedding
 #===------------------------------------------------------------------------===#
 
@@ -500,4 +566,5 @@ def attention_cases():
     yield from group_query_cases()
     yield from multi_head_cases()
     yield from projected_cases()
+    yield from paged_cases()
     yield from rotary_cases()

@@ -352,6 +352,7 @@ static void groupQueryAttention(NodeImporter &n) {
 
 void registerGroupQuery(Registry &r) {
   r.add("com.microsoft", "GroupQueryAttention", 1, groupQueryAttention);
+  registerPagedAttention(r);
 }
 
 } // namespace tenon::onnximport

@@ -61,6 +61,9 @@ mlir::Value rotate(NodeImporter &n, mlir::Value x, mlir::Value cos,
 std::optional<int64_t> staticDim(NodeImporter &n, mlir::Value v, int64_t axis,
                                  llvm::StringRef what);
 
+/// PagedAttention, beside the operators of contiguous caches.
+void registerPagedAttention(Registry &r);
+
 } // namespace tenon::onnximport
 
 #endif // TENON_IMPORT_ONNX_ATTENTION_H
