@@ -4,12 +4,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// usage: joins ARTIFACT THREADS ROUNDS
+// usage: joins ARTIFACT THREADS ROUNDS|SECONDSs
 //
 // A decoder whose pasts are buffers (GroupQueryAttention: the mask's rows say
 // how long each sequence is) decodes up to 16 sequences of random lengths in
 // one state. At random steps sequences join (their prompt was run alone, or is
-// the beginning of another's), roll back, and leave. One whose pasts grow has
+// the beginning of another's), roll back, and leave. A prompt takes any chunks. One whose pasts grow has
 // 16 sequences of one length, which roll back together and take over each
 // other's rows. Every logit must have the bits that the sequence has alone, in
 // a state of its own that took its prompt in one run. Meanwhile nothing is
@@ -18,6 +18,7 @@
 
 #include "watch.h"
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -177,13 +178,14 @@ struct Test {
       own.emplace_back(artifact, 1);
   }
 
-  /// The sequence's tokens up to `length`, in a state of its own.
+  /// The sequence's tokens up to `length`, in a state of its own, at most so
+  /// many in one run.
   void runAlone(State &state, const Sequence &sequence, int64_t first,
-                int64_t length) {
+                int64_t length, int64_t most = kPrompt) {
     if (grows)
       state.setLength(first);
     for (int64_t tokens; first < length; first += tokens) {
-      tokens = std::min(length - first, kPrompt);
+      tokens = std::min(length - first, most);
       std::copy_n(sequence.tokens + first, tokens, alone.idData.begin());
       alone.run(state, tokens, &first);
       last = alone.row(0, tokens, tokens - 1);
@@ -204,7 +206,7 @@ struct Test {
       sequence.length = 1 + below(kPrompt);
       for (int64_t t = 0; t < sequence.length; ++t)
         sequence.tokens[t] = below(100);
-      runAlone(one, sequence, 0, sequence.length);
+      runAlone(one, sequence, 0, sequence.length, 1 + below(kPrompt));
       all.copy(s, one, 0, sequence.length);
     }
     runAlone(own[size_t(s)], sequence, 0, sequence.length);
@@ -284,16 +286,19 @@ struct Test {
 
 int main(int argc, char **argv) {
   if (argc != 4)
-    fail("usage: joins ARTIFACT THREADS ROUNDS");
+    fail("usage: joins ARTIFACT THREADS ROUNDS|SECONDSs");
   Artifact artifact(argv[1]);
   Test test(artifact, std::atoi(argv[2]));
-  int rounds = std::atoi(argv[3]);
+  long wanted = std::atol(argv[3]), rounds = 0;
+  bool timed = std::strchr(argv[3], 's');
   // What every page is touched by comes first.
   for (int i = 0; i < 20; ++i)
     test.round();
   long before = addressSpace(), resident = residentPages();
+  using Clock = std::chrono::steady_clock;
+  auto end = Clock::now() + std::chrono::seconds(wanted);
   watching = true;
-  for (int i = 0; i < rounds; ++i)
+  for (; timed ? Clock::now() < end : rounds < wanted; ++rounds)
     test.round();
   watching = false;
   if (calls)
@@ -305,6 +310,7 @@ int main(int argc, char **argv) {
   checkHooks();
   if (!test.prefixes || test.joined < rounds / 40)
     fail("too few sequences joined");
-  std::printf("%ld rows have their own bits, no allocation\n", test.compared);
+  std::printf("%ld rounds: %ld rows have their own bits, no allocation\n",
+              rounds, test.compared);
   return 0;
 }
