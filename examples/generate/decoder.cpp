@@ -60,8 +60,7 @@ bool Decoder::learn(std::string &error) {
       return name.find(word) != std::string::npos;
     };
     if (pair != states->end()) {
-      input.axis = pair->axis;
-      input.grows = pair->grows;
+      input.state = *pair;
     } else if (says("mask"))
       input.role = Role::mask;
     else if (says("position"))
@@ -107,9 +106,12 @@ Dims Decoder::dimsOf(const Input &input, int64_t past, int64_t tokens) const {
   Dims dims(input.port.dimValues.size(), 1);
   if (input.role == Role::held) {
     dims = input.port.dimValues;
-    dims[0] = 1;
-    if (dims[size_t(input.axis)] < 0)
-      dims[size_t(input.axis)] = input.grows ? past : capacity;
+    const tenon::StatePair &state = input.state;
+    dims[size_t(state.sequences)] = 1;
+    if (state.axis >= 0 && dims[size_t(state.axis)] < 0)
+      dims[size_t(state.axis)] = state.grows      ? past
+                                 : state.replaced ? state.most
+                                                  : capacity;
   } else {
     dims.back() = input.role == Role::mask ? past + tokens : tokens;
   }

@@ -35,8 +35,7 @@ private:
   struct Input {
     tenon::Port port;
     Role role = Role::held;
-    int32_t axis = 0;          // of one that is held: along which its rows lie,
-    bool grows = false;        // and whether there are as many as tokens
+    tenon::StatePair state{};  // of one that is held
     tenon::Dims dims;          // as bound,
     std::vector<int64_t> wide; // with these numbers, or
     std::vector<int32_t> narrow;

@@ -597,9 +597,7 @@ bool Compiler::makeGraph() {
   TilingOptions tiling = gpu.withLevels(options.tiling);
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
-                 // A state is memory of the host.
-                 populateGraphStage(pm, options.debugValues,
-                                    options.state && gpu.empty());
+                 populateGraphStage(pm, options.debugValues, options.state);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
         populateFuseStage(pm, options.debugValues, tiling, backend,

@@ -188,6 +188,9 @@ tenon_status stateInfo(const tenon_model *model, int32_t index,
   full.grows = state.grows;
   full.panel_rows = state.panels ? TENON_PANEL_ROWS : 0;
   full.reason = state.reason;
+  full.replaced = state.replaced;
+  full.sequences = state.sequences;
+  full.most = state.most;
   if (!state.reason) {
     const tenon_port &port = program->inputs[state.input];
     full.format = tenon_dtype(state.pages ? state.pages : port.dtype);

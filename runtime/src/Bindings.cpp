@@ -72,6 +72,34 @@ int64_t outputBytes(const Context &context, int32_t index) {
                                 : int64_t(context.outputs[index].bytes);
 }
 
+/// Is it a buffer that the caller has bound as the input and the output of its
+/// pair, in a run that knows of it?
+bool sharesBuffer(const Context &context, int32_t input, int32_t output) {
+  return !context.state && context.stateView.bound &&
+         context.stateOfInput[input] &&
+         context.stateOfInput[input] == context.stateOfOutput[output];
+}
+
+/// Has a shared buffer room for what the output would have?
+tenon_status checkShared(const Context &context, tenon_error *error) {
+  const tenon_program &program = *context.program;
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &pair = program.states[s];
+    if (!sharesBuffer(context, pair.input, pair.output) || pair.replaced)
+      continue;
+    const tenon_port &input = program.inputs[pair.input];
+    const tenon_port &output = program.outputs[pair.output];
+    int64_t room = context.slots[input.dims[pair.axis]];
+    if (int64_t rows = context.slots[output.dims[pair.axis]]; rows > room)
+      return fail(error, TENON_STATE_FULL, "output '", output.name,
+                  "' would have ", rows,
+                  " rows for each sequence, the memory that it shares with "
+                  "input '",
+                  input.name, "' has room for ", room);
+  }
+  return TENON_OK;
+}
+
 tenon_status checkOverlaps(const Context &context, tenon_error *error) {
   const tenon_program &program = *context.program;
   for (int32_t i = 0; context.state && i < program.num_inputs; ++i)
@@ -93,6 +121,7 @@ tenon_status checkOverlaps(const Context &context, tenon_error *error) {
                   "' shares memory with the bound state");
     for (int32_t i = 0; i < program.num_inputs; ++i)
       if (!(context.state && context.stateOfInput[i]) &&
+          !(data == context.inputs[i].data && sharesBuffer(context, i, o)) &&
           overlap(data, bytes, context.inputs[i].data,
                   portBytes(program.inputs[i], context.slots)))
         return fail(error, TENON_INVALID_TENSOR, "output '", output.name,
@@ -125,6 +154,8 @@ tenon_status tenon::rt::checkBound(const Context &context, tenon_error *error) {
 }
 
 tenon_status tenon::rt::checkOutputs(Context &context, tenon_error *error) {
+  if (tenon_status status = checkShared(context, error))
+    return status;
   for (int32_t i = 0; i < context.program->num_outputs; ++i) {
     if (context.state && context.stateOfOutput[i])
       continue; // checkState has looked
@@ -134,4 +165,21 @@ tenon_status tenon::rt::checkOutputs(Context &context, tenon_error *error) {
     }
   }
   return checkOverlaps(context, error);
+}
+
+bool tenon::rt::sharesBuffers(const Context &context) {
+  const tenon_program &program = *context.program;
+  bool any = false;
+  for (int32_t s = 0; s < program.num_states; ++s) {
+    const tenon_state_pair &pair = program.states[s];
+    if (pair.grows || pair.pages)
+      return false; // its memory may hold something else than its tensor
+    if (pair.replaced)
+      continue;
+    any = true;
+    if (!context.inputs[pair.input].data ||
+        context.inputs[pair.input].data != context.outputs[pair.output].data)
+      return false;
+  }
+  return any && !context.driver;
 }

@@ -16,6 +16,7 @@
 #include "Context.h"
 #include "Cpu.h"
 #include "Device.h"
+#include "State.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -491,8 +492,10 @@ void tenon::rt::destroyContext(tenon_context *handle) {
     context->pool.stop();
   closeWeights(context->weights);
   releaseWorkspace(*context);
-  if (context->driver)
+  if (context->driver) {
+    releaseDeviceState(*context);
     context->driver->close(context->device);
+  }
   context->release(context->allocatorUser, context, context->blockBytes);
 }
 

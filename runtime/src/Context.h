@@ -70,6 +70,8 @@ struct Device;
 
 // A context in parts. Each says which file writes it; the others read.
 
+struct Context;
+
 /// What tenon.h's inline functions read lies first.
 struct ContextHead {
   tenon_context_head head;
@@ -99,7 +101,8 @@ struct Workspace {
   bool ownsWorkspace;
 };
 
-/// Api.cpp and State.cpp: what the caller bound. Bindings.cpp checks it.
+/// Api.cpp, State.cpp and DeviceState.cpp: what the caller bound. Bindings.cpp
+/// checks it.
 struct Bound {
   Binding *inputs, *outputs;
   uint8_t *state;           // bound memory; null: none
@@ -107,6 +110,9 @@ struct Bound {
   StateView stateView;      // of it
   const int64_t *sequences; // of it, that a run takes; null: the first
   int64_t numSequences;
+  Context *nextRunning; // of those that run with a state; RunningStates.cpp's
+  uint8_t *deviceState; // memory of the GPU; DeviceState.cpp's
+  uint64_t deviceStateBytes;
   // Of each input and output: 1 + the state that it is of, or 0.
   int32_t *stateOfInput, *stateOfOutput;
   // Since the last run: dims (evaluate them again), or pointers alone.

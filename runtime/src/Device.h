@@ -43,6 +43,9 @@ struct DeviceDriver {
   tenon_status (*allocate)(Device *device, uint64_t bytes, void **memory,
                            tenon_error *error);
   void (*release)(Device *device, void *memory);
+  /// Waits until memory is zeros.
+  tenon_status (*clear)(Device *device, void *memory, uint64_t bytes,
+                        tenon_error *error);
   /// Is it this device's memory, or another's that it can reach? `what` and
   /// `name` are the port's.
   tenon_status (*checkMemory)(const Device *device, const char *what,
@@ -61,10 +64,13 @@ struct DeviceDriver {
   /// Waits; the first bytes of a buffer until the next call.
   tenon_status (*view)(Context &context, int32_t buffer, uint64_t bytes,
                        const void **data, tenon_error *error);
-  /// Queues writing from the host, whose memory is free at once, ...
+  /// Queues writing from the host, whose memory is free at once.
   tenon_status (*write)(Context &context, void *to, const void *from,
                         uint64_t bytes, tenon_error *error);
-  /// ... and copying from the device to itself.
+  /// Waits, and brings bytes to the host.
+  tenon_status (*read)(Context &context, void *to, const void *from,
+                       uint64_t bytes, tenon_error *error);
+  /// Queues copying from the device to itself.
   tenon_status (*copy)(Context &context, void *to, const void *from,
                        uint64_t bytes, tenon_error *error);
   /// A value of the run before, until the next one.

@@ -71,6 +71,11 @@ tenon_status prepare(Context &context, tenon_error *error) {
     return status;
   const tenon_program &program = *context.program;
   context.stale |= context.numValues && valuesChanged(context);
+  if (bool shares = sharesBuffers(context);
+      !context.state && shares != context.stateView.bound) {
+    context.stateView = {shares, 0, nullptr};
+    context.stale = true;
+  }
   // What the last run read says nothing of this one.
   context.stale |= program.num_run_values > 0;
   if (!context.stale && !context.dirty)

@@ -21,6 +21,10 @@ tenon_status checkBound(const Context &context, tenon_error *error);
 /// they share no memory? Sets `tooSmall` for TENON_OUTPUT_TOO_SMALL.
 tenon_status checkOutputs(Context &context, tenon_error *error);
 
+/// Has the caller bound every buffer as the input and the output of its pair?
+/// Then a run without a state writes the new rows alone, too.
+bool sharesBuffers(const Context &context);
+
 // Run.cpp.
 
 /// Evaluates the program's dims into `slots`, as far as they are known.

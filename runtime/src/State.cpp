@@ -11,7 +11,7 @@
 // was refused, has changed nothing.
 //
 //===----------------------------------------------------------------------===//
-#include "State.h"
+#include "Replaced.h"
 
 #include <string.h>
 
@@ -52,7 +52,7 @@ int64_t roomFor(const tenon_program &program, int64_t capacity) {
   return capacity;
 }
 
-/// The dims of a state's memory.
+/// The dims of a state's memory, of one that is not replaced.
 void dimsOf(const tenon_program &program, int32_t index, int64_t rows,
             int64_t capacity, int64_t *dims) {
   const tenon_state_pair &state = program.states[index];
@@ -61,34 +61,6 @@ void dimsOf(const tenon_program &program, int32_t index, int64_t rows,
     dims[d] = port.dim_values[d] >= 0 ? port.dim_values[d]
               : d == state.axis       ? capacity
                                       : rows;
-}
-
-/// Of a sequence: how many matrices of rows, one behind the other.
-int64_t matricesOf(const tenon_program &program, int32_t index) {
-  const tenon_state_pair &state = program.states[index];
-  const tenon_port &port = program.inputs[state.input];
-  int64_t count = 1;
-  for (int32_t d = 1; d < state.axis; ++d)
-    count *= port.dim_values[d];
-  return count;
-}
-
-/// Bytes of so many rows of one of them; -1: too many.
-int64_t matrixBytes(const tenon_program &program, int32_t index, int64_t rows) {
-  const tenon_state_pair &state = program.states[index];
-  const tenon_port &port = program.inputs[state.input];
-  int64_t elements = 1;
-  for (int32_t d = state.axis + 1; d < port.rank; ++d)
-    elements *= port.dim_values[d];
-  if (state.pages)
-    rows = wholePages(rows);
-  int32_t dtype = state.pages ? state.pages : port.dtype;
-  // A scale for each row.
-  if (state.pages == TENON_ABI_I8)
-    elements += int64_t(sizeof(float));
-  if (__builtin_mul_overflow(elements, rows, &elements))
-    return -1;
-  return bytesOf(elements, dtype);
 }
 
 /// Bytes of all, and where the first `index` of them end; -1: too many.
@@ -104,6 +76,13 @@ int64_t endOf(const tenon_program &program, int32_t index, int64_t rows,
   uint64_t end =
       alignUp(sizeof(StateHeader) + uint64_t(numbers) * sizeof(int32_t));
   for (int32_t s = 0; s < index; ++s) {
+    if (program.states[s].replaced) {
+      int64_t bytes = Replaced::bytes(program, s, rows);
+      if (bytes < 0 || end + uint64_t(bytes) >= uint64_t(kMaxBytes))
+        return -1;
+      end += uint64_t(bytes);
+      continue;
+    }
     int64_t dims[TENON_MAX_RANK];
     dimsOf(program, s, pool ? pool : rows, pool ? TENON_PANEL_ROWS : capacity,
            dims);
@@ -122,6 +101,8 @@ int64_t endOf(const tenon_program &program, int32_t index, int64_t rows,
 int64_t roomOf(const tenon_program &program, const StateHeader &header) {
   int64_t room = INT32_MAX;
   for (int32_t s = 0; s < program.num_states; ++s) {
+    if (program.states[s].replaced)
+      continue;
     int64_t dims[TENON_MAX_RANK];
     dimsOf(program, s, header.rows, header.capacity, dims);
     if (dims[program.states[s].axis] < room)
@@ -138,6 +119,9 @@ tenon_status checkPaged(const tenon_program &program, int64_t pages,
                 " pages, expected 1..", INT32_MAX);
   for (int32_t s = 0; s < program.num_states; ++s) {
     const char *name = program.inputs[program.states[s].input].name;
+    if (program.states[s].replaced)
+      return fail(error, TENON_INVALID_ARGUMENT, "input '", name,
+                  "' is made anew by each run: its sequences share no pages");
     if (!program.states[s].grows)
       return fail(error, TENON_INVALID_ARGUMENT, "input '", name,
                   "' is a buffer, other inputs say what of it is in use: its "
@@ -164,10 +148,11 @@ tenon_status checkSize(const tenon_program &program, int64_t rows,
                 " rows for each sequence, expected 1..", INT32_MAX);
   for (int32_t s = 0; s < program.num_states; ++s) {
     const tenon_port &port = program.inputs[program.states[s].input];
-    if (!pool && port.dim_values[0] >= 0 && port.dim_values[0] != rows)
+    int64_t own = port.dim_values[program.states[s].sequences];
+    if (!pool && own >= 0 && own != rows)
       return fail(error, TENON_INVALID_ARGUMENT, "a state of ", rows,
-                  " sequences, expected ", port.dim_values[0], " as input '",
-                  port.name, "' has");
+                  " sequences, expected ", own, " as input '", port.name,
+                  "' has");
   }
   *bytes = endOf(program, program.num_states, rows, roomFor(program, capacity),
                  pool);
@@ -180,6 +165,32 @@ tenon_status checkSize(const tenon_program &program, int64_t rows,
 } // namespace
 
 namespace tenon::rt {
+
+int64_t matricesOf(const tenon_program &program, int32_t index) {
+  const tenon_state_pair &state = program.states[index];
+  const tenon_port &port = program.inputs[state.input];
+  int64_t count = 1;
+  for (int32_t d = 1; d < state.axis; ++d)
+    count *= port.dim_values[d];
+  return count;
+}
+
+int64_t matrixBytes(const tenon_program &program, int32_t index, int64_t rows) {
+  const tenon_state_pair &state = program.states[index];
+  const tenon_port &port = program.inputs[state.input];
+  int64_t elements = 1;
+  for (int32_t d = state.axis + 1; d < port.rank; ++d)
+    elements *= port.dim_values[d];
+  if (state.pages)
+    rows = wholePages(rows);
+  int32_t dtype = state.pages ? state.pages : port.dtype;
+  // A scale for each row.
+  if (state.pages == TENON_ABI_I8)
+    elements += int64_t(sizeof(float));
+  if (__builtin_mul_overflow(elements, rows, &elements))
+    return -1;
+  return bytesOf(elements, dtype);
+}
 
 /// Of the model and of what its states look like.
 uint64_t formatOf(const tenon_program &program) {
@@ -194,6 +205,7 @@ uint64_t formatOf(const tenon_program &program) {
     hash.add(state.axis);
     hash.add(state.panels);
     hash.add(state.pages);
+    hash.add(state.replaced);
     for (int32_t d = 0; d < port.rank; ++d)
       hash.add(port.dim_values[d]);
   }
@@ -239,6 +251,18 @@ char *tensorOf(const tenon_program &program, const StateHeader &header,
          endOf(program, index, header.rows, header.capacity, header.pool);
 }
 
+void stateDims(const tenon_program &program, const StateHeader &header,
+               int32_t index, int64_t *dims) {
+  dimsOf(program, index, header.rows, header.capacity, dims);
+}
+
+tenon_status checkHere(const StateHeader &header, tenon_error *error) {
+  if (!header.onDevice)
+    return TENON_OK;
+  return fail(error, TENON_BUSY,
+              "the state lies on the GPU of a context: unbind it there first");
+}
+
 int64_t pageBytes(const tenon_program &program, int32_t index) {
   return matrixBytes(program, index, TENON_PANEL_ROWS) *
          matricesOf(program, index);
@@ -272,6 +296,8 @@ tenon_status checkLength(const tenon_program &program,
 //===----------------------------------------------------------------------===//
 
 int64_t stateRowBytes(const tenon_program &program, int32_t index) {
+  if (program.states[index].replaced)
+    return Replaced::bytesOfSequence(program, index);
   return pageBytes(program, index) / TENON_PANEL_ROWS;
 }
 
@@ -326,6 +352,8 @@ static tenon_status makeState(const tenon_program *program, void *memory,
   if (bytes < uint64_t(needed))
     return fail(error, TENON_INVALID_ARGUMENT, "the state's memory has ",
                 uint64_t(bytes), " bytes, expected ", needed);
+  if ((status = checkRunning(memory, uint64_t(needed), nullptr, error)))
+    return status;
   capacity = roomFor(*program, capacity);
   auto &header = *static_cast<StateHeader *>(memory);
   memset(&header, 0, sizeof header);
@@ -404,9 +432,16 @@ tenon_status setStateLength(const tenon_model *model, tenon_state *state,
   } else if ((status = checkRow(header, row, error))) {
     return status;
   }
+  bool all = end - first == header.rows;
   for (int64_t r = first; r < end; ++r)
-    if ((status = checkLength(*program, header, r, length, error)))
+    if ((status = checkLength(*program, header, r, length, error)) ||
+        (status = checkReplaced(*program, header, r, length, all, error)))
       return status;
+  if (length == 0 && hasReplaced(*program) &&
+      (status = checkHere(header, error)))
+    return status;
+  if (length == 0)
+    clearReplaced(*program, header, all ? TENON_ALL_ROWS : row);
   for (int64_t r = first; r < end; ++r) {
     header.lengths()[r] = int32_t(length);
     if (header.pool)
@@ -421,6 +456,8 @@ static void copyRows(const tenon_program &program, const StateHeader &target,
                      int64_t length) {
   for (int32_t s = 0; s < program.num_states; ++s) {
     const tenon_state_pair &state = program.states[s];
+    if (state.replaced)
+      continue;
     int64_t fromDims[TENON_MAX_RANK], toDims[TENON_MAX_RANK];
     dimsOf(program, s, source.rows, source.capacity, fromDims);
     dimsOf(program, s, target.rows, target.capacity, toDims);
@@ -477,6 +514,8 @@ tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
   const auto &source = *reinterpret_cast<const StateHeader *>(from);
   if ((status = checkIdle(target, error)) ||
       (status = checkIdle(source, error)) ||
+      (status = checkHere(target, error)) ||
+      (status = checkHere(source, error)) ||
       (status = checkRow(target, toRow, error)) ||
       (status = checkRow(source, fromRow, error)) ||
       (status = checkLength(*program, source, fromRow, length, error)))
@@ -484,6 +523,11 @@ tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
   if (int64_t room = roomOf(*program, target); length > room)
     return fail(error, TENON_STATE_FULL, "sequence ", toRow, ": ", length,
                 " rows, the state has room for ", room);
+  if ((status =
+           checkReplaced(*program, source, fromRow, length, true, error)) ||
+      (status = copyReplaced(*program, target, toRow, source, fromRow, length,
+                             error)))
+    return status;
   if (&target == &source && toRow == fromRow) {
     // As it is.
   } else if (target.pool || source.pool) {
@@ -512,17 +556,23 @@ tenon_status stateData(const tenon_model *model, const tenon_state *state,
   if (!dims || !data)
     return fail(error, TENON_INVALID_ARGUMENT, "a result pointer is NULL");
   const auto &header = *reinterpret_cast<const StateHeader *>(state);
+  if ((status = checkHere(header, error)))
+    return status;
+  if (program->states[index].replaced) {
+    Replaced replaced(*program, header, index);
+    replaced.dims(dims);
+    *data = replaced.current();
+    return TENON_OK;
+  }
   dimsOf(*program, index, header.pool ? header.pool : header.rows,
          header.pool ? TENON_PANEL_ROWS : header.capacity, dims);
   *data = tensorOf(*program, header, index);
   return TENON_OK;
 }
 
-/// Are `count` of the state's sequences what a run can take?
-static tenon_status checkSequences(const tenon_program &program,
-                                   const StateHeader &header,
-                                   const int64_t *sequences, int64_t count,
-                                   tenon_error *error) {
+tenon_status checkSequences(const tenon_program &program,
+                            const StateHeader &header, const int64_t *sequences,
+                            int64_t count, tenon_error *error) {
   if (count < 1 || count > header.rows)
     return fail(error, TENON_INVALID_ARGUMENT, count,
                 " sequences, expected 1..", header.rows,
@@ -556,9 +606,6 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
   const tenon_program &program = *context->program;
   if (!state && !context->state)
     return TENON_OK;
-  if (context->driver)
-    return fail(error, TENON_INVALID_STATE,
-                "a state is memory of the host, the context runs on a GPU");
   uint64_t format = formatOf(program);
   if (state)
     if (tenon_status status = checkHeader(program, format, state, error))
@@ -570,6 +617,10 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
                   "together");
     if (!count)
       count = header->rows;
+    if (header->pool && context->driver)
+      return fail(error, TENON_INVALID_STATE,
+                  "sequences that share pages run on a CPU, the context runs "
+                  "on a GPU");
     if (header->pool) {
       // Not while a run marks them.
       if (tenon_status status = checkIdle(*header, error))
@@ -580,6 +631,22 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
     }
   }
   auto *memory = reinterpret_cast<uint8_t *>(state);
+  tenon_status status;
+  bool mine = context->driver && context->state && headerOf(*context).onDevice;
+  if (mine && memory == context->state)
+    return TENON_OK; // it lies there already
+  if (state &&
+      (status = checkHere(*reinterpret_cast<StateHeader *>(state), error)))
+    return status;
+  if (mine && (status = moveStateBack(*context, error)))
+    return status;
+  uint8_t *old = context->state;
+  context->state = memory;
+  if (state && context->driver &&
+      (status = moveStateToDevice(*context, error))) {
+    context->state = old;
+    return status;
+  }
   for (int32_t s = 0; s < program.num_states; ++s) {
     const tenon_state_pair &pair = program.states[s];
     Binding &input = context->inputs[pair.input];
@@ -587,20 +654,18 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
     input.bound = output.bound = state != nullptr;
     input.data = output.data = nullptr;
     input.bytes = output.bytes = 0;
+    input.onDevice = output.onDevice = state && context->driver;
     if (!state)
       continue;
     const auto &header = *reinterpret_cast<const StateHeader *>(state);
-    auto end = [&](int32_t index) {
-      return endOf(program, index, header.rows, header.capacity, header.pool);
-    };
-    dimsOf(program, s, count, header.capacity, input.dims);
-    input.data = output.data = memory + end(s);
-    input.bytes = output.bytes = uint64_t(end(s + 1) - end(s));
+    if (pair.replaced)
+      Replaced(program, header, s).dims(input.dims);
+    else
+      dimsOf(program, s, count, header.capacity, input.dims);
     output.anyDims = true;
     if (pair.grows)
       input.dims[pair.axis] = header.lengths()[sequences ? sequences[0] : 0];
   }
-  context->state = memory;
   context->stateFormat = format;
   StateView before = context->stateView;
   context->stateView = {};
@@ -610,6 +675,7 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
     const StateHeader &header = headerOf(*context);
     context->stateView = {true, header.capacity,
                           header.pool ? PageTables(header).run : nullptr};
+    placeTensors(*context);
   }
   // What runs need depends on it, which no plan says.
   if (before.bound != context->stateView.bound ||
@@ -633,106 +699,6 @@ tenon_status bindSequences(tenon_context *context, tenon_state *state,
                 " sequences, expected 1 or more");
   return bind(context, state, state ? sequences : nullptr, state ? count : 0,
               error);
-}
-
-//===----------------------------------------------------------------------===//
-// In a run
-//===----------------------------------------------------------------------===//
-
-tenon_status beginState(Context &context, tenon_error *error) {
-  if (!context.state)
-    return TENON_OK;
-  const tenon_program &program = *context.program;
-  if (tenon_status status =
-          checkHeader(program, context.stateFormat, context.state, error))
-    return status;
-  auto &header = *reinterpret_cast<StateHeader *>(context.state);
-  if (__atomic_exchange_n(&header.busy, 1, __ATOMIC_ACQUIRE))
-    return fail(error, TENON_BUSY, "the state is in use by another run");
-  tenon_status status = TENON_OK;
-  if (header.pool) // the caller's array may have changed
-    status = checkSequences(program, header, context.sequences,
-                            context.numSequences, error);
-  const int32_t *lengths = header.lengths();
-  int64_t first = sequenceAt(context, 0);
-  for (int64_t i = 1; grows(program) && !status && i < context.numSequences;
-       ++i) {
-    int64_t row = sequenceAt(context, i);
-    if (lengths[row] != lengths[first])
-      status = fail(error, TENON_INVALID_STATE, "sequence ", row, " has ",
-                    lengths[row], " rows, expected ", lengths[first],
-                    " as sequence ", first,
-                    " has: the model has one length for all");
-  }
-  if (status) {
-    endState(context, false);
-    return status;
-  }
-  takeLengths(context);
-  return TENON_OK;
-}
-
-void takeLengths(Context &context) {
-  const tenon_program &program = *context.program;
-  for (int32_t s = 0; context.state && s < program.num_states; ++s) {
-    const tenon_state_pair &pair = program.states[s];
-    if (!pair.grows)
-      continue;
-    int64_t &dim = context.inputs[pair.input].dims[pair.axis];
-    int64_t length = headerOf(context).lengths()[sequenceAt(context, 0)];
-    context.stale |= dim != length;
-    dim = length;
-  }
-}
-
-tenon_status checkState(const Context &context, tenon_error *error) {
-  if (!context.state)
-    return TENON_OK;
-  const tenon_program &program = *context.program;
-  const StateHeader &header = headerOf(context);
-  for (int32_t s = 0; s < program.num_states; ++s) {
-    const tenon_state_pair &pair = program.states[s];
-    const tenon_port &output = program.outputs[pair.output];
-    int64_t dims[TENON_MAX_RANK];
-    dimsOf(program, s, header.rows, header.capacity, dims);
-    int64_t needed = context.slots[output.dims[pair.axis]];
-    if (needed > dims[pair.axis])
-      return fail(error, TENON_STATE_FULL, "output '", output.name,
-                  "' would have ", needed,
-                  " rows for each sequence, the state has room for ",
-                  dims[pair.axis]);
-    if (pair.grows && needed <= header.lengths()[sequenceAt(context, 0)])
-      return fail(error, TENON_INVALID_STATE, "output '", output.name,
-                  "' would have no new rows for each sequence, expected 1 or "
-                  "more");
-  }
-  return TENON_OK;
-}
-
-void endState(Context &context, bool ran) {
-  if (!context.state)
-    return;
-  const tenon_program &program = *context.program;
-  auto &header = *reinterpret_cast<StateHeader *>(context.state);
-  for (int32_t s = 0; ran && s < program.num_states; ++s) {
-    const tenon_state_pair &pair = program.states[s];
-    if (!pair.grows)
-      continue;
-    int64_t length =
-        context.slots[program.outputs[pair.output].dims[pair.axis]];
-    for (int64_t i = 0; i < context.numSequences; ++i)
-      header.lengths()[sequenceAt(context, i)] = int32_t(length);
-  }
-  __atomic_store_n(&header.busy, 0, __ATOMIC_RELEASE);
-}
-
-bool overlapsState(const Context &context, const void *data, int64_t bytes) {
-  if (!context.state || bytes <= 0)
-    return false;
-  auto begin = reinterpret_cast<uintptr_t>(context.state);
-  auto first = reinterpret_cast<uintptr_t>(data);
-  return first < begin + headerOf(context).bytes &&
-         begin < first + uint64_t(bytes);
 }
 
 } // namespace tenon::rt

@@ -20,9 +20,11 @@ struct StateHeader {
   uint64_t bytes;
   int64_t rows, capacity; // sequences; tokens of each, of what grows
   uint32_t busy;
-  uint32_t next; // page at which to look for a free one
-  int64_t pool;  // pages that sequences share; 0: each has its own memory
-  uint64_t padding;
+  uint32_t next;     // page at which to look for a free one
+  int64_t pool;      // pages that sequences share; 0: each has its own memory
+  uint16_t onDevice; // does a context have the tensors on its GPU?
+  uint16_t turn;     // 0 or 1: which tensor of what is replaced counts
+  uint32_t padding;
 
   int32_t *lengths() { return reinterpret_cast<int32_t *>(this + 1); }
   const int32_t *lengths() const {
@@ -59,9 +61,22 @@ tenon_status checkIdle(const StateHeader &header, tenon_error *error);
 tenon_status checkLength(const tenon_program &program,
                          const StateHeader &header, int64_t row, int64_t length,
                          tenon_error *error);
-/// The memory of a state.
+/// Are `count` of the state's sequences what a run can take?
+tenon_status checkSequences(const tenon_program &program,
+                            const StateHeader &header, const int64_t *sequences,
+                            int64_t count, tenon_error *error);
+/// Are the tensors here, and not on the GPU of a context?
+tenon_status checkHere(const StateHeader &header, tenon_error *error);
+/// The dims of the memory of a state that is not replaced.
+void stateDims(const tenon_program &program, const StateHeader &header,
+               int32_t index, int64_t *dims);
+/// The memory of a state; behind the last it ends.
 char *tensorOf(const tenon_program &program, const StateHeader &header,
                int32_t index);
+/// Of a sequence: how many matrices of rows, one behind the other.
+int64_t matricesOf(const tenon_program &program, int32_t index);
+/// Bytes of so many rows of one of them; -1: too many.
+int64_t matrixBytes(const tenon_program &program, int32_t index, int64_t rows);
 /// Of all its matrices of one sequence.
 int64_t pageBytes(const tenon_program &program, int32_t index);
 const StateHeader &headerOf(const Context &context);
@@ -79,7 +94,8 @@ tenon_status replacePages(const tenon_program &program, StateHeader &header,
 /// What this run's sequences lack, and the table that its steps read.
 tenon_status takePages(Context &context, tenon_error *error);
 
-/// What a row of one sequence takes in state `index`.
+/// What a row of one sequence takes in state `index`, or the sequence where
+/// each run makes it anew.
 int64_t stateRowBytes(const tenon_program &program, int32_t index);
 
 // What tenon.h says of them.
@@ -122,6 +138,26 @@ tenon_status statePages(const tenon_model *model, const tenon_state *state,
                         int64_t row, int32_t *pages, int64_t room,
                         int64_t *count, tenon_error *error);
 
+// DeviceState.cpp: of a context on a GPU.
+
+/// Brings the bound state there, and back.
+tenon_status moveStateToDevice(Context &context, tenon_error *error);
+tenon_status moveStateBack(Context &context, tenon_error *error);
+/// What was not brought back is lost.
+void releaseDeviceState(Context &context);
+
+// RunningStates.cpp.
+
+/// Refuses memory that overlaps a state which a run uses; otherwise `context`,
+/// where there is one, counts as running.
+tenon_status checkRunning(const void *memory, uint64_t bytes, Context *context,
+                          tenon_error *error);
+void removeRunning(Context &context);
+
+// StateRun.cpp.
+
+/// Tells the bindings where the state's tensors are.
+void placeTensors(Context &context);
 /// Hands the bound state's length, as it is now, to its inputs' dims.
 void takeLengths(Context &context);
 /// Takes the bound state for a run, with its length.

@@ -133,12 +133,12 @@ def tokens(past, new):
 class State:
     """Memory that a session's model can use as its state."""
 
-    def __init__(self, session, capacity):
+    def __init__(self, session, capacity, sequences=BATCH):
         size, self.session, self.state = ctypes.c_size_t(), session, ctypes.c_void_p()
-        self.call("state_size", BATCH, capacity, ctypes.byref(size))
+        self.call("state_size", sequences, capacity, ctypes.byref(size))
         self.memory = np.full(size.value + 64, 0xFF, np.uint8)  # NaN, should anybody read what is not there yet
         place = -self.memory.ctypes.data % 64
-        self.call("init_state", ctypes.c_void_p(self.memory.ctypes.data + place), size, BATCH, capacity, ctypes.byref(self.state))
+        self.call("init_state", ctypes.c_void_p(self.memory.ctypes.data + place), size, sequences, capacity, ctypes.byref(self.state))
 
     def try_call(self, name, *arguments):
         wide = [ctypes.c_int64(value) if isinstance(value, int) else value for value in arguments]

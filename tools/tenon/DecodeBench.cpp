@@ -181,6 +181,8 @@ Error benchDecode(const OpenArtifact &artifact, const DecodeBench &bench,
   if (Error problem = prefill(**decoder, bench.context))
     return problem;
   figures.prefillMs = now() - start;
+  if (Error problem = (*decoder)->keep())
+    return problem;
   // Two more to warm up.
   for (int i = 0; i < 2; ++i) {
     if (Error problem = (*decoder)->prepare(1))
@@ -193,8 +195,10 @@ Error benchDecode(const OpenArtifact &artifact, const DecodeBench &bench,
   if (Error problem = measure(**decoder, bench, figures))
     return problem;
   figures.weightBytes = weightsRead(artifact, (*decoder)->context);
-  figures.stateBytes = double(bytesPerToken(artifact) * bench.sequences) *
-                       figures.lengths / double(figures.ms.size());
+  figures.stateBytes = (double(bytesPerToken(artifact)) * figures.lengths /
+                            double(figures.ms.size()) +
+                        double(bytesPerSequence(artifact))) *
+                       double(bench.sequences);
   figures.gbytes = measureReading((*decoder)->info.threads);
   if (bench.json)
     printJson(artifact, bench, **decoder, figures);

@@ -73,7 +73,12 @@ Error Decoder::nameDims() {
       continue;
     const tenon_port_info &past = artifact.inputs[state.input];
     const tenon_port_info &present = artifact.outputs[state.output];
-    name(past, 0, batchDims);
+    name(past, state.sequences, batchDims);
+    if (state.replaced) {
+      if (state.axis >= 0 && past.dim_values[state.axis] < 0)
+        dims[past.dim_names[state.axis]] = state.most;
+      continue;
+    }
     name(past, state.axis, state.grows ? pastDims : roomDims);
     auto before = SymExpr::parse(past.dim_names[state.axis]);
     auto after = SymExpr::parse(present.dim_names[state.axis]);
@@ -316,8 +321,29 @@ Error Decoder::run() {
   return Error::success();
 }
 
+/// A state that is bound may be on a GPU.
+Error Decoder::withState(function_ref<void(char *)> use) {
+  tenon_error error;
+  if (tenon_bind_state(context, nullptr, &error))
+    return apiError(error);
+  use(reinterpret_cast<char *>(memory->state));
+  return tenon_bind_state(context, memory->state, &error) ? apiError(error)
+                                                          : Error::success();
+}
+
+Error Decoder::keep() {
+  // Rows can be forgotten; what was replaced is gone.
+  if (!bytesPerSequence(artifact))
+    return Error::success();
+  return withState(
+      [&](char *data) { kept.assign(data, data + memory->bytes); });
+}
+
 Error Decoder::rollBack(int64_t to) {
   tenon_error error;
+  length = to;
+  if (!kept.empty())
+    return withState([&](char *data) { llvm::copy(kept, data); });
   for (const tenon_state_info &state : artifact.states)
     if (!state.reason && state.grows) {
       if (tenon_set_state_length(artifact.model(), memory->state,
@@ -325,7 +351,6 @@ Error Decoder::rollBack(int64_t to) {
         return apiError(error);
       break;
     }
-  length = to;
   return Error::success();
 }
 

@@ -14,6 +14,7 @@
 #define TENON_TOOLS_DECODER_H
 
 #include "States.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include <optional>
 
 namespace tenon {
@@ -40,7 +41,10 @@ public:
   llvm::Error prepare(int64_t rows);
   /// What prepare() has bound.
   llvm::Error run();
+  /// To a length; where a state is replaced by each run, to that of keep().
   llvm::Error rollBack(int64_t length);
+  /// Keeps what the state holds for rollBack.
+  llvm::Error keep();
 
   /// How many tokens the graph itself wants in each run; 0: any number.
   int64_t fixedRows = 0;
@@ -70,11 +74,13 @@ private:
   int64_t valueOf(Role role, size_t element, llvm::ArrayRef<int64_t> shape,
                   int64_t rows) const;
   llvm::Error fill(size_t index, llvm::ArrayRef<int64_t> shape, int64_t rows);
+  llvm::Error withState(llvm::function_ref<void(char *)> use);
   llvm::Error bindOutputs(llvm::ArrayRef<const int64_t *> shapes);
 
   const OpenArtifact &artifact;
   const DecoderOptions options;
   std::optional<StateMemory> memory;
+  std::vector<char> kept; ///< of the state's memory
   std::vector<Input> inputs;
   std::vector<Tensor> outputs;
   int64_t pending = 0; ///< rows that run() adds

@@ -83,7 +83,8 @@ static Expected<StateMemory> openState(const OpenArtifact &artifact,
   auto shape = portDims(artifact.inputs[artifact.states[0].input], dims);
   if (!shape)
     return shape.takeError();
-  return StateMemory::create(artifact, shape->front(), capacity);
+  return StateMemory::create(artifact, (*shape)[artifact.states[0].sequences],
+                             capacity);
 }
 
 static Error writeValues(const OpenArtifact &artifact, Session &session) {
@@ -163,7 +164,13 @@ static Error run() {
     return problem;
   if (Error problem = writeValues(**artifact, **session))
     return problem;
-  return state ? state->write(stateFile) : Error::success();
+  if (!state)
+    return Error::success();
+  // What a GPU has comes back.
+  tenon_error error;
+  if (tenon_bind_state((*session)->context, nullptr, &error))
+    return apiError(error);
+  return state->write(stateFile);
 }
 
 int runMain() {

@@ -34,12 +34,20 @@ bool holdsOutput(const OpenArtifact &artifact, size_t output) {
   });
 }
 
-int64_t bytesPerToken(const OpenArtifact &artifact) {
+static int64_t bytesOfAll(const OpenArtifact &artifact, bool replaced) {
   int64_t bytes = 0;
   for (const tenon_state_info &state : artifact.states)
-    if (!state.reason)
+    if (!state.reason && (state.replaced != 0) == replaced)
       bytes += state.row_bytes;
   return bytes;
+}
+
+int64_t bytesPerToken(const OpenArtifact &artifact) {
+  return bytesOfAll(artifact, false);
+}
+
+int64_t bytesPerSequence(const OpenArtifact &artifact) {
+  return bytesOfAll(artifact, true);
 }
 
 int64_t mostRows(const OpenArtifact &artifact, int64_t sequences,
@@ -77,16 +85,28 @@ void printStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
       out << ": none, " << state.reason << "\n";
       continue;
     }
-    out << " -> " << artifact.outputs[state.output].name << ": "
-        << (state.grows ? "grows" : "a buffer") << " along dim " << state.axis
+    out << " -> " << artifact.outputs[state.output].name << ": ";
+    if (state.replaced) {
+      out << "replaced by each run, ";
+      if (state.axis >= 0)
+        out << "at most " << state.most << " rows along dim " << state.axis
+            << ", ";
+      out << formatName(state) << ", " << state.row_bytes
+          << " bytes a sequence\n";
+      continue;
+    }
+    out << (state.grows ? "grows" : "a buffer") << " along dim " << state.axis
         << ", " << formatName(state) << ", " << state.row_bytes
         << " bytes a row\n";
   }
   if (!hasStates(artifact))
     return;
   out << "  in all " << bytesPerToken(artifact)
-      << " bytes a token of each sequence\n";
-  if (memory.bytes)
+      << " bytes a token of each sequence";
+  if (int64_t bytes = bytesPerSequence(artifact))
+    out << ", and " << bytes << " of each";
+  out << "\n";
+  if (memory.bytes && bytesPerToken(artifact))
     out << "  " << memory.bytes << " bytes have room for "
         << mostRows(artifact, memory.sequences, memory.bytes)
         << " tokens of each of " << memory.sequences << " sequence"
@@ -106,7 +126,11 @@ void writeStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
           out.attribute("axis", state.axis);
           out.attribute("grows", state.grows != 0);
           out.attribute("format", formatName(state));
-          out.attribute("bytes_per_row", state.row_bytes);
+          out.attribute("replaced", state.replaced != 0);
+          if (state.replaced && state.axis >= 0)
+            out.attribute("most_rows", state.most);
+          out.attribute(state.replaced ? "bytes_per_sequence" : "bytes_per_row",
+                        state.row_bytes);
         });
   });
   out.attributeArray("stateless", [&] {
@@ -121,7 +145,9 @@ void writeStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
   if (!hasStates(artifact))
     return;
   out.attribute("bytes_per_token", bytesPerToken(artifact));
-  if (memory.bytes)
+  if (int64_t bytes = bytesPerSequence(artifact))
+    out.attribute("bytes_per_sequence", bytes);
+  if (memory.bytes && bytesPerToken(artifact))
     out.attributeObject("capacity", [&] {
       out.attribute("bytes", memory.bytes);
       out.attribute("sequences", memory.sequences);
@@ -192,7 +218,9 @@ Error StateMemory::checkRead(const OpenArtifact &artifact) {
     if (tenon_state_data(artifact.model(), state, int32_t(i), dims.data(),
                          &data, &error))
       return apiError(error);
-    sequences = dims[0];
+    sequences = dims[info.sequences];
+    if (info.replaced)
+      continue;
     room = std::min(room, dims[info.axis]);
     if (port.dim_values[info.axis] < 0)
       capacity = dims[info.axis];

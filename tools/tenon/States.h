@@ -25,6 +25,8 @@ bool holdsOutput(const OpenArtifact &artifact, size_t output);
 
 /// What a token of one sequence's context takes, in all states.
 int64_t bytesPerToken(const OpenArtifact &artifact);
+/// What a sequence takes whatever its context: all that is replaced.
+int64_t bytesPerSequence(const OpenArtifact &artifact);
 /// The rows for each of so many sequences for which memory has room.
 int64_t mostRows(const OpenArtifact &artifact, int64_t sequences,
                  uint64_t bytes);

@@ -17,8 +17,8 @@
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "dialects/Tenon/Transforms/ReplacedState.h"
 #include "llvm/ADT/StringExtras.h"
-#include <set>
 
 namespace tenon {
 #define GEN_PASS_DEF_FINDSTATEPASS
@@ -42,17 +42,6 @@ std::string nodeOf(Operation *op) {
       .str();
 }
 
-/// Do people call such inputs so?
-bool looksLikePast(StringRef name) {
-  std::string low = name.lower();
-  // What an encoder has made of its input is called states, too.
-  if (StringRef(low).contains("hidden_states"))
-    return false;
-  return llvm::any_of(
-      ArrayRef<StringRef>{"past", "cache", "state"},
-      [&](StringRef part) { return StringRef(low).contains(part); });
-}
-
 struct Finder {
   explicit Finder(func::FuncOp main) : main(main) {
     for (Type type : main.getArgumentTypes())
@@ -67,6 +56,13 @@ struct Finder {
   std::vector<std::string> names;                // that dims have already
   std::map<std::string, std::string> capacities; // of a length
   std::optional<SymExpr> growth;                 // of all that grow
+  std::set<unsigned> presents;                   // results that are some
+  struct Other {                                 // no rows stay in it
+    BlockArgument past;
+    Operation *user;
+    std::string why;
+  };
+  SmallVector<Other> others;
   std::string carried;
 
   std::string unused(StringRef wanted) {
@@ -85,6 +81,7 @@ struct Finder {
   }
   void grow(ConcatOp concat, SmallVectorImpl<NamedAttribute> &state);
   void unwrapScatter(BlockArgument past);
+  void replace(const Other &other);
   void run();
 };
 
@@ -267,10 +264,44 @@ void Finder::unwrapScatter(BlockArgument past) {
   front.erase();
 }
 
+/// One that each run makes anew, or none.
+void Finder::replace(const Other &other) {
+  unsigned number = other.past.getArgNumber();
+  auto name = main.getArgAttrOfType<StringAttr>(number, "tenon.name");
+  Type element = getElementTypeOrSelf(other.past);
+  std::string why = other.why;
+  std::optional<ReplacedState> found;
+  // Integers are lengths, masks and positions, whatever they are called.
+  bool counts = element.isInteger(64) || element.isInteger(1);
+  if (!counts && !main.getArgAttr(number, "tenon.default") &&
+      !main.getArgAttr(number, "tenon.packed"))
+    found = findReplaced(main, other.past, presents, why);
+  if (!found) {
+    if (!name || !looksLikePast(name.getValue()) || counts)
+      return;
+    main.setArgAttr(number, "tenon.stateless", b.getStringAttr(why));
+    noteMissed("tenon-find-state",
+               other.user ? other.user : main.getOperation(),
+               ("State of '" + name.getValue() + "'").str(), why);
+    return;
+  }
+  presents.insert(found->output);
+  SmallVector<NamedAttribute> state{
+      named("output", b.getI64IntegerAttr(found->output)),
+      named("replaced", b.getUnitAttr()),
+      named("sequences", b.getI64IntegerAttr(found->sequences))};
+  if (found->axis >= 0) {
+    state.push_back(named("axis", b.getI64IntegerAttr(found->axis)));
+    state.push_back(named("most", b.getI64IntegerAttr(found->most)));
+  }
+  noteApplied("tenon-find-state", other.user ? other.user : main.getOperation(),
+              "State");
+  main.setArgAttr(number, "tenon.state", b.getDictionaryAttr(state));
+}
+
 void Finder::run() {
   for (BlockArgument past : main.getArguments()) {
     unsigned number = past.getArgNumber();
-    auto name = main.getArgAttrOfType<StringAttr>(number, "tenon.name");
     auto type = dyn_cast<RankedTensorType>(past.getType());
     if (!type || type.getRank() < 2)
       continue;
@@ -279,14 +310,7 @@ void Finder::run() {
     int64_t axis = 0;
     std::string why = whyNot(past, user, axis);
     if (!why.empty()) {
-      // Integers are lengths, masks and positions, whatever they are called.
-      if (!name || !looksLikePast(name.getValue()) ||
-          type.getElementType().isInteger(64) ||
-          type.getElementType().isInteger(1))
-        continue;
-      main.setArgAttr(number, "tenon.stateless", b.getStringAttr(why));
-      noteMissed("tenon-find-state", user ? user : main.getOperation(),
-                 ("State of '" + name.getValue() + "'").str(), why);
+      others.push_back({past, user, why});
       continue;
     }
     if (carried.empty())
@@ -298,6 +322,7 @@ void Finder::run() {
         named("axis", b.getI64IntegerAttr(axis)),
         named("output", b.getI64IntegerAttr(output)),
         named("carried", b.getStringAttr(carried))};
+    presents.insert(output);
     noteApplied("tenon-find-state", user, "State");
     if (auto concat = dyn_cast<ConcatOp>(user)) {
       // What a run without a state gives.
@@ -310,6 +335,8 @@ void Finder::run() {
     }
     main.setArgAttr(number, "tenon.state", b.getDictionaryAttr(state));
   }
+  for (const Other &other : others)
+    replace(other);
   main.setFunctionType(
       b.getFunctionType(main.getArgumentTypes(), ret.getOperandTypes()));
 }

@@ -19,9 +19,16 @@ def FindStatePass : Tenon_GraphPass<"tenon-find-state"> {
     an append or a scatter into a buffer stays what it is. Both are told by
     `carried` when the old rows lie there already.
 
+    An input that has another value of the same size among the results (what is
+    left of it by moving elements, the last state of a layer that went from step
+    to step, or what is called alike) is *replaced*: nothing of the graph changes,
+    since a run writes beside what it reads.
+
     The past's argument gets `tenon.state`: its result, the axis along which
     rows are added, and of one that grows the symbol of its capacity and how long
-    the present is without one. An argument that looks like a past, but is none,
+    the present is without one; or that it is replaced, the dim that counts
+    sequences and, of a window that fills, its axis and most rows. An argument
+    that looks like a past, but is none,
     gets `tenon.stateless`, the reason, which is a remark as well. All rows lie
     at one distance: dims other than the first and the axis must be static.
 

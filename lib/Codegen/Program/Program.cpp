@@ -411,7 +411,9 @@ Constant *ProgramWriter::states() {
         return record({c32(state.input), c32(state.output), c32(state.axis),
                        c32(!state.capacity.empty()), c32(state.panels),
                        c32(state.pages ? dtypeOf(state.pages) : 0),
-                       state.reason.empty() ? null() : string(state.reason)});
+                       state.reason.empty() ? null() : string(state.reason),
+                       c32(state.replaced), c32(state.sequences),
+                       c64(state.most)});
       },
       "states");
 }

@@ -558,6 +558,7 @@ LogicalResult Builder::addStates(func::FuncOp main) {
       auto value = found.getAs<IntegerAttr>(name);
       return value ? value.getInt() : -1;
     };
+    int rank = cast<RankedTensorType>(arg.getType()).getRank();
     auto text = [&](StringRef name) {
       auto value = found.getAs<StringAttr>(name);
       return value ? value.str() : std::string();
@@ -570,11 +571,24 @@ LogicalResult Builder::addStates(func::FuncOp main) {
     state.table = text("table");
     state.carried = text("carried");
     state.capacity = text("capacity");
+    state.replaced = bool(found.get("replaced"));
+    if (state.replaced) {
+      state.sequences = number("sequences");
+      state.most = std::max<int64_t>(number("most"), 0);
+      if (state.axis >= rank || state.sequences < 0 ||
+          state.sequences >= rank || state.sequences == state.axis ||
+          state.output < 0 || state.output >= int(main.getNumResults()))
+        return emitError(arg.getLoc(), "expected a tenon.state that is "
+                                       "replaced to name output and sequences; "
+                                       "found ")
+               << found;
+      s.states.push_back(std::move(state));
+      continue;
+    }
     auto length = SymExpr::parse(text("length"));
-    if (state.axis < 1 ||
-        state.axis >= cast<RankedTensorType>(arg.getType()).getRank() ||
-        state.output < 0 || state.output >= int(main.getNumResults()) ||
-        state.carried.empty() || (!state.capacity.empty() && !length))
+    if (state.axis < 1 || state.axis >= rank || state.output < 0 ||
+        state.output >= int(main.getNumResults()) || state.carried.empty() ||
+        (!state.capacity.empty() && !length))
       return emitError(arg.getLoc(), "expected tenon.state to name axis, "
                                      "output, carried and, with a capacity, "
                                      "length; found ")

@@ -198,7 +198,12 @@ typedef struct tenon_port {
  * which a run writes the new rows alone. Dim 0 counts sequences, `axis` their
  * rows. One that grows holds as many rows as the input's dim says and has room
  * for more; any other is a buffer of that many, of which the model's own inputs
- * say what is in use. */
+ * say what is in use.
+ *
+ * One that is `replaced` is made anew by each run: its memory has room for two
+ * tensors, of which a run reads one and writes the other. Dim `sequences` counts
+ * sequences. Along `axis` (-1: all dims stay) it has as many rows as the run
+ * before has written, `most` or fewer, the same for all sequences. */
 typedef struct tenon_state_pair {
   int32_t input, output; /* output -1: no state, for this reason */
   int32_t axis, grows;
@@ -206,6 +211,8 @@ typedef struct tenon_state_pair {
   int32_t pages;  /* 0; or the dtype of what its memory holds, in pages of
                      TENON_PANEL_ROWS. Of I8 the rows' scales, f32, come first. */
   const char *reason;
+  int32_t replaced, sequences;
+  int64_t most;
 } tenon_state_pair;
 
 /* A named inner value, with --debug-values only. */

@@ -9,7 +9,8 @@
  * the pasts there and writes the new rows behind them: nothing is copied, the
  * inputs and outputs of these pairs need no memory of their own, and a run that
  * went well makes the sequences longer by the rows that it added. Of buffers
- * (tenon_state_info.grows is 0) the model's own inputs say what is in use.
+ * (tenon_state_info.grows is 0) the model's own inputs say what is in use. What
+ * each run makes anew (replaced) has no length.
  *
  *   tenon_state_size(model, 1, 2048, &bytes, &error);
  *   tenon_init_state(model, memory, bytes, 1, 2048, &state, &error);
@@ -31,7 +32,7 @@ extern "C" {
 struct tenon_state_info { /* a past and its present */
   size_t size;
   int32_t input, output;
-  int32_t axis;  /* along which its rows lie; dim 0 counts sequences */
+  int32_t axis;  /* along which its rows lie */
   int32_t grows; /* nonzero: the input is as long as what it holds; 0: it is a
                     buffer, of which other inputs say what is in use */
   int32_t panel_rows; /* 0; or n: the memory is [..., rows/n, size, n], not
@@ -40,7 +41,13 @@ struct tenon_state_info { /* a past and its present */
   tenon_dtype format; /* what the memory holds (--kv). I8: codes, and in front of
                          page_rows rows of them a scale for each, f32 */
   int32_t page_rows;  /* 0; or how many rows lie together: memory has whole pages */
-  int64_t row_bytes;  /* that a row of one sequence takes */
+  int64_t row_bytes;  /* that a row of one sequence takes; of one that is
+                         replaced, a sequence */
+  int32_t replaced;   /* nonzero: each run makes it anew (grows is 0). axis is
+                         then -1, or has `most` rows or fewer, the same number
+                         for all sequences */
+  int32_t sequences;  /* the dim that counts them */
+  int64_t most;
 };
 
 static inline tenon_status tenon_state_check(const tenon_model *model,
@@ -81,8 +88,8 @@ tenon_init_state(const tenon_model *model, void *memory, size_t bytes,
                                          capacity, state, error);
 }
 #define TENON_ALL_ROWS (-1)
-/* How many rows a sequence has. Less than it has rolls it back, 0 empties it;
- * more is refused, and so is a state that a run uses (TENON_BUSY). TENON_ALL_ROWS
+/* How many rows a sequence has. Less than it has rolls it back, but not where
+ * something is replaced; 0 empties it; more is refused, and so is a state that a run uses (TENON_BUSY). TENON_ALL_ROWS
  * sets all sequences. */
 static inline tenon_status
 tenon_state_length(const tenon_model *model, const tenon_state *state,
@@ -101,7 +108,7 @@ tenon_set_state_length(const tenon_model *model, tenon_state *state,
                                                error);
 }
 /* Makes a sequence the first `length` rows of another, of this or another state
- * of the model, whatever its capacity. */
+ * of the model, whatever its capacity; what is replaced becomes what it is now. */
 static inline tenon_status
 tenon_copy_state(const tenon_model *model, tenon_state *to, int64_t to_sequence,
                  const tenon_state *from, int64_t from_sequence, int64_t length,
@@ -122,7 +129,8 @@ tenon_state_data(const tenon_model *model, const tenon_state *state,
              ? status
              : model->api->state_data(model, state, index, dims, data, error);
 }
-/* Binds a state until the next call, which NULL ends. One run at a time uses it
+/* Binds a state until the next call, which NULL ends. A context on a GPU has the
+ * rows there until then. One run at a time uses it
  * (another gets TENON_BUSY). In tenon_reserve and its like NULL stands for the
  * dims of its inputs as they are now; the dims of the longest pasts reserve, once
  * and for all, what shorter ones need. */

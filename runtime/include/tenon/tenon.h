@@ -68,7 +68,7 @@ typedef enum tenon_status {
   TENON_UNSUPPORTED_CPU = 8,      /* the message names the missing feature */
   TENON_VERSION_MISMATCH = 9,     /* artifact and header or runtime differ */
   TENON_IO_ERROR = 10,            /* artifact or weights file */
-  TENON_BUSY = 11,                /* the context is in use on another thread */
+  TENON_BUSY = 11,                /* the context, or the state, is in use */
   TENON_OUTPUT_TOO_SMALL = 12,    /* tenon_last_output_dims says what it needs */
   TENON_CANCELLED = 13,           /* tenon_cancel ended the run */
   TENON_DEVICE_ERROR = 14,        /* no GPU that would do, or it failed; the

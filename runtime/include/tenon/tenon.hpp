@@ -146,6 +146,9 @@ struct StatePair {
   std::string reason; // empty, or why there is none
   tenon_dtype format; // what its memory holds
   int64_t rowBytes;   // that a row of one sequence takes
+  bool replaced = false;
+  int32_t sequences = 0;
+  int64_t most = 0;
 };
 
 /// A compiled model: a pointer to what its artifact exports. Cheap to copy; the
@@ -184,7 +187,8 @@ public:
         return Status(code, error);
       result.push_back({state.input, state.output, state.axis, state.grows != 0,
                         state.reason ? state.reason : "", state.format,
-                        state.row_bytes});
+                        state.row_bytes, state.replaced != 0, state.sequences,
+                        state.most});
     }
     return result;
   }

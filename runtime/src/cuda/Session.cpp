@@ -378,6 +378,18 @@ void release(Device *device, void *memory) {
   cuda.cuMemFree_v2(addressOf(memory));
 }
 
+tenon_status clear(Device *device, void *memory, uint64_t bytes,
+                   tenon_error *error) {
+  const Library &cuda = libraryOf(*device);
+  Current current(cuda, device->model->context);
+  if (tenon_status status = check(
+          cuda,
+          cuda.cuMemsetD8Async(addressOf(memory), 0, bytes, device->stream),
+          "clearing memory of the GPU", error))
+    return status;
+  return wait(*device, "clearing memory of the GPU", error);
+}
+
 tenon_status checkMemory(const Device *device, const char *what,
                          const char *name, const void *data,
                          tenon_error *error) {
@@ -594,6 +606,15 @@ tenon_status write(Context &context, void *to, const void *from, uint64_t bytes,
   return wait(device, "copying to the GPU", error);
 }
 
+tenon_status read(Context &context, void *to, const void *from, uint64_t bytes,
+                  tenon_error *error) {
+  Device &device = *context.device;
+  Current current(libraryOf(device), device.model->context);
+  if (tenon_status status = get(device, to, addressOf(from), bytes, error))
+    return status;
+  return wait(device, "copying from the GPU", error);
+}
+
 tenon_status copy(Context &context, void *to, const void *from, uint64_t bytes,
                   tenon_error *error) {
   Device &device = *context.device;
@@ -646,7 +667,7 @@ tenon_status value(Context &context, int32_t number, const void **data,
 } // namespace
 
 const DeviceDriver tenon_cuda_driver = {
-    openSession, closeSession,   sessionInfo,  allocate, release,
-    checkMemory, prepareSession, beginSession, runSteps, endSession,
-    view,        write,          copy,         value,
+    openSession, closeSession,   sessionInfo,  allocate, release,    clear,
+    checkMemory, prepareSession, beginSession, runSteps, endSession, view,
+    write,       read,           copy,         value,
 };

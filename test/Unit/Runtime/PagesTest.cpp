@@ -26,7 +26,8 @@ int32_t nothing(void *const *, const int64_t *, int64_t, int64_t,
 
 /// present[b] = past[b], fresh[b], of rows that nobody reads.
 struct Decoder : Builder {
-  tenon_state_pair pair = {0, 0, 1, 1, 0, TENON_ABI_I8, nullptr};
+  tenon_state_pair pair = {0, 0, 1, 1, 0, TENON_ABI_I8, nullptr,
+                           0, 0, 0};
   explicit Decoder(bool grows = true, bool scratch = false) {
     int32_t batch = inputDim(0, 0), past = inputDim(0, 1), size = constant(4),
             added = inputDim(1, 1), none = constant(0);

@@ -51,7 +51,7 @@ int32_t total(void *const *bufs, const int64_t *dims, int64_t begin,
 }
 
 struct Decoder : Builder {
-  tenon_state_pair pair = {0, 1, 1, 1, 0, 0, nullptr};
+  tenon_state_pair pair = {0, 1, 1, 1, 0, 0, nullptr, 0, 0, 0};
   explicit Decoder(bool withState = true) {
     int32_t batch = inputDim(0, 0), past = inputDim(0, 1), size = constant(4),
             added = inputDim(1, 1), none = constant(0);
@@ -192,6 +192,46 @@ TEST(State, isOneRunsAlone) {
   EXPECT_EQ(one.sums, (std::vector<float>{12, 12}));
   EXPECT_TRUE(two.step(1, 100));
   EXPECT_EQ(two.sums, (std::vector<float>{112, 112}));
+}
+
+TEST(State, overlapsNoneThatARunUses) {
+  Decoder decoder;
+  const tenon_model *model = &decoder.model;
+  size_t bytes = 0;
+  tenon_error error;
+  ASSERT_FALSE(tenon_state_size(model, 2, 8, &bytes, &error));
+  // The second begins in rows that the first has room for.
+  alignas(64) static char memory[1024];
+  ASSERT_LE(2 * bytes, sizeof memory);
+  size_t distance = bytes - 64;
+  tenon_state *first = nullptr, *second = nullptr;
+  ASSERT_FALSE(tenon_init_state(model, memory, bytes, 2, 8, &first, &error));
+  ASSERT_FALSE(
+      tenon_init_state(model, memory + distance, bytes, 2, 8, &second, &error));
+  Loop one(decoder), two(decoder);
+  ASSERT_FALSE(tenon_bind_state(one.context.get(), first, &error));
+  ASSERT_FALSE(tenon_bind_state(two.context.get(), second, &error));
+  bool called = false;
+  duringRun = [&] {
+    if (called)
+      return;
+    called = true;
+    tenon::Status overlaps = two.step(1, 1);
+    EXPECT_EQ(overlaps.code(), TENON_BUSY);
+    EXPECT_EQ(overlaps.message(), "the state's " + std::to_string(bytes) +
+                                      " bytes overlap a state that a run uses, "
+                                      "which begins " +
+                                      std::to_string(distance) +
+                                      " bytes before");
+    tenon_state *third = nullptr;
+    EXPECT_EQ(tenon_init_state(model, memory + 64, bytes, 2, 8, &third, &error),
+              TENON_BUSY);
+  };
+  EXPECT_TRUE(one.step(1, 1));
+  duringRun = nullptr;
+  EXPECT_TRUE(called);
+  EXPECT_TRUE(two.step(1, 1));
+  EXPECT_TRUE(one.step(1, 1));
 }
 
 TEST(State, takesNoRunWithoutTokens) {
