@@ -22,9 +22,7 @@ static inline tenon_status tenon_get_gpu_image_info(const tenon_model *model,
                                                     tenon_error *error) {
   tenon_status status = tenon_model_check(model, error);
   if (!status && model->api->size <= offsetof(tenon_api, gpu_image_info))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_get_gpu_image_info", 0,
-                      0, 0);
+    return tenon_older("tenon_get_gpu_image_info", error);
   return status ? status
                 : model->api->gpu_image_info(model, index, info, error);
 }
@@ -37,31 +35,15 @@ static inline tenon_status
 tenon_bind_input_at(tenon_context *context, int32_t index, tenon_place place,
                     tenon_dtype dtype, int32_t rank, const int64_t *dims,
                     const void *data, size_t bytes, tenon_error *error) {
-  if (context &&
-      tenon_context_api(context)->size <= offsetof(tenon_api, bind_output_at))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_bind_input_at", 0, 0,
-                      0);
-  return context
-             ? tenon_context_api(context)->bind_input_at(
-                   context, index, place, dtype, rank, dims, data, bytes, error)
-             : tenon_fail(error, TENON_INVALID_ARGUMENT, "the context is NULL",
-                          0, 0, 0);
+  TENON_CALL_SINCE(bind_input_at, "tenon_bind_input_at", index, place, dtype,
+                   rank, dims, data, bytes, error);
 }
 static inline tenon_status
 tenon_bind_output_at(tenon_context *context, int32_t index, tenon_place place,
                      tenon_dtype dtype, int32_t rank, const int64_t *dims,
                      void *data, size_t bytes, tenon_error *error) {
-  if (context &&
-      tenon_context_api(context)->size <= offsetof(tenon_api, bind_output_at))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_bind_output_at", 0, 0,
-                      0);
-  return context
-             ? tenon_context_api(context)->bind_output_at(
-                   context, index, place, dtype, rank, dims, data, bytes, error)
-             : tenon_fail(error, TENON_INVALID_ARGUMENT, "the context is NULL",
-                          0, 0, 0);
+  TENON_CALL_SINCE(bind_output_at, "tenon_bind_output_at", index, place, dtype,
+                   rank, dims, data, bytes, error);
 }
 
 #ifdef __cplusplus

@@ -38,9 +38,7 @@ static inline tenon_status tenon_pages_check(const tenon_model *model,
                                              tenon_error *error) {
   tenon_status status = tenon_model_check(model, error);
   if (!status && model->api->size <= offsetof(tenon_api, bind_sequences))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_init_paged_state", 0, 0,
-                      0);
+    return tenon_older("tenon_init_paged_state", error);
   return status;
 }
 /* Bytes for `sequences` of up to `capacity` rows, which share `pages` pages. */
@@ -80,15 +78,8 @@ static inline tenon_status
 tenon_bind_sequences(tenon_context *context, tenon_state *state,
                      const int64_t *sequences, int64_t count,
                      tenon_error *error) {
-  if (!context)
-    return tenon_fail(error, TENON_INVALID_ARGUMENT, "the context is NULL", 0, 0,
-                      0);
-  if (tenon_context_api(context)->size <= offsetof(tenon_api, bind_sequences))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_bind_sequences", 0, 0,
-                      0);
-  return tenon_context_api(context)->bind_sequences(context, state, sequences,
-                                                    count, error);
+  TENON_CALL_SINCE(bind_sequences, "tenon_bind_sequences", state, sequences,
+                   count, error);
 }
 /* Makes a sequence the first `length` rows of another of the same paged state:
  * they share the pages. Whoever is to write one first takes a copy of it. */

@@ -31,15 +31,7 @@ static inline tenon_status tenon_get_buffer_info(tenon_context *context,
                                                  int32_t index,
                                                  tenon_buffer_info *info,
                                                  tenon_error *error) {
-  if (context &&
-      tenon_context_api(context)->size <= offsetof(tenon_api, buffer_info))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_get_buffer_info", 0, 0,
-                      0);
-  return context ? tenon_context_api(context)->buffer_info(context, index, info,
-                                                           error)
-                 : tenon_fail(error, TENON_INVALID_ARGUMENT,
-                              "the context is NULL", 0, 0, 0);
+  TENON_CALL_SINCE(buffer_info, "tenon_get_buffer_info", index, info, error);
 }
 /* An inner value after a run: its dims (room for its rank) and its data, valid
  * until the next run. One of a packed type has a byte an element, as i8 or u8.

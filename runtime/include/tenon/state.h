@@ -54,8 +54,7 @@ static inline tenon_status tenon_state_check(const tenon_model *model,
                                              tenon_error *error) {
   tenon_status status = tenon_model_check(model, error);
   if (!status && model->api->size <= offsetof(tenon_api, bind_state))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_state", 0, 0, 0);
+    return tenon_older("tenon_state", error);
   return status;
 }
 /* The first num_states are states; then come num_stateless inputs that look like
@@ -137,13 +136,7 @@ tenon_state_data(const tenon_model *model, const tenon_state *state,
 static inline tenon_status tenon_bind_state(tenon_context *context,
                                             tenon_state *state,
                                             tenon_error *error) {
-  if (!context)
-    return tenon_fail(error, TENON_INVALID_ARGUMENT, "the context is NULL", 0, 0,
-                      0);
-  if (tenon_context_api(context)->size <= offsetof(tenon_api, bind_state))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_state", 0, 0, 0);
-  return tenon_context_api(context)->bind_state(context, state, error);
+  TENON_CALL_SINCE(bind_state, "tenon_state", state, error);
 }
 
 #ifdef __cplusplus

@@ -461,6 +461,11 @@ static inline tenon_status tenon_fail(tenon_error *error, tenon_status status,
   }
   return status;
 }
+static inline tenon_status tenon_older(const char *function,
+                                       tenon_error *error) {
+  return tenon_fail(error, TENON_VERSION_MISMATCH, "the artifact is older than ",
+                    function, 0, 0);
+}
 
 static inline const char *tenon_status_name(tenon_status status) {
   switch (status) {
@@ -641,6 +646,12 @@ static inline const tenon_api *tenon_context_api(const tenon_context *context) {
   return context ? tenon_context_api(context)->FUNCTION(context, __VA_ARGS__)  \
                  : tenon_fail(error, TENON_INVALID_ARGUMENT,                   \
                               "the context is NULL", 0, 0, 0)
+/* The same of a function SINCE which artifacts have it. */
+#define TENON_CALL_SINCE(FUNCTION, SINCE, ...)                                 \
+  if (context &&                                                               \
+      tenon_context_api(context)->size <= offsetof(tenon_api, FUNCTION))       \
+    return tenon_older(SINCE, error);                                          \
+  TENON_CALL(FUNCTION, __VA_ARGS__)
 
 /* Options may be NULL. Everything that a run needs besides the workspace is
  * allocated here: tables, threads, the map of a weights file. */
@@ -733,12 +744,8 @@ tenon_bind_output(tenon_context *context, int32_t index, tenon_dtype dtype,
 static inline tenon_status tenon_last_output_dims(tenon_context *context,
                                                   int32_t output, int64_t *dims,
                                                   tenon_error *error) {
-  if (context && tenon_context_api(context)->size <=
-                     offsetof(tenon_api, last_output_dims))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_last_output_dims", 0, 0,
-                      0);
-  TENON_CALL(last_output_dims, output, dims, error);
+  TENON_CALL_SINCE(last_output_dims, "tenon_last_output_dims", output, dims,
+                   error);
 }
 /* Runs the model; on an error the outputs' contents are unspecified. Allocates
  * nothing; with one thread it takes no lock and makes no system call. */
@@ -751,15 +758,8 @@ static inline tenon_status tenon_run(tenon_context *context,
  * handler. The context can run again. */
 static inline tenon_status tenon_cancel(tenon_context *context,
                                         tenon_error *error) {
-  if (context &&
-      tenon_context_api(context)->size <= offsetof(tenon_api, cancel))
-    return tenon_fail(error, TENON_VERSION_MISMATCH,
-                      "the artifact is older than tenon_cancel", 0, 0, 0);
-  return context ? tenon_context_api(context)->cancel(context, error)
-                 : tenon_fail(error, TENON_INVALID_ARGUMENT,
-                              "the context is NULL", 0, 0, 0);
+  TENON_CALL_SINCE(cancel, "tenon_cancel", error);
 }
-#undef TENON_CALL
 
 /* By name. */
 static inline tenon_status
