@@ -268,7 +268,7 @@ bool Compiler::resolveTargets() {
                 "--gpu-precision");
   if (!options.layout.kv.empty() && !gpu.empty())
     return fail("--kv=" + options.layout.kv +
-                " is for CPUs: a GPU's program has no memory of pasts");
+                " is for CPUs: a GPU's kernels read pasts in rows");
   for (const Level &level : levels)
     if (precision == "bf16" && !level.target.multipliesBF16)
       return fail("--precision=bf16: level '" + level.target.name +
@@ -595,13 +595,15 @@ bool Compiler::makeGraph() {
   };
   const Backend &backend = levels.empty() ? gpuBackend() : cpuBackend();
   TilingOptions tiling = gpu.withLevels(options.tiling);
+  LayoutOptions layout = options.layout;
+  if (!gpu.empty()) // GPUs read rows, and all levels one state
+    layout.kv = "rows";
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  populateGraphStage(pm, options.debugValues, options.state);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, tiling, backend,
-                          options.layout);
+        populateFuseStage(pm, options.debugValues, tiling, backend, layout);
       }))
     return false;
   result.tilings = listTilings(*module);

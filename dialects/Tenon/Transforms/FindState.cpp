@@ -288,8 +288,7 @@ void Finder::replace(const Other &other) {
   presents.insert(found->output);
   SmallVector<NamedAttribute> state{
       named("output", b.getI64IntegerAttr(found->output)),
-      named("replaced", b.getUnitAttr()),
-      named("sequences", b.getI64IntegerAttr(found->sequences))};
+      named("replaced", b.getUnitAttr())};
   if (found->axis >= 0) {
     state.push_back(named("axis", b.getI64IntegerAttr(found->axis)));
     state.push_back(named("most", b.getI64IntegerAttr(found->most)));

@@ -26,9 +26,8 @@ def FindStatePass : Tenon_GraphPass<"tenon-find-state"> {
 
     The past's argument gets `tenon.state`: its result, the axis along which
     rows are added, and of one that grows the symbol of its capacity and how long
-    the present is without one; or that it is replaced, the dim that counts
-    sequences and, of a window that fills, its axis and most rows. An argument
-    that looks like a past, but is none,
+    the present is without one; or that it is replaced and, of a window that
+    fills, its axis and most rows. An argument that looks like a past, but is none,
     gets `tenon.stateless`, the reason, which is a remark as well. All rows lie
     at one distance: dims other than the first and the axis must be static.
 

@@ -151,33 +151,13 @@ static std::optional<int64_t> mostOf(const SymExpr &dim, unsigned depth = 0) {
   return most;
 }
 
-/// Which dim counts sequences: the one that is a symbol or, where all are
-/// static, the first of the first two that is as long as another input's first.
-static std::optional<int64_t> sequencesOf(func::FuncOp main, BlockArgument past,
-                                          int64_t axis) {
-  SmallVector<SymExpr> dims = getDims(past);
-  std::optional<int64_t> found;
-  for (size_t i = 0; i < dims.size(); ++i) {
-    if (int64_t(i) == axis || dims[i].isConstant())
-      continue;
-    if (found)
-      return std::nullopt;
-    found = i;
-  }
-  if (found)
-    return found;
-  for (BlockArgument other : main.getArguments()) {
-    if (other == past ||
-        looksLikePast(nameOfArgument(main, other.getArgNumber())))
-      continue;
-    SmallVector<SymExpr> own = getDims(other);
-    if (own.size() < 2)
-      continue;
-    for (int64_t i = 0; i < 2; ++i)
-      if (i != axis && dims[i] == own.front())
-        return i;
-  }
-  return axis == 0 ? 1 : 0;
+/// Is there at most one dim beside the axis, that of sequences, which is no
+/// number?
+static bool hasOneSymbol(ArrayRef<SymExpr> dims, int64_t axis) {
+  unsigned symbols = 0;
+  for (auto [i, dim] : llvm::enumerate(dims))
+    symbols += int64_t(i) != axis && !dim.isConstant();
+  return symbols <= 1;
 }
 
 /// Why `result` cannot lie where `past` has room; empty where it can.
@@ -203,11 +183,9 @@ static std::string whyOther(func::FuncOp main, BlockArgument past, Value result,
     state.axis = i;
     state.most = *most;
   }
-  std::optional<int64_t> sequences = sequencesOf(main, past, state.axis);
-  if (!sequences)
+  if (!hasOneSymbol(from, state.axis))
     return "several of its dims are symbols, and " + name +
            " is made anew by each run";
-  state.sequences = *sequences;
   return "";
 }
 

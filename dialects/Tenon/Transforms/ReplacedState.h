@@ -22,9 +22,8 @@ namespace tenon {
 
 struct ReplacedState {
   unsigned output = 0;
-  int64_t sequences = 0; ///< the dim that counts them
-  int64_t axis = -1;     ///< along which the number of rows changes
-  int64_t most = 0;      ///< rows along it
+  int64_t axis = -1; ///< along which the number of rows changes
+  int64_t most = 0;  ///< rows along it
 };
 
 /// Do people call such inputs so?

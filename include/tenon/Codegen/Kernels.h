@@ -149,15 +149,12 @@ struct ScheduleControl {
 /// tenon_state_pair); or, with a reason, an input that is no past.
 struct ScheduleState {
   int input = 0, output = -1, axis = 0;
-  std::string carried;   ///< a symbol: 1 where the old rows must be copied
-  std::string capacity;  ///< a symbol, of one that grows: rows that there are
-  SymExpr length;        ///< and are without a state
-  bool panels = false;   ///< its memory holds panels
-  mlir::Type pages;      ///< or pages: what of; else null
-  std::string table;     ///< a symbol: where they lie
-  bool replaced = false; ///< each run makes it anew
-  int sequences = 0;     ///< the dim that counts them
-  int64_t most = 0;      ///< rows along the axis of one that is replaced
+  std::string carried;  ///< a symbol: 1 where rows are copied; none: replaced
+  std::string capacity; ///< a symbol, of one that grows: rows that there are
+  SymExpr length;       ///< and are without a state; of one replaced, at most
+  bool panels = false;  ///< its memory holds panels
+  mlir::Type pages;     ///< or pages: what of; else null
+  std::string table;    ///< a symbol: where they lie
   std::string reason;
 };
 

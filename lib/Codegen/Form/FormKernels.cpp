@@ -299,7 +299,7 @@ void FormKernels::joinAttention() {
       noteApplied(kPass, pv, "Values kept in pages");
     else if (readRowsAsPanels(pv))
       noteApplied(kPass, pv, "Values as they lie");
-    if (keepPages(qk, keys, /*movesScale=*/bool(values)))
+    if (keys && keepPages(qk, keys, /*movesScale=*/bool(values)))
       noteApplied(kPass, qk, "Keys kept in pages");
   }
 }
@@ -705,9 +705,10 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
     auto module = dyn_cast<ModuleOp>(getOperation());
     if (!module)
       return;
-    Type values = kv.empty() ? Type() : keptType(kv, &getContext());
+    bool inRows = kv == "rows";
+    Type values = kv.empty() || inRows ? Type() : keptType(kv, &getContext());
     Type keys = kv.empty() ? Type(Float32Type::get(&getContext())) : values;
-    if (!keys) {
+    if (!keys && !inRows) {
       module.emitError("expected a kv of f32, bf16, f16 or int8, found ") << kv;
       return signalPassFailure();
     }

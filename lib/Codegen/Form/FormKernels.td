@@ -28,7 +28,7 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
     %1 = tenon.kernel matmul(%x, %w, %bias) : ... { ... }
     ```
     A state that attention alone reads is kept in pages (tenon.store_pages): keys
-    always, values with a `kv`.
+    unless `kv` says `rows`, values with another `kv`.
 
     With `materialize-all` every op is a kernel of its own, for debugging.
   }];
@@ -36,7 +36,8 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "Store the result of every op">,
                  Option<"kv", "kv", "std::string", "\"\"",
                         "What states that attention reads hold, in pages: f32, "
-                        "bf16, f16 or int8; empty: f32, values in rows">];
+                        "bf16, f16 or int8; empty: f32, values in rows; rows: "
+                        "no pages">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

@@ -10,7 +10,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 #include "tenon/Codegen/Backend.h"
@@ -156,11 +155,6 @@ FailureOr<KernelInfo> GpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     return failure();
   placeScratch(e);
   e.finish();
-  // Panels that are there already cost nothing.
-  if (auto pack = dyn_cast_or_null<PackBOp>(kernel.getRoot());
-      pack && pack.getCarried())
-    info.tasks =
-        info.tasks * SymExpr::parse(pack.getCarried()->str()).value_or(1);
   return info;
 }
 

@@ -149,6 +149,7 @@ struct ProgramWriter {
   Constant *values();
   Constant *ranges();
   Constant *controls(ArrayRef<int> numbers);
+  int sequencesOf(const ScheduleState &state) const;
   Constant *states();
   Constant *exprs();
   Constant *levels();
@@ -404,16 +405,42 @@ Constant *ProgramWriter::controls(ArrayRef<int> numbers) {
       "controls");
 }
 
+/// Does each run make it anew?
+static bool isReplaced(const ScheduleState &state) {
+  return state.reason.empty() && state.carried.empty();
+}
+
+/// Which dim counts sequences. Of one that is replaced it is the one that is a
+/// symbol or, where all are static, the first of the first two that is as long
+/// as the first of an input that is no state.
+int ProgramWriter::sequencesOf(const ScheduleState &state) const {
+  if (!isReplaced(state))
+    return 0;
+  const std::vector<SymExpr> &dims = s.inputs[state.input].dims;
+  for (int d = 0; d < int(dims.size()); ++d)
+    if (d != state.axis && !dims[d].isConstant())
+      return d;
+  for (int i = 0; i < int(s.inputs.size()); ++i) {
+    bool other = llvm::none_of(
+        s.states, [&](const ScheduleState &state) { return state.input == i; });
+    for (int d = 0; other && s.inputs[i].dims.size() > 1 && d < 2; ++d)
+      if (d != state.axis && dims[d] == s.inputs[i].dims.front())
+        return d;
+  }
+  return state.axis == 0 ? 1 : 0;
+}
+
 Constant *ProgramWriter::states() {
   return list(
       s.states,
       [&](const ScheduleState &state) {
-        return record({c32(state.input), c32(state.output), c32(state.axis),
-                       c32(!state.capacity.empty()), c32(state.panels),
-                       c32(state.pages ? dtypeOf(state.pages) : 0),
-                       state.reason.empty() ? null() : string(state.reason),
-                       c32(state.replaced), c32(state.sequences),
-                       c64(state.most)});
+        return record(
+            {c32(state.input), c32(state.output), c32(state.axis),
+             c32(!state.capacity.empty()), c32(state.panels),
+             c32(state.pages ? dtypeOf(state.pages) : 0),
+             state.reason.empty() ? null() : string(state.reason),
+             c32(isReplaced(state)), c32(sequencesOf(state)),
+             c64(isReplaced(state) ? state.length.constant().value_or(0) : 0)});
       },
       "states");
 }

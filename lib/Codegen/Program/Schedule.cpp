@@ -571,16 +571,13 @@ LogicalResult Builder::addStates(func::FuncOp main) {
     state.table = text("table");
     state.carried = text("carried");
     state.capacity = text("capacity");
-    state.replaced = bool(found.get("replaced"));
-    if (state.replaced) {
-      state.sequences = number("sequences");
-      state.most = std::max<int64_t>(number("most"), 0);
-      if (state.axis >= rank || state.sequences < 0 ||
-          state.sequences >= rank || state.sequences == state.axis ||
-          state.output < 0 || state.output >= int(main.getNumResults()))
+    if (found.get("replaced")) {
+      state.carried.clear();
+      state.length = number("most");
+      if (state.axis >= rank || state.output < 0 ||
+          state.output >= int(main.getNumResults()))
         return emitError(arg.getLoc(), "expected a tenon.state that is "
-                                       "replaced to name output and sequences; "
-                                       "found ")
+                                       "replaced to name its output; found ")
                << found;
       s.states.push_back(std::move(state));
       continue;

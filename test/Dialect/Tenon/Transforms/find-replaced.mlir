@@ -4,11 +4,11 @@
 // RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state))' \
 // RUN:   | FileCheck %s
 
-// CHECK: tenon.name = "past_conv", tenon.state = {output = 0 : i64, replaced, sequences = 0 : i64}}
-// CHECK-SAME: tenon.name = "w", tenon.state = {axis = 2 : i64, most = 4 : i64, output = 1 : i64, replaced, sequences = 0 : i64}}
-// CHECK-SAME: tenon.name = "h", tenon.state = {output = 3 : i64, replaced, sequences = 1 : i64}}
-// CHECK-SAME: tenon.name = "c", tenon.state = {output = 2 : i64, replaced, sequences = 1 : i64}}
-// CHECK-SAME: tenon.name = "cache_params.past.ssm.0", tenon.state = {output = 4 : i64, replaced, sequences = 0 : i64}}
+// CHECK: tenon.name = "past_conv", tenon.state = {output = 0 : i64, replaced}}
+// CHECK-SAME: tenon.name = "w", tenon.state = {axis = 2 : i64, most = 4 : i64, output = 1 : i64, replaced}}
+// CHECK-SAME: tenon.name = "h", tenon.state = {output = 3 : i64, replaced}}
+// CHECK-SAME: tenon.name = "c", tenon.state = {output = 2 : i64, replaced}}
+// CHECK-SAME: tenon.name = "cache_params.past.ssm.0", tenon.state = {output = 4 : i64, replaced}}
 // CHECK-SAME: tenon.name = "state_in", tenon.stateless = "its dim 1 is 6, in output 'state_out' 12, expected the same, or a window of at most so many rows"}
 // CHECK-SAME: tenon.name = "residual"}
 !conv = tensor<?x6x3xf32, #tenon.dims<"b", "6", "3">>
