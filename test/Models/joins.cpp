@@ -291,9 +291,13 @@ int main(int argc, char **argv) {
   Test test(artifact, std::atoi(argv[2]));
   long wanted = std::atol(argv[3]), rounds = 0;
   bool timed = std::strchr(argv[3], 's');
-  // What every page is touched by comes first.
-  for (int i = 0; i < 20; ++i)
+  // What every page is touched by comes first: rounds of many lengths, until a
+  // hundred in a row have touched no more.
+  for (int i = 0, still = 0; i < 2000 && still < 100; ++i) {
+    long was = residentPages();
     test.round();
+    still = residentPages() > was ? 0 : still + 1;
+  }
   long before = addressSpace(), resident = residentPages();
   using Clock = std::chrono::steady_clock;
   auto end = Clock::now() + std::chrono::seconds(wanted);
