@@ -13,7 +13,8 @@
 //     weights of each column      loaded once for all rows
 //     row of A                    loaded once for all columns
 //
-// Of 9 columns a vector has eight, as ever, and this the last one.
+// Of a convolution's 9 columns a vector has eight, as ever, and this the last
+// one.
 //
 // A sum is one chain for each lane, and then a fixed tree over the lanes, so
 // its bits depend on the number of lanes alone. The end of a run that fills no
@@ -111,8 +112,9 @@ static int64_t countOf(int64_t lanes, const SymExpr &columns, int64_t taps,
   constexpr int64_t tree = 8;
   int64_t count = *n % lanes;
   // Beside whole vectors of columns the rows are met twice, which eats up what
-  // half a vector gains.
-  if (*n > lanes && 2 * count > lanes)
+  // half a vector gains. And a matrix of so many has the bits of its product by
+  // weights in a format, whose columns all lie on lanes.
+  if (*n > lanes && (2 * count > lanes || taps == 1))
     return 0;
   int64_t here = count * (taps * llvm::divideCeil(*length, lanes) + tree);
   return here < taps * *length ? count : 0;
