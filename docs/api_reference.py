@@ -14,7 +14,7 @@ from pathlib import Path
 
 C_COMMENT = re.compile(r"/\*(.*?)\*/", re.DOTALL)
 # Of the headers' own use.
-INTERNAL = {"tenon_fail", "tenon_model_check", "tenon_context_head", "tenon_context_api",
+INTERNAL = {"tenon_fail", "tenon_older", "tenon_model_check", "tenon_context_head", "tenon_context_api",
             "tenon_library_probe", "tenon_library_compare"}
 SECTION = re.compile(r"/\* ---- (.*?) -* ?\*/")
 

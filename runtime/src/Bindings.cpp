@@ -75,7 +75,7 @@ int64_t outputBytes(const Context &context, int32_t index) {
 /// Is it a buffer that the caller has bound as the input and the output of its
 /// pair, in a run that knows of it?
 bool sharesBuffer(const Context &context, int32_t input, int32_t output) {
-  return !context.state && context.stateView.bound &&
+  return !context.state && context.buffersInPlace &&
          context.stateOfInput[input] &&
          context.stateOfInput[input] == context.stateOfOutput[output];
 }
@@ -167,13 +167,20 @@ tenon_status tenon::rt::checkOutputs(Context &context, tenon_error *error) {
   return checkOverlaps(context, error);
 }
 
+bool tenon::rt::hasPages(const tenon_program &program) {
+  bool any = false;
+  for (int32_t s = 0; s < program.num_states; ++s)
+    any |= program.states[s].pages != 0;
+  return any;
+}
+
 bool tenon::rt::sharesBuffers(const Context &context) {
   const tenon_program &program = *context.program;
   bool any = false;
   for (int32_t s = 0; s < program.num_states; ++s) {
     const tenon_state_pair &pair = program.states[s];
-    if (pair.grows || pair.pages)
-      return false; // its memory may hold something else than its tensor
+    if (pair.grows)
+      return false; // the output is longer
     if (pair.replaced)
       continue;
     any = true;

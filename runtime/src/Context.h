@@ -115,6 +115,8 @@ struct Bound {
   uint64_t deviceStateBytes;
   // Of each input and output: 1 + the state that it is of, or 0.
   int32_t *stateOfInput, *stateOfOutput;
+  // Has each buffer one memory for its input and its output? Run.cpp asks.
+  bool buffersInPlace;
   // Since the last run: dims (evaluate them again), or pointers alone.
   bool stale, dirty;
 };

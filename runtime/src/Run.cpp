@@ -72,8 +72,9 @@ tenon_status prepare(Context &context, tenon_error *error) {
   const tenon_program &program = *context.program;
   context.stale |= context.numValues && valuesChanged(context);
   if (bool shares = sharesBuffers(context);
-      !context.state && shares != context.stateView.bound) {
-    context.stateView = {shares, 0, nullptr};
+      !context.state && shares != context.buffersInPlace) {
+    context.buffersInPlace = shares;
+    context.stateView = {shares && !hasPages(program), 0, nullptr};
     context.stale = true;
   }
   // What the last run read says nothing of this one.

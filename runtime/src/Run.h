@@ -24,6 +24,9 @@ tenon_status checkOutputs(Context &context, tenon_error *error);
 /// Has the caller bound every buffer as the input and the output of its pair?
 /// Then a run without a state writes the new rows alone, too.
 bool sharesBuffers(const Context &context);
+/// Does a state of the program keep pages where its tensors have rows? Runs then
+/// copy what they carry on, be it to where it lies.
+bool hasPages(const tenon_program &program);
 
 // Run.cpp.
 

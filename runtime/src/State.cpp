@@ -596,6 +596,30 @@ tenon_status checkSequences(const tenon_program &program,
   return TENON_OK;
 }
 
+/// Can these sequences of the state run in this context? A `count` of 0 becomes
+/// that of all.
+static tenon_status checkBinding(const Context &context,
+                                 const StateHeader &header,
+                                 const int64_t *sequences, int64_t &count,
+                                 tenon_error *error) {
+  if (count && !header.pool)
+    return fail(error, TENON_INVALID_STATE,
+                "the state has no pool of pages: all its sequences run "
+                "together");
+  if (!count)
+    count = header.rows;
+  if (!header.pool)
+    return TENON_OK;
+  if (context.driver)
+    return fail(error, TENON_INVALID_STATE,
+                "sequences that share pages run on a CPU, the context runs "
+                "on a GPU");
+  // Not while a run marks them.
+  if (tenon_status status = checkIdle(header, error))
+    return status;
+  return checkSequences(*context.program, header, sequences, count, error);
+}
+
 /// `sequences`: null for the first `count`, of which 0 stands for all.
 static tenon_status bind(tenon_context *handle, tenon_state *state,
                          const int64_t *sequences, int64_t count,
@@ -610,26 +634,10 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
   if (state)
     if (tenon_status status = checkHeader(program, format, state, error))
       return status;
-  if (const auto *header = reinterpret_cast<const StateHeader *>(state)) {
-    if (count && !header->pool)
-      return fail(error, TENON_INVALID_STATE,
-                  "the state has no pool of pages: all its sequences run "
-                  "together");
-    if (!count)
-      count = header->rows;
-    if (header->pool && context->driver)
-      return fail(error, TENON_INVALID_STATE,
-                  "sequences that share pages run on a CPU, the context runs "
-                  "on a GPU");
-    if (header->pool) {
-      // Not while a run marks them.
-      if (tenon_status status = checkIdle(*header, error))
-        return status;
-      if (tenon_status status =
-              checkSequences(program, *header, sequences, count, error))
-        return status;
-    }
-  }
+  if (const auto *header = reinterpret_cast<const StateHeader *>(state))
+    if (tenon_status status =
+            checkBinding(*context, *header, sequences, count, error))
+      return status;
   auto *memory = reinterpret_cast<uint8_t *>(state);
   tenon_status status;
   bool mine = context->driver && context->state && headerOf(*context).onDevice;
@@ -669,6 +677,7 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
   context->stateFormat = format;
   StateView before = context->stateView;
   context->stateView = {};
+  context->buffersInPlace = false; // the next run finds out
   context->sequences = sequences;
   context->numSequences = count;
   if (state) {
