@@ -71,9 +71,9 @@ tenon_status prepare(Context &context, tenon_error *error) {
     return status;
   const tenon_program &program = *context.program;
   context.stale |= context.numValues && valuesChanged(context);
-  if (bool shares = sharesBuffers(context);
-      !context.state && shares != context.buffersInPlace) {
-    context.buffersInPlace = shares;
+  if ((context.stale || context.dirty) && !context.state &&
+      sharesBuffers(context) != context.buffersInPlace) {
+    bool shares = context.buffersInPlace = !context.buffersInPlace;
     context.stateView = {shares && !hasPages(program), 0, nullptr};
     context.stale = true;
   }
