@@ -203,9 +203,8 @@ tenon_status stateInfo(const tenon_model *model, int32_t index,
 tenon_status poolInfo(const tenon_model *model, const tenon_state *state,
                       tenon_pool_info *info, tenon_error *error) {
   tenon_status status;
-  const tenon_program *program = programOf(model, error, &status);
-  if (!program ||
-      (status = checkHeader(*program, formatOf(*program), state, error)))
+  const tenon_program *program = programOf(model, state, error, &status);
+  if (!program)
     return status;
   const auto &header = *reinterpret_cast<const StateHeader *>(state);
   tenon_pool_info full = {};

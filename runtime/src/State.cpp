@@ -399,12 +399,20 @@ tenon_status initPagedState(const tenon_model *model, void *memory,
   return makeState(program, memory, bytes, rows, capacity, pages, state, error);
 }
 
+const tenon_program *programOf(const tenon_model *model, const void *state,
+                               tenon_error *error, tenon_status *status) {
+  const tenon_program *program = programOf(model, error, status);
+  if (program &&
+      (*status = checkHeader(*program, formatOf(*program), state, error)))
+    return nullptr;
+  return program;
+}
+
 tenon_status stateLength(const tenon_model *model, const tenon_state *state,
                          int64_t row, int64_t *length, tenon_error *error) {
   tenon_status status;
-  const tenon_program *program = programOf(model, error, &status);
-  if (!program ||
-      (status = checkHeader(*program, formatOf(*program), state, error)))
+  const tenon_program *program = programOf(model, state, error, &status);
+  if (!program)
     return status;
   const auto &header = *reinterpret_cast<const StateHeader *>(state);
   if (!length)
@@ -418,9 +426,8 @@ tenon_status stateLength(const tenon_model *model, const tenon_state *state,
 tenon_status setStateLength(const tenon_model *model, tenon_state *state,
                             int64_t row, int64_t length, tenon_error *error) {
   tenon_status status;
-  const tenon_program *program = programOf(model, error, &status);
-  if (!program ||
-      (status = checkHeader(*program, formatOf(*program), state, error)))
+  const tenon_program *program = programOf(model, state, error, &status);
+  if (!program)
     return status;
   auto &header = *reinterpret_cast<StateHeader *>(state);
   if ((status = checkIdle(header, error)))
@@ -546,9 +553,8 @@ tenon_status stateData(const tenon_model *model, const tenon_state *state,
                        int32_t index, int64_t *dims, const void **data,
                        tenon_error *error) {
   tenon_status status;
-  const tenon_program *program = programOf(model, error, &status);
-  if (!program ||
-      (status = checkHeader(*program, formatOf(*program), state, error)))
+  const tenon_program *program = programOf(model, state, error, &status);
+  if (!program)
     return status;
   if (index < 0 || index >= program->num_states)
     return fail(error, TENON_INVALID_ARGUMENT, "state ", index,

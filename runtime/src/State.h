@@ -53,6 +53,9 @@ struct PageTables {
 uint64_t formatOf(const tenon_program &program);
 tenon_status checkHeader(const tenon_program &program, uint64_t format,
                          const void *memory, tenon_error *error);
+/// The model's, if the state is one of it; null: `status` says why not.
+const tenon_program *programOf(const tenon_model *model, const void *state,
+                               tenon_error *error, tenon_status *status);
 tenon_status checkRow(const StateHeader &header, int64_t row,
                       tenon_error *error);
 /// What a run works on nobody else changes or copies.
