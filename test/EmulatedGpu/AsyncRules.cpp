@@ -170,6 +170,14 @@ void mbarrierInit(Warp &w, const Instruction &i) {
   });
 }
 
+/// The barrier of a lane's operand and its place; null where there is none, or
+/// the launch has failed.
+Mbarrier *mbarrierOf(Warp &w, const Instruction &i, uint32_t lane,
+                     uint64_t &at) {
+  at = sharedAddress(addressOf(w, i, lane));
+  return w.launch->aborted ? nullptr : findMbarrier(w, i, lane, at);
+}
+
 void mbarrierInval(Warp &w, const Instruction &i) {
   eachLane(w, [&](uint32_t lane) {
     uint64_t at = sharedAddress(addressOf(w, i, lane));
@@ -183,10 +191,8 @@ void mbarrierInval(Warp &w, const Instruction &i) {
 void mbarrierArrive(Warp &w, const Instruction &i) {
   w.tick();
   eachLane(w, [&](uint32_t lane) {
-    uint64_t at = sharedAddress(addressOf(w, i, lane));
-    if (w.launch->aborted)
-      return;
-    Mbarrier *barrier = findMbarrier(w, i, lane, at);
+    uint64_t at;
+    Mbarrier *barrier = mbarrierOf(w, i, lane, at);
     if (!barrier)
       return;
     uint32_t count = i.x ? (i.b ? w.reg<uint32_t>(i.b)[lane] : 1) : 0;
@@ -211,10 +217,8 @@ void mbarrierArrive(Warp &w, const Instruction &i) {
 void mbarrierWait(Warp &w, const Instruction &i) {
   uint32_t done = 0;
   eachLane(w, [&](uint32_t lane) {
-    uint64_t at = sharedAddress(addressOf(w, i, lane));
-    if (w.launch->aborted)
-      return;
-    Mbarrier *barrier = findMbarrier(w, i, lane, at);
+    uint64_t at;
+    Mbarrier *barrier = mbarrierOf(w, i, lane, at);
     if (!barrier)
       return;
     uint32_t parity =
@@ -304,10 +308,8 @@ void arriveAfterCopies(Warp &w, const Instruction &i) {
     for (const std::vector<LaneCopy> &group : w.groups[lane])
       arrival.copies.insert(arrival.copies.end(), group.begin(), group.end());
     w.groups[lane].clear();
-    uint64_t at = sharedAddress(addressOf(w, i, lane));
-    if (w.launch->aborted)
-      return;
-    Mbarrier *barrier = findMbarrier(w, i, lane, at);
+    uint64_t at;
+    Mbarrier *barrier = mbarrierOf(w, i, lane, at);
     if (!barrier)
       return;
     barrier->pending += !i.x;
