@@ -24,7 +24,7 @@ os.environ["TENON_EMU_SM"] = "90"
 
 import gpu as emulated  # noqa: E402
 from session import HELD, Session  # noqa: E402
-from states import State, equal, model_of  # noqa: E402
+from states import ATTENTION, State, equal, model_of  # noqa: E402
 from tool import Checks, Failure  # noqa: E402
 
 BUSY = 11
@@ -34,13 +34,7 @@ decoder (float[b,2,s,32] q, float[b,2,s,32] k, float[b,2,s,32] v, float[b,s,64] 
          float[b,2,p,32] past_k, float[b,2,p,32] past_v, float[b,1,c,32] past_gk, float[b,1,c,32] past_gv, float[b,6,3] past_conv)
   => (float[b,2,s,32] y, float[b,s,64] gy, float[b,6] sums,
       float[b,2,n,32] present_k, float[b,2,n,32] present_v, float[b,1,c,32] present_gk, float[b,1,c,32] present_gv, float[b,6,3] present_conv) {
-  present_k = Concat <axis = 2> (past_k, k)
-  present_v = Concat <axis = 2> (past_v, v)
-  kt = Transpose <perm = [0, 1, 3, 2]> (present_k)
-  scores = MatMul (q, kt)
-  p1 = Softmax <axis = -1> (scores)
-  y = MatMul (p1, present_v)
-  gy, present_gk, present_gv = com.microsoft.GroupQueryAttention <num_heads = 2, kv_num_heads = 1> (hq, hk, hv, past_gk, past_gv, seqlens, total)
+""" + ATTENTION + """  gy, present_gk, present_gv = com.microsoft.GroupQueryAttention <num_heads = 2, kv_num_heads = 1> (hq, hk, hv, past_gk, past_gv, seqlens, total)
   two = Constant <value = int64[1] {2}> ()
   m3 = Constant <value = int64[1] {-3}> ()
   far = Constant <value = int64[1] {9223372036854775807}> ()

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from session import HELD, Session
-from states import BATCH, HEADS, INVALID_ARGUMENT, INVALID_STATE, SIZE, STATE_FULL, State, equal, model_of, tokens
+from states import ATTENTION, BATCH, HEADS, INVALID_ARGUMENT, INVALID_STATE, SIZE, STATE_FULL, State, equal, model_of, tokens
 from tool import Checks, Failure
 
 CAPACITY, SEQUENCES, PAGES = 96, 5, 9
@@ -25,13 +25,7 @@ MODEL = f"""<ir_version: 10, opset_import: ["" : 20]>
 paged (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS},s,{SIZE}] v,
        float[b,{HEADS},p,{SIZE}] past_k, float[b,{HEADS},p,{SIZE}] past_v)
   => (float[b,{HEADS},s,{SIZE}] y, float[b,{HEADS},n,{SIZE}] present_k, float[b,{HEADS},n,{SIZE}] present_v) {{
-  present_k = Concat <axis = 2> (past_k, k)
-  present_v = Concat <axis = 2> (past_v, v)
-  kt = Transpose <perm = [0, 1, 3, 2]> (present_k)
-  scores = MatMul (q, kt)
-  p1 = Softmax <axis = -1> (scores)
-  y = MatMul (p1, present_v)
-}}"""
+{ATTENTION}}}"""
 PASTS = ("past_k", "past_v")
 
 

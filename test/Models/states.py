@@ -27,6 +27,14 @@ from tool import Checks, Failure
 BATCH, HEADS, SIZE, ROOM = 2, 2, 32, 32
 STATE_FULL, INVALID_STATE, INVALID_ARGUMENT, INVALID_TENSOR = 15, 16, 1, 2
 
+# Of q over a past and what is fresh.
+ATTENTION = """  present_k = Concat <axis = 2> (past_k, k)
+  present_v = Concat <axis = 2> (past_v, v)
+  kt = Transpose <perm = [0, 1, 3, 2]> (present_k)
+  scores = MatMul (q, kt)
+  p1 = Softmax <axis = -1> (scores)
+  y = MatMul (p1, present_v)
+"""
 # Rows joined along each axis, attention over them, and what exporters' operators
 # do; buffers (c) that operators write into.
 FORMS = f"""<ir_version: 10, opset_import: ["" : 20, "com.microsoft" : 1]>
@@ -42,13 +50,7 @@ forms (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS}
        float[b,2,n,{SIZE}] present_mk, float[b,2,n,{SIZE}] present_mv,
        float[b,1,c,{SIZE}] present_gk, float[b,1,c,{SIZE}] present_gv, float[b,{HEADS},c,{SIZE}] next_n, float[b,{HEADS},c,{SIZE}] next_e,
        float[b,{HEADS},c,{SIZE}] next_t) {{
-  present_k = Concat <axis = 2> (past_k, k)
-  present_v = Concat <axis = 2> (past_v, v)
-  kt = Transpose <perm = [0, 1, 3, 2]> (present_k)
-  scores = MatMul (q, kt)
-  p1 = Softmax <axis = -1> (scores)
-  y = MatMul (p1, present_v)
-  present_r = Concat <axis = 1> (past_r, r)
+{ATTENTION}  present_r = Concat <axis = 1> (past_r, r)
   one = Constant <value = int64[1] {{1}}> ()
   two = Constant <value = int64[1] {{2}}> ()
   sums = ReduceSum <keepdims = 0> (present_r, one)
