@@ -86,10 +86,8 @@ static void emitSwappedRows(KernelEmitter &e, Value root, size_t axis,
           from = L.mul(idx[axis].base, chunk);
     Value behind = L.min(L.add(first, side), rows),
           to = L.min(L.add(from, chunk), n);
-    Value before = L.index(0); // rows of the dims before
-    for (size_t d = 0; d + 1 < axis; ++d)
-      before = L.add(L.mul(before, e.dim(dims[d])), idx[d].base);
-    before = L.mul(before, rows);
+    Value before = // rows of the dims before
+        L.mul(e.linearize(ArrayRef(idx).take_front(axis - 1), outer).base, rows);
     e.loop(from, to, side, [&](Value start) {
       Value count = L.min(L.sub(to, start), side);
       e.loop(first, behind, 1, [&](Value row) {
