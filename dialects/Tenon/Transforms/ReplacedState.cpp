@@ -87,14 +87,14 @@ static Value firstState(SliceOp slice) {
 /// or is it the last state of a layer that began with it? `named`: it has a
 /// past's name, and may be either of what a mask chooses from.
 static bool continues(Value value, BlockArgument past, bool named) {
-  std::set<Operation *> seen;
+  std::set<std::pair<Operation *, bool>> seen;
   SmallVector<std::pair<Value, bool>> worklist{{value, false}};
   while (!worklist.empty()) {
     auto [v, joined] = worklist.pop_back_val();
     if (v == past && joined)
       return true;
     Operation *op = v.getDefiningOp();
-    if (!op || !seen.insert(op).second)
+    if (!op || !seen.insert({op, joined}).second)
       continue;
     if (auto slice = dyn_cast<SliceOp>(op)) {
       if (Value first = firstState(slice))
