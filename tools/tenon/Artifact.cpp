@@ -196,6 +196,12 @@ Expected<NamedFile> splitSetting(StringRef option, StringRef setting,
   return NamedFile{-1, path.str()};
 }
 
+Error missingInput(const tenon_port_info &port) {
+  return createStringError("input '" + Twine(port.name) +
+                           "' is not given: --input " + port.name +
+                           "=FILE.npy, " + describePort(port));
+}
+
 Expected<std::vector<Tensor>> readInputs(const OpenArtifact &artifact,
                                          ArrayRef<std::string> settings) {
   std::vector<Tensor> inputs(artifact.inputs.size());

@@ -85,6 +85,9 @@ llvm::Expected<NamedFile> splitSetting(llvm::StringRef option,
 llvm::Expected<std::vector<Tensor>>
 readInputs(const OpenArtifact &artifact, llvm::ArrayRef<std::string> settings);
 
+/// "input 'x' is not given: --input x=FILE.npy, f32 [batch, 3]"
+llvm::Error missingInput(const tenon_port_info &port);
+
 /// Chooses every dim that an input names: from `dims`, from the given tensors,
 /// else a default inside the declared range. `dims` then holds them all.
 llvm::Error chooseDims(const OpenArtifact &artifact,

@@ -9,8 +9,8 @@
 #include "DecodeBench.h"
 #include "Predict.h"
 #include "Profile.h"
+#include "RunOptions.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
@@ -21,73 +21,43 @@ using namespace llvm;
 
 namespace tenon {
 
-static cl::SubCommand command("bench", "Measure how fast an artifact runs");
-
 static cl::opt<std::string> path(cl::Positional, cl::Required,
-                                 cl::desc("ARTIFACT.so"), cl::sub(command));
-static cl::list<std::string>
-    dimSettings("dim", cl::value_desc("name=N"),
-                cl::desc("A dim of the random inputs; sequences are 128 long "
-                         "and the rest 1 where not given"),
-                cl::sub(command));
-static cl::list<std::string>
-    inputs("input", cl::value_desc("NAME=FILE.npy"),
-           cl::desc("An input's values instead of random ones"),
-           cl::sub(command));
-static cl::opt<int> threads("threads", cl::value_desc("n"),
-                            cl::desc("Threads; as many as the process may use "
-                                     "where not given"),
-                            cl::sub(command));
-static cl::opt<bool> oversubscribe("oversubscribe",
-                                   cl::desc("Allow more threads than that"),
-                                   cl::sub(command));
-static cl::opt<std::string>
-    level("level", cl::value_desc("name"),
-          cl::desc("Instruction set level; the best that the CPU has where not "
-                   "given"),
-          cl::sub(command));
-static cl::opt<std::string>
-    device("device", cl::value_desc("auto|cpu|cuda[:N]"),
-           cl::desc("Where it runs: auto, a GPU where that is possible, where "
-                    "not given"),
-           cl::sub(command));
-static cl::opt<std::string>
-    weights("weights", cl::value_desc("file"),
-            cl::desc("The weights' file, where it is not beside the artifact"),
-            cl::sub(command));
+                                 cl::desc("ARTIFACT.so"),
+                                 cl::sub(benchCommand()));
 static cl::opt<int> runs("runs", cl::value_desc("n"), cl::init(0),
                          cl::desc("Measure exactly this many runs"),
-                         cl::sub(command));
+                         cl::sub(benchCommand()));
 static cl::opt<double> seconds("seconds", cl::value_desc("s"), cl::init(2),
                                cl::desc("Measure for this long (default 2)"),
-                               cl::sub(command));
+                               cl::sub(benchCommand()));
 static cl::opt<bool>
     decode("decode",
            cl::desc("Measure the tokens of a decoder whose pasts a state "
                     "holds, one in each run"),
-           cl::sub(command));
+           cl::sub(benchCommand()));
 static cl::opt<int64_t>
     context("context", cl::value_desc("n"), cl::init(512),
             cl::desc("With --decode: tokens before those that are measured "
                      "(default 512)"),
-            cl::sub(command));
+            cl::sub(benchCommand()));
 static cl::opt<int64_t>
     sequences("sequences", cl::value_desc("n"), cl::init(1),
               cl::desc("With --decode: sequences in a run (default 1)"),
-              cl::sub(command));
-static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
+              cl::sub(benchCommand()));
+static cl::opt<bool> json("json", cl::desc("Print JSON"),
+                          cl::sub(benchCommand()));
 static cl::opt<bool> profile("profile",
                              cl::desc("Print the time of each kernel, too"),
-                             cl::sub(command));
+                             cl::sub(benchCommand()));
 static cl::opt<std::string>
     predicted("predict", cl::value_desc("a100|l4|h100|h200"),
               cl::desc("Instead of running: what each kernel needs of that "
                        "GPU, and its least time by the data sheet"),
-              cl::sub(command));
+              cl::sub(benchCommand()));
 static cl::opt<std::string>
     trace("trace", cl::value_desc("file.json"),
           cl::desc("Write the last run as a trace for Perfetto or Chrome"),
-          cl::sub(command));
+          cl::sub(benchCommand()));
 
 namespace {
 
@@ -223,12 +193,7 @@ Error run() {
       return problem;
     return printPrediction(**artifact, *dims);
   }
-  SessionOptions options;
-  options.threads = threads;
-  options.level = level;
-  options.device = device;
-  options.weights = weights;
-  options.oversubscribe = oversubscribe;
+  SessionOptions options = sessionOptions();
   options.profile = profile || !trace.empty();
   Profile collected((*artifact)->info.num_steps,
                     profile ? measureRoofline() : Roofline());

@@ -13,11 +13,11 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "RunOptions.h"
 #include "TemporaryFolder.h"
 #include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallString.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
@@ -33,56 +33,31 @@ static const char kScript[] =
 #include "CompareScript.inc"
     ;
 
-static cl::SubCommand
-    command("compare", "Compare an artifact's values with onnxruntime's");
-
 static cl::list<std::string> paths(cl::Positional, cl::OneOrMore,
                                    cl::desc("MODEL.onnx ARTIFACT.so"),
-                                   cl::sub(command));
-static cl::list<std::string>
-    dimSettings("dim", cl::value_desc("name=N"),
-                cl::desc("A dim of the random inputs; sequences are 128 long "
-                         "and the rest 1 where not given"),
-                cl::sub(command));
-static cl::list<std::string>
-    inputs("input", cl::value_desc("NAME=FILE.npy"),
-           cl::desc("An input's values instead of random ones"),
-           cl::sub(command));
-static cl::opt<int> threads("threads", cl::value_desc("n"), cl::init(1),
-                            cl::desc("Threads (default 1)"), cl::sub(command));
-static cl::opt<std::string>
-    device("device", cl::value_desc("auto|cpu|cuda[:N]"),
-           cl::desc("Where it runs: auto, a GPU where that is possible, where "
-                    "not given"),
-           cl::sub(command));
-static cl::opt<std::string> level("level", cl::value_desc("name"),
-                                  cl::desc("Instruction set level"),
-                                  cl::sub(command));
-static cl::opt<std::string>
-    weights("weights", cl::value_desc("file"),
-            cl::desc("The weights' file, where it is not beside the artifact"),
-            cl::sub(command));
+                                   cl::sub(compareCommand()));
 static cl::opt<int> top("top", cl::value_desc("n"), cl::init(20),
                         cl::desc("Values to print, worst first (default 20; 0: "
                                  "all)"),
-                        cl::sub(command));
+                        cl::sub(compareCommand()));
 static cl::opt<double>
     tolerance("tolerance", cl::value_desc("x"), cl::init(1e-4),
               cl::desc("Largest difference of an output, relative to its "
                        "largest magnitude where that is above 1 (default "
                        "1e-4)"),
-              cl::sub(command));
+              cl::sub(compareCommand()));
 static cl::list<std::string>
     expects("expect", cl::value_desc("OUTPUT=FILE.npy"),
             cl::desc("What an output should be: only such outputs are judged, "
                      "without onnxruntime and without MODEL.onnx"),
-            cl::sub(command));
+            cl::sub(compareCommand()));
 static cl::opt<bool>
     listUnmatched("list-unmatched",
                   cl::desc("Also list the values of the artifact or the model "
                            "that the other one does not have"),
-                  cl::sub(command));
-static cl::opt<bool> json("json", cl::desc("Print JSON"), cl::sub(command));
+                  cl::sub(compareCommand()));
+static cl::opt<bool> json("json", cl::desc("Print JSON"),
+                          cl::sub(compareCommand()));
 
 namespace {
 
@@ -223,14 +198,8 @@ Expected<int> run() {
   // Nobody knows what to expect of random inputs.
   for (auto [port, tensor] : zip((*artifact)->inputs, *tensors))
     if (judged && !tensor.given)
-      return createStringError("input '" + Twine(port.name) +
-                               "' is not given: --input " + port.name +
-                               "=FILE.npy, " + describePort(port));
-  SessionOptions options;
-  options.threads = threads;
-  options.level = level;
-  options.device = device;
-  options.weights = weights;
+      return missingInput(port);
+  SessionOptions options = sessionOptions();
   Filled filled;
   auto session = runFilled(**artifact, options, *dims, *tensors, filled);
   if (!session)

@@ -6,68 +6,41 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "RunOptions.h"
 #include "States.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 
 using namespace llvm;
 
 namespace tenon {
 
-static cl::SubCommand command("run", "Run an artifact on .npy files");
-
 static cl::opt<std::string> path(cl::Positional, cl::Required,
-                                 cl::desc("ARTIFACT.so"), cl::sub(command));
-static cl::list<std::string>
-    inputs("input", cl::value_desc("NAME=FILE.npy"),
-           cl::desc("An input's values; every input is needed that inspect "
-                    "does not call optional"),
-           cl::sub(command));
+                                 cl::desc("ARTIFACT.so"),
+                                 cl::sub(runCommand()));
 static cl::opt<std::string>
     outputDir("output-dir", cl::value_desc("dir"),
               cl::desc("Where OUTPUT.npy goes for each output; characters of "
                        "the name outside [A-Za-z0-9_.-] become '_'; of two "
                        "that become one the later is OUTPUT.2.npy"),
-              cl::sub(command));
+              cl::sub(runCommand()));
 static cl::list<std::string>
     dumps("dump", cl::value_desc("value"),
           cl::desc("Also write this inner value (the artifact was compiled "
                    "with --debug-values)"),
-          cl::sub(command));
-static cl::opt<int> threads("threads", cl::value_desc("n"),
-                            cl::desc("Threads; as many as the process may use "
-                                     "where not given"),
-                            cl::sub(command));
-static cl::opt<bool> oversubscribe("oversubscribe",
-                                   cl::desc("Allow more threads than that"),
-                                   cl::sub(command));
-static cl::opt<std::string>
-    level("level", cl::value_desc("name"),
-          cl::desc("Instruction set level; the best that the CPU has where not "
-                   "given"),
-          cl::sub(command));
-static cl::opt<std::string>
-    device("device", cl::value_desc("auto|cpu|cuda[:N]"),
-           cl::desc("Where it runs: auto, a GPU where that is possible, where "
-                    "not given"),
-           cl::sub(command));
-static cl::opt<std::string>
-    weights("weights", cl::value_desc("file"),
-            cl::desc("The weights' file, where it is not beside the artifact"),
-            cl::sub(command));
+          cl::sub(runCommand()));
 
 static cl::opt<std::string>
     stateFile("state", cl::value_desc("file"),
               cl::desc("Keep the pasts in this file from call to call; it is "
                        "made where it is not there, and its inputs and outputs "
                        "are neither given nor written"),
-              cl::sub(command));
+              cl::sub(runCommand()));
 static cl::opt<int64_t>
     capacity("capacity", cl::value_desc("n"), cl::init(2048),
              cl::desc("Rows of each sequence for which a new --state has room "
                       "(default 2048)"),
-             cl::sub(command));
+             cl::sub(runCommand()));
 
 /// The file's state, or an empty one for the sequences that the inputs have.
 static Expected<StateMemory> openState(const OpenArtifact &artifact,
@@ -138,17 +111,10 @@ static Error run() {
       return createStringError("input '" + Twine(port.name) +
                                "' is held by --state");
     if (!tensor.given && !port.is_optional && !held)
-      return createStringError("input '" + Twine(port.name) +
-                               "' is not given: --input " + port.name +
-                               "=FILE.npy, " + describePort(port));
+      return missingInput(port);
   }
 
-  SessionOptions options;
-  options.threads = threads;
-  options.level = level;
-  options.device = device;
-  options.weights = weights;
-  options.oversubscribe = oversubscribe;
+  SessionOptions options = sessionOptions();
   std::optional<StateMemory> state;
   if (!stateFile.empty()) {
     auto opened = openState(**artifact, *tensors);

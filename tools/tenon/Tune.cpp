@@ -21,6 +21,7 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "RunOptions.h"
 #include "TemporaryFolder.h"
 #include "tenon/Pipelines/Pipelines.h"
 #include "tenon/Support/OutputFile.h"
@@ -28,7 +29,6 @@
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/Sequence.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -40,38 +40,24 @@ using namespace llvm;
 
 namespace tenon {
 
-static cl::SubCommand command("tune",
-                              "Measure how a model's kernels are best cut");
-
 static cl::opt<std::string> model(cl::Positional, cl::Required,
-                                  cl::desc("MODEL.onnx"), cl::sub(command));
+                                  cl::desc("MODEL.onnx"),
+                                  cl::sub(tuneCommand()));
 static cl::opt<std::string>
     output("o", cl::Required, cl::value_desc("file"),
            cl::desc("The tilings, for 'tenon compile --tilings', or -"),
-           cl::sub(command));
-static cl::list<std::string>
-    dimSettings("dim", cl::value_desc("name=N"),
-                cl::desc("A dim of the random inputs; sequences are 128 long "
-                         "and the rest 1 where not given"),
-                cl::sub(command));
-static cl::list<std::string>
-    inputs("input", cl::value_desc("NAME=FILE.npy"),
-           cl::desc("An input's values instead of random ones"),
-           cl::sub(command));
+           cl::sub(tuneCommand()));
 static cl::opt<std::string>
     target("target", cl::init("native"), cl::value_desc("level"),
-           cl::desc("The level to measure (default native)"), cl::sub(command));
-static cl::opt<int> threads("threads", cl::value_desc("n"),
-                            cl::desc("Threads; as many as the process may use "
-                                     "where not given"),
-                            cl::sub(command));
+           cl::desc("The level to measure (default native)"),
+           cl::sub(tuneCommand()));
 static cl::opt<double> seconds("seconds", cl::value_desc("s"), cl::init(10),
                                cl::desc("Measure for this long (default 10)"),
-                               cl::sub(command));
+                               cl::sub(tuneCommand()));
 static cl::opt<double>
     least("least", cl::value_desc("percent"), cl::init(2),
           cl::desc("What a kernel must gain to leave its default (default 2)"),
-          cl::sub(command));
+          cl::sub(tuneCommand()));
 
 namespace {
 
@@ -93,8 +79,8 @@ struct Variant {
 
 /// How a kernel's time compares with the default's, over all rounds.
 struct Comparison {
-  double ms = 0;    ///< the median
-  double ratio = 1; ///< by the default's in the same round, the median
+  double ms = 0;       ///< the median
+  double ratio = 1;    ///< by the default's in the same round, the median
   bool mostly = false; ///< faster in three rounds of four
 };
 
@@ -161,7 +147,8 @@ Error Tuner::load(Variant &variant, StringRef path) {
     variant.weights = weights;
     if (!variants.front().weights.empty() && &variant != &variants.front()) {
       auto own = MemoryBuffer::getFile(weights, false, false);
-      auto first = MemoryBuffer::getFile(variants.front().weights, false, false);
+      auto first =
+          MemoryBuffer::getFile(variants.front().weights, false, false);
       if (own && first && (*own)->getBuffer() == (*first)->getBuffer()) {
         variant.weights = variants.front().weights;
         sys::fs::remove(weights);
@@ -385,8 +372,7 @@ Error Tuner::run() {
     return problem;
   if (Error problem = compareBits(1))
     return problem;
-  if (Error problem =
-          measure(to_vector(llvm::seq<size_t>(0, variants.size()))))
+  if (Error problem = measure(to_vector(llvm::seq<size_t>(0, variants.size()))))
     return problem;
   if (Error problem = choose())
     return problem;
