@@ -109,8 +109,9 @@ namespace tenon::rt {
 PageTables::PageTables(const StateHeader &header)
     : most(header.capacity / TENON_PANEL_ROWS),
       counts(const_cast<int32_t *>(header.lengths()) + header.rows),
-      marks(counts + header.rows), pages(marks + header.rows),
-      run(pages + header.rows * most), users(run + header.rows * most) {}
+      marks(counts + header.rows), lengths(marks + header.rows),
+      pages(lengths + 2 * runRows(header.rows, header.pool)),
+      users(pages + header.rows * most) {}
 
 int64_t freePages(const StateHeader &header) {
   PageTables tables(header);
@@ -148,23 +149,26 @@ tenon_status takePages(Context &context, tenon_error *error) {
     return TENON_OK;
   const tenon_program &program = *context.program;
   auto &header = *reinterpret_cast<StateHeader *>(context.state);
-  PageTables tables(header);
-  const tenon_state_pair &pair = program.states[0];
-  int64_t end = context.slots[program.outputs[pair.output].dims[pair.axis]];
+  int64_t added = addedRows(context, program.states[0]);
   int64_t free = freePages(header), left = free;
-  for (int64_t i = 0; i < context.numSequences; ++i) {
-    int64_t row = sequenceAt(context, i);
-    int64_t missing = countMissing(header, row, header.lengths()[row], end);
-    if (missing > left)
-      return failFull(header, row, end, missing, left, error);
+  tenon_status status = TENON_OK;
+  forSequences(context, [&](int64_t row, int64_t, int64_t times) {
+    int64_t first = header.lengths()[row], end = first + times * added;
+    int64_t missing = countMissing(header, row, first, end);
+    if (!status && times > 1 && added != 1)
+      status =
+          fail(error, TENON_INVALID_STATE, "sequence ", row, " has ", times,
+               " rows in a run that adds ", added, " to each, expected 1");
+    else if (!status && missing > left)
+      status = failFull(header, row, end, missing, left, error);
     left -= missing;
-  }
-  for (int64_t i = 0; i < context.numSequences; ++i) {
-    int64_t row = sequenceAt(context, i);
-    takeMissing(program, header, row, header.lengths()[row], end);
-    memcpy(tables.run + i * tables.most, tables.of(row),
-           size_t(pagesFor(end)) * sizeof(int32_t));
-  }
+  });
+  if (status)
+    return status;
+  forSequences(context, [&](int64_t row, int64_t, int64_t times) {
+    int64_t first = header.lengths()[row];
+    takeMissing(program, header, row, first, first + times * added);
+  });
   return TENON_OK;
 }
 

@@ -541,6 +541,13 @@ tenon_status checkSlots(const tenon_program &program,
   return TENON_OK;
 }
 
+/// The table of the bound state that the expression is the address of.
+const int32_t *const *tableOf(const tenon_expr &expr, const StateView &state) {
+  return expr.op == TENON_EXPR_STATE_PAGES     ? &state.pages
+         : expr.op == TENON_EXPR_STATE_LENGTHS ? &state.lengths
+                                               : nullptr;
+}
+
 } // namespace
 
 tenon_status tenon::rt::evaluateDims(const tenon_program &program,
@@ -574,8 +581,8 @@ tenon_status tenon::rt::evaluateDims(const tenon_program &program,
       lacks = data ? -1 : expr.a;
     } else if (expr.op == TENON_EXPR_STATE_CARRIED) {
       slots[i] = !state.bound;
-    } else if (expr.op == TENON_EXPR_STATE_PAGES) {
-      slots[i] = int64_t(reinterpret_cast<intptr_t>(state.pages));
+    } else if (const int32_t *const *table = tableOf(expr, state)) {
+      slots[i] = int64_t(reinterpret_cast<intptr_t>(*table));
     } else if (expr.op == TENON_EXPR_STATE_CAPACITY && state.bound) {
       slots[i] = state.capacity;
     } else if (expr.op == TENON_EXPR_STATE_CAPACITY) {

@@ -37,8 +37,9 @@ struct RunValues {
 /// The state that is bound to a context.
 struct StateView {
   bool bound;
-  int64_t capacity;     // rows, of what grows
-  const int32_t *pages; // of each sequence, those for so many; null: its own
+  int64_t capacity;       // rows, of what grows
+  const int32_t *pages;   // of each sequence, those for so many; null: its own
+  const int32_t *lengths; // of each sequence; null: as the inputs' dims say
 };
 
 /// Fills slots[0, num_exprs) from the inputs' dims, and values where dims

@@ -74,7 +74,7 @@ tenon_status prepare(Context &context, tenon_error *error) {
   if ((context.stale || context.dirty) && !context.state &&
       sharesBuffers(context) != context.buffersInPlace) {
     bool shares = context.buffersInPlace = !context.buffersInPlace;
-    context.stateView = {shares && !hasPages(program), 0, nullptr};
+    context.stateView = {shares && !hasPages(program), 0, nullptr, nullptr};
     context.stale = true;
   }
   // What the last run read says nothing of this one.

@@ -19,7 +19,7 @@ using namespace tenon::rt;
 
 namespace {
 
-constexpr uint64_t kMagic = 0x3145544154534e54; // "TNSTATE1"
+constexpr uint64_t kMagic = 0x3245544154534e54; // "TNSTATE2"
 constexpr int64_t kMostRows = int64_t(1) << 24;
 
 /// FNV-1a.
@@ -181,8 +181,10 @@ int64_t matrixBytes(const tenon_program &program, int32_t index, int64_t rows) {
   int64_t elements = 1;
   for (int32_t d = state.axis + 1; d < port.rank; ++d)
     elements *= port.dim_values[d];
-  if (state.pages)
+  if (state.pages) // rows in them begin at whole panels
     rows = wholePages(rows);
+  if (state.pages && !state.panels)
+    elements = wholePages(elements);
   int32_t dtype = state.pages ? state.pages : port.dtype;
   // A scale for each row.
   if (state.pages == TENON_ABI_I8)
@@ -270,6 +272,29 @@ int64_t pageBytes(const tenon_program &program, int32_t index) {
 
 const StateHeader &headerOf(const Context &context) {
   return *reinterpret_cast<const StateHeader *>(context.state);
+}
+
+bool takesLengths(const Context &context) {
+  const tenon_program &program = *context.program;
+  bool any = false;
+  for (int32_t i = 0; i < program.num_exprs && !context.driver; ++i)
+    any |= program.exprs[i].op == TENON_EXPR_STATE_LENGTHS;
+  return any;
+}
+
+int64_t longestOf(const Context &context) {
+  const int32_t *lengths = headerOf(context).lengths();
+  int64_t longest = 0;
+  forSequences(context, [&](int64_t row, int64_t, int64_t times) {
+    if (int64_t length = lengths[row] + times - 1; length > longest)
+      longest = length;
+  });
+  return longest;
+}
+
+int64_t addedRows(const Context &context, const tenon_state_pair &pair) {
+  return context.slots[context.program->outputs[pair.output].dims[pair.axis]] -
+         context.inputs[pair.input].dims[pair.axis];
 }
 
 int64_t sequenceAt(const Context &context, int64_t i) {
@@ -576,13 +601,16 @@ tenon_status stateData(const tenon_model *model, const tenon_state *state,
   return TENON_OK;
 }
 
-tenon_status checkSequences(const tenon_program &program,
-                            const StateHeader &header, const int64_t *sequences,
-                            int64_t count, tenon_error *error) {
-  if (count < 1 || count > header.rows)
+tenon_status checkSequences(const Context &context, const StateHeader &header,
+                            const int64_t *sequences, int64_t count,
+                            tenon_error *error) {
+  const tenon_program &program = *context.program;
+  bool ragged = takesLengths(context) && sequences;
+  int64_t most =
+      ragged ? PageTables::runRows(header.rows, header.pool) : header.rows;
+  if (count < 1 || count > most)
     return fail(error, TENON_INVALID_ARGUMENT, count,
-                " sequences, expected 1..", header.rows,
-                ", as the state has them");
+                " sequences, expected 1..", most, ", as the state has them");
   for (int64_t i = 0; sequences && i < count; ++i)
     if (tenon_status status = checkRow(header, sequences[i], error))
       return status;
@@ -590,7 +618,8 @@ tenon_status checkSequences(const tenon_program &program,
   for (int64_t i = 0; sequences && i < count; ++i)
     tables.marks[sequences[i]] = 0;
   for (int64_t i = 0; sequences && i < count; ++i)
-    if (tables.marks[sequences[i]]++)
+    if (tables.marks[sequences[i]]++ &&
+        !(ragged && sequences[i] == sequences[i - 1]))
       return fail(error, TENON_INVALID_ARGUMENT, "sequence ", sequences[i],
                   " is given twice");
   for (int32_t s = 0; s < program.num_states; ++s) {
@@ -623,7 +652,7 @@ static tenon_status checkBinding(const Context &context,
   // Not while a run marks them.
   if (tenon_status status = checkIdle(header, error))
     return status;
-  return checkSequences(*context.program, header, sequences, count, error);
+  return checkSequences(context, header, sequences, count, error);
 }
 
 /// `sequences`: null for the first `count`, of which 0 stands for all.
@@ -677,8 +706,6 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
     else
       dimsOf(program, s, count, header.capacity, input.dims);
     output.anyDims = true;
-    if (pair.grows)
-      input.dims[pair.axis] = header.lengths()[sequences ? sequences[0] : 0];
   }
   context->stateFormat = format;
   StateView before = context->stateView;
@@ -688,8 +715,12 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
   context->numSequences = count;
   if (state) {
     const StateHeader &header = headerOf(*context);
+    PageTables tables(header);
+    const int32_t *lengths = header.pool ? tables.lengths : header.lengths();
     context->stateView = {true, header.capacity,
-                          header.pool ? PageTables(header).run : nullptr};
+                          header.pool ? tables.pages : nullptr,
+                          context->driver ? nullptr : lengths};
+    takeLengths(*context);
     placeTensors(*context);
   }
   // What runs need depends on it, which no plan says.

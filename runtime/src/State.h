@@ -38,15 +38,20 @@ struct PageTables {
   explicit PageTables(const StateHeader &header);
   int32_t *of(int64_t row) const { return pages + row * most; }
   static int64_t numbers(int64_t rows, int64_t most, int64_t pool) {
-    return 2 * rows + 2 * rows * most + pool;
+    return 2 * rows + 2 * runRows(rows, pool) + rows * most + pool;
+  }
+  /// The most rows of a run: each sequence once, or as many as fit.
+  static int64_t runRows(int64_t rows, int64_t pool) {
+    return rows > pool * TENON_PANEL_ROWS ? rows : pool * TENON_PANEL_ROWS;
   }
 
-  int64_t most;    // pages of a sequence
-  int32_t *counts; // of each sequence: its pages
-  int32_t *marks;  // of each sequence: by who looks for one given twice
-  int32_t *pages;  // of each, `most`: which pages
-  int32_t *run;    // the same, of the sequences of a run
-  int32_t *users;  // of each page: sequences that have it
+  int64_t most;     // pages of a sequence
+  int32_t *counts;  // of each sequence: its pages
+  int32_t *marks;   // of each sequence: by who looks for one given twice
+  int32_t *lengths; // of each row of a run: those before it
+  int32_t *pages;   // of each sequence, `most`: which pages; a run's rows say
+                    // before it, backwards, which sequence they are of
+  int32_t *users;   // of each page: sequences that have it
 };
 
 // What State.cpp and Pages.cpp share.
@@ -65,9 +70,9 @@ tenon_status checkLength(const tenon_program &program,
                          const StateHeader &header, int64_t row, int64_t length,
                          tenon_error *error);
 /// Are `count` of the state's sequences what a run can take?
-tenon_status checkSequences(const tenon_program &program,
-                            const StateHeader &header, const int64_t *sequences,
-                            int64_t count, tenon_error *error);
+tenon_status checkSequences(const Context &context, const StateHeader &header,
+                            const int64_t *sequences, int64_t count,
+                            tenon_error *error);
 /// Are the tensors here, and not on the GPU of a context?
 tenon_status checkHere(const StateHeader &header, tenon_error *error);
 /// The dims of the memory of a state that is not replaced.
@@ -85,6 +90,23 @@ int64_t pageBytes(const tenon_program &program, int32_t index);
 const StateHeader &headerOf(const Context &context);
 /// Of row `i` of a run.
 int64_t sequenceAt(const Context &context, int64_t i);
+/// May the sequences of a run have unequal lengths, of what grows?
+bool takesLengths(const Context &context);
+/// Rows of one sequence in a run, which follow each other: calls fn(sequence,
+/// the first of them, how many) for each.
+template <typename Fn>
+void forSequences(const Context &context, Fn fn) {
+  for (int64_t i = 0, n; i < context.numSequences; i += n) {
+    int64_t sequence = sequenceAt(context, i);
+    for (n = 1; i + n < context.numSequences; ++n)
+      if (sequenceAt(context, i + n) != sequence)
+        break;
+    fn(sequence, i, n);
+  }
+}
+/// What any row of a run has before it, at most, and the rows that it adds.
+int64_t longestOf(const Context &context);
+int64_t addedRows(const Context &context, const tenon_state_pair &pair);
 
 // Pages.cpp.
 void clearPages(StateHeader &header);

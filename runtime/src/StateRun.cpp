@@ -34,6 +34,42 @@ void takeTurns(Context &context) {
   }
 }
 
+/// Lengths that a run can take.
+tenon_status checkLengths(const Context &context, tenon_error *error) {
+  const int32_t *lengths = headerOf(context).lengths();
+  int64_t first = sequenceAt(context, 0);
+  bool same = true;
+  for (int64_t i = 0; i < context.numSequences; ++i) {
+    int64_t row = sequenceAt(context, i);
+    if (lengths[row] < 0 || lengths[row] > headerOf(context).capacity)
+      return fail(error, TENON_INVALID_STATE, "sequence ", row, " has ",
+                  lengths[row], " rows, expected 0..",
+                  headerOf(context).capacity);
+    if (same && lengths[row] != lengths[first]) {
+      same = false;
+      if (!takesLengths(context))
+        return fail(error, TENON_INVALID_STATE, "sequence ", row, " has ",
+                    lengths[row], " rows, expected ", lengths[first],
+                    " as sequence ", first,
+                    " has: the model has one length for all; roll longer ones "
+                    "back, or pad their prompts on the left and mask that");
+    }
+  }
+  return TENON_OK;
+}
+
+/// Tells the kernels which sequence each row of the run is of, and where in it.
+void placeRows(const Context &context) {
+  const StateHeader &header = headerOf(context);
+  PageTables tables(header);
+  forSequences(context, [&](int64_t row, int64_t first, int64_t times) {
+    for (int64_t t = 0; t < times; ++t) {
+      tables.lengths[first + t] = int32_t(header.lengths()[row] + t);
+      tables.pages[-1 - (first + t)] = int32_t(row);
+    }
+  });
+}
+
 } // namespace
 
 void tenon::rt::placeTensors(Context &context) {
@@ -82,24 +118,16 @@ tenon_status beginState(Context &context, tenon_error *error) {
     placeTensors(context);
   }
   if (!status && header.pool) // the caller's array may have changed
-    status = checkSequences(program, header, context.sequences,
+    status = checkSequences(context, header, context.sequences,
                             context.numSequences, error);
-  const int32_t *lengths = header.lengths();
-  int64_t first = sequenceAt(context, 0);
-  for (int64_t i = 1; anyGrows(program) && !status && i < context.numSequences;
-       ++i) {
-    int64_t row = sequenceAt(context, i);
-    if (lengths[row] != lengths[first])
-      status = fail(error, TENON_INVALID_STATE, "sequence ", row, " has ",
-                    lengths[row], " rows, expected ", lengths[first],
-                    " as sequence ", first,
-                    " has: the model has one length for all; roll longer ones "
-                    "back, or pad their prompts on the left and mask that");
-  }
+  if (!status && anyGrows(program))
+    status = checkLengths(context, error);
   if (status) {
     endState(context, false);
     return status;
   }
+  if (header.pool)
+    placeRows(context);
   takeLengths(context);
   takeTurns(context);
   return TENON_OK;
@@ -107,14 +135,14 @@ tenon_status beginState(Context &context, tenon_error *error) {
 
 void takeLengths(Context &context) {
   const tenon_program &program = *context.program;
+  int64_t longest = context.state ? longestOf(context) : 0;
   for (int32_t s = 0; context.state && s < program.num_states; ++s) {
     const tenon_state_pair &pair = program.states[s];
     if (!pair.grows && !(pair.replaced && pair.axis >= 0))
       continue;
     int64_t &dim = context.inputs[pair.input].dims[pair.axis];
-    int64_t length = pair.grows
-                         ? headerOf(context).lengths()[sequenceAt(context, 0)]
-                         : Replaced(program, headerOf(context), s).held();
+    int64_t length =
+        pair.grows ? longest : Replaced(program, headerOf(context), s).held();
     context.stale |= dim != length;
     dim = length;
   }
@@ -145,7 +173,7 @@ tenon_status checkState(const Context &context, tenon_error *error) {
                   "' would have ", needed,
                   " rows for each sequence, the state has room for ",
                   dims[pair.axis]);
-    if (pair.grows && needed <= header.lengths()[sequenceAt(context, 0)])
+    if (pair.grows && addedRows(context, pair) < 1)
       return fail(error, TENON_INVALID_STATE, "output '", output.name,
                   "' would have no new rows for each sequence, expected 1 or "
                   "more");
@@ -159,6 +187,7 @@ void endState(Context &context, bool ran) {
   const tenon_program &program = *context.program;
   auto &header = *reinterpret_cast<StateHeader *>(context.state);
   removeRunning(context);
+  int64_t added = 0; // by all that grow
   if (ran && hasReplaced(program))
     header.turn = uint16_t(1 - header.turn);
   for (int32_t s = 0; ran && s < program.num_states; ++s) {
@@ -166,13 +195,11 @@ void endState(Context &context, bool ran) {
     if (pair.replaced && pair.axis >= 0)
       Replaced(program, header, s)
           .setHeld(context.slots[program.outputs[pair.output].dims[pair.axis]]);
-    if (!pair.grows)
-      continue;
-    int64_t length =
-        context.slots[program.outputs[pair.output].dims[pair.axis]];
-    for (int64_t i = 0; i < context.numSequences; ++i)
-      header.lengths()[sequenceAt(context, i)] = int32_t(length);
+    if (pair.grows)
+      added = addedRows(context, pair);
   }
+  for (int64_t i = 0; added && i < context.numSequences; ++i)
+    header.lengths()[sequenceAt(context, i)] += int32_t(added);
   __atomic_store_n(&header.busy, 0, __ATOMIC_RELEASE);
 }
 

@@ -6,14 +6,13 @@
 //===----------------------------------------------------------------------===//
 // usage: joins ARTIFACT THREADS ROUNDS|SECONDSs
 //
-// A decoder whose pasts are buffers (GroupQueryAttention: the mask's rows say
-// how long each sequence is) decodes up to 16 sequences of random lengths in
-// one state. At random steps sequences join (their prompt was run alone, or is
-// the beginning of another's), roll back, and leave. A prompt takes any chunks. One whose pasts grow has
-// 16 sequences of one length, which roll back together and take over each
-// other's rows. Every logit must have the bits that the sequence has alone, in
-// a state of its own that took its prompt in one run. Meanwhile nothing is
-// allocated, and the process does not grow.
+// A decoder, whose pasts are buffers (GroupQueryAttention: the mask's rows say
+// how long each sequence is) or grow (the state says it), decodes up to 16
+// sequences of random lengths in one state. At random steps sequences join
+// (their prompt was run alone, or is the beginning of another's), roll back,
+// and leave. A prompt takes any chunks. Every logit must have the bits that the
+// sequence has alone, in a state of its own that took its prompt in one run.
+// Meanwhile nothing is allocated, and the process does not grow.
 //===----------------------------------------------------------------------===//
 
 #include "watch.h"
@@ -54,10 +53,10 @@ struct State {
                          other, length, &error))
       fail(error.message);
   }
-  void setLength(int64_t length) {
+  void setLength(int64_t length, int64_t sequence = TENON_ALL_ROWS) {
     tenon_error error;
-    if (tenon_set_state_length(artifact.library.model, state, TENON_ALL_ROWS,
-                               length, &error))
+    if (tenon_set_state_length(artifact.library.model, state, sequence, length,
+                               &error))
       fail(error.message);
   }
   const Artifact &artifact;
@@ -111,13 +110,14 @@ struct Runner {
   ~Runner() { tenon_context_destroy(context); }
 
   /// Runs `tokens` new ones of each sequence; sequence s has `lengths[s]`
-  /// behind them.
+  /// behind them. In the mask those of pasts that grow stand on the right.
   void run(State &state, int64_t tokens, const int64_t *lengths) {
     tenon_error error;
     int64_t total = *std::max_element(lengths, lengths + sequences) + tokens;
     for (int64_t s = 0; s < sequences; ++s)
       for (int64_t t = 0; t < total; ++t)
-        maskData[size_t(s * total + t)] = t < lengths[s] + tokens;
+        maskData[size_t(s * total + t)] =
+            (grows ? total - 1 - t : t) < lengths[s] + tokens;
     for (int64_t s = 0; s < sequences; ++s)
       for (int64_t t = 0; t < tokens; ++t)
         positionData[size_t(s * tokens + t)] = lengths[s] + t;
@@ -141,6 +141,7 @@ struct Runner {
   }
 
   int64_t sequences, words = 0;
+  bool grows = false;
   tenon_context *context = nullptr;
   int32_t ids, mask, positions, logits;
   std::vector<int64_t> idData, maskData, positionData;
@@ -173,7 +174,7 @@ struct Test {
     TENON_INIT(info);
     if (tenon_get_state_info(artifact.library.model, 0, &info, &error))
       fail(error.message);
-    grows = info.grows;
+    grows = together.grows = alone.grows = info.grows;
     for (int64_t s = 0; s < kSequences; ++s)
       own.emplace_back(artifact, 1);
   }
@@ -212,31 +213,8 @@ struct Test {
     runAlone(own[size_t(s)], sequence, 0, sequence.length);
     ++joined;
   }
-  /// Of sequences of one length: they go back, and on behind others' texts.
-  void change(int64_t length) {
-    if (length == kCapacity || below(12) == 0) {
-      length = below(std::max<int64_t>(length, 1));
-      all.setLength(length);
-      for (State &state : own)
-        state.setLength(length);
-      ++joined;
-    }
-    int64_t s = below(kSequences), other = below(kSequences);
-    if (length && s != other && below(4) == 0) {
-      std::copy_n(sequences[other].tokens, length, sequences[s].tokens);
-      all.copy(s, all, other, length);
-      runAlone(own[size_t(s)], sequences[s], 0, length);
-      ++prefixes;
-    }
-    for (Sequence &sequence : sequences) {
-      sequence.active = true;
-      sequence.length = length;
-    }
-  }
   void round() {
-    if (grows)
-      change(sequences[0].length);
-    for (int64_t s = 0; s < kSequences && !grows; ++s) {
+    for (int64_t s = 0; s < kSequences; ++s) {
       Sequence &sequence = sequences[s];
       if (!sequence.active && below(4) == 0)
         join(s);
@@ -245,12 +223,16 @@ struct Test {
         sequence.active = false;
       else if (sequence.active && below(16) == 0)
         sequence.length = 1 + below(sequence.length); // rolled back
+      if (grows)
+        all.setLength(sequence.active ? sequence.length : 0, s);
     }
     int64_t lengths[kSequences];
     for (int64_t s = 0; s < kSequences; ++s) {
       Sequence &sequence = sequences[s];
       bool runs = sequence.active && sequence.length < kCapacity;
       lengths[s] = runs ? sequence.length : 0;
+      if (grows && !runs)
+        all.setLength(0, s);
       together.idData[size_t(s)] = 0;
       if (runs)
         together.idData[size_t(s)] = sequence.tokens[sequence.length] =

@@ -152,13 +152,12 @@ def refusals(session, pool):
         refused(session, pool.place(2, *pages), INVALID_STATE, f"sequence 2: {text}")
     refused(session, pool.place(3), INVALID_STATE, "sequence 3: 0 pages, expected 2..3")
     refused(session, pool.place(5), INVALID_ARGUMENT, "sequence 5 does not exist")
-    refused(session, pool.try_bind(3, 3), INVALID_ARGUMENT, "sequence 3 is given twice")
+    refused(session, pool.try_bind(3, 1, 3), INVALID_ARGUMENT, "sequence 3 is given twice")
     refused(session, pool.try_bind(3, 5), INVALID_ARGUMENT, "sequence 5 does not exist")
     refused(session, pool.try_bind(), INVALID_ARGUMENT, "0 sequences, expected 1")
     pool.bind(3, 2)
-    refused_run(session, 44, 1, INVALID_STATE, "sequence 2 has 0 rows, expected 44 as sequence 3 has")
-    pool.bound[1] = 3  # while it is bound
-    refused_run(session, 44, 1, INVALID_ARGUMENT, "sequence 3 is given twice")
+    pool.bound[1] = 5  # while it is bound
+    refused_run(session, 44, 1, INVALID_ARGUMENT, "sequence 5 does not exist")
     pool.bind(3, 1)
     refused_run(session, 44, 60, STATE_FULL, f"would have 104 rows for each sequence, the state has room for {CAPACITY}")
     refused_run(session, 44, 30, STATE_FULL, f"sequence 3: 74 rows need 1 more pages, the pool of {PAGES} has 0 free")

@@ -55,6 +55,7 @@ std::optional<int64_t> evaluate(const tenon_expr &x, const Slots &slots,
   case TENON_EXPR_STATE_CARRIED: // there is no state
     return 1;
   case TENON_EXPR_STATE_PAGES:
+  case TENON_EXPR_STATE_LENGTHS:
     return 0;
   case TENON_EXPR_STATE_CAPACITY:
     return slots[size_t(x.a)];

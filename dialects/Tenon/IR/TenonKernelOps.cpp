@@ -259,14 +259,17 @@ LogicalResult PackedMatMulOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
-// StorePagesOp, LoadPagesOp
+// StorePagesOp, LoadPagesOp, StoredRowsOp
 //===----------------------------------------------------------------------===//
 
 int64_t headerOfPage(Type element) {
   return element.isInteger(8) ? kPanelColumns * 4 : 0;
 }
-int64_t elementsOfPage(Type element, int64_t size) {
-  return headerOfPage(element) + kPanelColumns * size;
+int64_t widthInPage(int64_t size, bool transposed) {
+  return transposed ? size : int64_t(llvm::alignTo(size, kPanelColumns));
+}
+int64_t elementsOfPage(Type element, int64_t width) {
+  return headerOfPage(element) + kPanelColumns * width;
 }
 
 static bool isPageElement(Type type) {
@@ -303,7 +306,8 @@ static FailureOr<Dims> inferDims(StorePagesOp::Adaptor op,
     return failure();
   (*input)[axis] = SymExpr::apply(SymExpr::Fn::CeilDiv, (*input)[axis],
                                   SymExpr(kPanelColumns));
-  input->back() = SymExpr(elementsOfPage(op.getElement(), *size));
+  int64_t width = widthInPage(*size, op.getTransposed());
+  input->back() = SymExpr(elementsOfPage(op.getElement(), width));
   return input;
 }
 TENON_INFER(StorePagesOp, adaptor.getElement())
@@ -327,13 +331,21 @@ static FailureOr<Dims> inferDims(LoadPagesOp::Adaptor op, ShapeJoiner &joiner) {
   if (op.getLengthAttr())
     length = SymExpr::parse(op.getLength().str());
   int64_t size = op.getSizeAttr() ? op.getSize() : 0;
-  if (!length || size < 1 || dims->size() < 3 ||
-      (!op.getTransposed() && size % kPanelColumns != 0))
-    return joiner.error("expected pages of rank >= 3, a length and a size, a "
-                        "multiple of ",
-                        kPanelColumns, " unless they are transposed; found ",
-                        "rank ", dims->size(), ", size ", size);
-  int64_t page = elementsOfPage(firstElement(op.getOperands()), size);
+  if (!length || size < 1 || dims->size() < 3)
+    return joiner.error("expected pages of rank >= 3, a length and a size, "
+                        "found rank ",
+                        dims->size(), ", size ", size);
+  if (op.getEnds()) {
+    FailureOr<Dims> ends = joiner.dimsOf(op.getEnds(), "ends");
+    if (failed(ends))
+      return failure();
+    if (ends->size() != 1)
+      return joiner.error("expected ends of rank 1, found rank ", ends->size());
+    if (failed(joiner.equal(ends->front(), dims->front(), "dim 0 of ends")))
+      return failure();
+  }
+  int64_t width = widthInPage(size, op.getTransposed()),
+          page = elementsOfPage(firstElement(op.getOperands()), width);
   if (dims->back() != SymExpr(page))
     return joiner.error("expected pages of ", page, " elements for rows of ",
                         size, ", found ", dims->back().str());
@@ -341,7 +353,7 @@ static FailureOr<Dims> inferDims(LoadPagesOp::Adaptor op, ShapeJoiner &joiner) {
   if (op.getTransposed()) {
     dims->push_back(SymExpr(size));
   } else {
-    dims->back() = SymExpr(size / kPanelColumns);
+    dims->back() = SymExpr(width / kPanelColumns);
     dims->push_back(*length);
   }
   dims->push_back(SymExpr(kPanelColumns));
@@ -355,6 +367,22 @@ LogicalResult LoadPagesOp::verify() {
     return emitOpError() << "expected pages of f32, f16, bf16 or i8, found "
                          << element;
   return failure(failed(verifyExpr(*this, getLength())) ||
+                 failed(verifyExpr(*this, getTable())));
+}
+
+static FailureOr<Dims> inferDims(StoredRowsOp::Adaptor op,
+                                 ShapeJoiner &joiner) {
+  auto size =
+      op.getSizeAttr() ? SymExpr::parse(op.getSize().str()) : std::nullopt;
+  if (!size)
+    return joiner.error("expected a size");
+  return Dims{*size};
+}
+TENON_INFER(StoredRowsOp, IntegerType::get(context, 64))
+
+LogicalResult StoredRowsOp::verify() {
+  return failure(failed(verifyExpr(*this, getRows())) ||
+                 failed(verifyExpr(*this, getSize())) ||
                  failed(verifyExpr(*this, getTable())));
 }
 

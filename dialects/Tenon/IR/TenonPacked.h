@@ -27,7 +27,9 @@ mlir::Value rowsOfPanels(mlir::Value packed);
 /// What a page of 32 rows (tenon.store_pages) has in front of its numbers, and
 /// in all, counted in elements.
 int64_t headerOfPage(mlir::Type element);
-int64_t elementsOfPage(mlir::Type element, int64_t size);
+int64_t elementsOfPage(mlir::Type element, int64_t width);
+/// The numbers of a row of `size` in a page, with those that mean nothing.
+int64_t widthInPage(int64_t size, bool transposed);
 
 /// The patches, with their channels last, that a kernel's one product in f32
 /// multiplies with one matrix; null where it has none.

@@ -61,8 +61,9 @@ def Tenon_StorePagesOp : Tenon_PureOp<"store_pages",
   let summary = "Rows of a cache, [..., T, size], in pages of 32: [..., ceil(T/32), page]";
   let description = [{
     A page holds 32 rows, [32, size], or with `transposed` as a transposed
-    tenon.pack_b has them, [size, 32]. Its numbers are of type `element`: floats
-    are rounded to it. Of i8 they are codes, the number nearest to row / scale;
+    tenon.pack_b has them, [size, 32]. Rows of other sizes than multiples of 32
+    have numbers behind them up to the next one, which mean nothing. Its numbers
+    are of type `element`: floats are rounded to it. Of i8 they are codes, the number nearest to row / scale;
     the 32 scales, each the largest magnitude of its row by 127, stand before
     them in f32.
 
@@ -73,8 +74,9 @@ def Tenon_StorePagesOp : Tenon_PureOp<"store_pages",
     it where attention alone reads a state.
 
     Where the dim expression `table` is not 0 it is the address of an i32 for each
-    sequence (the first dim) and page of it, and the memory a pool, [pages, ...,
-    page]: which of its pages that is.
+    sequence of a state and page of it, and the memory a pool, [pages, ..., page]:
+    which of its pages that is. Before it, the first one last, stand as many i32
+    as the first dim counts: which sequence that is.
   }];
   let arguments = (ins Tenon_FloatTensor:$input, Tenon_FloatTensor:$fresh,
                        Tenon_IndexTensor:$rows, TypeAttr:$element, StrAttr:$carried,
@@ -90,16 +92,36 @@ def Tenon_LoadPagesOp : Tenon_PureOp<"load_pages"> {
   let summary = "The rows of tenon.store_pages as the f32 panels that a product reads";
   let description = [{
     Of transposed pages each is a panel of 32 columns, [..., pages, size, 32];
-    of others a panel is 32 numbers of all rows, [..., size/32, length, 32]. A
-    product opens the numbers in its registers, and reads nothing behind
+    of others a panel is 32 numbers of all rows, [..., ceil(size/32), length, 32].
+    A product opens the numbers in its registers, and reads nothing behind
     `length` rows. `table` is that of tenon.store_pages.
+
+    `ends` says of each sequence (the first dim) how many rows it has, at most
+    `length`: an attention reads no others. To what computes the scores its row r
+    is column r + length - end: shorter sequences are those that have padding on
+    the left, which is not there.
   }];
-  let arguments = (ins Tenon_NumberTensor:$pages, I64Attr:$size, StrAttr:$length,
-                       StrAttr:$table, UnitAttr:$transposed);
+  let arguments = (ins Tenon_NumberTensor:$pages, Optional<Tenon_IndexTensor>:$ends,
+                       I64Attr:$size, StrAttr:$length, StrAttr:$table,
+                       UnitAttr:$transposed);
   let results = (outs Tenon_FloatTensor:$result);
-  let assemblyFormat = "$pages `size` $size `length` $length `table` $table (`transposed` $transposed^)? "
-                       "attr-dict `:` type($pages)";
+  let assemblyFormat = "$pages (`ends` $ends^)? `size` $size `length` $length `table` $table "
+                       "(`transposed` $transposed^)? attr-dict `:` type($pages) (`,` type($ends)^)?";
   let hasVerifier = 1; // element type, and the length's text
+}
+
+def Tenon_StoredRowsOp : Tenon_PureOp<"stored_rows"> {
+  let summary = "How many rows each of `size` sequences has in a state: i64 [size]";
+  let description = [{
+    Where the dim expression `table` is not 0 it is the address of an i32 for
+    each sequence; where it is, all have `rows`, the most of any. What the
+    graph counts from the length of a past counts from these, where a run may
+    take sequences of unequal lengths (tenon-find-state, tenon-form-kernels).
+  }];
+  let arguments = (ins StrAttr:$rows, StrAttr:$size, StrAttr:$table);
+  let results = (outs Tenon_IndexTensor:$result);
+  let assemblyFormat = "$rows `of` $size `table` $table attr-dict";
+  let hasVerifier = 1; // the texts
 }
 
 def Tenon_CodeTensor : Tenon_TensorOf<[I8, UI8, I<4>, UI<4>, I<2>, UI<2>], "integers of at most 8 bits">;

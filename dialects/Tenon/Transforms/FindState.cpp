@@ -15,6 +15,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/OwnPositions.h"
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "dialects/Tenon/Transforms/ReplacedState.h"
@@ -56,6 +57,7 @@ struct Finder {
   std::vector<std::string> names;                // that dims have already
   std::map<std::string, std::string> capacities; // of a length
   std::optional<SymExpr> growth;                 // of all that grow
+  std::set<std::pair<SymExpr, SymExpr>> grown;   // their sequences and rows
   std::set<unsigned> presents;                   // results that are some
   struct Other {                                 // no rows stay in it
     BlockArgument past;
@@ -187,6 +189,7 @@ void Finder::grow(ConcatOp concat, SmallVectorImpl<NamedAttribute> &state) {
   SmallVector<SymExpr> dims = getDims(concat.getResult());
   SymExpr old = getDims(past)[axis], added = getDims(fresh)[axis];
   growth = added;
+  grown.insert({getDims(past)[0], old});
   std::string &capacity = capacities[dims[axis].str()];
   if (capacity.empty())
     capacity = unused("state.capacity");
@@ -336,6 +339,9 @@ void Finder::run() {
   }
   for (const Other &other : others)
     replace(other);
+  if (grown.size() == 1 && grown.begin()->first != SymExpr(1))
+    countPerSequence(main, *grown.begin()->second.asSymbol(),
+                     grown.begin()->first, unused("state.lengths"));
   main.setFunctionType(
       b.getFunctionType(main.getArgumentTypes(), ret.getOperandTypes()));
 }

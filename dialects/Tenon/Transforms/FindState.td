@@ -31,6 +31,10 @@ def FindStatePass : Tenon_GraphPass<"tenon-find-state"> {
     gets `tenon.stateless`, the reason, which is a remark as well. All rows lie
     at one distance: dims other than the first and the axis must be static.
 
+    What the model counts from the length of pasts that grow, its positions,
+    counts from that of each sequence (`tenon.stored_rows`): these may be
+    unequal where tenon-form-kernels finds that nothing else depends on them.
+
     ```mlir
     func.func @main(%past: tensor<?x4x?x8xf32, #tenon.dims<"b", "4", "past", "8">>,
                     %k: tensor<?x4x?x8xf32, #tenon.dims<"b", "4", "seq", "8">>) -> ... {

@@ -21,5 +21,6 @@ include "dialects/Tenon/Transforms/FuseNorms.td"
 include "dialects/Tenon/Transforms/FuseSilu.td"
 include "dialects/Tenon/Transforms/HoistReshapes.td"
 include "dialects/Tenon/Transforms/FuseSoftmax.td"
+include "dialects/Tenon/Transforms/SelectRows.td"
 
 #endif // TENON_TRANSFORMS_PASSES_TD

@@ -155,6 +155,7 @@ struct ScheduleState {
   bool panels = false;  ///< its memory holds panels
   mlir::Type pages;     ///< or pages: what of; else null
   std::string table;    ///< a symbol: where they lie
+  std::string lengths; ///< a symbol: what each sequence has; none: all the same
   std::string reason;
 };
 

@@ -29,6 +29,10 @@
 // the output: one multiplication per output instead of one per score. A guarded
 // softmax (a row whose sum is NaN becomes 0) sets the output's row to 0.
 //
+// Where sequences have lengths of their own (tenon.load_pages) a task has the
+// keys of its sequence and no others. What it pulls it pulls for columns of the
+// longest one's, as many further as the sequence is shorter.
+//
 // A cache of i8 has a scale for each key and each value. Those of keys are
 // multiplied to the scores, those of values to the exponentials: the products
 // are of queries, and exponentials, by codes.
@@ -77,6 +81,8 @@ struct AttentionKernel {
   Value queries = {}, scores = {}, inverse = {}, tile = {};
   Value keyPlaces = {}, valuePlaces = {}; ///< of pages
   Value batchIndex = {}, m0 = {};
+  Value ownKeys = {}; ///< of the task's sequence
+  Value shorter = {}; ///< than the longest by so many keys; null: none is
 
   void findPages(const PackedOperand &operand, Value places);
   Value scalesOf(const PackedOperand &operand, Value places, Value key);
@@ -84,7 +90,15 @@ struct AttentionKernel {
   struct Product;
   void multiply(const Product &product,
                 function_ref<void(Value, Value, Value, Value)> then = nullptr);
-  KeyRange allKeys() { return {L.index(0), e.dim(keys)}; }
+  void findOwnKeys();
+  KeyRange allKeys() { return {L.index(0), ownKeys}; }
+  /// What a vector of keys from `key` on, a multiple of its lanes, is to that
+  /// which the scores are computed of.
+  Idx columnsAt(Value key) {
+    if (shorter)
+      return Idx{L.add(key, shorter), 1, 1, {}};
+    return Idx{key, 1, (int64_t)lanes, {}};
+  }
   Value boundAt(const KeyBound &bound, Value row);
   Value boundOf(const KeyBound &bound, Value rows);
   Value isPadding(Value row, Value key);
@@ -112,15 +126,29 @@ struct AttentionKernel {
   Value flatRow(Value m) { return L.add(L.mul(batchIndex, e.dim(rowsQ)), m); }
 };
 
+/// How many keys the task's sequence has.
+void AttentionKernel::findOwnKeys() {
+  ownKeys = e.dim(keys);
+  Value ends = K.getEnds();
+  if (!ends)
+    return;
+  LaneScope scalar(L, 1);
+  Value sequence =
+      L.div(K.matrixAt(e, batchIndex, batch), e.dim(K.getPages()->matrices));
+  Value end = e.emit(ends, {L.uniform(sequence)});
+  end = L.fromData(end, /*isUnsigned=*/false).base;
+  shorter = L.sub(ownKeys, end);
+  ownKeys = end;
+}
+
 /// Where each page that the task may read lies.
 void AttentionKernel::findPages(const PackedOperand &operand, Value places) {
   const PageTable *table = operand.getPages();
   if (!table)
     return;
   Value matrix = operand.matrixAt(e, batchIndex, batch);
-  SymExpr count =
-      SymExpr::apply(SymExpr::Fn::CeilDiv, keys, SymExpr(kPanelColumns));
-  e.loop(L.index(0), e.dim(count), 1, [&](Value page) {
+  Value count = L.div(L.add(ownKeys, kPanelColumns - 1), kPanelColumns);
+  e.loop(L.index(0), count, 1, [&](Value page) {
     Value place = placeOfPage(e, *table, matrix, page);
     L.store(L.toI64(place), places, L.uniform(page), b.getI64Type());
   });
@@ -240,10 +268,10 @@ Value AttentionKernel::boundOf(const KeyBound &bound, Value rows) {
 Value AttentionKernel::isPadding(Value row, Value key) {
   LaneScope saved(L, lanes);
   auto count = keys.constant();
-  if (!count || *count % lanes != 0)
-    L.mask = L.tailMask(L.sub(e.dim(keys), key));
+  if (shorter || !count || *count % lanes != 0)
+    L.mask = L.tailMask(L.sub(ownKeys, key));
   SmallVector<Idx> at = rowIndex(row);
-  at.push_back(Idx{key, 1, (int64_t)lanes, {}});
+  at.push_back(columnsAt(key));
   Value all;
   for (const KeyPadding &padding : mask.padding) {
     Value x = e.emit(padding.value,
@@ -308,6 +336,8 @@ KeyRange AttentionKernel::boundKeys(Value rows) {
   KeyRange all = allKeys(), range = all;
   for (const KeyBound &bound : mask.bounds) {
     Value key = boundOf(bound, rows);
+    if (shorter)
+      key = L.sub(key, shorter);
     if (bound.upper)
       range.end = L.min(range.end, L.add(key, 1));
     else
@@ -353,6 +383,7 @@ Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
     if (K.hasScales())
       x = L.mul(x, scalesOf(K, keyPlaces, idx.back().base));
     if (input != qk.getResult()) {
+      idx.back() = columnsAt(idx.back().base);
       e.bind(qk.getResult(), [x](ArrayRef<Idx>) { return x; });
       e.setDomain(dims, idx, L.add(flat, idx.back()));
       x = e.emit(input, idx);
@@ -477,6 +508,7 @@ void AttentionKernel::run() {
   Value nb = e.dim(blocks), m = e.dim(rowsQ);
   e.loop(e.begin, e.end, 1, [&](Value t) {
     batchIndex = L.div(t, nb);
+    findOwnKeys();
     m0 = L.mul(L.rem(t, nb), queryRows);
     Value rows = L.min(L.sub(m, m0), queryRows);
     findPages(K, keyPlaces);

@@ -43,6 +43,7 @@ struct PagesKernel {
                   pages[pages.size() - 2],
                   productOf(ArrayRef(pages).drop_back(2).drop_front())};
   int64_t header = headerOfPage(element);
+  int64_t width = widthInPage(size.constant().value_or(0), op.getTransposed());
   Value out = e.result(0), row = {}, codes = {};
 
   bool isCoded() const { return header != 0; }
@@ -125,7 +126,7 @@ void PagesKernel::put(Value rows, ArrayRef<Idx> lead, Value from, Value place,
   Type stored = isCoded() ? i8 : f32;
   base = L.add(base, header);
   if (!op.getTransposed()) {
-    Idx first = L.uniform(L.add(base, L.mul(column, e.dim(size))));
+    Idx first = L.uniform(L.add(base, L.mul(column, width)));
     return e.lanesLoop(e.dim(size), e.vectorLanes(), [&](Idx i) {
       L.store(L.load(numbers, i, stored), out, L.add(first, i), element);
     });

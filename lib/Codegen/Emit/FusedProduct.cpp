@@ -79,13 +79,15 @@ Value PackedOperand::traceRows(Value packed) {
 Value PackedOperand::tracePages(LoadPagesOp load) {
   Type type = getElementTypeOrSelf(load.getPages().getType());
   SmallVector<SymExpr> pages = getDims(load.getPages());
-  page = elementsOfPage(type, load.getSize());
+  int64_t size = widthInPage(load.getSize(), load.getTransposed());
+  page = elementsOfPage(type, size);
   header = headerOfPage(type);
+  ends = load.getEnds();
   table = {SymExpr::parse(load.getTable().str()).value_or(0),
            pages[pages.size() - 2],
            productOf(ArrayRef(pages).drop_back(2).drop_front())};
   if (!load.getTransposed())
-    width = load.getSize();
+    width = size;
   if (!type.isF32())
     element = type;
   return load.getPages();
@@ -147,14 +149,18 @@ Value placeOfPage(KernelEmitter &e, const PageTable &table, Value matrix,
       L.eq(address, 0), b.getIndexType(),
       [&] { return L.add(L.mul(matrix, count), page); },
       [&] {
-        Value matrices = e.dim(table.matrices);
-        Value at = L.add(L.mul(L.div(matrix, matrices), count), page);
-        at = L.toI64(L.add(address, L.mul(at, 4)));
         auto type = LLVM::LLVMPointerType::get(b.getContext());
-        Value pointer = LLVM::IntToPtrOp::create(b, L.loc, type, at);
-        Value number = LLVM::LoadOp::create(b, L.loc, b.getI32Type(), pointer);
-        number =
-            arith::IndexCastUIOp::create(b, L.loc, b.getIndexType(), number);
+        auto numberAt = [&](Value at) -> Value {
+          at = L.toI64(L.add(address, L.mul(at, 4)));
+          at = LLVM::IntToPtrOp::create(b, L.loc, type, at);
+          Value number = LLVM::LoadOp::create(b, L.loc, b.getI32Type(), at);
+          return arith::IndexCastUIOp::create(b, L.loc, b.getIndexType(),
+                                              number);
+        };
+        Value matrices = e.dim(table.matrices);
+        Value row = L.div(matrix, matrices);
+        Value sequence = numberAt(L.sub(L.index(-1), row));
+        Value number = numberAt(L.add(L.mul(sequence, count), page));
         return L.add(L.mul(number, matrices), L.rem(matrix, matrices));
       });
 }

@@ -57,6 +57,9 @@ public:
   }
   /// Null: it lies in no pages, and at() says where it lies.
   const PageTable *getPages() const { return page ? &table : nullptr; }
+  /// How many rows each sequence has, a value of the kernel's region; null: as
+  /// many as the product takes.
+  mlir::Value getEnds() const { return ends; }
   /// The elements of a page, and where in it panel `panel` begins: of pages
   /// that are panels one, of others 32 columns.
   int64_t pageElements() const { return page; }
@@ -84,6 +87,7 @@ private:
   int64_t header = 0;
   mlir::Type element;
   PageTable table;
+  mlir::Value ends;
   llvm::SmallVector<SymExpr> dims;
   llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
 };

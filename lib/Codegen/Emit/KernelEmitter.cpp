@@ -19,6 +19,7 @@
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -112,6 +113,45 @@ Value KernelEmitter::loadInput(BlockArgument arg, ArrayRef<Idx> idx) {
   return L.load(input(arg), linearize(idx, dims), element);
 }
 
+/// What the table says of a sequence; without one all have as many rows.
+static Value emitStoredRows(KernelEmitter &e, StoredRowsOp op, const Idx &idx) {
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  auto dim = [&](StringRef text) {
+    return e.dim(SymExpr::parse({text.data(), text.size()}).value_or(0));
+  };
+  Type i64 = b.getI64Type();
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  Value address = dim(op.getTable());
+  auto rowsOf = [&](Value sequence) -> Value {
+    Value at = L.add(L.toI64(address), L.mul(sequence, 4));
+    at = LLVM::IntToPtrOp::create(b, L.loc, pointer, at);
+    Value rows = LLVM::LoadOp::create(b, L.loc, b.getI32Type(), at);
+    return arith::ExtSIOp::create(b, L.loc, i64, rows);
+  };
+  Value sequence = L.toData(idx, i64);
+  return e.ifElse(
+      L.eq(address, 0), sequence.getType(),
+      [&] {
+        Value rows = L.toI64(dim(op.getRows()));
+        return L.isVector(sequence) ? L.widen(rows) : rows;
+      },
+      [&]() -> Value {
+        auto type = dyn_cast<VectorType>(sequence.getType());
+        if (!type)
+          return rowsOf(sequence);
+        // Lanes of a tail count no sequences.
+        if (L.mask)
+          sequence = L.select(L.mask, sequence, L.constantInt(type, 0));
+        Value all = L.constantInt(type, 0);
+        for (int64_t lane = 0; lane < type.getDimSize(0); ++lane) {
+          Value one = vector::ExtractOp::create(b, L.loc, sequence, lane);
+          all = vector::InsertOp::create(b, L.loc, rowsOf(one), all, lane);
+        }
+        return all;
+      });
+}
+
 Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
   if (auto it = bound.find(v); it != bound.end())
     return it->second(idx);
@@ -135,6 +175,7 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
             PackOp, ReduceOp, ArgReduceOp, Im2ColOp, DepthwiseOp, PackBOp,
             MatMulOp, DequantizeOp, DimsValueOp, IotaOp>(
           [&](auto o) { return pull(o, idx); })
+      .Case([&](StoredRowsOp o) { return emitStoredRows(*this, o, idx[0]); })
       .Default([](Operation *) { return Value(); });
 }
 

@@ -30,6 +30,7 @@
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/Demand.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
+#include "lib/Codegen/Form/OwnLengths.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "lib/Codegen/Form/RowPanels.h"
 #include "lib/Codegen/Form/ShareNumbers.h"
@@ -130,13 +131,15 @@ bool isStrided(Value v) {
 }
 
 struct FormKernels {
-  FormKernels(Block &block, bool materializeAll, Type keys, Type values)
+  FormKernels(Block &block, bool materializeAll, Type keys, Type values,
+              bool isRagged)
       : block(block), materializeAll(materializeAll), keys(keys),
-        values(values) {}
+        values(values), isRagged(isRagged) {}
 
   Block &block; // main's, or a loop's body
   bool materializeAll;
   Type keys, values; // what states that attention reads hold; null: rows
+  bool isRagged;     // sequences must have lengths of their own
   /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
   DenseMap<Operation *, Operation *> anchorOf;
   /// Anchor -> the op that ends its epilogue.
@@ -147,7 +150,8 @@ struct FormKernels {
   DenseSet<Operation *> attention; // the second matmul of each
   DenseSet<Operation *> scoresOf;  // the first
   DenseSet<Operation *> masks;     // computed inside attention
-  DenseSet<Operation *> gated;     // matmuls whose halves come together
+  SmallVector<AttentionProducts> products; // of each attention
+  DenseSet<Operation *> gated;             // matmuls whose halves come together
 
   void findEpilogues();
   Operation *joinHalves(Operation *anchor);
@@ -167,7 +171,7 @@ struct FormKernels {
   void store(Value v);
   KernelOp outline(Operation *root);
   void copyResults();
-  void run();
+  LogicalResult run();
 };
 
 /// The op at which the halves of a gated matmul have come together, claimed for
@@ -301,6 +305,7 @@ void FormKernels::joinAttention() {
       noteApplied(kPass, pv, "Values as they lie");
     if (keys && keepPages(qk, keys, /*movesScale=*/bool(values)))
       noteApplied(kPass, qk, "Keys kept in pages");
+    products.push_back({qk, pv});
   }
 }
 
@@ -665,10 +670,13 @@ void FormKernels::copyResults() {
   }
 }
 
-void FormKernels::run() {
+LogicalResult FormKernels::run() {
   findEpilogues();
   if (!materializeAll)
     joinAttention();
+  auto main = dyn_cast<func::FuncOp>(block.getParentOp());
+  if (main && failed(takeOwnLengths(main, products, isRagged)))
+    return failure();
   place();
   SmallVector<Operation *> roots;
   for (Operation &op : block)
@@ -686,7 +694,11 @@ void FormKernels::run() {
     if (isOpTriviallyDead(&op))
       op.erase();
   for (auto loop : block.getOps<LoopOp>())
-    FormKernels(loop.getBody().front(), materializeAll, keys, values).run();
+    if (failed(FormKernels(loop.getBody().front(), materializeAll, keys, values,
+                           /*isRagged=*/false)
+                   .run()))
+      return failure();
+  return success();
 }
 
 /// What --kv=`name` keeps; null for a name that is none.
@@ -714,7 +726,10 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
     }
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
-        FormKernels(func.getBody().front(), materializeAll, keys, values).run();
+        FormKernels kernels(func.getBody().front(), materializeAll, keys,
+                            values, ragged && func.getName() == "main");
+        if (failed(kernels.run()))
+          return signalPassFailure();
         shareNumbers(func);
       }
   }

@@ -10,15 +10,12 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 
 namespace tenon {
 
-/// Of matrices the first rows, all columns?
-static bool takesFirstRows(SliceOp slice) {
+bool takesFirstRows(SliceOp slice) {
   SmallVector<SymExpr> from = getDims(slice.getInput()),
                        to = getDims(slice.getResult()),
                        starts = slice.getStarts().getSymExprs();
@@ -95,13 +92,12 @@ static PackedRows onlyReads(PackBOp pack, bool scaled) {
   return found;
 }
 
-/// The symbol of the table of pages: a name that no dim of an input has.
-static std::string tableOf(func::FuncOp main) {
+std::string unusedSymbol(func::FuncOp main, StringRef wanted) {
   std::vector<std::string> names;
   for (Type type : main.getArgumentTypes())
     for (const SymExpr &dim : getDims(type))
       dim.collectSymbols(names);
-  std::string name = "state.pages";
+  std::string name = wanted.str();
   while (llvm::is_contained(names, name))
     name += "_";
   return name;
@@ -119,13 +115,12 @@ bool keepPages(PackedMatMulOp matmul, Type element, bool movesScale) {
   std::optional<int64_t> size = dims.back().constant();
   bool transposed = pack.getTransposed();
   if (int64_t(append.getAxis()) + 2 != int64_t(dims.size()) || !size ||
-      (!transposed && *size % kPanelColumns != 0) ||
       !getElementTypeOrSelf(append.getType()).isF32())
     return false;
   auto past = cast<BlockArgument>(append.getInput());
   auto main = cast<func::FuncOp>(past.getOwner()->getParentOp());
   OpBuilder b(pack);
-  std::string table = tableOf(main);
+  std::string table = unusedSymbol(main, "state.pages");
   state.set("pages", TypeAttr::get(element));
   state.set("table", b.getStringAttr(table));
   if (transposed)
@@ -139,7 +134,7 @@ bool keepPages(PackedMatMulOp matmul, Type element, bool movesScale) {
       b, loc, append.getResult(), append.getFresh(), append.getRows(), element,
       *append.getCarried(), table, transposed);
   Value packed =
-      LoadPagesOp::create(b, loc, pages, uint64_t(*size),
+      LoadPagesOp::create(b, loc, pages, /*ends=*/Value(), uint64_t(*size),
                           getDims(rows).end()[-2].str(), table, transposed);
   SymExpr panels = getDims(packed).end()[-3];
   for (Operation *view : llvm::reverse(views)) {

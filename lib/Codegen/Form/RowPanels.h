@@ -22,8 +22,16 @@
 #define TENON_LIB_CODEGEN_FORM_ROWPANELS_H
 
 #include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace tenon {
+
+/// Of matrices the first rows, all columns?
+bool takesFirstRows(SliceOp slice);
+
+/// The symbol, `wanted` or the like, that no dim of an input has.
+std::string unusedSymbol(mlir::func::FuncOp main, llvm::StringRef wanted);
 
 /// Lets the second matmul of an attention read the rows of a cache where it
 /// packs them; false where they are no such rows.

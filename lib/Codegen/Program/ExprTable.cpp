@@ -55,6 +55,8 @@ void ExprTable::bindStates(const std::vector<ScheduleState> &states) {
       symbols[state.carried] = add(TENON_EXPR_STATE_CARRIED, 0, 0, 0);
     if (!state.table.empty())
       symbols[state.table] = add(TENON_EXPR_STATE_PAGES, 0, 0, 0);
+    if (!state.lengths.empty())
+      symbols[state.lengths] = add(TENON_EXPR_STATE_LENGTHS, 0, 0, 0);
     if (!state.capacity.empty())
       symbols[state.capacity] =
           add(TENON_EXPR_STATE_CAPACITY, slot(state.length), 0, 0);

@@ -569,6 +569,7 @@ LogicalResult Builder::addStates(func::FuncOp main) {
     if (auto pages = found.getAs<TypeAttr>("pages"))
       state.pages = pages.getValue();
     state.table = text("table");
+    state.lengths = text("lengths");
     state.carried = text("carried");
     state.capacity = text("capacity");
     if (found.get("replaced")) {

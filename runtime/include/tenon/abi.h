@@ -78,9 +78,13 @@ enum tenon_expr_op {
    * And how many rows their memory has; slot a without a state. */
   TENON_EXPR_STATE_CARRIED,
   TENON_EXPR_STATE_CAPACITY,
-  /* The address of an i32 for each of a run's sequences and of its pages: where
-   * in the pool that lies. 0: sequence i has pages of its own. */
-  TENON_EXPR_STATE_PAGES
+  /* The address of an i32 for each of a state's sequences and of its pages: where
+   * in the pool that lies. Before it an i32 for each row of a run, the first one
+   * last: which sequence that is. 0: row i is sequence i, with its own pages. */
+  TENON_EXPR_STATE_PAGES,
+  /* The address of an i32 for each row of a run: how many of its sequence's rows
+   * come before it. 0: as many in all. A program without it takes sequences of one length. */
+  TENON_EXPR_STATE_LENGTHS
 };
 typedef struct tenon_expr {
   int32_t op;

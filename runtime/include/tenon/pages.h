@@ -8,7 +8,7 @@
  * pool, 32 rows (tenon_state_info.page_rows) at a time: a sequence has as many
  * pages as its rows need, whatever its capacity, and gives them back when it is
  * rolled back or emptied. Sequences that begin alike share pages. A run works on
- * some of the sequences, which have one length:
+ * some of the sequences:
  *
  *   tenon_paged_state_size(model, 64, 2048, 512, &bytes, &error);
  *   tenon_init_paged_state(model, memory, bytes, 64, 2048, 512, &state, &error);
@@ -70,10 +70,12 @@ static inline tenon_status tenon_get_pool_info(const tenon_model *model,
   tenon_status status = tenon_pages_check(model, error);
   return status ? status : model->api->pool_info(model, state, info, error);
 }
-/* Binds `count` sequences of a paged state until the next call. `sequences`, each
- * once, stays as it is until then; NULL: the first `count`. What a run needs of
- * pages it takes from the pool, or is TENON_STATE_FULL; pages that it took stay
- * with their sequences if it fails. */
+/* Binds `count` sequences of a paged state until the next call. `sequences` stays
+ * as it is until then; NULL: the first `count`. Each is given once or, where the
+ * model takes sequences of unequal lengths (`tenon compile --ragged`), as often as
+ * a run adds tokens to it, one behind the other: each is then a row of one token,
+ * behind those before it. What a run needs of pages it takes from the pool, or is
+ * TENON_STATE_FULL; pages that it took stay with their sequences if it fails. */
 static inline tenon_status
 tenon_bind_sequences(tenon_context *context, tenon_state *state,
                      const int64_t *sequences, int64_t count,

@@ -499,8 +499,36 @@ func.func @storePagesRows(%x: tensor<2x4x8xf32>, %r: tensor<1x3xi64>) {
 
 // -----
 func.func @loadPagesSize(%x: tensor<2x1x384xi8>) {
-  // expected-error @below {{expected pages of rank >= 3, a length and a size, a multiple of 32 unless they are transposed; found rank 3, size 8}}
+  // expected-error @below {{expected pages of rank >= 3, a length and a size, found rank 3, size 0}}
+  %0 = tenon.load_pages %x size 0 length "4" table "0" : tensor<2x1x384xi8>
+  return
+}
+
+// -----
+func.func @loadPagesWidth(%x: tensor<2x1x384xi8>) {
+  // expected-error @below {{expected pages of 1152 elements for rows of 8, found 384}}
   %0 = tenon.load_pages %x size 8 length "4" table "0" : tensor<2x1x384xi8>
+  return
+}
+
+// -----
+func.func @loadPagesEnds(%x: tensor<2x1x384xi8>, %e: tensor<2x1xi64>) {
+  // expected-error @below {{expected ends of rank 1, found rank 2}}
+  %0 = tenon.load_pages %x ends %e size 8 length "4" table "0" transposed : tensor<2x1x384xi8>, tensor<2x1xi64>
+  return
+}
+
+// -----
+func.func @loadPagesSequences(%x: tensor<2x1x384xi8>, %e: tensor<3xi64>) {
+  // expected-error @below {{dim 0 of ends}}
+  %0 = tenon.load_pages %x ends %e size 8 length "4" table "0" transposed : tensor<2x1x384xi8>, tensor<3xi64>
+  return
+}
+
+// -----
+func.func @storedRows() {
+  // expected-error @below {{expected a dim expression, found "p +"}}
+  %0 = tenon.stored_rows "p +" of "2" table "0"
   return
 }
 

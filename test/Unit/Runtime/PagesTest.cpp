@@ -24,11 +24,24 @@ int32_t nothing(void *const *, const int64_t *, int64_t, int64_t,
   return TENON_KERNEL_OK;
 }
 
+/// Of each row of a run: its sequence, and what comes before it there.
+std::vector<std::pair<int32_t, int32_t>> seen;
+
+/// Looks at the tables at dims[1] and dims[2].
+int32_t look(void *const *, const int64_t *dims, int64_t begin, int64_t end,
+             tenon_task *) {
+  const auto *pages = reinterpret_cast<const int32_t *>(dims[1]);
+  const auto *lengths = reinterpret_cast<const int32_t *>(dims[2]);
+  for (int64_t b = begin; b < end; ++b)
+    seen.push_back({pages[-1 - b], lengths[b]});
+  return TENON_KERNEL_OK;
+}
+
 /// present[b] = past[b], fresh[b], of rows that nobody reads.
 struct Decoder : Builder {
-  tenon_state_pair pair = {0, 0, 1, 1, 0, TENON_ABI_I8, nullptr,
-                           0, 0, 0};
-  explicit Decoder(bool grows = true, bool scratch = false) {
+  tenon_state_pair pair = {0, 0, 1, 1, 1, TENON_ABI_I8, nullptr, 0, 0, 0};
+  explicit Decoder(bool grows = true, bool scratch = false,
+                   bool ragged = false) {
     int32_t batch = inputDim(0, 0), past = inputDim(0, 1), size = constant(4),
             added = inputDim(1, 1), none = constant(0);
     int32_t length = expr(TENON_EXPR_ADD, past, added);
@@ -45,8 +58,14 @@ struct Decoder : Builder {
                {TENON_BUFFER_INPUT, TENON_ABI_F32, 1, elements, 0, 1, 0},
                {TENON_BUFFER_OUTPUT, TENON_ABI_F32, 0, elements, 0, 1, 0},
                {TENON_BUFFER_OUTPUT, TENON_ABI_F32, 1, batch, 0, 1, 0}};
-    step("append", "/append", {0, 1, 2, 3}, {past}, batch, none,
-         scratch ? room : none, nothing);
+    int32_t pages = expr(TENON_EXPR_STATE_PAGES, 0, 0);
+    if (ragged)
+      step("look", "/look", {0},
+           {past, pages, expr(TENON_EXPR_STATE_LENGTHS, 0, 0)}, batch, none,
+           none, look);
+    else
+      step("append", "/append", {0, 1, 2, 3}, {past}, batch, none,
+           scratch ? room : none, nothing);
     finish();
     pair.grows = grows;
     program.states = &pair;
@@ -152,6 +171,43 @@ TEST(Pages, areRefused) {
   EXPECT_EQ(loop.step(state, {1, 2}, 1).code(), TENON_INVALID_STATE);
   EXPECT_EQ(loop.step(state, {1}, 32).code(), TENON_STATE_FULL);
   EXPECT_EQ(*state.length(1), 33);
+}
+
+TEST(Pages, takeTokensOfManySequencesAsRows) {
+  Decoder decoder(/*grows=*/true, /*scratch=*/false, /*ragged=*/true);
+  tenon::Model model(decoder.model);
+  tenon::State state = tenon::State::createPaged(model, 3, 64, 3).take();
+  Loop loop(decoder);
+  seen.clear();
+  ASSERT_TRUE(loop.step(state, {2, 2, 2, 0}, 1));
+  using Rows = std::vector<std::pair<int32_t, int32_t>>;
+  EXPECT_EQ(seen, (Rows{{2, 0}, {2, 1}, {2, 2}, {0, 0}}));
+  EXPECT_EQ(*state.length(2), 3);
+  EXPECT_EQ(*state.length(0), 1);
+  EXPECT_EQ(state.pool()->free_pages, 1);
+  // More rows than there are sequences, over the end of a page.
+  std::vector<int64_t> many(31, 2);
+  many.push_back(0);
+  seen.clear();
+  ASSERT_TRUE(loop.step(state, many, 1));
+  EXPECT_EQ(seen.front(), (std::pair<int32_t, int32_t>{2, 3}));
+  EXPECT_EQ(seen[30], (std::pair<int32_t, int32_t>{2, 33}));
+  EXPECT_EQ(seen.back(), (std::pair<int32_t, int32_t>{0, 1}));
+  EXPECT_EQ(state.pool()->free_pages, 0);
+  // What is refused changes nothing.
+  tenon::Status apart = loop.step(state, {2, 0, 2}, 1);
+  EXPECT_EQ(apart.code(), TENON_INVALID_ARGUMENT);
+  EXPECT_EQ(apart.message(), "sequence 2 is given twice");
+  EXPECT_EQ(loop.step(state, {2, 2}, 2).message(),
+            "sequence 2 has 2 rows in a run that adds 2 to each, expected 1");
+  EXPECT_EQ(loop.step(state, {0, 1}, 1).message(),
+            "sequence 1: 1 rows need 1 more pages, the pool of 3 has 0 free");
+  EXPECT_EQ(loop.step(state, std::vector<int64_t>(97, 2), 1).message(),
+            "97 sequences, expected 1..96, as the state has them");
+  EXPECT_EQ(loop.step(state, std::vector<int64_t>(40, 2), 1).code(),
+            TENON_STATE_FULL);
+  EXPECT_EQ(*state.length(2), 34);
+  EXPECT_EQ(*state.length(0), 2);
 }
 
 TEST(Pages, endWhereTheirFormatEnds) {

@@ -18,7 +18,8 @@ constexpr int64_t kSize = 4;
 /// Called by a run, in its midst.
 std::function<void()> duringRun;
 
-/// present[b] = past[b], fresh[b]; rows of `present` have room for dims[3].
+/// present[b] = past[b], fresh[b]; rows of `present` have room for dims[2]. Of
+/// old rows there are as many as the table in dims[4] says, if it is one.
 int32_t append(void *const *bufs, const int64_t *dims, int64_t begin,
                int64_t end, tenon_task *) {
   if (duringRun)
@@ -28,7 +29,10 @@ int32_t append(void *const *bufs, const int64_t *dims, int64_t begin,
   auto *present = static_cast<float *>(bufs[2]);
   int64_t old = dims[0] * kSize, added = dims[1] * kSize,
           room = dims[2] * kSize, carried = dims[3];
+  const auto *lengths = reinterpret_cast<const int32_t *>(dims[4]);
   for (int64_t b = begin; b < end; ++b) {
+    if (lengths)
+      old = lengths[b] * kSize;
     for (int64_t i = 0; i < old * carried; ++i)
       present[b * room + i] = past[b * old + i];
     for (int64_t i = 0; i < added; ++i)
@@ -52,7 +56,7 @@ int32_t total(void *const *bufs, const int64_t *dims, int64_t begin,
 
 struct Decoder : Builder {
   tenon_state_pair pair = {0, 1, 1, 1, 0, 0, nullptr, 0, 0, 0};
-  explicit Decoder(bool withState = true) {
+  explicit Decoder(bool withState = true, bool ownLengths = false) {
     int32_t batch = inputDim(0, 0), past = inputDim(0, 1), size = constant(4),
             added = inputDim(1, 1), none = constant(0);
     int32_t length = expr(TENON_EXPR_ADD, past, added);
@@ -70,8 +74,9 @@ struct Decoder : Builder {
                {TENON_BUFFER_INPUT, TENON_ABI_F32, 1, elements, 0, 2, 0},
                {TENON_BUFFER_OUTPUT, TENON_ABI_F32, 0, batch, 0, 2, 0},
                {TENON_BUFFER_OUTPUT, TENON_ABI_F32, 1, elements, 0, 2, 0}};
-    step("append", "/append", {0, 1, 3}, {past, added, room, carried}, batch,
-         none, none, append);
+    int32_t lengths = ownLengths ? expr(TENON_EXPR_STATE_LENGTHS, 0, 0) : none;
+    step("append", "/append", {0, 1, 3}, {past, added, room, carried, lengths},
+         batch, none, none, append);
     step("total", "/total", {3, 2}, {length, room}, batch, none, none, total);
     finish();
     program.states = &pair;
@@ -125,6 +130,29 @@ TEST(State, growsRollsBackAndIsShared) {
   ASSERT_TRUE(loop.step(3, 1000));
   EXPECT_EQ(loop.sums, (std::vector<float>{3002, 3002}));
   EXPECT_EQ(*other.length(), 5);
+}
+
+TEST(State, takesSequencesOfUnequalLengths) {
+  Decoder decoder(/*withState=*/true, /*ownLengths=*/true);
+  tenon::Model model(decoder.model);
+  tenon::State state = tenon::State::create(model, 2, 5).take();
+  Loop loop(decoder);
+  ASSERT_TRUE(loop.context.bindState(state));
+  ASSERT_TRUE(loop.step(3, 1));
+  ASSERT_TRUE(state.setLength(1, 1));
+  ASSERT_TRUE(loop.step(1, 10));
+  EXPECT_EQ(*state.length(0), 4);
+  EXPECT_EQ(*state.length(1), 2);
+  EXPECT_EQ(loop.sums[0], 13);
+  // The longest is what there must be room for.
+  tenon::Status full = loop.step(2, 1);
+  EXPECT_EQ(full.code(), TENON_STATE_FULL);
+  EXPECT_EQ(*state.length(0), 4);
+  EXPECT_EQ(*state.length(1), 2);
+  ASSERT_TRUE(state.setLength(0, 0));
+  ASSERT_TRUE(loop.step(3, 100));
+  EXPECT_EQ(*state.length(0), 3);
+  EXPECT_EQ(*state.length(1), 5);
 }
 
 TEST(State, refusesAndStaysAsItIs) {

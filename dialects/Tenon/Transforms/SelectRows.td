@@ -1,0 +1,34 @@
+//===- SelectRows.td - the pass tenon-select-rows ----------*- tablegen -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_TRANSFORMS_SELECTROWS_TD
+#define TENON_TRANSFORMS_SELECTROWS_TD
+
+include "dialects/Tenon/Transforms/GraphPass.td"
+
+def SelectRowsPass : Tenon_GraphPass<"tenon-select-rows"> {
+  let summary = "Compute outputs for the rows alone that an input names";
+  let description = [{
+    In a ragged run the first dim counts tokens, of which few have an output that
+    somebody reads: the last of each sequence. @main gets an input `output_rows`,
+    i64, and its results that have the first dim of pasts that grow, but for
+    presents, have the rows that it names. What is computed row by row, a head
+    and the norm before it, is computed for these alone.
+
+    Behind tenon-find-state, which says what is a past.
+
+    ```mlir
+    %y = tenon.matmul %x, %head : ...
+    return %y, %present
+    // becomes
+    %few = tenon.gather %x, %output_rows axis 0 : ...
+    %y = tenon.matmul %few, %head : ...
+    return %y, %present
+    ```
+  }];
+}
+
+#endif // TENON_TRANSFORMS_SELECTROWS_TD
