@@ -269,6 +269,9 @@ bool Compiler::resolveTargets() {
   if (!options.layout.kv.empty() && !gpu.empty())
     return fail("--kv=" + options.layout.kv +
                 " is for CPUs: a GPU's kernels read pasts in rows");
+  if (options.layout.ragged && !gpu.empty())
+    return fail("--ragged is for CPUs: a GPU's kernels take sequences of one "
+                "length");
   for (const Level &level : levels)
     if (precision == "bf16" && !level.target.multipliesBF16)
       return fail("--precision=bf16: level '" + level.target.name +
@@ -600,7 +603,8 @@ bool Compiler::makeGraph() {
     layout.kv = "rows";
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
-                 populateGraphStage(pm, options.debugValues, options.state);
+                 populateGraphStage(pm, options.debugValues, options.state,
+                                    options.selectRows);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
         populateFuseStage(pm, options.debugValues, tiling, backend, layout);

@@ -44,13 +44,16 @@ std::optional<Stage> parseStage(StringRef name) {
 
 StringRef stageName(Stage stage) { return stageNames[(int)stage]; }
 
-void populateGraphStage(OpPassManager &pm, bool debugValues, bool state) {
+void populateGraphStage(OpPassManager &pm, bool debugValues, bool state,
+                        bool selectRows) {
   // With debug values each node keeps its own result: nothing is recovered.
   if (debugValues)
     return;
   populateGraphPipeline(pm);
   if (state)
     pm.nest<func::FuncOp>().addPass(createFindStatePass());
+  if (selectRows)
+    pm.nest<func::FuncOp>().addPass(createSelectRowsPass());
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues,
@@ -68,6 +71,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   FormKernelsPassOptions options;
   options.materializeAll = debugValues;
   options.kv = layout.kv;
+  options.ragged = layout.ragged;
   pm.addPass(createFormKernelsPass(options));
   populateTiling(pm, backend, tiling);
 }

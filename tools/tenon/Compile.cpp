@@ -64,6 +64,12 @@ static cl::opt<std::string>
        cl::desc("What the memory of pasts that attention alone reads holds, in "
                 "pages (default: f32, values in rows; docs/Decoding.md)"),
        cl::sub(compile));
+static cl::opt<std::string> ragged(
+    "ragged", cl::ValueOptional, cl::value_desc("last|all"),
+    cl::desc("A run takes tokens of many sequences, some of each, or the model "
+             "is refused; outputs are of the rows that the input output_rows "
+             "names (last, default), or of all"),
+    cl::sub(compile));
 static cl::list<std::string>
     values("value", cl::value_desc("input=number,..."),
            cl::desc("Fix an input's value, one number for all elements or one "
@@ -309,6 +315,22 @@ static Error writeHeader(const void *model, OutputFile &file) {
   });
 }
 
+/// Behind --kv.
+static Error readRagged(CompileOptions &options) {
+  if (!ragged.getNumOccurrences())
+    return Error::success();
+  if (!is_contained({"", "last", "all"}, StringRef(ragged)))
+    return createStringError("--ragged=" + ragged + ": expected last or all");
+  if (state == "off" || debugValues)
+    return createStringError("--ragged: with --state=off or --debug-values "
+                             "there is no memory of pasts");
+  options.layout.ragged = true;
+  options.selectRows = ragged != "all";
+  if (kv.empty()) // sequences share pages of keys and values
+    options.layout.kv = "f32";
+  return Error::success();
+}
+
 /// The compilation that the command line asks for.
 static Error readOptions(CompileOptions &options) {
   options.input = input;
@@ -335,6 +357,8 @@ static Error readOptions(CompileOptions &options) {
                              ": with --state=off there is no "
                              "memory of pasts");
   options.layout.kv = kv;
+  if (Error problem = readRagged(options))
+    return problem;
   if (!soname.empty() && !StringRef(output).ends_with(".so"))
     return createStringError("--soname=" + soname + ": only a .so has one");
   options.soname = soname;

@@ -25,6 +25,9 @@ struct LayoutOptions {
   /// What states that attention alone reads hold, in pages: f32, bf16, f16 or
   /// int8; empty: f32, values in rows.
   std::string kv;
+  /// The runs take rows of many sequences (docs/Decoding.md), or the model is
+  /// refused.
+  bool ragged = false;
 };
 
 } // namespace tenon

@@ -41,9 +41,10 @@ std::optional<Stage> parseStage(llvm::StringRef name);
 llvm::StringRef stageName(Stage stage);
 
 /// Import -> Graph, on the graph module.
-/// With `state` pasts and presents may share memory at its end.
+/// With `state` pasts and presents may share memory at its end; with
+/// `selectRows` outputs have the rows that an input names.
 void populateGraphStage(mlir::OpPassManager &pm, bool debugValues,
-                        bool state = false);
+                        bool state = false, bool selectRows = false);
 /// What else than the target family's choice decides how kernels are cut.
 struct TilingOptions {
   std::string file;       ///< of lines as Tilings.h describes them; empty: none
@@ -102,7 +103,8 @@ struct CompileOptions {
   TilingOptions tiling;
   LayoutOptions layout;
   bool debugValues = false;
-  bool state = true; ///< find pasts that a tenon_state can hold
+  bool state = true;       ///< find pasts that a tenon_state can hold
+  bool selectRows = false; ///< of what a ragged run gives
   bool verifyEach = false;
   PassDebugging debugging;
   int optLevel = 3;
