@@ -358,6 +358,9 @@ void Compiler::describeStates() {
       schedule.states, [](auto &state) { return state.reason.empty(); });
   if (found)
     result.states.push_back("states: " + std::to_string(found));
+  if (llvm::any_of(schedule.states,
+                   [](auto &state) { return !state.lengths.empty(); }))
+    result.states.push_back("a run takes sequences of unequal lengths");
   bool chosen = !options.layout.kv.empty(), any = false;
   for (const ScheduleState &state : schedule.states) {
     any |= bool(state.pages);

@@ -339,9 +339,15 @@ void Finder::run() {
   }
   for (const Other &other : others)
     replace(other);
-  if (grown.size() == 1 && grown.begin()->first != SymExpr(1))
-    countPerSequence(main, *grown.begin()->second.asSymbol(),
-                     grown.begin()->first, unused("state.lengths"));
+  SmallVector<std::string> pasts;
+  bool same = true;
+  for (auto &[sequences, rows] : grown) {
+    same &= sequences == grown.begin()->first && !sequences.isConstant();
+    pasts.push_back(*rows.asSymbol());
+  }
+  if (same && !pasts.empty())
+    countPerSequence(main, pasts, grown.begin()->first,
+                     unused("state.lengths"));
   main.setFunctionType(
       b.getFunctionType(main.getArgumentTypes(), ret.getOperandTypes()));
 }

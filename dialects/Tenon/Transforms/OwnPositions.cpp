@@ -29,8 +29,12 @@ bool PastLength::isIn(const SymExpr &expr) const {
   });
 }
 
-PastLength::PastLength(func::FuncOp main, std::string name)
-    : past(std::move(name)) {
+PastLength::PastLength(func::FuncOp main, ArrayRef<std::string> pasts)
+    : past(pasts.front()) {
+  for (const std::string &other : pasts.drop_front()) {
+    equal.try_emplace(other, SymExpr::symbol(past));
+    related.insert(other);
+  }
   for (auto check : main.getBody().front().getOps<CheckOp>()) {
     auto lhs = SymExpr::parse(check.getLhs().str()),
          rhs = SymExpr::parse(check.getRhs().str());
@@ -42,9 +46,12 @@ PastLength::PastLength(func::FuncOp main, std::string name)
     if (auto whole = lhs->asSymbol();
         whole && check.getKind() == CheckKind::eq && !check.getWhen())
       equal.try_emplace(*whole, resolve(*rhs));
-    std::vector<std::string> names;
+    std::vector<std::string> names, known;
     lhs->collectSymbols(names);
-    related.insert(names.begin(), names.end());
+    rhs->collectSymbols(known);
+    for (const std::string &name : names)
+      if (!llvm::is_contained(known, name))
+        related.insert(name);
   }
 }
 
@@ -71,9 +78,9 @@ struct PerSequence {
       return std::nullopt;
     return std::pair{rest, *times};
   }
-  PerSequence(func::FuncOp main, const std::string &past,
+  PerSequence(func::FuncOp main, ArrayRef<std::string> pasts,
               const SymExpr &sequences, StringRef table)
-      : main(main), length(main, past), sequences(sequences), table(table) {}
+      : main(main), length(main, pasts), sequences(sequences), table(table) {}
   bool isSource(Operation *op);
   bool counts(Value v);
   SmallVector<SymExpr> inFront(ArrayRef<SymExpr> dims) {
@@ -329,9 +336,9 @@ void PerSequence::run() {
 
 } // namespace
 
-void countPerSequence(func::FuncOp main, const std::string &past,
+void countPerSequence(func::FuncOp main, ArrayRef<std::string> pasts,
                       const SymExpr &sequences, StringRef table) {
-  PerSequence(main, past, sequences, table).run();
+  PerSequence(main, pasts, sequences, table).run();
 }
 
 } // namespace tenon

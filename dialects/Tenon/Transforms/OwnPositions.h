@@ -21,17 +21,19 @@
 
 namespace tenon {
 
-/// Lets what `main` counts from the dim `past`, a symbol, count from the rows
-/// of each of `sequences` (tenon.stored_rows of `table`). Masks, which have a
-/// dim as long as past and new rows, stay as they are: of a shorter sequence
-/// they are those of one that is padded on the left.
-void countPerSequence(mlir::func::FuncOp main, const std::string &past,
+/// Lets what `main` counts from the length of `pasts`, symbols, count from the
+/// rows of each of `sequences` (tenon.stored_rows of `table`). Masks, which
+/// have a dim as long as past and new rows, stay as they are: of a shorter
+/// sequence they are those of one that is padded on the left.
+void countPerSequence(mlir::func::FuncOp main,
+                      llvm::ArrayRef<std::string> pasts,
                       const SymExpr &sequences, llvm::StringRef table);
 
 /// A past's length, and what the checks of a graph say of other dims: inputs
-/// have names of their own for the length of all rows.
+/// have names of their own for the length of all rows. Other pasts that grow
+/// have the same in a run with a state, whatever their dims are called.
 struct PastLength {
-  PastLength(mlir::func::FuncOp main, std::string past);
+  PastLength(mlir::func::FuncOp main, llvm::ArrayRef<std::string> pasts);
 
   std::string past;
   std::map<std::string, SymExpr> equal; ///< names: what they certainly are

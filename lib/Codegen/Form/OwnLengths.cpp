@@ -9,6 +9,7 @@
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonIndexValue.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
@@ -32,8 +33,8 @@ struct OwnLengths {
   func::FuncOp main;
   ArrayRef<AttentionProducts> all;
   Block &block = main.getBody().front();
-  SmallVector<AppendOp> appends; // to what grows
-  std::string past;              // the dim that is its length
+  SmallVector<AppendOp> appends;  // to what grows
+  SmallVector<std::string> pasts; // the dims that are its length
   SymExpr sequences, added;
   std::optional<PastLength> length;
   DenseSet<Operation *> keysOf, valuesOf; // products that read what grows
@@ -62,6 +63,7 @@ struct OwnLengths {
   bool moves(Value v);
   bool isSteady(const IndexValue &value, ArrayRef<SymExpr> dims);
   bool keepsColumns(ReshapeOp op);
+  bool isOutcomeOfMask(Operation &op);
   bool isElementOfColumn(GatherOp gather);
   bool holds();
   bool liesInPages();
@@ -93,14 +95,12 @@ bool OwnLengths::findStates() {
     if (!append || !state.get("capacity"))
       continue;
     SmallVector<SymExpr> dims = getDims(arg);
-    auto length = dims[append.getAxis()].asSymbol();
+    auto rows = dims[append.getAxis()].asSymbol();
     SymExpr fresh = getDims(append.getFresh())[append.getAxis()];
-    if (!length ||
-        (!appends.empty() &&
-         (*length != past || dims[0] != sequences || fresh != added)))
-      return fail(append,
-                  "has another length, or other sequences, than others");
-    past = *length;
+    if (!rows || (!appends.empty() && (dims[0] != sequences || fresh != added)))
+      return fail(append, "has other sequences, or new rows, than others");
+    if (!llvm::is_contained(pasts, *rows))
+      pasts.push_back(*rows);
     sequences = dims[0];
     added = fresh;
     appends.push_back(append);
@@ -178,6 +178,17 @@ bool OwnLengths::isSource(Operation &op) {
   return false;
 }
 
+/// Does it say of a query whether it looks at any key?
+bool OwnLengths::isOutcomeOfMask(Operation &op) {
+  auto reduce = dyn_cast<ReduceOp>(op);
+  if (!reduce || reduce.getKind() != ReduceKind::any ||
+      !moves(reduce.getInput())) {
+    why.clear();
+    return false;
+  }
+  return true;
+}
+
 void OwnLengths::findCounting() {
   for (Operation &op : block) {
     if (op.getNumResults() == 0)
@@ -201,7 +212,7 @@ void OwnLengths::findCounting() {
           return keysOf.contains(x.scores) &&
                  x.output.getLhs() == op.getResult(0);
         });
-    if (source && !isMasked)
+    if (source && !isMasked && !isOutcomeOfMask(op))
       for (Value result : op.getResults())
         counting[result] = source;
   }
@@ -210,7 +221,7 @@ void OwnLengths::findCounting() {
 /// Is it the same when the past and all columns are one further?
 bool OwnLengths::isSteady(const IndexValue &value, ArrayRef<SymExpr> dims) {
   std::map<std::string, SymExpr> further{
-      {past, SymExpr::symbol(past) + SymExpr(1)}};
+      {length->past, SymExpr::symbol(length->past) + SymExpr(1)}};
   SymExpr before = length->resolve(value.offset),
           offset = before.substitute(further);
   for (auto [dim, coefficient] : llvm::zip_equal(dims, value.coefficients)) {
@@ -295,7 +306,7 @@ bool OwnLengths::holds() {
   if (!llvm::all_of(appends,
                     [&](AppendOp append) { return readsAlone(append); }))
     return false;
-  length.emplace(main, past);
+  length.emplace(main, pasts);
   findCounting();
   for (AttentionProducts attention : all) {
     bool hasKeys = keysOf.contains(attention.scores);
@@ -342,7 +353,8 @@ void OwnLengths::take() {
     return DimsAttr::get(b.getContext(), dims);
   };
   Type i64 = b.getI64Type();
-  Value stored = StoredRowsOp::create(b, loc, past, sequences.str(), table);
+  Value stored =
+      StoredRowsOp::create(b, loc, pasts.front(), sequences.str(), table);
   Value fresh = IotaOp::create(b, loc, "0", "1", added.str(), i64);
   fresh = ReshapeOp::create(b, loc, fresh, attr({SymExpr(1), added}));
   Value rows = ReshapeOp::create(b, loc, stored, attr({sequences, SymExpr(1)}));
@@ -373,7 +385,7 @@ LogicalResult takeOwnLengths(func::FuncOp main,
                              bool must) {
   OwnLengths lengths(main, attentions);
   bool grow = lengths.findStates() && !lengths.appends.empty() &&
-              lengths.sequences != SymExpr(1);
+              !lengths.sequences.isConstant();
   if (grow && lengths.holds() && (!must || lengths.liesInPages())) {
     noteApplied(kPass, main, "Lengths of each sequence");
     lengths.take();
@@ -382,7 +394,7 @@ LogicalResult takeOwnLengths(func::FuncOp main,
   if (must && lengths.why.empty())
     lengths.fail(main, lengths.appends.empty()
                            ? "has no past that grows"
-                           : "has one sequence, expected any number");
+                           : "has a fixed number of sequences");
   if (must)
     return emitError(lengths.where, "a ragged run takes sequences of any "
                                     "lengths, ")
