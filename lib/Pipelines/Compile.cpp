@@ -436,6 +436,7 @@ bool Compiler::translate() {
     p.weightsFile =
         llvm::sys::path::filename(weightsPath(options.output)).str();
   p.exportedSymbol = artifact.exportedSymbol;
+  p.shared = kind == ArtifactKind::SharedLibrary;
   p.weightsInFile = artifact.weightsInFile;
   p.weightsHash = artifact.weightsHash;
   tables = std::make_unique<llvm::Module>("tenon", llvmContext);
@@ -446,6 +447,7 @@ bool Compiler::translate() {
 
 bool Compiler::showModel(ProgramOptions program) {
   program.weightsInFile = true; // none of their bytes are needed
+  program.shared = false;       // nor is it loaded as one
   llvm::Module module("tenon", llvmContext);
   SmallVector<char> object;
   EmitOptions emit;

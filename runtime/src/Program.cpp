@@ -33,6 +33,16 @@ const tenon_program *tenon::rt::programOf(const tenon_model *model,
                    model ? "the model has no program" : "the model is NULL");
     return nullptr;
   }
+  const auto *twin = static_cast<const tenon_twin *>(model->twin);
+  if (twin && twin->other) {
+    *status = fail(error, TENON_INVALID_ARGUMENT,
+                   "two libraries of this program have a model named '",
+                   program->model_name,
+                   "', and the first would be used for both: compile one with "
+                   "another --name. They are '",
+                   twin->file, "' and '", twin->other, "'");
+    return nullptr;
+  }
   if (program->magic != TENON_ABI_MAGIC ||
       program->abi_version != TENON_ABI_VERSION) {
     *status =

@@ -96,7 +96,8 @@ pub struct Model {
     pub api_version: u32,
     pub api: *const Api,
     pub program: *const c_void,
-    pub reserved: [u64; 2],
+    pub twin: *const c_void,
+    pub reserved: u64,
 }
 
 // A model is read-only data.

@@ -62,6 +62,7 @@ struct ProgramOptions {
   std::optional<GpuProgram> gpu;
   std::vector<ProgramRange> ranges;
   std::string exportedSymbol = "tenon_model";
+  bool shared = false; ///< the artifact is a shared library
   std::string precision = "f32"; ///< of products by weights
   std::string compilerVersion;
   bool weightsInFile = false;

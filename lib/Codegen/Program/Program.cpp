@@ -18,6 +18,7 @@
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Transforms/Utils/ModuleUtils.h"
 #include <bit>
 #include <charconv>
 
@@ -162,6 +163,7 @@ struct ProgramWriter {
   }
   /// The tenon_program.
   Expected<Constant *> write();
+  Constant *twin();
   Error run();
 };
 
@@ -526,6 +528,31 @@ Expected<Constant *> ProgramWriter::write() {
   return global(record(fields), "program");
 }
 
+/// Where a shared library notes, when it is loaded, what else has its name.
+Constant *ProgramWriter::twin() {
+  if (!options.shared)
+    return null();
+  Type *none = Type::getVoidTy(ctx);
+  auto *type = StructType::get(ptr, ptr); // tenon_twin
+  auto *twin = new GlobalVariable(module, type, false,
+                                  GlobalValue::InternalLinkage,
+                                  Constant::getNullValue(type), "twin");
+  FunctionCallee find =
+      module.getOrInsertFunction("tenon_find_twin", none, ptr, ptr);
+  hidden(cast<GlobalValue>(find.getCallee()));
+  auto *load = Function::Create(FunctionType::get(none, false),
+                                GlobalValue::InternalLinkage, "load", module);
+  load->setDoesNotThrow();
+  IRBuilder<> b(BasicBlock::Create(ctx, "", load));
+  b.CreateCall(find, {string(options.exportedSymbol), twin});
+  b.CreateRetVoid();
+  auto *entry = new GlobalVariable(
+      module, ptr, false, GlobalValue::InternalLinkage, load, "load.entry");
+  entry->setSection(".init_array");
+  appendToCompilerUsed(module, {entry});
+  return twin;
+}
+
 Error ProgramWriter::run() {
   Expected<Constant *> program = write();
   if (!program)
@@ -533,7 +560,7 @@ Error ProgramWriter::run() {
   Constant *api = hidden(
       cast<GlobalValue>(module.getOrInsertGlobal("tenon_runtime_api", i8)));
   Constant *model = record({c32(TENON_MODEL_MAGIC), c32(TENON_API_VERSION), api,
-                            *program, c64(0), c64(0)});
+                            *program, twin(), c64(0)});
   new GlobalVariable(module, model->getType(), true,
                      GlobalValue::ExternalLinkage, model,
                      options.exportedSymbol);

@@ -369,8 +369,15 @@ typedef struct tenon_program {
  *   uint32_t api_version = TENON_API_VERSION;
  *   const void *api = &tenon_runtime_api;   // hidden, defined by the runtime
  *   const void *program = &<the tenon_program>;
- *   uint64_t reserved[2] = {0, 0};
+ *   const void *twin = &<the tenon_twin>;   // in a .so; else 0
+ *   uint64_t reserved = 0;
  */
+/* Two shared libraries on one link line may define one name. When the first is
+ * loaded it looks for the other, and if there is one the files are named here. */
+typedef struct tenon_twin {
+  const char *file, *other;
+} tenon_twin;
+
 #define TENON_MODEL_MAGIC 0x4d4e4554u /* "TENM" */
 #define TENON_API_VERSION 1u
 

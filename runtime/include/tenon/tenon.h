@@ -414,8 +414,8 @@ typedef struct tenon_api {
 struct tenon_model {
   uint32_t magic, api_version;
   const tenon_api *api;
-  const void *program;
-  uint64_t reserved[2];
+  const void *program, *twin; /* twin: NULL but in shared libraries */
+  uint64_t reserved;
 };
 
 /* Declares a model that is on the link line, in an .o, .a or .so, by the name

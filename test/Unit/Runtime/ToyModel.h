@@ -176,7 +176,8 @@ struct Builder {
              TENON_API_VERSION,
              &tenon_runtime_api,
              &program,
-             {0, 0}};
+             nullptr,
+             0};
     return &model;
   }
 };
