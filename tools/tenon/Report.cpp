@@ -13,10 +13,11 @@ using namespace llvm;
 
 namespace tenon {
 
-/// Of all stretches of equal layers the one that leaves least to be shown.
-static Stretch largestStretch(ArrayRef<StringRef> kernels) {
+/// Of all stretches of equal layers the one that leaves least to be shown, if it
+/// saves more than so many rows.
+static Stretch largestStretch(ArrayRef<StringRef> kernels, size_t saved) {
   Stretch best = {0, kernels.size(), 1};
-  size_t saved = 0, size = kernels.size();
+  size_t size = kernels.size();
   for (size_t period = 1; period * 2 <= size; ++period)
     for (size_t at = 0, equal = 0; at + period <= size; ++at) {
       // How many kernels up to here are those a period later.
@@ -35,19 +36,21 @@ static Stretch largestStretch(ArrayRef<StringRef> kernels) {
   return best;
 }
 
-std::vector<Stretch> findLayers(ArrayRef<StringRef> kernels) {
+static void cut(ArrayRef<StringRef> kernels, size_t first, size_t least,
+                std::vector<Stretch> &result) {
   if (kernels.empty())
-    return {};
-  Stretch best = largestStretch(kernels);
-  if (best.count == 1)
-    return {best};
-  std::vector<Stretch> result = findLayers(kernels.take_front(best.first));
-  result.push_back(best);
+    return;
+  Stretch best = largestStretch(kernels, least);
   size_t end = best.first + best.period * best.count;
-  for (Stretch rest : findLayers(kernels.drop_front(end))) {
-    rest.first += end;
-    result.push_back(rest);
-  }
+  cut(kernels.take_front(best.first), first, least, result);
+  result.push_back({first + best.first, best.period, best.count});
+  cut(kernels.drop_front(end), first + end, least, result);
+}
+
+std::vector<Stretch> findLayers(ArrayRef<StringRef> kernels) {
+  std::vector<Stretch> result;
+  // What happens to be equal in a long list is no layer.
+  cut(kernels, 0, kernels.size() / 32, result);
   return result;
 }
 
@@ -78,6 +81,10 @@ Error fillReport(const Session &session, Report &report) {
     own.leastMs = report.roofline.leastMs(own.flops, own.bytes, step.threads);
     report.steps.push_back(own);
   }
+  // An artifact of an older Tenon does not count them.
+  if (llvm::all_of(report.steps, [](const ReportStep &s) { return !s.calls; }))
+    for (ReportStep &step : report.steps)
+      step.calls = 1;
   for (int32_t i = 0; i < info.num_buffers; ++i) {
     tenon_buffer_info buffer;
     TENON_INIT(buffer);

@@ -29,11 +29,13 @@ std::vector<Stretch> findLayers(llvm::ArrayRef<llvm::StringRef> kernels);
 
 struct ReportStep {
   llvm::StringRef kernel, nodes;
-  int64_t tasks = 0, calls = 0;
+  int64_t tasks = 0, calls = 0; ///< 0 calls: a branch that was not taken
   int32_t threads = 0;
   double bytes = 0, weightBytes = 0;
   double flops = 0; ///< of matrix products
   double leastMs = 0;
+  /// Of a run; numbers above are a call's.
+  double runMs() const { return leastMs * double(calls); }
 };
 
 /// What the page tells, of one run.

@@ -138,8 +138,8 @@ void Page::header() {
   const tenon_model_info &info = report.artifact->info;
   double flops = 0, least = 0, measured = 0;
   for (const ReportStep &step : report.steps) {
-    flops += step.flops * double(std::max<int64_t>(step.calls, 1));
-    least += step.leastMs * double(std::max<int64_t>(step.calls, 1));
+    flops += step.flops * double(step.calls);
+    least += step.runMs();
     measured += measuredOf(step);
   }
   out << "<h1>" << escaped(info.name) << "</h1>\n<p>"
@@ -235,7 +235,7 @@ void Page::kernels() {
       all.back().name = step.kernel;
     }
     Kernel &kernel = all[at->second];
-    double calls = double(std::max<int64_t>(step.calls, 1));
+    double calls = double(step.calls);
     kernel.calls += calls;
     kernel.flops += calls * step.flops;
     kernel.bytes += calls * step.bytes;
@@ -250,45 +250,50 @@ void Page::kernels() {
     return weight(a) > weight(b);
   });
   double longest = all.empty() ? 0 : std::max(all[0].least, all[0].measured);
-  out << "<h2>Kernels</h2>\n<table><tr><th>kernel</th><th>strategy</th>"
-         "<th class=n>calls</th><th class=n>operations</th><th "
-         "class=n>bytes</th>"
-         "<th>predicted</th>"
-      << (measured ? "<th>measured</th><th class=n>of the roofline</th>" : "")
-      << "</tr>\n";
-  for (const auto &[i, kernel] : enumerate(all)) {
-    if (i == 30) {
-      out << "<tr><td class=dim colspan=8>and " << all.size() - i
-          << " more</td></tr>\n";
-      break;
+  auto rows = [&](ArrayRef<Kernel> part) {
+    out << "<table><tr><th>kernel</th><th>strategy</th><th class=n>calls</th>"
+           "<th class=n>operations</th><th class=n>bytes</th><th>predicted</th>"
+        << (measured ? "<th>measured</th><th class=n>of the roofline</th>" : "")
+        << "</tr>\n";
+    for (const Kernel &kernel : part) {
+      out << "<tr><td><code>" << escaped(kernel.name)
+          << "</code></td><td class=dim>" << strategyOf(kernel.name)
+          << "</td><td class=n>" << format("%.0f", kernel.calls)
+          << "</td><td class=n>" << opsText(kernel.flops) << "</td><td class=n>"
+          << bytesText(kernel.bytes) << "</td><td>";
+      bar(kernel.least, longest);
+      out << timeText(kernel.least) << "</td>";
+      if (measured) {
+        out << "<td>";
+        bar(kernel.measured, longest, "m");
+        out << timeText(kernel.measured) << "</td><td class=n>";
+        if (kernel.measured > 0)
+          out << format("%.0f %%", 100 * kernel.least / kernel.measured);
+        out << "</td>";
+      }
+      out << "</tr>\n";
     }
-    out << "<tr><td><code>" << escaped(kernel.name)
-        << "</code></td><td class=dim>" << strategyOf(kernel.name)
-        << "</td><td class=n>" << format("%.0f", kernel.calls)
-        << "</td><td class=n>" << opsText(kernel.flops) << "</td><td class=n>"
-        << bytesText(kernel.bytes) << "</td><td>";
-    bar(kernel.least, longest);
-    out << timeText(kernel.least) << "</td>";
-    if (measured) {
-      out << "<td>";
-      bar(kernel.measured, longest, "m");
-      out << timeText(kernel.measured) << "</td><td class=n>";
-      if (kernel.measured > 0)
-        out << format("%.0f %%", 100 * kernel.least / kernel.measured);
-      out << "</td>";
-    }
-    out << "</tr>\n";
+    out << "</table>";
+  };
+  constexpr size_t shown = 30;
+  out << "<h2>Kernels</h2>\n";
+  rows(ArrayRef(all).take_front(shown));
+  if (all.size() > shown) {
+    out << "\n<details><summary>" << all.size() - shown
+        << " more kernels</summary>\n";
+    rows(ArrayRef(all).drop_front(shown));
+    out << "</details>";
   }
-  out << "</table>\n";
+  out << "\n";
 }
 
 void Page::stretch(const Stretch &part) {
   double least = 0, measured = 0, longest = 0;
   for (size_t i = 0; i < part.period * part.count; ++i) {
     const ReportStep &step = report.steps[part.first + i];
-    least += step.leastMs;
+    least += step.runMs();
     measured += measuredOf(step);
-    longest = std::max({longest, step.leastMs, measuredOf(step)});
+    longest = std::max({longest, step.runMs(), measuredOf(step)});
   }
   bool open = part.count == 1 && part.period <= 12;
   out << "<details" << (open ? " open" : "") << "><summary>";
@@ -318,11 +323,14 @@ void Page::stretch(const Stretch &part) {
     StringRef nodes = step.nodes;
     out << "><code>" << escaped(nodes.take_front(240))
         << (nodes.size() > 240 ? "…" : "") << "</code></td><td><code>"
-        << escaped(step.kernel) << "</code></td><td class=n>" << step.tasks
-        << "</td><td class=n>" << opsText(step.flops) << "</td><td class=n>"
-        << bytesText(step.bytes) << "</td><td>";
-    bar(step.leastMs, longest);
-    out << timeText(step.leastMs) << "</td>";
+        << escaped(step.kernel) << "</code></td><td class=n>" << step.tasks;
+    if (step.calls != 1)
+      out << " <span class=dim>× " << step.calls << "</span>";
+    out << "</td><td class=n>" << opsText(step.flops * double(step.calls))
+        << "</td><td class=n>" << bytesText(step.bytes * double(step.calls))
+        << "</td><td>";
+    bar(step.runMs(), longest);
+    out << timeText(step.runMs()) << "</td>";
     if (!report.measured.empty()) {
       out << "<td>";
       bar(measuredOf(step), longest, "m");

@@ -4,10 +4,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------=== #
-"""layers.py make N: prints a model of N equal layers between two other kernels.
+"""layers.py make N [mixed]: prints a model of N equal layers between two other
+kernels; mixed: of three kinds in no order.
 layers.py check PAGE...: every element of the pages is closed, nothing is
 fetched, and no picture has a rectangle outside."""
 
+import random
 import sys
 from html.parser import HTMLParser
 
@@ -15,7 +17,8 @@ VOID = {"meta", "br"}
 OPTIONAL = {"html", "body", "head"}
 
 
-def make(layers):
+def make(layers, kinds):
+    choice = random.Random(1)
     weights = [f"float[8, 8] w{i} = {{{', '.join(str(j % 7) for j in range(64))}}}" for i in range(layers)]
     print('<ir_version: 8, opset_import: ["" : 17]>')
     print(f"stack (int64[n] ids) => (float[n, 8] y) <float[5, 8] table = {{{', '.join('1' for _ in range(40))}}},")
@@ -23,7 +26,7 @@ def make(layers):
     print("x0 = Gather (table, ids)")
     for i in range(layers):
         print(f'["layer{i}/mul & <add>"] m{i} = MatMul (x{i}, w{i})')
-        print(f"[layer{i}_soft] x{i + 1} = Softmax (m{i})")
+        print(f"[layer{i}_soft] x{i + 1} = {choice.choice(kinds)} (m{i})")
     print(f"y = LogSoftmax (x{layers})\n}}")
 
 
@@ -62,6 +65,7 @@ def check(paths):
 
 
 if sys.argv[1] == "make":
-    make(int(sys.argv[2]))
+    mixed = sys.argv[3:] == ["mixed"]
+    make(int(sys.argv[2]), ["Softmax", "LogSoftmax", "Hardmax"] if mixed else ["Softmax"])
 else:
     check(sys.argv[2:])
