@@ -89,9 +89,10 @@ bench: build ## measure against ONNX Runtime on this machine
 install: build ## install the compiler and its CMake package under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
-wheel: build ## build the Python wheel, test it in a clean environment
-	@$(PYTHON) -m pip install --quiet 'scikit-build-core>=0.11'
-	@$(PYTHON) test/Python/wheel.py --tenon $(BUILD)/bin/tenon $(BUILD)/wheel
+wheel: build ## build the Python wheels, test them in clean environments
+	@ninja -C $(BUILD) tenon-portable
+	@$(PYTHON) test/Python/wheel.py --tenon $(BUILD)/bin/tenon \
+	  --carry $(BUILD)/bin/tenon-portable $(BUILD)/wheel
 
 deb: build ## build the Debian packages tenon and libtenon-dev
 	@cd $(BUILD) && cpack -G DEB -B deb >deb.log || { cat deb.log; exit 1; }
