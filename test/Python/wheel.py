@@ -28,6 +28,8 @@ GLIBC = (2, 28)
 # What of a program may be the machine's: glibc's files, and the kernel's.
 SYSTEM = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1",
           "ld-linux-x86-64.so.2", "linux-vdso.so.1"}
+COMPILER = "tenon/bin/tenon"
+INSIDE = ["llvm-22-dev", "libprotobuf-dev", "zlib1g-dev", "libzstd-dev", "libgcc-12-dev"]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 TRY = """
 import array, tenon
@@ -78,8 +80,14 @@ def carry(files, compiler):
               for line in run("ldd", compiler).splitlines() if line.strip()}
     if needed - SYSTEM:
         sys.exit(f"{compiler} needs {needed - SYSTEM}, expected glibc alone")
-    files["tenon/bin/tenon"] = compiler.read_bytes()
-    record(files, "tenon/bin/tenon")
+    files[COMPILER] = compiler.read_bytes()
+    record(files, COMPILER)
+    # Whose code is inside, as their packages say it.
+    texts = [ROOT / "LICENSE"]
+    texts += [Path("/usr/share/doc", package, "copyright") for package in INSIDE]
+    terms = "tenon/bin/LICENSES.txt"
+    files[terms] = b"\n".join(text.read_bytes() for text in texts if text.exists())
+    record(files, terms)
 
 
 def write(files, folder, name):
@@ -93,7 +101,7 @@ def write(files, folder, name):
     with zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as target:
         for file, data in files.items():
             entry = zipfile.ZipInfo(file)
-            mode = 0o755 if file.startswith("tenon/bin/") else 0o644
+            mode = 0o755 if file == COMPILER else 0o644
             entry.external_attr = (stat.S_IFREG | mode) << 16
             target.writestr(entry, data, zipfile.ZIP_DEFLATED)
     return result
