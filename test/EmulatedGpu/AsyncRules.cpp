@@ -29,11 +29,6 @@ void markIncoming(Block &block, uint32_t offset, uint32_t bytes,
   }
 }
 
-/// A shared address, generic ones included.
-uint64_t sharedAddress(uint64_t at) {
-  return (at & ~(kWindowBytes - 1)) == kSharedWindow ? at - kSharedWindow : at;
-}
-
 //===----------------------------------------------------------------------===//
 // cp.async
 //===----------------------------------------------------------------------===//
@@ -166,6 +161,7 @@ void mbarrierInit(Warp &w, const Instruction &i) {
     memcpy(memory, &kMagic, 8);
     Mbarrier barrier;
     barrier.expected = barrier.pending = count;
+    barrier.creator = w.index;
     w.block->mbarriers[at] = barrier;
   });
 }
@@ -342,19 +338,11 @@ void copyBulk(Warp &w, const Instruction &i) {
              /*stops=*/true);
       return;
     }
-    if (!findMbarrier(w, i, lane, at))
-      return;
-    for (uint32_t part = 0; part < bytes; part += 16) {
-      if (!locateShared(w, i, lane, to + part, 16, Access::Write, nullptr,
-                        w.stamp(lane)) ||
-          !locate(w, i, lane, Space::Global, from + part, 16, Access::Read))
-        return;
-    }
-    uint32_t offset = to - kSharedBase;
-    w.block->shared.defined.set(offset, bytes, false);
-    markIncoming(*w.block, offset, bytes, w.index * kLanes + lane + 1);
-    w.tick();
-    w.block->bulk.push_back({offset, bytes, uint32_t(at), from, w.index, lane});
+    CopyPiece piece = {0, bytes, from};
+    if (isReadable(w, i, lane, piece, 16))
+      beginBulkCopy(w, i,
+                    {uint32_t(to), bytes, uint32_t(at), w.index, lane,
+                     /*swizzle=*/0, {piece}});
   });
 }
 
@@ -386,6 +374,8 @@ void copyAsync(Decoder &d) {
     return;
   }
   if (d.has("bulk")) {
+    if (d.has("tensor"))
+      return decodeTensorCopy(d);
     bool toShared = d.has("shared::cluster") || d.has("shared::cta");
     if (!toShared || !d.has("global") ||
         !d.has("mbarrier::complete_tx::bytes") || !d.expectOperands(4, 4))
@@ -428,15 +418,55 @@ void emu::wakeMbarrier(Block &block, uint32_t address) {
       w.state = WarpState::Ready;
 }
 
+bool emu::isReadable(Warp &w, const Instruction &i, uint32_t lane,
+                     const CopyPiece &piece, uint32_t unit) {
+  for (uint32_t at = 0; at < piece.bytes; at += unit)
+    if (!locate(w, i, lane, Space::Global, piece.from + at, unit, Access::Read))
+      return false;
+  return true;
+}
+
+void emu::beginBulkCopy(Warp &w, const Instruction &i, BulkCopy copy) {
+  uint32_t lane = copy.lane;
+  Mbarrier *barrier = findMbarrier(w, i, lane, copy.mbarrier);
+  if (!barrier)
+    return;
+  if (!barrier->known)
+    report(w, i, lane,
+           "an mbarrier that the copy engine does not know: no fence of its "
+           "warp lies behind mbarrier.init");
+  bool isTold = true;
+  for (uint32_t part = 0; part < copy.bytes; part += 16) {
+    isTold &= isFenced(w, copy.to + part - kSharedBase);
+    if (!locateShared(w, i, lane, copy.to + part, 16, Access::Write, nullptr,
+                      w.stamp(lane)))
+      return;
+  }
+  if (!isTold)
+    report(w, i, lane,
+           "shared memory was written by threads, and no fence.proxy.async "
+           "lies between that and the copy");
+  copy.to -= kSharedBase;
+  w.block->shared.defined.set(copy.to, copy.bytes, false);
+  markIncoming(*w.block, copy.to, copy.bytes, w.index * kLanes + lane + 1);
+  w.tick();
+  w.block->bulk.push_back(std::move(copy));
+}
+
 void emu::finishBulkCopy(Block &block, uint32_t index) {
-  BulkCopy copy = block.bulk[index];
+  BulkCopy copy = std::move(block.bulk[index]);
   block.bulk.erase(block.bulk.begin() + index);
   SharedMemory &shared = block.shared;
   Warp &issuer = block.warps[copy.warp];
-  if (Allocation *memory =
-          block.launch->device->memory.find(copy.from, copy.bytes))
-    memcpy(&shared.data[copy.to], memory->data + (copy.from - memory->base),
-           copy.bytes);
+  memset(&shared.data[copy.to], 0, copy.bytes);
+  for (const CopyPiece &piece : copy.pieces)
+    if (Allocation *memory =
+            block.launch->device->memory.find(piece.from, piece.bytes))
+      for (uint32_t byte = 0; byte < piece.bytes; ++byte) {
+        uint32_t at = copy.to + piece.at + byte;
+        at ^= (at >> 7 & copy.swizzle) << 4;
+        shared.data[at] = memory->data[piece.from - memory->base + byte];
+      }
   markIncoming(block, copy.to, copy.bytes, 0);
   shared.defined.set(copy.to, copy.bytes);
   shared.engineWrote = true;

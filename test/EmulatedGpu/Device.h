@@ -182,17 +182,27 @@ struct Barrier {
 /// An mbarrier object, keyed by its shared address.
 struct Mbarrier {
   uint32_t expected = 0;
+  uint32_t creator = 0; // a warp
+  bool known = false;   // to the copy engine, by a fence of that warp
   int64_t pending = 0, bytes = 0;
   uint32_t phase = 0;
   uint32_t clock[kMaxWarps] = {};  // of the phase that runs
   uint32_t passed[kMaxWarps] = {}; // of the phases that ended
 };
 
-/// A copy by the copy engine (cp.async.bulk): it counts into an mbarrier.
+/// Bytes of a copy that lie together in device memory.
+struct CopyPiece {
+  uint32_t at, bytes; // in the copy
+  uint64_t from;
+};
+
+/// A copy by the copy engine (cp.async.bulk): it counts into an mbarrier. What
+/// no piece brings is 0.
 struct BulkCopy {
   uint32_t to, bytes, mbarrier;
-  uint64_t from;
   uint32_t warp, lane; // whose it is
+  uint32_t swizzle;    // bits of the line's number that exchange blocks
+  std::vector<CopyPiece> pieces;
 };
 
 /// cp.async.mbarrier.arrive: when a warp's copies are done its lanes arrive.

@@ -46,6 +46,7 @@ const std::pair<CUresult, std::pair<const char *, const char *>> kErrors[] = {
       "too many resources requested for launch"}},
     {716, {"CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"}},
     {719, {"CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"}},
+    {801, {"CUDA_ERROR_NOT_SUPPORTED", "operation not supported"}},
     {900,
      {"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
       "operation not permitted when stream is capturing"}},

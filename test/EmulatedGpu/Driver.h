@@ -46,6 +46,7 @@ enum Result : CUresult {
   LaunchOutOfResources = 701,
   MisalignedAddress = 716,
   LaunchFailed = 719,
+  NotSupported = 801,
   CaptureUnsupported = 900,
   CaptureInvalidated = 901,
 };

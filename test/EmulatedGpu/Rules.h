@@ -111,6 +111,23 @@ uint8_t *locateShared(Warp &w, const Instruction &i, uint32_t lane, uint64_t at,
                       uint32_t bytes, Access access, const void *data,
                       const Stamp &stamp);
 
+/// Has what threads wrote to 16 bytes of shared memory been told to the
+/// asynchronous proxy?
+bool isFenced(Warp &w, uint32_t offset);
+
+/// A shared address, generic ones included.
+inline uint64_t sharedAddress(uint64_t at) {
+  return (at & ~(kWindowBytes - 1)) == kSharedWindow ? at - kSharedWindow : at;
+}
+
+/// Decodes cp.async.bulk.tensor.
+void decodeTensorCopy(Decoder &d);
+/// Begins a copy by the copy engine, after all checks.
+void beginBulkCopy(Warp &w, const Instruction &i, BulkCopy copy);
+/// Reports unless `piece` may be read.
+bool isReadable(Warp &w, const Instruction &i, uint32_t lane,
+                const CopyPiece &piece, uint32_t unit);
+
 /// The address that `i` names in a lane: register a plus an offset.
 inline uint64_t addressOf(Warp &w, const Instruction &i, uint32_t lane) {
   if (!i.a)

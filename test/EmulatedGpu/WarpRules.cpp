@@ -479,17 +479,25 @@ void elect(Decoder &d) {
 
 void nothing(Warp &, const Instruction &) {}
 
-/// What is known to lie before it the asynchronous proxy sees (wgmma).
-void fenceProxy(Warp &w, const Instruction &) {
+/// The copy engine knows the mbarriers that the warp has made.
+void fenceMbarriers(Warp &w, const Instruction &) {
+  for (auto &[at, barrier] : w.block->mbarriers)
+    barrier.known |= barrier.creator == w.index;
+}
+
+/// What is known to lie before it the asynchronous proxy sees (wgmma, copies).
+void fenceProxy(Warp &w, const Instruction &i) {
   w.tick();
   std::copy(std::begin(w.clock), std::end(w.clock), w.proxyFence);
+  fenceMbarriers(w, i);
 }
 
 void fenceOfDevice(Warp &w, const Instruction &) { fenceDevice(w); }
 
-/// Memory is in order here. Two fences are asked for: the one before a product
-/// of a warpgroup reads what threads wrote, and those around an atomic by which
-/// blocks are ordered.
+/// Memory is in order here. Three fences are asked for: the one before a product
+/// of a warpgroup reads what threads wrote, or the copy engine writes there; the
+/// one before that engine counts into an mbarrier; and those around an atomic by
+/// which blocks are ordered.
 void fence(Decoder &d) {
   bool isMemory = d.mnemonic() == "membar";
   for (std::string_view part : d.partsOfOpcode())
@@ -498,12 +506,14 @@ void fence(Decoder &d) {
   for (std::string_view part : d.partsOfOpcode())
     ofDevice |= part == "gpu" || part == "sys";
   d.takeHints();
-  bool ofProxy = d.has("proxy") && d.has("async");
+  bool ofProxy = d.has("proxy") && d.has("async"),
+       ofMbarriers = d.has("mbarrier_init");
   for (const char *part :
        {"sc", "async", "async::generic", "alias", "tensormap::generic",
-        "mbarrier_init", "global", "shared::cta", "shared::cluster"})
+        "global", "shared::cta", "shared::cluster"})
     d.has(part);
   d.inst.run = ofProxy                ? fenceProxy
+               : ofMbarriers          ? fenceMbarriers
                : isMemory && ofDevice ? fenceOfDevice
                                       : nothing;
 }

@@ -63,20 +63,6 @@ const char *wrongDescriptor(uint64_t d) {
   return nullptr;
 }
 
-/// Has what threads wrote there been told to the asynchronous proxy?
-bool isFenced(Warp &w, uint32_t offset) {
-  SharedMemory &shared = w.block->shared;
-  if (shared.engineWrote && shared.byEngine.all(offset, 16))
-    return true;
-  for (uint32_t word = offset; word < offset + 16; word += 4) {
-    uint32_t warp, time;
-    if (shared.shadow.lastWrite(word, w.launchNumber, warp, time) &&
-        time >= w.proxyFence[warp])
-      return false;
-  }
-  return true;
-}
-
 /// Looks at all that a product reads, 16 bytes at a time; false: that cannot
 /// be.
 bool readMatrix(Warp &w, const Instruction &i, uint64_t descriptor,
@@ -284,6 +270,19 @@ void wgmma(Decoder &d) {
 }
 
 } // namespace
+
+bool emu::isFenced(Warp &w, uint32_t offset) {
+  SharedMemory &shared = w.block->shared;
+  if (shared.engineWrote && shared.byEngine.all(offset, 16))
+    return true;
+  for (uint32_t word = offset; word < offset + 16; word += 4) {
+    uint32_t warp, time;
+    if (shared.shadow.lastWrite(word, w.launchNumber, warp, time) &&
+        time >= w.proxyFence[warp])
+      return false;
+  }
+  return true;
+}
 
 void emu::judgeProducts(Warp &w, const Instruction &i) {
   ++w.executed;

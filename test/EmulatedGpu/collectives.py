@@ -407,6 +407,56 @@ $SPIN:
     return None
 
 
+def check_boxes(device):
+    """Boxes of tensors: what is outside is 0, on every side; each swizzle; the map in memory and among the parameters."""
+    data = np.arange(1, 1 + 3 * 20 * 40, dtype=np.uint16).reshape(3, 20, 40)
+    address = device.put(data)
+    cases = [(1, (64, 8, 1), 3, (0, 0, 0)), (1, (64, 16, 1), 3, (-9, 7, 2)), (1, (64, 8, 2), 3, (30, 17, 1)), (1, (32, 8, 1), 2, (3, -5, 0)),
+             (1, (16, 8, 2), 1, (24, 5, -1)), (1, (24, 8, 1), 0, (1, 1, 1)), (2, (32, 8, 1), 3, (0, 19, 0)), (2, (32, 8, 1), 3, (-40, 3, 0))]
+    for kind, box, swizzle, first in cases:
+        values = data if kind == 1 else data.view(np.uint32)
+        mapped = device.tensor_map(address, kind, values.shape[::-1], box, swizzle)
+        count, span = int(np.prod(box)) * values.itemsize, {0: 16, 1: 32, 2: 64, 3: 128}[swizzle]
+        expected = np.zeros(box[::-1], values.dtype)
+        for at in np.ndindex(expected.shape):
+            place = tuple(a + f for a, f in zip(at, first[::-1], strict=True))
+            if all(0 <= p < n for p, n in zip(place, values.shape, strict=True)):
+                expected[at] = values[place]
+        rows = expected.view(np.uint8).reshape(-1, box[0] * values.itemsize)
+        image = rows.reshape(-1) if swizzle == 0 else swizzled(rows, span)
+        body = f"""
+  mov.u32 %r1, room;
+  mov.u32 %r2, bar;
+  setp.eq.u32 %p0, %t, 0;
+  @!%p0 bra $WAIT;
+  mbarrier.init.shared.b64 [%r2], 1;
+  fence.mbarrier_init.release.cluster;
+  mov.u32 %r3, {first[2] & FULL};
+  mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], {count};
+  cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%r1], [%q0, {{{first[0]}, {first[1]}, %r3}}], [%r2];
+$WAIT:
+  bar.sync 0;
+$SPIN:
+  mbarrier.try_wait.parity.shared::cta.b64 %p1, [%r2], 0;
+  @!%p1 bra $SPIN;
+  mov.u32 %r4, %t;
+$COPY:
+  mad.lo.u32 %r5, %r4, 4, %r1;
+  ld.shared.b32 %r6, [%r5];
+  mad.wide.u32 %d0, %r4, 4, %q1;
+  st.global.b32 [%d0], %r6;
+  add.u32 %r4, %r4, 64;
+  setp.lt.u32 %p2, %r4, {count // 4};
+  @%p2 bra $COPY;
+"""
+        found = emulated.run(device, body, [mapped], [((count,), np.uint8)], threads=64, seed=len(cases), header=emulated.HOPPER,
+                             extra=f".shared .align 1024 .b8 room[{count}]; .shared .align 8 .b8 bar[8];")
+        if wrong := same(found, [image]):
+            return f"{box} at {first}, swizzle {swizzle}: {wrong}"
+    device.free(address)
+    return None
+
+
 def swizzled(rows, span):
     """Rows of bytes as wgmma reads them, eight at a time: blocks of 16 bytes, exchanged as the manual draws it."""
     count, width = rows.shape
@@ -553,7 +603,7 @@ def main():
             found = emulated.run(device, body + "\n" + STORE, [], [(32, np.uint32)], header=header,
                                  extra=".local .align 4 .b8 spot[16];")
             judge(name, same(found, [np.asarray(expected)]))
-    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_wgmma, check_async, check_arrivals, check_gaps):
+    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_wgmma, check_async, check_boxes, check_arrivals, check_gaps):
         if not wanted or any(w in check.__name__ for w in wanted):
             judge(check.__name__, check(device))
     if not wanted:

@@ -202,6 +202,23 @@ def check_errors(gpu):
     expect("a thread without a context", code, [201])
 
 
+def check_maps(gpu):
+    """What the driver makes no tensor map of."""
+    address = gpu.alloc(4096)
+
+    def code(dims=(64, 8), box=(64, 8), at=address, **more):
+        return code_of(lambda: gpu.tensor_map(at, 1, dims, box, **more))
+
+    expect("a map", code(), 0)
+    expect("rows that are no multiple of 16 bytes", code(strides=[136]), 1)
+    expect("a tensor at 8 bytes", code(at=address + 8), 1)
+    expect("a tensor of no rows", code(dims=(64, 0)), 1)
+    expect("a box of 257 rows", code(box=(64, 257)), 1)
+    expect("a box wider than its swizzle", code(box=(72, 8)), 1)
+    expect("a swizzle that is none", code(swizzle=4), 1)
+    gpu.free(address)
+
+
 def check_failures():
     """What the environment asks for."""
     library = os.path.join(os.environ.get("TENON_EMULATED_GPU", "."), "libcuda.so.1")
@@ -227,6 +244,7 @@ def main():
     check_modules(gpu)
     check_order(gpu)
     check_errors(gpu)
+    check_maps(gpu)
     check_failures()
     for problem in PROBLEMS:
         print("FAIL", problem)

@@ -111,6 +111,23 @@ FAULTS = [
     ("blocks", "a fence of the block alone", r"fence\.acq_rel\.gpu;", 0, "fence.acq_rel.cta;", "race on global"),
     ("blocks", "the barrier before the count left out", r"bar\.sync 0;", 0, "", "race on global"),
     ("blocks", "the last but one adds up", r"setp\.ne\.u32 %p1, %r4, 3;", 0, "setp.ne.u32 %p1, %r4, 2;", "race on global"),
+    ("ring", "the fence of the mbarriers left out", r"fence\.mbarrier_init\.release\.cluster;", 0, "", "the copy engine does not know"),
+    ("ring", "threads write where a copy will, without a fence", r"mov\.b32 %r10, 0;", 0,
+     "mov.b32 %r10, 0; @%lead st.shared.b32 [%room], 0;", "no fence.proxy.async"),
+    ("boxes", "the wait for a full stage left out", r"@!%p2 bra \$ARRIVES;", 0, "", "not been waited for|never written|race"),
+    ("boxes", "the wait for an empty stage left out", r"@!%p2 bra \$FREE;", 0, "", "race on shared|not been waited|more arrivals"),
+    ("boxes", "the bytes of half a box are expected", r"\[%r2\], 1024;", 0, "[%r2], 512;", "not been waited for|deadlock"),
+    ("boxes", "no bytes are expected", r"arrive\.expect_tx\.shared::cta\.b64 _, \[%r2\], 1024;", 0, "arrive.shared::cta.b64 _, [%r2];",
+     "not been waited for|deadlock|never written"),
+    ("boxes", "the fence of the mbarriers left out", r"fence\.mbarrier_init\.release\.cluster;", 0, "", "the copy engine does not know"),
+    ("boxes", "another swizzle is read", r"xor\.b32 %r6, %r6, %r5;", 0, "", "numbers"),
+    ("boxes", "another swizzle is written", r"bar\.sync 0;", 0, "bar.sync 0;", "numbers", {"swizzle": 0}),
+    ("boxes", "a box at a misaligned place", r"mov\.u32 %r3, stages;", 0, "mov.u32 %r3, stages; add.u32 %r3, %r3, 16;", "misaligned"),
+    ("boxes", "a box that is written over the mbarriers", r"mad\.lo\.u32 %r3, %stage, 1024, %r3;", 0,
+     "mad.lo.u32 %r3, %stage, 1152, %r3;", "written over|race on shared|outside the block's"),
+    ("boxes", "the next box's rows", r"shl\.b32 %r4, %i, 3;", 0, "shl.b32 %r4, %i, 3; add.u32 %r4, %r4, 8;", "numbers"),
+    ("boxes", "a map of more rows than there are", r"bar\.sync 0;", 0, "bar.sync 0;", "outside every allocation", {"dims": (32, 69)}),
+    ("boxes", "no map", r"\[%map, ", 0, "[%d1, ", "lie outside|no tensor map|never written|misaligned"),
     ("ring", "less shared memory than is used", r"bar\.sync 0;", 0, "bar.sync 0;", "outside the block's", {"shared": 32 + 256}),
 ]
 
@@ -122,11 +139,14 @@ def run(device, kernel, text, seed, changes):
     module = device.load(text)
     function = device.function(module, kernel["name"], how["shared"])
     inputs = [device.put(a) for a in kernel["inputs"]]
+    tensors = [device.put(a) for a, _, _ in kernel.get("maps", [])]
+    maps = [device.tensor_map(at, 2, how.get("dims", dims), box, how.get("swizzle", 3))
+            for at, (_, dims, box) in zip(tensors, kernel.get("maps", []), strict=True)]
     dtype = kernel.get("dtype", np.float32)
     output = device.alloc(int(np.prod(kernel["output"])) * 4)
     found = None
     try:
-        device.launch(function, how["grid"], how["block"], [*inputs, output, *kernel["scalars"]], how["shared"])
+        device.launch(function, how["grid"], how["block"], [*inputs, output, *kernel["scalars"], *maps], how["shared"])
         device.synchronize()
         found = device.get(output, kernel["output"], dtype)
     except emulated.CudaError as error:
@@ -134,7 +154,7 @@ def run(device, kernel, text, seed, changes):
             return str(error), False
     count, texts = device.report()
     device.reset()
-    device.free(*inputs, output)
+    device.free(*inputs, *tensors, output)
     device.call("cuModuleUnload", module)
     right = found is not None and np.allclose(found, kernel["expected"], rtol=1e-5, atol=1e-6)
     return texts if count else None, right
@@ -152,7 +172,7 @@ def main():
     arguments = [a for a in sys.argv[1:] if a != "--table"]
     table = "--table" in sys.argv
     device = emulated.Gpu()
-    known = {k["name"]: k for k in (kernels.softmax(), kernels.matmul(), kernels.warpgroup(), kernels.blocks(), kernels.ring())}
+    known = {k["name"]: k for k in (kernels.softmax(), kernels.matmul(), kernels.warpgroup(), kernels.blocks(), kernels.ring(), kernels.boxes())}
     missed = planted = 0
     for kernel in known.values():
         for seed in range(8):

@@ -102,6 +102,19 @@ class Gpu:
                   ctypes.c_size_t(array.nbytes))
         return array
 
+    def tensor_map(self, address, kind, dims, box, swizzle=3, strides=None):
+        """The 128 bytes that the driver makes of a tensor; the innermost dim is the first. Types are CUDA's numbers."""
+        size = {1: 2, 2: 4}[kind]
+        room = np.zeros(256, np.uint8)
+        begin = -room.ctypes.data % 64
+        result = room[begin:begin + 128]
+        strides = strides or [size * int(np.prod(dims[:d])) for d in range(1, len(dims))]
+        rank = len(dims)
+        self.call("cuTensorMapEncodeTiled", ctypes.c_void_p(result.ctypes.data), kind, rank, ctypes.c_void_p(address),
+                  (ctypes.c_uint64 * rank)(*dims), (ctypes.c_uint64 * rank)(*strides), (ctypes.c_uint32 * rank)(*box),
+                  (ctypes.c_uint32 * rank)(*[1] * rank), 0, swizzle, 3, 0)
+        return result
+
     def launch(self, function, grid, block, args, shared=0, stream=None):
         """Arguments: Python integers are pointers, NumPy scalars themselves."""
         kept = [ctypes.c_uint64(a) if isinstance(a, int) else np.array(a) for a in args]

@@ -411,6 +411,7 @@ def ring():
   @%lead mbarrier.init.shared.b64 [%full+8], 1;
   @%lead mbarrier.init.shared.b64 [%empty], 64;
   @%lead mbarrier.init.shared.b64 [%empty+8], 64;
+  fence.mbarrier_init.release.cluster;
   bar.sync 0;
   mov.u32 %i, 0;
   mov.u32 %stage, 0;
@@ -466,4 +467,96 @@ $DONE:
     return {
         "name": "ring", "ptx": text, "inputs": [x], "output": (64,), "expected": x.sum(axis=0), "dtype": np.int32,
         "scalars": [np.uint32(9)], "grid": 1, "block": 96, "shared": 32 + 512,
+    }
+
+
+def boxes():
+    """The columns of a tensor of 68 rows added up, eight rows at a time, as the copy engine brings them in swizzled boxes."""
+    text = HEADER.replace("sm_80", "sm_90a") + """
+.extern .shared .align 1024 .b8 stages[];
+.visible .entry boxes(.param .u64 y, .param .u32 steps, .param .align 64 .b8 map[128])
+{
+  .reg .pred %p<8>, %lead;
+  .reg .b32 %r<32>, %t, %n, %full, %empty, %i, %stage, %parity;
+  .reg .b64 %d<8>, %map;
+  ld.param.b64 %d1, [y];
+  ld.param.b32 %n, [steps];
+  mov.b64 %d0, map;
+  cvta.param.u64 %map, %d0;
+  mov.u32 %t, %tid.x;
+  mov.u32 %full, stages;
+  add.u32 %full, %full, 2048;
+  add.u32 %empty, %full, 16;
+  setp.eq.u32 %lead, %t, 0;
+  @!%lead bra $MADE;
+  mbarrier.init.shared.b64 [%full], 1;
+  mbarrier.init.shared.b64 [%full+8], 1;
+  mbarrier.init.shared.b64 [%empty], 32;
+  mbarrier.init.shared.b64 [%empty+8], 32;
+  fence.mbarrier_init.release.cluster;
+$MADE:
+  bar.sync 0;
+  mov.u32 %i, 0;
+  mov.b32 %r10, 0;
+  setp.lt.u32 %p0, %t, 32;
+  @%p0 bra $ADD;
+  setp.ne.u32 %p1, %t, 32;
+  @%p1 bra $DONE;
+$BRING:
+  and.b32 %stage, %i, 1;
+  shr.u32 %parity, %i, 1;
+  not.b32 %parity, %parity;
+  and.b32 %parity, %parity, 1;
+  mad.lo.u32 %r1, %stage, 8, %empty;
+$FREE:
+  mbarrier.try_wait.parity.shared::cta.b64 %p2, [%r1], %parity;
+  @!%p2 bra $FREE;
+  mad.lo.u32 %r2, %stage, 8, %full;
+  mov.u32 %r3, stages;
+  mad.lo.u32 %r3, %stage, 1024, %r3;
+  shl.b32 %r4, %i, 3;
+  mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 1024;
+  cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%r3], [%map, {0, %r4}], [%r2];
+  add.u32 %i, %i, 1;
+  setp.lt.u32 %p3, %i, %n;
+  @%p3 bra $BRING;
+  bra $DONE;
+$ADD:
+  and.b32 %stage, %i, 1;
+  shr.u32 %parity, %i, 1;
+  and.b32 %parity, %parity, 1;
+  mad.lo.u32 %r2, %stage, 8, %full;
+$ARRIVES:
+  mbarrier.try_wait.parity.shared::cta.b64 %p2, [%r2], %parity;
+  @!%p2 bra $ARRIVES;
+  mov.u32 %r5, 0;
+$ROW:
+  shr.u32 %r6, %t, 2;
+  xor.b32 %r6, %r6, %r5;
+  and.b32 %r7, %t, 3;
+  mad.lo.u32 %r6, %r6, 4, %r7;
+  mad.lo.u32 %r8, %r5, 32, %r6;
+  mov.u32 %r3, stages;
+  mad.lo.u32 %r3, %stage, 1024, %r3;
+  mad.lo.u32 %r8, %r8, 4, %r3;
+  ld.shared.b32 %r9, [%r8];
+  add.s32 %r10, %r10, %r9;
+  add.u32 %r5, %r5, 1;
+  setp.lt.u32 %p4, %r5, 8;
+  @%p4 bra $ROW;
+  mad.lo.u32 %r1, %stage, 8, %empty;
+  mbarrier.arrive.shared.b64 _, [%r1];
+  add.u32 %i, %i, 1;
+  setp.lt.u32 %p3, %i, %n;
+  @%p3 bra $ADD;
+  mad.wide.u32 %d3, %t, 4, %d1;
+  st.global.b32 [%d3], %r10;
+$DONE:
+  ret;
+}
+"""
+    x = np.random.default_rng(9).integers(-100, 100, (68, 32)).astype(np.int32)
+    return {
+        "name": "boxes", "ptx": text, "maps": [(x, (32, 68), (32, 8))], "inputs": [], "output": (32,), "expected": x.sum(axis=0),
+        "dtype": np.int32, "scalars": [np.uint32(9)], "grid": 1, "block": 64, "shared": 2048 + 32,
     }
