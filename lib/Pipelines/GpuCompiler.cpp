@@ -69,20 +69,28 @@ static bool mergeLevel(Schedule &schedule, const Schedule &level) {
         a.gpu->taskScratch != b.gpu->taskScratch)
       return false;
     a.gpu->dynamicShared = std::max(a.gpu->dynamicShared, b.gpu->dynamicShared);
+    // Levels without a copy engine have none.
+    if (a.gpu->maps.empty())
+      a.gpu->maps = b.gpu->maps;
+    else if (!b.gpu->maps.empty() && a.gpu->maps != b.gpu->maps)
+      return false;
   }
   return true;
 }
 
 /// Positions in memory are numbers of 32 bits, and a launch takes only so many.
 LogicalResult GpuCompiler::checkSizes() {
-  // Bytes of a launch's arguments, by PTX 8.0.
-  constexpr size_t most = 4352;
+  // Bytes of a launch's arguments, by PTX 8.0, and of a tensor map.
+  constexpr size_t most = 4352, map = 128;
   for (const ScheduleStep &step : schedule.steps) {
     Location nodes =
         NameLoc::get(StringAttr::get(graph->getContext(), step.nodes));
-    if (size_t bytes =
-            8 * (step.buffers.size() + 2) + 4 * (step.kernel.dims.size() + 1);
-        bytes > most && step.kernel.gpu)
+    size_t bytes =
+        8 * (step.buffers.size() + 2) + 4 * (step.kernel.dims.size() + 1);
+    if (step.kernel.gpu && !step.kernel.gpu->maps.empty())
+      bytes =
+          llvm::alignTo(bytes, map / 2) + map * step.kernel.gpu->maps.size();
+    if (bytes > most && step.kernel.gpu)
       return emitError(nodes) << "a GPU's kernel takes at most " << most
                               << " bytes of arguments, found " << bytes
                               << " for " << step.buffers.size() << " tensors";

@@ -341,8 +341,13 @@ void copyBulk(Warp &w, const Instruction &i) {
     CopyPiece piece = {0, bytes, from};
     if (isReadable(w, i, lane, piece, 16))
       beginBulkCopy(w, i,
-                    {uint32_t(to), bytes, uint32_t(at), w.index, lane,
-                     /*swizzle=*/0, {piece}});
+                    {uint32_t(to),
+                     bytes,
+                     uint32_t(at),
+                     w.index,
+                     lane,
+                     /*swizzle=*/0,
+                     {piece}});
   });
 }
 

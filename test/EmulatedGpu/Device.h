@@ -74,6 +74,8 @@ struct Kernel {
   uint32_t staticShared = 0, sharedAlign = 16;
   uint32_t localBytes = 0;
   uint32_t maxThreads = 0, requiredThreads = 0;
+  /// What a thread begins with at most, and blocks that must fit; 0: not said.
+  uint32_t mostRegisters = 0, leastBlocks = 0;
   /// What a warp's registers begin as: constants among bytes of 0xff.
   std::vector<uint8_t> image;
   uint32_t registerBytes = 0;
@@ -115,7 +117,7 @@ struct GroupProduct {
 struct Block;
 struct Launch;
 
-enum class WarpState { Ready, AtBarrier, AtMbarrier, Ended };
+enum class WarpState { Ready, AtBarrier, AtMbarrier, AtRegisters, Ended };
 
 struct Warp {
   uint8_t *regs = nullptr;
@@ -146,6 +148,8 @@ struct Warp {
   std::vector<GroupProduct> products;                // not committed yet
   std::deque<std::vector<GroupProduct>> productGroups;
   uint32_t numProducts = 0; // of all, as every warp of a warpgroup has them
+  // Of a thread, by setmaxnreg (0: not known), and how often that came.
+  uint32_t threadRegisters = 0, numMoves = 0;
   // Registers of products that go on: those that they write, those that they
   // read.
   std::set<uint32_t> sums, factors;
@@ -227,6 +231,7 @@ struct Block {
   /// what a fence has made known since.
   KnownBlocks seen, known;
   uint32_t threads = 0;
+  uint32_t freeRegisters = 0; // of a warp's threads, that setmaxnreg gave back
 };
 
 struct Device;

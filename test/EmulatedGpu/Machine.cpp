@@ -203,6 +203,10 @@ void beginWarp(Launch &launch, Block &block, Warp &w, uint32_t index) {
   uint32_t threads = std::min(kLanes, block.threads - index * kLanes);
   w.live = w.mask = threads == kLanes ? kAllLanes : (1u << threads) - 1;
   std::fill(std::begin(w.clock), std::end(w.clock), 1);
+  w.threadRegisters = kernel.mostRegisters;
+  if (!w.threadRegisters && kernel.leastBlocks && kernel.maxThreads)
+    w.threadRegisters = std::min(
+        255u, 65536 / (kernel.leastBlocks * kernel.maxThreads) / 8 * 8);
   w.local.assign(size_t(kernel.localBytes) * kLanes, 0xff);
   if (kernel.hasProducts) {
     w.written.assign(kernel.registerBytes / 32 + 1, 0);
@@ -258,6 +262,8 @@ std::string whereWarpsWait(const Block &block) {
     else if (w.state == WarpState::AtMbarrier)
       text += format(" warp %u at the mbarrier at offset %u;", w.index,
                      w.waitsFor - kSharedBase);
+    else if (w.state == WarpState::AtRegisters)
+      text += format(" warp %u for registers;", w.index);
     else if (w.state == WarpState::Ended)
       text += format(" warp %u has ended;", w.index);
   }
@@ -273,6 +279,7 @@ void runBlock(Launch &launch, Block &block) {
   block.arrivals.clear();
   block.seen.clear();
   block.known.clear();
+  block.freeRegisters = 0;
   block.shared.begin(launch.kernel->staticShared + launch.dynamicShared);
   for (uint32_t index = 0; index < block.warps.size(); ++index)
     beginWarp(launch, block, block.warps[index], index);

@@ -238,8 +238,11 @@ void Parser::parseEntry() {
       kernel.maxThreads = product();
     else if (name == ".reqntid")
       kernel.requiredThreads = product();
-    else if (name == ".minnctapersm" || name == ".maxnreg" ||
-             name == ".reqnctapercluster" || name == ".explicitcluster" ||
+    else if (name == ".maxnreg")
+      kernel.mostRegisters = product();
+    else if (name == ".minnctapersm")
+      kernel.leastBlocks = product();
+    else if (name == ".reqnctapercluster" || name == ".explicitcluster" ||
              name == ".pragma" || name == ".maxclusterrank")
       restOfLine();
     else

@@ -81,8 +81,8 @@ void copyBox(Warp &w, const Instruction &i) {
     if (w.launch->aborted)
       return;
     uint64_t to = sharedAddress(addressOf(w, i, lane));
-    uint64_t mapAt = (list[0] ? w.reg<uint64_t>(list[0])[lane] : kParamWindow) +
-                     list[1];
+    uint64_t mapAt =
+        (list[0] ? w.reg<uint64_t>(list[0])[lane] : kParamWindow) + list[1];
     uint64_t barrierAt = (!list[2]       ? 0
                           : list[3] == 4 ? w.reg<uint32_t>(list[2])[lane]
                                          : w.reg<uint64_t>(list[2])[lane]) +
@@ -139,8 +139,8 @@ void emu::decodeTensorCopy(Decoder &d) {
   if (source.size() < 2 || source.front() != '[' || source.back() != ']')
     return d.fail("no tensor map");
   auto parts = splitOperands(source.substr(1, source.size() - 2));
-  auto coordinates =
-      parts.size() == 2 ? d.elements(parts[1]) : std::vector<std::string_view>();
+  auto coordinates = parts.size() == 2 ? d.elements(parts[1])
+                                       : std::vector<std::string_view>();
   if (coordinates.size() != size_t(rank))
     return d.fail("other coordinates than dims");
   Address map = d.address("[" + std::string(parts[0]) + "]"),

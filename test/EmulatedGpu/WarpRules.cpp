@@ -494,10 +494,10 @@ void fenceProxy(Warp &w, const Instruction &i) {
 
 void fenceOfDevice(Warp &w, const Instruction &) { fenceDevice(w); }
 
-/// Memory is in order here. Three fences are asked for: the one before a product
-/// of a warpgroup reads what threads wrote, or the copy engine writes there; the
-/// one before that engine counts into an mbarrier; and those around an atomic by
-/// which blocks are ordered.
+/// Memory is in order here. Three fences are asked for: the one before a
+/// product of a warpgroup reads what threads wrote, or the copy engine writes
+/// there; the one before that engine counts into an mbarrier; and those around
+/// an atomic by which blocks are ordered.
 void fence(Decoder &d) {
   bool isMemory = d.mnemonic() == "membar";
   for (std::string_view part : d.partsOfOpcode())
@@ -520,8 +520,7 @@ void fence(Decoder &d) {
 
 void hint(Decoder &d) {
   d.takeHints();
-  for (const char *part : {"sync", "aligned", "wait", "launch_dependents",
-                           "inc", "dec", "u32", "wait_prior"})
+  for (const char *part : {"wait", "launch_dependents", "u32", "wait_prior"})
     d.has(part);
   d.inst.run = nothing;
 }
@@ -545,7 +544,6 @@ std::span<const Mnemonic> emu::warpRules() {
                                    {"fence", fence},
                                    {"membar", fence},
                                    {"nanosleep", hint},
-                                   {"griddepcontrol", hint},
-                                   {"setmaxnreg", hint}};
+                                   {"griddepcontrol", hint}};
   return rules;
 }

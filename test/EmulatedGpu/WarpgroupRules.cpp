@@ -210,6 +210,45 @@ void awaitProducts(Warp &w, const Instruction &i) {
   std::for_each(w.products.begin(), w.products.end(), goesOn);
 }
 
+/// x: registers; y: takes some, else gives some back.
+void moveRegisters(Warp &w, const Instruction &i) {
+  if (!isWhole(w, i))
+    return;
+  if (!w.threadRegisters ||
+      (i.y ? i.x < w.threadRegisters : i.x > w.threadRegisters)) {
+    report(w, i, 0,
+           w.threadRegisters
+               ? format("a thread has %u registers, and is to have %u",
+                        w.threadRegisters, i.x)
+               : "setmaxnreg where nothing says how many registers there are",
+           /*stops=*/true);
+    return;
+  }
+  if (i.y && w.block->freeRegisters < i.x - w.threadRegisters) {
+    w.state = WarpState::AtRegisters;
+    w.next = w.pc;
+    return;
+  }
+  w.block->freeRegisters += w.threadRegisters - i.x;
+  w.threadRegisters = i.x;
+  ++w.numMoves;
+  for (Warp &other : w.block->warps)
+    if (other.state == WarpState::AtRegisters)
+      other.state = WarpState::Ready;
+}
+
+void decodeRegisters(Decoder &d) {
+  d.inst.y = d.oneOf({"inc", "dec"}) == 0;
+  d.type();
+  if (!d.has("sync") || !d.has("aligned") || !d.expectOperands(1, 1))
+    return d.fail("only .sync.aligned");
+  d.hasProducts();
+  d.inst.x = d.immediate(d.operand(0));
+  if (d.inst.x < 24 || d.inst.x > 256 || d.inst.x % 8)
+    return d.fail("a multiple of 8 from 24 to 256 is due");
+  d.inst.run = moveRegisters;
+}
+
 void decodeProduct(Decoder &d) {
   int columns = 0;
   for (std::string_view part : d.partsOfOpcode())
@@ -318,6 +357,12 @@ void emu::judgeWarpgroups(Block &block) {
                     block.launch->kernel->name.c_str()));
       block.launch->aborted = true;
       return;
+    } else if (w.numMoves != block.warps[w.index / 4 * 4].numMoves) {
+      report(*block.launch->device,
+             format("the warps of a warpgroup differ in setmaxnreg [%s]",
+                    block.launch->kernel->name.c_str()));
+      block.launch->aborted = true;
+      return;
     }
 }
 
@@ -355,6 +400,7 @@ void emu::fenceDevice(Warp &w) {
 }
 
 std::span<const Mnemonic> emu::warpgroupRules() {
-  static const Mnemonic rules[] = {{"wgmma", wgmma}};
+  static const Mnemonic rules[] = {{"wgmma", wgmma},
+                                   {"setmaxnreg", decodeRegisters}};
   return rules;
 }

@@ -11,6 +11,7 @@ of the emulated GPU, against values by hand; whole numbers make sums exact.
 usage: collectives.py [SUBSTRING...]
 """
 
+import re
 import sys
 
 import gpu as emulated
@@ -68,7 +69,7 @@ def simple():
     yield "some end early", "  mov.u32 %r0, 7;\n  setp.gt.u32 %p0, %t, 40;\n  @%p0 exit;\n  @%p0 trap;", np.full(32, 7)
     yield "hints", ("  prefetch.global.L2 [%q0];\n  prefetchu.L1 [%q0];\n  fence.acq_rel.gpu;\n  membar.gl;\n  nanosleep.u32 20;\n  bar.warp.sync -1;\n"
                     "  mov.u32 %r0, 3;"), np.full(32, 3)
-    yield "launch hints", "  griddepcontrol.wait;\n  setmaxnreg.inc.sync.aligned.u32 128;\n  mov.u32 %r0, 4;", np.full(32, 4)
+    yield "launch hints", "  griddepcontrol.wait;\n  mov.u32 %r0, 4;", np.full(32, 4)
     yield "local memory", ("  mov.u64 %d1, spot;\n  cvta.local.u64 %d2, %d1;\n  mul.wide.u32 %d3, %t, 4;\n  and.b64 %d3, %d3, 12;\n"
                            "  add.u64 %d2, %d2, %d3;\n  st.b32 [%d2], %t;\n  ld.local.b32 %r1, [spot+4];\n"
                            "  and.b32 %r2, %t, 3;\n  setp.eq.u32 %p0, %r2, 1;\n  selp.b32 %r0, %r1, 5, %p0;"),\
@@ -557,6 +558,36 @@ $WAIT:
     return None
 
 
+def check_registers(device):
+    """A warpgroup takes what the other one gives back, and no more; all of its warps do."""
+    body = """
+  setp.lt.u32 %p0, %t, 128;
+  @%p0 bra $TAKE;
+  setmaxnreg.dec.sync.aligned.u32 72;
+  bra $DONE;
+$TAKE:
+  setmaxnreg.inc.sync.aligned.u32 184;
+$DONE:
+  bar.sync 0;
+  mov.u32 %r0, 5;
+"""
+    blocks = ".maxntid 256\n.minnctapersm 2"
+    cases = [(body, blocks, None), (body, ".maxnreg 128", None), (body.replace("184", "192"), blocks, "deadlock:.*for registers"),
+             (body.replace("72", "136"), blocks, "has 128 registers, and is to have 136"),
+             (body.replace("184", "120"), blocks, "has 128 registers, and is to have 120"),
+             (body, ".maxntid 256", "nothing says how many"),
+             (body.replace("%p0 bra $TAKE;", "%p0 bra $TAKE;\n  setp.gt.u32 %p1, %t, 223;\n  @%p1 bra $DONE;").replace("184", "136"), blocks, "differ in setmaxnreg")]
+    for text, directives, due in cases:
+        for seed in range(3):
+            found = emulated.run(device, text + STORE, [], [(256, np.uint32)], threads=256, seed=seed, header=emulated.HOPPER,
+                                 directives=directives)
+            if due and not (isinstance(found, str) and re.search(due, found)):
+                return f"seed {seed}: {found}, expected '{due}'"
+            if not due and (wrong := same(found, [np.full(256, 5)])):
+                return f"seed {seed}: {wrong}"
+    return None
+
+
 def check_gaps(device):
     """A vector load may cover an element that nobody wrote, as long as nobody looks at it."""
     body = """
@@ -603,7 +634,7 @@ def main():
             found = emulated.run(device, body + "\n" + STORE, [], [(32, np.uint32)], header=header,
                                  extra=".local .align 4 .b8 spot[16];")
             judge(name, same(found, [np.asarray(expected)]))
-    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_wgmma, check_async, check_boxes, check_arrivals, check_gaps):
+    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_wgmma, check_async, check_boxes, check_arrivals, check_registers, check_gaps):
         if not wanted or any(w in check.__name__ for w in wanted):
             judge(check.__name__, check(device))
     if not wanted:

@@ -128,11 +128,12 @@ class Gpu:
         self.call("cuCtxSynchronize")
 
 
-def entry(name, body, params, registers=64, extra=""):
+def entry(name, body, params, registers=64, extra="", directives=""):
     """A kernel with pointers p0, p1, ... in %q0, %q1, ... and its thread in %t."""
     loads = "".join(f"  ld.param.b64 %q{i}, [{name}_p{i}];\n" for i in range(params))
     return f"""
 .visible .entry {name}({", ".join(f".param .u64 {name}_p{i}" for i in range(params))})
+{directives}
 {{
   .reg .pred %p<{registers}>;
   .reg .b16 %h<{registers}>;
@@ -148,10 +149,11 @@ def entry(name, body, params, registers=64, extra=""):
 """
 
 
-def run(gpu, body, inputs, outputs, threads=32, grid=1, shared=0, seed=1, extra="", header=HEADER, registers=64):
+def run(gpu, body, inputs, outputs, threads=32, grid=1, shared=0, seed=1, extra="", header=HEADER, registers=64,
+        directives=""):
     """Runs a body on copies of `inputs`; outputs are (shape, dtype). Returns their values, or the report."""
     gpu.reset(seed)
-    module = gpu.load(header + entry("k", body, len(inputs) + len(outputs), registers, extra))
+    module = gpu.load(header + entry("k", body, len(inputs) + len(outputs), registers, extra, directives))
     held = [gpu.put(a) for a in inputs]
     results = [gpu.alloc(max(int(np.prod(shape)) * np.dtype(dtype).itemsize, 1)) for shape, dtype in outputs]
     try:

@@ -16,8 +16,9 @@ class Module;
 namespace tenon {
 
 /// Replaces a kernel's function, as MLIR translated it, by what is launched:
-///   entry(buffers..., error, scratch: ptr, dims..., tasks: i32)
-/// runs the task of its block or thread. The body becomes a part of it.
+///   entry(buffers..., error, scratch: ptr, dims..., tasks: i32, maps...)
+/// runs the task of its block or thread. The body becomes a part of it. Maps
+/// are there, of 128 bytes each, where this level's body takes them.
 void addGpuEntry(llvm::Module &module, const KernelInfo &info,
                  size_t numBuffers);
 

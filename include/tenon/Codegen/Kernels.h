@@ -9,12 +9,23 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "tenon/Support/SymExpr.h"
+#include <array>
 #include <optional>
 
 namespace tenon {
 
 class Backend;
 struct TargetInfo;
+
+/// A tensor, row-major, of which a GPU's copy engine brings boxes to shared
+/// memory (abi.h: tenon_gpu_map). The innermost dim is the first.
+struct TensorMap {
+  int64_t buffer = 0; ///< of the kernel's, inputs first
+  int64_t bytes = 0;  ///< of an element
+  std::array<SymExpr, 3> dims;
+  std::array<int64_t, 3> box;
+  bool operator==(const TensorMap &) const = default;
+};
 
 /// How a kernel runs on a GPU.
 struct GpuLaunch {
@@ -24,6 +35,7 @@ struct GpuLaunch {
   int64_t dynamicShared = 0; ///< what the kernel asks for beside it
   int32_t products = 0;      ///< of tensor cores (abi.h: TENON_PRODUCTS_*)
   SymExpr taskScratch = 0;   ///< bytes of each task in a step's scratch memory
+  std::vector<TensorMap> maps = {}; ///< of levels that have a copy engine
 };
 
 /// What the runtime must know to call an emitted kernel.

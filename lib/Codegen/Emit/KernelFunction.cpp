@@ -7,6 +7,7 @@
 
 #include "lib/Codegen/Emit/KernelFunction.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 
@@ -67,12 +68,27 @@ Value KernelFunction::errorRecord() const {
 Value KernelFunction::dim(const SymExpr &e) {
   if (auto c = e.constant())
     return L.index(*c);
-  unsigned first = kFirstInput + op.getInputs().size() + op.getNumResults();
+  unsigned first = firstDim();
   for (auto [i, d] : llvm::enumerate(info.dims))
     if (d == e)
       return func.getArgument(first + i);
   info.dims.push_back(e);
   return func.getBody().front().addArgument(b.getIndexType(), func.getLoc());
+}
+
+unsigned KernelFunction::firstDim() const {
+  return kFirstInput + op->getNumOperands() + op->getNumResults() +
+         (info.gpu ? info.gpu->maps.size() : 0);
+}
+
+Value KernelFunction::tensorMap(const TensorMap &map) {
+  for (const SymExpr &d : map.dims)
+    dim(d); // the runtime finds it among the dims
+  Block &entry = func.getBody().front();
+  Value added = entry.insertArgument(
+      firstDim(), LLVM::LLVMPointerType::get(b.getContext()), func.getLoc());
+  info.gpu->maps.push_back(map);
+  return added;
 }
 
 Value KernelFunction::scratchBuffer(const SymExpr &elements, Type type) {

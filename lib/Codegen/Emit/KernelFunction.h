@@ -7,9 +7,11 @@
 //
 // Its arguments are
 //   (begin, end: index, scratch: memref<?xi8>, error: memref<?xi64>,
-//    inputs..., results...: memref<?xT>, dims...: index) -> i32
+//    inputs..., results...: memref<?xT>, maps...: pointer, dims...: index)
+//   -> i32
 // `dims` grows with every expression that dim() is asked for; the runtime
-// evaluates those expressions, so kernels do no shape arithmetic.
+// evaluates those expressions, so kernels do no shape arithmetic. `maps` are of
+// a GPU's copy engine, and grow likewise.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_EMIT_KERNELFUNCTION_H
@@ -74,6 +76,8 @@ public:
   mlir::Value errorRecord() const;
   /// A dim as an index: a constant, or an argument of the function.
   mlir::Value dim(const SymExpr &e);
+  /// What tells a GPU's copy engine of a tensor.
+  mlir::Value tensorMap(const TensorMap &map);
   /// Memory of a task, 64-byte aligned, as a flat memref. Where a task's lies
   /// is the family's to say, of the whole kernel.
   mlir::Value scratchBuffer(const SymExpr &elements, mlir::Type type);
@@ -95,6 +99,7 @@ protected:
 
 private:
   mlir::InFlightDiagnostic failOf(llvm::StringRef what);
+  unsigned firstDim() const; ///< among the arguments
 
   KernelOp op;
   mlir::func::FuncOp func;

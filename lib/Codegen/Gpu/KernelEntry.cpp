@@ -7,6 +7,7 @@
 #include "tenon/Codegen/GpuProgram.h"
 #include "tenon/abi.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicsNVPTX.h"
 #include "llvm/IR/Module.h"
 
@@ -16,6 +17,8 @@ namespace tenon {
 
 /// NVPTX's number of shared memory.
 static constexpr unsigned kShared = 3;
+/// Of a memref's arguments, and of a tensor map.
+static constexpr size_t kFields = 5, kBytesOfMap = 128, kMapAlignment = 64;
 
 namespace {
 
@@ -29,10 +32,13 @@ struct EntryWriter {
   Type *i32 = Type::getInt32Ty(context), *i64 = Type::getInt64Ty(context);
   IRBuilder<> b{context};
   Function *entry = nullptr;
+  size_t numMaps = 0;
+  bool lendsRegisters = false;
 
   Value *error() { return entry->getArg(numBuffers); }
   Value *dim(size_t i) { return entry->getArg(numBuffers + 2 + i); }
   Value *tasks() { return dim(info.dims.size()); }
+  Value *map(size_t i) { return dim(info.dims.size() + 1 + i); }
   Value *task();
   Value *scratch(Value *task);
   void create(const std::string &name);
@@ -42,18 +48,28 @@ struct EntryWriter {
 void EntryWriter::create(const std::string &name) {
   SmallVector<Type *> types(numBuffers + 2, pointer); // error, scratch
   types.append(info.dims.size() + 1, i32);            // tasks
+  types.append(numMaps, pointer);
   entry = Function::Create(
       FunctionType::get(Type::getVoidTy(context), types, false),
       GlobalValue::ExternalLinkage, name, module);
   entry->setCallingConv(CallingConv::PTX_Kernel);
   entry->addFnAttr("nvvm.maxntid", std::to_string(gpu.threads));
   // Otherwise ptxas spills some bytes where one more block would fit without.
-  entry->addFnAttr("nvvm.minctasm", "1");
+  // Warpgroups that lend each other registers begin with those of two blocks.
+  entry->addFnAttr("nvvm.minctasm", lendsRegisters ? "2" : "1");
   for (size_t i = 0; i < numBuffers + 2; ++i) {
     entry->addParamAttr(i, Attribute::getWithAlignment(context, Align(16)));
     entry->addParamAttr(i, Attribute::NoAlias);
     if (i + 1 < numBuffers) // all but the result
       entry->addParamAttr(i, Attribute::ReadOnly);
+  }
+  // Maps are the launch's own bytes, and read where they lie.
+  auto *bytes = ArrayType::get(b.getInt8Ty(), kBytesOfMap);
+  for (unsigned i = types.size() - numMaps; i < types.size(); ++i) {
+    entry->addParamAttr(i, Attribute::getWithByValType(context, bytes));
+    entry->addParamAttr(
+        i, Attribute::getWithAlignment(context, Align(kMapAlignment)));
+    entry->addParamAttr(i, Attribute::get(context, "nvvm.grid_constant"));
   }
 }
 
@@ -97,6 +113,13 @@ void EntryWriter::write() {
   body->setName(name + ".body");
   body->setLinkage(GlobalValue::InternalLinkage);
   body->addFnAttr(Attribute::AlwaysInline);
+  numMaps =
+      body->arg_size() - (2 + kFields * (numBuffers + 2) + info.dims.size());
+  lendsRegisters = any_of(instructions(body), [](const Instruction &i) {
+    auto *call = dyn_cast<CallBase>(&i);
+    return call && call->getIntrinsicID() ==
+                       Intrinsic::nvvm_setmaxnreg_inc_sync_aligned_u32;
+  });
   create(name);
   auto block = [&] { return BasicBlock::Create(context, "", entry); };
   BasicBlock *start = block(), *run = block(), *done = block();
@@ -112,6 +135,8 @@ void EntryWriter::write() {
   memory(error());
   for (size_t i = 0; i < numBuffers; ++i)
     memory(entry->getArg(i));
+  for (size_t i = 0; i < numMaps; ++i)
+    args.push_back(map(i));
   for (size_t i = 0; i < info.dims.size(); ++i)
     args.push_back(dim(i));
   b.CreateCall(body, args);

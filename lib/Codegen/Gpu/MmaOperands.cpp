@@ -22,16 +22,19 @@ MmaOperands::MmaOperands(KernelEmitter &e, PackedMatMulOp op,
   B = globalPointer(e, e.input(operand.getMemory()));
 }
 
-bool MmaOperands::isInPlace() {
+bool MmaOperands::liesInRows(Type type, int64_t bytes) {
   auto argument = dyn_cast<BlockArgument>(op.getLhs());
-  if (!argument)
-    return false;
-  Type stored = getElementTypeOrSelf(argument.getType());
   auto depth = K.constant();
-  return (layout.integer ? stored.isUnsignedInteger(8) : stored.isF32()) &&
-         depth && *depth % (kUnit / bytesOfElement) == 0 &&
+  return argument && getElementTypeOrSelf(argument.getType()) == type &&
+         depth && *depth % (kUnit / bytes) == 0 &&
          (shared ? ArrayRef(lhs).drop_back() == ArrayRef(rowDims)
                  : ArrayRef(lhs).drop_back(2) == ArrayRef(batch));
+}
+
+bool MmaOperands::isInPlace() {
+  Type type = layout.integer ? b.getIntegerType(8, /*isSigned=*/false)
+                             : Type(b.getF32Type());
+  return liesInRows(type, bytesOfElement);
 }
 
 void MmaOperands::pullA(const MmaTile &tile, Value row, Value column,
@@ -147,7 +150,25 @@ Value MmaOperands::Column::header(Type type, int64_t first) const {
   return o.ring->load(type, L.add(L.add(panel, eight), L.mul(o.g, bytes)));
 }
 
+/// What a line's number exchanges are bits of its address.
+Value MmaOperands::Column::entryOfBox(Value group) const {
+  constexpr int64_t line = 128, half = kPanelColumns / 2, quad = 4;
+  LaneBuilder &L = o.L;
+  const PanelLayout &layout = o.layout;
+  Value column = L.add(L.mul(j, 8), o.g);
+  if (o.areApart())
+    column = L.add(L.add(L.mul(L.div(o.g, quad), half), L.mul(j, quad)),
+                   L.rem(o.g, quad));
+  Value at = L.add(L.mul(group, layout.bytesOfGroup),
+                   L.mul(column, layout.bytesOfColumn));
+  Value swap = L.mul(L.rem(L.div(at, line), line / kUnit), kUnit);
+  return o.ring->load(layout.entryType(o.b.getContext()),
+                      L.add(panel, L.bitXor(at, swap)));
+}
+
 Value MmaOperands::Column::entry(Value group) const {
+  if (o.boxesB)
+    return entryOfBox(group);
   LaneBuilder &L = o.L;
   const PanelLayout &layout = o.layout;
   Value block = j;

@@ -21,7 +21,10 @@
 //
 // In the ring a row of A is 16 bytes longer than the part, and of a panel's
 // lines of 128 bytes number i has its blocks of 8 columns exchanged, j and j ^
-// i % 4: no two threads of a warp read one bank.
+// i % 4: no two threads of a warp read one bank. Panels that the copy engine
+// brings (boxesB) have blocks of 16 bytes exchanged instead, j and j ^ i % 8.
+// Where eight columns are two of those, and threads read neighbouring lines, a
+// warp's eight are four of one half of the panel and four of the other.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_GPU_MMAOPERANDS_H
@@ -111,6 +114,12 @@ struct MmaOperands {
   mlir::Value lane = L.rem(thread, 32), warp = L.div(thread, 32);
   mlir::Value g = L.div(lane, 4), t = L.rem(lane, 4);
   mlir::Value A, B;
+  /// Does the copy engine bring B, and are eight columns then of both halves?
+  bool boxesB = false;
+  bool areApart() const {
+    return boxesB && layout.bytesOfColumn == 4 &&
+           (layout.rowsOfGroup > 1 || !mma.isNarrow());
+  }
   /// The block's shared memory, in bytes; once its size is known.
   std::optional<SharedArray> ring;
 
@@ -140,12 +149,16 @@ protected:
              mlir::Value stage, mlir::Value exists = {});
   /// A column of B's part in the ring.
   struct Column;
-  /// Column 8j + g of panel number `panel` + `more` of a team's stage.
+  /// Column 8j + g, or the like, of panel number `panel` + `more` of a team's
+  /// stage.
   Column columnOf(const MmaTeam &team, mlir::Value stage, mlir::Value panel,
                   int64_t more, mlir::Value j);
   /// A thread's registers of rows kk to kk + mma.depth() of one column, as B,
   /// or of two, as A.
   Mma::Fragment fragmentOf(llvm::ArrayRef<Column> columns, int64_t kk);
+  /// Do rows of A, of whole 16 bytes, lie in memory as rows are counted, and as
+  /// numbers of `type`?
+  bool liesInRows(mlir::Type type, int64_t bytes);
 
 private:
   bool isInPlace();
@@ -166,6 +179,7 @@ struct MmaOperands::Column {
 
   mlir::Value header(mlir::Type type, int64_t first) const;
   mlir::Value entry(mlir::Value group) const;
+  mlir::Value entryOfBox(mlir::Value group) const;
 };
 
 } // namespace tenon

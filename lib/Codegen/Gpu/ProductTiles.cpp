@@ -165,11 +165,13 @@ void ProductTiles::run() {
                ceilDiv(N, panelsOfFew * kPanelColumns);
   // All levels of an artifact call the kernel with the same dims, and one pulls
   // what another copies.
-  if (isWarpgroupTile(tiling))
+  if (isWarpgroupTile(tiling)) {
     for (ArrayRef<SymExpr> dims :
          {ArrayRef(batch), ArrayRef(rowDims), ArrayRef(lhs), ArrayRef(out)})
       for (const SymExpr &d : dims)
         e.dim(d);
+    e.dim(productOf(batch));
+  }
   if (few && !planBlocks())
     return;
   int64_t bytes = planShared(few, tiles);

@@ -102,6 +102,34 @@ void Mbarriers::arriveAfterCopies(Value at) {
                                         /*noinc=*/true);
 }
 
+void Mbarriers::arriveExpecting(Value at, int64_t bytes) {
+  NVVM::MBarrierArriveExpectTxOp::create(
+      e.b, e.L.loc, Type(), memory.at(at),
+      e.L.constantInt(e.b.getI32Type(), bytes), NVVM::MemScopeKind::CTA,
+      /*relaxed=*/false, /*predicate=*/Value());
+}
+
+void Mbarriers::fence() { NVVM::FenceMbarrierInitOp::create(e.b, e.L.loc); }
+
+void Mbarriers::copyBox(Value to, Value map, ValueRange position, Value at) {
+  OpBuilder &b = e.b;
+  // A block is a cluster of its own.
+  Value cluster = LLVM::AddrSpaceCastOp::create(
+      b, e.L.loc,
+      LLVM::LLVMPointerType::get(
+          b.getContext(), unsigned(NVVM::NVVMMemorySpace::SharedCluster)),
+      memory.at(to));
+  SmallVector<Value> coordinates;
+  for (Value v : position)
+    coordinates.push_back(
+        arith::IndexCastOp::create(b, e.L.loc, b.getI32Type(), v));
+  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+      b, e.L.loc, cluster, map, coordinates, memory.at(at),
+      /*im2colOffsets=*/ValueRange(), /*multicastMask=*/Value(),
+      /*l2CacheHint=*/Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
+      /*group=*/NVVM::CTAGroupKindAttr(), /*predicate=*/Value());
+}
+
 void Mbarriers::await(Value at, Value parity) {
   LaneBuilder &L = e.L;
   Type i1 = e.b.getI1Type();

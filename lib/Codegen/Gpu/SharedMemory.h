@@ -53,6 +53,15 @@ public:
   void arrive(mlir::Value at);
   /// Once the copies that this thread has begun are done.
   void arriveAfterCopies(mlir::Value at);
+  /// The phase has so many bytes of boxes more to wait for; arrives as well.
+  void arriveExpecting(mlir::Value at, int64_t bytes);
+  /// Makes those that this thread has created known to the copy engine.
+  void fence();
+  /// Has the copy engine bring a box of a tensor to `to`, a multiple of 128,
+  /// and count its bytes at `at`. What is outside of the tensor is 0. Blocks of
+  /// 16 bytes of lines of 128 are exchanged, j and j ^ line % 8 of the address.
+  void copyBox(mlir::Value to, mlir::Value map, mlir::ValueRange position,
+               mlir::Value at);
   /// Waits until the phase of this parity, 0 or 1, is over. Of one that was
   /// just created that of parity 1 is.
   void await(mlir::Value at, mlir::Value parity);

@@ -14,6 +14,14 @@
 //   the first one      wait until stage s is full; fence; load the weights'
 //   multiplies         registers; wgmma; wait for it; arrive at its `empty`
 //
+// What need not be computed the copy engine brings, a box a stage, swizzled: A
+// of 16 bits that is multiplied as it lies in memory, and panels without
+// scales. One thread asks for it. Where that is both, the other threads do
+// nothing.
+//
+// The sums alone are half of the registers that a thread has where two blocks
+// fit a multiprocessor. So the second warpgroup lends some to the first one.
+//
 // So what computes A may take its time, and weights come in whatever format.
 // Few rows are the same with 16 rows in place of 128: bits do not depend on how
 // many columns a wgmma has. Sums go to shared memory in the end, those of each
@@ -51,10 +59,15 @@ private:
   /// Of the layout of B, each with its header.
   int64_t partsOfStage = depthOfStage / depth;
   int64_t planes = mma.getProducts() == MmaProducts::tf32x3 ? 2 : 1;
+  /// Of a panel, what a stage has.
+  int64_t bytesOfBox = partsOfStage * bytesOfPanel;
+  bool boxesA = false; ///< as boxesB
+  Value mapB;
 
   /// How a tile's or few rows' shared memory is used.
   struct Plan {
     int64_t rows, panels; ///< of a stage; panels of both halves
+    Value mapA = {};
     int64_t stages = 0;
     int64_t weightsAt = 0, sumsAt = 0, barriersAt = 0, bytes = 0;
   };
@@ -64,6 +77,7 @@ private:
     return plan.rows * kSwizzleBytes;
   }
   bool fits(Plan &plan, int64_t stages, bool few) const;
+  void planBoxes(bool few, bool tiles);
   Value fullAt(const Plan &plan, Value stage) {
     return L.add(L.mul(stage, kBytesOfBarrier), plan.barriersAt);
   }
@@ -71,11 +85,17 @@ private:
     return L.add(fullAt(plan, stage), plan.stages * kBytesOfBarrier);
   }
   MmaTeam weightsTeam(const Plan &plan, Value ofGroup);
+  void fillBoxes(const Plan &plan, const MmaTile &tile, Value number,
+                 Value stage);
   void fill(const Plan &plan, const MmaTile &tile, Value ofGroup, Value number,
             Value stage);
+  void copyPanels(const Plan &plan, const MmaTile &tile, Value ofGroup,
+                  Value number, Value stage);
   void pullRows(const Plan &plan, const MmaTile &tile, Value ofGroup,
                 Value number, Value stage);
   void storeNumbers(const Plan &plan, Value x, Value to);
+  Column columnAt(const Plan &plan, Value stage, int64_t part, Value panel,
+                  int64_t more, Value j);
   SmallVector<Value> multiplyStage(const Plan &plan, Value stage,
                                    ValueRange sums);
   void storeSums(const Plan &plan, ValueRange sums, Value at);
@@ -107,7 +127,38 @@ bool WarpgroupMatMul::fits(Plan &plan, int64_t stages, bool few) const {
   return plan.bytes <= kMostShared;
 }
 
+/// What the copy engine can bring: rows and lines of whole 16 bytes, at places
+/// that are known.
+void WarpgroupMatMul::planBoxes(bool few, bool tiles) {
+  auto depthOfAll = K.constant();
+  if (!depthOfAll || *depthOfAll == 0)
+    return;
+  auto lhsAt = dyn_cast<BlockArgument>(op.getLhs());
+  boxesA = mma.isNarrow() && liesInRows(mma.narrowType(), bytesOfNumber);
+  for (auto [plan, isThere] :
+       {std::pair(&fewPlan, few), std::pair(&tilePlan, tiles)})
+    if (boxesA && isThere)
+      plan->mapA = e.tensorMap({lhsAt.getArgNumber(),
+                                bytesOfNumber,
+                                {K, M, productOf(batch)},
+                                {depthOfStage, plan->rows, 1}});
+  constexpr int64_t word = 4;
+  int64_t inMemory = layout.format ? *packed.back().constant()
+                                   : *depthOfAll * layout.bytesOfGroup;
+  boxesB = shared && isa<BlockArgument>(op.getPacked()) &&
+           !layout.bytesOfHeader && !layout.block &&
+           inMemory % kSwizzleBytes == 0 &&
+           bytesOfPanel % kSwizzleAlignment == 0;
+  if (boxesB)
+    mapB = e.tensorMap({operand.getMemory().getArgNumber(),
+                        word,
+                        {kSwizzleBytes / word, inMemory / kSwizzleBytes,
+                         packed[packed.size() - inner]},
+                        {kSwizzleBytes / word, bytesOfBox / kSwizzleBytes, 1}});
+}
+
 int64_t WarpgroupMatMul::planShared(bool few, bool tiles) {
+  planBoxes(few, tiles);
   // Few rows wait for memory: what has room is on its way.
   constexpr int64_t mostOfFew = 8;
   auto bytesOf = [&](Plan &plan, int64_t stages, bool isFew) {
@@ -186,9 +237,47 @@ void WarpgroupMatMul::pullRows(const Plan &plan, const MmaTile &tile,
   });
 }
 
+/// Done by one thread.
+void WarpgroupMatMul::fillBoxes(const Plan &plan, const MmaTile &tile,
+                                Value number, Value stage) {
+  Mbarriers barriers(e, *ring);
+  Value full = fullAt(plan, stage);
+  int64_t ofA = boxesA ? planeBytes(plan) : 0,
+          ofB = boxesB ? plan.panels * bytesOfBox : 0;
+  barriers.arriveExpecting(full, ofA + ofB);
+  if (boxesA)
+    barriers.copyBox(L.mul(stage, ofA), plan.mapA,
+                     {L.mul(number, depthOfStage), tile.row, tile.batchIndex},
+                     full);
+  if (!boxesB)
+    return;
+  Value line = L.mul(number, bytesOfBox / kSwizzleBytes);
+  Value base = L.add(L.mul(stage, ofB), plan.weightsAt);
+  int64_t ofHalf = plan.panels / cut;
+  for (int64_t p = 0; p < plan.panels; ++p) {
+    Value panel = L.add(tile.panel, p % ofHalf);
+    if (p >= ofHalf) // the second half's lie behind all of the first's
+      panel = L.add(panel, np);
+    barriers.copyBox(L.add(base, p * bytesOfBox), mapB,
+                     {L.index(0), line, panel}, full);
+  }
+}
+
 void WarpgroupMatMul::fill(const Plan &plan, const MmaTile &tile, Value ofGroup,
                            Value number, Value stage) {
   // Copies take their time, while rows are pulled.
+  if (boxesA && boxesB)
+    return fillBoxes(plan, tile, number, stage);
+  if (boxesA || boxesB)
+    e.ifThen(L.eq(ofGroup, 0), [&] { fillBoxes(plan, tile, number, stage); });
+  if (!boxesB)
+    copyPanels(plan, tile, ofGroup, number, stage);
+  if (!boxesA)
+    pullRows(plan, tile, ofGroup, number, stage);
+}
+
+void WarpgroupMatMul::copyPanels(const Plan &plan, const MmaTile &tile,
+                                 Value ofGroup, Value number, Value stage) {
   MmaTeam team = weightsTeam(plan, ofGroup);
   auto divides = K.constant();
   for (int64_t part = 0; part < partsOfStage; ++part) {
@@ -198,18 +287,30 @@ void WarpgroupMatMul::fill(const Plan &plan, const MmaTile &tile, Value ofGroup,
       exists = L.ult(L.mul(ofAll, depth), k);
     fillB(team, tile, ofAll, L.add(L.mul(stage, partsOfStage), part), exists);
   }
-  pullRows(plan, tile, ofGroup, number, stage);
 }
 
 //===----------------------------------------------------------------------===//
 // The warpgroup that multiplies
 //===----------------------------------------------------------------------===//
 
+/// Of a part of a stage.
+MmaOperands::Column WarpgroupMatMul::columnAt(const Plan &plan, Value stage,
+                                              int64_t part, Value panel,
+                                              int64_t more, Value j) {
+  if (!boxesB)
+    return columnOf(weightsTeam(plan, thread),
+                    L.add(L.mul(stage, partsOfStage), part), panel, more, j);
+  Value box = L.add(L.mul(stage, plan.panels), panel);
+  return {*this,
+          L.add(L.mul(box, bytesOfBox),
+                plan.weightsAt + more * bytesOfBox + part * bytesOfPanel),
+          j};
+}
+
 SmallVector<Value> WarpgroupMatMul::multiplyStage(const Plan &plan, Value stage,
                                                   ValueRange sums) {
   Wgmma wgmma(e, mma, plan.rows);
   Value right = wgmma.describe(*ring, L.mul(stage, planes * planeBytes(plan)));
-  MmaTeam team = weightsTeam(plan, thread);
   int64_t groups = plan.panels * kPanelColumns / kWgmmaRows;
   size_t ofGroup = size_t(wgmma.numSums());
   SmallVector<Value> result;
@@ -219,10 +320,9 @@ SmallVector<Value> WarpgroupMatMul::multiplyStage(const Plan &plan, Value stage,
     Value block = L.mul(L.rem(warp, 2), 2);
     SmallVector<WgmmaStep> steps;
     for (int64_t part = 0; part < partsOfStage; ++part) {
-      Value of = L.add(L.mul(stage, partsOfStage), part);
       SmallVector<Column> columns;
       for (int64_t eight = 0; eight < 2; ++eight)
-        columns.push_back(columnOf(team, of, panel,
+        columns.push_back(columnAt(plan, stage, part, panel,
                                    group * kWgmmaRows / kPanelColumns,
                                    L.add(block, eight)));
       for (int64_t kk = 0; kk < depth; kk += mma.depth()) {
@@ -244,15 +344,23 @@ SmallVector<Value> WarpgroupMatMul::multiplyStage(const Plan &plan, Value stage,
 }
 
 /// Sums lie as those of mma.sync do, exchanged: a thread has columns g and g +
-/// 8 of its warp's, and of each 8 rows two that follow each other.
+/// 8 of its warp's, or those that it has of both halves of a panel, and of each
+/// 8 rows two that follow each other.
 void WarpgroupMatMul::storeSums(const Plan &plan, ValueRange sums, Value at) {
-  int64_t row = rowOfSums(plan.panels);
-  Value base = L.add(L.mul(L.mul(t, 2), row), L.add(L.mul(warp, kMmaRows), g));
+  int64_t row = rowOfSums(plan.panels), eight = 8;
+  Value column = L.add(L.mul(warp, kMmaRows), g);
+  if (areApart()) {
+    eight = 4;
+    Value half = L.add(L.mul(L.div(warp, 2), 2), L.div(g, 4));
+    column = L.add(L.mul(half, kPanelColumns / 2),
+                   L.add(L.mul(L.rem(warp, 2), 2 * eight), L.rem(g, 4)));
+  }
+  Value base = L.add(L.mul(L.mul(t, 2), row), column);
   size_t ofGroup = size_t(plan.rows) / 2;
   for (auto [i, sum] : llvm::enumerate(sums)) {
     int64_t group = int64_t(i / ofGroup), inGroup = int64_t(i % ofGroup);
     int64_t r = inGroup / 4 * 8 + inGroup % 2,
-            c = group * kWgmmaRows + inGroup / 2 % 2 * 8;
+            c = group * kWgmmaRows + inGroup / 2 % 2 * eight;
     ring->store(sum, L.add(at, L.mul(L.add(base, r * row + c), 4)));
   }
 }
@@ -275,7 +383,8 @@ SmallVector<Value> WarpgroupMatMul::multiplyRanges(const Plan &plan,
           Value stage = L.rem(number, plan.stages);
           Value parity = L.rem(L.div(number, plan.stages), 2);
           barriers.await(fullAt(plan, stage), parity);
-          fenceAsyncProxy(e);
+          if (!boxesA) // else threads have written nothing that wgmma reads
+            fenceAsyncProxy(e);
           SmallVector<Value> next = multiplyStage(plan, stage, args);
           barriers.arrive(emptyAt(plan, stage));
           return next;
@@ -292,15 +401,20 @@ void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
                                  Value begin, Value end,
                                  function_ref<void()> multiplies) {
   Mbarriers barriers(e, *ring);
+  // A thread arrives for what it stores, and for what it copies; one more for
+  // boxes.
+  int64_t arrivals = (boxesA ? 0 : kWarpgroup) + (boxesB ? 0 : kWarpgroup) +
+                     (boxesA || boxesB ? 1 : 0);
   e.ifThen(L.eq(thread, 0), [&] {
     for (int64_t stage = 0; stage < plan.stages; ++stage) {
-      // A thread arrives twice: for what it stores, and for what it copies.
-      barriers.create(fullAt(plan, L.index(stage)), 2 * kWarpgroup);
+      barriers.create(fullAt(plan, L.index(stage)), arrivals);
       barriers.create(emptyAt(plan, L.index(stage)), kWarpgroup);
     }
+    if (boxesA || boxesB)
+      barriers.fence();
   });
   emitBarrier(e);
-  e.ifThen(L.uge(thread, kWarpgroup), [&] {
+  auto fillStages = [&] {
     Value ofGroup = L.sub(thread, kWarpgroup);
     e.loop(begin, end, 1, [&](Value i) {
       Value number = L.sub(i, begin);
@@ -308,12 +422,27 @@ void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
       Value parity = L.rem(L.add(L.div(number, plan.stages), 1), 2);
       barriers.await(emptyAt(plan, stage), parity);
       fill(plan, tile, ofGroup, i, stage);
-      barriers.arriveAfterCopies(fullAt(plan, stage));
-      barriers.arrive(fullAt(plan, stage));
+      if (!boxesB)
+        barriers.arriveAfterCopies(fullAt(plan, stage));
+      if (!boxesA)
+        barriers.arrive(fullAt(plan, stage));
     });
+  };
+  e.ifThen(L.uge(thread, kWarpgroup), [&] {
+    giveRegisters(e, kRegistersToFill);
+    if (boxesA && boxesB)
+      e.ifThen(L.eq(thread, kWarpgroup), fillStages);
+    else
+      fillStages();
   });
-  e.ifThen(L.ult(thread, kWarpgroup), multiplies);
+  e.ifThen(L.ult(thread, kWarpgroup), [&] {
+    takeRegisters(e, kRegistersToMultiply);
+    multiplies();
+    giveRegisters(e, kRegisters);
+  });
   emitBarrier(e);
+  // No sooner, or a warp that is late to multiply would find none.
+  e.ifThen(L.uge(thread, kWarpgroup), [&] { takeRegisters(e, kRegisters); });
 }
 
 void WarpgroupMatMul::emitTile(const MmaTile &tile) {

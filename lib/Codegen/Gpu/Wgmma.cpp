@@ -6,10 +6,21 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/Wgmma.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 
 namespace tenon {
+
+void giveRegisters(KernelEmitter &e, int64_t left) {
+  NVVM::SetMaxRegisterOp::create(e.b, e.L.loc, uint32_t(left),
+                                 NVVM::SetMaxRegisterAction::decrease);
+}
+
+void takeRegisters(KernelEmitter &e, int64_t wanted) {
+  NVVM::SetMaxRegisterOp::create(e.b, e.L.loc, uint32_t(wanted),
+                                 NVVM::SetMaxRegisterAction::increase);
+}
 
 /// PTX ISA, "Matrix descriptor": the address, the distance of the next 8
 /// columns, and the swizzle of 128 bytes, the latter two in all of them.

@@ -31,12 +31,22 @@ inline constexpr int64_t kWarpgroup = 128;    ///< threads
 inline constexpr int64_t kWgmmaRows = 64;     ///< of its left operand
 inline constexpr int64_t kSwizzleBytes = 128; ///< of K, of a column
 inline constexpr int64_t kSwizzleAlignment = 1024;
+/// Registers of a thread where two blocks of two warpgroups fit a
+/// multiprocessor, and those of either while one fills and one multiplies.
+inline constexpr int64_t kRegisters = 128, kRegistersToFill = 72,
+                         kRegistersToMultiply =
+                             2 * kRegisters - kRegistersToFill;
 
 /// One multiplication by so many columns.
 struct WgmmaStep {
   llvm::SmallVector<mlir::Value> left; ///< four registers
   mlir::Value right;                   ///< a descriptor
 };
+
+/// A warpgroup gives registers back to its block, or waits until there are
+/// some.
+void giveRegisters(KernelEmitter &e, int64_t left);
+void takeRegisters(KernelEmitter &e, int64_t wanted);
 
 class Wgmma {
 public:

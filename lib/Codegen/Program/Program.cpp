@@ -155,6 +155,7 @@ struct ProgramWriter {
   Constant *exprs();
   Constant *levels();
   Constant *gpuKernels();
+  Constant *gpuMaps();
   Expected<Constant *> gpu();
   /// A function of another module: a kernel's entry or the runtime's own.
   Constant *kernel(const std::string &name) {
@@ -284,6 +285,35 @@ Constant *ProgramWriter::gpuKernels() {
       "gpu_kernels");
 }
 
+/// Of each kernel; dims that a run decides are found among the step's.
+Constant *ProgramWriter::gpuMaps() {
+  StringMap<const KernelInfo *> infos;
+  for (const ScheduleStep &step : s.steps)
+    infos.try_emplace(step.kernel.symbol, &step.kernel);
+  return list(
+      s.kernels,
+      [&](const std::string &k) {
+        const KernelInfo &info = *infos.lookup(k);
+        auto dimOf = [&](const SymExpr &d) {
+          return c64(d.constant().value_or(
+              -1 - (llvm::find(info.dims, d) - info.dims.begin())));
+        };
+        std::vector<TensorMap> maps = info.gpu.value_or(GpuLaunch()).maps;
+        Constant *all = list(
+            maps,
+            [&](const TensorMap &map) {
+              const auto &[x, y, z] = map.dims;
+              const auto &[i, j, l] = map.box;
+              return record({c32(map.buffer), c32(map.bytes), dimOf(x),
+                             dimOf(y), dimOf(z), c32(i), c32(j), c32(l),
+                             c32(0)});
+            },
+            "maps");
+        return record({all, c64(maps.size())});
+      },
+      "gpu_maps");
+}
+
 /// The tenon_gpu; the schedule's own program is another one.
 Expected<Constant *> ProgramWriter::gpu() {
   Constant *images = list(
@@ -314,7 +344,7 @@ Expected<Constant *> ProgramWriter::gpu() {
   return global(
       record({*program, images, writer.gpuKernels(),
               c32(options.gpu->images.size()), c32(other.kernels.size()),
-              string(join(hosts, ", ")), driver}),
+              string(join(hosts, ", ")), driver, writer.gpuMaps()}),
       "gpu");
 }
 

@@ -295,7 +295,8 @@ enum tenon_products {
 };
 
 /* A step's kernel on a GPU: the entry `name` of each image, with the arguments
- *   buffers..., error record, scratch (64 bits each), dims..., tasks (32 bits).
+ *   buffers..., error record, scratch (64 bits each), dims..., tasks (32 bits),
+ *   maps... (128 bytes each, of images that have them).
  * Where `host` is not 0, a function of the runtime instead. */
 typedef struct tenon_gpu_kernel {
   const char *name;
@@ -305,6 +306,23 @@ typedef struct tenon_gpu_kernel {
   int32_t shared;   /* bytes of dynamic shared memory of a block */
   int32_t products; /* TENON_PRODUCTS_* */
 } tenon_gpu_kernel;
+
+/* A row-major tensor of which a GPU's copy engine brings boxes to shared memory:
+ * what CUDA's driver makes a tensor map of, with a swizzle of 128 bytes. The
+ * innermost dim is the first; one below 0 is -1 - a dim of the step. */
+typedef struct tenon_gpu_map {
+  int32_t buffer; /* of the step's */
+  int32_t bytes;  /* of an element: 2 or 4 */
+  int64_t dims[3];
+  int32_t box[3];
+  int32_t reserved;
+} tenon_gpu_map;
+/* Of a kernel; images for GPUs of TENON_GPU_MAPS and later ones take them. */
+#define TENON_GPU_MAPS 90
+typedef struct tenon_gpu_maps {
+  const tenon_gpu_map *maps;
+  int64_t count;
+} tenon_gpu_maps;
 
 /* A step's scratch memory on a GPU begins with so many bytes that are 0 when a
  * step begins and again when it ends: blocks count in them. */
@@ -327,6 +345,7 @@ typedef struct tenon_gpu {
   int32_t num_images, num_kernels;
   const char *host_nodes; /* that `host` kernels compute, comma separated */
   const void *driver;     /* the runtime's part that runs it */
+  const tenon_gpu_maps *maps; /* of each kernel */
 } tenon_gpu;
 
 typedef struct tenon_program {

@@ -34,6 +34,13 @@ constexpr int kMemoryType = 2, kDeviceMemory = 2;           // of a pointer
 constexpr int kErrorLog = 5, kErrorLogBytes = 6;            // of a JIT
 constexpr unsigned kNonBlocking = 1;                        // stream
 constexpr int kThisThread = 1;                              // capture
+// Of a tensor map: unsigned integers of 16 and of 32 bits, swizzled by 128
+// bytes, read in lines of 256 bytes.
+constexpr int kUnsigned16 = 1, kUnsigned32 = 2, kSwizzle128 = 3, kLines256 = 3;
+/// What a launch takes of a tensor, for the GPU's copy engine.
+struct alignas(64) TensorMap {
+  uint64_t words[16];
+};
 /// CUDA 12.0, whose drivers read PTX 8.0.
 constexpr int kOldestDriver = 12000;
 
@@ -70,6 +77,9 @@ constexpr int kOldestDriver = 12000;
   F(cuLaunchKernel,                                                            \
     (FunctionHandle, unsigned, unsigned, unsigned, unsigned, unsigned,         \
      unsigned, unsigned, StreamHandle, void **, void **))                      \
+  F(cuTensorMapEncodeTiled,                                                    \
+    (TensorMap *, int, unsigned, void *, const uint64_t *, const uint64_t *,   \
+     const unsigned *, const unsigned *, int, int, int, int))                  \
   F(cuStreamBeginCapture_v2, (StreamHandle, int))                              \
   F(cuStreamEndCapture, (StreamHandle, GraphHandle *))                         \
   F(cuGraphInstantiateWithFlags,                                               \

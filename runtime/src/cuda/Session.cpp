@@ -64,6 +64,7 @@ struct tenon::rt::Device {
   // Arguments of the largest launch: their addresses, then their values.
   void **arguments;
   uint64_t *values;
+  TensorMap *maps;    // of the launch that has most
   HostMemory staging; // of a step on the host, and of numbers that are read
   HostMemory mirror;  // of the workspace, for values
   // The launches of a run as they were at the second one with the same plan and
@@ -181,6 +182,37 @@ tenon_status checkNumbers(const Context &context, int32_t number,
               ", a GPU's kernels to 2147483647");
 }
 
+/// The maps that the image takes of a step; there are none for older GPUs.
+tenon_gpu_maps mapsOf(const Device &device, const tenon_step &step) {
+  const tenon_gpu &gpu = *device.model->gpu;
+  return device.model->image->capability < TENON_GPU_MAPS
+             ? tenon_gpu_maps{nullptr, 0}
+             : gpu.maps[step.kernel];
+}
+
+/// Where a tensor lies in this run is in its map.
+tenon_status encode(const Device &device, const tenon_step &step,
+                    const StepState &state, const tenon_gpu_map &map,
+                    TensorMap &result, tenon_error *error) {
+  constexpr unsigned rank = 3;
+  const Library &cuda = libraryOf(device);
+  uint64_t dims[rank], strides[rank];
+  unsigned box[rank], each[rank] = {1, 1, 1};
+  uint64_t stride = uint64_t(map.bytes);
+  for (unsigned d = 0; d < rank; ++d) {
+    int64_t dim = map.dims[d] < 0 ? state.dims[-1 - map.dims[d]] : map.dims[d];
+    dims[d] = uint64_t(dim);
+    box[d] = unsigned(map.box[d]);
+    strides[d] = stride *= dims[d]; // from one of the next dim to another
+  }
+  return check(cuda,
+               cuda.cuTensorMapEncodeTiled(
+                   &result, map.bytes == 2 ? kUnsigned16 : kUnsigned32, rank,
+                   state.buffers[map.buffer], dims, strides, box, each,
+                   /*interleave=*/0, kSwizzle128, kLines256, /*fill=*/0),
+               step.name, error);
+}
+
 tenon_status launch(Context &context, int32_t number, tenon_error *error) {
   Device &device = *context.device;
   const Library &cuda = libraryOf(device);
@@ -200,6 +232,13 @@ tenon_status launch(Context &context, int32_t number, tenon_error *error) {
   for (int32_t i = 0; i < step.num_dims; ++i)
     add(uint64_t(state.dims[i]));
   add(uint64_t(state.tasks));
+  tenon_gpu_maps maps = mapsOf(device, step);
+  for (int64_t i = 0; i < maps.count; ++i) {
+    if (tenon_status status =
+            encode(device, step, state, maps.maps[i], device.maps[i], error))
+      return status;
+    device.arguments[count++] = &device.maps[i];
+  }
   int64_t blocks = kernel.block
                        ? state.tasks
                        : (state.tasks + kernel.threads - 1) / kernel.threads;
@@ -302,6 +341,7 @@ void closeSession(Device *device) {
   free(device->failed);
   free(device->arguments);
   free(device->values);
+  free(device->maps);
   free(device->staging.data);
   free(device->mirror.data);
   free(device);
@@ -315,20 +355,24 @@ tenon_status fillSession(Device &device, const tenon_program &program,
           check(cuda, cuda.cuStreamCreate(&device.stream, kNonBlocking),
                 "the GPU's queue", error))
     return status;
-  size_t most = 0;
+  size_t most = 0, mostMaps = 0;
   device.launches = program.num_controls == 0;
   for (int32_t s = 0; s < program.num_steps; ++s) {
     const tenon_step &step = program.steps[s];
     device.launches &= !device.model->gpu->kernels[step.kernel].host;
-    size_t count = size_t(step.num_buffers) + size_t(step.num_dims) + 3;
+    auto maps = size_t(mapsOf(device, step).count);
+    size_t count = size_t(step.num_buffers) + size_t(step.num_dims) + 3 + maps;
     most = count > most ? count : most;
+    mostMaps = maps > mostMaps ? maps : mostMaps;
   }
   size_t steps = size_t(program.num_steps) + 1;
   device.failed =
       static_cast<tenon_gpu_error *>(calloc(steps, sizeof *device.failed));
   device.arguments = static_cast<void **>(calloc(most + 1, sizeof(void *)));
   device.values = static_cast<uint64_t *>(calloc(most + 1, sizeof(uint64_t)));
-  if (!device.failed || !device.arguments || !device.values)
+  device.maps = static_cast<TensorMap *>(
+      aligned_alloc(alignof(TensorMap), (mostMaps + 1) * sizeof(TensorMap)));
+  if (!device.failed || !device.arguments || !device.values || !device.maps)
     return fail(error, TENON_OUT_OF_MEMORY, "out of memory");
   return check(
       cuda, cuda.cuMemAlloc_v2(&device.records, steps * sizeof *device.failed),
