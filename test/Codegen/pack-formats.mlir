@@ -68,6 +68,31 @@ func.func @integers(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>, %z: tensor<i32>)
   return %0 : tensor<?x2xi32, #tenon.dims<"m", "2">>
 }
 
+// Integers so small that i16 holds what a block of them leads to, or mostly: of
+// these 8 * 12 and 4 * 20 times 255, but not 4 * 40. Of few rows marks take much.
+// CHECK-LABEL: @blocks
+// CHECK: as <i8 block 16> rows 64 columns 3 : tensor<64x3xi8>
+// CHECK: as <i8 block 8> rows 64 columns 3 : tensor<64x3xi8>
+// CHECK: as <i8> rows 64 columns 3 : tensor<64x3xi8>
+// CHECK: as <i8> rows 48 columns 3 : tensor<48x3xi8>
+func.func @blocks(%q: tensor<2x64xui8>, %r: tensor<2x48xui8>) -> (tensor<2x3xi32>, tensor<2x3xi32>, tensor<2x3xi32>, tensor<2x3xi32>) {
+  %w = tenon.constant dense<12> : tensor<64x3xi8>
+  %u = tenon.constant dense<-20> : tensor<64x3xi8>
+  %v = tenon.constant dense<40> : tensor<64x3xi8>
+  %t = tenon.constant dense<1> : tensor<48x3xi8>
+  %a = tenon.cast %q to i32 : tensor<2x64xui8>
+  %c = tenon.cast %r to i32 : tensor<2x48xui8>
+  %wi = tenon.cast %w to i32 : tensor<64x3xi8>
+  %ui = tenon.cast %u to i32 : tensor<64x3xi8>
+  %vi = tenon.cast %v to i32 : tensor<64x3xi8>
+  %ti = tenon.cast %t to i32 : tensor<48x3xi8>
+  %0 = tenon.matmul %a, %wi : tensor<2x64xi32>, tensor<64x3xi32>
+  %1 = tenon.matmul %a, %ui : tensor<2x64xi32>, tensor<64x3xi32>
+  %2 = tenon.matmul %a, %vi : tensor<2x64xi32>, tensor<64x3xi32>
+  %3 = tenon.matmul %c, %ti : tensor<2x48xi32>, tensor<48x3xi32>
+  return %0, %1, %2, %3 : tensor<2x3xi32>, tensor<2x3xi32>, tensor<2x3xi32>, tensor<2x3xi32>
+}
+
 // A weight's own zero point takes sums of rows; 128 of a ui8 is none.
 // CHECK-LABEL: @zeroOfWeight
 // CHECK: tenon.pack_weight %{{.+}} <ui8 at 0, 1, 2> as <i8>
@@ -122,8 +147,8 @@ func.func @activations(%q: tensor<2x?x7xui8, #tenon.dims<"2", "m", "7">>, %k: te
 // CHECK: %[[Z:.+]] = tenon.cast %arg1 to ui8 : tensor<i32>
 // CHECK: %[[AROUND:.+]] = tenon.pad constant %arg0, %[[Z]] low <"0", "1", "1", "0"> high <"0", "1", "1", "0">
 // CHECK: %[[ROWS:.+]] = tenon.im2col %[[AROUND]] kernel [3, 3] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<2x11x10x16xui8>
-// CHECK: %[[P:.+]] = tenon.pack_weight %[[W]] <i8 at 0, 1, 144> as <i8> rows 144 columns 32
-// CHECK: tenon.packed_matmul %[[ROWS]], %[[P]] columns "32" as <i8> : tensor<2x72x144xui8>
+// CHECK: %[[P:.+]] = tenon.pack_weight %[[W]] <i8 at 0, 1, 144> as <i8 block 16> rows 144 columns 32
+// CHECK: tenon.packed_matmul %[[ROWS]], %[[P]] columns "32" as <i8 block 16> : tensor<2x72x144xui8>, tensor<1x4672xui8>
 // CHECK: tenon.cast %{{.+}} to f32
 // CHECK: tenon.mul
 func.func @patches(%q: tensor<2x9x8x16xui8>, %z: tensor<i32>, %s: tensor<f32>) -> tensor<2x72x32xf32> {

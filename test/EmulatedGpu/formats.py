@@ -74,7 +74,7 @@ def build():
     linear(g, "tensor", 259, 32, np.uint8, rows=rows)
     linear(g, "blocks of i4", 96, 20, TensorProto.INT4, axis=0, block=32, zero=True, rows=rows)
     integer(g, "u8 by i8", MOST, 70, 40, np.uint8, np.int8, "one")
-    integer(g, "i8 by u8 split", MOST, 544, 33, np.int8, np.uint8, "one", "one")
+    integer(g, "i8 by u8 split", MOST, 544, 33, np.int8, np.uint8, "one", "one", most=16)
     integer(g, "sums of extremes", MOST, 64, 32, np.uint8, np.uint8, extreme=True)
     halves(g, "f16", 96, 40, np.float16)
     halves(g, "bf16", 72, 33, ml_dtypes.bfloat16)

@@ -115,8 +115,11 @@ def dequantised(tool):
     g.check(tool)
 
 
-def integer(g, label, m, k, n, left, right, left_zero=None, right_zero=None, extreme=False):
-    """MatMulInteger; zero points: None, "one", or "each" row or column."""
+def integer(g, label, m, k, n, left, right, left_zero=None, right_zero=None, extreme=False, most=None, large=()):
+    """MatMulInteger; zero points: None, "one", or "each" row or column.
+
+    The weight's numbers are at most `most` as ones with a sign, but for those at `large`.
+    """
     rng = np.random.default_rng([m, k, n])
 
     def numbers(dtype, shape):
@@ -124,6 +127,11 @@ def integer(g, label, m, k, n, left, right, left_zero=None, right_zero=None, ext
         return (np.full(shape, bounds.max) if extreme else rng.integers(bounds.min, bounds.max + 1, shape)).astype(dtype)
 
     a, b = numbers(left, (m, k)), numbers(right, (k, n))
+    if most:
+        b = (rng.integers(-most, most + 1, (k, n)) + (0 if np.iinfo(right).min else 128)).astype(right)
+        a[: m // 2] = np.iinfo(left).max
+    for place, value in large:
+        b[place] = value
     zero = lambda kind, dtype, count: None if kind is None else rng.integers(0, 100, () if kind == "one" else (count,)).astype(dtype)
     za, zb = zero(left_zero, left, m), zero(right_zero, right, n)
     x = g.input(a, [f"{label.replace(' ', '_')}_m", k])
@@ -199,6 +207,13 @@ def integers(tool):
     integer(g, "i8 by i8", 50, 61, 31, i8, i8)
     integer(g, "no left zero", 3, 96, 20, u8, u8, None, "one")
     integer(g, "sums that wrap", 2, 33100, 33, u8, u8, extreme=True)
+    # Blocks of 16 rows and of 8 whose sums i16 holds, and some whose sums it does not.
+    large = [(np.s_[3:5, 7], -128), (np.s_[64:96, 8:20], 127), (np.s_[79, 39], -127), (np.s_[-2:, 0], 127)]
+    for m in (1, 2, 5, 9, 64):
+        integer(g, f"sixteen rows {m}", m, 192, 40, u8, i8, "one", most=16, large=large)
+    integer(g, "eight rows", 11, 136, 70, i8, i8, "each", most=30, large=large)
+    integer(g, "on the edge", 6, 64, 32, u8, i8, large=[(np.s_[:], 16), (np.s_[:16, 5], -16), (np.s_[16:, 9], -17), (np.s_[60, 31], 17)])
+    integer(g, "small and long", 8, 7168, 40, u8, i8, most=9, large=large)
     g.check(tool)
 
 

@@ -35,12 +35,15 @@ LogicalResult FormatAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  : "the format's own f16 or bf16")
                        << ", found " << rows;
   if (!scale) {
-    if ((!element.isSignlessInteger(8) && !element.isF16() &&
-         !element.isBF16()) ||
-        block || zero)
+    bool integer = element.isSignlessInteger(8);
+    if ((!integer && !element.isF16() && !element.isBF16()) ||
+        (block && !integer) || zero)
       return emitError() << "expected i8, f16 or bf16 alone for a format "
                             "without scales, found "
                          << element;
+    if (block && block != 8 && block != 16)
+      return emitError() << "expected a block of 8 or 16 for i8, found "
+                         << block;
     return success();
   }
   if (!element.isUnsignedInteger(2) && !element.isUnsignedInteger(4) &&
@@ -83,7 +86,10 @@ int64_t FormatAttr::bytesOfBlock(int64_t K) const {
   return bytesOfHeader() + rowsOfBlock(K) / rowsOfGroup() * bytesOfGroup();
 }
 int64_t FormatAttr::bytesOfPanel(int64_t K) const {
-  return llvm::divideCeil(K, rowsOfBlock(K)) * bytesOfBlock(K);
+  int64_t blocks = llvm::divideCeil(K, rowsOfBlock(K));
+  constexpr int64_t line = 64; // of a cache, which panels begin
+  int64_t marks = isInteger() && getBlock() ? llvm::alignTo(blocks, line) : 0;
+  return blocks * bytesOfBlock(K) + marks;
 }
 
 //===----------------------------------------------------------------------===//
@@ -195,6 +201,9 @@ LogicalResult PackWeightOp::verify() {
       bool(getZero()) != bool(getZeroAtAttr()))
     return emitOpError() << "expected a scale and a zero point as in "
                          << format;
+  if (format.isInteger() && format.getBlock() && getK() % format.getBlock())
+    return emitOpError() << "expected whole blocks of " << format.getBlock()
+                         << " rows, found " << getK();
   if (format.quantizesRows() && format.rowsOfBlock(getK()) > kMostRows)
     return emitOpError() << "expected at most " << kMostRows
                          << " rows of integers, found " << getK();

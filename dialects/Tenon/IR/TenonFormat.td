@@ -17,7 +17,10 @@ def Tenon_FormatAttr : Tenon_Attr<"Format", "format"> {
     and a zero point per column. A weight is `(code - zero) * scale`; without a
     zero point that is the middle of the codes. `#tenon.format<f16>` and `<bf16>`:
     the numbers as they are. `#tenon.format<i8>`: integers, of which products are
-    sums in i32.
+    sums in i32. `#tenon.format<i8 block 16>`, or 8, of whole blocks: behind the
+    panel's groups, filled up to 64 bytes, a byte for each block with a bit for each
+    eight columns. It is set where a block's first two rows of all fours times any
+    bytes without a sign, or the other two, have sums that i16 does not hold.
 
     A panel is its blocks one after the other:
 

@@ -219,6 +219,9 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
       return joiner.error(
           "expected panels of ", k ? format.bytesOfPanel(*k) : 0, " bytes for ",
           lhs->back().str(), " rows, found ", packed->back().str());
+    if (format.isInteger() && format.getBlock() && *k % format.getBlock())
+      return joiner.error("expected whole blocks of ", format.getBlock(),
+                          " rows, found ", *k);
   } else if (packed->back() != SymExpr(kPanelColumns)) {
     return joiner.error("expected panels of ", kPanelColumns,
                         " columns, found ", packed->back().str());

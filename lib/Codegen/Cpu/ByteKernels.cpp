@@ -35,8 +35,9 @@ Type rowTypeOf(FormatAttr format, const TargetInfo &target) {
   MLIRContext *context = format.getContext();
   bool dots = hasDotProducts(target);
   if (format.isInteger())
-    return dots ? IntegerType::get(context, 8, IntegerType::Unsigned)
-                : IntegerType::get(context, 16);
+    return dots || format.getBlock()
+               ? IntegerType::get(context, 8, IntegerType::Unsigned)
+               : IntegerType::get(context, 16);
   if (format.quantizesRows())
     return IntegerType::get(context, format.getBits() == 8 && !dots ? 16 : 8);
   return roundsToBF16(format) ? Type(IntegerType::get(context, 16))

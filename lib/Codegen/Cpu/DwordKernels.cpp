@@ -9,18 +9,29 @@
 // bf16. With dot products (VNNI, AVX512-BF16) a vector is as many columns as it
 // has dwords, times a group of A that is broadcast.
 //
-// Without VNNI A's rows are i16 and vectors of B are widened: the multiply-adds
-// of pairs of i16 are exact, where those of pairs of bytes saturate. A dword
-// then holds half of a column's sum; the halves meet at the end.
+// Without VNNI multiply-adds of pairs of bytes saturate. Where few blocks of a
+// weight can lead there (PairSums.h) its products are added in i16, those of a
+// block, and then in i32; a block that is marked is multiplied by the lower and
+// the upper halves of A's bytes, which never do. The register tile is smaller,
+// three rows by two vectors: each sum has one in i16 beside it.
+//
+// Of other weights A's rows are i16 and vectors of B are widened: multiply-adds
+// of pairs of i16 are exact. A dword then holds half of a column's sum; the
+// halves meet at the end.
 //
 // A sum of bf16 products is one chain of groups in order of k, whatever the
 // tile or chunk; one of integers has one value.
+//
+// Meanwhile the tile's share of the panels that come next is fetched, a line or
+// some at each step of all passes: of a weight that lies in memory few rows
+// wait for it otherwise, about half of their time.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Loops.h"
+#include "lib/Codegen/Form/PairSums.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -34,10 +45,15 @@ struct DotLoops : Loops {
       : Loops(func, target), format(format) {}
   FormatAttr format;
   int64_t rows = 0, panels = 0;
-  bool integers = format.isInteger();
-  bool widens = integers && !hasDotProducts(target);
+  bool integers = format.isInteger(), exact = hasDotProducts(target);
+  bool pairs = integers && !exact && format.getBlock(); ///< sums in i16
+  bool widens = integers && !exact && !pairs;
   int64_t group = format.rowsOfGroup();
-  int64_t columns = widens ? lanes / 2 : lanes; ///< of a vector of B
+  int64_t columns = widens ? lanes / 2 : lanes;     ///< of a vector of B
+  int64_t unit = pairs ? format.getBlock() : group; ///< rows of B in a step
+  /// What each step fetches; of a panel, what each pass begins with.
+  int64_t passes = 1;
+  Value stepOfFetch = {};
   VectorType sumType =
       vector(integers ? Type(b.getI32Type()) : b.getF32Type(), lanes);
   VectorType operandType =
@@ -56,10 +72,39 @@ struct DotLoops : Loops {
                        {sum, a, w});
     return widens ? addPairs(a, w, sum) : addDots(a, w, sum);
   }
+  void planFetches(int64_t passesOfPanel);
+  void fetch(Value panel, Value pass, Value k);
   void pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
             bool accumulate);
+  SmallVector<Value> addBlock(Value bAt, Value aAt, int64_t rows, bool halves,
+                              ValueRange sums);
+  void passOfPairs(int64_t tile, int64_t r0, int64_t count, bool accumulate);
   void run(bool accumulate);
 };
+
+/// Vectors of columns in a tile of sums of pairs.
+constexpr int64_t kVectorsOfPairs = 2;
+
+void DotLoops::planFetches(int64_t passesOfPanel) {
+  passes = passesOfPanel;
+  Value steps = L.mul(L.div(argument(6), unit), passes);
+  stepOfFetch = L.div(L.add(argument(11), L.sub(steps, L.index(1))), steps);
+}
+
+/// In the step for row k of a pass over a panel, which begins so far behind the
+/// first.
+void DotLoops::fetch(Value panel, Value pass, Value k) {
+  constexpr int64_t line = 64, few = 3;
+  Value step = L.add(L.mul(pass, L.div(argument(6), unit)), L.div(k, unit));
+  Value at = L.add(L.add(argument(10), panel), L.mul(step, stepOfFetch));
+  // Where all rows are one tile it fetches all.
+  int64_t bytes =
+      rows > few ? line : unit / group * format.bytesOfGroup() / passes;
+  for (int64_t i = 0; i < std::max(bytes, line); i += line)
+    memref::PrefetchOp::create(b, loc, argument(3), plus(at, i),
+                               /*isWrite=*/false, /*localityHint=*/2,
+                               /*isDataCache=*/true);
+}
 
 void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
                     bool accumulate) {
@@ -81,6 +126,9 @@ void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
       forLoop(L.index(0), K, group, init, [&](Value k, ValueRange sums) {
         Value at = L.add(b0, L.mul(k, format.bytesOfGroup() / group));
         SmallVector<Value> weights, next;
+        for (int64_t p = 0; p < panels; ++p)
+          fetch(L.mul(panelStride, p0 + p),
+                L.index(first / (vectors * columns)), k);
         for (int64_t p = 0; p < panels; ++p)
           for (int64_t j = 0; j < vectors; ++j)
             weights.push_back(
@@ -107,13 +155,127 @@ void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
   }
 }
 
+/// `sums` and what a block adds to them, of so many rows by the columns at bAt.
+SmallVector<Value> DotLoops::addBlock(Value bAt, Value aAt, int64_t rows,
+                                      bool halves, ValueRange sums) {
+  StringRef multiply = lanes == 16  ? "llvm.x86.avx512.pmaddubs.w.512"
+                       : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
+                                    : "llvm.x86.ssse3.pmadd.ub.sw.128";
+  Value lda = argument(2), A = argument(0), B = argument(3);
+  VectorType i16s = vector(b.getI16Type(), lanes * 2);
+  SmallVector<Value> next(sums);
+  for (int64_t half = 0; half < (halves ? 2 : 1); ++half) {
+    SmallVector<Value> narrow(sums.size());
+    for (int64_t g = 0; g < format.getBlock() / group; ++g) {
+      SmallVector<Value> weights;
+      for (int64_t j = 0; j < kVectorsOfPairs; ++j)
+        weights.push_back(loadColumns(
+            B, plus(bAt, g * format.bytesOfGroup() + 4 * j * columns)));
+      for (int64_t r = 0; r < rows; ++r) {
+        Value from = L.add(plus(aAt, g * group), L.mul(L.index(r), lda));
+        Value a = broadcastGroup(A, from, group, 32, operandType);
+        if (halves) {
+          if (half)
+            a = arith::ShRUIOp::create(b, loc, a,
+                                       L.constantInt(operandType, 4));
+          a = L.both(a, L.constantInt(operandType, 15));
+        }
+        for (auto [j, w] : llvm::enumerate(weights)) {
+          Value &sum = narrow[r * kVectorsOfPairs + j];
+          Value product = intrinsic(multiply, i16s, {a, w});
+          sum = sum ? arith::AddIOp::create(b, loc, sum, product) : product;
+        }
+      }
+    }
+    Value factor = L.constantInt(i16s, half ? 16 : 1);
+    for (auto [sum, added] : llvm::zip_equal(next, narrow))
+      sum = addPairs(added, factor, sum);
+  }
+  return next;
+}
+
+/// Rows [r0, r0 + count) of all panels, with sums of pairs.
+void DotLoops::passOfPairs(int64_t tile, int64_t r0, int64_t count,
+                           bool accumulate) {
+  Value lda = argument(2), B = argument(3), panelStride = argument(5),
+        K = argument(6), C = argument(7), marks = argument(9);
+  int64_t block = format.getBlock(), wide = kVectorsOfPairs * columns,
+          parts = kPanelColumns / wide;
+  Value a0 = L.add(argument(1), L.mul(L.index(r0), lda));
+  forLoop(
+      L.index(0), L.index(panels * parts), 1, {},
+      [&](Value number, ValueRange) -> SmallVector<Value> {
+        Value p = L.div(number, parts), part = L.rem(number, parts);
+        Value panel = L.mul(panelStride, p);
+        Value bAt = L.add(L.add(argument(4), panel), L.mul(part, 4 * wide));
+        Value marksAt = L.add(marks, panel);
+        Value cAt = L.add(L.add(argument(8), L.mul(part, wide)),
+                          L.mul(plus(L.mul(p, rows), r0), kPanelColumns));
+        auto place = [&](int64_t i) {
+          return plus(cAt, i / kVectorsOfPairs * kPanelColumns +
+                               i % kVectorsOfPairs * columns);
+        };
+        Value bits = arith::IndexCastOp::create(
+            b, loc, b.getI8Type(), L.div(L.mul(part, wide), kMarkedColumns));
+        bits = arith::ShLIOp::create(
+            b, loc,
+            L.constantInt(b.getI8Type(),
+                          (1 << llvm::divideCeil(wide, kMarkedColumns)) - 1),
+            bits);
+        SmallVector<Value> init(count * kVectorsOfPairs,
+                                L.constant(sumType, 0));
+        SmallVector<Value> sums = forLoop(
+            L.index(0), K, block, init,
+            [&](Value k, ValueRange sums) -> SmallVector<Value> {
+              fetch(panel, plus(part, tile * parts), k);
+              Value mark = memref::LoadOp::create(
+                  b, loc, B, L.add(marksAt, L.div(k, block)));
+              Value isMarked = L.ne(L.both(mark, bits), 0);
+              auto either = scf::IfOp::create(b, loc, sums.getTypes(), isMarked,
+                                              /*addThenBlock=*/true,
+                                              /*addElseBlock=*/true);
+              for (bool halves : {true, false}) {
+                OpBuilder::InsertionGuard guard(b);
+                b.setInsertionPointToStart(halves ? either.thenBlock()
+                                                  : either.elseBlock());
+                Value at = L.add(bAt, L.mul(k, format.bytesOfGroup() / group));
+                scf::YieldOp::create(
+                    b, loc, addBlock(at, L.add(a0, k), count, halves, sums));
+              }
+              return SmallVector<Value>(either.getResults());
+            });
+        for (auto [i, sum] : llvm::enumerate(sums)) {
+          Value whole = sum;
+          if (accumulate)
+            whole = arith::AddIOp::create(
+                b, loc, sum,
+                vector::LoadOp::create(b, loc, sumType, C, place(i)));
+          vector::StoreOp::create(b, loc, whole, C, place(i));
+        }
+        return {};
+      });
+}
+
 void DotLoops::run(bool accumulate) {
+  if (pairs) {
+    int64_t most = target.numVectorRegs >= 32 ? 6 : 3;
+    int64_t tiles = llvm::divideCeil(rows, most);
+    planFetches(tiles * kPanelColumns / (kVectorsOfPairs * columns));
+    for (int64_t i = 0, r0 = 0; i < tiles; ++i) {
+      int64_t count = llvm::divideCeil(rows - r0, tiles - i);
+      passOfPairs(i, r0, count, accumulate);
+      r0 += count;
+    }
+    func::ReturnOp::create(b, loc);
+    return;
+  }
   int64_t ofPanel = kPanelColumns / columns, room = target.numVectorRegs - 4;
   int64_t together = panels;
   while (together > 1 && rows * together * ofPanel > room)
     together /= 2;
   int64_t vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 2, ofPanel));
+  planFetches(kPanelColumns / (vectors * columns));
   for (int64_t p = 0; p < panels; p += together)
     for (int64_t c = 0; c < kPanelColumns; c += vectors * columns)
       pass(p, together, c, vectors, accumulate);
@@ -127,13 +289,14 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
   Type index = IndexType::get(context), i8 = IntegerType::get(context, 8),
        sum = format.isInteger() ? Type(IntegerType::get(context, 32))
                                 : Float32Type::get(context);
+  std::string name = format.isInteger() ? "gemm_i8_" : "gemm_bf16_";
+  if (format.getBlock() && !hasDotProducts(target))
+    name += "b" + std::to_string(format.getBlock()) + "_";
+  name += std::to_string(rows) + "x" + std::to_string(panels * kPanelColumns);
   auto [func, fresh] = getFunction(
-      module,
-      (format.isInteger() ? "gemm_i8_" : "gemm_bf16_") + std::to_string(rows) +
-          "x" + std::to_string(panels * kPanelColumns) +
-          (accumulate ? "_acc" : ""),
+      module, name + (accumulate ? "_acc" : ""),
       {memoryType(rowTypeOf(format, target)), index, index, memoryType(i8),
-       index, index, index, memoryType(sum), index});
+       index, index, index, memoryType(sum), index, index, index, index});
   if (!fresh)
     return func;
   DotLoops loops(func, target, format);

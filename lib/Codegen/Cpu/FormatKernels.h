@@ -34,13 +34,16 @@ void emitFormatKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                       llvm::ArrayRef<mlir::Value> operands);
 
 /// How the rows of a product's left operand lie in memory: of integers bytes
-/// where the level multiplies them, else i16; of bf16 their bits as i16.
+/// where the level, or the weight, lets these be multiplied, else i16; of bf16
+/// their bits as i16.
 mlir::Type rowTypeOf(FormatAttr format, const TargetInfo &target);
 
 /// Of a product of integers, or of bf16 by bf16. Calls func(A, aAt, lda, B,
-/// bAt, panelStride, K, C, cAt): C, i32 or f32 [panels][rows][32], is A's rows
-/// times the panels, or with `accumulate` that and what it was. K is a multiple
-/// of the format's group; `rows` is in [1, kTileRows]. DwordKernels.cpp.
+/// bAt, panelStride, K, C, cAt, marks, next, bytes): C, i32 or f32
+/// [panels][rows][32], is A's rows times the panels, or with `accumulate` that
+/// and what it was. K is a multiple of the format's group, or block; of a block
+/// of integers the marks begin in B there; `rows` is in [1, kTileRows]. So many
+/// bytes of each of the panels at `next` are fetched. DwordKernels.cpp.
 void emitDotKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                    int64_t panels, bool accumulate,
                    llvm::ArrayRef<mlir::Value> operands);

@@ -176,6 +176,11 @@ struct MatMulKernel {
     bool blocks = quantized && format.getBlock();
     return SymExpr(blocks ? format.getBlock() : format.rowsOfGroup());
   }
+  /// Of a row of a panel; those of a format are counted in bytes.
+  int64_t sizeOfRow() {
+    return laidOut ? format.bytesOfGroup() / format.rowsOfGroup()
+                   : kPanelColumns;
+  }
   bool isStored() {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
     return arg && getElementTypeOrSelf(arg.getType()).isF32();
@@ -231,6 +236,7 @@ struct MatMulKernel {
   Value panelStride = {};
   Value numbers = {}; ///< the dequantised panels of a tile
   Value weights = {}; ///< of `dots`
+  Value marks = {};   ///< of the panel's blocks of integers
   /// Of quantised rows: one before that, and each block's scale and sum.
   Value row = {}, scales = {}, sums = {};
 };
@@ -347,9 +353,9 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
       if (tiled)
         return multiplyTiles(o, mr, count);
       if (!quantized)
-        return emitDotKernel(
-            e, mr, format, count, chunks > 1,
-            {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K, o.C, o.cAt});
+        return emitDotKernel(e, mr, format, count, chunks > 1,
+                             {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K,
+                              o.C, o.cAt, marks, o.next, o.nextStep});
       Value ofPanel = L.mul(mr, kPanelColumns);
       for (int64_t p = 0; p < count; ++p)
         multiplyBytes(mr, o.aAt, L.add(o.bAt, L.mul(o.panelStride, p)),
@@ -403,7 +409,8 @@ void MatMulKernel::multiplyTiles(const MicroKernelOperands &o, Value mr,
           e, few, format, 1, chunks > 1,
           {o.A, L.add(o.aAt, L.mul(row, lda)), lda, o.B,
            L.add(o.bAt, L.mul(o.panelStride, p)), o.panelStride, o.K, o.C,
-           L.add(L.add(o.cAt, L.mul(apart, p)), L.mul(row, kPanelColumns))});
+           L.add(L.add(o.cAt, L.mul(apart, p)), L.mul(row, kPanelColumns)),
+           marks, o.bAt, L.index(0)});
     });
 }
 
@@ -458,10 +465,14 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
   // Tile i of n fetches the i-th of n shares, a step for each four rows.
   Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), t.tiles), t.tiles);
   Value share = L.mul(step, L.div(len, 4));
-  // Rows of a format are counted in bytes.
-  int64_t ofRow =
-      laidOut ? format.bytesOfGroup() / format.rowsOfGroup() : kPanelColumns;
+  int64_t ofRow = sizeOfRow();
+  if (laidOut) // in bytes, as many as there are steps
+    step = share = L.div(L.mul(len, ofRow), t.tiles);
   Value bAt = L.add(t.bAt, L.mul(k0, ofRow));
+  marks = L.index(0);
+  if (integer && format.getBlock())
+    marks = L.add(L.add(t.bAt, *K.constant() * ofRow),
+                  L.div(k0, format.getBlock()));
   if (coded) {
     auto open = [&] { dequantize(t, k0, len); };
     t.fresh ? e.ifThen(t.fresh, open) : open();
@@ -584,7 +595,7 @@ void MatMulKernel::multiplyPanels(const Task &t) {
       Value k0 = L.mul(c, size), end = L.min(L.add(k0, size), k);
       Value last = atLeast(c, chunks - 1);
       Value next =
-          L.select(last, nextPanels, L.add(t.bAt, L.mul(end, kPanelColumns)));
+          L.select(last, nextPanels, L.add(t.bAt, L.mul(end, sizeOfRow())));
       chunk(t, k0, L.sub(end, k0), next, last);
     });
   });

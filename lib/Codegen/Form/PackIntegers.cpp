@@ -29,6 +29,8 @@
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/PackedWeight.h"
+#include "lib/Codegen/Form/PairSums.h"
+#include "llvm/ADT/BitVector.h"
 #include <cmath>
 #include <limits>
 
@@ -308,6 +310,39 @@ Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
   return result;
 }
 
+/// Counts the blocks of a weight that would be marked (PairSums.h).
+class PairMarks {
+public:
+  PairMarks(int64_t block, int64_t K, int64_t N)
+      : block(block), blocks(K % block ? 0 : K / block),
+        marks(blocks * llvm::divideCeil(N, kMarkedColumns)) {}
+  void add(ArrayRef<int8_t> column, int64_t n) {
+    for (int64_t i = 0; i < blocks; ++i)
+      if (!fitPairs(&column[i * block], block / 4, /*apart=*/4))
+        marks.set(n / kMarkedColumns * blocks + i);
+  }
+  /// What 16 rows cost, in operations on a vector of columns and a row:
+  /// products and sums in i16, and two to add these in i32 for each block; in
+  /// one that is marked all of it twice, and the row's bytes are cut in two.
+  double cost() const {
+    if (marks.empty())
+      return std::numeric_limits<double>::infinity();
+    double sums = 2.0 * 16 / block, products = 8 - sums / 2;
+    double share = double(marks.count()) / marks.size();
+    return (products + sums) * (1 + share) + 6 * share;
+  }
+
+private:
+  int64_t block, blocks;
+  llvm::BitVector marks;
+};
+
+/// As many where bytes are widened: a product and a sum for each two rows, and
+/// the weight's share.
+constexpr double kCostOfWidened = 17;
+/// Of few rows the marks would take more than a byte in twenty.
+constexpr int64_t kFewestMarked = 64;
+
 } // namespace
 
 Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
@@ -335,12 +370,20 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   int64_t K = codes.dims[dimK], N = codes.dims[dimN];
   int64_t down = codes.element.isUnsignedInteger() ? 128 : 0;
   SmallVector<int32_t> sums(N);
+  SmallVector<int8_t> column(K);
+  PairMarks sixteen(16, K, N), eight(8, K, N);
   for (int64_t n = 0; n < N; ++n) {
     int64_t sum = 0;
     for (int64_t k = 0; k < K; ++k)
-      sum += reader->integer(k, n) - down;
+      sum += column[k] = int8_t(reader->integer(k, n) - down);
     sums[n] = int32_t(sum);
+    sixteen.add(column, n);
+    eight.add(column, n);
   }
+  int64_t block = sixteen.cost() <= eight.cost() ? 16 : 8;
+  if (K < kFewestMarked ||
+      std::min(sixteen.cost(), eight.cost()) > kCostOfWidened)
+    block = 0;
   SmallVector<int32_t> zeroB;
   for (int64_t z : weight->zero)
     zeroB.push_back(z - down);
@@ -348,7 +391,8 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   Value a = lhs->codes, zeroA = lhs->zero;
   Type i32 = b.getI32Type();
   makeUnsigned(b, a, zeroA);
-  auto format = FormatAttr::get(b.getContext(), b.getI8Type(), 0, {}, {}, {});
+  auto format =
+      FormatAttr::get(b.getContext(), b.getI8Type(), block, {}, {}, {});
   Value packed = PackWeightOp::create(b, loc, codes.constant, at, Value(), {},
                                       Value(), {}, format, K, N);
   Value result = PackedMatMulOp::create(

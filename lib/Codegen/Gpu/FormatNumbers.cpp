@@ -20,7 +20,8 @@ PanelLayout::PanelLayout(FormatAttr format)
     rowsOfGroup = format.rowsOfGroup();
     bytesOfGroup = format.bytesOfGroup();
     bytesOfHeader = format.bytesOfHeader();
-    block = format.getBlock();
+    // Blocks of integers differ by nothing but marks, behind all of them.
+    block = integer ? 0 : format.getBlock();
     if (block)
       bytesOfBlock = format.bytesOfBlock(block);
   }

@@ -12,6 +12,7 @@
 
 #include "dialects/Tenon/IR/TenonOpBase.h"
 #include "lib/Codegen/Form/ConstantView.h"
+#include "lib/Codegen/Form/PairSums.h"
 #include "lib/Codegen/Lanes/LaneBuilder.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "tenon/Codegen/Program.h"
@@ -164,6 +165,7 @@ struct FormatWriter {
   void writeColumn(int64_t n, int64_t column);
   void writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
                  int64_t end, int64_t shift);
+  void mark();
   llvm::Error run();
 };
 
@@ -227,6 +229,19 @@ void FormatWriter::writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
     }
 }
 
+/// The blocks of integers whose products i16 may not hold.
+void FormatWriter::mark() {
+  int64_t blocks = K / rows, ofBlock = format.bytesOfBlock(K);
+  uint8_t *marks = panel.data() + blocks * ofBlock;
+  for (int64_t block = 0; block < blocks; ++block)
+    for (int64_t column = 0; column < 32; ++column) {
+      auto *at = reinterpret_cast<const int8_t *>(panel.data()) +
+                 block * ofBlock + column * group;
+      if (!fitPairs(at, rows / group, format.bytesOfGroup()))
+        marks[block] |= 1 << column / kMarkedColumns;
+    }
+}
+
 llvm::Error FormatWriter::run() {
   for (auto [matrix, reader] :
        {std::pair{&part.codes, &codes}, std::pair{&part.scale, &scale},
@@ -238,6 +253,8 @@ llvm::Error FormatWriter::run() {
     std::fill(panel.begin(), panel.end(), 0);
     for (int64_t column = 0; column < std::min<int64_t>(32, N - n); ++column)
       writeColumn(n + column, column);
+    if (format.isInteger() && format.getBlock())
+      mark();
     if (auto e = sink({(const char *)panel.data(), panel.size()}))
       return e;
   }

@@ -1038,6 +1038,20 @@ func.func @formatOfOtherBytes(%x: tensor<2x5xui8>, %p: tensor<1x128xui8>) {
 }
 
 // -----
+func.func @formatOfPartOfBlock(%x: tensor<2x20xui8>, %p: tensor<1x1088xui8>) {
+  // expected-error @below {{expected whole blocks of 16 rows, found 20}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <i8 block 16> : tensor<2x20xui8>, tensor<1x1088xui8>
+  return
+}
+
+// -----
+func.func @formatOfOtherBlock(%x: tensor<2x64xui8>, %p: tensor<1x2112xui8>) {
+  // expected-error @below {{expected a block of 8 or 16 for i8, found 32}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <i8 block 32> : tensor<2x64xui8>, tensor<1x2112xui8>
+  return
+}
+
+// -----
 func.func @formatOfFloats(%x: tensor<2x4xf32>, %p: tensor<1x128xui8>) {
   // expected-error @below {{expected lhs of ui8, found 'f32'}}
   %0 = tenon.packed_matmul %x, %p columns "3" as <i8> : tensor<2x4xf32>, tensor<1x128xui8>
@@ -1064,6 +1078,14 @@ func.func @packOtherCodes() {
   %c = tenon.constant dense<1> : tensor<4x3xi16>
   // expected-error @below {{expected codes of 8 bits, found 'i16'}}
   %0 = tenon.pack_weight %c <i16 at 0, 3, 1> as <i8> rows 4 columns 3 : tensor<4x3xi16>
+  return
+}
+
+// -----
+func.func @packPartOfBlock() {
+  %c = tenon.constant dense<1> : tensor<12x3xi8>
+  // expected-error @below {{expected whole blocks of 8 rows, found 12}}
+  %0 = tenon.pack_weight %c <i8 at 0, 3, 1> as <i8 block 8> rows 12 columns 3 : tensor<12x3xi8>
   return
 }
 
