@@ -292,9 +292,34 @@ def long_rows(tool):
     g.check(tool, optimise=0)
 
 
+def scales_of_integers(tool):
+    """0, NaN, infinity, denormal, and such whose product f32 does not hold: as the graph's floats have it."""
+    g = Graph(contrib=True)
+    rng = np.random.default_rng(12)
+    f32, u8, i8 = np.float32, np.uint8, np.int8
+    a, b = rng.integers(0, 256, (3, 64)).astype(u8), rng.integers(-20, 21, (64, 6)).astype(i8)
+    b[0] = 0
+    of_columns = np.array([0, np.nan, np.inf, 2.0**-130, 2.0**-70, 1], f32)
+    weight = g.node("DequantizeLinear", g.weight(b), g.weight(of_columns), g.weight(np.zeros(6, i8)), axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        real = (b * of_columns).astype(np.float64)
+        for of_rows in (0.5, 2.0**-78, 0, np.inf, np.nan):
+            x = g.node("DequantizeLinear", g.input(a), g.weight(f32(of_rows)), g.weight(u8(120)))
+            rows = ((a.astype(np.int64) - 120) * np.float64(of_rows))[:, None]
+            y = g.node("Mul", g.node("MatMul", x, weight), g.weight(f32(2.0**100)))
+            g.expect(f"floats {of_rows}", y, ((rows * real.T).sum(-1) * 2.0**100).astype(f32), rtol=1e-6)
+        # What a result is divided by before it becomes a byte again.
+        sums = (a.astype(np.int64) - 120) @ b.astype(np.int64)
+        for first, last in ((1, np.inf), (0, 1), (1, 2.0**-130), (np.inf, 1)):
+            codes = np.clip(np.rint(sums * f32(first) * f32(0.25) / f32(last)) + 100, 0, 255)
+            operands = [g.input(a), g.weight(f32(first)), g.weight(u8(120)), g.weight(b), g.weight(f32(0.25)), g.weight(i8(0)), g.weight(f32(last)), g.weight(u8(100))]
+            g.expect(f"bytes {first} {last}", g.node("QLinearMatMul", *operands), codes.astype(u8))
+    g.check(tool, optimise=0)
+
+
 if __name__ == "__main__":
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
-    for check in (dequantised, integers, both, requantised, convolutions, long_rows):
+    for check in (dequantised, integers, both, requantised, convolutions, long_rows, scales_of_integers):
         checks.attempt(check.__name__, check, tool)
     checks.finish()

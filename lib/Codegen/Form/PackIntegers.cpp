@@ -614,6 +614,17 @@ std::optional<std::pair<Value, Value>> matchScaledWeight(OpBuilder &b, Value v,
   return std::pair{centre(viewsOfWeight(b, views, coded->codes), zero), scale};
 }
 
+/// Do scales that are known leave f32 room for products of two and a sum? With
+/// others, and with infinities and NaNs, each term has its own value.
+bool isModerate(Value scale) {
+  constexpr float least = 0x1p-50f, most = 0x1p50f;
+  DenseElementsAttr numbers =
+      scale ? match::smallConstant(scale, kMostColumns) : DenseElementsAttr();
+  return !numbers || llvm::all_of(numbers.getValues<float>(), [](float s) {
+    return s == 0 || (std::abs(s) >= least && std::abs(s) <= most);
+  });
+}
+
 /// The two scales as one number, or one for each column.
 Value multiplyScales(OpBuilder &b, Location loc, Value x, Value y) {
   if (!x || !y)
@@ -645,7 +656,7 @@ Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op) {
   if (!rows)
     return nullptr;
   auto weight = matchScaledWeight(b, op.getRhs(), op.getTransposeB());
-  if (!weight)
+  if (!weight || !isModerate(rows->scale) || !isModerate(weight->second))
     return nullptr;
   Value numbers = castTo(b, loc, rows->codes, b.getI32Type());
   if (rows->zero)
