@@ -14,6 +14,7 @@
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
+#include "lib/Codegen/Form/JoinColumns.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
@@ -103,6 +104,7 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
       if (parts.size() > 1)
         merge(parts, kMerge);
     }
+    mergeIntegers();
     explain();
   }
 
@@ -154,6 +156,60 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
       }
   }
 
+  /// Products of integers, whose zero points and scales end the one product.
+  void mergeIntegers() {
+    Groups groups = group([&](PackedMatMulOp op) -> std::optional<Part> {
+      FormatAttr format = op.getFormatAttr();
+      if (!format || !format.isInteger() || !obstacle(op).empty())
+        return std::nullopt;
+      return Part{op,
+                  *getDims(op.getResult()).back().constant(),
+                  {},
+                  {},
+                  roleOf(op.getResult())};
+    });
+    for (auto &[lhs, parts] : groups) {
+      if (parts.size() < 2)
+        continue;
+      sortParts(parts);
+      SmallVector<PackedMatMulOp> products;
+      for (Part &part : parts)
+        products.push_back(part.matmul);
+      ColumnJoiner joiner(products);
+      if (llvm::all_of(joiner.results(), isOnlyMoved))
+        mergeIntegers(parts, joiner);
+    }
+  }
+
+  void mergeIntegers(ArrayRef<Part> parts, ColumnJoiner &joiner) {
+    // Behind the first of them everything that all meet is known, and nothing
+    // reads another's result yet.
+    size_t first = 0;
+    SmallVector<Location> locs;
+    int64_t columns = 0;
+    for (auto [i, value] : llvm::enumerate(joiner.results())) {
+      locs.push_back(parts[i].matmul->getLoc());
+      columns += parts[i].columns;
+      if (value.getDefiningOp()->isBeforeInBlock(
+              joiner.results()[first].getDefiningOp()))
+        first = i;
+    }
+    Operation *end = joiner.results()[first].getDefiningOp();
+    PackedMatMulOp product = parts[first].matmul;
+    SmallVector<Value> packs = movePacks(parts, product);
+    OpBuilder b(end->getContext());
+    b.setInsertionPointAfter(end);
+    Location loc = FusedLoc::get(b.getContext(), locs);
+    Value panels = ConcatOp::create(b, loc, packs, /*axis=*/0);
+    Value merged = PackedMatMulOp::create(
+        b, loc, product.getLhs(), panels,
+        b.getStringAttr(SymExpr(columns).str()), product.getFormatAttr());
+    noteApplied(kPass, merged.getDefiningOp(), kMerge);
+    merged = joiner.apply(b, merged, first);
+    cutColumns(b, merged, parts, joiner.results());
+    joiner.erase();
+  }
+
   /// Why a matmul is by no weight that can be merged with others; empty where
   /// it is.
   static StringRef obstacle(PackedMatMulOp op) {
@@ -163,6 +219,7 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
         isa_and_nonnull<PackWeightOp>(pack) ||
         (ofFloats && ofFloats.getInput().getDefiningOp<ConstantOp>());
     auto n = getDims(op.getResult()).back().constant();
+    Type element = getElementTypeOrSelf(op.getType());
     return !isWeight            ? "it multiplies by no constant weight"
            : !pack->hasOneUse() ? "its weight has several users"
            : ofFloats && getDims(ofFloats.getResult()).size() != 3
@@ -170,13 +227,14 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
            : !n               ? "its columns are not known when compiling"
            : *n % 32          ? "its columns are no multiple of 32"
            : *n > kMaxColumns ? "it has too many columns"
-           : !getElementTypeOrSelf(op.getType()).isF32() ? "it is not of f32"
+           : !element.isF32() && !element.isSignlessInteger(32)
+               ? "it is not of f32"
            : op->hasAttr("tenon.value") ? "its result is asked for by name"
                                         : "";
   }
 
   static std::optional<int64_t> columnsOf(PackedMatMulOp op) {
-    if (!obstacle(op).empty())
+    if (!obstacle(op).empty() || !getElementTypeOrSelf(op.getType()).isF32())
       return std::nullopt;
     return getDims(op.getResult()).back().constant();
   }
@@ -222,22 +280,60 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
         if (ops.size() == 1 || op.getPacked().getDefiningOp<ConcatOp>())
           continue;
         std::optional<Part> part = partOf(op);
-        StringRef why = !part ? obstacle(op)
-                        : !isOnlyMoved(part->result())
+        StringRef why = !obstacle(op).empty() ? obstacle(op)
+                        : part && !isOnlyMoved(part->result())
                             ? "what reads its result ends its own kernel"
                             : "the others can not be merged with it";
         noteMissed(kPass, op, kMerge, why);
       }
   }
 
-  void merge(SmallVectorImpl<Part> &parts, StringRef what) {
-    // The first of them stands behind the common operand.
-    PackedMatMulOp first = parts.front().matmul;
+  static void sortParts(SmallVectorImpl<Part> &parts) {
     llvm::sort(parts, [](const Part &x, const Part &y) {
       if (x.role != y.role || x.columns != y.columns)
         return std::pair(x.role, -x.columns) < std::pair(y.role, -y.columns);
       return x.matmul != y.matmul && x.matmul->isBeforeInBlock(y.matmul);
     });
+  }
+
+  /// The panels, which stand before `first` now.
+  static SmallVector<Value> movePacks(ArrayRef<Part> parts,
+                                      PackedMatMulOp first) {
+    SmallVector<Value> packs;
+    for (Part p : parts) {
+      Operation *pack = p.matmul.getPacked().getDefiningOp();
+      SmallVector<Operation *> ops;
+      for (Value operand : pack->getOperands())
+        ops.push_back(operand.getDefiningOp());
+      ops.push_back(pack);
+      for (Operation *op : ops)
+        if (first->isBeforeInBlock(op))
+          op->moveBefore(first);
+      packs.push_back(pack->getResult(0));
+    }
+    return packs;
+  }
+
+  /// Puts each part's columns of `merged` in the place of its result.
+  static void cutColumns(OpBuilder &b, Value merged, ArrayRef<Part> parts,
+                         ValueRange results) {
+    SmallVector<SymExpr> dims = getDims(merged), starts(dims.size(), 0);
+    SmallVector<int64_t> steps(dims.size(), 1);
+    for (auto [part, result] : llvm::zip_equal(parts, results)) {
+      dims.back() = part.columns;
+      Value slice = SliceOp::create(b, part.matmul->getLoc(), merged,
+                                    DimsAttr::get(b.getContext(), starts),
+                                    b.getDenseI64ArrayAttr(steps),
+                                    DimsAttr::get(b.getContext(), dims));
+      starts.back() = starts.back() + part.columns;
+      result.replaceAllUsesWith(slice);
+    }
+  }
+
+  void merge(SmallVectorImpl<Part> &parts, StringRef what) {
+    // The first of them stands behind the common operand.
+    PackedMatMulOp first = parts.front().matmul;
+    sortParts(parts);
     int64_t columns = 0;
     SmallVector<float> bias;
     bool anyBias = false;
@@ -255,18 +351,7 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
     }
     OpBuilder b(first);
     Location loc = FusedLoc::get(b.getContext(), locs);
-    SmallVector<Value> packs;
-    for (Part p : parts) {
-      Operation *pack = p.matmul.getPacked().getDefiningOp();
-      SmallVector<Operation *> ops;
-      for (Value operand : pack->getOperands())
-        ops.push_back(operand.getDefiningOp());
-      ops.push_back(pack);
-      for (Operation *op : ops)
-        if (first->isBeforeInBlock(op))
-          op->moveBefore(first);
-      packs.push_back(pack->getResult(0));
-    }
+    SmallVector<Value> packs = movePacks(parts, first);
     Value panels = ConcatOp::create(b, loc, packs, /*axis=*/0);
     Value merged = PackedMatMulOp::create(
         b, loc, first.getLhs(), panels, b.getStringAttr(SymExpr(columns).str()),
@@ -278,16 +363,10 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
       merged = AddOp::create(b, loc, merged,
                              ConstantOp::create(b, loc, type, value));
     }
-    SmallVector<SymExpr> dims = getDims(merged), starts(dims.size(), 0);
-    SmallVector<int64_t> steps(dims.size(), 1);
-    for (Part p : parts) {
-      dims.back() = p.columns;
-      Value slice = SliceOp::create(
-          b, p.matmul.getLoc(), merged, DimsAttr::get(b.getContext(), starts),
-          b.getDenseI64ArrayAttr(steps), DimsAttr::get(b.getContext(), dims));
-      starts.back() = starts.back() + p.columns;
-      p.result().replaceAllUsesWith(slice);
-    }
+    SmallVector<Value> results;
+    for (Part p : parts)
+      results.push_back(p.result());
+    cutColumns(b, merged, parts, results);
     for (Part p : parts) {
       if (p.add)
         p.add.erase();

@@ -19,7 +19,9 @@ def MergeMatMulPass : Pass<"tenon-merge-matmul"> {
     or a residual is better computed where its own matmul ends. Two results that
     come together pointwise, the gate of a gated MLP and what it lets through,
     are merged whatever is computed on the way: the kernel takes a panel of each
-    at a time and stores only what comes of both.
+    at a time and stores only what comes of both. Products of integers take part
+    with what they end with: sums of columns, scales and biases of the weights are
+    put side by side, what belongs to the rows is the same for all.
 
     ```mlir
     %q = tenon.packed_matmul %x, %0 columns "64" : tensor<4x64xf32>, tensor<2x64x32xf32>
