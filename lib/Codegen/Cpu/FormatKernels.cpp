@@ -47,6 +47,7 @@ struct FormatLoops : Loops {
   /// Are the rows of a group written out? With many products for each number a
   /// loop over them costs little, and compiles in a fraction of the time.
   bool unrolled = true;
+  bool fetches = false; ///< what lies ahead
 
   using Body =
       function_ref<SmallVector<Value>(Value k, ValueRange weights, ValueRange)>;
@@ -165,6 +166,8 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
   SmallVector<Value> carried =
       forLoop(begin, whole, group, init, [&](Value row, ValueRange carried) {
         SmallVector<Value> found = codes(groupAt(row)), next(carried);
+        if (fetches && first == 0)
+          fetchAhead(B, groupAt(row), format.bytesOfGroup());
         if (!unrolled && group > 1)
           return forLoop(L.index(0), L.index(group), 1, next,
                          [&](Value j, ValueRange carried) {
@@ -217,6 +220,7 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
         C = p.argument(6), c0 = p.argument(7);
   int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs - 4;
   p.unrolled = rows == 1 || format.getElement().isBF16();
+  p.fetches = rows <= kRowsThatWait;
   p.vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
   for (; p.first < kPanelColumns; p.first += p.vectors * p.lanes) {

@@ -64,6 +64,14 @@ Value Loops::broadcastGroup(Value A, Value at, int64_t count, unsigned whole,
   return vector::BitCastOp::create(b, loc, type, all);
 }
 
+void Loops::fetchAhead(Value memory, Value at, int64_t bytes) {
+  constexpr int64_t ahead = 2560, line = 64;
+  for (int64_t i = 0; i < bytes; i += line)
+    memref::PrefetchOp::create(b, loc, memory, plus(at, ahead + i),
+                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
 Value Loops::intrinsic(StringRef name, Type type, ValueRange operands) {
   return LLVM::CallIntrinsicOp::create(b, loc, type, b.getStringAttr(name),
                                        operands)
