@@ -72,6 +72,8 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   options.materializeAll = debugValues;
   options.kv = layout.kv;
   options.ragged = layout.ragged;
+  if (&backend != &cpuBackend()) // rows in memory are copied by no thread
+    options.prologueColumns = 0;
   pm.addPass(createFormKernelsPass(options));
   populateTiling(pm, backend, tiling);
 }

@@ -50,6 +50,25 @@ func.func @doesNotRepeatWork(%a: tensor<1x8xf32>, %b: tensor<1x8xf32>, %c: tenso
 
 // -----
 
+// The scale of squeezed channels is taken by a product of few columns, which
+// packs each row once; one of more columns would do so again.
+// CHECK-LABEL: @scaledRows
+// CHECK: tenon.kernel matmul(%arg0, %arg1, %arg2)
+// CHECK: tenon.mul
+// CHECK: tenon.packed_matmul
+// CHECK: tenon.kernel map(%arg0, %arg1)
+// CHECK: tenon.mul
+// CHECK: tenon.kernel matmul
+func.func @scaledRows(%x: tensor<1x50x96xf32>, %s: tensor<1x1x96xf32>, %p: tensor<2x96x32xf32>, %q: tensor<9x96x32xf32>) -> (tensor<1x50x40xf32>, tensor<1x50x288xf32>) {
+  %0 = tenon.mul %x, %s : tensor<1x50x96xf32>, tensor<1x1x96xf32>
+  %1 = tenon.packed_matmul %0, %p columns "40" : tensor<1x50x96xf32>, tensor<2x96x32xf32>
+  %2 = tenon.mul %x, %s : tensor<1x50x96xf32>, tensor<1x1x96xf32>
+  %3 = tenon.packed_matmul %2, %q columns "288" : tensor<1x50x96xf32>, tensor<9x96x32xf32>
+  return %1, %3 : tensor<1x50x40xf32>, tensor<1x50x288xf32>
+}
+
+// -----
+
 // matmul, softmax, matmul: scores never reach memory; the transpose at the end
 // is where the result is stored.
 // CHECK-LABEL: @attention

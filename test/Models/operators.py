@@ -348,12 +348,12 @@ case(
 # What stands between convolutions keeps the channels last.
 case(
     "pools, joins and sizes between convolutions",
-    "(float[b,16,h,w] x) => (float[b,5,k,l] y, float[b,20,m,n] z) <float[4] twice = {1,1,2,2}, int64[1] c = {1}, int64[1] from = {12}, int64[1] to = {32},"
+    "(float[b,16,h,w] x) => (float[b,5,k,l] y, float[b,20,m,n] z, float[b,5,h,w] q) <float[4] twice = {1,1,2,2}, int64[1] c = {1}, int64[1] from = {12}, int64[1] to = {32},"
     " int64[8] ring = {0,0,1,0,0,0,0,2}>"
     "{ f = Conv <pads = [1,1,1,1]> (x, c3, d3)  r = Relu (f)  m = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (r)"
     "  a = AveragePool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (r)  j = Concat <axis = 1> (m, a)"
     "  g = GlobalAveragePool (j)  s = Sigmoid (g)  e = Mul (j, s)  p = Slice (e, from, to, c)  u = Resize <mode = \"nearest\"> (p, , twice)"
-    "  v = Pad (u, ring)  z = Tanh (v)  y = Conv (z, c1) }",
+    "  v = Pad (u, ring)  z = Tanh (v)  y = Conv (z, c1)  gr = GlobalAveragePool (r)  sr = Sigmoid (gr)  er = Mul (r, sr)  q = Conv (er, c1) }",
     {"x": rand(2, 16, 9, 6)}, {"x": rand(1, 16, 2, 2)}, {"x": rand(1, 16, 5, 21)}, atol=2e-5,
 )
 case(

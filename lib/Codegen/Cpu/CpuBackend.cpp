@@ -47,10 +47,9 @@ Tilings ofEach(MLIRContext *context, ArrayRef<int64_t> numbers, Rest... rest) {
 int64_t longestK(KernelOp kernel) {
   int64_t longest = 0;
   for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>())
-    longest = std::max(longest, getDims(product.getLhs())
-                                    .back()
-                                    .constant()
-                                    .value_or(INT64_MAX));
+    longest = std::max(
+        longest,
+        getDims(product.getLhs()).back().constant().value_or(INT64_MAX));
   return longest;
 }
 
@@ -65,28 +64,43 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   // Few columns are turned for the lanes by each task (DotKernel.h): it has
   // more rows.
   constexpr int64_t few = 8;
-  int64_t rows = 8 * kTileRows, block = machine.l2Bytes / 4 * 3;
-  // A task of integers or bf16 lays its rows out first, for more panels.
+  int64_t rows = 8 * kTileRows, block = machine.l2Bytes / 4 * 3,
+          panels = kTilePanels;
   for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>()) {
     FormatAttr format = product.getFormatAttr();
+    // A task of integers or bf16 lays its rows out first, for more panels.
     if (format && (format.isInteger() || roundsToBF16(format)))
       return {get(rows, 4, block, 1024), get(rows, 8, block, 1024),
               get(rows, 2, block, 1024), get(rows * 2, 4, block, 1024)};
-    if (!format &&
-        getDims(product.getResult()).back().constant().value_or(few) < few)
+    if (format)
+      continue;
+    int64_t columns =
+        getDims(product.getResult()).back().constant().value_or(kPanelColumns);
+    Operation *lhs = product.getLhs().getDefiningOp();
+    if (columns < few) {
       rows *= 4;
+    } else if (lhs && lhs->hasTrait<OpTrait::Elementwise>()) {
+      // What a task computes of its rows counts for all panels that there may
+      // be.
+      constexpr int64_t most = 4;
+      rows = 4 * kTileRows, block /= 8;
+      panels = std::min<int64_t>(
+          llvm::alignTo(llvm::divideCeil(columns, kPanelColumns), kTilePanels),
+          most);
+    }
   }
   // A chunk's part of two panels is a quarter of a second cache of 512 KB, so
   // that the rows of A fit beside it: 3 to 10% faster than 1024 from K = 1024
   // on where the cache is no larger, and no slower where it is.
   constexpr int64_t chunk = 512;
-  Tilings all = {get(rows, 2, block, chunk), get(rows / 2, 2, block, chunk),
-                 get(rows * 2, 2, block, chunk), get(rows, 4, block, chunk),
-                 get(rows, 2, block / 2, chunk)};
+  Tilings all = {
+      get(rows, panels, block, chunk), get(rows / 2, panels, block, chunk),
+      get(rows * 2, panels, block, chunk), get(rows, 2 * panels, block, chunk),
+      get(rows, panels, block / 2, chunk)};
   // Where one chunk is all of K a longer one would be the same code, which a
   // tuner would take for a choice.
   if (longestK(kernel) > chunk + chunk / 2)
-    all.push_back(get(rows, 2, block, chunk * 2));
+    all.push_back(get(rows, panels, block, chunk * 2));
   return all;
 }
 

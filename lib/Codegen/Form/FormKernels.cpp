@@ -132,14 +132,15 @@ bool isStrided(Value v) {
 
 struct FormKernels {
   FormKernels(Block &block, bool materializeAll, Type keys, Type values,
-              bool isRagged)
+              int64_t prologueColumns, bool isRagged)
       : block(block), materializeAll(materializeAll), keys(keys),
-        values(values), isRagged(isRagged) {}
+        values(values), prologueColumns(prologueColumns), isRagged(isRagged) {}
 
   Block &block; // main's, or a loop's body
   bool materializeAll;
   Type keys, values; // what states that attention reads hold; null: rows
-  bool isRagged;     // sequences must have lengths of their own
+  int64_t prologueColumns;
+  bool isRagged; // sequences must have lengths of their own
   /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
   DenseMap<Operation *, Operation *> anchorOf;
   /// Anchor -> the op that ends its epilogue.
@@ -166,6 +167,7 @@ struct FormKernels {
   bool isMask(Value v, unsigned depth);
   bool isMovedByPatches(Value v, Operation *user);
   bool isMovedForRows(Value v);
+  bool isPrologue(Value v, Operation *user);
   unsigned costOfNumber(Value v, unsigned most);
   bool isCheapNumber(Value v);
   void store(Value v);
@@ -413,6 +415,18 @@ bool FormKernels::isMovedForRows(Value v) {
   return false;
 }
 
+/// An operation or two on the rows of an f32 product of few columns, whose
+/// tasks pack each row once: another pass over memory costs more. So the scale
+/// of squeezed channels is taken by the convolution behind it.
+bool FormKernels::isPrologue(Value v, Operation *user) {
+  constexpr unsigned kCost = 2;
+  auto product = dyn_cast<PackedMatMulOp>(user);
+  return product && !product.getFormatAttr() && v.hasOneUse() &&
+         isElementwise(v.getDefiningOp()) && treeCost.lookup(v) <= kCost &&
+         getDims(product.getResult()).back().constant().value_or(INT64_MAX) <=
+             prologueColumns;
+}
+
 /// Of one number, from what is stored on; more than `most` is not told apart.
 /// Larger tensors that several ops read are stored if they cost something.
 unsigned FormKernels::costOfNumber(Value v, unsigned most) {
@@ -480,10 +494,11 @@ bool FormKernels::mustStore(Value v) {
     if (!fusion || user->getBlock() != &block ||
         fusion.readsMemory(use.getOperandNumber()))
       return true;
-    // A matmul packs rows that do not lie in place once per panel range and
-    // thread; attention packs each row of Q once.
+    // A matmul of many columns packs rows that do not lie in place once per
+    // panel range and thread; attention packs each row of Q once.
     if (isa<PackedMatMulOp>(user) &&
-        (use.getOperandNumber() == 1 || (cost > 0 && !scoresOf.contains(user))))
+        (use.getOperandNumber() == 1 ||
+         (cost > 0 && !scoresOf.contains(user) && !isPrologue(v, user))))
       return true;
     if (auto reshape = dyn_cast<ReshapeOp>(user)) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
@@ -695,7 +710,7 @@ LogicalResult FormKernels::run() {
       op.erase();
   for (auto loop : block.getOps<LoopOp>())
     if (failed(FormKernels(loop.getBody().front(), materializeAll, keys, values,
-                           /*isRagged=*/false)
+                           prologueColumns, /*isRagged=*/false)
                    .run()))
       return failure();
   return success();
@@ -727,7 +742,8 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
         FormKernels kernels(func.getBody().front(), materializeAll, keys,
-                            values, ragged && func.getName() == "main");
+                            values, prologueColumns,
+                            ragged && func.getName() == "main");
         if (failed(kernels.run()))
           return signalPassFailure();
         shareNumbers(func);

@@ -17,7 +17,9 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
        dims, are its epilogue. A matmul whose rows go through a softmax into
        another matmul forms one "attention" with it: scores never reach memory.
     2. Any other op is computed where it is used, unless that would repeat real
-       work: several users, or a user that reads an element many times.
+       work: several users, or a user that reads an element many times. A
+       product of few columns computes an operation or two on its rows (the
+       scale of squeezed channels) as it packs them.
     3. What must reach memory is the root of a "map" kernel. A reshape of
        something in memory is an alias and costs nothing.
 
@@ -42,7 +44,10 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "no pages">,
                  Option<"ragged", "ragged", "bool", "false",
                         "Refuse a model whose sequences cannot have lengths of "
-                        "their own">];
+                        "their own">,
+                 Option<"prologueColumns", "prologue-columns", "int64_t", "128",
+                        "Products by at most so many columns may compute their "
+                        "rows">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 
