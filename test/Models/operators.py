@@ -357,6 +357,14 @@ case(
     {"x": rand(2, 16, 9, 6)}, {"x": rand(1, 16, 2, 2)}, {"x": rand(1, 16, 5, 21)}, atol=2e-5,
 )
 case(
+    "powers that are products, roots and quotients",
+    "(float[n] x) => (float[n] a, float[n] b, float[n] c, float[n] d, float[n] e, float[n] f)"
+    "<float one = {1}, float minus = {-1}, float half = {0.5}, float three = {3}, float[1] square = {2}, double wide = {2}>"
+    "{ a = Pow (x, one)  b = Pow (x, minus)  c = Pow (x, half)  d = Pow (x, three)  e = Pow (x, square)"
+    "  w = Cast <to = 11> (x)  p = Pow (w, wide)  f = Cast <to = 1> (p) }",
+    {"x": np.array([0, -0.0, 1, -1, 3, -2.5, 1e-30, -1e30, 1e20, np.inf, -np.inf, np.nan, 0.3, 7, 2e-45], np.float32)}, {"x": rand(33)}, rtol=3e-7,
+)
+case(
     "rotary embedding",
     "(float[b,h,s,8] x, float[s,8] c, float[s,8] d) => (float[b,h,s,8] y)"
     "<int64[1] z = {0}, int64[1] f = {4}, int64[1] e = {9223372036854775807}, int64[1] ax = {3}>"

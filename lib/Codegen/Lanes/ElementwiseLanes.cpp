@@ -86,17 +86,21 @@ struct Ops {
     return select(zero, c(y, 0), q);
   }
   Value remInt(Value x, Value y) { return sub(x, mul(divInt(x, y), y)); }
-  /// A constant, in all lanes, that is not NaN.
-  static bool isNumber(Value v) {
+  /// A constant, in all lanes.
+  static std::optional<APFloat> numberOf(Value v) {
     if (auto all = v.getDefiningOp<vector::BroadcastOp>())
       v = all.getSource();
     Attribute value;
     if (!matchPattern(v, m_Constant(&value)))
-      return false;
+      return std::nullopt;
     if (auto splat = dyn_cast<SplatElementsAttr>(value))
       value = splat.getSplatValue<Attribute>();
     auto number = dyn_cast<FloatAttr>(value);
-    return number && !number.getValue().isNaN();
+    return number ? std::optional(number.getValue()) : std::nullopt;
+  }
+  static bool isNumber(Value v) {
+    std::optional<APFloat> number = numberOf(v);
+    return number && !number->isNaN();
   }
   /// Larger or smaller; NaN wins.
   Value extreme(bool larger, Value x, Value y) {
@@ -133,6 +137,23 @@ struct Ops {
                                         compare(CompareKind::lt, y, zero));
     Value nonzero = compare(CompareKind::ne, r, zero);
     return select(make<arith::AndIOp>(differs, nonzero), add(r, y), r);
+  }
+  /// Squares, roots and reciprocals, as they are often spelt, are rounded once
+  /// and cost a fifth.
+  Value powFloat(Value x, Value y) {
+    std::optional<APFloat> number = numberOf(y);
+    double n = number ? number->convertToDouble() : 0;
+    if (n == 1)
+      return x;
+    if (n == 2)
+      return mul(x, x);
+    if (n == -1)
+      return make<arith::DivFOp>(c(x, 1), x);
+    if (n != 0.5)
+      return make<math::PowFOp>(x, y);
+    // Of -0 it is 0, of -inf inf.
+    Value least = compare(CompareKind::eq, x, c(x, -HUGE_VAL));
+    return select(least, c(x, HUGE_VAL), make<math::SqrtOp>(add(x, c(x, 0))));
   }
   /// The bits of the exponent from the seventh on: a loop, which nearly all
   /// exponents leave at once.
@@ -278,9 +299,8 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       })
       .Case([&](ModOp) { return o.modulo(x, y, false); })
       .Case([&](FModOp) { return o.modulo(x, y, true); })
-      .Case([&](PowOp) {
-        return o.isFloat ? o.make<math::PowFOp>(x, y) : o.powInt(x, y);
-      })
+      .Case(
+          [&](PowOp) { return o.isFloat ? o.powFloat(x, y) : o.powInt(x, y); })
       .Case([&](MaxOp) { return o.extreme(true, x, y); })
       .Case([&](MinOp) { return o.extreme(false, x, y); })
       .Case<AndOp, BitAndOp>([&](auto) { return o.make<arith::AndIOp>(x, y); })
