@@ -247,8 +247,8 @@ def convolutions(tool):
         windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
         return windows.transpose(0, 2, 3, 1, 4, 5)
 
-    # (channels in, out, kernel, stride, pad); channels last, first, a row, weights that are folded
-    for c, o, kernel, stride, pad in ((32, 48, 3, 1, 1), (3, 40, 7, 2, 3), (64, 72, 1, 1, 0), (16, 10, 3, 2, 0)):
+    # (channels in, out, kernel, stride, pad); channels last, first, a row, weights that are folded, sums of floats
+    for c, o, kernel, stride, pad in ((32, 48, 3, 1, 1), (3, 40, 7, 2, 3), (64, 72, 1, 1, 0), (16, 10, 3, 2, 0), (8, 2, 5, 1, 2)):
         for kind, sums_of in ((u8, "all"), (i8, "channels")):
             label = f"{c} to {o} {np.dtype(kind)}"
             bounds = np.iinfo(kind)

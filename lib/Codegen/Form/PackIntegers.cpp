@@ -639,6 +639,20 @@ Value multiplyScales(OpBuilder &b, Location loc, Value x, Value y) {
   return f32Constant(b, loc, factors);
 }
 
+/// Integers in patches of an image by fewer columns than fill a vector: sums of
+/// f32, which hold so few terms exactly, are faster, their lanes lie along a
+/// patch.
+bool isNarrowConvolution(MatMulOp op, int64_t terms) {
+  constexpr int64_t few = 8, exact = (1 << 24) / (255 * 255);
+  SmallVector<Operation *> views;
+  Value source = sourceOf(op.getLhs(), views);
+  return source.getDefiningOp<CastOp>() &&
+         llvm::any_of(views,
+                      [](Operation *view) { return isa<Im2ColOp>(view); }) &&
+         getElementTypeOrSelf(source.getType()).isF32() && terms <= exact &&
+         getDims(op.getResult()).back().constant().value_or(few) < few;
+}
+
 } // namespace
 
 Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op) {
@@ -651,6 +665,8 @@ Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op) {
       getDims(op.getRhs()).end()[op.getTransposeB() ? -1 : -2].constant();
   if ((!element.isF32() && !element.isF64()) || op.getTransposeA() || !terms ||
       *terms > kMostTerms)
+    return nullptr;
+  if (isNarrowConvolution(op, *terms))
     return nullptr;
   std::optional<Coded> rows = matchRows(b, op.getLhs());
   if (!rows)
