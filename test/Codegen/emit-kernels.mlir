@@ -24,6 +24,27 @@ func.func @pointwise(%x: tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #teno
 
 // -----
 
+// Every other element of padded rows: where all lanes are inside they are taken
+// out of two vectors, the second of which ends with the last lane's element.
+// CHECK-LABEL: func.func @map_0
+// CHECK: scf.if
+// CHECK: %[[A:.+]] = vector.load
+// CHECK: %[[B:.+]] = vector.load
+// CHECK: vector.shuffle %[[A]], %[[B]] [0, 2, 4, 6, 9, 11, 13, 15]
+// CHECK: else
+// CHECK: vector.gather
+func.func @everyOther(%x: tensor<4x64xf32>, %v: tensor<f32>) -> tensor<4x32xf32> {
+  %0 = tenon.kernel map(%x, %v) : (tensor<4x64xf32>, tensor<f32>) -> tensor<4x32xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<4x64xf32>, %b: tensor<f32>):
+    %1 = tenon.pad constant %a, %b low <"0", "1"> high <"0", "1"> : tensor<4x64xf32>, tensor<f32>
+    %2 = tenon.slice %1 from <"0", "0"> step [1, 2] to <"4", "32"> : tensor<4x66xf32>
+    tenon.yield %2 : tensor<4x32xf32>
+  }
+  return %0 : tensor<4x32xf32>
+}
+
+// -----
+
 // A reduction of the last dim: four vectors of partial sums, combined at the
 // end. A task is as many rows as have the tiling's elements together.
 // CHECK-LABEL: func.func @map_0

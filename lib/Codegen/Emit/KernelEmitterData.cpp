@@ -150,41 +150,78 @@ Value KernelEmitter::pull(ConcatOp op, ArrayRef<Idx> idx) {
   return r;
 }
 
-Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
+/// Do all lanes read elements of the input, which are at `moved` there? Null
+/// where the answer is of no use: they do not run along a dim that is padded,
+/// or are no neighbours.
+static Value isInside(KernelEmitter &e, PadOp op, ArrayRef<Idx> idx,
+                      SmallVectorImpl<Idx> &moved) {
+  LaneBuilder &L = e.L;
   SmallVector<SymExpr> dims = getDims(op.getInput());
   SmallVector<SymExpr> low = op.getLow().getSymExprs();
-  SmallVector<Idx> in;
-  SmallVector<SymExpr> padded;
   Value inside;
+  bool isAlong = false;
   for (auto [k, i] : llvm::enumerate(idx)) {
-    Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
-    if (low[k].constant() == 0 &&
-        dims[k] == getDims(op.getResult())[k]) { // not padded here
-      in.push_back(i);
+    Idx at = L.add(i, L.uniform(e.dim(SymExpr(0) - low[k])));
+    moved.push_back(at);
+    if (low[k].constant() == 0 && dims[k] == getDims(op.getResult())[k])
       continue;
-    }
-    padded.push_back(dims[k]);
-    Value n = dim(dims[k]);
-    Value v = at.isUniform() ? at.base : L.toIndexVector(at);
-    Value nv = L.isVector(v) ? L.widen(n) : n;
-    if (op.getMode() == PadMode::reflect)
-      v = reflectInto(L, v, nv);
-    else if (op.getMode() == PadMode::wrap)
-      v = wrapInto(L, v, nv);
-    Idx moved;
-    (L.isVector(v) ? moved.vec : moved.base) = v;
-    Window w = clampTo(*this, moved, n);
-    in.push_back(w.at);
-    if (op.getMode() != PadMode::constant)
+    if (at.vec || at.lane < 0 || L.mask)
+      return nullptr;
+    Value n = e.dim(dims[k]);
+    inside = andAlso(L, inside, L.ult(at.base, n));
+    if (at.isUniform())
       continue;
-    inside = andAlso(L, inside, w.inside);
+    isAlong = true;
+    Value last = L.add(at.base, at.lane * int64_t(L.lanes - 1));
+    inside = L.both(inside, L.ult(last, n));
   }
-  Value x = emitUnlessEmpty(op.getInput(), in, padded);
+  return isAlong ? inside : nullptr;
+}
+
+Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
+  auto padded = [&]() -> Value {
+    SmallVector<SymExpr> dims = getDims(op.getInput());
+    SmallVector<SymExpr> low = op.getLow().getSymExprs();
+    SmallVector<Idx> in;
+    SmallVector<SymExpr> padded;
+    Value inside;
+    for (auto [k, i] : llvm::enumerate(idx)) {
+      Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
+      if (low[k].constant() == 0 &&
+          dims[k] == getDims(op.getResult())[k]) { // not padded here
+        in.push_back(i);
+        continue;
+      }
+      padded.push_back(dims[k]);
+      Value n = dim(dims[k]);
+      Value v = at.isUniform() ? at.base : L.toIndexVector(at);
+      Value nv = L.isVector(v) ? L.widen(n) : n;
+      if (op.getMode() == PadMode::reflect)
+        v = reflectInto(L, v, nv);
+      else if (op.getMode() == PadMode::wrap)
+        v = wrapInto(L, v, nv);
+      Idx moved;
+      (L.isVector(v) ? moved.vec : moved.base) = v;
+      Window w = clampTo(*this, moved, n);
+      in.push_back(w.at);
+      if (op.getMode() != PadMode::constant)
+        continue;
+      inside = andAlso(L, inside, w.inside);
+    }
+    Value x = emitUnlessEmpty(op.getInput(), in, padded);
+    if (!inside)
+      return x;
+    Value outside = emit(op.getValue(), {});
+    L.widenAlike(inside, x, outside);
+    return L.select(inside, x, outside);
+  };
+  SmallVector<Idx> moved;
+  Value inside = isInside(*this, op, idx, moved);
   if (!inside)
-    return x;
-  Value outside = emit(op.getValue(), {});
-  L.widenAlike(inside, x, outside);
-  return L.select(inside, x, outside);
+    return padded();
+  return ifElse(
+      inside, laneType(op.getResult(), idx),
+      [&] { return emit(op.getInput(), moved); }, padded);
 }
 
 Value KernelEmitter::pull(ArgReduceOp op, ArrayRef<Idx> idx) {

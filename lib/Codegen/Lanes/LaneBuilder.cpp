@@ -362,6 +362,19 @@ Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
         vector::MaskedLoadOp::create(b, loc, vt, memref, at.base, mask, zero),
         type);
   }
+  if (at.lane == 2 && !at.vec && !mask) {
+    // Every other element of two vectors, the second of which ends with the
+    // last one that is asked for.
+    auto part = [&](int64_t from) {
+      return vector::LoadOp::create(b, loc, vt, memref, add(at.base, from));
+    };
+    int64_t n = lanes, half = n / 2;
+    SmallVector<int64_t> from;
+    for (int64_t l = 0; l < n; ++l)
+      from.push_back(l < half ? 2 * l : 2 * l + 1);
+    return fromStorage(
+        vector::ShuffleOp::create(b, loc, part(0), part(n - 1), from), type);
+  }
   Value zero = constant(vt, 0);
   return fromStorage(vector::GatherOp::create(
                          b, loc, vt, memref, ValueRange{index(0)},
