@@ -269,8 +269,8 @@ tenon_status openDevice(const tenon_program &host,
   tenon_error problem;
   problem.message[0] = 0;
   tenon_status status =
-      driver->open(gpu, choice.ordinal, options.level, counts.weights.data,
-                   &counts.device, &problem);
+      driver->open(gpu, choice.ordinal, options.level, options.stream,
+                   counts.weights.data, &counts.device, &problem);
   if (!status) {
     counts.driver = driver;
     counts.program = gpu.program;

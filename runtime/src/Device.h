@@ -33,9 +33,10 @@ struct DeviceInfo {
 
 struct DeviceDriver {
   /// Takes a device for a context: kernels and weights are brought there once
-  /// for all of them. `image` may be null: the best that fits.
+  /// for all of them. `image` may be null: the best that fits; `stream` too: a
+  /// queue of its own.
   tenon_status (*open)(const tenon_gpu &gpu, int32_t ordinal, const char *image,
-                       const uint8_t *weights, Device **device,
+                       void *stream, const uint8_t *weights, Device **device,
                        tenon_error *error);
   void (*close)(Device *device);
   DeviceInfo (*info)(const Device *device);

@@ -29,8 +29,10 @@ static inline tenon_status tenon_get_gpu_image_info(const tenon_model *model,
 
 /* tenon_bind_input for memory at another place: with TENON_ON_DEVICE the
  * caller's own on the GPU, aligned to 16 bytes, which a run uses where it is.
- * What writes an input has to be over when the run begins; the run is over when
- * it returns. An input whose values give dims must be the host's. */
+ * What writes an input has to be over when the run begins, or in the stream that
+ * the context was given (tenon_context_options.stream), behind which the run is
+ * then put, and which outlives the context; a run is over when it returns. An
+ * input whose values give dims must be the host's. */
 static inline tenon_status
 tenon_bind_input_at(tenon_context *context, int32_t index, tenon_place place,
                     tenon_dtype dtype, int32_t rank, const int64_t *dims,

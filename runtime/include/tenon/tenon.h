@@ -307,12 +307,11 @@ typedef struct tenon_context_options {
   /* NULL or "auto": a GPU where the artifact has code for one that is there, no
    * `level` is asked for, and CUDA's driver works, else the CPU. "cpu". "cuda"
    * or "cuda:1": the GPU of that number, or an error that says why not; `level`
-   * is then an image, "sm_90a".
-   *
-   * With a GPU the workspace is memory of the GPU, a caller's as well. Inputs
-   * and outputs are copied by the run, but for those that tenon_bind_input_at
-   * and tenon_bind_output_at say to be there. */
+   * is then an image, "sm_90a". The workspace is memory of the GPU, a caller's
+   * as well. Inputs and outputs are copied by the run, but for those that
+   * tenon_bind_input_at and tenon_bind_output_at say to be there. */
   const char *device;
+  void *stream; /* of a GPU, a CUstream, for runs (gpu.h); NULL: an own one */
 } tenon_context_options;
 
 /* ---- the function table -------------------------------------------------- */

@@ -33,7 +33,8 @@ constexpr int kDynamicShared = 8;                           // of a function
 constexpr int kMemoryType = 2, kDeviceMemory = 2;           // of a pointer
 constexpr int kErrorLog = 5, kErrorLogBytes = 6;            // of a JIT
 constexpr unsigned kNonBlocking = 1;                        // stream
-constexpr int kThisThread = 1;                              // capture
+constexpr uintptr_t kPerThread = 2; // the last of CUDA's own streams' handles
+constexpr int kThisThread = 1;      // capture
 // Of a tensor map: unsigned integers of 16 and of 32 bits, swizzled by 128
 // bytes, read in lines of 256 bytes.
 constexpr int kUnsigned16 = 1, kUnsigned32 = 2, kSwizzle128 = 3, kLines256 = 3;

@@ -53,6 +53,7 @@ uint8_t *pointerTo(Pointer address) {
 struct tenon::rt::Device {
   Model *model;
   StreamHandle stream;
+  bool ownsStream; // else the caller's
   // The scratch memory that was cleared: of a vector that is loaded at once a
   // part may never be written, and who checks memory need not know better.
   Pointer cleared;
@@ -334,7 +335,7 @@ void closeSession(Device *device) {
       cuda.cuMemFree_v2(device->ports);
     if (device->records)
       cuda.cuMemFree_v2(device->records);
-    if (device->stream)
+    if (device->stream && device->ownsStream)
       cuda.cuStreamDestroy_v2(device->stream);
   }
   closeModel(device->model);
@@ -351,12 +352,15 @@ tenon_status fillSession(Device &device, const tenon_program &program,
                          tenon_error *error) {
   const Library &cuda = libraryOf(device);
   Current current(cuda, device.model->context);
-  if (tenon_status status =
-          check(cuda, cuda.cuStreamCreate(&device.stream, kNonBlocking),
-                "the GPU's queue", error))
-    return status;
+  if (device.ownsStream)
+    if (tenon_status status =
+            check(cuda, cuda.cuStreamCreate(&device.stream, kNonBlocking),
+                  "the GPU's queue", error))
+      return status;
   size_t most = 0, mostMaps = 0;
-  device.launches = program.num_controls == 0;
+  // What is put in CUDA's own queues cannot be recorded.
+  device.launches = program.num_controls == 0 &&
+                    reinterpret_cast<uintptr_t>(device.stream) > kPerThread;
   for (int32_t s = 0; s < program.num_steps; ++s) {
     const tenon_step &step = program.steps[s];
     device.launches &= !device.model->gpu->kernels[step.kernel].host;
@@ -380,8 +384,9 @@ tenon_status fillSession(Device &device, const tenon_program &program,
 }
 
 tenon_status openSession(const tenon_gpu &gpu, int32_t ordinal,
-                         const char *image, const uint8_t *weights,
-                         Device **result, tenon_error *error) {
+                         const char *image, void *stream,
+                         const uint8_t *weights, Device **result,
+                         tenon_error *error) {
   auto *device = static_cast<Device *>(calloc(1, sizeof(Device)));
   if (!device)
     return fail(error, TENON_OUT_OF_MEMORY, "out of memory");
@@ -391,6 +396,8 @@ tenon_status openSession(const tenon_gpu &gpu, int32_t ordinal,
     free(device);
     return status;
   }
+  device->stream = static_cast<StreamHandle>(stream);
+  device->ownsStream = !stream;
   if ((status = fillSession(*device, *gpu.program, error))) {
     closeSession(device);
     return status;
