@@ -438,6 +438,8 @@ void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
   e.ifThen(L.ult(thread, kWarpgroup), [&] {
     takeRegisters(e, kRegistersToMultiply);
     multiplies();
+    // Warps have to meet between taking and giving.
+    emitBarrier(e, kOwnBarrier, kWarpgroup);
     giveRegisters(e, kRegisters);
   });
   emitBarrier(e);
