@@ -46,6 +46,8 @@ Decoder::Role Decoder::roleOf(size_t index) const {
       return Role::total;
     if (text.contains("past"))
       return Role::past;
+    if (text.starts_with("output_rows"))
+      return Role::rows;
     return Role::other;
   }
   return port.id_bound > 0 || text.contains("ids") ? Role::ids : Role::other;
@@ -90,17 +92,18 @@ Error Decoder::nameDims() {
     if (auto symbol = added.asSymbol())
       rowDims.insert(*symbol);
   }
-  for (Role role :
-       {Role::ids, Role::positions, Role::mask, Role::last, Role::other})
+  for (Role role : {Role::ids, Role::positions, Role::mask, Role::last,
+                    Role::rows, Role::other})
     for (auto [i, port] : enumerate(artifact.inputs)) {
       if (inputs[i].role != role)
         continue;
       int32_t end = port.rank - 1;
-      if (role == Role::last || end > 0)
+      bool ofSequences = role == Role::last || role == Role::rows;
+      if (ofSequences || end > 0)
         name(port, role == Role::positions ? end - 1 : 0, batchDims);
       if (role == Role::mask && port.rank == 4)
         name(port, 2, rowDims);
-      if (role != Role::last && role != Role::other)
+      if (!ofSequences && role != Role::other)
         name(port, end, role == Role::mask ? totalDims : rowDims);
       if (role == Role::ids && port.dim_values[end] > 0)
         fixedRows = port.dim_values[end];
@@ -153,6 +156,8 @@ int64_t Decoder::valueOf(Role role, size_t element, ArrayRef<int64_t> shape,
     return length + rows;
   case Role::past:
     return length;
+  case Role::rows:
+    return int64_t(element);
   default:
     return 1;
   }

@@ -54,7 +54,17 @@ public:
   const StateMemory &state() const { return *memory; }
 
 private:
-  enum class Role { other, held, ids, positions, mask, last, total, past };
+  enum class Role {
+    other,
+    held,
+    ids,
+    positions,
+    mask,
+    last,
+    total,
+    past,
+    rows ///< of a ragged run that have outputs: here all
+  };
   struct Input {
     Role role = Role::other;
     Tensor tensor;
