@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// usage: joins ARTIFACT THREADS ROUNDS|SECONDSs
+// usage: joins ARTIFACT THREADS ROUNDS|SECONDSs [ragged]
 //
 // A decoder, whose pasts are buffers (GroupQueryAttention: the mask's rows say
 // how long each sequence is) or grow (the state says it), decodes up to 16
@@ -12,9 +12,12 @@
 // (their prompt was run alone, or is the beginning of another's), roll back,
 // and leave. A prompt takes any chunks. Every logit must have the bits that the
 // sequence has alone, in a state of its own that took its prompt in one run.
-// Meanwhile nothing is allocated, and the process does not grow.
+// Meanwhile nothing is allocated, and the process does not grow. With `ragged`
+// (an artifact of --ragged=all) the sequences share a pool of pages, and a run
+// takes any number of tokens of each, chunks of prompts and single ones.
 //===----------------------------------------------------------------------===//
 
+#include "tenon/pages.h"
 #include "watch.h"
 #include <algorithm>
 #include <chrono>
@@ -27,22 +30,28 @@ using namespace tenon::test;
 namespace {
 
 constexpr int64_t kSequences = 16, kCapacity = 64, kPrompt = 24;
+constexpr int64_t kRows = 64, kPages = 32; // of a ragged run, of the pool
 
 std::mt19937 draw(1);
 int64_t below(int64_t n) { return int64_t(draw() % uint64_t(n)); }
 
-/// A state in memory of its own.
+/// A state in memory of its own, of `pages` that sequences share, if any.
 struct State {
-  State(const Artifact &artifact, int64_t sequences) : artifact(artifact) {
+  State(const Artifact &artifact, int64_t sequences, int64_t pages = 0)
+      : artifact(artifact) {
     tenon_error error;
     size_t bytes = 0;
-    if (tenon_state_size(artifact.library.model, sequences, kCapacity, &bytes,
-                         &error))
+    const tenon_model *model = artifact.library.model;
+    if (pages ? tenon_paged_state_size(model, sequences, kCapacity, pages,
+                                       &bytes, &error)
+              : tenon_state_size(model, sequences, kCapacity, &bytes, &error))
       fail(error.message);
     memory.resize(bytes + 64, char(0xff));
     char *place = memory.data() + (-uintptr_t(memory.data()) & 63);
-    if (tenon_init_state(artifact.library.model, place, bytes, sequences,
-                         kCapacity, &state, &error))
+    if (pages ? tenon_init_paged_state(model, place, bytes, sequences,
+                                       kCapacity, pages, &state, &error)
+              : tenon_init_state(model, place, bytes, sequences, kCapacity,
+                                 &state, &error))
       fail(error.message);
   }
   /// Makes a sequence the first rows of another.
@@ -111,7 +120,9 @@ struct Runner {
 
   /// Runs `tokens` new ones of each sequence; sequence s has `lengths[s]`
   /// behind them. In the mask those of pasts that grow stand on the right.
-  void run(State &state, int64_t tokens, const int64_t *lengths) {
+  /// `rows`: of which sequences of a pool they are.
+  void run(State &state, int64_t tokens, const int64_t *lengths,
+           const int64_t *rows = nullptr) {
     tenon_error error;
     int64_t total = *std::max_element(lengths, lengths + sequences) + tokens;
     for (int64_t s = 0; s < sequences; ++s)
@@ -122,7 +133,9 @@ struct Runner {
       for (int64_t t = 0; t < tokens; ++t)
         positionData[size_t(s * tokens + t)] = lengths[s] + t;
     int64_t idDims[] = {sequences, tokens}, maskDims[] = {sequences, total};
-    if (tenon_bind_state(context, state.state, &error) ||
+    if ((rows ? tenon_bind_sequences(context, state.state, rows, sequences,
+                                     &error)
+              : tenon_bind_state(context, state.state, &error)) ||
         tenon_bind_input(context, ids, TENON_I64, 2, idDims, idData.data(),
                          size_t(sequences * tokens) * 8, &error) ||
         tenon_bind_input(context, mask, TENON_I64, 2, maskDims, maskData.data(),
@@ -165,10 +178,10 @@ long residentPages() {
 }
 
 struct Test {
-  Test(Artifact &artifact, int threads)
-      : together(artifact, threads, kSequences, 1),
-        alone(artifact, 1, 1, kPrompt), all(artifact, kSequences),
-        one(artifact, 1) {
+  Test(Artifact &artifact, int threads, bool ragged)
+      : together(artifact, threads, ragged ? kRows : kSequences, 1),
+        alone(artifact, 1, 1, kPrompt),
+        all(artifact, kSequences, ragged ? kPages : 0), one(artifact, 1) {
     tenon_error error;
     tenon_state_info info;
     TENON_INIT(info);
@@ -255,8 +268,59 @@ struct Test {
     }
   }
 
+  /// A run of any number of tokens of each sequence, a row each.
+  void raggedRound() {
+    int64_t rows = 0, first[kSequences], taken[kSequences];
+    for (int64_t s = 0; s < kSequences; ++s) {
+      Sequence &sequence = sequences[s];
+      if (!sequence.active ? below(4) == 0
+                           : sequence.length == kCapacity || below(24) == 0) {
+        sequence.active = !sequence.active;
+        sequence.length = 0;
+        ++joined;
+      } else if (sequence.length && below(16) == 0) {
+        sequence.length = below(sequence.length);
+        ++prefixes;
+      }
+      all.setLength(sequence.length, s);
+      int64_t wanted = below(4) ? 1 : 1 + below(kPrompt);
+      first[s] = rows;
+      taken[s] =
+          sequence.active
+              ? std::min({wanted, kRows - rows, kCapacity - sequence.length})
+              : 0;
+      for (int64_t t = 0; t < taken[s]; ++t, ++rows) {
+        int64_t at = sequence.length + t;
+        together.idData[size_t(rows)] = sequence.tokens[at] = below(100);
+        rowSequence[rows] = s;
+        rowLength[rows] = at;
+      }
+    }
+    if (!rows)
+      return;
+    together.sequences = rows;
+    together.run(all, 1, rowLength, rowSequence);
+    for (int64_t s = 0; s < kSequences; ++s) {
+      Sequence &sequence = sequences[s];
+      if (!taken[s])
+        continue;
+      runAlone(own[size_t(s)], sequence, sequence.length,
+               sequence.length + taken[s]);
+      for (int64_t t = 0; t < taken[s]; ++t)
+        if (std::memcmp(together.row(first[s] + t, 1, 0),
+                        alone.row(0, taken[s], t),
+                        size_t(together.words) * sizeof(float)))
+          fail("token " + std::to_string(t) + " of sequence " +
+               std::to_string(s) + " of length " +
+               std::to_string(sequence.length) + " has other bits alone");
+      sequence.length += taken[s];
+      compared += taken[s];
+    }
+  }
+
   Runner together, alone;
   State all, one;
+  int64_t rowSequence[kRows], rowLength[kRows];
   std::vector<State> own;
   Sequence sequences[kSequences];
   const float *last = nullptr;
@@ -267,17 +331,19 @@ struct Test {
 } // namespace
 
 int main(int argc, char **argv) {
-  if (argc != 4)
-    fail("usage: joins ARTIFACT THREADS ROUNDS|SECONDSs");
+  bool ragged = argc == 5 && !std::strcmp(argv[4], "ragged");
+  if (argc != 4 && !ragged)
+    fail("usage: joins ARTIFACT THREADS ROUNDS|SECONDSs [ragged]");
   Artifact artifact(argv[1]);
-  Test test(artifact, std::atoi(argv[2]));
+  Test test(artifact, std::atoi(argv[2]), ragged);
+  auto round = [&] { ragged ? test.raggedRound() : test.round(); };
   long wanted = std::atol(argv[3]), rounds = 0;
   bool timed = std::strchr(argv[3], 's');
   // What every page is touched by comes first: rounds of many lengths, until a
   // hundred in a row have touched no more.
   for (int i = 0, still = 0; i < 2000 && still < 100; ++i) {
     long was = residentPages();
-    test.round();
+    round();
     still = residentPages() > was ? 0 : still + 1;
   }
   long before = addressSpace(), resident = residentPages();
@@ -285,7 +351,7 @@ int main(int argc, char **argv) {
   auto end = Clock::now() + std::chrono::seconds(wanted);
   watching = true;
   for (; timed ? Clock::now() < end : rounds < wanted; ++rounds)
-    test.round();
+    round();
   watching = false;
   if (calls)
     fail(std::string("a round called ") + culprit.load());
