@@ -64,9 +64,9 @@ struct PerSequence {
   const SymExpr &sequences;
   StringRef table;
   OpBuilder b{main.getContext()};
-  Value stored; ///< rows of each sequence, [sequences]
-  DenseMap<Value, bool> counting;
-  DenseMap<Value, Value> made; ///< with a dim of sequences in front
+  Value stored;                       ///< rows of each sequence, [sequences]
+  DenseMap<Value, unsigned> counting; ///< how many ops after another; 0: none
+  DenseMap<Value, Value> made;        ///< with a dim of sequences in front
 
   /// The part of `e` without the past, if it is that and a multiple of it.
   std::optional<std::pair<SymExpr, int64_t>> split(const SymExpr &given) {
@@ -126,13 +126,18 @@ bool PerSequence::counts(Value v) {
   if (getElementTypeOrSelf(v.getType()).isInteger(1) || length.isIn(dims) ||
       (!dims.empty() && dims.front() == sequences))
     return false;
-  auto [known, fresh] = counting.try_emplace(v, false);
+  auto [known, fresh] = counting.try_emplace(v, 0);
   if (!fresh)
     return known->second;
-  bool result = isSource(op) || llvm::any_of(op->getOperands(), [&](Value o) {
-                  return counts(o);
-                });
-  return counting[v] = result;
+  constexpr unsigned kMostDepth = 256;
+  unsigned number = isSource(op);
+  for (Value o : op->getOperands())
+    if (counts(o))
+      number = std::max(number, counting.lookup(o) + 1);
+  if (number > kMostDepth)
+    number = 0;
+  counting[v] = number;
+  return number;
 }
 
 /// A value with sequences in front, of one with fewer dims than `rank`, so that
@@ -296,6 +301,8 @@ void PerSequence::run() {
   // Where what counts meets what has sequences in front.
   SmallVector<OpOperand *> meetings;
   for (Operation &op : block) {
+    for (Value result : op.getResults()) // in order: no deep recursion
+      counts(result);
     bool joins = op.hasTrait<OpTrait::Elementwise>() || isa<BroadcastToOp>(op);
     if (!joins || op.getNumResults() != 1)
       continue;

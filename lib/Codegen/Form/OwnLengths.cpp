@@ -16,7 +16,7 @@
 #include "dialects/Tenon/Transforms/OwnPositions.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/RowPanels.h"
-#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 
@@ -39,6 +39,8 @@ struct OwnLengths {
   std::optional<PastLength> length;
   DenseSet<Operation *> keysOf, valuesOf; // products that read what grows
   DenseMap<Value, Operation *> counting;  // what depends on `past`, by which op
+  DenseMap<Value, bool> moving;           // what moves() has said
+  unsigned depth = 0;                     // of it
   IndexEvaluator values;
   std::string why;
   Location where = main.getLoc();
@@ -61,6 +63,7 @@ struct OwnLengths {
   bool isSource(Operation &op);
   void findCounting();
   bool moves(Value v);
+  bool movesAnew(Value v);
   bool isSteady(const IndexValue &value, ArrayRef<SymExpr> dims);
   bool keepsColumns(ReshapeOp op);
   bool isOutcomeOfMask(Operation &op);
@@ -271,9 +274,22 @@ bool OwnLengths::isElementOfColumn(GatherOp gather) {
 /// Of what scores are made: is the element of a key and a query that are both
 /// further on, as those of a longer sequence are, the same?
 bool OwnLengths::moves(Value v) {
-  Operation *source = counting.lookup(v), *op = v.getDefiningOp();
-  if (!source)
+  constexpr unsigned kMostDepth = 256;
+  if (!counting.lookup(v))
     return true;
+  auto [known, fresh] = moving.try_emplace(v, false);
+  if (!fresh)
+    return known->second ||
+           fail(v.getDefiningOp(), "makes a mask of counted columns");
+  llvm::SaveAndRestore deeper(depth, depth + 1);
+  if (depth > kMostDepth)
+    return fail(v.getDefiningOp(), "ends too long a chain of a mask's nodes");
+  bool result = movesAnew(v);
+  return moving[v] = result;
+}
+
+bool OwnLengths::movesAnew(Value v) {
+  Operation *source = counting.lookup(v), *op = v.getDefiningOp();
   if (std::optional<IndexValue> value = values.lookup(v))
     return isSteady(*value, getDims(v)) ||
            fail(source, "counts columns of all sequences alike");
