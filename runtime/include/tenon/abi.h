@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define TENON_ABI_MAGIC 0x4e4f4e45u /* "ENON" */
-#define TENON_ABI_VERSION 8u
+#define TENON_ABI_VERSION 9u
 #define TENON_MAX_RANK 8
 
 /* Element types; the values are part of tenon.h as well (tenon_dtype). */
@@ -380,6 +380,12 @@ typedef struct tenon_program {
 } tenon_program;
 
 /* ---- what the artifact exports ------------------------------------------ */
+/* Two shared libraries on one link line may define one name. When the first is
+ * loaded it looks for the other, and if there is one the files are named here. */
+typedef struct tenon_twin {
+  const char *file, *other;
+} tenon_twin;
+
 /* One object per artifact, the only thing exported: `tenon_model_<name>`, so
  * that several link together, and in a .so also `tenon_model`, for who loads
  * it. tenon.h declares its type, struct tenon_model; its layout is
@@ -391,12 +397,6 @@ typedef struct tenon_program {
  *   const void *twin = &<the tenon_twin>;   // in a .so; else 0
  *   uint64_t reserved = 0;
  */
-/* Two shared libraries on one link line may define one name. When the first is
- * loaded it looks for the other, and if there is one the files are named here. */
-typedef struct tenon_twin {
-  const char *file, *other;
-} tenon_twin;
-
 #define TENON_MODEL_MAGIC 0x4d4e4554u /* "TENM" */
 #define TENON_API_VERSION 1u
 
