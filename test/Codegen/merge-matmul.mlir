@@ -79,28 +79,32 @@ func.func @gateIsRead(%x: tensor<4x64xf32>) -> (tensor<4x64xf32>, tensor<4xf32>)
 }
 
 // Products of integers: what each weight has of its own, sums of columns, scales
-// and biases, stands side by side; what the rows have is one for all.
+// and biases, stands side by side; what the rows have is one for all. The last
+// weight has no bias.
 // CHECK-LABEL: @integers
-// CHECK: %[[P:.+]] = tenon.concat %{{.+}}, %{{.+}} axis 0 : tensor<2x2112xui8>, tensor<1x2112xui8>
-// CHECK: %[[M:.+]] = tenon.packed_matmul %arg0, %[[P]] columns "96" as <i8 block 16>
-// CHECK: %[[SUMS:.+]] = tenon.constant dense<{{.+}}> : tensor<96xi32>
-// CHECK: %[[WIDE:.+]] = tenon.broadcast_to %[[SUMS]] to <"m", "96">
+// CHECK: %[[P:.+]] = tenon.concat %{{.+}}, %{{.+}}, %{{.+}} axis 0 : tensor<2x2112xui8>, tensor<1x2112xui8>, tensor<1x2112xui8>
+// CHECK: %[[M:.+]] = tenon.packed_matmul %arg0, %[[P]] columns "128" as <i8 block 16>
+// CHECK: %[[SUMS:.+]] = tenon.constant dense<{{.+}}> : tensor<128xi32>
+// CHECK: %[[WIDE:.+]] = tenon.broadcast_to %[[SUMS]] to <"m", "128">
 // CHECK: %[[OFF:.+]] = tenon.mul %[[WIDE]], %arg1
 // CHECK: %[[D:.+]] = tenon.sub %[[M]], %[[OFF]]
 // CHECK: %[[F:.+]] = tenon.cast %[[D]] to f32
-// CHECK: %[[FACTORS:.+]] = tenon.constant dense<{{.+}}> : tensor<96xf32>
+// CHECK: %[[FACTORS:.+]] = tenon.constant dense<{{.+}}> : tensor<128xf32>
 // CHECK: %[[SCALE:.+]] = tenon.mul %arg2, %[[FACTORS]]
 // CHECK: %[[Y:.+]] = tenon.mul %[[F]], %[[SCALE]]
-// CHECK: %[[B:.+]] = tenon.constant dense<{{.+}}> : tensor<96xf32>
+// CHECK: %[[B:.+]] = tenon.constant dense<{{.+}}> : tensor<128xf32>
 // CHECK: %[[Z:.+]] = tenon.add %[[Y]], %[[B]]
 // CHECK: tenon.slice %[[Z]] from <"0", "0"> step [1, 1] to <"m", "64">
 // CHECK: tenon.slice %[[Z]] from <"0", "64"> step [1, 1] to <"m", "32">
+// CHECK: tenon.slice %[[Z]] from <"0", "96"> step [1, 1] to <"m", "32">
 // CHECK-NOT: tenon.packed_matmul
-func.func @integers(%q: tensor<?x64xui8, #tenon.dims<"m", "64">>, %z: tensor<i32>, %s: tensor<f32>) -> (tensor<?x2x32xf32, #tenon.dims<"m", "2", "32">>, tensor<?x2x16xf32, #tenon.dims<"m", "2", "16">>) {
+func.func @integers(%q: tensor<?x64xui8, #tenon.dims<"m", "64">>, %z: tensor<i32>, %s: tensor<f32>) -> (tensor<?x2x32xf32, #tenon.dims<"m", "2", "32">>, tensor<?x2x16xf32, #tenon.dims<"m", "2", "16">>, tensor<?x2x16xf32, #tenon.dims<"m", "2", "16">>) {
   %w = tenon.constant dense<3> : tensor<64x64xi8>
   %v = tenon.constant dense<-5> : tensor<64x32xi8>
   %fw = tenon.constant dense<0.5> : tensor<f32>
   %fv = tenon.constant dense<0.25> : tensor<f32>
+  %u = tenon.constant dense<7> : tensor<64x32xi8>
+  %fu = tenon.constant dense<0.125> : tensor<f32>
   %bw = tenon.constant dense<1.0> : tensor<64xf32>
   %bv = tenon.constant dense<2.0> : tensor<32xf32>
   %a = tenon.cast %q to i32 : tensor<?x64xui8, #tenon.dims<"m", "64">>
@@ -119,5 +123,11 @@ func.func @integers(%q: tensor<?x64xui8, #tenon.dims<"m", "64">>, %z: tensor<i32
   %9 = tenon.mul %7, %8 : tensor<?x32xf32, #tenon.dims<"m", "32">>, tensor<f32>
   %10 = tenon.add %9, %bv : tensor<?x32xf32, #tenon.dims<"m", "32">>, tensor<32xf32>
   %11 = tenon.reshape %10 to <"m", "2", "16"> : tensor<?x32xf32, #tenon.dims<"m", "32">>
-  return %5, %11 : tensor<?x2x32xf32, #tenon.dims<"m", "2", "32">>, tensor<?x2x16xf32, #tenon.dims<"m", "2", "16">>
+  %ui = tenon.cast %u to i32 : tensor<64x32xi8>
+  %12 = tenon.matmul %c, %ui : tensor<?x64xi32, #tenon.dims<"m", "64">>, tensor<64x32xi32>
+  %13 = tenon.cast %12 to f32 : tensor<?x32xi32, #tenon.dims<"m", "32">>
+  %14 = tenon.mul %s, %fu : tensor<f32>, tensor<f32>
+  %15 = tenon.mul %13, %14 : tensor<?x32xf32, #tenon.dims<"m", "32">>, tensor<f32>
+  %16 = tenon.reshape %15 to <"m", "2", "16"> : tensor<?x32xf32, #tenon.dims<"m", "32">>
+  return %5, %11, %16 : tensor<?x2x32xf32, #tenon.dims<"m", "2", "32">>, tensor<?x2x16xf32, #tenon.dims<"m", "2", "16">>, tensor<?x2x16xf32, #tenon.dims<"m", "2", "16">>
 }

@@ -233,6 +233,15 @@ def requantised(tool):
     expected = np.clip(np.rint((sums + bias) / 2.0**11) + 100, 0, 255).astype(np.uint8)
     operands = [x, g.weight(f32(0.25)), g.weight(za), g.weight(b.T.copy()), g.weight(f32(0.125)), g.weight(zb), g.weight(bias)]
     g.expect("gemm", g.node("QGemm", *operands, *tail, domain=MICROSOFT, transB=1), expected)
+    # Queries, keys and values: one product, whose columns have scales and biases of their own.
+    of_rows = g.input(f32(0.25))
+    for n, factor, biased in ((64, 0.5, True), (32, 2.0, True), (32, 1.0, False)):
+        b, bias = rng.integers(-128, 128, (40, n)).astype(np.int8), rng.integers(-99, 99, n) * biased
+        y = g.node("Cast", g.node("MatMulInteger", x, g.weight(b), g.weight(za)), to=1)
+        y = g.node("Mul", y, g.node("Mul", of_rows, g.weight(f32(factor))))
+        y = g.node("Add", y, g.weight(bias.astype(f32))) if biased else y
+        exact = (a.astype(np.int64) - 120) @ b * (0.25 * factor) + bias
+        g.expect(f"heads of {factor}", g.node("Reshape", y, g.weight(np.array([0, 2, n // 2]))), exact.reshape(9, 2, -1).astype(f32))
     g.check(tool)
 
 

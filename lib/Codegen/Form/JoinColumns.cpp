@@ -96,37 +96,60 @@ ColumnJoiner::ColumnJoiner(ArrayRef<PackedMatMulOp> products) {
     if (!step)
       break;
     for (auto [value, op] : llvm::zip_equal(current, step->ops))
-      value = op->getResult(0);
+      if (op)
+        value = op->getResult(0);
     steps.push_back(*step);
   }
 }
 
+/// The op that reads `value` alone and leaves its columns where they are.
+static OpOperand *soleUse(Value value) {
+  if (!value.hasOneUse())
+    return nullptr;
+  OpOperand &use = *value.use_begin();
+  Operation *op = use.getOwner();
+  return keepsColumns(op) && op->getBlock() == value.getParentBlock() &&
+                 !op->hasAttr("tenon.value") &&
+                 getDims(op->getResult(0)) == getDims(value)
+             ? &use
+             : nullptr;
+}
+
 std::optional<ColumnJoiner::Step> ColumnJoiner::next() const {
   Step step;
-  for (size_t i = 0; i < current.size(); ++i) {
-    Value value = current[i];
-    if (!value.hasOneUse())
+  Operation *first = nullptr;
+  bool all = true;
+  for (Value value : current) {
+    OpOperand *use = soleUse(value);
+    Operation *op = use ? use->getOwner() : nullptr;
+    if (op && !first) {
+      first = op;
+      step.operand = use->getOperandNumber();
+    }
+    if (op && (use->getOperandNumber() != step.operand ||
+               op->getName() != first->getName() ||
+               op->getAttrDictionary() != first->getAttrDictionary() ||
+               getElementTypeOrSelf(op->getResult(0).getType()) !=
+                   getElementTypeOrSelf(first->getResult(0).getType())))
       return std::nullopt;
-    OpOperand &use = *value.use_begin();
-    Operation *op = use.getOwner();
-    if (i == 0)
-      step.operand = use.getOperandNumber();
-    if (!keepsColumns(op) || op->getBlock() != value.getParentBlock() ||
-        op->hasAttr("tenon.value") || use.getOperandNumber() != step.operand ||
-        getDims(op->getResult(0)) != getDims(value))
-      return std::nullopt;
+    all &= op != nullptr;
     step.ops.push_back(op);
-    if (op->getNumOperands() == 2)
-      step.others.push_back(op->getOperand(1 - step.operand));
+    if (!op || op->getNumOperands() == 2)
+      step.others.push_back(op ? op->getOperand(1 - step.operand) : Value());
   }
-  Operation *first = step.ops.front();
-  for (Operation *op : step.ops)
-    if (op->getName() != first->getName() ||
-        op->getAttrDictionary() != first->getAttrDictionary() ||
-        getElementTypeOrSelf(op->getResult(0).getType()) !=
-            getElementTypeOrSelf(first->getResult(0).getType()))
-      return std::nullopt;
-  if (!step.others.empty() && !canJoin(step.others, kMostDeep))
+  if (!first ||
+      (all && !step.others.empty() && !canJoin(step.others, kMostDeep)))
+    return std::nullopt;
+  // Some weights have no bias.
+  auto isBias = [](auto pair) {
+    auto [op, other, n] = pair;
+    return !op ||
+           (isa<AddOp>(op) && getElementTypeOrSelf(other.getType()).isF32() &&
+            numbersOf(other, n));
+  };
+  if (!all &&
+      (step.others.size() != step.ops.size() ||
+       !llvm::all_of(llvm::zip_equal(step.ops, step.others, columns), isBias)))
     return std::nullopt;
   return step;
 }
@@ -168,8 +191,10 @@ bool ColumnJoiner::canJoin(ValueRange values, size_t deep) const {
 Value ColumnJoiner::join(OpBuilder &b, ValueRange values,
                          size_t reference) const {
   Value own = values[reference];
+  if (!own) // another's numbers, and zeros
+    own = *llvm::find_if(values, [](Value v) { return bool(v); });
   if (isOfAllColumns(own) &&
-      llvm::all_of(values, [&](Value v) { return isSame(own, v); }))
+      llvm::all_of(values, [&](Value v) { return v && isSame(own, v); }))
     return own;
   Operation *op = own.getDefiningOp();
   Location loc = op->getLoc();
@@ -179,6 +204,10 @@ Value ColumnJoiner::join(OpBuilder &b, ValueRange values,
   if (isa<ConstantOp>(op)) {
     SmallVector<Attribute> numbers;
     for (auto [value, n] : llvm::zip_equal(values, columns)) {
+      if (!value) {
+        numbers.append(n, b.getF32FloatAttr(0));
+        continue;
+      }
       DenseElementsAttr known = numbersOf(value, n);
       if (known.getNumElements() == 1)
         numbers.append(n, *known.getValues<Attribute>().begin());
@@ -212,7 +241,10 @@ Value ColumnJoiner::apply(OpBuilder &b, Value product, size_t reference) {
     if (!step.others.empty())
       operands.insert(operands.begin() + (1 - step.operand),
                       join(b, step.others, reference));
-    product = rebuild(b, step.ops[reference], operands);
+    Operation *op = step.ops[reference];
+    if (!op)
+      op = *llvm::find_if(step.ops, [](Operation *op) { return op; });
+    product = rebuild(b, op, operands);
   }
   return product;
 }

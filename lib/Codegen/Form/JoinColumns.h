@@ -31,9 +31,10 @@ public:
 private:
   using Values = llvm::SmallVector<mlir::Value>;
   struct Step {
-    llvm::SmallVector<mlir::Operation *> ops; ///< one for each product
-    unsigned operand;                         ///< that comes of the product
-    Values others;                            ///< empty: there is no other
+    /// One for each product; null where its bias would be added.
+    llvm::SmallVector<mlir::Operation *> ops;
+    unsigned operand = 0; ///< that comes of the product
+    Values others;        ///< empty: there is no other
   };
   std::optional<Step> next() const;
   bool canJoin(mlir::ValueRange values, size_t deep) const;
