@@ -95,7 +95,6 @@ struct PerSequence {
   Value numbers(Location loc, Value first, int64_t times, Type element);
   Value make(Value v);
   Value makeOf(Operation *op);
-  Value rowsOfTable(SliceOp slice);
   Value withOperands(Operation *op);
   void run();
 };
@@ -109,9 +108,6 @@ bool PerSequence::isSource(Operation *op) {
     return length.isIn(parse(iota.getStart()));
   if (auto value = dyn_cast<DimsValueOp>(op))
     return length.isIn(value.getExprs().getSymExprs());
-  if (auto slice = dyn_cast<SliceOp>(op))
-    return length.isIn(slice.getStarts().getSymExprs()) &&
-           !length.isIn(getDims(slice.getInput()));
   return false;
 }
 
@@ -180,24 +176,6 @@ Value PerSequence::make(Value v) {
   return made[v] = own;
 }
 
-/// A table's rows from where the past ends.
-Value PerSequence::rowsOfTable(SliceOp slice) {
-  SmallVector<SymExpr> starts = slice.getStarts().getSymExprs(),
-                       from = getDims(slice.getInput()),
-                       to = getDims(slice.getResult());
-  bool whole = llvm::all_of(slice.getSteps(), [](int64_t s) { return s == 1; });
-  for (size_t i = 1; i < starts.size(); ++i)
-    whole &= starts[i] == SymExpr(0) && from[i] == to[i];
-  auto first = split(starts[0]);
-  if (!whole || !first)
-    return nullptr;
-  Location loc = slice.getLoc();
-  Value rows = IotaOp::create(b, loc, first->first.str(), "1", to[0].str(),
-                              b.getI64Type());
-  rows = numbers(loc, rows, first->second, b.getI64Type());
-  return GatherOp::create(b, loc, slice.getInput(), rows, uint64_t(0));
-}
-
 /// The same op of operands with sequences in front, which its dims follow.
 Value PerSequence::withOperands(Operation *op) {
   size_t rank = getDims(op->getResult(0)).size();
@@ -222,8 +200,6 @@ Value PerSequence::makeOf(Operation *op) {
   auto dims = DimsAttr::get(b.getContext(), to);
   if (isa<MatMulOp>(op) || op->hasTrait<OpTrait::Elementwise>())
     return withOperands(op);
-  if (auto slice = dyn_cast<SliceOp>(op); slice && !counts(slice.getInput()))
-    return rowsOfTable(slice);
   if (auto gather = dyn_cast<GatherOp>(op)) {
     bool simple = gather.getAxis() == 0 && !counts(gather.getInput());
     Value rows = simple ? make(gather.getIndices()) : Value();
@@ -330,7 +306,8 @@ void PerSequence::run() {
     SmallVector<SymExpr> dims = getDims(old);
     if (dims.size() == rank)
       dims.erase(dims.begin());
-    dims.insert(dims.begin(), rank - 1 - dims.size(), SymExpr(1));
+    if (dims.size() + 1 < rank)
+      dims.insert(dims.begin(), rank - 1 - dims.size(), SymExpr(1));
     if (getDims(own) != inFront(dims))
       own = reshape(op->getLoc(), own, inFront(dims));
     operand->set(own);
