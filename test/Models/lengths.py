@@ -49,12 +49,20 @@ COUNTED = """  zero = Constant <value = int64 {0}> ()
   at = Range (first, end, one)
   columns = Range (zero, end, one)
   rows = Gather (table, at)
-  turned = Add (q, rows)
   sequences = Shape <start = 0, end = 1> (q)
   dims = Concat <axis = 0> (sequences, new)
   outer = Constant <value = int64[1] {0}> ()
   line = Unsqueeze (at, outer)
   each = Expand (line, dims)
+  number = Cast <to = 1> (line)
+  numbers = Unsqueeze (number, ones)
+  angles = MatMul (frequencies, numbers)
+  halves = Transpose <perm = [0, 2, 1]> (angles)
+  whole_angles = Concat <axis = 2> (halves, halves)
+  cosines = Cos (whole_angles)
+  rotation = Unsqueeze (cosines, ones)
+  rotated = Mul (q, rotation)
+  turned = Add (rotated, rows)
   own = Gather (table, each)
   heads = Unsqueeze (own, ones)
   kept = Add (k, heads)
@@ -94,7 +102,8 @@ def build(text):
     mask = next(value for value in model.graph.input if value.name == "mask")
     mask.type.tensor_type.shape.dim[1].dim_param = "p + s"  # as exporters write it
     draw = np.random.default_rng(7)
-    model.graph.initializer.append(numpy_helper.from_array(draw.standard_normal((TABLE, SIZE)).astype(np.float32), "table"))
+    for name, dims in (("table", (TABLE, SIZE)), ("frequencies", (1, SIZE // 2, 1))):
+        model.graph.initializer.append(numpy_helper.from_array(draw.standard_normal(dims).astype(np.float32), name))
     return model
 
 
