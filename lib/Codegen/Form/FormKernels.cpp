@@ -167,6 +167,7 @@ struct FormKernels {
   bool isMask(Value v, unsigned depth);
   bool isMovedByPatches(Value v, Operation *user);
   bool isMovedForRows(Value v);
+  bool liesInRows(Value v);
   bool isPrologue(Value v, Operation *user);
   unsigned costOfNumber(Value v, unsigned most);
   bool isCheapNumber(Value v);
@@ -415,6 +416,17 @@ bool FormKernels::isMovedForRows(Value v) {
   return false;
 }
 
+/// Computed of what lies in memory as it does itself: nothing moves elements.
+bool FormKernels::liesInRows(Value v) {
+  Operation *op = v.getDefiningOp();
+  if (!op || op->getBlock() != &block || isa<ConstantOp>(op) ||
+      anchorOf.count(op) || isLoop(op))
+    return true;
+  return (isElementwise(op) || isa<ReshapeOp>(op)) &&
+         llvm::all_of(op->getOperands(),
+                      [&](Value o) { return liesInRows(o); });
+}
+
 /// An operation or two on the rows of an f32 product of few columns, whose
 /// tasks pack each row once: another pass over memory costs more. So the scale
 /// of squeezed channels is taken by the convolution behind it.
@@ -423,6 +435,7 @@ bool FormKernels::isPrologue(Value v, Operation *user) {
   auto product = dyn_cast<PackedMatMulOp>(user);
   return product && !product.getFormatAttr() && v.hasOneUse() &&
          isElementwise(v.getDefiningOp()) && treeCost.lookup(v) <= kCost &&
+         liesInRows(v) &&
          getDims(product.getResult()).back().constant().value_or(INT64_MAX) <=
              prologueColumns;
 }
