@@ -150,29 +150,35 @@ Value KernelEmitter::pull(ConcatOp op, ArrayRef<Idx> idx) {
   return r;
 }
 
-/// Do all lanes read elements of the input, which are at `moved` there? Null
-/// where the answer is of no use: they do not run along a dim that is padded,
-/// or are no neighbours.
+/// Do all lanes that count read elements of the input, which are at `moved`
+/// there? Null where the answer is of no use: they do not run along a dim that
+/// is padded, or are no neighbours.
 static Value isInside(KernelEmitter &e, PadOp op, ArrayRef<Idx> idx,
                       SmallVectorImpl<Idx> &moved) {
   LaneBuilder &L = e.L;
   SmallVector<SymExpr> dims = getDims(op.getInput());
   SmallVector<SymExpr> low = op.getLow().getSymExprs();
-  Value inside;
+  Value inside, lastLane = L.index(int64_t(L.lanes) - 1);
+  if (L.mask) {
+    auto tail = L.mask.getDefiningOp<vector::CreateMaskOp>();
+    if (!tail)
+      return nullptr;
+    lastLane = L.sub(tail.getOperand(0), 1);
+  }
   bool isAlong = false;
   for (auto [k, i] : llvm::enumerate(idx)) {
     Idx at = L.add(i, L.uniform(e.dim(SymExpr(0) - low[k])));
     moved.push_back(at);
     if (low[k].constant() == 0 && dims[k] == getDims(op.getResult())[k])
       continue;
-    if (at.vec || at.lane < 0 || L.mask)
+    if (at.vec || at.lane < 0)
       return nullptr;
     Value n = e.dim(dims[k]);
     inside = andAlso(L, inside, L.ult(at.base, n));
     if (at.isUniform())
       continue;
     isAlong = true;
-    Value last = L.add(at.base, at.lane * int64_t(L.lanes - 1));
+    Value last = L.add(at.base, L.mul(lastLane, at.lane));
     inside = L.both(inside, L.ult(last, n));
   }
   return isAlong ? inside : nullptr;

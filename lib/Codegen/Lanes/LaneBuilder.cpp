@@ -362,13 +362,19 @@ Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
         vector::MaskedLoadOp::create(b, loc, vt, memref, at.base, mask, zero),
         type);
   }
-  if (at.lane == 2 && !at.vec && !mask) {
+  auto tail = mask ? mask.getDefiningOp<vector::CreateMaskOp>() : nullptr;
+  if (at.lane == 2 && !at.vec && (!mask || tail)) {
     // Every other element of two vectors, the second of which ends with the
     // last one that is asked for.
-    auto part = [&](int64_t from) {
-      return vector::LoadOp::create(b, loc, vt, memref, add(at.base, from));
-    };
     int64_t n = lanes, half = n / 2;
+    auto part = [&](int64_t from) -> Value {
+      Value begin = add(at.base, from);
+      if (!mask)
+        return vector::LoadOp::create(b, loc, vt, memref, begin);
+      Value some = tailMask(sub(mul(tail.getOperand(0), 2), from + 1));
+      return vector::MaskedLoadOp::create(b, loc, vt, memref, begin, some,
+                                          constant(vt, 0));
+    };
     SmallVector<int64_t> from;
     for (int64_t l = 0; l < n; ++l)
       from.push_back(l < half ? 2 * l : 2 * l + 1);
