@@ -85,7 +85,7 @@ def check_modules(gpu):
     expect("no block", launch(0, 32), 1)
     expect("more shared memory than was asked for", launch(1, 32, shared=50000), 1)
     expect("more than a block has", code_of(lambda: gpu.call("cuFuncSetAttribute", function, 8, 300 << 10)), 1)
-    limited = gpu.load(ADD.replace(")\n{", ")\n.maxntid 64\n{"))
+    limited = gpu.load(ADD.replace("\n{", "\n.maxntid 64\n{", 1))
     expect("more threads than .maxntid", code_of(lambda: gpu.launch(gpu.function(limited, "add"), 1, 96, [0])), 1)
     value = ctypes.c_int()
     gpu.call("cuFuncGetAttribute", ctypes.byref(value), 0, gpu.function(limited, "add"))

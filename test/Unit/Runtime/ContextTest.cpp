@@ -503,12 +503,12 @@ TEST(Errors, versions) {
   other.magic = 1;
   EXPECT_EQ(tenon_context_create(&other, nullptr, &context, &error),
             TENON_VERSION_MISMATCH);
-  toy.program.abi_version = 9;
+  toy.program.abi_version = 77;
   EXPECT_EQ(tenon_context_create(&toy.model, nullptr, &context, &error),
             TENON_VERSION_MISMATCH);
   EXPECT_STREQ(
       error.message,
-      ("the artifact's program has ABI version 9, its runtime expects " +
+      ("the artifact's program has ABI version 77, its runtime expects " +
        std::to_string(TENON_ABI_VERSION) + ": compile the model again")
           .c_str());
   tenon_model_info info;
