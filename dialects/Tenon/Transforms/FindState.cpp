@@ -31,18 +31,6 @@ using namespace tenon;
 
 namespace {
 
-/// "node 'x' (tenon.add)".
-std::string nodeOf(Operation *op) {
-  std::string name;
-  op->getLoc()->walk([&](Location part) {
-    if (auto own = dyn_cast<NameLoc>(part); own && name.empty())
-      name = own.getName().str();
-    return WalkResult::advance();
-  });
-  return ("node '" + Twine(name) + "' (" + op->getName().getStringRef() + ")")
-      .str();
-}
-
 struct Finder {
   explicit Finder(func::FuncOp main) : main(main) {
     for (Type type : main.getArgumentTypes())

@@ -115,4 +115,15 @@ void noteMissed(StringRef pass, Operation *op, StringRef what,
         << remark::detail::Remark::Arg("Reason", reason);
 }
 
+std::string nodeOf(Operation *op) {
+  std::string name;
+  op->getLoc()->walk([&](Location part) {
+    if (auto own = dyn_cast<NameLoc>(part); own && name.empty())
+      name = own.getName().str();
+    return WalkResult::advance();
+  });
+  return ("node '" + Twine(name) + "' (" + op->getName().getStringRef() + ")")
+      .str();
+}
+
 } // namespace tenon

@@ -32,6 +32,9 @@ void noteApplied(llvm::StringRef pass, mlir::Operation *op,
 void noteMissed(llvm::StringRef pass, mlir::Operation *op, llvm::StringRef what,
                 llvm::StringRef reason);
 
+/// "node 'x' (tenon.add)": the ONNX node that the op is of, or the first one.
+std::string nodeOf(mlir::Operation *op);
+
 } // namespace tenon
 
 #endif // TENON_TRANSFORMS_REMARKS_H

@@ -51,12 +51,9 @@ struct OwnLengths {
       why = ("the model " + what).str();
       return false;
     }
-    why = (Twine("node '") + namedAt(op) + "' (" +
-           op->getName().getStringRef() + ") " + what)
-              .str();
+    why = (nodeOf(op) + " " + what).str();
     return false;
   }
-  static std::string namedAt(Operation *op);
   bool findStates();
   bool readsAlone(AppendOp append);
   LoadPagesOp pagesOf(PackedMatMulOp scores);
@@ -72,16 +69,6 @@ struct OwnLengths {
   bool liesInPages();
   void take();
 };
-
-std::string OwnLengths::namedAt(Operation *op) {
-  std::string name;
-  op->getLoc()->walk([&](Location part) {
-    if (auto own = dyn_cast<NameLoc>(part); own && name.empty())
-      name = own.getName().str();
-    return WalkResult::advance();
-  });
-  return name;
-}
 
 /// Do all that grow have the same sequences and length?
 bool OwnLengths::findStates() {
