@@ -101,11 +101,8 @@ struct PerSequence {
 
 /// Does it make numbers of the past's length, for all sequences alike?
 bool PerSequence::isSource(Operation *op) {
-  auto parse = [](StringRef text) {
-    return SymExpr::parse({text.data(), text.size()}).value_or(0);
-  };
   if (auto iota = dyn_cast<IotaOp>(op))
-    return length.isIn(parse(iota.getStart()));
+    return length.isIn(SymExpr::parse(iota.getStart()).value_or(0));
   if (auto value = dyn_cast<DimsValueOp>(op))
     return length.isIn(value.getExprs().getSymExprs());
   return false;

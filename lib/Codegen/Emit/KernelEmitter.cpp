@@ -113,16 +113,18 @@ Value KernelEmitter::loadInput(BlockArgument arg, ArrayRef<Idx> idx) {
   return L.load(input(arg), linearize(idx, dims), element);
 }
 
+/// A dim that an op's attribute spells.
+static Value dimOf(KernelEmitter &e, StringRef text) {
+  return e.dim(SymExpr::parse(text).value_or(0));
+}
+
 /// What the table says of a sequence; without one all have as many rows.
 static Value emitStoredRows(KernelEmitter &e, StoredRowsOp op, const Idx &idx) {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
-  auto dim = [&](StringRef text) {
-    return e.dim(SymExpr::parse({text.data(), text.size()}).value_or(0));
-  };
   Type i64 = b.getI64Type();
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  Value address = dim(op.getTable());
+  Value address = dimOf(e, op.getTable());
   auto rowsOf = [&](Value sequence) -> Value {
     Value at = L.add(L.toI64(address), L.mul(sequence, 4));
     at = LLVM::IntToPtrOp::create(b, L.loc, pointer, at);
@@ -133,7 +135,7 @@ static Value emitStoredRows(KernelEmitter &e, StoredRowsOp op, const Idx &idx) {
   return e.ifElse(
       L.eq(address, 0), sequence.getType(),
       [&] {
-        Value rows = L.toI64(dim(op.getRows()));
+        Value rows = L.toI64(dimOf(e, op.getRows()));
         return L.isVector(sequence) ? L.widen(rows) : rows;
       },
       [&]() -> Value {
@@ -367,11 +369,8 @@ Value KernelEmitter::pull(DimsValueOp op, ArrayRef<Idx> idx) {
 
 Value KernelEmitter::pull(IotaOp op, ArrayRef<Idx> idx) {
   Type t = computeType(op.getElementType());
-  auto expr = [&](StringRef text) {
-    return dim(SymExpr::parse({text.data(), text.size()}).value_or(0));
-  };
-  Idx at =
-      L.add(L.uniform(expr(op.getStart())), L.mul(idx[0], expr(op.getStep())));
+  Idx at = L.add(L.uniform(dimOf(*this, op.getStart())),
+                 L.mul(idx[0], dimOf(*this, op.getStep())));
   Value v = L.toData(at, b.getI64Type());
   return isa<FloatType>(t) ? L.toFloat(v, t) : L.truncate(v, t);
 }
