@@ -72,7 +72,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   options.materializeAll = debugValues;
   options.kv = layout.kv;
   options.ragged = layout.ragged;
-  if (&backend != &cpuBackend()) // rows in memory are copied by no thread
+  if (!backend.copiesRows())
     options.prologueColumns = 0;
   pm.addPass(createFormKernelsPass(options));
   populateTiling(pm, backend, tiling);

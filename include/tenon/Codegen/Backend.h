@@ -46,6 +46,9 @@ public:
   virtual mlir::FailureOr<KernelInfo>
   emitKernel(KernelOp kernel, mlir::ModuleOp kernels, llvm::StringRef symbol,
              const TargetInfo &target) const = 0;
+  /// Does a task copy the rows of a product that it does not find in place? It
+  /// may as well compute them then.
+  virtual bool copiesRows() const { return false; }
   /// The passes that lay operands out as its kernels want them.
   virtual void populateLayout(mlir::OpPassManager &pm,
                               const LayoutOptions &layout) const = 0;

@@ -149,6 +149,7 @@ bool keysVaryByRow(KernelOp kernel) {
 class CpuBackend : public Backend {
 public:
   StringRef getFamily() const override { return "cpu"; }
+  bool copiesRows() const override { return true; }
 
   Tilings candidates(KernelOp kernel, const Machine &machine) const override {
     MLIRContext *context = kernel.getContext();
