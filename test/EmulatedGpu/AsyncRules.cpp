@@ -328,11 +328,7 @@ void copyBulk(Warp &w, const Instruction &i) {
     uint64_t to = sharedAddress(addressOf(w, i, lane));
     uint64_t from = w.reg<uint64_t>(i.b)[lane];
     uint32_t bytes = w.reg<uint32_t>(i.c)[lane];
-    uint64_t at = (!list[0]       ? 0
-                   : list[1] == 4 ? w.reg<uint32_t>(list[0])[lane]
-                                  : w.reg<uint64_t>(list[0])[lane]) +
-                  list[2];
-    at = sharedAddress(at);
+    uint64_t at = sharedAddress(addressOf(w, list, lane));
     if (to % 16 || from % 16 || bytes % 16 || !bytes) {
       report(w, i, lane, "a bulk copy that is no multiple of 16 bytes",
              /*stops=*/true);

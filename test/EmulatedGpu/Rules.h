@@ -137,6 +137,15 @@ inline uint64_t addressOf(Warp &w, const Instruction &i, uint32_t lane) {
   return w.reg<uint64_t>(i.a)[lane] + i.offset;
 }
 
+/// Of a second address, which a list has as its register, the register's bytes
+/// and the offset.
+inline uint64_t addressOf(Warp &w, const uint32_t *parts, uint32_t lane) {
+  uint64_t base = !parts[0]       ? 0
+                  : parts[1] == 4 ? w.reg<uint32_t>(parts[0])[lane]
+                                  : w.reg<uint64_t>(parts[0])[lane];
+  return base + parts[2];
+}
+
 /// Takes an address operand into a, sizeA and offset.
 inline void addressOperand(Decoder &d, std::string_view text) {
   Address address = d.address(text);

@@ -83,10 +83,7 @@ void copyBox(Warp &w, const Instruction &i) {
     uint64_t to = sharedAddress(addressOf(w, i, lane));
     uint64_t mapAt =
         (list[0] ? w.reg<uint64_t>(list[0])[lane] : kParamWindow) + list[1];
-    uint64_t barrierAt = (!list[2]       ? 0
-                          : list[3] == 4 ? w.reg<uint32_t>(list[2])[lane]
-                                         : w.reg<uint64_t>(list[2])[lane]) +
-                         list[4];
+    uint64_t barrierAt = addressOf(w, list + 2, lane);
     TensorMap map;
     if (!readMap(w, i, lane, mapAt, map))
       return;
