@@ -76,6 +76,15 @@ bool isSplat(Value v) {
   return c && isa<SplatElementsAttr>(c.getValue());
 }
 
+/// Does the op read the operand from memory alone?
+bool readsFromMemory(Operation *op, Value operand) {
+  auto fusion = dyn_cast<FusionInterface>(op);
+  return llvm::any_of(op->getOpOperands(), [&](OpOperand &use) {
+    return use.get() == operand &&
+           (!fusion || fusion.readsMemory(use.getOperandNumber()));
+  });
+}
+
 unsigned costOf(Operation *op) {
   auto fusion = dyn_cast<FusionInterface>(op);
   return fusion ? fusion.getFusionCost() : 0;
@@ -607,9 +616,11 @@ KernelOp FormKernels::outline(Operation *root) {
   // not depend on where the graph computes them.
   auto isInside = [&](Operation *op, Value o) {
     Operation *def = o.getDefiningOp();
-    return def && def->getBlock() == &block && !isNative(op) &&
-           (isSplat(o) || (!isa<ConstantOp>(def) && !stored.count(o) &&
-                           !isPackedWeight(def)));
+    if (!def || def->getBlock() != &block || isNative(op))
+      return false;
+    if (isa<ConstantOp>(def))
+      return isSplat(o) && !readsFromMemory(op, o);
+    return !stored.count(o) && !isPackedWeight(def);
   };
   llvm::SetVector<Operation *> order;
   SmallVector<std::pair<Operation *, unsigned>> path{{root, 0}};
