@@ -153,7 +153,42 @@ def other_cases():
     inputs = [("x", "a,b,c", None), weight("p", np.array([0, 1, 2, 0, 0, 1])), weight("v", np.array([0.5], np.float32))]
     yield Case("other pad", "Pad", inputs, {"y": F32}, sets, {"mode": "constant"})
     yield Case("other expand", "ExpandDims", [("x", "a,b,c", None), weight("k", np.array(1, np.int32))], {"y": F32}, sets)
+    image, points = rand(2, 3, 5, 7), rand(2, 4, 6, 2, seed=1)
+    yield Case("other samples", "GridSample", [("x", "b,3,h,w", None), ("g", "b,p,q,2", None)], {"y": F32}, [{"x": image, "g": points}], {"mode": "bilinear", "align_corners": 1})
     yield Case("other gather", "GatherND", [("x", "a,b,c", None), ("i", "n,2", None)], {"y": F32}, [{"x": rand(2, 5, 7), "i": np.array([[0, 1], [1, 4]])}])
+
+
+def recurrent_cases():
+    """What hybrid models have between their layers of attention."""
+
+    def states(queries, keys, heads, rule, *sizes):
+        sets = []
+        for b, s in sizes:
+            given = {"q": rand(b, s, queries * 4), "k": rand(b, s, keys * 4, seed=1), "v": rand(b, s, heads * 6, seed=2), "p": rand(b, heads, 4, 6, seed=3)}
+            if "gated" in rule:
+                given["g"] = -np.abs(rand(b, s, heads, seed=4))
+            if "delta" in rule:
+                given["w"] = 1 / (1 + np.exp(-rand(b, s, heads, seed=5)))
+            sets.append(given)
+        dims = {"q": f"b,s,{queries * 4}", "k": f"b,s,{keys * 4}", "v": f"b,s,{heads * 6}", "p": f"b,{heads},4,6", "g": f"b,s,{heads}", "w": f"b,s,{heads}"}
+        ports = [(name, dims[name], None) if name in sets[0] else ABSENT for name in "qkvpgw"]
+        return Case(f"recurrent {queries} {keys} {heads} {rule}", "LinearAttention", ports, {"y": F32, "present": F32}, sets, {"q_num_heads": queries, "kv_num_heads": heads, "update_rule": rule}, atol=2e-5)
+
+    # Heads of queries, keys and values: the same, shared by queries, shared by values.
+    yield states(2, 2, 2, "gated_delta", (2, 3), (1, 1))
+    yield states(4, 2, 2, "delta", (2, 3), (1, 1))
+    yield states(2, 2, 4, "gated_delta", (2, 3), (1, 1))
+    yield states(2, 4, 4, "gated", (2, 3), (1, 1))
+
+    weights = [weight("k", rand(3, 1, 4, seed=1)), weight("c", rand(3, seed=2))]
+    for dilation in (1, 2):
+        for last in (0, 1):
+            size = (lambda b, n: (b, n, 3)) if last else (lambda b, n: (b, 3, n))
+            held = 3 * dilation
+            sets = [{"x": rand(*size(b, n)), "p": rand(*size(b, held), seed=3)} for b, n in ((2, 5), (1, 1))]
+            ports = [("x", "b,s,3" if last else "b,3,s", None), *weights, ("p", f"b,{held},3" if last else f"b,3,{held}", None)]
+            attributes = {"activation": "silu", "dilation": dilation, "channels_last": last}
+            yield Case(f"recurrent convolution {dilation}{last}", "CausalConvWithState", ports, {"y": F32, "present": F32}, sets, attributes)
 
 
 def misc_cases():
@@ -161,4 +196,5 @@ def misc_cases():
     yield from embedding_cases()
     yield from activation_cases()
     yield from product_cases()
+    yield from recurrent_cases()
     yield from other_cases()

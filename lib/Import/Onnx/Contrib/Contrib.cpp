@@ -264,7 +264,7 @@ void registerContrib(Registry &r) {
   r.add(ms, "FusedGemm", 1, fusedGemm);
   r.add(ms, "GemmFastGelu", 1, gemmFastGelu);
   r.add(ms, "FusedConv", 1, fusedConv);
-  for (const char *op : {"Trilu", "Pad", "Range", "GatherND"})
+  for (const char *op : {"Trilu", "Pad", "Range", "GatherND", "GridSample"})
     r.add(ms, op, 1, sameAsStandard);
   r.add(ms, "ExpandDims", 1, expandDims);
 }
