@@ -69,6 +69,18 @@ func.func @scaledRows(%x: tensor<1x50x96xf32>, %s: tensor<1x1x96xf32>, %p: tenso
 
 // -----
 
+// What is read from memory alone lies there, be it the same everywhere.
+// CHECK-LABEL: @boxFilter
+// CHECK: %[[BOX:.+]] = tenon.constant dense<2.500000e-01>
+// CHECK: tenon.kernel depthwise(%arg0, %[[BOX]])
+func.func @boxFilter(%x: tensor<1x8x8x4xf32>) -> tensor<1x49x4xf32> {
+  %w = tenon.constant dense<2.500000e-01> : tensor<4x4xf32>
+  %0 = tenon.depthwise %x, %w kernel [2, 2] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] : tensor<1x8x8x4xf32>, tensor<4x4xf32>
+  return %0 : tensor<1x49x4xf32>
+}
+
+// -----
+
 // matmul, softmax, matmul: scores never reach memory; the transpose at the end
 // is where the result is stored.
 // CHECK-LABEL: @attention
