@@ -185,3 +185,46 @@ func.func @merged(%x: tensor<?x4xf32, #tenon.dims<"m", "4">>) -> (tensor<?x4x8xf
   %3 = tenon.reshape %1 to <"m", "4", "8"> : tensor<?x32xf32, #tenon.dims<"m", "32">>
   return %2, %3 : tensor<?x4x8xf32, #tenon.dims<"m", "4", "8">>, tensor<?x4x8xf32, #tenon.dims<"m", "4", "8">>
 }
+
+// A tied embedding in codes is stored once, but for its scales: rows of bytes
+// are cut out of the panels.
+// CHECK-LABEL: @tiedCodes
+// CHECK: %[[P:.+]] = tenon.pack_weight %{{.+}} <ui4 at 0, 1, 64> scale {{.+}} rows 64 columns 40
+// CHECK-NEXT: %[[B:.+]] = tenon.reshape %[[P]] to <"2", "2", "608">
+// CHECK-NEXT: %[[C:.+]] = tenon.slice %[[B]] from <"0", "0", "96"> step [1, 1, 1] to <"2", "2", "512">
+// CHECK-NEXT: %[[G:.+]] = tenon.reshape %[[C]] to <"2", "2", "4", "32", "4">
+// CHECK-NEXT: %[[T:.+]] = tenon.transpose %[[G]] [0, 3, 1, 2, 4]
+// CHECK-NEXT: %[[R:.+]] = tenon.reshape %[[T]] to <"64", "32">
+// CHECK-NEXT: %[[S:.+]] = tenon.slice %[[R]] from <"0", "0"> step [1, 1] to <"40", "32">
+// CHECK: tenon.gather %[[S]], %arg0 axis 0
+// CHECK: tenon.packed_matmul %arg1, %[[P]]
+func.func @tiedCodes(%ids: tensor<?xi64, #tenon.dims<"s">>, %x: tensor<?x64xf32, #tenon.dims<"m", "64">>) -> (tensor<?x32xui8, #tenon.dims<"s", "32">>, tensor<?x40xf32, #tenon.dims<"m", "40">>) {
+  %table = tenon.constant dense<17> : tensor<40x32xui8>
+  %rows = tenon.gather %table, %ids axis 0 : tensor<40x32xui8>, tensor<?xi64, #tenon.dims<"s">>
+  %bytes = tenon.reshape %table to <"1280"> : tensor<40x32xui8>
+  %codes = tenon.unpack %bytes size "2560" to ui4 : tensor<1280xui8>
+  %matrix = tenon.reshape %codes to <"40", "64"> : tensor<2560xui4>
+  %scale = tenon.constant dense<0.5> : tensor<40x2xf32>
+  %w = tenon.dequantize %matrix scale %scale blocks [1, 32] to f32 : tensor<40x64xui4>, tensor<40x2xf32>
+  %0 = tenon.matmul %x, %w transposed : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<40x64xf32>
+  return %rows, %0 : tensor<?x32xui8, #tenon.dims<"s", "32">>, tensor<?x40xf32, #tenon.dims<"m", "40">>
+}
+
+// Of a large table that is dequantised the rows that are gathered are. Its codes
+// have a sign, their panels not.
+// CHECK-LABEL: @tiedRows
+// CHECK: %[[P:.+]] = tenon.pack_weight %{{.+}} <i8 at 0, 1, 64> scale
+// CHECK: %[[G:.+]] = tenon.gather %{{.+}}, %arg0 axis 0 : tensor<1088x64xui8>
+// CHECK: %[[A:.+]] = tenon.add %[[G]], %{{.+}} : tensor<?x64xui8
+// CHECK: %[[I:.+]] = tenon.bitcast %[[A]] to i8
+// CHECK: %[[Q:.+]] = tenon.gather %{{.+}}, %arg0 axis 0 : tensor<1088x1xf32>
+// CHECK: tenon.dequantize %[[I]] scale %[[Q]] blocks [1, 64] to f32
+// CHECK: tenon.packed_matmul %arg1, %[[P]]
+func.func @tiedRows(%ids: tensor<?xi64, #tenon.dims<"s">>, %x: tensor<?x64xf32, #tenon.dims<"m", "64">>) -> (tensor<?x64xf32, #tenon.dims<"s", "64">>, tensor<?x1088xf32, #tenon.dims<"m", "1088">>) {
+  %table = tenon.constant dense<3> : tensor<1088x64xi8>
+  %scale = tenon.constant dense<0.5> : tensor<1088x1xf32>
+  %w = tenon.dequantize %table scale %scale blocks [1, 64] to f32 : tensor<1088x64xi8>, tensor<1088x1xf32>
+  %rows = tenon.gather %w, %ids axis 0 : tensor<1088x64xf32>, tensor<?xi64, #tenon.dims<"s">>
+  %0 = tenon.matmul %x, %w transposed : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<1088x64xf32>
+  return %rows, %0 : tensor<?x64xf32, #tenon.dims<"s", "64">>, tensor<?x1088xf32, #tenon.dims<"m", "1088">>
+}

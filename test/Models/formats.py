@@ -15,6 +15,7 @@ as do short blocks, odd columns and long sums.
 usage: formats.py [--tenon PATH] [SUBSTRING...]
 """
 
+import ml_dtypes
 import numpy as np
 from onnx import TensorProto, helper
 
@@ -112,6 +113,44 @@ def dequantised(tool):
     linear(g, "tensor", 67, 32, np.uint8)
     linear(g, "tensor with zero", 66, 31, np.uint8, zero=True, transposed=True)
     linear(g, "blocks of i4", 96, 20, TensorProto.INT4, axis=0, block=32, zero=True)
+    g.check(tool)
+
+
+def tied(tool):
+    """Tables that are gathered from and multiplied with: rows are read out of the panels."""
+    g = Graph(contrib=True)
+    rng = np.random.default_rng(21)
+    k, n, rows = 64, 1100, np.array([[1099, 0, 33], [64, 512, 31]])
+    ids = g.input(rows, ["batch", 3])
+
+    def expect_tied(label, table, weight, product, to=lambda v: v):
+        g.expect(f"rows {label}", table, weight[rows])
+        plain = to(g.node("MatMul", table, g.weight(weight.T.copy())))
+        g.expect(f"product {label}", g.node("Sub", product, plain), np.zeros((*rows.shape, n), np.float32))
+
+    for bits in (8, 4):
+        codes, scale = rng.integers(0, 2**bits, (n, k)), scales(rng, n, k // 32)
+        weight = (codes - 2.0 ** (bits - 1)).astype(np.float32) * np.repeat(scale, 32, 1)
+        # Two names, as exporters have them; the second is in blocks.
+        stored = pack(codes, bits)
+        table = g.node("GatherBlockQuantized", g.weight(stored), ids, g.weight(scale), domain=MICROSOFT, bits=bits, block_size=32, gather_axis=0, quantize_axis=1)
+        expect_tied(f"{bits} bits", table, weight, g.node("MatMulNBits", table, g.weight(stored.reshape(n, k // 32, -1)), g.weight(scale.ravel()),
+                                                         domain=MICROSOFT, K=k, N=n, bits=bits, block_size=32))
+    # Dequantised in front of the gather: a scale and a zero point for all, and for each row.
+    for dtype, shape in ((np.uint8, ()), (np.int8, (n,))):
+        low = np.iinfo(dtype).min
+        codes, scale, zero = rng.integers(low, low + 256, (n, k)), scales(rng, *shape), rng.integers(low + 100, low + 150, shape)
+        real = g.node("DequantizeLinear", g.weight(codes.astype(dtype)), g.weight(scale), g.weight(zero.astype(dtype)), axis=0)
+        table = g.node("Gather", real, ids)
+        weight = ((codes.T - zero) * scale).astype(np.float32).T.copy()
+        expect_tied(f"{np.dtype(dtype)} less a point", table, weight, g.node("MatMul", table, g.node("Transpose", real)))
+    for half in (np.float16, ml_dtypes.bfloat16):
+        numbers = rng.standard_normal((n, k)).astype(half)
+        stored, kind = g.weight(numbers), helper.np_dtype_to_tensor_dtype(np.dtype(half))
+        found = g.node("Gather", stored, ids)
+        wide = lambda v: g.node("Cast", v, to=TensorProto.FLOAT)
+        expect_tied(np.dtype(half).name, wide(found), numbers.astype(np.float32), wide(g.node("MatMul", found, g.node("Transpose", stored))),
+                    lambda v: wide(g.node("Cast", v, to=kind)))
     g.check(tool)
 
 
@@ -329,6 +368,6 @@ def scales_of_integers(tool):
 if __name__ == "__main__":
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
-    for check in (dequantised, integers, both, requantised, convolutions, long_rows, scales_of_integers):
+    for check in (dequantised, tied, integers, both, requantised, convolutions, long_rows, scales_of_integers):
         checks.attempt(check.__name__, check, tool)
     checks.finish()

@@ -6,13 +6,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/PackFormats.h"
+#include "lib/Codegen/Form/Tables.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/Support/Regex.h"
@@ -28,7 +28,7 @@ namespace {
 
 /// In remarks.
 constexpr StringLiteral kPass = "tenon-pack-matmul", kPack = "PackMatMul",
-                        kShare = "ShareTable", kOnce = "PackOnce";
+                        kOnce = "PackOnce";
 
 struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
   using PackMatMulPassBase::PackMatMulPassBase;
@@ -41,6 +41,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       return signalPassFailure();
     }
     kept.assign(keepF32.size(), false);
+    gatherStoredRows(getOperation());
     SmallVector<MatMulOp> ops;
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });
     for (MatMulOp op : ops)
@@ -59,10 +60,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       op.getWeightMutable().assign(
           PackBOp::create(b, op.getLoc(), op.getWeight(), /*transposed=*/true));
     });
-    SmallVector<PackBOp> packs;
-    getOperation()->walk([&](PackBOp op) { packs.push_back(op); });
-    for (PackBOp op : packs)
-      shareTable(op);
+    shareTables(getOperation());
   }
 
   /// Of --keep-f32: which patterns match a node.
@@ -81,61 +79,6 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       return WalkResult::advance();
     });
     return result;
-  }
-
-  /// A table that is gathered from and multiplied with (a tied embedding) is
-  /// stored once: the gathers read its panels.
-  void shareTable(PackBOp pack) {
-    auto table = pack.getInput().getDefiningOp<ConstantOp>();
-    if (!table)
-      return;
-    SmallVector<SymExpr> dims = getDims(table.getResult());
-    SmallVector<GatherOp> gathers;
-    bool others = false;
-    for (Operation *user : table->getUsers()) {
-      auto gather = dyn_cast<GatherOp>(user);
-      others |=
-          user != pack && (!gather || gather.getIndices() == table.getResult());
-      if (gather)
-        gathers.push_back(gather);
-    }
-    if (gathers.empty())
-      return;
-    StringRef why = !getElementTypeOrSelf(table.getType()).isF32()
-                        ? "the table is not of f32"
-                    : dims.size() != 2 ? "the table is no matrix"
-                    : others
-                        ? "more than gathers and one matmul reads the table"
-                        : "";
-    if (!why.empty())
-      return noteMissed(kPass, pack, kShare, why);
-    noteApplied(kPass, pack, kShare);
-    // [panels, K, 32] with the panels' columns next to each other again.
-    OpBuilder b(pack);
-    b.setInsertionPointAfter(table);
-    Location loc = table.getLoc();
-    SymExpr columns = dims[pack.getTransposed() ? 0 : 1],
-            rows = dims[pack.getTransposed() ? 1 : 0];
-    SymExpr padded = SymExpr::apply(SymExpr::Fn::CeilDiv, columns, 32) * 32;
-    SmallVector<int64_t> perm = pack.getTransposed()
-                                    ? SmallVector<int64_t>{0, 2, 1}
-                                    : SmallVector<int64_t>{1, 0, 2};
-    SmallVector<SymExpr> whole = pack.getTransposed()
-                                     ? SmallVector<SymExpr>{padded, rows}
-                                     : SmallVector<SymExpr>{rows, padded};
-    pack->moveAfter(table);
-    b.setInsertionPointAfter(pack);
-    Value v = TransposeOp::create(b, loc, pack.getResult(), perm);
-    v = ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), whole));
-    if (padded != columns) {
-      SymExpr zero(0);
-      SmallVector<SymExpr> starts(2, zero);
-      v = SliceOp::create(b, loc, v, DimsAttr::get(b.getContext(), starts),
-                          b.getDenseI64ArrayAttr({1, 1}),
-                          DimsAttr::get(b.getContext(), dims));
-    }
-    for (GatherOp gather : gathers)
-      gather.getInputMutable().assign(v);
   }
 
   /// What `v` repeats, where it is matrices that views repeat and regroup and

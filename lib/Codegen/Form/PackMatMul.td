@@ -26,6 +26,12 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     8 bits by a constant becomes one in the format i8, and what the zero points
     take off its sums.
 
+    A table that is gathered from and multiplied with (a tied embedding) is stored
+    once: the gathers read its panels, as f32 or in their format, of which the
+    scales alone lie beside them; two constants of equal bytes count as one. Of a
+    large constant table that is cast or dequantised the rows that are gathered
+    are, not all.
+
     ```mlir
     %w = tenon.dequantize %codes scale %s blocks [1, 32] to f32 : ...
     %0 = tenon.matmul %x, %w transposed : ...
