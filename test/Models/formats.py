@@ -105,7 +105,7 @@ def dequantised(tool):
     g = Graph(contrib=True)
     n_bits(g, "four bits", 200, 70, 4, 32, "packed", rows=[1, 2, 3, 5, 6, 7, 60])
     n_bits(g, "scales of f32", 64, 32, 4, 16, half=False)
-    n_bits(g, "float zeros", 130, 33, 8, 64, "float")
+    n_bits(g, "float zeros", 130, 33, 8, 64, "float", rows=[1, 3, 13])
     n_bits(g, "two bits", 90, 24, 2, 32, "packed")
     n_bits(g, "many rows of weights", 1700, 40, 4, 128, "packed", rows=[2, 20])
     scales_at_the_edge(g)

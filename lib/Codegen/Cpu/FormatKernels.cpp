@@ -10,6 +10,8 @@
 // Dequantising: a vector of codes serves as many rows of the panel as fit a
 // dword. Each is shifted and masked out, converted, less the zero point, times
 // the scale: (code - zero) * scale, the numbers that the model states, in f32.
+// A scale of f16 times an integer is exact, so that of these one multiply-add,
+// code * scale - zero * scale, gives the same number.
 // Products are chains in order of k, as those of f32 panels: the same bits.
 //
 //   few rows   the numbers go from registers into products with all rows; the
@@ -39,11 +41,23 @@ struct FormatLoops : Loops {
   FormatAttr format;
   Value B;
   int64_t bits = format.getBits();
+  float middle = 1 << (bits - 1); ///< of the codes
   int64_t group = format.rowsOfGroup();
   VectorType f32s = vector(b.getF32Type(), lanes),
              i32s = vector(b.getI32Type(), lanes);
   int64_t first = 0, vectors = 0; ///< of the columns
+  /// `zeros` are negative; where both are fused, times the scale.
   SmallVector<Value> scales, zeros;
+  /// Does a permute subtract the middle of the codes?
+  bool looksUp = bits < 8 && lanes == 16 && format.getScale();
+  bool isFloatZero = format.getZero() && format.getZero().isF32();
+  bool fused = target.hasFma && format.getScale() &&
+               format.getScale().isF16() && !isFloatZero &&
+               (format.getZero() || !looksUp);
+  /// Vector j is columns j, j + 4, ...: a row of bytes, all columns, opens by
+  /// shifts and masks, in less time than bytes widen in.
+  static constexpr int64_t kDealt = 4;
+  bool dealt = false;
   /// Are the rows of a group written out? With many products for each number a
   /// loop over them costs little, and compiles in a fraction of the time.
   bool unrolled = true;
@@ -60,6 +74,8 @@ struct FormatLoops : Loops {
     return vector::BroadcastOp::create(b, loc, i32s, shift);
   }
   void openBlock(Value at);
+  SmallVector<Value> deal(ValueRange from);
+  SmallVector<Value> collect(ValueRange from);
   SmallVector<Value> codes(Value at);
   Value weight(Value code, int64_t j, int64_t row, Value shift = {});
   SmallVector<Value> weights(ValueRange codes, int64_t row, Value shift = {});
@@ -76,23 +92,75 @@ void FormatLoops::openBlock(Value at) {
     Type type = format.getScale();
     int64_t bytes = type.getIntOrFloatBitWidth() / 8;
     scales.push_back(loadFloats(B, plus(at, column(j) * bytes), type));
-    if (!format.getZero())
-      continue;
+    Value zero;
     Value zeroAt = plus(at, format.bytesOfScales());
-    if (format.getZero().isF32()) {
-      zeros.push_back(
-          loadFloats(B, plus(zeroAt, column(j) * 4), b.getF32Type()));
-      continue;
+    if (isFloatZero) {
+      zero = loadFloats(B, plus(zeroAt, column(j) * 4), b.getF32Type());
+    } else if (format.getZero()) {
+      zero =
+          loadBytes(B, plus(zeroAt, column(j)), vector(b.getI8Type(), lanes));
+      zero = arith::ExtUIOp::create(b, loc, i32s, zero);
+      zero = arith::SIToFPOp::create(b, loc, f32s, zero);
+    } else if (!looksUp) {
+      zero = L.constant(f32s, middle);
     }
-    Value zero =
-        loadBytes(B, plus(zeroAt, column(j)), vector(b.getI8Type(), lanes));
-    zero = arith::ExtUIOp::create(b, loc, i32s, zero);
-    zeros.push_back(arith::SIToFPOp::create(b, loc, f32s, zero));
+    if (zero)
+      zeros.push_back(arith::NegFOp::create(b, loc, zero));
   }
+  if (dealt) {
+    scales = deal(scales);
+    zeros = deal(zeros);
+  }
+  for (int64_t j = 0; j < vectors && fused; ++j)
+    zeros[j] = L.mul(zeros[j], scales[j]);
+}
+
+/// Of columns side by side in four vectors, vectors of every fourth one.
+SmallVector<Value> FormatLoops::deal(ValueRange from) {
+  SmallVector<Value> to;
+  SmallVector<int64_t> all = llvm::to_vector(llvm::seq<int64_t>(0, lanes));
+  for (int64_t j = 0; j < kDealt; ++j) {
+    SmallVector<int64_t> fourth;
+    for (int64_t i = 0; i < lanes / 2; ++i)
+      fourth.push_back(kDealt * i + j);
+    auto two = [&](int64_t i) {
+      return vector::ShuffleOp::create(b, loc, from[i], from[i + 1], fourth);
+    };
+    to.push_back(vector::ShuffleOp::create(b, loc, two(0), two(2), all));
+  }
+  return to;
+}
+
+/// And back.
+SmallVector<Value> FormatLoops::collect(ValueRange from) {
+  SmallVector<Value> to;
+  for (int64_t j = 0; j < kDealt; ++j) {
+    auto two = [&](int64_t i) {
+      return vector::ShuffleOp::create(b, loc, from[i], from[i + 1],
+                                       ArrayRef<int64_t>{2 * j, lanes + 2 * j,
+                                                         2 * j + 1,
+                                                         lanes + 2 * j + 1});
+    };
+    to.push_back(vector::ShuffleOp::create(
+        b, loc, two(0), two(2), ArrayRef<int64_t>{0, 1, 4, 5, 2, 3, 6, 7}));
+  }
+  return to;
 }
 
 SmallVector<Value> FormatLoops::codes(Value at) {
   SmallVector<Value> all;
+  if (dealt) {
+    Value row = loadBytes(B, at, i32s);
+    for (int64_t j = 0; j < kDealt; ++j) {
+      Value code = row;
+      if (j > 0)
+        code = L.shiftRight(code, L.constantInt(i32s, 8 * j));
+      if (j < kDealt - 1)
+        code = L.both(code, L.constantInt(i32s, 255));
+      all.push_back(code);
+    }
+    return all;
+  }
   for (int64_t j = 0; j < vectors; ++j) {
     if (format.getElement().isF16()) {
       all.push_back(
@@ -119,13 +187,12 @@ Value FormatLoops::weight(Value code, int64_t j, int64_t row, Value shift) {
                     : L.both(code, constant(0xffff0000));
     return arith::BitcastOp::create(b, loc, f32s, code);
   }
-  Value number;
-  float middle = 1 << (bits - 1);
   if (!shift && row > 0)
     shift = constant(row * bits);
   if (shift)
     code = L.shiftRight(code, shift);
-  if (bits < 8 && lanes == 16) {
+  Value number;
+  if (looksUp) {
     // The lowest four bits choose one of sixteen numbers.
     SmallVector<float> table;
     for (int64_t i = 0; i < 16; ++i)
@@ -137,11 +204,11 @@ Value FormatLoops::weight(Value code, int64_t j, int64_t row, Value shift) {
     if (bits < 8)
       code = L.both(code, constant((1 << bits) - 1));
     number = arith::SIToFPOp::create(b, loc, f32s, code);
-    if (zeros.empty())
-      number = L.sub(number, L.constant(f32s, middle));
   }
+  if (fused)
+    return fma(number, scales[j], zeros[j]);
   if (!zeros.empty())
-    number = L.sub(number, zeros[j]);
+    number = L.add(number, zeros[j]);
   return L.mul(number, scales[j]);
 }
 
@@ -223,6 +290,7 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   p.fetches = rows <= kRowsThatWait;
   p.vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
+  p.dealt = p.bits == 8 && p.vectors == p.kDealt && p.lanes == 2 * p.kDealt;
   for (; p.first < kPanelColumns; p.first += p.vectors * p.lanes) {
     SmallVector<Value> init(rows * p.vectors, L.constant(p.f32s, 0));
     SmallVector<Value> sums = p.walk(
@@ -238,6 +306,9 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
           }
           return next;
         });
+    for (int64_t r = 0; p.dealt && r < rows; ++r)
+      llvm::copy(p.collect(ValueRange(sums).slice(r * p.vectors, p.vectors)),
+                 sums.begin() + r * p.vectors);
     for (auto [i, sum] : llvm::enumerate(sums))
       vector::StoreOp::create(
           b, p.loc, sum, C,

@@ -145,7 +145,10 @@ PackWeightOp packFormatted(OpBuilder &b, MatMulOp op, Precision precision) {
   unsigned bits = storedBits(codes->element);
   float middle = 1 << (bits - 1);
   bool isSigned = !codes->element.isUnsignedInteger();
-  Type scaleType = scale->all(fitsF16) ? b.getF16Type() : Type(b.getF32Type());
+  // Of f16 the kernels take it that times an integer it is exact.
+  bool isHalf =
+      scale->all([](float s) { return std::isfinite(s) && fitsF16(s); });
+  Type scaleType = isHalf ? b.getF16Type() : Type(b.getF32Type());
   // What is subtracted of codes without a sign.
   std::optional<Parameter> zero;
   Type zeroType;
