@@ -86,6 +86,8 @@ uint32_t Decoder::allocate(uint32_t bytes) {
   uint32_t offset = kernel.image.size();
   // A predicate has a bit per lane; all begin at 32 bytes.
   kernel.image.resize(offset + (bytes ? bytes * kLanes : 32), 0xff);
+  wide.resize(kernel.image.size() / 32, false);
+  wide[offset / 32] = bytes == 8;
   ++kernel.registers;
   return offset;
 }
@@ -192,6 +194,8 @@ bool Decoder::finish() {
       error = format("line %d: no label '%s'", fixup.line, fixup.name.c_str());
   }
   kernel.registerBytes = kernel.image.size();
+  if (error.empty())
+    traceOwners();
   return error.empty();
 }
 
@@ -221,6 +225,9 @@ void Decoder::decode(Statement &given) {
   sources.clear();
   dests.clear();
   inst.line = line;
+  std::string_view name = given.parts[0];
+  flow = Flow();
+  flow.passes = name != "ld" && name != "ldu" && name != "atom";
   auto it = table->find(given.parts[0]);
   if (it == table->end())
     return fail("no rule for '" + std::string(given.parts[0]) + "'");
@@ -241,6 +248,7 @@ void Decoder::decode(Statement &given) {
   inst.sources = sources.size();
   inst.dests = dests.size();
   kernel.code.push_back(inst);
+  flows.push_back(flow);
   statement = nullptr;
 }
 
@@ -564,6 +572,8 @@ Address Decoder::address(std::string_view text) {
     if (reg->bytes != 4 && reg->bytes != 8)
       fail("an address of neither 32 nor 64 bits");
     sources.push_back(reg->offset);
+    if (reg->bytes == 8)
+      *std::find(flow.addresses, flow.addresses + 2, 0u) = reg->offset;
     result.base = reg->offset;
     result.baseBytes = reg->bytes;
     return result;

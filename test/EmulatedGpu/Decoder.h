@@ -134,6 +134,8 @@ public:
   uint32_t target(std::string_view name);
   uint32_t constant(uint64_t bits, uint32_t bytes);
   const Kernel &getKernel() const { return kernel; }
+  /// What the statement loads are parameters from this place on.
+  void loadsParameters(int64_t offset) { flow.parameter = offset; }
   /// The kernel has products of warpgroups.
   void hasProducts() { kernel.hasProducts = true; }
 
@@ -155,11 +157,18 @@ private:
     std::string name;
     int line;
   };
+  /// Where a statement's results come of.
+  struct Flow {
+    uint32_t addresses[3] = {}; // registers of 64 bits that it has addresses in
+    int64_t parameter = -1;     // the place of one that it loads
+    bool passes = true;         // from its sources
+  };
   const Register *find(std::string_view name, Register &scratch);
   uint32_t special(std::string_view name, uint32_t bytes);
   bool symbolAddress(std::string_view text, uint64_t &address);
   bool parseImmediate(std::string_view text, uint32_t bytes, uint64_t &bits);
   uint32_t allocate(uint32_t bytes);
+  void traceOwners();
 
   Module &module;
   Kernel &kernel;
@@ -172,6 +181,9 @@ private:
   std::map<std::pair<uint64_t, uint32_t>, uint32_t> pool;
   std::vector<Fixup> fixups;
   std::vector<uint32_t> sources, dests; // of the statement
+  Flow flow;                            // of the statement
+  std::vector<Flow> flows;              // of all
+  std::vector<bool> wide;               // registers of 64 bits, by place / 32
   std::string error;
   int line = 0;
 

@@ -60,7 +60,12 @@ struct Instruction {
   uint32_t registers = 0;
   uint16_t sources = 0, dests = 0;
   int line = 0;
+  // Parameters that its addresses come of, a bit each; 0: nobody knows.
+  uint64_t owners = 0;
 };
+
+/// Of an instruction whose accesses may be anybody's.
+constexpr uint64_t kAnyOwner = ~0ull;
 
 struct Parameter {
   std::string name;
@@ -111,7 +116,7 @@ struct LaneCopy {
 /// for it.
 struct GroupProduct {
   const Instruction *instruction;
-  uint64_t descriptor;
+  uint64_t left, descriptor; // the former where it is in shared memory
 };
 
 struct Block;
@@ -236,6 +241,12 @@ struct Block {
 
 struct Device;
 
+/// What a pointer among a launch's parameters points to.
+struct Owner {
+  uint64_t base, bytes;
+  bool fresh; // what was written there before is nobody's any more
+};
+
 struct Launch {
   Device *device = nullptr;
   const Module *module = nullptr;
@@ -249,6 +260,7 @@ struct Launch {
   bool aborted = false;
   std::vector<uint64_t> arguments; // allocations that it was given
   uint64_t lastArgument = 0;       // the one that was looked for last
+  std::vector<Owner> owners;       // of the first parameters, if they were told
   /// What blocks knew when they changed an address by an atomic after a fence.
   std::map<uint64_t, KnownBlocks> released;
   std::set<std::pair<int, std::string>> said; // reports
@@ -296,6 +308,16 @@ void judgeProducts(Warp &warp, const Instruction &instruction);
 /// The same at the end of a block: have the warps of each warpgroup had the
 /// same products?
 void judgeWarpgroups(Block &block);
+
+/// May an instruction touch these bytes of an allocation?
+bool isOwned(const Launch &launch, const Instruction &instruction,
+             const Allocation &memory, uint64_t at, uint64_t bytes);
+std::string describeStray(const Launch &launch, const Instruction &instruction,
+                          uint64_t at, uint64_t bytes);
+/// Those that hold an address.
+uint64_t ownersAt(const Launch &launch, uint64_t at);
+/// Forgets what was written where nobody has written yet.
+void beginOwners(Launch &launch);
 
 /// An atomic at a global address, and a fence of the device: what orders
 /// accesses of several blocks.

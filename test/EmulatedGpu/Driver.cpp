@@ -447,12 +447,13 @@ __attribute__((destructor)) static void sayStatistics() {
   if (!setting("TENON_EMU_STATS"))
     return;
   Device &device = driver().device;
-  fprintf(stderr,
-          "emulated GPU: %llu launches, %llu instructions of warps, %llu "
-          "accesses, %llu reports, %llu allocations left\n",
-          (unsigned long long)device.launches,
-          (unsigned long long)device.instructions,
-          (unsigned long long)device.accesses,
-          (unsigned long long)device.reports,
-          (unsigned long long)device.memory.allocations());
+  fprintf(
+      stderr,
+      "emulated GPU: %llu launches, %llu told of their buffers, %llu "
+      "instructions of warps, %llu accesses, %llu reports, %llu allocations "
+      "left\n",
+      (unsigned long long)device.launches, (unsigned long long)driver().told,
+      (unsigned long long)device.instructions,
+      (unsigned long long)device.accesses, (unsigned long long)device.reports,
+      (unsigned long long)device.memory.allocations());
 }

@@ -95,6 +95,7 @@ struct Driver {
   std::set<Graph *> graphs, executables;
   std::map<uint64_t, uint64_t> pinned; // host memory
   Stream legacy;
+  uint64_t told = 0; // launches that were told of their buffers
   /// What TENON_EMU_FAIL asks for: the n-th call of a function fails.
   struct Failure {
     std::string name;

@@ -7,6 +7,7 @@
 #include "Driver.h"
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 using namespace emu;
 
@@ -28,6 +29,9 @@ struct JitLog {
       *filled = reinterpret_cast<void *>(count);
   }
 };
+
+/// What a thread has told of the pointers of its next launch.
+thread_local std::vector<Owner> nextPointers;
 
 uint32_t smOf(const Module &module) {
   size_t at = module.text.find(".target sm_");
@@ -174,6 +178,7 @@ EMU_API cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
                        unsigned gridZ, unsigned blockX, unsigned blockY,
                        unsigned blockZ, unsigned shared, void *streamHandle,
                        void **parameters, void **extra) {
+  std::vector<Owner> owners = std::exchange(nextPointers, {});
   EMU_CALL();
   auto *function = static_cast<Function *>(handle);
   Stream *stream = streamOf(streamHandle);
@@ -218,6 +223,13 @@ EMU_API cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
       return InvalidValue;
     memcpy(launch.parameters.data(), buffer, kernel.parameterBytes);
   }
+  if (owners.size() > kernel.parameters.size())
+    return InvalidValue;
+  for (size_t i = 0; i < owners.size(); ++i)
+    memcpy(&owners[i].base, &launch.parameters[kernel.parameters[i].offset],
+           sizeof(uint64_t));
+  driver().told += !owners.empty();
+  launch.owners = std::move(owners);
   enqueue(*stream, [launch]() mutable {
     Driver &state = driver();
     DeviceMemory &memory = state.device.memory;
@@ -229,7 +241,9 @@ EMU_API cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
         launch.arguments.push_back(allocation->base);
     }
     uint64_t before = state.device.reports;
-    emu::run(launch);
+    beginOwners(launch);
+    if (!launch.aborted)
+      emu::run(launch);
     if (state.device.reports == before)
       return;
     const std::string &what = state.device.lastReport;
@@ -237,6 +251,14 @@ EMU_API cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
                  : what.find("outside") != what.npos  ? IllegalAddress
                                                       : LaunchFailed;
   });
+  return Success;
+}
+
+/// NVIDIA's driver has no such function. Tells of the next launch of this
+/// thread, a call for each of its pointers, how many bytes that has, and
+/// whether it is `fresh`: what was written there before is another's.
+EMU_API tenonNextPointer(uint64_t bytes, int fresh) {
+  nextPointers.push_back({0, bytes, fresh != 0});
   return Success;
 }
 

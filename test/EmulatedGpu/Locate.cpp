@@ -84,6 +84,11 @@ uint8_t *locateGlobal(Warp &w, const Instruction &i, const Run &run,
     given.push_back(memory->base);
   }
   launch.lastArgument = memory->base;
+  if (!isOwned(launch, i, *memory, at, bytes)) {
+    if (!several)
+      report(w, i, lane, describeStray(launch, i, at, bytes), /*stops=*/true);
+    return nullptr;
+  }
   uint64_t offset = at - memory->base;
   if (memory->constant && isWrite(access))
     report(w, i, lane, "a write to constant memory", /*stops=*/true);

@@ -184,6 +184,8 @@ void loadOrStore(Decoder &d) {
   }
   d.inst.list = d.list(offsets);
   Address address = d.address(d.operand(isLoad ? 1 : 0));
+  if (isLoad && address.isParameter)
+    d.loadsParameters(address.offset - int64_t(kParamWindow));
   d.inst.a = address.base;
   d.inst.sizeA = address.baseBytes;
   d.inst.offset = address.offset;

@@ -113,9 +113,11 @@ void copyBox(Warp &w, const Instruction &i) {
                      lane,
                      map.span ? map.span / 16u - 1 : 0,
                      piecesOf(map, first)};
+    Instruction own = i; // a pointer to the tensor is the launch's, too
+    own.owners = ownersAt(*w.launch, map.address);
     for (const CopyPiece &piece : copy.pieces) {
       bool whole = piece.from % 16 == 0 && piece.bytes % 16 == 0;
-      if (!isReadable(w, i, lane, piece, whole ? 16 : map.strides[0]))
+      if (!isReadable(w, own, lane, piece, whole ? 16 : map.strides[0]))
         return;
     }
     beginBulkCopy(w, i, std::move(copy));

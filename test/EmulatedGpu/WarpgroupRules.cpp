@@ -1,5 +1,4 @@
-//===- WarpgroupRules.cpp - wgmma
-//------------------------------------------===//
+//===- WarpgroupRules.cpp - wgmma -----------------------------------------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -24,10 +23,12 @@ namespace {
 constexpr uint32_t kRows = 16, kWordsOfA = 4, kBytesOfK = 32;
 
 // An instruction's x: columns, and the kind of its factors; y: 1 where what was
-// there is added. The list has the registers of the sums, then those of A.
+// there is added; b and c: the descriptors of B and of A, or 0. The list has
+// the registers of the sums, then those of A.
 uint32_t columnsOf(const Instruction &i) { return i.x & 511; }
 Kind kindOf(const Instruction &i) { return Kind(i.x >> 9); }
 uint32_t numSums(const Instruction &i) { return columnsOf(i) / 2; }
+uint32_t numWords(const Instruction &i) { return i.c ? 0 : kWordsOfA; }
 
 //===----------------------------------------------------------------------===//
 // A matrix in shared memory
@@ -63,14 +64,14 @@ const char *wrongDescriptor(uint64_t d) {
   return nullptr;
 }
 
-/// Looks at all that a product reads, 16 bytes at a time; false: that cannot
+/// Looks at columns of B or rows of A, 16 bytes at a time; false: that cannot
 /// be.
 bool readMatrix(Warp &w, const Instruction &i, uint64_t descriptor,
-                uint8_t (*to)[kBytesOfK]) {
+                uint32_t first, uint32_t count, uint8_t (*to)[kBytesOfK]) {
   Matrix m(descriptor);
-  for (uint32_t n = 0; n < columnsOf(i); ++n)
+  for (uint32_t n = 0; n < count; ++n)
     for (uint32_t k = 0; k < kBytesOfK; k += 16) {
-      uint32_t at = m.at(n, k);
+      uint32_t at = m.at(first + n, k);
       const uint8_t *from = locateShared(w, i, 0, at, 16, Access::Read, nullptr,
                                          w.stamp(kWholeWarp));
       if (!from)
@@ -86,6 +87,14 @@ bool readMatrix(Warp &w, const Instruction &i, uint64_t descriptor,
   return true;
 }
 
+/// Looks at all that a warp's part of a product reads there.
+bool readMatrices(Warp &w, const Instruction &i, uint64_t left,
+                  uint64_t descriptor, uint8_t (*a)[kBytesOfK],
+                  uint8_t (*b)[kBytesOfK]) {
+  return (!i.c || readMatrix(w, i, left, w.index % 4 * kRows, kRows, a)) &&
+         readMatrix(w, i, descriptor, 0, columnsOf(i), b);
+}
+
 //===----------------------------------------------------------------------===//
 // Products
 //===----------------------------------------------------------------------===//
@@ -99,20 +108,25 @@ float factor(uint32_t word, uint32_t at, Kind kind) {
 
 void finishProduct(Warp &w, const GroupProduct &product) {
   const Instruction &i = *product.instruction;
-  static uint8_t bytes[256][kBytesOfK];
-  if (!readMatrix(w, i, product.descriptor, bytes))
+  static uint8_t bytes[256][kBytesOfK], rows[kRows][kBytesOfK];
+  if (!readMatrices(w, i, product.left, product.descriptor, rows, bytes))
     return;
   uint32_t perWord = kindOf(i) == Kind::Tf32 ? 1 : 2;
   uint32_t depth = kBytesOfK / 4 * perWord, columns = columnsOf(i);
   static float a[kRows][16], b[16][256], c[kRows][256];
   const uint32_t *sums = &w.kernel->lists[i.list];
   const uint32_t *words = sums + numSums(i);
+  auto number = [&](const uint8_t *line, uint32_t k) {
+    uint32_t word;
+    memcpy(&word, &line[k / perWord * 4], 4);
+    return factor(word, k % perWord, kindOf(i));
+  };
   for (uint32_t n = 0; n < columns; ++n)
-    for (uint32_t k = 0; k < depth; ++k) {
-      uint32_t word;
-      memcpy(&word, &bytes[n][k / perWord * 4], 4);
-      b[k][n] = factor(word, k % perWord, kindOf(i));
-    }
+    for (uint32_t k = 0; k < depth; ++k)
+      b[k][n] = number(bytes[n], k);
+  for (uint32_t row = 0; i.c && row < kRows; ++row)
+    for (uint32_t k = 0; k < depth; ++k)
+      a[row][k] = number(rows[row], k);
   auto eachSum = [&](auto fn) {
     for (uint32_t lane = 0; lane < kLanes; ++lane)
       for (uint32_t r = 0; r < numSums(i); ++r)
@@ -120,7 +134,7 @@ void finishProduct(Warp &w, const GroupProduct &product) {
            c[lane / 4 + 8 * (r / 2 % 2)][r / 4 * 8 + lane % 4 * 2 + r % 2]);
   };
   for (uint32_t lane = 0; lane < kLanes; ++lane)
-    for (uint32_t r = 0; r < kWordsOfA; ++r)
+    for (uint32_t r = 0; r < numWords(i); ++r)
       for (uint32_t at = 0; at < perWord; ++at)
         a[lane / 4 + 8 * (r & 1)][(r / 2 * 4 + lane % 4) * perWord + at] =
             factor(w.reg<uint32_t>(words[r])[lane], at, kindOf(i));
@@ -141,22 +155,26 @@ bool isWhole(Warp &w, const Instruction &i) {
   return false;
 }
 
-/// b: the descriptor.
 void issueProduct(Warp &w, const Instruction &i) {
   if (!isWhole(w, i))
     return;
-  const uint64_t *all = w.reg<uint64_t>(i.b);
-  uint64_t descriptor = all[0];
-  const char *wrong = std::all_of(all, all + kLanes,
-                                  [&](uint64_t d) { return d == descriptor; })
-                          ? wrongDescriptor(descriptor)
-                          : "descriptors that differ within a warp";
-  if (wrong) {
-    report(w, i, 0, wrong, /*stops=*/true);
-    return;
+  uint64_t descriptors[2] = {};
+  for (uint32_t operand : {0, 1}) {
+    if (!operand && !i.c)
+      continue;
+    const uint64_t *all = w.reg<uint64_t>(operand ? i.b : i.c);
+    uint64_t descriptor = descriptors[operand] = all[0];
+    const char *wrong = std::all_of(all, all + kLanes,
+                                    [&](uint64_t d) { return d == descriptor; })
+                            ? wrongDescriptor(descriptor)
+                            : "descriptors that differ within a warp";
+    if (wrong) {
+      report(w, i, 0, wrong, /*stops=*/true);
+      return;
+    }
   }
   const uint32_t *list = &w.kernel->lists[i.list];
-  for (uint32_t r = 0; r < numSums(i) + kWordsOfA; ++r) {
+  for (uint32_t r = 0; r < numSums(i) + numWords(i); ++r) {
     bool isSum = r < numSums(i);
     uint64_t last = w.written[list[r] / 32];
     if (isSum)
@@ -168,12 +186,12 @@ void issueProduct(Warp &w, const Instruction &i) {
       break;
     }
   }
-  if (!readMatrix(w, i, descriptor, nullptr))
+  if (!readMatrices(w, i, descriptors[0], descriptors[1], nullptr, nullptr))
     return;
   ++w.numProducts;
-  w.products.push_back({&i, descriptor});
+  w.products.push_back({&i, descriptors[0], descriptors[1]});
   w.sums.insert(list, list + numSums(i));
-  w.factors.insert(list + numSums(i), list + numSums(i) + kWordsOfA);
+  w.factors.insert(list + numSums(i), list + numSums(i) + numWords(i));
 }
 
 void fenceRegisters(Warp &w, const Instruction &i) {
@@ -203,7 +221,7 @@ void awaitProducts(Warp &w, const Instruction &i) {
     const Instruction &of = *product.instruction;
     const uint32_t *list = &w.kernel->lists[of.list];
     w.sums.insert(list, list + numSums(of));
-    w.factors.insert(list + numSums(of), list + numSums(of) + kWordsOfA);
+    w.factors.insert(list + numSums(of), list + numSums(of) + numWords(of));
   };
   for (const auto &group : w.productGroups)
     std::for_each(group.begin(), group.end(), goesOn);
@@ -264,7 +282,9 @@ void decodeProduct(Decoder &d) {
                    ? isWide
                    : !isWide && a.bits == 16 &&
                          (a.kind == Kind::Float || a.kind == Kind::Bfloat));
-  uint32_t count = isWide ? 6 : 7;
+  // A is in registers, or described as B is.
+  bool isDescribed = !d.operand(1).starts_with('{');
+  uint32_t count = isWide ? 6 : isDescribed ? 8 : 7;
   if (!fits || !d.expectOperands(count, count))
     return d.fail("no rule for these types");
   for (uint32_t number = 3; number < count; ++number)
@@ -272,8 +292,13 @@ void decodeProduct(Decoder &d) {
         (number > 3 && d.immediate(d.operand(number)) != (number < 6)))
       return d.fail("only factors as they are, K lying together");
   auto sums = d.elements(d.operand(0)), words = d.elements(d.operand(1));
-  if (sums.size() != uint32_t(columns) / 2 || words.size() != kWordsOfA)
+  if (sums.size() != uint32_t(columns) / 2 ||
+      (!isDescribed && words.size() != kWordsOfA))
     return d.fail(format("%zu and %zu registers", sums.size(), words.size()));
+  if (isDescribed) {
+    d.inst.c = d.source(1, 8);
+    words.clear();
+  }
   std::vector<uint32_t> offsets;
   for (std::string_view name : sums)
     offsets.push_back(d.destOf(name, 4));

@@ -408,24 +408,9 @@ $SPIN:
     return None
 
 
-def check_boxes(device):
-    """Boxes of tensors: what is outside is 0, on every side; each swizzle; the map in memory and among the parameters."""
-    data = np.arange(1, 1 + 3 * 20 * 40, dtype=np.uint16).reshape(3, 20, 40)
-    address = device.put(data)
-    cases = [(1, (64, 8, 1), 3, (0, 0, 0)), (1, (64, 16, 1), 3, (-9, 7, 2)), (1, (64, 8, 2), 3, (30, 17, 1)), (1, (32, 8, 1), 2, (3, -5, 0)),
-             (1, (16, 8, 2), 1, (24, 5, -1)), (1, (24, 8, 1), 0, (1, 1, 1)), (2, (32, 8, 1), 3, (0, 19, 0)), (2, (32, 8, 1), 3, (-40, 3, 0))]
-    for kind, box, swizzle, first in cases:
-        values = data if kind == 1 else data.view(np.uint32)
-        mapped = device.tensor_map(address, kind, values.shape[::-1], box, swizzle)
-        count, span = int(np.prod(box)) * values.itemsize, {0: 16, 1: 32, 2: 64, 3: 128}[swizzle]
-        expected = np.zeros(box[::-1], values.dtype)
-        for at in np.ndindex(expected.shape):
-            place = tuple(a + f for a, f in zip(at, first[::-1], strict=True))
-            if all(0 <= p < n for p, n in zip(place, values.shape, strict=True)):
-                expected[at] = values[place]
-        rows = expected.view(np.uint8).reshape(-1, box[0] * values.itemsize)
-        image = rows.reshape(-1) if swizzle == 0 else swizzled(rows, span)
-        body = f"""
+def box_body(first, count, threads):
+    """A box at `first` of the map that %q0 points to; its bytes go to %q1."""
+    return f"""
   mov.u32 %r1, room;
   mov.u32 %r2, bar;
   setp.eq.u32 %p0, %t, 0;
@@ -446,11 +431,30 @@ $COPY:
   ld.shared.b32 %r6, [%r5];
   mad.wide.u32 %d0, %r4, 4, %q1;
   st.global.b32 [%d0], %r6;
-  add.u32 %r4, %r4, 64;
+  add.u32 %r4, %r4, {threads};
   setp.lt.u32 %p2, %r4, {count // 4};
   @%p2 bra $COPY;
 """
-        found = emulated.run(device, body, [mapped], [((count,), np.uint8)], threads=64, seed=len(cases), header=emulated.HOPPER,
+
+
+def check_boxes(device):
+    """Boxes of tensors: what is outside is 0, on every side; each swizzle; the map in memory and among the parameters."""
+    data = np.arange(1, 1 + 3 * 20 * 40, dtype=np.uint16).reshape(3, 20, 40)
+    address = device.put(data)
+    cases = [(1, (64, 8, 1), 3, (0, 0, 0)), (1, (64, 16, 1), 3, (-9, 7, 2)), (1, (64, 8, 2), 3, (30, 17, 1)), (1, (32, 8, 1), 2, (3, -5, 0)),
+             (1, (16, 8, 2), 1, (24, 5, -1)), (1, (24, 8, 1), 0, (1, 1, 1)), (2, (32, 8, 1), 3, (0, 19, 0)), (2, (32, 8, 1), 3, (-40, 3, 0))]
+    for kind, box, swizzle, first in cases:
+        values = data if kind == 1 else data.view(np.uint32)
+        mapped = device.tensor_map(address, kind, values.shape[::-1], box, swizzle)
+        count, span = int(np.prod(box)) * values.itemsize, {0: 16, 1: 32, 2: 64, 3: 128}[swizzle]
+        expected = np.zeros(box[::-1], values.dtype)
+        for at in np.ndindex(expected.shape):
+            place = tuple(a + f for a, f in zip(at, first[::-1], strict=True))
+            if all(0 <= p < n for p, n in zip(place, values.shape, strict=True)):
+                expected[at] = values[place]
+        rows = expected.view(np.uint8).reshape(-1, box[0] * values.itemsize)
+        image = rows.reshape(-1) if swizzle == 0 else swizzled(rows, span)
+        found = emulated.run(device, box_body(first, count, 64), [mapped], [((count,), np.uint8)], threads=64, seed=len(cases), header=emulated.HOPPER,
                              extra=f".shared .align 1024 .b8 room[{count}]; .shared .align 8 .b8 bar[8];")
         if wrong := same(found, [image]):
             return f"{box} at {first}, swizzle {swizzle}: {wrong}"
@@ -472,17 +476,23 @@ def swizzled(rows, span):
 
 
 def check_wgmma(device):
-    """64 x n x 32 bytes of K in every swizzle, of which a matrix may have more K than is multiplied."""
+    """64 x n x 32 bytes of K in every swizzle, of which a matrix may have more K than is multiplied; A in registers and in shared memory."""
     rng = np.random.default_rng(6)
     cases = [("tf32", 16, 128, 64), ("bf16", 8, 128, 96), ("f16", 24, 64, 32), ("bf16", 136, 128, 0), ("f16", 256, 32, 0),
              ("tf32", 8, 16, 0)]
-    for kind, n, span, first in cases:
+    for described, (kind, n, span, first) in [(False, c) for c in cases] + [(True, c) for c in cases]:
         per_word = 1 if kind == "tf32" else 2
         k, width = 8 * per_word, max(span, 32)
         a, c = rng.integers(-3, 4, (64, k)), rng.integers(-3, 4, (64, n))
         whole = rng.integers(-3, 4, (n, width // 4 * per_word))
         b = whole[:, first // 4 * per_word:][:, :k]
         image = swizzled(np.ascontiguousarray(encode(whole, kind)).view(np.uint8), span)
+        left_at = -(-len(image) // 1024) * 1024
+        if described:
+            rows = np.zeros((64, width // 4 * per_word), np.int64)
+            rows[:, first // 4 * per_word:][:, :k] = a
+            rows = swizzled(np.ascontiguousarray(encode(rows, kind)).view(np.uint8), span)
+            image = np.concatenate([image, np.zeros(left_at - len(image), np.uint8), rows])
         left = np.concatenate([np.stack(fragments(encode(a[16 * w:16 * w + 16], kind), True, per_word)) for w in range(4)], axis=1)
         group, place = LANES // 4, LANES % 4
         at = [(group + 8 * (r // 2 % 2), r // 4 * 8 + place * 2 + r % 2) for r in range(n // 2)]
@@ -494,6 +504,8 @@ def check_wgmma(device):
         body = "  mad.wide.u32 %d0, %t, 4, %q1;\n  mad.wide.u32 %d1, %t, 4, %q2;\n  mad.wide.u32 %d6, %t, 4, %q3;\n"
         body += "".join(f"  ld.global.b32 {name}, [%d0+{512 * i}];\n" for i, name in enumerate(factors))
         body += "".join(f"  ld.global.b32 {name}, [%d1+{512 * i}];\n" for i, name in enumerate(regs))
+        factor = "%d4" if described else f"{{{', '.join(factors)}}}"
+        more = "" if per_word == 1 else ", 0, 0" if described else ", 0"
         body += f"""  mov.u32 %r1, room;
   mov.u32 %r2, %t;
 $COPY:
@@ -512,8 +524,9 @@ $COPIED:
   shr.u32 %r1, %r1, 4;
   cvt.u64.u32 %d3, %r1;
   or.b64 %d3, %d3, {fields};
+  add.u64 %d4, %d3, {left_at >> 4};
   wgmma.fence.sync.aligned;
-  wgmma.mma_async.sync.aligned.m64n{n}k{k}.f32.{kind}.{kind} {{{", ".join(regs)}}}, {{{", ".join(factors)}}}, %d3, 1, 1, 1{", 0" if per_word == 2 else ""};
+  wgmma.mma_async.sync.aligned.m64n{n}k{k}.f32.{kind}.{kind} {{{", ".join(regs)}}}, {factor}, %d3, 1, 1, 1{more};
   wgmma.commit_group.sync.aligned;
   wgmma.wait_group.sync.aligned 0;
 """
@@ -523,7 +536,80 @@ $COPIED:
         product = a @ b.T + c
         expected = np.stack([np.concatenate([product[16 * w + row, column] for w in range(4)]) for row, column in at])
         if wrong := same(found, [expected]):
-            return f"{kind}, {n} columns, {span} bytes: {wrong}"
+            return f"{kind}, {n} columns, {span} bytes{', A described' if described else ''}: {wrong}"
+        unfenced = emulated.run(device, body.replace("  fence.proxy.async.shared::cta;\n", ""), [image, left, sums], [((n // 2, 128), np.float32)],
+                                threads=128, registers=160, header=emulated.HOPPER, extra=f".shared .align 1024 .b8 room[{len(image)}];")
+        if "no fence.proxy.async" not in str(unfenced):
+            return f"{kind}, without the fence: {unfenced}"
+    return None
+
+
+def check_owners(device):
+    """Buffers side by side in one allocation: an access lies in that of the pointer which its address comes of."""
+    copy = """
+  mad.wide.u32 %d0, %t, 4, %q0;
+  mad.wide.u32 %d1, %t, 4, %q1;
+  ld.global.b32 %r0, [%d0];
+  st.global.b32 [%d1], %r0;
+"""
+    load = "  ld.global.b32 %r0, [%d0];\n"
+    room = "  mov.u32 %r1, room;\n  mad.lo.u32 %r2, %t, 4, %r1;\n"
+    copies = {
+        "cp.async": room + "  cp.async.ca.shared.global [%r2], [%d0], 4;\n  cp.async.wait_all;\n  ld.shared.b32 %r0, [%r2];\n",
+        "atom": "  atom.global.add.u32 %r0, [%d0], 0;\n",
+        "a pointer from memory": "  ld.global.b64 %d2, [%q2];\n  mad.wide.u32 %d5, %t, 4, %d2;\n" + load.replace("%d0", "%d5"),
+        "one of two pointers": "  setp.lt.u32 %p0, %t, 16;\n  selp.b64 %d2, %q0, %q2, %p0;\n  mad.wide.u32 %d5, %t, 4, %d2;\n" + load.replace("%d0", "%d5"),
+        "a loop": "  mov.b64 %d0, %q0;\n  mov.b32 %r3, %t;\n$NEXT:\n  setp.eq.u32 %p0, %r3, 0;\n  @%p0 bra $DONE;\n  add.s64 %d0, %d0, 4;\n"
+                  "  sub.u32 %r3, %r3, 1;\n  bra $NEXT;\n$DONE:\n" + load,
+    }
+    own = " lie outside the 128 bytes of parameter 0"
+    cases = [("right", copy, None), ("written before", copy.replace("[%d1]", "[%d1+-4]"), "offset -4 lie outside the 128 bytes of parameter 1"),
+             ("read behind", copy.replace("%d0];", "%d0+4];"), "offset 128" + own),
+             ("written behind", copy.replace("[%d1]", "[%d1+4]"), "offset 128 lie outside the 128 bytes of parameter 1"),
+             ("another's bytes are read", copy.replace("[%d0]", "[%d1]"), "never written")]
+    cases += [(name, copy.replace(load, text), None) for name, text in copies.items()]
+    cases += [(f"{name}, behind", copy.replace(load, text.replace("[%d0]", "[%d0+128]").replace("[%d5]", "[%d5+384]")),
+               "outside every buffer" if "pointer" in name else own) for name, text in copies.items()]
+    data = np.arange(128, dtype=np.uint32)
+    arena = device.put(data)
+    tensor = device.tensor_map(arena, 2, (32, 1, 1), (32, 1, 1), 3)
+    wrong_map = device.tensor_map(arena, 2, (32, 2, 1), (32, 1, 1), 3)
+    held = device.put(tensor), device.put(wrong_map)
+    given = [arena, arena + 128, arena + 256]
+    told = [(128, False), (128, True), (128, False)]
+    box = [held[0], arena + 128, arena]
+    cases = [(name, body, due, given, told) for name, body, due in cases]
+    cases += [
+        ("nothing is told", cases[3][1], None, given, []),
+        ("two that overlap", copy, "parameter 1, whose bytes are nobody's yet, overlaps parameter 0", [arena, arena + 64, arena + 256], told),
+        ("a box", box_body((0, 0, 0), 128, 32), None, box, told),
+        ("a box of a map that is too large", box_body((0, 1, 0), 128, 32), "lie outside the 128 bytes of parameter 2", [held[1], *box[1:]], told),
+    ]
+    for name, body, due, pointers, owners in cases:
+        device.reset()
+        target = data.copy()
+        target[64:66] = np.array([arena], np.uint64).view(np.uint32)
+        device.call("cuMemcpyHtoD_v2", emulated.ctypes.c_uint64(arena), target.ctypes.data_as(emulated.ctypes.c_void_p), emulated.ctypes.c_size_t(512))
+        module = device.load(emulated.HOPPER + emulated.entry("k", body, 3, 32, extra=".shared .align 1024 .b8 room[128]; .shared .align 8 .b8 bar[8];"))
+        report = ""
+        try:
+            device.launch(device.function(module, "k"), 1, 32, pointers, owners=owners)
+            device.synchronize()
+            found = device.get(arena + 128, 32, np.uint32)
+        except emulated.CudaError:
+            report = device.report()[1]
+        device.reset()
+        device.call("cuModuleUnload", module)
+        if bool(report) != bool(due) or (due and due not in report):
+            return f"{name}: {report or 'nothing'}, expected {due}"
+        expected = target[:32]
+        if name == "one of two pointers":
+            expected = np.concatenate([target[:16], target[80:96]])
+        if name == "nothing is told":
+            expected = np.concatenate([target[32:33], target[:31]])
+        if not due and (wrong := same([found], [expected])):
+            return f"{name}: {wrong}"
+    device.free(arena, *held)
     return None
 
 
@@ -634,7 +720,7 @@ def main():
             found = emulated.run(device, body + "\n" + STORE, [], [(32, np.uint32)], header=header,
                                  extra=".local .align 4 .b8 spot[16];")
             judge(name, same(found, [np.asarray(expected)]))
-    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_wgmma, check_async, check_boxes, check_arrivals, check_registers, check_gaps):
+    for check in (check_memory, check_atomics, check_barriers, check_matrices, check_mma, check_wgmma, check_async, check_boxes, check_owners, check_arrivals, check_registers, check_gaps):
         if not wanted or any(w in check.__name__ for w in wanted):
             judge(check.__name__, check(device))
     if not wanted:

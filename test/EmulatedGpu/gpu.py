@@ -115,8 +115,10 @@ class Gpu:
                   (ctypes.c_uint32 * rank)(*[1] * rank), 0, swizzle, 3, 0)
         return result
 
-    def launch(self, function, grid, block, args, shared=0, stream=None):
-        """Arguments: Python integers are pointers, NumPy scalars themselves."""
+    def launch(self, function, grid, block, args, shared=0, stream=None, owners=()):
+        """Arguments: Python integers are pointers, NumPy scalars themselves. Owners: of the first ones, bytes and whether they are fresh."""
+        for count, fresh in owners:
+            self.call("tenonNextPointer", ctypes.c_uint64(count), int(fresh))
         kept = [ctypes.c_uint64(a) if isinstance(a, int) else np.array(a) for a in args]
         pointers = (ctypes.c_void_p * max(len(kept), 1))(
             *[ctypes.addressof(a) if isinstance(a, ctypes.c_uint64) else a.ctypes.data for a in kept])

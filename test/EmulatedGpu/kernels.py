@@ -116,8 +116,8 @@ def matmul():
   mad.lo.u32 %r28, %r20, 16, %r23;
   mul.lo.u32 %r28, %r28, 8;
   mad.lo.u32 %r28, %r24, 4, %r28;
-  mad.wide.u32 %d4, %r28, 4, %d1;
-  cp.async.cg.shared.global [%r25+{b_at}], [%d4], 16;
+  mad.wide.u32 %d6, %r28, 4, %d1;
+  cp.async.cg.shared.global [%r25+{b_at}], [%d6], 16;
 $ISSUED{step}:
 """
 

@@ -27,6 +27,8 @@ tenon_status findFunctions(void *handle, Library &library, tenon_error *error) {
                 "CUDA's driver is too old: it has no " #NAME);
   TENON_CUDA_FUNCTIONS(TENON_CUDA_FIND)
 #undef TENON_CUDA_FIND
+  *reinterpret_cast<void **>(&library.tenonNextPointer) =
+      dlsym(handle, "tenonNextPointer");
   return TENON_OK;
 }
 

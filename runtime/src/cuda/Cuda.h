@@ -93,6 +93,9 @@ struct Library {
 #define TENON_CUDA_FIELD(NAME, PARAMETERS) Result(*NAME) PARAMETERS;
   TENON_CUDA_FUNCTIONS(TENON_CUDA_FIELD)
 #undef TENON_CUDA_FIELD
+  /// Null, but where a driver checks what kernels touch: how many bytes the
+  /// next launch's next pointer has, and whether what lies there is another's.
+  Result (*tenonNextPointer)(uint64_t bytes, int fresh);
 };
 
 /// The library, initialised; null, with the reason, where there is none.

@@ -214,6 +214,15 @@ tenon_status encode(const Device &device, const tenon_step &step,
                step.name, error);
 }
 
+/// Is it the result of the step, in memory that was another buffer's before? A
+/// state's outlive a run.
+bool isFirstUse(const Context &context, const tenon_step &step, int32_t number,
+                int32_t argument) {
+  const tenon_buffer &buffer = context.program->buffers[step.buffers[argument]];
+  return argument + 1 == step.num_buffers && buffer.first == number &&
+         buffer.kind == TENON_BUFFER_ARENA && !context.state;
+}
+
 tenon_status launch(Context &context, int32_t number, tenon_error *error) {
   Device &device = *context.device;
   const Library &cuda = libraryOf(device);
@@ -226,10 +235,20 @@ tenon_status launch(Context &context, int32_t number, tenon_error *error) {
     device.arguments[count] = &device.values[count];
     ++count;
   };
+  auto addPointer = [&](Pointer pointer, uint64_t bytes, bool fresh = false) {
+    add(pointer);
+    if (cuda.tenonNextPointer)
+      cuda.tenonNextPointer(bytes, fresh);
+  };
   for (int32_t i = 0; i < step.num_buffers; ++i)
-    add(addressOf(state.buffers[i]));
-  add(device.records + uint64_t(number) * sizeof(tenon_gpu_error));
-  add(addressOf(context.threadStates[0].task.scratch));
+    addPointer(addressOf(state.buffers[i]),
+               bytesOfBuffer(context, step.buffers[i]),
+               isFirstUse(context, step, number, i));
+  addPointer(device.records + uint64_t(number) * sizeof(tenon_gpu_error),
+             sizeof(tenon_gpu_error));
+  int64_t scratch = step.scratch < 0 ? 0 : context.slots[step.scratch];
+  addPointer(addressOf(context.threadStates[0].task.scratch),
+             uint64_t(scratch > 0 ? scratch : 0));
   for (int32_t i = 0; i < step.num_dims; ++i)
     add(uint64_t(state.dims[i]));
   add(uint64_t(state.tasks));
