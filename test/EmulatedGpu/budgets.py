@@ -12,7 +12,7 @@ in matmul, attention, row or map kernels or need more of them than is given
 here, and ptxas may not say that it serialised wgmma. An architecture that ptxas
 does not know is left out. --table prints registers and memory by kind.
 
-usage: budgets.py --ptxas FILE [--arch NAME,...] [--table] [--tenon PATH] [MODEL|FILE.onnxtxt...]
+usage: budgets.py --ptxas FILE [--arch NAME,...] [--precision NAME] [--attention N] [--table] [--tenon PATH] [MODEL|FILE.onnxtxt...]
 """
 
 import argparse
@@ -42,7 +42,7 @@ def assemble(tool, options, model, arch):
     """(kernel, registers, shared bytes, spilled bytes, stack bytes) of each kernel."""
     ptx = tool.file("kernels.ptx")
     path = model if model.endswith(".onnxtxt") else os.path.join(MODELS, model, "model.onnx")
-    tool.expect_success("compile", path, f"--target=nvptx:{arch}", "--emit=ptx", "-o", ptx)
+    tool.expect_success("compile", path, f"--target=nvptx:{arch}", f"--gpu-precision={options.precision}", "--emit=ptx", "-o", ptx)
     with open(ptx, encoding="utf-8") as file:
         entries = re.findall(r"\.entry\s+(\w+)", file.read())
     result = subprocess.run([options.ptxas, "-v", f"-arch={arch}", ptx, "-o", os.devnull], capture_output=True, text=True)
@@ -68,11 +68,14 @@ def main():
     parser.add_argument("--ptxas", required=True)
     parser.add_argument("--arch", default="sm_80,sm_90a")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--precision", default="f32")
+    parser.add_argument("--attention", type=int, metavar="N", help="the most registers of an attention")
     parser.add_argument("--tenon")
     parser.add_argument("models", nargs="*", default=["minilm"])
     options = parser.parse_args()
     tool = Tool(options.tenon)
     rows, failed = defaultdict(list), 0
+    STRICT["attention"] = options.attention or STRICT["attention"]
     for arch in options.arch.split(","):
         for model in options.models:
             try:

@@ -45,9 +45,13 @@ void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling);
 bool isWarpgroupTile(GpuMatMulTilingAttr tiling);
 /// A task is rows of the queries of one head, of a block's tensor cores.
 void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling);
-/// Have so many rows of it, of heads of `depth` and values of `width`, room in
-/// shared memory?
-bool fitsAttention(int64_t depth, int64_t width, int64_t rows);
+/// Are its products a warpgroup's, which a second one feeds, where the level
+/// has such? Elsewhere it is one like others.
+bool isWarpgroupTile(GpuAttentionTilingAttr tiling);
+/// Has it room in shared memory, of heads of `depth` and values of `width`?
+bool fitsAttention(int64_t depth, int64_t width, GpuAttentionTilingAttr tiling);
+/// The same of the form whose products are a warpgroup's.
+bool fitsWarpgroups(int64_t depth, int64_t width, MmaProducts products);
 /// A task is an element of the result, computed by one chain of multiply-adds:
 /// right for every type, shape and expression.
 void emitThreadMatMulKernel(KernelEmitter &e);

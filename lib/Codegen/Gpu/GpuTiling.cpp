@@ -83,11 +83,22 @@ Tilings attentionTilings(KernelOp kernel, const Machine &machine) {
       kernel.getBody().front().getOps<PackedMatMulOp>());
   auto depth = getDims(products[0].getLhs()).back().constant(),
        width = getDims(products[1].getResult()).back().constant();
+  MmaProducts kind = productsOf(products[0], machine);
   Tilings all;
-  for (int64_t rows : {64, 32, 16})
-    if (depth && width && fitsAttention(*depth, *width, rows))
-      all.push_back(GpuAttentionTilingAttr::get(
-          context, rows, productsOf(products[0], machine)));
+  auto add = [&](int64_t rows) {
+    auto tiling = GpuAttentionTilingAttr::get(context, rows, kind);
+    if (fitsAttention(*depth, *width, tiling))
+      all.push_back(tiling);
+  };
+  // Where a level multiplies by warpgroups, and rows may fill a block.
+  SymExpr rows = getDims(products[0].getLhs()).end()[-2];
+  if (depth && width && machine.warpgroups &&
+      rows.constant().value_or(INT64_MAX) > kFewRows &&
+      fitsWarpgroups(*depth, *width, kind))
+    add(128);
+  for (int64_t fewer : {64, 32, 16})
+    if (depth && width)
+      add(fewer);
   all.push_back(GpuThreadsTilingAttr::get(context, kThreads, 1));
   return all;
 }

@@ -212,6 +212,18 @@ Value globalPointer(KernelEmitter &e, Value memory) {
       e.b, e.L.loc, LLVM::LLVMPointerType::get(context, kGlobal), begin);
 }
 
+Value loadNumber(KernelEmitter &e, Value from, Type type, Value position,
+                 Value inside) {
+  LaneBuilder &L = e.L;
+  if (inside)
+    position = L.select(inside, position, L.index(0));
+  Value at = arith::IndexCastOp::create(e.b, L.loc, e.b.getI32Type(), position);
+  Value address = LLVM::GEPOp::create(e.b, L.loc, from.getType(), type, from,
+                                      ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(at)});
+  Value x = LLVM::LoadOp::create(e.b, L.loc, type, address, bytesOf(type));
+  return inside ? L.select(inside, x, L.constant(type, 0)) : x;
+}
+
 Value loadGlobal(KernelEmitter &e, Value from, Type type, Value bytes) {
   Value at = arith::IndexCastOp::create(e.b, e.L.loc, e.b.getI32Type(), bytes);
   Value address =

@@ -93,6 +93,10 @@ void emitWarpBarrier(KernelEmitter &e);
 mlir::Value threadIndex(KernelLoops &e);
 /// Where a tensor's memory begins, as a pointer to global memory.
 mlir::Value globalPointer(KernelEmitter &e, mlir::Value memory);
+/// The element of `type` at `position` of it, or 0 unless `inside`; null: it
+/// is.
+mlir::Value loadNumber(KernelEmitter &e, mlir::Value from, mlir::Type type,
+                       mlir::Value position, mlir::Value inside);
 /// What lies so many bytes behind it, a multiple of the type's.
 mlir::Value loadGlobal(KernelEmitter &e, mlir::Value from, mlir::Type type,
                        mlir::Value bytes);

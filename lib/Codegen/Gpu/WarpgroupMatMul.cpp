@@ -93,7 +93,6 @@ private:
                   Value number, Value stage);
   void pullRows(const Plan &plan, const MmaTile &tile, Value ofGroup,
                 Value number, Value stage);
-  void storeNumbers(const Plan &plan, Value x, Value to);
   Column columnAt(const Plan &plan, Value stage, int64_t part, Value panel,
                   int64_t more, Value j);
   SmallVector<Value> multiplyStage(const Plan &plan, Value stage,
@@ -191,38 +190,12 @@ MmaTeam WarpgroupMatMul::weightsTeam(const Plan &plan, Value ofGroup) {
           0};
 }
 
-/// One or four numbers of a row, as they are multiplied: what rounding leaves
-/// of them is another plane's.
-void WarpgroupMatMul::storeNumbers(const Plan &plan, Value x, Value to) {
-  auto shape = dyn_cast<VectorType>(x.getType());
-  if (mma.isNarrow()) {
-    Type type = mma.narrowType();
-    if (shape)
-      type = VectorType::get(shape.getShape(), type);
-    return ring->store(arith::TruncFOp::create(b, L.loc, type, x), to);
-  }
-  auto rounded = [&](Value x) -> Value {
-    if (!shape)
-      return mma.roundTF32(x);
-    SmallVector<Value> all;
-    for (int64_t i = 0; i < shape.getNumElements(); ++i)
-      all.push_back(mma.roundTF32(vector::ExtractOp::create(b, L.loc, x, i)));
-    return vector::FromElementsOp::create(
-        b, L.loc, VectorType::get(shape.getShape(), b.getI32Type()), all);
-  };
-  Value high = rounded(x);
-  ring->store(high, to);
-  if (planes == 1)
-    return;
-  Value back = arith::BitcastOp::create(b, L.loc, x.getType(), high);
-  ring->store(rounded(L.sub(x, back)), L.add(to, planeBytes(plan)));
-}
-
 void WarpgroupMatMul::pullRows(const Plan &plan, const MmaTile &tile,
                                Value ofGroup, Value number, Value stage) {
   constexpr int64_t unit = 16;
   int64_t ofRow = depthOfStage / kQuad, bytes = kQuad * bytesOfNumber;
   Value base = L.mul(stage, planes * planeBytes(plan));
+  Wgmma wgmma(e, mma, plan.rows);
   e.loop(ofGroup, L.index(plan.rows * ofRow), kWarpgroup, [&](Value i) {
     Value r = L.div(i, ofRow), c = L.rem(i, ofRow);
     Value row = L.min(L.add(tile.row, r), L.sub(m, 1));
@@ -232,7 +205,7 @@ void WarpgroupMatMul::pullRows(const Plan &plan, const MmaTile &tile,
         L.add(L.mul(L.bitXor(block, L.rem(r, 8)), unit), L.mul(inBlock, bytes));
     Value to = L.add(base, L.add(L.mul(r, kSwizzleBytes), place));
     pullA(tile, row, column, depthOfStage, [&](int64_t i, Value x) {
-      storeNumbers(plan, x, L.add(to, i * bytesOfNumber));
+      wgmma.store(*ring, x, L.add(to, i * bytesOfNumber), planeBytes(plan));
     });
   });
 }
@@ -310,7 +283,8 @@ MmaOperands::Column WarpgroupMatMul::columnAt(const Plan &plan, Value stage,
 SmallVector<Value> WarpgroupMatMul::multiplyStage(const Plan &plan, Value stage,
                                                   ValueRange sums) {
   Wgmma wgmma(e, mma, plan.rows);
-  Value right = wgmma.describe(*ring, L.mul(stage, planes * planeBytes(plan)));
+  WgmmaMatrix right =
+      wgmma.describe(*ring, L.mul(stage, planes * planeBytes(plan)));
   int64_t groups = plan.panels * kPanelColumns / kWgmmaRows;
   size_t ofGroup = size_t(wgmma.numSums());
   SmallVector<Value> result;
@@ -327,11 +301,9 @@ SmallVector<Value> WarpgroupMatMul::multiplyStage(const Plan &plan, Value stage,
                                    L.add(block, eight)));
       for (int64_t kk = 0; kk < depth; kk += mma.depth()) {
         Mma::Fragment left = fragmentOf(columns, kk);
-        Value high =
-            wgmma.describeAfter(right, (part * depth + kk) * bytesOfNumber);
+        WgmmaMatrix high = right.after((part * depth + kk) * bytesOfNumber);
         if (!left.low.empty()) { // the small products first
-          steps.push_back(
-              {left.high, wgmma.describeAfter(high, planeBytes(plan))});
+          steps.push_back({left.high, high.after(planeBytes(plan))});
           steps.push_back({left.low, high});
         }
         steps.push_back({left.high, high});

@@ -24,7 +24,7 @@ void takeRegisters(KernelEmitter &e, int64_t wanted) {
 
 /// PTX ISA, "Matrix descriptor": the address, the distance of the next 8
 /// columns, and the swizzle of 128 bytes, the latter two in all of them.
-Value Wgmma::describe(const SharedArray &memory, Value at) const {
+WgmmaMatrix Wgmma::describe(const SharedArray &memory, Value at) const {
   OpBuilder &b = e.b;
   LaneBuilder &L = e.L;
   constexpr uint64_t swizzle128 = 1ull << 62, leading = 1ull << 16,
@@ -34,13 +34,37 @@ Value Wgmma::describe(const SharedArray &memory, Value at) const {
   Value units = L.shiftRight(address, L.constantInt(i32, 4));
   Value fields = arith::ExtUIOp::create(
       b, L.loc, i64, L.both(units, L.constantInt(i32, 0x3fff)));
-  return arith::OrIOp::create(
+  return {arith::OrIOp::create(
       b, L.loc, fields,
-      L.constantInt(i64, int64_t(swizzle128 | stride | leading)));
+      L.constantInt(i64, int64_t(swizzle128 | stride | leading)))};
 }
 
-Value Wgmma::describeAfter(Value descriptor, int64_t bytes) const {
-  return bytes ? e.L.add(descriptor, bytes >> 4) : descriptor;
+void Wgmma::store(const SharedArray &memory, Value x, Value to,
+                  int64_t plane) const {
+  OpBuilder &b = e.b;
+  LaneBuilder &L = e.L;
+  auto shape = dyn_cast<VectorType>(x.getType());
+  if (mma.isNarrow()) {
+    Type type = mma.narrowType();
+    if (shape)
+      type = VectorType::get(shape.getShape(), type);
+    return memory.store(arith::TruncFOp::create(b, L.loc, type, x), to);
+  }
+  auto rounded = [&](Value x) -> Value {
+    if (!shape)
+      return mma.roundTF32(x);
+    SmallVector<Value> all;
+    for (int64_t i = 0; i < shape.getNumElements(); ++i)
+      all.push_back(mma.roundTF32(vector::ExtractOp::create(b, L.loc, x, i)));
+    return vector::FromElementsOp::create(
+        b, L.loc, VectorType::get(shape.getShape(), b.getI32Type()), all);
+  };
+  Value high = rounded(x);
+  memory.store(high, to);
+  if (mma.getProducts() != MmaProducts::tf32x3)
+    return;
+  Value back = arith::BitcastOp::create(b, L.loc, x.getType(), high);
+  memory.store(rounded(L.sub(x, back)), L.add(to, plane));
 }
 
 SmallVector<Value> Wgmma::multiply(ValueRange sums,
@@ -53,30 +77,52 @@ SmallVector<Value> Wgmma::multiply(ValueRange sums,
   std::string name = ("wgmma.mma_async.sync.aligned.m64n" + Twine(columns) +
                       "k" + Twine(mma.depth()) + ".f32." + type + "." + type)
                          .str();
-  std::string registers, results, tied, more;
+  std::string results, tied, more;
   for (size_t i = 0; i < sums.size(); ++i) {
-    registers += (i ? ", $" : "$") + std::to_string(i);
     results += "=f,";
     tied += std::to_string(i) + ",";
   }
-  std::string text = "wgmma.fence.sync.aligned;\n";
+  std::string text = "{\n.reg .b64 left, right;\nwgmma.fence.sync.aligned;\n";
   SmallVector<Value> operands(sums);
+  llvm::DenseMap<Value, std::string> descriptors;
+  auto operand = [&](Value v, StringRef constraint) {
+    operands.push_back(v);
+    more += constraint;
+    return "$" + std::to_string(sums.size() + operands.size() - 1);
+  };
+  auto compute = [&](StringRef into, const WgmmaMatrix &matrix) {
+    std::string &base = descriptors[matrix.descriptor];
+    if (base.empty())
+      base = operand(matrix.descriptor, "l,");
+    text += ("add.s64 " + into + ", " + base + ", " + Twine(matrix.bytes >> 4) +
+             ";\n")
+                .str();
+  };
   for (const WgmmaStep &step : steps) {
-    text += name + " {" + registers + "}, {";
-    for (auto [i, v] : llvm::enumerate(step.left)) {
-      text += (i ? ", $" : "$") + std::to_string(sums.size() + operands.size());
-      operands.push_back(
-          v.getType().isInteger(32)
-              ? v
-              : LLVM::BitcastOp::create(b, loc, b.getI32Type(), v));
-      more += "r,";
-    }
-    text += "}, $" + std::to_string(sums.size() + operands.size());
-    text += mma.isNarrow() ? ", 1, 1, 1, 0;\n" : ", 1, 1, 1;\n";
-    operands.push_back(step.right);
-    more += "l,";
+    auto *described = std::get_if<WgmmaMatrix>(&step.left);
+    std::string left;
+    if (described)
+      compute(left = "left", *described);
+    else
+      for (Value v : std::get<0>(step.left))
+        left +=
+            (left.empty() ? "{" : ", ") +
+            operand(v.getType().isInteger(32)
+                        ? v
+                        : LLVM::BitcastOp::create(b, loc, b.getI32Type(), v),
+                    "r,");
+    compute("right", step.right);
+    text += name + " {";
+    for (int64_t i = 0; i < numSums(); ++i)
+      text += (i ? ", $" : "$") + std::to_string(int64_t(step.sums) + i);
+    text += "}, " + left + (described ? "" : "}") + ", right, 1, 1, 1";
+    // K lies together in what is described.
+    if (mma.isNarrow())
+      text += described ? ", 0, 0" : ", 0";
+    text += ";\n";
   }
-  text += "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;";
+  text +=
+      "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\n}";
   auto fields = LLVM::LLVMStructType::getLiteral(
       b.getContext(), SmallVector<Type>(sums.size(), b.getF32Type()));
   Value all = LLVM::InlineAsmOp::create(b, loc, fields, operands, text,

@@ -1,0 +1,213 @@
+//===- GpuAttention.cpp - what attentions on tensor cores share -----------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Gpu/GpuAttention.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace tenon {
+
+SmallVector<Idx> GpuAttention::at(const Task &task, Value row,
+                                  const Idx &column) const {
+  SmallVector<Idx> idx(task.lead);
+  idx.append({L.uniform(row), column});
+  return idx;
+}
+
+void GpuAttention::pullQueries(const Task &task, Value r, Value column,
+                               function_ref<void(Value, Value)> put) {
+  bool together = depth % kQuad == 0;
+  int64_t lanes = together ? kQuad : 1;
+  Value row = L.min(L.add(task.row, r), L.sub(m, 1));
+  SmallVector<Idx> idx =
+      e.broadcastIndex(task.lead, ArrayRef(q).drop_back(2), batch);
+  idx.append({L.uniform(row), Idx()});
+  LaneScope scope(L, lanes);
+  for (int64_t k = 0; k < kQuad; k += lanes) {
+    Value c = add(column, k);
+    Type type = L.vec(f32);
+    auto pull = [&]() -> Value {
+      idx.back() = together ? Idx{c, 1, kQuad, {}} : L.uniform(c);
+      return L.widen(e.emit(ops.qk.getLhs(), idx));
+    };
+    Value x = depth % mma.depth() == 0
+                  ? pull()
+                  : e.ifElse(L.ult(c, depth), type, pull,
+                             [&] { return L.constant(type, 0); });
+    put(x, c);
+  }
+}
+
+Value GpuAttention::maskedScore(const Task &task, Value r, Value key, Value x) {
+  Value row = L.min(L.add(task.row, r), L.sub(m, 1));
+  return e.ifElse(
+      L.ult(key, nk), f32,
+      [&] {
+        e.bind(ops.qk.getResult(), [x](ArrayRef<Idx>) { return x; });
+        return e.emit(ops.softmax.getInput(), at(task, row, L.uniform(key)));
+      },
+      [&] { return L.constant(f32, -HUGE_VAL); });
+}
+
+/// Combines the four threads that share a row.
+Value GpuAttention::overQuad(Value v, function_ref<Value(Value, Value)> fn) {
+  Type i32 = b.getI32Type();
+  auto number = [&](int64_t x) { return L.constantInt(i32, x); };
+  for (int64_t distance : {1, 2}) {
+    Value bits = arith::BitcastOp::create(b, L.loc, i32, v);
+    Value other =
+        NVVM::ShflOp::create(b, L.loc, i32, number(-1), bits, number(distance),
+                             number(31), NVVM::ShflKind::bfly, UnitAttr());
+    v = fn(v, arith::BitcastOp::create(b, L.loc, f32, other));
+  }
+  return v;
+}
+
+void GpuAttention::weigh(Rows &rowsOf, SmallVector<Value> &scores,
+                         SmallVector<Value> &sums) {
+  Value zero = L.constant(f32, 0), low = L.constant(f32, -HUGE_VAL);
+  for (size_t half = 0; half < 2; ++half) {
+    auto weight = [&](size_t j, size_t d) -> Value & {
+      return scores[j * 4 + half * 2 + d];
+    };
+    Value largest = weight(0, 0);
+    largest = L.largerOf(low, largest); // a NaN loses
+    for (size_t i = 1; i < 8; ++i)
+      largest = L.largerOf(largest, weight(i / 2, i % 2));
+    largest =
+        overQuad(largest, [&](Value x, Value y) { return L.largerOf(x, y); });
+    largest = L.largerOf(rowsOf.largest[half], largest);
+    // Without any key so far nothing may be subtracted from -inf.
+    Value none = L.oeq(largest, low);
+    Value shift = L.select(none, zero, largest);
+    auto exponential = [&](Value x) { return L.softmaxExp(L.sub(x, shift)); };
+    Value scale = exponential(rowsOf.largest[half]), total = zero;
+    for (size_t i = 0; i < 8; ++i) {
+      Value &w = weight(i / 2, i % 2);
+      w = exponential(w);
+      total = L.add(total, w);
+    }
+    total =
+        overQuad(total, [&](Value x, Value y) -> Value { return L.add(x, y); });
+    rowsOf.total[half] = L.add(L.mul(rowsOf.total[half], scale), total);
+    rowsOf.largest[half] = largest;
+    for (size_t i = 0; i < sums.size(); i += 4)
+      for (size_t d = 0; d < 2; ++d)
+        sums[i + half * 2 + d] = L.mul(sums[i + half * 2 + d], scale);
+  }
+}
+
+Mma::Fragment GpuAttention::weightsOf(ArrayRef<Value> weights, int64_t kk) {
+  return mma.loadA([&](int64_t row, int64_t k) {
+    int64_t key = kk + keyOf(k); // less 2t
+    return weights[size_t(key / 8 * 4 + row / 8 * 2 + key % 2)];
+  });
+}
+
+void GpuAttention::storeSums(const Rows &rowsOf, ArrayRef<Value> sums,
+                             StorePair store) {
+  Value one = L.constant(f32, 1), zero = L.constant(f32, 0);
+  for (size_t half = 0; half < 2; ++half) {
+    Value total = rowsOf.total[half];
+    Value inverse = L.div(one, total);
+    // A row without a key: NaN, unless the model asks for 0.
+    Value some = L.ogt(total, zero);
+    auto scaled = [&](Value x) -> Value {
+      x = L.mul(x, inverse);
+      return ops.softmax.getGuard() ? L.select(some, x, zero) : x;
+    };
+    for (size_t block = 0; block < sums.size() / 4; ++block) {
+      size_t i = block * 4 + half * 2;
+      Value pair = vector::FromElementsOp::create(
+          b, L.loc, VectorType::get({2}, f32),
+          ValueRange{scaled(sums[i]), scaled(sums[i + 1])});
+      store(pair, int64_t(half) * 8, int64_t(block) * kMmaColumns);
+    }
+  }
+}
+
+void GpuAttention::epilogue(const Task &task, LoadResult load) {
+  Value n = L.index(width);
+  int64_t lanes = width % kQuad == 0 ? kQuad : 1, ofRow = width / lanes;
+  e.loop(thread, L.index(rows * ofRow), threads, [&](Value i) {
+    LaneScope scope(L, lanes);
+    Value r = L.div(i, ofRow);
+    Value c = mul(L.rem(i, ofRow), lanes);
+    Value row = L.add(task.row, r);
+    e.ifThen(L.ult(row, m), [&] {
+      Value x = load(L.vec(f32), r, c);
+      e.bind(ops.pv.getResult(), [x](ArrayRef<Idx>) { return x; });
+      Idx of = lanes == 1 ? L.uniform(c) : Idx{c, 1, lanes, {}};
+      Value all = L.add(L.mul(task.batchIndex, m), row);
+      sink.store(e, at(task, row, of),
+                 L.add(L.uniform(L.mul(all, n), lanes), of));
+    });
+  });
+}
+
+SmallVector<Value> GpuAttention::nothing() const {
+  SmallVector<Value> carried(numSums(), L.constant(f32, 0));
+  carried.append(2, L.constant(f32, -HUGE_VAL)); // the largest
+  carried.append(2, L.constant(f32, 0));         // the totals
+  return carried;
+}
+
+GpuAttention::Rows GpuAttention::rowsIn(ValueRange carried) const {
+  return {SmallVector<Value>(carried.slice(numSums(), 2)),
+          SmallVector<Value>(carried.slice(numSums() + 2, 2))};
+}
+
+AttentionKeys::Parts GpuAttention::partsOf(const Task &task) {
+  return seen.empty()
+             ? seen.all()
+             : seen.of(task.lead, task.row, L.min(add(task.row, rows), m));
+}
+
+SmallVector<Value> GpuAttention::passOver(AttentionKeys::Parts parts,
+                                          ValueRange initial, Pass pass) {
+  Value masked;
+  if (seen.empty())
+    return pass(parts.begin, parts.end, L.index(0), masked);
+  // All keys, too, where some of them are left out and a row has no other.
+  AttentionKeys::Parts all = seen.all();
+  SmallVector<Value> state{parts.begin, parts.end, L.index(0),
+                           L.constantInt(b.getI1Type(), 1)};
+  state.append(initial.begin(), initial.end());
+  state = e.whileLoop(
+      state, [](ValueRange args) { return args[3]; },
+      [&](ValueRange args) {
+        SmallVector<Value> found = pass(args[0], args[1], args[2], masked);
+        Value count = L.sub(args[1], args[0]);
+        Value again = L.both(emitBarrierAny(e, masked), L.ult(count, all.end));
+        SmallVector<Value> next{all.begin, all.end, L.add(args[2], count),
+                                again};
+        next.append(found);
+        return next;
+      });
+  return SmallVector<Value>(state.begin() + 4, state.end());
+}
+
+void GpuAttention::run() {
+  SymExpr down = SymExpr::apply(SymExpr::Fn::CeilDiv, M, rows);
+  e.info.tasks = productOf(batch) * down;
+  e.info.cost =
+      productOf(batch) * M * keys * (SymExpr(depth) + SymExpr(width) + 16);
+  Value tilesDown = e.dim(down);
+  e.loop(e.begin, e.end, 1, [&](Value number) {
+    Task task;
+    task.batchIndex = L.div(number, tilesDown);
+    task.row = mul(L.rem(number, tilesDown), rows);
+    task.lead = e.delinearize(task.batchIndex, batch);
+    Value zero = L.index(0);
+    task.keysAt = ops.keys.at(e, task.batchIndex, batch, zero);
+    task.valuesAt = ops.values.at(e, task.batchIndex, batch, zero);
+    runTask(task);
+  });
+}
+
+} // namespace tenon
