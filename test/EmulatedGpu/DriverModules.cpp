@@ -237,8 +237,11 @@ EMU_API cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
     for (size_t at = 0; at + 8 <= launch.parameters.size(); at += 4) {
       uint64_t value;
       memcpy(&value, &launch.parameters[at], 8);
-      if (Allocation *allocation = memory.find(value))
-        launch.arguments.push_back(allocation->base);
+      // Or an address in two numbers of at most 31 bits, the upper one first.
+      uint64_t two = (value << 30) + (value >> 32);
+      for (uint64_t address : {value, two})
+        if (Allocation *allocation = memory.find(address))
+          launch.arguments.push_back(allocation->base);
     }
     uint64_t before = state.device.reports;
     beginOwners(launch);

@@ -140,29 +140,52 @@ Value PackedOperand::inPage(LaneBuilder &L, Value panel) const {
   return width ? L.add(L.mul(panel, kPanelColumns), header) : L.index(header);
 }
 
+/// A GPU's dims have 31 bits, so an address is two of them.
+TableOfRun::TableOfRun(KernelEmitter &e, const SymExpr &address) : e(e) {
+  LaneBuilder &L = e.L;
+  if (!e.info.gpu) {
+    this->address = L.toI64(e.dim(address));
+    return;
+  }
+  constexpr int64_t bits = 30;
+  auto part = [&](SymExpr::Fn fn) {
+    return L.toI64(e.dim(SymExpr::apply(fn, address, int64_t(1) << bits)));
+  };
+  Value high = part(SymExpr::Fn::FloorDiv), low = part(SymExpr::Fn::Mod);
+  this->address =
+      L.add(L.shiftLeft(high, L.constantInt(e.b.getI64Type(), bits)), low);
+}
+
+Value TableOfRun::exists() const { return e.L.ne(address, 0); }
+
+Value TableOfRun::load(Value at) const {
+  LaneBuilder &L = e.L;
+  auto pointer = LLVM::LLVMPointerType::get(e.b.getContext());
+  Value place = L.add(address, L.mul(L.toI64(at), 4));
+  place = LLVM::IntToPtrOp::create(e.b, L.loc, pointer, place);
+  return LLVM::LoadOp::create(e.b, L.loc, e.b.getI32Type(), place);
+}
+
 Value placeOfPage(KernelEmitter &e, const PageTable &table, Value matrix,
                   Value page) {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
-  Value address = e.dim(table.address), count = e.dim(table.count);
+  TableOfRun pages(e, table.address);
+  Value count = e.dim(table.count);
   return e.ifElse(
-      L.eq(address, 0), b.getIndexType(),
-      [&] { return L.add(L.mul(matrix, count), page); },
+      pages.exists(), b.getIndexType(),
       [&] {
-        auto type = LLVM::LLVMPointerType::get(b.getContext());
         auto numberAt = [&](Value at) -> Value {
-          at = L.toI64(L.add(address, L.mul(at, 4)));
-          at = LLVM::IntToPtrOp::create(b, L.loc, type, at);
-          Value number = LLVM::LoadOp::create(b, L.loc, b.getI32Type(), at);
           return arith::IndexCastUIOp::create(b, L.loc, b.getIndexType(),
-                                              number);
+                                              pages.load(at));
         };
         Value matrices = e.dim(table.matrices);
         Value row = L.div(matrix, matrices);
         Value sequence = numberAt(L.sub(L.index(-1), row));
         Value number = numberAt(L.add(L.mul(sequence, count), page));
         return L.add(L.mul(number, matrices), L.rem(matrix, matrices));
-      });
+      },
+      [&] { return L.add(L.mul(matrix, count), page); });
 }
 
 Value PackedOperand::at(KernelEmitter &e, Value batchIndex,

@@ -25,6 +25,18 @@ struct PageTable {
   SymExpr count;    ///< of pages that a matrix has
   SymExpr matrices; ///< of a sequence
 };
+/// A table of i32 that the run has, whose address is a dim; 0: there is none.
+class TableOfRun {
+public:
+  TableOfRun(KernelEmitter &e, const SymExpr &address);
+  mlir::Value exists() const; ///< a bool
+  /// Number `at`, an index, as an i32.
+  mlir::Value load(mlir::Value at) const;
+
+private:
+  KernelEmitter &e;
+  mlir::Value address; ///< i64
+};
 /// Number of `page` of matrix `matrix` among the pages of all.
 mlir::Value placeOfPage(KernelEmitter &e, const PageTable &table,
                         mlir::Value matrix, mlir::Value page);

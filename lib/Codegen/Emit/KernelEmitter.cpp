@@ -18,8 +18,8 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "lib/Codegen/Emit/FusedProduct.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -123,17 +123,14 @@ static Value emitStoredRows(KernelEmitter &e, StoredRowsOp op, const Idx &idx) {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Type i64 = b.getI64Type();
-  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  Value address = dimOf(e, op.getTable());
+  TableOfRun table(e, SymExpr::parse(op.getTable().str()).value_or(0));
   auto rowsOf = [&](Value sequence) -> Value {
-    Value at = L.add(L.toI64(address), L.mul(sequence, 4));
-    at = LLVM::IntToPtrOp::create(b, L.loc, pointer, at);
-    Value rows = LLVM::LoadOp::create(b, L.loc, b.getI32Type(), at);
-    return arith::ExtSIOp::create(b, L.loc, i64, rows);
+    Value at = arith::IndexCastOp::create(b, L.loc, b.getIndexType(), sequence);
+    return arith::ExtSIOp::create(b, L.loc, i64, table.load(at));
   };
   Value sequence = L.toData(idx, i64);
   return e.ifElse(
-      L.eq(address, 0), sequence.getType(),
+      L.no(table.exists()), sequence.getType(),
       [&] {
         Value rows = L.toI64(dimOf(e, op.getRows()));
         return L.isVector(sequence) ? L.widen(rows) : rows;
