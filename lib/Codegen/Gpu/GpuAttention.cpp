@@ -12,6 +12,17 @@ using namespace mlir;
 
 namespace tenon {
 
+std::optional<GpuAttentionOps> GpuAttentionOps::find(KernelOp kernel) {
+  Block &body = kernel.getBody().front();
+  SmallVector<PackedMatMulOp> products(body.getOps<PackedMatMulOp>());
+  auto keys = PackedOperand::trace(products[0].getPacked(), true),
+       values = PackedOperand::trace(products[1].getPacked(), true);
+  if (!keys || !values)
+    return std::nullopt;
+  return GpuAttentionOps{products[0], products[1], *keys, *values,
+                         *body.getOps<SoftmaxOp>().begin()};
+}
+
 SmallVector<Idx> GpuAttention::at(const Task &task, Value row,
                                   const Idx &column) const {
   SmallVector<Idx> idx(task.lead);

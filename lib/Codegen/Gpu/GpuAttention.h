@@ -37,16 +37,18 @@
 namespace tenon {
 
 /// The ops of a kernel.
-struct AttentionOps {
+struct GpuAttentionOps {
   PackedMatMulOp qk, pv;
   PackedOperand keys, values;
   SoftmaxOp softmax;
+  /// nullopt where an operand is not in memory.
+  static std::optional<GpuAttentionOps> find(KernelOp kernel);
 };
 
 class GpuAttention {
 public:
   GpuAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-               const AttentionOps &ops)
+               const GpuAttentionOps &ops)
       : e(e), tiling(tiling), ops(ops) {}
   virtual ~GpuAttention() = default;
   void run();
@@ -121,7 +123,7 @@ protected:
 
   KernelEmitter &e;
   GpuAttentionTilingAttr tiling;
-  AttentionOps ops;
+  GpuAttentionOps ops;
   LaneBuilder &L = e.L;
   mlir::OpBuilder &b = e.b;
   AttentionKeys seen{e, ops.softmax, ops.qk};
@@ -157,7 +159,7 @@ private:
 
 /// One whose products are a warpgroup's (GpuKernels.h).
 void emitWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-                            const AttentionOps &ops);
+                            const GpuAttentionOps &ops);
 
 } // namespace tenon
 

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 #include "tenon/Codegen/Backend.h"
@@ -106,6 +107,8 @@ void emitByTiling(KernelEmitter &e) {
   case KernelKind::scan:
     return emitScanKernel(e, 1);
   case KernelKind::scatter:
+    if (isa_and_nonnull<StorePagesOp>(e.kernel().getRoot()))
+      return emitStoreRowsKernel(e);
     return emitScatterKernel(e, 1, kScatterTasks);
   case KernelKind::top_k:
     return emitTopKKernel(e);
@@ -120,13 +123,14 @@ void emitByTiling(KernelEmitter &e) {
 }
 
 /// A task's scratch is in shared memory where a block's is small; else a step
-/// has it for all of its tasks at once, behind the counters. What a matmul on
-/// tensor cores has its blocks share.
+/// has it for all of its tasks at once, behind the counters. What a matmul or
+/// an attention on tensor cores has its blocks share.
 void placeScratch(KernelEmitter &e) {
   SymExpr task = e.info.scratchBytes;
   GpuLaunch &gpu = *e.info.gpu;
   if (task == SymExpr(0) ||
-      isa<GpuMatMulTilingAttr>(e.kernel().getTilingAttr()))
+      isa<GpuMatMulTilingAttr, GpuAttentionTilingAttr>(
+          e.kernel().getTilingAttr()))
     return;
   auto size = task.constant();
   if (gpu.block && size && *size <= kSharedBytes) {

@@ -52,6 +52,11 @@ bool isWarpgroupTile(GpuAttentionTilingAttr tiling);
 bool fitsAttention(int64_t depth, int64_t width, GpuAttentionTilingAttr tiling);
 /// The same of the form whose products are a warpgroup's.
 bool fitsWarpgroups(int64_t depth, int64_t width, MmaProducts products);
+/// Has it another form, for few queries of many keys, or that one alone? A
+/// warpgroup's has none beside it.
+bool hasFewQueries(KernelOp kernel);
+/// A task is a row that a cache's pages get.
+void emitStoreRowsKernel(KernelEmitter &e);
 /// A task is an element of the result, computed by one chain of multiply-adds:
 /// right for every type, shape and expression.
 void emitThreadMatMulKernel(KernelEmitter &e);

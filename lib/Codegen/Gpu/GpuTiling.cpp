@@ -94,7 +94,7 @@ Tilings attentionTilings(KernelOp kernel, const Machine &machine) {
   SymExpr rows = getDims(products[0].getLhs()).end()[-2];
   if (depth && width && machine.warpgroups &&
       rows.constant().value_or(INT64_MAX) > kFewRows &&
-      fitsWarpgroups(*depth, *width, kind))
+      fitsWarpgroups(*depth, *width, kind) && !hasFewQueries(kernel))
     add(128);
   for (int64_t fewer : {64, 32, 16})
     if (depth && width)

@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/GpuAttention.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
+#include "lib/Codegen/Gpu/SplitAttention.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
@@ -44,18 +45,24 @@ struct Room {
 
 class MmaAttention : public GpuAttention {
 public:
-  using GpuAttention::GpuAttention;
+  /// Another form of the kernel takes so many words of shared memory.
+  MmaAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
+               const GpuAttentionOps &ops, int64_t wordsOfOther)
+      : GpuAttention(e, tiling, ops),
+        words(std::max(room.words, wordsOfOther)) {}
+  int64_t sharedWords() const { return words; }
 
 private:
   Room room{depth, width, rows, narrow};
+  int64_t words;
   int64_t rowOfQ = room.rowOfQ, rowOfO = panels * kPanelColumns + 4;
   int64_t scoresAt = room.scoresAt, keysAt = room.keysAt,
           valuesAt = room.valuesAt;
-  SharedArray memory{e,  e.info.symbol + "_tiles", f32, room.words,
+  SharedArray memory{e,  e.info.symbol + "_tiles", f32, words,
                      16, isWarpgroupTile(tiling)};
   Type typeOfQ = narrow ? mma.narrowType() : f32;
   SharedArray queries{e,       e.info.symbol + "_tiles",
-                      typeOfQ, room.words * (narrow ? 2 : 1),
+                      typeOfQ, words * (narrow ? 2 : 1),
                       16,      isWarpgroupTile(tiling)};
   Value warpRow = L.mul(warp, kMmaRows);
   /// The first of a thread's ks.
@@ -257,25 +264,42 @@ bool isWarpgroupTile(GpuAttentionTilingAttr tiling) {
 }
 
 void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling) {
-  SmallVector<PackedMatMulOp> products(e.body().getOps<PackedMatMulOp>());
-  SoftmaxOp softmax = *e.body().getOps<SoftmaxOp>().begin();
-  auto keys = PackedOperand::trace(products[0].getPacked()),
-       values = PackedOperand::trace(products[1].getPacked());
-  auto depth = getDims(products[0].getLhs()).back().constant(),
-       width = getDims(products[1].getResult()).back().constant();
-  if (!keys || !values || !depth || !width ||
-      !fitsAttention(*depth, *width, tiling)) {
+  auto ops = GpuAttentionOps::find(e.kernel());
+  auto depth = ops ? getDims(ops->qk.getLhs()).back().constant() : std::nullopt,
+       width =
+           ops ? getDims(ops->pv.getResult()).back().constant() : std::nullopt;
+  if (!depth || !width || !fitsAttention(*depth, *width, tiling)) {
     e.fail("an attention on tensor cores has operands in "
            "memory, and heads whose parts have room "
            "beside each other; expected other than ")
         << tiling;
     return;
   }
-  AttentionOps ops{products[0], products[1], *keys, *values, softmax};
+  SplitAttention split(*ops);
+  std::optional<SymExpr> isFew = split.isFew();
+  if (isFew && isWarpgroupTile(tiling)) {
+    e.fail("an attention that has a form for few queries has none of "
+           "warpgroups; expected other than ")
+        << tiling;
+    return;
+  }
   if (isWarpgroupTile(tiling) && e.target.cpu == "sm_90a" &&
       fitsWarpgroups(*depth, *width, tiling.getProducts()))
-    return emitWarpgroupAttention(e, tiling, ops);
-  MmaAttention(e, tiling, ops).run();
+    return emitWarpgroupAttention(e, tiling, *ops);
+  int64_t shared = isFew ? split.sharedElements(tiling) : 0;
+  if (isFew && isFew->constant()) {
+    e.info.tasks = split.emit(e, tiling, shared);
+    return;
+  }
+  MmaAttention tiles(e, tiling, *ops, shared);
+  if (!isFew)
+    return tiles.run();
+  Value few = e.L.ne(e.dim(*isFew), 0);
+  SymExpr tasksOfFew;
+  e.ifThen(few,
+           [&] { tasksOfFew = split.emit(e, tiling, tiles.sharedWords()); });
+  e.ifThen(e.L.no(few), [&] { tiles.run(); });
+  e.info.tasks = SymExpr::select(*isFew, tasksOfFew, e.info.tasks);
 }
 
 /// What GPUs from sm_80 on have for a block. A thread has the sums of a row's

@@ -85,7 +85,7 @@ void ProductTiles::combineFew(const MmaTile &tile, LoadAnyRange load) {
   Type i32 = b.getI32Type();
   e.ifThen(L.eq(thread, 0), [&] {
     fenceDevice(e);
-    Value before = countAround(e, counters, number, blocksOfFew() - 1);
+    Value before = countAround(e, counters, number, L.index(blocksOfFew() - 1));
     fenceDevice(e);
     ring->store(before, flag);
   });

@@ -164,17 +164,17 @@ void fenceDevice(KernelEmitter &e) {
   LLVM::FenceOp::create(e.b, e.L.loc, LLVM::AtomicOrdering::acq_rel, "device");
 }
 
-Value countAround(KernelEmitter &e, Value memory, Value position,
-                  int64_t last) {
+Value countAround(KernelEmitter &e, Value memory, Value position, Value last) {
   OpBuilder &b = e.b;
   Type i32 = b.getI32Type();
   Value from = globalPointer(e, memory);
   Value at = arith::IndexCastOp::create(b, e.L.loc, i32, position);
   Value address = LLVM::GEPOp::create(b, e.L.loc, from.getType(), i32, from,
                                       ArrayRef<LLVM::GEPArg>{LLVM::GEPArg(at)});
-  return LLVM::AtomicRMWOp::create(b, e.L.loc, LLVM::AtomicBinOp::uinc_wrap,
-                                   address, e.L.constantInt(i32, last),
-                                   LLVM::AtomicOrdering::monotonic, "device");
+  return LLVM::AtomicRMWOp::create(
+      b, e.L.loc, LLVM::AtomicBinOp::uinc_wrap, address,
+      arith::IndexCastOp::create(b, e.L.loc, i32, last),
+      LLVM::AtomicOrdering::monotonic, "device");
 }
 
 Value emitBarrierAny(KernelEmitter &e, Value condition) {

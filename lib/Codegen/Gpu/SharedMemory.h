@@ -84,7 +84,7 @@ void fenceDevice(KernelEmitter &e);
 /// Counts the i32 at `position`, up to `last` and then from 0 on again; gives
 /// what it was.
 mlir::Value countAround(KernelEmitter &e, mlir::Value memory,
-                        mlir::Value position, int64_t last);
+                        mlir::Value position, mlir::Value last);
 /// The same, and gives whether the condition of any of them holds.
 mlir::Value emitBarrierAny(KernelEmitter &e, mlir::Value condition);
 /// Waits for all threads of the warp.

@@ -16,6 +16,7 @@
 #include "lib/Codegen/Emit/FusedProduct.h"
 #include "lib/Codegen/Gpu/FormatNumbers.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
+#include "lib/Codegen/Gpu/SharedMemory.h"
 #include <cmath>
 
 using namespace mlir;
@@ -38,12 +39,13 @@ public:
 
   /// The sum over k of left(k) * the right operand's element, at `idx` of the
   /// result.
-  Value sum(ArrayRef<Idx> idx, function_ref<Value(Idx)> left) const {
+  Value sum(ArrayRef<Idx> idx, function_ref<Value(Idx)> left,
+            Value depth = {}) const {
     OpBuilder &b = e.b;
     Location loc = e.L.loc;
     Type type = layout.integer ? Type(b.getI32Type()) : Type(b.getF32Type());
     Value zero = e.L.constant(type, 0);
-    return e.loop(e.L.index(0), e.dim(lhs.back()), 1, zero,
+    return e.loop(e.L.index(0), depth ? depth : e.dim(lhs.back()), 1, zero,
                   [&](Value k, ValueRange args) {
                     Idx at = e.L.uniform(k);
                     Value x = left(at), y = right(idx, at), sum = args[0];
@@ -109,6 +111,41 @@ void emitThreadMatMulKernel(KernelEmitter &e) {
   });
 }
 
+/// An element of what a cache's pages hold is loaded, and opened.
+static void bindPages(KernelEmitter &e, LoadPagesOp load) {
+  auto pages = PackedOperand::trace(load.getResult(), /*knowsPages=*/true);
+  if (!pages || !pages->getPages())
+    return;
+  e.bind(load.getResult(),
+         [&e, load, pages = *pages](ArrayRef<Idx> idx) mutable -> Value {
+           LaneBuilder &L = e.L;
+           OpBuilder &b = e.b;
+           SmallVector<SymExpr> dims = getDims(load.getResult());
+           Value matrix =
+               e.linearize(idx.drop_back(3), ArrayRef(dims).drop_back(3)).base;
+           Value panel = idx.end()[-3].base, k = idx.end()[-2].base,
+                 column = idx.end()[-1].base;
+           bool inRows = pages.hasRowsInPages();
+           Value row = inRows ? L.rem(k, kPanelColumns) : column;
+           Value page = placeOfPage(e, *pages.getPages(), matrix,
+                                    inRows ? L.div(k, kPanelColumns) : panel);
+           Value begin = L.mul(page, pages.pageElements());
+           Value at =
+               L.add(begin, pages.inPage(L, inRows ? panel : L.index(0)));
+           at = L.add(
+               at, L.add(L.mul(inRows ? row : k, pages.rowsApart()), column));
+           Type f32 = b.getF32Type();
+           Value memory = e.input(pages.getMemory());
+           Value x = L.load(memory, L.uniform(at),
+                            pages.getElement() ? pages.getElement() : f32);
+           if (!pages.hasScales())
+             return x;
+           Value scale = loadGlobal(e, globalPointer(e, memory), f32,
+                                    L.add(begin, L.mul(row, 4)));
+           return L.mul(L.toFloat(L.extend(x, b.getI32Type()), f32), scale);
+         });
+}
+
 void emitThreadAttentionKernel(KernelEmitter &e) {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
@@ -125,9 +162,11 @@ void emitThreadAttentionKernel(KernelEmitter &e) {
       productOf(rows) * keys * (getDims(qk.getLhs()).back() + columns + 16);
   Value scores = e.scratchBuffer(keys, f32), nk = e.dim(keys),
         n = e.dim(columns), zero = L.index(0);
+  for (auto load : e.body().getOps<LoadPagesOp>())
+    bindPages(e, load);
   Product qkProduct(e, qk), pvProduct(e, pv);
-  e.bind(qk.getResult(),
-         [&](ArrayRef<Idx> idx) { return qkProduct.element(idx); });
+  auto pages = PackedOperand::trace(qk.getPacked(), /*knowsPages=*/true);
+  Value ends = pages ? pages->getEnds() : Value();
   e.loop(e.begin, e.end, 1, [&](Value task) {
     SmallVector<Idx> lead = e.delinearize(task, rows); // batch..., row
     auto with = [&](Value i) {
@@ -135,14 +174,30 @@ void emitThreadAttentionKernel(KernelEmitter &e) {
       idx.push_back(L.uniform(i));
       return idx;
     };
-    Value max = e.loop(zero, nk, 1, L.constant(f32, -HUGE_VAL),
-                       [&](Value j, ValueRange args) {
-                         Value x = e.emit(softmax.getInput(), with(j));
-                         L.store(x, scores, L.uniform(j), f32);
-                         return SmallVector<Value>{L.largerOf(args[0], x)};
-                       })[0];
+    // Of its sequence; what is pulled is of columns of the longest one's.
+    Value own = nk, shorter = zero;
+    if (ends) {
+      Value matrix =
+          pages->matrixAt(e, L.div(task, e.dim(rows.back())), rows.drop_back());
+      Value sequence = L.div(matrix, e.dim(pages->getPages()->matrices));
+      own = e.emit(ends, {L.uniform(sequence)});
+      own = L.fromData(own, /*isUnsigned=*/false).base;
+      shorter = L.sub(nk, own);
+    }
+    e.bind(qk.getResult(), [&](ArrayRef<Idx> idx) {
+      SmallVector<Idx> at(idx);
+      at.back() = L.uniform(L.sub(at.back().base, shorter));
+      return qkProduct.element(at);
+    });
+    Value max =
+        e.loop(zero, own, 1, L.constant(f32, -HUGE_VAL),
+               [&](Value j, ValueRange args) {
+                 Value x = e.emit(softmax.getInput(), with(L.add(j, shorter)));
+                 L.store(x, scores, L.uniform(j), f32);
+                 return SmallVector<Value>{L.largerOf(args[0], x)};
+               })[0];
     Value sum =
-        e.loop(zero, nk, 1, L.constant(f32, 0), [&](Value j, ValueRange args) {
+        e.loop(zero, own, 1, L.constant(f32, 0), [&](Value j, ValueRange args) {
           Value x = L.load(scores, L.uniform(j), f32);
           x = L.sub(x, max);
           x = L.softmaxExp(x);
@@ -152,8 +207,8 @@ void emitThreadAttentionKernel(KernelEmitter &e) {
     Value one = L.constant(f32, 1);
     Value inverse = L.div(one, sum);
     e.bind(pv.getResult(), [&](ArrayRef<Idx> idx) -> Value {
-      Value x =
-          pvProduct.sum(idx, [&](Idx k) { return L.load(scores, k, f32); });
+      Value x = pvProduct.sum(
+          idx, [&](Idx k) { return L.load(scores, k, f32); }, own);
       x = L.mul(x, inverse);
       if (!softmax.getGuard())
         return x;

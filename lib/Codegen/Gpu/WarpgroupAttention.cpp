@@ -419,7 +419,7 @@ bool fitsWarpgroups(int64_t depth, int64_t width, MmaProducts products) {
 }
 
 void emitWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-                            const AttentionOps &ops) {
+                            const GpuAttentionOps &ops) {
   WarpgroupAttention(e, tiling, ops).run();
 }
 
