@@ -134,7 +134,8 @@ struct Compiler {
     llvm::scope_exit stop([&] { timing.stop(); });
     bool ok = false;
     std::string message;
-    if (!runGuarded(stageName(s), [&] { ok = fn(); }, message)) {
+    if (!runGuarded(
+            stageName(s), [&] { ok = fn(); }, message)) {
       result.internal = true;
       result.error = message;
       return false;
@@ -266,12 +267,6 @@ bool Compiler::resolveTargets() {
     return fail("--precision=" + precision +
                 " is for CPUs: a GPU's products are chosen by "
                 "--gpu-precision");
-  if (!options.layout.kv.empty() && !gpu.empty())
-    return fail("--kv=" + options.layout.kv +
-                " is for CPUs: a GPU's kernels read pasts in rows");
-  if (options.layout.ragged && !gpu.empty())
-    return fail("--ragged is for CPUs: a GPU's kernels take sequences of one "
-                "length");
   for (const Level &level : levels)
     if (precision == "bf16" && !level.target.multipliesBF16)
       return fail("--precision=bf16: level '" + level.target.name +
@@ -603,16 +598,14 @@ bool Compiler::makeGraph() {
   };
   const Backend &backend = levels.empty() ? gpuBackend() : cpuBackend();
   TilingOptions tiling = gpu.withLevels(options.tiling);
-  LayoutOptions layout = options.layout;
-  if (!gpu.empty()) // GPUs read rows, and all levels one state
-    layout.kv = "rows";
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  populateGraphStage(pm, options.debugValues, options.state,
                                     options.selectRows);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, tiling, backend, layout);
+        populateFuseStage(pm, options.debugValues, tiling, backend,
+                          options.layout);
       }))
     return false;
   result.tilings = listTilings(*module);

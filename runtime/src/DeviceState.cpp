@@ -7,8 +7,9 @@
 //
 // A state that is bound to a context on a GPU lies there, in memory of the
 // context with the same offsets: what counts is brought down once, runs append
-// where they read, and rows come back when the state is unbound. The header and
-// the lengths stay on the host.
+// where they read, and rows come back when the state is unbound. The header,
+// the lengths and the tables of pages stay on the host; what kernels read of
+// them is written there for each run.
 //
 //===----------------------------------------------------------------------===//
 #include "Device.h"
@@ -23,6 +24,21 @@ template <typename Fn>
 tenon_status eachPart(const tenon_program &program, const StateHeader &header,
                       Fn fn) {
   const auto *first = reinterpret_cast<const char *>(&header);
+  PageTables tables(header);
+  for (int32_t s = 0; header.pool && s < program.num_states; ++s) {
+    auto begin = uint64_t(tensorOf(program, header, s) - first);
+    auto bytes = uint64_t(pageBytes(program, s));
+    for (int64_t p = 0, end; p < header.pool; p = end + 1) {
+      for (end = p; end < header.pool && tables.users[end];)
+        ++end;
+      if (tenon_status status = end > p ? fn(begin + uint64_t(p) * bytes,
+                                             uint64_t(end - p) * bytes)
+                                        : TENON_OK)
+        return status;
+    }
+  }
+  if (header.pool)
+    return TENON_OK;
   for (int32_t s = 0; s < program.num_states; ++s) {
     const tenon_state_pair &pair = program.states[s];
     auto begin = uint64_t(tensorOf(program, header, s) - first);
@@ -88,6 +104,36 @@ tenon_status tenon::rt::moveStateBack(Context &context, tenon_error *error) {
   if (!status)
     header.onDevice = 0;
   return status;
+}
+
+tenon_status tenon::rt::writeTables(Context &context, tenon_error *error) {
+  if (!context.state || !context.driver)
+    return TENON_OK;
+  StateHeader &header = stateOf(context);
+  auto write = [&](const int32_t *from, int64_t numbers) {
+    auto at = uint64_t(reinterpret_cast<const uint8_t *>(from) - context.state);
+    return context.driver->write(context, context.deviceState + at, from,
+                                 uint64_t(numbers) * sizeof *from, error);
+  };
+  if (!header.pool)
+    return takesLengths(context) ? write(header.lengths(), header.rows)
+                                 : TENON_OK;
+  PageTables tables(header);
+  int64_t rows = context.numSequences;
+  tenon_status status = write(tables.lengths, rows);
+  return status ? status
+                : write(tables.pages - rows, rows + header.rows * tables.most);
+}
+
+tenon_status tenon::rt::copyOnDevice(Context &context, const char *to,
+                                     const char *from, int64_t bytes,
+                                     tenon_error *error) {
+  auto there = [&](const char *here) {
+    return context.deviceState +
+           (reinterpret_cast<const uint8_t *>(here) - context.state);
+  };
+  return context.driver->copy(context, there(to), there(from), uint64_t(bytes),
+                              error);
 }
 
 void tenon::rt::releaseDeviceState(Context &context) {

@@ -73,10 +73,13 @@ int64_t countMissing(const StateHeader &header, int64_t row, int64_t first,
   return missing;
 }
 
-/// Takes it; there are as many free.
-void takeMissing(const tenon_program &program, StateHeader &header, int64_t row,
-                 int64_t first, int64_t end) {
+/// Takes it; there are as many free. `device`: where the pages lie on the GPU
+/// of a context, that.
+tenon_status takeMissing(const tenon_program &program, StateHeader &header,
+                         int64_t row, int64_t first, int64_t end,
+                         Context *device, tenon_error *error) {
   PageTables tables(header);
+  tenon_status status = TENON_OK;
   for (int64_t p = first / TENON_PANEL_ROWS; p < pagesFor(end); ++p) {
     int32_t &page = tables.of(row)[p];
     if (p >= tables.counts[row]) {
@@ -87,12 +90,17 @@ void takeMissing(const tenon_program &program, StateHeader &header, int64_t row,
       for (int32_t s = 0; s < program.num_states; ++s) {
         int64_t bytes = pageBytes(program, s);
         char *memory = tensorOf(program, header, s);
-        memcpy(memory + own * bytes, memory + page * bytes, size_t(bytes));
+        char *to = memory + own * bytes, *from = memory + page * bytes;
+        if (!device)
+          memcpy(to, from, size_t(bytes));
+        else if (!status)
+          status = copyOnDevice(*device, to, from, bytes, error);
       }
       --tables.users[page];
       page = own;
     }
   }
+  return status;
 }
 
 tenon_status failFull(const StateHeader &header, int64_t row, int64_t rows,
@@ -140,8 +148,7 @@ tenon_status replacePages(const tenon_program &program, StateHeader &header,
   if (pagesFor(length) > free + own)
     return failFull(header, row, length, pagesFor(length) - own, free, error);
   releasePages(header, row, 0);
-  takeMissing(program, header, row, 0, length);
-  return TENON_OK;
+  return takeMissing(program, header, row, 0, length, nullptr, error);
 }
 
 tenon_status takePages(Context &context, tenon_error *error) {
@@ -165,11 +172,14 @@ tenon_status takePages(Context &context, tenon_error *error) {
   });
   if (status)
     return status;
+  Context *device = context.driver ? &context : nullptr;
   forSequences(context, [&](int64_t row, int64_t, int64_t times) {
     int64_t first = header.lengths()[row];
-    takeMissing(program, header, row, first, first + times * added);
+    if (!status)
+      status = takeMissing(program, header, row, first, first + times * added,
+                           device, error);
   });
-  return TENON_OK;
+  return status;
 }
 
 //===----------------------------------------------------------------------===//

@@ -167,7 +167,9 @@ void beginProfile(Context &context) {
 tenon_status prepareTimed(Context &context, tenon_error *error) {
   Timed preparing(context, context.prepareNs);
   tenon_status status = prepare(context, error);
-  return status ? status : takePages(context, error);
+  if (!status)
+    status = takePages(context, error);
+  return status ? status : writeTables(context, error);
 }
 
 tenon_status runPrepared(Context &context, tenon_error *error) {

@@ -277,7 +277,7 @@ const StateHeader &headerOf(const Context &context) {
 bool takesLengths(const Context &context) {
   const tenon_program &program = *context.program;
   bool any = false;
-  for (int32_t i = 0; i < program.num_exprs && !context.driver; ++i)
+  for (int32_t i = 0; i < program.num_exprs; ++i)
     any |= program.exprs[i].op == TENON_EXPR_STATE_LENGTHS;
   return any;
 }
@@ -645,10 +645,6 @@ static tenon_status checkBinding(const Context &context,
     count = header.rows;
   if (!header.pool)
     return TENON_OK;
-  if (context.driver)
-    return fail(error, TENON_INVALID_STATE,
-                "sequences that share pages run on a CPU, the context runs "
-                "on a GPU");
   // Not while a run marks them.
   if (tenon_status status = checkIdle(header, error))
     return status;
@@ -676,16 +672,17 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
   auto *memory = reinterpret_cast<uint8_t *>(state);
   tenon_status status;
   bool mine = context->driver && context->state && headerOf(*context).onDevice;
-  if (mine && memory == context->state)
-    return TENON_OK; // it lies there already
-  if (state &&
+  bool stays = mine && memory == context->state; // it lies there already
+  if (stays && !headerOf(*context).pool)
+    return TENON_OK;
+  if (state && !stays &&
       (status = checkHere(*reinterpret_cast<StateHeader *>(state), error)))
     return status;
-  if (mine && (status = moveStateBack(*context, error)))
+  if (mine && !stays && (status = moveStateBack(*context, error)))
     return status;
   uint8_t *old = context->state;
   context->state = memory;
-  if (state && context->driver &&
+  if (state && context->driver && !stays &&
       (status = moveStateToDevice(*context, error))) {
     context->state = old;
     return status;
@@ -715,11 +712,7 @@ static tenon_status bind(tenon_context *handle, tenon_state *state,
   context->numSequences = count;
   if (state) {
     const StateHeader &header = headerOf(*context);
-    PageTables tables(header);
-    const int32_t *lengths = header.pool ? tables.lengths : header.lengths();
-    context->stateView = {true, header.capacity,
-                          header.pool ? tables.pages : nullptr,
-                          context->driver ? nullptr : lengths};
+    context->stateView = {true, header.capacity, nullptr, nullptr};
     takeLengths(*context);
     placeTensors(*context);
   }

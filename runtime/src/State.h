@@ -168,6 +168,11 @@ tenon_status statePages(const tenon_model *model, const tenon_state *state,
 /// Brings the bound state there, and back.
 tenon_status moveStateToDevice(Context &context, tenon_error *error);
 tenon_status moveStateBack(Context &context, tenon_error *error);
+/// What this run's steps read of the lengths and the tables of pages.
+tenon_status writeTables(Context &context, tenon_error *error);
+/// Queues copying what the state has at these places, there.
+tenon_status copyOnDevice(Context &context, const char *to, const char *from,
+                          int64_t bytes, tenon_error *error);
 /// What was not brought back is lost.
 void releaseDeviceState(Context &context);
 
@@ -181,7 +186,7 @@ void removeRunning(Context &context);
 
 // StateRun.cpp.
 
-/// Tells the bindings where the state's tensors are.
+/// Tells the bindings where the state's tensors are, and dims its tables.
 void placeTensors(Context &context);
 /// Hands the bound state's length, as it is now, to its inputs' dims.
 void takeLengths(Context &context);

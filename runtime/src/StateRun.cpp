@@ -75,6 +75,13 @@ void placeRows(const Context &context) {
 void tenon::rt::placeTensors(Context &context) {
   const tenon_program &program = *context.program;
   const StateHeader &header = headerOf(context);
+  PageTables tables(header);
+  auto tableOf = [&](const int32_t *here) {
+    return static_cast<const int32_t *>(placeOf(context, here));
+  };
+  context.stateView.pages = header.pool ? tableOf(tables.pages) : nullptr;
+  context.stateView.lengths =
+      tableOf(header.pool ? tables.lengths : header.lengths());
   for (int32_t s = 0; s < program.num_states; ++s) {
     Binding &input = context.inputs[program.states[s].input];
     Binding &output = context.outputs[program.states[s].output];

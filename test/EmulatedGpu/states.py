@@ -9,10 +9,12 @@
 
 A run with a state gives the bits of one whose tensors are copied; what it brings
 down does not depend on how long the past is; rows come back when the state is
-unbound, and a context on the CPU goes on with them.
+unbound, and a context on the CPU goes on with them. Pools of pages, and sequences
+of unequal lengths, are the CPU's own tests on a GPU.
 """
 
 import os
+import re
 import sys
 
 import numpy as np
@@ -23,6 +25,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "Models"))
 os.environ["TENON_EMU_SM"] = "90"
 
 import gpu as emulated  # noqa: E402
+import lengths  # noqa: E402
+import pages  # noqa: E402
 from session import HELD, Session  # noqa: E402
 from states import ATTENTION, State, equal, model_of  # noqa: E402
 from tool import Checks, Failure  # noqa: E402
@@ -54,10 +58,10 @@ def tokens(at, new):
             "total": np.array([at + new], np.int32), "x": floats(BATCH, 6, new)}
 
 
-def decode(tool, device, targets):
+def decode(tool, device, targets, *options):
     path = tool.file("decoder.onnx")
     onnx.save(model_of(MODEL), path)
-    artifact, _ = tool.compile(path, "-O1", "--ptxas=none", f"--target={targets}")
+    artifact, _ = tool.compile(path, "-O1", "--ptxas=none", f"--target={targets}", *options)
     held, plain = Session(artifact, device="cuda"), Session(artifact, device="cuda")
     ports = {name: port for name, port in plain.outputs().items() if name not in PAIRS.values()}
     state = State(held, ROOM)
@@ -84,6 +88,8 @@ def decode(tool, device, targets):
             raise Failure("a state on a GPU was used elsewhere")
     held.check(bind(held, None))
     for number, past in enumerate(PAIRS):
+        if options and number < 4:
+            continue
         if state.data(number, pasts[past], 2).tobytes() != pasts[past].tobytes():
             raise Failure(f"of '{past}' other bits came back")
 
@@ -112,12 +118,49 @@ def decode(tool, device, targets):
         session.close()
 
 
+ORDERS = re.compile(rb"(bar\.sync|bar\.warp\.sync|fence\.acq_rel)[^;]*;")
+
+
+def faults(tool, device, path):
+    """Of an attention whose blocks share out the keys whatever orders threads or blocks is left out, one after the other."""
+    artifact, _ = tool.compile(path, "-O1", "--ptxas=none", "--target=nvptx:sm_90a")
+    draw = np.random.default_rng(1)
+    inputs = {name: draw.standard_normal((BATCH, 2, rows, 32)).astype(np.float32)
+              for name, rows in (("q", 9), ("k", 9), ("v", 9), ("past_k", 299), ("past_v", 299))}
+    with open(artifact, "rb") as file:
+        text = file.read()
+    begin = text.index(b".entry attention")
+    places = [match.span() for match in ORDERS.finditer(text, begin, text.index(b"\n}", begin))]
+    for number, (first, end) in enumerate([(begin, begin)] + places):
+        broken = tool.file(f"fault{number}.so")
+        with open(broken, "wb") as file:
+            file.write(text[:first] + b" " * (end - first) + text[end:])
+        session, found = Session(broken, device="cuda"), ""
+        device.reset()
+        try:
+            session.run(inputs, session.outputs())
+        except Failure as failure:
+            found = str(failure)
+        device.reset()
+        session.close()
+        if bool(found) != bool(number):
+            raise Failure(f"'{text[first:end].decode()}', number {number} of {len(places)}, left out: {found or 'nothing is said'}")
+
+
 def main():
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
     device = emulated.Gpu()
-    for targets in ("nvptx:sm_90a", "native,nvptx:sm_80"):
-        checks.attempt(targets, decode, tool, device, targets)
+    for options in (("native,nvptx:sm_80",), ("native,nvptx:sm_90a", "--kv=bf16")):
+        checks.attempt(" ".join(options), decode, tool, device, *options)
+    target, path = ("--target=nvptx:sm_90a", "--ptxas=none"), tool.file("other.onnx")
+    onnx.save(model_of(pages.MODEL), path)
+    checks.attempt("pages", lambda: pages.same(tool, path, "f16", 1, *target, device="cuda"))
+    checks.attempt("faults", faults, tool, device, path)
+    model = lengths.build(lengths.HEADER + lengths.COUNTED + lengths.GIVEN)
+    other = tool.file("lengths.onnx")
+    onnx.save(model, other)
+    checks.attempt("lengths", lambda: lengths.together(tool, other, model, "int8", 1, *target, device="cuda"))
     checks.finish()
 
 

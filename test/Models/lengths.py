@@ -22,7 +22,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-from pages import Paged, refused
+from pages import Paged, refused, unbind
 from session import HELD, Session
 from states import INVALID_ARGUMENT, INVALID_STATE, STATE_FULL, State, model_of
 from tool import Checks, Failure
@@ -163,10 +163,10 @@ def ragged(many, one, state, alone, lengths):
             raise
 
 
-def together(tool, path, model, kv, threads):
+def together(tool, path, model, kv, threads, *targets, device=None):
     options = {"": [], "f32": ["--ragged=all"], "int8": ["--ragged", "--kv=int8"]}[kv]
-    artifact, _ = tool.compile(path, "-O0", *options)
-    many, one = Session(artifact, threads), Session(artifact)
+    artifact, _ = tool.compile(path, "-O0", *options, *targets)
+    many, one = Session(artifact, threads, device), Session(artifact, 1, device)
     many.selects = one.selects = kv == "int8"
     lengths = {3: 5, 0: 0, 1: 40, 2: 33}  # of each sequence; one is empty
     order = list(lengths)
@@ -183,6 +183,7 @@ def together(tool, path, model, kv, threads):
             for name, value in zip(("y", "gy"), right.run(["y", "gy"], given([sequence], [0], length) | empty)):
                 if not np.allclose(found[name], value, 1e-4, 1e-5):
                     raise Failure(f"'{name}' differs from onnxruntime's")
+    unbind(one)
     state = Paged(many, len(order), CAPACITY, 9) if kv else State(many, CAPACITY, sequences=len(order))
     for row, sequence in enumerate(order):
         place = sequence if kv else row

@@ -92,9 +92,14 @@ def refused_run(session, at, new, wanted, text):
     raise Failure(f"expected '{text}' of a run")
 
 
-def same(tool, path, kv, threads):
-    artifact, _ = tool.compile(path, "-O1", f"--kv={kv}")
-    alone, session = Session(artifact, threads), Session(artifact, threads)
+def unbind(session):
+    """On a GPU that is what brings a state back to where it can be copied."""
+    session.check(session.call("bind_state", session.context, None))
+
+
+def same(tool, path, kv, threads, *options, device=None):
+    artifact, _ = tool.compile(path, "-O1", f"--kv={kv}", *options)
+    alone, session = Session(artifact, threads, device), Session(artifact, threads, device)
     state, pool = State(alone, CAPACITY), Paged(session, SEQUENCES, CAPACITY, PAGES)
     state.bind()
     pool.bind(3, 1)
@@ -110,6 +115,7 @@ def same(tool, path, kv, threads):
     if pool.free() != PAGES - 4 or pool.pages(0) != pool.pages(3):
         raise Failure("sequences that begin alike have other pages")
     other = State(alone, CAPACITY)
+    unbind(alone)
     for row in range(BATCH):
         other.call("copy_state", other.state, row, state.state, row, 40)
     other.bind()
@@ -130,6 +136,7 @@ def same(tool, path, kv, threads):
     pool.bind(0, 4)
     equal(run(session, 42, 1), run(alone, 42, 1), f"{kv}: beside it")
     # To memory of its own, and back.
+    unbind(session)
     for row, sequence in enumerate((0, 4)):
         state.call("copy_state", state.state, row, pool.state, sequence, 43)
         pool.call("copy_state", pool.state, (3, 1)[row], state.state, row, 43)

@@ -756,10 +756,9 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
     auto module = dyn_cast<ModuleOp>(getOperation());
     if (!module)
       return;
-    bool inRows = kv == "rows";
-    Type values = kv.empty() || inRows ? Type() : keptType(kv, &getContext());
+    Type values = kv.empty() ? Type() : keptType(kv, &getContext());
     Type keys = kv.empty() ? Type(Float32Type::get(&getContext())) : values;
-    if (!keys && !inRows) {
+    if (!keys) {
       module.emitError("expected a kv of f32, bf16, f16 or int8, found ") << kv;
       return signalPassFailure();
     }

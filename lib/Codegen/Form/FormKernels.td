@@ -30,7 +30,7 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
     %1 = tenon.kernel matmul(%x, %w, %bias) : ... { ... }
     ```
     A state that attention alone reads is kept in pages (tenon.store_pages): keys
-    unless `kv` says `rows`, values with another `kv`. Where nothing but such
+    always, values where there is a `kv`. Where nothing but such
     attentions depends on how long the pasts are each sequence has a length of
     its own there (`ends` of tenon.load_pages).
 
@@ -40,8 +40,7 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "Store the result of every op">,
                  Option<"kv", "kv", "std::string", "\"\"",
                         "What states that attention reads hold, in pages: f32, "
-                        "bf16, f16 or int8; empty: f32, values in rows; rows: "
-                        "no pages">,
+                        "bf16, f16 or int8; empty: f32, values in rows">,
                  Option<"ragged", "ragged", "bool", "false",
                         "Refuse a model whose sequences cannot have lengths of "
                         "their own">,
