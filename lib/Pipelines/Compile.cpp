@@ -337,6 +337,10 @@ bool Compiler::tile() {
     if (failed(level.kernels->verify()))
       return fail("the emitted kernels are invalid");
   }
+  // A kernel's second half is a step of its own.
+  for (auto [i, step] : llvm::enumerate(schedule.steps))
+    if (StringRef(step.kernel.symbol).ends_with(Backend::secondHalf))
+      result.tilings.insert(result.tilings.begin() + i, result.tilings[i - 1]);
   if (!check(gpu.tile()))
     return false;
   if (levels.empty())

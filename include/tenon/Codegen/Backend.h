@@ -32,6 +32,14 @@ struct Machine {
   bool warpgroups = false; ///< of a GPU's levels one multiplies by them
 };
 
+/// What a kernel does when all its tasks are done: tasks of another function,
+/// which has the same buffers. What the first ones leave lies in one more, of
+/// f32, behind the results.
+struct SecondHalf {
+  KernelInfo kernel;
+  SymExpr elements; ///< of that memory
+};
+
 class Backend {
 public:
   virtual ~Backend() = default;
@@ -46,6 +54,14 @@ public:
   virtual mlir::FailureOr<KernelInfo>
   emitKernel(KernelOp kernel, mlir::ModuleOp kernels, llvm::StringRef symbol,
              const TargetInfo &target) const = 0;
+  /// Of a kernel that has one, as a function of this symbol: the kernel's own
+  /// and `secondHalf`.
+  virtual mlir::FailureOr<std::optional<SecondHalf>>
+  emitSecondHalf(KernelOp, mlir::ModuleOp, llvm::StringRef,
+                 const TargetInfo &) const {
+    return std::optional<SecondHalf>();
+  }
+  static constexpr llvm::StringLiteral secondHalf = "_columns";
   /// Does a task copy the rows of a product that it does not find in place? It
   /// may as well compute them then.
   virtual bool copiesRows() const { return false; }

@@ -5,7 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A task is queryRows rows of Q of one (batch, head):
+// A task is queryRows rows of Q of one (batch, head). Heads that read the same
+// keys and values are one matrix, with the rows of all heads for a query side
+// by side: a page is read, and its numbers widened, once for all of them.
 //
 //   pack the rows of Q                                  [rows][d]
 //   for panel of K:  micro-kernel                       scores[rows][keys]
@@ -15,13 +17,7 @@
 //   for panel of V:  micro-kernel over the scores,
 //                    times 1/sum, epilogue, store
 //
-// Where the mask bounds the keys of a row (AttentionMask.h) only the panels of
-// K, and only the rows of V, that some row of the block may look at are
-// multiplied: the exponentials of the others are 0. The bounds are compared
-// with where the block lies; those that are data (lengths) are read first, and
-// keys that are padding for all rows are taken off both ends. All that holds if
-// each row looks at something. A row that is masked whole has all its keys
-// alike in ONNX, so a block with such a row is computed again without bounds.
+// Which keys these are AttentionRange.cpp finds.
 //
 // All keys of a row are there at once, so the softmax is the plain one, its
 // sum has the same order of additions wherever the row is computed, and the
@@ -39,92 +35,67 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
-#include "dialects/Tenon/IR/TenonShape.h"
-#include "lib/Codegen/Cpu/Product.h"
-#include "lib/Codegen/Form/AttentionMask.h"
+#include "lib/Codegen/Cpu/AttentionKernel.h"
+#include "dialects/Tenon/IR/TenonView.h"
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 
 namespace tenon {
 
-namespace {
-
-/// The keys [begin, end) of a block of rows; `begin` starts a panel.
-struct KeyRange {
-  Value begin, end;
-};
-
-struct AttentionKernel {
-  KernelEmitter &e;
-  PackedMatMulOp qk;
-  SoftmaxOp softmax;
-  PackedMatMulOp pv;
-  PackedOperand K, V;
-  int64_t queryRows; // of a task
-  LaneBuilder &L = e.L;
-  OpBuilder &b = e.b;
-  Sink sink{e};
-  Type f32 = b.getF32Type();
-  unsigned lanes = e.vectorLanes();
-  SmallVector<SymExpr> q = getDims(qk.getLhs()), k = getDims(qk.getPacked()),
-                       v = getDims(pv.getPacked()),
-                       scoreDims = getDims(qk.getResult()),
-                       out = getDims(pv.getResult());
-  SmallVector<SymExpr> batch{out.begin(), out.end() - 2};
-  SymExpr rowsQ = out[out.size() - 2], depth = q.back(),
-          keys = scoreDims.back(), N = out.back();
-  SymExpr ld = k[k.size() - 3] * kPanelColumns; // of the scores
-  KeyMask mask = findKeyMask(softmax.getInput(), qk.getResult());
-  Value queries = {}, scores = {}, inverse = {}, tile = {};
-  Value keyPlaces = {}, valuePlaces = {}; ///< of pages
-  Value batchIndex = {}, m0 = {};
-  Value ownKeys = {}; ///< of the task's sequence
-  Value shorter = {}; ///< than the longest by so many keys; null: none is
-
-  void findPages(const PackedOperand &operand, Value places);
-  Value scalesOf(const PackedOperand &operand, Value places, Value key);
-  void packQueries(Value rows);
-  struct Product;
-  void multiply(const Product &product,
-                function_ref<void(Value, Value, Value, Value)> then = nullptr);
-  void findOwnKeys();
-  KeyRange allKeys() { return {L.index(0), ownKeys}; }
-  /// What a vector of keys from `key` on, a multiple of its lanes, is to that
-  /// which the scores are computed of.
-  Idx columnsAt(Value key) {
-    if (shorter)
-      return Idx{L.add(key, shorter), 1, 1, {}};
-    return Idx{key, 1, (int64_t)lanes, {}};
+/// How many matrices in a row, of row-major `to`, are one of `from`, which is
+/// broadcast to it. `more`: does each such row have one of its own?
+static int64_t countRepeats(ArrayRef<SymExpr> from, ArrayRef<SymExpr> to,
+                            bool &more) {
+  bool one =
+      llvm::all_of(from, [](const SymExpr &d) { return d == SymExpr(1); });
+  if (one) // which may have more dims
+    from = {};
+  int64_t count = 1;
+  while (!to.empty() && to.back().isConstant() &&
+         (one || (!from.empty() && from.back() == SymExpr(1)))) {
+    count *= *to.back().constant();
+    to = to.drop_back();
+    if (!from.empty())
+      from = from.drop_back();
   }
-  Value boundAt(const KeyBound &bound, Value row);
-  Value boundOf(const KeyBound &bound, Value rows);
-  Value isPadding(Value row, Value key);
-  Value isPaddingOfRows(Value rows, Value key, bool backwards);
-  KeyRange trimPadding(Value rows, KeyRange range);
-  KeyRange boundKeys(Value rows);
-  void computeScores(Value rows, const KeyRange &range);
-  Value finishScores(Value row, const KeyRange &range);
-  Value storeMaxima(Value rows, const KeyRange &range);
-  void exponentiate(Value row, Value max, const KeyRange &range);
-  KeyRange normalize(Value rows);
-  void computeOutput(Value rows, const KeyRange &range);
-  void outputPanel(Value tileRow, Value panel, Value r0, Value mr);
-  void run();
+  more = from == to;
+  return count;
+}
 
-  SmallVector<Idx> rowIndex(Value m) {
-    SmallVector<Idx> idx = e.delinearize(batchIndex, batch);
-    idx.push_back(L.uniform(m));
-    return idx;
-  }
-  Value placeAt(Value places, Value page) {
-    Value place = memref::LoadOp::create(b, L.loc, places, page);
-    return arith::IndexCastOp::create(b, L.loc, b.getIndexType(), place);
-  }
-  Value flatRow(Value m) { return L.add(L.mul(batchIndex, e.dim(rowsQ)), m); }
-};
+/// Of the matrices of a product those that `packed` repeats.
+static int64_t countRepeats(Value packed, ArrayRef<SymExpr> batch) {
+  bool more;
+  auto outer = [](Value v) {
+    SmallVector<SymExpr> dims = getDims(v);
+    dims.pop_back_n(3);
+    return dims;
+  };
+  int64_t count = countRepeats(outer(packed), batch, more);
+  Operation *view = packed.getDefiningOp();
+  for (; more && isa_and_nonnull<BroadcastToOp, ReshapeOp>(view);
+       view = view->getOperand(0).getDefiningOp())
+    if (isa<BroadcastToOp>(view))
+      count *= countRepeats(outer(view->getOperand(0)),
+                            outer(view->getResult(0)), more);
+  return count;
+}
+
+/// Those of the innermost dim, so that the others are one for all.
+int64_t AttentionKernel::countSharers() {
+  int64_t most = batch.empty() ? 1 : batch.back().constant().value_or(1);
+  return std::max<int64_t>(
+      std::gcd(most, std::gcd(countRepeats(qk.getPacked(), batch),
+                              countRepeats(pv.getPacked(), batch))),
+      1);
+}
+
+SymExpr AttentionKernel::groupsOf() {
+  SymExpr all = productOf(batch);
+  return all.divideExactly(heads).value_or(
+      SymExpr::apply(SymExpr::Fn::FloorDiv, all, heads));
+}
 
 /// How many keys the task's sequence has.
 void AttentionKernel::findOwnKeys() {
@@ -164,9 +135,10 @@ Value AttentionKernel::scalesOf(const PackedOperand &operand, Value places,
 void AttentionKernel::packQueries(Value rows) {
   Value d = e.dim(depth);
   e.loop(L.index(0), rows, 1, [&](Value r) {
-    SmallVector<Idx> own = e.broadcastIndex(e.delinearize(batchIndex, batch),
-                                            ArrayRef(q).drop_back(2), batch);
-    own.push_back(L.uniform(L.add(m0, r)));
+    Value row = L.add(m0, r);
+    SmallVector<Idx> own =
+        e.broadcastIndex(matrixIndex(row), ArrayRef(q).drop_back(2), batch);
+    own.push_back(L.uniform(queryOf(row)));
     own.push_back(Idx());
     Idx to = L.uniform(L.mul(r, d));
     e.lanesLoop(d, lanes, [&](Idx i) {
@@ -182,8 +154,9 @@ struct AttentionKernel::Product {
   Value rows, A, aAt;
   const SymExpr &lda;
   const PackedOperand &B;
-  Value places; ///< of B's pages, if it has some
-  Value begin, end, first, K;
+  Value places;     ///< of B's pages, if it has some
+  Value begin, end; ///< null: one panel
+  Value first, K;
 };
 
 /// To `scores`, or a tile at a time: then(row of the tile where a panel begins,
@@ -194,7 +167,7 @@ void AttentionKernel::multiply(
   Value B = e.input(x.B.getMemory());
   bool paged = x.B.getPages(), inPages = x.B.hasRowsInPages();
   Value size = L.index(x.B.pageElements());
-  forPanelGroups(e, x.begin, x.end, [&](Value panel, int64_t count) {
+  auto multiplyGroup = [&](Value panel, int64_t count) {
     Value at, stride = e.dim(x.B.panelsApart());
     if (!paged) {
       at = L.add(x.B.at(e, batchIndex, batch, panel),
@@ -226,135 +199,18 @@ void AttentionKernel::multiply(
         shape.inRows = true;
         operands.C = scores;
         operands.ldc = e.dim(ld);
-        operands.cAt = L.add(L.mul(r0, operands.ldc), L.mul(panel, columns));
+        operands.cAt = L.add(
+            scoresAt, L.add(L.mul(r0, operands.ldc), L.mul(panel, columns)));
       }
       emitMicroKernel(e, mr, kTileRows, x.lda, operands, shape);
       for (int64_t p = 0; then && p < count; ++p)
         then(L.mul(mr, p), L.add(panel, p), r0, mr);
     });
-  });
-}
-
-/// Where the bound of `row` lies; outside all keys where data is too large for
-/// the sums of indices.
-Value AttentionKernel::boundAt(const KeyBound &bound, Value row) {
-  constexpr int64_t kLargest = 1 << 29;
-  Value key = L.add(e.dim(bound.offset), L.mul(row, bound.slope));
-  LaneScope scalar(L, 1);
-  SmallVector<Idx> at = rowIndex(row);
-  at.push_back(L.uniform(0));
-  for (const KeyBound::Term &term : bound.terms) {
-    Value data = e.emit(term.value,
-                        e.broadcastIndex(at, getDims(term.value), scoreDims));
-    Value number = L.fromData(data, /*isUnsigned=*/false).base;
-    Value sum = term.negative ? L.sub(key, number) : L.add(key, number);
-    Value small = L.ule(L.add(number, kLargest), 2 * kLargest);
-    key = L.select(small, sum,
-                   L.index(bound.upper ? 8 * kLargest : -8 * kLargest));
-  }
-  return key;
-}
-
-/// The widest bound of the block's rows.
-Value AttentionKernel::boundOf(const KeyBound &bound, Value rows) {
-  Value end = L.add(m0, rows), last = L.sub(end, 1);
-  if (!bound.termsVary)
-    return boundAt(bound, bound.upper == (bound.slope >= 0) ? last : m0);
-  return e.extremeOf(m0, end, bound.upper,
-                     [&](Value row) { return boundAt(bound, row); });
-}
-
-/// Are `lanes` keys from `key` on, which is a multiple of it, all padding?
-Value AttentionKernel::isPadding(Value row, Value key) {
-  LaneScope saved(L, lanes);
-  auto count = keys.constant();
-  if (shorter || !count || *count % lanes != 0)
-    L.mask = L.tailMask(L.sub(ownKeys, key));
-  SmallVector<Idx> at = rowIndex(row);
-  at.push_back(columnsAt(key));
-  Value all;
-  for (const KeyPadding &padding : mask.padding) {
-    Value x = e.emit(padding.value,
-                     e.broadcastIndex(at, getDims(padding.value), scoreDims));
-    if (padding.when == KeyPadding::isLow)
-      x = L.ole(x, L.constLike(x, kMasked));
-    else if (padding.when == KeyPadding::isFalse)
-      x = L.no(x);
-    x = L.widen(x);
-    all = all ? Value(L.either(all, x)) : x;
-  }
-  if (L.mask)
-    all = L.select(L.mask, all, L.constantInt(all.getType(), 1));
-  return L.allOf(all);
-}
-
-/// For all of the block's rows? Looks at the last one first, or the first.
-Value AttentionKernel::isPaddingOfRows(Value rows, Value key, bool backwards) {
-  if (!mask.paddingVaries)
-    return isPadding(m0, key);
-  Value one = L.index(1), last = L.sub(L.add(m0, rows), one);
-  auto isPaddingOf = [&](Value number) {
-    return isPadding(backwards ? L.sub(last, number) : L.add(m0, number), key);
   };
-  Value seen = e.whileLoop(
-      L.index(0),
-      [&](Value seen) {
-        return e.bothIn(L.slt(seen, rows), [&] { return isPaddingOf(seen); });
-      },
-      [&](Value seen) { return L.add(seen, one); });
-  return L.eq(seen, rows);
-}
-
-/// Without the padding at both ends, looked at a vector at a time.
-KeyRange AttentionKernel::trimPadding(Value rows, KeyRange range) {
-  Value step = L.index(lanes);
-  auto lastVector = [&](Value end) {
-    return L.mul(L.div(L.sub(end, 1), step), step);
-  };
-  range.end = e.whileLoop(
-      range.end,
-      [&](Value end) {
-        Value key = lastVector(end);
-        return e.bothIn(L.slt(range.begin, end), [&] {
-          return isPaddingOfRows(rows, key, /*backwards=*/true);
-        });
-      },
-      lastVector);
-  range.begin = e.whileLoop(
-      range.begin,
-      [&](Value begin) {
-        return e.bothIn(L.slt(begin, range.end), [&] {
-          return isPaddingOfRows(rows, begin, /*backwards=*/false);
-        });
-      },
-      [&](Value begin) { return L.add(begin, step); });
-  return range;
-}
-
-/// What any of the block's rows may look at; all keys where that is nothing.
-KeyRange AttentionKernel::boundKeys(Value rows) {
-  KeyRange all = allKeys(), range = all;
-  for (const KeyBound &bound : mask.bounds) {
-    Value key = boundOf(bound, rows);
-    if (shorter)
-      key = L.sub(key, shorter);
-    if (bound.upper)
-      range.end = L.min(range.end, L.add(key, 1));
-    else
-      range.begin = L.max(range.begin, key);
-  }
-  Value columns = L.index(kPanelColumns);
-  auto startPanel = [&] {
-    range.begin = L.mul(L.div(range.begin, columns), columns);
-  };
-  startPanel();
-  if (!mask.padding.empty()) {
-    range = trimPadding(rows, range);
-    startPanel();
-  }
-  Value some = L.slt(range.begin, range.end);
-  return {L.select(some, range.begin, all.begin),
-          L.select(some, range.end, all.end)};
+  if (x.end)
+    forPanelGroups(e, x.begin, x.end, multiplyGroup);
+  else
+    multiplyGroup(x.begin, 1);
 }
 
 void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
@@ -369,7 +225,7 @@ void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
 Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
   Value input = softmax.getInput(), m = L.add(m0, row);
   SmallVector<SymExpr> dims = getDims(input);
-  Idx base = L.uniform(L.mul(row, e.dim(ld)));
+  Idx base = L.uniform(L.add(scoresAt, L.mul(row, e.dim(ld))));
   Idx flat = L.uniform(L.mul(flatRow(m), e.dim(keys)));
   SmallVector<Idx> idx = rowIndex(m);
   idx.push_back(Idx());
@@ -444,10 +300,7 @@ KeyRange AttentionKernel::normalize(Value rows) {
         {first.begin, first.end},
         [&](ValueRange args) -> Value {
           range = {args[0], args[1]};
-          // Half of kMasked: what scores add to it does not matter.
-          Value none = L.leOrNan(compute(), L.constant(f32, kMasked / 2));
-          Value some = L.slt(L.sub(range.end, range.begin), all.end);
-          return L.both(none, some);
+          return needsAll(compute(), range);
         },
         [&](ValueRange) { return SmallVector<Value>{all.begin, all.end}; });
     range = {found[0], found[1]};
@@ -458,9 +311,12 @@ KeyRange AttentionKernel::normalize(Value rows) {
   return range;
 }
 
-void AttentionKernel::computeOutput(Value rows, const KeyRange &range) {
-  multiply({rows, scores, range.begin, ld, V, valuePlaces, L.index(0),
-            e.dim(v[v.size() - 3]), range.begin, L.sub(range.end, range.begin)},
+void AttentionKernel::computeOutput(Value rows, const KeyRange &range,
+                                    Value panel) {
+  Value begin = panel ? panel : L.index(0);
+  Value end = panel ? Value() : e.dim(v[v.size() - 3]);
+  multiply({rows, scores, range.begin, ld, V, valuePlaces, begin, end,
+            range.begin, L.sub(range.end, range.begin)},
            [&](Value tileRow, Value panel, Value r0, Value mr) {
              outputPanel(tileRow, panel, r0, mr);
            });
@@ -492,11 +348,7 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
   });
 }
 
-void AttentionKernel::run() {
-  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, rowsQ, queryRows);
-  e.info.tasks = productOf(batch) * blocks;
-  // Two products and an exponential per score.
-  e.info.cost = productOf(batch) * rowsQ * keys * (depth + N + 16);
+void AttentionKernel::takeScratch() {
   tile = e.scratchBuffer(kTileElements, f32);
   queries = e.scratchBuffer(depth * queryRows, f32);
   scores = e.scratchBuffer(ld * queryRows, f32);
@@ -505,10 +357,19 @@ void AttentionKernel::run() {
     keyPlaces = e.scratchBuffer(K.getPages()->count, b.getI64Type());
   if (V.getPages())
     valuePlaces = e.scratchBuffer(V.getPages()->count, b.getI64Type());
-  Value nb = e.dim(blocks), m = e.dim(rowsQ);
+  scoresAt = L.index(0);
+}
+
+void AttentionKernel::beginGroup(Value number) {
+  batchIndex = L.mul(number, heads);
+  findOwnKeys();
+}
+
+void AttentionKernel::runBlocks() {
+  SymExpr blocks = SymExpr::apply(SymExpr::Fn::CeilDiv, rowsAll, queryRows);
+  Value nb = e.dim(blocks), m = e.dim(rowsAll);
   e.loop(e.begin, e.end, 1, [&](Value t) {
-    batchIndex = L.div(t, nb);
-    findOwnKeys();
+    beginGroup(L.div(t, nb));
     m0 = L.mul(L.rem(t, nb), queryRows);
     Value rows = L.min(L.sub(m, m0), queryRows);
     findPages(K, keyPlaces);
@@ -518,26 +379,20 @@ void AttentionKernel::run() {
   });
 }
 
-} // namespace
-
-void emitAttentionKernel(KernelEmitter &e) {
-  SmallVector<PackedMatMulOp> matmuls(e.body().getOps<PackedMatMulOp>());
-  SmallVector<SoftmaxOp> softmaxes(e.body().getOps<SoftmaxOp>());
+std::optional<AttentionOps> AttentionOps::find(KernelOp kernel) {
+  Block &body = kernel.getBody().front();
+  SmallVector<PackedMatMulOp> matmuls(body.getOps<PackedMatMulOp>());
+  SmallVector<SoftmaxOp> softmaxes(body.getOps<SoftmaxOp>());
   SmallVector<PackedOperand, 2> operands;
   for (PackedMatMulOp matmul : matmuls)
     if (auto operand = PackedOperand::trace(matmul.getPacked(),
                                             /*knowsPages=*/true))
       operands.push_back(*operand);
   if (operands.size() != 2 || softmaxes.size() != 1 ||
-      matmuls[1].getLhs() != softmaxes[0].getResult()) {
-    e.fail("an 'attention' kernel is not matmul, "
-           "softmax, matmul of stored operands");
-    return;
-  }
-  if (auto tiling = e.tiling<CpuAttentionTilingAttr>())
-    AttentionKernel{e,           matmuls[0],  softmaxes[0],       matmuls[1],
-                    operands[0], operands[1], tiling.getQueries()}
-        .run();
+      matmuls[1].getLhs() != softmaxes[0].getResult())
+    return std::nullopt;
+  return AttentionOps{matmuls[0], softmaxes[0], matmuls[1], operands[0],
+                      operands[1]};
 }
 
 } // namespace tenon

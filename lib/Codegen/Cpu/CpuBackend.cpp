@@ -14,6 +14,7 @@
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "lib/Codegen/Cpu/AttentionKernel.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
@@ -190,6 +191,9 @@ public:
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
                                    StringRef symbol,
                                    const TargetInfo &target) const override;
+  FailureOr<std::optional<SecondHalf>>
+  emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
+                 const TargetInfo &target) const override;
   void populateLayout(OpPassManager &pm,
                       const LayoutOptions &layout) const override {
     PackMatMulPassOptions options;
@@ -201,6 +205,36 @@ public:
   }
 };
 
+bool hasSecondHalf(KernelOp kernel) {
+  return kernel.getKind() == KernelKind::attention && isSplitAttention(kernel);
+}
+
+func::FuncOp createFunction(KernelOp kernel, ModuleOp kernels,
+                            StringRef symbol) {
+  func::FuncOp function = createKernelFunction(kernel, kernels, symbol);
+  if (hasSecondHalf(kernel))
+    function.getBody().front().addArgument(
+        memoryType(Float32Type::get(kernel.getContext())), kernel.getLoc());
+  return function;
+}
+
+FailureOr<std::optional<SecondHalf>>
+CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
+                           const TargetInfo &target) const {
+  std::optional<SecondHalf> half;
+  if (!hasSecondHalf(kernel))
+    return half;
+  half.emplace();
+  half->kernel.symbol = symbol.str();
+  KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
+                  cpuWalk(), half->kernel);
+  half->elements = emitAttentionColumns(e);
+  e.finish();
+  if (e.hasFailed())
+    return failure();
+  return half;
+}
+
 FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
                                              StringRef symbol,
                                              const TargetInfo &target) const {
@@ -208,7 +242,7 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     return describeNativeKernel(kernel);
   KernelInfo info;
   info.symbol = symbol.str();
-  KernelEmitter e(kernel, createKernelFunction(kernel, kernels, symbol), target,
+  KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), info);
   switch (kernel.getKind()) {
   case KernelKind::map:

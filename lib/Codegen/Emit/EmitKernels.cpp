@@ -48,8 +48,10 @@ struct EmitKernelsPass : ::tenon::impl::EmitKernelsPassBase<EmitKernelsPass> {
         module.walk<WalkOrder::PreOrder>([&](KernelOp kernel) -> WalkResult {
           std::string symbol = stringifyKernelKind(kernel.getKind()).str() +
                                "_" + std::to_string(number++);
-          return LogicalResult(
-              backend->emitKernel(kernel, *kernels, symbol, target));
+          if (failed(backend->emitKernel(kernel, *kernels, symbol, target)))
+            return failure();
+          return LogicalResult(backend->emitSecondHalf(
+              kernel, *kernels, symbol + Backend::secondHalf.str(), target));
         });
     if (result.wasInterrupted())
       return signalPassFailure();

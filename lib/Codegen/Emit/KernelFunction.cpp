@@ -76,9 +76,14 @@ Value KernelFunction::dim(const SymExpr &e) {
   return func.getBody().front().addArgument(b.getIndexType(), func.getLoc());
 }
 
+/// Behind all memory, and maps.
 unsigned KernelFunction::firstDim() const {
-  return kFirstInput + op->getNumOperands() + op->getNumResults() +
-         (info.gpu ? info.gpu->maps.size() : 0);
+  Block &entry = func->getRegion(0).front();
+  unsigned first = kScratch;
+  while (first < entry.getNumArguments() &&
+         !entry.getArgument(first).getType().isIndex())
+    ++first;
+  return first;
 }
 
 Value KernelFunction::tensorMap(const TensorMap &map) {

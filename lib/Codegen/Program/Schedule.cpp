@@ -72,8 +72,9 @@ struct Builder {
   DenseMap<Value, int> bufferOf;
   llvm::StringMap<int> known; // text of a kernel -> index in `emitted`
   std::vector<KernelInfo> emitted;
-  std::vector<int> weights; // their buffers
-  Demand *demand = nullptr; // of the block that is listed
+  std::vector<std::optional<SecondHalf>> halves; // of each
+  std::vector<int> weights;                      // their buffers
+  Demand *demand = nullptr;                      // of the block that is listed
 
   int addBuffer(ScheduleBuffer buffer) {
     s.buffers.push_back(std::move(buffer));
@@ -244,9 +245,16 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
       backend.emitKernel(kernel, kernels, symbol, target);
   if (failed(info))
     return failure();
+  auto half = backend.emitSecondHalf(
+      kernel, kernels, symbol + Backend::secondHalf.str(), target);
+  if (failed(half))
+    return failure();
   emitted.push_back(*info);
+  halves.push_back(*half);
   if (!llvm::is_contained(s.kernels, info->symbol)) // the runtime's can be
     s.kernels.push_back(info->symbol);
+  if (*half)
+    s.kernels.push_back((*half)->kernel.symbol);
   return (int)emitted.size() - 1;
 }
 
@@ -272,7 +280,8 @@ LogicalResult Builder::addStep(KernelOp kernel) {
   step.guard = demand->of(kernel).expr();
   if (auto carried = carriedByPages(kernel))
     step.guard = step.guard * *carried;
-  int number = s.steps.size();
+  const std::optional<SecondHalf> &half = halves[*k];
+  int number = s.steps.size(), last = half ? number + 1 : number;
   SmallVector<Value> inputs(kernel.getInputs());
   if (step.kernel.native) { // its own order, where one is given twice too
     inputs.clear();
@@ -284,7 +293,7 @@ LogicalResult Builder::addStep(KernelOp kernel) {
     FailureOr<int> id = bufferFor(v);
     if (failed(id))
       return failure();
-    s.buffers[*id].last = number;
+    s.buffers[*id].last = last;
     step.buffers.push_back(*id);
   }
   for (Value v : kernel.getResults()) {
@@ -310,9 +319,22 @@ LogicalResult Builder::addStep(KernelOp kernel) {
       bufferOf[v] = id;
     }
     s.buffers[id].first = std::min(s.buffers[id].first, number);
-    s.buffers[id].last = std::max(s.buffers[id].last, number);
+    s.buffers[id].last = std::max(s.buffers[id].last, last);
     step.buffers.push_back(id);
   }
+  if (!half) {
+    s.steps.push_back(std::move(step));
+    return success();
+  }
+  ScheduleBuffer memory;
+  memory.elementType = Float32Type::get(module.getContext());
+  memory.dims = {half->elements};
+  memory.guard = step.guard;
+  memory.first = number;
+  memory.last = last;
+  step.buffers.push_back(addBuffer(std::move(memory)));
+  s.steps.push_back(step);
+  step.kernel = half->kernel;
   s.steps.push_back(std::move(step));
   return success();
 }
