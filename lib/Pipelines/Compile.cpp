@@ -415,6 +415,7 @@ bool Compiler::translate() {
         p.ranges.push_back({range.getName().str(), bounds[0], bounds[1]});
   if (auto precision = (*module)->getAttrOfType<StringAttr>("tenon.precision"))
     p.precision = precision.str();
+  p.window = findWindow(*module);
   if (!gpu.empty())
     p.gpu = gpu.getProgram();
   p.compilerVersion = options.compilerVersion;

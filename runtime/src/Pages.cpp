@@ -11,6 +11,11 @@
 // no row. A page that several sequences have is written by none: who is about
 // to takes a copy.
 //
+// Where the model's rows look back at so many others and no further (sliding
+// windows) a sequence gives back the pages behind those, `gone` of them, as a
+// run begins. Their numbers stay in its table: kernels look them up, and read
+// no such page.
+//
 //===----------------------------------------------------------------------===//
 #include "State.h"
 
@@ -56,10 +61,30 @@ int32_t takeFree(StateHeader &header) {
 /// Those from number `first` on.
 void releasePages(StateHeader &header, int64_t row, int64_t first) {
   PageTables tables(header);
-  for (int64_t p = first; p < tables.counts[row]; ++p)
+  int32_t &gone = tables.gone[row];
+  for (int64_t p = first > gone ? first : gone; p < tables.counts[row]; ++p)
     --tables.users[tables.of(row)[p]];
   if (first < tables.counts[row])
     tables.counts[row] = int32_t(first);
+  if (first < gone)
+    gone = int32_t(first);
+}
+
+/// How many pages there are before what row `first` looks back at.
+int64_t pagesBehind(const tenon_program &program, int64_t first) {
+  int64_t window = program.states[0].most;
+  return window && first >= window ? (first - window + 1) / TENON_PANEL_ROWS
+                                   : 0;
+}
+
+/// Calls fn(page) for those that a sequence has no use for when it goes on with
+/// row `first`.
+template <typename Fn>
+void forPagesBehind(const tenon_program &program, const PageTables &tables,
+                    int64_t row, int64_t first, Fn fn) {
+  int64_t end = pagesBehind(program, first);
+  for (int64_t p = tables.gone[row]; p < end && p < tables.counts[row]; ++p)
+    fn(tables.of(row)[p]);
 }
 
 /// Of a sequence that is to write rows [first, end): what it lacks.
@@ -117,7 +142,8 @@ namespace tenon::rt {
 PageTables::PageTables(const StateHeader &header)
     : most(header.capacity / TENON_PANEL_ROWS),
       counts(const_cast<int32_t *>(header.lengths()) + header.rows),
-      marks(counts + header.rows), lengths(marks + header.rows),
+      marks(counts + header.rows), gone(marks + header.rows),
+      lengths(gone + header.rows),
       pages(lengths + 2 * runRows(header.rows, header.pool)),
       users(pages + header.rows * most) {}
 
@@ -140,15 +166,25 @@ void trimPages(StateHeader &header, int64_t row) {
 }
 
 tenon_status replacePages(const tenon_program &program, StateHeader &header,
-                          int64_t row, int64_t length, tenon_error *error) {
+                          int64_t row, int64_t length, int64_t gone,
+                          tenon_error *error) {
   PageTables tables(header);
-  int64_t free = freePages(header), own = 0;
-  for (int64_t p = 0; p < tables.counts[row]; ++p)
+  int64_t free = freePages(header), own = 0, wants = pagesFor(length) - gone;
+  for (int64_t p = tables.gone[row]; p < tables.counts[row]; ++p)
     own += tables.users[tables.of(row)[p]] == 1;
-  if (pagesFor(length) > free + own)
-    return failFull(header, row, length, pagesFor(length) - own, free, error);
+  if (wants > free + own)
+    return failFull(header, row, length, wants - own, free, error);
   releasePages(header, row, 0);
-  return takeMissing(program, header, row, 0, length, nullptr, error);
+  memset(tables.of(row), 0, size_t(gone) * sizeof(int32_t));
+  tables.gone[row] = tables.counts[row] = int32_t(gone);
+  return takeMissing(program, header, row, gone * TENON_PANEL_ROWS, length,
+                     nullptr, error);
+}
+
+int64_t leastLength(const tenon_program &program, const StateHeader &header,
+                    int64_t row) {
+  int64_t gone = header.pool ? PageTables(header).gone[row] : 0;
+  return gone ? gone * TENON_PANEL_ROWS + program.states[0].most - 1 : 0;
 }
 
 tenon_status takePages(Context &context, tenon_error *error) {
@@ -158,10 +194,13 @@ tenon_status takePages(Context &context, tenon_error *error) {
   auto &header = *reinterpret_cast<StateHeader *>(context.state);
   int64_t added = addedRows(context, program.states[0]);
   int64_t free = freePages(header), left = free;
+  PageTables tables(header);
   tenon_status status = TENON_OK;
   forSequences(context, [&](int64_t row, int64_t, int64_t times) {
     int64_t first = header.lengths()[row], end = first + times * added;
     int64_t missing = countMissing(header, row, first, end);
+    forPagesBehind(program, tables, row, first,
+                   [&](int32_t page) { left += tables.users[page] == 1; });
     if (!status && times > 1 && added != 1)
       status =
           fail(error, TENON_INVALID_STATE, "sequence ", row, " has ", times,
@@ -172,6 +211,13 @@ tenon_status takePages(Context &context, tenon_error *error) {
   });
   if (status)
     return status;
+  forSequences(context, [&](int64_t row, int64_t, int64_t) {
+    forPagesBehind(program, tables, row, header.lengths()[row],
+                   [&](int32_t page) {
+                     --tables.users[page];
+                     ++tables.gone[row];
+                   });
+  });
   Context *device = context.driver ? &context : nullptr;
   forSequences(context, [&](int64_t row, int64_t, int64_t times) {
     int64_t first = header.lengths()[row];
@@ -200,12 +246,14 @@ tenon_status shareState(const tenon_model *model, tenon_state *state,
   PageTables tables(*header);
   if (to != from) {
     // First: it may have the same pages.
-    for (int64_t p = 0; p < pagesFor(length); ++p)
+    int32_t gone = length ? tables.gone[from] : 0;
+    for (int64_t p = gone; p < pagesFor(length); ++p)
       ++tables.users[tables.of(from)[p]];
     releasePages(*header, to, 0);
     memcpy(tables.of(to), tables.of(from),
            size_t(pagesFor(length)) * sizeof(int32_t));
     tables.counts[to] = int32_t(pagesFor(length));
+    tables.gone[to] = gone;
   }
   header->lengths()[to] = int32_t(length);
   trimPages(*header, to);
@@ -229,17 +277,19 @@ tenon_status setStatePages(const tenon_model *model, tenon_state *state,
                 tables.most, " for its rows and its capacity");
   int32_t *own = tables.of(row);
   auto has = [&](int32_t page) {
-    for (int64_t p = 0; p < tables.counts[row]; ++p)
+    for (int64_t p = tables.gone[row]; p < tables.counts[row]; ++p)
       if (own[p] == page)
         return 1;
     return 0;
   };
-  for (int64_t i = 0; i < count; ++i) {
+  // A caller names no page for what is gone.
+  int64_t gone = tables.gone[row];
+  for (int64_t i = gone; i < count; ++i) {
     if (pages[i] < 0 || pages[i] >= header->pool)
       return fail(error, TENON_INVALID_STATE, "sequence ", row, ": page ",
                   pages[i], " at ", i, ", the pool has pages 0..",
                   header->pool - 1);
-    for (int64_t j = 0; j < i; ++j)
+    for (int64_t j = gone; j < i; ++j)
       if (pages[j] == pages[i])
         return fail(error, TENON_INVALID_STATE, "sequence ", row, ": page ",
                     pages[i], " is used twice, at ", j, " and ", i);
@@ -248,8 +298,8 @@ tenon_status setStatePages(const tenon_model *model, tenon_state *state,
                   pages[i], " at ", i,
                   " is another sequence's: tenon_share_state shares them");
   }
-  releasePages(*header, row, 0);
-  for (int64_t i = 0; i < count; ++i) {
+  releasePages(*header, row, gone);
+  for (int64_t i = gone; i < count; ++i) {
     own[i] = pages[i];
     tables.users[pages[i]] = 1;
   }
@@ -273,7 +323,7 @@ tenon_status statePages(const tenon_model *model, const tenon_state *state,
     return fail(error, TENON_INVALID_ARGUMENT, "a result pointer is NULL");
   *count = tables.counts[row];
   for (int64_t p = 0; p < *count && p < room; ++p)
-    pages[p] = tables.of(row)[p];
+    pages[p] = p < tables.gone[row] ? -1 : tables.of(row)[p];
   return TENON_OK;
 }
 

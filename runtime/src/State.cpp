@@ -19,7 +19,7 @@ using namespace tenon::rt;
 
 namespace {
 
-constexpr uint64_t kMagic = 0x3245544154534e54; // "TNSTATE2"
+constexpr uint64_t kMagic = 0x3345544154534e54; // "TNSTATE3"
 constexpr int64_t kMostRows = int64_t(1) << 24;
 
 /// FNV-1a.
@@ -313,6 +313,12 @@ tenon_status checkLength(const tenon_program &program,
     return fail(error, TENON_INVALID_STATE, "sequence ", row, ": ", length,
                 " rows, expected at most the ", header.lengths()[row],
                 " that it holds");
+  if (int64_t least = leastLength(program, header, row);
+      length && length < least)
+    return fail(error, TENON_INVALID_STATE, "sequence ", row, ": ", length,
+                " rows, expected 0 or at least ", least,
+                ": pages of those before that no row looks back at are given "
+                "back");
   return TENON_OK;
 }
 
@@ -526,8 +532,9 @@ static void copyPages(const tenon_program &program, const StateHeader &target,
                           : (row * matrices + matrix) * tables.most + page;
       return tensorOf(program, header, s) + place * bytes;
     };
+    int64_t first = source.pool ? PageTables(source).gone[fromRow] : 0;
     for (int64_t m = 0; m < matrices; ++m)
-      for (int64_t p = 0; p < count; ++p)
+      for (int64_t p = first; p < count; ++p)
         memcpy(at(target, toRow, m, p), at(source, fromRow, m, p),
                size_t(bytes));
   }
@@ -563,8 +570,13 @@ tenon_status copyState(const tenon_model *model, tenon_state *to, int64_t toRow,
   if (&target == &source && toRow == fromRow) {
     // As it is.
   } else if (target.pool || source.pool) {
+    int64_t gone = source.pool && length ? PageTables(source).gone[fromRow] : 0;
+    if (gone && !target.pool)
+      return fail(error, TENON_INVALID_STATE, "sequence ", fromRow,
+                  " has given back its first ", gone,
+                  " pages: it is copied to a state with a pool");
     if (target.pool &&
-        (status = replacePages(*program, target, toRow, length, error)))
+        (status = replacePages(*program, target, toRow, length, gone, error)))
       return status;
     copyPages(*program, target, toRow, source, fromRow, length);
   } else {

@@ -38,7 +38,7 @@ struct PageTables {
   explicit PageTables(const StateHeader &header);
   int32_t *of(int64_t row) const { return pages + row * most; }
   static int64_t numbers(int64_t rows, int64_t most, int64_t pool) {
-    return 2 * rows + 2 * runRows(rows, pool) + rows * most + pool;
+    return 3 * rows + 2 * runRows(rows, pool) + rows * most + pool;
   }
   /// The most rows of a run: each sequence once, or as many as fit.
   static int64_t runRows(int64_t rows, int64_t pool) {
@@ -48,6 +48,8 @@ struct PageTables {
   int64_t most;     // pages of a sequence
   int32_t *counts;  // of each sequence: its pages
   int32_t *marks;   // of each sequence: by who looks for one given twice
+  int32_t *gone;    // of each sequence: its first pages that it gave back, as
+                    // no row looks back at them
   int32_t *lengths; // of each row of a run: those before it
   int32_t *pages;   // of each sequence, `most`: which pages; a run's rows say
                     // before it, backwards, which sequence they are of
@@ -113,9 +115,14 @@ void clearPages(StateHeader &header);
 int64_t freePages(const StateHeader &header);
 /// Gives back what a sequence does not need for its length.
 void trimPages(StateHeader &header, int64_t row);
-/// Gives a sequence pages of its own for so many rows.
+/// Gives a sequence pages of its own for so many rows, but the first `gone`.
 tenon_status replacePages(const tenon_program &program, StateHeader &header,
-                          int64_t row, int64_t length, tenon_error *error);
+                          int64_t row, int64_t length, int64_t gone,
+                          tenon_error *error);
+/// The fewest rows, beside none, to which a sequence can be rolled back: what
+/// the next row looks back at is there.
+int64_t leastLength(const tenon_program &program, const StateHeader &header,
+                    int64_t row);
 /// What this run's sequences lack, and the table that its steps read.
 tenon_status takePages(Context &context, tenon_error *error);
 

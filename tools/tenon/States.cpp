@@ -97,7 +97,10 @@ void printStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
     }
     out << (state.grows ? "grows" : "a buffer") << " along dim " << state.axis
         << ", " << formatName(state) << ", " << state.row_bytes
-        << " bytes a row\n";
+        << " bytes a row";
+    if (state.most)
+      out << ", a new one looks back at " << state.most;
+    out << "\n";
   }
   if (!hasStates(artifact))
     return;
@@ -129,6 +132,8 @@ void writeStates(const OpenArtifact &artifact, const MemoryQuestion &memory,
           out.attribute("replaced", state.replaced != 0);
           if (state.replaced && state.axis >= 0)
             out.attribute("most_rows", state.most);
+          if (state.grows && state.most)
+            out.attribute("window", state.most);
           out.attribute(state.replaced ? "bytes_per_sequence" : "bytes_per_row",
                         state.row_bytes);
         });

@@ -64,11 +64,16 @@ struct ProgramOptions {
   std::string exportedSymbol = "tenon_model";
   bool shared = false; ///< the artifact is a shared library
   std::string precision = "f32"; ///< of products by weights
+  int64_t window = 0; ///< how many rows of a past a new one looks back at
   std::string compilerVersion;
   bool weightsInFile = false;
   std::string weightsFile; ///< its name without a directory
   std::array<uint8_t, 32> weightsHash = {};
 };
+
+/// Of a graph of kernels that read pages of pasts: how many keys a query looks
+/// back at, at most, its own among them. 0: at all of them, or nothing is known.
+int64_t findWindow(mlir::ModuleOp graph);
 
 WeightsPlan planWeights(const Schedule &schedule);
 /// How many elements a weight's buffer holds, padding of panels included.

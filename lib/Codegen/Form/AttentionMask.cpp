@@ -9,10 +9,14 @@
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonIndexValue.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "tenon/Codegen/Program.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/SaveAndRestore.h"
 #include <cstdlib>
@@ -288,6 +292,39 @@ KeyMask findKeyMask(Value scores, Value products) {
     find.mask.paddingVaries = true;
   }
   return std::move(find.mask);
+}
+
+/// Of one attention. The last query stands at the last key.
+static int64_t windowOf(PackedMatMulOp products, SoftmaxOp softmax) {
+  SmallVector<SymExpr> dims = getDims(products.getResult());
+  SymExpr before = dims.back() - dims.end()[-2];
+  int64_t window = 0;
+  for (const KeyBound &bound :
+       findKeyMask(softmax.getInput(), products.getResult()).bounds) {
+    auto own = (before - bound.offset + SymExpr(1)).constant();
+    if (!bound.upper && bound.terms.empty() && bound.slope == 1 && own &&
+        *own >= 1 && (!window || *own < window))
+      window = *own;
+  }
+  return window;
+}
+
+int64_t findWindow(ModuleOp graph) {
+  int64_t window = 0;
+  WalkResult all = graph.walk([&](KernelOp kernel) {
+    Block &body = kernel.getBody().front();
+    if (body.getOps<LoadPagesOp>().empty())
+      return WalkResult::advance();
+    auto products = body.getOps<PackedMatMulOp>();
+    auto softmaxes = body.getOps<SoftmaxOp>();
+    if (kernel.getKind() != KernelKind::attention || products.empty() ||
+        softmaxes.empty())
+      return WalkResult::interrupt();
+    int64_t own = windowOf(*products.begin(), *softmaxes.begin());
+    window = std::max(window, own);
+    return own ? WalkResult::advance() : WalkResult::interrupt();
+  });
+  return all.wasInterrupted() ? 0 : window;
 }
 
 } // namespace tenon

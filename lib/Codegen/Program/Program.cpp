@@ -466,13 +466,15 @@ Constant *ProgramWriter::states() {
   return list(
       s.states,
       [&](const ScheduleState &state) {
-        return record(
-            {c32(state.input), c32(state.output), c32(state.axis),
-             c32(!state.capacity.empty()), c32(state.panels),
-             c32(state.pages ? dtypeOf(state.pages) : 0),
-             state.reason.empty() ? null() : string(state.reason),
-             c32(isReplaced(state)), c32(sequencesOf(state)),
-             c64(isReplaced(state) ? state.length.constant().value_or(0) : 0)});
+        int64_t most = isReplaced(state) ? state.length.constant().value_or(0)
+                       : state.pages && !state.capacity.empty() ? options.window
+                                                                : 0;
+        return record({c32(state.input), c32(state.output), c32(state.axis),
+                       c32(!state.capacity.empty()), c32(state.panels),
+                       c32(state.pages ? dtypeOf(state.pages) : 0),
+                       state.reason.empty() ? null() : string(state.reason),
+                       c32(isReplaced(state)), c32(sequencesOf(state)),
+                       c64(most)});
       },
       "states");
 }
@@ -564,9 +566,9 @@ Constant *ProgramWriter::twin() {
     return null();
   Type *none = Type::getVoidTy(ctx);
   auto *type = StructType::get(ptr, ptr); // tenon_twin
-  auto *twin = new GlobalVariable(module, type, false,
-                                  GlobalValue::InternalLinkage,
-                                  Constant::getNullValue(type), "twin");
+  auto *twin =
+      new GlobalVariable(module, type, false, GlobalValue::InternalLinkage,
+                         Constant::getNullValue(type), "twin");
   FunctionCallee find =
       module.getOrInsertFunction("tenon_find_twin", none, ptr, ptr);
   hidden(cast<GlobalValue>(find.getCallee()));

@@ -216,7 +216,7 @@ typedef struct tenon_state_pair {
                      TENON_PANEL_ROWS. Of I8 the rows' scales, f32, come first. */
   const char *reason;
   int32_t replaced, sequences;
-  int64_t most;
+  int64_t most; /* of one that grows: rows that a new one looks back at; 0: all */
 } tenon_state_pair;
 
 /* A named inner value, with --debug-values only. */

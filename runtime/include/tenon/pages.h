@@ -4,11 +4,11 @@
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
  *
  *===------------------------------------------------------------------------===
- * A paged state is a tenon_state whose sequences take their memory from one
- * pool, 32 rows (tenon_state_info.page_rows) at a time: a sequence has as many
- * pages as its rows need, whatever its capacity, and gives them back when it is
- * rolled back or emptied. Sequences that begin alike share pages. A run works on
- * some of the sequences:
+ * A paged state is a tenon_state whose sequences take their memory from a pool,
+ * 32 rows (tenon_state_info.page_rows) at a time: a sequence has the pages that
+ * its rows need, whatever its capacity. It gives back those that it is rolled
+ * back from, and those that no row looks back at any more (tenon_state_info.most).
+ * Sequences that begin alike share pages. A run works on some of the sequences:
  *
  *   tenon_paged_state_size(model, 64, 2048, 512, &bytes, &error);
  *   tenon_init_paged_state(model, memory, bytes, 64, 2048, 512, &state, &error);
@@ -106,7 +106,7 @@ tenon_set_state_pages(const tenon_model *model, tenon_state *state,
                 : model->api->set_state_pages(model, state, sequence, pages,
                                               count, error);
 }
-/* Which they are, up to `room` of them, and how many. */
+/* Which they are (-1: given back), up to `room` of them, and how many. */
 static inline tenon_status
 tenon_state_pages(const tenon_model *model, const tenon_state *state,
                   int64_t sequence, int32_t *pages, int64_t room,

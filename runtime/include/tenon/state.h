@@ -47,7 +47,7 @@ struct tenon_state_info { /* a past and its present */
                          then -1, or has `most` rows or fewer, the same number
                          for all sequences */
   int32_t sequences;  /* the dim that counts them */
-  int64_t most;
+  int64_t most; /* of one that grows: rows that a new one looks back at; 0: all */
 };
 
 static inline tenon_status tenon_state_check(const tenon_model *model,

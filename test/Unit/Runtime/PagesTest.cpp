@@ -210,6 +210,50 @@ TEST(Pages, takeTokensOfManySequencesAsRows) {
   EXPECT_EQ(*state.length(0), 2);
 }
 
+TEST(Pages, behindAWindowAreGivenBack) {
+  Decoder decoder;
+  decoder.pair.most = 40; // how far back a row looks
+  tenon::Model model(decoder.model);
+  tenon::State state = tenon::State::createPaged(model, 3, 2048, 6).take();
+  Loop loop(decoder);
+  for (int64_t at = 0; at < 500; ++at) {
+    ASSERT_TRUE(loop.step(state, {0}, 1));
+    ASSERT_GE(state.pool()->free_pages, 3);
+  }
+  auto held = [&](int64_t sequence) {
+    std::vector<int32_t> pages = *state.pages(sequence);
+    EXPECT_EQ(std::count(pages.begin(), pages.begin() + 14, -1), 14);
+    return std::vector<int32_t>(pages.begin() + 14, pages.end());
+  };
+  EXPECT_EQ(held(0).size(), 2u);
+  EXPECT_EQ(state.pool()->free_pages, 4);
+  // Back to where the next row still finds what it looks at.
+  EXPECT_EQ(state.setLength(486, 0).message(),
+            "sequence 0: 486 rows, expected 0 or at least 487: pages of those "
+            "before that no row looks back at are given back");
+  EXPECT_EQ(state.share(1, 0, 480).code(), TENON_INVALID_STATE);
+  ASSERT_TRUE(state.setLength(487, 0));
+  ASSERT_TRUE(state.share(1, 0, 487));
+  EXPECT_EQ(held(1), held(0));
+  ASSERT_TRUE(state.copy(2, state, 0, 487));
+  EXPECT_EQ(held(2).size(), 2u);
+  EXPECT_EQ(state.pool()->free_pages, 2);
+  ASSERT_TRUE(loop.step(state, {0, 1}, 1)); // one of them in a page of its own
+  EXPECT_EQ(state.pool()->free_pages, 1);
+  tenon::State own = tenon::State::create(model, 1, 2048).take();
+  EXPECT_EQ(own.copy(0, state, 2, 487).message(),
+            "sequence 2 has given back its first 14 pages: it is copied to a "
+            "state with a pool");
+  // A caller that places pages names those that there are.
+  std::vector<int32_t> pages = *state.pages(2);
+  ASSERT_TRUE(state.setPages(2, pages));
+  EXPECT_EQ(*state.pages(2), pages);
+  ASSERT_TRUE(state.setLength(0));
+  EXPECT_EQ(state.pool()->free_pages, 6);
+  ASSERT_TRUE(loop.step(state, {0}, 100));
+  EXPECT_GE(state.pages(0)->front(), 0);
+}
+
 TEST(Pages, endWhereTheirFormatEnds) {
   // Other tensors may lie right behind a state, which is smaller than its dims.
   Decoder decoder;
