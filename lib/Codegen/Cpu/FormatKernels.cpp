@@ -16,7 +16,7 @@
 //
 //   few rows   the numbers go from registers into products with all rows; the
 //              columns are walked a few vectors at a time, so that each code is
-//              opened once
+//              opened once, and no sum leaves its register
 //   more       a block of panels is dequantised into the cache, and multiplied
 //              as f32 (MatMulKernel.cpp)
 //
@@ -25,6 +25,7 @@
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Cpu/Loops.h"
+#include "lib/Codegen/Cpu/Product.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -235,12 +236,24 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
         SmallVector<Value> found = codes(groupAt(row)), next(carried);
         if (fetches && first == 0)
           fetchAhead(B, groupAt(row), format.bytesOfGroup());
-        if (!unrolled && group > 1)
-          return forLoop(L.index(0), L.index(group), 1, next,
+        if (!unrolled && group > 1) {
+          // The codes go along, those of the next row at the lowest bits.
+          size_t sums = next.size();
+          next.append(found);
+          next = forLoop(L.index(0), L.index(group), 1, next,
                          [&](Value j, ValueRange carried) {
-                           return body(L.add(base, L.add(row, j)),
-                                       weights(found, 0, shiftTo(j)), carried);
+                           ValueRange held = carried.drop_front(sums);
+                           SmallVector<Value> after =
+                               body(L.add(base, L.add(row, j)),
+                                    weights(held, 0), carried.take_front(sums));
+                           for (Value code : held)
+                             after.push_back(
+                                 L.shiftRight(code, L.constantInt(i32s, bits)));
+                           return after;
                          });
+          next.truncate(sums);
+          return next;
+        }
         for (int64_t j = 0; j < group; ++j)
           next = body(L.add(base, L.add(row, j)), weights(found, j), next);
         return next;
@@ -285,9 +298,11 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   LaneBuilder &L = p.L;
   Value A = p.argument(0), a0 = p.argument(1), lda = p.argument(2),
         C = p.argument(6), c0 = p.argument(7);
-  int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs - 4;
+  // Half of the registers are for sums, beside scales, zero points and codes; a
+  // row alone has few. Eight sums hide the latency of an addition.
+  int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs / 2;
   p.unrolled = rows == 1 || format.getElement().isBF16();
-  p.fetches = rows <= kRowsThatWait;
+  p.fetches = true;
   p.vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
   p.dealt = p.bits == 8 && p.vectors == p.kDealt && p.lanes == 2 * p.kDealt;
@@ -348,8 +363,9 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
 void emitFormatKernel(KernelEmitter &e, Value rows, FormatAttr format,
                       ArrayRef<Value> operands) {
   auto module = e.module();
-  callForRows(e, rows, operands, [&](int64_t r) {
-    return getFormatKernel(module, e.target, format, r);
+  forRowCounts(e, rows, kFormatRows, [&](int64_t r) {
+    func::CallOp::create(
+        e.b, e.L.loc, getFormatKernel(module, e.target, format, r), operands);
   });
 }
 

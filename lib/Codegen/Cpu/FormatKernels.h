@@ -29,7 +29,8 @@ mlir::func::FuncOp getDequantizer(mlir::ModuleOp module,
 
 /// Calls func(A, aAt, lda, B, bAt, K, C, cAt): C [rows][32] is A's rows times
 /// the panel at bAt, which is dequantised in registers. `rows` is in
-/// [1, kTileRows].
+/// [1, kFormatRows].
+inline constexpr int64_t kFormatRows = 8;
 void emitFormatKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                       llvm::ArrayRef<mlir::Value> operands);
 

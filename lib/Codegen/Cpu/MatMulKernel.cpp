@@ -715,9 +715,11 @@ void MatMulKernel::run() {
       dots->loadWeights(e, B, weights);
     return wide();
   }
-  int64_t fewRows = coded || quantized ? kTileRows
-                    : laidOut          ? 0
-                                       : narrowRows(e.target);
+  static_assert(kFormatRows * kPanelColumns <= kTileElements);
+  int64_t fewRows = coded       ? kFormatRows
+                    : quantized ? kTileRows
+                    : laidOut   ? 0
+                                : narrowRows(e.target);
   if (!shared ||
       M.constant().value_or(std::min<int64_t>(fewRows, 1)) > fewRows ||
       fewRows == 0)
