@@ -35,19 +35,20 @@ ATTENTION = """  present_k = Concat <axis = 2> (past_k, k)
   p1 = Softmax <axis = -1> (scores)
   y = MatMul (p1, present_v)
 """
-# Rows joined along each axis, attention over them, and what exporters' operators
-# do; buffers (c) that operators write into.
+# Rows joined along each axis, attention over them, latents (MLA) that are keys and
+# values of all heads, and what exporters' operators do; buffers (c) that operators
+# write into.
 FORMS = f"""<ir_version: 10, opset_import: ["" : 20, "com.microsoft" : 1]>
 forms (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS},s,{SIZE}] v, float[b,s,16] r, float16[b,{HEADS},{SIZE},s] t,
        float[b,s,64] hq, float[b,s,{SIZE}] hk, float[b,s,{SIZE}] hv, int32[b] seqlens, int32[1] total,
        int64[b,{HEADS},s,3] tuples, int64[b,{HEADS},s,{SIZE}] index,
        float[b,{HEADS},p,{SIZE}] past_k, float[b,{HEADS},p,{SIZE}] past_v, float[b,p,16] past_r, float16[b,{HEADS},{SIZE},p] past_t,
-       float[b,2,p,{SIZE}] past_mk, float[b,2,p,{SIZE}] past_mv,
+       float[b,1,p,16] past_l, float[b,2,p,{SIZE}] past_mk, float[b,2,p,{SIZE}] past_mv,
        float[b,1,c,{SIZE}] past_gk, float[b,1,c,{SIZE}] past_gv, float[b,{HEADS},c,{SIZE}] cache_n, float[b,{HEADS},c,{SIZE}] cache_e,
        float[b,{HEADS},c,{SIZE}] cache_t, int64[s,1] rows)
    => (float[b,{HEADS},s,{SIZE}] y, float[b,16] sums, float16[b,{HEADS},s,n] w, float[b,s,64] my, float[b,s,64] gy, float[b,{HEADS},{SIZE}] seen,
        float[b,{HEADS},n,{SIZE}] present_k, float[b,{HEADS},n,{SIZE}] present_v, float[b,n,16] present_r, float16[b,{HEADS},{SIZE},n] present_t,
-       float[b,2,n,{SIZE}] present_mk, float[b,2,n,{SIZE}] present_mv,
+       float[b,1,n,16] present_l, float[b,4,s,16] ly, float[b,2,n,{SIZE}] present_mk, float[b,2,n,{SIZE}] present_mv,
        float[b,1,c,{SIZE}] present_gk, float[b,1,c,{SIZE}] present_gv, float[b,{HEADS},c,{SIZE}] next_n, float[b,{HEADS},c,{SIZE}] next_e,
        float[b,{HEADS},c,{SIZE}] next_t) {{
 {ATTENTION}  present_r = Concat <axis = 1> (past_r, r)
@@ -57,6 +58,15 @@ forms (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS}
   present_t = Concat <axis = -1> (past_t, t)
   q16 = Cast <to = 10> (q)
   w = MatMul (q16, present_t)
+  latents = Unsqueeze (r, one)
+  present_l = Concat <axis = 2> (past_l, latents)
+  split = Constant <value = int64[4] {{0, 0, 4, 16}}> ()
+  rows4 = Reshape (hq, split)
+  lq = Transpose <perm = [0, 2, 1, 3]> (rows4)
+  lt = Transpose <perm = [0, 1, 3, 2]> (present_l)
+  ls = MatMul (lq, lt)
+  lp = Softmax <axis = -1> (ls)
+  ly = MatMul (lp, present_l)
   my, present_mk, present_mv = com.microsoft.MultiHeadAttention <num_heads = 2, unidirectional = 1> (hq, hq, hq, , , , past_mk, past_mv)
   gy, present_gk, present_gv = com.microsoft.GroupQueryAttention <num_heads = 2, kv_num_heads = 1> (hq, hk, hv, past_gk, past_gv, seqlens, total)
   next_n = ScatterND (cache_n, tuples, k)
@@ -69,7 +79,7 @@ forms (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS}
   both = Add (two_of_them, next_t)
   seen = ReduceSum <keepdims = 0> (both, two)
 }}"""
-PAIRS = {"past_k": "present_k", "past_v": "present_v", "past_r": "present_r", "past_t": "present_t", "past_mk": "present_mk",
+PAIRS = {"past_k": "present_k", "past_v": "present_v", "past_r": "present_r", "past_t": "present_t", "past_l": "present_l", "past_mk": "present_mk",
          "past_mv": "present_mv", "past_gk": "present_gk", "past_gv": "present_gv", "cache_n": "next_n", "cache_e": "next_e", "cache_t": "next_t"}
 # Rows, then what onnxruntime has no kernel for.
 NEWER = f"""<ir_version: 11, opset_import: ["" : 24]>
