@@ -206,19 +206,82 @@ static FailureOr<Dims> inferDims(RecurrentOp::Adaptor op, ShapeJoiner &joiner) {
   const SymExpr &T = (*inputs)[0], &B = (*inputs)[1];
   SymExpr D = *ways, H = units, width = gates * units;
   Dims panels{D, SymExpr::apply(SymExpr::Fn::CeilDiv, width, 32), H, 32};
-  Dims rows{D, width, H};
+  Dims rows{D, width, H}, columns{D, H, width};
+  if (op.getPeephole() && kind != CellKind::lstm)
+    return joiner.error("expected no peephole but of an lstm");
+  bool quantized = !getElementTypeOrSelf(op.getWeight()).isF32();
+  ArrayRef<SymExpr> expected = quantized             ? columns
+                               : weight->size() == 3 ? rows
+                                                     : panels;
   if (failed(joinParameter(op.getInputs(), "inputs", {T, B, D * width}, 0,
                            joiner)) ||
-      failed(joinParameter(op.getWeight(), "weight",
-                           weight->size() == 3 ? rows : panels, 0, joiner)) ||
+      failed(joinParameter(op.getWeight(), "weight", expected, 0, joiner)) ||
       failed(joinParameter(op.getBias(), "bias", {D, width}, 0, joiner)) ||
       failed(joinParameter(op.getHidden(), "hidden", {D, B, H}, 0, joiner)) ||
       failed(joinParameter(op.getCell(), "cell", {D, B, H}, 0, joiner)) ||
-      failed(joinParameter(op.getLengths(), "lengths", {B}, 0, joiner)))
+      failed(joinParameter(op.getLengths(), "lengths", {B}, 0, joiner)) ||
+      failed(joinParameter(op.getPeephole(), "peephole", {D, 3 * units}, 0,
+                           joiner)) ||
+      failed(joinParameter(op.getScale(), "scale", {D, width}, 2, joiner)) ||
+      failed(joinParameter(op.getZero(), "zero", {D, width}, 2, joiner)))
     return failure();
   return Dims{T + SymExpr(kind == CellKind::lstm ? 2 : 1), D, B, H};
 }
 TENON_INFER(RecurrentOp, Float32Type::get(context))
+
+StringRef RecurrentOp::getActivation(size_t i) {
+  if (ArrayAttr names = getActivationsAttr())
+    return cast<StringAttr>(names[i]).getValue();
+  bool isGate = getKind() != CellKind::rnn && i == 0;
+  return isGate ? "sigmoid" : "tanh";
+}
+
+std::pair<double, double> RecurrentOp::getParametersOf(size_t i) {
+  std::optional<ArrayRef<double>> all = getParameters();
+  return all ? std::pair((*all)[2 * i], (*all)[2 * i + 1])
+             : std::pair(0.0, 0.0);
+}
+
+LogicalResult RecurrentOp::verify() {
+  static constexpr StringLiteral known[] = {
+      "affine", "elu",         "hard_sigmoid",    "leaky_relu",
+      "relu",   "sigmoid",     "softplus",        "softsign",
+      "tanh",   "scaled_tanh", "thresholded_relu"};
+  size_t expected = getNumActivations();
+  if (ArrayAttr names = getActivationsAttr()) {
+    if (names.size() != expected)
+      return emitOpError("expected ")
+             << expected << " activations, found " << names.size();
+    for (auto name : names.getAsRange<StringAttr>())
+      if (!llvm::is_contained(known, name.getValue()))
+        return emitOpError("knows no activation ") << name;
+  }
+  std::optional<ArrayRef<double>> parameters = getParameters();
+  if (parameters && parameters->size() != 2 * expected)
+    return emitOpError("expected ")
+           << 2 * expected << " parameters, found " << parameters->size();
+  if (std::optional<ArrayRef<int64_t>> order = getOrder()) {
+    SmallVector<int64_t> sorted(*order);
+    llvm::sort(sorted);
+    bool all = llvm::equal(sorted, llvm::seq(getNumGates()));
+    if (!all || (getResetsFirst() && order->back() != 2))
+      return emitOpError("expected an order of ")
+             << getNumGates() << " gates, that of a gru that resets first "
+             << "with the candidate last";
+  }
+  if (getCoupled() && getKind() != CellKind::lstm)
+    return emitOpError("expected no coupled gates but of an lstm");
+  if (getResetsFirst() && getKind() != CellKind::gru)
+    return emitOpError("expected no reset but of a gru");
+  bool quantized = !getElementTypeOrSelf(getWeight()).isF32();
+  if (quantized != bool(getScale()) || (getZero() && !quantized))
+    return emitOpError("expected a scale, and maybe a zero point, of a weight "
+                       "of integers alone");
+  if (quantized && getKind() == CellKind::gru && getResetsFirst())
+    return emitOpError("expected no quantised weight of a gru that resets "
+                       "first");
+  return success();
+}
 
 //===----------------------------------------------------------------------===//
 // SoftmaxOp

@@ -45,9 +45,11 @@ def Tenon_CellKind : Tenon_I32Enum<"CellKind", "cell of a recurrent layer", [
     I32EnumAttrCase<"lstm", 0>, I32EnumAttrCase<"gru", 1>, I32EnumAttrCase<"rnn", 2>]>;
 def Tenon_CellKindAttr : Tenon_EnumAttr<Tenon_CellKind, "cell_kind">;
 def Tenon_F32Tensor : Tenon_TensorOf<[F32], "f32">;
+def Tenon_StateWeightTensor : Tenon_TensorOf<[F32, I8, UI8], "f32, i8 or ui8">;
+def Tenon_ZeroPointTensor : Tenon_TensorOf<[I8, UI8], "i8 or ui8">;
 def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
     [AttrSizedOperandSegments, Tenon_FusesAs<"Own", "", "operand == 1">]> {
-  let summary = "All steps of a recurrent layer, of one direction or two (ONNX LSTM, GRU, RNN)";
+  let summary = "All steps of a recurrent layer, of one direction or two (ONNX LSTM, GRU, RNN, DynamicQuantizeLSTM)";
   let description = [{
     `inputs` [T, B, D*G*H] is what the gates take from the layer's input, for each
     of D directions G gates of H units; `weight` [D, G*H, H], or its panels
@@ -61,27 +63,73 @@ def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
     rnn:  h = tanh(x + g)
     ```
 
+    `activations` names other functions than these, in this order: of an lstm's
+    gates, its candidate and its cell, a gru's gates and candidate, an rnn's state.
+    `parameters` has two numbers for each, a and b:
+
+    ```
+    affine  a*x + b                        elu               x < 0: a*(exp(x) - 1)
+    relu    max(x, 0)                      leaky_relu        x < 0: a*x
+    softplus  log(exp(x) + 1)              thresholded_relu  x <= a: 0
+    softsign  x / (1 + abs(x))             hard_sigmoid      min(max(a*x + b, 0), 1)
+    sigmoid, tanh                          scaled_tanh       a*tanh(b*x)
+    ```
+
+    Gate i of those that weight, bias and inputs have, in the order i, o, f and
+    candidate, or z, r and candidate, has columns from `order`[i]*H on; without an
+    order from i*H on. `clip` bounds what activations take, but the cell. `peephole` [D, 3*H] times c is added
+    to i and f before the step, to o behind it, in the order i, o, f. A `coupled`
+    lstm forgets 1 - i. With `resets_first` a gru's candidate takes the product of
+    r*h in place of r times that of h.
+
+    A weight of integers is [D, H, G*H], less `zero`, times `scale`, both [D, G*H]
+    or [D, 1]. What it multiplies is the state of all sequences as a step finds it,
+    quantised to 8 bits over its range (ONNX DynamicQuantizeLinear).
+
     The states start as `hidden` and, of an lstm, `cell`, both [D, B, H], or 0.
     The second direction, or the only one if it is `backward`, walks the steps from
     the last to the first. Past `lengths` [B] a sequence keeps its state and gives
     0. The result is [K + T, D, B, H]: the last states, K of them (h and, of an
-    lstm, c), then h of each step. Tasks are directions and a few sequences.
+    lstm, c), then h of each step. Tasks are directions and a few sequences, of
+    quantised ones all.
   }];
-  let arguments = (ins Tenon_F32Tensor:$inputs, Tenon_F32Tensor:$weight, Optional<Tenon_F32Tensor>:$bias,
+  let arguments = (ins Tenon_F32Tensor:$inputs, Tenon_StateWeightTensor:$weight, Optional<Tenon_F32Tensor>:$bias,
                        Optional<Tenon_F32Tensor>:$hidden, Optional<Tenon_F32Tensor>:$cell,
                        Optional<Tenon_TensorOf<[I64], "i64">>:$lengths,
-                       Tenon_CellKindAttr:$kind, I64Attr:$units, UnitAttr:$backward);
+                       Optional<Tenon_F32Tensor>:$peephole, Optional<Tenon_F32Tensor>:$scale,
+                       Optional<Tenon_ZeroPointTensor>:$zero,
+                       Tenon_CellKindAttr:$kind, I64Attr:$units, UnitAttr:$backward,
+                       UnitAttr:$coupled, UnitAttr:$resets_first, OptionalAttr<F64Attr>:$clip,
+                       OptionalAttr<StrArrayAttr>:$activations,
+                       OptionalAttr<DenseF64ArrayAttr>:$parameters,
+                       OptionalAttr<DenseI64ArrayAttr>:$order);
   let results = (outs Tenon_F32Tensor:$result);
   let assemblyFormat = "$kind $inputs `,` $weight (`bias` $bias^)? (`hidden` $hidden^)? (`cell` $cell^)? "
-                       "(`lengths` $lengths^)? `units` $units (`backward` $backward^)? attr-dict "
+                       "(`lengths` $lengths^)? (`peephole` $peephole^)? (`scale` $scale^)? (`zero` $zero^)? "
+                       "`units` $units (`backward` $backward^)? (`coupled` $coupled^)? "
+                       "(`resets_first` $resets_first^)? (`clip` $clip^)? (`activations` $activations^)? "
+                       "(`parameters` $parameters^)? (`order` $order^)? attr-dict "
                        "`:` type($inputs) `,` type($weight) (`bias` type($bias)^)? "
-                       "(`hidden` type($hidden)^)? (`cell` type($cell)^)? (`lengths` type($lengths)^)?";
+                       "(`hidden` type($hidden)^)? (`cell` type($cell)^)? (`lengths` type($lengths)^)? "
+                       "(`peephole` type($peephole)^)? (`scale` type($scale)^)? (`zero` type($zero)^)?";
+  let hasVerifier = 1; // the attributes, the weight's type
   let extraClassDeclaration = [{
     int64_t getNumGates() {
       return getKind() == CellKind::lstm ? 4 : getKind() == CellKind::gru ? 3 : 1;
     }
     /// Rows of the result before those of the steps.
     int64_t getNumStates() { return getKind() == CellKind::lstm ? 2 : 1; }
+    int64_t getNumActivations() {
+      return getKind() == CellKind::lstm ? 3 : getKind() == CellKind::gru ? 2 : 1;
+    }
+    /// So many bytes of a direction's weight stay in a core's cache. Of more all
+    /// threads had better read a part, step by step.
+    static constexpr int64_t kLargestWeight = 1 << 20;
+    /// Where gate `i` stands among the columns.
+    int64_t getPlace(int64_t i) { return getOrder() ? (*getOrder())[i] : i; }
+    /// The name of activation `i`, and its parameters.
+    ::llvm::StringRef getActivation(size_t i);
+    std::pair<double, double> getParametersOf(size_t i);
   }];
 }
 

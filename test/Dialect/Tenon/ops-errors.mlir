@@ -1160,3 +1160,66 @@ func.func @recurrentCell(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>, %c: ten
   %0 = tenon.recurrent gru %x, %w cell %c units 8 : tensor<2x3x24xf32>, tensor<1x24x8xf32> cell tensor<1x3x8xf32>
   return
 }
+
+// -----
+func.func @recurrentPeephole(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>, %p: tensor<1x24xf32>) {
+  // expected-error @below {{expected no peephole but of an lstm}}
+  %0 = tenon.recurrent gru %x, %w peephole %p units 8 : tensor<2x3x24xf32>, tensor<1x24x8xf32> peephole tensor<1x24xf32>
+  return
+}
+
+// -----
+func.func @recurrentActivations(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>) {
+  // expected-error @below {{expected 2 activations, found 1}}
+  %0 = tenon.recurrent gru %x, %w units 8 activations ["tanh"] : tensor<2x3x24xf32>, tensor<1x24x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentUnknown(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>) {
+  // expected-error @below {{knows no activation "gelu"}}
+  %0 = tenon.recurrent gru %x, %w units 8 activations ["gelu", "tanh"] : tensor<2x3x24xf32>, tensor<1x24x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentParameters(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>) {
+  // expected-error @below {{expected 4 parameters, found 1}}
+  %0 = tenon.recurrent gru %x, %w units 8 parameters [1.0] : tensor<2x3x24xf32>, tensor<1x24x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentCoupled(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>) {
+  // expected-error @below {{expected no coupled gates but of an lstm}}
+  %0 = tenon.recurrent gru %x, %w units 8 coupled : tensor<2x3x24xf32>, tensor<1x24x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentReset(%x: tensor<2x3x8xf32>, %w: tensor<1x8x8xf32>) {
+  // expected-error @below {{expected no reset but of a gru}}
+  %0 = tenon.recurrent rnn %x, %w units 8 resets_first : tensor<2x3x8xf32>, tensor<1x8x8xf32>
+  return
+}
+
+// -----
+func.func @recurrentCodes(%x: tensor<2x3x8xf32>, %w: tensor<1x8x8xi8>) {
+  // expected-error @below {{expected a scale, and maybe a zero point, of a weight of integers alone}}
+  %0 = tenon.recurrent rnn %x, %w units 8 : tensor<2x3x8xf32>, tensor<1x8x8xi8>
+  return
+}
+
+// -----
+func.func @recurrentQuantizedReset(%x: tensor<2x3x24xf32>, %w: tensor<1x8x24xi8>, %s: tensor<1x1xf32>) {
+  // expected-error @below {{expected no quantised weight of a gru that resets first}}
+  %0 = tenon.recurrent gru %x, %w scale %s units 8 resets_first : tensor<2x3x24xf32>, tensor<1x8x24xi8> scale tensor<1x1xf32>
+  return
+}
+
+// -----
+func.func @recurrentOrder(%x: tensor<2x3x24xf32>, %w: tensor<1x24x8xf32>) {
+  // expected-error @below {{expected an order of 3 gates, that of a gru that resets first with the candidate last}}
+  %0 = tenon.recurrent gru %x, %w units 8 resets_first order [2, 1, 0] : tensor<2x3x24xf32>, tensor<1x24x8xf32>
+  return
+}
