@@ -311,3 +311,38 @@ func.func @recurrent(%x: tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, 
   }
   return %0 : tensor<?x2x?x8xf32, #tenon.dims<"seq + 1", "2", "batch", "8">>
 }
+
+// -----
+
+// A gru that resets first multiplies the panels of z and r by the state, then
+// those of its candidate by what r leaves of it.
+// CHECK-LABEL: func.func @recurrence_0
+// CHECK: call @gemm_f32_3x64_lda32_rows
+// CHECK: math.exp
+// CHECK: call @gemm_f32_3x32_lda32_rows
+// CHECK-NOT: math.tanh
+func.func @resetsFirst(%x: tensor<5x3x96xf32>, %w: tensor<1x3x32x32xf32>) -> tensor<6x1x3x32xf32> {
+  %0 = tenon.kernel recurrence(%x, %w) : (tensor<5x3x96xf32>, tensor<1x3x32x32xf32>) -> tensor<6x1x3x32xf32> {
+  ^bb0(%a: tensor<5x3x96xf32>, %b: tensor<1x3x32x32xf32>):
+    %1 = tenon.recurrent gru %a, %b units 32 resets_first activations ["sigmoid", "relu"] : tensor<5x3x96xf32>, tensor<1x3x32x32xf32>
+    tenon.yield %1 : tensor<6x1x3x32xf32>
+  }
+  return %0 : tensor<6x1x3x32xf32>
+}
+
+// -----
+
+// Bytes are multiplied as they are read, four rows at a time, with the states of
+// all sequences, which each step quantises.
+// CHECK-LABEL: func.func @recurrence_0
+// CHECK: math.roundeven
+// CHECK-COUNT-4: arith.sitofp %{{.+}} : vector<8xi8> to vector<8xf32>
+// CHECK: math.fma
+func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf32>) -> tensor<7x1x3x8xf32> {
+  %0 = tenon.kernel recurrence(%x, %w, %s) : (tensor<5x3x32xf32>, tensor<1x8x32xi8>, tensor<1x1xf32>) -> tensor<7x1x3x8xf32> {
+  ^bb0(%a: tensor<5x3x32xf32>, %b: tensor<1x8x32xi8>, %c: tensor<1x1xf32>):
+    %1 = tenon.recurrent lstm %a, %b scale %c units 8 : tensor<5x3x32xf32>, tensor<1x8x32xi8> scale tensor<1x1xf32>
+    tenon.yield %1 : tensor<7x1x3x8xf32>
+  }
+  return %0 : tensor<7x1x3x8xf32>
+}

@@ -34,17 +34,17 @@ static void multiplyState(KernelEmitter &e, const StateProductOperands &o) {
   int64_t few = narrowRows(e.target);
   Value isFew = L.ule(o.rows, few);
   e.ifThen(isFew, [&] {
-    int64_t whole = o.panels / kNarrowPanels * kNarrowPanels;
-    e.loop(zero, L.index(whole), kNarrowPanels,
+    int64_t whole = o.end - (o.end - o.begin) % kNarrowPanels;
+    e.loop(L.index(o.begin), L.index(whole), kNarrowPanels,
            [&](Value panel) { call(panel, kNarrowPanels, few, kAhead); });
-    e.loop(L.index(whole), L.index(o.panels), 1,
+    e.loop(L.index(whole), L.index(o.end), 1,
            [&](Value panel) { call(panel, 1, few, kAhead); });
   });
   Value isMany = L.ugt(o.rows, few);
   e.ifThen(isMany, [&] {
-    forPanelGroups(e, zero, L.index(o.panels), [&](Value panel, int64_t count) {
-      call(panel, count, kTileRows, 0);
-    });
+    forPanelGroups(
+        e, L.index(o.begin), L.index(o.end),
+        [&](Value panel, int64_t count) { call(panel, count, kTileRows, 0); });
   });
 }
 

@@ -33,13 +33,13 @@ void emitScanKernel(KernelEmitter &e, int64_t columns);
 void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks);
 void emitRecurrenceKernel(KernelEmitter &e, int64_t columns);
 /// What a step of a recurrent layer multiplies: `rows` rows of the state, of so
-/// many units, and [panel][unit][32] of the weight from weightAt on; of a row
-/// the gates have panels * 32 elements.
+/// many units, and panels [begin, end) of the weight's, [panel][unit][32] from
+/// weightAt on; of a row the gates have panels * 32 elements.
 struct StateProductOperands {
   mlir::Value rows, state;
   int64_t units;
   mlir::Value weight, weightAt;
-  int64_t panels;
+  int64_t panels, begin, end;
   mlir::Value gates;
 };
 using StateProduct =

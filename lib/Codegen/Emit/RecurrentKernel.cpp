@@ -14,7 +14,13 @@
 //       state = ...
 //
 // States and gates stay in the cache. What the gates take from the layer's
-// input is read where it is used.
+// input is read where it is used. A gru that resets first has a second product,
+// of the panels that its candidate takes.
+//
+// Integers multiply the state of all sequences, quantised anew in each step, so
+// a task is a direction. Their products are walked by rows of the weight, whose
+// bytes are read one after the other; sums of integers are exact in f32 up to
+// 256 units, and of usual sizes beyond.
 //
 //===----------------------------------------------------------------------===//
 
@@ -29,40 +35,76 @@ namespace tenon {
 
 namespace {
 
+/// Rows of a weight of integers that a pass over the gates takes.
+constexpr int64_t kCodeRows = 4;
+
 struct RecurrentKernel {
   KernelEmitter &e;
   RecurrentOp op;
   BlockArgument weight;
-  int64_t most; ///< sequences of a task
+  SymExpr most; ///< sequences of a task
   StateProduct product;
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Type f32 = b.getF32Type();
   SmallVector<SymExpr> out = getDims(op.getResult());
   int64_t ways = *out[1].constant(), units = op.getUnits();
-  int64_t panels = llvm::divideCeil(op.getNumGates() * units, kPanelColumns);
+  int64_t width = op.getNumGates() * units; ///< of the gates
+  int64_t panels = llvm::divideCeil(width, kPanelColumns);
   SymExpr steps = out[0] - SymExpr(op.getNumStates());
-  SymExpr groups = SymExpr::apply(SymExpr::Fn::CeilDiv, out[2], SymExpr(most));
-  Value hidden = e.scratchBuffer(SymExpr(most * units), f32);
-  Value cell = op.getKind() == CellKind::lstm
-                   ? e.scratchBuffer(SymExpr(most * units), f32)
-                   : Value();
-  Value gates = e.scratchBuffer(SymExpr(most * panels * kPanelColumns), f32);
+  SymExpr groups = op.getScale()
+                       ? SymExpr(1)
+                       : SymExpr::apply(SymExpr::Fn::CeilDiv, out[2], most);
+  Value hidden = stateBuffer(true);
+  Value cell = stateBuffer(op.getKind() == CellKind::lstm);
+  Value update = stateBuffer(op.getResetsFirst()); ///< a gru's z
+  Value kept = stateBuffer(op.getResetsFirst());   ///< what a gru's r leaves
+  Value codes = stateBuffer(bool(op.getScale()));
+  Value gates = e.scratchBuffer(most * SymExpr(panels * kPanelColumns), f32);
 
   // Of a task:
   Value way = {}, first = {}, count = {};
+  Value codeScale = {}; ///< of a step's quantised states
 
+  Value stateBuffer(bool has) {
+    return has ? e.scratchBuffer(most * SymExpr(units), f32) : Value();
+  }
   Value add(Value x, Value y) { return L.add(x, y); }
   Value sub(Value x, Value y) { return L.sub(x, y); }
   Value mul(Value x, Value y) { return L.mul(x, y); }
-  Value tanh(Value x) { return math::TanhOp::create(b, L.loc, x); }
-  Value sigmoid(Value x) { return emitSigmoid(L, x); }
+  Value larger(Value x, Value y) {
+    return emitCombine(L, ReduceKind::max, f32, x, y);
+  }
+  Value smaller(Value x, Value y) {
+    return emitCombine(L, ReduceKind::min, f32, x, y);
+  }
+  Value bounded(Value x, double low, double high) {
+    return larger(smaller(x, L.constLike(x, high)), L.constLike(x, low));
+  }
   Value pull(Value v, ArrayRef<Idx> at) { return L.widen(e.emit(v, at)); }
+  /// Of [D, G*H] or [D, 1].
+  Value pullColumn(Value v, const Idx &column) {
+    bool one = getDims(v)[1].constant() == 1;
+    return pull(v, {L.uniform(way), one ? L.uniform(0) : column});
+  }
   void overUnits(function_ref<void(Idx)> fn) {
     e.lanesLoop(L.index(units), e.vectorLanes(), fn);
   }
+  void overStates(function_ref<void(Value, Idx)> fn) {
+    e.loop(L.index(0), count, 1,
+           [&](Value r) { overUnits([&](Idx u) { fn(r, u); }); });
+  }
   Idx in(Value row, int64_t size, const Idx &u) {
     return L.add(L.uniform(L.mul(row, size)), u);
+  }
+  Idx column(int64_t gate, const Idx &u) {
+    return L.add(L.uniform(op.getPlace(gate) * units), u);
+  }
+  Value stateAt(Value memory, Value r, const Idx &u) {
+    return L.load(memory, in(r, units, u), f32);
+  }
+  void putState(Value v, Value memory, Value r, const Idx &u) {
+    L.store(v, memory, in(r, units, u), f32);
   }
   /// Row `row` of the result, at the task's r-th sequence.
   Idx place(Value row, Value r, const Idx &u) {
@@ -71,36 +113,125 @@ struct RecurrentKernel {
     return in(at, units, u);
   }
   void start();
-  Value nextState(Value time, Value r, const Idx &u);
+  Value activate(size_t i, Value x);
+  Value gateOf(size_t i, Value x);
+  Value fromState(int64_t gate, Value r, const Idx &u);
+  Value fromInput(int64_t gate, Value time, Value r, const Idx &u);
+  Value peeped(int64_t gate, Value sum, Value state, const Idx &u);
+  std::pair<Value, Value> lstm(Value time, Value r, const Idx &u);
+  Value gru(Value time, Value r, const Idx &u);
+  void nextState(Value time, Value r, const Idx &u);
   void step(Value time);
-  void multiply();
+  void quantize();
+  void multiplyCodes();
+  void multiply(Value state, int64_t begin, int64_t end);
+  void resetFirst(Value time);
   void task(Value number);
 };
 
 void RecurrentKernel::start() {
-  e.loop(L.index(0), count, 1, [&](Value r) {
-    overUnits([&](Idx u) {
-      auto begin = [&](Value given, Value memory) {
-        Value v = L.constant(L.vec(f32), 0);
-        if (given)
-          v = pull(given, {L.uniform(way), L.uniform(L.add(first, r)), u});
-        L.store(v, memory, in(r, units, u), f32);
-      };
-      begin(op.getHidden(), hidden);
-      if (cell)
-        begin(op.getCell(), cell);
-    });
+  overStates([&](Value r, Idx u) {
+    auto begin = [&](Value given, Value memory) {
+      Value v = L.constant(L.vec(f32), 0);
+      if (given)
+        v = pull(given, {L.uniform(way), L.uniform(L.add(first, r)), u});
+      putState(v, memory, r, u);
+    };
+    begin(op.getHidden(), hidden);
+    if (cell)
+      begin(op.getCell(), cell);
   });
 }
 
-/// All rows of the state by the panels, where the target has nothing better.
-void RecurrentKernel::multiply() {
+//===----------------------------------------------------------------------===//
+// The product with the state
+//===----------------------------------------------------------------------===//
+
+/// The states of all sequences in 8 bits: integers less their zero point, and
+/// the number that one of them stands for.
+void RecurrentKernel::quantize() {
+  unsigned lanes = e.vectorLanes();
+  Value size = L.mul(count, units), none = L.constant(L.vec(f32, lanes), 0);
+  SmallVector<Value> ends =
+      e.lanesLoop(size, lanes, {none, none}, [&](Idx i, ValueRange found) {
+        Value x = L.widen(L.load(hidden, i, f32));
+        if (L.mask)
+          x = L.select(L.mask, x, none);
+        Value below = arith::NegFOp::create(b, L.loc, x);
+        return SmallVector<Value>{larger(found[0], x), larger(found[1], below)};
+      });
+  auto scalar = [&](Value v) {
+    return e.combineLanes(v, vector::CombiningKind::MAXNUMF);
+  };
+  Value high = scalar(ends[0]), below = scalar(ends[1]);
+  auto rounded = [&](Value x) {
+    return math::RoundEvenOp::create(b, L.loc, x).getResult();
+  };
+  Value scale = L.div(add(high, below), L.constLike(high, 255));
+  scale = L.select(L.oeq(scale, L.constLike(scale, 0)), L.constLike(scale, 1),
+                   scale);
+  Value point = bounded(rounded(L.div(below, scale)), 0, 255);
+  codeScale = scale;
+  e.lanesLoop(size, lanes, [&](Idx i) {
+    Value x = L.widen(L.load(hidden, i, f32));
+    Value zero = L.widen(point);
+    x = add(rounded(L.div(x, L.widen(scale))), zero);
+    L.store(sub(bounded(x, 0, 255), zero), codes, i, f32);
+  });
+}
+
+/// The gates of all sequences, as integers.
+void RecurrentKernel::multiplyCodes() {
+  quantize();
+  Value B = e.input(weight);
+  Type type = getElementTypeOrSelf(weight.getType());
+  unsigned lanes = e.vectorLanes();
+  int64_t apart = panels * kPanelColumns;
+  auto asFloat = [&](Value v) {
+    return L.toFloat(v, f32, isUnsignedType(type));
+  };
+  auto addRows = [&](Value k, int64_t rows, bool isFirst) {
+    e.loop(L.index(0), count, 1, [&](Value r) {
+      SmallVector<Value> states;
+      for (int64_t i = 0; i < rows; ++i)
+        states.push_back(
+            L.load(codes, in(r, units, L.uniform(L.add(k, i))), f32));
+      e.lanesLoop(L.index(width), lanes, [&](Idx c) {
+        Idx to = in(r, apart, c);
+        Value zero,
+            sum = isFirst ? L.constant(L.vec(f32), 0) : L.load(gates, to, f32);
+        if (op.getZero())
+          zero = asFloat(pullColumn(op.getZero(), c));
+        for (int64_t i = 0; i < rows; ++i) {
+          Value row = L.add(L.mul(way, units), L.add(k, i));
+          Value w = asFloat(L.widen(L.load(B, in(row, width, c), type)));
+          if (zero)
+            w = sub(w, zero);
+          sum = L.multiplyAdd(L.widen(states[i]), w, sum, e.target.hasFma);
+        }
+        L.store(sum, gates, to, f32);
+      });
+    });
+  };
+  int64_t begin = std::min(units, kCodeRows);
+  int64_t whole = units - (units - begin) % kCodeRows;
+  addRows(L.index(0), begin, /*isFirst=*/true);
+  e.loop(L.index(begin), L.index(whole), kCodeRows,
+         [&](Value k) { addRows(k, kCodeRows, false); });
+  e.loop(L.index(whole), L.index(units), 1,
+         [&](Value k) { addRows(k, 1, false); });
+}
+
+/// All rows of a state by panels [begin, end) of the weight; loops, where the
+/// target has nothing better.
+void RecurrentKernel::multiply(Value state, int64_t begin, int64_t end) {
   Value B = e.input(weight);
   Value matrix = L.mul(way, panels * units * kPanelColumns);
   if (product)
-    return product(e, {count, hidden, units, B, matrix, panels, gates});
+    return product(e,
+                   {count, state, units, B, matrix, panels, begin, end, gates});
   e.loop(L.index(0), count, 1, [&](Value r) {
-    e.loop(L.index(0), L.index(panels), 1, [&](Value p) {
+    e.loop(L.index(begin), L.index(end), 1, [&](Value p) {
       Value panel = L.add(matrix, L.mul(p, units * kPanelColumns));
       Value to = L.mul(L.add(L.mul(r, panels), p), kPanelColumns);
       e.lanesLoop(L.index(kPanelColumns), e.vectorLanes(), [&](Idx c) {
@@ -108,7 +239,7 @@ void RecurrentKernel::multiply() {
         Value sum = e.loop(
             L.index(0), L.index(units), 1, zero, [&](Value k, ValueRange s) {
               Value h =
-                  L.load(hidden, L.uniform(L.add(L.mul(r, units), k)), f32);
+                  L.load(state, L.uniform(L.add(L.mul(r, units), k)), f32);
               Value w = L.load(
                   B, in(k, kPanelColumns, L.add(L.uniform(panel), c)), f32);
               return SmallVector<Value>{add(s[0], mul(L.widen(h), w))};
@@ -119,91 +250,190 @@ void RecurrentKernel::multiply() {
   });
 }
 
-/// The state of units u of sequence r after a step; that of an lstm's cell is
-/// stored.
-Value RecurrentKernel::nextState(Value time, Value r, const Idx &u) {
-  Idx batch = L.uniform(L.add(first, r));
-  auto column = [&](int64_t i) { return L.add(L.uniform(i * units), u); };
-  auto fromState = [&](int64_t i) {
-    Value g = L.load(gates, in(r, panels * kPanelColumns, column(i)), f32);
-    if (op.getBias())
-      g = add(g, pull(op.getBias(), {L.uniform(way), column(i)}));
-    return g;
+//===----------------------------------------------------------------------===//
+// The cell
+//===----------------------------------------------------------------------===//
+
+/// Long: a table, a function and its formula.
+Value RecurrentKernel::activate(size_t i, Value x) {
+  StringRef name = op.getActivation(i);
+  auto [alpha, beta] = op.getParametersOf(i);
+  auto c = [&](double v) { return L.constLike(x, v); };
+  auto exp = [&](Value v) -> Value { return math::ExpOp::create(b, L.loc, v); };
+  auto tanh = [&](Value v) -> Value {
+    return math::TanhOp::create(b, L.loc, v);
   };
-  auto fromInput = [&](int64_t i) {
-    Value start = L.mul(way, op.getNumGates() * units);
-    return pull(op.getInputs(),
-                {L.uniform(time), batch, L.add(L.uniform(start), column(i))});
+  auto magnitude = [&]() -> Value { return math::AbsFOp::create(b, L.loc, x); };
+  auto line = [&] { return add(mul(x, c(alpha)), c(beta)); };
+  auto ifNegative = [&](Value below) {
+    return L.select(L.ogt(c(0), x), below, x);
   };
-  auto gate = [&](int64_t i) { return add(fromInput(i), fromState(i)); };
-  Value before = L.load(hidden, in(r, units, u), f32);
-  Value h, c, oldCell;
+  if (name == "sigmoid")
+    return emitSigmoid(L, x);
+  if (name == "tanh")
+    return tanh(x);
+  if (name == "scaled_tanh")
+    return mul(tanh(mul(x, c(beta))), c(alpha));
+  if (name == "relu")
+    return larger(x, c(0));
+  if (name == "leaky_relu")
+    return ifNegative(mul(x, c(alpha)));
+  if (name == "thresholded_relu")
+    return L.select(L.ogt(x, c(alpha)), x, c(0));
+  if (name == "elu")
+    return ifNegative(mul(sub(exp(x), c(1)), c(alpha)));
+  if (name == "affine")
+    return line();
+  if (name == "hard_sigmoid")
+    return bounded(line(), 0, 1);
+  if (name == "softsign")
+    return L.div(x, add(magnitude(), c(1)));
+  // softplus, without exp(x) overflowing
+  Value small = exp(arith::NegFOp::create(b, L.loc, magnitude()));
+  Value rest = math::LogOp::create(b, L.loc, add(small, c(1)));
+  return add(larger(x, c(0)), rest);
+}
+
+/// Activation `i` of what may be clipped.
+Value RecurrentKernel::gateOf(size_t i, Value x) {
+  if (op.getClip())
+    x = bounded(x, -op.getClip()->convertToDouble(),
+                op.getClip()->convertToDouble());
+  return activate(i, x);
+}
+
+Value RecurrentKernel::fromState(int64_t gate, Value r, const Idx &u) {
+  Idx at = column(gate, u);
+  Value g = L.load(gates, in(r, panels * kPanelColumns, at), f32);
+  if (op.getScale())
+    g = mul(g, mul(L.widen(codeScale), pullColumn(op.getScale(), at)));
+  if (op.getBias())
+    g = add(g, pull(op.getBias(), {L.uniform(way), at}));
+  return g;
+}
+
+Value RecurrentKernel::fromInput(int64_t gate, Value time, Value r,
+                                 const Idx &u) {
+  Value start = L.mul(way, width);
+  return pull(op.getInputs(), {L.uniform(time), L.uniform(L.add(first, r)),
+                               L.add(L.uniform(start), column(gate, u))});
+}
+
+/// The sum of an lstm's gate i, o or f, and what it sees of the cell.
+Value RecurrentKernel::peeped(int64_t gate, Value sum, Value state,
+                              const Idx &u) {
+  if (!op.getPeephole())
+    return sum;
+  Idx at = L.add(L.uniform(gate * units), u);
+  Value w = pull(op.getPeephole(), {L.uniform(way), at});
+  return add(sum, mul(w, state));
+}
+
+/// The states h and c after a step.
+std::pair<Value, Value> RecurrentKernel::lstm(Value time, Value r,
+                                              const Idx &u) {
+  auto sum = [&](int64_t gate) {
+    return add(fromInput(gate, time, r, u), fromState(gate, r, u));
+  };
+  Value before = stateAt(cell, r, u);
+  Value input = gateOf(0, peeped(0, sum(0), before, u));
+  Value forget = op.getCoupled() ? sub(L.constLike(input, 1), input)
+                                 : gateOf(0, peeped(2, sum(2), before, u));
+  Value candidate = gateOf(1, sum(3));
+  Value c = add(mul(forget, before), mul(input, candidate));
+  Value output = gateOf(0, peeped(1, sum(1), c, u));
+  return {mul(output, activate(2, c)), c};
+}
+
+Value RecurrentKernel::gru(Value time, Value r, const Idx &u) {
+  auto x = [&](int64_t gate) { return fromInput(gate, time, r, u); };
+  auto g = [&](int64_t gate) { return fromState(gate, r, u); };
+  Value z, candidate = g(2);
+  if (op.getResetsFirst()) {
+    z = stateAt(update, r, u);
+  } else {
+    z = gateOf(0, add(x(0), g(0)));
+    candidate = mul(gateOf(0, add(x(1), g(1))), candidate);
+  }
+  candidate = gateOf(1, add(x(2), candidate));
+  return add(mul(sub(L.constLike(z, 1), z), candidate),
+             mul(z, stateAt(hidden, r, u)));
+}
+
+/// The states of units u of sequence r after a step, and the step's row.
+void RecurrentKernel::nextState(Value time, Value r, const Idx &u) {
+  Value h, c;
   switch (op.getKind()) {
-  case CellKind::lstm: {
-    Value input = sigmoid(gate(0)), output = sigmoid(gate(1)),
-          forget = sigmoid(gate(2)), candidate = tanh(gate(3));
-    oldCell = L.load(cell, in(r, units, u), f32);
-    c = add(mul(forget, oldCell), mul(input, candidate));
-    h = mul(output, tanh(c));
+  case CellKind::lstm:
+    std::tie(h, c) = lstm(time, r, u);
     break;
-  }
-  case CellKind::gru: {
-    Value z = sigmoid(gate(0)), reset = sigmoid(gate(1));
-    Value candidate = tanh(add(fromInput(2), mul(reset, fromState(2))));
-    h = add(mul(sub(L.constLike(z, 1), z), candidate), mul(z, before));
+  case CellKind::gru:
+    h = gru(time, r, u);
     break;
-  }
   case CellKind::rnn:
-    h = tanh(gate(0));
+    h = gateOf(0, add(fromInput(0, time, r, u), fromState(0, r, u)));
     break;
   }
   Value row = h;
   if (op.getLengths()) {
-    Value length = e.emit(op.getLengths(), {batch});
+    Value length = e.emit(op.getLengths(), {L.uniform(L.add(first, r))});
     length = arith::IndexCastOp::create(b, L.loc, b.getIndexType(), length);
     Value inside = L.slt(time, length);
     row = L.select(inside, h, L.constLike(h, 0));
-    h = L.select(inside, h, before);
+    h = L.select(inside, h, stateAt(hidden, r, u));
     if (c)
-      c = L.select(inside, c, oldCell);
+      c = L.select(inside, c, stateAt(cell, r, u));
   }
   if (c)
-    L.store(c, cell, in(r, units, u), f32);
+    putState(c, cell, r, u);
   Value at = L.add(time, op.getNumStates());
   L.store(row, e.result(0), place(at, r, u), f32);
-  return h;
+  putState(h, hidden, r, u);
+}
+
+/// The gates z and r of a gru, and the product that its candidate takes. Panels
+/// that hold columns of both are multiplied twice.
+void RecurrentKernel::resetFirst(Value time) {
+  multiply(hidden, 0, llvm::divideCeil(2 * units, kPanelColumns));
+  overStates([&](Value r, Idx u) {
+    auto gate = [&](int64_t i) {
+      return gateOf(0, add(fromInput(i, time, r, u), fromState(i, r, u)));
+    };
+    putState(gate(0), update, r, u);
+    putState(mul(gate(1), stateAt(hidden, r, u)), kept, r, u);
+  });
+  multiply(kept, 2 * units / kPanelColumns, panels);
 }
 
 void RecurrentKernel::step(Value time) {
-  multiply();
-  e.loop(L.index(0), count, 1, [&](Value r) {
-    overUnits([&](Idx u) {
-      L.store(nextState(time, r, u), hidden, in(r, units, u), f32);
-    });
-  });
+  if (op.getScale())
+    multiplyCodes();
+  else if (op.getResetsFirst())
+    resetFirst(time);
+  else
+    multiply(hidden, 0, panels);
+  overStates([&](Value r, Idx u) { nextState(time, r, u); });
 }
 
 void RecurrentKernel::task(Value number) {
   Value perWay = e.dim(groups), T = e.dim(steps);
   way = L.div(number, perWay);
-  first = L.mul(L.rem(number, perWay), most);
-  count = L.min(L.sub(e.dim(out[2]), first), most);
+  first = L.mul(L.rem(number, perWay), e.dim(most));
+  count = L.min(L.sub(e.dim(out[2]), first), e.dim(most));
   start();
   Value backward = L.eq(way, 1);
   e.loop(L.index(0), T, 1, [&](Value t) {
     Value last = L.sub(L.sub(T, 1), t);
     step(ways == 2 ? L.select(backward, last, t) : op.getBackward() ? last : t);
   });
-  e.loop(L.index(0), count, 1, [&](Value r) {
-    overUnits([&](Idx u) {
-      auto put = [&](Value memory, int64_t row) {
-        Value v = L.load(memory, in(r, units, u), f32);
-        L.store(v, e.result(0), place(L.index(row), r, u), f32);
-      };
-      put(hidden, 0);
-      if (cell)
-        put(cell, 1);
-    });
+  overStates([&](Value r, Idx u) {
+    auto put = [&](Value memory, int64_t row) {
+      L.store(stateAt(memory, r, u), e.result(0), place(L.index(row), r, u),
+              f32);
+    };
+    put(hidden, 0);
+    if (cell)
+      put(cell, 1);
   });
 }
 
@@ -215,12 +445,13 @@ void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
   if (!op)
     return;
   auto weight = dyn_cast<BlockArgument>(op.getWeight());
-  if (!weight || getDims(weight).size() != 4) {
+  if (!weight || (!op.getScale() && getDims(weight).size() != 4)) {
     e.fail("a recurrent layer needs panels of its weight "
            "in memory: run tenon-pack-matmul first");
     return;
   }
-  RecurrentKernel k{e, op, weight, sequences, product};
+  SymExpr most = op.getScale() ? getDims(op.getResult())[2] : sequences;
+  RecurrentKernel k{e, op, weight, most, product};
   e.info.tasks = k.groups * SymExpr(k.ways);
   e.info.cost = productOf(getDims(op.getInputs())) * SymExpr(k.units);
   e.loop(e.begin, e.end, 1, [&](Value number) { k.task(number); });

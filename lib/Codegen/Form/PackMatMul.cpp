@@ -54,7 +54,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       getOperation()->setAttr("tenon.precision",
                               StringAttr::get(&getContext(), precision));
     getOperation()->walk([&](RecurrentOp op) {
-      if (getDims(op.getWeight()).size() != 3)
+      if (op.getScale() || getDims(op.getWeight()).size() != 3)
         return;
       OpBuilder b(op);
       op.getWeightMutable().assign(
