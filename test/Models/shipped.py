@@ -87,6 +87,9 @@ CELLS = {
     "line": ("LSTM", {"activations": ["Affine", "ScaledTanh", "Elu"], "activation_alpha": [0.2, 0.9, 0.7], "activation_beta": [0.5, 0.8]}),
     "soft": ("LSTM", {"activations": ["Softsign", "Softplus", "ThresholdedRelu"], "activation_alpha": [0.3]}),
     "clip": ("LSTM", {"activations": ["Sigmoid", "Tanh", "Tanh"], "clip": 0.5}),
+    "peep": ("LSTM", {"peephole": True, "direction": "bidirectional", "clip": 0.6}),
+    "coupled": ("LSTM", {"peephole": True, "input_forget": 1}),
+    "resets": ("GRU", {"direction": "bidirectional", "hidden": 19}),
     "gru": ("GRU", {"activations": ["HardSigmoid", "Softsign"]}),
     "linear": ("GRU", {"activations": ["Sigmoid", "Relu"] * 2, "linear_before_reset": 1, "clip": 0.4, "direction": "bidirectional"}),
     "rnn": ("RNN", {"activations": ["Relu"]}),
@@ -96,11 +99,17 @@ CELLS = {
 
 def cell(name, op, attributes):
     """The node, its outputs and its weights."""
+    attributes = dict(attributes)
+    hidden, peephole = attributes.pop("hidden", HIDDEN), attributes.pop("peephole", False)
     directions = 2 if attributes.get("direction") == "bidirectional" else 1
-    rows = GATES[op] * HIDDEN
-    weights = {f"{name}_w": rand(directions, rows, WIDTH), f"{name}_r": rand(directions, rows, HIDDEN), f"{name}_b": rand(directions, 2 * rows)}
-    made = node(op, ["x", *weights], [f"{name}_y", f"{name}_h"], hidden_size=HIDDEN, **attributes)
-    outputs = [port(f"{name}_y", F32, ["s", directions, "n", HIDDEN]), port(f"{name}_h", F32, [directions, "n", HIDDEN])]
+    rows = GATES[op] * hidden
+    weights = {f"{name}_w": rand(directions, rows, WIDTH), f"{name}_r": rand(directions, rows, hidden), f"{name}_b": rand(directions, 2 * rows)}
+    inputs = ["x", *weights]
+    if peephole:
+        weights[f"{name}_p"] = rand(directions, 3 * hidden)
+        inputs += ["", "", "", f"{name}_p"]
+    made = node(op, inputs, [f"{name}_y", f"{name}_h"], hidden_size=hidden, **attributes)
+    outputs = [port(f"{name}_y", F32, ["s", directions, "n", hidden]), port(f"{name}_h", F32, [directions, "n", hidden])]
     return [made], outputs, weights
 
 

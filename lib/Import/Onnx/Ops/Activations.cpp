@@ -241,6 +241,34 @@ Value Activation::apply(NodeImporter &n, Value x) const {
   return nullptr;
 }
 
+StringRef Activation::name() const {
+  switch (kind) {
+  case Kind::Affine:
+    return "affine";
+  case Kind::Elu:
+    return "elu";
+  case Kind::HardSigmoid:
+    return "hard_sigmoid";
+  case Kind::LeakyRelu:
+    return "leaky_relu";
+  case Kind::Relu:
+    return "relu";
+  case Kind::ScaledTanh:
+    return "scaled_tanh";
+  case Kind::Sigmoid:
+    return "sigmoid";
+  case Kind::Softplus:
+    return "softplus";
+  case Kind::Softsign:
+    return "softsign";
+  case Kind::Tanh:
+    return "tanh";
+  case Kind::ThresholdedRelu:
+    return "thresholded_relu";
+  }
+  return "";
+}
+
 void registerActivations(Registry &r) {
   r.add("Sigmoid", unary<SigmoidOp>);
   r.add("Tanh", unary<TanhOp>);

@@ -36,6 +36,9 @@ struct Activation {
                                         llvm::ArrayRef<float> &alphas,
                                         llvm::ArrayRef<float> &betas);
   mlir::Value apply(NodeImporter &n, mlir::Value x) const;
+  /// As tenon.recurrent names it.
+  llvm::StringRef name() const;
+  bool operator==(const Activation &other) const = default;
 };
 
 } // namespace tenon::onnximport

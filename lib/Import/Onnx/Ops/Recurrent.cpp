@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// What depends on the input alone is one matrix product over all steps. Of the
-// usual cells the steps are one op, of both directions; any others are repeated
-// as a loop's iterations are.
+// What depends on the input alone is one matrix product over all steps. These
+// are one op, of both directions; one step, floats of other types and a large
+// weight of one direction are repeated as a loop's iterations are.
 //
 // `clip` bounds the input of every gate's activation; that of the activation
 // which makes an LSTM's output from its cell is not bounded, as in onnxruntime.
@@ -20,6 +20,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonValue.h"
 #include "lib/Import/Onnx/Control/Loops.h"
 #include "lib/Import/Onnx/Ops/Activations.h"
 #include "lib/Import/Onnx/Ops/Quant.h"
@@ -105,8 +106,11 @@ struct Recurrent {
   Value withinLengths(Value x);
   void run();
   SmallVector<Value> direction(int64_t d, bool backward, Value x);
-  bool isPlain();
-  Value layer(Value x, bool backward);
+  bool isLayer();
+  Value inputsOf(Value x, int64_t d, int64_t ways);
+  void describe(int64_t d, SmallVectorImpl<NamedAttribute> &attrs);
+  Value layer(Value x, int64_t d, int64_t ways, bool backward);
+  Value layers(Value x, bool reverse);
 };
 
 bool Recurrent::readActivations() {
@@ -292,69 +296,120 @@ SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
   return results;
 }
 
-/// Can one op compute all steps? The usual cells, and several steps; a weight
-/// that exceeds the cache is read by all threads at each step, unless each
-/// direction is a thread's.
-bool Recurrent::isPlain() {
-  using Kind = Activation::Kind;
-  constexpr int64_t largest = 1 << 18;
+/// Can one op compute all steps? Of f32, and several; a weight that exceeds the
+/// cache is read by all threads at each step, unless each direction is a
+/// thread's, and many quantised sequences are multiplied by all threads.
+bool Recurrent::isLayer() {
+  constexpr int64_t most = 8;
   Dims r = n.dims(n.in(2));
-  int64_t size = gates * hidden * hidden;
-  bool usual = llvm::all_of(llvm::enumerate(activations), [&](auto a) {
-    bool isGate = cell != Cell::Rnn && a.index() % numActivations() == 0;
-    return a.value().kind == (isGate ? Kind::Sigmoid : Kind::Tanh);
-  });
-  return usual && !quantized && clip == 0 && !n.has(7) &&
-         n.getInt("input_forget", 0) == 0 &&
-         (cell != Cell::Gru || n.getInt("linear_before_reset", 0)) &&
-         steps.constant() != 1 && n.elem(n.in(0)).isF32() &&
+  int64_t bytes = gates * hidden * hidden * (quantized ? 1 : 4);
+  return steps.constant() != 1 && n.elem(n.in(0)).isF32() &&
          llvm::all_of(r, [](const SymExpr &d) { return d.isConstant(); }) &&
-         (directions == 2 || size <= largest);
+         (directions == 2 || bytes <= RecurrentOp::kLargestWeight) &&
+         (!quantized || batch.constant().value_or(1) <= most);
+}
+
+/// What the gates of directions [d, d + ways) take from x [steps, batch,
+/// input].
+Value Recurrent::inputsOf(Value x, int64_t d, int64_t ways) {
+  Dims dims = n.dims(x);
+  Value flat = n.reshape(withinLengths(x), {dims[0] * dims[1], dims[2]});
+  SmallVector<Value> parts;
+  for (int64_t i = d; quantized && i < d + ways; ++i)
+    parts.push_back(times(flat, weights(1, i)));
+  if (quantized)
+    return ways == 1 ? parts[0] : n.concat(parts, 1);
+  SymExpr width(gates * hidden);
+  n.checkEqual(n.dims(n.in(1))[0], SymExpr(directions));
+  n.checkEqual(n.dims(n.in(1))[1], width);
+  n.checkEqual(n.dims(n.in(1))[2], dims[2]);
+  Value w = n.in(1);
+  if (ways < directions)
+    w = n.slice(w, 0, SymExpr(d), SymExpr(ways));
+  w = n.reshape(w, {SymExpr(ways) * width, dims[2]});
+  return n.matmul(flat, w, false, true);
+}
+
+/// What makes direction `d` another cell than the usual one.
+void Recurrent::describe(int64_t d, SmallVectorImpl<NamedAttribute> &attrs) {
+  Builder &b = n.builder;
+  if (cell == Cell::Lstm && n.getInt("input_forget", 0))
+    attrs.push_back(n.flag("coupled"));
+  if (cell == Cell::Gru && !n.getInt("linear_before_reset", 0))
+    attrs.push_back(n.flag("resets_first"));
+  if (clip)
+    attrs.push_back(n.named("clip", b.getF64FloatAttr(clip)));
+  SmallVector<Attribute> names;
+  SmallVector<double> parameters;
+  bool usual = true;
+  for (size_t i = 0; i < numActivations(); ++i) {
+    using Kind = Activation::Kind;
+    const Activation &a = activations[d * numActivations() + i];
+    usual &=
+        a.kind == (cell != Cell::Rnn && i == 0 ? Kind::Sigmoid : Kind::Tanh);
+    names.push_back(b.getStringAttr(a.name()));
+    parameters.append({a.alpha, a.beta});
+  }
+  if (usual)
+    return;
+  attrs.push_back(n.named("activations", b.getArrayAttr(names)));
+  if (llvm::any_of(parameters, [](double v) { return v != 0; }))
+    attrs.push_back(n.named("parameters", b.getDenseF64ArrayAttr(parameters)));
+}
+
+/// Is each number of a constant 0?
+static bool isZero(Value v) {
+  auto op = v.getDefiningOp<ConstantOp>();
+  auto all = op ? dyn_cast<DenseIntElementsAttr>(op.getValue())
+                : DenseIntElementsAttr();
+  return all && llvm::all_of(all.getValues<APInt>(),
+                             [](const APInt &x) { return x.isZero(); });
 }
 
 /// Of x [steps, batch, input] the states and the hidden states of all steps,
-/// [states + steps, directions, batch, hidden].
-Value Recurrent::layer(Value x, bool backward) {
-  SymExpr width(gates * hidden), ways(directions);
-  Dims dims = n.dims(x);
-  n.checkEqual(n.dims(n.in(1))[0], ways);
-  n.checkEqual(n.dims(n.in(1))[1], width);
-  n.checkEqual(n.dims(n.in(1))[2], dims[2]);
-  Value w = n.reshape(n.in(1), {ways * width, dims[2]});
-  Value inputs =
-      n.matmul(n.reshape(x, {dims[0] * dims[1], dims[2]}), w, false, true);
-  Value bias;
+/// [states + steps, ways, batch, hidden], of directions [d, d + ways).
+Value Recurrent::layer(Value x, int64_t d, int64_t ways, bool backward) {
+  SymExpr width(gates * hidden), D(ways);
+  auto these = [&](Value v) {
+    return ways == directions ? v : n.slice(v, 0, SymExpr(d), D);
+  };
+  Value inputs = inputsOf(x, d, ways), bias;
   if (n.has(3)) {
     auto half = [&](const SymExpr &from) {
-      return n.slice(n.in(3), 1, from, width);
+      return n.slice(these(n.in(3)), 1, from, width);
     };
-    inputs = n.add(inputs, n.reshape(half(SymExpr(0)), {ways * width}));
+    inputs = n.add(inputs, n.reshape(half(SymExpr(0)), {D * width}));
     bias = half(width);
   }
-  inputs = n.reshape(inputs, {steps, batch, ways * width});
-  SmallVector<Value> operands{inputs, n.in(2)};
-  SmallVector<int32_t> segments{1, 1, 0, 0, 0, 0};
-  auto add = [&](unsigned at, Value v) {
-    operands.push_back(v);
-    segments[at] = 1;
+  inputs = n.reshape(inputs, {steps, batch, D * width});
+  SmallVector<Value> operands{inputs, these(n.in(2))};
+  SmallVector<int32_t> segments{1, 1};
+  auto add = [&](Value v) {
+    if (v)
+      operands.push_back(v);
+    segments.push_back(v ? 1 : 0);
   };
   auto state = [&](unsigned input) {
     Value v = n.in(input);
     if (n.rank(v) != 3)
       return n.error("expected initial states of rank 3");
-    return batchFirst ? n.transpose(v, {1, 0, 2}) : v;
+    return these(batchFirst ? n.transpose(v, {1, 0, 2}) : v);
   };
-  if (bias)
-    add(2, bias);
-  if (n.has(5))
-    add(3, state(5));
-  if (cell == Cell::Lstm && n.has(6))
-    add(4, state(6));
-  if (lengths)
-    add(5, n.squeeze(lengths, {1}));
+  // A scale or zero point of each direction, or of each column.
+  auto columns = [&](Value v) {
+    return these(n.rank(v) == 1 ? n.unsqueeze(v, {1}) : v);
+  };
+  bool lstm = cell == Cell::Lstm;
+  add(bias);
+  add(n.has(5) ? state(5) : nullptr);
+  add(lstm && n.has(6) ? state(6) : nullptr);
+  add(lengths ? n.squeeze(lengths, {1}) : nullptr);
+  add(lstm && n.has(7) ? these(n.in(7)) : nullptr);
+  add(quantized ? columns(n.in(10)) : nullptr);
+  add(quantized && !isZero(n.in(11)) ? columns(n.in(11)) : nullptr);
   if (n.failed())
     return nullptr;
-  CellKind kind = cell == Cell::Lstm  ? CellKind::lstm
+  CellKind kind = lstm                ? CellKind::lstm
                   : cell == Cell::Gru ? CellKind::gru
                                       : CellKind::rnn;
   Builder &b = n.builder;
@@ -364,7 +419,18 @@ Value Recurrent::layer(Value x, bool backward) {
       n.named("units", b.getI64IntegerAttr(hidden))};
   if (backward)
     attrs.push_back(n.flag("backward"));
+  describe(d, attrs);
   return n.make<RecurrentOp>(operands, attrs);
+}
+
+/// The same of all directions, which are one op where their cells are alike.
+Value Recurrent::layers(Value x, bool reverse) {
+  ArrayRef all(activations);
+  if (directions == 1 ||
+      all.take_front(numActivations()) == all.take_back(numActivations()))
+    return layer(x, 0, directions, reverse);
+  Value forward = layer(x, 0, 1, false), backward = layer(x, 1, 1, true);
+  return forward && backward ? n.concat({forward, backward}, 1) : nullptr;
 }
 
 void Recurrent::run() {
@@ -374,8 +440,8 @@ void Recurrent::run() {
   if (batchFirst)
     x = n.transpose(x, {1, 0, 2});
   bool reverse = n.getString("direction", "forward") == "reverse";
-  if (isPlain()) {
-    Value all = layer(x, reverse);
+  if (isLayer()) {
+    Value all = layers(x, reverse);
     if (!all)
       return;
     int64_t states = cell == Cell::Lstm ? 2 : 1;
