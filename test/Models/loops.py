@@ -33,6 +33,8 @@ WEIGHTS = {
     "half": np.float32(0.5), "one1": np.ones(1, np.float32), "zero": np.float32(0), "none": np.zeros(0, np.int64),
     "i0": np.array([0]), "i1": np.array([1]), "i2": np.array([2]), "i8": np.array([8]), "m1": np.array([-1]), "far": np.array([2**63 - 1]),
     "heads": np.array([0, -1, 2, 4]), "flat3": np.array([0, 0, 8]),
+    "lstm_w": rand(3, 32, seed=5), "lstm_r": rand(8, 32, seed=6), "lstm_b": rand(32), "gru_w": rand(24, 3), "gru_r": rand(24, 8, seed=7),
+    "gru_b": rand(24, seed=8), "gru_c": rand(24, seed=9), "unit": np.float32(1), "axis1": np.array([1]),
 }
 # Those whose memory is known before the run.
 BOUNDED = ("concatenation of", "shrinking", "positions", "what is left", "stacked", "greedy decoding")
@@ -253,6 +255,41 @@ case(
     *({"start": ints(0, 11, 1, n), "k0": rand(1, 2, t, 4), "v0": rand(1, 2, t, 4, seed=9), "end": np.int64(e), "M": np.int64(m)}
       for n, t, e, m in ((1, 0, 3, 20), (2, 3, 5, 40), (4, 1, 7, 3), (3, 2, 2, 0), (1, 0, 9, 30))),
     atol=1e-4, opset=17,
+)
+
+# Cells that loops spell out are layers (tenon-fuse-cells).
+CELL = "float[b,8] h, float[b,3] row) => (float[b,8] next, float[b,8] out"
+CELLS = {
+    "GRU, from the last step on": (
+        "scan_input_directions = [1], scan_output_directions = [1], ",
+        "x3 = Gemm <transB = 1> (row, gru_w, gru_b)  h3 = Gemm <transB = 1> (h, gru_r, gru_c)  xr, xz, xn = Split <axis = 1, num_outputs = 3> (x3)"
+        "  hr, hz, hn = Split <axis = 1, num_outputs = 3> (h3)  ar = Add (xr, hr)  r = Sigmoid (ar)  az = Add (xz, hz)  z = Sigmoid (az)"
+        "  rn = Mul (r, hn)  an = Add (xn, rn)  n = Tanh (an)  d = Sub (h, n)  zd = Mul (z, d)  next = Add (n, zd)",
+    ),
+    "GRU that resets first": (
+        "",
+        "x3 = Gemm <transB = 1> (row, gru_w, gru_b)  xz, xr, xn = Split <axis = 1, num_outputs = 3> (x3)  hz = MatMul (h, wq)  hr = MatMul (h, wk)"
+        "  az = Add (xz, hz)  z = Sigmoid (az)  ar = Add (hr, xr)  r = Sigmoid (ar)  rh = Mul (r, h)  hn = MatMul (rh, wv)  an = Add (xn, hn)  n = Tanh (an)"
+        "  rest = Sub (unit, z)  fresh = Mul (rest, n)  old = Mul (z, h)  next = Add (fresh, old)",
+    ),
+    "RNN": ("", "a = MatMul (h, wq)  q = Slice (row, i0, i1, axis1)  s = Add (a, q)  next = Tanh (s)"),
+}
+for what, (more, body) in CELLS.items():
+    case(
+        what,
+        f"(float[t,b,3] x, float[b,8] h0) => (float[b,8] last, float[t,b,8] y) {{ last, y = Scan <{more}num_scan_inputs = 1, body = cell ({CELL}) {{ {body}"
+        "  out = Identity (next) }> (h0, x) }",
+        *({"x": rand(t, b, 3), "h0": rand(b, 8, seed=3)} for t, b in ((5, 2), (1, 1), (40, 7))), opset=18, atol=1e-5,
+    )
+case(
+    "LSTM",
+    "(float[b,t,3] x, float[b,8] h0, float[b,8] c0) => (float[b,8] h, float[b,8] c, float[t,b,1,8] y) {"
+    f" {YES}  dims = Shape (x)  count = Slice (dims, axis1, i2)  number = Squeeze (count)"
+    f" h, c, y = Loop (number, yes, h0, c0) <body = {STEP}, float[b,8] ph, float[b,8] pc) => (bool k, float[b,8] nh, float[b,8] nc, float[b,1,8] out) {{ {GOES}"
+    "  row = Gather <axis = 1> (x, i)  p = MatMul (row, lstm_w)  q = MatMul (ph, lstm_r)  s = Add (p, q)  g = Add (s, lstm_b)"
+    "  gi, gf, gg, go = Split <axis = 1, num_outputs = 4> (g)  ai = Sigmoid (gi)  af = Sigmoid (gf)  ag = Tanh (gg)  ao = Sigmoid (go)"
+    "  kept = Mul (af, pc)  fresh = Mul (ai, ag)  nc = Add (kept, fresh)  tc = Tanh (nc)  nh = Mul (ao, tc)  out = Unsqueeze (nh, axis1) }> }",
+    *({"x": rand(b, t, 3), "h0": rand(b, 8, seed=3), "c0": rand(b, 8, seed=4)} for t, b in ((5, 2), (1, 1), (40, 7))), opset=18, atol=1e-5,
 )
 
 

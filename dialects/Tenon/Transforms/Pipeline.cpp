@@ -18,6 +18,7 @@ void tenon::populateGraphPipeline(OpPassManager &pm) {
   // The matchers compare values, so equal ones must be one.
   func.addPass(createCSEPass());
   func.addPass(createFoldIndicesPass());
+  func.addPass(createFuseCellsPass());
   func.addPass(createHoistReshapesPass());
   func.addPass(createFuseSoftmaxPass());
   func.addPass(createFuseNormsPass());

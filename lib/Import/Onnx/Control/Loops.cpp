@@ -24,6 +24,8 @@ namespace {
 
 /// Beyond this a body's copies take longer to compile than they are worth.
 constexpr int64_t kMaxNodes = 4096;
+/// Fewer steps of a layer are written out.
+constexpr int64_t kFewSteps = 8;
 
 using Results = SmallVector<Value>;
 
@@ -99,12 +101,14 @@ std::optional<Results> writeOut(NodeImporter &n, const Repeated &r) {
 Results repeat(NodeImporter &n, const Repeated &r) {
   if (n.failed())
     return {};
-  if (std::optional<int64_t> trips = r.trips.constant();
-      trips && *trips > 0 && *trips <= kMaxNodes &&
+  bool tensors = llvm::all_of(r.initial, isTensor);
+  std::optional<int64_t> trips = r.trips.constant();
+  if (r.isLayer && tensors && trips && *trips >= kFewSteps)
+    return makeLoop(n, r);
+  if (trips && *trips > 0 && *trips <= kMaxNodes &&
       *trips * r.numNodes <= kMaxNodes)
     if (std::optional<Results> results = writeOut(n, r))
       return *results;
-  bool tensors = llvm::all_of(r.initial, isTensor);
   if (!tensors && r.trips.constant() == 0 && !r.numRows)
     return Results(r.initial);
   if (!tensors)
@@ -240,6 +244,10 @@ Results scanOne(NodeImporter &n, const onnx::GraphProto &body,
   }
   Repeated r;
   r.numNodes = body.node_size();
+  // tenon-fuse-cells makes one op of all steps.
+  r.isLayer = llvm::any_of(body.node(), [](const onnx::NodeProto &node) {
+    return node.op_type() == "MatMul" || node.op_type() == "Gemm";
+  });
   r.trips = *count;
   r.initial.assign(initial.begin(), initial.end());
   r.numRows = n.numOutputs() - initial.size();

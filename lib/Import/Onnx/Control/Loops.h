@@ -22,6 +22,7 @@ struct Repeated {
   SymExpr trips;
   bool gives = false; ///< the body gives a condition, the first of its results
   bool mayChange = false; ///< the dims of handed values, with each iteration
+  bool isLayer = false;   ///< may be a recurrent layer: better as a loop
   llvm::SmallVector<mlir::Value> initial;
   size_t numRows = 0;
   int64_t numNodes = 1; ///< of the body, for what its copies cost
