@@ -202,6 +202,7 @@ public:
     pm.addPass(createPackMatMulPass(options));
     if (layout.merge)
       pm.addPass(createMergeMatMulPass());
+    pm.addPass(createSplitPhasesPass());
   }
 };
 

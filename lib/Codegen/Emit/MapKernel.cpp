@@ -14,6 +14,10 @@
 // beside it next to each other, a task is a piece of several rows, a few
 // elements of each in turn: each line of the operand is fetched once.
 //
+// Where the last dim has two or four elements, or is joined of such a one and
+// that before it (an image that grows), lanes lie along the one before: what
+// they compute for each of the few is interleaved.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonReduce.h"
@@ -87,7 +91,8 @@ static void emitSwappedRows(KernelEmitter &e, Value root, size_t axis,
     Value behind = L.min(L.add(first, side), rows),
           to = L.min(L.add(from, chunk), n);
     Value before = // rows of the dims before
-        L.mul(e.linearize(ArrayRef(idx).take_front(axis - 1), outer).base, rows);
+        L.mul(e.linearize(ArrayRef(idx).take_front(axis - 1), outer).base,
+              rows);
     e.loop(from, to, side, [&](Value start) {
       Value count = L.min(L.sub(to, start), side);
       e.loop(first, behind, 1, [&](Value row) {
@@ -103,6 +108,113 @@ static void emitSwappedRows(KernelEmitter &e, Value root, size_t axis,
     });
   });
 }
+
+namespace {
+
+/// A map whose last dim has, or hides, a few elements of each place.
+struct PhasesMap {
+  KernelEmitter &e;
+  Value root;
+  int64_t count = 0;                 ///< the few
+  SmallVector<ReshapeOp> joins = {}; ///< what joins them; none: the last dim
+  SmallVector<SymExpr> outer = {};   ///< dims before the places
+  SymExpr places = SymExpr(1);
+  LaneBuilder &L = e.L;
+
+  bool match();
+  void emit(int64_t chunk);
+  Value phase(ArrayRef<Idx> at, const Idx &place, int64_t j);
+  void store(ArrayRef<Value> phases, Value base);
+
+  bool isFew(const SymExpr &d) {
+    return d.constant() == 2 || d.constant() == 4;
+  }
+};
+
+bool PhasesMap::match() {
+  constexpr size_t most = 16; // ops, which are emitted for each of the few
+  SmallVector<SymExpr> dims = getDims(root);
+  size_t rank = dims.size();
+  if (e.vectorLanes() == 1 || rank < 2 ||
+      e.body().getOperations().size() > most)
+    return false;
+  if (isFew(dims.back())) {
+    count = *dims.back().constant();
+    places = dims[rank - 2];
+    outer.assign(dims.begin(), dims.end() - 2);
+    return places.constant().value_or(e.vectorLanes()) >=
+           int64_t(e.vectorLanes());
+  }
+  outer.assign(dims.begin(), dims.end() - 1);
+  for (Operation &op : e.body()) {
+    auto join = dyn_cast<ReshapeOp>(op);
+    if (!join || isa<BlockArgument>(join.getInput()) ||
+        getDims(join.getResult()) != dims)
+      continue;
+    SmallVector<SymExpr> from = getDims(join.getInput());
+    if (from.size() != rank + 1 || !isFew(from.back()) ||
+        ArrayRef(from).take_front(rank - 1) != ArrayRef(outer) ||
+        (count && from.back() != SymExpr(count)))
+      return false;
+    count = *from.back().constant();
+    places = from[rank - 1];
+    joins.push_back(join);
+  }
+  return count;
+}
+
+/// Element j of the few at each lane's place.
+Value PhasesMap::phase(ArrayRef<Idx> at, const Idx &place, int64_t j) {
+  SmallVector<Idx> apart(at), joined(at);
+  apart.append({place, L.uniform(j)});
+  joined.push_back(L.add(L.mul(place, count), L.uniform(j)));
+  for (ReshapeOp join : joins)
+    e.bind(join.getResult(), [this, join, apart](ArrayRef<Idx>) mutable {
+      return e.emit(join.getInput(), apart);
+    });
+  return L.widen(e.emit(root, joins.empty() ? apart : joined));
+}
+
+/// The phases of lanes that begin at `base` of the result.
+void PhasesMap::store(ArrayRef<Value> phases, Value base) {
+  auto join = [&](Value x, Value y) -> Value {
+    return vector::InterleaveOp::create(e.b, L.loc, x, y);
+  };
+  Value all =
+      count == 2 ? join(phases[0], phases[1])
+                 : join(join(phases[0], phases[2]), join(phases[1], phases[3]));
+  Value active;
+  if (L.mask)
+    active = L.mul(L.mask.getDefiningOp<vector::CreateMaskOp>().getOperand(0),
+                   count);
+  LaneScope wide(L, L.lanes * count);
+  if (active)
+    L.mask = L.tailMask(active);
+  L.store(all, e.result(0), Idx{base, 1, count, {}},
+          getElementTypeOrSelf(root.getType()));
+}
+
+void PhasesMap::emit(int64_t chunk) {
+  SmallVector<SymExpr> grid(outer);
+  grid.push_back(SymExpr::apply(SymExpr::Fn::CeilDiv, places, chunk));
+  e.info.tasks = productOf(grid);
+  Value n = e.dim(places);
+  e.loop(e.begin, e.end, 1, [&](Value task) {
+    SmallVector<Idx> at = e.delinearize(task, grid);
+    Value from = L.mul(at.back().base, chunk);
+    at.pop_back();
+    Value row = L.mul(e.linearize(at, outer).base, n);
+    e.lanesLoop(L.min(L.sub(n, from), chunk), e.vectorLanes(), [&](Idx i) {
+      Idx place = L.add(L.uniform(from, chunk), i);
+      SmallVector<Value> phases;
+      for (int64_t j = 0; j < count; ++j)
+        phases.push_back(phase(at, place, j));
+      store(phases, L.mul(L.add(row, place.base), count));
+    });
+  });
+}
+
+} // namespace
 
 void emitMapKernel(KernelEmitter &e) {
   LaneBuilder &L = e.L;
@@ -144,6 +256,8 @@ void emitMapKernel(KernelEmitter &e) {
     });
     return;
   }
+  if (PhasesMap phases{e, root}; phases.match())
+    return phases.emit(chunk);
   size_t axis = dims.size() - 1;
   while (axis > 0 && dims[axis].constant() == 1)
     --axis;
