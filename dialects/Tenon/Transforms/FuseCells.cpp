@@ -26,6 +26,7 @@
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "dialects/Tenon/Transforms/StepValues.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FUSECELLSPASS
@@ -583,6 +584,54 @@ void Cell::replace(Value all) {
 // The pass
 //===----------------------------------------------------------------------===//
 
+/// The product of a row and a state that are joined (x and h of one matrix) as
+/// the sum of two: one of them is of all steps.
+void splitJoined(LoopOp loop, MatMulOp op) {
+  auto join = op.getLhs().getDefiningOp<ConcatOp>();
+  Value matrix = op.getRhs();
+  SmallVector<SymExpr> dims = getDims(matrix);
+  auto isOutside = [&](Value v) {
+    return !loop.getBody().isAncestor(v.getParentRegion());
+  };
+  if (!join || op.getTransposeA() || dims.size() != 2 || !isOutside(matrix) ||
+      join.getAxis() + 1 != getDims(join.getResult()).size() ||
+      llvm::any_of(join.getInputs(), [](Value part) {
+        return !getDims(part).back().isConstant();
+      }))
+    return;
+  StepValues steps(loop);
+  bool scans = llvm::any_of(join.getInputs(), [&](Value part) {
+    std::optional<StepValues::All> rows = steps.lift(part);
+    return rows && rows->perStep;
+  });
+  steps.erase();
+  if (!scans)
+    return;
+  OpBuilder b(op);
+  auto attr = [&](ArrayRef<SymExpr> d) {
+    return DimsAttr::get(b.getContext(), d);
+  };
+  size_t axis = op.getTransposeB() ? 1 : 0;
+  SmallVector<SymExpr> starts(2, SymExpr(0));
+  Value sum;
+  for (Value part : join.getInputs()) {
+    dims[axis] = getDims(part).back();
+    b.setInsertionPoint(loop);
+    Value rows = SliceOp::create(b, op.getLoc(), matrix, attr(starts),
+                                 b.getDenseI64ArrayAttr({1, 1}), attr(dims));
+    starts[axis] = starts[axis] + dims[axis];
+    b.setInsertionPoint(op);
+    IRMapping map;
+    map.map(op.getLhs(), part);
+    map.map(matrix, rows);
+    Value product = b.clone(*op, map)->getResult(0);
+    sum =
+        sum ? AddOp::create(b, op.getLoc(), sum, product).getResult() : product;
+  }
+  op.getResult().replaceAllUsesWith(sum);
+  op.erase();
+}
+
 /// The product of all steps' rows, if it is of a row that the loop scans.
 bool moveProduct(LoopOp loop, MatMulOp op) {
   StepValues steps(loop);
@@ -622,6 +671,9 @@ struct FuseCellsPass : tenon::impl::FuseCellsPassBase<FuseCellsPass> {
     if (loop.getConditional() || loop.getWhen())
       return noteMissed(getArgument(), loop, "FuseCell",
                         "what it computes decides how often it runs");
+    SmallVector<MatMulOp> joined(loop.getBody().getOps<MatMulOp>());
+    for (MatMulOp op : joined)
+      splitJoined(loop, op);
     Cell cell(loop);
     if (cell.match() && cell.build()) {
       ++numCells;

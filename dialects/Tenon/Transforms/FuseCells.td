@@ -31,7 +31,8 @@ def FuseCellsPass : Tenon_GraphPass<"tenon-fuse-cells"> {
     %0 = tenon.recurrent rnn %rows, %w units 8 : tensor<5x1x8xf32>, tensor<1x8x8xf32>
     ```
 
-    Of any other loop products of a scanned row by a matrix that iterations do
+    A product of a scanned row and a state that are joined is two. Of any other loop
+    products of a scanned row by a matrix that iterations do
     not change are one product of all rows before the loop. So they are where a
     weight of one cell is too large for a core's cache, so that all threads share
     the product of each step.

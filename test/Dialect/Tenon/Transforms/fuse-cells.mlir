@@ -118,6 +118,25 @@ func.func @resets(%x: !y, %h: !h, %z: tensor<8x8xf32>, %r: tensor<8x8xf32>, %n: 
   return %0 : !h
 }
 
+// One product of the row and the state, joined.
+
+// CHECK-LABEL: @joined
+// CHECK-DAG: %[[A:.+]] = tenon.slice %arg2 from <"0", "0"> step [1, 1] to <"3", "8">
+// CHECK-DAG: %[[B:.+]] = tenon.slice %arg2 from <"3", "0"> step [1, 1] to <"8", "8">
+// CHECK: %[[X:.+]] = tenon.matmul %arg0, %[[A]]
+// CHECK: tenon.recurrent rnn %[[X]], {{.+}} units 8 :
+func.func @joined(%x: !x, %h: !h, %w: tensor<11x8xf32>) -> !h {
+  %0 = tenon.loop "loop"(%h) trips "t" : (!h) -> !h {
+  ^bb0(%number: tensor<i64>, %before: !h):
+    %row = tenon.gather %x, %number axis 0 : !x, tensor<i64>
+    %1 = tenon.concat %row, %before axis 1 : !row, !h
+    %2 = tenon.matmul %1, %w : tensor<?x11xf32, #tenon.dims<"b", "11">>, tensor<11x8xf32>
+    %3 = tenon.tanh %2 : !h
+    tenon.yield %3 : !h
+  }
+  return %0 : !h
+}
+
 // A single column of a row, in all units.
 
 // CHECK-LABEL: @column
