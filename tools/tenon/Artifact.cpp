@@ -304,6 +304,15 @@ Expected<tenon_context *> Session::createContext(const OpenArtifact &artifact,
 Expected<std::unique_ptr<Session>>
 Session::create(const OpenArtifact &artifact, const SessionOptions &given,
                 MutableArrayRef<Tensor> inputs) {
+  Expected<std::unique_ptr<Session>> session = open(artifact, given);
+  if (session)
+    if (Error problem = (*session)->bind(inputs))
+      return std::move(problem);
+  return session;
+}
+
+Expected<std::unique_ptr<Session>> Session::open(const OpenArtifact &artifact,
+                                                 const SessionOptions &given) {
   std::unique_ptr<Session> session(new Session(artifact));
   Expected<tenon_context *> context = createContext(artifact, given);
   if (!context)
@@ -313,26 +322,30 @@ Session::create(const OpenArtifact &artifact, const SessionOptions &given,
   tenon_error error;
   if (given.state && tenon_bind_state(*context, given.state, &error))
     return apiError(error);
+  return session;
+}
+
+Error Session::bind(MutableArrayRef<Tensor> inputs) {
+  tenon_error error;
   // An optional input that is not given keeps its default, and the state has
   // its own.
   for (const Tensor &input : inputs)
-    session->inputDims.push_back(input.data ? input.dims.data() : nullptr);
+    inputDims.push_back(input.data ? input.dims.data() : nullptr);
   // Before what depends on the inputs' values.
   for (auto [i, input] : enumerate(inputs))
     if (input.data &&
-        tenon_bind_input(session->context, int32_t(i), input.dtype,
+        tenon_bind_input(context, int32_t(i), input.dtype,
                          int32_t(input.dims.size()), input.dims.data(),
                          input.data, input.bytes, &error))
       return apiError(error);
-  if (Error problem = session->makeRoom())
-    return std::move(problem);
-  TENON_INIT(session->info);
-  if (tenon_get_context_info(session->context, &session->info, &error))
+  if (Error problem = makeRoom())
+    return problem;
+  TENON_INIT(info);
+  if (tenon_get_context_info(context, &info, &error))
     return apiError(error);
-  if (session->info.device_note)
-    errs() << "tenon: note: no GPU is used: " << session->info.device_note
-           << "\n";
-  return session;
+  if (info.device_note)
+    errs() << "tenon: note: no GPU is used: " << info.device_note << "\n";
+  return Error::success();
 }
 
 Error Session::makeRoom() {

@@ -112,6 +112,11 @@ public:
   static llvm::Expected<std::unique_ptr<Session>>
   create(const OpenArtifact &artifact, const SessionOptions &options,
          llvm::MutableArrayRef<Tensor> inputs);
+  /// The same in two steps: what the first one refuses no input is to blame
+  /// for.
+  static llvm::Expected<std::unique_ptr<Session>>
+  open(const OpenArtifact &artifact, const SessionOptions &options);
+  llvm::Error bind(llvm::MutableArrayRef<Tensor> inputs);
   /// A context alone, for who binds what there is themselves.
   static llvm::Expected<tenon_context *>
   createContext(const OpenArtifact &artifact, const SessionOptions &options);

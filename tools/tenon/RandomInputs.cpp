@@ -42,6 +42,88 @@ static int64_t defaultDim(StringRef name, const OpenArtifact &artifact) {
   return value;
 }
 
+namespace {
+
+/// The checks that dims alone decide.
+struct DimChecks {
+  explicit DimChecks(const OpenArtifact &artifact);
+  /// How many of them these dims break.
+  size_t broken(const DimValues &dims) const;
+
+  struct Relation {
+    tenon_relation relation;
+    SymExpr lhs, rhs;
+  };
+  std::vector<Relation> relations;
+  std::set<int64_t> numbers; ///< that they name, and those behind them
+};
+
+DimChecks::DimChecks(const OpenArtifact &artifact) {
+  constexpr int64_t kLargest = 1 << 16; // tensors are to fit
+  for (const tenon_check_info &check : artifact.checks) {
+    auto lhs = SymExpr::parse(check.lhs ? check.lhs : ""),
+         rhs = SymExpr::parse(check.rhs ? check.rhs : "");
+    if (!lhs || !rhs)
+      continue;
+    relations.push_back({check.relation, *lhs, *rhs});
+    for (StringRef text : {StringRef(check.lhs), StringRef(check.rhs)})
+      while (!(text = text.drop_until(isDigit)).empty()) {
+        StringRef digits = text.take_while(isDigit);
+        text = text.drop_front(digits.size());
+        int64_t number;
+        if (!digits.getAsInteger(10, number) && number > 0 && number < kLargest)
+          numbers.insert({number, number + 1});
+      }
+  }
+}
+
+size_t DimChecks::broken(const DimValues &dims) const {
+  auto valueOf = [&](const SymExpr &e) {
+    return e.evaluate([&](const std::string &name) -> std::optional<int64_t> {
+      auto at = dims.find(name);
+      if (at == dims.end())
+        return std::nullopt;
+      return at->second;
+    });
+  };
+  return size_t(count_if(relations, [&](const Relation &r) {
+    auto lhs = valueOf(r.lhs), rhs = valueOf(r.rhs);
+    if (!lhs || !rhs || lhs == rhs)
+      return false;
+    return r.relation == TENON_RELATION_LESS_EQUAL  ? *lhs > *rhs
+           : r.relation == TENON_RELATION_BROADCAST ? *lhs != 1 && *rhs != 1
+                                                    : true;
+  }));
+}
+
+} // namespace
+
+/// Moves dims that nobody gave to where the checks hold: two rows for a Squeeze
+/// that leaves them, a signal as long as a frame.
+static void settleDims(const OpenArtifact &artifact, ArrayRef<std::string> open,
+                       DimValues &dims) {
+  DimChecks checks(artifact);
+  std::set<int64_t> numbers = checks.numbers;
+  numbers.insert({2, 4, 16, 64, 256, 1024});
+  size_t left = checks.broken(dims);
+  for (const std::string &name : open) {
+    int64_t best = dims[name];
+    for (int64_t number : numbers) {
+      bool isIn = all_of(artifact.ranges, [&](const tenon_range_info &range) {
+        return name != range.name || (range.lo <= number && number <= range.hi);
+      });
+      if (left == 0 || !isIn)
+        continue;
+      dims[name] = number;
+      if (size_t now = checks.broken(dims); now < left) {
+        left = now;
+        best = number;
+      }
+    }
+    dims[name] = best;
+  }
+}
+
 static bool hasName(const OpenArtifact &artifact, StringRef name) {
   for (const tenon_port_info &port : artifact.inputs)
     for (int32_t d = 0; d < port.rank; ++d)
@@ -81,15 +163,17 @@ Error chooseDims(const OpenArtifact &artifact, ArrayRef<Tensor> given,
                                      Twine(tensor.dims[d]) + ", expected " +
                                      Twine(at->second));
         }
+  std::vector<std::string> open;
   for (const tenon_port_info &port : artifact.inputs)
     for (int32_t d = 0; d < port.rank; ++d)
       if (auto expr = SymExpr::parse(port.dim_names[d])) {
         std::vector<std::string> symbols;
         expr->collectSymbols(symbols);
         for (const std::string &symbol : symbols)
-          if (!dims.count(symbol))
-            dims[symbol] = defaultDim(symbol, artifact);
+          if (dims.try_emplace(symbol, defaultDim(symbol, artifact)).second)
+            open.push_back(symbol);
       }
+  settleDims(artifact, open, dims);
   return Error::success();
 }
 
@@ -400,6 +484,8 @@ runFilled(const OpenArtifact &artifact, const SessionOptions &options,
       ways[i] = choice.of(i);
       most = std::max(most, ways[i].size());
     }
+  if (DimChecks(artifact).broken(dims)) // no input's numbers are to blame
+    most = 1;
   // All inputs' likeliest ways, then each input's other ways alone, then all
   // their second ones, and so on.
   constexpr size_t kTries = 48;
@@ -425,8 +511,12 @@ runFilled(const OpenArtifact &artifact, const SessionOptions &options,
       filled.emplace_back(port.name, way.how);
     }
     Expected<std::unique_ptr<Session>> session =
-        Session::create(artifact, options, inputs);
-    Error error = session ? (*session)->run() : session.takeError();
+        Session::open(artifact, options);
+    if (!session)
+      return session.takeError();
+    Error error = (*session)->bind(inputs);
+    if (!error)
+      error = (*session)->run();
     if (!error)
       return session;
     // What the likeliest numbers meet tells most.
