@@ -21,10 +21,11 @@
 // done in passes of two vectors of columns (6x16).
 //
 // One function per row count and distance of A's rows serves every layer of a
-// model, so a model costs a dozen of them, however many layers it has. C goes
-// to scratch memory in the cache: the epilogue (bias, activation, residual) is
-// emitted per kernel as a loop over it, 2% of the time of a K of 384, and the
-// register tile need not be compiled again for each epilogue.
+// model, so a model costs a dozen of them for each of its few depths, however
+// many layers it has. C goes to scratch memory in the cache: the epilogue
+// (bias, activation, residual) is emitted per kernel as a loop over it, 2% of
+// the time of a K of 384, and the register tile need not be compiled again for
+// each epilogue.
 //
 // Each element is one chain of additions in order of k, whatever the tile: bits
 // do not depend on the row count. Cutting K into chunks for the L1 cache was
@@ -48,9 +49,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/Product.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -74,6 +75,11 @@ constexpr int64_t kUnroll = 4;
 /// How many rows of B kAhead looks ahead.
 constexpr int64_t kAheadRows = 32;
 constexpr int64_t kLineElements = 16;
+/// Distances of A's rows that micro-kernels of their own know as a constant. A
+/// dozen of functions each, which take longer to compile than the kernels that
+/// call them: a model of more distances has the others as an argument.
+constexpr size_t kMostDistances = 16;
+constexpr StringLiteral kPrefix = "gemm_f32_", kDistance = "_lda";
 
 struct MicroKernel {
   OpBuilder &b;
@@ -293,16 +299,34 @@ void MicroKernel::run() {
   func::ReturnOp::create(b, loc);
 }
 
+/// Is it among the first distances that the module's kernels have?
+bool isKnownDistance(ModuleOp module, int64_t lda) {
+  llvm::SmallDenseSet<int64_t> known;
+  for (auto func : module.getOps<func::FuncOp>()) {
+    StringRef name = func.getName();
+    int64_t distance;
+    if (!name.consume_front(kPrefix))
+      continue;
+    name = name.split(kDistance).second;
+    if (!name.consumeInteger(10, distance))
+      known.insert(distance);
+  }
+  return known.contains(lda) || known.size() < kMostDistances;
+}
+
 } // namespace
 
 func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
                             int64_t rows, int64_t lda,
                             const MicroKernelShape &shape) {
-  std::string name = std::string(shape.window ? "window" : "gemm") + "_f32_" +
+  std::string name = (shape.window ? "window_f32_" : kPrefix.str()) +
                      std::to_string(rows) + "x" +
                      std::to_string(shape.panels * kPanelColumns);
-  if (!shape.window)
-    name += "_lda" + (lda ? std::to_string(lda) : std::string());
+  if (!shape.window) {
+    if (!isKnownDistance(module, lda))
+      lda = 0;
+    name += kDistance.str() + (lda ? std::to_string(lda) : std::string());
+  }
   if (shape.run)
     name += "_run" + std::to_string(shape.run);
   if (shape.lines)

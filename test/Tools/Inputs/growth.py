@@ -56,6 +56,16 @@ def functions(depth):
                  [value("x", [2])], [value("y", [2])], functions=made)
 
 
+def depths(count):
+    """Products of as many depths."""
+    nodes = [N("MatMul", [f"v{i}", f"w{i}"], [f"v{i + 1}"])
+             for i in range(count)]
+    weights = {f"w{i}": np.ones((64 + i, 65 + i), np.float32)
+               for i in range(count)}
+    return model(nodes, [value("v0", ["n", 64])],
+                 [value(f"v{count}", ["n", 64 + count])], weights)
+
+
 def filled(nodes, outputs, inputs=()):
     """With c, a constant of 2^31 elements."""
     return model([N("ConstantOfShape", ["s"], ["c"]), *nodes], inputs, outputs,
@@ -90,6 +100,7 @@ def main():
     models = {
         "chain": chain(3000),
         "sum": sum_of(500),
+        "depths": depths(18),
         "functions": functions(30),
         "input": model([N("Flatten", ["x"], ["y"])],
                        [value("x", [2**31, 2**31])], [value("y", None)]),
