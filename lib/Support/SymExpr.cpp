@@ -21,6 +21,15 @@ SymExpr::SymExpr(int64_t value) {
     terms[Monomial()] = value;
 }
 
+SymExpr::SymExpr(const SymExpr &) = default;
+SymExpr::SymExpr(SymExpr &&) noexcept = default;
+SymExpr &SymExpr::operator=(const SymExpr &) = default;
+SymExpr &SymExpr::operator=(SymExpr &&) noexcept = default;
+SymExpr::~SymExpr() = default;
+
+bool SymExpr::operator==(const SymExpr &o) const { return terms == o.terms; }
+bool SymExpr::operator<(const SymExpr &o) const { return terms < o.terms; }
+
 SymExpr SymExpr::symbol(std::string name) {
   SymExpr e;
   e.terms[{sanitizeSymbol(name)}] = 1;

@@ -8,11 +8,9 @@
 // #tenon.format, and the ops that turn codes into numbers or panels.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 
 using namespace mlir;
 

@@ -7,10 +7,8 @@
 #ifndef TENON_IR_TENONPACKED_H
 #define TENON_IR_TENONPACKED_H
 
+#include "dialects/Tenon/IR/TenonFormat.h"
 #include "dialects/Tenon/IR/TenonOpBase.h"
-
-#define GET_ATTRDEF_CLASSES
-#include "dialects/Tenon/IR/TenonFormat.h.inc"
 
 #define GET_OP_CLASSES
 #include "dialects/Tenon/IR/TenonPacked.h.inc"

@@ -13,7 +13,7 @@
 #ifndef TENON_CODEGEN_BACKEND_H
 #define TENON_CODEGEN_BACKEND_H
 
-#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 #include "tenon/Codegen/Kernels.h"
 #include "tenon/Codegen/Layout.h"
 
@@ -22,6 +22,8 @@ class OpPassManager;
 } // namespace mlir
 
 namespace tenon {
+
+class KernelOp;
 
 /// What all levels of an artifact are taken to have. These are fixed figures,
 /// not the build machine's: artifacts are reproducible.

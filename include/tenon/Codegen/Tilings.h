@@ -21,10 +21,12 @@
 #ifndef TENON_CODEGEN_TILINGS_H
 #define TENON_CODEGEN_TILINGS_H
 
-#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 #include "mlir/IR/BuiltinOps.h"
 
 namespace tenon {
+
+class KernelOp;
 
 /// "matmul f32 ?x384x1536".
 std::string describeKernel(KernelOp kernel);

@@ -73,6 +73,13 @@ public:
   };
 
   SymExpr(int64_t value = 0);
+  // Not here, and the comparisons neither: every file that knows dims would
+  // compile those of the map, a fifth of what it takes.
+  SymExpr(const SymExpr &);
+  SymExpr(SymExpr &&) noexcept;
+  SymExpr &operator=(const SymExpr &);
+  SymExpr &operator=(SymExpr &&) noexcept;
+  ~SymExpr();
   /// A symbol; `name` is sanitised.
   static SymExpr symbol(std::string name);
   /// `name` with every character outside [A-Za-z0-9_.:/] made '_', and a '_'
@@ -107,9 +114,9 @@ public:
   SymExpr operator+(const SymExpr &o) const;
   SymExpr operator-(const SymExpr &o) const;
   SymExpr operator*(const SymExpr &o) const;
-  bool operator==(const SymExpr &o) const { return terms == o.terms; }
+  bool operator==(const SymExpr &o) const;
   bool operator!=(const SymExpr &o) const { return !(*this == o); }
-  bool operator<(const SymExpr &o) const { return terms < o.terms; }
+  bool operator<(const SymExpr &o) const;
 
   /// this / divisor when the division is exact for every value of the symbols.
   std::optional<SymExpr> divideExactly(const SymExpr &divisor) const;

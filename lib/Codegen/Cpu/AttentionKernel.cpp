@@ -379,6 +379,18 @@ void AttentionKernel::runBlocks() {
   });
 }
 
+bool keysVaryByRow(Block &attention) {
+  auto products = attention.getOps<PackedMatMulOp>();
+  auto softmaxes = attention.getOps<SoftmaxOp>();
+  if (products.empty() || softmaxes.empty())
+    return false;
+  KeyMask mask = findKeyMask((*softmaxes.begin()).getInput(),
+                             (*products.begin()).getResult());
+  return llvm::any_of(mask.bounds, [](const KeyBound &bound) {
+    return bound.slope != 0 || bound.termsVary;
+  });
+}
+
 std::optional<AttentionOps> AttentionOps::find(KernelOp kernel) {
   Block &body = kernel.getBody().front();
   SmallVector<PackedMatMulOp> matmuls(body.getOps<PackedMatMulOp>());

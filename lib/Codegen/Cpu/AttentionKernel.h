@@ -144,12 +144,6 @@ struct AttentionKernel : AttentionOps {
   }
 };
 
-/// Has the kernel a second half? Its function takes the memory of both, of f32,
-/// behind its result then.
-bool isSplitAttention(KernelOp kernel);
-/// Emits that half; gives the elements of the memory.
-SymExpr emitAttentionColumns(KernelEmitter &e);
-
 } // namespace tenon
 
 #endif // TENON_LIB_CODEGEN_CPU_ATTENTIONKERNEL_H

@@ -11,15 +11,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "lib/Codegen/Cpu/AttentionKernel.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
-#include "lib/Codegen/Form/AttentionMask.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "mlir/Pass/PassManager.h"
@@ -131,22 +129,6 @@ Tilings convTilings(KernelOp kernel, const Machine &machine) {
           get(most, 4, chunk), get(most, 2, chunk / 2)};
 }
 
-/// Whether a query's row says which keys it looks at. A task of fewer rows then
-/// has fewer keys that one of its rows sees and another does not: 24 rows are
-/// 10% faster than 48 in causal attention of 128 tokens and 5% in one of 512;
-/// without such a mask they would read keys twice as often for nothing.
-bool keysVaryByRow(KernelOp kernel) {
-  auto products = kernel.getBody().front().getOps<PackedMatMulOp>();
-  auto softmaxes = kernel.getBody().front().getOps<SoftmaxOp>();
-  if (products.empty() || softmaxes.empty())
-    return false;
-  KeyMask mask = findKeyMask((*softmaxes.begin()).getInput(),
-                             (*products.begin()).getResult());
-  return llvm::any_of(mask.bounds, [](const KeyBound &bound) {
-    return bound.slope != 0 || bound.termsVary;
-  });
-}
-
 class CpuBackend : public Backend {
 public:
   StringRef getFamily() const override { return "cpu"; }
@@ -160,7 +142,7 @@ public:
       return conv.empty() ? matmulTilings(kernel, machine) : conv;
     }
     case KernelKind::attention:
-      if (keysVaryByRow(kernel))
+      if (keysVaryByRow(kernel.getBody().front()))
         return ofEach<CpuAttentionTilingAttr>(context, {24, 48, 12});
       return ofEach<CpuAttentionTilingAttr>(context, {48, 24, 96});
     case KernelKind::map:

@@ -12,7 +12,7 @@
 #ifndef TENON_LIB_CODEGEN_CPU_FORMATKERNELS_H
 #define TENON_LIB_CODEGEN_CPU_FORMATKERNELS_H
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonFormat.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 
 namespace tenon {

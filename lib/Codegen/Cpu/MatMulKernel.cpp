@@ -335,9 +335,9 @@ void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
           return L.load(C, in, sumType);
         });
       };
-      bind(halves ? halves->first.getResult() : op.getResult(), cAt);
+      bind(halves ? halves->first : op.getResult(), cAt);
       if (halves)
-        bind(halves->second.getResult(), secondAt);
+        bind(halves->second, secondAt);
       sink.store(e, idx, L.add(base, idx.back()));
     });
   });

@@ -104,6 +104,17 @@ void emitConvKernel(KernelEmitter &e);
 void emitCpuRecurrentKernel(KernelEmitter &e);
 void emitDepthwiseKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);
+/// Whether a query's row says which keys the attention looks at. A task of
+/// fewer rows then has fewer keys that one of its rows sees and another does
+/// not: 24 rows are 10% faster than 48 in causal attention of 128 tokens and 5%
+/// in one of 512; without such a mask they would read keys twice as often for
+/// nothing.
+bool keysVaryByRow(mlir::Block &attention);
+/// Has an attention a second half? Its function takes the memory of both, of f32,
+/// behind its result then.
+bool isSplitAttention(KernelOp kernel);
+/// Emits that half; gives the elements of the memory.
+SymExpr emitAttentionColumns(KernelEmitter &e);
 /// A task is some pages, or what is new, of a matrix of a cache.
 void emitPagesKernel(KernelEmitter &e, int64_t columns, int64_t tasks);
 

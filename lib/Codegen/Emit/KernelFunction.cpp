@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Emit/KernelFunction.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
@@ -40,13 +41,20 @@ KernelFunction::KernelFunction(KernelOp kernel, func::FuncOp func,
   b.setInsertionPointToStart(&func.getBody().front());
 }
 
+KernelOp KernelFunction::kernel() const { return cast<KernelOp>(op); }
+
+TilingInterface KernelFunction::anyTiling() const {
+  return kernel().getTilingAttr();
+}
+
 InFlightDiagnostic KernelFunction::fail(const Twine &message) {
   failed = true;
-  return emitError(op.getLoc(), message);
+  return emitError(op->getLoc(), message);
 }
 
 InFlightDiagnostic KernelFunction::failOf(StringRef what) {
-  return fail("a '" + stringifyKernelKind(op.getKind()) + "' kernel " + what);
+  return fail("a '" + stringifyKernelKind(kernel().getKind()) + "' kernel " +
+              what);
 }
 
 //===----------------------------------------------------------------------===//

@@ -17,12 +17,15 @@
 #ifndef TENON_LIB_CODEGEN_EMIT_KERNELFUNCTION_H
 #define TENON_LIB_CODEGEN_EMIT_KERNELFUNCTION_H
 
-#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonOpBase.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Lanes/LaneBuilder.h"
 #include "tenon/Codegen/Kernels.h"
 #include "tenon/Target/TargetInfo.h"
 
 namespace tenon {
+
+class KernelOp;
 
 /// The function that a kernel is emitted into, with its arguments but the dims.
 mlir::func::FuncOp createKernelFunction(KernelOp kernel, mlir::ModuleOp kernels,
@@ -41,7 +44,7 @@ public:
   LaneBuilder L;
   const mlir::Value begin, end; ///< the tasks to do
 
-  KernelOp kernel() const { return op; }
+  KernelOp kernel() const;
   mlir::Block &body() const { return op->getRegion(0).front(); }
   /// Where functions that kernels share stand.
   mlir::ModuleOp module() { return func->getParentOfType<mlir::ModuleOp>(); }
@@ -62,7 +65,7 @@ public:
   /// this form.
   template <typename TilingT>
   TilingT tiling() {
-    if (auto found = mlir::dyn_cast_if_present<TilingT>(op.getTilingAttr()))
+    if (auto found = mlir::dyn_cast_if_present<TilingT>(anyTiling()))
       return found;
     failOf("has no tiling of this family: run tenon-tile first");
     return nullptr;
@@ -99,9 +102,10 @@ protected:
 
 private:
   mlir::InFlightDiagnostic failOf(llvm::StringRef what);
-  unsigned firstDim() const; ///< among the arguments
+  TilingInterface anyTiling() const; ///< null without one
+  unsigned firstDim() const;         ///< among the arguments
 
-  KernelOp op;
+  mlir::Operation *op;
   mlir::func::FuncOp func;
   bool failed = false;
 };

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Emit/KernelLoops.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 
 using namespace mlir;
 
@@ -24,10 +25,17 @@ struct KernelLoops::Scope {
   OpBuilder::InsertPoint ip;
 };
 
+KernelLoops::KernelLoops(KernelOp kernel, func::FuncOp func,
+                         const TargetInfo &target, const Walk &walk,
+                         KernelInfo &info)
+    : KernelFunction(kernel, func, target, info), current(&walk) {}
+
 Value KernelLoops::lookUp(const Key &key) const {
   auto it = known.find(key);
   return it == known.end() ? Value() : it->second;
 }
+
+void KernelLoops::remember(Key key, Value v) { known[std::move(key)] = v; }
 
 void KernelLoops::loop(Value lo, Value hi, int64_t step,
                        function_ref<void(Value)> fn) {

@@ -20,8 +20,7 @@ namespace tenon {
 class KernelLoops : public KernelFunction {
 public:
   KernelLoops(KernelOp kernel, mlir::func::FuncOp func,
-              const TargetInfo &target, const Walk &walk, KernelInfo &info)
-      : KernelFunction(kernel, func, target, info), current(&walk) {}
+              const TargetInfo &target, const Walk &walk, KernelInfo &info);
 
   /// How what is emitted now goes over elements.
   const Walk &walk() const { return *current; }
@@ -81,7 +80,7 @@ protected:
   using Key = std::vector<const void *>;
   /// What remember() was told in a block that is still open; null: nothing.
   mlir::Value lookUp(const Key &key) const;
-  void remember(Key key, mlir::Value v) { known[std::move(key)] = v; }
+  void remember(Key key, mlir::Value v);
 
 private:
   struct Scope;

@@ -193,16 +193,14 @@ Operation *FormKernels::joinHalves(Operation *anchor) {
   auto halves = matmul ? matchHalves(matmul) : std::nullopt;
   SmallVector<Operation *> inside;
   Operation *join =
-      halves ? findJoin({halves->first.getResult(), halves->second.getResult()},
-                        inside)
-             : nullptr;
+      halves ? findJoin({halves->first, halves->second}, inside) : nullptr;
   if (!join || llvm::any_of(inside, [&](Operation *op) {
         return anchorOf.count(op) != 0;
       }))
     return anchor;
   gated.insert(anchor);
-  inside.push_back(halves->first);
-  inside.push_back(halves->second);
+  inside.push_back(halves->first.getDefiningOp());
+  inside.push_back(halves->second.getDefiningOp());
   for (Operation *op : inside)
     anchorOf[op] = anchor;
   return join;

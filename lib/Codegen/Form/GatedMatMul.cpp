@@ -68,9 +68,9 @@ std::optional<MatMulHalves> matchHalves(PackedMatMulOp op) {
     // Of the leading dims nothing is left out, so those start at 0.
     SmallVector<SymExpr> starts = slice.getStarts().getSymExprs();
     if (starts.back().constant() == 0)
-      halves.first = slice;
+      halves.first = slice.getResult();
     else if (starts.back() == half)
-      halves.second = slice;
+      halves.second = slice.getResult();
   }
   if (!halves.first || !halves.second)
     return std::nullopt;

@@ -14,7 +14,7 @@
 #ifndef TENON_LIB_CODEGEN_FORM_GATEDMATMUL_H
 #define TENON_LIB_CODEGEN_FORM_GATEDMATMUL_H
 
-#include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/IR/Value.h"
 
 namespace tenon {
 
@@ -26,9 +26,10 @@ class PackedMatMulOp;
 mlir::Operation *findJoin(llvm::ArrayRef<mlir::Value> starts,
                           llvm::SmallVectorImpl<mlir::Operation *> &between);
 
-/// The halves of the columns of a matmul that has no other users; whole panels.
+/// The slices of a matmul that has no other users: the halves of its columns,
+/// whole panels.
 struct MatMulHalves {
-  SliceOp first, second;
+  mlir::Value first, second;
 };
 std::optional<MatMulHalves> matchHalves(PackedMatMulOp op);
 

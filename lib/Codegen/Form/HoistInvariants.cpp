@@ -10,15 +10,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/SetVector.h"
@@ -106,8 +103,10 @@ bool Hoist::computes(Operation *op) {
            llvm::all_of(v.getUsers(), [](Operation *user) {
              return isa<PackedMatMulOp>(user);
            });
-  if (isa<MatMulOp, PackedMatMulOp, DepthwiseOp, ReduceOp, ArgReduceOp,
-          CumulateOp, SoftmaxOp, LayerNormOp, RmsNormOp>(op))
+  if (auto fusion = dyn_cast<FusionInterface>(op);
+      isa<CumulateOp>(op) ||
+      (fusion && llvm::is_contained({FusionRole::Anchor, FusionRole::Loop},
+                                    fusion.getFusionRole())))
     return true;
   // What repeats its operands would take more memory than they do.
   return op->hasTrait<OpTrait::Elementwise>() &&

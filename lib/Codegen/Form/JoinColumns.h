@@ -7,9 +7,11 @@
 #ifndef TENON_LIB_CODEGEN_FORM_JOINCOLUMNS_H
 #define TENON_LIB_CODEGEN_FORM_JOINCOLUMNS_H
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "mlir/IR/Builders.h"
 
 namespace tenon {
+
+class PackedMatMulOp;
 
 /// Finds what ops do to several products of the same rows, each of its own
 /// columns, and does it to one product that has all columns side by side:

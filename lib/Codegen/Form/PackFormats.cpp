@@ -6,6 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/PackFormats.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -14,6 +17,31 @@
 using namespace mlir;
 
 namespace tenon {
+
+bool isLargeSplat(ConstantOp constant) {
+  constexpr int64_t kMaxSplat = 1 << 22;
+  return isa<SplatElementsAttr>(constant.getValue()) &&
+         constant.getValue().getNumElements() > kMaxSplat;
+}
+
+ConstantOp packedConstant(PackBOp pack) {
+  Value source = pack.getInput();
+  while (auto reshape = source.getDefiningOp<ReshapeOp>())
+    source = reshape.getInput();
+  auto constant = source.getDefiningOp<ConstantOp>();
+  return constant && !isLargeSplat(constant) ? constant : ConstantOp();
+}
+
+bool isPackedWeight(Operation *op) {
+  auto isPanels = [](Operation *op) {
+    auto pack = dyn_cast_or_null<PackBOp>(op);
+    return isa_and_nonnull<PackWeightOp>(op) || (pack && packedConstant(pack));
+  };
+  if (auto concat = dyn_cast_or_null<ConcatOp>(op))
+    return llvm::all_of(concat.getInputs(),
+                        [&](Value v) { return isPanels(v.getDefiningOp()); });
+  return isPanels(op);
+}
 
 std::optional<Parameter> Parameter::of(Value value, int64_t dimK,
                                        int64_t dimN) {

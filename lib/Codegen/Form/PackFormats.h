@@ -7,11 +7,12 @@
 #ifndef TENON_LIB_CODEGEN_FORM_PACKFORMATS_H
 #define TENON_LIB_CODEGEN_FORM_PACKFORMATS_H
 
-#include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Codegen/Form/ConstantView.h"
 
 namespace tenon {
+
+class MatMulOp;
+class PackWeightOp;
 
 /// One number per block of rows and column of a constant.
 struct Parameter {

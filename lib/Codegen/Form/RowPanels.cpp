@@ -7,9 +7,11 @@
 #include "lib/Codegen/Form/RowPanels.h"
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
 
 using namespace mlir;
 

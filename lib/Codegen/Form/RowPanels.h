@@ -21,11 +21,12 @@
 #ifndef TENON_LIB_CODEGEN_FORM_ROWPANELS_H
 #define TENON_LIB_CODEGEN_FORM_ROWPANELS_H
 
-#include "dialects/Tenon/IR/TenonPacked.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace tenon {
+
+class PackedMatMulOp;
+class SliceOp;
 
 /// Of matrices the first rows, all columns?
 bool takesFirstRows(SliceOp slice);

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "mlir/Pass/Pass.h"
 #include "tenon/Codegen/Backend.h"
 #include "tenon/Codegen/Tilings.h"

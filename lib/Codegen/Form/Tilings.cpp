@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Codegen/Tilings.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"

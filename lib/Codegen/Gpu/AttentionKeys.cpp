@@ -11,7 +11,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/AttentionKeys.h"
-#include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Gpu/SharedMemory.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 

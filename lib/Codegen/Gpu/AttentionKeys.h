@@ -7,8 +7,7 @@
 #ifndef TENON_LIB_CODEGEN_GPU_ATTENTIONKEYS_H
 #define TENON_LIB_CODEGEN_GPU_ATTENTIONKEYS_H
 
-#include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 #include "lib/Codegen/Form/AttentionMask.h"
 
@@ -19,9 +18,10 @@ namespace tenon {
 /// block with a row that is masked whole takes all keys.
 class AttentionKeys {
 public:
-  AttentionKeys(KernelEmitter &e, SoftmaxOp softmax, PackedMatMulOp qk)
-      : e(e), scoreDims(getDims(qk.getResult())),
-        mask(findKeyMask(softmax.getInput(), qk.getResult())) {}
+  /// Of a softmax of `scores`, which pointwise ops make of `products`.
+  AttentionKeys(KernelEmitter &e, mlir::Value scores, mlir::Value products)
+      : e(e), scoreDims(getDims(products)),
+        mask(findKeyMask(scores, products)) {}
 
   /// Is there nothing to be left out?
   bool empty() const { return mask.empty(); }

@@ -14,7 +14,7 @@
 #ifndef TENON_LIB_CODEGEN_GPU_FORMATNUMBERS_H
 #define TENON_LIB_CODEGEN_GPU_FORMATNUMBERS_H
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonFormat.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 
 namespace tenon {

@@ -126,7 +126,7 @@ protected:
   GpuAttentionOps ops;
   LaneBuilder &L = e.L;
   mlir::OpBuilder &b = e.b;
-  AttentionKeys seen{e, ops.softmax, ops.qk};
+  AttentionKeys seen{e, ops.softmax.getInput(), ops.qk.getResult()};
   Sink sink{e};
   Mma mma{e, tiling.getProducts()};
   llvm::SmallVector<SymExpr> q = getDims(ops.qk.getLhs()),

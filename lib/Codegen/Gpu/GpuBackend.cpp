@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"

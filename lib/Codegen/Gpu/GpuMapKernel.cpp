@@ -12,6 +12,7 @@
 // threads read neighbouring columns.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"

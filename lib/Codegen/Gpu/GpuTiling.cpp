@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -17,9 +17,9 @@ using namespace mlir;
 namespace tenon {
 
 SmallVector<SymExpr> rowsOf(KernelOp kernel) {
-  for (Operation &op : kernel.getBody().front())
-    if (isa<SoftmaxOp, LayerNormOp, RmsNormOp>(op))
-      return getDims(op.getOperand(0));
+  for (auto op : kernel.getBody().front().getOps<FusionInterface>())
+    if (op.getFusionRole() == FusionRole::Anchor)
+      return getDims(op->getOperand(0));
   return {};
 }
 

@@ -35,8 +35,8 @@ void ProductTiles::epilogue(const MmaTile &tile, int64_t rows, int64_t stored,
         e.bind(v, [x](ArrayRef<Idx>) { return x; });
       };
       if (halves) {
-        bindTo(halves->first.getResult(), 0);
-        bindTo(halves->second.getResult(), 1);
+        bindTo(halves->first, 0);
+        bindTo(halves->second, 1);
       } else {
         bindTo(op.getResult(), 0);
       }

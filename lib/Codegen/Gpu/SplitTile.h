@@ -53,7 +53,7 @@ struct SplitTile {
   const PackedOperand &K = ops.keys, &V = ops.values;
   PackedMatMulOp qk = ops.qk, pv = ops.pv;
   SoftmaxOp softmax = ops.softmax;
-  AttentionKeys seen{e, softmax, qk};
+  AttentionKeys seen{e, softmax.getInput(), qk.getResult()};
   LaneBuilder &L = e.L;
   mlir::OpBuilder &b = e.b;
   Sink sink{e};

@@ -7,8 +7,7 @@
 #ifndef TENON_LIB_CODEGEN_LANES_ELEMENTWISELANES_H
 #define TENON_LIB_CODEGEN_LANES_ELEMENTWISELANES_H
 
-#include "dialects/Tenon/IR/TenonLogic.h"
-#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonDialect.h"
 #include "lib/Codegen/Lanes/LaneBuilder.h"
 
 namespace tenon {

@@ -15,7 +15,6 @@
 // is a convolution of the input with zeros put between its elements.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Ops/Window.h"
