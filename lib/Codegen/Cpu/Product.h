@@ -110,8 +110,8 @@ void emitAttentionKernel(KernelEmitter &e);
 /// in one of 512; without such a mask they would read keys twice as often for
 /// nothing.
 bool keysVaryByRow(mlir::Block &attention);
-/// Has an attention a second half? Its function takes the memory of both, of f32,
-/// behind its result then.
+/// Has an attention a second half? Its function takes the memory of both, of
+/// f32, behind its result then.
 bool isSplitAttention(KernelOp kernel);
 /// Emits that half; gives the elements of the memory.
 SymExpr emitAttentionColumns(KernelEmitter &e);
