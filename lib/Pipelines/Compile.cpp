@@ -134,8 +134,7 @@ struct Compiler {
     llvm::scope_exit stop([&] { timing.stop(); });
     bool ok = false;
     std::string message;
-    if (!runGuarded(
-            stageName(s), [&] { ok = fn(); }, message)) {
+    if (!runGuarded(stageName(s), [&] { ok = fn(); }, message)) {
       result.internal = true;
       result.error = message;
       return false;

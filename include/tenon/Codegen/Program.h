@@ -72,7 +72,7 @@ struct ProgramOptions {
 };
 
 /// Of a graph of kernels that read pages of pasts: how many keys a query looks
-/// back at, at most, its own among them. 0: at all of them, or nothing is known.
+/// back at, at most, its own among them. 0: at all of them, or not known.
 int64_t findWindow(mlir::ModuleOp graph);
 
 WeightsPlan planWeights(const Schedule &schedule);

@@ -129,9 +129,8 @@ void emitByTiling(KernelEmitter &e) {
 void placeScratch(KernelEmitter &e) {
   SymExpr task = e.info.scratchBytes;
   GpuLaunch &gpu = *e.info.gpu;
-  if (task == SymExpr(0) ||
-      isa<GpuMatMulTilingAttr, GpuAttentionTilingAttr>(
-          e.kernel().getTilingAttr()))
+  if (task == SymExpr(0) || isa<GpuMatMulTilingAttr, GpuAttentionTilingAttr>(
+                                e.kernel().getTilingAttr()))
     return;
   auto size = task.constant();
   if (gpu.block && size && *size <= kSharedBytes) {
