@@ -54,15 +54,15 @@ void GpuAttention::pullQueries(const Task &task, Value r, Value column,
   }
 }
 
+/// Without a branch: what comes after it all threads of a warp do together. A
+/// key behind the last is that one.
 Value GpuAttention::maskedScore(const Task &task, Value r, Value key, Value x) {
   Value row = L.min(L.add(task.row, r), L.sub(m, 1));
-  return e.ifElse(
-      L.ult(key, nk), f32,
-      [&] {
-        e.bind(ops.qk.getResult(), [x](ArrayRef<Idx>) { return x; });
-        return e.emit(ops.softmax.getInput(), at(task, row, L.uniform(key)));
-      },
-      [&] { return L.constant(f32, -HUGE_VAL); });
+  Value inside = L.ult(key, nk);
+  key = L.min(key, L.sub(nk, 1));
+  e.bind(ops.qk.getResult(), [x](ArrayRef<Idx>) { return x; });
+  Value score = e.emit(ops.softmax.getInput(), at(task, row, L.uniform(key)));
+  return L.select(inside, score, L.constant(f32, -HUGE_VAL));
 }
 
 /// Combines the four threads that share a row.
