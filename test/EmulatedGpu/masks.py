@@ -15,6 +15,7 @@ are blocks' that share out the keys, and have the same bits alone and in a batch
 usage: masks.py [--tenon PATH] [SUBSTRING...]
 """
 
+import functools
 import os
 import sys
 
@@ -34,7 +35,7 @@ NAMES = ("select of two numbers", "window", "window of scores", "padding", "padd
 masks.LENGTHS[:] = [(1, 100, 137), (2, 5, 5), (2, 1, 300)]
 
 
-# On sm_80, too, where other products multiply the same rows.
+# At the other level of an artifact, too, where other products multiply the same rows.
 OLDER = ("window", "whole rows masked", "padding to no key")
 
 # Depth of the keys, width of the values, precision, what may differ. Up to two blocks of queries, the last of which has two rows, and
@@ -75,8 +76,8 @@ def main():
     tool = checks.tool()
     device = emulated.Gpu()
 
-    def runs(_, artifact, __, feeds):
-        session = Session(artifact, device="cuda")
+    def runs(_, artifact, __, feeds, level=None):
+        session = Session(artifact, device="cuda", level=level)
         for number, inputs in enumerate(feeds):
             found = session.run_named(inputs)
             for row in range(2 if number == 2 else 0):
@@ -92,7 +93,8 @@ def main():
     graphs = [masks.case_graph(name, masks.CASES[name]) for name in NAMES]
     check_graphs(checks, tool, graphs, "-O1", "--target=nvptx:sm_90a", "--ptxas=none", runs=runs)
     older = [masks.case_graph(name, masks.CASES[name]) for name in OLDER]
-    check_graphs(checks, tool, older, "-O1", "--target=nvptx:sm_80", "--ptxas=none", runs=runs)
+    check_graphs(checks, tool, older, "-O1", "--target=nvptx:sm_80,nvptx:sm_90a", "--ptxas=none",
+                 runs=functools.partial(runs, level="sm_80"))
     for shape in SHAPES:
         check_graphs(checks, tool, [plain(*shape)], "-O1", "--target=nvptx:sm_90a", f"--gpu-precision={shape[2]}", "--ptxas=none", runs=runs)
     checks.finish()

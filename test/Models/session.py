@@ -29,7 +29,7 @@ class Options(ctypes.Structure):
     """tenon_context_options."""
 
     _fields_ = [("size", ctypes.c_size_t), ("flags", ctypes.c_uint32), ("threads", ctypes.c_int32),
-                ("spin_us", ctypes.c_int32), ("rest", ctypes.c_void_p * 9), ("device", ctypes.c_char_p),
+                ("spin_us", ctypes.c_int32), ("level", ctypes.c_char_p), ("rest", ctypes.c_void_p * 8), ("device", ctypes.c_char_p),
                 ("stream", ctypes.c_void_p)]
 
 
@@ -52,7 +52,7 @@ class PortInfo(ctypes.Structure):
 class Session:
     """One context of an artifact."""
 
-    def __init__(self, artifact, threads=1, device=None, stream=None):
+    def __init__(self, artifact, threads=1, device=None, stream=None, level=None):
         self.library = ctypes.CDLL(artifact)
         self.model = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(self.library, "tenon_model")))
         self.table = ctypes.cast(self.model.value + 8, ctypes.POINTER(ctypes.c_void_p))[0]
@@ -60,7 +60,7 @@ class Session:
         self.context = ctypes.c_void_p()
         self.attempts = 0  # of the last run
         options = Options(size=ctypes.sizeof(Options), flags=OVERSUBSCRIBE, threads=threads,
-                          device=device.encode() if device else None, stream=stream)
+                          device=device.encode() if device else None, stream=stream, level=level.encode() if level else None)
         self.check(self.call("context_create", self.model, ctypes.byref(options), ctypes.byref(self.context)))
 
     def close(self):
