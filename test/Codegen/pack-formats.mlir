@@ -228,3 +228,37 @@ func.func @tiedRows(%ids: tensor<?xi64, #tenon.dims<"s">>, %x: tensor<?x64xf32, 
   %0 = tenon.matmul %x, %w transposed : tensor<?x64xf32, #tenon.dims<"m", "64">>, tensor<1088x64xf32>
   return %rows, %0 : tensor<?x64xf32, #tenon.dims<"s", "64">>, tensor<?x1088xf32, #tenon.dims<"m", "1088">>
 }
+
+// Codes that stay what they are on their way are moved, not computed anew; by
+// another scale they change.
+// CHECK-LABEL: @requantised
+// CHECK: %[[T:.+]] = tenon.transpose %arg0 [1, 0] : tensor<4x6xui8>
+// CHECK-NEXT: tenon.div %{{.+}}, %{{.+}} : tensor<4x6xf32>, tensor<f32>
+// CHECK: %[[C:.+]] = tenon.cast %{{.+}} to ui8
+// CHECK: return %[[T]], %[[C]]
+func.func @requantised(%codes: tensor<4x6xui8>) -> (tensor<6x4xui8>, tensor<4x6xui8>) {
+  %scale = tenon.constant dense<0.3> : tensor<f32>
+  %other = tenon.constant dense<0.4> : tensor<f32>
+  %zero = tenon.constant dense<7> : tensor<i32>
+  %point = tenon.constant dense<7.0> : tensor<f32>
+  %low = tenon.constant dense<0.0> : tensor<f32>
+  %high = tenon.constant dense<255.0> : tensor<f32>
+  %0 = tenon.cast %codes to i32 : tensor<4x6xui8>
+  %1 = tenon.sub %0, %zero : tensor<4x6xi32>, tensor<i32>
+  %2 = tenon.cast %1 to f32 : tensor<4x6xi32>
+  %3 = tenon.mul %2, %scale : tensor<4x6xf32>, tensor<f32>
+  %4 = tenon.transpose %3 [1, 0] : tensor<4x6xf32>
+  %5 = tenon.div %4, %scale : tensor<6x4xf32>, tensor<f32>
+  %6 = tenon.round %5 : tensor<6x4xf32>
+  %7 = tenon.add %6, %point : tensor<6x4xf32>, tensor<f32>
+  %8 = tenon.max %7, %low : tensor<6x4xf32>, tensor<f32>
+  %9 = tenon.min %8, %high : tensor<6x4xf32>, tensor<f32>
+  %10 = tenon.cast %9 to ui8 : tensor<6x4xf32>
+  %11 = tenon.div %3, %other : tensor<4x6xf32>, tensor<f32>
+  %12 = tenon.round %11 : tensor<4x6xf32>
+  %13 = tenon.add %12, %point : tensor<4x6xf32>, tensor<f32>
+  %14 = tenon.max %13, %low : tensor<4x6xf32>, tensor<f32>
+  %15 = tenon.min %14, %high : tensor<4x6xf32>, tensor<f32>
+  %16 = tenon.cast %15 to ui8 : tensor<4x6xf32>
+  return %10, %16 : tensor<6x4xui8>, tensor<4x6xui8>
+}

@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/PackFormats.h"
+#include "lib/Codegen/Form/Requantize.h"
 #include "lib/Codegen/Form/Tables.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
@@ -41,6 +42,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       return signalPassFailure();
     }
     kept.assign(keepF32.size(), false);
+    dropRequantized(getOperation());
     gatherStoredRows(getOperation());
     SmallVector<MatMulOp> ops;
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });

@@ -32,6 +32,9 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     large constant table that is cast or dequantised the rows that are gathered
     are, not all.
 
+    Codes of 8 bits that are dequantised, moved, and quantised by the same scale
+    and zero point are moved as they are.
+
     ```mlir
     %w = tenon.dequantize %codes scale %s blocks [1, 32] to f32 : ...
     %0 = tenon.matmul %x, %w transposed : ...

@@ -1,0 +1,157 @@
+//===- Requantize.cpp - codes that become codes again ---------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// QuantizeLinear of DequantizeLinear, as the importer writes them out:
+//
+//   cast(min(max(round(x / scale) + zero, low), high))   x = cast(code - zero)
+//   * scale
+//
+// x / scale is off by less than two roundings, far less than a half for numbers
+// below 2^9: the code comes back, where the scale leaves x a normal number.
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Form/Requantize.h"
+#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// The one number that a constant has.
+std::optional<double> numberOf(Value v) {
+  auto constant = v.getDefiningOp<ConstantOp>();
+  auto splat =
+      constant ? dyn_cast<SplatElementsAttr>(constant.getValue()) : nullptr;
+  if (!splat || splat.getNumElements() != 1)
+    return std::nullopt;
+  if (splat.getElementType().isF32())
+    return splat.getSplatValue<APFloat>().convertToDouble();
+  if (splat.getElementType().isSignlessInteger(32))
+    return splat.getSplatValue<APInt>().getSExtValue();
+  return std::nullopt;
+}
+
+bool isCode(Type type) {
+  auto integer = dyn_cast<IntegerType>(type);
+  return integer && integer.getWidth() == 8;
+}
+
+struct Quantization {
+  Value of; ///< codes, or numbers
+  double scale, zero;
+};
+
+/// What codes `v` stands for.
+std::optional<Quantization> matchDequantized(Value v) {
+  auto product = v.getDefiningOp<MulOp>();
+  auto scale = product ? numberOf(product.getRhs()) : std::nullopt;
+  auto cast = product ? product.getLhs().getDefiningOp<CastOp>() : nullptr;
+  if (!scale || !cast || !cast.getTo().isF32())
+    return std::nullopt;
+  Quantization found{cast.getInput(), *scale, 0};
+  if (auto less = found.of.getDefiningOp<SubOp>()) {
+    auto zero = numberOf(less.getRhs());
+    if (!zero || !getElementTypeOrSelf(less.getType()).isSignlessInteger(32))
+      return std::nullopt;
+    found.zero = *zero;
+    found.of = less.getLhs();
+  }
+  if (auto wide = found.of.getDefiningOp<CastOp>();
+      wide && wide.getTo().isSignlessInteger(32))
+    found.of = wide.getInput();
+  if (!isCode(getElementTypeOrSelf(found.of.getType())) ||
+      getDims(found.of) != getDims(v))
+    return std::nullopt;
+  return found;
+}
+
+/// The numbers that become codes.
+std::optional<Quantization> matchQuantized(CastOp op) {
+  auto least = op.getInput().getDefiningOp<MinOp>();
+  auto most = least ? least.getLhs().getDefiningOp<MaxOp>() : nullptr;
+  if (!isCode(op.getTo()) || !most)
+    return std::nullopt;
+  double low = op.getTo().isUnsignedInteger() ? 0 : -128;
+  if (numberOf(most.getRhs()) != low || numberOf(least.getRhs()) != low + 255)
+    return std::nullopt;
+  Quantization found{most.getLhs(), 0, 0};
+  if (auto sum = found.of.getDefiningOp<AddOp>()) {
+    auto zero = numberOf(sum.getRhs());
+    if (!zero)
+      return std::nullopt;
+    found.zero = *zero;
+    found.of = sum.getLhs();
+  }
+  auto round = found.of.getDefiningOp<RoundOp>();
+  auto ratio = round ? round.getInput().getDefiningOp<DivOp>() : nullptr;
+  auto scale = ratio ? numberOf(ratio.getRhs()) : std::nullopt;
+  if (!scale || !getElementTypeOrSelf(ratio.getType()).isF32())
+    return std::nullopt;
+  found.scale = *scale;
+  found.of = ratio.getLhs();
+  return found;
+}
+
+/// The codes that `op` gives back, moved; null where it makes others.
+Value codesOf(CastOp op) {
+  std::optional<Quantization> made = matchQuantized(op);
+  if (!made || getDims(made->of) != getDims(op.getResult()))
+    return nullptr;
+  SmallVector<Operation *> moves;
+  Value v = made->of;
+  while (Operation *move = v.getDefiningOp()) {
+    if (!isa<ReshapeOp, TransposeOp, SliceOp, BroadcastToOp, GatherOp>(move) ||
+        move->hasAttr("tenon.value"))
+      break;
+    moves.push_back(move);
+    v = move->getOperand(0);
+  }
+  std::optional<Quantization> from = matchDequantized(v);
+  if (!from || from->scale != made->scale || from->zero != made->zero ||
+      !(made->scale > 0x1p-100 && made->scale < 0x1p100))
+    return nullptr;
+  Type type = getElementTypeOrSelf(from->of.getType());
+  if (type != op.getTo())
+    return nullptr;
+  OpBuilder b(op);
+  Value codes = from->of;
+  for (Operation *move : llvm::reverse(moves)) {
+    IRMapping map;
+    map.map(move->getOperand(0), codes);
+    Operation *moved = b.clone(*move, map);
+    codes = moved->getResult(0);
+    codes.setType(getTensorType(getDims(move->getResult(0)), type));
+  }
+  return codes;
+}
+
+} // namespace
+
+void dropRequantized(Operation *root) {
+  SmallVector<CastOp> casts;
+  root->walk([&](CastOp op) { casts.push_back(op); });
+  for (CastOp op : casts)
+    if (!op->hasAttr("tenon.value"))
+      if (Value codes = codesOf(op)) {
+        noteApplied("tenon-pack-matmul", op, "DropRequantized");
+        op.getResult().replaceAllUsesWith(codes);
+        op.erase();
+      }
+}
+
+} // namespace tenon

@@ -1,0 +1,21 @@
+//===- Requantize.h - codes that become codes again -------------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_FORM_REQUANTIZE_H
+#define TENON_LIB_CODEGEN_FORM_REQUANTIZE_H
+
+#include "mlir/IR/Operation.h"
+
+namespace tenon {
+
+/// Codes of 8 bits that are dequantised, moved, and quantised by the same scale
+/// and zero point are moved as they are: exporters put such a pair on both
+/// sides of each reshape and transpose.
+void dropRequantized(mlir::Operation *root);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_FORM_REQUANTIZE_H
