@@ -271,6 +271,24 @@ func.func @numbers(%x: tensor<8xf32>) -> (tensor<8xf32>, tensor<8xf32>, tensor<8
 
 // -----
 
+// Zero points are numbers, too.
+// CHECK-LABEL: @zeroPoints
+// CHECK: %[[A:.+]] = tenon.constant dense<123> : tensor<i32>
+// CHECK: tenon.kernel map(%arg0, %[[A]])
+// CHECK: %[[B:.+]] = tenon.constant dense<127> : tensor<i32>
+// CHECK: tenon.kernel map(%arg0, %[[B]])
+func.func @zeroPoints(%x: tensor<8xui8>) -> (tensor<8xi32>, tensor<8xi32>) {
+  %a = tenon.constant dense<123> : tensor<i32>
+  %b = tenon.constant dense<127> : tensor<i32>
+  %0 = tenon.cast %x to i32 : tensor<8xui8>
+  %1 = tenon.sub %0, %a : tensor<8xi32>, tensor<i32>
+  %2 = tenon.cast %x to i32 : tensor<8xui8>
+  %3 = tenon.sub %2, %b : tensor<8xi32>, tensor<i32>
+  return %1, %3 : tensor<8xi32>, tensor<8xi32>
+}
+
+// -----
+
 // Few channels are moved to the back where the patches are read, if these repeat
 // much of the image.
 // CHECK-LABEL: @fewChannels

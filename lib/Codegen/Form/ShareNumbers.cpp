@@ -15,13 +15,16 @@ using namespace mlir;
 
 namespace tenon {
 
-/// A number that arithmetic alone reads: an exponent, the value of a mask or a
-/// pad's may decide how something is computed.
+/// A number that arithmetic alone reads, a zero point for one: an exponent, the
+/// value of a mask or a pad's may decide how something is computed, and so may
+/// an index.
 static bool isNumber(Operation &op) {
   auto constant = dyn_cast<ConstantOp>(op);
-  return constant && isa<SplatElementsAttr>(constant.getValue()) &&
-         constant.getValue().getNumElements() == 1 &&
-         isa<FloatType>(constant.getValue().getElementType()) &&
+  if (!constant || !isa<SplatElementsAttr>(constant.getValue()))
+    return false;
+  Type type = constant.getValue().getElementType();
+  return constant.getValue().getNumElements() == 1 &&
+         (isa<FloatType>(type) || type.isSignlessInteger(32)) &&
          llvm::all_of(op.getUsers(), [](Operation *user) {
            return isa<AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp>(user);
          });
