@@ -332,11 +332,11 @@ func.func @resetsFirst(%x: tensor<5x3x96xf32>, %w: tensor<1x3x32x32xf32>) -> ten
 
 // -----
 
-// Bytes are multiplied as they are read, four rows at a time, with the states of
+// Bytes are multiplied as they are read, eight rows at a time, with the states of
 // all sequences, which each step quantises.
 // CHECK-LABEL: func.func @recurrence_0
 // CHECK: math.roundeven
-// CHECK-COUNT-4: arith.sitofp %{{.+}} : vector<8xi8> to vector<8xf32>
+// CHECK-COUNT-8: arith.sitofp %{{.+}} : vector<8xi8> to vector<8xf32>
 // CHECK: math.fma
 func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf32>) -> tensor<7x1x3x8xf32> {
   %0 = tenon.kernel recurrence(%x, %w, %s) : (tensor<5x3x32xf32>, tensor<1x8x32xi8>, tensor<1x1xf32>) -> tensor<7x1x3x8xf32> {

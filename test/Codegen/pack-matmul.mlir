@@ -70,3 +70,12 @@ func.func @recurrent(%x: tensor<5x3x48xf32>, %w: tensor<2x24x8xf32>) -> tensor<6
   %0 = tenon.recurrent gru %x, %w units 8 : tensor<5x3x48xf32>, tensor<2x24x8xf32>
   return %0 : tensor<6x2x3x8xf32>
 }
+
+// One that stands the other way round is packed as it is.
+// CHECK-LABEL: @turned
+// CHECK: tenon.pack_b %arg1 : tensor<2x8x24xf32>
+func.func @turned(%x: tensor<5x3x48xf32>, %w: tensor<2x8x24xf32>) -> tensor<6x2x3x8xf32> {
+  %0 = tenon.transpose %w [0, 2, 1] : tensor<2x8x24xf32>
+  %1 = tenon.recurrent gru %x, %0 units 8 : tensor<5x3x48xf32>, tensor<2x24x8xf32>
+  return %1 : tensor<6x2x3x8xf32>
+}

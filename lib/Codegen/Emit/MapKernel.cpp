@@ -132,13 +132,16 @@ struct PhasesMap {
 };
 
 bool PhasesMap::match() {
-  constexpr size_t most = 16; // ops, which are emitted for each of the few
+  // Ops are emitted for each of the few; those of a filter are wanted anyway.
+  constexpr size_t most = 16, mostOfFilter = 128;
   SmallVector<SymExpr> dims = getDims(root);
   size_t rank = dims.size();
   if (e.vectorLanes() == 1 || rank < 2 ||
-      e.body().getOperations().size() > most)
+      e.body().getOperations().size() > mostOfFilter)
     return false;
   if (isFew(dims.back())) {
+    if (e.body().getOperations().size() > most)
+      return false;
     count = *dims.back().constant();
     places = dims[rank - 2];
     outer.assign(dims.begin(), dims.end() - 2);

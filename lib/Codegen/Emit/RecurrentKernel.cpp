@@ -36,7 +36,7 @@ namespace tenon {
 namespace {
 
 /// Rows of a weight of integers that a pass over the gates takes.
-constexpr int64_t kCodeRows = 4;
+constexpr int64_t kCodeRows = 8;
 
 struct RecurrentKernel {
   KernelEmitter &e;
@@ -202,6 +202,12 @@ void RecurrentKernel::multiplyCodes() {
             sum = isFirst ? L.constant(L.vec(f32), 0) : L.load(gates, to, f32);
         if (op.getZero())
           zero = asFloat(pullColumn(op.getZero(), c));
+        if (lanes > 1) // the next rows, which lie behind these
+          memref::PrefetchOp::create(
+              b, L.loc, B,
+              L.add(L.mul(L.add(L.mul(way, units), L.add(k, rows)), width),
+                    L.mul(c.base, rows)),
+              /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
         for (int64_t i = 0; i < rows; ++i) {
           Value row = L.add(L.mul(way, units), L.add(k, i));
           Value w = asFloat(L.widen(L.load(B, in(row, width, c), type)));

@@ -56,11 +56,18 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       getOperation()->setAttr("tenon.precision",
                               StringAttr::get(&getContext(), precision));
     getOperation()->walk([&](RecurrentOp op) {
-      if (op.getScale() || getDims(op.getWeight()).size() != 3)
+      Value weight = op.getWeight();
+      if (op.getScale() || getDims(weight).size() != 3)
         return;
+      // A matrix that stands the other way round is packed as it is.
+      auto turned = weight.getDefiningOp<TransposeOp>();
+      if (turned && turned.getPerm() == ArrayRef<int64_t>{0, 2, 1})
+        weight = turned.getInput();
+      else
+        turned = nullptr;
       OpBuilder b(op);
       op.getWeightMutable().assign(
-          PackBOp::create(b, op.getLoc(), op.getWeight(), /*transposed=*/true));
+          PackBOp::create(b, op.getLoc(), weight, /*transposed=*/!turned));
     });
     shareTables(getOperation());
   }
