@@ -168,7 +168,7 @@ void AttentionKernel::multiply(
   bool paged = x.B.getPages(), inPages = x.B.hasRowsInPages();
   Value size = L.index(x.B.pageElements());
   auto multiplyGroup = [&](Value panel, int64_t count) {
-    Value at, stride = e.dim(x.B.panelsApart());
+    Value at, ahead, stride = e.dim(x.B.panelsApart());
     if (!paged) {
       at = L.add(x.B.at(e, batchIndex, batch, panel),
                  L.mul(x.first, x.B.rowsApart()));
@@ -182,6 +182,10 @@ void AttentionKernel::multiply(
         Value next = placeAt(x.places, L.add(panel, 1));
         stride = L.mul(L.sub(next, place), size);
       }
+      Value last = L.sub(x.end, 1);
+      ahead = L.add(
+          L.mul(placeAt(x.places, L.min(L.add(panel, count), last)), size),
+          x.B.inPage(L, panel));
     }
     forRowTiles(e, x.rows, kTileRows, [&](Value, Value r0, Value mr) {
       MicroKernelOperands operands{
@@ -195,6 +199,13 @@ void AttentionKernel::multiply(
         operands.placeAt = L.div(x.first, columns);
       }
       shape.element = x.B.getElement();
+      if (ahead) {
+        operands.next = ahead;
+        operands.nextStep = L.index(4 * kPanelColumns);
+        // All of four rows.
+        shape.lines =
+            x.B.getElement() ? x.B.getElement().getIntOrFloatBitWidth() / 4 : 8;
+      }
       if (!then) {
         shape.inRows = true;
         operands.C = scores;

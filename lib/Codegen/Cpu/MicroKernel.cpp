@@ -45,6 +45,8 @@
 // written out. A short run whose length is known is unrolled whole.
 //
 // Numbers of fewer bits, which a cache holds, are widened as they are loaded.
+// Of a cache's pages those that come next are fetched, as few rows wait for
+// them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -113,6 +115,12 @@ struct MicroKernel {
     Value x = L.load(B, Idx{at, 1, 1, {}}, shape.element);
     return shape.element.isInteger(8) ? L.toFloat(x, b.getF32Type()) : x;
   }
+  /// Elements of B in a line of the cache.
+  int64_t lineElements() const {
+    return shape.element
+               ? 8 * kLineElements * 4 / shape.element.getIntOrFloatBitWidth()
+               : kLineElements;
+  }
   void fetch(Value at) {
     memref::PrefetchOp::create(b, loc, B, at, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
@@ -167,14 +175,14 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     for (int64_t p = 0; prefetches && p < panels; ++p)
       for (int64_t i = 0; i < shape.lines; ++i)
         fetch(L.add(L.add(fetched, L.mul(panelStride, p0 + p)),
-                    i * kLineElements));
+                    i * lineElements()));
     return L.add(fetched, nextStep);
   };
   // `count` rows of B from `from` on; `init` and the result are the sums, and
-  // what is fetched next.
+  // what is fetched next; `ahead`: as many rows that are read soon.
   auto multiply = [&](Value from, Value count,
-                      function_ref<Value(Value, int64_t)> aAt,
-                      ValueRange init) {
+                      function_ref<Value(Value, int64_t)> aAt, ValueRange init,
+                      Value ahead = {}) {
     auto stepAt = [&](Value k, ValueRange sums) {
       return step(
           L.add(from, L.mul(k, shape.rowsApart)),
@@ -194,6 +202,10 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
           fetch(L.add(L.add(L.add(from, L.mul(k, kPanelColumns)),
                             L.mul(panelStride, p0 + p)),
                       kAheadRows * kPanelColumns + u));
+    for (int64_t u = 0; ahead && prefetches && u < kUnroll; ++u)
+      for (int64_t c = 0; c < panels * kPanelColumns; c += lineElements())
+        fetch(L.add(L.add(ahead, L.mul(L.add(k, u), shape.rowsApart)),
+                    p0 * kPanelColumns + c));
     sums.push_back(fetchNext(fetched));
     scf::YieldOp::create(b, loc, sums);
     b.setInsertionPointAfter(main);
@@ -245,15 +257,18 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     auto loop = scf::ForOp::create(b, loc, L.index(0), pages, L.index(1), init);
     b.setInsertionPointToStart(loop.getBody());
     Value page = loop.getInductionVar(), first = L.mul(page, kPanelColumns);
+    auto placeOf = [&](Value page) {
+      Value place =
+          loadIndex(entry.getArgument(12), L.add(entry.getArgument(13), page));
+      return L.add(b0, L.mul(place, shape.page));
+    };
     SmallVector<Value> values = multiply(
-        L.add(b0, L.mul(loadIndex(entry.getArgument(12),
-                                  L.add(entry.getArgument(13), page)),
-                        shape.page)),
-        L.min(L.sub(n, first), kPanelColumns),
+        placeOf(page), L.min(L.sub(n, first), kPanelColumns),
         [&](Value k, int64_t r) {
           return L.add(L.add(a0, L.add(first, k)), L.mul(L.index(r), stride));
         },
-        loop.getRegionIterArgs());
+        loop.getRegionIterArgs(),
+        placeOf(L.min(L.add(page, 1), L.sub(pages, 1))));
     scf::YieldOp::create(b, loc, values);
     b.setInsertionPointAfter(loop);
     return SmallVector<Value>(loop.getResults());

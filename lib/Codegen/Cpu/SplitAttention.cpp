@@ -27,9 +27,10 @@ namespace tenon {
 
 namespace {
 
-/// Keys of a task, whole panels.
+/// Keys of a task, whole panels, at least.
 constexpr int64_t kPartKeys = 256;
-/// So many groups are tasks enough.
+/// So many groups are tasks enough; of fewer about half as many tasks are made,
+/// as each looks for its range and packs the queries.
 constexpr int64_t kManyGroups = 32;
 
 } // namespace
@@ -42,7 +43,14 @@ struct AttentionKernel::Split {
   using Fn = SymExpr::Fn;
   /// Is it two? 0 or 1.
   SymExpr is = isOf(a.groups, a.rowsAll, a.keys, a.queryRows);
-  SymExpr parts = SymExpr::apply(Fn::CeilDiv, a.keys, kPartKeys);
+  SymExpr parts =
+      SymExpr::apply(Fn::Min, SymExpr::apply(Fn::CeilDiv, a.keys, kPartKeys),
+                     SymExpr::apply(Fn::CeilDiv, kManyGroups / 2, a.groups));
+  SymExpr keysOfPart =
+      SymExpr::apply(Fn::CeilDiv,
+                     SymExpr::apply(Fn::CeilDiv, a.keys, kPanelColumns),
+                     parts) *
+      kPanelColumns;
   SymExpr panels = a.v[a.v.size() - 3];
   /// Of the memory: scores of all rows, then maxima of each part. As much as
   /// the longest dims need is enough for all others.
@@ -82,9 +90,9 @@ void AttentionKernel::Split::scorePart(Value group, Value part) {
   a.findPages(a.K, a.keyPlaces);
   a.packQueries(rows);
   KeyRange range = a.mask.empty() ? a.allKeys() : a.boundKeys(rows);
-  Value first = L.mul(part, kPartKeys);
+  Value size = e.dim(keysOfPart), first = L.mul(part, size);
   range.begin = L.max(range.begin, first);
-  range.end = L.max(L.min(range.end, L.add(first, kPartKeys)), range.begin);
+  range.end = L.max(L.min(range.end, L.add(first, size)), range.begin);
   a.scores = memory;
   a.scoresAt = scoreAt(group, L.index(0));
   a.computeScores(rows, range);
