@@ -59,10 +59,8 @@ public:
   /// Of a kernel that has one, as a function of this symbol: the kernel's own
   /// and `secondHalf`.
   virtual mlir::FailureOr<std::optional<SecondHalf>>
-  emitSecondHalf(KernelOp, mlir::ModuleOp, llvm::StringRef,
-                 const TargetInfo &) const {
-    return std::optional<SecondHalf>();
-  }
+  emitSecondHalf(KernelOp kernel, mlir::ModuleOp kernels,
+                 llvm::StringRef symbol, const TargetInfo &target) const;
   static constexpr llvm::StringLiteral secondHalf = "_columns";
   /// Does a task copy the rows of a product that it does not find in place? It
   /// may as well compute them then.

@@ -12,6 +12,7 @@
 #ifndef TENON_LIB_CODEGEN_CPU_ATTENTIONKERNEL_H
 #define TENON_LIB_CODEGEN_CPU_ATTENTIONKERNEL_H
 
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"

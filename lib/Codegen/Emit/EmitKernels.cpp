@@ -25,6 +25,12 @@ namespace tenon {
 #define GEN_PASS_DEF_EMITKERNELSPASS
 #include "lib/Codegen/Emit/EmitKernels.h.inc"
 
+FailureOr<std::optional<SecondHalf>>
+Backend::emitSecondHalf(KernelOp, ModuleOp, StringRef,
+                        const TargetInfo &) const {
+  return std::optional<SecondHalf>();
+}
+
 namespace {
 
 struct EmitKernelsPass : ::tenon::impl::EmitKernelsPassBase<EmitKernelsPass> {

@@ -26,6 +26,7 @@
 #ifndef TENON_LIB_CODEGEN_GPU_GPUATTENTION_H
 #define TENON_LIB_CODEGEN_GPU_GPUATTENTION_H
 
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"

@@ -325,7 +325,8 @@ int64_t neighboursOf(Value packed, ArrayRef<SymExpr> batch) {
 
 } // namespace
 
-SplitAttention::SplitAttention(const GpuAttentionOps &ops) : ops(ops) {
+SplitAttention::SplitAttention(GpuAttentionOps given)
+    : ops(std::move(given)) {
   SmallVector<SymExpr> out = getDims(ops.pv.getResult());
   ArrayRef<SymExpr> batch = ArrayRef(out).drop_back(2);
   group = neighboursOf(ops.qk.getPacked(), batch);

@@ -15,7 +15,7 @@ namespace tenon {
 /// of any number of queries.
 class SplitAttention {
 public:
-  explicit SplitAttention(const GpuAttentionOps &ops);
+  explicit SplitAttention(GpuAttentionOps given);
 
   /// Where it is of use: 1 where the queries are few, 0 where they are not.
   /// Nothing where there never are more keys than a block has at once, or as
