@@ -298,12 +298,12 @@ SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
 
 /// Can one op compute all steps? Of f32, and several; a weight that exceeds the
 /// cache is read by all threads at each step, unless each direction is a
-/// thread's, as is one of integers whose product counts for more than what is
-/// around it, and that with many quantised sequences.
+/// thread's. One of integers had better be multiplied by kernels of its own
+/// from about 128 units on, and so had many sequences.
 bool Recurrent::isLayer() {
   constexpr int64_t most = 8;
   Dims r = n.dims(n.in(2));
-  int64_t bytes = gates * hidden * hidden * 4; // as floats
+  int64_t bytes = gates * hidden * hidden * (quantized ? 16 : 4);
   return steps.constant() != 1 && n.elem(n.in(0)).isF32() &&
          llvm::all_of(r, [](const SymExpr &d) { return d.isConstant(); }) &&
          (directions == 2 || bytes <= RecurrentOp::kLargestWeight) &&
