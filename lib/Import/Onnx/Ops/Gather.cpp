@@ -74,6 +74,11 @@ static void oneHot(NodeImporter &n) {
   }
   const SymExpr &size = depth->front();
   n.checkNonNegative(size);
+  if (n.rank(values) != 1) {
+    n.error("values must have rank 1, found rank " + Twine(n.rank(values)));
+    return;
+  }
+  n.checkEqual(n.dims(values)[0], SymExpr(2));
   int64_t rank = n.rank(indices) + 1;
   int64_t axis = n.axis(n.getInt("axis", -1), rank);
   if (n.failed())

@@ -205,6 +205,13 @@ static void unsqueeze(NodeImporter &n) {
     n.out(0, n.unsqueeze(n.in(0), *at));
     return;
   }
+  // Each may be any of the result's: texts of dims grow with their number.
+  constexpr size_t kMostAxes = 16;
+  if (axes->size() > kMostAxes) {
+    n.error("expected at most " + Twine(kMostAxes) +
+            " axes that only a run knows, found " + Twine(axes->size()));
+    return;
+  }
   Dims dims = n.dims(n.in(0));
   RuntimeAxes at(n, *axes, dims.size() + axes->size());
   n.out(0, n.reshape(n.in(0), at.with(dims)));
