@@ -52,8 +52,8 @@ bool isWarpgroupTile(GpuAttentionTilingAttr tiling);
 bool fitsAttention(int64_t depth, int64_t width, GpuAttentionTilingAttr tiling);
 /// The same of the form whose products are a warpgroup's.
 bool fitsWarpgroups(int64_t depth, int64_t width, MmaProducts products);
-/// Has it another form, for few queries of many keys, or that one alone? A
-/// warpgroup's has none beside it.
+/// Has it, by blocks of 64 rows or fewer, another form, for few queries of many
+/// keys? One by warpgroups has that form alone.
 bool hasFewQueries(KernelOp kernel);
 /// A task is a row that a cache's pages get.
 void emitStoreRowsKernel(KernelEmitter &e);

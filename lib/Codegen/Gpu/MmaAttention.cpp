@@ -275,17 +275,20 @@ void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling) {
         << tiling;
     return;
   }
+  if (isWarpgroupTile(tiling)) {
+    if (ops->keys.getPages() || ops->values.getPages()) {
+      e.fail("an attention over pages has blocks of few rows; expected other "
+             "than ")
+          << tiling;
+      return;
+    }
+    if (e.target.cpu == "sm_90a" &&
+        fitsWarpgroups(*depth, *width, tiling.getProducts()))
+      return emitWarpgroupAttention(e, tiling, *ops);
+    return MmaAttention(e, tiling, *ops, 0).run();
+  }
   SplitAttention split(*ops);
   std::optional<SymExpr> isFew = split.isFew();
-  if (isFew && isWarpgroupTile(tiling)) {
-    e.fail("an attention that has a form for few queries has none of "
-           "warpgroups; expected other than ")
-        << tiling;
-    return;
-  }
-  if (isWarpgroupTile(tiling) && e.target.cpu == "sm_90a" &&
-      fitsWarpgroups(*depth, *width, tiling.getProducts()))
-    return emitWarpgroupAttention(e, tiling, *ops);
   int64_t shared = isFew ? split.sharedElements(tiling) : 0;
   if (isFew && isFew->constant()) {
     e.info.tasks = split.emit(e, tiling, shared);
