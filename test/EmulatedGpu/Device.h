@@ -259,6 +259,7 @@ struct Launch {
   uint32_t number = 0; // of all launches, from 1 on
   bool aborted = false;
   std::vector<uint64_t> arguments; // allocations that it was given
+  std::vector<uint64_t> inNumbers; // those of them without a pointer
   uint64_t lastArgument = 0;       // the one that was looked for last
   std::vector<Owner> owners;       // of the first parameters, if they were told
   /// What blocks knew when they changed an address by an atomic after a fence.

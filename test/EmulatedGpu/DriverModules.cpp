@@ -174,6 +174,22 @@ EMU_API cuFuncSetAttribute(void *handle, int attribute, int value) {
   return Success;
 }
 
+/// The allocations that the launch is given, by a pointer or as an address in
+/// two numbers of at most 31 bits, the upper one first.
+static void findArguments(Launch &launch, DeviceMemory &memory) {
+  launch.arguments = launch.module->allocations;
+  for (size_t at = 0; at + 8 <= launch.parameters.size(); at += 4) {
+    uint64_t value;
+    memcpy(&value, &launch.parameters[at], 8);
+    if (Allocation *allocation = memory.find(value))
+      launch.arguments.push_back(allocation->base);
+    if (Allocation *allocation = memory.find((value << 30) + (value >> 32))) {
+      launch.arguments.push_back(allocation->base);
+      launch.inNumbers.push_back(allocation->base);
+    }
+  }
+}
+
 EMU_API cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
                        unsigned gridZ, unsigned blockX, unsigned blockY,
                        unsigned blockZ, unsigned shared, void *streamHandle,
@@ -233,16 +249,7 @@ EMU_API cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
   enqueue(*stream, [launch]() mutable {
     Driver &state = driver();
     DeviceMemory &memory = state.device.memory;
-    launch.arguments = launch.module->allocations;
-    for (size_t at = 0; at + 8 <= launch.parameters.size(); at += 4) {
-      uint64_t value;
-      memcpy(&value, &launch.parameters[at], 8);
-      // Or an address in two numbers of at most 31 bits, the upper one first.
-      uint64_t two = (value << 30) + (value >> 32);
-      for (uint64_t address : {value, two})
-        if (Allocation *allocation = memory.find(address))
-          launch.arguments.push_back(allocation->base);
-    }
+    findArguments(launch, memory);
     uint64_t before = state.device.reports;
     beginOwners(launch);
     if (!launch.aborted)

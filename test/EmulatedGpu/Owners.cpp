@@ -83,9 +83,11 @@ bool emu::isOwned(const Launch &launch, const Instruction &i,
   for (size_t p = 0; p < launch.owners.size(); ++p)
     if ((!own || (own & bitOf(p))) && holds(launch.owners[p], at, bytes))
       return true;
-  const std::vector<uint64_t> &variables = launch.module->allocations;
-  return !own && std::find(variables.begin(), variables.end(), memory.base) !=
-                     variables.end();
+  // A variable, or what an address in numbers points to, has no buffer.
+  auto isIn = [&](const std::vector<uint64_t> &bases) {
+    return std::find(bases.begin(), bases.end(), memory.base) != bases.end();
+  };
+  return !own && (isIn(launch.module->allocations) || isIn(launch.inNumbers));
 }
 
 std::string emu::describeStray(const Launch &launch, const Instruction &i,
