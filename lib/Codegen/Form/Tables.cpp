@@ -181,7 +181,8 @@ Value elementsOf(OpBuilder &b, Location loc, Value bytes, FormatAttr format,
 
 /// Products that were packed leave what they read behind.
 bool isDead(Operation *op) {
-  return isPure(op) && llvm::all_of(op->getUsers(), isDead);
+  return isPure(op) && !op->hasTrait<mlir::OpTrait::IsTerminator>() &&
+         llvm::all_of(op->getUsers(), isDead);
 }
 
 /// Adds the gathers that read `v` or a view of it; false: others than they and
