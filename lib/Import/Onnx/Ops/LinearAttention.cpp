@@ -69,6 +69,17 @@ static std::optional<int64_t> sharedHeads(NodeImporter &n, Value key,
   return *width / *size;
 }
 
+/// [B, T, count*depth], whose heads several of `all` share, as [B, T, all,
+/// depth]: one for each.
+static Value repeatHeads(NodeImporter &n, Value v, int64_t count, int64_t all,
+                         const SymExpr &depth) {
+  Dims dims = n.dims(v);
+  SymExpr own(count), times(all / count);
+  v = n.broadcast(n.reshape(v, {dims[0], dims[1], own, SymExpr(1), depth}),
+                  {dims[0], dims[1], own, times, depth});
+  return n.reshape(v, {dims[0], dims[1], SymExpr(all), depth});
+}
+
 /// Can so many heads of queries share, or be shared by, so many of values?
 static bool areHeads(NodeImporter &n, int64_t queries, int64_t values) {
   bool positive = queries > 0 && values > 0;
@@ -136,16 +147,10 @@ static void linearAttention(NodeImporter &n) {
     dims[dim] = wide;
     return n.broadcast(v, dims);
   };
-  // Of `count` heads, which several heads of values share, one for each.
-  auto repeat = [&](Value v, int64_t count) {
-    SymExpr own(count), times(heads / count);
-    v = n.broadcast(n.reshape(v, {B, T, own, SymExpr(1), dk}),
-                    {B, T, own, times, dk});
-    return n.reshape(v, {B, T, H, dk});
-  };
   std::optional<int64_t> keyHeads = sharedHeads(n, key, dk, heads);
-  key = keyHeads ? repeat(key, *keyHeads) : split(key);
-  query = queryHeads < heads ? repeat(query, queryHeads) : query;
+  key = keyHeads ? repeatHeads(n, key, *keyHeads, heads, dk) : split(key);
+  if (queryHeads < heads)
+    query = repeatHeads(n, query, queryHeads, heads, dk);
   SmallVector<Value> operands = {n.reshape(query, {B, T, H, G, dk}), key,
                                  split(value)};
   SmallVector<int32_t> segments = {1, 1, 1, 0, 0, 0};
