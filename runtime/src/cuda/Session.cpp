@@ -214,6 +214,16 @@ tenon_status encode(const Device &device, const tenon_step &step,
                step.name, error);
 }
 
+/// From `at` to the end of the state that lies there, of which a run's dims do
+/// not say how large it is; 0: none does.
+uint64_t bytesOfState(const Context &context, const void *at) {
+  auto offset =
+      uint64_t(static_cast<const uint8_t *>(at) - context.deviceState);
+  return context.deviceState && offset < context.deviceStateBytes
+             ? context.deviceStateBytes - offset
+             : 0;
+}
+
 /// Is it the result of the step, in memory that was another buffer's before? A
 /// state's outlive a run.
 bool isFirstUse(const Context &context, const tenon_step &step, int32_t number,
@@ -240,10 +250,12 @@ tenon_status launch(Context &context, int32_t number, tenon_error *error) {
     if (cuda.tenonNextPointer)
       cuda.tenonNextPointer(bytes, fresh);
   };
-  for (int32_t i = 0; i < step.num_buffers; ++i)
+  for (int32_t i = 0; i < step.num_buffers; ++i) {
+    uint64_t cache = bytesOfState(context, state.buffers[i]);
     addPointer(addressOf(state.buffers[i]),
-               bytesOfBuffer(context, step.buffers[i]),
+               cache ? cache : bytesOfBuffer(context, step.buffers[i]),
                isFirstUse(context, step, number, i));
+  }
   addPointer(device.records + uint64_t(number) * sizeof(tenon_gpu_error),
              sizeof(tenon_gpu_error));
   int64_t scratch = step.scratch < 0 ? 0 : context.slots[step.scratch];
