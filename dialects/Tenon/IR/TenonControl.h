@@ -22,6 +22,8 @@ public:
   BodySymbols(mlir::Block &body, llvm::StringRef loop);
   /// Does the expression depend on one?
   bool in(const SymExpr &e) const;
+  /// Does an attribute that is dims, or the text of an expression?
+  bool in(mlir::Attribute attr) const;
 
 private:
   llvm::StringSet<> names;

@@ -90,6 +90,16 @@ bool BodySymbols::in(const SymExpr &e) const {
   });
 }
 
+bool BodySymbols::in(Attribute attr) const {
+  if (auto dims = dyn_cast<DimsAttr>(attr))
+    return llvm::any_of(dims.getSymExprs(),
+                        [&](const SymExpr &e) { return in(e); });
+  auto text = dyn_cast<StringAttr>(attr);
+  std::optional<SymExpr> e =
+      text ? SymExpr::parse(std::string_view(text.getValue())) : std::nullopt;
+  return e && in(*e);
+}
+
 OperandRange LoopOp::initialHanded() {
   return getInputs().drop_front(getConditional() ? 1 : 0);
 }

@@ -43,26 +43,6 @@ bool StepValues::isInside(Value v) {
   return loop.getBody().isAncestor(v.getParentRegion());
 }
 
-bool StepValues::mentionsStep(const SymExpr &e) const {
-  std::vector<std::string> symbols;
-  e.collectSymbols(symbols);
-  StringRef name = LoopOp(loop).getName();
-  return llvm::any_of(symbols, [&](StringRef symbol) {
-    return SymExpr::isElement(std::string_view(symbol)) &&
-           symbol.take_front(symbol.rfind('[')) == name;
-  });
-}
-
-bool StepValues::mentionsStep(Attribute attr) const {
-  if (auto dims = dyn_cast<DimsAttr>(attr))
-    return llvm::any_of(dims.getSymExprs(),
-                        [&](const SymExpr &e) { return mentionsStep(e); });
-  auto text = dyn_cast<StringAttr>(attr);
-  std::optional<SymExpr> e =
-      text ? SymExpr::parse(std::string_view(text.getValue())) : std::nullopt;
-  return e && mentionsStep(*e);
-}
-
 /// All rows are taken the same way.
 bool StepValues::goes(bool backwards) {
   if (!backward)
@@ -177,9 +157,9 @@ std::optional<StepValues::All> StepValues::lift(Value v) {
 /// The op on the values of all steps.
 std::optional<StepValues::All> StepValues::compute(Operation *op) {
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
-  if (llvm::any_of(dims, [&](const SymExpr &d) { return mentionsStep(d); }) ||
+  if (llvm::any_of(dims, [&](const SymExpr &d) { return symbols.in(d); }) ||
       llvm::any_of(op->getAttrs(), [&](NamedAttribute attr) {
-        return mentionsStep(attr.getValue());
+        return symbols.in(attr.getValue());
       }))
     return std::nullopt;
   SmallVector<All> operands;

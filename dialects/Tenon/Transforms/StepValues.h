@@ -38,8 +38,6 @@ public:
 
 private:
   bool isInside(mlir::Value v);
-  bool mentionsStep(const SymExpr &e) const;
-  bool mentionsStep(mlir::Attribute attr) const;
   bool isRow(mlir::Value index);
   bool isRow(const SymExpr &start);
   bool goes(bool backwards);
@@ -51,6 +49,7 @@ private:
   mlir::Value made(mlir::Value v);
 
   LoopOp loop;
+  BodySymbols symbols{loop.getBody().front(), loop.getName()};
   SymExpr trips = SymExpr(0);
   std::optional<bool> backward;
   llvm::DenseMap<mlir::Value, All> known;

@@ -19,7 +19,6 @@
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -30,47 +29,17 @@ namespace tenon {
 namespace {
 
 struct Hoist {
-  explicit Hoist(LoopOp loop) : loop(loop), body(&loop.getBody()) {
-    changing.insert(loop.getName());
-    loop.getBody().walk([&](Operation *op) {
-      if (auto read = dyn_cast<ReadDimsOp>(op))
-        changing.insert(read.getName());
-      else if (auto inner = dyn_cast<LoopOp>(op))
-        changing.insert(inner.getName());
-    });
-  }
+  explicit Hoist(LoopOp loop) : loop(loop), body(&loop.getBody()) {}
 
   LoopOp loop;
   Region *body;
-  llvm::StringSet<> changing; ///< whose elements each iteration sets anew
+  BodySymbols changing{body->front(), loop.getName()};
   DenseSet<Operation *> invariant;
 
-  bool isChanging(const SymExpr &e) const;
-  bool isChanging(Attribute attr) const;
   bool isInvariant(Operation &op) const;
   static bool computes(Operation *op);
   unsigned run();
 };
-
-bool Hoist::isChanging(const SymExpr &e) const {
-  std::vector<std::string> symbols;
-  e.collectSymbols(symbols);
-  return llvm::any_of(symbols, [&](StringRef symbol) {
-    return SymExpr::isElement(std::string_view(symbol)) &&
-           changing.contains(symbol.take_front(symbol.rfind('[')));
-  });
-}
-
-/// A dim expression, or several, that depends on the iteration.
-bool Hoist::isChanging(Attribute attr) const {
-  if (auto dims = dyn_cast<DimsAttr>(attr))
-    return llvm::any_of(dims.getSymExprs(),
-                        [&](const SymExpr &e) { return isChanging(e); });
-  auto text = dyn_cast<StringAttr>(attr);
-  std::optional<SymExpr> e =
-      text ? SymExpr::parse(std::string_view(text.getValue())) : std::nullopt;
-  return e && isChanging(*e);
-}
 
 bool Hoist::isInvariant(Operation &op) const {
   // Some end the run with an error, some are computed as a branch needs them.
@@ -81,9 +50,9 @@ bool Hoist::isInvariant(Operation &op) const {
     return false;
   if (llvm::any_of(
           op.getAttrs(),
-          [&](NamedAttribute attr) { return isChanging(attr.getValue()); }) ||
+          [&](NamedAttribute attr) { return changing.in(attr.getValue()); }) ||
       llvm::any_of(getDims(op.getResult(0)),
-                   [&](const SymExpr &d) { return isChanging(d); }))
+                   [&](const SymExpr &d) { return changing.in(d); }))
     return false;
   return llvm::all_of(op.getOperands(), [&](Value v) {
     Operation *def = v.getDefiningOp();
