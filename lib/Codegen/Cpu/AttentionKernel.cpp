@@ -36,7 +36,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/AttentionKernel.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include <cmath>
 #include <numeric>
 
@@ -44,51 +43,10 @@ using namespace mlir;
 
 namespace tenon {
 
-/// How many matrices in a row, of row-major `to`, are one of `from`, which is
-/// broadcast to it. `more`: does each such row have one of its own?
-static int64_t countRepeats(ArrayRef<SymExpr> from, ArrayRef<SymExpr> to,
-                            bool &more) {
-  bool one =
-      llvm::all_of(from, [](const SymExpr &d) { return d == SymExpr(1); });
-  if (one) // which may have more dims
-    from = {};
-  int64_t count = 1;
-  while (!to.empty() && to.back().isConstant() &&
-         (one || (!from.empty() && from.back() == SymExpr(1)))) {
-    count *= *to.back().constant();
-    to = to.drop_back();
-    if (!from.empty())
-      from = from.drop_back();
-  }
-  more = from == to;
-  return count;
-}
-
-/// Of the matrices of a product those that `packed` repeats.
-static int64_t countRepeats(Value packed, ArrayRef<SymExpr> batch) {
-  bool more;
-  auto outer = [](Value v) {
-    SmallVector<SymExpr> dims = getDims(v);
-    dims.pop_back_n(3);
-    return dims;
-  };
-  int64_t count = countRepeats(outer(packed), batch, more);
-  Operation *view = packed.getDefiningOp();
-  for (; more && isa_and_nonnull<BroadcastToOp, ReshapeOp>(view);
-       view = view->getOperand(0).getDefiningOp())
-    if (isa<BroadcastToOp>(view))
-      count *= countRepeats(outer(view->getOperand(0)),
-                            outer(view->getResult(0)), more);
-  return count;
-}
-
 /// Those of the innermost dim, so that the others are one for all.
-int64_t AttentionKernel::countSharers() {
+int64_t AttentionKernel::countHeads() {
   int64_t most = batch.empty() ? 1 : batch.back().constant().value_or(1);
-  return std::max<int64_t>(
-      std::gcd(most, std::gcd(countRepeats(qk.getPacked(), batch),
-                              countRepeats(pv.getPacked(), batch))),
-      1);
+  return std::max<int64_t>(std::gcd(most, countSharers()), 1);
 }
 
 SymExpr AttentionKernel::groupsOf() {
@@ -400,22 +358,6 @@ bool keysVaryByRow(Block &attention) {
   return llvm::any_of(mask.bounds, [](const KeyBound &bound) {
     return bound.slope != 0 || bound.termsVary;
   });
-}
-
-std::optional<AttentionOps> AttentionOps::find(KernelOp kernel) {
-  Block &body = kernel.getBody().front();
-  SmallVector<PackedMatMulOp> matmuls(body.getOps<PackedMatMulOp>());
-  SmallVector<SoftmaxOp> softmaxes(body.getOps<SoftmaxOp>());
-  SmallVector<PackedOperand, 2> operands;
-  for (PackedMatMulOp matmul : matmuls)
-    if (auto operand = PackedOperand::trace(matmul.getPacked(),
-                                            /*knowsPages=*/true))
-      operands.push_back(*operand);
-  if (operands.size() != 2 || softmaxes.size() != 1 ||
-      matmuls[1].getLhs() != softmaxes[0].getResult())
-    return std::nullopt;
-  return AttentionOps{matmuls[0], softmaxes[0], matmuls[1], operands[0],
-                      operands[1]};
 }
 
 } // namespace tenon

@@ -12,23 +12,12 @@
 #ifndef TENON_LIB_CODEGEN_CPU_ATTENTIONKERNEL_H
 #define TENON_LIB_CODEGEN_CPU_ATTENTIONKERNEL_H
 
-#include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/Product.h"
+#include "lib/Codegen/Emit/AttentionOps.h"
 #include "lib/Codegen/Form/AttentionMask.h"
 
 namespace tenon {
-
-/// What a kernel's region holds.
-struct AttentionOps {
-  PackedMatMulOp qk;
-  SoftmaxOp softmax;
-  PackedMatMulOp pv;
-  PackedOperand K, V;
-  static std::optional<AttentionOps> find(KernelOp kernel);
-};
 
 /// The keys [begin, end) of a block of rows; `begin` starts a panel.
 struct KeyRange {
@@ -58,7 +47,7 @@ struct AttentionKernel : AttentionOps {
           keys = scoreDims.back(), N = out.back();
   SymExpr ld = k[k.size() - 3] * kPanelColumns; // of the scores
   /// So many matrices in a row read the same keys and values.
-  int64_t heads = countSharers();
+  int64_t heads = countHeads();
   SymExpr rowsAll = rowsQ * heads, groups = groupsOf();
   KeyMask mask = findMask();
   mlir::Value queries = {}, scores = {}, inverse = {}, tile = {};
@@ -69,7 +58,7 @@ struct AttentionKernel : AttentionOps {
   mlir::Value shorter = {}; ///< than the longest by so many keys; null: none is
 
   // AttentionKernel.cpp
-  int64_t countSharers();
+  int64_t countHeads();
   SymExpr groupsOf();
   KeyMask findMask();
   void findPages(const PackedOperand &operand, mlir::Value places);

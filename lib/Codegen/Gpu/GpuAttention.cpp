@@ -12,17 +12,6 @@ using namespace mlir;
 
 namespace tenon {
 
-std::optional<GpuAttentionOps> GpuAttentionOps::find(KernelOp kernel) {
-  Block &body = kernel.getBody().front();
-  SmallVector<PackedMatMulOp> products(body.getOps<PackedMatMulOp>());
-  auto keys = PackedOperand::trace(products[0].getPacked(), true),
-       values = PackedOperand::trace(products[1].getPacked(), true);
-  if (!keys || !values)
-    return std::nullopt;
-  return GpuAttentionOps{products[0], products[1], *keys, *values,
-                         *body.getOps<SoftmaxOp>().begin()};
-}
-
 SmallVector<Idx> GpuAttention::at(const Task &task, Value row,
                                   const Idx &column) const {
   SmallVector<Idx> idx(task.lead);
@@ -215,8 +204,8 @@ void GpuAttention::run() {
     task.row = mul(L.rem(number, tilesDown), rows);
     task.lead = e.delinearize(task.batchIndex, batch);
     Value zero = L.index(0);
-    task.keysAt = ops.keys.at(e, task.batchIndex, batch, zero);
-    task.valuesAt = ops.values.at(e, task.batchIndex, batch, zero);
+    task.keysAt = ops.K.at(e, task.batchIndex, batch, zero);
+    task.valuesAt = ops.V.at(e, task.batchIndex, batch, zero);
     runTask(task);
   });
 }

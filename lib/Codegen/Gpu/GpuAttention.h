@@ -26,30 +26,18 @@
 #ifndef TENON_LIB_CODEGEN_GPU_GPUATTENTION_H
 #define TENON_LIB_CODEGEN_GPU_GPUATTENTION_H
 
-#include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "lib/Codegen/Emit/FusedProduct.h"
+#include "lib/Codegen/Emit/AttentionOps.h"
 #include "lib/Codegen/Gpu/AttentionKeys.h"
 #include "lib/Codegen/Gpu/Mma.h"
 #include "lib/Codegen/Gpu/SharedMemory.h"
 
 namespace tenon {
 
-/// The ops of a kernel.
-struct GpuAttentionOps {
-  PackedMatMulOp qk, pv;
-  PackedOperand keys, values;
-  SoftmaxOp softmax;
-  /// nullopt where an operand is not in memory.
-  static std::optional<GpuAttentionOps> find(KernelOp kernel);
-};
-
 class GpuAttention {
 public:
   GpuAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-               const GpuAttentionOps &ops)
+               const AttentionOps &ops)
       : e(e), tiling(tiling), ops(ops) {}
   virtual ~GpuAttention() = default;
   void run();
@@ -124,7 +112,7 @@ protected:
 
   KernelEmitter &e;
   GpuAttentionTilingAttr tiling;
-  GpuAttentionOps ops;
+  AttentionOps ops;
   LaneBuilder &L = e.L;
   mlir::OpBuilder &b = e.b;
   AttentionKeys seen{e, ops.softmax.getInput(), ops.qk.getResult()};
@@ -141,13 +129,13 @@ protected:
   SymExpr M = out.end()[-2], keys = getDims(ops.qk.getResult()).back();
   mlir::Type f32 = b.getF32Type();
   mlir::Value m = e.dim(M), nk = e.dim(keys);
-  mlir::Value apart = e.dim(ops.values.panelsApart()); ///< panels of values
+  mlir::Value apart = e.dim(ops.V.panelsApart()); ///< panels of values
   /// Of the thread in its warp: number, quad, place in the quad.
   mlir::Value thread = threadIndex(e);
   mlir::Value lane = L.rem(thread, 32), warp = L.div(thread, 32);
   mlir::Value g = L.div(lane, 4), t = L.rem(lane, 4);
-  mlir::Value K = globalPointer(e, e.input(ops.keys.getMemory()));
-  mlir::Value V = globalPointer(e, e.input(ops.values.getMemory()));
+  mlir::Value K = globalPointer(e, e.input(ops.K.getMemory()));
+  mlir::Value V = globalPointer(e, e.input(ops.V.getMemory()));
   bool narrow = mma.isNarrow();
 
 private:
@@ -160,7 +148,7 @@ private:
 
 /// One whose products are a warpgroup's (GpuKernels.h).
 void emitWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-                            const GpuAttentionOps &ops);
+                            const AttentionOps &ops);
 
 } // namespace tenon
 

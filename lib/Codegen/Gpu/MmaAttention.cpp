@@ -47,7 +47,7 @@ class MmaAttention : public GpuAttention {
 public:
   /// Another form of the kernel takes so many words of shared memory.
   MmaAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-               const GpuAttentionOps &ops, int64_t wordsOfOther)
+               const AttentionOps &ops, int64_t wordsOfOther)
       : GpuAttention(e, tiling, ops),
         words(std::max(room.words, wordsOfOther)) {}
   int64_t sharedWords() const { return words; }
@@ -116,8 +116,7 @@ void MmaAttention::fillValues(const Task &task, Value part) {
     Value swap = mul(L.rem(L.div(r, 2), 4), 8);
     Value to = L.add(add(mul(row, kPanelColumns), valuesAt), L.bitXor(c, swap));
     Value key = L.add(firstKey, r);
-    Value from =
-        L.add(L.add(L.mul(p, apart), mul(key, ops.values.rowsApart())), c);
+    Value from = L.add(L.add(L.mul(p, apart), mul(key, ops.V.rowsApart())), c);
     copyAsync(e, memory, to, V, f32, L.add(task.valuesAt, from),
               L.ult(key, nk));
   });
@@ -264,7 +263,7 @@ bool isWarpgroupTile(GpuAttentionTilingAttr tiling) {
 }
 
 void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling) {
-  auto ops = GpuAttentionOps::find(e.kernel());
+  auto ops = AttentionOps::find(e.kernel());
   auto depth = ops ? getDims(ops->qk.getLhs()).back().constant() : std::nullopt,
        width =
            ops ? getDims(ops->pv.getResult()).back().constant() : std::nullopt;
@@ -276,7 +275,7 @@ void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling) {
     return;
   }
   if (isWarpgroupTile(tiling)) {
-    if (ops->keys.getPages() || ops->values.getPages()) {
+    if (ops->K.getPages() || ops->V.getPages()) {
       e.fail("an attention over pages has blocks of few rows; expected other "
              "than ")
           << tiling;

@@ -25,7 +25,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/SplitAttention.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/SplitTile.h"
 
@@ -288,50 +287,11 @@ void SplitTile::run() {
   e.ifThen(state[6], [&] { epilogue(); });
 }
 
-namespace {
-
-/// Neighbouring matrices of `batch` that read one of the operand's; 1 where
-/// that is not known.
-int64_t neighboursOf(Value packed, ArrayRef<SymExpr> batch) {
-  int64_t count = 1;
-  auto shares = [&](ArrayRef<SymExpr> from, ArrayRef<SymExpr> to) {
-    if (from.size() != to.size())
-      return false;
-    size_t same = 0;
-    while (same < to.size() && from[same] == to[same])
-      ++same;
-    for (size_t d = same; d < to.size(); ++d) {
-      auto more = to[d].constant();
-      if (from[d].constant() != 1 || !more)
-        return false;
-      count *= *more;
-    }
-    return true;
-  };
-  SmallVector<SymExpr> dims = getDims(packed);
-  if (!shares(ArrayRef(dims).drop_back(3), batch))
-    return 1;
-  for (Operation *view = packed.getDefiningOp();
-       isa_and_nonnull<BroadcastToOp, ReshapeOp>(view);
-       view = view->getOperand(0).getDefiningOp()) {
-    SmallVector<SymExpr> from = getDims(view->getOperand(0)),
-                         to = getDims(view->getResult(0));
-    if (isa<BroadcastToOp>(view) &&
-        !shares(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3)))
-      return 1;
-  }
-  return count;
-}
-
-} // namespace
-
-SplitAttention::SplitAttention(GpuAttentionOps given)
-    : ops(std::move(given)) {
+SplitAttention::SplitAttention(AttentionOps given) : ops(std::move(given)) {
   SmallVector<SymExpr> out = getDims(ops.pv.getResult());
-  ArrayRef<SymExpr> batch = ArrayRef(out).drop_back(2);
-  group = neighboursOf(ops.qk.getPacked(), batch);
-  if (group < 1 || neighboursOf(ops.pv.getPacked(), batch) != group ||
-      !productOf(batch).divideExactly(group))
+  group = ops.countSharers();
+  if (group < 1 ||
+      !productOf(ArrayRef(out).drop_back(2)).divideExactly(SymExpr(group)))
     group = 1;
 }
 
@@ -339,7 +299,7 @@ std::optional<SymExpr> SplitAttention::isFew() {
   SymExpr rows = getDims(ops.pv.getResult()).end()[-2],
           keys = getDims(ops.qk.getResult()).back();
   SymExpr few = SymExpr::apply(SymExpr::Fn::Le, rows * group, kFewRows);
-  if (ops.keys.getPages() || ops.values.getPages())
+  if (ops.K.getPages() || ops.V.getPages())
     return SymExpr(1);
   if (keys.constant().value_or(INT64_MAX) <= kKeysOfPart || keys == rows ||
       few.constant() == 0)
@@ -368,7 +328,7 @@ SymExpr SplitAttention::emit(KernelEmitter &e, GpuAttentionTilingAttr tiling,
 }
 
 bool hasFewQueries(KernelOp kernel) {
-  auto ops = GpuAttentionOps::find(kernel);
+  auto ops = AttentionOps::find(kernel);
   return ops && SplitAttention(*ops).isFew();
 }
 

@@ -15,7 +15,7 @@ namespace tenon {
 /// of any number of queries.
 class SplitAttention {
 public:
-  explicit SplitAttention(GpuAttentionOps given);
+  explicit SplitAttention(AttentionOps given);
 
   /// Where it is of use: 1 where the queries are few, 0 where they are not.
   /// Nothing where there never are more keys than a block has at once, or as
@@ -28,7 +28,7 @@ public:
                int64_t elements);
 
 private:
-  GpuAttentionOps ops;
+  AttentionOps ops;
   int64_t group; ///< neighbouring heads of queries that share keys and values
 };
 

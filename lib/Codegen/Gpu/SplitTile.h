@@ -47,10 +47,10 @@ struct SplitPlan {
 
 struct SplitTile {
   KernelEmitter &e;
-  const GpuAttentionOps &ops;
+  const AttentionOps &ops;
   GpuAttentionTilingAttr tiling;
   int64_t group, elements;
-  const PackedOperand &K = ops.keys, &V = ops.values;
+  const PackedOperand &K = ops.K, &V = ops.V;
   PackedMatMulOp qk = ops.qk, pv = ops.pv;
   SoftmaxOp softmax = ops.softmax;
   AttentionKeys seen{e, softmax.getInput(), qk.getResult()};

@@ -226,7 +226,7 @@ void WarpgroupAttention::fillValues(const Task &task, Value part, Value stage,
     storeUnit(
         V,
         [&](int64_t n) {
-          return L.add(from, mul(keyAt(n), ops.values.rowsApart()));
+          return L.add(from, mul(keyAt(n), ops.V.rowsApart()));
         },
         [&](int64_t n) -> Value { return L.ult(keyAt(n), nk); },
         L.add(base, inLine(row, L.add(unit, firstUnit))), room.planeOfV);
@@ -419,7 +419,7 @@ bool fitsWarpgroups(int64_t depth, int64_t width, MmaProducts products) {
 }
 
 void emitWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-                            const GpuAttentionOps &ops) {
+                            const AttentionOps &ops) {
   WarpgroupAttention(e, tiling, ops).run();
 }
 

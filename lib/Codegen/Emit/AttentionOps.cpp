@@ -1,0 +1,77 @@
+//===- AttentionOps.cpp - what an attention kernel is made of -------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Codegen/Emit/AttentionOps.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include <numeric>
+
+using namespace mlir;
+
+namespace tenon {
+
+std::optional<AttentionOps> AttentionOps::find(KernelOp kernel) {
+  Block &body = kernel.getBody().front();
+  SmallVector<PackedMatMulOp> matmuls(body.getOps<PackedMatMulOp>());
+  SmallVector<SoftmaxOp> softmaxes(body.getOps<SoftmaxOp>());
+  SmallVector<PackedOperand, 2> operands;
+  for (PackedMatMulOp matmul : matmuls)
+    if (auto operand = PackedOperand::trace(matmul.getPacked(),
+                                            /*knowsPages=*/true))
+      operands.push_back(*operand);
+  if (operands.size() != 2 || softmaxes.size() != 1 ||
+      matmuls[1].getLhs() != softmaxes[0].getResult())
+    return std::nullopt;
+  return AttentionOps{matmuls[0], softmaxes[0], matmuls[1], operands[0],
+                      operands[1]};
+}
+
+/// How many matrices in a row, of row-major `to`, are one of `from`, which is
+/// broadcast to it. `more`: does each such row have one of its own?
+static int64_t countRepeats(ArrayRef<SymExpr> from, ArrayRef<SymExpr> to,
+                            bool &more) {
+  bool one =
+      llvm::all_of(from, [](const SymExpr &d) { return d == SymExpr(1); });
+  if (one) // which may have more dims
+    from = {};
+  int64_t count = 1;
+  while (!to.empty() && to.back().isConstant() &&
+         (one || (!from.empty() && from.back() == SymExpr(1)))) {
+    count *= *to.back().constant();
+    to = to.drop_back();
+    if (!from.empty())
+      from = from.drop_back();
+  }
+  more = from == to;
+  return count;
+}
+
+/// Of the matrices of a product those that `packed` repeats.
+static int64_t countRepeats(Value packed, ArrayRef<SymExpr> batch) {
+  bool more;
+  auto outer = [](Value v) {
+    SmallVector<SymExpr> dims = getDims(v);
+    dims.pop_back_n(3);
+    return dims;
+  };
+  int64_t count = countRepeats(outer(packed), batch, more);
+  Operation *view = packed.getDefiningOp();
+  for (; more && isa_and_nonnull<BroadcastToOp, ReshapeOp>(view);
+       view = view->getOperand(0).getDefiningOp())
+    if (isa<BroadcastToOp>(view))
+      count *= countRepeats(outer(view->getOperand(0)),
+                            outer(view->getResult(0)), more);
+  return count;
+}
+
+int64_t AttentionOps::countSharers() {
+  SmallVector<SymExpr> batch = getDims(pv.getResult());
+  batch.pop_back_n(2);
+  return std::gcd(countRepeats(qk.getPacked(), batch),
+                  countRepeats(pv.getPacked(), batch));
+}
+
+} // namespace tenon
