@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/GpuAttention.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "lib/Codegen/Gpu/GpuWalk.h"
 #include <cmath>
 
 using namespace mlir;
@@ -54,48 +54,55 @@ Value GpuAttention::maskedScore(const Task &task, Value r, Value key, Value x) {
   return L.select(inside, score, L.constant(f32, -HUGE_VAL));
 }
 
+Value weightOf(KernelLoops &e, Value x, Value largest) {
+  LaneBuilder &L = e.L;
+  Value low = L.constant(e.b.getF32Type(), -HUGE_VAL);
+  Value shift =
+      L.select(L.oeq(largest, low), L.constant(e.b.getF32Type(), 0), largest);
+  return L.softmaxExp(L.sub(x, shift));
+}
+
 /// Combines the four threads that share a row.
-Value GpuAttention::overQuad(Value v, function_ref<Value(Value, Value)> fn) {
-  Type i32 = b.getI32Type();
-  auto number = [&](int64_t x) { return L.constantInt(i32, x); };
-  for (int64_t distance : {1, 2}) {
-    Value bits = arith::BitcastOp::create(b, L.loc, i32, v);
-    Value other =
-        NVVM::ShflOp::create(b, L.loc, i32, number(-1), bits, number(distance),
-                             number(31), NVVM::ShflKind::bfly, UnitAttr());
-    v = fn(v, arith::BitcastOp::create(b, L.loc, f32, other));
-  }
+static Value overQuad(KernelLoops &e, Value v,
+                      function_ref<Value(Value, Value)> fn) {
+  for (unsigned distance : {1, 2})
+    v = fn(v, valueOfLane(e, v, distance));
   return v;
+}
+
+Value weighRow(KernelLoops &e, Value &largest, Value &total,
+               MutableArrayRef<Value> scores) {
+  LaneBuilder &L = e.L;
+  Type f32 = e.b.getF32Type();
+  Value most = L.constant(f32, -HUGE_VAL); // a NaN loses
+  for (Value x : scores)
+    most = L.largerOf(most, x);
+  most = overQuad(e, most, [&](Value x, Value y) { return L.largerOf(x, y); });
+  most = L.largerOf(largest, most);
+  Value scale = weightOf(e, largest, most), sum = L.constant(f32, 0);
+  for (Value &x : scores) {
+    x = weightOf(e, x, most);
+    sum = L.add(sum, x);
+  }
+  sum =
+      overQuad(e, sum, [&](Value x, Value y) -> Value { return L.add(x, y); });
+  total = L.add(L.mul(total, scale), sum);
+  largest = most;
+  return scale;
 }
 
 void GpuAttention::weigh(Rows &rowsOf, SmallVector<Value> &scores,
                          SmallVector<Value> &sums) {
-  Value zero = L.constant(f32, 0), low = L.constant(f32, -HUGE_VAL);
   for (size_t half = 0; half < 2; ++half) {
-    auto weight = [&](size_t j, size_t d) -> Value & {
-      return scores[j * 4 + half * 2 + d];
+    auto weight = [&](size_t i) -> Value & {
+      return scores[i / 2 * 4 + half * 2 + i % 2];
     };
-    Value largest = weight(0, 0);
-    largest = L.largerOf(low, largest); // a NaN loses
-    for (size_t i = 1; i < 8; ++i)
-      largest = L.largerOf(largest, weight(i / 2, i % 2));
-    largest =
-        overQuad(largest, [&](Value x, Value y) { return L.largerOf(x, y); });
-    largest = L.largerOf(rowsOf.largest[half], largest);
-    // Without any key so far nothing may be subtracted from -inf.
-    Value none = L.oeq(largest, low);
-    Value shift = L.select(none, zero, largest);
-    auto exponential = [&](Value x) { return L.softmaxExp(L.sub(x, shift)); };
-    Value scale = exponential(rowsOf.largest[half]), total = zero;
-    for (size_t i = 0; i < 8; ++i) {
-      Value &w = weight(i / 2, i % 2);
-      w = exponential(w);
-      total = L.add(total, w);
-    }
-    total =
-        overQuad(total, [&](Value x, Value y) -> Value { return L.add(x, y); });
-    rowsOf.total[half] = L.add(L.mul(rowsOf.total[half], scale), total);
-    rowsOf.largest[half] = largest;
+    SmallVector<Value> own;
+    for (size_t i = 0; i < 8; ++i)
+      own.push_back(weight(i));
+    Value scale = weighRow(e, rowsOf.largest[half], rowsOf.total[half], own);
+    for (size_t i = 0; i < 8; ++i)
+      weight(i) = own[i];
     for (size_t i = 0; i < sums.size(); i += 4)
       for (size_t d = 0; d < 2; ++d)
         sums[i + half * 2 + d] = L.mul(sums[i + half * 2 + d], scale);

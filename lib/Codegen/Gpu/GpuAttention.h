@@ -34,6 +34,14 @@
 
 namespace tenon {
 
+/// exp(x - largest); without any key nothing may be subtracted from -inf.
+mlir::Value weightOf(KernelLoops &e, mlir::Value x, mlir::Value largest);
+/// Makes a thread's scores of a row, which four neighbours have, weights.
+/// `largest`, the row's so far, and `total`, the sum of its weights, take these
+/// in. Gives by what older sums of the row are to be scaled.
+mlir::Value weighRow(KernelLoops &e, mlir::Value &largest, mlir::Value &total,
+                     llvm::MutableArrayRef<mlir::Value> scores);
+
 class GpuAttention {
 public:
   GpuAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
@@ -141,9 +149,6 @@ protected:
 private:
   llvm::SmallVector<Idx> at(const Task &task, mlir::Value row,
                             const Idx &column) const;
-  mlir::Value
-  overQuad(mlir::Value v,
-           llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> fn);
 };
 
 /// One whose products are a warpgroup's (GpuKernels.h).

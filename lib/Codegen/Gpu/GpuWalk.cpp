@@ -108,21 +108,25 @@ static Value inPieces(OpBuilder &b, Location loc, Value v,
   return type == whole ? v : Value(arith::BitcastOp::create(b, loc, type, v));
 }
 
+Value valueOfLane(KernelLoops &e, Value v, unsigned distance) {
+  OpBuilder &b = e.b;
+  Type i32 = b.getI32Type();
+  auto number = [&](int64_t n) { return e.L.constantInt(i32, n); };
+  return inPieces(b, e.L.loc, v, [&](Value piece) -> Value {
+    return NVVM::ShflOp::create(b, e.L.loc, i32, number(-1), piece,
+                                number(distance), number(kWarp - 1),
+                                NVVM::ShflKind::bfly, UnitAttr());
+  });
+}
+
 Value BlockWalk::combine(KernelLoops &e, Value lanes,
                          vector::CombiningKind kind) const {
   OpBuilder &b = e.b;
   LaneBuilder &L = e.L;
-  Location loc = L.loc;
-  auto number = [&](int64_t n) { return L.constantInt(b.getI32Type(), n); };
   Value v = L.reduceLanes(lanes, kind);
-  for (unsigned distance = kWarp / 2; distance > 0; distance /= 2) {
-    Value other = inPieces(b, loc, v, [&](Value piece) -> Value {
-      return NVVM::ShflOp::create(b, loc, b.getI32Type(), number(-1), piece,
-                                  number(distance), number(kWarp - 1),
-                                  NVVM::ShflKind::bfly, UnitAttr());
-    });
-    v = vector::makeArithReduction(b, loc, kind, v, other);
-  }
+  for (unsigned distance = kWarp / 2; distance > 0; distance /= 2)
+    v = vector::makeArithReduction(b, L.loc, kind, v,
+                                   valueOfLane(e, v, distance));
   unsigned warps = tiling.getThreads() / kWarp;
   if (warps == 1)
     return v;
@@ -138,7 +142,7 @@ Value BlockWalk::combine(KernelLoops &e, Value lanes,
   Value all;
   for (unsigned w = 0; w < warps; ++w) {
     Value x = partials.load(v.getType(), L.index(w));
-    all = all ? vector::makeArithReduction(b, loc, kind, all, x) : x;
+    all = all ? vector::makeArithReduction(b, L.loc, kind, all, x) : x;
   }
   return all;
 }

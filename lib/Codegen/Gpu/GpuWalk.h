@@ -22,6 +22,10 @@ namespace tenon {
 
 inline constexpr unsigned kWarp = 32;
 
+/// What v, a scalar of any type, is in the lane of the warp whose number is
+/// this one's but for `distance`, a power of 2.
+mlir::Value valueOfLane(KernelLoops &e, mlir::Value v, unsigned distance);
+
 /// A task is a thread's.
 class ThreadWalk : public Walk {
 public:

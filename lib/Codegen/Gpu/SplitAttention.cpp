@@ -52,7 +52,7 @@ SplitTile::Item SplitTile::ofWarps(Value r, Value quad) {
     item.largest = L.largerOf(item.largest, largest.back());
   }
   for (int64_t w = 0; w < warps; ++w) {
-    Value scale = exponential(largest[size_t(w)], item.largest);
+    Value scale = weightOf(e, largest[size_t(w)], item.largest);
     Value total = memory.load(f32, L.add(at(w, rowsAt), kMmaRows));
     item.total = L.add(item.total, L.mul(total, scale));
     item.sums =
@@ -63,8 +63,8 @@ SplitTile::Item SplitTile::ofWarps(Value r, Value quad) {
 
 SplitTile::Item SplitTile::joinItems(const Item &x, const Item &y) {
   Value largest = L.largerOf(x.largest, y.largest);
-  Value ofX = exponential(x.largest, largest),
-        ofY = exponential(y.largest, largest);
+  Value ofX = weightOf(e, x.largest, largest),
+        ofY = weightOf(e, y.largest, largest);
   return {largest, L.add(L.mul(x.total, ofX), L.mul(y.total, ofY)),
           L.add(scaled(x.sums, ofX), scaled(y.sums, ofY))};
 }

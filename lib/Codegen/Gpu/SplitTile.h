@@ -127,14 +127,6 @@ struct SplitTile {
   mlir::Value scaled(mlir::Value quad, mlir::Value by) {
     return L.mul(quad, mlir::vector::BroadcastOp::create(b, L.loc, four, by));
   }
-  /// exp(x - largest); without any key nothing may be subtracted from -inf.
-  mlir::Value exponential(mlir::Value x, mlir::Value largest) {
-    mlir::Value shift = L.select(L.oeq(largest, low), zero, largest);
-    return L.softmaxExp(L.sub(x, shift));
-  }
-  mlir::Value
-  overQuad(mlir::Value v,
-           llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> fn);
   void fillQueries();
   llvm::SmallVector<mlir::Value> multiplyKeys(const Place &place);
   void pullScores(llvm::ArrayRef<mlir::Value> scores, const Place &place,

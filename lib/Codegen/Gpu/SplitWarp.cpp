@@ -13,7 +13,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/SplitTile.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 
@@ -79,19 +78,6 @@ void SplitTile::findKeys() {
   end = L.fromData(end, /*isUnsigned=*/false).base;
   shorter = L.sub(nk, end);
   nk = end;
-}
-
-/// Combines the four threads that share a row.
-Value SplitTile::overQuad(Value v, function_ref<Value(Value, Value)> fn) {
-  auto constant = [&](int64_t x) { return L.constantInt(i32, x); };
-  for (int64_t distance : {1, 2}) {
-    Value bits = arith::BitcastOp::create(b, L.loc, i32, v);
-    Value other = NVVM::ShflOp::create(b, L.loc, i32, constant(-1), bits,
-                                       constant(distance), constant(31),
-                                       NVVM::ShflKind::bfly, UnitAttr());
-    v = fn(v, arith::BitcastOp::create(b, L.loc, f32, other));
-  }
-  return v;
 }
 
 /// Rows that there are not are zeros.
@@ -220,22 +206,8 @@ void SplitTile::weigh(SmallVector<Value> &carried) {
       for (int64_t i = 0; i < kQuad; ++i)
         own.push_back(extract(quad, i));
     }
-    Value largest = low; // a NaN loses
-    for (Value w : own)
-      largest = L.largerOf(largest, w);
-    largest =
-        overQuad(largest, [&](Value x, Value y) { return L.largerOf(x, y); });
-    largest = L.largerOf(carried[sums + half], largest);
-    Value scale = exponential(carried[sums + half], largest), total = zero;
-    for (Value &w : own) {
-      w = exponential(w, largest);
-      total = L.add(total, w);
-    }
-    total =
-        overQuad(total, [&](Value x, Value y) -> Value { return L.add(x, y); });
-    Value &all = carried[sums + 2 + half];
-    all = L.add(L.mul(all, scale), total);
-    carried[sums + half] = largest;
+    Value scale =
+        weighRow(e, carried[sums + half], carried[sums + 2 + half], own);
     for (size_t i = 0; i < sums; i += 4)
       for (size_t d = 0; d < 2; ++d)
         carried[i + half * 2 + d] = L.mul(carried[i + half * 2 + d], scale);
