@@ -12,12 +12,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Cpu/Product.h"
-#include "llvm/ADT/bit.h"
-#include <limits>
+#include "lib/Codegen/Emit/StoredRows.h"
 
 using namespace mlir;
 
@@ -25,49 +23,25 @@ namespace tenon {
 
 namespace {
 
-struct PagesKernel {
-  KernelEmitter &e;
-  StorePagesOp op;
+struct PagesKernel : StoredRows {
+  PagesKernel(KernelEmitter &e, StorePagesOp op, int64_t columns, int64_t tasks)
+      : StoredRows(e, op), columnsOfTask(columns), mostTasks(tasks) {}
+
   int64_t columnsOfTask, mostTasks;
-  LaneBuilder &L = e.L;
-  OpBuilder &b = e.b;
-  Type f32 = b.getF32Type(), i32 = b.getI32Type(), i8 = b.getI8Type();
-  Type element = op.getElement();
-  SmallVector<SymExpr> whole = getDims(op.getInput()),
-                       fresh = getDims(op.getFresh()),
-                       pages = getDims(op.getResult());
-  SmallVector<SymExpr> outer{whole.begin(), whole.end() - 2};
-  SymExpr length = whole[whole.size() - 2], size = whole.back();
-  SymExpr carried = SymExpr::parse(op.getCarried().str()).value_or(1);
-  PageTable table{SymExpr::parse(op.getTable().str()).value_or(0),
-                  pages[pages.size() - 2],
-                  productOf(ArrayRef(pages).drop_back(2).drop_front())};
-  int64_t header = headerOfPage(element);
-  int64_t width = widthInPage(size.constant().value_or(0), op.getTransposed());
   Value out = e.result(0), row = {}, codes = {};
 
-  bool isCoded() const { return header != 0; }
-  Value constant(float value) { return L.constant(f32, value); }
-  Value bits(float value) {
-    return L.constantInt(i32, llvm::bit_cast<int32_t>(value));
-  }
-  Value largestBits();
-  Value storeScale(Value at);
-  void code(Value inverse);
+  Value largestOfRow();
+  void code(Value scaleAt);
   void put(Value rows, ArrayRef<Idx> lead, Value from, Value place, Value to);
   void run();
 };
 
-/// Of numbers without their sign the bits are in the same order; a NaN's are
-/// above infinity's.
-Value PagesKernel::largestBits() {
+/// Of the row that is staged.
+Value PagesKernel::largestOfRow() {
   Value none = L.constantInt(L.vec(i32, e.vectorLanes()), 0);
   Value most = e.lanesLoop(
       e.dim(size), e.vectorLanes(), none, [&](Idx i, ValueRange args) {
-        Value x = L.widen(L.load(row, i, f32));
-        Value magnitude =
-            L.both(arith::BitcastOp::create(b, L.loc, L.vec(i32), x),
-                   L.constantInt(L.vec(i32), INT32_MAX));
+        Value magnitude = magnitudeOf(L.widen(L.load(row, i, f32)));
         if (L.mask)
           magnitude = L.select(L.mask, magnitude, none);
         return SmallVector<Value>{L.max(args[0], magnitude)};
@@ -75,35 +49,17 @@ Value PagesKernel::largestBits() {
   return e.combineLanes(most, vector::CombiningKind::MAXSI);
 }
 
-/// Of the row that is staged; gives its inverse, 0 of rows that are 0 or none
-/// that i8 can stand for.
-Value PagesKernel::storeScale(Value at) {
-  Value largest = largestBits();
-  Value finite = L.slt(largest, bits(std::numeric_limits<float>::infinity()));
-  Value counts = L.both(finite, L.sge(largest, bits(0x1p-100f)));
-  Value m = arith::BitcastOp::create(b, L.loc, f32, largest);
-  Value scale =
-      L.select(counts, L.div(m, constant(127)),
-               L.select(finite, constant(0),
-                        constant(std::numeric_limits<float>::quiet_NaN())));
+/// The staged row's codes, in `codes`; their scale is stored at `scaleAt`.
+void PagesKernel::code(Value scaleAt) {
+  auto [scale, inverse] = scaleOf(largestOfRow());
   Value one =
       vector::BroadcastOp::create(b, L.loc, VectorType::get({1}, f32), scale);
   Value bytes =
       vector::BitCastOp::create(b, L.loc, VectorType::get({4}, i8), one);
-  vector::StoreOp::create(b, L.loc, bytes, out, at);
-  return L.select(counts, L.div(constant(127), m), constant(0));
-}
-
-/// The staged row's codes, in `codes`.
-void PagesKernel::code(Value inverse) {
+  vector::StoreOp::create(b, L.loc, bytes, out, scaleAt);
+  Value by = inverse;
   e.lanesLoop(e.dim(size), e.vectorLanes(), [&](Idx i) {
-    Value x = L.widen(L.load(row, i, f32)), by = L.widen(inverse);
-    // Without a scale nothing is converted that is no number.
-    Value none = L.constLike(x, 0);
-    x = L.select(L.oeq(by, none), none, L.mul(x, by));
-    x = math::RoundEvenOp::create(b, L.loc, x);
-    x = arith::FPToSIOp::create(b, L.loc, L.vec(i32), x);
-    L.store(L.truncate(x, i8), codes, i, i8);
+    L.store(codeOf(L.widen(L.load(row, i, f32)), by), codes, i, i8);
   });
 }
 
@@ -121,7 +77,7 @@ void PagesKernel::put(Value rows, ArrayRef<Idx> lead, Value from, Value place,
   Value page = placeOfPage(e, table, place, L.div(to, columns));
   Value base = L.mul(page, e.dim(pages.back()));
   if (isCoded())
-    code(storeScale(L.add(base, L.mul(column, 4))));
+    code(L.add(base, L.mul(column, 4)));
   Value numbers = isCoded() ? codes : row;
   Type stored = isCoded() ? i8 : f32;
   base = L.add(base, header);
@@ -143,7 +99,7 @@ void PagesKernel::run() {
   auto apply = [](SymExpr::Fn fn, SymExpr x, SymExpr y) {
     return SymExpr::apply(fn, x, y);
   };
-  SymExpr count = pages[pages.size() - 2], added = fresh[fresh.size() - 2];
+  SymExpr count = table.count, added = fresh.end()[-2];
   // As of tenon.append: blocks share out what is carried.
   SymExpr copied = length * size * carried;
   SymExpr blocks = apply(SymExpr::Fn::CeilDiv, copied, 64 * columnsOfTask);
@@ -188,7 +144,7 @@ void PagesKernel::run() {
 
 void emitPagesKernel(KernelEmitter &e, int64_t columns, int64_t tasks) {
   if (auto op = e.rootOp<StorePagesOp>())
-    PagesKernel{e, op, columns, tasks}.run();
+    PagesKernel(e, op, columns, tasks).run();
 }
 
 } // namespace tenon

@@ -10,17 +10,13 @@
 // the last page, which are zeros. What is stored is what a CPU stores.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
-#include "lib/Codegen/Emit/FusedProduct.h"
+#include "lib/Codegen/Emit/StoredRows.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 #include "lib/Codegen/Gpu/SharedMemory.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "llvm/ADT/bit.h"
-#include <limits>
 
 using namespace mlir;
 
@@ -28,34 +24,16 @@ namespace tenon {
 
 namespace {
 
-struct RowStorer {
-  KernelEmitter &e;
-  StorePagesOp op;
-  LaneBuilder &L = e.L;
-  OpBuilder &b = e.b;
-  Type f32 = b.getF32Type(), i32 = b.getI32Type(), i8 = b.getI8Type();
-  Type element = op.getElement();
-  SmallVector<SymExpr> whole = getDims(op.getInput()),
-                       fresh = getDims(op.getFresh()),
-                       pages = getDims(op.getResult());
-  SmallVector<SymExpr> outer{whole.begin(), whole.end() - 2};
-  SymExpr length = whole.end()[-2];
-  SymExpr carried = SymExpr::parse(op.getCarried().str()).value_or(1);
-  PageTable table{SymExpr::parse(op.getTable().str()).value_or(0),
-                  pages.end()[-2],
-                  productOf(ArrayRef(pages).drop_back(2).drop_front())};
-  int64_t size = whole.back().constant().value_or(0);
-  int64_t header = headerOfPage(element);
-  int64_t width = widthInPage(size, op.getTransposed());
+struct RowStorer : StoredRows {
+  using StoredRows::StoredRows;
+
+  int64_t columns = size.constant().value_or(0);
   /// What is stored of a row: rows have numbers behind them, which are zeros.
-  int64_t stored = op.getTransposed() ? size : width;
+  int64_t stored = op.getTransposed() ? columns : width;
   Value thread = threadIndex(e);
 
-  Value bits(float value) {
-    return L.constantInt(i32, llvm::bit_cast<int32_t>(value));
-  }
   Value elementAt(Value rows, SmallVector<Idx> at, Value i, Value inside);
-  Value storeScale(Value largest, Value page, Value column);
+  void storeScale(Value scale, Value page, Value column);
   void put(Value rows, ArrayRef<Idx> lead, Value from, Value inside,
            Value place, Value to);
   void run();
@@ -65,21 +43,11 @@ Value RowStorer::elementAt(Value rows, SmallVector<Idx> at, Value i,
                            Value inside) {
   at.push_back(L.uniform(i));
   return e.ifElse(
-      L.both(inside, L.ult(i, size)), f32, [&] { return e.emit(rows, at); },
+      L.both(inside, L.ult(i, columns)), f32, [&] { return e.emit(rows, at); },
       [&] { return L.constant(f32, 0); });
 }
 
-/// Of a row whose largest magnitude has these bits; gives its inverse, 0 of
-/// rows that are 0 or none that i8 can stand for.
-Value RowStorer::storeScale(Value largest, Value page, Value column) {
-  auto constant = [&](float value) { return L.constant(f32, value); };
-  Value finite = L.slt(largest, bits(std::numeric_limits<float>::infinity()));
-  Value counts = L.both(finite, L.sge(largest, bits(0x1p-100f)));
-  Value m = arith::BitcastOp::create(b, L.loc, f32, largest);
-  Value scale =
-      L.select(counts, L.div(m, constant(127)),
-               L.select(finite, constant(0),
-                        constant(std::numeric_limits<float>::quiet_NaN())));
+void RowStorer::storeScale(Value scale, Value page, Value column) {
   e.ifThen(L.eq(thread, 0), [&] {
     Value at = L.add(page, L.mul(column, 4));
     at = arith::IndexCastOp::create(b, L.loc, i32, at);
@@ -88,7 +56,6 @@ Value RowStorer::storeScale(Value largest, Value page, Value column) {
                                         ArrayRef<LLVM::GEPArg>{at});
     LLVM::StoreOp::create(b, L.loc, scale, address, 4);
   });
-  return L.select(counts, L.div(constant(127), m), constant(0));
 }
 
 /// Row `from` of `rows`, in the matrix `lead`, or zeros unless `inside`,
@@ -106,37 +73,26 @@ void RowStorer::put(Value rows, ArrayRef<Idx> lead, Value from, Value inside,
                          ? L.add(first, L.add(L.mul(i, kPanelColumns), column))
                          : L.add(first, L.add(L.mul(column, width), i)));
   };
-  if (!header)
+  if (!isCoded())
     return e.loop(thread, L.index(stored), kWarp, [&](Value i) {
       L.store(elementAt(rows, at, i, inside), out, placeAt(i), element);
     });
   // Each thread reads what it has stored itself.
   SharedArray row(e, e.info.symbol + "_row", f32, stored);
-  Value largest = e.loop(thread, L.index(stored), kWarp, L.constantInt(i32, 0),
-                         [&](Value i, ValueRange args) {
-                           Value x = elementAt(rows, at, i, inside);
-                           row.store(x, i);
-                           // Of numbers without their sign the bits are in the
-                           // same order; a NaN's are above infinity's.
-                           Value magnitude = L.both(
-                               arith::BitcastOp::create(b, L.loc, i32, x),
-                               L.constantInt(i32, INT32_MAX));
-                           return SmallVector<Value>{L.max(args[0], magnitude)};
-                         })[0];
-  auto number = [&](int64_t x) { return L.constantInt(i32, x); };
-  for (int64_t distance = kWarp / 2; distance > 0; distance /= 2)
-    largest =
-        L.max(largest, NVVM::ShflOp::create(b, L.loc, i32, number(-1), largest,
-                                            number(distance), number(kWarp - 1),
-                                            NVVM::ShflKind::bfly, UnitAttr()));
-  Value by = storeScale(largest, page, column), none = L.constant(f32, 0);
+  Value largest =
+      e.loop(thread, L.index(stored), kWarp, L.constantInt(i32, 0),
+             [&](Value i, ValueRange args) {
+               Value x = elementAt(rows, at, i, inside);
+               row.store(x, i);
+               return SmallVector<Value>{L.max(args[0], magnitudeOf(x))};
+             })[0];
+  for (unsigned distance = kWarp / 2; distance > 0; distance /= 2)
+    largest = L.max(largest, valueOfLane(e, largest, distance));
+  auto [scale, inverse] = scaleOf(largest);
+  storeScale(scale, page, column);
+  Value by = inverse;
   e.loop(thread, L.index(stored), kWarp, [&](Value i) {
-    Value x = row.load(f32, i);
-    // Without a scale nothing is converted that is no number.
-    x = L.select(L.oeq(by, none), none, L.mul(x, by));
-    x = math::RoundEvenOp::create(b, L.loc, x);
-    x = arith::FPToSIOp::create(b, L.loc, i32, x);
-    L.store(L.truncate(x, i8), out, placeAt(i), i8);
+    L.store(codeOf(row.load(f32, i), by), out, placeAt(i), i8);
   });
 }
 
@@ -169,7 +125,7 @@ void RowStorer::run() {
 
 void emitStoreRowsKernel(KernelEmitter &e) {
   if (auto op = e.rootOp<StorePagesOp>())
-    RowStorer{e, op}.run();
+    RowStorer(e, op).run();
 }
 
 } // namespace tenon
