@@ -23,6 +23,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/IRMapping.h"
 
@@ -34,16 +35,8 @@ namespace {
 
 /// The one number that a constant has.
 std::optional<double> numberOf(Value v) {
-  auto constant = v.getDefiningOp<ConstantOp>();
-  auto splat =
-      constant ? dyn_cast<SplatElementsAttr>(constant.getValue()) : nullptr;
-  if (!splat || splat.getNumElements() != 1)
-    return std::nullopt;
-  if (splat.getElementType().isF32())
-    return splat.getSplatValue<APFloat>().convertToDouble();
-  if (splat.getElementType().isSignlessInteger(32))
-    return splat.getSplatValue<APInt>().getSExtValue();
-  return std::nullopt;
+  return productOf(getDims(v)) == SymExpr(1) ? match::scalarOf(v)
+                                             : std::nullopt;
 }
 
 bool isCode(Type type) {
