@@ -153,7 +153,7 @@ static void gelu(NodeImporter &n) {
 
 namespace {
 struct NamedActivation {
-  StringRef name;
+  StringRef name; ///< tenon.recurrent's; ONNX's but for case and underscores
   Activation::Kind kind;
   /// Of the operators of the name; those that ONNX has no longer have none.
   std::optional<double> alpha, beta;
@@ -161,24 +161,27 @@ struct NamedActivation {
 };
 } // namespace
 
+using Kind = Activation::Kind;
+static const NamedActivation kActivations[] = {
+    {"affine", Kind::Affine, {}, {}, true, true},
+    {"elu", Kind::Elu, 1.0, {}, true},
+    {"hard_sigmoid", Kind::HardSigmoid, 0.2f, 0.5, true, true},
+    {"leaky_relu", Kind::LeakyRelu, 0.01f, {}, true},
+    {"relu", Kind::Relu, {}, {}},
+    {"scaled_tanh", Kind::ScaledTanh, {}, {}, true, true},
+    {"sigmoid", Kind::Sigmoid, {}, {}},
+    {"softplus", Kind::Softplus, {}, {}},
+    {"softsign", Kind::Softsign, {}, {}},
+    {"tanh", Kind::Tanh, {}, {}},
+    {"thresholded_relu", Kind::ThresholdedRelu, 1.0, {}, true}};
+
 static const NamedActivation *findActivation(StringRef name) {
-  using Kind = Activation::Kind;
-  static const NamedActivation all[] = {
-      {"affine", Kind::Affine, {}, {}, true, true},
-      {"elu", Kind::Elu, 1.0, {}, true},
-      {"hardsigmoid", Kind::HardSigmoid, 0.2f, 0.5, true, true},
-      {"leakyrelu", Kind::LeakyRelu, 0.01f, {}, true},
-      {"relu", Kind::Relu, {}, {}},
-      {"scaledtanh", Kind::ScaledTanh, {}, {}, true, true},
-      {"sigmoid", Kind::Sigmoid, {}, {}},
-      {"softplus", Kind::Softplus, {}, {}},
-      {"softsign", Kind::Softsign, {}, {}},
-      {"tanh", Kind::Tanh, {}, {}},
-      {"thresholdedrelu", Kind::ThresholdedRelu, 1.0, {}, true}};
-  const auto *found = llvm::find_if(all, [&](const NamedActivation &a) {
-    return name.equals_insensitive(a.name);
+  const auto *found = llvm::find_if(kActivations, [&](const auto &a) {
+    std::string plain = a.name.str();
+    llvm::erase(plain, '_');
+    return name.equals_insensitive(plain);
   });
-  return found == std::end(all) ? nullptr : found;
+  return found == std::end(kActivations) ? nullptr : found;
 }
 
 std::optional<Activation> Activation::read(NodeImporter &n, StringRef name,
@@ -242,31 +245,9 @@ Value Activation::apply(NodeImporter &n, Value x) const {
 }
 
 StringRef Activation::name() const {
-  switch (kind) {
-  case Kind::Affine:
-    return "affine";
-  case Kind::Elu:
-    return "elu";
-  case Kind::HardSigmoid:
-    return "hard_sigmoid";
-  case Kind::LeakyRelu:
-    return "leaky_relu";
-  case Kind::Relu:
-    return "relu";
-  case Kind::ScaledTanh:
-    return "scaled_tanh";
-  case Kind::Sigmoid:
-    return "sigmoid";
-  case Kind::Softplus:
-    return "softplus";
-  case Kind::Softsign:
-    return "softsign";
-  case Kind::Tanh:
-    return "tanh";
-  case Kind::ThresholdedRelu:
-    return "thresholded_relu";
-  }
-  return "";
+  return llvm::find_if(kActivations,
+                       [&](const auto &a) { return a.kind == kind; })
+      ->name;
 }
 
 void registerActivations(Registry &r) {
