@@ -18,7 +18,7 @@ import onnx
 
 from pages import Paged, refused
 from session import HELD, Session
-from states import INVALID_STATE, State, model_of
+from states import INVALID_STATE, PLACES, State, model_of
 from tool import Checks, Failure
 
 HEADS, KEYS, SIZE, WINDOW, CAPACITY, BATCH = 6, 2, 16, 70, 512, 2
@@ -44,20 +44,11 @@ def text(name, mask, seen):
 {name} (float[b,{HEADS},s,{SIZE}] q, float[b,{KEYS},s,{SIZE}] k, float[b,{KEYS},s,{SIZE}] v{mask},
         float[b,{KEYS},p,{SIZE}] past_k, float[b,{KEYS},p,{SIZE}] past_v)
   => (float[b,{HEADS},s,{SIZE}] y, float[b,{KEYS},m,{SIZE}] present_k, float[b,{KEYS},m,{SIZE}] present_v) {{
-  zero = Constant <value = int64 {{0}}> ()
-  one = Constant <value = int64 {{1}}> ()
-  ones = Constant <value = int64[1] {{1}}> ()
+{PLACES}  ones = Constant <value = int64[1] {{1}}> ()
   twos = Constant <value = int64[1] {{2}}> ()
   low = Constant <value = float {{-3e38}}> ()
   repeats = Constant <value = int64[5] {{1, 1, {HEADS // KEYS}, 1, 1}}> ()
   heads = Constant <value = int64[4] {{0, {HEADS}, -1, {SIZE}}}> ()
-  old = Shape <start = 2, end = 3> (past_k)
-  new = Shape <start = 2, end = 3> (q)
-  all = Add (old, new)
-  first = Squeeze (old)
-  end = Squeeze (all)
-  at = Range (first, end, one)
-  columns = Range (zero, end, one)
   place = Unsqueeze (at, ones)
   causal = LessOrEqual (columns, place)
 {seen}  present_k = Concat <axis = 2> (past_k, k)

@@ -24,7 +24,7 @@ from onnx import numpy_helper
 
 from pages import Paged, refused, unbind
 from session import HELD, Session
-from states import INVALID_ARGUMENT, INVALID_STATE, STATE_FULL, State, model_of
+from states import INVALID_ARGUMENT, INVALID_STATE, PLACES, STATE_FULL, State, model_of
 from tool import Checks, Failure
 
 HEADS, SIZE, TABLE, CAPACITY = 2, 24, 96, 96  # values whose rows are no multiple of 32
@@ -36,19 +36,10 @@ lengths (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEAD
       float[b,{HEADS},m,{SIZE}] present_gk, float[b,{HEADS},m,{SIZE}] present_gv) {{
 """
 # What is counted: rows `at` of the whole.
-COUNTED = """  zero = Constant <value = int64 {0}> ()
-  one = Constant <value = int64 {1}> ()
-  ones = Constant <value = int64[1] {1}> ()
+COUNTED = """  ones = Constant <value = int64[1] {1}> ()
   window = Constant <value = int64 {20}> ()
   low = Constant <value = float {-3e38}> ()
-  old = Shape <start = 2, end = 3> (past_k)
-  new = Shape <start = 2, end = 3> (q)
-  all = Add (old, new)
-  first = Squeeze (old)
-  end = Squeeze (all)
-  at = Range (first, end, one)
-  columns = Range (zero, end, one)
-  rows = Gather (table, at)
+""" + PLACES + """  rows = Gather (table, at)
   sequences = Shape <start = 0, end = 1> (q)
   dims = Concat <axis = 0> (sequences, new)
   outer = Constant <value = int64[1] {0}> ()

@@ -35,6 +35,17 @@ ATTENTION = """  present_k = Concat <axis = 2> (past_k, k)
   p1 = Softmax <axis = -1> (scores)
   y = MatMul (p1, present_v)
 """
+# Numbers of the rows of q, `at`, which follow those of a past, and of all keys.
+PLACES = """  zero = Constant <value = int64 {0}> ()
+  one = Constant <value = int64 {1}> ()
+  old = Shape <start = 2, end = 3> (past_k)
+  new = Shape <start = 2, end = 3> (q)
+  all = Add (old, new)
+  first = Squeeze (old)
+  end = Squeeze (all)
+  at = Range (first, end, one)
+  columns = Range (zero, end, one)
+"""
 # Rows joined along each axis, attention over them, latents (MLA) that are keys and
 # values of all heads, and what exporters' operators do; buffers (c) that operators
 # write into.
