@@ -276,10 +276,10 @@ const StateHeader &headerOf(const Context &context) {
 
 bool takesLengths(const Context &context) {
   const tenon_program &program = *context.program;
-  bool any = false;
   for (int32_t i = 0; i < program.num_exprs; ++i)
-    any |= program.exprs[i].op == TENON_EXPR_STATE_LENGTHS;
-  return any;
+    if (program.exprs[i].op == TENON_EXPR_STATE_LENGTHS)
+      return true;
+  return false;
 }
 
 int64_t longestOf(const Context &context) {
