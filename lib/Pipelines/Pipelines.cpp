@@ -74,6 +74,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   options.ragged = layout.ragged;
   if (!backend.copiesRows())
     options.prologueColumns = 0;
+  options.finishedRows = backend.finishesRows();
   pm.addPass(createFormKernelsPass(options));
   populateTiling(pm, backend, tiling);
 }

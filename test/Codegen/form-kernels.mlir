@@ -1,4 +1,5 @@
 // RUN: tenon-opt %s --split-input-file --tenon-form-kernels | FileCheck %s
+// RUN: tenon-opt %s --split-input-file --tenon-form-kernels=finished-rows=false | FileCheck %s --check-prefix=APART
 
 // What follows a matmul pointwise is its epilogue.
 // CHECK-LABEL: @epilogue
@@ -99,6 +100,44 @@ func.func @attention(%q: tensor<2x4x10x32xf32>, %k: tensor<2x4x1x32x32xf32>, %v:
   %3 = tenon.packed_matmul %2, %v columns "32" : tensor<2x4x10x10xf32>, tensor<2x4x1x10x32xf32>
   %4 = tenon.transpose %3 [0, 2, 1, 3] : tensor<2x4x10x32xf32>
   return %4 : tensor<2x10x4x32xf32>
+}
+
+// -----
+
+// A quantised model rounds probabilities: their rows are finished before they
+// meet the values, where the target does so. Scales are no reason for two kernels.
+// CHECK-LABEL: @finishedRows
+// CHECK-NOT: tenon.kernel row
+// CHECK: %[[ONE:.+]] = tenon.constant dense<0.00392156886>
+// CHECK: tenon.kernel attention(%arg0, %arg1, %arg2, %[[ONE]])
+// CHECK: tenon.softmax
+// CHECK: tenon.div
+// CHECK: tenon.round
+// CHECK: tenon.mul
+// CHECK: tenon.packed_matmul
+// CHECK: %[[OTHER:.+]] = tenon.constant dense<7.812500e-03>
+// CHECK: tenon.kernel attention({{.+}}, %arg1, %arg2, %[[OTHER]])
+// CHECK-NOT: tenon.kernel
+// APART-LABEL: @finishedRows
+// APART: tenon.kernel matmul
+// APART: tenon.kernel row
+// APART: tenon.kernel matmul
+func.func @finishedRows(%q: tensor<2x10x32xf32>, %k: tensor<2x1x32x32xf32>, %v: tensor<2x1x10x32xf32>) -> tensor<2x10x32xf32> {
+  %s = tenon.constant dense<0.00392156886> : tensor<f32>
+  %t = tenon.constant dense<0.0078125> : tensor<f32>
+  %0 = tenon.packed_matmul %q, %k columns "10" : tensor<2x10x32xf32>, tensor<2x1x32x32xf32>
+  %1 = tenon.softmax %0 : tensor<2x10x10xf32>
+  %2 = tenon.div %1, %s : tensor<2x10x10xf32>, tensor<f32>
+  %3 = tenon.round %2 : tensor<2x10x10xf32>
+  %4 = tenon.mul %3, %s : tensor<2x10x10xf32>, tensor<f32>
+  %5 = tenon.packed_matmul %4, %v columns "32" : tensor<2x10x10xf32>, tensor<2x1x10x32xf32>
+  %6 = tenon.packed_matmul %5, %k columns "10" : tensor<2x10x32xf32>, tensor<2x1x32x32xf32>
+  %7 = tenon.softmax %6 : tensor<2x10x10xf32>
+  %8 = tenon.div %7, %t : tensor<2x10x10xf32>, tensor<f32>
+  %9 = tenon.round %8 : tensor<2x10x10xf32>
+  %10 = tenon.mul %9, %t : tensor<2x10x10xf32>, tensor<f32>
+  %11 = tenon.packed_matmul %10, %v columns "32" : tensor<2x10x10xf32>, tensor<2x1x10x32xf32>
+  return %11 : tensor<2x10x32xf32>
 }
 
 // -----

@@ -21,3 +21,18 @@ func.func @matrices(%x: tensor<4x?x256xf32, #tenon.dims<"4", "m", "256">>, %p: t
   }
   return %0 : tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">>
 }
+
+// -----
+
+func.func @finished(%q: tensor<2x64x32xf32>, %k: tensor<2x2x32x32xf32>, %v: tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> {
+  // expected-error @+1 {{an attention on a GPU multiplies what its softmax gives; expected nothing between them}}
+  %0 = tenon.kernel attention(%q, %k, %v) : (tensor<2x64x32xf32>, tensor<2x2x32x32xf32>, tensor<2x1x64x32xf32>) -> tensor<2x64x32xf32> tiling #tenon.gpu_threads<threads = 128, elements = 1> {
+  ^bb0(%a: tensor<2x64x32xf32>, %b: tensor<2x2x32x32xf32>, %c: tensor<2x1x64x32xf32>):
+    %1 = tenon.packed_matmul %a, %b columns "64" : tensor<2x64x32xf32>, tensor<2x2x32x32xf32>
+    %2 = tenon.softmax %1 : tensor<2x64x64xf32>
+    %3 = tenon.round %2 : tensor<2x64x64xf32>
+    %4 = tenon.packed_matmul %3, %c columns "32" : tensor<2x64x64xf32>, tensor<2x1x64x32xf32>
+    tenon.yield %4 : tensor<2x64x32xf32>
+  }
+  return %0 : tensor<2x64x32xf32>
+}

@@ -207,6 +207,60 @@ def activations(g, label, left, right, shapes, left_zero=None, right_zero=None, 
     g.expect(label, g.node("MatMulInteger", x, y, *operands), exact.astype(np.int32))
 
 
+def rounded(x, scale, zero, dtype, exact=False):
+    """What x's codes stand for; None where one is too near a tie for f32 to say."""
+    bounds, quotient = np.iinfo(dtype), x / np.float64(scale)
+    if not exact and (np.abs(quotient % 1 - 0.5) < 2e-5 * np.maximum(quotient, 1)).any():
+        return None
+    return (np.clip(np.rint(quotient) + zero, bounds.min, bounds.max) - zero) * np.float64(scale)
+
+
+def attention(g, label, dtype=np.uint8, shared=False, causal=False, guard=False, half=False, keep=None, more=0.0):
+    """Attention of codes whose scores and probabilities are rounded to codes.
+
+    `causal`: query i looks at keys up to i - 3, the first three at none; `keep`: which probabilities are not dropped.
+    """
+    s, t, d = 30, 75, 16
+    zero, scale = (0, np.float32(1 / 255)) if dtype is np.uint8 else (-128, np.float32(2.0**-8))
+    seen = np.arange(t) <= np.arange(s)[:, None] - 3 if causal else np.ones((s, t), bool)
+    for seed in range(50):
+        rng = np.random.default_rng([len(label), seed])
+        q, k, v = (rng.integers(0, 256, (1, 1 if shared and n == t else 2, n, d)).astype(np.uint8) for n in (s, t, t))
+        real = [(x.astype(np.float64) - 128) / 128 for x in (q, k, v)]
+        scores = rounded(real[0] @ real[1].swapaxes(-1, -2), 2.0**-5, 128, np.uint8, exact=True)
+        # A row that is masked whole has all keys alike.
+        e = np.where(seen | (not guard) & ~seen.any(-1, keepdims=True), np.exp(np.where(seen.any(-1, keepdims=True), scores, 0)), 0)
+        with np.errstate(invalid="ignore"):
+            weights = np.nan_to_num(e / e.sum(-1, keepdims=True))
+        weights = weights.astype(np.float16).astype(np.float64) if half else rounded(weights, scale, zero, dtype)
+        if weights is not None:
+            break
+    numbers = lambda x, scale, zero: g.node("DequantizeLinear", x, g.weight(np.float32(scale)), g.weight(zero))
+    codes = lambda x, scale, zero: numbers(g.node("QuantizeLinear", x, g.weight(np.float32(scale)), g.weight(zero)), scale, zero)
+    middle, name = np.uint8(128), label.replace(" ", "_")
+    x, y, z = (numbers(g.input(c, [1, c.shape[1], f"{name}_{dim}", d]), 2.0**-7, middle) for c, dim in zip((q, k, v), "stt"))
+    products = codes(g.node("MatMul", x, g.node("Transpose", y, perm=[0, 1, 3, 2])), 2.0**-5, middle)
+    if causal:
+        number = lambda i: g.weight(np.int64(i))
+        length = lambda of: g.node("Gather", g.node("Shape", of), number(2))
+        row = g.node("Unsqueeze", g.node("Range", number(-3), g.node("Sub", length(x), number(3)), number(1)), g.weight(np.array([1])))
+        within = g.node("LessOrEqual", g.node("Range", number(0), length(y), number(1)), row)
+        products = g.node("Add", products, g.node("Where", within, g.weight(np.float32(0)), g.weight(np.float32(-np.inf if guard else -3e38))))
+    p = g.node("Softmax", products)
+    if guard:
+        p = g.node("Where", g.node("IsNaN", p), g.weight(np.float32(0)), p)
+    if half:
+        p, z = g.node("Cast", p, to=TensorProto.FLOAT16), g.node("Cast", z, to=TensorProto.FLOAT16)
+    else:
+        p = codes(p, scale, dtype(zero))
+    if keep is not None:
+        p, weights = g.node("Where", g.input(keep, [1, 1, f"{name}_s", f"{name}_t"]), p, g.weight(np.float32(0))), np.where(keep, weights, 0)
+    if more:
+        p, weights = g.node("Add", p, g.weight(np.float32(more))), weights + more
+    expected = weights @ real[2]
+    g.expect(label, g.node("MatMul", p, z), expected.astype(np.float16 if half else np.float32), rtol=2e-3 if half else 1e-5)
+
+
 def both(tool):
     """Products of integers that the model computes, as attention's."""
     g = Graph(contrib=True)
@@ -232,6 +286,12 @@ def both(tool):
     e = np.exp(sums * 2.0**-12 - (sums * 2.0**-12).max(-1, keepdims=True))
     exact = (e / e.sum(-1, keepdims=True)) @ values
     g.expect("attention", g.node("MatMul", weights, g.input(values, ["c", "o", 16])), exact.astype(np.float32), rtol=1e-5)
+    attention(g, "rounded", shared=True)
+    attention(g, "rounded causal", np.int8, causal=True)
+    attention(g, "rounded and dropped", keep=rng.random((1, 1, 30, 75)) < 0.8)
+    attention(g, "rounded and more", causal=True, more=0.25)
+    attention(g, "rounded and guarded", causal=True, guard=True)
+    attention(g, "halves", causal=True, half=True)
     g.check(tool, optimise=0)
 
 

@@ -65,6 +65,9 @@ public:
   /// Does a task copy the rows of a product that it does not find in place? It
   /// may as well compute them then.
   virtual bool copiesRows() const { return false; }
+  /// Does an attention finish rows of weights before it multiplies them, where
+  /// the model does something to what its softmax gives?
+  virtual bool finishesRows() const { return false; }
   /// The passes that lay operands out as its kernels want them.
   virtual void populateLayout(mlir::OpPassManager &pm,
                               const LayoutOptions &layout) const = 0;

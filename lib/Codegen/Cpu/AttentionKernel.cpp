@@ -14,6 +14,8 @@
 //   for row:         the pointwise ops on the scores      (L2 cache)
 //                    (scale, mask) and their maximum
 //   for row:         exp and sum                        scores, 1/sum
+//   for row:         if rows are finished: times 1/sum,
+//                    and the pointwise ops on that
 //   for panel of V:  micro-kernel over the scores,
 //                    times 1/sum, epilogue, store
 //
@@ -23,7 +25,10 @@
 // sum has the same order of additions wherever the row is computed, and the
 // mask is any expression that emit() can pull. Dividing by the sum waits until
 // the output: one multiplication per output instead of one per score. A guarded
-// softmax (a row whose sum is NaN becomes 0) sets the output's row to 0.
+// softmax (a row whose sum is NaN becomes 0) sets the output's row to 0. Where
+// the model does something to the probabilities (one that is quantised rounds
+// them) it cannot wait: the row is finished first, with the bits that kernels
+// of their own would give.
 //
 // Where sequences have lengths of their own (tenon.load_pages) a task has the
 // keys of its sequence and no others. What it pulls it pulls for columns of the
@@ -190,29 +195,47 @@ void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
             L.index(0), e.dim(depth)});
 }
 
+struct AttentionKernel::KeyWalk {
+  KeyWalk(AttentionKernel &a, Value row, const KeyRange &range)
+      : a(a), row(row), first(range.begin), n(L.sub(range.end, range.begin)),
+        base(L.uniform(L.add(a.scoresAt, L.mul(row, a.e.dim(a.ld))))),
+        flat(L.uniform(L.mul(a.flatRow(m), a.e.dim(a.keys)))),
+        idx(a.rowIndex(m)) {
+    idx.push_back(Idx());
+  }
+  AttentionKernel &a;
+  LaneBuilder &L = a.L;
+  Value row, m = L.add(a.m0, row), first, n;
+  Idx base, flat; // of the row in the scores, and among those of all rows
+  SmallVector<Idx> idx;
+
+  /// A range starts a panel, so its vectors lie at multiples of their lanes.
+  Idx keyAt(const Idx &i) const {
+    return Idx{L.add(first, i.base), 1, (int64_t)a.lanes, {}};
+  }
+  /// `to`, to which pointwise ops lead, of the vector of keys from `key` on for
+  /// which `from` is x.
+  Value pull(Value from, Value x, Value to, const Idx &key) {
+    if (from == to)
+      return x;
+    idx.back() = a.columnsAt(key.base);
+    a.e.bind(from, [x](ArrayRef<Idx>) { return x; });
+    a.e.setDomain(getDims(to), idx, L.add(flat, idx.back()));
+    return a.e.emit(to, idx);
+  }
+};
+
 /// The pointwise ops on a row's products, in place, and the row's maximum.
 Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
-  Value input = softmax.getInput(), m = L.add(m0, row);
-  SmallVector<SymExpr> dims = getDims(input);
-  Idx base = L.uniform(L.add(scoresAt, L.mul(row, e.dim(ld))));
-  Idx flat = L.uniform(L.mul(flatRow(m), e.dim(keys)));
-  SmallVector<Idx> idx = rowIndex(m);
-  idx.push_back(Idx());
+  Value input = softmax.getInput();
   Value lowest = L.constant(L.vec(f32, lanes), -HUGE_VAL);
-  Value n = L.sub(range.end, range.begin);
-  Value acc = e.lanesLoop(n, lanes, lowest, [&](Idx i, ValueRange args) {
-    // A range starts a panel, so its vectors lie at multiples of their lanes.
-    idx.back() = Idx{L.add(range.begin, i.base), 1, (int64_t)lanes, {}};
-    Idx at = L.add(base, idx.back());
+  KeyWalk walk(*this, row, range);
+  Value acc = e.lanesLoop(walk.n, lanes, lowest, [&](Idx i, ValueRange args) {
+    Idx key = walk.keyAt(i), at = L.add(walk.base, key);
     Value x = L.load(scores, at, f32);
     if (K.hasScales())
-      x = L.mul(x, scalesOf(K, keyPlaces, idx.back().base));
-    if (input != qk.getResult()) {
-      idx.back() = columnsAt(idx.back().base);
-      e.bind(qk.getResult(), [x](ArrayRef<Idx>) { return x; });
-      e.setDomain(dims, idx, L.add(flat, idx.back()));
-      x = e.emit(input, idx);
-    }
+      x = L.mul(x, scalesOf(K, keyPlaces, key.base));
+    x = walk.pull(qk.getResult(), x, input, key);
     if (input != qk.getResult() || K.hasScales())
       L.store(x, scores, at, f32);
     return SmallVector<Value>{L.largerOf(args[0], x)};
@@ -231,7 +254,30 @@ Value AttentionKernel::storeMaxima(Value rows, const KeyRange &range) {
                 })[0];
 }
 
-/// exp(x - max) in place, times the scales that values have, and 1/sum.
+Value AttentionKernel::guarded(Value x, Value inv) {
+  if (!softmax.getGuard())
+    return x;
+  Value nan = L.isNan(inv);
+  return L.select(nan, L.constLike(x, 0), x);
+}
+
+/// Exponentials become probabilities, and what the model makes of them, times
+/// the scales that values have.
+void AttentionKernel::finishWeights(Value row, Value inv,
+                                    const KeyRange &range) {
+  KeyWalk walk(*this, row, range);
+  e.lanesLoop(walk.n, lanes, [&](Idx i) {
+    Idx key = walk.keyAt(i), at = L.add(walk.base, key);
+    Value x = L.mul(L.load(scores, at, f32), L.widen(inv));
+    x = walk.pull(softmax.getResult(), guarded(x, inv), pv.getLhs(), key);
+    if (V.hasScales())
+      x = L.mul(x, scalesOf(V, valuePlaces, key.base));
+    L.store(x, scores, at, f32);
+  });
+}
+
+/// exp(x - max) in place, or what is finished of it, times the scales that
+/// values have, and 1/sum.
 void AttentionKernel::exponentiate(Value row, Value max,
                                    const KeyRange &range) {
   Idx base = L.uniform(L.add(L.mul(row, e.dim(ld)), range.begin));
@@ -242,7 +288,7 @@ void AttentionKernel::exponentiate(Value row, Value max,
     Value x = L.sub(L.load(scores, at, f32), L.widen(max));
     x = L.softmaxExp(x);
     Value weight = x;
-    if (V.hasScales())
+    if (V.hasScales() && !finishesRows())
       weight = L.mul(x, scalesOf(V, valuePlaces, L.add(range.begin, i.base)));
     L.store(weight, scores, at, f32);
     if (L.mask)
@@ -252,6 +298,8 @@ void AttentionKernel::exponentiate(Value row, Value max,
   Value sum = e.combineLanes(acc, vector::CombiningKind::ADD);
   Value inv = L.div(L.constant(f32, 1), sum);
   L.store(inv, inverse, L.uniform(row), f32);
+  if (finishesRows())
+    finishWeights(row, inv, range);
 }
 
 /// Computes the exponentials of the scores and says which keys they are of.
@@ -306,11 +354,8 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
         LaneScope whole(L, L.lanes); // as the tile is
         x = L.load(tile, Idx{at, 1, (int64_t)lanes, {}}, f32);
       }
-      x = L.mul(x, L.widen(inv));
-      if (softmax.getGuard()) {
-        Value nan = L.isNan(inv);
-        x = L.select(nan, L.constLike(x, 0), x);
-      }
+      if (!finishesRows())
+        x = guarded(L.mul(x, L.widen(inv)), inv);
       e.bind(pv.getResult(), [x](ArrayRef<Idx>) { return x; });
       sink.store(e, idx, L.add(base, idx.back()));
     });

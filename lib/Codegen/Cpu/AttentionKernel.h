@@ -75,6 +75,11 @@ struct AttentionKernel : AttentionOps {
   mlir::Value finishScores(mlir::Value row, const KeyRange &range);
   mlir::Value storeMaxima(mlir::Value rows, const KeyRange &range);
   void exponentiate(mlir::Value row, mlir::Value max, const KeyRange &range);
+  void finishWeights(mlir::Value row, mlir::Value inv, const KeyRange &range);
+  /// 0 for what belongs to a row whose 1/sum is NaN, where the softmax says so.
+  mlir::Value guarded(mlir::Value x, mlir::Value inv);
+  /// The keys of a row of the scores as they are walked by vectors.
+  struct KeyWalk;
   KeyRange normalize(mlir::Value rows);
   /// Of one panel of columns, or of all.
   void computeOutput(mlir::Value rows, const KeyRange &range,

@@ -22,6 +22,8 @@ namespace tenon {
 
 /// What varies from head to head does from row to row of several heads.
 KeyMask AttentionKernel::findMask() {
+  if (!keepsZero(softmax.getResult(), pv.getLhs()))
+    return {};
   KeyMask found = findKeyMask(softmax.getInput(), qk.getResult());
   auto varies = [&](Value v) {
     SmallVector<SymExpr> dims = getDims(v);

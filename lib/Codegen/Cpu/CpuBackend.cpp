@@ -133,6 +133,7 @@ class CpuBackend : public Backend {
 public:
   StringRef getFamily() const override { return "cpu"; }
   bool copiesRows() const override { return true; }
+  bool finishesRows() const override { return true; }
 
   Tilings candidates(KernelOp kernel, const Machine &machine) const override {
     MLIRContext *context = kernel.getContext();

@@ -169,13 +169,15 @@ void AttentionKernel::Split::finishPanel(Value group, Value panel) {
 bool isSplitAttention(KernelOp kernel) {
   auto tiling =
       dyn_cast_if_present<CpuAttentionTilingAttr>(kernel.getTilingAttr());
-  std::optional<AttentionOps> ops = AttentionOps::find(kernel);
+  std::optional<AttentionOps> ops =
+      AttentionOps::find(kernel, /*knowsFinished=*/true);
   // Those of a past lie in pages, which a few queries meet.
   return tiling && ops && ops->K.getPages();
 }
 
 void emitAttentionKernel(KernelEmitter &e) {
-  std::optional<AttentionOps> ops = AttentionOps::find(e.kernel());
+  std::optional<AttentionOps> ops =
+      AttentionOps::find(e.kernel(), /*knowsFinished=*/true);
   if (!ops) {
     e.fail("an 'attention' kernel is not matmul, "
            "softmax, matmul of stored operands");
@@ -208,7 +210,8 @@ void emitAttentionKernel(KernelEmitter &e) {
 }
 
 SymExpr emitAttentionColumns(KernelEmitter &e) {
-  std::optional<AttentionOps> ops = AttentionOps::find(e.kernel());
+  std::optional<AttentionOps> ops =
+      AttentionOps::find(e.kernel(), /*knowsFinished=*/true);
   auto tiling = e.tiling<CpuAttentionTilingAttr>();
   if (!ops || !tiling)
     return 0;

@@ -13,7 +13,8 @@ using namespace mlir;
 
 namespace tenon {
 
-std::optional<AttentionOps> AttentionOps::find(KernelOp kernel) {
+std::optional<AttentionOps> AttentionOps::find(KernelOp kernel,
+                                               bool knowsFinished) {
   Block &body = kernel.getBody().front();
   SmallVector<PackedMatMulOp> matmuls(body.getOps<PackedMatMulOp>());
   SmallVector<SoftmaxOp> softmaxes(body.getOps<SoftmaxOp>());
@@ -22,11 +23,13 @@ std::optional<AttentionOps> AttentionOps::find(KernelOp kernel) {
     if (auto operand = PackedOperand::trace(matmul.getPacked(),
                                             /*knowsPages=*/true))
       operands.push_back(*operand);
-  if (operands.size() != 2 || softmaxes.size() != 1 ||
-      matmuls[1].getLhs() != softmaxes[0].getResult())
+  if (operands.size() != 2 || softmaxes.size() != 1)
     return std::nullopt;
-  return AttentionOps{matmuls[0], softmaxes[0], matmuls[1], operands[0],
-                      operands[1]};
+  AttentionOps ops{matmuls[0], softmaxes[0], matmuls[1], operands[0],
+                   operands[1]};
+  if (ops.finishesRows() && !knowsFinished)
+    return std::nullopt;
+  return ops;
 }
 
 /// How many matrices in a row, of row-major `to`, are one of `from`, which is

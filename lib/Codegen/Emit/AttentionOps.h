@@ -22,8 +22,11 @@ struct AttentionOps {
   PackedOperand K, V;
 
   /// nullopt where the kernel is not matmul, softmax, matmul of stored
-  /// operands.
-  static std::optional<AttentionOps> find(KernelOp kernel);
+  /// operands, or one of finished rows that the caller does not know.
+  static std::optional<AttentionOps> find(KernelOp kernel,
+                                          bool knowsFinished = false);
+  /// Do pointwise ops stand between the softmax and the second product?
+  bool finishesRows() { return pv.getLhs() != softmax.getResult(); }
   /// So many neighbouring matrices of the products, row-major, read the same
   /// keys and the same values (heads of one key head); 0 without any matrix.
   int64_t countSharers();

@@ -11,6 +11,7 @@
 #include "dialects/Tenon/IR/TenonIndexValue.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -19,6 +20,7 @@
 #include "tenon/Codegen/Program.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/SaveAndRestore.h"
+#include <cmath>
 #include <cstdlib>
 
 using namespace mlir;
@@ -294,8 +296,85 @@ KeyMask findKeyMask(Value scores, Value products) {
   return std::move(find.mask);
 }
 
+namespace {
+
+/// What elements are where those of one tensor are 0, whatever others are.
+struct AtZero {
+  explicit AtZero(Value zero) : zero(zero) {}
+
+  Value zero;
+  DenseMap<Value, std::optional<double>> known;
+
+  std::optional<double> find(Value v);
+  std::optional<double> compute(Value v);
+};
+
+std::optional<double> AtZero::find(Value v) {
+  if (v == zero)
+    return 0;
+  if (auto it = known.find(v); it != known.end())
+    return it->second;
+  std::optional<double> result = compute(v);
+  known[v] = result;
+  return result;
+}
+
+std::optional<double> AtZero::compute(Value v) {
+  Operation *op = v.getDefiningOp();
+  if (auto constant = dyn_cast_or_null<ConstantOp>(op)) {
+    auto splat = dyn_cast<SplatElementsAttr>(constant.getValue());
+    if (!splat)
+      return std::nullopt;
+    if (auto integer = dyn_cast<IntegerType>(splat.getElementType())) {
+      APInt value = splat.getSplatValue<APInt>();
+      return integer.isUnsigned() ? value.roundToDouble()
+                                  : value.signedRoundToDouble();
+    }
+    return splatOf(v);
+  }
+  if (!op || !(isa<BroadcastToOp>(op) || op->hasTrait<OpTrait::Elementwise>()))
+    return std::nullopt;
+  SmallVector<std::optional<double>> of;
+  for (Value operand : op->getOperands())
+    of.push_back(find(operand));
+  bool both = of.size() == 2 && of[0] && of[1];
+  double x = of[0].value_or(1), y = of.size() == 2 ? of[1].value_or(1) : 1;
+  using Result = std::optional<double>;
+  auto ofBoth = [&](double number) { return both ? Result(number) : Result(); };
+  return llvm::TypeSwitch<Operation *, Result>(op)
+      .Case<BroadcastToOp, RoundOp>(
+          [&](auto) { return of[0] && x == std::trunc(x) ? of[0] : Result(); })
+      .Case([&](CastOp cast) -> Result {
+        // Small integers, which all of these types have.
+        Type to = cast.getTo();
+        unsigned least = isa<FloatType>(to) ? 16 : 8;
+        double lowest = to.isUnsignedInteger() ? 0 : -128;
+        return of[0] && x == std::trunc(x) && x >= lowest && x <= 127 &&
+                       to.getIntOrFloatBitWidth() >= least
+                   ? of[0]
+                   : Result();
+      })
+      .Case([&](MulOp) { return x == 0 || y == 0 ? Result(0) : ofBoth(x * y); })
+      .Case([&](DivOp) { return x == 0 ? Result(0) : Result(); })
+      .Case([&](AddOp) { return ofBoth(x + y); })
+      .Case([&](SubOp) { return ofBoth(x - y); })
+      .Case([&](MaxOp) { return ofBoth(std::max(x, y)); })
+      .Case([&](MinOp) { return ofBoth(std::min(x, y)); })
+      .Case([&](SelectOp) { return of[1] == of[2] ? of[1] : Result(); })
+      .Default([](Operation *) { return Result(); });
+}
+
+} // namespace
+
+bool keepsZero(Value probabilities, Value weights) {
+  return AtZero(probabilities).find(weights) == 0.0;
+}
+
 /// Of one attention. The last query stands at the last key.
-static int64_t windowOf(PackedMatMulOp products, SoftmaxOp softmax) {
+static int64_t windowOf(PackedMatMulOp products, SoftmaxOp softmax,
+                        PackedMatMulOp output) {
+  if (!keepsZero(softmax.getResult(), output.getLhs()))
+    return 0;
   SmallVector<SymExpr> dims = getDims(products.getResult());
   SymExpr before = dims.back() - dims.end()[-2];
   int64_t window = 0;
@@ -320,7 +399,8 @@ int64_t findWindow(ModuleOp graph) {
     if (kernel.getKind() != KernelKind::attention || products.empty() ||
         softmaxes.empty())
       return WalkResult::interrupt();
-    int64_t own = windowOf(*products.begin(), *softmaxes.begin());
+    int64_t own = windowOf(*products.begin(), *softmaxes.begin(),
+                           *std::next(products.begin()));
     window = std::max(window, own);
     return own ? WalkResult::advance() : WalkResult::interrupt();
   });

@@ -53,6 +53,10 @@ struct KeyMask {
 /// key's position says so, or else a condition or a number that is data.
 KeyMask findKeyMask(mlir::Value scores, mlir::Value products);
 
+/// Is `weights`, which pointwise ops make of `probabilities`, 0 wherever those
+/// are? Else a key that is masked weighs something all the same.
+bool keepsZero(mlir::Value probabilities, mlir::Value weights);
+
 } // namespace tenon
 
 #endif // TENON_LIB_CODEGEN_FORM_ATTENTIONMASK_H

@@ -141,14 +141,16 @@ bool isStrided(Value v) {
 
 struct FormKernels {
   FormKernels(Block &block, bool materializeAll, Type keys, Type values,
-              int64_t prologueColumns, bool isRagged)
+              int64_t prologueColumns, bool finishedRows, bool isRagged)
       : block(block), materializeAll(materializeAll), keys(keys),
-        values(values), prologueColumns(prologueColumns), isRagged(isRagged) {}
+        values(values), prologueColumns(prologueColumns),
+        finishedRows(finishedRows), isRagged(isRagged) {}
 
   Block &block; // main's, or a loop's body
   bool materializeAll;
   Type keys, values; // what states that attention reads hold; null: rows
   int64_t prologueColumns;
+  bool finishedRows;
   bool isRagged; // sequences must have lengths of their own
   /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
   DenseMap<Operation *, Operation *> anchorOf;
@@ -273,7 +275,10 @@ void FormKernels::findEpilogues() {
 
 void FormKernels::joinAttention() {
   for (auto pv : block.getOps<PackedMatMulOp>()) {
-    auto softmax = pv.getLhs().getDefiningOp<SoftmaxOp>();
+    // What a quantised model does to probabilities is the softmax's epilogue.
+    Operation *weights = pv.getLhs().getDefiningOp();
+    auto softmax = dyn_cast_or_null<SoftmaxOp>(
+        weights ? anchorOf.lookup(weights) : nullptr);
     if (!softmax)
       continue;
     Value scores = softmax.getInput();
@@ -283,14 +288,16 @@ void FormKernels::joinAttention() {
     SmallVector<SymExpr> s = getDims(scores), o = getDims(pv.getResult());
     SmallVector<SymExpr> v = getDims(pv.getPacked());
     StringRef why =
-        !softmax.getResult().hasOneUse() ? "the softmax has several users"
-        : softmax.getLog()               ? "it is a log softmax"
-        : rootOf.lookup(softmax) != softmax.getOperation()
+        !pv.getLhs().hasOneUse() ? "the softmax has several users"
+        : softmax.getLog()       ? "it is a log softmax"
+        : rootOf.lookup(softmax) != weights ||
+                (!finishedRows && weights != softmax.getOperation())
             ? "something stands between the softmax and the matmul"
         : !qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end)
             ? "the scores are no matmul with its epilogue"
         : !scores.hasOneUse() ? "the scores have several users"
         : qk.getFormatAttr()  ? "the scores are a product in a format"
+        : pv.getFormatAttr()  ? "the values are in a format"
         : attention.count(qk) || gated.count(qk) || gated.count(pv)
             ? "a matmul of it is part of another kernel"
         : !getElementTypeOrSelf(scores.getType()).isF32()
@@ -315,7 +322,7 @@ void FormKernels::joinAttention() {
       noteApplied(kPass, pv, "Values as they lie");
     if (keys && keepPages(qk, keys, /*movesScale=*/bool(values)))
       noteApplied(kPass, qk, "Keys kept in pages");
-    products.push_back({qk, pv});
+    products.push_back({qk, softmax, pv});
   }
 }
 
@@ -732,7 +739,7 @@ LogicalResult FormKernels::run() {
       op.erase();
   for (auto loop : block.getOps<LoopOp>())
     if (failed(FormKernels(loop.getBody().front(), materializeAll, keys, values,
-                           prologueColumns, /*isRagged=*/false)
+                           prologueColumns, finishedRows, /*isRagged=*/false)
                    .run()))
       return failure();
   return success();
@@ -763,7 +770,7 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
         FormKernels kernels(func.getBody().front(), materializeAll, keys,
-                            values, prologueColumns,
+                            values, prologueColumns, finishedRows,
                             ragged && func.getName() == "main");
         if (failed(kernels.run()))
           return signalPassFailure();

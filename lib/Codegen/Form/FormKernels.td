@@ -16,6 +16,8 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
        pointwise ops after it, as long as each is the only user and keeps the
        dims, are its epilogue. A matmul whose rows go through a softmax into
        another matmul forms one "attention" with it: scores never reach memory.
+       Pointwise ops between the softmax and that matmul (a quantised model
+       rounds its probabilities) are part of it too with `finished-rows`.
     2. Any other op is computed where it is used, unless that would repeat real
        work: several users, or a user that reads an element many times. A
        product of few columns computes an operation or two on its rows (the
@@ -46,7 +48,10 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "their own">,
                  Option<"prologueColumns", "prologue-columns", "int64_t", "128",
                         "Products by at most so many columns may compute their "
-                        "rows">];
+                        "rows">,
+                 Option<"finishedRows", "finished-rows", "bool", "true",
+                        "An attention may have pointwise ops between its "
+                        "softmax and its second product">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

@@ -197,11 +197,10 @@ void OwnLengths::findCounting() {
       }
     });
     // Of masks moves() asks.
-    bool isMasked =
-        isa<SoftmaxOp>(op) && llvm::any_of(all, [&](AttentionProducts x) {
-          return keysOf.contains(x.scores) &&
-                 x.output.getLhs() == op.getResult(0);
-        });
+    bool isMasked = llvm::any_of(all, [&](AttentionProducts x) {
+      return keysOf.contains(x.scores) &&
+             (x.softmax.getOperation() == &op || x.getWeights() == &op);
+    });
     if (source && !isMasked && !isOutcomeOfMask(op))
       for (Value result : op.getResults())
         counting[result] = source;
@@ -321,8 +320,9 @@ bool OwnLengths::holds() {
       return fail(attention.scores, "reads keys that do not lie in pages");
     if (Operation *source = counting.lookup(attention.scores.getLhs()))
       return fail(source, "counts the rows of all sequences alike");
-    auto softmax = attention.output.getLhs().getDefiningOp<SoftmaxOp>();
-    if (!moves(softmax.getInput()))
+    if (!moves(attention.softmax.getInput()) ||
+        !llvm::all_of(attention.getWeights()->getOperands(),
+                      [&](Value v) { return moves(v); }))
       return false;
   }
   for (Value result : block.getTerminator()->getOperands())

@@ -25,14 +25,19 @@
 #ifndef TENON_LIB_CODEGEN_FORM_OWNLENGTHS_H
 #define TENON_LIB_CODEGEN_FORM_OWNLENGTHS_H
 
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace tenon {
 
-/// The two products of an attention.
+/// The two products of an attention, and what stands between.
 struct AttentionProducts {
-  PackedMatMulOp scores, output;
+  PackedMatMulOp scores;
+  SoftmaxOp softmax;
+  PackedMatMulOp output;
+  /// The last of the pointwise ops on what the softmax gives, or that itself.
+  mlir::Operation *getWeights() { return output.getLhs().getDefiningOp(); }
 };
 
 /// Lets sequences have lengths of their own in all attentions of `main`, or in

@@ -7,13 +7,30 @@
 
 #include "lib/Codegen/Form/ShareNumbers.h"
 #include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonValue.h"
+#include "lib/Codegen/Form/AttentionMask.h"
 #include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
 
 namespace tenon {
+
+/// Attention looks at the numbers of its masks: at those that mask, at the 1
+/// that a mask is subtracted of, and at integers that make positions.
+static bool mayMask(ConstantOp constant) {
+  auto splat = cast<SplatElementsAttr>(constant.getValue());
+  if (isa<FloatType>(splat.getElementType())) {
+    double number = splat.getSplatValue<APFloat>().convertToDouble();
+    return number <= kMasked || number == 1;
+  }
+  return !llvm::all_of(constant->getUsers(), [](Operation *user) {
+    auto sub = dyn_cast<SubOp>(user);
+    auto codes = sub ? sub.getLhs().getDefiningOp<CastOp>() : CastOp();
+    return codes && getElementTypeOrSelf(codes.getInput()).isInteger(8);
+  });
+}
 
 /// A number that arithmetic alone reads, a zero point for one: an exponent, the
 /// value of a mask or a pad's may decide how something is computed, and so may
@@ -25,6 +42,8 @@ static bool isNumber(Operation &op) {
   Type type = constant.getValue().getElementType();
   return constant.getValue().getNumElements() == 1 &&
          (isa<FloatType>(type) || type.isSignlessInteger(32)) &&
+         (cast<KernelOp>(op.getParentOp()).getKind() != KernelKind::attention ||
+          !mayMask(constant)) &&
          llvm::all_of(op.getUsers(), [](Operation *user) {
            return isa<AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp>(user);
          });
@@ -70,9 +89,7 @@ void shareNumbers(func::FuncOp func) {
   llvm::StringMap<size_t> known; // text to place in `alike`
   SmallVector<SmallVector<KernelOp>> alike;
   func.walk([&](KernelOp kernel) {
-    // Attention looks at the numbers of its masks.
-    if (kernel.getKind() == KernelKind::attention ||
-        kernel.getKind() == KernelKind::native)
+    if (kernel.getKind() == KernelKind::native)
       return;
     auto [place, isNew] = known.try_emplace(textOf(kernel), alike.size());
     if (isNew)

@@ -152,6 +152,11 @@ void emitThreadAttentionKernel(KernelEmitter &e) {
   SmallVector<PackedMatMulOp> products(e.body().getOps<PackedMatMulOp>());
   SoftmaxOp softmax = *e.body().getOps<SoftmaxOp>().begin();
   PackedMatMulOp qk = products[0], pv = products[1];
+  if (pv.getLhs() != softmax.getResult()) {
+    e.fail("an attention on a GPU multiplies what its softmax gives; expected "
+           "nothing between them");
+    return;
+  }
   Sink sink(e);
   SmallVector<SymExpr> out = getDims(pv.getResult());
   ArrayRef<SymExpr> rows = ArrayRef(out).drop_back();
