@@ -58,10 +58,17 @@ static Value castToInteger(LaneBuilder &L, Value x, unsigned bits,
            : (double)std::nextafterf((float)hi, 0.0f);
   if (bits < 24)
     hi = std::ldexp(1.0, isUnsigned ? bits : bits - 1) - 1;
-  Value isNan = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, x, x);
-  Value v = arith::SelectOp::create(b, loc, isNan, L.constLike(x, 0), x);
-  v = arith::MaximumFOp::create(b, loc, v, L.constLike(x, lo));
-  v = arith::MinimumFOp::create(b, loc, v, L.constLike(x, hi));
+  // One comparison each, which NaN does not pass, is one instruction: it gives
+  // the lowest number, which of unsigned integers is 0.
+  Value v = x, lowest = L.constLike(x, lo), highest = L.constLike(x, hi);
+  if (!isUnsigned) {
+    Value isNan = L.isNan(x);
+    v = L.select(isNan, L.constLike(x, 0), x);
+  }
+  Value above = L.ogt(v, lowest);
+  v = L.select(above, v, lowest);
+  Value below = L.ogt(highest, v);
+  v = L.select(below, v, highest);
   Type target = likeShape(x, b.getIntegerType(bits));
   return isUnsigned ? Value(arith::FPToUIOp::create(b, loc, target, v))
                     : Value(arith::FPToSIOp::create(b, loc, target, v));
