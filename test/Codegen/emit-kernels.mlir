@@ -127,6 +127,34 @@ func.func @attention(%q: tensor<2x64x32xf32>, %k: tensor<2x2x32x32xf32>, %v: ten
 
 // -----
 
+// Sums of integers lie where scores do, until what makes these of them is pulled;
+// a row is finished before it meets the values.
+// CHECK-LABEL: func.func @attention_0
+// CHECK: arith.extui {{.+}} to vector<{{[0-9]+}}xi16>
+// CHECK: call @gemm_i8_
+// CHECK: arith.bitcast {{.+}}xi32> to vector<{{[0-9]+}}xf32>
+// CHECK: arith.bitcast {{.+}}xf32> to vector<{{[0-9]+}}xi32>
+// CHECK: arith.subi
+// CHECK: arith.sitofp
+// CHECK: math.exp
+// CHECK: math.roundeven
+// CHECK: call @gemm_f32
+func.func @attentionOfCodes(%q: tensor<2x64x32xui8>, %k: tensor<2x2x1024xui8>, %v: tensor<2x1x64x32xf32>, %points: tensor<2x1x64xi32>) -> tensor<2x64x32xf32> {
+  %0 = tenon.kernel attention(%q, %k, %v, %points) : (tensor<2x64x32xui8>, tensor<2x2x1024xui8>, tensor<2x1x64x32xf32>, tensor<2x1x64xi32>) -> tensor<2x64x32xf32> tiling #tenon.cpu_attention<queries = 12> {
+  ^bb0(%a: tensor<2x64x32xui8>, %b: tensor<2x2x1024xui8>, %c: tensor<2x1x64x32xf32>, %d: tensor<2x1x64xi32>):
+    %1 = tenon.packed_matmul %a, %b columns "64" as <i8> : tensor<2x64x32xui8>, tensor<2x2x1024xui8>
+    %2 = tenon.sub %1, %d : tensor<2x64x64xi32>, tensor<2x1x64xi32>
+    %3 = tenon.cast %2 to f32 : tensor<2x64x64xi32>
+    %4 = tenon.softmax %3 : tensor<2x64x64xf32>
+    %5 = tenon.round %4 : tensor<2x64x64xf32>
+    %6 = tenon.packed_matmul %5, %c columns "32" : tensor<2x64x64xf32>, tensor<2x1x64x32xf32>
+    tenon.yield %6 : tensor<2x64x32xf32>
+  }
+  return %0 : tensor<2x64x32xf32>
+}
+
+// -----
+
 // Lanes lie along the columns, a chain of additions runs down each.
 // CHECK-LABEL: func.func @scan_0
 // CHECK-DAG: arith.constant 64 : index

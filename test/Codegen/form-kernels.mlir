@@ -142,6 +142,28 @@ func.func @finishedRows(%q: tensor<2x10x32xf32>, %k: tensor<2x1x32x32xf32>, %v: 
 
 // -----
 
+// Scores may be sums of integers.
+// CHECK-LABEL: @attentionOfCodes
+// CHECK: tenon.kernel attention(%arg0, %arg1, %arg3, %arg2)
+// CHECK: tenon.packed_matmul {{.+}} as <i8>
+// CHECK-NOT: tenon.kernel
+// APART-LABEL: @attentionOfCodes
+// APART: tenon.kernel matmul
+// APART: tenon.kernel row
+// APART: tenon.kernel matmul
+func.func @attentionOfCodes(%q: tensor<2x10x32xui8>, %k: tensor<2x1x1024xui8>, %v: tensor<2x1x10x32xf32>, %points: tensor<2x1x10xi32>) -> tensor<2x10x32xf32> {
+  %s = tenon.constant dense<0.0078125> : tensor<f32>
+  %0 = tenon.packed_matmul %q, %k columns "10" as <i8> : tensor<2x10x32xui8>, tensor<2x1x1024xui8>
+  %1 = tenon.sub %0, %points : tensor<2x10x10xi32>, tensor<2x1x10xi32>
+  %2 = tenon.cast %1 to f32 : tensor<2x10x10xi32>
+  %3 = tenon.mul %2, %s : tensor<2x10x10xf32>, tensor<f32>
+  %4 = tenon.softmax %3 : tensor<2x10x10xf32>
+  %5 = tenon.packed_matmul %4, %v columns "32" : tensor<2x10x10xf32>, tensor<2x1x10x32xf32>
+  return %5 : tensor<2x10x32xf32>
+}
+
+// -----
+
 // Someone else wants the probabilities: no attention.
 // CHECK-LABEL: @notAttentionWhenScoresAreUsed
 // CHECK: tenon.kernel matmul

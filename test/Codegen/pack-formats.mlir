@@ -1,5 +1,6 @@
 // RUN: tenon-opt %s --tenon-pack-matmul --canonicalize | FileCheck %s
 // RUN: tenon-opt %s --tenon-pack-matmul --canonicalize --tenon-merge-matmul | FileCheck %s --check-prefix=MERGE
+// RUN: tenon-opt %s --tenon-pack-matmul=scores-of-codes --canonicalize | FileCheck %s --check-prefix=SCORES
 
 // Codes stay as they are stored, seen through what unpacks and cuts them. All
 // scales fit f16; the zero point is the middle, and is none.
@@ -261,4 +262,35 @@ func.func @requantised(%codes: tensor<4x6xui8>) -> (tensor<6x4xui8>, tensor<4x6x
   %15 = tenon.min %14, %high : tensor<4x6xf32>, tensor<f32>
   %16 = tenon.cast %15 to ui8 : tensor<4x6xf32>
   return %10, %16 : tensor<6x4xui8>, tensor<4x6xui8>
+}
+
+// Queries and keys are codes, moved ones: so are their products for a softmax,
+// where the target is asked for it, and for nothing else.
+// CHECK-LABEL: @scores
+// CHECK: tenon.pack_b
+// CHECK: tenon.pack_b
+// CHECK-NOT: as <i8>
+// SCORES-LABEL: @scores
+// SCORES: %[[KEYS:.+]] = tenon.transpose %arg1
+// SCORES: tenon.packed_matmul %arg0, %{{.+}} columns "10" as <i8>
+// SCORES: %[[FLOAT:.+]] = tenon.cast %{{.+}} to f32 : tensor<2x10x10xi32>
+// SCORES: %[[SCALED:.+]] = tenon.mul %[[FLOAT]], %{{.+}} : tensor<2x10x10xf32>, tensor<f32>
+// SCORES: tenon.softmax %[[SCALED]]
+// SCORES: tenon.pack_b
+func.func @scores(%q: tensor<2x10x64xui8>, %k: tensor<2x10x64xui8>) -> (tensor<2x10x10xf32>, tensor<2x10x10xf32>) {
+  %z = tenon.constant dense<124> : tensor<i32>
+  %s = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.cast %q to i32 : tensor<2x10x64xui8>
+  %1 = tenon.sub %0, %z : tensor<2x10x64xi32>, tensor<i32>
+  %2 = tenon.cast %1 to f32 : tensor<2x10x64xi32>
+  %3 = tenon.mul %2, %s : tensor<2x10x64xf32>, tensor<f32>
+  %4 = tenon.cast %k to i32 : tensor<2x10x64xui8>
+  %5 = tenon.sub %4, %z : tensor<2x10x64xi32>, tensor<i32>
+  %6 = tenon.cast %5 to f32 : tensor<2x10x64xi32>
+  %7 = tenon.mul %6, %s : tensor<2x10x64xf32>, tensor<f32>
+  %8 = tenon.transpose %7 [0, 2, 1] : tensor<2x10x64xf32>
+  %9 = tenon.matmul %3, %8 : tensor<2x10x64xf32>, tensor<2x64x10xf32>
+  %10 = tenon.softmax %9 : tensor<2x10x10xf32>
+  %11 = tenon.matmul %3, %8 : tensor<2x10x64xf32>, tensor<2x64x10xf32>
+  return %10, %11 : tensor<2x10x10xf32>, tensor<2x10x10xf32>
 }

@@ -66,7 +66,8 @@ public:
   /// may as well compute them then.
   virtual bool copiesRows() const { return false; }
   /// Does an attention finish rows of weights before it multiplies them, where
-  /// the model does something to what its softmax gives?
+  /// the model does something to what its softmax gives, and may its scores be
+  /// sums of integers?
   virtual bool finishesRows() const { return false; }
   /// The passes that lay operands out as its kernels want them.
   virtual void populateLayout(mlir::OpPassManager &pm,

@@ -34,6 +34,10 @@
 // keys of its sequence and no others. What it pulls it pulls for columns of the
 // longest one's, as many further as the sequence is shorter.
 //
+// Queries and keys that are codes (tenon-pack-matmul) have exact sums of
+// integers for products. These lie where the scores do, as they are: what makes
+// scores of them is pulled like a mask.
+//
 // A cache of i8 has a scale for each key and each value. Those of keys are
 // multiplied to the scores, those of values to the exponentials: the products
 // are of queries, and exponentials, by codes.
@@ -41,6 +45,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/AttentionKernel.h"
+#include "lib/Codegen/Cpu/FormatKernels.h"
 #include <cmath>
 #include <numeric>
 
@@ -58,6 +63,14 @@ SymExpr AttentionKernel::groupsOf() {
   SymExpr all = productOf(batch);
   return all.divideExactly(heads).value_or(
       SymExpr::apply(SymExpr::Fn::FloorDiv, all, heads));
+}
+
+/// Of codes whole groups.
+SymExpr AttentionKernel::sizeOfRow() {
+  if (!format)
+    return depth;
+  SymExpr group = format.rowsOfGroup();
+  return SymExpr::apply(SymExpr::Fn::CeilDiv, depth, group) * group;
 }
 
 /// How many keys the task's sequence has.
@@ -95,18 +108,40 @@ Value AttentionKernel::scalesOf(const PackedOperand &operand, Value places,
   return operand.scalesAt(e, place, L.rem(key, kPanelColumns));
 }
 
+/// A level has bytes of codes or pairs of bytes; all take the same memory.
+Value AttentionKernel::memoryOfQueries() {
+  if (!format)
+    return e.scratchBuffer(rowSize * queryRows, f32);
+  Type type = rowTypeOf(format, e.target);
+  Value memory = e.scratchBuffer(rowSize * (2 * queryRows), b.getI8Type());
+  if (type.isInteger(8))
+    return memory;
+  return memref::ViewOp::create(b, L.loc, memoryType(type), memory, L.index(0),
+                                ValueRange{L.index(0)});
+}
+
 void AttentionKernel::packQueries(Value rows) {
   Value d = e.dim(depth);
+  Type type = format ? rowTypeOf(format, e.target) : f32;
+  auto put = [&](Value x, const Idx &at) {
+    if (type.isInteger(16)) {
+      x = L.widen(x);
+      x = arith::ExtUIOp::create(b, L.loc, L.isVector(x) ? L.vec(type) : type,
+                                 x);
+    }
+    L.store(x, queries, at, type);
+  };
   e.loop(L.index(0), rows, 1, [&](Value r) {
     Value row = L.add(m0, r);
     SmallVector<Idx> own =
         e.broadcastIndex(matrixIndex(row), ArrayRef(q).drop_back(2), batch);
     own.push_back(L.uniform(queryOf(row)));
     own.push_back(Idx());
-    Idx to = L.uniform(L.mul(r, d));
+    // Behind the last code of a row anything will do: it meets zeros.
+    Idx to = L.uniform(L.mul(r, e.dim(rowSize)));
     e.lanesLoop(d, lanes, [&](Idx i) {
       own.back() = i;
-      L.store(e.emit(qk.getLhs(), own), queries, L.add(to, i), f32);
+      put(e.emit(qk.getLhs(), own), L.add(to, i));
     });
   });
 }
@@ -187,10 +222,40 @@ void AttentionKernel::multiply(
     multiplyGroup(x.begin, 1);
 }
 
+/// The scores' integers, as bits of f32.
+void AttentionKernel::multiplyIntegers(Value rows, Value begin, Value end) {
+  Type i32 = b.getI32Type();
+  Value keysOf = e.input(K.getMemory()), apart = e.dim(K.panelsApart()),
+        lda = e.dim(rowSize), zero = L.index(0);
+  auto line = [&](Value at) { return Idx{at, 1, (int64_t)lanes, {}}; };
+  forPanelGroups(e, begin, end, [&](Value panel, int64_t count) {
+    Value at = K.at(e, batchIndex, batch, panel);
+    forRowTiles(e, rows, kTileRows, [&](Value, Value r0, Value mr) {
+      emitDotKernel(e, mr, format, count, /*accumulate=*/false,
+                    {queries, L.mul(r0, lda), lda, keysOf, at, apart, lda, sums,
+                     zero, zero, at, zero});
+      for (int64_t p = 0; p < count; ++p)
+        e.loop(zero, mr, 1, [&](Value r) {
+          LaneScope whole(L, lanes);
+          Value from = L.mul(L.add(L.mul(mr, p), r), kPanelColumns);
+          Value to = L.mul(L.add(panel, p), kPanelColumns);
+          to = L.add(to, L.add(scoresAt, L.mul(L.add(r0, r), e.dim(ld))));
+          for (int64_t c = 0; c < kPanelColumns; c += lanes) {
+            Value x = L.load(sums, line(L.add(from, c)), i32);
+            x = arith::BitcastOp::create(b, L.loc, L.vec(f32), x);
+            L.store(x, scores, line(L.add(to, c)), f32);
+          }
+        });
+    });
+  });
+}
+
 void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
   Value columns = L.index(kPanelColumns);
   Value begin = L.div(range.begin, columns);
   Value end = L.div(L.add(range.end, kPanelColumns - 1), columns);
+  if (format)
+    return multiplyIntegers(rows, begin, end);
   multiply({rows, queries, L.index(0), depth, K, keyPlaces, begin, end,
             L.index(0), e.dim(depth)});
 }
@@ -233,6 +298,8 @@ Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
   Value acc = e.lanesLoop(walk.n, lanes, lowest, [&](Idx i, ValueRange args) {
     Idx key = walk.keyAt(i), at = L.add(walk.base, key);
     Value x = L.load(scores, at, f32);
+    if (format)
+      x = arith::BitcastOp::create(b, L.loc, L.vec(b.getI32Type(), lanes), x);
     if (K.hasScales())
       x = L.mul(x, scalesOf(K, keyPlaces, key.base));
     x = walk.pull(qk.getResult(), x, input, key);
@@ -364,7 +431,9 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
 
 void AttentionKernel::takeScratch() {
   tile = e.scratchBuffer(kTileElements, f32);
-  queries = e.scratchBuffer(depth * queryRows, f32);
+  queries = memoryOfQueries();
+  if (format)
+    sums = e.scratchBuffer(kTileElements, b.getI32Type());
   scores = e.scratchBuffer(ld * queryRows, f32);
   inverse = e.scratchBuffer(queryRows, f32);
   if (K.getPages())

@@ -45,12 +45,17 @@ struct AttentionKernel : AttentionOps {
   llvm::SmallVector<SymExpr> batch{out.begin(), out.end() - 2};
   SymExpr rowsQ = out[out.size() - 2], depth = q.back(),
           keys = scoreDims.back(), N = out.back();
-  SymExpr ld = k[k.size() - 3] * kPanelColumns; // of the scores
+  /// Of keys that are codes, whose products with queries' are integers; null:
+  /// f32.
+  FormatAttr format = qk.getFormatAttr();
+  SymExpr ld = k[k.size() - (format ? 2 : 3)] * kPanelColumns; // of the scores
+  SymExpr rowSize = sizeOfRow();                               // of queries
   /// So many matrices in a row read the same keys and values.
   int64_t heads = countHeads();
   SymExpr rowsAll = rowsQ * heads, groups = groupsOf();
   KeyMask mask = findMask();
   mlir::Value queries = {}, scores = {}, inverse = {}, tile = {};
+  mlir::Value sums = {};     ///< a tile of integers
   mlir::Value scoresAt = {}; ///< where the block's scores begin
   mlir::Value keyPlaces = {}, valuePlaces = {}; ///< of pages
   mlir::Value batchIndex = {}, m0 = {}; ///< first matrix and row of the block
@@ -60,11 +65,14 @@ struct AttentionKernel : AttentionOps {
   // AttentionKernel.cpp
   int64_t countHeads();
   SymExpr groupsOf();
+  SymExpr sizeOfRow();
   KeyMask findMask();
   void findPages(const PackedOperand &operand, mlir::Value places);
   mlir::Value scalesOf(const PackedOperand &operand, mlir::Value places,
                        mlir::Value key);
+  mlir::Value memoryOfQueries();
   void packQueries(mlir::Value rows);
+  void multiplyIntegers(mlir::Value rows, mlir::Value begin, mlir::Value end);
   struct Product;
   void multiply(const Product &product,
                 llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value,

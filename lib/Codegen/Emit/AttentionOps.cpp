@@ -52,12 +52,14 @@ static int64_t countRepeats(ArrayRef<SymExpr> from, ArrayRef<SymExpr> to,
   return count;
 }
 
-/// Of the matrices of a product those that `packed` repeats.
-static int64_t countRepeats(Value packed, ArrayRef<SymExpr> batch) {
+/// Of the matrices of a product those that its panels repeat.
+static int64_t countRepeats(PackedMatMulOp product, ArrayRef<SymExpr> batch) {
   bool more;
-  auto outer = [](Value v) {
+  Value packed = product.getPacked();
+  size_t inner = product.getFormatAttr() ? 2 : 3;
+  auto outer = [&](Value v) {
     SmallVector<SymExpr> dims = getDims(v);
-    dims.pop_back_n(3);
+    dims.pop_back_n(inner);
     return dims;
   };
   int64_t count = countRepeats(outer(packed), batch, more);
@@ -73,8 +75,7 @@ static int64_t countRepeats(Value packed, ArrayRef<SymExpr> batch) {
 int64_t AttentionOps::countSharers() {
   SmallVector<SymExpr> batch = getDims(pv.getResult());
   batch.pop_back_n(2);
-  return std::gcd(countRepeats(qk.getPacked(), batch),
-                  countRepeats(pv.getPacked(), batch));
+  return std::gcd(countRepeats(qk, batch), countRepeats(pv, batch));
 }
 
 } // namespace tenon

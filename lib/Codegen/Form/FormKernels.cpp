@@ -53,6 +53,13 @@ namespace {
 /// In remarks.
 constexpr StringLiteral kPass = "tenon-form-kernels";
 
+/// A product of codes that the model computes, both of them.
+bool isOfCodes(PackedMatMulOp product) {
+  FormatAttr format = product.getFormatAttr();
+  return format.isInteger() && format.getBlock() == 0 &&
+         !isPackedWeight(product.getPacked().getDefiningOp());
+}
+
 bool hasRole(Operation *op, std::initializer_list<FusionRole> roles) {
   auto fusion = dyn_cast<FusionInterface>(op);
   return fusion && llvm::is_contained(roles, fusion.getFusionRole());
@@ -296,8 +303,9 @@ void FormKernels::joinAttention() {
         : !qk || rootOf.lookup(qk) != end || isa<TransposeOp>(end)
             ? "the scores are no matmul with its epilogue"
         : !scores.hasOneUse() ? "the scores have several users"
-        : qk.getFormatAttr()  ? "the scores are a product in a format"
-        : pv.getFormatAttr()  ? "the values are in a format"
+        : qk.getFormatAttr() && !(finishedRows && isOfCodes(qk))
+            ? "the scores are a product in a format"
+        : pv.getFormatAttr() ? "the values are in a format"
         : attention.count(qk) || gated.count(qk) || gated.count(pv)
             ? "a matmul of it is part of another kernel"
         : !getElementTypeOrSelf(scores.getType()).isF32()

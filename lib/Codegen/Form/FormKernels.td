@@ -17,7 +17,8 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
        dims, are its epilogue. A matmul whose rows go through a softmax into
        another matmul forms one "attention" with it: scores never reach memory.
        Pointwise ops between the softmax and that matmul (a quantised model
-       rounds its probabilities) are part of it too with `finished-rows`.
+       rounds its probabilities) are part of it too with `finished-rows`, and
+       scores that are sums of integers.
     2. Any other op is computed where it is used, unless that would repeat real
        work: several users, or a user that reads an element many times. A
        product of few columns computes an operation or two on its rows (the
@@ -50,8 +51,8 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "Products by at most so many columns may compute their "
                         "rows">,
                  Option<"finishedRows", "finished-rows", "bool", "true",
-                        "An attention may have pointwise ops between its "
-                        "softmax and its second product">];
+                        "An attention may have products of codes, and "
+                        "pointwise ops behind its softmax">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

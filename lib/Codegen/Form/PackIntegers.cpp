@@ -24,6 +24,7 @@
 #include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonView.h"
@@ -288,6 +289,12 @@ Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
         b, loc, zeroB ? reshaped(b, zeroB, {}) : i32Constant(b, loc, {0}),
         down);
   }
+  // The middle of unsigned codes is the 0 of signed ones.
+  std::optional<SmallVector<int64_t>> middle =
+      right->zero ? integersOf(right->zero) : std::nullopt;
+  if (middle && middle->front() == 128 &&
+      getElementTypeOrSelf(codes.getType()).isUnsignedInteger())
+    zeroB = {};
   makeUnsigned(b, a, zeroA);
   auto format = FormatAttr::get(b.getContext(), b.getI8Type(), 0, {}, {}, {});
   Value result = PackedMatMulOp::create(
@@ -616,6 +623,36 @@ std::optional<std::pair<Value, Value>> matchScaledWeight(OpBuilder &b, Value v,
   return std::pair{centre(viewsOfWeight(b, views, coded->codes), zero), scale};
 }
 
+/// The same of codes that the model computes and moves, with one scale.
+std::optional<std::pair<Value, Value>> matchScaledCodes(OpBuilder &b, Value v) {
+  SmallVector<Operation *> views;
+  std::optional<Coded> coded = matchCoded(sourceOf(v, views));
+  if (!coded || !isOne(coded->zero) || !isOne(coded->scale) ||
+      llvm::any_of(views, [](Operation *view) { return isa<Im2ColOp>(view); }))
+    return std::nullopt;
+  Value codes = coded->codes;
+  for (Operation *view : llvm::reverse(views))
+    codes = viewOfCodes(b, view, codes, {});
+  Value numbers = castTo(b, v.getLoc(), codes, b.getI32Type());
+  if (coded->zero)
+    numbers = make<SubOp>(b, v.getLoc(), numbers, reshaped(b, coded->zero, {}));
+  return std::pair{numbers, reshaped(b, coded->scale, {})};
+}
+
+/// Does a softmax read what pointwise ops make of it?
+bool isOfScores(MatMulOp op) {
+  Value v = op.getResult();
+  while (v.hasOneUse()) {
+    Operation *user = *v.getUsers().begin();
+    if (isa<SoftmaxOp>(user))
+      return true;
+    if (!user->hasTrait<OpTrait::Elementwise>())
+      break;
+    v = user->getResult(0);
+  }
+  return false;
+}
+
 /// Do scales that are known leave f32 room for products of two and a sum? With
 /// others, and with infinities and NaNs, each term has its own value.
 bool isModerate(Value scale) {
@@ -657,7 +694,7 @@ bool isNarrowConvolution(MatMulOp op, int64_t terms) {
 
 } // namespace
 
-Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op) {
+Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op, bool scoresOfCodes) {
   // So many products of differences of bytes stay inside i32.
   constexpr int64_t kMostTerms =
       std::numeric_limits<int32_t>::max() / (255 * 255);
@@ -674,6 +711,8 @@ Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op) {
   if (!rows)
     return nullptr;
   auto weight = matchScaledWeight(b, op.getRhs(), op.getTransposeB());
+  if (!weight && scoresOfCodes && isOfScores(op))
+    weight = matchScaledCodes(b, op.getRhs());
   if (!weight || !isModerate(rows->scale) || !isModerate(weight->second))
     return nullptr;
   Value numbers = castTo(b, loc, rows->codes, b.getI32Type());

@@ -25,10 +25,14 @@ static bool mayMask(ConstantOp constant) {
     double number = splat.getSplatValue<APFloat>().convertToDouble();
     return number <= kMasked || number == 1;
   }
+  // Zero points meet codes, and sums of them that lie in memory.
   return !llvm::all_of(constant->getUsers(), [](Operation *user) {
-    auto sub = dyn_cast<SubOp>(user);
-    auto codes = sub ? sub.getLhs().getDefiningOp<CastOp>() : CastOp();
-    return codes && getElementTypeOrSelf(codes.getInput()).isInteger(8);
+    if (!isa<SubOp, MulOp>(user))
+      return false;
+    Value other = user->getOperand(0);
+    auto codes = other.getDefiningOp<CastOp>();
+    return isa<BlockArgument>(other) ||
+           (codes && getElementTypeOrSelf(codes.getInput()).isInteger(8));
   });
 }
 
