@@ -25,6 +25,11 @@
 
 // -----
 
+// expected-error @+1 {{expected tiles of 128 x 64 floats, found #tenon.gpu_matmul<tile = 64 x 64, stages = 3, products = tf32>}}
+#grid = #tenon.gpu_grid<#tenon.gpu_matmul<tile = 64 x 64, stages = 3, products = tf32>>
+
+// -----
+
 // expected-error @+1 {{expected the rows to be a multiple of 16 in [16, 128], found 8}}
 #rows = #tenon.gpu_attention<rows = 8, products = bf16>
 
@@ -33,6 +38,18 @@
 func.func @kind(%x: tensor<8xf32>) -> tensor<8xf32> {
   // expected-error @+1 {{expected a tiling of a map kernel, found that of a matmul}}
   %0 = tenon.kernel map(%x) : (tensor<8xf32>) -> tensor<8xf32> tiling #tenon.gpu_matmul<tile = 64 x 64, stages = 3, products = tf32x3> {
+  ^bb0(%a: tensor<8xf32>):
+    %1 = tenon.neg %a : tensor<8xf32>
+    tenon.yield %1 : tensor<8xf32>
+  }
+  return %0 : tensor<8xf32>
+}
+
+// -----
+
+func.func @grid_kind(%x: tensor<8xf32>) -> tensor<8xf32> {
+  // expected-error @+1 {{expected a tiling of a map kernel, found that of a matmul}}
+  %0 = tenon.kernel map(%x) : (tensor<8xf32>) -> tensor<8xf32> tiling #tenon.gpu_grid<#tenon.gpu_matmul<tile = 128 x 64, stages = 3, products = bf16>> {
   ^bb0(%a: tensor<8xf32>):
     %1 = tenon.neg %a : tensor<8xf32>
     tenon.yield %1 : tensor<8xf32>

@@ -74,6 +74,8 @@ emu::Driver::Driver() {
     device.sm = atoi(sm);
   if (const char *bytes = setting("TENON_EMU_MEMORY"))
     device.memory.limit = strtoull(bytes, nullptr, 0);
+  if (const char *count = setting("TENON_EMU_MULTIPROCESSORS"))
+    multiprocessors = atoi(count);
   if (const char *number = setting("TENON_EMU_DRIVER"))
     version = atoi(number);
   const char *seed = setting("TENON_EMU_SEED");
@@ -197,7 +199,9 @@ EMU_API cuDeviceGetAttribute(int *value, int attribute, CUdevice device) {
     *value = 1980000;
     break;
   case 16:
-    *value = sm >= 90 ? 132 : 108;
+    *value = driver().multiprocessors ? driver().multiprocessors
+             : sm >= 90               ? 132
+                                      : 108;
     break;
   case 38:
     *value = 50 << 20;

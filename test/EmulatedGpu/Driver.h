@@ -86,6 +86,7 @@ struct Driver {
   Device device;
   bool initialized = false;
   int version = 13000;
+  int multiprocessors = 0; // 0: as many as one of its kind has
   int contexts = 0;        // how often the primary one was retained
   CUresult lost = Success; // what every call returns from now on
   std::set<LoadedModule *> modules;

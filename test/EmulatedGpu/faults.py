@@ -128,6 +128,25 @@ FAULTS = [
     ("boxes", "the next box's rows", r"shl\.b32 %r4, %i, 3;", 0, "shl.b32 %r4, %i, 3; add.u32 %r4, %r4, 8;", "numbers"),
     ("boxes", "a map of more rows than there are", r"bar\.sync 0;", 0, "bar.sync 0;", "outside every allocation", {"dims": (32, 69)}),
     ("boxes", "no map", r"\[%map, ", 0, "[%d1, ", "lie outside|no tensor map|never written|misaligned"),
+    ("grid", "a tile's last stage is released before it is read",
+     r"(ld\.shared\.b32 %r12, \[%r9\];)(.*?)(mbarrier\.arrive\.shared\.b64 _, \[%r1\];)", 0,
+     r"mad.lo.u32 %r1, %stage, 8, %empty; setp.eq.u32 %p4, %i, 2; @%p4 \3 \1\2 @!%p4 \3", "race on shared|not been waited for"),
+    ("grid", "who fills counts stages anew for each tile", r"\$FILL:", 0, "$FILL:\n  mov.u32 %number, 0;",
+     "race on shared|not been waited for|more arrivals|deadlock"),
+    ("grid", "who adds up counts stages anew for each tile", r"\$NEXT:", 0, "$NEXT:\n  mov.u32 %number, 0;",
+     "race on shared|not been waited for|more arrivals|deadlock"),
+    ("grid", "the next tile's stages are filled without a wait", r"@!%p1 bra \$FREE;", 0, "",
+     "race on shared|not been waited for|more arrivals"),
+    ("grid", "a tile's first stage is read without a wait", r"@!%p1 bra \$ARRIVES;", 0,
+     "setp.eq.u32 %p4, %i, 0; or.pred %p1, %p1, %p4; @!%p1 bra $ARRIVES;", "race on shared|not been waited for|never written"),
+    ("grid", "sums are stored where the last tile's are still read", r"bar\.sync 1, 64;", 0, "", "race on shared"),
+    ("grid", "sums are read before they are stored", r"bar\.sync 1, 64;", 1, "", "race on shared|never written"),
+    ("grid", "the next rows' sums are stored where others are still read", r"bar\.sync 1, 64;", 2, "", "race on shared"),
+    ("grid", "the next rows' sums are read before they are stored", r"bar\.sync 1, 64;", 3, "", "race on shared"),
+    ("grid", "sums of the tile before are added to", r"(\$NEXT:\n  mov\.u32 %i, 0;\n)(  mov\.b32 %r10, 0;\n)", 0, r"\2\1", "numbers"),
+    ("grid", "blocks leave tiles out", r"mov\.u32 %blocks, %nctaid\.x;", 0, "mov.u32 %blocks, 3;", "never written"),
+    ("grid", "who fills goes on by one", r"add\.u32 %tile, %tile, %blocks;", 0, "add.u32 %tile, %tile, 1;", "deadlock|numbers"),
+    ("grid", "a tile too many is filled", r"setp\.lt\.u32 %p3, %tile, %n;", 0, "setp.le.u32 %p3, %tile, %n;", "outside every allocation"),
     ("softmax", "the loop goes one too far, between buffers", r"setp\.ge\.u32 %p0, %i, %n", 0, "setp.gt.u32 %p0, %i, %n",
      "outside the 3600 bytes", {"arena": True}),
     ("softmax", "partials are read where another buffer lies", r"ld\.global\.nc\.b32 %r11, \[%d2\]", 0,
@@ -197,7 +216,7 @@ def main():
     arguments = [a for a in sys.argv[1:] if a != "--table"]
     table = "--table" in sys.argv
     device = emulated.Gpu()
-    known = {k["name"]: k for k in (kernels.softmax(), kernels.matmul(), kernels.warpgroup(), kernels.blocks(), kernels.ring(), kernels.boxes())}
+    known = {k["name"]: k for k in (kernels.softmax(), kernels.matmul(), kernels.warpgroup(), kernels.blocks(), kernels.ring(), kernels.boxes(), kernels.grid())}
     missed = planted = 0
     for kernel in known.values():
         for seed in range(8):

@@ -34,6 +34,8 @@ class Gpu:
 
     def __init__(self, library=None):
         folder = os.environ.get("TENON_EMULATED_GPU", ".")
+        # So that small models have more tiles than blocks run at a time.
+        os.environ.setdefault("TENON_EMU_MULTIPROCESSORS", "1")
         self.lib = ctypes.CDLL(library or os.path.join(folder, "libcuda.so.1"))
         self.lib.tenonEmuReports.restype = ctypes.c_uint64
         self.lib.tenonEmuMnemonics.restype = ctypes.c_char_p

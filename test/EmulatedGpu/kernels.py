@@ -560,3 +560,119 @@ $DONE:
         "name": "boxes", "ptx": text, "maps": [(x, (32, 68), (32, 8))], "inputs": [], "output": (32,), "expected": x.sum(axis=0),
         "dtype": np.int32, "scalars": [np.uint32(9)], "grid": 1, "block": 64, "shared": 2048 + 32,
     }
+
+
+def grid():
+    """Two blocks go over five tiles: a thread copies parts in bulk, two warps add up, over a ring of four stages that goes on from
+    tile to tile. Two rows of sums have one room, whence the other warp's are stored."""
+    text = HEADER + """
+.extern .shared .align 16 .b8 dynamic[];
+.visible .entry grid(.param .u64 x, .param .u64 y, .param .u32 tiles)
+{
+  .reg .pred %p<8>, %lead;
+  .reg .b32 %r<32>, %t, %n, %full, %empty, %room, %sums, %i, %tile, %blocks, %number, %stage, %parity;
+  .reg .b64 %d<8>;
+  ld.param.b64 %d0, [x];
+  ld.param.b64 %d1, [y];
+  ld.param.b32 %n, [tiles];
+  mov.u32 %t, %tid.x;
+  mov.u32 %tile, %ctaid.x;
+  mov.u32 %blocks, %nctaid.x;
+  mov.u32 %full, dynamic;
+  add.u32 %empty, %full, 32;
+  add.u32 %room, %full, 64;
+  add.u32 %sums, %full, 1088;
+  setp.eq.u32 %lead, %t, 0;
+  @%lead mbarrier.init.shared.b64 [%full], 1;
+  @%lead mbarrier.init.shared.b64 [%full+8], 1;
+  @%lead mbarrier.init.shared.b64 [%full+16], 1;
+  @%lead mbarrier.init.shared.b64 [%full+24], 1;
+  @%lead mbarrier.init.shared.b64 [%empty], 64;
+  @%lead mbarrier.init.shared.b64 [%empty+8], 64;
+  @%lead mbarrier.init.shared.b64 [%empty+16], 64;
+  @%lead mbarrier.init.shared.b64 [%empty+24], 64;
+  fence.mbarrier_init.release.cluster;
+  bar.sync 0;
+  mov.u32 %number, 0;
+  setp.ge.u32 %p0, %t, 32;
+  @%p0 bra $MULTIPLY;
+  @!%lead bra $DONE;
+$FILL:
+  mov.u32 %i, 0;
+$STEP:
+  and.b32 %stage, %number, 3;
+  shr.u32 %parity, %number, 2;
+  not.b32 %parity, %parity;
+  and.b32 %parity, %parity, 1;
+  mad.lo.u32 %r1, %stage, 8, %empty;
+$FREE:
+  mbarrier.try_wait.parity.shared.b64 %p1, [%r1], %parity;
+  @!%p1 bra $FREE;
+  mad.lo.u32 %r3, %stage, 8, %full;
+  mbarrier.arrive.expect_tx.shared.b64 _, [%r3], 256;
+  mad.lo.u32 %r4, %stage, 256, %room;
+  mad.lo.u32 %r5, %tile, 3, %i;
+  mad.wide.u32 %d2, %r5, 256, %d0;
+  cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%r4], [%d2], 256, [%r3];
+  add.u32 %number, %number, 1;
+  add.u32 %i, %i, 1;
+  setp.lt.u32 %p2, %i, 3;
+  @%p2 bra $STEP;
+  add.u32 %tile, %tile, %blocks;
+  setp.lt.u32 %p3, %tile, %n;
+  @%p3 bra $FILL;
+  bra $DONE;
+$MULTIPLY:
+  sub.u32 %r6, %t, 32;
+  mad.lo.u32 %r7, %r6, 4, %sums;
+  xor.b32 %r8, %r6, 32;
+  mad.lo.u32 %r8, %r8, 4, %sums;
+$NEXT:
+  mov.u32 %i, 0;
+  mov.b32 %r10, 0;
+  mov.b32 %r11, 0;
+$PART:
+  and.b32 %stage, %number, 3;
+  shr.u32 %parity, %number, 2;
+  and.b32 %parity, %parity, 1;
+  mad.lo.u32 %r3, %stage, 8, %full;
+$ARRIVES:
+  mbarrier.try_wait.parity.shared.b64 %p1, [%r3], %parity;
+  @!%p1 bra $ARRIVES;
+  mad.lo.u32 %r4, %stage, 256, %room;
+  mad.lo.u32 %r9, %r6, 4, %r4;
+  ld.shared.b32 %r12, [%r9];
+  add.s32 %r10, %r10, %r12;
+  mad.lo.s32 %r11, %r12, %r12, %r11;
+  mad.lo.u32 %r1, %stage, 8, %empty;
+  mbarrier.arrive.shared.b64 _, [%r1];
+  add.u32 %number, %number, 1;
+  add.u32 %i, %i, 1;
+  setp.lt.u32 %p2, %i, 3;
+  @%p2 bra $PART;
+  bar.sync 1, 64;
+  st.shared.b32 [%r7], %r10;
+  bar.sync 1, 64;
+  ld.shared.b32 %r13, [%r8];
+  mad.lo.u32 %r14, %tile, 128, %r6;
+  mad.wide.u32 %d3, %r14, 4, %d1;
+  st.global.b32 [%d3], %r13;
+  bar.sync 1, 64;
+  st.shared.b32 [%r7], %r11;
+  bar.sync 1, 64;
+  ld.shared.b32 %r13, [%r8];
+  st.global.b32 [%d3+256], %r13;
+  add.u32 %tile, %tile, %blocks;
+  setp.lt.u32 %p3, %tile, %n;
+  @%p3 bra $NEXT;
+$DONE:
+  ret;
+}
+"""
+    x = np.random.default_rng(10).integers(-100, 100, (5, 3, 64)).astype(np.int32)
+    other = np.arange(64) ^ 32
+    return {
+        "name": "grid", "ptx": text, "inputs": [x], "output": (5, 128),
+        "expected": np.concatenate([x.sum(axis=1)[:, other], (x * x).sum(axis=1)[:, other]], axis=1), "dtype": np.int32,
+        "scalars": [np.uint32(5)], "grid": 2, "block": 96, "shared": 1088 + 256,
+    }

@@ -10,5 +10,6 @@
 include "dialects/Tenon/IR/Tenon.td"
 include "dialects/Tenon/IR/TenonKernel.td"
 include "dialects/Tenon/IR/TenonPacked.td"
+include "dialects/Tenon/IR/TenonGrid.td"
 
 #endif // TENON_ALL_TD

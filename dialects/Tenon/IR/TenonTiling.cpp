@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonTiling.h"
+#include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
@@ -137,6 +138,14 @@ LogicalResult GpuMatMulTilingAttr::verify(EmitError emitError, int64_t rows,
                      std::max(ring, sums), 1, 1, most);
 }
 
+LogicalResult GpuGridTilingAttr::verify(EmitError emitError,
+                                        GpuMatMulTilingAttr tiles) {
+  if (tiles.getRows() == 128 && tiles.getColumns() == 64 &&
+      tiles.getProducts() != MmaProducts::i8)
+    return success();
+  return emitError() << "expected tiles of 128 x 64 floats, found " << tiles;
+}
+
 LogicalResult GpuAttentionTilingAttr::verify(EmitError emitError, int64_t rows,
                                              MmaProducts) {
   return checkNumber(emitError, "the rows", rows, 16, 16, 128);
@@ -221,6 +230,10 @@ LogicalResult GpuMatMulTilingAttr::verifyFor(Operation *op) const {
   auto kernel = cast<KernelOp>(op);
   return require(kernel.getKind() == KernelKind::matmul, kernel, *this,
                  "a matmul");
+}
+
+LogicalResult GpuGridTilingAttr::verifyFor(Operation *op) const {
+  return getTiles().verifyFor(op);
 }
 
 LogicalResult GpuAttentionTilingAttr::verifyFor(Operation *op) const {

@@ -19,7 +19,7 @@
 #ifndef TENON_TILING_TD
 #define TENON_TILING_TD
 
-include "dialects/Tenon/IR/TenonDialect.td"
+include "dialects/Tenon/IR/TenonTilingBase.td"
 
 def Tenon_KernelKind : Tenon_I32Enum<"KernelKind", "kind of kernel", [
     I32EnumAttrCase<"map", 0>, I32EnumAttrCase<"row", 1>, I32EnumAttrCase<"matmul", 2>,
@@ -32,31 +32,11 @@ def Tenon_MmaProducts : Tenon_I32Enum<"MmaProducts", "what tensor cores multiply
     I32EnumAttrCase<"tf32x3", 0>, I32EnumAttrCase<"tf32", 1>, I32EnumAttrCase<"bf16", 2>,
     I32EnumAttrCase<"f16", 3>, I32EnumAttrCase<"i8", 4>]>;
 
-def Tenon_TilingInterface : AttrInterface<"TilingInterface"> {
-  let cppNamespace = "::tenon";
-  let description = [{What every tiling has.}];
-  let methods = [
-    InterfaceMethod<"The family of targets that it is for: `cpu` or `gpu`.",
-                    "::llvm::StringRef", "getFamily">,
-    InterfaceMethod<"Fails, after an error of the tenon.kernel, where this is no tiling of its form.",
-                    "::llvm::LogicalResult", "verifyFor", (ins "::mlir::Operation *":$kernel)>
-  ];
-}
-
 class Tenon_CpuTiling<string name, string mnem>
     : Tenon_Attr<name, mnem, [Tenon_TilingInterface]> {
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     ::llvm::StringRef getFamily() const { return "cpu"; }
-    ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
-  }];
-}
-
-class Tenon_GpuTiling<string name, string mnem>
-    : Tenon_Attr<name, mnem, [Tenon_TilingInterface]> {
-  let genVerifyDecl = 1;
-  let extraClassDeclaration = [{
-    ::llvm::StringRef getFamily() const { return "gpu"; }
     ::llvm::LogicalResult verifyFor(::mlir::Operation *kernel) const;
   }];
 }

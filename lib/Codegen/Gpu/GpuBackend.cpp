@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
@@ -81,11 +82,14 @@ void emitByTiling(KernelEmitter &e) {
       emitRowKernel(e);
     return;
   }
-  if (auto tiling = dyn_cast_if_present<GpuMatMulTilingAttr>(
-          e.kernel().getTilingAttr())) {
+  auto grid =
+      dyn_cast_if_present<GpuGridTilingAttr>(e.kernel().getTilingAttr());
+  if (auto tiling = grid ? grid.getTiles()
+                         : dyn_cast_if_present<GpuMatMulTilingAttr>(
+                               e.kernel().getTilingAttr())) {
     e.info.gpu = {/*block=*/true, tiling.getThreads()};
     e.info.gpu->products = productsInTable(tiling.getProducts());
-    return emitMmaMatMulKernel(e, tiling);
+    return emitMmaMatMulKernel(e, tiling, bool(grid));
   }
   if (auto tiling = dyn_cast_if_present<GpuAttentionTilingAttr>(
           e.kernel().getTilingAttr())) {
@@ -129,8 +133,9 @@ void emitByTiling(KernelEmitter &e) {
 void placeScratch(KernelEmitter &e) {
   SymExpr task = e.info.scratchBytes;
   GpuLaunch &gpu = *e.info.gpu;
-  if (task == SymExpr(0) || isa<GpuMatMulTilingAttr, GpuAttentionTilingAttr>(
-                                e.kernel().getTilingAttr()))
+  if (task == SymExpr(0) ||
+      isa<GpuMatMulTilingAttr, GpuGridTilingAttr, GpuAttentionTilingAttr>(
+          e.kernel().getTilingAttr()))
     return;
   auto size = task.constant();
   if (gpu.block && size && *size <= kSharedBytes) {

@@ -38,8 +38,10 @@ void emitGpuMapKernel(KernelEmitter &e, int64_t elements);
 /// A reduction along the last dim; a task is one element of the result, of a
 /// block.
 void emitGpuReduceKernel(KernelEmitter &e, int64_t elements);
-/// A task is a tile of the result, of a block's tensor cores.
-void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling);
+/// A task is a tile of the result, of a block's tensor cores. Blocks of a grid
+/// go from task to task, where the level has products of warpgroups.
+void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling,
+                         bool grid);
 /// Is it a tile that a warpgroup multiplies, and a second one feeds, where the
 /// level has products of warpgroups? Elsewhere it is one like others.
 bool isWarpgroupTile(GpuMatMulTilingAttr tiling);

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
@@ -124,6 +125,18 @@ int64_t blocksOfSplit(PackedMatMulOp op, int64_t depth, int64_t warps) {
   return blocks;
 }
 
+/// May there be more tiles than a large GPU runs at a time, two blocks on each
+/// multiprocessor? Fewer are a block's each.
+bool mayFillGrid(PackedMatMulOp op, int64_t rows, int64_t columns) {
+  constexpr int64_t atOnce = 2 * 132;
+  SmallVector<SymExpr> out = getDims(op.getResult());
+  auto count = productOf(ArrayRef(out).drop_back()).constant(),
+       width = out.back().constant();
+  return !count || !width ||
+         llvm::divideCeil(*count, rows) * llvm::divideCeil(*width, columns) >
+             uint64_t(atOnce);
+}
+
 Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   auto op = *kernel.getBody().front().getOps<PackedMatMulOp>().begin();
   MmaProducts products = productsOf(op, machine);
@@ -141,18 +154,25 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
        mayBeMany = rows.constant().value_or(INT64_MAX) > kFewRows,
        split = depth >= leastDepth && mayBeFew;
   Tilings all;
-  auto add = [&](int64_t rows, int64_t columns, int64_t stages) {
-    if (split)
-      all.push_back(get(rows, columns, stages,
-                        kRangesOfBlock *
-                            blocksOfSplit(op, depth, rows * columns / 1024)));
+  auto getSplit = [&](int64_t rows, int64_t columns) {
+    return get(rows, columns, 3,
+               kRangesOfBlock *
+                   blocksOfSplit(op, depth, rows * columns / 1024));
   };
   // Where a level multiplies by warpgroups, but for integers.
   if (machine.warpgroups && mayBeMany && products != MmaProducts::i8) {
-    add(128, 64, 3);
-    all.push_back(get(128, 64, 3, 1));
+    bool grid = mayFillGrid(op, 128, 64);
+    auto add = [&](GpuMatMulTilingAttr tiles) {
+      if (grid)
+        all.push_back(GpuGridTilingAttr::get(context, tiles));
+      all.push_back(tiles);
+    };
+    if (split)
+      add(getSplit(128, 64));
+    add(get(128, 64, 3, 1));
   }
-  add(64, 64, 3);
+  if (split)
+    all.push_back(getSplit(64, 64));
   all.append({get(64, 64, 3, 1), get(128, 64, 3, 1), get(64, 128, 3, 1),
               get(32, 64, 4, 1),
               GpuThreadsTilingAttr::get(context, kThreads, 1)});

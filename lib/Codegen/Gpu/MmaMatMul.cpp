@@ -135,7 +135,8 @@ bool isWarpgroupTile(GpuMatMulTilingAttr tiling) {
          tiling.getProducts() != MmaProducts::i8;
 }
 
-void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling) {
+void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling,
+                         bool grid) {
   PackedMatMulOp op = findProduct(e);
   auto operand = PackedOperand::of(e, op);
   if (!operand)
@@ -150,8 +151,8 @@ void emitMmaMatMulKernel(KernelEmitter &e, GpuMatMulTilingAttr tiling) {
     return fail("a gated matmul takes panels of each half: expected a tile of "
                 "64 columns or more, found ");
   if (isWarpgroupTile(tiling) && e.target.cpu == "sm_90a")
-    return emitWarpgroupMatMul(e, op, *operand, tiling);
-  MmaMatMul(e, op, *operand, tiling).run();
+    return emitWarpgroupMatMul(e, op, *operand, tiling, grid);
+  MmaMatMul(e, op, *operand, tiling, grid).run();
 }
 
 } // namespace tenon

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/ProductTiles.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "tenon/abi.h"
 
 using namespace mlir;
@@ -18,12 +20,13 @@ static SymExpr ceilDiv(const SymExpr &x, int64_t y) {
 /// Neighbouring threads have neighbouring columns of a row, four each where
 /// that divides the row.
 void ProductTiles::epilogue(const MmaTile &tile, int64_t rows, int64_t stored,
-                            LoadSums load) {
+                            LoadSums load, int64_t among) {
   auto width = N.constant();
   int64_t lanes = width && *width % kQuad == 0 ? kQuad : 1;
   int64_t ofRow = stored / lanes;
   Value firstColumn = L.mul(tile.panel, kPanelColumns);
-  e.loop(thread, L.index(rows * ofRow), threads, [&](Value i) {
+  int64_t step = among ? among : threads;
+  e.loop(thread, L.index(rows * ofRow), step, [&](Value i) {
     LaneScope scope(L, lanes);
     Value r = L.div(i, ofRow);
     Value c = L.mul(L.rem(i, ofRow), lanes);
@@ -65,7 +68,7 @@ void ProductTiles::combineFew(const MmaTile &tile, LoadAnyRange load) {
     });
   // What this block has goes to memory, but for rows that nobody has.
   int64_t ofRow = columnsOfFew / kQuad, ofRange = kMmaRows * ofRow;
-  Value first = L.mul(L.rem(e.begin, blocksOfFew()), kRangesOfBlock);
+  Value first = L.mul(L.rem(task, blocksOfFew()), kRangesOfBlock);
   auto place = [&](Value range, Value r, Value c) {
     Value at = L.add(L.mul(number, split), range);
     return L.add(L.mul(L.add(L.mul(at, kMmaRows), r), columnsOfFew), c);
@@ -104,14 +107,12 @@ void ProductTiles::combineFew(const MmaTile &tile, LoadAnyRange load) {
   });
 }
 
-/// Tiles of `rows` rows by `panels` of the result's.
-MmaTile ProductTiles::tileAt(Value number, Value tilesDown, Value tilesAcross,
-                             int64_t rows, int64_t panels) {
+MmaTile ProductTiles::tileAt(const Tiles &tiles, Value matrix, Value down,
+                             Value across) {
   MmaTile tile;
-  Value rest = L.div(number, tilesAcross);
-  tile.batchIndex = shared ? L.index(0) : L.div(rest, tilesDown);
-  tile.row = L.mul(shared ? rest : L.rem(rest, tilesDown), rows);
-  tile.panel = L.mul(L.rem(number, tilesAcross), panels);
+  tile.batchIndex = matrix;
+  tile.row = L.mul(down, tiles.rows);
+  tile.panel = L.mul(across, tiles.panels);
   tile.aAt = L.index(0);
   if (A && !shared)
     tile.aAt =
@@ -121,17 +122,87 @@ MmaTile ProductTiles::tileAt(Value number, Value tilesDown, Value tilesAcross,
   return tile;
 }
 
+/// Those of a row of tiles follow each other.
+MmaTile ProductTiles::tileInRows(const Tiles &tiles, Value number) {
+  Value rest = L.div(number, tiles.across);
+  return tileAt(tiles, shared ? L.index(0) : L.div(rest, tiles.down),
+                shared ? rest : L.rem(rest, tiles.down),
+                L.rem(number, tiles.across));
+}
+
+/// Those of some rows of tiles follow each other, column by column: about as
+/// many as run at a time then read the fewest rows and panels.
+MmaTile ProductTiles::tileInGroups(const Tiles &tiles, Value number) {
+  constexpr int64_t most = 16;
+  Value matrix = L.index(0);
+  if (!shared) {
+    Value ofMatrix = L.mul(tiles.down, tiles.across);
+    matrix = L.div(number, ofMatrix);
+    number = L.rem(number, ofMatrix);
+  }
+  Value ofGroup = L.mul(tiles.across, most);
+  Value first = L.mul(L.div(number, ofGroup), most);
+  Value inGroup = L.rem(number, ofGroup);
+  Value height = L.min(L.sub(tiles.down, first), most);
+  return tileAt(tiles, matrix, L.add(first, L.rem(inGroup, height)),
+                L.div(inGroup, height));
+}
+
+/// Tells the runtime of it (abi.h).
+void ProductTiles::markGrid() {
+  std::string name = e.info.symbol + TENON_GPU_GRID;
+  ModuleOp module = e.module();
+  if (module.lookupSymbol(name))
+    return;
+  OpBuilder b(module.getBodyRegion());
+  LLVM::GlobalOp::create(b, L.loc, b.getI32Type(), /*isConstant=*/false,
+                         LLVM::Linkage::External, name, b.getI32IntegerAttr(1),
+                         /*alignment=*/4,
+                         unsigned(NVVM::NVVMMemorySpace::Global));
+}
+
+void ProductTiles::overTasks(const SymExpr &tasks, function_ref<void()> body) {
+  task = e.begin;
+  done = L.index(0);
+  if (!goesOn())
+    return body();
+  Value all = e.dim(tasks);
+  Value blocks = arith::IndexCastOp::create(
+      b, L.loc, b.getIndexType(),
+      NVVM::GridDimXOp::create(b, L.loc, b.getI32Type()));
+  e.whileLoop(
+      {task, done}, [&](ValueRange args) { return L.ult(args[0], all); },
+      [&](ValueRange args) {
+        Value own = task = args[0];
+        done = args[1];
+        body();
+        return SmallVector<Value>{L.add(own, blocks), done};
+      });
+}
+
 void ProductTiles::runTiles() {
-  Value across = e.dim(ceilDiv(N, stored())), down = e.dim(ceilDiv(M, rows));
-  emitTile(tileAt(e.begin, down, across, rows, stored() / kPanelColumns));
+  Tiles tiles{e.dim(ceilDiv(M, rows)), e.dim(ceilDiv(N, stored())), rows,
+              stored() / kPanelColumns};
+  emitTiles([&](Value number) {
+    return goesOn() ? tileInGroups(tiles, number) : tileInRows(tiles, number);
+  });
 }
 
 void ProductTiles::runFew() {
-  Value across = e.dim(ceilDiv(N, panelsOfFew * kPanelColumns)),
-        down = e.dim(ceilDiv(M, kMmaRows));
-  number = L.div(e.begin, blocksOfFew());
-  Value first = L.mul(L.rem(e.begin, blocksOfFew()), kRangesOfBlock);
-  emitFew(tileAt(number, down, across, kMmaRows, panelsOfFew), first);
+  Tiles tiles{e.dim(ceilDiv(M, kMmaRows)),
+              e.dim(ceilDiv(N, panelsOfFew * kPanelColumns)), kMmaRows,
+              panelsOfFew};
+  beginFew();
+  overTasks(tasksOfFew, [&] {
+    number = L.div(task, blocksOfFew());
+    Value first = L.mul(L.rem(task, blocksOfFew()), kRangesOfBlock);
+    emitFew(tileInRows(tiles, number), first);
+    if (!goesOn())
+      return;
+    // Where sums are read the next task's operands come.
+    emitBarrier(e);
+    fenceAsyncProxy(e);
+  });
 }
 
 /// Memory for what the blocks of a tile leave each other.
@@ -159,10 +230,10 @@ void ProductTiles::run() {
   auto known = M.constant();
   bool few = split > 1 && (!known || *known <= kFewRows),
        tiles = !few || !known;
-  SymExpr tasksOfTiles =
-      productOf(batch) * ceilDiv(M, rows) * ceilDiv(N, stored());
+  tasksOfTiles = productOf(batch) * ceilDiv(M, rows) * ceilDiv(N, stored());
   tilesOfFew = productOf(batch) * ceilDiv(M, kMmaRows) *
                ceilDiv(N, panelsOfFew * kPanelColumns);
+  tasksOfFew = tilesOfFew * blocksOfFew();
   // All levels of an artifact call the kernel with the same dims, and one pulls
   // what another copies.
   if (isWarpgroupTile(tiling)) {
@@ -172,10 +243,15 @@ void ProductTiles::run() {
         e.dim(d);
     e.dim(productOf(batch));
   }
+  if (grid && tiles)
+    e.dim(tasksOfTiles);
+  if (grid && few)
+    e.dim(tasksOfFew);
+  if (goesOn())
+    markGrid();
   if (few && !planBlocks())
     return;
   int64_t bytes = planShared(few, tiles);
-  SymExpr tasksOfFew = tilesOfFew * blocksOfFew();
   e.info.cost = productOf(out) * K;
   e.info.tasks = !few     ? tasksOfTiles
                  : !tiles ? tasksOfFew

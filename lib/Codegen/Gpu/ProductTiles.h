@@ -18,6 +18,11 @@
 // the others leave theirs in memory. So a row has the same bits in both ways:
 // however many rows are computed beside it, and whichever block is the last.
 //
+// Of a grid (#tenon.gpu_grid) a block goes from task to task, where the level
+// multiplies by warpgroups. The runtime then launches no more blocks than run
+// at a time. Blocks that run at a time have tiles beside and below each other,
+// which share what they read.
+//
 // In the end the sums lie in memory, whence the epilogue takes them like an
 // operand: neighbouring threads have neighbouring columns. A gated matmul's
 // tile has as many panels of each half.
@@ -34,12 +39,14 @@ namespace tenon {
 class ProductTiles : public MmaOperands {
 public:
   ProductTiles(KernelEmitter &e, PackedMatMulOp op,
-               const PackedOperand &operand, GpuMatMulTilingAttr tiling)
-      : MmaOperands(e, op, operand, tiling) {}
+               const PackedOperand &operand, GpuMatMulTilingAttr tiling,
+               bool grid)
+      : MmaOperands(e, op, operand, tiling), grid(grid) {}
   virtual ~ProductTiles() = default;
   void run();
 
 protected:
+  const bool grid; ///< is the tiling that of one?
   Sink sink{e};
   int64_t rows = tiling.getRows(), columns = tiling.getColumns(),
           threads = tiling.getThreads(), warps = tiling.getWarps(),
@@ -60,10 +67,17 @@ protected:
       mlir::Value range, mlir::Value r, mlir::Value c)>;
   /// Plans shared memory, and gives its bytes.
   virtual int64_t planShared(bool few, bool tiles) = 0;
+  /// Do blocks go from task to task?
+  virtual bool goesOn() const { return false; }
   /// Gives the sums of a tile to the epilogue.
   virtual void emitTile(const MmaTile &tile) = 0;
+  /// The same of all tiles of this block.
+  using FindTile = llvm::function_ref<MmaTile(mlir::Value number)>;
+  virtual void emitTiles(FindTile find) { emitTile(find(e.begin)); }
   /// The same of ranges [first, first + kRangesOfBlock) of few rows.
   virtual void emitFew(const MmaTile &tile, mlir::Value first) = 0;
+  /// What is done once, before.
+  virtual void beginFew() {}
   /// Rows of K that ranges begin at multiples of.
   virtual int64_t rowsOfPart() const { return depth; }
   virtual int64_t alignmentOfShared() const { return 16; }
@@ -79,8 +93,15 @@ protected:
   /// Columns of a tile that are stored: of a gated matmul half of them.
   int64_t stored() const { return columns / cut; }
 
+  /// For each task of this block, `task` and `done`, which the body may change.
+  void overTasks(const SymExpr &tasks, llvm::function_ref<void()> body);
+  mlir::Value task;
+  mlir::Value done; ///< parts of K that were over before
+  SymExpr tasksOfTiles, tasksOfFew;
+
+  /// Done by the first `among` threads of the block; 0: by all.
   void epilogue(const MmaTile &tile, int64_t rows, int64_t stored,
-                LoadSums load);
+                LoadSums load, int64_t among = 0);
   /// That of few rows: `load` finds the sums of this block's ranges.
   void combineFew(const MmaTile &tile, LoadAnyRange load);
 
@@ -89,8 +110,16 @@ private:
   int64_t blocksOfFew() const {
     return std::max<int64_t>(1, split / kRangesOfBlock);
   }
-  MmaTile tileAt(mlir::Value number, mlir::Value tilesDown,
-                 mlir::Value tilesAcross, int64_t rows, int64_t panels);
+  /// How many tiles a matrix has, and of what size.
+  struct Tiles {
+    mlir::Value down, across;
+    int64_t rows, panels; ///< of the result
+  };
+  MmaTile tileAt(const Tiles &tiles, mlir::Value matrix, mlir::Value down,
+                 mlir::Value across);
+  MmaTile tileInRows(const Tiles &tiles, mlir::Value number);
+  MmaTile tileInGroups(const Tiles &tiles, mlir::Value number);
+  void markGrid();
   void runTiles();
   void runFew();
   bool planBlocks();
@@ -104,7 +133,7 @@ private:
 /// products of warpgroups.
 void emitWarpgroupMatMul(KernelEmitter &e, PackedMatMulOp op,
                          const PackedOperand &operand,
-                         GpuMatMulTilingAttr tiling);
+                         GpuMatMulTilingAttr tiling, bool grid);
 
 } // namespace tenon
 

@@ -27,6 +27,12 @@
 // many columns a wgmma has. Sums go to shared memory in the end, those of each
 // range of few rows to a place of their own.
 //
+// Blocks of a grid go from tile to tile, and the ring with them: what was over
+// of it goes on counting. While the first warpgroup stores a tile, alone, the
+// second one fills the stages of the next. The other block of the
+// multiprocessor multiplies meanwhile. So the sums have a place beside the
+// ring, of some rows at a time, and the others wait in their registers.
+//
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Gpu/ProductTiles.h"
 #include "lib/Codegen/Gpu/Wgmma.h"
@@ -41,6 +47,9 @@ namespace {
 /// Number of the barrier at which the first warpgroup waits for itself.
 constexpr int64_t kOwnBarrier = 1;
 constexpr int64_t kBytesOfBarrier = 8;
+/// Rows of a grid's sums that are in shared memory at a time: what is left in
+/// registers leaves the epilogue no fewer than it has without a grid.
+constexpr int64_t kRowsAtOnce = 32;
 
 class WarpgroupMatMul : public ProductTiles {
 public:
@@ -48,8 +57,11 @@ public:
 
 protected:
   int64_t planShared(bool few, bool tiles) override;
+  bool goesOn() const override { return grid; }
   void emitTile(const MmaTile &tile) override;
+  void emitTiles(FindTile find) override;
   void emitFew(const MmaTile &tile, Value first) override;
+  void beginFew() override { createBarriers(fewPlan); }
   int64_t rowsOfPart() const override { return depthOfStage; }
   int64_t alignmentOfShared() const override { return kSwizzleAlignment; }
 
@@ -71,7 +83,7 @@ private:
     int64_t stages = 0;
     int64_t weightsAt = 0, sumsAt = 0, barriersAt = 0, bytes = 0;
   };
-  Plan tilePlan{rows, panelsOfTile}, fewPlan{kMmaRows, panelsOfFew * cut};
+  Plan tilePlan{rows, panelsOfTile}, fewPlan{kMmaRows, panelsOfFew *cut};
 
   int64_t planeBytes(const Plan &plan) const {
     return plan.rows * kSwizzleBytes;
@@ -98,12 +110,19 @@ private:
   SmallVector<Value> multiplyStage(const Plan &plan, Value stage,
                                    ValueRange sums);
   void storeSums(const Plan &plan, ValueRange sums, Value at);
-  /// Calls `done(range, sums)` for each of the ranges [first, last) of K.
+  /// Calls `finish(range, ..., sums)` for each of the ranges [first, last) of
+  /// K.
   using Done = function_ref<SmallVector<Value>(Value, ValueRange, ValueRange)>;
   SmallVector<Value> multiplyRanges(const Plan &plan, Value first, Value last,
-                                    ValueRange carried, Done done);
+                                    ValueRange carried, Done finish);
+  SmallVector<Value> multiplyTile(const Plan &plan);
+  void createBarriers(const Plan &plan);
+  void byFillers(function_ref<void()> fills);
+  void fillStages(const Plan &plan, const MmaTile &tile, Value begin,
+                  Value end);
   void emitStages(const Plan &plan, const MmaTile &tile, Value begin, Value end,
                   function_ref<void()> multiplies);
+  void storeTile(const Plan &plan, const MmaTile &tile, ValueRange sums);
   Value beginOf(Value range) { return L.min(L.mul(range, ofRange()), parts()); }
 };
 
@@ -116,10 +135,11 @@ bool WarpgroupMatMul::fits(Plan &plan, int64_t stages, bool few) const {
   plan.weightsAt = stages * planes * planeBytes(plan);
   int64_t end =
       plan.weightsAt + stages * partsOfStage * plan.panels * bytesOfPanel;
-  // A tile's sums take the place of its operands; those of a range come while
-  // others are still multiplied.
-  int64_t ofSums = plan.rows * rowOfSums(plan.panels) * 4;
-  plan.sumsAt = few ? end : 0;
+  // A tile's sums take the place of its operands; those of a range, or of a
+  // grid, come while others are still multiplied.
+  int64_t rowsOfSums = grid && !few ? kRowsAtOnce : plan.rows;
+  int64_t ofSums = rowsOfSums * rowOfSums(plan.panels) * 4;
+  plan.sumsAt = few || grid ? end : 0;
   end = std::max(end, plan.sumsAt + (few ? kRangesOfBlock : 1) * ofSums);
   plan.barriersAt = llvm::alignTo(end, kBytesOfBarrier);
   plan.bytes = plan.barriersAt + 2 * stages * kBytesOfBarrier;
@@ -340,7 +360,7 @@ void WarpgroupMatMul::storeSums(const Plan &plan, ValueRange sums, Value at) {
 SmallVector<Value> WarpgroupMatMul::multiplyRanges(const Plan &plan,
                                                    Value first, Value last,
                                                    ValueRange carried,
-                                                   Done done) {
+                                                   Done finish) {
   Mbarriers barriers(e, *ring);
   Value begin = beginOf(first);
   int64_t count = plan.rows / 2 * plan.panels * kPanelColumns / kWgmmaRows;
@@ -351,7 +371,7 @@ SmallVector<Value> WarpgroupMatMul::multiplyRanges(const Plan &plan,
     SmallVector<Value> kept(before);
     SmallVector<Value> sums =
         e.loop(from, to, 1, zeros, [&](Value i, ValueRange args) {
-          Value number = L.sub(i, begin);
+          Value number = L.add(done, L.sub(i, begin));
           Value stage = L.rem(number, plan.stages);
           Value parity = L.rem(L.div(number, plan.stages), 2);
           barriers.await(fullAt(plan, stage), parity);
@@ -361,17 +381,30 @@ SmallVector<Value> WarpgroupMatMul::multiplyRanges(const Plan &plan,
           barriers.arrive(emptyAt(plan, stage));
           return next;
         });
-    return done(range, kept, sums);
+    return finish(range, kept, sums);
   });
+}
+
+SmallVector<Value> WarpgroupMatMul::multiplyTile(const Plan &plan) {
+  int64_t count = plan.rows / 2 * plan.panels * kPanelColumns / kWgmmaRows;
+  SmallVector<Value> zeros(size_t(count), L.constant(mma.sumType(), 0));
+  return multiplyRanges(plan, L.index(0), L.index(split), zeros,
+                        [&](Value, ValueRange totals, ValueRange sums) {
+                          if (split == 1)
+                            return SmallVector<Value>(sums);
+                          SmallVector<Value> next;
+                          for (auto [total, sum] :
+                               llvm::zip_equal(totals, sums))
+                            next.push_back(addSums(e, total, sum));
+                          return next;
+                        });
 }
 
 //===----------------------------------------------------------------------===//
 // Both
 //===----------------------------------------------------------------------===//
 
-void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
-                                 Value begin, Value end,
-                                 function_ref<void()> multiplies) {
+void WarpgroupMatMul::createBarriers(const Plan &plan) {
   Mbarriers barriers(e, *ring);
   // A thread arrives for what it stores, and for what it copies; one more for
   // boxes.
@@ -386,27 +419,44 @@ void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
       barriers.fence();
   });
   emitBarrier(e);
-  auto fillStages = [&] {
-    Value ofGroup = L.sub(thread, kWarpgroup);
-    e.loop(begin, end, 1, [&](Value i) {
-      Value number = L.sub(i, begin);
-      Value stage = L.rem(number, plan.stages);
-      Value parity = L.rem(L.add(L.div(number, plan.stages), 1), 2);
-      barriers.await(emptyAt(plan, stage), parity);
-      fill(plan, tile, ofGroup, i, stage);
-      if (!boxesB)
-        barriers.arriveAfterCopies(fullAt(plan, stage));
-      if (!boxesA)
-        barriers.arrive(fullAt(plan, stage));
-    });
-  };
+}
+
+void WarpgroupMatMul::fillStages(const Plan &plan, const MmaTile &tile,
+                                 Value begin, Value end) {
+  Mbarriers barriers(e, *ring);
+  Value ofGroup = L.sub(thread, kWarpgroup);
+  e.loop(begin, end, 1, [&](Value i) {
+    Value number = L.add(done, L.sub(i, begin));
+    Value stage = L.rem(number, plan.stages);
+    Value parity = L.rem(L.add(L.div(number, plan.stages), 1), 2);
+    barriers.await(emptyAt(plan, stage), parity);
+    fill(plan, tile, ofGroup, i, stage);
+    // Lanes that pull what others do not go on together: else some might spin
+    // for the next stage before the others have arrived for this one.
+    if (!boxesA)
+      emitWarpBarrier(e);
+    if (!boxesB)
+      barriers.arriveAfterCopies(fullAt(plan, stage));
+    if (!boxesA)
+      barriers.arrive(fullAt(plan, stage));
+  });
+}
+
+/// By the second warpgroup's threads, or one of them.
+void WarpgroupMatMul::byFillers(function_ref<void()> fills) {
   e.ifThen(L.uge(thread, kWarpgroup), [&] {
     giveRegisters(e, kRegistersToFill);
     if (boxesA && boxesB)
-      e.ifThen(L.eq(thread, kWarpgroup), fillStages);
+      e.ifThen(L.eq(thread, kWarpgroup), fills);
     else
-      fillStages();
+      fills();
   });
+}
+
+void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
+                                 Value begin, Value end,
+                                 function_ref<void()> multiplies) {
+  byFillers([&] { fillStages(plan, tile, begin, end); });
   e.ifThen(L.ult(thread, kWarpgroup), [&] {
     takeRegisters(e, kRegistersToMultiply);
     multiplies();
@@ -421,19 +471,10 @@ void WarpgroupMatMul::emitStages(const Plan &plan, const MmaTile &tile,
 
 void WarpgroupMatMul::emitTile(const MmaTile &tile) {
   const Plan &plan = tilePlan;
+  done = L.index(0);
+  createBarriers(plan);
   emitStages(plan, tile, L.index(0), parts(), [&] {
-    int64_t count = plan.rows / 2 * plan.panels * kPanelColumns / kWgmmaRows;
-    SmallVector<Value> zeros(size_t(count), L.constant(mma.sumType(), 0));
-    SmallVector<Value> sums =
-        multiplyRanges(plan, L.index(0), L.index(split), zeros,
-                       [&](Value, ValueRange totals, ValueRange sums) {
-                         if (split == 1)
-                           return SmallVector<Value>(sums);
-                         SmallVector<Value> next;
-                         for (auto [total, sum] : llvm::zip_equal(totals, sums))
-                           next.push_back(addSums(e, total, sum));
-                         return next;
-                       });
+    SmallVector<Value> sums = multiplyTile(plan);
     // The sums take the place of what the other warps may still multiply.
     emitBarrier(e, kOwnBarrier, kWarpgroup);
     storeSums(plan, sums, L.index(plan.sumsAt));
@@ -441,6 +482,53 @@ void WarpgroupMatMul::emitTile(const MmaTile &tile) {
   epilogue(tile, rows, stored(), [&](Value r, Value c) {
     Value at = L.add(L.mul(r, rowOfSums(plan.panels)), c);
     return ring->load(L.vec(mma.sumType()), L.add(L.mul(at, 4), plan.sumsAt));
+  });
+}
+
+/// By the first warpgroup's threads, some rows at a time.
+void WarpgroupMatMul::storeTile(const Plan &plan, const MmaTile &tile,
+                                ValueRange sums) {
+  int64_t passes = plan.rows / kRowsAtOnce;
+  size_t ofPass = sums.size() / size_t(passes);
+  SmallVector<Value> nothing(ofPass, L.constant(mma.sumType(), 0));
+  e.loop(L.index(0), L.index(passes), 1, sums, [&](Value i, ValueRange args) {
+    // Whoever reads those of the pass before, or of the tile, has done so.
+    emitBarrier(e, kOwnBarrier, kWarpgroup);
+    storeSums(plan, args.take_front(ofPass), L.index(plan.sumsAt));
+    emitBarrier(e, kOwnBarrier, kWarpgroup);
+    MmaTile rowsOf = tile;
+    rowsOf.row = L.add(tile.row, L.mul(i, kRowsAtOnce));
+    epilogue(
+        rowsOf, kRowsAtOnce, stored(),
+        [&](Value r, Value c) {
+          Value at = L.mul(L.add(L.mul(r, rowOfSums(plan.panels)), c), 4);
+          return ring->load(L.vec(mma.sumType()), L.add(at, plan.sumsAt));
+        },
+        kWarpgroup);
+    SmallVector<Value> next(args.drop_front(ofPass));
+    next.append(nothing);
+    return next;
+  });
+}
+
+void WarpgroupMatMul::emitTiles(FindTile find) {
+  if (!goesOn())
+    return ProductTiles::emitTiles(find);
+  const Plan &plan = tilePlan;
+  createBarriers(plan);
+  byFillers([&] {
+    overTasks(tasksOfTiles, [&] {
+      fillStages(plan, find(task), L.index(0), parts());
+      done = L.add(done, parts());
+    });
+  });
+  e.ifThen(L.ult(thread, kWarpgroup), [&] {
+    takeRegisters(e, kRegistersToMultiply);
+    overTasks(tasksOfTiles, [&] {
+      MmaTile tile = find(task);
+      storeTile(plan, tile, multiplyTile(plan));
+      done = L.add(done, parts());
+    });
   });
 }
 
@@ -456,6 +544,7 @@ void WarpgroupMatMul::emitFew(const MmaTile &tile, Value first) {
                      return SmallVector<Value>();
                    });
   });
+  done = L.add(done, L.sub(beginOf(last), beginOf(first)));
   combineFew(tile, [&](Value range, Value r, Value c) {
     Value at = L.add(L.mul(r, rowOfSums(plan.panels)), c);
     return ring->load(
@@ -468,8 +557,8 @@ void WarpgroupMatMul::emitFew(const MmaTile &tile, Value first) {
 
 void emitWarpgroupMatMul(KernelEmitter &e, PackedMatMulOp op,
                          const PackedOperand &operand,
-                         GpuMatMulTilingAttr tiling) {
-  WarpgroupMatMul(e, op, operand, tiling).run();
+                         GpuMatMulTilingAttr tiling, bool grid) {
+  WarpgroupMatMul(e, op, operand, tiling, grid).run();
 }
 
 } // namespace tenon

@@ -297,7 +297,10 @@ enum tenon_products {
 /* A step's kernel on a GPU: the entry `name` of each image, with the arguments
  *   buffers..., error record, scratch (64 bits each), dims..., tasks (32 bits),
  *   maps... (128 bytes each, of images that have them).
- * Where `host` is not 0, a function of the runtime instead. */
+ * Where `host` is not 0, a function of the runtime instead. An image with a
+ * variable of this name and TENON_GPU_GRID has a kernel whose blocks go from
+ * task to task: it need not be launched with more than run at a time. */
+#define TENON_GPU_GRID "_grid"
 typedef struct tenon_gpu_kernel {
   const char *name;
   tenon_kernel host;

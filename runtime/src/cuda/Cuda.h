@@ -28,11 +28,12 @@ using GraphHandle = struct CUgraph_st *;
 using GraphExecHandle = struct CUgraphExec_st *;
 
 constexpr Result kOutOfMemory = 2;
-constexpr int kCapabilityMajor = 75, kCapabilityMinor = 76; // attributes
-constexpr int kDynamicShared = 8;                           // of a function
-constexpr int kMemoryType = 2, kDeviceMemory = 2;           // of a pointer
-constexpr int kErrorLog = 5, kErrorLogBytes = 6;            // of a JIT
-constexpr unsigned kNonBlocking = 1;                        // stream
+constexpr int kMultiprocessors = 16; // attributes
+constexpr int kCapabilityMajor = 75, kCapabilityMinor = 76;
+constexpr int kDynamicShared = 8;                 // of a function
+constexpr int kMemoryType = 2, kDeviceMemory = 2; // of a pointer
+constexpr int kErrorLog = 5, kErrorLogBytes = 6;  // of a JIT
+constexpr unsigned kNonBlocking = 1;              // stream
 constexpr uintptr_t kPerThread = 2; // the last of CUDA's own streams' handles
 constexpr int kThisThread = 1;      // capture
 // Of a tensor map: unsigned integers of 16 and of 32 bits, swizzled by 128
@@ -63,7 +64,10 @@ constexpr int kOldestDriver = 12000;
     (ModuleHandle *, const void *, unsigned, int *, void **))                  \
   F(cuModuleUnload, (ModuleHandle))                                            \
   F(cuModuleGetFunction, (FunctionHandle *, ModuleHandle, const char *))       \
+  F(cuModuleGetGlobal_v2, (Pointer *, size_t *, ModuleHandle, const char *))   \
   F(cuFuncSetAttribute, (FunctionHandle, int, int))                            \
+  F(cuOccupancyMaxActiveBlocksPerMultiprocessor,                               \
+    (int *, FunctionHandle, int, size_t))                                      \
   F(cuMemAlloc_v2, (Pointer *, size_t))                                        \
   F(cuMemFree_v2, (Pointer))                                                   \
   F(cuMemcpyHtoD_v2, (Pointer, const void *, size_t))                          \

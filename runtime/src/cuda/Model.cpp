@@ -78,6 +78,34 @@ tenon_status loadImage(Model &model, const char *wanted, tenon_error *error) {
   return status;
 }
 
+/// How many blocks the GPU runs at a time, of a kernel whose blocks go from
+/// task to task; 0 of any other.
+tenon_status findMost(const Model &model, int32_t number, int64_t &most,
+                      tenon_error *error) {
+  const Library &cuda = *model.library;
+  const tenon_gpu_kernel &kernel = model.gpu->kernels[number];
+  char name[256];
+  Text(name, sizeof name).add(kernel.name).add(TENON_GPU_GRID);
+  Pointer mark = 0;
+  size_t bytes = 0;
+  if (cuda.cuModuleGetGlobal_v2(&mark, &bytes, model.module, name))
+    return TENON_OK;
+  int multiprocessors = 0, blocks = 0;
+  tenon_status status =
+      check(cuda,
+            cuda.cuDeviceGetAttribute(&multiprocessors, kMultiprocessors,
+                                      model.device),
+            "the GPU's multiprocessors", error);
+  if (!status)
+    status = check(cuda,
+                   cuda.cuOccupancyMaxActiveBlocksPerMultiprocessor(
+                       &blocks, model.functions[number], kernel.threads,
+                       size_t(kernel.shared)),
+                   kernel.name, error);
+  most = int64_t(multiprocessors) * blocks;
+  return status;
+}
+
 tenon_status findFunctions(Model &model, tenon_error *error) {
   const Library &cuda = *model.library;
   for (int32_t i = 0; i < model.gpu->num_kernels; ++i) {
@@ -90,12 +118,13 @@ tenon_status findFunctions(Model &model, tenon_error *error) {
             cuda.cuModuleGetFunction(&function, model.module, kernel.name),
             kernel.name, error))
       return status;
-    if (!kernel.shared)
-      continue;
-    if (tenon_status status = check(
-            cuda,
-            cuda.cuFuncSetAttribute(function, kDynamicShared, kernel.shared),
-            kernel.name, error))
+    if (kernel.shared)
+      if (tenon_status status = check(
+              cuda,
+              cuda.cuFuncSetAttribute(function, kDynamicShared, kernel.shared),
+              kernel.name, error))
+        return status;
+    if (tenon_status status = findMost(model, i, model.most[i], error))
       return status;
   }
   return TENON_OK;
@@ -159,6 +188,7 @@ void destroy(Model *model) {
     cuda.cuDevicePrimaryCtxRelease_v2(model->device);
   }
   free(model->functions);
+  free(model->most);
   free(model);
 }
 
@@ -172,9 +202,12 @@ Model *create(const tenon_gpu &gpu, int32_t ordinal, const char *image,
   auto *model = static_cast<Model *>(calloc(1, sizeof(Model)));
   auto *functions = static_cast<FunctionHandle *>(
       calloc(size_t(gpu.num_kernels) + 1, sizeof(FunctionHandle)));
-  if (!model || !functions) {
+  auto *most = static_cast<int64_t *>(
+      calloc(size_t(gpu.num_kernels) + 1, sizeof(int64_t)));
+  if (!model || !functions || !most) {
     free(model);
     free(functions);
+    free(most);
     *status = fail(error, TENON_OUT_OF_MEMORY, "out of memory");
     return nullptr;
   }
@@ -182,6 +215,7 @@ Model *create(const tenon_gpu &gpu, int32_t ordinal, const char *image,
   model->gpu = &gpu;
   model->ordinal = ordinal;
   model->functions = functions;
+  model->most = most;
   if ((*status = fill(*model, image, weights, error))) {
     destroy(model);
     return nullptr;

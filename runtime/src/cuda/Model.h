@@ -23,6 +23,7 @@ struct Model {
   char name[128];
   ModuleHandle module;
   FunctionHandle *functions; // per kernel; null where the host computes it
+  int64_t *most; // blocks of each that are launched; 0: a block a task
   Pointer weights;
   int32_t shares;
   Model *next;

@@ -274,6 +274,8 @@ tenon_status launch(Context &context, int32_t number, tenon_error *error) {
   int64_t blocks = kernel.block
                        ? state.tasks
                        : (state.tasks + kernel.threads - 1) / kernel.threads;
+  if (int64_t most = device.model->most[step.kernel]; most && blocks > most)
+    blocks = most;
   return check(cuda,
                cuda.cuLaunchKernel(
                    device.model->functions[step.kernel], unsigned(blocks), 1, 1,
