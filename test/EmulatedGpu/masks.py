@@ -10,7 +10,8 @@
 Keys that no query of a block may look at are left out; lengths go around the
 sizes of blocks (64 and 128 queries) and parts (32 keys). Heads of other sizes come
 in every precision, by products of warpgroups and others. Few queries of many keys
-are blocks' that share out the keys, and have the same bits alone and in a batch.
+are blocks' that share out the keys, in the same kernels, and have the same bits alone
+and in a batch.
 
 usage: masks.py [--tenon PATH] [SUBSTRING...]
 """
@@ -24,7 +25,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "Models"))
 
 import gpu as emulated  # noqa: E402
 import numpy as np  # noqa: E402
-import onnx  # noqa: E402
 import masks  # noqa: E402
 from batch import Graph, check_graphs  # noqa: E402
 from operators import build, compare, session_of  # noqa: E402
@@ -72,20 +72,6 @@ def plain(depth, width, precision, bound):
     return Graph(f"heads of {depth} by {width}", model, sets, judge)
 
 
-def warpgroup_tilings(tool, graphs, targets):
-    """A file by which blocks have 128 rows, also where there is a form for few queries."""
-    lines = set()
-    for graph in graphs:
-        path = tool.file("graph.onnx")
-        onnx.save(graph.model, path)
-        shown = tool.expect_success("compile", path, f"--target={targets}", "--ptxas=none", "--emit=tilings", "-o", "-").stdout
-        lines |= {line.replace("rows = 64", "rows = 128") for line in shown.splitlines() if line.startswith("attention")}
-    path = tool.file(f"tilings{len(lines)}")
-    with open(path, "w", encoding="utf-8") as out:
-        out.write("".join(f"{line}\n" for line in sorted(lines)))
-    return path
-
-
 def main():
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
@@ -107,11 +93,8 @@ def main():
 
     for names, targets, level in ((NAMES, "nvptx:sm_90a", None), (OLDER, "nvptx:sm_80,nvptx:sm_90a", "sm_80")):
         graphs = [masks.case_graph(name, masks.CASES[name]) for name in names]
-        tilings = warpgroup_tilings(tool, graphs, targets)
-        check_graphs(checks, tool, graphs, "-O1", f"--target={targets}", f"--tilings={tilings}", "--ptxas=none",
-                     runs=functools.partial(runs, level=level))
-    few = [masks.case_graph(name, masks.CASES[name]) for name in NAMES]
-    check_graphs(checks, tool, few, "-O1", "--target=nvptx:sm_90a", "--ptxas=none", runs=functools.partial(runs, together=True))
+        check_graphs(checks, tool, graphs, "-O1", f"--target={targets}", "--ptxas=none",
+                     runs=functools.partial(runs, level=level, together=True))
     for shape in SHAPES:
         check_graphs(checks, tool, [plain(*shape)], "-O1", "--target=nvptx:sm_90a", f"--gpu-precision={shape[2]}", "--ptxas=none", runs=runs)
     checks.finish()

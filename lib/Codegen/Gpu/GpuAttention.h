@@ -49,6 +49,8 @@ public:
       : e(e), tiling(tiling), ops(ops) {}
   virtual ~GpuAttention() = default;
   void run();
+  /// Of a block's shared memory, in `<symbol>_tiles`.
+  virtual int64_t sharedWords() const = 0;
 
 protected:
   static constexpr int64_t kKeys = kPanelColumns; ///< of a part
@@ -151,9 +153,11 @@ private:
                             const Idx &column) const;
 };
 
-/// One whose products are a warpgroup's (GpuKernels.h).
-void emitWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-                            const AttentionOps &ops);
+/// One whose products are a warpgroup's (GpuKernels.h). Another form of the
+/// kernel takes so many words of shared memory.
+std::unique_ptr<GpuAttention>
+createWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
+                         const AttentionOps &ops, int64_t wordsOfOther);
 
 } // namespace tenon
 

@@ -54,9 +54,9 @@ bool isWarpgroupTile(GpuAttentionTilingAttr tiling);
 bool fitsAttention(int64_t depth, int64_t width, GpuAttentionTilingAttr tiling);
 /// The same of the form whose products are a warpgroup's.
 bool fitsWarpgroups(int64_t depth, int64_t width, MmaProducts products);
-/// Has it, by blocks of 64 rows or fewer, another form, for few queries of many
-/// keys? One by warpgroups has that form alone.
-bool hasFewQueries(KernelOp kernel);
+/// Where it may have few queries of many keys: has the form for these room, in
+/// blocks of that tiling? False where there is that form alone.
+bool fitsFewQueries(KernelOp kernel, GpuAttentionTilingAttr tiling);
 /// A task is a row that a cache's pages get.
 void emitStoreRowsKernel(KernelEmitter &e);
 /// A task is an element of the result, computed by one chain of multiply-adds:

@@ -86,16 +86,18 @@ Tilings attentionTilings(KernelOp kernel, const Machine &machine) {
        width = getDims(products[1].getResult()).back().constant();
   MmaProducts kind = productsOf(products[0], machine);
   Tilings all;
+  auto get = [&](int64_t rows) {
+    return GpuAttentionTilingAttr::get(context, rows, kind);
+  };
   auto add = [&](int64_t rows) {
-    auto tiling = GpuAttentionTilingAttr::get(context, rows, kind);
-    if (fitsAttention(*depth, *width, tiling))
-      all.push_back(tiling);
+    if (fitsAttention(*depth, *width, get(rows)))
+      all.push_back(get(rows));
   };
   // Where a level multiplies by warpgroups, and rows may fill a block.
   SymExpr rows = getDims(products[0].getLhs()).end()[-2];
   if (depth && width && machine.warpgroups &&
       rows.constant().value_or(INT64_MAX) > kFewRows &&
-      fitsWarpgroups(*depth, *width, kind) && !hasFewQueries(kernel))
+      fitsWarpgroups(*depth, *width, kind) && fitsFewQueries(kernel, get(128)))
     add(128);
   for (int64_t fewer : {64, 32, 16})
     if (depth && width)

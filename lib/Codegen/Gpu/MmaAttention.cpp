@@ -50,7 +50,7 @@ public:
                const AttentionOps &ops, int64_t wordsOfOther)
       : GpuAttention(e, tiling, ops),
         words(std::max(room.words, wordsOfOther)) {}
-  int64_t sharedWords() const { return words; }
+  int64_t sharedWords() const override { return words; }
 
 private:
   Room room{depth, width, rows, narrow};
@@ -267,40 +267,43 @@ void emitMmaAttentionKernel(KernelEmitter &e, GpuAttentionTilingAttr tiling) {
   auto depth = ops ? getDims(ops->qk.getLhs()).back().constant() : std::nullopt,
        width =
            ops ? getDims(ops->pv.getResult()).back().constant() : std::nullopt;
-  if (!depth || !width || !fitsAttention(*depth, *width, tiling)) {
+  auto failOfRoom = [&] {
     e.fail("an attention on tensor cores has operands in "
            "memory, and heads whose parts have room "
            "beside each other; expected other than ")
         << tiling;
+  };
+  if (!depth || !width || !fitsAttention(*depth, *width, tiling))
+    return failOfRoom();
+  bool isOfWarpgroups = isWarpgroupTile(tiling);
+  if (isOfWarpgroups && (ops->K.getPages() || ops->V.getPages())) {
+    e.fail("an attention over pages has blocks of few rows; expected other "
+           "than ")
+        << tiling;
     return;
-  }
-  if (isWarpgroupTile(tiling)) {
-    if (ops->K.getPages() || ops->V.getPages()) {
-      e.fail("an attention over pages has blocks of few rows; expected other "
-             "than ")
-          << tiling;
-      return;
-    }
-    if (e.target.cpu == "sm_90a" &&
-        fitsWarpgroups(*depth, *width, tiling.getProducts()))
-      return emitWarpgroupAttention(e, tiling, *ops);
-    return MmaAttention(e, tiling, *ops, 0).run();
   }
   SplitAttention split(*ops);
   std::optional<SymExpr> isFew = split.isFew();
   int64_t shared = isFew ? split.sharedElements(tiling) : 0;
+  if (4 * shared > kMostShared)
+    return failOfRoom();
   if (isFew && isFew->constant()) {
     e.info.tasks = split.emit(e, tiling, shared);
     return;
   }
-  MmaAttention tiles(e, tiling, *ops, shared);
+  std::unique_ptr<GpuAttention> tiles;
+  if (isOfWarpgroups && e.target.cpu == "sm_90a" &&
+      fitsWarpgroups(*depth, *width, tiling.getProducts()))
+    tiles = createWarpgroupAttention(e, tiling, *ops, shared);
+  else
+    tiles = std::make_unique<MmaAttention>(e, tiling, *ops, shared);
   if (!isFew)
-    return tiles.run();
+    return tiles->run();
   Value few = e.L.ne(e.dim(*isFew), 0);
   SymExpr tasksOfFew;
   e.ifThen(few,
-           [&] { tasksOfFew = split.emit(e, tiling, tiles.sharedWords()); });
-  e.ifThen(e.L.no(few), [&] { tiles.run(); });
+           [&] { tasksOfFew = split.emit(e, tiling, tiles->sharedWords()); });
+  e.ifThen(e.L.no(few), [&] { tiles->run(); });
   e.info.tasks = SymExpr::select(*isFew, tasksOfFew, e.info.tasks);
 }
 

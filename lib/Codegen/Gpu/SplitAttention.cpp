@@ -116,7 +116,7 @@ SplitTile::Item SplitTile::loadPart(Value part, Value r, Value quad) {
 /// Counts the tile's blocks that have left their part; the same for all
 /// threads.
 Value SplitTile::isLast(Value blocks) {
-  Value flag = L.index(plan.scoresAt), last = L.sub(blocks, 1);
+  Value flag = L.index(plan.warpsAt), last = L.sub(blocks, 1);
   e.ifThen(L.eq(thread, 0), [&] {
     fenceDevice(e);
     Value before = countAround(e, counters, number, last);
@@ -327,9 +327,14 @@ SymExpr SplitAttention::emit(KernelEmitter &e, GpuAttentionTilingAttr tiling,
   return SymExpr::select(tile.split, tile.tiles * tile.numParts, tile.tiles);
 }
 
-bool hasFewQueries(KernelOp kernel) {
+bool fitsFewQueries(KernelOp kernel, GpuAttentionTilingAttr tiling) {
   auto ops = AttentionOps::find(kernel);
-  return ops && SplitAttention(*ops).isFew();
+  if (!ops)
+    return true;
+  SplitAttention split(*ops);
+  std::optional<SymExpr> isFew = split.isFew();
+  return !isFew || (!isFew->constant() &&
+                    4 * split.sharedElements(tiling) <= kMostShared);
 }
 
 } // namespace tenon

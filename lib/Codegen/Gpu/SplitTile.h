@@ -9,6 +9,7 @@
 
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Gpu/AttentionKeys.h"
+#include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/Mma.h"
 #include "lib/Codegen/Gpu/SharedMemory.h"
 #include "lib/Codegen/Gpu/SplitAttention.h"
@@ -28,22 +29,23 @@ inline constexpr int64_t kRowOfSplitScores = kPanel + 4;
 inline constexpr int64_t kManyTiles = 1024, kMostParts = 32768;
 static_assert(kManyTiles <= TENON_GPU_COUNTER_BYTES / 4);
 
-/// Where a block's shared memory has what, in elements of f32.
+/// Where a block's shared memory has what, in elements of f32. A warp's scores
+/// lie where its sums do in the end.
 struct SplitPlan {
   SplitPlan(int64_t depth, int64_t width, int64_t ofStep, int64_t warps)
       : warps(warps), steps(llvm::divideCeil(depth, ofStep)),
         panels(llvm::divideCeil(width, kPanel)), rowOfQ(steps * ofStep + 4),
         rowOfO(panels * kPanel + 4), quads(panels * kPanel / kQuad),
-        scoresAt(kMmaRows * rowOfQ),
-        warpsAt(scoresAt + warps * kMmaRows * kRowOfSplitScores),
-        joinedAt(warpsAt + warps * ofWarp()),
+        warpsAt(kMmaRows * rowOfQ), joinedAt(warpsAt + warps * ofWarp()),
         elements(joinedAt + kMmaRows * (rowOfO + 2 * quads)) {}
   /// Sums, largest scores and totals.
   int64_t ofWarp() const { return kMmaRows * (rowOfO + 2); }
 
   int64_t warps, steps, panels, rowOfQ, rowOfO, quads;
-  int64_t scoresAt, warpsAt, joinedAt, elements;
+  int64_t warpsAt, joinedAt, elements;
 };
+static_assert(kRowOfSplitScores <= kPanel + 4 + 2,
+              "a row of the sums, at least");
 
 struct SplitTile {
   KernelEmitter &e;
@@ -79,7 +81,9 @@ struct SplitTile {
   mlir::Type f32 = b.getF32Type(), i32 = b.getI32Type();
   mlir::Type four = mlir::VectorType::get({kQuad}, f32);
   mlir::Value m = e.dim(M), apart = e.dim(V.panelsApart());
-  SharedArray memory{e, e.info.symbol + "_tiles", f32, elements};
+  SharedArray memory{
+      e,        e.info.symbol + "_tiles", f32,
+      elements, /*alignment=*/16,         isWarpgroupTile(tiling)};
   mlir::Value thread = threadIndex(e);
   mlir::Value lane = L.rem(thread, 32), warp = L.div(thread, 32);
   mlir::Value g = L.div(lane, 4), t = L.rem(lane, 4);
@@ -134,11 +138,12 @@ struct SplitTile {
   void weigh(llvm::SmallVector<mlir::Value> &carried);
   llvm::SmallVector<mlir::Value> multiplyValues(mlir::Value panel,
                                                 mlir::ValueRange init);
+  mlir::Value roomOfWarp() {
+    return L.add(L.mul(warp, plan.ofWarp()), plan.warpsAt);
+  }
   /// Of its warp: row g, key 8t.
   mlir::Value scoresOfThread() {
-    mlir::Value own =
-        L.add(L.mul(warp, kMmaRows * kRowOfSplitScores), plan.scoresAt);
-    return L.add(own, L.add(L.mul(g, kRowOfSplitScores), L.mul(t, 8)));
+    return L.add(roomOfWarp(), L.add(L.mul(g, kRowOfSplitScores), L.mul(t, 8)));
   }
   void passOver(mlir::Value begin, mlir::Value end);
   void forItems(Body body);

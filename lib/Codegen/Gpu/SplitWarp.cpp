@@ -158,7 +158,7 @@ SmallVector<Value> SplitTile::multiplyKeys(const Place &place) {
 /// stay as they are.
 void SplitTile::pullScores(ArrayRef<Value> scores, const Place &place,
                            Value panel) {
-  Value own = L.add(L.mul(warp, kMmaRows * kRowOfSplitScores), plan.scoresAt);
+  Value own = roomOfWarp();
   Value base = L.add(own, L.add(L.mul(g, kRowOfSplitScores), L.mul(t, 8)));
   for (size_t half = 0; half < 2; ++half)
     for (size_t d = 0; d < 2; ++d) {
@@ -279,7 +279,9 @@ void SplitTile::passOver(Value begin, Value end) {
     llvm::append_range(sums, ArrayRef(next).take_back(4));
     return sums;
   });
-  Value own = L.add(L.mul(warp, plan.ofWarp()), plan.warpsAt);
+  if (plan.rowOfO != kRowOfSplitScores) // else each thread's weights lie there
+    emitWarpBarrier(e);
+  Value own = roomOfWarp();
   Value base = L.add(own, L.add(L.mul(g, plan.rowOfO), L.mul(t, 8)));
   size_t sums = carried.size() - 4;
   for (size_t half = 0; half < 2; ++half)

@@ -90,12 +90,22 @@ private:
 
 class WarpgroupAttention : public GpuAttention {
 public:
-  using GpuAttention::GpuAttention;
+  WarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
+                     const AttentionOps &ops, int64_t wordsOfOther)
+      : GpuAttention(e, tiling, ops),
+        words(std::max(room.bytes / kBytesOfWord, wordsOfOther)) {}
+  int64_t sharedWords() const override { return words; }
 
 private:
+  static constexpr int64_t kBytesOfWord = 4;
   Room room{depth, width, tiling.getProducts()};
-  SharedArray memory{e,          e.info.symbol + "_tiles", b.getI8Type(),
-                     room.bytes, kSwizzleAlignment,        /*asked=*/true};
+  int64_t words;
+  SharedArray memory{e,
+                     e.info.symbol + "_tiles",
+                     b.getI8Type(),
+                     words * kBytesOfWord,
+                     kSwizzleAlignment,
+                     /*asked=*/true};
   Mbarriers barriers{e, memory};
   Wgmma scoring{e, mma, kKeys}, summing{e, mma, panels * kPanelColumns};
   bool lends = width <= kWidthOfTwo;
@@ -418,9 +428,10 @@ bool fitsWarpgroups(int64_t depth, int64_t width, MmaProducts products) {
   return products != MmaProducts::i8 && Room(depth, width, products).stages;
 }
 
-void emitWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
-                            const AttentionOps &ops) {
-  WarpgroupAttention(e, tiling, ops).run();
+std::unique_ptr<GpuAttention>
+createWarpgroupAttention(KernelEmitter &e, GpuAttentionTilingAttr tiling,
+                         const AttentionOps &ops, int64_t wordsOfOther) {
+  return std::make_unique<WarpgroupAttention>(e, tiling, ops, wordsOfOther);
 }
 
 } // namespace tenon
