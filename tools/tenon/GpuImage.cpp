@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "GpuImage.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Object/ELF.h"
 #include "llvm/Support/Endian.h"
@@ -131,6 +132,20 @@ Expected<GpuCode> readGpuCode(const tenon_gpu &gpu, int32_t capability) {
     return code;
   }
   return createStringError("the artifact has no code for this GPU");
+}
+
+std::vector<StringRef> findProducts(const tenon_gpu &gpu) {
+  static constexpr StringLiteral names[] = {"tf32x3", "tf32", "bf16", "f16",
+                                            "i8"};
+  ArrayRef kernels(gpu.kernels, size_t(gpu.num_kernels));
+  std::vector<StringRef> found;
+  for (auto [i, name] : enumerate(names))
+    if (any_of(kernels, [products = int32_t(i) + TENON_PRODUCTS_TF32X3](
+                            const tenon_gpu_kernel &kernel) {
+          return kernel.products == products;
+        }))
+      found.push_back(name);
+  return found;
 }
 
 } // namespace tenon

@@ -28,6 +28,9 @@ struct GpuCode {
 /// PTX, shared memory alone.
 llvm::Expected<GpuCode> readGpuCode(const tenon_gpu &gpu, int32_t capability);
 
+/// What the kernels' tensor cores multiply, `tf32x3`, `bf16`, ...: each once.
+std::vector<llvm::StringRef> findProducts(const tenon_gpu &gpu);
+
 } // namespace tenon
 
 #endif // TENON_TOOLS_GPUIMAGE_H

@@ -6,11 +6,13 @@
 //===----------------------------------------------------------------------===//
 #include "Artifact.h"
 #include "Commands.h"
+#include "GpuImage.h"
 #include "Predict.h"
 #include "Report.h"
 #include "States.h"
 #include "tenon/Support/OutputFile.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
@@ -139,6 +141,16 @@ Error verifyWeights(const OpenArtifact &artifact) {
   if (artifact.info.weights_file)
     return createStringError(Twine(error.message) + " (--weights FILE)");
   return apiError(error);
+}
+
+/// What f32 operands are multiplied as on a GPU, and others; none where the
+/// tables are another version's.
+std::vector<StringRef> gpuProducts(const OpenArtifact &artifact) {
+  const auto *program =
+      static_cast<const tenon_program *>(artifact.model()->program);
+  if (program->abi_version != TENON_ABI_VERSION || !program->num_gpus)
+    return {};
+  return findProducts(*program->gpu);
 }
 
 /// A weight that products read in a format of its own.
@@ -273,6 +285,9 @@ void printText(const OpenArtifact &artifact, const Workspace *space,
            << " bytes)\n";
   if (info.gpu_host_nodes && *info.gpu_host_nodes)
     outs() << "  on the host, between copies: " << info.gpu_host_nodes << "\n";
+  if (std::vector<StringRef> products = gpuProducts(artifact);
+      !products.empty())
+    outs() << "  products of tensor cores: " << join(products, ", ") << "\n";
   outs() << "\nprecision " << info.precision << "\n";
   outs() << "weights " << info.weights_bytes << " bytes";
   if (info.weights_file)
@@ -385,6 +400,10 @@ void printJson(const OpenArtifact &artifact, const Workspace *space,
           });
       });
       out.attribute("gpu_host_nodes", json::fixUTF8(info.gpu_host_nodes));
+      out.attributeArray("gpu_products", [&] {
+        for (StringRef products : gpuProducts(artifact))
+          out.value(products);
+      });
     }
     out.attribute("precision", info.precision);
     out.attribute("weights_bytes", int64_t(info.weights_bytes));
