@@ -26,9 +26,16 @@ F32 = 1
 HOST, DEVICE = 0, 1
 MODEL = """<ir_version: 8, opset_import: ["" : 20]>
 doubled (float[n, 8] x, int64[2] shape) => (float[n, 8] y, float[a, b] z)
-{ y = Add (x, x) z = Reshape (x, shape) }
+{
+  y = Add (x, x)
+  rows = Constant <value_ints = [0]> ()
+  most = ReduceMax (x, rows)
+  zero = Sub (most, most)
+  same = Add (x, zero)
+  z = Reshape (same, shape)
+}
 """
-api.FUNCTIONS.update({"bind_input_at": 26, "bind_output_at": 27})
+api.FUNCTIONS.update({"workspace_size": 13, "set_workspace": 16, "bind_input_at": 26, "bind_output_at": 27})
 
 
 def main():
@@ -88,6 +95,22 @@ def main():
     cuda.cuMemcpyDtoH_v2(ctypes.c_void_p(y.ctypes.data), ctypes.c_uint64(memory[0]), ctypes.c_size_t(96))
     np.testing.assert_array_equal(y, x * 2**6)
 
+    # Memory of the GPU that the caller hands in is the workspace; too little of it is refused.
+    room, size = ctypes.c_uint64(), ctypes.c_size_t()
+    tables = (ctypes.c_void_p * 2)(ctypes.addressof(dims), ctypes.addressof(two))
+    session.check(session.call("workspace_size", session.context, tables, ctypes.byref(size)))
+    if not size.value or cuda.cuMemAlloc_v2(ctypes.byref(room), size):
+        raise Failure(f"no workspace of {size.value} bytes")
+    session.check(session.call("set_workspace", session.context, ctypes.c_void_p(room.value), ctypes.c_size_t(64)))
+    expect("workspace", session.call("run", session.context))
+    session.check(session.call("set_workspace", session.context, ctypes.c_void_p(room.value), size))
+    for _ in range(3):
+        z[:] = 0
+        session.check(session.call("run", session.context))
+        np.testing.assert_array_equal(z, (x * 2**5).reshape(8, 3))
+    session.check(session.call("set_workspace", session.context, None, ctypes.c_size_t(0)))
+    cuda.cuMemFree_v2(room)
+
     expect("its memory is not a GPU's", bind(session, "x", DEVICE, z.ctypes.data & ~15))
     expect("is not aligned to 16 bytes", bind(session, "x", DEVICE, memory[0] + 4))
     expect("dims depend on its values", bind(session, "shape", DEVICE, memory[0], rank=1))
@@ -97,6 +120,7 @@ def main():
     stream = ctypes.c_void_p()
     cuda.cuStreamCreate(ctypes.byref(stream), 1)
     session = Session(artifact, device="cuda", stream=stream)
+    session.check(session.call("reserve", session.context, tables))
     session.check(bind(session, "shape", HOST, shape.ctypes.data, rank=1))
     session.check(bind(session, "x", DEVICE, memory[0]))
     session.check(bind(session, "y", DEVICE, memory[1]))
