@@ -15,7 +15,7 @@
 #include "GpuCompiler.h"
 #include "KernelParts.h"
 #include "StageText.h"
-#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/Ops/Check.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Support/Timing.h"

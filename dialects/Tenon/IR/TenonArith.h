@@ -7,9 +7,17 @@
 #ifndef TENON_IR_TENONARITH_H
 #define TENON_IR_TENONARITH_H
 
-#include "dialects/Tenon/IR/TenonOpBase.h"
-
-#define GET_OP_CLASSES
-#include "dialects/Tenon/IR/TenonArith.h.inc"
+#include "dialects/Tenon/IR/Ops/Abs.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/FMod.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Min.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Neg.h"
+#include "dialects/Tenon/IR/Ops/Pow.h"
+#include "dialects/Tenon/IR/Ops/Sign.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
 
 #endif // TENON_IR_TENONARITH_H

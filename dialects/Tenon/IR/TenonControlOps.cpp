@@ -8,10 +8,10 @@
 // Inference, verifiers and folders of TenonControl.td's ops, in its order.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/ReadDims.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 
 using namespace mlir;
 

@@ -5,11 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonDialect.h"
+#include "dialects/Tenon/IR/TenonFormat.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
-#include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -43,17 +41,6 @@ void TenonDialect::initialize() {
   addControlOps();
   addKernelOps();
   addPackedOps();
-}
-
-/// Folds and the canonicalizer turn attributes back into ops here.
-Operation *TenonDialect::materializeConstant(OpBuilder &builder,
-                                             Attribute value, Type type,
-                                             Location loc) {
-  auto elements = dyn_cast<ElementsAttr>(value);
-  if (!elements || elements.getType() != type ||
-      !isa<RankedTensorType>(elements.getType()))
-    return nullptr;
-  return ConstantOp::create(builder, loc, type, elements);
 }
 
 //===----------------------------------------------------------------------===//

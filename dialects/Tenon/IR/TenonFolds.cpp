@@ -9,16 +9,40 @@
 // in a dim's text differ in what is known about that dim.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/DimsValue.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 
 using namespace mlir;
 using namespace tenon;
+
+//===----------------------------------------------------------------------===//
+// Reshapes
+//===----------------------------------------------------------------------===//
+
+bool tenon::isReshape(Operation *op) { return isa_and_nonnull<ReshapeOp>(op); }
+
+Value tenon::skipReshapes(Value v) {
+  while (auto view = v.getDefiningOp<ReshapeOp>())
+    v = view.getInput();
+  return v;
+}
+
+Value tenon::createReshape(OpBuilder &builder, Location loc, Value v,
+                           ArrayRef<SymExpr> dims) {
+  return ReshapeOp::create(builder, loc, v,
+                           DimsAttr::get(builder.getContext(), dims));
+}
 
 //===----------------------------------------------------------------------===//
 // Elementwise
@@ -82,6 +106,17 @@ OpFoldResult SelectOp::fold(FoldAdaptor adaptor) {
 //===----------------------------------------------------------------------===//
 
 OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
+
+/// Folds and the canonicalizer turn attributes back into ops here.
+Operation *TenonDialect::materializeConstant(OpBuilder &builder,
+                                             Attribute value, Type type,
+                                             Location loc) {
+  auto elements = dyn_cast<ElementsAttr>(value);
+  if (!elements || elements.getType() != type ||
+      !isa<RankedTensorType>(elements.getType()))
+    return nullptr;
+  return ConstantOp::create(builder, loc, type, elements);
+}
 
 OpFoldResult DimsValueOp::fold(FoldAdaptor) {
   SmallVector<APInt> values;

@@ -8,8 +8,9 @@
 // #tenon.format, and the ops that turn codes into numbers or panels.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 
 using namespace mlir;

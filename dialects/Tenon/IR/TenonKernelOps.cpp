@@ -8,16 +8,24 @@
 // Inference and verifiers of the ops of TenonKernel.td and TenonPacked.td.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Depthwise.h"
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/LoadPages.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/StorePages.h"
+#include "dialects/Tenon/IR/Ops/StoredRows.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;

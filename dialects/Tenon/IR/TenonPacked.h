@@ -7,32 +7,14 @@
 #ifndef TENON_IR_TENONPACKED_H
 #define TENON_IR_TENONPACKED_H
 
-#include "dialects/Tenon/IR/TenonFormat.h"
-#include "dialects/Tenon/IR/TenonOpBase.h"
-
-#define GET_OP_CLASSES
-#include "dialects/Tenon/IR/TenonPacked.h.inc"
-
-namespace tenon {
-
-class KernelOp;
-
-/// The rows [..., T, D], in memory or the beginning of what lies there, that
-/// `packed` shows as panels [..., D/32, T, 32] by a reshape and a transpose, as
-/// lib/Codegen/Form/RowPanels.h makes them; null where it shows none.
-mlir::Value rowsOfPanels(mlir::Value packed);
-
-/// What a page of 32 rows (tenon.store_pages) has in front of its numbers, and
-/// in all, counted in elements.
-int64_t headerOfPage(mlir::Type element);
-int64_t elementsOfPage(mlir::Type element, int64_t width);
-/// The numbers of a row of `size` in a page, with those that mean nothing.
-int64_t widthInPage(int64_t size, bool transposed);
-
-/// The patches, with their channels last, that a kernel's one product in f32
-/// multiplies with one matrix; null where it has none.
-Im2ColOp findPatches(KernelOp kernel);
-
-} // namespace tenon
+#include "dialects/Tenon/IR/Ops/Depthwise.h"
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/LoadPages.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/StorePages.h"
+#include "dialects/Tenon/IR/Ops/StoredRows.h"
 
 #endif // TENON_IR_TENONPACKED_H

@@ -5,11 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/ReadDims.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonInfer.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonSize.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -75,8 +76,8 @@ std::string whyTooLarge(RankedTensorType type) {
   std::string text;
   llvm::raw_string_ostream os(text);
   os << "a tensor of ";
-  llvm::interleave(getDims(type), os,
-                   [&](const SymExpr &dim) { os << dim.str(); }, " x ");
+  llvm::interleave(
+      getDims(type), os, [&](const SymExpr &dim) { os << dim.str(); }, " x ");
   os << " elements is too large: expected at most 2^46";
   return text;
 }
@@ -265,8 +266,7 @@ static RankedTensorType withNames(RankedTensorType type) {
 }
 
 FailureOr<Dims> ShapeJoiner::dimsOf(Value operand, StringRef what) const {
-  auto type =
-      operand ? dyn_cast<RankedTensorType>(operand.getType()) : nullptr;
+  auto type = operand ? dyn_cast<RankedTensorType>(operand.getType()) : nullptr;
   if (type && hasNamedDims(type))
     return getDims(operand);
   if (type)

@@ -11,12 +11,26 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/FMod.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Min.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Neg.h"
+#include "dialects/Tenon/IR/Ops/Pow.h"
+#include "dialects/Tenon/IR/Ops/Sign.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
@@ -354,7 +368,7 @@ std::optional<SmallTensor> evaluateOp(Operation *op,
       !isComputable(type.getElementType()))
     return std::nullopt;
   SmallTensor result{type, {}};
-  if (isa<ReshapeOp>(op)) {
+  if (isReshape(op)) {
     result.elements = operands[0].elements;
     return result;
   }

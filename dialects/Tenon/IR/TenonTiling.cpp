@@ -10,9 +10,10 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonTiling.h"
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 
 using namespace mlir;

@@ -7,9 +7,10 @@
 #ifndef TENON_IR_TENONVALUE_H
 #define TENON_IR_TENONVALUE_H
 
-#include "dialects/Tenon/IR/TenonOpBase.h"
-
-#define GET_OP_CLASSES
-#include "dialects/Tenon/IR/TenonValue.h.inc"
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/DimsValue.h"
+#include "dialects/Tenon/IR/Ops/Iota.h"
+#include "dialects/Tenon/IR/Ops/ReadDims.h"
 
 #endif // TENON_IR_TENONVALUE_H

@@ -7,9 +7,11 @@
 #ifndef TENON_IR_TENONVIEW_H
 #define TENON_IR_TENONVIEW_H
 
-#include "dialects/Tenon/IR/TenonOpBase.h"
-
-#define GET_OP_CLASSES
-#include "dialects/Tenon/IR/TenonView.h.inc"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 
 #endif // TENON_IR_TENONVIEW_H

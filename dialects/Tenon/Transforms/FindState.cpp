@@ -11,10 +11,13 @@
 // whoever reads the present comes after the op.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Iota.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/OwnPositions.h"
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -188,7 +191,7 @@ void Finder::grow(ConcatOp concat, SmallVectorImpl<NamedAttribute> &state) {
   Value rows =
       IotaOp::create(b, loc, old.str(), "1", added.str(), b.getI64Type());
   SmallVector<SymExpr> row{SymExpr(1), added};
-  rows = ReshapeOp::create(b, loc, rows, DimsAttr::get(b.getContext(), row));
+  rows = createReshape(b, loc, rows, row);
   auto append = AppendOp::create(b, loc, past, fresh, rows, uint64_t(axis),
                                  capacity, b.getStringAttr(carried));
   SmallVector<SymExpr> starts(dims.size(), SymExpr(0));
@@ -240,8 +243,7 @@ void Finder::unwrapScatter(BlockArgument past) {
   SymExpr length = getDims(past)[axis];
   Value places = IotaOp::create(b, loc, "0", "1", length.str(), b.getI64Type());
   SmallVector<SymExpr> row{SymExpr(1), indices[0]};
-  Value rows = ReshapeOp::create(b, loc, scatter.getIndices(),
-                                 DimsAttr::get(b.getContext(), row));
+  Value rows = createReshape(b, loc, scatter.getIndices(), row);
   rows = GatherOp::create(b, loc, places, rows, uint64_t(0));
   Value fresh = TransposeOp::create(b, loc, scatter.getUpdates(), back);
   Value appended = AppendOp::create(b, loc, past, fresh, rows, uint64_t(axis),

@@ -9,9 +9,10 @@
 // to see in the IR, and cannot look into resource blobs.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/BuiltinDialect.h"
@@ -72,9 +73,7 @@ std::optional<int64_t> contiguousStart(SliceOp op) {
 /// The bytes of a large constant that a slice takes (a direction's weights), as
 /// a constant: they are not copied. Null where they do not lie together.
 DenseResourceElementsAttr viewOfSlice(SliceOp op) {
-  Value source = op.getInput();
-  while (auto view = source.getDefiningOp<ReshapeOp>())
-    source = view.getInput();
+  Value source = skipReshapes(op.getInput());
   auto constant = source.getDefiningOp<ConstantOp>();
   std::optional<int64_t> start = contiguousStart(op);
   if (!constant || !start)

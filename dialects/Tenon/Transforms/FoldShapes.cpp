@@ -11,8 +11,8 @@
 // then the checks are tidied and the function's result types follow.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Check.h"
 #include "dialects/Tenon/IR/TenonFoldDims.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "llvm/ADT/StringSet.h"
 

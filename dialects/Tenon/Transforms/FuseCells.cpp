@@ -16,12 +16,19 @@
 // they lie.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "dialects/Tenon/Transforms/StepValues.h"
@@ -144,7 +151,7 @@ struct Cell {
     return DimsAttr::get(b.getContext(), dims);
   }
   Value reshape(Value v, ArrayRef<SymExpr> dims) {
-    return ReshapeOp::create(b, loc, v, attr(dims));
+    return createReshape(b, loc, v, dims);
   }
   Value slice(Value v, int64_t axis, const SymExpr &from, const SymExpr &size,
               int64_t step = 1);
@@ -347,12 +354,9 @@ bool Cell::match() {
 /// Are the rows that the loop gives those of the state?
 bool Cell::haveRows() {
   auto yield = cast<YieldOp>(block->getTerminator());
-  for (Value row : yield.getValues().drop_front(loop.numHanded())) {
-    while (auto view = row.getDefiningOp<ReshapeOp>())
-      row = view.getInput();
-    if (row != next)
+  for (Value row : yield.getValues().drop_front(loop.numHanded()))
+    if (skipReshapes(row) != next)
       return false;
-  }
   return true;
 }
 
@@ -653,8 +657,7 @@ bool moveProduct(LoopOp loop, MatMulOp op) {
   SmallVector<int64_t> by(row.size(), 1);
   Value v = SliceOp::create(b, op.getLoc(), all->value, attr(starts),
                             b.getDenseI64ArrayAttr(by), attr(row));
-  op.getResult().replaceAllUsesWith(
-      ReshapeOp::create(b, op.getLoc(), v, attr(dims)));
+  op.getResult().replaceAllUsesWith(createReshape(b, op.getLoc(), v, dims));
   op.erase();
   return true;
 }

@@ -18,11 +18,15 @@
 // computed twice.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Pow.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Patterns.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -178,8 +182,7 @@ Value asParameter(PatternRewriter &rewriter, Value parameter,
       return {};
   if (extra == 0)
     return parameter;
-  return ReshapeOp::create(rewriter, parameter.getLoc(), parameter,
-                           DimsAttr::get(rewriter.getContext(), wanted));
+  return createReshape(rewriter, parameter.getLoc(), parameter, wanted);
 }
 
 /// Step 2, for either norm.

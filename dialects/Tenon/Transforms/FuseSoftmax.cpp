@@ -9,14 +9,16 @@
 // softmax does not; that spelling is left as it is.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Patterns.h"
 #include "dialects/Tenon/Transforms/Remarks.h"

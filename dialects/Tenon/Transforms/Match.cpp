@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/Matchers.h"
 #include <cmath>
 
 using namespace mlir;
@@ -15,15 +15,15 @@ using namespace mlir;
 namespace tenon::match {
 
 DenseElementsAttr smallConstant(Value value, int64_t limit) {
-  auto op = value.getDefiningOp<ConstantOp>();
-  if (!op)
+  ElementsAttr elements;
+  if (!matchPattern(value, m_Constant(&elements)))
     return {};
-  ShapedType type = op.getValue().getShapedType();
+  ShapedType type = elements.getShapedType();
   if (type.getNumElements() > limit)
     return {};
-  if (auto dense = dyn_cast<DenseElementsAttr>(op.getValue()))
+  if (auto dense = dyn_cast<DenseElementsAttr>(elements))
     return dense;
-  auto resource = dyn_cast<DenseResourceElementsAttr>(op.getValue());
+  auto resource = dyn_cast<DenseResourceElementsAttr>(elements);
   AsmResourceBlob *blob =
       resource ? resource.getRawHandle().getBlob() : nullptr;
   bool splat = false;

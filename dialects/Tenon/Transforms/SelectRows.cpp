@@ -9,11 +9,13 @@
 // long as nothing else reads it.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include <set>
@@ -68,7 +70,7 @@ OpOperand *Selector::rowOperand(Operation *op) {
     SmallVector<SymExpr> dims = getDims(operand.get());
     if (!mentionsAll(dims))
       continue;
-    bool aligned = dims.size() == rank || isa<ReshapeOp>(op);
+    bool aligned = dims.size() == rank || isReshape(op);
     if (found || !aligned || dims.front() != all ||
         mentionsAll(ArrayRef(dims).drop_front()))
       return nullptr;
@@ -76,7 +78,7 @@ OpOperand *Selector::rowOperand(Operation *op) {
   }
   bool first = found && found->getOperandNumber() == 0 && rank > 1;
   bool byRows = op->hasTrait<tenon::OpTrait::Elementwise>() ||
-                (first && isa<LayerNormOp, RmsNormOp, ReshapeOp>(op)) ||
+                (first && (isReshape(op) || isa<LayerNormOp, RmsNormOp>(op))) ||
                 (first && rank > 2 && isa<MatMulOp>(op));
   if (auto transpose = dyn_cast<TransposeOp>(op))
     byRows = transpose.getPerm()[0] == 0;
@@ -97,7 +99,7 @@ Value Selector::select(Value v) {
   SmallVector<SymExpr> dims = getDims(v);
   dims.front() = few;
   v.setType(getTensorType(dims, getElementTypeOrSelf(v.getType())));
-  if (isa<ReshapeOp, SliceOp>(op))
+  if (isReshape(op) || isa<SliceOp>(op))
     op->setAttr("dims", DimsAttr::get(b.getContext(), dims));
   noteApplied("tenon-select-rows", op, "Selected rows");
   return v;

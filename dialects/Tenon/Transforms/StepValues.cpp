@@ -5,11 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/Transforms/StepValues.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/DimsValue.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/IR/IRMapping.h"
 
@@ -91,8 +94,7 @@ Value StepValues::reshape(Value v, ArrayRef<SymExpr> dims) {
   if (getDims(v) == dims)
     return v;
   OpBuilder b(loop);
-  return made(
-      ReshapeOp::create(b, loop.getLoc(), v, attr(b.getContext(), dims)));
+  return made(createReshape(b, loop.getLoc(), v, dims));
 }
 
 Value StepValues::inFront(Value v, int64_t axis) {
@@ -205,7 +207,7 @@ std::optional<StepValues::All> StepValues::compute(Operation *op) {
       return std::nullopt;
     return All{clone(values, steps), true};
   }
-  if (isa<ReshapeOp>(op))
+  if (isReshape(op))
     return All{reshape(values[0], steps), true};
   if (isa<BroadcastToOp>(op)) {
     SmallVector<SymExpr> own = getDims(values[0]);

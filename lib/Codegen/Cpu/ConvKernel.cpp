@@ -23,7 +23,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/DotKernel.h"
 #include "lib/Codegen/Cpu/EpilogueFetch.h"

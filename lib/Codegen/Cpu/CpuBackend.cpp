@@ -10,9 +10,12 @@
 // in the order of its terms, whatever the tiles.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"

@@ -26,7 +26,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/Ops/Depthwise.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include <map>

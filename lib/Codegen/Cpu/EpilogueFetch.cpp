@@ -6,8 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/EpilogueFetch.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 using namespace mlir;
 
 namespace tenon {

@@ -21,8 +21,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/ImageStrip.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
 
 using namespace mlir;

@@ -7,7 +7,7 @@
 #ifndef TENON_LIB_CODEGEN_CPU_IMAGESTRIP_H
 #define TENON_LIB_CODEGEN_CPU_IMAGESTRIP_H
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 
 namespace tenon {

@@ -40,7 +40,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/DotKernel.h"
 #include "lib/Codegen/Cpu/EpilogueFetch.h"

@@ -14,8 +14,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/PatchRows.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 
 using namespace mlir;
 
@@ -37,9 +37,7 @@ SmallVector<SymExpr> patchPositions(Im2ColOp op) {
 
 std::optional<PatchRows> PatchRows::match(Value lhs) {
   SymExpr length = getDims(lhs).back();
-  while (auto view = lhs.getDefiningOp<ReshapeOp>())
-    lhs = view.getInput();
-  auto op = lhs.getDefiningOp<Im2ColOp>();
+  auto op = skipReshapes(lhs).getDefiningOp<Im2ColOp>();
   auto image = op ? dyn_cast<BlockArgument>(op.getInput()) : nullptr;
   if (!image || getDims(lhs).back() != length)
     return std::nullopt;

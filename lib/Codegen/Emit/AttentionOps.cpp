@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Emit/AttentionOps.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include <numeric>
 
 using namespace mlir;
@@ -64,7 +65,7 @@ static int64_t countRepeats(PackedMatMulOp product, ArrayRef<SymExpr> batch) {
   };
   int64_t count = countRepeats(outer(packed), batch, more);
   Operation *view = packed.getDefiningOp();
-  for (; more && isa_and_nonnull<BroadcastToOp, ReshapeOp>(view);
+  for (; more && (isReshape(view) || isa_and_nonnull<BroadcastToOp>(view));
        view = view->getOperand(0).getDefiningOp())
     if (isa<BroadcastToOp>(view))
       count *= countRepeats(outer(view->getOperand(0)),

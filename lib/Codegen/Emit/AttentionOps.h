@@ -7,9 +7,9 @@
 #ifndef TENON_LIB_CODEGEN_EMIT_ATTENTIONOPS_H
 #define TENON_LIB_CODEGEN_EMIT_ATTENTIONOPS_H
 
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
 
 namespace tenon {

@@ -5,9 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Emit/FusedProduct.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/LoadPages.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
@@ -41,7 +46,7 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed,
       packed = operand.tracePages(load);
       break;
     }
-    if (!isa<BroadcastToOp, ReshapeOp>(view))
+    if (!isReshape(view) && !isa<BroadcastToOp>(view))
       return std::nullopt;
     if (isa<BroadcastToOp>(view))
       operand.repeats.push_back(view->getResult(0));

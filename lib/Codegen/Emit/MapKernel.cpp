@@ -20,10 +20,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
 
 using namespace mlir;
@@ -37,7 +37,7 @@ bool isFlatMap(KernelEmitter &e, ArrayRef<SymExpr> dims) {
            llvm::all_of(d, [](auto &x) { return x.constant() == 1; });
   };
   for (Operation &op : e.body().without_terminator()) {
-    if (isa<ConstantOp>(op))
+    if (op.hasTrait<mlir::OpTrait::ConstantLike>())
       continue;
     if (!op.hasTrait<OpTrait::Elementwise>() ||
         !llvm::all_of(op.getOperands(), fits))

@@ -10,8 +10,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
 #include "dialects/Tenon/IR/TenonCast.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 #include "lib/Codegen/Lanes/CastLanes.h"

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Emit/StoredRows.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "llvm/ADT/bit.h"
 #include <limits>

@@ -12,7 +12,7 @@
 #ifndef TENON_LIB_CODEGEN_EMIT_STOREDROWS_H
 #define TENON_LIB_CODEGEN_EMIT_STOREDROWS_H
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
 
 namespace tenon {

@@ -6,17 +6,22 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/AttentionMask.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/LoadPages.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonIndexValue.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/IR/Matchers.h"
 #include "tenon/Codegen/Program.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/SaveAndRestore.h"
@@ -59,9 +64,9 @@ struct FindKeyMask {
 std::optional<double> splatOf(Value v) {
   while (auto view = v.getDefiningOp<BroadcastToOp>())
     v = view.getInput();
-  auto c = v.getDefiningOp<ConstantOp>();
-  auto splat = c ? dyn_cast<SplatElementsAttr>(c.getValue()) : nullptr;
-  if (!splat || !isa<FloatType>(splat.getElementType()))
+  SplatElementsAttr splat;
+  if (!matchPattern(v, m_Constant(&splat)) ||
+      !isa<FloatType>(splat.getElementType()))
     return std::nullopt;
   return splat.getSplatValue<APFloat>().convertToDouble();
 }

@@ -6,10 +6,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/ChannelsLast.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"

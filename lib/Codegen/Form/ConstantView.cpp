@@ -6,8 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/ConstantView.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/APFloat.h"
 
@@ -96,13 +98,13 @@ std::optional<ConstantView> ConstantView::of(Value v) {
     return ConstantView{constant, type.getElementType(),
                         SmallVector<int64_t>(type.getShape()),
                         rowMajor(type.getShape()), 0};
-  if (!isa<UnpackOp, ReshapeOp, SliceOp, TransposeOp>(op))
+  if (!isReshape(op) && !isa<UnpackOp, SliceOp, TransposeOp>(op))
     return std::nullopt;
   std::optional<ConstantView> view = of(op->getOperand(0));
   if (!view)
     return std::nullopt;
   ArrayRef<int64_t> from(view->dims);
-  if (isa<UnpackOp, ReshapeOp>(op)) {
+  if (isReshape(op) || isa<UnpackOp>(op)) {
     // Neighbours stay neighbours: of all elements, or there is no view.
     if (view->strides != rowMajor(from) || view->offset != 0)
       return std::nullopt;

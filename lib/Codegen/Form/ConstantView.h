@@ -13,8 +13,8 @@
 #ifndef TENON_LIB_CODEGEN_FORM_CONSTANTVIEW_H
 #define TENON_LIB_CODEGEN_FORM_CONSTANTVIEW_H
 
+#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/TenonFormat.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "llvm/Support/Error.h"
 
 namespace tenon {

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonNorm.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/Pass/Pass.h"
 
 using namespace mlir;
@@ -44,8 +44,7 @@ struct FlattenNormsPass
     SmallVector<SymExpr> rows(dims.begin(), dims.end() - over);
     rows.push_back(row);
     auto reshape = [&](Value v, ArrayRef<SymExpr> to) -> Value {
-      return ReshapeOp::create(b, op.getLoc(), v,
-                               DimsAttr::get(b.getContext(), to));
+      return createReshape(b, op.getLoc(), v, to);
     };
     // The input has the result's dims, every parameter the last `over` of them.
     SmallVector<Value> operands = {reshape(op.getInput(), rows)};

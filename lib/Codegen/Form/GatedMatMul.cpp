@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/GatedMatMul.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 
 using namespace mlir;
 

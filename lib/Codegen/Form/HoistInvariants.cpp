@@ -10,12 +10,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/SetVector.h"
@@ -56,8 +56,7 @@ bool Hoist::isInvariant(Operation &op) const {
     return false;
   return llvm::all_of(op.getOperands(), [&](Value v) {
     Operation *def = v.getDefiningOp();
-    return v.getParentRegion() != body ||
-           (def && invariant.contains(def));
+    return v.getParentRegion() != body || (def && invariant.contains(def));
   });
 }
 

@@ -5,11 +5,17 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Depthwise.h"
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "mlir/Pass/Pass.h"
@@ -37,9 +43,8 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     // An op is moved only after what it reads has been.
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<ConvOp, PadOp, SliceOp, ConcatOp, GatherOp, ReduceOp, ReshapeOp>(
-              op) ||
-          op->hasTrait<OpTrait::Elementwise>())
+      if (isReshape(op) || op->hasTrait<OpTrait::Elementwise>() ||
+          isa<ConvOp, PadOp, SliceOp, ConcatOp, GatherOp, ReduceOp>(op))
         ops.push_back(op);
     });
     ChannelsLast rows;
@@ -56,7 +61,8 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
   void removeUnusedViews() {
     SmallVector<Operation *> views;
     getOperation()->walk([&](Operation *op) {
-      if (isa<ReshapeOp, TransposeOp>(op) && !op->hasAttr("tenon.value"))
+      if ((isReshape(op) || isa<TransposeOp>(op)) &&
+          !op->hasAttr("tenon.value"))
         views.push_back(op);
     });
     for (Operation *view : llvm::reverse(views))
@@ -84,7 +90,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     SymExpr channels = dims[1];
     if (always && channels.constant() == 1) {
       std::rotate(dims.begin() + 1, dims.begin() + 2, dims.end());
-      return reshape(b, op.getLoc(), op.getInput(), dims);
+      return createReshape(b, op.getLoc(), op.getInput(), dims);
     }
     if (always || channels.constant().value_or(1) % kLanes == 0)
       return transposeChannelsLast(b, op.getLoc(), op.getInput());
@@ -111,10 +117,6 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
                             op.getPads(), op.getDilations(), true);
   }
 
-  static Value reshape(OpBuilder &b, Location loc, Value v,
-                       ArrayRef<SymExpr> dims) {
-    return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
-  }
   /// An image's dims with these in the place of its channels.
   static SmallVector<SymExpr> withChannels(ArrayRef<SymExpr> image,
                                            ArrayRef<SymExpr> last) {
@@ -134,13 +136,13 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     SmallVector<int64_t> kernel = kernelOf(op), strides(op.getStrides()),
                          pads(op.getPads()), dilations(op.getDilations());
     SymExpr taps = productOf(ArrayRef(w).drop_front(1));
-    Value weight =
-        transposeMatrix(b, loc, reshape(b, loc, op.getWeight(), {w[0], taps}));
+    Value weight = transposeMatrix(
+        b, loc, createReshape(b, loc, op.getWeight(), {w[0], taps}));
     Value image = imageOf(op, rows, /*always=*/true);
     SmallVector<SymExpr> dims = getDims(image);
     size_t rank = kernel.size();
     if (w[1].constant() != 1) { // [N, spatial..., C] to [N, Cin, spatial..., G]
-      image = reshape(b, loc, image, withChannels(dims, {groups, w[1]}));
+      image = createReshape(b, loc, image, withChannels(dims, {groups, w[1]}));
       SmallVector<int64_t> perm{0, int64_t(rank) + 2};
       for (size_t i = 1; i < rank + 2; ++i)
         perm.push_back(i);
@@ -153,7 +155,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     }
     if (perGroup != 1) {
       dims = getDims(image);
-      image = reshape(b, loc, image, withChannels(dims, {groups, 1}));
+      image = createReshape(b, loc, image, withChannels(dims, {groups, 1}));
       image = BroadcastToOp::create(
           b, loc, image,
           DimsAttr::get(b.getContext(),
@@ -163,7 +165,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     dims.truncate(kernel.size() + 1);
     dims.push_back(w[0]);
     if (getDims(image) != dims)
-      image = reshape(b, loc, image, dims);
+      image = createReshape(b, loc, image, dims);
     return DepthwiseOp::create(b, loc, image, weight, kernel, strides, pads,
                                dilations);
   }
@@ -179,7 +181,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     Value image = imageOf(op, rows, /*always=*/true);
     SmallVector<SymExpr> dims = getDims(image);
     SymExpr batch = dims[0];
-    image = reshape(b, loc, image, withChannels(dims, {groups, w[1]}));
+    image = createReshape(b, loc, image, withChannels(dims, {groups, w[1]}));
     SmallVector<int64_t> perm{0, int64_t(dims.size()) - 1};
     for (size_t i = 1; i + 1 < dims.size(); ++i)
       perm.push_back(i);
@@ -187,17 +189,17 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     image = TransposeOp::create(b, loc, image, perm);
     dims[0] = batch * groups;
     dims.back() = w[1];
-    image = reshape(b, loc, image, dims);
+    image = createReshape(b, loc, image, dims);
     Value patches =
         Im2ColOp::create(b, loc, image, kernelOf(op), op.getStrides(),
                          op.getPads(), op.getDilations(), true);
     SymExpr positions = getDims(patches)[1];
-    patches = reshape(b, loc, patches, {batch, groups, positions, k});
+    patches = createReshape(b, loc, patches, {batch, groups, positions, k});
     Value weight = flattenChannelsLast(b, loc, op.getWeight());
-    weight = reshape(b, loc, weight, {groups, perGroup, k});
+    weight = createReshape(b, loc, weight, {groups, perGroup, k});
     Value y = MatMulOp::create(b, loc, patches, weight, false, true);
     y = TransposeOp::create(b, loc, y, ArrayRef<int64_t>{0, 2, 1, 3});
-    return reshape(b, loc, y, {batch, positions, w[0]});
+    return createReshape(b, loc, y, {batch, positions, w[0]});
   }
 
   void lower(ConvOp op, ChannelsLast &rows) {
@@ -231,7 +233,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
                    "the channels of its input stand first and fill no vectors");
       Value patches = last ? last : patchesOf(op);
       Value flat = last ? flattenChannelsLast(b, loc, op.getWeight())
-                        : reshape(b, loc, op.getWeight(), {cout, k});
+                        : createReshape(b, loc, op.getWeight(), {cout, k});
       Value y = MatMulOp::create(b, loc, patches, flat, false, true);
       result = rows.viewOf(b, loc, y, out);
     } else {

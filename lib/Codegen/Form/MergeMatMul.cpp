@@ -5,12 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
@@ -63,7 +69,7 @@ bool readFloats(ElementsAttr attr, SmallVectorImpl<float> &out) {
 /// better epilogue of its own matmul.
 bool isOnlyMoved(Value v) {
   return llvm::all_of(v.getUsers(), [](Operation *user) {
-    if (isa<ReshapeOp, TransposeOp, SliceOp>(user))
+    if (isReshape(user) || isa<TransposeOp, SliceOp>(user))
       return true;
     auto mul = dyn_cast<MulOp>(user);
     return mul && llvm::any_of(mul->getOperands(), [](Value o) {

@@ -25,8 +25,8 @@
 #ifndef TENON_LIB_CODEGEN_FORM_OWNLENGTHS_H
 #define TENON_LIB_CODEGEN_FORM_OWNLENGTHS_H
 
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace tenon {

@@ -6,10 +6,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/PackFormats.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "llvm/ADT/StringSwitch.h"
 #include <cmath>
@@ -25,10 +28,7 @@ bool isLargeSplat(ConstantOp constant) {
 }
 
 ConstantOp packedConstant(PackBOp pack) {
-  Value source = pack.getInput();
-  while (auto reshape = source.getDefiningOp<ReshapeOp>())
-    source = reshape.getInput();
-  auto constant = source.getDefiningOp<ConstantOp>();
+  auto constant = skipReshapes(pack.getInput()).getDefiningOp<ConstantOp>();
   return constant && !isLargeSplat(constant) ? constant : ConstantOp();
 }
 

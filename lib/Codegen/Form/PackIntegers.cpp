@@ -21,13 +21,21 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/PackFormats.h"
@@ -212,8 +220,7 @@ bool isOne(Value v) { return !v || productOf(getDims(v)) == SymExpr(1); }
 Value reshaped(OpBuilder &b, Value v, ArrayRef<SymExpr> dims) {
   if (!v || getDims(v) == SmallVector<SymExpr>(dims))
     return v;
-  return ReshapeOp::create(b, v.getLoc(), v,
-                           DimsAttr::get(b.getContext(), dims));
+  return createReshape(b, v.getLoc(), v, dims);
 }
 
 Value sumAlong(OpBuilder &b, Location loc, Value v, int64_t dim) {
@@ -258,9 +265,9 @@ Value panelsOf(OpBuilder &b, Value bytes, bool transposed) {
   for (int64_t from : inner)
     perm.push_back(rank - 2 + from);
   whole.append({panels, groups * four * columns});
-  Value v = ReshapeOp::create(b, loc, bytes, attr(split));
+  Value v = createReshape(b, loc, bytes, split);
   v = TransposeOp::create(b, loc, v, perm);
-  return ReshapeOp::create(b, loc, v, attr(whole));
+  return createReshape(b, loc, v, whole);
 }
 
 /// A product of codes neither of which are a constant: sums of both are taken
@@ -476,7 +483,7 @@ std::optional<Coded> matchCoded(Value v) {
 /// The view of codes, with `zero` (null: 0) where it lies outside an image.
 Value viewOfCodes(OpBuilder &b, Operation *view, Value codes, Value zero) {
   Location loc = view->getLoc();
-  if (isa<ReshapeOp>(view))
+  if (isReshape(view))
     return reshaped(b, codes, getDims(view->getResult(0)));
   if (auto transpose = dyn_cast<TransposeOp>(view))
     return TransposeOp::create(b, loc, codes, transpose.getPerm());
@@ -506,7 +513,7 @@ Value viewOfCodes(OpBuilder &b, Operation *view, Value codes, Value zero) {
 Value viewsOfWeight(OpBuilder &b, ArrayRef<Operation *> views, Value codes) {
   auto transpose =
       views.size() == 2 ? dyn_cast<TransposeOp>(views[1]) : nullptr;
-  if (transpose && isa<ReshapeOp>(views[0]) && getDims(codes).size() > 2 &&
+  if (transpose && isReshape(views[0]) && getDims(codes).size() > 2 &&
       transpose.getPerm().front() == 0 && transpose.getPerm().back() == 1)
     return flattenChannelsLast(b, codes.getLoc(), codes);
   for (Operation *view : llvm::reverse(views))
@@ -516,9 +523,11 @@ Value viewsOfWeight(OpBuilder &b, ArrayRef<Operation *> views, Value codes) {
 
 /// What views `v` is of, the last first.
 Value sourceOf(Value v, SmallVectorImpl<Operation *> &views) {
-  while (isa_and_nonnull<ReshapeOp, TransposeOp, Im2ColOp>(v.getDefiningOp())) {
-    views.push_back(v.getDefiningOp());
-    v = v.getDefiningOp()->getOperand(0);
+  for (Operation *view = v.getDefiningOp();
+       isReshape(view) || isa_and_nonnull<TransposeOp, Im2ColOp>(view);
+       view = v.getDefiningOp()) {
+    views.push_back(view);
+    v = view->getOperand(0);
   }
   return v;
 }
@@ -598,7 +607,7 @@ std::optional<std::pair<Value, Value>> matchScaledWeight(OpBuilder &b, Value v,
            llvm::all_of(views, [&](Operation *view) {
              auto transpose = dyn_cast<TransposeOp>(view);
              return transpose ? transpose.getPerm()[0] == 0
-                              : isa<ReshapeOp>(view) &&
+                              : isReshape(view) &&
                                     getDims(view->getResult(0))[0] == columns;
            });
   };

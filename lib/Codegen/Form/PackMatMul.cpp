@@ -5,11 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/Requantize.h"
@@ -98,7 +101,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     Value source = v;
     bool repeats = false;
     while (Operation *op = source.getDefiningOp()) {
-      if (isa<BroadcastToOp, ReshapeOp>(op) && keepsMatrices(op)) {
+      if ((isReshape(op) || isa<BroadcastToOp>(op)) && keepsMatrices(op)) {
         repeats |= isa<BroadcastToOp>(op);
         found.push_back(op);
         source = op->getOperand(0);
@@ -158,10 +161,10 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
                          panels = getDims(packed);
     dims.pop_back_n(2);
     dims.append(panels.end() - 3, panels.end());
-    auto attr = DimsAttr::get(b.getContext(), dims);
-    if (isa<ReshapeOp>(view))
-      return ReshapeOp::create(b, view->getLoc(), packed, attr);
-    return BroadcastToOp::create(b, view->getLoc(), packed, attr);
+    if (isReshape(view))
+      return createReshape(b, view->getLoc(), packed, dims);
+    return BroadcastToOp::create(b, view->getLoc(), packed,
+                                 DimsAttr::get(b.getContext(), dims));
   }
 
   void replace(MatMulOp op, Value result) {

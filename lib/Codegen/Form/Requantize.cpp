@@ -16,13 +16,20 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/Requantize.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Min.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/IRMapping.h"
@@ -108,8 +115,9 @@ Value codesOf(CastOp op) {
   SmallVector<Operation *> moves;
   Value v = made->of;
   while (Operation *move = v.getDefiningOp()) {
-    if (!isa<ReshapeOp, TransposeOp, SliceOp, BroadcastToOp, GatherOp>(move) ||
-        move->hasAttr("tenon.value"))
+    bool moved = isReshape(move) ||
+                 isa<TransposeOp, SliceOp, BroadcastToOp, GatherOp>(move);
+    if (!moved || move->hasAttr("tenon.value"))
       break;
     moves.push_back(move);
     v = move->getOperand(0);

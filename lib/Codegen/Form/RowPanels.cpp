@@ -5,13 +5,19 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Form/RowPanels.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/LoadPages.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/StorePages.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 
@@ -33,10 +39,12 @@ bool takesFirstRows(SliceOp slice) {
 static PackBOp packOf(PackedMatMulOp matmul,
                       SmallVectorImpl<Operation *> &views) {
   Value packed = matmul.getPacked();
-  while (isa_and_nonnull<BroadcastToOp, ReshapeOp>(packed.getDefiningOp()) &&
-         packed.hasOneUse()) {
-    views.push_back(packed.getDefiningOp());
-    packed = packed.getDefiningOp()->getOperand(0);
+  for (Operation *view = packed.getDefiningOp();
+       packed.hasOneUse() &&
+       (isReshape(view) || isa_and_nonnull<BroadcastToOp>(view));
+       view = packed.getDefiningOp()) {
+    views.push_back(view);
+    packed = view->getOperand(0);
   }
   auto pack = packed.getDefiningOp<PackBOp>();
   return pack && packed.hasOneUse() ? pack : nullptr;
@@ -72,7 +80,7 @@ static PackedRows onlyReads(PackBOp pack, bool scaled) {
     if (!mul || !scaled || !rows.hasOneUse())
       break;
     Value number = mul->getOperand(i), other = mul->getOperand(1 - i);
-    if (!number.getDefiningOp<ConstantOp>() || !getDims(number).empty() ||
+    if (!matchPattern(number, m_Constant()) || !getDims(number).empty() ||
         getDims(other) != getDims(rows))
       continue;
     found.scale = number;
@@ -142,12 +150,12 @@ bool keepPages(PackedMatMulOp matmul, Type element, bool movesScale) {
   for (Operation *view : llvm::reverse(views)) {
     SmallVector<SymExpr> to = getDims(view->getResult(0));
     to.end()[-3] = panels;
-    auto attr = DimsAttr::get(b.getContext(), to);
     b.setInsertionPoint(view);
     packed =
-        isa<ReshapeOp>(view)
-            ? Value(ReshapeOp::create(b, view->getLoc(), packed, attr))
-            : Value(BroadcastToOp::create(b, view->getLoc(), packed, attr));
+        isReshape(view)
+            ? createReshape(b, view->getLoc(), packed, to)
+            : Value(BroadcastToOp::create(b, view->getLoc(), packed,
+                                          DimsAttr::get(b.getContext(), to)));
   }
   matmul.getPackedMutable().assign(packed);
   if (found.scale) {
@@ -180,8 +188,7 @@ bool readRowsAsPanels(PackedMatMulOp matmul) {
   OpBuilder b(pack);
   dims.back() = SymExpr(*width / kPanelColumns);
   dims.push_back(SymExpr(kPanelColumns));
-  Value split = ReshapeOp::create(b, pack.getLoc(), rows,
-                                  DimsAttr::get(b.getContext(), dims));
+  Value split = createReshape(b, pack.getLoc(), rows, dims);
   SmallVector<int64_t> perm;
   for (size_t i = 0; i < dims.size(); ++i)
     perm.push_back(i);

@@ -10,10 +10,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/Pass/Pass.h"
 
@@ -104,14 +108,14 @@ struct SplitPhasesPass : ::tenon::impl::SplitPhasesPassBase<SplitPhasesPass> {
       if (low + high)
         part = SliceOp::create(b, loc, x, attr(starts),
                                b.getDenseI64ArrayAttr(steps), attr(dims));
-      parts.push_back(ReshapeOp::create(b, loc, part, attr(apart)));
+      parts.push_back(createReshape(b, loc, part, apart));
     }
     apart.back() = SymExpr(int64_t(distances.size()));
     Value all = low + high
                     ? ConcatOp::create(b, loc, parts, dims.size()).getResult()
                     : BroadcastToOp::create(b, loc, parts[0], attr(apart));
     op.getResult().replaceAllUsesWith(
-        ReshapeOp::create(b, loc, all, attr(getDims(op.getResult()))));
+        createReshape(b, loc, all, getDims(op.getResult())));
     op.erase();
   }
 };

@@ -10,12 +10,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "tenon/Codegen/Kernels.h"
 
 using namespace mlir;
@@ -32,10 +34,7 @@ static constexpr int64_t kPerCycle = 16, kSlow = 10;
 /// Patches whose elements are computed one by one, by so few columns that this
 /// takes nearly all of the time.
 static void addPatches(PackedMatMulOp product, std::vector<SlowWork> &found) {
-  Value lhs = product.getLhs();
-  while (auto view = lhs.getDefiningOp<ReshapeOp>())
-    lhs = view.getInput();
-  auto patches = lhs.getDefiningOp<Im2ColOp>();
+  auto patches = skipReshapes(product.getLhs()).getDefiningOp<Im2ColOp>();
   auto columns = getDims(product.getResult()).back().constant();
   if (!patches || !columns || isa<BlockArgument>(patches.getInput()))
     return;

@@ -6,14 +6,20 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/Tables.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/ConstantView.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -33,7 +39,7 @@ struct Maker {
   Location loc;
 
   Value shape(Value v, ArrayRef<SymExpr> dims) {
-    return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), dims));
+    return createReshape(b, loc, v, dims);
   }
   /// [from, from + size) of a dim.
   Value cut(Value v, int64_t dim, int64_t from, int64_t size) {
@@ -195,7 +201,7 @@ bool findGathers(Value v, SmallVectorImpl<GatherOp> &gathers) {
       gathers.push_back(gather);
     else if (isa<PackBOp, PackWeightOp>(user) || isDead(user))
       continue;
-    else if (gather || !isa<ReshapeOp>(user) ||
+    else if (gather || !isReshape(user) ||
              !findGathers(user->getResult(0), gathers))
       return false;
   }
@@ -208,9 +214,7 @@ struct Sharing {
 
   explicit Sharing(Operation *root) {
     root->walk([&](GatherOp gather) {
-      Value v = gather.getInput();
-      while (auto reshape = v.getDefiningOp<ReshapeOp>())
-        v = reshape.getInput();
+      Value v = skipReshapes(gather.getInput());
       if (auto table = v.getDefiningOp<ConstantOp>())
         if (!llvm::is_contained(tables, table))
           tables.push_back(table);

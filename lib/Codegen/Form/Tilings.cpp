@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tenon/Codegen/Tilings.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/AsmParser/AsmParser.h"

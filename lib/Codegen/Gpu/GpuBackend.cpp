@@ -9,10 +9,10 @@
 // bytes: an artifact for both holds them once.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 #include "tenon/Codegen/Backend.h"

@@ -4,9 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Form/GatedMatMul.h"

@@ -30,7 +30,7 @@
 #ifndef TENON_LIB_CODEGEN_GPU_MMAOPERANDS_H
 #define TENON_LIB_CODEGEN_GPU_MMAOPERANDS_H
 
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
 #include "lib/Codegen/Form/GatedMatMul.h"

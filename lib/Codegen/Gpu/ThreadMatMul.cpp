@@ -10,8 +10,9 @@
 // pulled.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/LoadPages.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
 #include "lib/Codegen/Gpu/FormatNumbers.h"

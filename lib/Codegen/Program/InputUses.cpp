@@ -13,20 +13,31 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Program/InputUses.h"
 
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/Iota.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Min.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -44,9 +55,9 @@ Value sourceOf(Value v) {
                       : KernelOp();
     if (kernel)
       v = kernel.getInputs()[argument.getArgNumber()];
-    else if (v.getDefiningOp() &&
-             isa<CastOp, ReshapeOp, BroadcastToOp>(v.getDefiningOp()))
-      v = v.getDefiningOp()->getOperand(0);
+    else if (Operation *op = v.getDefiningOp();
+             isReshape(op) || isa_and_nonnull<CastOp, BroadcastToOp>(op))
+      v = op->getOperand(0);
     else
       return v;
   }
@@ -54,7 +65,7 @@ Value sourceOf(Value v) {
 
 std::optional<double> scalarOf(Value v) { return match::scalarOf(sourceOf(v)); }
 
-bool isConstant(Value v) { return sourceOf(v).getDefiningOp<ConstantOp>(); }
+bool isConstant(Value v) { return matchPattern(sourceOf(v), m_Constant()); }
 
 /// Is it made from positions?
 bool isPosition(Value v, unsigned depth = 0) {
@@ -84,8 +95,9 @@ bool isLength(Value v, unsigned depth = 0) {
                                  depth + 1);
                if (isa<CompareOp>(op))
                  return isPosition(op->getOperand(1 - number));
-               return isa<CastOp, ReshapeOp, BroadcastToOp, TransposeOp,
-                          SliceOp, AddOp, SubOp, MinOp, MaxOp>(op) &&
+               return (isReshape(op) ||
+                       isa<CastOp, BroadcastToOp, TransposeOp, SliceOp, AddOp,
+                           SubOp, MinOp, MaxOp>(op)) &&
                       isLength(op->getResult(0), depth + 1);
              });
 }
@@ -158,8 +170,8 @@ bool Walk::visitMove(OpOperand &use) {
       if (number >= first)
         follow(loop.getResult(number - first));
     }
-  } else if (isa<ReshapeOp, TransposeOp, BroadcastToOp, SliceOp, ConcatOp,
-                 MergeOp>(op)) {
+  } else if (isReshape(op) ||
+             isa<TransposeOp, BroadcastToOp, SliceOp, ConcatOp, MergeOp>(op)) {
     follow(op->getResult(0));
   } else if (isa<PadOp, GatherOp, GatherElementsOp, GatherNDOp>(op) &&
              number == 0) {

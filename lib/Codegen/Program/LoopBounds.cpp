@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Program/LoopBounds.h"
+#include "dialects/Tenon/IR/Ops/ReadDims.h"
 #include "dialects/Tenon/IR/TenonControl.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include <map>
 
 using namespace mlir;

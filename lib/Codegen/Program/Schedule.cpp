@@ -5,13 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackWeight.h"
+#include "dialects/Tenon/IR/Ops/ReadDims.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Form/Demand.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "lib/Codegen/Program/InputUses.h"

@@ -4,7 +4,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/DimsValue.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonFoldDims.h"
@@ -12,8 +19,6 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include <gtest/gtest.h>
@@ -234,10 +239,9 @@ TEST_F(IRTest, ChecksWhatEachOpReliesOn) {
       builder, loc,
       {value({"u", "9", "4"}), value({"v", "2", "9"}), value({}), value({})},
       {attr("most", builder.getStringAttr("5"))}));
-  EXPECT_EQ(checks(), (SmallVector<std::string>{"eq k, 384", "eq a*b, c",
-                                                "eq bcast(p,q), q",
-                                                "bcast r, 9", "eq s, t",
-                                                "eq u, v"}));
+  EXPECT_EQ(checks(), (SmallVector<std::string>{
+                          "eq k, 384", "eq a*b, c", "eq bcast(p,q), q",
+                          "bcast r, 9", "eq s, t", "eq u, v"}));
 }
 
 TEST_F(IRTest, FollowsArithmeticOfDims) {

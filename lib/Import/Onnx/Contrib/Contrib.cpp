@@ -180,7 +180,7 @@ static void fusedMatMul(NodeImporter &n) { n.out(0, fusedProduct(n)); }
 static void fusedMatMulActivation(NodeImporter &n) {
   SmallVector<float> parameters;
   for (const char *name : {"activation_alpha", "activation_beta"})
-    if (n.attr(name))
+    if (n.hasAttr(name))
       parameters.push_back(float(n.getFloat(name, 0)));
   n.out(0, activated(n, fusedProduct(n), n.getString("activation", ""),
                      parameters));
@@ -202,9 +202,7 @@ static void fusedConv(NodeImporter &n) {
   Value y = importAs(n, "Conv", {n.in(0), n.in(1), n.in(2)});
   if (n.has(3))
     y = n.add(y, n.in(3));
-  SmallVector<float> parameters;
-  if (const auto *given = n.attr("activation_params"))
-    parameters.assign(given->floats().begin(), given->floats().end());
+  SmallVector<float> parameters = n.getFloats("activation_params");
   n.out(0, activated(n, y, n.getString("activation", ""), parameters));
 }
 
@@ -219,7 +217,7 @@ static void fusedGemm(NodeImporter &n) {
     y = n.add(y, n.mulScalar(n.in(2), n.getFloat("beta", 1)));
   SmallVector<float> parameters;
   for (const char *name : {"activation_alpha", "activation_beta"})
-    if (n.attr(name))
+    if (n.hasAttr(name))
       parameters.push_back(float(n.getFloat(name, 0)));
   n.out(0, activated(n, y, n.getString("activation", ""), parameters));
 }
@@ -233,7 +231,7 @@ static void sameAsStandard(NodeImporter &n) {
   SmallVector<Value> operands;
   for (unsigned i = 0; i < n.numInputs(); ++i)
     operands.push_back(n.in(i));
-  n.out(0, importAs(n, n.proto.op_type(), operands));
+  n.out(0, importAs(n, n.opType(), operands));
 }
 
 static void expandDims(NodeImporter &n) {

@@ -122,8 +122,8 @@ static Past readPast(NodeImporter &n, Value key, Value value, Value used) {
     return past;
   }
   past.length = n.dims(key)[2];
-  bool shared = n.getInt("past_present_share_buffer",
-                         n.proto.op_type() == "MultiHeadAttention");
+  bool shared =
+      n.getInt("past_present_share_buffer", n.opType() == "MultiHeadAttention");
   if (used && shared) {
     past.used = n.cast(n.reshape(used, {SymExpr(1)}), n.builder.getI64Type());
     std::optional<SymExpr> known = knownScalar(n, used);

@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Node/Steps.h"
 #include "lib/Import/Onnx/Ops/Attention.h"

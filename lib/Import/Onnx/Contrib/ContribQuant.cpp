@@ -4,7 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
 #include "lib/Import/Onnx/Ops/Quant.h"

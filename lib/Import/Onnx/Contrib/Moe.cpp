@@ -14,10 +14,10 @@
 // the experts that a token does not choose.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Contrib/PackedWeights.h"
 #include <cmath>
 #include <limits>
@@ -103,7 +103,7 @@ static Value swiglu(NodeImporter &n, Value gate, Value linear) {
   double alpha = n.getFloat("activation_alpha", 1);
   double beta = n.getFloat("activation_beta", 0);
   bool limited =
-      n.attr("swiglu_limit") && std::isfinite(n.getFloat("swiglu_limit", 0));
+      n.hasAttr("swiglu_limit") && std::isfinite(n.getFloat("swiglu_limit", 0));
   bool after = n.getInt("swiglu_limit_after_activation", 0);
   double limit = n.getFloat("swiglu_limit", 0);
   if (limited && !after)

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Contrib/PackedWeights.h"
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
 
 using namespace mlir;

@@ -25,7 +25,7 @@ namespace tenon::onnximport {
 static bool importBranch(NodeImporter &n, StringRef name,
                          const std::optional<SymExpr> &taken,
                          SmallVectorImpl<Value> &results) {
-  const auto *branch = n.attr(name);
+  const auto *branch = n.getGraph(name);
   if (!branch) {
     n.error("the branch '" + name + "' is missing");
     return false;
@@ -33,7 +33,7 @@ static bool importBranch(NodeImporter &n, StringRef name,
   Block *block = n.builder.getInsertionBlock();
   Operation *before = block->empty() ? nullptr : &block->back();
   std::string message;
-  if (!n.state.inlineGraph(branch->g(), {}, results, message) ||
+  if (!n.state.inlineGraph(*branch, {}, results, message) ||
       results.size() < n.numOutputs()) {
     n.error(message.empty() ? "the branch cannot be imported" : message);
     return false;

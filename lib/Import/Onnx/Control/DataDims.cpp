@@ -10,7 +10,7 @@
 // reads, and the list is cut to it.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 #include <limits>
@@ -64,7 +64,7 @@ static void nonZero(NodeImporter &n) {
 static void compress(NodeImporter &n) {
   Value x = n.in(0), condition = n.in(1);
   int64_t axis = 0;
-  if (n.attr("axis"))
+  if (n.hasAttr("axis"))
     axis = n.axis(n.getInt("axis", 0), n.rank(x));
   else
     x = n.reshape(x, {productOf(n.dims(x))});
@@ -84,7 +84,7 @@ static void compress(NodeImporter &n) {
 static void unique(NodeImporter &n) {
   Value x = n.in(0), items = x;
   int64_t axis = 0;
-  if (n.attr("axis")) {
+  if (n.hasAttr("axis")) {
     axis = n.axis(n.getInt("axis", 0), n.rank(x));
     if (n.failed())
       return;

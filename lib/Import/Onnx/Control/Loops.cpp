@@ -11,10 +11,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Control/Loops.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 #include "lib/Import/Onnx/Node/Sequences.h"
+#include "onnx/onnx_pb.h"
 
 using namespace mlir;
 
@@ -145,12 +146,12 @@ namespace {
 //===----------------------------------------------------------------------===//
 
 void loop(NodeImporter &n) {
-  const auto *body = n.attr("body");
+  const onnx::GraphProto *body = n.getGraph("body");
   if (!body || n.numInputs() < 2) {
     n.error("the body or an input is missing");
     return;
   }
-  const onnx::GraphProto &graph = body->g();
+  const onnx::GraphProto &graph = *body;
   Repeated r;
   r.numNodes = graph.node_size();
   r.gives = r.mayChange = true;
@@ -283,7 +284,7 @@ Results scanOne(NodeImporter &n, const onnx::GraphProto &body,
 /// The body, and how many of the inputs are scanned; null after an error.
 const onnx::GraphProto *scanBody(NodeImporter &n, unsigned first,
                                  int64_t &scanned) {
-  const auto *body = n.attr("body");
+  const onnx::GraphProto *body = n.getGraph("body");
   scanned = n.getInt("num_scan_inputs", 0);
   int64_t states = int64_t(n.numInputs()) - first - scanned;
   bool given = true;
@@ -291,7 +292,7 @@ const onnx::GraphProto *scanBody(NodeImporter &n, unsigned first,
     given &= n.has(i);
   if (body && scanned > 0 && states >= 0 && given &&
       int64_t(n.numOutputs()) >= states)
-    return &body->g();
+    return body;
   n.error("the body or num_scan_inputs does not fit");
   return nullptr;
 }

@@ -15,6 +15,7 @@
 #include "onnx/defs/parser.h"
 #include "onnx/defs/schema.h"
 #include "onnx/inliner/inliner.h"
+#include "onnx/onnx_pb.h"
 #include "onnx/shape_inference/implementation.h"
 #include <algorithm>
 #include <cerrno>

@@ -7,7 +7,7 @@
 #ifndef TENON_IMPORT_ONNX_ONNXLIBRARY_H
 #define TENON_IMPORT_ONNX_ONNXLIBRARY_H
 
-#include "onnx/onnx_pb.h"
+#include "lib/Import/Onnx/Library/Protos.h"
 #include <cstdint>
 #include <functional>
 #include <map>

@@ -13,6 +13,7 @@
 #include "lib/Import/Onnx/Node/Registry.h"
 #include "lib/Import/Onnx/Node/Weights.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "onnx/onnx_pb.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace tenon::onnximport {

@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Node/InputValues.h"
-#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"

@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Node/KnownValues.h"
-#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/ReadDims.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/TypeUtilities.h"
 

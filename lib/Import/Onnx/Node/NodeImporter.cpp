@@ -5,7 +5,21 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Node/NodeImporter.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/DimsValue.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/Iota.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Min.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
@@ -13,14 +27,13 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Library/OnnxLibrary.h"
 #include "lib/Import/Onnx/Node/Choices.h"
 #include "lib/Import/Onnx/Node/InputValues.h"
 #include "lib/Import/Onnx/Node/Weights.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/OperationSupport.h"
+#include "onnx/onnx_pb.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -31,6 +44,18 @@ NodeImporter::NodeImporter(ImportState &state, const onnx::NodeProto &proto,
                            int64_t opset, Location loc, ArrayRef<Value> inputs)
     : state(state), builder(state.builder), proto(proto), opset(opset),
       loc(loc), inputs(inputs), results(proto.output_size()) {}
+
+bool hasArity(const onnx::GraphProto &graph, int inputs, int outputs) {
+  return graph.input_size() == inputs && graph.output_size() == outputs;
+}
+
+const std::string &NodeImporter::opType() const { return proto.op_type(); }
+
+const std::string &NodeImporter::domain() const { return proto.domain(); }
+
+StringRef NodeImporter::outputName(unsigned i) const {
+  return i < numOutputs() ? StringRef(proto.output(i)) : StringRef();
+}
 
 void NodeImporter::out(unsigned i, Value value) {
   if (i < results.size())
@@ -102,6 +127,11 @@ const onnx::AttributeProto *NodeImporter::attr(StringRef name) const {
     if (StringRef(attribute.name()) == name)
       return &attribute;
   return nullptr;
+}
+
+const onnx::GraphProto *NodeImporter::getGraph(StringRef name) const {
+  const auto *a = attr(name);
+  return a ? &a->g() : nullptr;
 }
 
 int64_t NodeImporter::getInt(StringRef name, int64_t otherwise) const {
@@ -178,6 +208,14 @@ Type NodeImporter::elementType(int32_t onnxType) {
   if (!type)
     error("data type " + dataTypeName(onnxType) + " is not supported");
   return type;
+}
+
+Type NodeImporter::elementType(StringRef onnxType) {
+  onnx::TensorProto::DataType type;
+  if (onnx::TensorProto::DataType_Parse(onnxType.str(), &type))
+    return elementType(int32_t(type));
+  error("data type '" + onnxType + "' is unknown");
+  return nullptr;
 }
 
 int64_t NodeImporter::axis(int64_t axis, int64_t rank) {
@@ -365,9 +403,12 @@ Value NodeImporter::constant(ElementsAttr value) {
   return make<ConstantOp>({}, {named("value", value)});
 }
 
-Value NodeImporter::tensor(const onnx::TensorProto &proto) {
+Value NodeImporter::tensor(StringRef attribute) {
+  const auto *a = attr(attribute);
+  if (!a)
+    return error(attribute + " is missing");
   std::string problem;
-  TensorAttr value = state.tensorAttr(proto, problem);
+  TensorAttr value = state.tensorAttr(a->t(), problem);
   if (!value)
     return error(problem);
   if (value.type == value.value.getType())

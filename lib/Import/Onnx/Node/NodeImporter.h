@@ -15,10 +15,10 @@
 
 #include "dialects/Tenon/IR/TenonDialect.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Import/Onnx/Library/Protos.h"
 #include "lib/Import/Onnx/Node/KnownValues.h"
 #include "lib/Import/Onnx/Node/Weights.h"
 #include "mlir/IR/Builders.h"
-#include "onnx/onnx_pb.h"
 #include "llvm/ADT/Twine.h"
 #include <functional>
 #include <optional>
@@ -74,6 +74,9 @@ mlir::Value packTensor(mlir::OpBuilder &builder, mlir::Location loc,
 /// How many bytes that takes.
 SymExpr packedBytes(mlir::RankedTensorType type);
 
+/// Has the graph that many inputs and outputs?
+bool hasArity(const onnx::GraphProto &graph, int inputs, int outputs);
+
 class NodeImporter {
 public:
   NodeImporter(ImportState &state, const onnx::NodeProto &proto, int64_t opset,
@@ -85,16 +88,19 @@ public:
   /// Of the node's domain.
   const int64_t opset;
   const mlir::Location loc;
+  const std::string &opType() const;
+  /// As the node says it; domainOf() is for messages and the table.
+  const std::string &domain() const;
 
   //===--- Operands and results -------------------------------------------===//
   unsigned numInputs() const { return inputs.size(); }
   bool has(unsigned i) const { return i < inputs.size() && inputs[i]; }
   /// Null where the optional input is absent.
   mlir::Value in(unsigned i) const { return has(i) ? inputs[i] : nullptr; }
-  unsigned numOutputs() const { return proto.output_size(); }
-  bool wants(unsigned i) const {
-    return i < numOutputs() && !proto.output(i).empty();
-  }
+  unsigned numOutputs() const { return results.size(); }
+  bool wants(unsigned i) const { return !outputName(i).empty(); }
+  /// Empty where the output is absent.
+  llvm::StringRef outputName(unsigned i) const;
   void out(unsigned i, mlir::Value value);
   /// The checker counts operands of ONNX's own domains only; others ask here.
   bool requireInputs(std::initializer_list<unsigned> at);
@@ -111,7 +117,9 @@ public:
   std::string takeError() { return std::exchange(message, {}); }
 
   //===--- Attributes -----------------------------------------------------===//
-  const onnx::AttributeProto *attr(llvm::StringRef name) const;
+  bool hasAttr(llvm::StringRef name) const { return attr(name); }
+  /// Null where the attribute is absent.
+  const onnx::GraphProto *getGraph(llvm::StringRef name) const;
   int64_t getInt(llvm::StringRef name, int64_t otherwise) const;
   double getFloat(llvm::StringRef name, double otherwise) const;
   std::string getString(llvm::StringRef name, llvm::StringRef otherwise) const;
@@ -134,6 +142,8 @@ public:
   static Dims dims(mlir::Value v);
   /// The builtin type of an ONNX data type; null after an error.
   mlir::Type elementType(int32_t onnxType);
+  /// The same by its name, as opsets below 6 give it.
+  mlir::Type elementType(llvm::StringRef onnxType);
   /// `axis` made non-negative; fails outside [-rank, rank).
   int64_t axis(int64_t axis, int64_t rank);
   /// Sorted, unique, non-negative.
@@ -176,8 +186,8 @@ public:
   DimsAttr dimsAttr(llvm::ArrayRef<SymExpr> dims);
 
   mlir::Value constant(mlir::ElementsAttr value);
-  /// A tensor of the model, where it stands in the node.
-  mlir::Value tensor(const onnx::TensorProto &proto);
+  /// The tensor that an attribute holds.
+  mlir::Value tensor(llvm::StringRef attribute);
   /// A scalar; booleans take 0 or 1.
   mlir::Value scalar(double value, mlir::Type elementType);
   mlir::Value scalarLike(double value, mlir::Value like) {
@@ -240,6 +250,8 @@ public:
                       int64_t dims);
 
 private:
+  const onnx::AttributeProto *attr(llvm::StringRef name) const;
+
   llvm::SmallVector<mlir::Value> inputs, results;
   std::string message;
 };

@@ -63,7 +63,7 @@ static bool takesSteps(StringRef domain, StringRef op) {
 
 void importOperator(ImportFn fn, NodeImporter &n) {
   // Before looking at types: those may be no tensors.
-  if (!takesSteps(domainOf(n.proto), n.proto.op_type()))
+  if (!takesSteps(domainOf(n.proto), n.opType()))
     return fn(n);
   // The results have the first float's type.
   Type type;

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Node/Weights.h"
-#include "dialects/Tenon/IR/TenonValue.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "lib/Import/Onnx/Library/OnnxLibrary.h"
 #include "lib/Import/Onnx/Node/NodeImporter.h"
 #include "mlir/IR/AsmState.h"
@@ -13,6 +13,7 @@
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "onnx/onnx_pb.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"

@@ -13,10 +13,10 @@
 #ifndef TENON_IMPORT_ONNX_WEIGHTS_H
 #define TENON_IMPORT_ONNX_WEIGHTS_H
 
+#include "lib/Import/Onnx/Library/Protos.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/MLIRContext.h"
-#include "onnx/onnx_pb.h"
 #include "llvm/ADT/StringMap.h"
 #include <memory>
 #include <string>

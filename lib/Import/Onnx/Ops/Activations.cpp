@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Ops/Activations.h"
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
+#include "dialects/Tenon/IR/Ops/Neg.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 

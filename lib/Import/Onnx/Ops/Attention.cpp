@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Ops/Attention.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
 #include "lib/Import/Onnx/Node/Sequences.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include <limits>
 
 using namespace mlir;
@@ -164,7 +164,7 @@ static void attention(NodeImporter &n) {
   Value capped = applySoftcap(n, scores, n.getFloat("softcap", 0));
   Value biased = bias.value ? n.add(capped, bias.value) : capped;
   Value wide = biased;
-  if (n.attr("softmax_precision"))
+  if (n.hasAttr("softmax_precision"))
     wide = n.cast(biased, n.elementType(n.getInt("softmax_precision", 1)));
   Value p = n.softmaxLast(wide);
   if (bias.emptyRows)
@@ -183,14 +183,14 @@ static void attention(NodeImporter &n) {
 
 /// What a modifier graph makes of `x`; `x` itself where there is none.
 static Value modified(NodeImporter &n, StringRef name, Value x) {
-  const auto *graph = n.attr(name);
+  const auto *graph = n.getGraph(name);
   if (!graph || !x)
     return x;
   SmallVector<Value> results;
   std::string message;
-  if (graph->g().input_size() != 1 || graph->g().output_size() != 1)
+  if (!hasArity(*graph, 1, 1))
     return n.error(name + " must have one input and one output");
-  if (!n.state.inlineGraph(graph->g(), {x}, results, message))
+  if (!n.state.inlineGraph(*graph, {x}, results, message))
     return n.error(message.empty() ? name + " cannot be imported"
                                    : Twine(message));
   Value y = results.front();
@@ -212,7 +212,7 @@ static void flexAttention(NodeImporter &n) {
   }
   Type type = NodeImporter::elem(q);
   Type wide = type.isF64() ? type : Type(n.builder.getF32Type());
-  if (n.attr("softmax_precision"))
+  if (n.hasAttr("softmax_precision"))
     wide = n.elementType(n.getInt("softmax_precision", 1));
   Value scores = n.cast(
       groupedScores(n, scaleQueries(n, q, n.getFloat("scale", 0)), k), wide);

@@ -4,9 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Node/Steps.h"
 #include "lib/Import/Onnx/Ops/Attention.h"
 #include <cmath>

@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Pad.h"
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "llvm/ADT/STLExtras.h"
 

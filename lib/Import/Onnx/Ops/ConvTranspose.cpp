@@ -15,8 +15,8 @@
 // is a convolution of the input with zeros put between its elements.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"

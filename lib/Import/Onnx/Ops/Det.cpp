@@ -8,7 +8,7 @@
 // Elimination with the largest pivot of each column, a column per iteration.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Import/Onnx/Control/Loops.h"

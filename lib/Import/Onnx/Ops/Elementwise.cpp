@@ -4,7 +4,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/FMod.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Min.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Neg.h"
+#include "dialects/Tenon/IR/Ops/Pow.h"
+#include "dialects/Tenon/IR/Ops/Sign.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
@@ -23,7 +34,7 @@ static void unary(NodeImporter &n) {
 /// first dim meets; without it operands align at their last dims, as today.
 static Value rightOperand(NodeImporter &n) {
   Value rhs = n.in(1);
-  if (n.opset >= 7 || !n.attr("axis") || !n.getInt("broadcast", 0))
+  if (n.opset >= 7 || !n.hasAttr("axis") || !n.getInt("broadcast", 0))
     return rhs;
   int64_t rank = n.rank(n.in(0)), own = n.rank(rhs);
   int64_t axis = n.getInt("axis", 0);
@@ -102,17 +113,9 @@ static void castTo(NodeImporter &n, Type to) {
 
 static void cast(NodeImporter &n) {
   // Before opset 6 the type is spelled out.
-  const auto *to = n.attr("to");
-  onnx::TensorProto::DataType spelled;
-  if (to && to->type() == onnx::AttributeProto::STRING) {
-    if (!onnx::TensorProto::DataType_Parse(to->s(), &spelled)) {
-      n.error("data type '" + to->s() + "' is unknown");
-      return;
-    }
-    castTo(n, n.elementType(spelled));
-    return;
-  }
-  castTo(n, n.elementType(n.getInt("to", 0)));
+  std::string spelled = n.getString("to", "");
+  castTo(n, spelled.empty() ? n.elementType(n.getInt("to", 0))
+                            : n.elementType(StringRef(spelled)));
 }
 
 static void castLike(NodeImporter &n) {
@@ -145,9 +148,9 @@ static void isInf(NodeImporter &n) {
 /// min(max(x, low), high); bounds by attribute before opset 11.
 static void clip(NodeImporter &n) {
   Value x = n.in(0), low = n.in(1), high = n.in(2);
-  if (n.attr("min"))
+  if (n.hasAttr("min"))
     low = n.scalarLike(n.getFloat("min", 0), x);
-  if (n.attr("max"))
+  if (n.hasAttr("max"))
     high = n.scalarLike(n.getFloat("max", 0), x);
   if (low)
     x = n.max(x, low);

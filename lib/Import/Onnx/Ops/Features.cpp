@@ -4,7 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
+#include "dialects/Tenon/IR/Ops/Neg.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Import/Onnx/Node/Registry.h"
@@ -173,12 +174,11 @@ bool TfIdf::read() {
   counts = n.getInts("ngram_counts").value_or(Ints());
   indexes = n.getInts("ngram_indexes").value_or(Ints());
   pool = n.getInts("pool_int64s").value_or(Ints());
-  if (const auto *a = n.attr("weights"))
-    weights.assign(a->floats().begin(), a->floats().end());
+  weights = n.getFloats("weights");
   shortest = n.getInt("min_gram_length", 1);
   longest = n.getInt("max_gram_length", 1);
   skips = n.getInt("max_skip_count", 0);
-  if (n.attr("pool_strings")) {
+  if (n.hasAttr("pool_strings")) {
     n.error("pool_strings are not supported: expected pool_int64s");
     return false;
   }

@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
 #include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 #include "lib/Import/Onnx/Ops/Attention.h"
 

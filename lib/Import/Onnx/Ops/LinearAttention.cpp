@@ -21,9 +21,7 @@ using namespace mlir;
 
 namespace tenon::onnximport {
 
-static bool isContrib(NodeImporter &n) {
-  return n.proto.domain() == "com.microsoft";
-}
+static bool isContrib(NodeImporter &n) { return n.domain() == "com.microsoft"; }
 
 /// Is the attribute what onnxruntime's CPU kernels take, too?
 static bool takes(NodeImporter &n, StringRef name, int64_t only) {

@@ -9,9 +9,10 @@
 // joined elementwise; one of many is gathered and reduced.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
+#include "dialects/Tenon/IR/Ops/Pow.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "llvm/ADT/STLExtras.h"
 #include <limits>

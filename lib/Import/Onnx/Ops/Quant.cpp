@@ -10,13 +10,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Ops/Quant.h"
+#include "dialects/Tenon/IR/Ops/Dequantize.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonPacked.h"
+#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonValue.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "llvm/ADT/STLExtras.h"
@@ -62,7 +62,7 @@ static int64_t quantAxis(NodeImporter &n, Value x, int64_t otherwise) {
   if (rank == 0)
     return 0;
   int64_t axis = n.getInt("axis", otherwise);
-  if (!n.attr("axis") && axis >= rank)
+  if (!n.hasAttr("axis") && axis >= rank)
     axis = rank - 1;
   return n.axis(axis, rank);
 }
@@ -75,9 +75,9 @@ static bool shifts(Value zero) {
 /// A constant's codes as they are stored.
 static bool isWeight(Value x) {
   while (Operation *op = x.getDefiningOp()) {
-    if (isa<ConstantOp>(op))
+    if (op->hasTrait<mlir::OpTrait::ConstantLike>())
       return true;
-    if (!isa<ReshapeOp, TransposeOp, UnpackOp>(op))
+    if (!isReshape(op) && !isa<TransposeOp, UnpackOp>(op))
       return false;
     x = op->getOperand(0);
   }

@@ -15,6 +15,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Import/Onnx/Node/Registry.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -27,10 +28,10 @@ static uint32_t seedOf(NodeImporter &n, unsigned stream) {
     for (char c : bytes)
       seed = (seed ^ uint8_t(c)) * 16777619u;
   };
-  mix(n.numOutputs() ? n.proto.output(0) : "");
-  const auto *given = n.attr("seed"); // an int or a float
-  mix(given && given->has_f() ? std::to_string(given->f())
-                              : std::to_string(n.getInt("seed", 0)));
+  mix(n.outputName(0));
+  double given = n.getFloat("seed", NAN); // an int or a float
+  mix(std::isnan(given) ? std::to_string(n.getInt("seed", 0))
+                        : std::to_string(given));
   if (stream)
     mix(std::to_string(stream));
   return seed;
@@ -76,7 +77,7 @@ Value normal(NodeImporter &n, ArrayRef<SymExpr> dims) {
 
 /// The element type that `dtype` names; `otherwise` where it is absent.
 Type drawnType(NodeImporter &n, Type otherwise) {
-  return n.attr("dtype") ? n.elementType(n.getInt("dtype", 1)) : otherwise;
+  return n.hasAttr("dtype") ? n.elementType(n.getInt("dtype", 1)) : otherwise;
 }
 
 Value scaled(NodeImporter &n, bool isNormal, ArrayRef<SymExpr> dims) {

@@ -20,10 +20,10 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "lib/Import/Onnx/Control/Loops.h"
 #include "lib/Import/Onnx/Ops/Activations.h"
 #include "lib/Import/Onnx/Ops/Quant.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 
@@ -360,11 +360,10 @@ void Recurrent::describe(int64_t d, SmallVectorImpl<NamedAttribute> &attrs) {
 
 /// Is each number of a constant 0?
 static bool isZero(Value v) {
-  auto op = v.getDefiningOp<ConstantOp>();
-  auto all = op ? dyn_cast<DenseIntElementsAttr>(op.getValue())
-                : DenseIntElementsAttr();
-  return all && llvm::all_of(all.getValues<APInt>(),
-                             [](const APInt &x) { return x.isZero(); });
+  DenseIntElementsAttr all;
+  return matchPattern(v, m_Constant(&all)) &&
+         llvm::all_of(all.getValues<APInt>(),
+                      [](const APInt &x) { return x.isZero(); });
 }
 
 /// Of x [steps, batch, input] the states and the hidden states of all steps,

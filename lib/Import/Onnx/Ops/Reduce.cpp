@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonReduce.h"

@@ -12,7 +12,7 @@
 // all of the coordinates fold to constants later.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Abs.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 #include "lib/Import/Onnx/Node/Steps.h"
@@ -473,12 +473,11 @@ static void resize(NodeImporter &n) {
 static void resizeByInput(NodeImporter &n) { byScales(n, n.in(1)); }
 
 static void upsample(NodeImporter &n) {
-  const auto *scales = n.attr("scales");
-  if (!scales) {
+  if (!n.hasAttr("scales")) {
     n.error("scales are missing");
     return;
   }
-  SmallVector<float> values(scales->floats().begin(), scales->floats().end());
+  SmallVector<float> values = n.getFloats("scales");
   auto type =
       RankedTensorType::get({int64_t(values.size())}, n.builder.getF32Type());
   byScales(n, n.constant(DenseElementsAttr::get(type, ArrayRef(values))));

@@ -215,7 +215,7 @@ void concatFromSequence(NodeImporter &n) {
 
 /// The body of each element; what is no sequence goes to every one.
 void sequenceMap(NodeImporter &n) {
-  const auto *body = n.attr("body");
+  const auto *body = n.getGraph("body");
   std::optional<Values> first = elementsOf(n, 0);
   if (!body)
     n.error("the body is missing");
@@ -242,7 +242,7 @@ void sequenceMap(NodeImporter &n) {
     for (const Values &input : inputs)
       given.push_back(input[at]);
     std::string message;
-    if (!n.state.inlineGraph(body->g(), given, results, message) ||
+    if (!n.state.inlineGraph(*body, given, results, message) ||
         results.size() < outputs.size() || !llvm::all_of(results, isTensor)) {
       n.error(message.empty() ? "the body cannot be imported" : message);
       return;

@@ -4,8 +4,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Check.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/DimsValue.h"
 #include "dialects/Tenon/IR/TenonCast.h"
-#include "dialects/Tenon/IR/TenonValue.h"
 #include "lib/Import/Onnx/Node/Axes.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 #include <cmath>
@@ -157,7 +159,7 @@ static Ints dimsOfOne(NodeImporter &n, Value x) {
     dropped += isOne.back() == SymExpr(1);
   }
   // What is declared says what to try first: all open dims, or none.
-  std::optional<int64_t> rank = n.state.declaredRank(n.proto.output(0));
+  std::optional<int64_t> rank = n.state.declaredRank(n.outputName(0).str());
   bool first = rank && *rank + int64_t(dropped + open) == n.rank(x);
   Ints axes;
   for (auto [i, condition] : llvm::enumerate(isOne)) {
@@ -260,10 +262,9 @@ static void expand(NodeImporter &n) {
 
 /// A scalar from an attribute tensor of one element.
 static Value scalarAttr(NodeImporter &n, StringRef name) {
-  const auto *attr = n.attr(name);
-  if (!attr)
+  if (!n.hasAttr(name))
     return n.scalar(0, n.builder.getF32Type());
-  Value value = n.tensor(attr->t());
+  Value value = n.tensor(name);
   if (!value)
     return nullptr;
   if (int64_t count = NodeImporter::type(value).getNumElements(); count != 1)
@@ -301,16 +302,18 @@ static void constant(NodeImporter &n) {
   auto type = [&](size_t count, Type element) {
     return RankedTensorType::get({int64_t(count)}, element);
   };
-  if (const auto *a = n.attr("value")) {
-    n.out(0, n.tensor(a->t()));
-  } else if (const auto *a = n.attr("value_float")) {
+  if (n.hasAttr("value")) {
+    n.out(0, n.tensor("value"));
+  } else if (n.hasAttr("value_float")) {
     value = DenseElementsAttr::get(
-        RankedTensorType::get({}, n.builder.getF32Type()), a->f());
-  } else if (const auto *a = n.attr("value_int")) {
+        RankedTensorType::get({}, n.builder.getF32Type()),
+        float(n.getFloat("value_float", 0)));
+  } else if (n.hasAttr("value_int")) {
     value = DenseElementsAttr::get(
-        RankedTensorType::get({}, n.builder.getI64Type()), int64_t(a->i()));
-  } else if (const auto *a = n.attr("value_floats")) {
-    SmallVector<float> v(a->floats().begin(), a->floats().end());
+        RankedTensorType::get({}, n.builder.getI64Type()),
+        n.getInt("value_int", 0));
+  } else if (n.hasAttr("value_floats")) {
+    SmallVector<float> v = n.getFloats("value_floats");
     value = DenseElementsAttr::get(type(v.size(), n.builder.getF32Type()),
                                    ArrayRef<float>(v));
   } else if (std::optional<Ints> v = n.getInts("value_ints")) {
@@ -501,8 +504,8 @@ static void eyeLike(NodeImporter &n) {
     return;
   }
   Type i64 = n.builder.getI64Type();
-  Type type = n.attr("dtype") ? n.elementType(n.getInt("dtype", 1))
-                              : NodeImporter::elem(x);
+  Type type = n.hasAttr("dtype") ? n.elementType(n.getInt("dtype", 1))
+                                 : NodeImporter::elem(x);
   Value row = n.unsqueeze(n.iota(dims[0], i64), {1});
   Value column = n.unsqueeze(n.iota(dims[1], i64), {0});
   row = n.addScalar(row, n.getInt("k", 0));

@@ -15,7 +15,7 @@
 // 4L, which is exact. Matrices of static dims are constants up to a size.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Node/Axes.h"

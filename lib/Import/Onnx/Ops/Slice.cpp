@@ -4,7 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonView.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
 #include "lib/Import/Onnx/Node/Axes.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 

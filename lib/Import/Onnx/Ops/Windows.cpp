@@ -12,7 +12,7 @@
 // gather by the table [image, kernel] and a sum over all k.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/TenonArith.h"
+#include "dialects/Tenon/IR/Ops/Mod.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "llvm/ADT/STLExtras.h"

@@ -1,0 +1,36 @@
+//===- TenonPanels.h - how packed operands lie in memory --------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_IR_TENONPANELS_H
+#define TENON_IR_TENONPANELS_H
+
+#include "mlir/IR/Value.h"
+#include <cstdint>
+
+namespace tenon {
+
+class Im2ColOp;
+class KernelOp;
+
+/// The rows [..., T, D], in memory or the beginning of what lies there, that
+/// `packed` shows as panels [..., D/32, T, 32] by a reshape and a transpose, as
+/// lib/Codegen/Form/RowPanels.h makes them; null where it shows none.
+mlir::Value rowsOfPanels(mlir::Value packed);
+
+/// What a page of 32 rows (tenon.store_pages) has in front of its numbers, and
+/// in all, counted in elements.
+int64_t headerOfPage(mlir::Type element);
+int64_t elementsOfPage(mlir::Type element, int64_t width);
+/// The numbers of a row of `size` in a page, with those that mean nothing.
+int64_t widthInPage(int64_t size, bool transposed);
+
+/// The patches, with their channels last, that a kernel's one product in f32
+/// multiplies with one matrix; null where it has none.
+Im2ColOp findPatches(KernelOp kernel);
+
+} // namespace tenon
+
+#endif // TENON_IR_TENONPANELS_H
