@@ -34,7 +34,7 @@ WEIGHTS = {
     "i0": np.array([0]), "i1": np.array([1]), "i2": np.array([2]), "i8": np.array([8]), "m1": np.array([-1]), "far": np.array([2**63 - 1]),
     "heads": np.array([0, -1, 2, 4]), "flat3": np.array([0, 0, 8]),
     "lstm_w": rand(3, 32, seed=5), "lstm_r": rand(8, 32, seed=6), "lstm_b": rand(32), "gru_w": rand(24, 3), "gru_r": rand(24, 8, seed=7),
-    "gru_b": rand(24, seed=8), "gru_c": rand(24, seed=9), "unit": np.float32(1), "axis1": np.array([1]),
+    "gru_b": rand(24, seed=8), "gru_c": rand(24, seed=9), "peep_f": rand(8, seed=10), "peep_o": rand(8, seed=11), "unit": np.float32(1), "axis1": np.array([1]),
 }
 # Those whose memory is known before the run.
 BOUNDED = ("concatenation of", "shrinking", "positions", "what is left", "stacked", "greedy decoding")
@@ -272,6 +272,19 @@ CELLS = {
         "  az = Add (xz, hz)  z = Sigmoid (az)  ar = Add (hr, xr)  r = Sigmoid (ar)  rh = Mul (r, h)  hn = MatMul (rh, wv)  an = Add (xn, hn)  n = Tanh (an)"
         "  rest = Sub (unit, z)  fresh = Mul (rest, n)  old = Mul (z, h)  next = Add (fresh, old)",
     ),
+    # z of the new state, as Cho and others write it; h + z*(n - h) is the same.
+    "GRU whose z is of the new state": (
+        "",
+        "x3 = Gemm <transB = 1> (row, gru_w, gru_b)  h3 = Gemm <transB = 1> (h, gru_r, gru_c)  xr, xz, xn = Split <axis = 1, num_outputs = 3> (x3)"
+        "  hr, hz, hn = Split <axis = 1, num_outputs = 3> (h3)  ar = Add (xr, hr)  r = Sigmoid (ar)  az = Add (xz, hz)  z = Sigmoid (az)"
+        "  rn = Mul (r, hn)  an = Add (xn, rn)  n = Tanh (an)  rest = Sub (unit, z)  old = Mul (rest, h)  fresh = Mul (z, n)  next = Add (old, fresh)",
+    ),
+    "GRU of hard gates, from the state to the new one": (
+        "",
+        "x3 = Gemm <transB = 1> (row, gru_w, gru_b)  xz, xr, xn = Split <axis = 1, num_outputs = 3> (x3)  hz = MatMul (h, wq)  hr = MatMul (h, wk)"
+        "  az = Add (xz, hz)  z = HardSigmoid (az)  ar = Add (hr, xr)  r = HardSigmoid (ar)  rh = Mul (r, h)  hn = MatMul (rh, wv)  an = Add (xn, hn)  n = Tanh (an)"
+        "  d = Sub (n, h)  zd = Mul (z, d)  next = Add (h, zd)",
+    ),
     "RNN": ("", "a = MatMul (h, wq)  q = Slice (row, i0, i1, axis1)  s = Add (a, q)  next = Tanh (s)"),
 }
 for what, (more, body) in CELLS.items():
@@ -281,6 +294,15 @@ for what, (more, body) in CELLS.items():
         "  out = Identity (next) }> (h0, x) }",
         *({"x": rand(t, b, 3), "h0": rand(b, 8, seed=3)} for t, b in ((5, 2), (1, 1), (12, 7))), opset=18, atol=1e-5,
     )
+case(
+    "LSTM with peepholes, whose i is 1 - f",
+    "(float[t,b,3] x, float[b,8] h0, float[b,8] c0) => (float[b,8] h, float[b,8] c, float[t,b,8] y) {"
+    " h, c, y = Scan <num_scan_inputs = 1, body = cell (float[b,8] ph, float[b,8] pc, float[b,3] row) => (float[b,8] nh, float[b,8] nc, float[b,8] out) {"
+    "  p = Gemm <transB = 1> (row, gru_w, gru_b)  q = Gemm <transB = 1> (ph, gru_r, gru_c)  s = Add (p, q)  gf, gg, go = Split <axis = 1, num_outputs = 3> (s)"
+    "  bf = Mul (peep_f, pc)  sf = Add (gf, bf)  af = Sigmoid (sf)  ag = Tanh (gg)  rest = Sub (unit, af)  kept = Mul (af, pc)  fresh = Mul (rest, ag)"
+    "  nc = Add (kept, fresh)  bo = Mul (nc, peep_o)  so = Add (go, bo)  ao = Sigmoid (so)  tc = Tanh (nc)  nh = Mul (ao, tc)  out = Identity (nh) }> (h0, c0, x) }",
+    *({"x": rand(t, b, 3), "h0": rand(b, 8, seed=3), "c0": rand(b, 8, seed=4)} for t, b in ((5, 2), (1, 1), (12, 7))), opset=18, atol=1e-5,
+)
 case(
     "LSTM",
     "(float[b,t,3] x, float[b,8] h0, float[b,8] c0) => (float[b,8] h, float[b,8] c, float[t,b,1,8] y) {"

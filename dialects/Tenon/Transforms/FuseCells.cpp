@@ -5,33 +5,24 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   lstm  c' = f*c + i*g,  h' = o*act(c')
-//   gru   h' = (1 - z)*n + z*h,  n + z*(h - n)  or  n - z*(n - h)
-//   rnn   h' = act(s)
-//
-// A gate is an activation of a sum, or some columns of either: of one product
-// of the state by a matrix, and of what does not depend on the state
-// (StepValues.h). A gru's n has r times the product, with what is added to it,
-// or the product of r*h. Where one product serves all gates its columns stay as
-// they lie.
+// CellFormulas.h says what is a cell. Where one product serves all gates its
+// columns stay as they lie.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Constant.h"
-#include "dialects/Tenon/IR/Ops/Max.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Neg.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
-#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonReshapes.h"
+#include "dialects/Tenon/IR/TenonSmallTensor.h"
+#include "dialects/Tenon/Transforms/CellFormulas.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
-#include "dialects/Tenon/Transforms/StepValues.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 
@@ -46,106 +37,20 @@ using namespace tenon::match;
 
 namespace {
 
-/// Columns of a value from `offset` on; of one column, that.
-struct Term {
-  Value value;
-  int64_t offset;
-  bool operator==(const Term &o) const = default;
-};
+using Term = CellTerm;
+using Gate = CellGate;
 
-struct Gate {
-  StringRef activation;
-  SmallVector<Term> inputs; ///< which do not depend on the state
-  SmallVector<Term> inner;  ///< those that `reset` multiplies
-  Value reset;              ///< the activated gate r of a gru
-  bool resetsFirst = false;
-  MatMulOp product;
-  int64_t offset = 0; ///< of its columns
-};
+struct Cell : CellFormulas {
+  explicit Cell(LoopOp loop) : CellFormulas(loop), b(loop) {}
 
-/// A slice of the last dim alone: where it begins.
-std::optional<int64_t> columnsFrom(SliceOp slice) {
-  SmallVector<SymExpr> from = getDims(slice.getInput()),
-                       to = getDims(slice.getResult()),
-                       starts(slice.getStarts().getSymExprs());
-  if (from.empty() || slice.getSteps().back() != 1 ||
-      !starts.back().isConstant())
-    return std::nullopt;
-  for (size_t i = 0; i + 1 < from.size(); ++i)
-    if (from[i] != to[i] || starts[i] != SymExpr(0) || slice.getSteps()[i] != 1)
-      return std::nullopt;
-  return *starts.back().constant();
-}
-
-/// What `v` has columns of, from `offset` on.
-Value throughSlices(Value v, int64_t &offset) {
-  while (auto slice = v.getDefiningOp<SliceOp>()) {
-    std::optional<int64_t> start = columnsFrom(slice);
-    if (!start)
-      break;
-    offset += *start;
-    v = slice.getInput();
-  }
-  return v;
-}
-
-/// The name of the activation that an op is, and its input.
-StringRef activationOf(Value v, Value &input) {
-  if (auto sigmoid = v.getDefiningOp<SigmoidOp>()) {
-    input = sigmoid.getInput();
-    return "sigmoid";
-  }
-  if (auto tanh = v.getDefiningOp<TanhOp>()) {
-    input = tanh.getInput();
-    return "tanh";
-  }
-  auto max = v.getDefiningOp<MaxOp>();
-  if (!max || (!isScalar(max.getLhs(), 0) && !isScalar(max.getRhs(), 0)))
-    return {};
-  input = isScalar(max.getLhs(), 0) ? max.getRhs() : max.getLhs();
-  return "relu";
-}
-
-/// The operands of a binary op, either way round; none of another op.
-template <typename OpTy>
-SmallVector<std::pair<Value, Value>, 2> bothWays(Value v) {
-  auto op = v.getDefiningOp<OpTy>();
-  if (!op)
-    return {};
-  Value x = op.getLhs(), y = op.getRhs();
-  return {std::pair(x, y), std::pair(y, x)};
-}
-
-struct Cell {
-  explicit Cell(LoopOp loop)
-      : loop(loop), block(&loop.getBody().front()), steps(loop), b(loop) {}
-
-  LoopOp loop;
-  Block *block;
-  StepValues steps;
   OpBuilder b;
   Location loc = loop.getLoc();
-  CellKind kind = CellKind::rnn;
-  unsigned h = 0, c = 0; ///< among the handed values
-  Value state, cell;     ///< before a step
-  Value next, nextCell;  ///< behind it
-  SmallVector<Gate, 4> gates = {};
-  StringRef cellActivation = {};
-  SymExpr batch = SymExpr(1);
-  int64_t units = 0;
   bool whole = false; ///< one product has all columns
 
-  bool match();
-  bool matchLstm(unsigned hidden, unsigned other);
-  bool matchGru();
-  bool matchGate(Value v, Gate &gate);
-  bool addTerms(Value v, int64_t offset, Gate &gate, bool inner);
-  bool addReset(Value v, int64_t offset, Gate &gate);
   void placeColumns();
   int64_t place(size_t gate) {
     return whole ? gates[gate].offset / units : int64_t(gate);
   }
-  bool haveRows();
 
   DimsAttr attr(ArrayRef<SymExpr> dims) {
     return DimsAttr::get(b.getContext(), dims);
@@ -159,206 +64,21 @@ struct Cell {
   Value lifted(const Term &term);
   Value sum(ArrayRef<Term> terms, bool columns);
   Value joined(function_ref<Value(const Gate &)> fn, int64_t axis);
+  bool hasNegated() {
+    return llvm::any_of(gates, [](const Gate &gate) { return gate.negated; });
+  }
+  Value negated(Value v, int64_t axis);
   Value weight();
   bool areWhole(SmallVector<Term> Gate::*list);
   Value inputs();
   Value asVector(Value v, const SymExpr &size);
+  Value zeros(const SymExpr &size);
   Value bias(bool &fails);
+  Value peepholes();
+  SmallVector<CellActivation> activations();
   bool build();
   void replace(Value all);
 };
-
-//===----------------------------------------------------------------------===//
-// The cell's formulas
-//===----------------------------------------------------------------------===//
-
-/// r times the product, or the product of r*h.
-bool Cell::addReset(Value v, int64_t offset, Gate &gate) {
-  auto isReset = [&](Value r) {
-    int64_t start = 0;
-    Value input;
-    return activationOf(throughSlices(r, start), input) == "sigmoid";
-  };
-  if (auto product = v.getDefiningOp<MatMulOp>()) {
-    for (auto [r, before] : bothWays<MulOp>(product.getLhs())) {
-      if (before != state || !isReset(r) || gate.product ||
-          product.getTransposeA())
-        continue;
-      gate.reset = r;
-      gate.resetsFirst = true;
-      gate.product = product;
-      gate.offset = offset;
-      return true;
-    }
-    return false;
-  }
-  for (auto [r, sum] : bothWays<MulOp>(v)) {
-    if (offset || gate.reset || !isReset(r))
-      continue;
-    Gate inner;
-    if (!addTerms(sum, 0, inner, /*inner=*/true) || !inner.product ||
-        gate.product)
-      continue;
-    gate.reset = r;
-    gate.product = inner.product;
-    gate.offset = inner.offset;
-    gate.inner = inner.inner;
-    return true;
-  }
-  return false;
-}
-
-/// Adds what `v` is the sum of to what a gate is.
-bool Cell::addTerms(Value v, int64_t offset, Gate &gate, bool inner) {
-  // A single column, which is broadcast, is read as it is.
-  SmallVector<SymExpr> dims = getDims(v);
-  bool one = dims.empty() || dims.back() == SymExpr(1);
-  if (one)
-    offset = 0;
-  else if (dims.back().constant().value_or(0) < offset + units)
-    return false;
-  int64_t start = offset;
-  if (Value from = throughSlices(v, start); !one && from != v)
-    return addTerms(from, start, gate, inner);
-  if (steps.lift(v)) {
-    (inner ? gate.inner : gate.inputs).push_back({v, offset});
-    return true;
-  }
-  if (auto add = v.getDefiningOp<AddOp>())
-    return addTerms(add.getLhs(), offset, gate, inner) &&
-           addTerms(add.getRhs(), offset, gate, inner);
-  auto product = v.getDefiningOp<MatMulOp>();
-  if (product && product.getLhs() == state && !product.getTransposeA()) {
-    if (gate.product)
-      return false;
-    gate.product = product;
-    gate.offset = offset;
-    return true;
-  }
-  return !inner && addReset(v, offset, gate);
-}
-
-bool Cell::matchGate(Value v, Gate &gate) {
-  int64_t offset = 0;
-  Value input;
-  gate.activation = activationOf(throughSlices(v, offset), input);
-  return !gate.activation.empty() && addTerms(input, offset, gate, false) &&
-         gate.product;
-}
-
-bool Cell::matchLstm(unsigned hidden, unsigned other) {
-  h = hidden;
-  c = other;
-  state = block->getArgument(h + 1);
-  cell = block->getArgument(c + 1);
-  next = loop.yieldedHanded()[h];
-  nextCell = loop.yieldedHanded()[c];
-  kind = CellKind::lstm;
-  auto matches = [&](Value i, Value o, Value f, Value g) {
-    gates.assign(4, Gate());
-    bool found = matchGate(i, gates[0]) && matchGate(o, gates[1]) &&
-                 matchGate(f, gates[2]) && matchGate(g, gates[3]);
-    return found && gates[0].activation == gates[1].activation &&
-           gates[0].activation == gates[2].activation &&
-           llvm::none_of(gates, [](const Gate &g) { return bool(g.reset); });
-  };
-  for (auto [o, activated] : bothWays<MulOp>(next)) {
-    Value input;
-    cellActivation = activationOf(activated, input);
-    if (cellActivation.empty() || input != nextCell)
-      continue;
-    for (auto [kept, fresh] : bothWays<AddOp>(nextCell))
-      for (auto [f, before] : bothWays<MulOp>(kept))
-        for (auto [i, g] : bothWays<MulOp>(fresh))
-          if (before == cell && matches(i, o, f, g))
-            return true;
-  }
-  return false;
-}
-
-bool Cell::matchGru() {
-  kind = CellKind::gru;
-  auto matches = [&](Value z, Value n) {
-    gates.assign(3, Gate());
-    return matchGate(z, gates[0]) && matchGate(n, gates[2]) && gates[2].reset &&
-           matchGate(gates[2].reset, gates[1]) &&
-           gates[0].activation == gates[1].activation && !gates[0].reset &&
-           !gates[1].reset;
-  };
-  for (auto [fresh, kept] : bothWays<AddOp>(next))
-    for (auto [z, old] : bothWays<MulOp>(kept)) {
-      // (1 - z)*n + z*h
-      for (auto [rest, n] : bothWays<MulOp>(fresh)) {
-        auto sub = rest.getDefiningOp<SubOp>();
-        if (old == state && sub && isScalar(sub.getLhs(), 1) &&
-            sub.getRhs() == z && matches(z, n))
-          return true;
-      }
-      // n + z*(h - n)
-      auto sub = old.getDefiningOp<SubOp>();
-      if (sub && sub.getLhs() == state && sub.getRhs() == fresh &&
-          matches(z, fresh))
-        return true;
-    }
-  // n - z*(n - h)
-  auto rest = next.getDefiningOp<SubOp>();
-  if (!rest)
-    return false;
-  for (auto [z, old] : bothWays<MulOp>(rest.getRhs())) {
-    auto sub = old.getDefiningOp<SubOp>();
-    if (sub && sub.getRhs() == state && sub.getLhs() == rest.getLhs() &&
-        matches(z, rest.getLhs()))
-      return true;
-  }
-  return false;
-}
-
-bool Cell::match() {
-  unsigned handed = loop.numHanded();
-  if (loop.getConditional() || loop.getWhen() || handed < 1 || handed > 2)
-    return false;
-  SmallVector<SymExpr> dims = getDims(block->getArgument(1));
-  if (dims.size() != 2 || !dims[1].isConstant() || *dims[1].constant() < 1)
-    return false;
-  batch = dims[0];
-  units = *dims[1].constant();
-  for (auto [argument, initial] : llvm::zip_equal(
-           block->getArguments().drop_front(), loop.initialHanded()))
-    if (!getElementTypeOrSelf(argument).isF32() || getDims(argument) != dims ||
-        getDims(initial) != dims)
-      return false;
-  if (handed == 2) {
-    if (!matchLstm(0, 1) && !matchLstm(1, 0))
-      return false;
-  } else {
-    state = block->getArgument(1);
-    next = loop.yieldedHanded()[0];
-    if (!matchGru()) {
-      kind = CellKind::rnn;
-      gates.assign(1, Gate());
-      if (!matchGate(next, gates[0]) || gates[0].reset)
-        return false;
-    }
-  }
-  for (const Gate &gate : gates) {
-    Gate own = gate;
-    SmallVector<SymExpr> matrix = getDims(own.product.getRhs());
-    if (matrix.size() != 2 || !matrix[0].isConstant() ||
-        !matrix[1].isConstant())
-      return false;
-  }
-  int64_t bytes = int64_t(gates.size()) * units * units * 4;
-  return bytes <= RecurrentOp::kLargestWeight && haveRows();
-}
-
-/// Are the rows that the loop gives those of the state?
-bool Cell::haveRows() {
-  auto yield = cast<YieldOp>(block->getTerminator());
-  for (Value row : yield.getValues().drop_front(loop.numHanded()))
-    if (skipReshapes(row) != next)
-      return false;
-  return true;
-}
 
 /// Has one product the columns of all gates?
 void Cell::placeColumns() {
@@ -439,7 +159,43 @@ Value Cell::joined(function_ref<Value(const Gate &)> fn, int64_t axis) {
                            : ConcatOp::create(b, loc, parts, axis).getResult();
 }
 
-/// [1, gates * units, units]
+/// Columns of gates that are 1 minus their activation, which lie along `axis`,
+/// times -1.
+Value Cell::negated(Value v, int64_t axis) {
+  if (!v || !hasNegated())
+    return v;
+  SmallVector<float> signs(gates.size() * units, 1);
+  for (auto [i, gate] : llvm::enumerate(gates))
+    if (gate.negated)
+      std::fill_n(signs.begin() + place(i) * units, units, -1.0f);
+  SmallVector<int64_t> dims{int64_t(signs.size())};
+  dims.resize(getDims(v).size() - axis, 1);
+  auto type = RankedTensorType::get(dims, b.getF32Type());
+  Value factors = ConstantOp::create(
+      b, loc, DenseElementsAttr::get(type, ArrayRef<float>(signs)));
+  return MulOp::create(b, loc, v, factors);
+}
+
+/// What is computed of constants alone, where all of them are small.
+std::optional<SmallTensor> numbersOf(Value v) {
+  if (DenseElementsAttr constant =
+          smallConstant(v, RecurrentOp::kLargestWeight))
+    return SmallTensor::unpack(constant);
+  Operation *op = v.getDefiningOp();
+  if (!op || op->getNumOperands() == 0 || op->getNumResults() != 1)
+    return std::nullopt;
+  SmallVector<SmallTensor> operands;
+  for (Value operand : op->getOperands()) {
+    std::optional<SmallTensor> numbers = numbersOf(operand);
+    if (!numbers)
+      return std::nullopt;
+    operands.push_back(std::move(*numbers));
+  }
+  return evaluateOp(op, operands);
+}
+
+/// [1, gates * units, units]; rows that had to be joined as a constant where
+/// they are, so that it is packed when compiling.
 Value Cell::weight() {
   auto rows = [&](const Gate &gate) -> Value {
     Gate own = gate;
@@ -453,8 +209,15 @@ Value Cell::weight() {
   };
   Value all = whole ? rows(gates[0]) : joined(rows, 0);
   SymExpr H(units);
-  return all ? reshape(all, {SymExpr(1), SymExpr(int64_t(gates.size())) * H, H})
-             : nullptr;
+  if (!all)
+    return nullptr;
+  all = negated(
+      reshape(all, {SymExpr(1), SymExpr(int64_t(gates.size())) * H, H}), 1);
+  if (whole && !hasNegated())
+    return all;
+  std::optional<SmallTensor> numbers = numbersOf(all);
+  return numbers ? ConstantOp::create(b, loc, numbers->pack()).getResult()
+                 : all;
 }
 
 /// Are the terms of all gates the same values, whose columns lie as those of
@@ -480,14 +243,15 @@ bool Cell::areWhole(SmallVector<Term> Gate::*list) {
 /// [trips, batch, gates * units]; null where that is not certain.
 Value Cell::inputs() {
   SmallVector<SymExpr> dims{steps.getTrips(), batch, SymExpr(units)};
+  auto ofGate = [&](const Gate &gate) {
+    Value v = sum(gate.inputs, /*columns=*/true);
+    return broadcast(v ? v : zeros(dims[2]), dims);
+  };
   if (!areWhole(&Gate::inputs))
-    return joined(
-        [&](const Gate &gate) {
-          return broadcast(sum(gate.inputs, /*columns=*/true), dims);
-        },
-        2);
+    return negated(joined(ofGate, 2), 2);
   dims[2] = SymExpr(int64_t(gates.size()) * units);
-  return broadcast(sum(gates[0].inputs, /*columns=*/false), dims);
+  Value v = sum(gates[0].inputs, /*columns=*/false);
+  return negated(broadcast(v ? v : zeros(dims[2]), dims), 2);
 }
 
 /// `v` as a vector of so many elements; null where it is none.
@@ -498,6 +262,12 @@ Value Cell::asVector(Value v, const SymExpr &size) {
   return broadcast(reshape(v, {count}), {size});
 }
 
+Value Cell::zeros(const SymExpr &size) {
+  auto type = getTensorType({size}, b.getF32Type());
+  return ConstantOp::create(b, loc,
+                            DenseElementsAttr::get(type, b.getF32FloatAttr(0)));
+}
+
 /// What is added to the product of a gru's candidate, in front of the reset;
 /// null without any.
 Value Cell::bias(bool &fails) {
@@ -505,17 +275,38 @@ Value Cell::bias(bool &fails) {
     return nullptr;
   SymExpr size(units), width(int64_t(gates.size()) * units);
   auto ofGate = [&](const Gate &gate) -> Value {
-    if (Value v = sum(gate.inner, /*columns=*/true))
-      return asVector(v, size);
-    auto type = getTensorType({size}, b.getF32Type());
-    return ConstantOp::create(
-        b, loc, DenseElementsAttr::get(type, b.getF32FloatAttr(0)));
+    Value v = sum(gate.inner, /*columns=*/true);
+    return v ? asVector(v, size) : zeros(size);
   };
   Value all = areWhole(&Gate::inner)
                   ? asVector(sum(gates[0].inner, /*columns=*/false), width)
                   : joined(ofGate, 0);
   fails = !all;
-  return all ? reshape(all, {SymExpr(1), width}) : nullptr;
+  return all ? negated(reshape(all, {SymExpr(1), width}), 1) : nullptr;
+}
+
+/// [1, 3 * units], in the order i, o, f; null without any.
+Value Cell::peepholes() {
+  if (llvm::none_of(gates, [](const Gate &g) { return bool(g.peephole); }))
+    return nullptr;
+  SmallVector<Value> parts;
+  for (const Gate &gate : ArrayRef(gates).take_front(3)) {
+    Value v = gate.peephole
+                  ? reshape(lifted({gate.peephole, 0}), {SymExpr(units)})
+                  : zeros(SymExpr(units));
+    parts.push_back(gate.negated ? NegOp::create(b, loc, v).getResult() : v);
+  }
+  return reshape(ConcatOp::create(b, loc, parts, /*axis=*/0),
+                 {SymExpr(1), SymExpr(3 * units)});
+}
+
+SmallVector<CellActivation> Cell::activations() {
+  SmallVector<CellActivation> result{gates[0].activation};
+  if (gates.size() > 1)
+    result.push_back(gates.back().activation);
+  if (kind == CellKind::lstm)
+    result.push_back(cellActivation);
+  return result;
 }
 
 /// False where dims are not certain to fit.
@@ -541,15 +332,15 @@ bool Cell::build() {
   };
   SmallVector<Attribute> names;
   SmallVector<int64_t> order;
-  names.push_back(b.getStringAttr(gates[0].activation));
-  if (gates.size() > 1)
-    names.push_back(b.getStringAttr(gates.back().activation));
-  if (kind == CellKind::lstm)
-    names.push_back(b.getStringAttr(cellActivation));
-  bool usual = true, sorted = true;
-  for (auto [i, name] : llvm::enumerate(names))
-    usual &= cast<StringAttr>(name).getValue() ==
+  SmallVector<double> parameters;
+  bool usual = true, sorted = true, parametric = false;
+  for (auto [i, activation] : llvm::enumerate(activations())) {
+    usual &= activation.name ==
              (i == 0 && kind != CellKind::rnn ? "sigmoid" : "tanh");
+    names.push_back(b.getStringAttr(activation.name));
+    parameters.append({activation.a, activation.b});
+    parametric |= activation.a != 0;
+  }
   for (size_t i = 0; i < gates.size(); ++i) {
     order.push_back(place(i));
     sorted &= order.back() == int64_t(i);
@@ -558,12 +349,12 @@ bool Cell::build() {
   auto layer = RecurrentOp::create(
       b, loc, x, w, added, state(h),
       kind == CellKind::lstm ? state(c) : Value(), /*lengths=*/Value(),
-      /*peephole=*/Value(), /*scale=*/Value(), /*zero=*/Value(),
+      peepholes(), /*scale=*/Value(), /*zero=*/Value(),
       CellKindAttr::get(b.getContext(), kind), b.getI64IntegerAttr(units),
       unit(steps.isBackward()), /*coupled=*/UnitAttr(),
       unit(gates.back().resetsFirst), /*clip=*/FloatAttr(),
       usual ? ArrayAttr() : b.getArrayAttr(names),
-      /*parameters=*/DenseF64ArrayAttr(),
+      parametric ? b.getDenseF64ArrayAttr(parameters) : DenseF64ArrayAttr(),
       sorted ? DenseI64ArrayAttr() : b.getDenseI64ArrayAttr(order));
   replace(layer);
   return true;

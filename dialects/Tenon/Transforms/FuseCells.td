@@ -13,10 +13,12 @@ def FuseCellsPass : Tenon_GraphPass<"tenon-fuse-cells"> {
   let summary = "Recover recurrent layers from loops that spell their cell out";
   let description = [{
     A loop that hands on the states of an LSTM, GRU or plain recurrent cell and
-    computes the next ones by the cell's formulas, in any order of its gates and
-    by one product or several, is a tenon.recurrent. What its gates take from
-    rows that the loop scans, from the first or from the last one on, is computed
-    for all rows before it.
+    computes the next ones by the cell's formulas, however sums and products are
+    spelled, in any order of its gates and by one product or several, with
+    peepholes or without, is a tenon.recurrent. What its gates take from rows that
+    the loop scans, from the first or from the last one on, is computed for all
+    rows before it. A gate that is 1 minus another, or that keeps a gru's state as
+    1 - z, is the activation of what is negated.
 
     ```mlir
     %0:2 = tenon.loop "loop"(%h) trips "5" : ... {

@@ -118,6 +118,101 @@ func.func @resets(%x: !y, %h: !h, %z: tensor<8x8xf32>, %r: tensor<8x8xf32>, %n: 
   return %0 : !h
 }
 
+// 1 - z keeps the state: the columns of z are negated, of the weight (a constant,
+// so when compiling), the inputs and the bias. h - z*h + z*n is the same.
+
+// CHECK-LABEL: @swapped
+// CHECK-DAG: %[[W:.+]] = tenon.constant dense<{{.+}}> : tensor<1x24x8xf32>
+// CHECK-DAG: %[[S:.+]] = tenon.constant dense<[-1.000000e+00, {{.+}} : tensor<24xf32>
+// CHECK: %[[X:.+]] = tenon.mul %{{.+}}, %[[S]] : tensor<?x?x24xf32
+// CHECK: tenon.recurrent gru %[[X]], %[[W]] hidden {{.+}} units 8 resets_first :
+// CHECK: %[[X:.+]] = tenon.mul %{{.+}}, %{{.+}} : tensor<?x?x24xf32
+// CHECK: tenon.recurrent gru %[[X]], {{.+}} units 8 resets_first :
+// CHECK-NOT: tenon.loop
+func.func @swapped(%x: !y, %h: !h) -> (!h, !h) {
+  %one = tenon.constant dense<1.0> : tensor<f32>
+  %m = tenon.constant dense<0.5> : tensor<8x8xf32>
+  %0 = tenon.loop "loop"(%h) trips "t" : (!h) -> !h {
+  ^bb0(%number: tensor<i64>, %before: !h):
+    %row = tenon.gather %x, %number axis 0 : !y, tensor<i64>
+    %1 = tenon.matmul %before, %m : !h, tensor<8x8xf32>
+    %2 = tenon.add %1, %row : !h, !h
+    %3 = tenon.sigmoid %2 : !h
+    %7 = tenon.mul %before, %3 : !h, !h
+    %8 = tenon.matmul %7, %m : !h, tensor<8x8xf32>
+    %9 = tenon.add %row, %8 : !h, !h
+    %10 = tenon.tanh %9 : !h
+    %11 = tenon.sub %one, %3 : tensor<f32>, !h
+    %12 = tenon.mul %11, %before : !h, !h
+    %13 = tenon.mul %3, %10 : !h, !h
+    %14 = tenon.add %12, %13 : !h, !h
+    tenon.yield %14 : !h
+  }
+  %20 = tenon.loop "again"(%h) trips "t" : (!h) -> !h {
+  ^bb0(%number: tensor<i64>, %before: !h):
+    %row = tenon.gather %x, %number axis 0 : !y, tensor<i64>
+    %1 = tenon.matmul %before, %m : !h, tensor<8x8xf32>
+    %2 = tenon.add %1, %row : !h, !h
+    %3 = tenon.sigmoid %2 : !h
+    %7 = tenon.mul %before, %3 : !h, !h
+    %8 = tenon.matmul %7, %m : !h, tensor<8x8xf32>
+    %9 = tenon.add %row, %8 : !h, !h
+    %10 = tenon.tanh %9 : !h
+    %12 = tenon.mul %3, %before : !h, !h
+    %13 = tenon.mul %3, %10 : !h, !h
+    %14 = tenon.sub %before, %12 : !h, !h
+    %15 = tenon.add %14, %13 : !h, !h
+    tenon.yield %15 : !h
+  }
+  return %0, %20 : !h, !h
+}
+
+// An LSTM with peepholes whose i is 1 - f, with hard gates. Its o takes nothing of
+// the rows.
+
+// CHECK-LABEL: @peeps
+// CHECK: %[[N:.+]] = tenon.neg %arg4 : tensor<8xf32>
+// CHECK: %[[P:.+]] = tenon.concat %[[N]], %arg5, %arg4 axis 0
+// CHECK: %[[V:.+]] = tenon.reshape %[[P]] to <"1", "24">
+// CHECK: tenon.recurrent lstm {{.+}} peephole %[[V]] units 8 activations ["hard_sigmoid", "tanh", "tanh"] parameters [2.000000e-01, 5.000000e-01, 0.000000e+00, 0.000000e+00, 0.000000e+00, 0.000000e+00]
+// CHECK-NOT: tenon.loop
+func.func @peeps(%x: !y, %h: !h, %c: !h, %r: tensor<8x24xf32>, %pf: tensor<8xf32>, %po: tensor<8xf32>) -> !h {
+  %zero = tenon.constant dense<0.0> : tensor<f32>
+  %one = tenon.constant dense<1.0> : tensor<f32>
+  %half = tenon.constant dense<0.5> : tensor<f32>
+  %fifth = tenon.constant dense<0.2> : tensor<f32>
+  %0:2 = tenon.loop "loop"(%h, %c) trips "t" : (!h, !h) -> (!h, !h) {
+  ^bb0(%number: tensor<i64>, %before: !h, %cell: !h):
+    %row = tenon.gather %x, %number axis 0 : !y, tensor<i64>
+    %1 = tenon.matmul %before, %r : !h, tensor<8x24xf32>
+    %hf = tenon.slice %1 from <"0", "0"> step [1, 1] to <"b", "8"> : !u
+    %hg = tenon.slice %1 from <"0", "8"> step [1, 1] to <"b", "8"> : !u
+    %ho = tenon.slice %1 from <"0", "16"> step [1, 1] to <"b", "8"> : !u
+    %2 = tenon.mul %pf, %cell : tensor<8xf32>, !h
+    %3 = tenon.add %hf, %2 : !h, !h
+    %4 = tenon.add %3, %row : !h, !h
+    %5 = tenon.mul %4, %fifth : !h, tensor<f32>
+    %6 = tenon.add %5, %half : !h, tensor<f32>
+    %7 = tenon.min %6, %one : !h, tensor<f32>
+    %f = tenon.max %7, %zero : !h, tensor<f32>
+    %8 = tenon.add %hg, %row : !h, !h
+    %g = tenon.tanh %8 : !h
+    %9 = tenon.sub %cell, %g : !h, !h
+    %10 = tenon.mul %f, %9 : !h, !h
+    %11 = tenon.add %g, %10 : !h, !h
+    %12 = tenon.mul %11, %po : !h, tensor<8xf32>
+    %13 = tenon.add %ho, %12 : !h, !h
+    %14 = tenon.mul %13, %fifth : !h, tensor<f32>
+    %15 = tenon.add %14, %half : !h, tensor<f32>
+    %16 = tenon.max %15, %zero : !h, tensor<f32>
+    %o = tenon.min %16, %one : !h, tensor<f32>
+    %17 = tenon.tanh %11 : !h
+    %18 = tenon.mul %o, %17 : !h, !h
+    tenon.yield %18, %11 : !h, !h
+  }
+  return %0#0 : !h
+}
+
 // One product of the row and the state, joined.
 
 // CHECK-LABEL: @joined
@@ -176,6 +271,22 @@ func.func @products(%x: !x, %h: !h, %w: tensor<3x8xf32>, %r: tensor<8x8xf32>) ->
     %4 = tenon.add %1, %3 : !h, !h
     %5 = tenon.tanh %4 : !h
     tenon.yield %5 : !h
+  }
+  return %0 : !h
+}
+
+// A product of one column is no gate's, though it is added to all of them.
+
+// CHECK-LABEL: @thin
+// CHECK: tenon.loop
+func.func @thin(%x: !y, %h: !h, %r: tensor<8x1xf32>) -> !h {
+  %0 = tenon.loop "loop"(%h) trips "t" : (!h) -> !h {
+  ^bb0(%number: tensor<i64>, %before: !h):
+    %row = tenon.gather %x, %number axis 0 : !y, tensor<i64>
+    %1 = tenon.matmul %before, %r : !h, tensor<8x1xf32>
+    %2 = tenon.add %row, %1 : !h, tensor<?x1xf32, #tenon.dims<"b", "1">>
+    %3 = tenon.tanh %2 : !h
+    tenon.yield %3 : !h
   }
   return %0 : !h
 }
