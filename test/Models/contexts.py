@@ -21,7 +21,7 @@ from session import HELD, Session
 from states import INVALID_STATE, PLACES, State, model_of
 from tool import Checks, Failure
 
-HEADS, KEYS, SIZE, WINDOW, CAPACITY, BATCH = 6, 2, 16, 70, 512, 2
+HEADS, KEYS, SIZE, WINDOW, CAPACITY, BATCH = 6, 2, 64, 70, 512, 2
 PASTS = ("past_k", "past_v")
 NEAR = f"""  window = Constant <value = int64 {{{WINDOW}}}> ()
   far = Sub (place, window)
@@ -99,8 +99,10 @@ def long(tool):
     model = model_of(text("long", ", int64[b,n] mask", GIVEN))
     next(value for value in model.graph.input if value.name == "mask").type.tensor_type.shape.dim[1].dim_param = "p + s"
     onnx.save(model, path)
-    artifact, _ = tool.compile(path, "-O1", "--kv=f32")
-    sessions = [Session(artifact, threads) for threads in (1, 3)]
+    # Values in pages, and in rows.
+    paged, _ = tool.compile(path, "-O1", "--kv=f32")
+    rows, _ = tool.compile(path, "-O1")
+    sessions = [Session(paged, 1), Session(paged, 3), Session(rows, 2)]
     states = [State(session, CAPACITY, sequences=BATCH) for session in sessions]
     causal = np.arange(total + 1) <= np.arange(total + 1)[:, None]
     # The first 270 keys of one sequence are padding: a part of the keys that has none for it.

@@ -152,8 +152,8 @@ struct AttentionKernel::Product {
   Value rows, A, aAt;
   const SymExpr &lda;
   const PackedOperand &B;
-  Value places;     ///< of B's pages, if it has some
-  Value begin, end; ///< null: one panel
+  Value places; ///< of B's pages, if it has some
+  Value begin, end;
   Value first, K;
 };
 
@@ -216,10 +216,7 @@ void AttentionKernel::multiply(
         then(L.mul(mr, p), L.add(panel, p), r0, mr);
     });
   };
-  if (x.end)
-    forPanelGroups(e, x.begin, x.end, multiplyGroup);
-  else
-    multiplyGroup(x.begin, 1);
+  forPanelGroups(e, x.begin, x.end, multiplyGroup);
 }
 
 /// The scores' integers, as bits of f32.
@@ -396,9 +393,9 @@ KeyRange AttentionKernel::normalize(Value rows) {
 }
 
 void AttentionKernel::computeOutput(Value rows, const KeyRange &range,
-                                    Value panel) {
-  Value begin = panel ? panel : L.index(0);
-  Value end = panel ? Value() : e.dim(v[v.size() - 3]);
+                                    Value begin, Value end) {
+  if (!begin)
+    begin = L.index(0), end = e.dim(v[v.size() - 3]);
   multiply({rows, scores, range.begin, ld, V, valuePlaces, begin, end,
             range.begin, L.sub(range.end, range.begin)},
            [&](Value tileRow, Value panel, Value r0, Value mr) {

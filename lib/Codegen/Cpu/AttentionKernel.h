@@ -89,9 +89,9 @@ struct AttentionKernel : AttentionOps {
   /// The keys of a row of the scores as they are walked by vectors.
   struct KeyWalk;
   KeyRange normalize(mlir::Value rows);
-  /// Of one panel of columns, or of all.
+  /// Of panels [begin, end) of columns, or of all.
   void computeOutput(mlir::Value rows, const KeyRange &range,
-                     mlir::Value panel = nullptr);
+                     mlir::Value begin = nullptr, mlir::Value end = nullptr);
   void outputPanel(mlir::Value tileRow, mlir::Value panel, mlir::Value r0,
                    mlir::Value mr);
   void takeScratch();

@@ -76,6 +76,9 @@ namespace {
 constexpr int64_t kUnroll = 4;
 /// How many rows of B kAhead looks ahead.
 constexpr int64_t kAheadRows = 32;
+/// Rows of B that hold all panels, as a cache's values do: so many are met by
+/// all passes before the next ones, so that memory is read once, in order.
+constexpr int64_t kPartRows = 128;
 constexpr int64_t kLineElements = 16;
 /// Distances of A's rows that micro-kernels of their own know as a constant. A
 /// dozen of functions each, which take longer to compile than the kernels that
@@ -103,6 +106,9 @@ struct MicroKernel {
   Value next = entry.getArgument(10), nextStep = entry.getArgument(11);
   /// Of a window: where its positions lie in A, from a0 on.
   SmallVector<Value> positions = {};
+  /// The rows of B that passes multiply, and do they add to what C holds?
+  Value begin = L.index(0), end = n;
+  bool accumulates = shape.accumulate;
 
   Value loadIndex(Value table, Value at) {
     Value v = memref::LoadOp::create(b, loc, table, at);
@@ -125,8 +131,15 @@ struct MicroKernel {
     memref::PrefetchOp::create(b, loc, B, at, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
   }
+  Value place(int64_t p, int64_t r, int64_t column) {
+    if (shape.inRows)
+      return L.add(L.add(c0, L.mul(L.index(r), ldc)),
+                   p * kPanelColumns + column);
+    return L.add(c0, (p * rows + r) * kPanelColumns + column);
+  }
   void pass(int64_t p0, int64_t panels, int64_t c0, int64_t vectors,
             bool prefetches);
+  void inParts(function_ref<void()> passes);
   void run();
 };
 
@@ -145,31 +158,37 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
           if (p0 + p + 1 < shape.panels || column(j) < shape.columns)
             fn(r, p, j);
   };
+  struct Cell {
+    int64_t r, p, j;
+    size_t sum;
+  };
+  SmallVector<Cell> cells;
+  forEach([&](int64_t r, int64_t p, int64_t j) {
+    cells.push_back({r, p, j, cells.size()});
+  });
+  // Vectors of B, or numbers of A: what is less waits in registers. Three rows
+  // by four vectors leave 16 no room for four.
+  if (rows < panels * vectors)
+    llvm::stable_sort(cells, [](const Cell &x, const Cell &y) {
+      return std::pair(x.p, x.j) < std::pair(y.p, y.j);
+    });
   // Row `k` of B, which lies at bAt, and of A's rows: the sums after it.
   auto step = [&](Value bAt, function_ref<Value(int64_t)> aAt,
                   ValueRange sums) {
-    SmallVector<Value> y(panels * vectors);
-    forEach([&](int64_t r, int64_t p, int64_t j) {
-      if (r == 0)
-        y[p * vectors + j] = loadColumns(
-            L.add(L.add(bAt, L.mul(panelStride, p0 + p)), column(j)));
-    });
-    Value x;
-    SmallVector<Value> result;
-    forEach([&](int64_t r, int64_t p, int64_t j) {
-      if (p == 0 && j == 0)
-        x = vector::BroadcastOp::create(
-            b, loc, vt, memref::LoadOp::create(b, loc, A, aAt(r)).getResult());
-      Value sum = sums[result.size()], z = y[p * vectors + j];
-      result.push_back(L.multiplyAdd(x, z, sum, target.hasFma));
-    });
+    SmallVector<Value> x(rows), y(panels * vectors), result(sums);
+    for (const Cell &c : cells) {
+      Value &number = x[c.r], &columns = y[c.p * vectors + c.j];
+      if (!columns)
+        columns = loadColumns(
+            L.add(L.add(bAt, L.mul(panelStride, p0 + c.p)), column(c.j)));
+      if (!number)
+        number = vector::BroadcastOp::create(
+            b, loc, vt,
+            memref::LoadOp::create(b, loc, A, aAt(c.r)).getResult());
+      result[c.sum] =
+          L.multiplyAdd(number, columns, sums[c.sum], target.hasFma);
+    }
     return result;
-  };
-  auto place = [&](int64_t r, int64_t p, int64_t j) {
-    if (shape.inRows)
-      return L.add(L.add(c0, L.mul(L.index(r), ldc)),
-                   (p0 + p) * kPanelColumns + column(j));
-    return L.add(c0, ((p0 + p) * rows + r) * kPanelColumns + column(j));
   };
   auto fetchNext = [&](Value fetched) {
     for (int64_t p = 0; prefetches && p < panels; ++p)
@@ -254,7 +273,9 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   // The rows of A and B that a page has, page by page.
   auto multiplyPages = [&](ValueRange init) {
     Value pages = L.div(L.add(n, kPanelColumns - 1), kPanelColumns);
-    auto loop = scf::ForOp::create(b, loc, L.index(0), pages, L.index(1), init);
+    auto loop = scf::ForOp::create(
+        b, loc, L.div(begin, kPanelColumns),
+        L.div(L.add(end, kPanelColumns - 1), kPanelColumns), L.index(1), init);
     b.setInsertionPointToStart(loop.getBody());
     Value page = loop.getInductionVar(), first = L.mul(page, kPanelColumns);
     auto placeOf = [&](Value page) {
@@ -275,21 +296,43 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   };
   SmallVector<Value> init;
   forEach([&](int64_t r, int64_t p, int64_t j) {
-    init.push_back(shape.accumulate ? Value(vector::LoadOp::create(
-                                          b, loc, vt, C, place(r, p, j)))
-                                    : L.constant(vt, 0));
+    init.push_back(accumulates
+                       ? Value(vector::LoadOp::create(
+                             b, loc, vt, C, place(p0 + p, r, column(j))))
+                       : L.constant(vt, 0));
   });
   init.push_back(next);
   auto rowsOfA = [&](Value k, int64_t r) {
-    return L.add(L.add(a0, k), L.mul(L.index(r), stride));
+    return L.add(L.add(L.add(a0, begin), k), L.mul(L.index(r), stride));
   };
-  SmallVector<Value> sums = shape.window ? multiplyTaps(init)
-                            : shape.page ? multiplyPages(init)
-                                         : multiply(b0, n, rowsOfA, init);
+  SmallVector<Value> sums =
+      shape.window ? multiplyTaps(init)
+      : shape.page ? multiplyPages(init)
+                   : multiply(L.add(b0, L.mul(begin, shape.rowsApart)),
+                              L.sub(end, begin), rowsOfA, init);
   unsigned i = 0;
   forEach([&](int64_t r, int64_t p, int64_t j) {
-    vector::StoreOp::create(b, loc, sums[i++], C, place(r, p, j));
+    vector::StoreOp::create(b, loc, sums[i++], C, place(p0 + p, r, column(j)));
   });
+}
+
+/// All passes for some rows of B after the others; the sums wait in C.
+void MicroKernel::inParts(function_ref<void()> passes) {
+  if (!accumulates) {
+    Value zero = L.constant(vt, 0);
+    for (int64_t p = 0; p < shape.panels; ++p)
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = 0; c < kPanelColumns; c += lanes)
+          if (p + 1 < shape.panels || c < shape.columns)
+            vector::StoreOp::create(b, loc, zero, C, place(p, r, c));
+  }
+  accumulates = true;
+  auto loop = scf::ForOp::create(b, loc, L.index(0), n, L.index(kPartRows));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  begin = loop.getInductionVar();
+  end = L.min(L.add(begin, kPartRows), n);
+  passes();
 }
 
 void MicroKernel::run() {
@@ -305,12 +348,18 @@ void MicroKernel::run() {
     panels /= 2;
   vectors = std::min(vectors, std::max<int64_t>(room / rows, 1));
   vectors = llvm::bit_floor((uint64_t)vectors);
-  for (int64_t p = 0; p < shape.panels; p += panels) {
-    int64_t end =
-        p + panels < shape.panels || panels > 1 ? kPanelColumns : shape.columns;
-    for (int64_t c = 0; c < end; c += vectors * lanes)
-      pass(p, panels, c, vectors, c == 0 && unroll == kUnroll);
-  }
+  auto passes = [&] {
+    for (int64_t p = 0; p < shape.panels; p += panels) {
+      int64_t end = p + panels < shape.panels || panels > 1 ? kPanelColumns
+                                                            : shape.columns;
+      for (int64_t c = 0; c < end; c += vectors * lanes)
+        pass(p, panels, c, vectors, c == 0 && unroll == kUnroll);
+    }
+  };
+  if (shape.rowsApart != kPanelColumns && panels < shape.panels)
+    inParts(passes);
+  else
+    passes();
   func::ReturnOp::create(b, loc);
 }
 

@@ -13,9 +13,10 @@
 //   task = a panel of columns     exp and sum, and all values of that panel
 //
 // A score is a product of its own and a column of the result one chain over all
-// keys, so the bits are those of the kernel that is whole. Each panel takes the
-// exponentials anew, which costs less than a third half would. Dims alone
-// decide which it is, so nothing depends on the threads.
+// keys, so the bits are those of the kernel that is whole. Panels that one call
+// computes share the exponentials; another takes them anew, which costs less
+// than a third half would. Dims alone decide which it is, so nothing depends on
+// the threads.
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Cpu/AttentionKernel.h"
@@ -79,7 +80,7 @@ struct AttentionKernel::Split {
   void scorePart(Value group, Value part);
   Value takeMaxima(Value group, Value rows);
   KeyRange takeScores(Value group, Value rows);
-  void finishPanel(Value group, Value panel);
+  void finishPanels(Value group, Value begin, Value end);
 };
 
 /// The first half's task. Of a part that no row looks at there is no maximum.
@@ -153,8 +154,8 @@ KeyRange AttentionKernel::Split::takeScores(Value group, Value rows) {
           L.select(again, all.end, range.end)};
 }
 
-/// The second half's task.
-void AttentionKernel::Split::finishPanel(Value group, Value panel) {
+/// The second half's tasks of a group, which share the exponentials.
+void AttentionKernel::Split::finishPanels(Value group, Value begin, Value end) {
   a.beginGroup(group);
   a.m0 = L.index(0);
   Value rows = e.dim(a.rowsAll);
@@ -163,7 +164,7 @@ void AttentionKernel::Split::finishPanel(Value group, Value panel) {
   e.loop(L.index(0), rows, 1, [&](Value r) {
     a.exponentiate(r, L.load(a.inverse, L.uniform(r), a.f32), range);
   });
-  a.computeOutput(rows, range, panel);
+  a.computeOutput(rows, range, begin, end);
 }
 
 bool isSplitAttention(KernelOp kernel) {
@@ -222,8 +223,11 @@ SymExpr emitAttentionColumns(KernelEmitter &e) {
   a.takeScratch();
   LaneBuilder &L = e.L;
   Value panels = e.dim(split.panels);
-  e.loop(e.begin, e.end, 1, [&](Value t) {
-    split.finishPanel(L.div(t, panels), L.rem(t, panels));
+  Value groups = L.div(L.sub(L.add(e.end, panels), 1), panels);
+  e.loop(L.div(e.begin, panels), groups, 1, [&](Value group) {
+    Value first = L.mul(group, panels);
+    split.finishPanels(group, L.sub(L.max(e.begin, first), first),
+                       L.min(L.sub(e.end, first), panels));
   });
   return split.elements;
 }
