@@ -16,7 +16,8 @@
 //
 //   few rows   the numbers go from registers into products with all rows; the
 //              columns are walked a few vectors at a time, so that each code is
-//              opened once, and no sum leaves its register
+//              opened once, and no sum leaves its register. Of up to 16 rows
+//              there are two such tiles
 //   more       a block of panels is dequantised into the cache, and multiplied
 //              as f32 (MatMulKernel.cpp)
 //
@@ -46,7 +47,8 @@ struct FormatLoops : Loops {
   int64_t group = format.rowsOfGroup();
   VectorType f32s = vector(b.getF32Type(), lanes),
              i32s = vector(b.getI32Type(), lanes);
-  int64_t first = 0, vectors = 0; ///< of the columns
+  Value first = L.index(0); ///< of the columns
+  int64_t vectors = 0;
   /// `zeros` are negative; where both are fused, times the scale.
   SmallVector<Value> scales, zeros;
   /// Does a permute subtract the middle of the codes?
@@ -60,14 +62,19 @@ struct FormatLoops : Loops {
   static constexpr int64_t kDealt = 4;
   bool dealt = false;
   /// Are the rows of a group written out? With many products for each number a
-  /// loop over them costs little, and compiles in a fraction of the time.
+  /// loop over them costs little, and compiles in a fraction of the time. How
+  /// many there are it computes: LLVM would write out a loop that it knows, and
+  /// mix their products until sums leave their registers.
   bool unrolled = true;
-  bool fetches = false; ///< what lies ahead
+  enum { fetchesNothing, fetchesRows, fetchesBlocks } ahead = fetchesNothing;
 
   using Body =
       function_ref<SmallVector<Value>(Value k, ValueRange weights, ValueRange)>;
 
-  int64_t column(int64_t j) { return first + j * lanes; }
+  Value column(int64_t j) { return plus(first, j * lanes); }
+  Value columnAt(Value at, int64_t j, int64_t bytes) {
+    return L.add(at, L.mul(column(j), bytes));
+  }
   /// What brings row `row` of a group to the lowest bits.
   Value shiftTo(Value row) {
     Value shift =
@@ -80,6 +87,8 @@ struct FormatLoops : Loops {
   SmallVector<Value> codes(Value at);
   Value weight(Value code, int64_t j, int64_t row, Value shift = {});
   SmallVector<Value> weights(ValueRange codes, int64_t row, Value shift = {});
+  SmallVector<Value> oneByOne(Value k, Value count, ValueRange codes,
+                              ValueRange init, Body body);
   SmallVector<Value> rows(Value at, Value base, Value begin, Value end,
                           ValueRange init, Body body);
   SmallVector<Value> walk(Value at, Value begin, Value end, ValueRange init,
@@ -92,14 +101,13 @@ void FormatLoops::openBlock(Value at) {
   for (int64_t j = 0; j < vectors && format.getScale(); ++j) {
     Type type = format.getScale();
     int64_t bytes = type.getIntOrFloatBitWidth() / 8;
-    scales.push_back(loadFloats(B, plus(at, column(j) * bytes), type));
+    scales.push_back(loadFloats(B, columnAt(at, j, bytes), type));
     Value zero;
     Value zeroAt = plus(at, format.bytesOfScales());
     if (isFloatZero) {
-      zero = loadFloats(B, plus(zeroAt, column(j) * 4), b.getF32Type());
+      zero = loadFloats(B, columnAt(zeroAt, j, 4), b.getF32Type());
     } else if (format.getZero()) {
-      zero =
-          loadBytes(B, plus(zeroAt, column(j)), vector(b.getI8Type(), lanes));
+      zero = loadBytes(B, columnAt(zeroAt, j, 1), vector(b.getI8Type(), lanes));
       zero = arith::ExtUIOp::create(b, loc, i32s, zero);
       zero = arith::SIToFPOp::create(b, loc, f32s, zero);
     } else if (!looksUp) {
@@ -164,14 +172,13 @@ SmallVector<Value> FormatLoops::codes(Value at) {
   }
   for (int64_t j = 0; j < vectors; ++j) {
     if (format.getElement().isF16()) {
-      all.push_back(
-          loadFloats(B, plus(at, column(j) * 2), format.getElement()));
+      all.push_back(loadFloats(B, columnAt(at, j, 2), format.getElement()));
     } else if (bits == 8) {
       Value bytes =
-          loadBytes(B, plus(at, column(j)), vector(b.getI8Type(), lanes));
+          loadBytes(B, columnAt(at, j, 1), vector(b.getI8Type(), lanes));
       all.push_back(arith::ExtUIOp::create(b, loc, i32s, bytes));
     } else {
-      all.push_back(loadBytes(B, plus(at, column(j) * 4), i32s));
+      all.push_back(loadBytes(B, columnAt(at, j, 4), i32s));
     }
   }
   return all;
@@ -221,6 +228,25 @@ SmallVector<Value> FormatLoops::weights(ValueRange codes, int64_t row,
   return all;
 }
 
+/// Rows [k, k + count) of a group, one after the other: the codes go along,
+/// those of the next row at the lowest bits.
+SmallVector<Value> FormatLoops::oneByOne(Value k, Value count, ValueRange codes,
+                                         ValueRange init, Body body) {
+  SmallVector<Value> carried(init);
+  llvm::append_range(carried, codes);
+  carried =
+      forLoop(L.index(0), count, 1, carried, [&](Value j, ValueRange carried) {
+        ValueRange held = carried.drop_front(init.size());
+        SmallVector<Value> after = body(L.add(k, j), weights(held, 0),
+                                        carried.take_front(init.size()));
+        for (Value code : held)
+          after.push_back(L.shiftRight(code, L.constantInt(i32s, bits)));
+        return after;
+      });
+  carried.truncate(init.size());
+  return carried;
+}
+
 /// Rows [begin, end) of the block at `at`, which are the panel's from `base`
 /// on; `begin` begins a group.
 SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
@@ -230,35 +256,22 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
   auto groupAt = [&](Value row) {
     return L.add(groups, L.mul(row, format.bytesOfGroup() / group));
   };
-  Value whole = L.add(begin, L.mul(L.div(L.sub(end, begin), group), group));
+  Value whole = end;
+  if (unrolled)
+    whole = L.add(begin, L.mul(L.div(L.sub(end, begin), group), group));
   SmallVector<Value> carried =
       forLoop(begin, whole, group, init, [&](Value row, ValueRange carried) {
         SmallVector<Value> found = codes(groupAt(row)), next(carried);
-        if (fetches && first == 0)
+        if (ahead == fetchesRows)
           fetchAhead(B, groupAt(row), format.bytesOfGroup());
-        if (!unrolled && group > 1) {
-          // The codes go along, those of the next row at the lowest bits.
-          size_t sums = next.size();
-          next.append(found);
-          next = forLoop(L.index(0), L.index(group), 1, next,
-                         [&](Value j, ValueRange carried) {
-                           ValueRange held = carried.drop_front(sums);
-                           SmallVector<Value> after =
-                               body(L.add(base, L.add(row, j)),
-                                    weights(held, 0), carried.take_front(sums));
-                           for (Value code : held)
-                             after.push_back(
-                                 L.shiftRight(code, L.constantInt(i32s, bits)));
-                           return after;
-                         });
-          next.truncate(sums);
-          return next;
-        }
+        if (!unrolled && group > 1)
+          return oneByOne(L.add(base, row), L.min(L.sub(end, row), group),
+                          found, next, body);
         for (int64_t j = 0; j < group; ++j)
           next = body(L.add(base, L.add(row, j)), weights(found, j), next);
         return next;
       });
-  if (group == 1)
+  if (group == 1 || !unrolled)
     return carried;
   return forLoop(whole, end, 1, carried, [&](Value row, ValueRange carried) {
     return body(L.add(base, row),
@@ -277,18 +290,27 @@ SmallVector<Value> FormatLoops::walk(Value at, Value begin, Value end,
   return forLoop(begin, end, block, init, [&](Value k, ValueRange carried) {
     Value blockAt =
         L.add(at, L.mul(L.div(k, block), format.bytesOfBlock(block)));
+    if (ahead == fetchesBlocks)
+      fetchAhead(B, blockAt, format.bytesOfBlock(block));
     return rows(blockAt, k, L.index(0), L.min(L.index(block), L.sub(end, k)),
                 carried, body);
   });
 }
 
 func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
-                             FormatAttr format, int64_t rows) {
+                             FormatAttr format, int64_t rows, int64_t lda) {
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8);
+  // So many pointers leave none for the rest: the distance is a constant then.
+  constexpr int64_t kPointers = 4;
+  if (rows <= kPointers)
+    lda = 0;
+  std::string name = "gemm_" + nameOf(format) + "_" + std::to_string(rows);
+  if (lda)
+    name += "_lda" + std::to_string(lda);
   auto [func, fresh] =
-      getFunction(module, "gemm_" + nameOf(format) + "_" + std::to_string(rows),
+      getFunction(module, name,
                   {memoryType(f32), index, index, memoryType(i8), index, index,
                    memoryType(f32), index});
   if (!fresh)
@@ -296,39 +318,49 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   FormatLoops p(func, target, format, func.getArgument(3));
   OpBuilder &b = p.b;
   LaneBuilder &L = p.L;
-  Value A = p.argument(0), a0 = p.argument(1), lda = p.argument(2),
-        C = p.argument(6), c0 = p.argument(7);
-  // Half of the registers are for sums, beside scales, zero points and codes; a
-  // row alone has few. Eight sums hide the latency of an addition.
-  int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs / 2;
+  Value A = p.argument(0), a0 = p.argument(1),
+        apart = lda ? L.index(lda) : p.argument(2), C = p.argument(6),
+        c0 = p.argument(7);
+  // A vector of columns has sums, a scale, a zero point and codes; a number,
+  // its row's and a mask come and go. One row waits for memory.
+  int64_t most = kPanelColumns / p.lanes;
+  int64_t room = (target.numVectorRegs - 3) / (rows + 3);
   p.unrolled = rows == 1 || format.getElement().isBF16();
-  p.fetches = true;
+  bool single = rows > 1 && p.group == 1 && format.getBlock();
+  p.ahead = single ? p.fetchesBlocks : p.fetchesRows;
   p.vectors =
-      llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
+      rows == 1 ? most
+                : llvm::bit_floor((uint64_t)std::clamp<int64_t>(room, 1, most));
   p.dealt = p.bits == 8 && p.vectors == p.kDealt && p.lanes == 2 * p.kDealt;
-  for (; p.first < kPanelColumns; p.first += p.vectors * p.lanes) {
-    SmallVector<Value> init(rows * p.vectors, L.constant(p.f32s, 0));
-    SmallVector<Value> sums = p.walk(
-        p.argument(4), L.index(0), p.argument(5), init,
-        [&](Value k, ValueRange weights, ValueRange sums) {
-          SmallVector<Value> next;
-          for (int64_t r = 0; r < rows; ++r) {
-            Value x = memref::LoadOp::create(
-                b, p.loc, A, L.add(L.add(a0, k), L.mul(L.index(r), lda)));
-            x = vector::BroadcastOp::create(b, p.loc, p.f32s, x);
-            for (Value w : weights)
-              next.push_back(p.fma(x, w, sums[next.size()]));
-          }
-          return next;
-        });
-    for (int64_t r = 0; p.dealt && r < rows; ++r)
-      llvm::copy(p.collect(ValueRange(sums).slice(r * p.vectors, p.vectors)),
-                 sums.begin() + r * p.vectors);
-    for (auto [i, sum] : llvm::enumerate(sums))
-      vector::StoreOp::create(
-          b, p.loc, sum, C,
-          L.add(c0, i / p.vectors * kPanelColumns + p.column(i % p.vectors)));
-  }
+  Value begin = L.index(0), columns = L.index(kPanelColumns);
+  p.forLoop(
+      begin, columns, p.vectors * p.lanes, {}, [&](Value first, ValueRange) {
+        p.first = first;
+        SmallVector<Value> init(rows * p.vectors, L.constant(p.f32s, 0));
+        SmallVector<Value> sums = p.walk(
+            p.argument(4), L.index(0), p.argument(5), init,
+            [&](Value k, ValueRange weights, ValueRange sums) {
+              SmallVector<Value> next;
+              for (int64_t r = 0; r < rows; ++r) {
+                Value x = memref::LoadOp::create(
+                    b, p.loc, A, L.add(L.add(a0, k), L.mul(L.index(r), apart)));
+                x = vector::BroadcastOp::create(b, p.loc, p.f32s, x);
+                for (Value w : weights)
+                  next.push_back(p.fma(x, w, sums[next.size()]));
+              }
+              return next;
+            });
+        for (int64_t r = 0; p.dealt && r < rows; ++r)
+          llvm::copy(
+              p.collect(ValueRange(sums).slice(r * p.vectors, p.vectors)),
+              sums.begin() + r * p.vectors);
+        for (auto [i, sum] : llvm::enumerate(sums))
+          vector::StoreOp::create(
+              b, p.loc, sum, C,
+              L.add(p.plus(c0, i / p.vectors * kPanelColumns),
+                    p.column(i % p.vectors)));
+        return SmallVector<Value>{};
+      });
   func::ReturnOp::create(b, p.loc);
   return func;
 }
@@ -353,19 +385,21 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
            Value row = p.L.add(toAt, p.L.mul(p.L.sub(k, begin), kPanelColumns));
            for (auto [j, weight] : llvm::enumerate(weights))
              vector::StoreOp::create(p.b, p.loc, weight, to,
-                                     p.plus(row, p.column(j)));
+                                     p.L.add(row, p.column(j)));
            return SmallVector<Value>{};
          });
   func::ReturnOp::create(p.b, p.loc);
   return func;
 }
 
-void emitFormatKernel(KernelEmitter &e, Value rows, FormatAttr format,
-                      ArrayRef<Value> operands) {
+void emitFormatKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
+                      FormatAttr format, ArrayRef<Value> operands) {
   auto module = e.module();
+  int64_t apart = lda.constant().value_or(0);
   forRowCounts(e, rows, kFormatRows, [&](int64_t r) {
-    func::CallOp::create(
-        e.b, e.L.loc, getFormatKernel(module, e.target, format, r), operands);
+    func::CallOp::create(e.b, e.L.loc,
+                         getFormatKernel(module, e.target, format, r, apart),
+                         operands);
   });
 }
 

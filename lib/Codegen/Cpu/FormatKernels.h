@@ -27,12 +27,14 @@ inline bool roundsToBF16(FormatAttr format) {
 mlir::func::FuncOp getDequantizer(mlir::ModuleOp module,
                                   const TargetInfo &target, FormatAttr format);
 
-/// Calls func(A, aAt, lda, B, bAt, K, C, cAt): C [rows][32] is A's rows times
-/// the panel at bAt, which is dequantised in registers. `rows` is in
-/// [1, kFormatRows].
+/// Calls func(A, aAt, lda, B, bAt, K, C, cAt): C [rows][32] is A's rows, lda
+/// apart, times the panel at bAt, which is dequantised in registers. `rows` is
+/// in [1, kFormatRows].
 inline constexpr int64_t kFormatRows = 8;
-void emitFormatKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
-                      llvm::ArrayRef<mlir::Value> operands);
+/// Two such tiles cost less than numbers that are written to the cache first.
+inline constexpr int64_t kRowsInRegisters = 2 * kFormatRows;
+void emitFormatKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
+                      FormatAttr format, llvm::ArrayRef<mlir::Value> operands);
 
 /// How the rows of a product's left operand lie in memory: of integers bytes
 /// where the level, or the weight, lets these be multiplied, else i16; of bf16

@@ -643,22 +643,31 @@ void MatMulKernel::narrow(Value m) {
   e.loop(rest, last, 1, [&](Value panel) { multiply(panel, 1); });
 }
 
-/// The same, a panel (of each half) at a time, opened in registers.
+/// The same, a panel (of each half) at a time, opened in registers by each tile
+/// of rows.
 void MatMulKernel::narrowCoded(Value m) {
   Value zero = L.index(0);
   Value first = L.mul(e.begin, panelsOfTask);
   Value last = L.min(L.mul(e.end, panelsOfTask), np);
-  Value ofHalf = L.mul(m, kPanelColumns);
-  e.loop(first, last, 1, [&](Value panel) {
+  auto multiply = [&](Value panel, Value r0, Value rows) {
+    Value aAt = L.mul(r0, lda), ofHalf = L.mul(rows, kPanelColumns);
     for (int64_t half = 0; half < cut; ++half) {
       Value bAt = L.mul(L.add(panel, L.mul(np, half)), panelSize);
       Value cAt = L.mul(ofHalf, half);
       if (quantized)
-        multiplyBytes(m, zero, bAt, cAt);
+        multiplyBytes(rows, aAt, bAt, cAt);
       else
-        emitFormatKernel(e, m, format, {A, zero, lda, B, bAt, k, C, cAt});
+        emitFormatKernel(e, rows, rowSize, format,
+                         {A, aAt, lda, B, bAt, k, C, cAt});
     }
-    epilogue(zero, zero, zero, m, panel, ofHalf);
+    epilogue(zero, zero, r0, rows, panel, ofHalf);
+  };
+  e.loop(first, last, 1, [&](Value panel) {
+    if (quantized)
+      return multiply(panel, zero, m);
+    forRowTiles(e, m, kFormatRows, [&](Value, Value r0, Value rows) {
+      multiply(panel, r0, rows);
+    });
   });
 }
 
@@ -716,7 +725,7 @@ void MatMulKernel::run() {
     return wide();
   }
   static_assert(kFormatRows * kPanelColumns <= kTileElements);
-  int64_t fewRows = coded       ? kFormatRows
+  int64_t fewRows = coded       ? kRowsInRegisters
                     : quantized ? kTileRows
                     : laidOut   ? 0
                                 : narrowRows(e.target);
