@@ -237,7 +237,7 @@ SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt) {
   SmallVector<Value> found = forLoop(
       L.index(0), end, together, init, [&](Value number, ValueRange carried) {
         SmallVector<Value> next(carried), inPairs(next.size());
-        if (first == 0 && rows <= kRowsThatWait)
+        if (first == 0)
           fetchAhead(B, L.add(bAt, L.mul(number, format.bytesOfGroup())),
                      together * format.bytesOfGroup());
         for (int64_t g = 0; g < together; ++g) {

@@ -23,10 +23,6 @@ bool hasDotProducts(const TargetInfo &target);
 /// The bits of lanes of f32 rounded to bf16, at a level that multiplies these.
 mlir::Value bitsOfBF16(LaneBuilder &L, mlir::Value x);
 
-/// So few rows spend their time on waiting for the weight: what lies ahead is
-/// fetched, over the ends of pages where hardware stops.
-inline constexpr int64_t kRowsThatWait = 2;
-
 /// Writes the body of a function.
 struct Loops {
   Loops(mlir::func::FuncOp func, const TargetInfo &target)
@@ -56,7 +52,8 @@ struct Loops {
   /// `type`.
   mlir::Value broadcastGroup(mlir::Value A, mlir::Value at, int64_t count,
                              unsigned whole, mlir::VectorType type);
-  /// Asks for so many bytes that are read soon.
+  /// Asks for so many bytes that are read soon, over the ends of pages, where
+  /// hardware stops. Few rows wait for little else than the weight.
   void fetchAhead(mlir::Value memory, mlir::Value at, int64_t bytes);
   mlir::Value intrinsic(llvm::StringRef name, mlir::Type type,
                         mlir::ValueRange operands);
