@@ -89,8 +89,13 @@ tenon_status gpuImageInfo(const tenon_model *model, int32_t index,
   return give(info, full, error);
 }
 
-tenon_status portInfo(const tenon_port &port, tenon_port_info *info,
+/// Of input or output `index`, as `kind` says.
+tenon_status portInfo(const tenon_program &program, tenon_port_kind kind,
+                      int32_t index, tenon_port_info *info,
                       tenon_error *error) {
+  bool input = kind == TENON_PORT_INPUT;
+  const tenon_port &port =
+      input ? program.inputs[index] : program.outputs[index];
   tenon_port_info full = {};
   full.name = port.name;
   full.dtype = tenon_dtype(port.dtype);
@@ -105,6 +110,10 @@ tenon_status portInfo(const tenon_port &port, tenon_port_info *info,
   full.id_bound = port.id_bound;
   full.is_mask = port.is_mask;
   full.is_optional = port.default_buffer != 0;
+  full.kind = kind;
+  for (int32_t s = 0; s < program.num_states; ++s)
+    if ((input ? program.states[s].input : program.states[s].output) == index)
+      full.kind = TENON_PORT_STATE, full.state = s;
   return give(info, full, error);
 }
 
@@ -115,7 +124,7 @@ tenon_status inputInfo(const tenon_model *model, int32_t index,
   if (!program ||
       (status = checkIndex("input", index, program->num_inputs, error)))
     return status;
-  return portInfo(program->inputs[index], info, error);
+  return portInfo(*program, TENON_PORT_INPUT, index, info, error);
 }
 
 tenon_status outputInfo(const tenon_model *model, int32_t index,
@@ -125,7 +134,7 @@ tenon_status outputInfo(const tenon_model *model, int32_t index,
   if (!program ||
       (status = checkIndex("output", index, program->num_outputs, error)))
     return status;
-  return portInfo(program->outputs[index], info, error);
+  return portInfo(*program, TENON_PORT_OUTPUT, index, info, error);
 }
 
 tenon_status rangeInfo(const tenon_model *model, int32_t index,

@@ -228,6 +228,8 @@ void printPort(StringRef label, const tenon_port_info &port) {
     outs() << ", mask";
   if (port.is_optional)
     outs() << ", optional";
+  if (port.kind == TENON_PORT_STATE)
+    outs() << ", state " << port.state;
 }
 
 /// Long: a table, a line after the other.
@@ -339,6 +341,8 @@ void writePort(json::OStream &out, const tenon_port_info &port, bool output) {
       out.attribute("mask", true);
     if (port.is_optional)
       out.attribute("optional", true);
+    if (port.kind == TENON_PORT_STATE)
+      out.attribute("state", port.state);
   });
 }
 

@@ -29,6 +29,13 @@
 extern "C" {
 #endif
 
+typedef enum tenon_port_kind { /* tenon_port_info.kind */
+  TENON_PORT_INPUT = 0,
+  TENON_PORT_OUTPUT = 1,
+  TENON_PORT_STATE = 2 /* a past or a present, which a state holds while one is
+                          bound; else an input or output as any other */
+} tenon_port_kind;
+
 struct tenon_state_info { /* a past and its present */
   size_t size;
   int32_t input, output;

@@ -155,6 +155,7 @@ typedef struct tenon_port_info { /* an input or an output */
   int32_t is_mask;  /* nonzero: used as a 0/1 mask */
   int32_t is_optional; /* nonzero: an input with a default, which serves until
                           one is bound */
+  int32_t kind, state; /* tenon_port_kind; of a state which (tenon/state.h) */
 } tenon_port_info;
 
 typedef struct tenon_range_info { /* a dim's declared range */

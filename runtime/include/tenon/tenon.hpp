@@ -137,6 +137,8 @@ struct Port {
   int64_t idBound;
   bool isMask;
   bool isOptional; // an input that need not be bound
+  tenon_port_kind kind = TENON_PORT_INPUT;
+  int32_t state = 0; // which of Model::states, if it is one
 };
 
 /// A past and its present; see tenon_state_info.
@@ -214,7 +216,9 @@ private:
                         port.dims_kind,
                         port.id_bound,
                         port.is_mask != 0,
-                        port.is_optional != 0});
+                        port.is_optional != 0,
+                        tenon_port_kind(port.kind),
+                        port.state});
     }
     return result;
   }

@@ -109,6 +109,12 @@ TEST(State, growsRollsBackAndIsShared) {
   ASSERT_TRUE(pairs);
   ASSERT_EQ(pairs->size(), 1u);
   EXPECT_TRUE((*pairs)[0].grows);
+  auto inputs = model.inputs().take(), outputs = model.outputs().take();
+  EXPECT_EQ(inputs[0].kind, TENON_PORT_STATE); // past
+  EXPECT_EQ(inputs[0].state, 0);
+  EXPECT_EQ(inputs[1].kind, TENON_PORT_INPUT);
+  EXPECT_EQ(outputs[0].kind, TENON_PORT_OUTPUT);
+  EXPECT_EQ(outputs[1].kind, TENON_PORT_STATE); // present
   auto made = tenon::State::create(model, 2, 5);
   ASSERT_TRUE(made) << made.message();
   tenon::State state = made.take();
