@@ -72,8 +72,10 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   options.materializeAll = debugValues;
   options.kv = layout.kv;
   options.ragged = layout.ragged;
-  if (!backend.copiesRows())
+  if (!backend.copiesRows()) {
     options.prologueColumns = 0;
+    options.gathersRows = false;
+  }
   options.finishedRows = backend.finishesRows();
   pm.addPass(createFormKernelsPass(options));
   populateTiling(pm, backend, tiling);

@@ -45,6 +45,104 @@ func.func @everyOther(%x: tensor<4x64xf32>, %v: tensor<f32>) -> tensor<4x32xf32>
 
 // -----
 
+// Where lanes that a gather takes from a row lie is the same for all rows: once,
+// a table is made of windows of a vector and places in these. If the windows have
+// all lanes each is a permuted vector. Otherwise each vector is looked at: it may
+// lie in a window, or inside the row by loads of its own, or anywhere.
+// CHECK-LABEL: func.func @map_0
+// CHECK: %[[WHOLE:.+]] = scf.for %{{.+}} iter_args
+// CHECK: %[[I:.+]] = vector.load %{{.+}} : memref<?xi64>, vector<8xi64>
+// CHECK: vector.extract %[[I]][0]
+// CHECK: vector.reduction <or>, %{{.+}} : vector<8xi64> into i64
+// CHECK: vector.store %{{.+}}, %[[ORDERS:.+]][%{{.+}}] : memref<96xi32>, vector<8xi32>
+// CHECK: memref.store %{{.+}}, %[[BASES:.+]][%{{.+}}] : memref<12xi64>
+// CHECK: scf.if %[[WHOLE]]
+// CHECK: memref.load %[[BASES]]
+// CHECK: %[[O:.+]] = vector.load %[[ORDERS]]
+// CHECK: %[[V:.+]] = vector.load %{{.+}} : memref<?xf32>, vector<8xf32>
+// CHECK-NEXT: llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[V]], %[[O]]) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
+// CHECK-NEXT: vector.store
+// CHECK: scf.if
+// CHECK: vector.reduction <or>, %{{.+}} : vector<8xi64> into i64
+// CHECK: scf.if
+// CHECK: llvm.call_intrinsic "llvm.x86.avx2.permps"
+// CHECK: else
+// CHECK: scf.if
+// CHECK: vector.gather
+// CHECK: else
+// CHECK: memref.load %{{.+}} : memref<?xi64>
+// CHECK: memref.load %{{.+}} : memref<?xf32>
+// CHECK: vector.insert {{.+}} [7]
+// CHECK-NOT: permps
+// WIDE-LABEL: func.func @map_0
+// WIDE: llvm.call_intrinsic "llvm.x86.avx512.permvar.sf.512"
+// WIDE: vector.gather
+func.func @neighbours(%x: tensor<3x64xf32>, %i: tensor<96xi64>) -> tensor<3x96xf32> {
+  %0 = tenon.kernel map(%x, %i) : (tensor<3x64xf32>, tensor<96xi64>) -> tensor<3x96xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x64xf32>, %b: tensor<96xi64>):
+    %1 = tenon.gather %a, %b axis 1 : tensor<3x64xf32>, tensor<96xi64>
+    tenon.yield %1 : tensor<3x96xf32>
+  }
+  return %0 : tensor<3x96xf32>
+}
+
+// -----
+
+// Where fewer are taken windows have two vectors. Lanes whose indices differ from
+// row to row have no table. Indices of 32 bits of a row that is known are not
+// widened. Of a size that only a run knows windows may be too large.
+// CHECK-LABEL: func.func @map_0
+// CHECK: vector.reduction <or>, %{{.+}} : vector<8xi32> into i32
+// CHECK: scf.if
+// CHECK-COUNT-2: llvm.call_intrinsic "llvm.x86.avx2.permps"
+// CHECK: arith.select
+// CHECK: vector.gather {{.+}} : memref<?xf32>, vector<8xi32>
+// CHECK-NOT: permps
+// CHECK-LABEL: func.func @map_1
+// CHECK: iter_args
+// CHECK: vector.reduction <or>
+// CHECK: arith.cmpi sge
+// CHECK-COUNT-2: llvm.call_intrinsic "llvm.x86.avx2.permps"
+func.func @fewer(%x: tensor<3x64xf32>, %i: tensor<3x40xi32>, %y: tensor<3x?xf32, #tenon.dims<"3", "w">>, %j: tensor<40xi32>) -> (tensor<3x40xf32>, tensor<3x40xf32>) {
+  %0 = tenon.kernel map(%x, %i) : (tensor<3x64xf32>, tensor<3x40xi32>) -> tensor<3x40xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x64xf32>, %b: tensor<3x40xi32>):
+    %2 = tenon.gather_elements %a, %b axis 1 : tensor<3x64xf32>, tensor<3x40xi32>
+    tenon.yield %2 : tensor<3x40xf32>
+  }
+  %1 = tenon.kernel map(%y, %j) : (tensor<3x?xf32, #tenon.dims<"3", "w">>, tensor<40xi32>) -> tensor<3x40xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x?xf32, #tenon.dims<"3", "w">>, %b: tensor<40xi32>):
+    %2 = tenon.gather %a, %b axis 1 : tensor<3x?xf32, #tenon.dims<"3", "w">>, tensor<40xi32>
+    tenon.yield %2 : tensor<3x40xf32>
+  }
+  return %0, %1 : tensor<3x40xf32>, tensor<3x40xf32>
+}
+
+// -----
+
+// What a map gathers from along its rows is computed a row at a time, into
+// scratch memory.
+// CHECK-LABEL: func.func @map_0
+// CHECK: scf.for {{.*}} iter_args
+// CHECK: scf.for
+// CHECK: scf.for
+// CHECK: arith.addf
+// CHECK: vector.store %{{.+}}, %[[ROW:.+]][%{{.+}}] : memref<64xf32>
+// CHECK: scf.if
+// CHECK: %[[V:.+]] = vector.load %[[ROW]]
+// CHECK-NEXT: llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[V]]
+// CHECK-NOT: arith.addf
+func.func @computedRows(%x: tensor<3x64xf32>, %y: tensor<3x64xf32>, %i: tensor<96xi64>) -> tensor<3x96xf32> {
+  %0 = tenon.kernel map(%x, %y, %i) : (tensor<3x64xf32>, tensor<3x64xf32>, tensor<96xi64>) -> tensor<3x96xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x64xf32>, %b: tensor<3x64xf32>, %c: tensor<96xi64>):
+    %1 = tenon.add %a, %b : tensor<3x64xf32>, tensor<3x64xf32>
+    %2 = tenon.gather %1, %c axis 1 : tensor<3x64xf32>, tensor<96xi64>
+    tenon.yield %2 : tensor<3x96xf32>
+  }
+  return %0 : tensor<3x96xf32>
+}
+
+// -----
+
 // A reduction of the last dim: four vectors of partial sums, combined at the
 // end. A task is as many rows as have the tiling's elements together.
 // CHECK-LABEL: func.func @map_0

@@ -1,5 +1,6 @@
 // RUN: tenon-opt %s --split-input-file --tenon-form-kernels | FileCheck %s
 // RUN: tenon-opt %s --split-input-file --tenon-form-kernels=finished-rows=false | FileCheck %s --check-prefix=APART
+// RUN: tenon-opt %s --split-input-file --tenon-form-kernels=gathers-rows=0 | FileCheck %s --check-prefix=STORED
 
 // What follows a matmul pointwise is its epilogue.
 // CHECK-LABEL: @epilogue
@@ -396,4 +397,59 @@ func.func @longRows(%x: tensor<1x600x64xf32>, %y: tensor<1x8x600xf32>, %z: tenso
   %6 = tenon.transpose %z [0, 2, 1] : tensor<1x64x32xf32>
   %7 = tenon.softmax %6 : tensor<1x32x64xf32>
   return %2, %5, %7 : tensor<1x32x1200xf32>, tensor<1x8x600xf32>, tensor<1x32x64xf32>
+}
+
+// -----
+
+// An image whose height is resized, then its width: one map, which computes each
+// row once. What another reads as well, or fewer columns than a vector has, is
+// stored first.
+// CHECK-LABEL: @rowsOfGathers
+// CHECK: %[[Y:.+]] = tenon.kernel map(%arg0, %arg1, %arg2, %arg3)
+// CHECK: %[[R:.+]] = tenon.add
+// CHECK: tenon.gather %[[R]], %{{.+}} axis 2
+// CHECK: tenon.gather %[[R]], %{{.+}} axis 2
+// CHECK: tenon.yield
+// CHECK: %[[A:.+]] = tenon.kernel map(%arg0, %arg1)
+// CHECK: tenon.kernel map(%[[A]], %arg2)
+// CHECK: tenon.kernel map(%[[A]])
+// STORED-LABEL: @rowsOfGathers
+// STORED: %[[A:.+]] = tenon.kernel map(%arg0, %arg1)
+// STORED: tenon.kernel map(%[[A]], %arg2, %arg3)
+func.func @rowsOfGathers(%x: tensor<2x9x64xf32>, %i: tensor<5xi64>, %j: tensor<96xi64>, %k: tensor<96xi64>)
+    -> (tensor<2x5x96xf32>, tensor<2x5x96xf32>, tensor<2x5x64xf32>) {
+  %0 = tenon.gather %x, %i axis 1 : tensor<2x9x64xf32>, tensor<5xi64>
+  %1 = tenon.add %0, %0 : tensor<2x5x64xf32>, tensor<2x5x64xf32>
+  %2 = tenon.gather %1, %j axis 2 : tensor<2x5x64xf32>, tensor<96xi64>
+  %3 = tenon.gather %1, %k axis 2 : tensor<2x5x64xf32>, tensor<96xi64>
+  %4 = tenon.mul %2, %3 : tensor<2x5x96xf32>, tensor<2x5x96xf32>
+  %5 = tenon.exp %0 : tensor<2x5x64xf32>
+  %6 = tenon.gather %5, %j axis 2 : tensor<2x5x64xf32>, tensor<96xi64>
+  %7 = tenon.neg %5 : tensor<2x5x64xf32>
+  return %4, %6, %7 : tensor<2x5x96xf32>, tensor<2x5x96xf32>, tensor<2x5x64xf32>
+}
+
+// -----
+
+// Indices that all channels share are stored once, and parts of them are read
+// where they lie.
+// CHECK-LABEL: @sharedIndices
+// CHECK: %[[I:.+]] = tenon.kernel map(%arg1) : (tensor<2x2x40xi64>) -> tensor<2x2x40xi64>
+// CHECK: tenon.kernel map(%[[I]], %arg0)
+// CHECK: tenon.slice
+// CHECK: tenon.broadcast_to
+// CHECK: tenon.gather_elements
+// CHECK: tenon.gather_elements
+func.func @sharedIndices(%x: tensor<2x7x30xf32>, %i: tensor<2x2x40xi64>) -> tensor<2x7x40xf32> {
+  %0 = tenon.abs %i : tensor<2x2x40xi64>
+  %1 = tenon.neg %0 : tensor<2x2x40xi64>
+  %2 = tenon.abs %1 : tensor<2x2x40xi64>
+  %3 = tenon.slice %2 from <"0", "0", "0"> step [1, 1, 1] to <"2", "1", "40"> : tensor<2x2x40xi64>
+  %4 = tenon.slice %2 from <"0", "1", "0"> step [1, 1, 1] to <"2", "1", "40"> : tensor<2x2x40xi64>
+  %5 = tenon.broadcast_to %3 to <"2", "7", "40"> : tensor<2x1x40xi64>
+  %6 = tenon.broadcast_to %4 to <"2", "7", "40"> : tensor<2x1x40xi64>
+  %7 = tenon.gather_elements %x, %5 axis 2 : tensor<2x7x30xf32>, tensor<2x7x40xi64>
+  %8 = tenon.gather_elements %x, %6 axis 2 : tensor<2x7x30xf32>, tensor<2x7x40xi64>
+  %9 = tenon.add %7, %8 : tensor<2x7x40xf32>, tensor<2x7x40xf32>
+  return %9 : tensor<2x7x40xf32>
 }

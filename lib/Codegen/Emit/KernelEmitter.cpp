@@ -35,6 +35,7 @@
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
+#include "lib/Codegen/Emit/GatherLanes.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -231,20 +232,23 @@ Value KernelEmitter::pull(SliceOp op, ArrayRef<Idx> idx) {
 }
 
 Value KernelEmitter::pull(GatherOp op, ArrayRef<Idx> idx) {
-  int64_t axis = op.getAxis();
-  int64_t q = cast<RankedTensorType>(op.getIndices().getType()).getRank();
-  SmallVector<SymExpr> inDims = getDims(op.getInput());
-  SmallVector<Idx> in(idx.begin(), idx.begin() + axis);
-  in.push_back(
-      emitGatherIndex(op.getIndices(), idx.slice(axis, q), inDims[axis]));
-  in.append(idx.begin() + axis + q, idx.end());
-  return emit(op.getInput(), in);
+  LaneGather gather = laneGather(*this, op, idx);
+  SmallVector<SymExpr> count = getDims(op.getIndices());
+  if (Value lanes = gather.emit(count.empty() ? SymExpr(1) : count.back()))
+    return lanes;
+  gather.at[gather.axis] = emitGatherIndex(op.getIndices(), gather.idx,
+                                           getDims(op.getInput())[gather.axis]);
+  return emit(op.getInput(), gather.at);
 }
 
 Value KernelEmitter::pull(GatherElementsOp op, ArrayRef<Idx> idx) {
   SmallVector<Idx> in(idx);
-  in[op.getAxis()] = emitGatherIndex(op.getIndices(), idx,
-                                     getDims(op.getInput())[op.getAxis()]);
+  size_t axis = op.getAxis();
+  LaneGather gather{*this, op.getInput(), in, axis, op.getIndices(), in};
+  if (Value lanes = gather.emit(getDims(op.getIndices())[axis]))
+    return lanes;
+  in[axis] =
+      emitGatherIndex(op.getIndices(), idx, getDims(op.getInput())[axis]);
   return emit(op.getInput(), in);
 }
 
@@ -326,10 +330,22 @@ Value KernelEmitter::pull(ReshapeOp op, ArrayRef<Idx> idx) {
 
 Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
                                    const SymExpr &bound) {
-  Type element = getElementTypeOrSelf(indices.getType());
-  Value data =
-      L.extend(emit(indices, idx), b.getI64Type(), element.isUnsignedInteger());
-  Value n = L.toI64(dim(bound));
+  Type element = getElementTypeOrSelf(indices.getType()), i64 = b.getI64Type();
+  // One that all lanes share is checked once.
+  static const char tag = 0;
+  Key key = {&tag, indices.getAsOpaquePointer(),
+             StringAttr::get(b.getContext(), bound.str()).getAsOpaquePointer()};
+  for (const Idx &i : idx)
+    key.push_back(i.base.getAsOpaquePointer());
+  bool isUniform =
+      llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); });
+  if (Value known = isUniform ? lookUp(key) : Value())
+    return L.uniform(known);
+  Value data = emit(indices, idx);
+  // Lanes of 32 bits stay what they are where the bound has no more.
+  if (!L.isVector(data) || bound.constant().value_or(INT64_MAX) > INT32_MAX)
+    data = L.extend(data, i64, element.isUnsignedInteger());
+  Value n = L.toData(L.uniform(dim(bound)), getElementTypeOrSelf(data));
   Value nv = L.isVector(data) ? L.widen(n) : n;
   Value zero = L.constLike(data, 0);
   Value negative = L.slt(data, zero);
@@ -350,9 +366,13 @@ Idx KernelEmitter::emitGatherIndex(Value indices, ArrayRef<Idx> idx,
     Value neg = L.slt(lo, 0);
     shown = L.select(neg, lo, hi);
   }
-  ifThen(any, [&] { walk().noteIndexError(*this, shown, n); });
-  Value safe = L.select(bad, zero, wrapped);
-  return L.fromData(safe, false);
+  ifThen(any, [&] {
+    walk().noteIndexError(*this, L.extend(shown, i64), L.extend(n, i64));
+  });
+  Idx safe = L.fromData(L.select(bad, zero, wrapped), false);
+  if (isUniform && safe.base)
+    remember(std::move(key), safe.base);
+  return safe;
 }
 
 Value KernelEmitter::pull(DimsValueOp op, ArrayRef<Idx> idx) {

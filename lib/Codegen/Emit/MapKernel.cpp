@@ -14,6 +14,8 @@
 // beside it next to each other, a task is a piece of several rows, a few
 // elements of each in turn: each line of the operand is fetched once.
 //
+// What rows that gather have in common is computed once (GatheredRows.h).
+//
 // Where the last dim has two or four elements, or is joined of such a one and
 // that before it (an image that grows), lanes lie along the one before: what
 // they compute for each of the few is interleaved.
@@ -24,6 +26,7 @@
 #include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Emit/GatheredRows.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
 
 using namespace mlir;
@@ -275,15 +278,18 @@ void emitMapKernel(KernelEmitter &e) {
   if (axis == dims.size() - 1 && axis > 0 && swapsRows(root, axis))
     return emitSwappedRows(e, root, axis, chunk);
   e.info.tasks = productOf(outer);
+  GatheredRows gathered(e, root);
   e.loop(e.begin, e.end, 1, [&](Value row) {
     SmallVector<Idx> idx = e.delinearize(row, outer);
     idx.append(dims.size() - axis, L.uniform(0));
     Idx base = L.uniform(L.mul(row, n));
-    e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
-      idx[axis] = i;
-      Idx flat = L.add(base, i);
-      e.setDomain(dims, idx, flat);
-      L.store(e.emit(root, idx), out, flat, element);
+    gathered.emitRow(SmallVector<Idx>(idx), [&] {
+      e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
+        idx[axis] = i;
+        Idx flat = L.add(base, i);
+        e.setDomain(dims, idx, flat);
+        L.store(e.emit(root, idx), out, flat, element);
+      });
     });
   });
 }

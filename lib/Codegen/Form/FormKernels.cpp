@@ -39,6 +39,7 @@
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Form/OwnLengths.h"
 #include "lib/Codegen/Form/PackedWeight.h"
+#include "lib/Codegen/Form/RowGathers.h"
 #include "lib/Codegen/Form/RowPanels.h"
 #include "lib/Codegen/Form/ShareNumbers.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -153,18 +154,19 @@ bool isStrided(Value v) {
   return distance != SymExpr(1);
 }
 
-struct FormKernels {
-  FormKernels(Block &block, bool materializeAll, Type keys, Type values,
-              int64_t prologueColumns, bool finishedRows, bool isRagged)
-      : block(block), materializeAll(materializeAll), keys(keys),
-        values(values), prologueColumns(prologueColumns),
-        finishedRows(finishedRows), isRagged(isRagged) {}
-
-  Block &block; // main's, or a loop's body
+/// What the pass was asked for.
+struct Choices {
   bool materializeAll;
   Type keys, values; // what states that attention reads hold; null: rows
   int64_t prologueColumns;
-  bool finishedRows;
+  bool finishedRows, gathersRows;
+};
+
+struct FormKernels : Choices {
+  FormKernels(Block &block, const Choices &choices, bool isRagged)
+      : Choices(choices), block(block), isRagged(isRagged) {}
+
+  Block &block;  // main's, or a loop's body
   bool isRagged; // sequences must have lengths of their own
   /// Op -> the anchor whose epilogue it is part of (anchors: themselves).
   DenseMap<Operation *, Operation *> anchorOf;
@@ -194,6 +196,7 @@ struct FormKernels {
   bool isMovedForRows(Value v);
   bool liesInRows(Value v);
   bool isPrologue(Value v, Operation *user);
+  bool isGatheredByRow(Value v);
   unsigned costOfNumber(Value v, unsigned most);
   bool isCheapNumber(Value v);
   void store(Value v);
@@ -469,6 +472,13 @@ bool FormKernels::isPrologue(Value v, Operation *user) {
              prologueColumns;
 }
 
+/// Gathered from along its rows alone: the map computes each row once.
+bool FormKernels::isGatheredByRow(Value v) {
+  return gathersRows && findMapOfRows(v, stored, [&](Operation *op) {
+           return op->getBlock() == &block && !anchorOf.count(op);
+         });
+}
+
 /// Of one number, from what is stored on; more than `most` is not told apart.
 /// Larger tensors that several ops read are stored if they cost something.
 unsigned FormKernels::costOfNumber(Value v, unsigned most) {
@@ -517,7 +527,7 @@ bool FormKernels::mustStore(Value v) {
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v) ||
       isMovedForRows(v))
     return true;
-  if (isViewOfPanels(v) || isCheapNumber(v))
+  if (isViewOfPanels(v) || isCheapNumber(v) || isGatheredByRow(v))
     return false;
   if (isMaskOfAttention(v)) {
     masks.insert(op);
@@ -546,8 +556,12 @@ bool FormKernels::mustStore(Value v) {
       if (stored.count(reshape.getResult()) || !isSimpleReshape(reshape))
         return true;
     }
-    if (cost > 0 && fusion.rereads(use.getOperandNumber()))
-      return true;
+    if (cost > 0 && fusion.rereads(use.getOperandNumber())) {
+      Value source = findSource(v, user, treeCost);
+      if (!source)
+        return true;
+      store(source);
+    }
   }
   return uses > 1 && cost > 2;
 }
@@ -753,8 +767,7 @@ LogicalResult FormKernels::run() {
     if (isOpTriviallyDead(&op))
       op.erase();
   for (auto loop : block.getOps<LoopOp>())
-    if (failed(FormKernels(loop.getBody().front(), materializeAll, keys, values,
-                           prologueColumns, finishedRows, /*isRagged=*/false)
+    if (failed(FormKernels(loop.getBody().front(), *this, /*isRagged=*/false)
                    .run()))
       return failure();
   return success();
@@ -782,10 +795,11 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
       module.emitError("expected a kv of f32, bf16, f16 or int8, found ") << kv;
       return signalPassFailure();
     }
+    Choices choices{materializeAll,  keys,         values,
+                    prologueColumns, finishedRows, gathersRows};
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
-        FormKernels kernels(func.getBody().front(), materializeAll, keys,
-                            values, prologueColumns, finishedRows,
+        FormKernels kernels(func.getBody().front(), choices,
                             ragged && func.getName() == "main");
         if (failed(kernels.run()))
           return signalPassFailure();

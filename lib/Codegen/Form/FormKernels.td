@@ -22,7 +22,9 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
     2. Any other op is computed where it is used, unless that would repeat real
        work: several users, or a user that reads an element many times. A
        product of few columns computes an operation or two on its rows (the
-       scale of squeezed channels) as it packs them.
+       scale of squeezed channels) as it packs them. A map that gathers from a
+       tensor along its rows alone (an image whose height is resized before its
+       width) computes each row once, which never reaches memory.
     3. What must reach memory is the root of a "map" kernel. A reshape of
        something in memory is an alias and costs nothing.
 
@@ -52,7 +54,9 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "rows">,
                  Option<"finishedRows", "finished-rows", "bool", "true",
                         "An attention may have products of codes, and "
-                        "pointwise ops behind its softmax">];
+                        "pointwise ops behind its softmax">,
+                 Option<"gathersRows", "gathers-rows", "bool", "true",
+                        "Maps may compute rows that they gather from">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

@@ -346,6 +346,28 @@ llvm::MaybeAlign LaneBuilder::alignmentOf(const Idx &at, Type storage) const {
   return known > bytes ? llvm::MaybeAlign(known) : llvm::MaybeAlign();
 }
 
+/// What all lanes of a general index have in common, and what each adds to it
+/// in 32 bits, where it is made so: a gather by these needs half the registers.
+static std::pair<Value, Value> splitLanes(LaneBuilder &L, Value v) {
+  Value base = L.index(0);
+  while (auto sum = v.getDefiningOp<arith::AddIOp>()) {
+    Value other = sum.getRhs();
+    auto same = sum.getLhs().getDefiningOp<vector::BroadcastOp>();
+    if (!same) {
+      other = sum.getLhs();
+      same = sum.getRhs().getDefiningOp<vector::BroadcastOp>();
+    }
+    if (!same)
+      return {};
+    base = L.add(base, same.getSource());
+    v = other;
+  }
+  auto cast = v.getDefiningOp<arith::IndexCastOp>();
+  if (!cast || !getElementTypeOrSelf(cast.getIn().getType()).isInteger(32))
+    return {};
+  return {base, cast.getIn()};
+}
+
 Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
   Type s = storageType(type);
   if (at.isUniform() || lanes == 1)
@@ -381,10 +403,14 @@ Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
     return fromStorage(
         vector::ShuffleOp::create(b, loc, part(0), part(n - 1), from), type);
   }
-  Value zero = constant(vt, 0);
-  return fromStorage(vector::GatherOp::create(
-                         b, loc, vt, memref, ValueRange{index(0)},
-                         toIndexVector(at), mask ? mask : allOnes(), zero),
+  Value zero = constant(vt, 0), vec = toIndexVector(at), base = index(0);
+  if (auto [common, narrow] = splitLanes(*this, vec); narrow) {
+    base = common;
+    vec = narrow;
+  }
+  return fromStorage(vector::GatherOp::create(b, loc, vt, memref,
+                                              ValueRange{base}, vec,
+                                              mask ? mask : allOnes(), zero),
                      type);
 }
 

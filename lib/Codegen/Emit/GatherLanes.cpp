@@ -1,0 +1,170 @@
+//===- GatherLanes.cpp - lanes that a gather takes from a row -------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Emit/GatherLanes.h"
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonView.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+SymExpr LaneGather::size() const { return getDims(input)[axis]; }
+
+Type LaneGather::type() const {
+  return computeType(getElementTypeOrSelf(input.getType()));
+}
+
+bool LaneGather::isAlongRow() const {
+  for (auto [k, i] : llvm::enumerate(at))
+    if (k != axis && !i.isUniform())
+      return false;
+  return e.L.lanes > 1 &&
+         productOf(ArrayRef(getDims(input)).drop_front(axis + 1)) ==
+             SymExpr(1) &&
+         llvm::none_of(idx, [](const Idx &i) { return i.vec; }) &&
+         llvm::any_of(idx, [](const Idx &i) { return !i.isUniform(); });
+}
+
+int64_t LaneGather::windowVectors(const SymExpr &count) const {
+  constexpr int64_t most = 2;
+  int64_t lanes = e.target.vectorBits / 32, vectors = most;
+  if (e.target.sm || e.target.vectorBits < 256 ||
+      !(type().isF32() || type().isInteger(32)))
+    return 0;
+  std::optional<int64_t> from = size().constant(), to = count.constant();
+  if (from && to && *to > 0)
+    vectors = *from <= *to
+                  ? 1
+                  : llvm::divideCeil((lanes - 1) * *from / *to + 1, lanes);
+  if (vectors > most || from.value_or(lanes * vectors) < lanes * vectors)
+    return 0;
+  return vectors;
+}
+
+/// Is each of the indices a load of its own?
+bool LaneGather::areInMemory() const {
+  Value v = indices;
+  while (isa_and_nonnull<BroadcastToOp, ReshapeOp, SliceOp>(v.getDefiningOp()))
+    v = v.getDefiningOp()->getOperand(0);
+  return isa<BlockArgument>(v);
+}
+
+/// Lane i of `v` is the one that the low bits of `order` in lane i say.
+Value LaneGather::permute(Value v, Value order) const {
+  bool isWide = e.L.lanes == 16;
+  StringRef name =
+      type().isF32()
+          ? (isWide ? "llvm.x86.avx512.permvar.sf.512" : "llvm.x86.avx2.permps")
+          : (isWide ? "llvm.x86.avx512.permvar.si.512" : "llvm.x86.avx2.permd");
+  return LLVM::CallIntrinsicOp::create(e.b, e.L.loc, v.getType(),
+                                       e.b.getStringAttr(name),
+                                       ValueRange{v, order})
+      .getResults();
+}
+
+LaneGather::Window LaneGather::windowOf(Value data, int64_t vectors) const {
+  LaneBuilder &L = e.L;
+  int64_t span = L.lanes * vectors;
+  Value first = vector::ExtractOp::create(e.b, L.loc, data, int64_t(0)),
+        n = e.dim(size());
+  first = L.fromData(first, false).base;
+  Window window;
+  window.base = L.max(L.min(first, L.sub(n, span)), L.index(0));
+  Value base =
+      L.toData(L.uniform(window.base), getElementTypeOrSelf(data.getType()));
+  Value place = L.sub(data, L.widen(base));
+  window.order = L.truncate(place, e.b.getI32Type());
+  Value far = L.both(place, L.like(place, -span));
+  if (L.mask)
+    far = L.select(L.mask, far, L.like(far, 0));
+  window.isWhole = L.eq(
+      vector::ReductionOp::create(e.b, L.loc, vector::CombiningKind::OR, far),
+      0);
+  if (!size().constant())
+    window.isWhole = L.both(window.isWhole, L.sge(n, span));
+  return window;
+}
+
+Value LaneGather::fromWindow(const Window &window, int64_t vectors) {
+  LaneBuilder &L = e.L;
+  // What is loaded is all there, also for the lanes of a tail.
+  LaneScope all(L, L.lanes);
+  auto part = [&](int64_t k) {
+    at[axis] = Idx{L.add(window.base, k * int64_t(L.lanes)), 1, 1, {}};
+    return permute(L.widen(e.emit(input, at)), window.order);
+  };
+  Value low = part(0);
+  if (vectors == 1)
+    return low;
+  Value high = part(1);
+  return L.select(L.slt(window.order, int64_t(L.lanes)), low, high);
+}
+
+Value LaneGather::without() {
+  LaneBuilder &L = e.L;
+  constexpr unsigned most = 8; // of more a machine gathers them itself
+  if (L.mask || L.lanes > most || !areInMemory())
+    return anyhow();
+  Value data = e.emit(indices, idx);
+  Type element = getElementTypeOrSelf(data.getType());
+  Value last = L.sub(e.dim(size()), 1);
+  if (element.getIntOrFloatBitWidth() < 64)
+    last = L.min(last, L.index(INT32_MAX));
+  Value beyond = L.sub(L.widen(L.toData(L.uniform(last), element)), data);
+  Value outside = L.anyOf(L.slt(L.either(data, beyond), 0));
+  Type all = L.vec(type());
+  return e.ifElse(
+      outside, all, [&] { return anyhow(); },
+      [&] {
+        Value r;
+        for (int64_t lane = 0; lane < int64_t(L.lanes); ++lane) {
+          SmallVector<Idx> own;
+          for (const Idx &i : idx)
+            own.push_back(
+                i.isUniform() ? i : L.uniform(L.add(i.base, lane * i.lane)));
+          at[axis] = L.fromData(e.emit(indices, own), false);
+          Value x = e.emit(input, at);
+          r = lane ? Value(vector::InsertOp::create(e.b, L.loc, x, r, lane))
+                   : vector::BroadcastOp::create(e.b, L.loc, all, x);
+        }
+        return r;
+      });
+}
+
+Value LaneGather::anyhow() {
+  at[axis] = e.emitGatherIndex(indices, idx, size());
+  return e.L.widen(e.emit(input, at));
+}
+
+Value LaneGather::emit(const SymExpr &count) {
+  LaneBuilder &L = e.L;
+  Value data = isAlongRow() ? e.emit(indices, idx) : Value();
+  if (!data || !L.isVector(data))
+    return {};
+  int64_t vectors =
+      L.lanes * 32 == e.target.vectorBits ? windowVectors(count) : 0;
+  if (!vectors)
+    return without();
+  Window window = windowOf(data, vectors);
+  return e.ifElse(
+      window.isWhole, L.vec(type()),
+      [&] { return fromWindow(window, vectors); }, [&] { return without(); });
+}
+
+LaneGather laneGather(KernelEmitter &e, GatherOp op, ArrayRef<Idx> idx) {
+  size_t axis = op.getAxis(), q = getDims(op.getIndices()).size();
+  SmallVector<Idx> at(idx.begin(), idx.begin() + axis);
+  at.emplace_back();
+  at.append(idx.begin() + axis + q, idx.end());
+  return {e,    op.getInput(),   at,
+          axis, op.getIndices(), SmallVector<Idx>(idx.slice(axis, q))};
+}
+
+} // namespace tenon

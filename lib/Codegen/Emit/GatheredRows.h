@@ -1,0 +1,66 @@
+//===- GatheredRows.h - what rows of a map have in common -------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Of a map whose rows gather from rows beside them (an image that is resized):
+//
+//   - where a row's lanes lie is the same for all rows: a table in scratch
+//     memory, made once in each call (GatherLanes.h says what a window is);
+//   - which rows they come from is the same for all lanes: looked up once for
+//     each row;
+//   - what is gathered from may be computed itself (the height is resized
+//     first): a row of it is computed into scratch memory, once, and each tap
+//     of the filter taken from there.
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_EMIT_GATHEREDROWS_H
+#define TENON_LIB_CODEGEN_EMIT_GATHEREDROWS_H
+
+#include "dialects/Tenon/IR/TenonGather.h"
+#include "lib/Codegen/Emit/KernelEmitter.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace tenon {
+
+class GatheredRows {
+public:
+  /// Of the map that ends with `root`, whose rows are its last dim; emits what
+  /// all rows have in common.
+  GatheredRows(KernelEmitter &e, mlir::Value root);
+  /// Emits what the lanes of the row at `idx` have in common, then `lanes`,
+  /// once for each way to gather them.
+  void emitRow(llvm::ArrayRef<Idx> idx, llvm::function_ref<void()> lanes);
+
+private:
+  /// Where the lanes of a gather lie.
+  struct Table {
+    GatherOp op;
+    int64_t vectors;
+    mlir::Value bases, orders;
+  };
+  struct Row {
+    mlir::Value source, memory;
+    mlir::Type type;
+  };
+
+  void visit(mlir::Value v);
+  bool staysInRow(mlir::Value v) const;
+  bool isGatheredByRow(mlir::Value v) const;
+  void fill(Table &table);
+  mlir::Value fromTable(const Table &table, llvm::ArrayRef<Idx> idx);
+
+  KernelEmitter &e;
+  llvm::SmallVector<SymExpr> dims; ///< of the result
+  llvm::SetVector<mlir::Value> visited;
+  llvm::SmallVector<Table> tables;
+  llvm::SmallVector<GatherOp> ofRows; ///< along other dims than the last
+  llvm::SmallVector<Row> rows;
+  mlir::Value isWhole; ///< do windows have all lanes of a row?
+};
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_EMIT_GATHEREDROWS_H

@@ -1,0 +1,32 @@
+//===- RowGathers.h - what is gathered from along its rows ------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_FORM_ROWGATHERS_H
+#define TENON_LIB_CODEGEN_FORM_ROWGATHERS_H
+
+#include "mlir/IR/Value.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace tenon {
+
+/// The one stored value for which `v` is computed, where that has rows beside
+/// those of `v`, and gathers a few elements of a row of `v` for each of its
+/// own: its map may compute each row once (lib/Codegen/Emit/GatheredRows.h).
+/// Null where there is none, or where an op between is none that `mayFuse`.
+mlir::Value findMapOfRows(mlir::Value v,
+                          const llvm::DenseSet<mlir::Value> &stored,
+                          llvm::function_ref<bool(mlir::Operation *)> mayFuse);
+
+/// What indices that are the same along other dims repeat, or what parts of a
+/// value that several read are cut from: where `user` reads `v` more than once
+/// that is stored. Null for anything else.
+mlir::Value findSource(mlir::Value v, mlir::Operation *user,
+                       const llvm::DenseMap<mlir::Value, unsigned> &treeCost);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_FORM_ROWGATHERS_H
