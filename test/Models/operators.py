@@ -367,6 +367,37 @@ case(
     {"x": rand(2, 3, 5, 19), "p": rand(2, 33)}, atol=1e-5,
 )
 case(
+    "images of other sizes",
+    "(float[2,3,9,27] x, float[b,3,h,w] v) => (float[2,3,13,40] a, float[2,3,27,81] c, float[2,3,13,40] d, float[2,3,7,11] e, float[b,3,k,l] f, float[b,3,k,l] g, float[b,3,m,o] q)"
+    "<float[4] more = {1,1,1.5,1.5}, float[4] three = {1,1,3,3}, float[4] less = {1,1,0.8,0.41}>"
+    "{ a = Resize <mode = \"linear\"> (x, , more)  c = Resize <mode = \"nearest\"> (x, , three)"
+    "  r = Resize <mode = \"cubic\"> (x, , more)  d = Sigmoid (r)"
+    "  e = Resize <mode = \"linear\", antialias = 1> (x, , less)  f = Resize <mode = \"linear\"> (v, , more)"
+    "  g = Resize <mode = \"cubic\", coordinate_transformation_mode = \"asymmetric\"> (v, , more)  q = Resize <mode = \"nearest\"> (v, , less) }",
+    *({"x": rand(2, 3, 9, 27), "v": rand(*v)} for v in ((1, 3, 4, 5), (2, 3, 7, 33), (1, 3, 20, 8))), atol=1e-5,
+)
+case(
+    "samples of an image",
+    "(float[2,3,9,27] x, float[2,5,19,2] p, float[b,3,h,w] v, float[b,m,n,2] q) => (float[2,3,5,19] a, float[2,3,5,19] c, float[2,3,5,19] d, float[b,3,m,n] e)"
+    "{ a = GridSample <mode = \"linear\"> (x, p)  c = GridSample <mode = \"cubic\", padding_mode = \"border\"> (x, p)"
+    "  d = GridSample <mode = \"nearest\", padding_mode = \"reflection\"> (x, p)  e = GridSample <mode = \"linear\", align_corners = 1> (v, q) }",
+    {"x": rand(2, 3, 9, 27), "p": rand(2, 5, 19, 2), "v": rand(2, 3, 4, 30), "q": np.stack(np.broadcast_arrays(np.linspace(-1, 1, 33), np.zeros((2, 2, 1))), -1).astype(np.float32)},
+    {"x": rand(2, 3, 9, 27), "p": rand(2, 5, 19, 2, seed=1), "v": rand(1, 3, 5, 1), "q": rand(1, 3, 7, 2)}, atol=2e-5,
+)
+# Lanes near each other, far apart, counted from the end.
+case(
+    "gathers along rows",
+    "(float[3,c] x, int64[n] i, int32[n] j, float[4,40] f, int64[4,m] k) => (float[3,n] a, float[3,n] b, float[3,n] d, float[4,m] e)"
+    "{ a = Gather <axis = 1> (x, i)  b = Gather <axis = 1> (x, j)  s = Exp (x)  t = Gather <axis = 1> (s, i)  d = Neg (t)  e = GatherElements <axis = 1> (f, k) }",
+    *(
+        {"x": rand(3, c), "i": i, "j": i.astype(np.int32)[::-1], "f": rand(4, 40), "k": k}
+        for c, i, k in (
+            (5, np.arange(5), ints(-40, 40, 4, 21)), (16, np.arange(24) * 2 // 3, np.arange(36).reshape(4, 9)), (40, ints(0, 40, 35), ints(0, 40, 4, 16)),
+            (70, np.arange(33) * 2, np.arange(128).reshape(4, 32) % 40), (19, ints(-19, 19, 41), ints(39, 40, 4, 8)),
+        )
+    ),
+)
+case(
     "powers that are products, roots and quotients",
     "(float[n] x) => (float[n] a, float[n] b, float[n] c, float[n] d, float[n] e, float[n] f)"
     "<float one = {1}, float minus = {-1}, float half = {0.5}, float three = {3}, float[1] square = {2}, double wide = {2}>"

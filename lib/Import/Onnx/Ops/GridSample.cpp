@@ -5,12 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The input becomes a table of pixels [batch * positions, channels]. Each dim
-// has one, two or four taps per sample; every combination of taps is a gather
-// from the table, and the sum of all, weighted, is the result.
+// A channel is a row of pixels. Each dim has one, two or four taps per sample,
+// which lie along a dim of their own; every combination of taps is a gather
+// from all of these rows by one row of indices, and the sum of all, weighted,
+// is the result.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Abs.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Node/Registry.h"
 
@@ -20,8 +22,10 @@ namespace tenon::onnximport {
 
 namespace {
 
-struct Tap {
-  Value index;  // int64, inside the dim
+/// Of each sample, [batch, taps, samples].
+struct Taps {
+  int64_t count;
+  Value index;  // inside the dim
   Value weight; // null: 1
 };
 
@@ -29,6 +33,7 @@ struct Sampler {
   NodeImporter &n;
   std::string mode, padding;
   bool corners;
+  Type indexType = {};
 
   Value f32(double v) { return n.scalar(v, n.builder.getF32Type()); }
   Value size(const SymExpr &dim) {
@@ -50,59 +55,59 @@ struct Sampler {
     Value back = n.compare(CompareKind::gt, t, range);
     return n.add(low, n.select(back, n.sub(twice, t), t));
   }
-  Value cubic(Value t, double a, bool inner) {
-    if (inner)
-      return n.addScalar(
-          n.mul(n.mul(n.addScalar(n.mulScalar(t, a + 2), -(a + 3)), t), t), 1);
-    Value v = n.addScalar(n.mulScalar(t, a), -5 * a);
-    v = n.addScalar(n.mul(v, t), 8 * a);
-    return n.addScalar(n.mul(v, t), -4 * a);
+  /// The filter's weight at a distance of at most 2.
+  Value cubic(Value t) {
+    constexpr double a = -0.75;
+    Value near = n.addScalar(n.mulScalar(t, a + 2), -(a + 3));
+    near = n.addScalar(n.mul(n.mul(near, t), t), 1);
+    Value far = n.addScalar(n.mulScalar(t, a), -5 * a);
+    far = n.addScalar(n.mul(far, t), 8 * a);
+    far = n.addScalar(n.mul(far, t), -4 * a);
+    return n.select(n.compareScalar(CompareKind::le, t, 1), near, far);
   }
-  /// One tap at a whole position, which may lie outside.
-  Tap tap(Value at, Value weight, const SymExpr &dim) {
+  /// Those at whole positions, which may lie outside.
+  Taps inside(int64_t count, Value at, Value weight, const SymExpr &dim) {
     Value last = n.addScalar(size(dim), -1);
     if (padding == "zeros") {
-      Value inside = n.andOp(n.compareScalar(CompareKind::ge, at, 0),
-                             n.compare(CompareKind::le, at, last));
-      weight = n.select(inside, weight ? weight : f32(1), f32(0));
+      Value isInside = n.andOp(n.compareScalar(CompareKind::ge, at, 0),
+                               n.compare(CompareKind::le, at, last));
+      weight = n.select(isInside, weight ? weight : f32(1), f32(0));
     } else if (padding == "reflection") {
       at = reflect(at, dim);
     }
-    Type i64 = n.builder.getI64Type();
     // Clamped as an integer: a coordinate may be NaN.
-    Value index = n.cast(clamp(at, f32(-1), n.addScalar(last, 1)), i64);
-    Value end = n.addScalar(n.dimScalar(dim, i64), -1);
-    return {clamp(index, n.scalar(0, i64), end), weight};
+    Value index = n.cast(clamp(at, f32(-1), n.addScalar(last, 1)), indexType);
+    Value end = n.addScalar(n.dimScalar(dim, indexType), -1);
+    return {count, clamp(index, n.scalar(0, indexType), end), weight};
   }
-  SmallVector<Tap> taps(Value normalised, const SymExpr &dim);
+  Taps taps(Value normalised, const SymExpr &dim);
   void run();
 };
 
-SmallVector<Tap> Sampler::taps(Value v, const SymExpr &dim) {
+Taps Sampler::taps(Value v, const SymExpr &dim) {
   Value length = size(dim);
   Value x = n.addScalar(v, 1);
   x = corners ? n.mul(n.mulScalar(x, 0.5), n.addScalar(length, -1))
               : n.mulScalar(n.addScalar(n.mul(x, length), -1), 0.5);
   if (mode == "nearest")
     x = n.make<RoundOp>({x});
-  if (padding == "border")
+  if (padding == "border" &&
+      mode != "cubic") // whose taps are cut by themselves
     x = clamp(x, f32(0), n.addScalar(length, -1));
   else if (padding == "reflection")
     x = reflect(x, dim);
   if (mode == "nearest")
     // Between a pixel and the border a reflected one is cut towards zero.
-    return {tap(padding == "reflection" ? n.max(floor(x), f32(0)) : x, nullptr,
-                dim)};
+    return inside(1, padding == "reflection" ? n.max(floor(x), f32(0)) : x,
+                  nullptr, dim);
+  int64_t count = mode == "linear" ? 2 : 4;
   Value base = floor(x), ratio = n.sub(x, base);
-  Value rest = n.sub(f32(1), ratio);
-  if (mode == "linear")
-    return {tap(base, rest, dim), tap(n.addScalar(base, 1), ratio, dim)};
-  constexpr double a = -0.75;
-  return {
-      tap(n.addScalar(base, -1), cubic(n.addScalar(ratio, 1), a, false), dim),
-      tap(base, cubic(ratio, a, true), dim),
-      tap(n.addScalar(base, 1), cubic(rest, a, true), dim),
-      tap(n.addScalar(base, 2), cubic(n.addScalar(rest, 1), a, false), dim)};
+  Value tap = n.iota(SymExpr(1 - count / 2), SymExpr(1), SymExpr(count),
+                     n.builder.getF32Type());
+  tap = n.reshape(tap, {SymExpr(count), SymExpr(1)});
+  Value distance = n.make<AbsOp>({n.sub(tap, ratio)});
+  Value weight = mode == "linear" ? n.sub(f32(1), distance) : cubic(distance);
+  return inside(count, n.add(base, tap), weight, dim);
 }
 
 void Sampler::run() {
@@ -116,48 +121,50 @@ void Sampler::run() {
     return;
   }
   n.checkEqual(points.back(), SymExpr(spatial));
-  Ints perm = {0};
-  for (int64_t i = 2; i < rank; ++i)
-    perm.push_back(i);
-  perm.push_back(1);
   SymExpr pixels = productOf(ArrayRef(dims).drop_front(2));
-  Value table = n.reshape(n.transpose(x, perm), {dims[0] * pixels, dims[1]});
+  indexType = pixels.constant().value_or(INT64_MAX) <= INT32_MAX
+                  ? n.builder.getI32Type()
+                  : n.builder.getI64Type();
+  Value table = n.reshape(x, {dims[0], dims[1], pixels});
   ArrayRef<SymExpr> outDims = ArrayRef(points).drop_front().drop_back();
   SymExpr count = productOf(outDims);
   grid = n.cast(grid, n.builder.getF32Type());
+  n.checkEqual(points[0], dims[0]);
 
-  // Every combination of taps so far, as (flat index, weight).
-  Type i64 = n.builder.getI64Type();
-  SmallVector<Tap> all = {
-      {n.reshape(n.iota(dims[0], i64), {dims[0], SymExpr(1)}), nullptr}};
+  // Every combination of taps so far: flat indices, weights.
+  Taps all = {1, nullptr, nullptr};
   for (int64_t i = 0; i < spatial; ++i) {
     // Coordinates come innermost dim first.
     Value v = n.slice(grid, rank - 1, SymExpr(spatial - 1 - i), SymExpr(1));
-    v = n.reshape(v, {points[0], count});
-    SmallVector<Tap> next;
-    SmallVector<Tap> here = taps(v, dims[2 + i]);
-    for (const Tap &left : all)
-      for (const Tap &right : here) {
-        Value index = n.add(n.mul(left.index, n.dimScalar(dims[2 + i], i64)),
-                            right.index);
-        Value weight = left.weight && right.weight
-                           ? n.mul(left.weight, right.weight)
-                           : (left.weight ? left.weight : right.weight);
-        next.push_back({index, weight});
-      }
-    all = next;
+    Taps here = taps(n.reshape(v, {dims[0], SymExpr(1), count}), dims[2 + i]);
+    SymExpr times(all.count * here.count);
+    auto combine = [&](Value left, Value right, auto join) {
+      if (!left || !right)
+        return left ? left : right;
+      return n.reshape(join(n.unsqueeze(left, {2}), n.unsqueeze(right, {1})),
+                       {dims[0], times, count});
+    };
+    if (all.index)
+      all.index = n.mul(all.index, n.dimScalar(dims[2 + i], indexType));
+    all.index = combine(all.index, here.index,
+                        [&](Value x, Value y) { return n.add(x, y); });
+    all.weight = combine(all.weight, here.weight,
+                         [&](Value x, Value y) { return n.mul(x, y); });
+    all.count *= here.count;
   }
   Value sum;
-  for (const Tap &t : all) {
-    Value part = n.gather(table, t.index, 0); // [batch, points, channels]
-    if (t.weight)
-      part = n.mul(part,
-                   n.cast(n.unsqueeze(t.weight, {2}), NodeImporter::elem(x)));
+  for (int64_t tap = 0; tap < all.count; ++tap) {
+    auto own = [&](Value v) { return n.slice(v, 1, SymExpr(tap), SymExpr(1)); };
+    Value index = n.broadcast(own(all.index), {dims[0], dims[1], count});
+    Value part = n.make<GatherElementsOp>(
+        {table, index}, {n.named("axis", n.builder.getI64IntegerAttr(2))});
+    if (all.weight)
+      part = n.mul(part, n.cast(own(all.weight), NodeImporter::elem(x)));
     sum = sum ? n.add(sum, part) : part;
   }
   Dims to = {dims[0], dims[1]};
   to.append(outDims.begin(), outDims.end());
-  n.out(0, n.reshape(n.transpose(sum, {0, 2, 1}), to));
+  n.out(0, n.reshape(sum, to));
 }
 
 void gridSample(NodeImporter &n) {
