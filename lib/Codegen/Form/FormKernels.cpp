@@ -42,6 +42,7 @@
 #include "lib/Codegen/Form/RowGathers.h"
 #include "lib/Codegen/Form/RowPanels.h"
 #include "lib/Codegen/Form/ShareNumbers.h"
+#include "lib/Codegen/Form/Views.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
@@ -103,55 +104,6 @@ bool readsFromMemory(Operation *op, Value operand) {
 unsigned costOf(Operation *op) {
   auto fusion = dyn_cast<FusionInterface>(op);
   return fusion ? fusion.getFusionCost() : 0;
-}
-
-/// Can the position in the result be turned into one in the operand without
-/// dividing by a dim that is known only at run time?
-bool isSimpleReshape(ReshapeOp op) {
-  SmallVector<SymExpr> from = getDims(op.getInput()),
-                       to = getDims(op.getResult());
-  llvm::erase_if(from, [](auto &d) { return d.constant() == 1; });
-  llvm::erase_if(to, [](auto &d) { return d.constant() == 1; });
-  size_t i = from.size(), o = to.size();
-  while (i > 0 && o > 0) {
-    size_t i0 = i;
-    SymExpr pi = from[--i], po = to[--o];
-    while (pi != po) {
-      if (po.divideExactly(pi) && i > 0)
-        pi = from[--i] * pi;
-      else if (pi.divideExactly(po) && o > 0)
-        po = to[--o] * po;
-      else
-        return false;
-    }
-    for (size_t k = i + 1; k < i0; ++k)
-      if (!from[k].constant())
-        return false;
-  }
-  return i == 0 && o == 0;
-}
-
-/// Do neighbours in a row of `v` lie apart in what it is a view of?
-bool isStrided(Value v) {
-  SymExpr distance = 1; // in `v`, then in what that is a view of
-  while (Operation *view = v.getDefiningOp()) {
-    if (!isa<ReshapeOp, TransposeOp>(view))
-      break;
-    v = view->getOperand(0);
-    auto transpose = dyn_cast<TransposeOp>(view);
-    if (!transpose)
-      continue;
-    SmallVector<SymExpr> dims = getDims(transpose.getResult()),
-                         from = getDims(v);
-    size_t d = dims.size();
-    do // the dim along which they are neighbours
-      if (d-- == 0)
-        return false;
-    while (dims[d] == SymExpr(1) ||
-           productOf(ArrayRef(dims).drop_front(d + 1)) != distance);
-    distance = productOf(ArrayRef(from).drop_front(transpose.getPerm()[d] + 1));
-  }
-  return distance != SymExpr(1);
 }
 
 /// What the pass was asked for.
