@@ -12,8 +12,10 @@
 // Without VNNI multiply-adds of pairs of bytes saturate. Where few blocks of a
 // weight can lead there (PairSums.h) its products are added in i16, those of a
 // block, and then in i32; a block that is marked is multiplied by the lower and
-// the upper halves of A's bytes, which never do. The register tile is smaller,
-// three rows by two vectors: each sum has one in i16 beside it.
+// the upper halves of A's bytes, which never do. The register tile is one
+// vector of columns, so that few blocks have a mark, and a block's weights stay
+// in registers for all rows. Sums that wrap are less 128 times the weights,
+// which are added once for all rows.
 //
 // Of other weights A's rows are i16 and vectors of B are widened: multiply-adds
 // of pairs of i16 are exact. A dword then holds half of a column's sum; the
@@ -76,14 +78,17 @@ struct DotLoops : Loops {
   void fetch(Value panel, Value pass, Value k);
   void pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
             bool accumulate);
-  SmallVector<Value> addBlock(Value bAt, Value aAt, int64_t rows, bool halves,
-                              ValueRange sums);
-  void passOfPairs(int64_t tile, int64_t r0, int64_t count, bool accumulate);
+  /// How a block's products are added.
+  enum Way { kPlain, kCentred, kHalves };
+  SmallVector<Value> addBlock(Value bAt, Value aAt, Way way, ValueRange sums);
+  /// Columns that are multiplied at a time, by all rows.
+  struct Part {
+    Value number, panel, bAt, marksAt, bits;
+  };
+  SmallVector<Value> sumOfPairs(const Part &part, Way way);
+  void passOfPairs(bool accumulate);
   void run(bool accumulate);
 };
-
-/// Vectors of columns in a tile of sums of pairs.
-constexpr int64_t kVectorsOfPairs = 2;
 
 void DotLoops::planFetches(int64_t passesOfPanel) {
   passes = passesOfPanel;
@@ -155,102 +160,134 @@ void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
   }
 }
 
-/// `sums` and what a block adds to them, of so many rows by the columns at bAt.
-SmallVector<Value> DotLoops::addBlock(Value bAt, Value aAt, int64_t rows,
-                                      bool halves, ValueRange sums) {
+/// `sums` and what a block adds to them, one for each row by the columns at
+/// bAt; of centred ones the last is what comes off all others.
+SmallVector<Value> DotLoops::addBlock(Value bAt, Value aAt, Way way,
+                                      ValueRange sums) {
   StringRef multiply = lanes == 16  ? "llvm.x86.avx512.pmaddubs.w.512"
                        : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
                                     : "llvm.x86.ssse3.pmadd.ub.sw.128";
   Value lda = argument(2), A = argument(0), B = argument(3);
   VectorType i16s = vector(b.getI16Type(), lanes * 2);
-  SmallVector<Value> next(sums);
-  for (int64_t half = 0; half < (halves ? 2 : 1); ++half) {
-    SmallVector<Value> narrow(sums.size());
-    for (int64_t g = 0; g < format.getBlock() / group; ++g) {
-      SmallVector<Value> weights;
-      for (int64_t j = 0; j < kVectorsOfPairs; ++j)
-        weights.push_back(loadColumns(
-            B, plus(bAt, g * format.bytesOfGroup() + 4 * j * columns)));
-      for (int64_t r = 0; r < rows; ++r) {
-        Value from = L.add(plus(aAt, g * group), L.mul(L.index(r), lda));
-        Value a = broadcastGroup(A, from, group, 32, operandType);
-        if (halves) {
-          if (half)
-            a = arith::ShRUIOp::create(b, loc, a,
-                                       L.constantInt(operandType, 4));
-          a = L.both(a, L.constantInt(operandType, 15));
-        }
-        for (auto [j, w] : llvm::enumerate(weights)) {
-          Value &sum = narrow[r * kVectorsOfPairs + j];
-          Value product = intrinsic(multiply, i16s, {a, w});
-          sum = sum ? arith::AddIOp::create(b, loc, sum, product) : product;
-        }
-      }
+  SmallVector<Value> weights;
+  for (int64_t g = 0; g < format.getBlock() / group; ++g)
+    weights.push_back(loadColumns(B, plus(bAt, g * format.bytesOfGroup())));
+  auto narrow = [&](function_ref<Value(int64_t)> bytesOf) {
+    Value sum;
+    for (auto [g, w] : llvm::enumerate(weights)) {
+      Value product = intrinsic(multiply, i16s, {bytesOf(g), w});
+      sum = sum ? arith::AddIOp::create(b, loc, sum, product) : product;
     }
-    Value factor = L.constantInt(i16s, half ? 16 : 1);
-    for (auto [sum, added] : llvm::zip_equal(next, narrow))
-      sum = addPairs(added, factor, sum);
+    return sum;
+  };
+  Value one = L.constantInt(i16s, 1), centre;
+  SmallVector<Value> next(sums);
+  if (way == kCentred) {
+    Value middle = L.constantInt(operandType, -128); // without a sign
+    centre = narrow([&](int64_t) { return middle; });
+    next.back() = addPairs(centre, one, next.back());
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    auto bytesOf = [&](int64_t g) {
+      Value from = L.add(plus(aAt, g * group), L.mul(L.index(r), lda));
+      return broadcastGroup(A, from, group, 32, operandType);
+    };
+    if (way == kHalves) {
+      Value fifteen = L.constantInt(operandType, 15),
+            four = L.constantInt(operandType, 4);
+      Value low =
+          narrow([&](int64_t g) { return L.both(bytesOf(g), fifteen); });
+      Value high = narrow([&](int64_t g) {
+        Value upper = arith::ShRUIOp::create(b, loc, bytesOf(g), four);
+        return L.both(upper, fifteen);
+      });
+      next[r] = addPairs(low, one, next[r]);
+      next[r] = addPairs(high, L.constantInt(i16s, 16), next[r]);
+      continue;
+    }
+    Value sum = narrow(bytesOf);
+    if (centre)
+      sum = arith::SubIOp::create(b, loc, sum, centre);
+    next[r] = addPairs(sum, one, next[r]);
   }
   return next;
 }
 
-/// Rows [r0, r0 + count) of all panels, with sums of pairs.
-void DotLoops::passOfPairs(int64_t tile, int64_t r0, int64_t count,
-                           bool accumulate) {
-  Value lda = argument(2), B = argument(3), panelStride = argument(5),
-        K = argument(6), C = argument(7), marks = argument(9);
-  int64_t block = format.getBlock(), wide = kVectorsOfPairs * columns,
-          parts = kPanelColumns / wide;
-  Value a0 = L.add(argument(1), L.mul(L.index(r0), lda));
+/// All rows by a part of a panel.
+SmallVector<Value> DotLoops::sumOfPairs(const Part &part, Way way) {
+  int64_t block = format.getBlock();
+  SmallVector<Value> init(way == kCentred ? rows + 1 : rows,
+                          L.constant(sumType, 0));
+  SmallVector<Value> sums = forLoop(
+      L.index(0), argument(6), block, init,
+      [&](Value k, ValueRange sums) -> SmallVector<Value> {
+        fetch(part.panel, part.number, k);
+        Value mark = memref::LoadOp::create(
+            b, loc, argument(3), L.add(part.marksAt, L.div(k, block)));
+        Value isMarked = L.ne(L.both(mark, part.bits), 0);
+        auto either =
+            scf::IfOp::create(b, loc, sums.getTypes(), isMarked,
+                              /*addThenBlock=*/true, /*addElseBlock=*/true);
+        for (bool marked : {true, false}) {
+          OpBuilder::InsertionGuard guard(b);
+          b.setInsertionPointToStart(marked ? either.thenBlock()
+                                            : either.elseBlock());
+          Value at = L.add(part.bAt, L.mul(k, format.bytesOfGroup() / group));
+          scf::YieldOp::create(b, loc,
+                               addBlock(at, L.add(argument(1), k),
+                                        marked ? kHalves : way, sums));
+        }
+        return SmallVector<Value>(either.getResults());
+      });
+  if (way == kCentred) {
+    Value less = sums.pop_back_val();
+    for (Value &sum : sums)
+      sum = arith::AddIOp::create(b, loc, sum, less);
+  }
+  return sums;
+}
+
+/// All panels, with sums of pairs.
+void DotLoops::passOfPairs(bool accumulate) {
+  Value panelStride = argument(5), C = argument(7);
+  int64_t parts = kPanelColumns / columns;
   forLoop(
       L.index(0), L.index(panels * parts), 1, {},
       [&](Value number, ValueRange) -> SmallVector<Value> {
-        Value p = L.div(number, parts), part = L.rem(number, parts);
-        Value panel = L.mul(panelStride, p);
-        Value bAt = L.add(L.add(argument(4), panel), L.mul(part, 4 * wide));
-        Value marksAt = L.add(marks, panel);
-        Value cAt = L.add(L.add(argument(8), L.mul(part, wide)),
-                          L.mul(plus(L.mul(p, rows), r0), kPanelColumns));
-        auto place = [&](int64_t i) {
-          return plus(cAt, i / kVectorsOfPairs * kPanelColumns +
-                               i % kVectorsOfPairs * columns);
-        };
-        Value bits = arith::IndexCastOp::create(
-            b, loc, b.getI8Type(), L.div(L.mul(part, wide), kMarkedColumns));
-        bits = arith::ShLIOp::create(
+        Value p = L.div(number, parts);
+        Part part{L.rem(number, parts), L.mul(panelStride, p), {}, {}, {}};
+        part.bAt = L.add(L.add(argument(4), part.panel),
+                         L.mul(part.number, 4 * columns));
+        part.marksAt = L.add(argument(9), part.panel);
+        Value first = arith::IndexCastOp::create(
+            b, loc, b.getI8Type(),
+            L.div(L.mul(part.number, columns), kMarkedColumns));
+        part.bits = arith::ShLIOp::create(
             b, loc,
             L.constantInt(b.getI8Type(),
-                          (1 << llvm::divideCeil(wide, kMarkedColumns)) - 1),
-            bits);
-        SmallVector<Value> init(count * kVectorsOfPairs,
-                                L.constant(sumType, 0));
-        SmallVector<Value> sums = forLoop(
-            L.index(0), K, block, init,
-            [&](Value k, ValueRange sums) -> SmallVector<Value> {
-              fetch(panel, plus(part, tile * parts), k);
-              Value mark = memref::LoadOp::create(
-                  b, loc, B, L.add(marksAt, L.div(k, block)));
-              Value isMarked = L.ne(L.both(mark, bits), 0);
-              auto either = scf::IfOp::create(b, loc, sums.getTypes(), isMarked,
-                                              /*addThenBlock=*/true,
-                                              /*addElseBlock=*/true);
-              for (bool halves : {true, false}) {
-                OpBuilder::InsertionGuard guard(b);
-                b.setInsertionPointToStart(halves ? either.thenBlock()
-                                                  : either.elseBlock());
-                Value at = L.add(bAt, L.mul(k, format.bytesOfGroup() / group));
-                scf::YieldOp::create(
-                    b, loc, addBlock(at, L.add(a0, k), count, halves, sums));
-              }
-              return SmallVector<Value>(either.getResults());
-            });
-        for (auto [i, sum] : llvm::enumerate(sums)) {
+                          (1 << llvm::divideCeil(columns, kMarkedColumns)) - 1),
+            first);
+        Value cAt = L.add(L.add(argument(8), L.mul(part.number, columns)),
+                          L.mul(L.mul(p, rows), kPanelColumns));
+        Value mark = memref::LoadOp::create(b, loc, argument(3), part.marksAt);
+        Value isCentred =
+            L.ne(L.both(mark, L.constantInt(b.getI8Type(), kCentredMark)), 0);
+        auto either = scf::IfOp::create(
+            b, loc, SmallVector<Type>(rows, sumType), isCentred,
+            /*addThenBlock=*/true, /*addElseBlock=*/true);
+        for (Way way : {kCentred, kPlain}) {
+          OpBuilder::InsertionGuard guard(b);
+          b.setInsertionPointToStart(way == kCentred ? either.thenBlock()
+                                                     : either.elseBlock());
+          scf::YieldOp::create(b, loc, sumOfPairs(part, way));
+        }
+        for (auto [r, sum] : llvm::enumerate(either.getResults())) {
+          Value at = plus(cAt, r * kPanelColumns);
           Value whole = sum;
           if (accumulate)
             whole = arith::AddIOp::create(
-                b, loc, sum,
-                vector::LoadOp::create(b, loc, sumType, C, place(i)));
-          vector::StoreOp::create(b, loc, whole, C, place(i));
+                b, loc, sum, vector::LoadOp::create(b, loc, sumType, C, at));
+          vector::StoreOp::create(b, loc, whole, C, at);
         }
         return {};
       });
@@ -258,14 +295,8 @@ void DotLoops::passOfPairs(int64_t tile, int64_t r0, int64_t count,
 
 void DotLoops::run(bool accumulate) {
   if (pairs) {
-    int64_t most = target.numVectorRegs >= 32 ? 6 : 3;
-    int64_t tiles = llvm::divideCeil(rows, most);
-    planFetches(tiles * kPanelColumns / (kVectorsOfPairs * columns));
-    for (int64_t i = 0, r0 = 0; i < tiles; ++i) {
-      int64_t count = llvm::divideCeil(rows - r0, tiles - i);
-      passOfPairs(i, r0, count, accumulate);
-      r0 += count;
-    }
+    planFetches(kPanelColumns / columns);
+    passOfPairs(accumulate);
     func::ReturnOp::create(b, loc);
     return;
   }

@@ -331,31 +331,31 @@ class PairMarks {
 public:
   PairMarks(int64_t block, int64_t K, int64_t N)
       : block(block), blocks(K % block ? 0 : K / block),
-        marks(blocks * llvm::divideCeil(N, kMarkedColumns)) {}
+        plain(blocks * llvm::divideCeil(N, kMarkedColumns)),
+        centred(plain.size()) {}
   void add(ArrayRef<int8_t> column, int64_t n) {
-    for (int64_t i = 0; i < blocks; ++i)
-      if (!fitPairs(&column[i * block], block / 4, /*apart=*/4))
-        marks.set(n / kMarkedColumns * blocks + i);
+    for (int64_t i = 0; i < blocks; ++i) {
+      PairFit fit = fitPairs(&column[i * block], block / 4, /*apart=*/4);
+      int64_t at = n / kMarkedColumns * blocks + i;
+      if (!fit.plain)
+        plain.set(at);
+      if (!fit.centred)
+        centred.set(at);
+    }
   }
-  /// What 16 rows cost, in operations on a vector of columns and a row:
-  /// products and sums in i16, and two to add these in i32 for each block; in
-  /// one that is marked all of it twice, and the row's bytes are cut in two.
   double cost() const {
-    if (marks.empty())
+    if (plain.empty())
       return std::numeric_limits<double>::infinity();
-    double sums = 2.0 * 16 / block, products = 8 - sums / 2;
-    double share = double(marks.count()) / marks.size();
-    return (products + sums) * (1 + share) + 6 * share;
+    double all = plain.size();
+    return std::min(costOfPairs(block, false, plain.count() / all),
+                    costOfPairs(block, true, centred.count() / all));
   }
 
 private:
   int64_t block, blocks;
-  llvm::BitVector marks;
+  llvm::BitVector plain, centred;
 };
 
-/// As many where bytes are widened: a product and a sum for each two rows, and
-/// the weight's share.
-constexpr double kCostOfWidened = 17;
 /// Of few rows the marks would take more than a byte in twenty.
 constexpr int64_t kFewestMarked = 64;
 

@@ -17,6 +17,7 @@
 #include "mlir/IR/BuiltinAttributes.h"
 #include "tenon/Codegen/Program.h"
 #include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/bit.h"
 
 using namespace mlir;
 
@@ -233,13 +234,25 @@ void FormatWriter::writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
 void FormatWriter::mark() {
   int64_t blocks = K / rows, ofBlock = format.bytesOfBlock(K);
   uint8_t *marks = panel.data() + blocks * ofBlock;
-  for (int64_t block = 0; block < blocks; ++block)
+  std::vector<uint8_t> centred(blocks);
+  double countOfPlain = 0, countOfCentred = 0;
+  for (int64_t block = 0; block < blocks; ++block) {
     for (int64_t column = 0; column < 32; ++column) {
       auto *at = reinterpret_cast<const int8_t *>(panel.data()) +
                  block * ofBlock + column * group;
-      if (!fitPairs(at, rows / group, format.bytesOfGroup()))
-        marks[block] |= 1 << column / kMarkedColumns;
+      PairFit fit = fitPairs(at, rows / group, format.bytesOfGroup());
+      marks[block] |= !fit.plain << column / kMarkedColumns;
+      centred[block] |= !fit.centred << column / kMarkedColumns;
     }
+    countOfPlain += llvm::popcount(marks[block]);
+    countOfCentred += llvm::popcount(centred[block]);
+  }
+  double all = blocks * (32 / kMarkedColumns);
+  if (costOfPairs(rows, false, countOfPlain / all) <=
+      costOfPairs(rows, true, countOfCentred / all))
+    return;
+  for (int64_t block = 0; block < blocks; ++block)
+    marks[block] = centred[block] | kCentredMark;
 }
 
 llvm::Error FormatWriter::run() {
