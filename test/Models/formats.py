@@ -169,6 +169,7 @@ def integer(g, label, m, k, n, left, right, left_zero=None, right_zero=None, ext
     if most:
         b = (rng.integers(-most, most + 1, (k, n)) + (0 if np.iinfo(right).min else 128)).astype(right)
         a[: m // 2] = np.iinfo(left).max
+        a[m // 2 : -1][:1] = np.iinfo(left).min
     for place, value in large:
         b[place] = value
     zero = lambda kind, dtype, count: None if kind is None else rng.integers(0, 100, () if kind == "one" else (count,)).astype(dtype)
@@ -313,6 +314,13 @@ def integers(tool):
     integer(g, "eight rows", 11, 136, 70, i8, i8, "each", most=30, large=large)
     integer(g, "on the edge", 6, 64, 32, u8, i8, large=[(np.s_[:], 16), (np.s_[:16, 5], -16), (np.s_[16:, 9], -17), (np.s_[60, 31], 17)])
     integer(g, "small and long", 8, 7168, 40, u8, i8, most=9, large=large)
+    # Of weights twice as large i16 holds the sums that bytes with a sign lead to.
+    integer(g, "sixteen rows that wrap", 9, 192, 40, u8, i8, "one", most=30, large=large)
+    for m in (1, 6, 14):
+        integer(g, f"eight rows that wrap {m}", m, 192, 70, u8, i8, "each", most=60, large=large)
+    edge = [(np.s_[:], 32), (np.s_[:, 5], -32), (np.s_[::16], 31), (np.s_[::16, 5], -31), (np.s_[2::16], 31), (np.s_[2::16, 5], -31)]
+    edge += [(np.s_[16:32, 3], 32), (np.s_[32:48, 20:23], 0), (np.s_[32:34, 20], (127, 1)), (np.s_[33, 21], -128), (np.s_[32:34, 22], (127, 2))]
+    integer(g, "on the edge that wraps", 7, 128, 32, u8, i8, most=1, large=edge)
     g.check(tool)
 
 
