@@ -12,10 +12,11 @@ in matmul, attention, row or map kernels or need more of them than is given
 here, and ptxas may not say that it serialised wgmma. An architecture that ptxas
 does not know is left out. --table prints registers and memory by kind.
 
-usage: budgets.py --ptxas FILE [--arch NAME,...] [--precision NAME] [--attention N] [--table] [--tenon PATH] [MODEL|FILE.onnxtxt...]
+usage: budgets.py --ptxas FILE [--arch NAME,...] [--precision NAME] [--attention N] [--table] [--tenon PATH] [--all | MODEL|FILE.onnxtxt...]
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -41,7 +42,7 @@ INFO = re.compile(
 def assemble(tool, options, model, arch):
     """(kernel, registers, shared bytes, spilled bytes, stack bytes) of each kernel."""
     ptx = tool.file("kernels.ptx")
-    path = model if model.endswith(".onnxtxt") else os.path.join(MODELS, model, "model.onnx")
+    path = model if os.path.isfile(model) else os.path.join(MODELS, model, "model.onnx")
     tool.expect_success("compile", path, f"--target=nvptx:{arch}", f"--gpu-precision={options.precision}", "--emit=ptx", "-o", ptx)
     with open(ptx, encoding="utf-8") as file:
         entries = re.findall(r"\.entry\s+(\w+)", file.read())
@@ -71,9 +72,13 @@ def main():
     parser.add_argument("--precision", default="f32")
     parser.add_argument("--attention", type=int, metavar="N", help="the most registers of an attention")
     parser.add_argument("--tenon")
+    parser.add_argument("--all", action="store_true", help="every model of test/Models")
     parser.add_argument("models", nargs="*", default=["minilm"])
     options = parser.parse_args()
     tool = Tool(options.tenon)
+    if options.all:
+        with open(os.path.join(MODELS, "manifest.json"), encoding="utf-8") as file:
+            options.models = [os.path.join(MODELS, entry["file"]) for entry in json.load(file)["models"] if entry["expect"] == "pass"]
     rows, failed = defaultdict(list), 0
     STRICT["attention"] = options.attention or STRICT["attention"]
     for arch in options.arch.split(","):
