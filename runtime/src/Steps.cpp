@@ -87,9 +87,10 @@ void noteFailure(Context &context, int32_t step) {
 void runSlice(Context &context, int32_t number, int32_t slice, int32_t index) {
   const StepState &step = context.steps[number];
   ThreadState &self = context.threadStates[index];
+  // Slices with a task more lie between the others: each thread has some.
   int64_t share = step.tasks / step.slices, rest = step.tasks % step.slices;
-  int64_t begin = share * slice + (slice < rest ? slice : rest);
-  int64_t end = begin + share + (slice < rest ? 1 : 0);
+  int64_t begin = share * slice + rest * slice / step.slices;
+  int64_t end = share * (slice + 1) + rest * (slice + 1) / step.slices;
   tenon_kernel kernel =
       context.level->kernels[context.program->steps[number].kernel];
   int32_t code = __atomic_load_n(&context.cancelled, __ATOMIC_RELAXED)
