@@ -391,6 +391,22 @@ func.func @window(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x
 
 // -----
 
+// Patches that meet no border are read where the image lies.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-NOT: vector.store
+// CHECK: call @window_f32_1x64_run8{{.*}}(%arg4,
+func.func @inPlace(%x: tensor<1x8x8x8xf32>, %p: tensor<2x16x32xf32>) -> tensor<1x16x64xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x8xf32>, tensor<2x16x32xf32>) -> tensor<1x16x64xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x8x8xf32>, %b: tensor<2x16x32xf32>):
+    %1 = tenon.im2col %a kernel [2, 1] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x8x8x8xf32>
+    %2 = tenon.packed_matmul %1, %b columns "64" : tensor<1x16x16xf32>, tensor<2x16x32xf32>
+    tenon.yield %2 : tensor<1x16x64xf32>
+  }
+  return %0 : tensor<1x16x64xf32>
+}
+
+// -----
+
 // One column: lanes lie along the runs of 24 elements, eight positions at a
 // time, and along the positions in the epilogue. The three channels are moved to
 // the back in the copy, a vector of each at a time.

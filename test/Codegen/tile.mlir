@@ -37,11 +37,11 @@ func.func @depthwise(%x: tensor<1x4x8xf32>, %w: tensor<3x8xf32>) -> tensor<1x2x8
   return %0 : tensor<1x2x8xf32>
 }
 
-// A product of patches that repeat much of the image reads the image; patches
-// that do not are copied.
+// A product of patches that repeat much of the image, or that meet no border,
+// reads the image; other patches are copied.
 // CHECK-LABEL: @patches
 // CHECK: tiling #tenon.cpu_conv<positions = 1024, panels = 2, tile = 6 x 2, chunk = 1024>
-// CHECK: tiling #tenon.cpu_matmul
+// CHECK: tiling #tenon.cpu_conv<positions = 256, panels = 2, tile = 6 x 2, chunk = 1024>
 // CHECK: tiling #tenon.cpu_matmul
 // OTHER-LABEL: @patches
 // OTHER: tiling #tenon.cpu_conv<positions = 256, panels = 2, tile = 6 x 2, chunk = 1024>

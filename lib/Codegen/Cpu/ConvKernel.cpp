@@ -8,7 +8,8 @@
 // The matmul of MatMulKernel.cpp, whose rows of A are the patches of an image:
 //
 //   for task in [begin, end):    (block of positions, panels), panels fastest
-//     [copy what the block meets of the image, when a new block begins]
+//     [copy what the block meets of the image, when a new block begins;
+//      patches that meet no border are read where the image lies]
 //     for tile of positions:     as even as possible
 //       micro-kernel(positions)  runs of the image x B's panels -> C (L1)
 //       epilogue                 C -> result, a position at a time
@@ -65,7 +66,13 @@ struct ConvKernel {
   int64_t longest = N.constant().value_or(INT64_MAX) < kPanelColumns
                         ? INT64_MAX
                         : tiling.getChunk();
-  ImageStrip strip{e, patches, source, tiling.getPositions(), groups, longest};
+  ImageStrip strip{e,
+                   patches,
+                   source,
+                   tiling.getPositions(),
+                   groups,
+                   longest,
+                   ImageStrip::staysInPlace(patches, source, N)};
   int64_t tapsOfChunk = countTaps();
   int64_t chunks = llvm::divideCeil(strip.numTaps, tapsOfChunk);
   Type f32 = b.getF32Type();

@@ -106,20 +106,27 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   return all;
 }
 
-/// Of patches that repeat much of an image; empty for any others.
+/// Of patches that repeat much of an image, or that are read where it lies;
+/// empty for any others.
 Tilings convTilings(KernelOp kernel, const Machine &machine) {
   Im2ColOp patches = findPatches(kernel);
-  if (!patches ||
-      !patchesOverlap(patches.getKernel(), patches.getStrides(),
-                      patches.getDilations()) ||
-      !ImageStrip::sourceOf(patches) ||
-      matchHalves(*kernel.getBody().front().getOps<PackedMatMulOp>().begin()))
+  auto source = patches ? ImageStrip::sourceOf(patches) : std::nullopt;
+  if (!source)
+    return {};
+  PackedMatMulOp product =
+      *kernel.getBody().front().getOps<PackedMatMulOp>().begin();
+  bool inPlace = ImageStrip::staysInPlace(patches, *source,
+                                          getDims(product.getResult()).back());
+  if (matchHalves(product) ||
+      !(inPlace || patchesOverlap(patches.getKernel(), patches.getStrides(),
+                                  patches.getDilations())))
     return {};
   // What a block meets of the image has a quarter of the second cache, beside
   // the panels and the result; but for its borders it is that many elements.
   int64_t each = getDims(patches.getInput()).back().constant().value_or(64);
-  for (int64_t stride : patches.getStrides())
-    each *= stride;
+  for (auto [size, stride] :
+       llvm::zip_equal(patches.getKernel(), patches.getStrides()))
+    each *= inPlace ? std::min(size, stride) : stride;
   int64_t most =
       std::clamp<int64_t>(machine.l2Bytes / 16 / each, 8 * kTileRows, 1024);
   auto get = [&](int64_t positions, int64_t panels,

@@ -13,7 +13,10 @@
 //
 // so that each element is copied about once, where patches hold it once for
 // each tap; a position lies at an offset of its own, a tap at another, and
-// nothing asks whether it is inside.
+// nothing asks whether it is inside. Where no patch meets a border the image
+// itself is read through such offsets, and nothing is copied.
+//
+// Blocks of a dim differ by one at most: a thread of two has half the rows.
 //
 // All is written from the front to the back: the last vector of a run may write
 // past its end, what follows sets that right.
@@ -75,9 +78,20 @@ std::optional<ImageStrip::Source> ImageStrip::sourceOf(Im2ColOp op) {
   return Source{stored, bool(transpose)};
 }
 
+bool ImageStrip::staysInPlace(Im2ColOp op, const Source &source,
+                              const SymExpr &columns) {
+  // By few columns whole vectors of a run are read, behind its end too.
+  return !source.channelsFirst &&
+         getElementTypeOrSelf(source.image.getType()).isF32() &&
+         columns.constant().value_or(kPanelColumns) >= kPanelColumns &&
+         llvm::all_of(op.getPads(), [](int64_t pad) { return pad == 0; });
+}
+
 ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
-                       int64_t most, const SymExpr &panels, int64_t longest)
-    : e(e), op(op), source(source), hasRows(rank > 1 && dilations[x - 1] == 1),
+                       int64_t most, const SymExpr &panels, int64_t longest,
+                       bool inPlace)
+    : e(e), op(op), source(source), inPlace(inPlace),
+      hasRows(rank > 1 && (inPlace || dilations[x - 1] == 1)),
       dims(getDims(op.getInput())), out(patchPositions(op)), C(dims.back()) {
   int64_t width = kernel[x], channels = C.constant().value_or(1);
   joined = dilations[x] == 1 &&
@@ -124,27 +138,37 @@ int64_t ImageStrip::outerTaps() const {
 void ImageStrip::prepare() {
   LaneBuilder &L = e.L;
   Type i64 = e.b.getI64Type();
-  memory = e.scratchBuffer(images * SymExpr(outerTaps()) * rowsOfStrip *
-                                   widthOfStrip * C +
-                               SymExpr(kBehind),
-                           e.b.getF32Type());
+  memory = inPlace ? e.input(source.image)
+                   : e.scratchBuffer(images * SymExpr(outerTaps()) *
+                                             rowsOfStrip * widthOfStrip * C +
+                                         SymExpr(kBehind),
+                                     e.b.getF32Type());
   placeTable = e.scratchBuffer(places, i64);
   rowTable = e.scratchBuffer(places, i64);
   tapTable = e.scratchBuffer(SymExpr(numTaps), i64);
-  int64_t ofRow = hasRows ? kernel[x - 1] : 1, ofLine = joined ? 1 : kernel[x];
-  e.loop(index(0), index(outerTaps()), 1, [&](Value o) {
-    e.loop(index(0), index(ofRow), 1, [&](Value y) {
-      Value row = L.add(L.mul(o, e.dim(rowsOfStrip)), y);
-      Value first = L.mul(row, e.dim(widthOfStrip));
-      e.loop(index(0), index(ofLine), 1, [&](Value j) {
-        Value pixel = L.add(first, L.mul(j, index(dilations[x])));
-        Value tap =
-            L.add(L.mul(L.add(L.mul(o, index(ofRow)), y), index(ofLine)), j);
-        Value offset =
-            arith::IndexCastOp::create(e.b, L.loc, i64, L.mul(pixel, e.dim(C)));
-        memref::StoreOp::create(e.b, L.loc, offset, tapTable, tap);
-      });
-    });
+  noteTaps(0, index(0), index(0));
+}
+
+/// Of the taps along the dims from d on, where those before lie at `at` and
+/// `tap` counts them.
+void ImageStrip::noteTaps(size_t d, Value at, Value tap) {
+  LaneBuilder &L = e.L;
+  if (d == rank) {
+    Value offset = arith::IndexCastOp::create(e.b, L.loc, e.b.getI64Type(),
+                                              L.mul(at, e.dim(C)));
+    memref::StoreOp::create(e.b, L.loc, offset, tapTable, tap);
+    return;
+  }
+  int64_t taps = d == x && joined ? 1 : kernel[d];
+  bool outer = d < outerDims(); // of a strip, which has what these meet alone
+  SymExpr size = inPlace ? dims[d + 1]
+                 : outer ? SymExpr(kernel[d])
+                 : d < x ? rowsOfStrip
+                         : widthOfStrip;
+  int64_t apart = outer && !inPlace ? 1 : dilations[d];
+  e.loop(index(0), index(taps), 1, [&](Value k) {
+    noteTaps(d + 1, L.add(L.mul(at, e.dim(size)), L.mul(k, index(apart))),
+             L.add(L.mul(tap, index(taps)), k));
   });
 }
 
@@ -156,16 +180,19 @@ ImageStrip::Block ImageStrip::block(Value number) {
   LaneBuilder &L = e.L;
   SmallVector<Idx> at = e.delinearize(number, grid);
   Block block;
-  auto part = [&](const Idx &at, const SymExpr &size, const SymExpr &all) {
-    Value first = L.mul(at.base, e.dim(size));
-    return std::pair(first, L.min(e.dim(size), L.sub(e.dim(all), first)));
+  auto part = [&](size_t d, const SymExpr &all) {
+    auto begin = [&](Value i) {
+      return L.div(L.mul(i, e.dim(all)), e.dim(grid[d]));
+    };
+    Value first = begin(at[d].base);
+    return std::pair(first, L.sub(begin(L.add(at[d].base, index(1))), first));
   };
-  std::tie(block.image, block.images) = part(at[0], images, dims[0]);
+  std::tie(block.image, block.images) = part(0, dims[0]);
   for (size_t d = 0; d < outerDims(); ++d)
     block.outer.push_back(at[d + 1].base);
   std::tie(block.strip, block.rows) =
-      part(at[at.size() - 2], rows, hasRows ? out[x - 1] : SymExpr(1));
-  std::tie(block.piece, block.pixels) = part(at.back(), pixels, out[x]);
+      part(grid.size() - 2, hasRows ? out[x - 1] : SymExpr(1));
+  std::tie(block.piece, block.pixels) = part(grid.size() - 1, out[x]);
   return block;
 }
 
@@ -207,14 +234,11 @@ Value ImageStrip::rowAt(Value place) {
 void ImageStrip::copy(const Block &block) {
   LaneBuilder &L = e.L;
   e.loop(index(0), block.images, 1, [&](Value i) {
-    nest(block, 0, L.add(block.image, i), index(0), i, {});
+    if (!inPlace)
+      nest(block, 0, L.add(block.image, i), index(0), i, {});
     e.loop(index(0), block.rows, 1, [&](Value y) {
       Value first = L.mul(L.add(L.mul(i, block.rows), y), block.pixels);
-      Value row = rowOf(block, i, y);
-      Value line = L.mul(L.mul(i, index(outerTaps())), e.dim(rowsOfStrip));
-      if (hasRows)
-        line = L.add(line, L.mul(y, index(strides[x - 1])));
-      Value pixel = L.mul(line, e.dim(widthOfStrip));
+      Value row = rowOf(block, i, y), pixel = firstPixel(block, i, y);
       e.loop(index(0), block.pixels, 1, [&](Value p) {
         auto note = [&](Value v, Value table) {
           v = arith::IndexCastOp::create(e.b, L.loc, e.b.getI64Type(), v);
@@ -226,6 +250,28 @@ void ImageStrip::copy(const Block &block) {
       });
     });
   });
+}
+
+/// Where the first tap of the block's first position in row y lies.
+Value ImageStrip::firstPixel(const Block &block, Value image, Value y) {
+  LaneBuilder &L = e.L;
+  if (!inPlace) {
+    Value line = L.mul(L.mul(image, index(outerTaps())), e.dim(rowsOfStrip));
+    if (hasRows)
+      line = L.add(line, L.mul(y, index(strides[x - 1])));
+    return L.mul(line, e.dim(widthOfStrip));
+  }
+  Value at = L.add(block.image, image);
+  auto go = [&](size_t d, Value position) {
+    at = L.add(L.mul(at, e.dim(dims[d + 1])),
+               L.mul(position, index(strides[d])));
+  };
+  for (auto [d, position] : llvm::enumerate(block.outer))
+    go(d, position);
+  if (hasRows)
+    go(x - 1, L.add(block.strip, y));
+  go(x, block.piece);
+  return at;
 }
 
 /// Row `from` of the image's dims before d to row `to` of the strip's; null

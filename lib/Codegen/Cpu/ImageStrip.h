@@ -24,12 +24,17 @@ public:
     bool channelsFirst;
   };
   static std::optional<Source> sourceOf(Im2ColOp op);
+  /// Can patches that are multiplied by so many columns be read where the image
+  /// lies? They meet no border then.
+  static bool staysInPlace(Im2ColOp op, const Source &source,
+                           const SymExpr &columns);
 
   /// Blocks of at most about `most` positions, fewer where that gives each of
   /// few threads as much to do in `panels` tasks a block; runs of more than
   /// `longest` elements only where they would be very short otherwise.
+  /// `inPlace`: the image lies where it is read.
   ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source, int64_t most,
-             const SymExpr &panels, int64_t longest);
+             const SymExpr &panels, int64_t longest, bool inPlace);
 
   SymExpr blocks, places; ///< places: of a block, at most
   int64_t numTaps = 1;
@@ -45,7 +50,8 @@ public:
     llvm::SmallVector<mlir::Value> outer; ///< one position each
   };
   Block block(mlir::Value number);
-  /// Copies what the block meets, and writes its positions' offsets.
+  /// Copies what the block meets, unless that is read in place, and writes its
+  /// positions' offsets.
   void copy(const Block &block);
   mlir::Value countOf(const Block &block);
   /// Row (image, position) of the result, at place `place` of the block.
@@ -62,6 +68,8 @@ private:
   int64_t extent(size_t d) const { return dilations[d] * (kernel[d] - 1) + 1; }
   mlir::Value index(int64_t i) { return e.L.index(i); }
   mlir::Value rowOf(const Block &block, mlir::Value image, mlir::Value row);
+  mlir::Value firstPixel(const Block &block, mlir::Value image, mlir::Value y);
+  void noteTaps(size_t d, mlir::Value at, mlir::Value tap);
   void nest(const Block &block, size_t d, mlir::Value image, mlir::Value from,
             mlir::Value to, mlir::Value inside);
   void line(const Block &block, mlir::Value image, mlir::Value from,
@@ -77,6 +85,7 @@ private:
   llvm::ArrayRef<int64_t> kernel = op.getKernel(), strides = op.getStrides(),
                           pads = op.getPads(), dilations = op.getDilations();
   size_t rank = kernel.size(), x = rank - 1;
+  bool inPlace;
   /// Is the dim before the last walked by strips? Else each of its positions
   /// has blocks of its own, and a copy of the rows of each tap.
   bool hasRows;
