@@ -134,9 +134,14 @@ Tilings convTilings(KernelOp kernel, const Machine &machine) {
     return CpuConvTilingAttr::get(kernel.getContext(), positions, panels,
                                   kTileRows, kTilePanels, chunk);
   };
-  constexpr int64_t chunk = 1024;
-  return {get(most, 2, chunk), get(most / 2, 2, chunk), get(most * 2, 2, chunk),
-          get(most, 4, chunk), get(most, 2, chunk / 2)};
+  // A patch of half as many rows more is walked whole. Where it is not, chunks
+  // as short as a matmul's leave room in a second cache of 512 KB: 2 to 6%
+  // faster from 1700 rows on, up to 4% slower for a patch of 900.
+  constexpr int64_t whole = 1536, chunk = 512;
+  int64_t own = longestK(kernel) > whole ? chunk : 2 * chunk,
+          other = own == chunk ? 2 * chunk : chunk;
+  return {get(most, 2, own), get(most / 2, 2, own), get(most * 2, 2, own),
+          get(most, 4, own), get(most, 2, other)};
 }
 
 class CpuBackend : public Backend {
