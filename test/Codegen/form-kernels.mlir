@@ -453,3 +453,25 @@ func.func @sharedIndices(%x: tensor<2x7x30xf32>, %i: tensor<2x2x40xi64>) -> tens
   %9 = tenon.add %7, %8 : tensor<2x7x40xf32>, tensor<2x7x40xf32>
   return %9 : tensor<2x7x40xf32>
 }
+
+// -----
+
+// Pixels whose channels come together are stored before as many are gathered,
+// and what is made of these before the channels are moved back.
+// CHECK-LABEL: @rowsOfPixels
+// CHECK: %[[T:.+]] = tenon.kernel map(%arg0) : (tensor<9x28xf32>) -> tensor<28x9xf32>
+// CHECK: %[[S:.+]] = tenon.kernel map(%[[T]], %arg1) : (tensor<28x9xf32>, tensor<40xi64>) -> tensor<40x9xf32>
+// CHECK: tenon.kernel map(%[[S]])
+// STORED-LABEL: @rowsOfPixels
+// STORED: tenon.kernel map(%arg0, %arg1)
+// STORED-NEXT: ^bb0
+// STORED: tenon.transpose
+// STORED: tenon.gather
+// STORED: tenon.transpose
+func.func @rowsOfPixels(%x: tensor<9x28xf32>, %i: tensor<40xi64>) -> tensor<9x40xf32> {
+  %0 = tenon.transpose %x [1, 0] : tensor<9x28xf32>
+  %1 = tenon.gather %0, %i axis 0 : tensor<28x9xf32>, tensor<40xi64>
+  %2 = tenon.neg %1 : tensor<40x9xf32>
+  %3 = tenon.transpose %2 [1, 0] : tensor<40x9xf32>
+  return %3 : tensor<9x40xf32>
+}

@@ -65,12 +65,15 @@ void GatheredRows::visit(Value v) {
     return;
   }
   auto gather = dyn_cast<GatherOp>(op);
-  if (!gather || getDims(gather.getIndices()).size() != 1)
+  size_t q = gather ? getDims(gather.getIndices()).size() : 0;
+  if (!gather)
     return;
-  if (gather.getAxis() != dims.size() - 1) {
+  if (gather.getAxis() + q < dims.size()) {
     ofRows.push_back(gather);
     return;
   }
+  if (q != 1)
+    return;
   Value in = gather.getInput();
   LaneGather lanes{e, in, {}, dims.size() - 1, gather.getIndices(), {}};
   int64_t vectors = lanes.windowVectors(dims.back());
@@ -134,7 +137,8 @@ Value GatheredRows::fromTable(const Table &table, ArrayRef<Idx> idx) {
 void GatheredRows::emitRow(ArrayRef<Idx> idx, function_ref<void()> lanes) {
   LaneBuilder &L = e.L;
   for (GatherOp op : ofRows)
-    e.emitGatherIndex(op.getIndices(), idx.slice(op.getAxis(), 1),
+    e.emitGatherIndex(op.getIndices(),
+                      idx.slice(op.getAxis(), getDims(op.getIndices()).size()),
                       getDims(op.getInput())[op.getAxis()]);
   for (const Row &row : rows) {
     SmallVector<Idx> at(idx);

@@ -379,9 +379,9 @@ bool FormKernels::isMovedByPatches(Value v, Operation *user) {
   return true;
 }
 
-/// A transpose by which the elements of long rows come together. A norm that
-/// read them where they are would fetch a line for each, and again for the rows
-/// beside.
+/// A transpose by which the elements of long rows come together. A norm, or a
+/// gather of rows, that read them where they are would fetch a line for each,
+/// and again for the rows beside.
 bool FormKernels::isMovedForRows(Value v) {
   constexpr int64_t kLong = 512;
   if (!v.getDefiningOp<TransposeOp>())
@@ -393,7 +393,8 @@ bool FormKernels::isMovedForRows(Value v) {
     for (Operation *user : view.getUsers())
       if (isa<ReshapeOp>(user))
         views.push_back(user->getResult(0));
-      else if (isLong && isa<SoftmaxOp, LayerNormOp, RmsNormOp>(user) &&
+      else if (((isLong && isa<SoftmaxOp, LayerNormOp, RmsNormOp>(user)) ||
+                (gathersRows && isGatherOfRows(user))) &&
                user->getOperand(0) == view && isStrided(view))
         return true;
   }
@@ -477,7 +478,7 @@ bool FormKernels::isCheapNumber(Value v) {
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v) ||
-      isMovedForRows(v))
+      isMovedForRows(v) || (gathersRows && isMadeOfRows(v)))
     return true;
   if (isViewOfPanels(v) || isCheapNumber(v) || isGatheredByRow(v))
     return false;

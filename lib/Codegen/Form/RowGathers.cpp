@@ -57,23 +57,60 @@ Value findMapOfRows(Value v, const DenseSet<Value> &stored,
   return root;
 }
 
+/// The dims that are not 1.
+static SmallVector<SymExpr> sizesOf(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  llvm::erase_if(dims, [](const SymExpr &d) { return d.constant() == 1; });
+  return dims;
+}
+
 Value findSource(Value v, Operation *user,
                  const DenseMap<Value, unsigned> &treeCost) {
   constexpr unsigned kCost = 2; // what several compute anew
-  Value source = v;
-  while (Operation *op = source.getDefiningOp()) {
-    if (!isa<BroadcastToOp, SliceOp>(op))
+  Value source, at = v;
+  while (Operation *op = at.getDefiningOp()) {
+    if (!isa<BroadcastToOp, ReshapeOp, SliceOp>(op))
       break;
     Value in = op->getOperand(0);
     bool isPart =
         isa<SliceOp>(op) && !in.hasOneUse() && treeCost.lookup(in) > kCost;
     bool isRepeated = isa<BroadcastToOp>(op) && isa<GatherElementsOp>(user) &&
-                      isBroadcastOf(getDims(in), getDims(source));
-    if (!isPart && !isRepeated)
+                      isBroadcastOf(getDims(in), getDims(at));
+    if (isPart || isRepeated)
+      source = in;
+    else if (!isa<ReshapeOp>(op) || sizesOf(in) != sizesOf(at))
       break;
-    source = in;
+    at = in;
   }
-  return source == v ? Value() : source;
+  return source;
+}
+
+bool isGatherOfRows(Operation *op) {
+  auto gather = dyn_cast<GatherOp>(op);
+  if (!gather)
+    return false;
+  SmallVector<SymExpr> in = getDims(gather.getInput()),
+                       out = getDims(gather.getResult());
+  return gather.getAxis() + 1 < in.size() &&
+         in.back().constant().value_or(0) >= kFewElements &&
+         (productOf(out) - productOf(in)).isNonNegative();
+}
+
+bool isMadeOfRows(Value v) {
+  auto turn = v.hasOneUse() ? dyn_cast<TransposeOp>(*v.getUsers().begin())
+                            : TransposeOp();
+  if (!turn || turn.getPerm().back() + 1 == int64_t(getDims(v).size()))
+    return false;
+  llvm::SetVector<Value> values;
+  values.insert(v);
+  for (size_t i = 0; i < values.size(); ++i) {
+    Operation *op = values[i].getDefiningOp();
+    if (op && isGatherOfRows(op))
+      return true;
+    if (op && op->hasTrait<OpTrait::Elementwise>())
+      values.insert(op->operand_begin(), op->operand_end());
+  }
+  return false;
 }
 
 } // namespace tenon

@@ -27,6 +27,13 @@ mlir::Value findMapOfRows(mlir::Value v,
 mlir::Value findSource(mlir::Value v, mlir::Operation *user,
                        const llvm::DenseMap<mlir::Value, unsigned> &treeCost);
 
+/// A gather of whole rows, as many as its operand has or more: where these are
+/// transposed they are worth storing first.
+bool isGatherOfRows(mlir::Operation *op);
+/// Made of such rows, and about to be transposed, where lanes would no longer
+/// lie along them.
+bool isMadeOfRows(mlir::Value v);
+
 } // namespace tenon
 
 #endif // TENON_LIB_CODEGEN_FORM_ROWGATHERS_H

@@ -81,6 +81,9 @@ struct Sampler {
     return {count, clamp(index, n.scalar(0, indexType), end), weight};
   }
   Taps taps(Value normalised, const SymExpr &dim);
+  Value own(Value taps, int64_t tap);
+  Value byChannel(const Taps &taps, const SymExpr &samples);
+  Value byPixel(const Taps &taps);
   void run();
 };
 
@@ -122,14 +125,20 @@ void Sampler::run() {
   }
   n.checkEqual(points.back(), SymExpr(spatial));
   SymExpr pixels = productOf(ArrayRef(dims).drop_front(2));
-  indexType = pixels.constant().value_or(INT64_MAX) <= INT32_MAX
-                  ? n.builder.getI32Type()
-                  : n.builder.getI64Type();
-  Value table = n.reshape(x, {dims[0], dims[1], pixels});
   ArrayRef<SymExpr> outDims = ArrayRef(points).drop_front().drop_back();
   SymExpr count = productOf(outDims);
   grid = n.cast(grid, n.builder.getF32Type());
   n.checkEqual(points[0], dims[0]);
+  // Many channels of each pixel are a row, if several pixels make a sample and
+  // there are no more pixels than samples.
+  constexpr int64_t many = 8;
+  bool isByPixel = mode != "nearest" &&
+                   dims[1].constant().value_or(0) >= many &&
+                   (count - pixels).isNonNegative();
+  SymExpr row = isByPixel ? dims[0] * pixels : pixels;
+  indexType = row.constant().value_or(INT64_MAX) <= INT32_MAX
+                  ? n.builder.getI32Type()
+                  : n.builder.getI64Type();
 
   // Every combination of taps so far: flat indices, weights.
   Taps all = {1, nullptr, nullptr};
@@ -152,19 +161,57 @@ void Sampler::run() {
                          [&](Value x, Value y) { return n.mul(x, y); });
     all.count *= here.count;
   }
-  Value sum;
-  for (int64_t tap = 0; tap < all.count; ++tap) {
-    auto own = [&](Value v) { return n.slice(v, 1, SymExpr(tap), SymExpr(1)); };
-    Value index = n.broadcast(own(all.index), {dims[0], dims[1], count});
-    Value part = n.make<GatherElementsOp>(
-        {table, index}, {n.named("axis", n.builder.getI64IntegerAttr(2))});
-    if (all.weight)
-      part = n.mul(part, n.cast(own(all.weight), NodeImporter::elem(x)));
-    sum = sum ? n.add(sum, part) : part;
-  }
+  Value sum = isByPixel ? byPixel(all) : byChannel(all, count);
   Dims to = {dims[0], dims[1]};
   to.append(outDims.begin(), outDims.end());
   n.out(0, n.reshape(sum, to));
+}
+
+/// One of the taps, or null.
+Value Sampler::own(Value taps, int64_t tap) {
+  return n.slice(taps, 1, SymExpr(tap), SymExpr(1));
+}
+
+/// Of the rows that channels are, [batch, channels, samples].
+Value Sampler::byChannel(const Taps &taps, const SymExpr &samples) {
+  Value x = n.in(0), sum;
+  Dims dims = n.dims(x);
+  Value rows =
+      n.reshape(x, {dims[0], dims[1], productOf(ArrayRef(dims).drop_front(2))});
+  for (int64_t tap = 0; tap < taps.count; ++tap) {
+    Value index =
+        n.broadcast(own(taps.index, tap), {dims[0], dims[1], samples});
+    Value part = n.make<GatherElementsOp>(
+        {rows, index}, {n.named("axis", n.builder.getI64IntegerAttr(2))});
+    if (taps.weight)
+      part = n.mul(part, n.cast(own(taps.weight, tap), NodeImporter::elem(x)));
+    sum = sum ? n.add(sum, part) : part;
+  }
+  return sum;
+}
+
+/// The same of the rows that pixels are.
+Value Sampler::byPixel(const Taps &taps) {
+  Value x = n.in(0), sum;
+  Dims dims = n.dims(x);
+  SymExpr pixels = productOf(ArrayRef(dims).drop_front(2));
+  Ints perm = llvm::to_vector(llvm::seq<int64_t>(0, dims.size()));
+  perm.erase(perm.begin() + 1);
+  perm.push_back(1);
+  Value rows = n.reshape(n.transpose(x, perm), {dims[0] * pixels, dims[1]});
+  Value first =
+      n.mul(n.iota(dims[0], indexType), n.dimScalar(pixels, indexType));
+  Value index =
+      n.add(taps.index, n.reshape(first, {dims[0], SymExpr(1), SymExpr(1)}));
+  for (int64_t tap = 0; tap < taps.count; ++tap) {
+    Value part = n.gather(rows, n.squeeze(own(index, tap), {1}), 0);
+    if (taps.weight) {
+      Value weight = n.cast(own(taps.weight, tap), NodeImporter::elem(x));
+      part = n.mul(part, n.unsqueeze(n.squeeze(weight, {1}), {2}));
+    }
+    sum = sum ? n.add(sum, part) : part;
+  }
+  return n.transpose(sum, {0, 2, 1});
 }
 
 void gridSample(NodeImporter &n) {
