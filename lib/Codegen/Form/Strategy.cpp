@@ -14,6 +14,7 @@
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonReshapes.h"
@@ -30,6 +31,9 @@ static constexpr int64_t kPulledProduct = 6, kPulledSum = 8;
 /// Cycles for an element that is computed where a product packs it.
 static constexpr int64_t kPulledElement = 4;
 static constexpr int64_t kPerCycle = 16, kSlow = 10;
+/// Percent of the memory's rate at which elements that lie anywhere in a row
+/// are found: each lane is a load of its own.
+static constexpr int64_t kGathered = 30;
 
 /// Patches whose elements are computed one by one, by so few columns that this
 /// takes nearly all of the time.
@@ -48,6 +52,21 @@ static void addPatches(PackedMatMulOp product, std::vector<SlowWork> &found) {
     found.push_back({product, percent,
                      "each element of the patches is computed by itself, for " +
                          std::to_string(*columns) + " columns"});
+}
+
+/// Elements that are made of several which lie anywhere (samples of an image).
+static void addSamples(KernelOp kernel, std::vector<SlowWork> &found) {
+  int64_t places = 0;
+  GatherElementsOp last;
+  for (auto op : kernel.getBody().front().getOps<GatherElementsOp>())
+    if (op.getAxis() + 1 == getDims(op.getResult()).size()) {
+      ++places;
+      last = op;
+    }
+  if (places && kGathered / places < kSlow)
+    found.push_back({last, kGathered / places,
+                     "each element is made of " + std::to_string(places) +
+                         " that lie anywhere in a row, a load each"});
 }
 
 std::vector<SlowWork> findSlowWork(ModuleOp graph) {
@@ -69,6 +88,7 @@ std::vector<SlowWork> findSlowWork(ModuleOp graph) {
       else if (auto product = dyn_cast<PackedMatMulOp>(op))
         addPatches(product, found);
     });
+    addSamples(kernel, found);
   });
   return found;
 }
