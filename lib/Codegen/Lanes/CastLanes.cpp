@@ -70,6 +70,11 @@ static Value castToInteger(LaneBuilder &L, Value x, unsigned bits,
   Value below = L.ogt(highest, v);
   v = L.select(below, v, highest);
   Type target = likeShape(x, b.getIntegerType(bits));
+  // What is widened again was never narrow then: codes that stand for floats.
+  if (bits < 32) {
+    v = arith::FPToSIOp::create(b, loc, likeShape(x, b.getI32Type()), v);
+    return arith::TruncIOp::create(b, loc, target, v);
+  }
   return isUnsigned ? Value(arith::FPToUIOp::create(b, loc, target, v))
                     : Value(arith::FPToSIOp::create(b, loc, target, v));
 }
