@@ -253,6 +253,32 @@ func.func @attentionOfCodes(%q: tensor<2x64x32xui8>, %k: tensor<2x2x1024xui8>, %
 
 // -----
 
+// Weights that are codes are finished into memory of their own, their sums beside.
+// CHECK-LABEL: func.func @attention_0
+// CHECK: call @gemm_f32
+// CHECK: math.exp
+// CHECK: arith.fptosi
+// CHECK: arith.extui {{.+}} to vector<{{[0-9]+}}xi16>
+// CHECK: arith.extui {{.+}} to vector<{{[0-9]+}}xi32>
+// CHECK: scf.yield {{.+}} : vector<{{[0-9]+}}xi32>
+// CHECK: call @gemm_i8_
+func.func @attentionByCodes(%q: tensor<2x64x32xf32>, %k: tensor<2x2x32x32xf32>, %v: tensor<2x1x2048xui8>) -> tensor<2x64x32xi32> {
+  %0 = tenon.kernel attention(%q, %k, %v) : (tensor<2x64x32xf32>, tensor<2x2x32x32xf32>, tensor<2x1x2048xui8>) -> tensor<2x64x32xi32> tiling #tenon.cpu_attention<queries = 12> {
+  ^bb0(%a: tensor<2x64x32xf32>, %b: tensor<2x2x32x32xf32>, %c: tensor<2x1x2048xui8>):
+    %1 = tenon.packed_matmul %a, %b columns "64" : tensor<2x64x32xf32>, tensor<2x2x32x32xf32>
+    %2 = tenon.softmax %1 : tensor<2x64x64xf32>
+    %3 = tenon.cast %2 to ui8 : tensor<2x64x64xf32>
+    %4 = tenon.packed_matmul %3, %c columns "32" as <i8> : tensor<2x64x64xui8>, tensor<2x1x2048xui8>
+    %5 = tenon.cast %3 to i32 : tensor<2x64x64xui8>
+    %6 = tenon.reduce sum %5 over [2] keepdims : tensor<2x64x64xi32>
+    %7 = tenon.sub %4, %6 : tensor<2x64x32xi32>, tensor<2x64x1xi32>
+    tenon.yield %7 : tensor<2x64x32xi32>
+  }
+  return %0 : tensor<2x64x32xi32>
+}
+
+// -----
+
 // Lanes lie along the columns, a chain of additions runs down each.
 // CHECK-LABEL: func.func @scan_0
 // CHECK-DAG: arith.constant 64 : index

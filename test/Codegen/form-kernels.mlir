@@ -165,6 +165,30 @@ func.func @attentionOfCodes(%q: tensor<2x10x32xui8>, %k: tensor<2x1x1024xui8>, %
 
 // -----
 
+// So may the output: then the sums of the weights' codes are taken with the rows.
+// CHECK-LABEL: @attentionByCodes
+// CHECK: tenon.kernel attention(%arg0, %arg1, %arg2)
+// CHECK: tenon.packed_matmul {{.+}} columns "32" as <i8>
+// CHECK: tenon.reduce
+// CHECK-NOT: tenon.kernel
+// APART-LABEL: @attentionByCodes
+// APART: tenon.kernel matmul
+// APART: tenon.kernel row
+func.func @attentionByCodes(%q: tensor<2x10x32xf32>, %k: tensor<2x1x32x32xf32>, %v: tensor<2x1x384xui8>) -> tensor<2x10x32xi32> {
+  %z = tenon.constant dense<3> : tensor<i32>
+  %0 = tenon.packed_matmul %q, %k columns "10" : tensor<2x10x32xf32>, tensor<2x1x32x32xf32>
+  %1 = tenon.softmax %0 : tensor<2x10x10xf32>
+  %2 = tenon.cast %1 to ui8 : tensor<2x10x10xf32>
+  %3 = tenon.packed_matmul %2, %v columns "32" as <i8> : tensor<2x10x10xui8>, tensor<2x1x384xui8>
+  %4 = tenon.cast %2 to i32 : tensor<2x10x10xui8>
+  %5 = tenon.reduce sum %4 over [2] keepdims : tensor<2x10x10xi32>
+  %6 = tenon.mul %5, %z : tensor<2x10x1xi32>, tensor<i32>
+  %7 = tenon.sub %3, %6 : tensor<2x10x32xi32>, tensor<2x10x1xi32>
+  return %7 : tensor<2x10x32xi32>
+}
+
+// -----
+
 // Someone else wants the probabilities: no attention.
 // CHECK-LABEL: @notAttentionWhenScoresAreUsed
 // CHECK: tenon.kernel matmul

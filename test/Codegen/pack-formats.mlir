@@ -1,6 +1,6 @@
 // RUN: tenon-opt %s --tenon-pack-matmul --canonicalize | FileCheck %s
 // RUN: tenon-opt %s --tenon-pack-matmul --canonicalize --tenon-merge-matmul | FileCheck %s --check-prefix=MERGE
-// RUN: tenon-opt %s --tenon-pack-matmul=scores-of-codes --canonicalize | FileCheck %s --check-prefix=SCORES
+// RUN: tenon-opt %s --tenon-pack-matmul=attention-of-codes --canonicalize | FileCheck %s --check-prefix=SCORES
 
 // Codes stay as they are stored, seen through what unpacks and cuts them. All
 // scales fit f16; the zero point is the middle, and is none.
@@ -294,4 +294,37 @@ func.func @scores(%q: tensor<2x10x64xui8>, %k: tensor<2x10x64xui8>) -> (tensor<2
   %10 = tenon.softmax %9 : tensor<2x10x10xf32>
   %11 = tenon.matmul %3, %8 : tensor<2x10x64xf32>, tensor<2x64x10xf32>
   return %10, %11 : tensor<2x10x10xf32>, tensor<2x10x10xf32>
+}
+
+// And so are those of probabilities, less no zero point, by values, as long as no
+// sum can leave i32. The values' zero point needs the sums of the rows.
+// SCORES-LABEL: @weights
+// SCORES: %[[CODES:.+]] = tenon.cast %{{.+}} to ui8
+// SCORES: %[[SUMS:.+]] = tenon.packed_matmul %[[CODES]], %{{.+}} columns "64" as <i8>
+// SCORES: %[[WIDE:.+]] = tenon.cast %[[CODES]] to i32
+// SCORES: tenon.reduce sum %[[WIDE]] over [2] keepdims
+// SCORES: tenon.pack_b
+// SCORES-NOT: as <i8>
+func.func @weights(%x: tensor<2x10x10xf32>, %v: tensor<2x10x64xui8>, %y: tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, %w: tensor<2x?x64xui8, #tenon.dims<"2", "t", "64">>) -> (tensor<2x10x64xf32>, tensor<2x10x64xf32>) {
+  %z = tenon.constant dense<124> : tensor<i32>
+  %s = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.softmax %x : tensor<2x10x10xf32>
+  %1 = tenon.cast %0 to ui8 : tensor<2x10x10xf32>
+  %2 = tenon.cast %1 to f32 : tensor<2x10x10xui8>
+  %3 = tenon.mul %2, %s : tensor<2x10x10xf32>, tensor<f32>
+  %4 = tenon.cast %v to i32 : tensor<2x10x64xui8>
+  %5 = tenon.sub %4, %z : tensor<2x10x64xi32>, tensor<i32>
+  %6 = tenon.cast %5 to f32 : tensor<2x10x64xi32>
+  %7 = tenon.mul %6, %s : tensor<2x10x64xf32>, tensor<f32>
+  %8 = tenon.matmul %3, %7 : tensor<2x10x10xf32>, tensor<2x10x64xf32>
+  %9 = tenon.softmax %y : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>
+  %10 = tenon.cast %9 to ui8 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>
+  %11 = tenon.cast %10 to f32 : tensor<2x10x?xui8, #tenon.dims<"2", "10", "t">>
+  %12 = tenon.mul %11, %s : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<f32>
+  %13 = tenon.cast %w to i32 : tensor<2x?x64xui8, #tenon.dims<"2", "t", "64">>
+  %14 = tenon.sub %13, %z : tensor<2x?x64xi32, #tenon.dims<"2", "t", "64">>, tensor<i32>
+  %15 = tenon.cast %14 to f32 : tensor<2x?x64xi32, #tenon.dims<"2", "t", "64">>
+  %16 = tenon.mul %15, %s : tensor<2x?x64xf32, #tenon.dims<"2", "t", "64">>, tensor<f32>
+  %17 = tenon.matmul %12, %16 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<2x?x64xf32, #tenon.dims<"2", "t", "64">>
+  return %8, %17 : tensor<2x10x64xf32>, tensor<2x10x64xf32>
 }

@@ -216,10 +216,11 @@ def rounded(x, scale, zero, dtype, exact=False):
     return (np.clip(np.rint(quotient) + zero, bounds.min, bounds.max) - zero) * np.float64(scale)
 
 
-def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131), shared=False, causal=False, guard=False, half=False, keep=None, more=0.0):
+def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False, shared=False, causal=False, guard=False, half=False, keep=None, more=0.0):
     """Attention of codes, less zero points, whose scores and probabilities are rounded to codes.
 
-    `causal`: query i looks at keys up to i - 3, the first three at none; `keep`: which probabilities are not dropped.
+    `causal`: query i looks at keys up to i - 3, the first three at none; `keep`: which probabilities are not dropped;
+    `fixed`: dims are known, so that no sum of probabilities' codes can leave i32.
     """
     s, t = 30, 75
     zero, scale = (0, np.float32(1 / 255)) if dtype is np.uint8 else (-128, np.float32(2.0**-8))
@@ -227,7 +228,7 @@ def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131), shared=False, ca
     for seed in range(50):
         rng = np.random.default_rng([len(label), seed])
         q, k, v = (rng.integers(0, 256, (1, 1 if shared and n == t else 2, n, d)).astype(np.uint8) for n in (s, t, t))
-        real = [(x.astype(np.float64) - point) / 128 for x, point in zip((q, k, v), (*zeros, 128))]
+        real = [(x.astype(np.float64) - point) / 128 for x, point in zip((q, k, v), zeros)]
         scores = rounded(real[0] @ real[1].swapaxes(-1, -2), 2.0**-5, 128, np.uint8, exact=True)
         # A row that is masked whole has all keys alike.
         e = np.where(seen | (not guard) & ~seen.any(-1, keepdims=True), np.exp(np.where(seen.any(-1, keepdims=True), scores, 0)), 0)
@@ -239,7 +240,7 @@ def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131), shared=False, ca
     numbers = lambda x, scale, zero: g.node("DequantizeLinear", x, g.weight(np.float32(scale)), g.weight(zero))
     codes = lambda x, scale, zero: numbers(g.node("QuantizeLinear", x, g.weight(np.float32(scale)), g.weight(zero)), scale, zero)
     middle, name = np.uint8(128), label.replace(" ", "_")
-    x, y, z = (numbers(g.input(c, [1, c.shape[1], f"{name}_{dim}", d]), 2.0**-7, np.uint8(point)) for c, dim, point in zip((q, k, v), "stt", (*zeros, 128)))
+    x, y, z = (numbers(g.input(c, None if fixed else [1, c.shape[1], f"{name}_{dim}", d]), 2.0**-7, np.uint8(point)) for c, dim, point in zip((q, k, v), "stt", zeros))
     products = codes(g.node("MatMul", x, g.node("Transpose", y, perm=[0, 1, 3, 2])), 2.0**-5, middle)
     if causal:
         number = lambda i: g.weight(np.int64(i))
@@ -288,7 +289,10 @@ def both(tool):
     exact = (e / e.sum(-1, keepdims=True)) @ values
     g.expect("attention", g.node("MatMul", weights, g.input(values, ["c", "o", 16])), exact.astype(np.float32), rtol=1e-5)
     attention(g, "rounded", shared=True)
-    attention(g, "rounded causal", np.int8, zeros=(0, 128), causal=True)
+    attention(g, "rounded causal", np.int8, zeros=(0, 128, 128), causal=True)
+    attention(g, "rounded in fixed dims", d=40, zeros=(120, 131, 117), fixed=True)
+    attention(g, "rounded causal in fixed dims", np.int8, d=18, zeros=(5, 131, 117), fixed=True, causal=True)
+    attention(g, "rounded in fixed dims and guarded", fixed=True, causal=True, guard=True)
     attention(g, "rounded and dropped", d=18, keep=rng.random((1, 1, 30, 75)) < 0.8)
     attention(g, "rounded and more", causal=True, more=0.25)
     attention(g, "rounded and guarded", causal=True, guard=True)

@@ -34,9 +34,7 @@
 // keys of its sequence and no others. What it pulls it pulls for columns of the
 // longest one's, as many further as the sequence is shorter.
 //
-// Queries and keys that are codes (tenon-pack-matmul) have exact sums of
-// integers for products. These lie where the scores do, as they are: what makes
-// scores of them is pulled like a mask.
+// Products of codes are AttentionCodes.cpp's.
 //
 // A cache of i8 has a scale for each key and each value. Those of keys are
 // multiplied to the scores, those of values to the exponentials: the products
@@ -45,7 +43,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/AttentionKernel.h"
-#include "lib/Codegen/Cpu/FormatKernels.h"
 #include <cmath>
 #include <numeric>
 
@@ -63,14 +60,6 @@ SymExpr AttentionKernel::groupsOf() {
   SymExpr all = productOf(batch);
   return all.divideExactly(heads).value_or(
       SymExpr::apply(SymExpr::Fn::FloorDiv, all, heads));
-}
-
-/// Of codes whole groups.
-SymExpr AttentionKernel::sizeOfRow() {
-  if (!format)
-    return depth;
-  SymExpr group = format.rowsOfGroup();
-  return SymExpr::apply(SymExpr::Fn::CeilDiv, depth, group) * group;
 }
 
 /// How many keys the task's sequence has.
@@ -108,29 +97,8 @@ Value AttentionKernel::scalesOf(const PackedOperand &operand, Value places,
   return operand.scalesAt(e, place, L.rem(key, kPanelColumns));
 }
 
-/// A level has bytes of codes or pairs of bytes; all take the same memory.
-Value AttentionKernel::memoryOfQueries() {
-  if (!format)
-    return e.scratchBuffer(rowSize * queryRows, f32);
-  Type type = rowTypeOf(format, e.target);
-  Value memory = e.scratchBuffer(rowSize * (2 * queryRows), b.getI8Type());
-  if (type.isInteger(8))
-    return memory;
-  return memref::ViewOp::create(b, L.loc, memoryType(type), memory, L.index(0),
-                                ValueRange{L.index(0)});
-}
-
 void AttentionKernel::packQueries(Value rows) {
   Value d = e.dim(depth);
-  Type type = format ? rowTypeOf(format, e.target) : f32;
-  auto put = [&](Value x, const Idx &at) {
-    if (type.isInteger(16)) {
-      x = L.widen(x);
-      x = arith::ExtUIOp::create(b, L.loc, L.isVector(x) ? L.vec(type) : type,
-                                 x);
-    }
-    L.store(x, queries, at, type);
-  };
   e.loop(L.index(0), rows, 1, [&](Value r) {
     Value row = L.add(m0, r);
     SmallVector<Idx> own =
@@ -141,7 +109,11 @@ void AttentionKernel::packQueries(Value rows) {
     Idx to = L.uniform(L.mul(r, e.dim(rowSize)));
     e.lanesLoop(d, lanes, [&](Idx i) {
       own.back() = i;
-      put(e.emit(qk.getLhs(), own), L.add(to, i));
+      Value x = e.emit(qk.getLhs(), own);
+      if (format)
+        storeCode(format, x, queries, L.add(to, i));
+      else
+        L.store(x, queries, L.add(to, i), f32);
     });
   });
 }
@@ -219,40 +191,12 @@ void AttentionKernel::multiply(
   forPanelGroups(e, x.begin, x.end, multiplyGroup);
 }
 
-/// The scores' integers, as bits of f32.
-void AttentionKernel::multiplyIntegers(Value rows, Value begin, Value end) {
-  Type i32 = b.getI32Type();
-  Value keysOf = e.input(K.getMemory()), apart = e.dim(K.panelsApart()),
-        lda = e.dim(rowSize), zero = L.index(0);
-  auto line = [&](Value at) { return Idx{at, 1, (int64_t)lanes, {}}; };
-  forPanelGroups(e, begin, end, [&](Value panel, int64_t count) {
-    Value at = K.at(e, batchIndex, batch, panel);
-    forRowTiles(e, rows, kTileRows, [&](Value, Value r0, Value mr) {
-      emitDotKernel(e, mr, format, count, /*accumulate=*/false,
-                    {queries, L.mul(r0, lda), lda, keysOf, at, apart, lda, sums,
-                     zero, zero, at, zero});
-      for (int64_t p = 0; p < count; ++p)
-        e.loop(zero, mr, 1, [&](Value r) {
-          LaneScope whole(L, lanes);
-          Value from = L.mul(L.add(L.mul(mr, p), r), kPanelColumns);
-          Value to = L.mul(L.add(panel, p), kPanelColumns);
-          to = L.add(to, L.add(scoresAt, L.mul(L.add(r0, r), e.dim(ld))));
-          for (int64_t c = 0; c < kPanelColumns; c += lanes) {
-            Value x = L.load(sums, line(L.add(from, c)), i32);
-            x = arith::BitcastOp::create(b, L.loc, L.vec(f32), x);
-            L.store(x, scores, line(L.add(to, c)), f32);
-          }
-        });
-    });
-  });
-}
-
 void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
   Value columns = L.index(kPanelColumns);
   Value begin = L.div(range.begin, columns);
   Value end = L.div(L.add(range.end, kPanelColumns - 1), columns);
   if (format)
-    return multiplyIntegers(rows, begin, end);
+    return computeIntegers(rows, begin, end);
   multiply({rows, queries, L.index(0), depth, K, keyPlaces, begin, end,
             L.index(0), e.dim(depth)});
 }
@@ -326,14 +270,34 @@ Value AttentionKernel::guarded(Value x, Value inv) {
 }
 
 /// Exponentials become probabilities, and what the model makes of them, times
-/// the scales that values have.
+/// the scales that values have. Of codes their sum is taken, too.
 void AttentionKernel::finishWeights(Value row, Value inv,
                                     const KeyRange &range) {
   KeyWalk walk(*this, row, range);
+  auto weightsAt = [&](const Idx &key, const Idx &at) {
+    Value x = L.mul(L.load(scores, at, f32), L.widen(inv));
+    return walk.pull(softmax.getResult(), guarded(x, inv), pv.getLhs(), key);
+  };
+  if (valueFormat) {
+    Value none = L.constantInt(L.vec(b.getI32Type(), lanes), 0);
+    Value sum = e.lanesLoop(walk.n, lanes, none, [&](Idx i, ValueRange args) {
+      Idx key = walk.keyAt(i), at = L.add(walk.base, key);
+      Value x = L.widen(weightsAt(key, at));
+      storeCode(valueFormat, x, codes, at);
+      x = L.extend(x, b.getI32Type(), /*isUnsigned=*/true);
+      if (L.mask)
+        x = L.select(L.mask, x, none);
+      return SmallVector<Value>{L.add(args[0], x)};
+    })[0];
+    clearBehind(row, range);
+    if (rowSum)
+      L.store(e.combineLanes(sum, vector::CombiningKind::ADD), codeSums,
+              L.uniform(row), b.getI32Type());
+    return;
+  }
   e.lanesLoop(walk.n, lanes, [&](Idx i) {
     Idx key = walk.keyAt(i), at = L.add(walk.base, key);
-    Value x = L.mul(L.load(scores, at, f32), L.widen(inv));
-    x = walk.pull(softmax.getResult(), guarded(x, inv), pv.getLhs(), key);
+    Value x = weightsAt(key, at);
     if (V.hasScales())
       x = L.mul(x, scalesOf(V, valuePlaces, key.base));
     L.store(x, scores, at, f32);
@@ -395,7 +359,9 @@ KeyRange AttentionKernel::normalize(Value rows) {
 void AttentionKernel::computeOutput(Value rows, const KeyRange &range,
                                     Value begin, Value end) {
   if (!begin)
-    begin = L.index(0), end = e.dim(v[v.size() - 3]);
+    begin = L.index(0), end = e.dim(panelsOfValues());
+  if (valueFormat)
+    return multiplyWeights(rows, range, begin, end);
   multiply({rows, scores, range.begin, ld, V, valuePlaces, begin, end,
             range.begin, L.sub(range.end, range.begin)},
            [&](Value tileRow, Value panel, Value r0, Value mr) {
@@ -408,6 +374,10 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
   e.loop(L.index(0), mr, 1, [&](Value r) {
     Value row = L.add(r0, r), m = L.add(m0, row);
     Value inv = L.load(inverse, L.uniform(row), f32);
+    if (rowSum) {
+      Value sum = L.load(codeSums, L.uniform(row), b.getI32Type());
+      e.bind(rowSum.getResult(), [sum](ArrayRef<Idx>) { return sum; });
+    }
     SmallVector<Idx> idx = rowIndex(m);
     idx.push_back(Idx());
     Idx base = L.uniform(L.mul(flatRow(m), e.dim(N)));
@@ -416,7 +386,8 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
       Value at = L.add(L.mul(L.add(tileRow, r), kPanelColumns), c), x;
       {
         LaneScope whole(L, L.lanes); // as the tile is
-        x = L.load(tile, Idx{at, 1, (int64_t)lanes, {}}, f32);
+        x = L.load(valueFormat ? sums : tile, Idx{at, 1, (int64_t)lanes, {}},
+                   valueFormat ? Type(b.getI32Type()) : f32);
       }
       if (!finishesRows())
         x = guarded(L.mul(x, L.widen(inv)), inv);
@@ -428,9 +399,14 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
 
 void AttentionKernel::takeScratch() {
   tile = e.scratchBuffer(kTileElements, f32);
-  queries = memoryOfQueries();
-  if (format)
+  queries = format ? memoryOfCodes(format, rowSize * queryRows)
+                   : e.scratchBuffer(depth * queryRows, f32);
+  if (format || valueFormat)
     sums = e.scratchBuffer(kTileElements, b.getI32Type());
+  if (valueFormat) {
+    codes = memoryOfCodes(valueFormat, ld * queryRows);
+    codeSums = e.scratchBuffer(queryRows, b.getI32Type());
+  }
   scores = e.scratchBuffer(ld * queryRows, f32);
   inverse = e.scratchBuffer(queryRows, f32);
   if (K.getPages())

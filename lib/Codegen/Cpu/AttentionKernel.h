@@ -5,13 +5,15 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A kernel whole (AttentionKernel.cpp), which keys of it count
-// (AttentionRange.cpp), and in two halves (SplitAttention.cpp).
+// A kernel whole (AttentionKernel.cpp), its products of codes
+// (AttentionCodes.cpp), which keys of it count (AttentionRange.cpp), and in two
+// halves (SplitAttention.cpp).
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_CPU_ATTENTIONKERNEL_H
 #define TENON_LIB_CODEGEN_CPU_ATTENTIONKERNEL_H
 
+#include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/AttentionOps.h"
@@ -45,9 +47,8 @@ struct AttentionKernel : AttentionOps {
   llvm::SmallVector<SymExpr> batch{out.begin(), out.end() - 2};
   SymExpr rowsQ = out[out.size() - 2], depth = q.back(),
           keys = scoreDims.back(), N = out.back();
-  /// Of keys that are codes, whose products with queries' are integers; null:
-  /// f32.
-  FormatAttr format = qk.getFormatAttr();
+  /// Of codes, queries by keys and weights by values; null: f32.
+  FormatAttr format = qk.getFormatAttr(), valueFormat = pv.getFormatAttr();
   SymExpr ld = k[k.size() - (format ? 2 : 3)] * kPanelColumns; // of the scores
   SymExpr rowSize = sizeOfRow();                               // of queries
   /// So many matrices in a row read the same keys and values.
@@ -55,8 +56,11 @@ struct AttentionKernel : AttentionOps {
   SymExpr rowsAll = rowsQ * heads, groups = groupsOf();
   KeyMask mask = findMask();
   mlir::Value queries = {}, scores = {}, inverse = {}, tile = {};
-  mlir::Value sums = {};     ///< a tile of integers
-  mlir::Value scoresAt = {}; ///< where the block's scores begin
+  mlir::Value sums = {}; ///< a tile of integers
+  /// Rows of codes that meet values, and the sum of each.
+  mlir::Value codes = {}, codeSums = {};
+  ReduceOp rowSum = findRowSum(); ///< null: nothing reads those sums
+  mlir::Value scoresAt = {};      ///< where the block's scores begin
   mlir::Value keyPlaces = {}, valuePlaces = {}; ///< of pages
   mlir::Value batchIndex = {}, m0 = {}; ///< first matrix and row of the block
   mlir::Value ownKeys = {};             ///< of the task's sequence
@@ -65,14 +69,11 @@ struct AttentionKernel : AttentionOps {
   // AttentionKernel.cpp
   int64_t countHeads();
   SymExpr groupsOf();
-  SymExpr sizeOfRow();
   KeyMask findMask();
   void findPages(const PackedOperand &operand, mlir::Value places);
   mlir::Value scalesOf(const PackedOperand &operand, mlir::Value places,
                        mlir::Value key);
-  mlir::Value memoryOfQueries();
   void packQueries(mlir::Value rows);
-  void multiplyIntegers(mlir::Value rows, mlir::Value begin, mlir::Value end);
   struct Product;
   void multiply(const Product &product,
                 llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value,
@@ -99,6 +100,23 @@ struct AttentionKernel : AttentionOps {
   void beginGroup(mlir::Value number);
   /// Tasks [begin, end) of a kernel that is whole.
   void runBlocks();
+
+  // AttentionCodes.cpp
+  SymExpr sizeOfRow();
+  SymExpr panelsOfValues();
+  ReduceOp findRowSum();
+  mlir::Value memoryOfCodes(FormatAttr of, const SymExpr &elements);
+  void storeCode(FormatAttr of, mlir::Value x, mlir::Value memory,
+                 const Idx &at);
+  struct CodesProduct;
+  void multiply(const CodesProduct &product,
+                llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value,
+                                        mlir::Value)>
+                    then);
+  void computeIntegers(mlir::Value rows, mlir::Value begin, mlir::Value end);
+  void clearBehind(mlir::Value row, const KeyRange &range);
+  void multiplyWeights(mlir::Value rows, const KeyRange &range,
+                       mlir::Value begin, mlir::Value end);
 
   // AttentionRange.cpp
   KeyRange allKeys() { return {L.index(0), ownKeys}; }

@@ -196,7 +196,7 @@ public:
                       const LayoutOptions &layout) const override {
     PackMatMulPassOptions options;
     options.precision = layout.precision;
-    options.scoresOfCodes = true;
+    options.attentionOfCodes = true;
     options.keepF32.append(layout.keepF32.begin(), layout.keepF32.end());
     pm.addPass(createPackMatMulPass(options));
     if (layout.merge)

@@ -52,7 +52,7 @@ struct AttentionKernel::Split {
                      SymExpr::apply(Fn::CeilDiv, a.keys, kPanelColumns),
                      parts) *
       kPanelColumns;
-  SymExpr panels = a.v[a.v.size() - 3];
+  SymExpr panels = a.panelsOfValues();
   /// Of the memory: scores of all rows, then maxima of each part. As much as
   /// the longest dims need is enough for all others.
   SymExpr groups = SymExpr::apply(Fn::Min, a.groups, kManyGroups),

@@ -34,6 +34,7 @@
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "lib/Codegen/Form/AttentionCodes.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/Demand.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
@@ -61,13 +62,6 @@ namespace {
 
 /// In remarks.
 constexpr StringLiteral kPass = "tenon-form-kernels";
-
-/// A product of codes that the model computes, both of them.
-bool isOfCodes(PackedMatMulOp product) {
-  FormatAttr format = product.getFormatAttr();
-  return format.isInteger() && format.getBlock() == 0 &&
-         !isPackedWeight(product.getPacked().getDefiningOp());
-}
 
 bool hasRole(Operation *op, std::initializer_list<FusionRole> roles) {
   auto fusion = dyn_cast<FusionInterface>(op);
@@ -131,6 +125,7 @@ struct FormKernels : Choices {
   DenseSet<Operation *> scoresOf;  // the first
   DenseSet<Operation *> masks;     // computed inside attention
   SmallVector<AttentionProducts> products; // of each attention
+  DenseSet<Operation *> rowSums;           // of codes, in an attention's rows
   DenseSet<Operation *> gated;             // matmuls whose halves come together
 
   void findEpilogues();
@@ -254,11 +249,13 @@ void FormKernels::joinAttention() {
     Operation *end = scores.getDefiningOp();
     auto qk =
         dyn_cast_or_null<PackedMatMulOp>(end ? anchorOf.lookup(end) : nullptr);
+    auto rows =
+        readsRowsAlone(pv, [&](Operation *op) { return anchorOf.lookup(op); });
     SmallVector<SymExpr> s = getDims(scores), o = getDims(pv.getResult());
     SmallVector<SymExpr> v = getDims(pv.getPacked());
     StringRef why =
-        !pv.getLhs().hasOneUse() ? "the softmax has several users"
-        : softmax.getLog()       ? "it is a log softmax"
+        !rows              ? "the softmax has several users"
+        : softmax.getLog() ? "it is a log softmax"
         : rootOf.lookup(softmax) != weights ||
                 (!finishedRows && weights != softmax.getOperation())
             ? "something stands between the softmax and the matmul"
@@ -267,14 +264,15 @@ void FormKernels::joinAttention() {
         : !scores.hasOneUse() ? "the scores have several users"
         : qk.getFormatAttr() && !(finishedRows && isOfCodes(qk))
             ? "the scores are a product in a format"
-        : pv.getFormatAttr() ? "the values are in a format"
+        : pv.getFormatAttr() && !(finishedRows && isOfCodes(pv))
+            ? "the values are in a format"
         : attention.count(qk) || gated.count(qk) || gated.count(pv)
             ? "a matmul of it is part of another kernel"
         : !getElementTypeOrSelf(scores.getType()).isF32()
             ? "the scores are not f32"
         : s.size() < 3 ||
                 ArrayRef(s).drop_back(2) != ArrayRef(o).drop_back(2) ||
-                v.size() != o.size() + 1
+                v.size() != o.size() + (pv.getFormatAttr() ? 0 : 1)
             ? "the scores' leading dims are not the values'"
             : "";
     if (!why.empty()) {
@@ -286,6 +284,7 @@ void FormKernels::joinAttention() {
     rootOf.erase(softmax);
     attention.insert(pv);
     scoresOf.insert(qk);
+    rowSums.insert(rows->begin(), rows->end());
     if (values && keepPages(pv, values, /*movesScale=*/false))
       noteApplied(kPass, pv, "Values kept in pages");
     else if (readRowsAsPanels(pv))
@@ -477,6 +476,8 @@ bool FormKernels::isCheapNumber(Value v) {
 
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
+  if (rowSums.contains(op))
+    return false;
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v) ||
       isMovedForRows(v) || (gathersRows && isMadeOfRows(v)))
     return true;

@@ -18,7 +18,7 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
        another matmul forms one "attention" with it: scores never reach memory.
        Pointwise ops between the softmax and that matmul (a quantised model
        rounds its probabilities) are part of it too with `finished-rows`, and
-       scores that are sums of integers.
+       products of codes.
     2. Any other op is computed where it is used, unless that would repeat real
        work: several users, or a user that reads an element many times. A
        product of few columns computes an operation or two on its rows (the

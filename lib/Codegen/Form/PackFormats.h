@@ -46,9 +46,10 @@ mlir::Value lowerIntegerMatMul(mlir::OpBuilder &b, MatMulOp op);
 /// What a product of floats that codes of 8 bits stand for, by a constant of
 /// codes with a scale for each column, is: the product of the integers, scaled.
 /// Null where the matmul is none, or where a sum may leave i32. With
-/// `scoresOfCodes` also of an attention's scores, whose codes are computed.
+/// `attentionOfCodes` also of an attention's products, whose codes are
+/// computed.
 mlir::Value lowerQuantizedMatMul(mlir::OpBuilder &b, MatMulOp op,
-                                 bool scoresOfCodes);
+                                 bool attentionOfCodes);
 
 } // namespace tenon
 

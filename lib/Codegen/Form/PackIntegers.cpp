@@ -662,6 +662,22 @@ bool isOfScores(MatMulOp op) {
   return false;
 }
 
+/// Do pointwise ops make it of what a softmax gives?
+bool isOfProbabilities(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  SmallVector<Value> values{v};
+  SmallPtrSet<Operation *, 16> seen;
+  while (!values.empty()) {
+    Operation *op = values.pop_back_val().getDefiningOp();
+    if (isa_and_nonnull<SoftmaxOp>(op))
+      return true;
+    if (op && op->hasTrait<OpTrait::Elementwise>() && seen.insert(op).second)
+      llvm::copy_if(op->getOperands(), std::back_inserter(values),
+                    [&](Value o) { return getDims(o) == dims; });
+  }
+  return false;
+}
+
 /// Do scales that are known leave f32 room for products of two and a sum? With
 /// others, and with infinities and NaNs, each term has its own value.
 bool isModerate(Value scale) {
@@ -703,7 +719,7 @@ bool isNarrowConvolution(MatMulOp op, int64_t terms) {
 
 } // namespace
 
-Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op, bool scoresOfCodes) {
+Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op, bool attentionOfCodes) {
   // So many products of differences of bytes stay inside i32.
   constexpr int64_t kMostTerms =
       std::numeric_limits<int32_t>::max() / (255 * 255);
@@ -720,7 +736,8 @@ Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op, bool scoresOfCodes) {
   if (!rows)
     return nullptr;
   auto weight = matchScaledWeight(b, op.getRhs(), op.getTransposeB());
-  if (!weight && scoresOfCodes && isOfScores(op))
+  if (!weight && attentionOfCodes &&
+      (isOfScores(op) || isOfProbabilities(rows->codes)))
     weight = matchScaledCodes(b, op.getRhs());
   if (!weight || !isModerate(rows->scale) || !isModerate(weight->second))
     return nullptr;

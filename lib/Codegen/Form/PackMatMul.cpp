@@ -181,7 +181,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     if (element.isSignlessInteger(32))
       if (Value result = lowerIntegerMatMul(b, op))
         return replace(op, result);
-    if (Value result = lowerQuantizedMatMul(b, op, scoresOfCodes))
+    if (Value result = lowerQuantizedMatMul(b, op, attentionOfCodes))
       return replace(op, result);
     if (!element.isF32() && !element.isF16() && !element.isBF16())
       return noteMissed(kPass, op, kPack, "it is not of f32, f16 or bf16");

@@ -24,8 +24,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     A constant of 16 bits keeps them, one that is dequantised its codes: its panels have the format
     that the dequantisation states, where there is one. A product of integers of
     8 bits by a constant becomes one in the format i8, and what the zero points
-    take off its sums. With `scores-of-codes` so does the product that a softmax
-    reads, of queries and keys that are both dequantised.
+    take off its sums. With `attention-of-codes` so do products of queries by keys
+    and of probabilities by values that are both dequantised.
 
     A table that is gathered from and multiplied with (a tied embedding) is stored
     once: the gathers read its panels, as f32 or in their format, of which the
@@ -48,8 +48,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
   let options = [
     Option<"precision", "precision", "std::string", [{"f32"}],
            "What products by constants are computed in: f32, bf16, f16 or int8-act">,
-    Option<"scoresOfCodes", "scores-of-codes", "bool", "false",
-           "Scores of dequantised queries and keys are products of their codes">,
+    Option<"attentionOfCodes", "attention-of-codes", "bool", "false",
+           "Products of what an attention dequantises are of its codes">,
     ListOption<"keepF32", "keep-f32", "std::string",
                "Nodes, or regular expressions that match whole names, whose products stay as they are">
   ];

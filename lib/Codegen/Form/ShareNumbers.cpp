@@ -13,8 +13,8 @@
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
-#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
 #include "lib/Codegen/Form/AttentionMask.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -23,22 +23,27 @@ using namespace mlir;
 namespace tenon {
 
 /// Attention looks at the numbers of its masks: at those that mask, at the 1
-/// that a mask is subtracted of, and at integers that make positions.
+/// that a mask is subtracted of, and at integers that positions are compared
+/// by.
 static bool mayMask(ConstantOp constant) {
   auto splat = cast<SplatElementsAttr>(constant.getValue());
   if (isa<FloatType>(splat.getElementType())) {
     double number = splat.getSplatValue<APFloat>().convertToDouble();
     return number <= kMasked || number == 1;
   }
-  // Zero points meet codes, and sums of them that lie in memory.
-  return !llvm::all_of(constant->getUsers(), [](Operation *user) {
-    if (!isa<SubOp, MulOp>(user))
-      return false;
-    Value other = user->getOperand(0);
-    auto codes = other.getDefiningOp<CastOp>();
-    return isa<BlockArgument>(other) ||
-           (codes && getElementTypeOrSelf(codes.getInput()).isInteger(8));
-  });
+  // Those that make a bound are compared; others are zero points.
+  SmallVector<Value> made{constant.getResult()};
+  SmallPtrSet<Operation *, 16> seen;
+  while (!made.empty())
+    for (Operation *user : made.pop_back_val().getUsers()) {
+      if (isa<CompareOp>(user))
+        return true;
+      for (Value result : user->getResults())
+        if (isa<IntegerType>(getElementTypeOrSelf(result.getType())) &&
+            seen.insert(user).second)
+          made.push_back(result);
+    }
+  return false;
 }
 
 /// A number that arithmetic alone reads, a zero point for one: an exponent, the
