@@ -6,8 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Emit/GatheredRows.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "lib/Codegen/Emit/GatherLanes.h"
 
 using namespace mlir;

@@ -6,9 +6,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/RowGathers.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
-#include "dialects/Tenon/IR/TenonView.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
