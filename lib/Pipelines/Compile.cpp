@@ -218,6 +218,7 @@ struct Compiler {
 
   bool import();
   bool resolveTargets();
+  bool emitLevels(KernelDims &dims, bool &complete);
   bool tile();
   void describeStates();
   bool split();
@@ -318,24 +319,49 @@ bool Compiler::import() {
   return succeeded(module->verify()) || fail("the imported graph is invalid");
 }
 
-bool Compiler::tile() {
+/// Of kernels that take `dims` first, to which it adds; is that all they take?
+bool Compiler::emitLevels(KernelDims &dims, bool &complete) {
+  complete = true;
   for (auto [i, level] : llvm::enumerate(levels)) {
     level.kernels = ModuleOp::create(UnknownLoc::get(&context));
-    auto s = buildSchedule(*module, *level.kernels, cpuBackend(), level.target);
+    auto s = buildSchedule(*module, *level.kernels, cpuBackend(), level.target,
+                           dims);
     if (failed(s))
       return fail("no kernels could be emitted");
-    if (i > 0)
-      for (auto [a, b] : llvm::zip_equal(schedule.steps, s->steps))
-        if (a.kernel.dims != b.kernel.dims ||
-            a.kernel.tasks != b.kernel.tasks ||
-            a.kernel.scratchBytes != b.kernel.scratchBytes)
-          return fail("kernel '" + a.kernel.symbol +
-                      "' has other arguments at level " + level.target.name);
-    if (i == 0)
+    for (const ScheduleStep &step : s->steps) {
+      if (step.kernel.native)
+        continue;
+      std::vector<SymExpr> &known = dims[step.kernel.symbol];
+      complete &= i == 0 || known == step.kernel.dims;
+      known = step.kernel.dims;
+    }
+    if (i == 0) {
       schedule = std::move(*s);
+      continue;
+    }
+    for (auto [a, b] : llvm::zip_equal(schedule.steps, s->steps)) {
+      if (a.kernel.tasks != b.kernel.tasks)
+        return fail("kernel '" + a.kernel.symbol +
+                    "' has other tasks at level " + level.target.name);
+      if (a.kernel.scratchBytes != b.kernel.scratchBytes)
+        a.kernel.scratchBytes = SymExpr::apply(
+            SymExpr::Fn::Max, a.kernel.scratchBytes, b.kernel.scratchBytes);
+    }
+  }
+  return true;
+}
+
+bool Compiler::tile() {
+  // All levels take the same arguments. One that asks for more dims than those
+  // before it has them all, in an order of its own at the end; so the second
+  // time all have.
+  KernelDims dims;
+  for (bool complete = false; !complete;)
+    if (!emitLevels(dims, complete))
+      return false;
+  for (Level &level : levels)
     if (failed(level.kernels->verify()))
       return fail("the emitted kernels are invalid");
-  }
   // A kernel's second half is a step of its own.
   for (auto [i, step] : llvm::enumerate(schedule.steps))
     if (StringRef(step.kernel.symbol).ends_with(Backend::secondHalf))

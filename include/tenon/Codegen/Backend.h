@@ -51,16 +51,18 @@ public:
   /// equal kernels stay equal.
   virtual llvm::SmallVector<TilingInterface>
   candidates(KernelOp kernel, const Machine &machine) const = 0;
-  /// Writes the kernel as a function into `kernels`, for one level; failure
-  /// after an error that names the kernel.
+  /// Writes the kernel as a function into `kernels`, for one level, which takes
+  /// `dims` first (of other levels, so that all take the same); failure after
+  /// an error that names the kernel.
   virtual mlir::FailureOr<KernelInfo>
   emitKernel(KernelOp kernel, mlir::ModuleOp kernels, llvm::StringRef symbol,
-             const TargetInfo &target) const = 0;
+             const TargetInfo &target, llvm::ArrayRef<SymExpr> dims) const = 0;
   /// Of a kernel that has one, as a function of this symbol: the kernel's own
   /// and `secondHalf`.
   virtual mlir::FailureOr<std::optional<SecondHalf>>
   emitSecondHalf(KernelOp kernel, mlir::ModuleOp kernels,
-                 llvm::StringRef symbol, const TargetInfo &target) const;
+                 llvm::StringRef symbol, const TargetInfo &target,
+                 llvm::ArrayRef<SymExpr> dims) const;
   static constexpr llvm::StringLiteral secondHalf = "_columns";
   /// Does a task copy the rows of a product that it does not find in place? It
   /// may as well compute them then.

@@ -9,6 +9,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "tenon/Support/SymExpr.h"
+#include "llvm/ADT/StringMap.h"
 #include <array>
 #include <optional>
 
@@ -193,12 +194,17 @@ struct Schedule {
   std::vector<std::string> kernels; ///< distinct symbols, in order
 };
 
+/// The dims that kernels take, by symbol.
+using KernelDims = llvm::StringMap<std::vector<SymExpr>>;
+
 /// Emits every tenon.kernel of @main into `kernels` (kernels that print alike
-/// once) and lists the steps. Fails after an error that names the op.
+/// once) and lists the steps. Kernels take the known dims first. Fails after an
+/// error that names the op.
 mlir::FailureOr<Schedule> buildSchedule(mlir::ModuleOp module,
                                         mlir::ModuleOp kernels,
                                         const Backend &backend,
-                                        const TargetInfo &target);
+                                        const TargetInfo &target,
+                                        const KernelDims &known = {});
 
 /// An operation that is predicted to reach less than a tenth of what the
 /// machine can do.

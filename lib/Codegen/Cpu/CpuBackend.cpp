@@ -187,11 +187,12 @@ public:
   }
 
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
-                                   StringRef symbol,
-                                   const TargetInfo &target) const override;
+                                   StringRef symbol, const TargetInfo &target,
+                                   ArrayRef<SymExpr> dims) const override;
   FailureOr<std::optional<SecondHalf>>
   emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
-                 const TargetInfo &target) const override;
+                 const TargetInfo &target,
+                 ArrayRef<SymExpr> dims) const override;
   void populateLayout(OpPassManager &pm,
                       const LayoutOptions &layout) const override {
     PackMatMulPassOptions options;
@@ -220,12 +221,14 @@ func::FuncOp createFunction(KernelOp kernel, ModuleOp kernels,
 
 FailureOr<std::optional<SecondHalf>>
 CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
-                           const TargetInfo &target) const {
+                           const TargetInfo &target,
+                           ArrayRef<SymExpr> dims) const {
   std::optional<SecondHalf> half;
   if (!hasSecondHalf(kernel))
     return half;
   half.emplace();
   half->kernel.symbol = symbol.str();
+  half->kernel.dims = dims.vec();
   KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), half->kernel);
   half->elements = emitAttentionColumns(e);
@@ -237,11 +240,13 @@ CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
 
 FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
                                              StringRef symbol,
-                                             const TargetInfo &target) const {
+                                             const TargetInfo &target,
+                                             ArrayRef<SymExpr> dims) const {
   if (kernel.getKind() == KernelKind::native)
     return describeNativeKernel(kernel);
   KernelInfo info;
   info.symbol = symbol.str();
+  info.dims = dims.vec();
   KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), info);
   switch (kernel.getKind()) {

@@ -26,8 +26,8 @@ namespace tenon {
 #include "lib/Codegen/Emit/EmitKernels.h.inc"
 
 FailureOr<std::optional<SecondHalf>>
-Backend::emitSecondHalf(KernelOp, ModuleOp, StringRef,
-                        const TargetInfo &) const {
+Backend::emitSecondHalf(KernelOp, ModuleOp, StringRef, const TargetInfo &,
+                        ArrayRef<SymExpr>) const {
   return std::optional<SecondHalf>();
 }
 
@@ -55,10 +55,11 @@ struct EmitKernelsPass : ::tenon::impl::EmitKernelsPassBase<EmitKernelsPass> {
         module.walk<WalkOrder::PreOrder>([&](KernelOp kernel) -> WalkResult {
           std::string symbol = stringifyKernelKind(kernel.getKind()).str() +
                                "_" + std::to_string(number++);
-          if (failed(backend->emitKernel(kernel, *kernels, symbol, target)))
+          if (failed(backend->emitKernel(kernel, *kernels, symbol, target, {})))
             return failure();
           return LogicalResult(backend->emitSecondHalf(
-              kernel, *kernels, symbol + Backend::secondHalf.str(), target));
+              kernel, *kernels, symbol + Backend::secondHalf.str(), target,
+              {}));
         });
     if (result.wasInterrupted())
       return signalPassFailure();

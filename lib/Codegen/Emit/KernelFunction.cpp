@@ -39,6 +39,8 @@ KernelFunction::KernelFunction(KernelOp kernel, func::FuncOp func,
       begin(func.getArgument(kBegin)), end(func.getArgument(kEnd)), op(kernel),
       func(func) {
   b.setInsertionPointToStart(&func.getBody().front());
+  for (size_t i = 0; i < info.dims.size(); ++i)
+    func.getBody().front().addArgument(b.getIndexType(), func.getLoc());
 }
 
 KernelOp KernelFunction::kernel() const { return cast<KernelOp>(op); }

@@ -39,8 +39,8 @@ public:
     return gpuTilings(kernel, machine);
   }
   FailureOr<KernelInfo> emitKernel(KernelOp kernel, ModuleOp kernels,
-                                   StringRef symbol,
-                                   const TargetInfo &target) const override;
+                                   StringRef symbol, const TargetInfo &target,
+                                   ArrayRef<SymExpr> dims) const override;
   void populateLayout(OpPassManager &pm,
                       const LayoutOptions &layout) const override {
     cpuBackend().populateLayout(pm, layout);
@@ -150,11 +150,13 @@ void placeScratch(KernelEmitter &e) {
 
 FailureOr<KernelInfo> GpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
                                              StringRef symbol,
-                                             const TargetInfo &target) const {
+                                             const TargetInfo &target,
+                                             ArrayRef<SymExpr> dims) const {
   if (kernel.getKind() == KernelKind::native)
     return describeNativeKernel(kernel);
   KernelInfo info;
   info.symbol = symbol.str();
+  info.dims = dims.vec();
   ThreadWalk walk;
   KernelEmitter e(kernel, createKernelFunction(kernel, kernels, symbol), target,
                   walk, info);

@@ -66,12 +66,14 @@ std::string textOf(KernelOp kernel) {
 
 struct Builder {
   Builder(ModuleOp module, ModuleOp kernels, const Backend &backend,
-          const TargetInfo &target)
-      : module(module), kernels(kernels), backend(backend), target(target) {}
+          const TargetInfo &target, const KernelDims &knownDims)
+      : module(module), kernels(kernels), backend(backend), target(target),
+        knownDims(knownDims) {}
 
   ModuleOp module, kernels;
   const Backend &backend;
   const TargetInfo &target;
+  const KernelDims &knownDims;
   Schedule s;
   DenseMap<Value, int> bufferOf;
   llvm::StringMap<int> known; // text of a kernel -> index in `emitted`
@@ -245,12 +247,13 @@ FailureOr<int> Builder::emitKernel(KernelOp kernel) {
   std::string symbol = (stringifyKernelKind(kernel.getKind()) + Twine("_") +
                         Twine((int)emitted.size()))
                            .str();
-  FailureOr<KernelInfo> info =
-      backend.emitKernel(kernel, kernels, symbol, target);
+  FailureOr<KernelInfo> info = backend.emitKernel(
+      kernel, kernels, symbol, target, knownDims.lookup(symbol));
   if (failed(info))
     return failure();
-  auto half = backend.emitSecondHalf(
-      kernel, kernels, symbol + Backend::secondHalf.str(), target);
+  std::string second = symbol + Backend::secondHalf.str();
+  auto half = backend.emitSecondHalf(kernel, kernels, second, target,
+                                     knownDims.lookup(second));
   if (failed(half))
     return failure();
   emitted.push_back(*info);
@@ -682,8 +685,9 @@ LogicalResult Builder::run() {
 
 FailureOr<Schedule> buildSchedule(ModuleOp module, ModuleOp kernels,
                                   const Backend &backend,
-                                  const TargetInfo &target) {
-  Builder builder(module, kernels, backend, target);
+                                  const TargetInfo &target,
+                                  const KernelDims &known) {
+  Builder builder(module, kernels, backend, target, known);
   if (failed(builder.run()))
     return failure();
   return std::move(builder.s);
