@@ -17,9 +17,9 @@
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 
@@ -27,10 +27,20 @@ using namespace mlir;
 using namespace tenon;
 
 //===----------------------------------------------------------------------===//
-// Reshapes
+// The commonest ops
 //===----------------------------------------------------------------------===//
 
 bool tenon::isReshape(Operation *op) { return isa_and_nonnull<ReshapeOp>(op); }
+
+bool tenon::isTranspose(Operation *op) {
+  return isa_and_nonnull<TransposeOp>(op);
+}
+
+bool tenon::isSlice(Operation *op) { return isa_and_nonnull<SliceOp>(op); }
+
+ArrayRef<int64_t> tenon::permOf(Operation *op) {
+  return cast<TransposeOp>(op).getPerm();
+}
 
 Value tenon::skipReshapes(Value v) {
   while (auto view = v.getDefiningOp<ReshapeOp>())
@@ -38,10 +48,29 @@ Value tenon::skipReshapes(Value v) {
   return v;
 }
 
+Value tenon::createConstant(OpBuilder &builder, Location loc,
+                            ElementsAttr value) {
+  return ConstantOp::create(builder, loc, value);
+}
+
 Value tenon::createReshape(OpBuilder &builder, Location loc, Value v,
                            ArrayRef<SymExpr> dims) {
   return ReshapeOp::create(builder, loc, v,
                            DimsAttr::get(builder.getContext(), dims));
+}
+
+Value tenon::createTranspose(OpBuilder &builder, Location loc, Value v,
+                             ArrayRef<int64_t> perm) {
+  return TransposeOp::create(builder, loc, v, perm);
+}
+
+Value tenon::createSlice(OpBuilder &builder, Location loc, Value v,
+                         ArrayRef<SymExpr> starts, ArrayRef<int64_t> steps,
+                         ArrayRef<SymExpr> dims) {
+  MLIRContext *context = builder.getContext();
+  return SliceOp::create(builder, loc, v, DimsAttr::get(context, starts),
+                         builder.getDenseI64ArrayAttr(steps),
+                         DimsAttr::get(context, dims));
 }
 
 //===----------------------------------------------------------------------===//

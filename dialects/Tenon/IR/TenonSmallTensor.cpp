@@ -25,12 +25,11 @@
 #include "dialects/Tenon/IR/Ops/Sign.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
@@ -322,9 +321,9 @@ static const Scalar &broadcastElement(const SmallTensor &from,
 static const Scalar *movedElement(Operation *op, ArrayRef<SmallTensor> x,
                                   SmallVector<int64_t> index) {
   ArrayRef<int64_t> shape = x[0].type.getShape();
-  if (auto transpose = dyn_cast<TransposeOp>(op)) {
+  if (isTranspose(op)) {
     SmallVector<int64_t> from(index.size());
-    for (auto [i, axis] : llvm::enumerate(transpose.getPerm()))
+    for (auto [i, axis] : llvm::enumerate(permOf(op)))
       from[axis] = index[i];
     return &x[0].elements[positionOf(from, shape)];
   }
@@ -373,7 +372,7 @@ std::optional<SmallTensor> evaluateOp(Operation *op,
     return result;
   }
   bool elementwise = op->hasTrait<OpTrait::Elementwise>();
-  if (!elementwise && !isa<TransposeOp, SliceOp, ConcatOp, GatherOp>(op))
+  if (!elementwise && !isTranspose(op) && !isa<SliceOp, ConcatOp, GatherOp>(op))
     return std::nullopt;
   for (int64_t i = 0; i < type.getNumElements(); ++i) {
     SmallVector<int64_t> index = indexOf(i, type.getShape());

@@ -13,10 +13,9 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Iota.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/OwnPositions.h"
 #include "dialects/Tenon/Transforms/Passes.h"
@@ -195,17 +194,15 @@ void Finder::grow(ConcatOp concat, SmallVectorImpl<NamedAttribute> &state) {
   auto append = AppendOp::create(b, loc, past, fresh, rows, uint64_t(axis),
                                  capacity, b.getStringAttr(carried));
   SmallVector<SymExpr> starts(dims.size(), SymExpr(0));
-  auto present = SliceOp::create(
-      b, loc, append.getResult(), DimsAttr::get(b.getContext(), starts),
-      b.getDenseI64ArrayAttr(SmallVector<int64_t>(dims.size(), 1)),
-      DimsAttr::get(b.getContext(), dims));
+  Value present = createSlice(b, loc, append.getResult(), starts,
+                              SmallVector<int64_t>(dims.size(), 1), dims);
   concat.getResult().replaceUsesWithIf(append.getResult(), [&](OpOperand &use) {
     return use.getOwner() == ret;
   });
-  concat.getResult().replaceAllUsesWith(present.getResult());
+  concat.getResult().replaceAllUsesWith(present);
   concat.erase();
-  if (present.getResult().use_empty())
-    present.erase();
+  if (present.use_empty())
+    present.getDefiningOp()->erase();
 }
 
 /// Rows that an exporter brings to the front, scatters and brings back, as

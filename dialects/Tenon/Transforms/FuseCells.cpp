@@ -12,13 +12,10 @@
 #include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
-#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Neg.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/Transforms/CellFormulas.h"
 #include "dialects/Tenon/Transforms/Match.h"
@@ -110,8 +107,7 @@ Value Cell::slice(Value v, int64_t axis, const SymExpr &from,
   dims[axis] = size;
   starts[axis] = from;
   by[axis] = step;
-  return SliceOp::create(b, loc, v, attr(starts), b.getDenseI64ArrayAttr(by),
-                         attr(dims));
+  return createSlice(b, loc, v, starts, by, dims);
 }
 
 /// Null where it is not certain that it can be.
@@ -171,7 +167,7 @@ Value Cell::negated(Value v, int64_t axis) {
   SmallVector<int64_t> dims{int64_t(signs.size())};
   dims.resize(getDims(v).size() - axis, 1);
   auto type = RankedTensorType::get(dims, b.getF32Type());
-  Value factors = ConstantOp::create(
+  Value factors = createConstant(
       b, loc, DenseElementsAttr::get(type, ArrayRef<float>(signs)));
   return MulOp::create(b, loc, v, factors);
 }
@@ -204,7 +200,7 @@ Value Cell::weight() {
       return nullptr;
     Value v = matrix->value;
     if (!own.product.getTransposeB())
-      v = TransposeOp::create(b, loc, v, ArrayRef<int64_t>{1, 0});
+      v = createTranspose(b, loc, v, ArrayRef<int64_t>{1, 0});
     return whole ? v : slice(v, 0, SymExpr(gate.offset), SymExpr(units));
   };
   Value all = whole ? rows(gates[0]) : joined(rows, 0);
@@ -216,8 +212,7 @@ Value Cell::weight() {
   if (whole && !hasNegated())
     return all;
   std::optional<SmallTensor> numbers = numbersOf(all);
-  return numbers ? ConstantOp::create(b, loc, numbers->pack()).getResult()
-                 : all;
+  return numbers ? createConstant(b, loc, numbers->pack()) : all;
 }
 
 /// Are the terms of all gates the same values, whose columns lie as those of
@@ -264,8 +259,8 @@ Value Cell::asVector(Value v, const SymExpr &size) {
 
 Value Cell::zeros(const SymExpr &size) {
   auto type = getTensorType({size}, b.getF32Type());
-  return ConstantOp::create(b, loc,
-                            DenseElementsAttr::get(type, b.getF32FloatAttr(0)));
+  return createConstant(b, loc,
+                        DenseElementsAttr::get(type, b.getF32FloatAttr(0)));
 }
 
 /// What is added to the product of a gru's candidate, in front of the reset;
@@ -403,17 +398,13 @@ void splitJoined(LoopOp loop, MatMulOp op) {
   if (!scans)
     return;
   OpBuilder b(op);
-  auto attr = [&](ArrayRef<SymExpr> d) {
-    return DimsAttr::get(b.getContext(), d);
-  };
   size_t axis = op.getTransposeB() ? 1 : 0;
   SmallVector<SymExpr> starts(2, SymExpr(0));
   Value sum;
   for (Value part : join.getInputs()) {
     dims[axis] = getDims(part).back();
     b.setInsertionPoint(loop);
-    Value rows = SliceOp::create(b, op.getLoc(), matrix, attr(starts),
-                                 b.getDenseI64ArrayAttr({1, 1}), attr(dims));
+    Value rows = createSlice(b, op.getLoc(), matrix, starts, {1, 1}, dims);
     starts[axis] = starts[axis] + dims[axis];
     b.setInsertionPoint(op);
     IRMapping map;
@@ -438,16 +429,12 @@ bool moveProduct(LoopOp loop, MatMulOp op) {
     return false;
   }
   OpBuilder b(op);
-  auto attr = [&](ArrayRef<SymExpr> dims) {
-    return DimsAttr::get(b.getContext(), dims);
-  };
   SmallVector<SymExpr> dims = getDims(op.getResult()), row{SymExpr(1)},
                        starts(dims.size() + 1, SymExpr(0));
   row.append(dims.begin(), dims.end());
   starts[0] = steps.getRow();
   SmallVector<int64_t> by(row.size(), 1);
-  Value v = SliceOp::create(b, op.getLoc(), all->value, attr(starts),
-                            b.getDenseI64ArrayAttr(by), attr(row));
+  Value v = createSlice(b, op.getLoc(), all->value, starts, by, row);
   op.getResult().replaceAllUsesWith(createReshape(b, op.getLoc(), v, dims));
   op.erase();
   return true;

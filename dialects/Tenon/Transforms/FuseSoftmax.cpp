@@ -9,10 +9,10 @@
 // softmax does not; that spelling is left as it is.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Div.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
@@ -135,7 +135,7 @@ struct SinkRowSelect : OpRewritePattern<MatMulOp> {
         MatMulOp::create(rewriter, loc, op.getType(), kept, op.getRhs(),
                          op.getTransposeA(), op.getTransposeB());
     Type element = getElementTypeOrSelf(op.getType());
-    Value nothing = ConstantOp::create(
+    Value nothing = createConstant(
         rewriter, loc,
         DenseElementsAttr::get(RankedTensorType::get({}, element),
                                rewriter.getFloatAttr(element, 0)));

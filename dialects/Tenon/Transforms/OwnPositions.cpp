@@ -9,7 +9,6 @@
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Check.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
-#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/DimsValue.h"
 #include "dialects/Tenon/IR/Ops/Iota.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
@@ -18,6 +17,7 @@
 #include "dialects/Tenon/IR/Ops/StoredRows.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -161,7 +161,7 @@ Value PerSequence::numbers(Location loc, Value first, int64_t times,
     rows = reshape(loc, rows, inFront(column));
   if (times != 1) {
     auto type = RankedTensorType::get({}, b.getI64Type());
-    Value factor = ConstantOp::create(
+    Value factor = createConstant(
         b, loc, DenseElementsAttr::get(type, b.getI64IntegerAttr(times)));
     rows = MulOp::create(b, loc, rows, factor);
   }

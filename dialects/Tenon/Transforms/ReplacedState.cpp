@@ -7,12 +7,11 @@
 #include "dialects/Tenon/Transforms/ReplacedState.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -109,8 +108,8 @@ static bool continues(Value value, BlockArgument past, bool named) {
     } else if (isa<SelectOp>(op) && named) {
       worklist.push_back({op->getOperand(1), joined});
       worklist.push_back({op->getOperand(2), joined});
-    } else if (isReshape(op) ||
-               isa<TransposeOp, CastOp, GatherOp, GatherElementsOp>(op)) {
+    } else if (isReshape(op) || isTranspose(op) ||
+               isa<CastOp, GatherOp, GatherElementsOp>(op)) {
       worklist.push_back({op->getOperand(0), joined});
     }
   }

@@ -10,11 +10,10 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Passes.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -80,8 +79,8 @@ OpOperand *Selector::rowOperand(Operation *op) {
   bool byRows = op->hasTrait<tenon::OpTrait::Elementwise>() ||
                 (first && (isReshape(op) || isa<LayerNormOp, RmsNormOp>(op))) ||
                 (first && rank > 2 && isa<MatMulOp>(op));
-  if (auto transpose = dyn_cast<TransposeOp>(op))
-    byRows = transpose.getPerm()[0] == 0;
+  if (isTranspose(op))
+    byRows = permOf(op)[0] == 0;
   if (auto slice = dyn_cast<SliceOp>(op))
     byRows = slice.getStarts().getSymExprs()[0] == SymExpr(0) &&
              slice.getSteps()[0] == 1;

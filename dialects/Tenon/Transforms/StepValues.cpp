@@ -9,10 +9,9 @@
 #include "dialects/Tenon/IR/Ops/DimsValue.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/IR/IRMapping.h"
 
@@ -105,7 +104,7 @@ Value StepValues::inFront(Value v, int64_t axis) {
     if (i != axis)
       perm.push_back(i);
   OpBuilder b(loop);
-  return made(TransposeOp::create(b, loop.getLoc(), v, perm));
+  return made(createTranspose(b, loop.getLoc(), v, perm));
 }
 
 /// What an op takes a step's row of; null if it does something else.

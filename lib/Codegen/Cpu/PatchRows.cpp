@@ -14,7 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/PatchRows.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
 using namespace mlir;

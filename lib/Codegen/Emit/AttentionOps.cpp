@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Emit/AttentionOps.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include <numeric>
 

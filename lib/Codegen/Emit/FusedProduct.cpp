@@ -9,9 +9,8 @@
 #include "dialects/Tenon/IR/Ops/LoadPages.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonPanels.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
@@ -36,7 +35,7 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed,
   }
   while (!isa<BlockArgument>(packed)) {
     Operation *view = packed.getDefiningOp();
-    if (isa<TransposeOp>(view)) {
+    if (isTranspose(view)) {
       packed = operand.traceRows(packed);
       if (!packed)
         return std::nullopt;
@@ -60,7 +59,7 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed,
 
 /// Of rows whose columns are seen as panels (Form/RowPanels.h) their memory.
 Value PackedOperand::traceRows(Value packed) {
-  Value split = packed.getDefiningOp<TransposeOp>().getInput();
+  Value split = packed.getDefiningOp()->getOperand(0);
   if (isa<BlockArgument>(split)) { // a reshape that is an alias
     SmallVector<SymExpr> parts = getDims(split);
     auto count = parts[parts.size() - 2].constant();
@@ -207,9 +206,9 @@ Value PackedOperand::at(KernelEmitter &e, Value batchIndex,
 Sink::Sink(KernelEmitter &e)
     : value(e.body().getTerminator()->getOperand(0)), dims(getDims(value)),
       element(getElementTypeOrSelf(value.getType())) {
-  if (auto t = value.getDefiningOp<TransposeOp>()) {
-    value = t.getInput();
-    perm.assign(t.getPerm().begin(), t.getPerm().end());
+  if (Operation *op = value.getDefiningOp(); isTranspose(op)) {
+    value = op->getOperand(0);
+    llvm::append_range(perm, permOf(op));
   }
 }
 

@@ -23,7 +23,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/Ops/Reshape.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/GatheredRows.h"
@@ -58,8 +58,8 @@ static bool swapsRows(Value v, size_t axis) {
     Operation *op = values.pop_back_val().getDefiningOp();
     if (!op)
       continue;
-    if (auto transpose = dyn_cast<TransposeOp>(op)) {
-      ArrayRef<int64_t> perm = transpose.getPerm();
+    if (isTranspose(op)) {
+      ArrayRef<int64_t> perm = permOf(op);
       if (perm[axis - 1] == int64_t(axis) && perm[axis] == int64_t(axis) - 1)
         return true;
     }

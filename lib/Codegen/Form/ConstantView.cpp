@@ -7,9 +7,8 @@
 
 #include "lib/Codegen/Form/ConstantView.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/APFloat.h"
 
@@ -98,7 +97,7 @@ std::optional<ConstantView> ConstantView::of(Value v) {
     return ConstantView{constant, type.getElementType(),
                         SmallVector<int64_t>(type.getShape()),
                         rowMajor(type.getShape()), 0};
-  if (!isReshape(op) && !isa<UnpackOp, SliceOp, TransposeOp>(op))
+  if (!isReshape(op) && !isTranspose(op) && !isa<UnpackOp, SliceOp>(op))
     return std::nullopt;
   std::optional<ConstantView> view = of(op->getOperand(0));
   if (!view)
@@ -120,7 +119,7 @@ std::optional<ConstantView> ConstantView::of(Value v) {
     }
   } else {
     SmallVector<int64_t> strides;
-    for (int64_t p : cast<TransposeOp>(op).getPerm())
+    for (int64_t p : permOf(op))
       strides.push_back(view->strides[p]);
     view->strides = strides;
   }

@@ -10,12 +10,10 @@
 #include "dialects/Tenon/IR/Ops/Depthwise.h"
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "mlir/Pass/Pass.h"
@@ -43,8 +41,9 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     // An op is moved only after what it reads has been.
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isReshape(op) || op->hasTrait<OpTrait::Elementwise>() ||
-          isa<ConvOp, PadOp, SliceOp, ConcatOp, GatherOp, ReduceOp>(op))
+      if (isReshape(op) || isSlice(op) ||
+          op->hasTrait<OpTrait::Elementwise>() ||
+          isa<ConvOp, PadOp, ConcatOp, GatherOp, ReduceOp>(op))
         ops.push_back(op);
     });
     ChannelsLast rows;
@@ -61,8 +60,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
   void removeUnusedViews() {
     SmallVector<Operation *> views;
     getOperation()->walk([&](Operation *op) {
-      if ((isReshape(op) || isa<TransposeOp>(op)) &&
-          !op->hasAttr("tenon.value"))
+      if ((isReshape(op) || isTranspose(op)) && !op->hasAttr("tenon.value"))
         views.push_back(op);
     });
     for (Operation *view : llvm::reverse(views))
@@ -146,7 +144,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
       SmallVector<int64_t> perm{0, int64_t(rank) + 2};
       for (size_t i = 1; i < rank + 2; ++i)
         perm.push_back(i);
-      image = TransposeOp::create(b, loc, image, perm);
+      image = createTranspose(b, loc, image, perm);
       kernel.insert(kernel.begin(), *w[1].constant());
       strides.insert(strides.begin(), 1);
       dilations.insert(dilations.begin(), 1);
@@ -186,7 +184,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     for (size_t i = 1; i + 1 < dims.size(); ++i)
       perm.push_back(i);
     perm.push_back(dims.size());
-    image = TransposeOp::create(b, loc, image, perm);
+    image = createTranspose(b, loc, image, perm);
     dims[0] = batch * groups;
     dims.back() = w[1];
     image = createReshape(b, loc, image, dims);
@@ -198,7 +196,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     Value weight = flattenChannelsLast(b, loc, op.getWeight());
     weight = createReshape(b, loc, weight, {groups, perGroup, k});
     Value y = MatMulOp::create(b, loc, patches, weight, false, true);
-    y = TransposeOp::create(b, loc, y, ArrayRef<int64_t>{0, 2, 1, 3});
+    y = createTranspose(b, loc, y, ArrayRef<int64_t>{0, 2, 1, 3});
     return createReshape(b, loc, y, {batch, positions, w[0]});
   }
 

@@ -12,10 +12,8 @@
 #include "dialects/Tenon/IR/Ops/PackB.h"
 #include "dialects/Tenon/IR/Ops/PackWeight.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -69,7 +67,7 @@ bool readFloats(ElementsAttr attr, SmallVectorImpl<float> &out) {
 /// better epilogue of its own matmul.
 bool isOnlyMoved(Value v) {
   return llvm::all_of(v.getUsers(), [](Operation *user) {
-    if (isReshape(user) || isa<TransposeOp, SliceOp>(user))
+    if (isReshape(user) || isTranspose(user) || isSlice(user))
       return true;
     auto mul = dyn_cast<MulOp>(user);
     return mul && llvm::any_of(mul->getOperands(), [](Value o) {
@@ -327,10 +325,8 @@ struct MergeMatMulPass : ::tenon::impl::MergeMatMulPassBase<MergeMatMulPass> {
     SmallVector<int64_t> steps(dims.size(), 1);
     for (auto [part, result] : llvm::zip_equal(parts, results)) {
       dims.back() = part.columns;
-      Value slice = SliceOp::create(b, part.matmul->getLoc(), merged,
-                                    DimsAttr::get(b.getContext(), starts),
-                                    b.getDenseI64ArrayAttr(steps),
-                                    DimsAttr::get(b.getContext(), dims));
+      Value slice =
+          createSlice(b, part.matmul->getLoc(), merged, starts, steps, dims);
       starts.back() = starts.back() + part.columns;
       result.replaceAllUsesWith(slice);
     }

@@ -15,7 +15,7 @@
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/Ops/StoredRows.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonIndexValue.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
@@ -114,11 +114,10 @@ bool OwnLengths::readsAlone(AppendOp append) {
     for (OpOperand &use : view.getUses()) {
       Operation *user = use.getOwner();
       auto slice = dyn_cast<SliceOp>(user);
-      bool isView =
-          isa<LoadPagesOp, ReshapeOp, BroadcastToOp, TransposeOp, PackBOp>(
-              user) ||
-          (isa<StorePagesOp>(user) && use.getOperandNumber() == 0) ||
-          (slice && takesFirstRows(slice));
+      bool isView = isTranspose(user) ||
+                    isa<LoadPagesOp, ReshapeOp, BroadcastToOp, PackBOp>(user) ||
+                    (isa<StorePagesOp>(user) && use.getOperandNumber() == 0) ||
+                    (slice && takesFirstRows(slice));
       if (isView) {
         views.push_back(user->getResult(0));
         continue;
@@ -290,8 +289,8 @@ bool OwnLengths::movesAnew(Value v) {
   auto gather = dyn_cast<GatherOp>(op);
   auto slice = dyn_cast<SliceOp>(op);
   auto reshape = dyn_cast<ReshapeOp>(op);
-  if (op->hasTrait<OpTrait::Elementwise>() ||
-      isa<BroadcastToOp, TransposeOp>(op) || (reshape && keepsColumns(reshape)))
+  if (op->hasTrait<OpTrait::Elementwise>() || isTranspose(op) ||
+      isa<BroadcastToOp>(op) || (reshape && keepsColumns(reshape)))
     return llvm::all_of(op->getOperands(), [&](Value o) { return moves(o); });
   if (gather && !counting.lookup(gather.getInput())) {
     if (isElementOfColumn(gather))

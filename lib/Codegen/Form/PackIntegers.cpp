@@ -30,12 +30,11 @@
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/PackFormats.h"
@@ -266,7 +265,7 @@ Value panelsOf(OpBuilder &b, Value bytes, bool transposed) {
     perm.push_back(rank - 2 + from);
   whole.append({panels, groups * four * columns});
   Value v = createReshape(b, loc, bytes, split);
-  v = TransposeOp::create(b, loc, v, perm);
+  v = createTranspose(b, loc, v, perm);
   return createReshape(b, loc, v, whole);
 }
 
@@ -485,8 +484,8 @@ Value viewOfCodes(OpBuilder &b, Operation *view, Value codes, Value zero) {
   Location loc = view->getLoc();
   if (isReshape(view))
     return reshaped(b, codes, getDims(view->getResult(0)));
-  if (auto transpose = dyn_cast<TransposeOp>(view))
-    return TransposeOp::create(b, loc, codes, transpose.getPerm());
+  if (isTranspose(view))
+    return createTranspose(b, loc, codes, permOf(view));
   auto patches = cast<Im2ColOp>(view);
   ArrayRef<int64_t> pads = patches.getPads();
   if (llvm::any_of(pads, [](int64_t pad) { return pad != 0; })) {
@@ -511,10 +510,9 @@ Value viewOfCodes(OpBuilder &b, Operation *view, Value codes, Value zero) {
 /// A constant's codes as `views` has them, the last of which is the first. A
 /// filter with its channels last is another constant.
 Value viewsOfWeight(OpBuilder &b, ArrayRef<Operation *> views, Value codes) {
-  auto transpose =
-      views.size() == 2 ? dyn_cast<TransposeOp>(views[1]) : nullptr;
-  if (transpose && isReshape(views[0]) && getDims(codes).size() > 2 &&
-      transpose.getPerm().front() == 0 && transpose.getPerm().back() == 1)
+  if (views.size() == 2 && isTranspose(views[1]) && isReshape(views[0]) &&
+      getDims(codes).size() > 2 && permOf(views[1]).front() == 0 &&
+      permOf(views[1]).back() == 1)
     return flattenChannelsLast(b, codes.getLoc(), codes);
   for (Operation *view : llvm::reverse(views))
     codes = viewOfCodes(b, view, codes, {});
@@ -524,7 +522,7 @@ Value viewsOfWeight(OpBuilder &b, ArrayRef<Operation *> views, Value codes) {
 /// What views `v` is of, the last first.
 Value sourceOf(Value v, SmallVectorImpl<Operation *> &views) {
   for (Operation *view = v.getDefiningOp();
-       isReshape(view) || isa_and_nonnull<TransposeOp, Im2ColOp>(view);
+       isReshape(view) || isTranspose(view) || isa_and_nonnull<Im2ColOp>(view);
        view = v.getDefiningOp()) {
     views.push_back(view);
     v = view->getOperand(0);
@@ -605,10 +603,10 @@ std::optional<std::pair<Value, Value>> matchScaledWeight(OpBuilder &b, Value v,
     return transposed && dims.size() == getDims(source).size() &&
            dims[0] == columns && productOf(dims) == columns &&
            llvm::all_of(views, [&](Operation *view) {
-             auto transpose = dyn_cast<TransposeOp>(view);
-             return transpose ? transpose.getPerm()[0] == 0
-                              : isReshape(view) &&
-                                    getDims(view->getResult(0))[0] == columns;
+             return isTranspose(view)
+                        ? permOf(view)[0] == 0
+                        : isReshape(view) &&
+                              getDims(view->getResult(0))[0] == columns;
            });
   };
   if (!isOfColumns(coded->zero) || !isOfColumns(coded->scale))

@@ -9,9 +9,8 @@
 #include "dialects/Tenon/IR/Ops/PackB.h"
 #include "dialects/Tenon/IR/Ops/PackWeight.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/PackFormats.h"
@@ -63,11 +62,11 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       if (op.getScale() || getDims(weight).size() != 3)
         return;
       // A matrix that stands the other way round is packed as it is.
-      auto turned = weight.getDefiningOp<TransposeOp>();
-      if (turned && turned.getPerm() == ArrayRef<int64_t>{0, 2, 1})
-        weight = turned.getInput();
-      else
-        turned = nullptr;
+      Operation *made = weight.getDefiningOp();
+      bool turned =
+          isTranspose(made) && permOf(made) == ArrayRef<int64_t>{0, 2, 1};
+      if (turned)
+        weight = made->getOperand(0);
       OpBuilder b(op);
       op.getWeightMutable().assign(
           PackBOp::create(b, op.getLoc(), weight, /*transposed=*/!turned));
@@ -193,7 +192,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       for (int64_t i = 0; i < rank; ++i)
         perm.push_back(i);
       std::swap(perm[rank - 1], perm[rank - 2]);
-      lhs = TransposeOp::create(b, loc, lhs, perm);
+      lhs = createTranspose(b, loc, lhs, perm);
     }
     auto columns = b.getStringAttr(getDims(op.getResult()).back().str());
     if (PackWeightOp weight = packFormatted(b, op, precision))

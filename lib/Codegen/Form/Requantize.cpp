@@ -22,13 +22,11 @@
 #include "dialects/Tenon/IR/Ops/Max.h"
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -115,8 +113,8 @@ Value codesOf(CastOp op) {
   SmallVector<Operation *> moves;
   Value v = made->of;
   while (Operation *move = v.getDefiningOp()) {
-    bool moved = isReshape(move) ||
-                 isa<TransposeOp, SliceOp, BroadcastToOp, GatherOp>(move);
+    bool moved = isReshape(move) || isTranspose(move) || isSlice(move) ||
+                 isa<BroadcastToOp, GatherOp>(move);
     if (!moved || move->hasAttr("tenon.value"))
       break;
     moves.push_back(move);

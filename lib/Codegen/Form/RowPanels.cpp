@@ -12,9 +12,8 @@
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/StorePages.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "mlir/IR/Matchers.h"
@@ -193,7 +192,7 @@ bool readRowsAsPanels(PackedMatMulOp matmul) {
   for (size_t i = 0; i < dims.size(); ++i)
     perm.push_back(i);
   std::swap(perm[dims.size() - 3], perm[dims.size() - 2]);
-  Value panels = TransposeOp::create(b, pack.getLoc(), split, perm);
+  Value panels = createTranspose(b, pack.getLoc(), split, perm);
   pack.getResult().replaceAllUsesWith(panels);
   pack.erase();
   return true;

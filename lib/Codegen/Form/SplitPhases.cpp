@@ -12,11 +12,9 @@
 
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
-#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/Pass/Pass.h"
@@ -89,7 +87,7 @@ struct SplitPhasesPass : ::tenon::impl::SplitPhasesPassBase<SplitPhasesPass> {
             high = std::max<int64_t>(*llvm::max_element(distances), 0);
     if (low + high) {
       Type element = getElementTypeOrSelf(x.getType());
-      Value none = ConstantOp::create(
+      Value none = createConstant(
           b, loc,
           DenseElementsAttr::get(RankedTensorType::get({}, element),
                                  b.getZeroAttr(element)));
@@ -106,8 +104,7 @@ struct SplitPhasesPass : ::tenon::impl::SplitPhasesPassBase<SplitPhasesPass> {
       starts.back() = SymExpr(low + distance);
       Value part = x;
       if (low + high)
-        part = SliceOp::create(b, loc, x, attr(starts),
-                               b.getDenseI64ArrayAttr(steps), attr(dims));
+        part = createSlice(b, loc, x, starts, steps, dims);
       parts.push_back(createReshape(b, loc, part, apart));
     }
     apart.back() = SymExpr(int64_t(distances.size()));

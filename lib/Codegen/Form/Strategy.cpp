@@ -12,12 +12,11 @@
 
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "tenon/Codegen/Kernels.h"
 
@@ -43,9 +42,9 @@ static void addPatches(PackedMatMulOp product, std::vector<SlowWork> &found) {
   if (!patches || !columns || isa<BlockArgument>(patches.getInput()))
     return;
   // Few channels are moved to the back by a vector of each (ImageStrip.h).
-  auto transpose = patches.getInput().getDefiningOp<TransposeOp>();
-  if (transpose && patches.getChannelsLast() &&
-      isa<BlockArgument>(transpose.getInput()))
+  Operation *image = patches.getInput().getDefiningOp();
+  if (isTranspose(image) && patches.getChannelsLast() &&
+      isa<BlockArgument>(image->getOperand(0)))
     return;
   int64_t percent = 100 * *columns / (*columns + kPulledElement * kPerCycle);
   if (percent < kSlow)

@@ -12,12 +12,10 @@
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/PackB.h"
 #include "dialects/Tenon/IR/Ops/PackWeight.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -50,9 +48,7 @@ struct Maker {
     starts[dim] = SymExpr(from);
     dims[dim] = SymExpr(size);
     SmallVector<int64_t> steps(dims.size(), 1);
-    return SliceOp::create(b, loc, v, DimsAttr::get(b.getContext(), starts),
-                           b.getDenseI64ArrayAttr(steps),
-                           DimsAttr::get(b.getContext(), dims));
+    return createSlice(b, loc, v, starts, steps, dims);
   }
   Value cast(Value v, Type type) {
     if (getElementTypeOrSelf(v.getType()) == type)
@@ -134,9 +130,9 @@ Value tableOf(OpBuilder &b, PackBOp pack) {
   SymExpr padded =
       SymExpr::apply(SymExpr::Fn::CeilDiv, columns, kPanelColumns) *
       kPanelColumns;
-  Value v = TransposeOp::create(b, make.loc, pack.getResult(),
-                                transposed ? ArrayRef<int64_t>{0, 2, 1}
-                                           : ArrayRef<int64_t>{1, 0, 2});
+  Value v = createTranspose(b, make.loc, pack.getResult(),
+                            transposed ? ArrayRef<int64_t>{0, 2, 1}
+                                       : ArrayRef<int64_t>{1, 0, 2});
   v = make.shape(v, transposed ? ArrayRef<SymExpr>{padded, rows}
                                : ArrayRef<SymExpr>{rows, padded});
   int64_t dim = transposed ? 0 : 1;
@@ -156,7 +152,7 @@ Value bytesOf(OpBuilder &b, PackWeightOp pack, int64_t bytes) {
   v = make.shape(v, {panels, blocks, ofBlock});
   v = make.cut(v, 2, format.bytesOfHeader(), groups * format.bytesOfGroup());
   v = make.shape(v, {panels, blocks, groups, kPanelColumns, ofColumn});
-  v = TransposeOp::create(b, make.loc, v, ArrayRef<int64_t>{0, 3, 1, 2, 4});
+  v = createTranspose(b, make.loc, v, ArrayRef<int64_t>{0, 3, 1, 2, 4});
   v = make.shape(v, {panels * kPanelColumns, blocks * groups * ofColumn});
   return make.cut(make.cut(v, 0, 0, N), 1, 0, bytes);
 }

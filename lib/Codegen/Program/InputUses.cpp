@@ -23,17 +23,15 @@
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
-#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -95,9 +93,9 @@ bool isLength(Value v, unsigned depth = 0) {
                                  depth + 1);
                if (isa<CompareOp>(op))
                  return isPosition(op->getOperand(1 - number));
-               return (isReshape(op) ||
-                       isa<CastOp, BroadcastToOp, TransposeOp, SliceOp, AddOp,
-                           SubOp, MinOp, MaxOp>(op)) &&
+               return (isReshape(op) || isTranspose(op) || isSlice(op) ||
+                       isa<CastOp, BroadcastToOp, AddOp, SubOp, MinOp, MaxOp>(
+                           op)) &&
                       isLength(op->getResult(0), depth + 1);
              });
 }
@@ -170,8 +168,8 @@ bool Walk::visitMove(OpOperand &use) {
       if (number >= first)
         follow(loop.getResult(number - first));
     }
-  } else if (isReshape(op) ||
-             isa<TransposeOp, BroadcastToOp, SliceOp, ConcatOp, MergeOp>(op)) {
+  } else if (isReshape(op) || isTranspose(op) || isSlice(op) ||
+             isa<BroadcastToOp, ConcatOp, MergeOp>(op)) {
     follow(op->getResult(0));
   } else if (isa<PadOp, GatherOp, GatherElementsOp, GatherNDOp>(op) &&
              number == 0) {

@@ -11,11 +11,10 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Ops/Quant.h"
 #include "dialects/Tenon/IR/Ops/Dequantize.h"
-#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonMath.h"
-#include "dialects/Tenon/IR/TenonReshapes.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
 #include "lib/Import/Onnx/Ops/Window.h"
@@ -77,7 +76,7 @@ static bool isWeight(Value x) {
   while (Operation *op = x.getDefiningOp()) {
     if (op->hasTrait<mlir::OpTrait::ConstantLike>())
       return true;
-    if (!isReshape(op) && !isa<TransposeOp, UnpackOp>(op))
+    if (!isReshape(op) && !isTranspose(op) && !isa<UnpackOp>(op))
       return false;
     x = op->getOperand(0);
   }
