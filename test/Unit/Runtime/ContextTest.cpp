@@ -106,6 +106,31 @@ TEST(Context, runsOnTheCallersExecutor) {
   }
 }
 
+TEST(Context, partsHaveEqualShares) {
+  static int64_t done; // by the first step, which has 40 tasks in 32 slices
+  static std::vector<int64_t> shares;
+  Toy toy;
+  toy.kernels[0] = [](void *const *bufs, const int64_t *dims, int64_t begin,
+                      int64_t end, tenon_task *task) {
+    done += end - begin;
+    return gather(bufs, dims, begin, end, task);
+  };
+  auto options = threadOptions(2);
+  options.executor = [](void *, int32_t count, tenon_body body,
+                        void *argument) {
+    for (int32_t i = 0; i < count; ++i) {
+      done = 0;
+      body(argument, i);
+      if (done)
+        shares.push_back(done);
+    }
+  };
+  Scoped context(&toy.model, &options);
+  ASSERT_EQ(context.status, TENON_OK) << context.error.message;
+  runAndCompare(toy, context, 4, 10);
+  EXPECT_EQ(shares, (std::vector<int64_t>{20, 20}));
+}
+
 TEST(Context, keepsTheCallersFloatModes) {
   Toy toy;
   auto options = threadOptions(1);
