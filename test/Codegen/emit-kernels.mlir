@@ -33,6 +33,7 @@ func.func @pointwise(%x: tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #teno
 // CHECK: vector.shuffle %[[A]], %[[B]] [0, 2, 4, 6, 9, 11, 13, 15]
 // CHECK: else
 // CHECK: vector.gather
+// WIDE-LABEL: func.func @map_0
 func.func @everyOther(%x: tensor<4x64xf32>, %v: tensor<f32>) -> tensor<4x32xf32> {
   %0 = tenon.kernel map(%x, %v) : (tensor<4x64xf32>, tensor<f32>) -> tensor<4x32xf32> tiling #tenon.cpu_elements<chunk = 128> {
   ^bb0(%a: tensor<4x64xf32>, %b: tensor<f32>):
@@ -103,6 +104,7 @@ func.func @neighbours(%x: tensor<3x64xf32>, %i: tensor<96xi64>) -> tensor<3x96xf
 // CHECK: vector.reduction <or>
 // CHECK: arith.cmpi sge
 // CHECK-COUNT-2: llvm.call_intrinsic "llvm.x86.avx2.permps"
+// WIDE-LABEL: func.func @map_0
 func.func @fewer(%x: tensor<3x64xf32>, %i: tensor<3x40xi32>, %y: tensor<3x?xf32, #tenon.dims<"3", "w">>, %j: tensor<40xi32>) -> (tensor<3x40xf32>, tensor<3x40xf32>) {
   %0 = tenon.kernel map(%x, %i) : (tensor<3x64xf32>, tensor<3x40xi32>) -> tensor<3x40xf32> tiling #tenon.cpu_elements<chunk = 128> {
   ^bb0(%a: tensor<3x64xf32>, %b: tensor<3x40xi32>):
@@ -131,6 +133,7 @@ func.func @fewer(%x: tensor<3x64xf32>, %i: tensor<3x40xi32>, %y: tensor<3x?xf32,
 // CHECK: %[[V:.+]] = vector.load %[[ROW]]
 // CHECK-NEXT: llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[V]]
 // CHECK-NOT: arith.addf
+// WIDE-LABEL: func.func @map_0
 func.func @computedRows(%x: tensor<3x64xf32>, %y: tensor<3x64xf32>, %i: tensor<96xi64>) -> tensor<3x96xf32> {
   %0 = tenon.kernel map(%x, %y, %i) : (tensor<3x64xf32>, tensor<3x64xf32>, tensor<96xi64>) -> tensor<3x96xf32> tiling #tenon.cpu_elements<chunk = 128> {
   ^bb0(%a: tensor<3x64xf32>, %b: tensor<3x64xf32>, %c: tensor<96xi64>):
@@ -139,6 +142,53 @@ func.func @computedRows(%x: tensor<3x64xf32>, %y: tensor<3x64xf32>, %i: tensor<9
     tenon.yield %2 : tensor<3x96xf32>
   }
   return %0 : tensor<3x96xf32>
+}
+
+// -----
+
+// Rows that become columns: lanes along those that lie together in memory, and a
+// square of vectors is turned.
+// CHECK-LABEL: func.func @map_0
+// CHECK: scf.if
+// CHECK-COUNT-8: vector.load {{.+}} : memref<?xf32>, vector<8xf32>
+// CHECK-NOT: vector.load
+// CHECK-COUNT-24: vector.shuffle
+// CHECK-NOT: vector.shuffle
+// CHECK-COUNT-8: vector.store {{.+}} : memref<?xf32>, vector<8xf32>
+// CHECK: scf.if
+// WIDE-LABEL: func.func @map_0
+// WIDE-COUNT-16: vector.load {{.+}} : memref<?xf32>, vector<16xf32>
+// WIDE-COUNT-80: vector.shuffle
+// WIDE-NOT: vector.shuffle
+// WIDE-COUNT-16: vector.store {{.+}} : memref<?xf32>, vector<16xf32>
+func.func @turned(%x: tensor<64x40xf32>) -> tensor<40x64xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<64x40xf32>) -> tensor<40x64xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<64x40xf32>):
+    %1 = tenon.transpose %a [1, 0] : tensor<64x40xf32>
+    %2 = tenon.neg %1 : tensor<40x64xf32>
+    tenon.yield %2 : tensor<40x64xf32>
+  }
+  return %0 : tensor<40x64xf32>
+}
+
+// -----
+
+// A tail that is known is stored in parts, where masks are not the machine's own.
+// CHECK-LABEL: func.func @map_0
+// CHECK: vector.store {{.+}} : memref<?xf32>, vector<8xf32>
+// CHECK: vector.store {{.+}} : memref<?xf32>, vector<4xf32>
+// CHECK: vector.store {{.+}} : memref<?xf32>, vector<2xf32>
+// CHECK: memref.store {{.+}} : memref<?xf32>
+// CHECK-NOT: vector.maskedstore
+// WIDE-LABEL: func.func @map_0
+// WIDE: vector.maskedstore {{.+}} vector<16xf32>
+func.func @tail(%x: tensor<3x15xf32>, %y: tensor<15xf32>) -> tensor<3x15xf32> {
+  %0 = tenon.kernel map(%x, %y) : (tensor<3x15xf32>, tensor<15xf32>) -> tensor<3x15xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x15xf32>, %b: tensor<15xf32>):
+    %1 = tenon.add %a, %b : tensor<3x15xf32>, tensor<15xf32>
+    tenon.yield %1 : tensor<3x15xf32>
+  }
+  return %0 : tensor<3x15xf32>
 }
 
 // -----

@@ -10,10 +10,6 @@
 // of `chunk` elements; otherwise a task is one row of the last dim that is
 // not 1.
 //
-// Where neighbours in a row lie apart in an operand, and those of the rows
-// beside it next to each other, a task is a piece of several rows, a few
-// elements of each in turn: each line of the operand is fetched once.
-//
 // What rows that gather have in common is computed once (GatheredRows.h).
 //
 // Where the last dim has two or four elements, or is joined of such a one and
@@ -23,11 +19,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/Ops/Reshape.h"
-#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/GatheredRows.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
+#include "lib/Codegen/Emit/SwappedRows.h"
 
 using namespace mlir;
 
@@ -47,69 +43,6 @@ bool isFlatMap(KernelEmitter &e, ArrayRef<SymExpr> dims) {
       return false;
   }
   return llvm::all_of(e.body().getArguments(), fits);
-}
-
-/// Does `v` swap its last two dims that are walked, rows and their elements, of
-/// something?
-static bool swapsRows(Value v, size_t axis) {
-  SmallVector<SymExpr> dims = getDims(v);
-  SmallVector<Value> values{v};
-  while (!values.empty()) {
-    Operation *op = values.pop_back_val().getDefiningOp();
-    if (!op)
-      continue;
-    if (isTranspose(op)) {
-      ArrayRef<int64_t> perm = permOf(op);
-      if (perm[axis - 1] == int64_t(axis) && perm[axis] == int64_t(axis) - 1)
-        return true;
-    }
-    if (op->hasTrait<OpTrait::Elementwise>())
-      for (Value operand : op->getOperands())
-        if (getDims(operand) == dims)
-          values.push_back(operand);
-  }
-  return false;
-}
-
-/// Such a map, `axis` is the last dim.
-static void emitSwappedRows(KernelEmitter &e, Value root, size_t axis,
-                            int64_t chunk) {
-  constexpr int64_t side = 16; // elements of a line
-  LaneBuilder &L = e.L;
-  Type element = getElementTypeOrSelf(root.getType());
-  SmallVector<SymExpr> dims = getDims(root),
-                       outer(dims.begin(), dims.begin() + axis - 1);
-  auto ceilDiv = [](const SymExpr &x, int64_t by) {
-    return SymExpr::apply(SymExpr::Fn::CeilDiv, x, SymExpr(by));
-  };
-  SmallVector<SymExpr> grid(outer);
-  grid.push_back(ceilDiv(dims[axis - 1], side));
-  grid.push_back(ceilDiv(dims[axis], chunk));
-  e.info.tasks = productOf(grid);
-  Value rows = e.dim(dims[axis - 1]), n = e.dim(dims[axis]), out = e.result(0);
-  e.loop(e.begin, e.end, 1, [&](Value task) {
-    SmallVector<Idx> idx = e.delinearize(task, grid);
-    Value first = L.mul(idx[axis - 1].base, side),
-          from = L.mul(idx[axis].base, chunk);
-    Value behind = L.min(L.add(first, side), rows),
-          to = L.min(L.add(from, chunk), n);
-    Value before = // rows of the dims before
-        L.mul(e.linearize(ArrayRef(idx).take_front(axis - 1), outer).base,
-              rows);
-    e.loop(from, to, side, [&](Value start) {
-      Value count = L.min(L.sub(to, start), side);
-      e.loop(first, behind, 1, [&](Value row) {
-        Idx base = L.uniform(L.add(L.mul(L.add(before, row), n), start));
-        e.lanesLoop(count, e.vectorLanes(), [&](Idx i) {
-          idx[axis - 1] = L.uniform(row);
-          idx[axis] = L.add(L.uniform(start), i);
-          Idx flat = L.add(base, i);
-          e.setDomain(dims, idx, flat);
-          L.store(e.emit(root, idx), out, flat, element);
-        });
-      });
-    });
-  });
 }
 
 namespace {
