@@ -70,10 +70,14 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
           panels = kTilePanels;
   for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>()) {
     FormatAttr format = product.getFormatAttr();
-    // A task of integers or bf16 lays its rows out first, for more panels.
-    if (format && (format.isInteger() || roundsToBF16(format)))
-      return {get(rows, 4, block, 1024), get(rows, 8, block, 1024),
-              get(rows, 2, block, 1024), get(rows * 2, 4, block, 1024)};
+    // A task of integers or bf16 lays its rows out first, for more panels. Of
+    // bytes a chunk's rows of a tile stay in the first cache, beside a part of
+    // a panel.
+    if (format && (format.isInteger() || roundsToBF16(format))) {
+      int64_t chunk = format.isInteger() ? 256 : 1024;
+      return {get(rows, 4, block, chunk), get(rows, 8, block, chunk),
+              get(rows, 2, block, chunk), get(rows * 2, 4, block, chunk)};
+    }
     if (format)
       continue;
     int64_t columns =
