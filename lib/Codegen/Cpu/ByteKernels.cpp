@@ -185,6 +185,7 @@ struct ByteLoops : Loops {
         blocks = argument(6), B = argument(7);
 
   int64_t column(int64_t j) { return first + j * lanes; }
+  bool isWhole() { return vectors * lanes == kPanelColumns; }
   Value spread(Type type, Value x) {
     return vector::BroadcastOp::create(b, loc, type, x);
   }
@@ -237,7 +238,7 @@ SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt) {
   SmallVector<Value> found = forLoop(
       L.index(0), end, together, init, [&](Value number, ValueRange carried) {
         SmallVector<Value> next(carried), inPairs(next.size());
-        if (first == 0)
+        if (first == 0 && (!size || isWhole()))
           fetchAhead(B, L.add(bAt, L.mul(number, format.bytesOfGroup())),
                      together * format.bytesOfGroup());
         for (int64_t g = 0; g < together; ++g) {
@@ -283,7 +284,15 @@ SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt) {
 /// What a block adds to `carried`.
 SmallVector<Value> ByteLoops::block(Value number, Value bAt,
                                     ValueRange carried) {
-  Value aAt = L.add(a0, L.mul(number, format.getBlock()));
+  int64_t size = format.getBlock();
+  Value aAt = L.add(a0, L.mul(number, size));
+  // Where a panel is walked several times, each fetches as much of the next one
+  // as it has columns.
+  if (size && !isWhole()) {
+    int64_t bytes = format.bytesOfBlock(size), ofColumn = bytes / kPanelColumns;
+    Value next = L.add(bAt, L.mul(blocks, bytes));
+    fetchLater(B, plus(next, first * ofColumn), ofColumn * vectors * lanes);
+  }
   SmallVector<Value> found = sums(plus(bAt, format.bytesOfHeader()), aAt);
   SmallVector<Value> scales, zeros, next;
   for (int64_t j = 0; j < vectors; ++j) {

@@ -62,11 +62,12 @@ struct FormatLoops : Loops {
   static constexpr int64_t kDealt = 4;
   bool dealt = false;
   /// Are the rows of a group written out? With many products for each number a
-  /// loop over them costs little, and compiles in a fraction of the time. How
-  /// many there are it computes: LLVM would write out a loop that it knows, and
-  /// mix their products until sums leave their registers.
+  /// loop over them costs little, and compiles in a fraction of the time.
   bool unrolled = true;
-  enum { fetchesNothing, fetchesRows, fetchesBlocks } ahead = fetchesNothing;
+  /// Are rows fetched ahead? Or, where a panel is walked several times, the
+  /// next panel: each time as much of it as there are columns.
+  bool fetchesRows = false;
+  Value panelSize = {}; ///< if so
 
   using Body =
       function_ref<SmallVector<Value>(Value k, ValueRange weights, ValueRange)>;
@@ -229,7 +230,8 @@ SmallVector<Value> FormatLoops::weights(ValueRange codes, int64_t row,
 }
 
 /// Rows [k, k + count) of a group, one after the other: the codes go along,
-/// those of the next row at the lowest bits.
+/// those of the next row at the lowest bits. The count is no constant, or LLVM
+/// would write the loop out.
 SmallVector<Value> FormatLoops::oneByOne(Value k, Value count, ValueRange codes,
                                          ValueRange init, Body body) {
   SmallVector<Value> carried(init);
@@ -262,7 +264,7 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
   SmallVector<Value> carried =
       forLoop(begin, whole, group, init, [&](Value row, ValueRange carried) {
         SmallVector<Value> found = codes(groupAt(row)), next(carried);
-        if (ahead == fetchesRows)
+        if (fetchesRows)
           fetchAhead(B, groupAt(row), format.bytesOfGroup());
         if (!unrolled && group > 1)
           return oneByOne(L.add(base, row), L.min(L.sub(end, row), group),
@@ -290,8 +292,11 @@ SmallVector<Value> FormatLoops::walk(Value at, Value begin, Value end,
   return forLoop(begin, end, block, init, [&](Value k, ValueRange carried) {
     Value blockAt =
         L.add(at, L.mul(L.div(k, block), format.bytesOfBlock(block)));
-    if (ahead == fetchesBlocks)
-      fetchAhead(B, blockAt, format.bytesOfBlock(block));
+    if (panelSize) {
+      int64_t ofColumn = format.bytesOfBlock(block) / kPanelColumns;
+      Value share = L.add(blockAt, L.mul(first, ofColumn));
+      fetchLater(B, L.add(share, panelSize), ofColumn * vectors * lanes);
+    }
     return rows(blockAt, k, L.index(0), L.min(L.index(block), L.sub(end, k)),
                 carried, body);
   });
@@ -302,9 +307,11 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8);
-  // So many pointers leave none for the rest: the distance is a constant then.
-  constexpr int64_t kPointers = 4;
-  if (rows <= kPointers)
+  // Of more rows the pointers leave none for the rest: the distance is a
+  // constant then. The rows of a group are not written out, as LLVM would mix
+  // their products until sums leave their registers.
+  constexpr int64_t kFewRows = 4;
+  if (rows <= kFewRows)
     lda = 0;
   std::string name = "gemm_" + nameOf(format) + "_" + std::to_string(rows);
   if (lda)
@@ -321,17 +328,18 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   Value A = p.argument(0), a0 = p.argument(1),
         apart = lda ? L.index(lda) : p.argument(2), C = p.argument(6),
         c0 = p.argument(7);
-  // A vector of columns has sums, a scale, a zero point and codes; a number,
-  // its row's and a mask come and go. One row waits for memory.
-  int64_t most = kPanelColumns / p.lanes;
-  int64_t room = (target.numVectorRegs - 3) / (rows + 3);
-  p.unrolled = rows == 1 || format.getElement().isBF16();
-  bool single = rows > 1 && p.group == 1 && format.getBlock();
-  p.ahead = single ? p.fetchesBlocks : p.fetchesRows;
+  // Half of the registers are for sums, beside scales, zero points and codes; a
+  // row alone has few. Eight sums hide the latency of an addition.
+  int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs / 2;
+  p.unrolled = rows <= kFewRows || format.getElement().isBF16();
   p.vectors =
-      rows == 1 ? most
-                : llvm::bit_floor((uint64_t)std::clamp<int64_t>(room, 1, most));
+      llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
   p.dealt = p.bits == 8 && p.vectors == p.kDealt && p.lanes == 2 * p.kDealt;
+  int64_t block = format.getBlock();
+  p.fetchesRows = p.vectors == most || !block;
+  if (!p.fetchesRows)
+    p.panelSize = L.mul(L.div(p.plus(p.argument(5), block - 1), block),
+                        format.bytesOfBlock(block));
   Value begin = L.index(0), columns = L.index(kPanelColumns);
   p.forLoop(
       begin, columns, p.vectors * p.lanes, {}, [&](Value first, ValueRange) {

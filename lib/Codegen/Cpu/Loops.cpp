@@ -64,12 +64,22 @@ Value Loops::broadcastGroup(Value A, Value at, int64_t count, unsigned whole,
   return vector::BitCastOp::create(b, loc, type, all);
 }
 
-void Loops::fetchAhead(Value memory, Value at, int64_t bytes) {
-  constexpr int64_t ahead = 2560, line = 64;
+/// The hint: 3 is the first cache, 2 the second.
+static void fetchLines(Loops &loops, Value memory, Value at, int64_t bytes,
+                       unsigned hint) {
+  constexpr int64_t line = 64;
   for (int64_t i = 0; i < bytes; i += line)
-    memref::PrefetchOp::create(b, loc, memory, plus(at, ahead + i),
-                               /*isWrite=*/false, /*localityHint=*/3,
-                               /*isDataCache=*/true);
+    memref::PrefetchOp::create(loops.b, loops.loc, memory, loops.plus(at, i),
+                               /*isWrite=*/false, hint, /*isDataCache=*/true);
+}
+
+void Loops::fetchAhead(Value memory, Value at, int64_t bytes) {
+  constexpr int64_t ahead = 2560;
+  fetchLines(*this, memory, plus(at, ahead), bytes, 3);
+}
+
+void Loops::fetchLater(Value memory, Value at, int64_t bytes) {
+  fetchLines(*this, memory, at, bytes, 2);
 }
 
 Value Loops::intrinsic(StringRef name, Type type, ValueRange operands) {

@@ -55,6 +55,8 @@ struct Loops {
   /// Asks for so many bytes that are read soon, over the ends of pages, where
   /// hardware stops. Few rows wait for little else than the weight.
   void fetchAhead(mlir::Value memory, mlir::Value at, int64_t bytes);
+  /// Asks for such bytes at `at` that are read later, in the second cache.
+  void fetchLater(mlir::Value memory, mlir::Value at, int64_t bytes);
   mlir::Value intrinsic(llvm::StringRef name, mlir::Type type,
                         mlir::ValueRange operands);
   /// sum + a * w, or the two one after the other where nothing fuses them.
