@@ -64,6 +64,9 @@ struct FormatLoops : Loops {
   /// Are the rows of a group written out? With many products for each number a
   /// loop over them costs little, and compiles in a fraction of the time.
   bool unrolled = true;
+  /// Else: is their number computed, so that LLVM does not write them out, and
+  /// mix their products until sums leave their registers?
+  bool counted = false;
   /// Are rows fetched ahead? Or, where a panel is walked several times, the
   /// next panel: each time as much of it as there are columns.
   bool fetchesRows = false;
@@ -230,8 +233,7 @@ SmallVector<Value> FormatLoops::weights(ValueRange codes, int64_t row,
 }
 
 /// Rows [k, k + count) of a group, one after the other: the codes go along,
-/// those of the next row at the lowest bits. The count is no constant, or LLVM
-/// would write the loop out.
+/// those of the next row at the lowest bits.
 SmallVector<Value> FormatLoops::oneByOne(Value k, Value count, ValueRange codes,
                                          ValueRange init, Body body) {
   SmallVector<Value> carried(init);
@@ -259,7 +261,7 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
     return L.add(groups, L.mul(row, format.bytesOfGroup() / group));
   };
   Value whole = end;
-  if (unrolled)
+  if (!counted)
     whole = L.add(begin, L.mul(L.div(L.sub(end, begin), group), group));
   SmallVector<Value> carried =
       forLoop(begin, whole, group, init, [&](Value row, ValueRange carried) {
@@ -267,13 +269,15 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
         if (fetchesRows)
           fetchAhead(B, groupAt(row), format.bytesOfGroup());
         if (!unrolled && group > 1)
-          return oneByOne(L.add(base, row), L.min(L.sub(end, row), group),
+          return oneByOne(L.add(base, row),
+                          counted ? L.min(L.sub(end, row), group)
+                                  : L.index(group),
                           found, next, body);
         for (int64_t j = 0; j < group; ++j)
           next = body(L.add(base, L.add(row, j)), weights(found, j), next);
         return next;
       });
-  if (group == 1 || !unrolled)
+  if (group == 1 || counted)
     return carried;
   return forLoop(whole, end, 1, carried, [&](Value row, ValueRange carried) {
     return body(L.add(base, row),
@@ -308,10 +312,10 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8);
   // Of more rows the pointers leave none for the rest: the distance is a
-  // constant then. The rows of a group are not written out, as LLVM would mix
-  // their products until sums leave their registers.
+  // constant then, and columns are walked by a loop.
   constexpr int64_t kFewRows = 4;
-  if (rows <= kFewRows)
+  bool few = rows <= kFewRows;
+  if (few)
     lda = 0;
   std::string name = "gemm_" + nameOf(format) + "_" + std::to_string(rows);
   if (lda)
@@ -331,44 +335,51 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   // Half of the registers are for sums, beside scales, zero points and codes; a
   // row alone has few. Eight sums hide the latency of an addition.
   int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs / 2;
-  p.unrolled = rows <= kFewRows || format.getElement().isBF16();
+  p.unrolled = rows == 1 || format.getElement().isBF16();
+  p.counted = !p.unrolled && !few;
   p.vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
   p.dealt = p.bits == 8 && p.vectors == p.kDealt && p.lanes == 2 * p.kDealt;
   int64_t block = format.getBlock();
-  p.fetchesRows = p.vectors == most || !block;
+  p.fetchesRows = few || !block;
   if (!p.fetchesRows)
     p.panelSize = L.mul(L.div(p.plus(p.argument(5), block - 1), block),
                         format.bytesOfBlock(block));
-  Value begin = L.index(0), columns = L.index(kPanelColumns);
-  p.forLoop(
-      begin, columns, p.vectors * p.lanes, {}, [&](Value first, ValueRange) {
-        p.first = first;
-        SmallVector<Value> init(rows * p.vectors, L.constant(p.f32s, 0));
-        SmallVector<Value> sums = p.walk(
-            p.argument(4), L.index(0), p.argument(5), init,
-            [&](Value k, ValueRange weights, ValueRange sums) {
-              SmallVector<Value> next;
-              for (int64_t r = 0; r < rows; ++r) {
-                Value x = memref::LoadOp::create(
-                    b, p.loc, A, L.add(L.add(a0, k), L.mul(L.index(r), apart)));
-                x = vector::BroadcastOp::create(b, p.loc, p.f32s, x);
-                for (Value w : weights)
-                  next.push_back(p.fma(x, w, sums[next.size()]));
-              }
-              return next;
-            });
-        for (int64_t r = 0; p.dealt && r < rows; ++r)
-          llvm::copy(
-              p.collect(ValueRange(sums).slice(r * p.vectors, p.vectors)),
-              sums.begin() + r * p.vectors);
-        for (auto [i, sum] : llvm::enumerate(sums))
-          vector::StoreOp::create(
-              b, p.loc, sum, C,
-              L.add(p.plus(c0, i / p.vectors * kPanelColumns),
-                    p.column(i % p.vectors)));
-        return SmallVector<Value>{};
-      });
+  auto pass = [&](Value first) {
+    p.first = first;
+    SmallVector<Value> init(rows * p.vectors, L.constant(p.f32s, 0));
+    SmallVector<Value> sums = p.walk(
+        p.argument(4), L.index(0), p.argument(5), init,
+        [&](Value k, ValueRange weights, ValueRange sums) {
+          SmallVector<Value> next;
+          for (int64_t r = 0; r < rows; ++r) {
+            Value x = memref::LoadOp::create(
+                b, p.loc, A, L.add(L.add(a0, k), L.mul(L.index(r), apart)));
+            x = vector::BroadcastOp::create(b, p.loc, p.f32s, x);
+            for (Value w : weights)
+              next.push_back(p.fma(x, w, sums[next.size()]));
+          }
+          return next;
+        });
+    for (int64_t r = 0; p.dealt && r < rows; ++r)
+      llvm::copy(p.collect(ValueRange(sums).slice(r * p.vectors, p.vectors)),
+                 sums.begin() + r * p.vectors);
+    for (auto [i, sum] : llvm::enumerate(sums))
+      vector::StoreOp::create(b, p.loc, sum, C,
+                              L.add(p.plus(c0, i / p.vectors * kPanelColumns),
+                                    p.column(i % p.vectors)));
+  };
+  int64_t step = p.vectors * p.lanes;
+  for (int64_t c = 0; few && c < kPanelColumns; c += step) {
+    pass(L.index(c));
+    p.fetchesRows = false; // the first pass did
+  }
+  if (!few)
+    p.forLoop(L.index(0), L.index(kPanelColumns), step, {},
+              [&](Value first, ValueRange) {
+                pass(first);
+                return SmallVector<Value>{};
+              });
   func::ReturnOp::create(b, p.loc);
   return func;
 }
