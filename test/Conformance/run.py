@@ -133,7 +133,6 @@ def main():
         "--target", action="append", help="what to compile for, once or more (default: $TENON_TARGET, else native)"
     )
     parser.add_argument("--fifth", action="store_true", help="every fifth case by name hash")
-    parser.add_argument("--per-operator", type=int, help="so many of each operator's cases at most")
     parser.add_argument("--jobs", "-j", type=int, default=os.cpu_count())
     parser.add_argument("--opt", type=int, default=1, help="-O of the compiler")
     parser.add_argument("--timeout", type=int, default=60, help="CPU seconds per case")
@@ -165,12 +164,6 @@ def main():
         and (not options.fifth or case.bucket == 0)
         and (not options.pattern or any(fnmatch.fnmatch(name, p) for p in options.pattern))
     }
-    if options.per_operator:
-        counts = Counter()
-        for name, case in list(chosen.items()):
-            counts[case.operator] += 1
-            if counts[case.operator] > options.per_operator:
-                del chosen[name]
     expected = {(m, name): text for m, name, text in read_list(options.xfail, 3)}
     before = read_passed(options.rerun) if options.rerun else {}
     by_mode = {}
