@@ -196,13 +196,31 @@ std::optional<Sum> Sum::of(Value v, function_ref<bool(Value)> isState,
   return result;
 }
 
+/// In the order of the program, which is the same in each run.
+bool comesFirst(Value a, Value b) {
+  auto x = dyn_cast<BlockArgument>(a), y = dyn_cast<BlockArgument>(b);
+  if (x || y)
+    return x && (!y || x.getArgNumber() < y.getArgNumber());
+  Operation *p = a.getDefiningOp(), *q = b.getDefiningOp();
+  if (p->getBlock() != q->getBlock()) // one is of the body, one outside
+    return p->getBlock()->findAncestorOpInBlock(*q) != nullptr;
+  return p->isBeforeInBlock(q);
+}
+
 SmallVector<SmallVector<Value>> Sum::withFactors(size_t size) const {
   SmallVector<SmallVector<Value>> found;
-  for (const auto &[key, factor] : products)
-    if (key.size() == size)
-      found.push_back(llvm::map_to_vector(key, [](const void *factor) {
-        return Value::getFromOpaquePointer(factor);
-      }));
+  for (const auto &[key, factor] : products) {
+    if (key.size() != size)
+      continue;
+    found.push_back(llvm::map_to_vector(key, [](const void *factor) {
+      return Value::getFromOpaquePointer(factor);
+    }));
+    llvm::sort(found.back(), comesFirst);
+  }
+  llvm::sort(found, [](ArrayRef<Value> a, ArrayRef<Value> b) {
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
+                                        comesFirst);
+  });
   return found;
 }
 
