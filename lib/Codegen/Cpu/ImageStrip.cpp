@@ -136,7 +136,6 @@ int64_t ImageStrip::outerTaps() const {
 }
 
 void ImageStrip::prepare() {
-  LaneBuilder &L = e.L;
   Type i64 = e.b.getI64Type();
   memory = inPlace ? e.input(source.image)
                    : e.scratchBuffer(images * SymExpr(outerTaps()) *
