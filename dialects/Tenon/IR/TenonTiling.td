@@ -65,10 +65,10 @@ def Tenon_CpuConvTilingAttr : Tenon_CpuTiling<"CpuConvTiling", "cpu_conv"> {
   let description = [{
     A task is a block of at most about so many `positions` of the result by so
     many `panels` of 32 columns; it is computed a register `tile` at a time. What
-    a block meets of the image is copied once, with its borders, and read through
-    the offsets of positions and taps: no patch is written out. Where there are
-    many more than `chunk` rows of the right operand, a task walks about so many
-    at a time.
+    a block meets of the image is copied once, with its borders (or lies in place,
+    if no patch meets a border), and read through the offsets of positions and
+    taps: no patch is written out. Where there are many more than `chunk` rows of
+    the right operand, a task walks about so many at a time.
 
     The `panels` are a multiple of the `tile`'s, which has at most 6 positions and
     2 panels. A product by so few columns that they would leave most of a vector
