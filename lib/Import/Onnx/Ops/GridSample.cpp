@@ -167,7 +167,7 @@ void Sampler::run() {
   n.out(0, n.reshape(sum, to));
 }
 
-/// One of the taps, or null.
+/// One of the taps.
 Value Sampler::own(Value taps, int64_t tap) {
   return n.slice(taps, 1, SymExpr(tap), SymExpr(1));
 }
