@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // The ops themselves stand in groups, a header and a .td file each
-// (TenonArith.h to TenonPacked.h), so that a change of one op compiles again
-// what names ops of its group, not all that names any. A file includes the
-// groups that it names.
+// (TenonArith.h to TenonPacked.h), and those of the commonest groups have
+// headers of their own (Ops/Add.h), so that a change of one op compiles again
+// what names it, not all that names any. A file includes what it names.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_IR_TENONOPBASE_H
