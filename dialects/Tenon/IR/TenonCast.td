@@ -31,6 +31,19 @@ def Tenon_CastOp : Tenon_ElementwiseOp<"cast", "adaptor.getTo()"> {
   let hasFolder = 1; // to the same type
 }
 
+def Tenon_RoundToOp : Tenon_ElementwiseOp<"round_to"> {
+  let summary = "The nearest number of a float type of 16 bits, as f32";
+  let description = [{
+    Ties go to even. Where `to` is bf16 a denormal becomes zero, as what multiplies
+    bf16 takes it. A product whose format says what its rows are (`by bf16`) reads
+    such numbers.
+  }];
+  let arguments = (ins Tenon_TensorOf<[F32], "f32">:$input,
+                       TypeAttrOf<AnyTypeOf<[F16, BF16]>>:$to);
+  let results = (outs Tenon_TensorOf<[F32], "f32">:$result);
+  let assemblyFormat = "$input `to` $to attr-dict `:` type($input)";
+}
+
 def Tenon_BitCastOp : Tenon_ElementwiseOp<"bitcast", "adaptor.getTo()"> {
   let summary = "The same bits as another type of their width (ONNX BitCast)";
   let description = [{A bool has 8 bits here.}];

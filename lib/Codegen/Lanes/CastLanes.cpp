@@ -8,6 +8,7 @@
 #include "lib/Codegen/Lanes/CastLanes.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include <cmath>
+#include <limits>
 
 using namespace mlir;
 
@@ -129,6 +130,17 @@ Value emitCast(LaneBuilder &L, CastOp cast, Value x, Type from) {
   if (fromFloat)
     return castToInteger(L, x, width, to.isUnsignedInteger());
   return resizeInteger(L, x, width, zeroExtend);
+}
+
+Value emitRoundTo(LaneBuilder &L, Value x, Type to) {
+  Value rounded = L.roundTo(x, to);
+  if (!to.isBF16())
+    return rounded;
+  Value least = L.constant(x.getType(), std::numeric_limits<float>::min());
+  Value size = math::AbsFOp::create(L.b, L.loc, x);
+  Value isDenormal =
+      arith::CmpFOp::create(L.b, L.loc, arith::CmpFPredicate::OLT, size, least);
+  return L.select(isDenormal, L.constant(x.getType(), 0), rounded);
 }
 
 Value emitBitCast(LaneBuilder &L, Value x, Type from, Type to) {

@@ -22,6 +22,8 @@ class CastOp;
 /// x of tenon type `from` as the cast says.
 mlir::Value emitCast(LaneBuilder &L, CastOp cast, mlir::Value x,
                      mlir::Type from);
+/// f32 to the nearest number of `to`, f16 or bf16, as tenon.round_to says.
+mlir::Value emitRoundTo(LaneBuilder &L, mlir::Value x, mlir::Type to);
 /// The bits of x read as `to`.
 mlir::Value emitBitCast(LaneBuilder &L, mlir::Value x, mlir::Type from,
                         mlir::Type to);

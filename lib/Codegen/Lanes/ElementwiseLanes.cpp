@@ -333,6 +333,7 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       .Case([&](CompareOp c) { return o.compare(c.getKind(), x, y); })
       .Case([&](SelectOp) { return o.select(x, y, v[2]); })
       .Case([&](CastOp c) { return emitCast(L, c, x, element); })
+      .Case([&](RoundToOp r) { return emitRoundTo(L, x, r.getTo()); })
       .Case([&](BitCastOp c) { return emitBitCast(L, x, element, c.getTo()); })
       .Default([](Operation *) { return Value(); });
 }
