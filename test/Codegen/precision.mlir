@@ -10,8 +10,9 @@
 
 // A constant of floats is rounded; where it is no constant both operands stay.
 // CHECK-LABEL: @floats
+// BF16: %[[R:.+]] = tenon.round_to %arg0 to bf16
 // BF16: %[[P:.+]] = tenon.pack_weight %{{.+}} <f32 at 0, 3, 1> as <bf16 by bf16> rows 4 columns 3
-// BF16: tenon.packed_matmul %arg0, %[[P]] columns "3" as <bf16 by bf16>
+// BF16: tenon.packed_matmul %[[R]], %[[P]] columns "3" as <bf16 by bf16>
 // KEPT: tenon.pack_weight %{{.+}} <f32 at 0, 3, 1> as <f16 by f16> rows 4 columns 3
 // ACT: tenon.pack_b
 // CHECK: tenon.pack_b %arg1
@@ -30,6 +31,25 @@ func.func @named(%x: tensor<2x4xf32>) -> tensor<2x3xf32> {
   %w = tenon.constant dense<[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0], [10.0, 11.0, 12.0]]> : tensor<4x3xf32>
   %0 = tenon.matmul %x, %w : tensor<2x4xf32>, tensor<4x3xf32> loc("attn")
   return %0 : tensor<2x3xf32>
+}
+
+// Rows are rounded where they are computed, once for all products.
+// CHECK-LABEL: @moved
+// BF16: %[[X:.+]] = tenon.exp
+// BF16: %[[R:.+]] = tenon.round_to %[[X]] to bf16
+// BF16-NOT: round_to
+// BF16: %[[T:.+]] = tenon.transpose %[[R]]
+// BF16: tenon.packed_matmul %[[T]]
+// BF16: tenon.packed_matmul %[[R]]
+// KEPT: tenon.round_to %{{.+}} to f16
+// ACT-NOT: round_to
+func.func @moved(%x: tensor<4x4xf32>) -> (tensor<4x3xf32>, tensor<4x3xf32>, tensor<4x4xf32>) {
+  %w = tenon.constant dense<[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0], [10.0, 11.0, 12.0]]> : tensor<4x3xf32>
+  %0 = tenon.exp %x : tensor<4x4xf32>
+  %1 = tenon.transpose %0 [1, 0] : tensor<4x4xf32>
+  %2 = tenon.matmul %1, %w : tensor<4x4xf32>, tensor<4x3xf32>
+  %3 = tenon.matmul %0, %w : tensor<4x4xf32>, tensor<4x3xf32>
+  return %2, %3, %0 : tensor<4x3xf32>, tensor<4x3xf32>, tensor<4x4xf32>
 }
 
 // Codes keep their format, and rows that they multiply become integers where

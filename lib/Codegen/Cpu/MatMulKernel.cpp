@@ -49,6 +49,7 @@
 #include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
+#include "lib/Codegen/Lanes/CastLanes.h"
 
 using namespace mlir;
 
@@ -189,8 +190,7 @@ struct MatMulKernel {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
     if (!arg || getElementTypeOrSelf(arg.getType()) != rowType || K != rowSize)
       return false;
-    // Rows of f16 lie as f32, once they are rounded.
-    return hasOwnRows() && !quantized && !(coded && format.getRows());
+    return hasOwnRows() && !quantized;
   }
   /// Broadcast batch dims would repeat rows.
   bool hasOwnRows() {
@@ -251,8 +251,9 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
       Type wide = L.isVector(x) ? L.vec(rowType) : rowType;
       x = arith::ExtUIOp::create(b, L.loc, wide, x);
     }
+    // Those of f32 are rounded already.
     if (coded && format.getRows())
-      x = L.roundTo(x, format.getRows());
+      x = emitRoundTo(L, x, format.getRows());
     if (laidOut && roundsToBF16(format))
       x = bitsOfBF16(L, x);
     L.store(x, quantized ? row : A, at, quantized ? f32 : rowType);

@@ -6,9 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/PackB.h"
 #include "dialects/Tenon/IR/Ops/PackWeight.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -166,6 +168,39 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
                                  DimsAttr::get(b.getContext(), dims));
   }
 
+  /// The rows as a product in the format reads them: rounded once for all its
+  /// columns, where they come from, behind what computes them if that is no
+  /// more than moved on the way.
+  Value roundRows(Value rows, FormatAttr format) {
+    if (!isa_and_nonnull<FloatType>(format.getRows()) ||
+        !getElementTypeOrSelf(rows.getType()).isF32())
+      return rows;
+    OpOperand *moved = nullptr;
+    Value source = rows;
+    while (Operation *op = source.getDefiningOp()) {
+      if (!(isReshape(op) || isTranspose(op) || isa<Im2ColOp>(op)) ||
+          !source.hasOneUse() || op->hasAttr("tenon.value"))
+        break;
+      moved = &op->getOpOperand(0);
+      source = moved->get();
+    }
+    Value known;
+    for (Operation *user : source.getUsers())
+      if (auto round = dyn_cast<RoundToOp>(user);
+          round && round.getTo() == format.getRows())
+        known = round;
+    if (!known) {
+      OpBuilder b(&getContext());
+      b.setInsertionPointAfterValue(source);
+      known = RoundToOp::create(b, source.getLoc(), source,
+                                TypeAttr::get(format.getRows()));
+    }
+    if (!moved)
+      return known;
+    moved->set(known);
+    return rows;
+  }
+
   void replace(MatMulOp op, Value result) {
     noteApplied(kPass, op, kPack);
     if (Attribute name = op->getAttr("tenon.value"))
@@ -196,8 +231,9 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     }
     auto columns = b.getStringAttr(getDims(op.getResult()).back().str());
     if (PackWeightOp weight = packFormatted(b, op, precision))
-      return replace(op, PackedMatMulOp::create(b, loc, lhs, weight, columns,
-                                                weight.getFormatAttr()));
+      return replace(
+          op, PackedMatMulOp::create(b, loc, roundRows(lhs, weight.getFormat()),
+                                     weight, columns, weight.getFormatAttr()));
     SmallVector<Operation *> views;
     Value matrices = findRepeated(b, op.getRhs(), views);
     Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());

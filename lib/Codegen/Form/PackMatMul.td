@@ -17,7 +17,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     else it is a kernel of its own.
 
     With `precision` bf16 or f16 a constant of floats is rounded to that, and so
-    are the rows that it multiplies; with int8-act rows that codes multiply
+    are the rows that it multiplies, by a tenon.round_to behind what computes them,
+    one for all products; with int8-act rows that codes multiply
     become integers (#tenon.format, `by`). Products of the nodes in `keep-f32`
     stay as they are.
 
