@@ -268,9 +268,9 @@ bool Compiler::resolveTargets() {
                 " is for CPUs: a GPU's products are chosen by "
                 "--gpu-precision");
   for (const Level &level : levels)
-    if (precision == "bf16" && !level.target.multipliesBF16)
+    if (precision == "bf16" && level.target.vectorBits < 512)
       return fail("--precision=bf16: level '" + level.target.name +
-                  "' has no AVX512-BF16, which multiplies bf16");
+                  "' has no AVX-512, which products of bf16 need");
   // Best first: the runtime takes the first level that the CPU supports.
   stableSort(levels, [](const Level &x, const Level &y) {
     return x.target.vectorBits > y.target.vectorBits ||

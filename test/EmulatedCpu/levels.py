@@ -32,6 +32,7 @@ from tool import Checks, Failure, load_arrays
 
 F32 = np.float32
 VECTORS = "x86-64-v4+avx512bf16"
+WIDENED = "x86-64-v4"
 AMX = "x86-64-v4+amx-bf16"
 DOTS = "x86-64-v3+avxvnni"
 INTEGERS = [DOTS, "x86-64-v4+avx512vnni", "x86-64-v4+amx-int8"]
@@ -41,15 +42,15 @@ OPTIMISE = "-O0"
 MARGIN = 2
 
 
-def bits(tool, level, product):
-    """Products of bf16 have the bits of `product`; so has each row alone."""
+def bits(tool, levels, product):
+    """Products of bf16 have the bits of `product`, at all levels; so has each row alone."""
     g = Graph()
     rng = np.random.default_rng(4)
     numbers = lambda *shape: rng.standard_normal(shape).astype(F32)
     # What a product finds in its scratch memory must not count.
     nothing = np.full((100, 300), np.nan, F32)
     g.expect("nan", g.node("MatMul", g.input(nothing), g.weight(numbers(300, 64))), np.full((100, 64), np.nan, F32))
-    for k, n, rows in ((67, 70, ROWS), (96, 64, (1, 13, 40)), (4100, 33, (1, 50)), (1, 5, (3,)), (130, 96, (35,))):
+    for k, n, rows in ((67, 70, ROWS), (96, 64, (1, 13, 40)), (4101, 33, (1, 50)), (1, 5, (3, 20)), (130, 96, (35,))):
         w, bias = numbers(k, n), numbers(n)
         x = numbers(max(rows), k)
         exact = product(x, w)
@@ -60,10 +61,12 @@ def bits(tool, level, product):
             y = g.node("Relu", g.node("Gemm", given, g.weight(w.T.copy()), g.weight(bias), transB=1))
             if m > 16:
                 g.expect(f"gemm {label}", y, np.maximum(exact[:m] + bias, 0))
-    small, large = np.full((2, 4), 1e-40, F32), np.full((4, 3), 2.0**100, F32)
-    g.expect("denormals", g.node("MatMul", g.input(small), g.weight(large)), np.zeros((2, 3), F32))
-    g.expect("huge", g.node("MatMul", g.input(np.full((2, 4), 2.0**30, F32)), g.weight(large)), np.full((2, 3), np.inf, F32))
-    g.check(tool, "--precision=bf16", levels=[level], optimise=0)
+    # The largest denormal is next to a number that is none.
+    small, tiny, large = (np.full((2, 4), x, F32) for x in (2.0**-126 - 2.0**-149, 1e-40, 2.0**100))
+    for name, x, w in (("rows", small, large.T), ("weight", large, tiny.T)):
+        g.expect(f"denormals {name}", g.node("MatMul", g.input(x), g.weight(w)), np.zeros((len(x), w.shape[1]), F32))
+    g.expect("huge", g.node("MatMul", g.input(np.full((2, 4), 2.0**30, F32)), g.weight(large.T)), np.full((2, 2), np.inf, F32))
+    g.check(tool, "--precision=bf16", levels=levels, optimise=0)
 
 
 def bf16(tool, level):
@@ -140,9 +143,9 @@ if __name__ == "__main__":
     tool.levels = [DOTS, "x86-64-v4"]
     checks.attempt("products by integers of activations", precision.int8_act, tool)
     checks.attempt("products by codes", codes, tool)
-    checks.attempt("products by vectors", bits, tool, VECTORS, chain)
-    checks.attempt("products by tiles", bits, tool, AMX, tiles)
-    for level in (VECTORS, AMX):
+    checks.attempt("products by vectors", bits, tool, [VECTORS, WIDENED], chain)
+    checks.attempt("products by tiles", bits, tool, [AMX], tiles)
+    for level in (VECTORS, AMX, WIDENED):
         checks.attempt(f"products rounded {level}", bf16, tool, level)
     for name in ("minilm", "bert", "gpt2", "vit", "llama", "whisper-encoder"):
         checks.attempt(f"model in bf16 {name}", model_in_bf16, tool, name, [VECTORS, AMX])

@@ -9,7 +9,7 @@
 
 Numbers are chosen so that all sums are exact in f32: a product has one value,
 whatever the level and the order of its terms, and any other rounding shows.
-bf16 runs where the CPU multiplies it; elsewhere test/EmulatedCpu runs it.
+bf16 runs where the CPU has AVX-512; elsewhere test/EmulatedCpu runs it.
 
 usage: precision.py [--tenon PATH] [SUBSTRING...]
 """
@@ -24,7 +24,10 @@ from formats import MICROSOFT, pack
 from tool import Checks, Failure
 
 F32 = np.float32
-MULTIPLIES_BF16 = " avx512_bf16 " in open("/proc/cpuinfo", encoding="ascii").read()
+FLAGS = open("/proc/cpuinfo", encoding="ascii").read()
+HAS_AVX512 = all(f" avx512{part}" in FLAGS for part in ("f", "bw", "cd", "dq", "vl"))
+# Some CPUs have the instruction, and are faster without (docs/Precision.md).
+BF16 = ["native", "x86-64-v4"] + ["x86-64-v4+avx512bf16"] * (" avx512_bf16" in FLAGS)
 
 
 def integer(values, kind):
@@ -79,6 +82,18 @@ def rounded(tool, kind, bits, name, levels=None):
     formats = {weight["format"] for weight in found["weight_formats"]}
     if found["precision"] != name or f"{name} by {name}" not in formats:
         raise Failure(f"inspect: precision {found['precision']}, formats {formats}")
+
+
+def picked(tool):
+    """Of two levels that differ in the instruction alone the faster one, unless another is asked for."""
+    g = Graph()
+    g.expect("y", g.node("MatMul", g.input(np.ones((3, 16), F32)), g.weight(np.ones((16, 8), F32))), np.full((3, 8), 16, F32))
+    artifact = g.check(tool, "--precision=bf16", levels=BF16[1:], optimise=0)
+    slow = "GenuineIntel" in FLAGS and " avx512_fp16" in FLAGS and " amx_bf16" not in FLAGS
+    for options, level in (([], BF16[1 if slow else 2]), (["--level", BF16[2]], BF16[2])):
+        found = json.loads(tool.call("bench", artifact, "--runs", "1", "--json", *options).stdout)["level"]
+        if found != level:
+            raise Failure(f"{options}: level {found}, expected {level}")
 
 
 def beyond(tool):
@@ -229,7 +244,7 @@ def kept(tool):
 def refused(tool):
     path = tool.file("kept.onnx")
     for options, text in (
-        (["--precision=bf16", "--target=x86-64-v3"], "--precision=bf16: level 'x86-64-v3' has no AVX512-BF16, which multiplies bf16"),
+        (["--precision=bf16", "--target=x86-64-v3"], "--precision=bf16: level 'x86-64-v3' has no AVX-512, which products of bf16 need"),
         (["--precision=f16", "--target=nvptx:sm_80"], "--precision=f16 is for CPUs"),
         (["--precision=int4"], "--precision=int4: expected f32, bf16, f16 or int8-act"),
         (["--precision=f16", "--keep-f32=a("], "--keep-f32=a(: "),
@@ -243,8 +258,10 @@ if __name__ == "__main__":
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
     checks.attempt("f16", rounded, tool, np.float16, 11, "f16")
-    if MULTIPLIES_BF16:
-        checks.attempt("bf16", rounded, tool, ml_dtypes.bfloat16, 8, "bf16", ["native"])
+    if HAS_AVX512:
+        checks.attempt("bf16", rounded, tool, ml_dtypes.bfloat16, 8, "bf16", BF16)
+    if len(BF16) > 2:
+        checks.attempt("picked", picked, tool)
     for check in (beyond, int8_act, kept, refused):
         checks.attempt(check.__name__, check, tool)
     checks.finish()

@@ -36,7 +36,9 @@ struct TargetInfo {
   unsigned vectorBits = 128;
   unsigned numVectorRegs = 16;
   bool hasFma = false;
-  bool multipliesBF16 = false; ///< AVX512-BF16, in vectors of 512 bits
+  /// AVX512-BF16, in vectors of 512 bits. Products of bf16 are f32
+  /// multiply-adds at other levels.
+  bool multipliesBF16 = false;
   /// Of a GPU: its compute capability times ten, 80 or 90.
   unsigned sm = 0;
 
@@ -44,8 +46,9 @@ struct TargetInfo {
 };
 
 /// Resolves `x86-64-v2|v3|v4|native|<LLVM CPU name>`, with features added by
-/// `+<name>` (x86-64-v4+avx512vnni). The error for any other name lists the
-/// valid ones.
+/// `+<name>` (x86-64-v4+avx512vnni). `native` is what this CPU has, but for
+/// avx512bf16 where its products are slower than those of f32. The error for
+/// any other name lists the valid ones.
 llvm::Expected<TargetInfo> resolveTarget(llvm::StringRef name);
 
 /// "+avx,+avx2,..." of the machine that runs the compiler, for --version.

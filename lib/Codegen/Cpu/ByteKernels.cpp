@@ -40,8 +40,9 @@ Type rowTypeOf(FormatAttr format, const TargetInfo &target) {
                : IntegerType::get(context, 16);
   if (format.quantizesRows())
     return IntegerType::get(context, format.getBits() == 8 && !dots ? 16 : 8);
-  return roundsToBF16(format) ? Type(IntegerType::get(context, 16))
-                              : Float32Type::get(context);
+  return roundsToBF16(format) && target.multipliesBF16
+             ? Type(IntegerType::get(context, 16))
+             : Float32Type::get(context);
 }
 
 namespace {

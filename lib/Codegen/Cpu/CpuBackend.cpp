@@ -17,7 +17,6 @@
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
-#include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
@@ -70,11 +69,10 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
           panels = kTilePanels;
   for (auto product : kernel.getBody().front().getOps<PackedMatMulOp>()) {
     FormatAttr format = product.getFormatAttr();
-    // A task of integers or bf16 lays its rows out first, for more panels. Of
-    // bytes a chunk's rows of a tile stay in the first cache, beside a part of
-    // a panel.
-    if (format && (format.isInteger() || roundsToBF16(format))) {
-      int64_t chunk = format.isInteger() ? 256 : 1024;
+    // A task of integers lays its rows out first, for more panels. A chunk's
+    // rows of a tile stay in the first cache, beside a part of a panel.
+    if (format && format.isInteger()) {
+      constexpr int64_t chunk = 256;
       return {get(rows, 4, block, chunk), get(rows, 8, block, chunk),
               get(rows, 2, block, chunk), get(rows * 2, 4, block, chunk)};
     }

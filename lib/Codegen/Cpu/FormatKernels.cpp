@@ -13,6 +13,8 @@
 // A scale of f16 times an integer is exact, so that of these one multiply-add,
 // code * scale - zero * scale, gives the same number.
 // Products are chains in order of k, as those of f32 panels: the same bits.
+// Where rows are rounded to bf16 the second of two comes first, as vdpbf16ps
+// adds.
 //
 //   few rows   the numbers go from registers into products with all rows; the
 //              columns are walked a few vectors at a time, so that each code is
@@ -61,6 +63,8 @@ struct FormatLoops : Loops {
   /// shifts and masks, in less time than bytes widen in.
   static constexpr int64_t kDealt = 4;
   bool dealt = false;
+  /// Of a pair of rows, as vdpbf16ps adds them.
+  bool oddFirst = roundsToBF16(format);
   /// Are the rows of a group written out? With many products for each number a
   /// loop over them costs little, and compiles in a fraction of the time.
   bool unrolled = true;
@@ -273,8 +277,10 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
                           counted ? L.min(L.sub(end, row), group)
                                   : L.index(group),
                           found, next, body);
-        for (int64_t j = 0; j < group; ++j)
-          next = body(L.add(base, L.add(row, j)), weights(found, j), next);
+        for (int64_t j = 0; j < group; ++j) {
+          int64_t of = oddFirst ? group - 1 - j : j;
+          next = body(L.add(base, L.add(row, of)), weights(found, of), next);
+        }
         return next;
       });
   if (group == 1 || counted)

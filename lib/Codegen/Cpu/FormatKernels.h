@@ -38,7 +38,7 @@ void emitFormatKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
 
 /// How the rows of a product's left operand lie in memory: of integers bytes
 /// where the level, or the weight, lets these be multiplied, else i16; of bf16
-/// their bits as i16.
+/// their bits as i16 where it multiplies them, else f32.
 mlir::Type rowTypeOf(FormatAttr format, const TargetInfo &target);
 
 /// Of a product of integers, or of bf16 by bf16. Calls func(A, aAt, lda, B,

@@ -78,6 +78,9 @@ struct MatMulKernel {
   Type rowType = format ? rowTypeOf(format, e.target) : b.getF32Type();
   bool laidOut = !rowType.isF32(); ///< for the level
   bool coded = format && !laidOut; ///< dequantised
+  /// Are rows laid out there or dequantised panels multiplied, as the level has
+  /// it? Both are cut into the same tasks.
+  bool rounded = format && roundsToBF16(format);
   bool tiled =
       format && multipliesTiles(format, e.target) && lhs.back().constant();
   std::optional<MatMulHalves> halves = matchHalves(op);
@@ -134,18 +137,19 @@ struct MatMulKernel {
   int64_t rowsOfChunk() {
     int64_t k = K.constant().value_or(0);
     // As many bytes. Of codes so few that two panels fit.
-    int64_t most = tiling.getChunk() * (laidOut ? format.rowsOfGroup() : 1);
+    int64_t most =
+        tiling.getChunk() * (laidOut && !rounded ? format.rowsOfGroup() : 1);
     if (k <= most + most / 2 || quantized || thin)
       return 0;
-    int64_t unit = coded     ? std::max<int64_t>(format.getBlock(), 16)
-                   : laidOut ? 64 // whole tiles
-                             : 4;
+    int64_t unit = laidOut || rounded ? 64 // whole tiles
+                   : coded            ? std::max<int64_t>(format.getBlock(), 16)
+                                      : 4;
     return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), unit);
   }
   /// Most rows of A that fill so many bytes: with fewer, B is read from memory
   /// once more per block, and B is the larger one.
   int64_t blockRows() {
-    if (laidOut) // those of a task
+    if (laidOut && !rounded) // those of a task
       return taskRows;
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
     int64_t rows = tiling.getBlockBytes() / (4 * k);
@@ -179,6 +183,8 @@ struct MatMulKernel {
   }
   /// Of a row of a panel; those of a format are counted in bytes.
   int64_t sizeOfRow() {
+    if (int64_t k = K.constant().value_or(0); coded && k > 0)
+      return llvm::divideCeil(format.bytesOfPanel(k), k); // scales too
     return laidOut ? format.bytesOfGroup() / format.rowsOfGroup()
                    : kPanelColumns;
   }
@@ -252,10 +258,10 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
       x = arith::ExtUIOp::create(b, L.loc, wide, x);
     }
     // Those of f32 are rounded already.
-    if (coded && format.getRows())
-      x = emitRoundTo(L, x, format.getRows());
-    if (laidOut && roundsToBF16(format))
+    if (rounded && laidOut)
       x = bitsOfBF16(L, x);
+    else if (coded && format.getRows())
+      x = emitRoundTo(L, x, format.getRows());
     L.store(x, quantized ? row : A, at, quantized ? f32 : rowType);
   };
   if (patches) {
@@ -292,7 +298,7 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
 /// Behind the last element of a row of integers anything will do: it meets
 /// zeros. Of bf16 it could be a NaN.
 void MatMulKernel::clearBehind(Value r) {
-  if (!laidOut || !roundsToBF16(format) || K == rowSize)
+  if (!laidOut || !rounded || K == rowSize)
     return;
   Value zero = L.constantInt(rowType, 0);
   e.loop(k, lda, 1, [&](Value i) {
@@ -349,8 +355,13 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
                                 Value mr) {
   if (format) {
     auto multiply = [&](int64_t count) {
-      if (coded)
-        return emitMicroKernel(e, mr, tileRows, K, o, {count, 0, chunks > 1});
+      if (coded) {
+        bool fetches = count == tilePanels;
+        MicroKernelShape shape{count, fetches ? 1 : 0, chunks > 1};
+        shape.oddFirst = rounded;
+        shape.fetchesBytes = fetches;
+        return emitMicroKernel(e, mr, tileRows, K, o, shape);
+      }
       if (tiled)
         return multiplyTiles(o, mr, count);
       if (!quantized)
@@ -478,6 +489,8 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
     auto open = [&] { dequantize(t, k0, len); };
     t.fresh ? e.ifThen(t.fresh, open) : open();
     bAt = L.index(0);
+    step = L.div(L.add(L.index(4 * ofRow - 1), t.tiles), t.tiles);
+    share = L.mul(step, L.div(len, 4));
   }
   forTiles(t.rows, [&](Value i, Value r0, Value mr) {
     Value cAt = chunks > 1 ? L.mul(r0, tilePanels * kPanelColumns) : L.index(0);
@@ -491,6 +504,8 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
                           cAt,
                           L.add(next, L.mul(L.add(t.firstTile, i), share)),
                           step};
+    if (coded)
+      o.bytes = B, o.bytesApart = panelStride;
     // A long product has no need of it.
     if (chunks == 1)
       epilogueFetch.fetch(
@@ -752,8 +767,8 @@ void emitMatMulKernel(KernelEmitter &e) {
   if (!tiling)
     return;
   FormatAttr format = anchor.getFormatAttr();
-  if (format && roundsToBF16(format) && !e.target.multipliesBF16) {
-    e.fail("products of bf16 need AVX512-BF16, which "
+  if (format && roundsToBF16(format) && e.target.vectorBits < 512) {
+    e.fail("products of bf16 need AVX-512, which "
            "level '")
         << e.target.name << "' lacks";
     return;

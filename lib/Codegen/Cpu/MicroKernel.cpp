@@ -104,6 +104,9 @@ struct MicroKernel {
   Value C = entry.getArgument(7), c0 = entry.getArgument(8);
   Value ldc = entry.getArgument(9);
   Value next = entry.getArgument(10), nextStep = entry.getArgument(11);
+  /// Where `next` lies, and how far apart panels do there.
+  Value nextIn = shape.fetchesBytes ? entry.getArgument(12) : B,
+        nextApart = shape.fetchesBytes ? entry.getArgument(13) : panelStride;
   /// Of a window: where its positions lie in A, from a0 on.
   SmallVector<Value> positions = {};
   /// The rows of B that passes multiply, and do they add to what C holds?
@@ -121,14 +124,16 @@ struct MicroKernel {
     Value x = L.load(B, Idx{at, 1, 1, {}}, shape.element);
     return shape.element.isInteger(8) ? L.toFloat(x, b.getF32Type()) : x;
   }
-  /// Elements of B in a line of the cache.
+  /// Elements in a line of the cache, of what is fetched.
   int64_t lineElements() const {
+    if (shape.fetchesBytes)
+      return kLineElements * 4;
     return shape.element
                ? 8 * kLineElements * 4 / shape.element.getIntOrFloatBitWidth()
                : kLineElements;
   }
   void fetch(Value at) {
-    memref::PrefetchOp::create(b, loc, B, at, /*isWrite=*/false,
+    memref::PrefetchOp::create(b, loc, nextIn, at, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
   }
   Value place(int64_t p, int64_t r, int64_t column) {
@@ -193,7 +198,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   auto fetchNext = [&](Value fetched) {
     for (int64_t p = 0; prefetches && p < panels; ++p)
       for (int64_t i = 0; i < shape.lines; ++i)
-        fetch(L.add(L.add(fetched, L.mul(panelStride, p0 + p)),
+        fetch(L.add(L.add(fetched, L.mul(nextApart, p0 + p)),
                     i * lineElements()));
     return L.add(fetched, nextStep);
   };
@@ -214,7 +219,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     Value k = main.getInductionVar(), fetched = main.getRegionIterArgs().back();
     SmallVector<Value> sums(main.getRegionIterArgs().drop_back());
     for (int64_t u = 0; u < unroll; ++u)
-      sums = stepAt(L.add(k, u), sums);
+      sums = stepAt(L.add(k, shape.oddFirst ? u ^ 1 : u), sums);
     if (prefetches && shape.lines == kAhead)
       for (int64_t p = 0; p < panels; ++p)
         for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
@@ -228,13 +233,25 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     sums.push_back(fetchNext(fetched));
     scf::YieldOp::create(b, loc, sums);
     b.setInsertionPointAfter(main);
-    auto rest = scf::ForOp::create(b, loc, whole, count, L.index(1),
-                                   main.getResults().drop_back());
-    b.setInsertionPointToStart(rest.getBody());
-    scf::YieldOp::create(
-        b, loc, stepAt(rest.getInductionVar(), rest.getRegionIterArgs()));
-    b.setInsertionPointAfter(rest);
-    SmallVector<Value> after(rest.getResults());
+    SmallVector<Value> after(main.getResults().drop_back());
+    // `each` rows at a time, the last one first.
+    auto rest = [&](Value from, Value to, int64_t each) {
+      auto loop = scf::ForOp::create(b, loc, from, to, L.index(each), after);
+      b.setInsertionPointToStart(loop.getBody());
+      after.assign(loop.getRegionIterArgs().begin(),
+                   loop.getRegionIterArgs().end());
+      for (int64_t u = each; u-- > 0;)
+        after = stepAt(L.add(loop.getInductionVar(), u), after);
+      scf::YieldOp::create(b, loc, after);
+      b.setInsertionPointAfter(loop);
+      after.assign(loop.getResults().begin(), loop.getResults().end());
+    };
+    Value paired = whole;
+    if (shape.oddFirst) {
+      paired = L.mul(L.div(count, 2), 2);
+      rest(whole, paired, 2);
+    }
+    rest(paired, count, 1);
     after.push_back(main.getResults().back());
     return after;
   };
@@ -410,6 +427,10 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     name += shape.element.isInteger(8) ? "_i8"
             : shape.element.isBF16()   ? "_bf16"
                                        : "_f16";
+  if (shape.oddFirst)
+    name += "_odd";
+  if (shape.fetchesBytes)
+    name += "_bytes";
   OpBuilder b(module.getContext());
   Type index = b.getIndexType(), mem = memoryType(b.getF32Type());
   Type of = shape.element ? Type(memoryType(shape.element)) : mem;
@@ -421,6 +442,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
   }
   if (shape.page)
     types.append({memoryType(b.getI64Type()), index});
+  if (shape.fetchesBytes)
+    types.append({memoryType(b.getI8Type()), index});
   auto [func, fresh] = getFunction(module, name, types);
   if (!fresh)
     return func;
@@ -470,6 +493,8 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
     operands.append({o.places, o.placeAt, o.taps, o.tapAt, o.numTaps});
   if (shape.page)
     operands.append({o.places, o.placeAt});
+  if (shape.fetchesBytes)
+    operands.append({o.bytes, o.bytesApart});
   forRowCounts(e, rows, mostRows, [&](int64_t r) {
     MicroKernelShape own = shape;
     if (r < leastRows)

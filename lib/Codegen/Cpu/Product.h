@@ -37,8 +37,13 @@ struct MicroKernelShape {
   int64_t rowsApart = kPanelColumns; ///< rows of B
   int64_t page = 0; ///< elements of a page of 32 rows of B; 0: one matrix
   mlir::Type element = {}; ///< of B: floats of 16 bits, or i8; null: f32
-  bool window = false;     ///< A's rows are runs of an image, one for each tap
-  int64_t run = 0;         ///< their length, if the kernel is unrolled for it
+  /// Of each two rows of B, from the first on, the second is added first.
+  bool oddFirst = false;
+  /// `next` is a position in bytes of their own, behind the other arguments,
+  /// with the distance of their panels.
+  bool fetchesBytes = false;
+  bool window = false; ///< A's rows are runs of an image, one for each tap
+  int64_t run = 0;     ///< their length, if the kernel is unrolled for it
 };
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
@@ -56,7 +61,7 @@ mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   int64_t lda, const MicroKernelShape &shape);
 struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
-  mlir::Value next = {}, nextStep = {};
+  mlir::Value next = {}, nextStep = {}, bytes = {}, bytesApart = {};
   mlir::Value ldc = {};
   mlir::Value places = {}, placeAt = {}, taps = {}, tapAt = {}, numTaps = {};
 };

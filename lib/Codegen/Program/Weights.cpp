@@ -210,6 +210,8 @@ void FormatWriter::writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
   at += column * bytes;
   MatrixAttr stored = cast<MatrixAttr>(part.codes.at);
   bool rounds = bits == 16 && stored.getElement() != format.getElement();
+  // What multiplies them takes denormals for zeros, or is to have its bits.
+  bool flushes = format.getRows() && format.getRows().isBF16();
   // Most groups lie in the model as they do here.
   const uint8_t *source =
       bits < 16 && shift == 0 ? codes->bytesAt(k0, n, bits) : nullptr;
@@ -217,12 +219,16 @@ void FormatWriter::writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
     bytes == 4 ? (void)memcpy(at, source, 4) : (void)(*at = *source);
   for (; k < end; k += group, at += step)
     for (int64_t row = 0; row < std::min(group, end - k); ++row) {
-      if (rounds) {
-        uint16_t half =
-            roundToHalf(codes->number(k + row, n), format.getElement().isF16());
+      if (bits == 16) {
+        uint16_t half;
+        if (rounds)
+          half = roundToHalf(codes->number(k + row, n),
+                             format.getElement().isF16());
+        else
+          memcpy(&half, codes->at(k + row, n), 2);
+        if (flushes && !(half & 0x7f80))
+          half &= 0x8000;
         memcpy(at + row * 2, &half, 2);
-      } else if (bits == 16) {
-        memcpy(at + row * 2, codes->at(k + row, n), 2);
       } else {
         at[row * bits / 8] |= uint8_t(codes->integer(k + row, n) + shift)
                               << (row * bits % 8);
