@@ -9,7 +9,8 @@
 // a set of TENON_FEATURE_* bits over baseline x86-64, and LLVM is told to use
 // those instructions and no others. A CPU's name chooses the tuning, and what
 // it promises is only the starting point: for `native` the bits are those that
-// CPUID shows, since hypervisors mask them and keep the name.
+// CPUID shows, since hypervisors mask them and keep the name, but for one whose
+// instruction is slower than what does without.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,6 +20,7 @@
 #include "llvm/IR/Function.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/X86TargetParser.h"
+#include <cpuid.h>
 
 using namespace llvm;
 using namespace tenon;
@@ -99,6 +101,23 @@ uint64_t hostBits() {
   return bitsOf([&](StringRef name) { return host.lookup(name); });
 }
 
+/// Intel's cores since Sapphire Rapids, which AVX512-FP16 tells from Cooper
+/// Lake, take two cycles for vdpbf16ps where f32 has four multiply-adds: half
+/// the products in the same time. Tiles are for bf16 there; where a hypervisor
+/// hides them, multiply-adds are faster.
+uint64_t slowBits(uint64_t host) {
+  constexpr uint64_t fp16 = TENON_FEATURE_AVX512FP16,
+                     tiles = TENON_FEATURE_AMX_BF16;
+  unsigned most, name[3]; // in the order EBX, ECX, EDX
+  if (!__get_cpuid(0, &most, &name[0], &name[1], &name[2]))
+    return 0;
+  bool isIntel = name[0] == signature_INTEL_ebx &&
+                 name[1] == signature_INTEL_ecx &&
+                 name[2] == signature_INTEL_edx;
+  return isIntel && (host & (fp16 | tiles)) == fp16 ? TENON_FEATURE_AVX512BF16
+                                                    : 0;
+}
+
 /// What a CPU's name stands for, with all that its features imply.
 uint64_t cpuBits(StringRef cpu) {
   SmallVector<StringRef> names;
@@ -157,6 +176,7 @@ Expected<TargetInfo> tenon::resolveTarget(StringRef text) {
   if (name == "native") {
     target.cpu = sys::getHostCPUName().str();
     target.featureBits = hostBits();
+    target.featureBits &= ~slowBits(target.featureBits);
     if (X86::parseTuneCPU(target.cpu, /*Only64Bit=*/true) == X86::CK_None)
       target.cpu = "generic";
   } else {

@@ -70,6 +70,20 @@ TEST(Target, NativeUsesWhatCpuidShows) {
             bool(__builtin_cpu_supports("avx512f")));
 }
 
+TEST(Target, NativeMultipliesByWhatIsFaster) {
+  Expected<TargetInfo> native = resolveTarget("native");
+  if (!native || native->vectorBits < 512) {
+    consumeError(native.takeError());
+    GTEST_SKIP() << "this machine has no AVX-512";
+  }
+  // Intel's cores that multiply bf16 by tiles, without these.
+  bool slow = __builtin_cpu_is("intel") &&
+              native->has(TENON_FEATURE_AVX512FP16) &&
+              !native->has(TENON_FEATURE_AMX_BF16);
+  EXPECT_FALSE(slow && native->multipliesBF16);
+  EXPECT_TRUE(cantFail(resolveTarget("native+avx512bf16")).multipliesBF16);
+}
+
 /// One kernel, once per level, in one module.
 std::string assemblyOf(StringRef body, ArrayRef<StringRef> levels) {
   std::string text;
