@@ -181,6 +181,17 @@ void layOut(Layout &layout, Context &counts, Context &context) {
   }
 }
 
+/// The level, or the one that does without its slow features and is the same
+/// otherwise.
+const tenon_level &fasterLevel(const tenon_program &program,
+                               const tenon_level &level) {
+  uint64_t without = level.features & ~slowFeatures();
+  for (int32_t i = 0; i < program.num_levels; ++i)
+    if (program.levels[i].features == without)
+      return program.levels[i];
+  return level;
+}
+
 tenon_status chooseLevel(const tenon_program &program, const char *wanted,
                          const tenon_level **result, tenon_error *error) {
   uint64_t missing = 0; // of the nearest level
@@ -191,7 +202,7 @@ tenon_status chooseLevel(const tenon_program &program, const char *wanted,
       continue;
     missing = level.features & ~usableFeatures(level.features);
     if (missing == 0) {
-      *result = &level;
+      *result = wanted ? &level : &fasterLevel(program, level);
       return TENON_OK;
     }
     nearest = &level;

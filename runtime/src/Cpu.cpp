@@ -104,6 +104,17 @@ uint64_t tenon::rt::cpuFeatures() {
   return features;
 }
 
+uint64_t tenon::rt::slowFeatures() {
+  constexpr uint64_t fp16 = TENON_FEATURE_AVX512FP16,
+                     tiles = TENON_FEATURE_AMX_BF16;
+  uint32_t a, b, c, d;
+  bool isIntel = __get_cpuid(0, &a, &b, &c, &d) && b == signature_INTEL_ebx &&
+                 c == signature_INTEL_ecx && d == signature_INTEL_edx;
+  return isIntel && (cpuFeatures() & (fp16 | tiles)) == fp16
+             ? TENON_FEATURE_AVX512BF16
+             : 0;
+}
+
 uint64_t tenon::rt::usableFeatures(uint64_t wanted) {
   constexpr uint64_t tiles = TENON_FEATURE_AMX_INT8 | TENON_FEATURE_AMX_BF16;
   // Of <asm/prctl.h>, which old systems have without them.

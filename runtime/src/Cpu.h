@@ -15,8 +15,12 @@ namespace tenon::rt {
 /// TENON_FEATURE_* of this CPU, as far as the OS saves the registers.
 uint64_t cpuFeatures();
 
-/// The same, once the OS was asked for what it gives on request alone, if a
-/// level wants such features and has all others.
+/// Of features, those whose instructions are slower than what does without:
+/// AVX512-BF16 on Intel's cores since Sapphire Rapids where tiles are hidden.
+uint64_t slowFeatures();
+
+/// The same as cpuFeatures, once the OS was asked for what it gives on request
+/// alone, if a level wants such features and has all others.
 uint64_t usableFeatures(uint64_t wanted);
 
 /// Adds "avx2, fma" for a set of bits.

@@ -213,6 +213,14 @@ TEST(Cpu, asksTheSystemForTilesAlone) {
   EXPECT_EQ(usableFeatures(tiles) & ~tiles, features & ~tiles);
 }
 
+TEST(Cpu, slowFeaturesAreThoseOfProductsThatTilesAreFor) {
+  uint64_t features = cpuFeatures();
+  bool slow = __builtin_cpu_is("intel") &&
+              (features & TENON_FEATURE_AVX512FP16) &&
+              !(features & TENON_FEATURE_AMX_BF16);
+  EXPECT_EQ(slowFeatures(), slow ? TENON_FEATURE_AVX512BF16 : 0);
+}
+
 TEST(Cpu, namesUnknownFeaturesByNumber) {
   char buffer[64];
   Text text(buffer, sizeof buffer);
