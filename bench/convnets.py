@@ -375,7 +375,8 @@ def main():
             continue
         path = os.path.join(options.folder, f"{name}.onnx")
         net, y = make()
-        net.save(y, path)
+        if not (options.reuse and os.path.exists(path)):
+            net.save(y, path)
         if table:
             table.add(name, path, {"x": (F, net.shape)})
     if table:
