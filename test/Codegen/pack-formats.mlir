@@ -328,3 +328,40 @@ func.func @weights(%x: tensor<2x10x10xf32>, %v: tensor<2x10x64xui8>, %y: tensor<
   %17 = tenon.matmul %12, %16 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<2x?x64xf32, #tenon.dims<"2", "t", "64">>
   return %8, %17 : tensor<2x10x64xf32>, tensor<2x10x64xf32>
 }
+
+// A cast and a scale for each column say what a dequantisation says; of a table
+// those rows that are gathered are scaled. A scale for each row of the product's
+// terms stays a multiplication, and so does what something else reads too.
+// CHECK-LABEL: @spelledOut
+// CHECK: tenon.pack_weight %{{.+}} <i8 at 0, 3, 1> scale %{{.+}} <f32 at 0, 0, 1> as <ui8 scale f32> rows 2 columns 3
+// CHECK: tenon.pack_weight %{{.+}} <i8 at 0, 1, 3> scale %{{.+}} <f32 at 0, 0, 0> as <ui8 scale f32> rows 3 columns 2
+// CHECK-COUNT-2: tenon.pack_b
+func.func @spelledOut(%x: tensor<2x2xf32>, %y: tensor<2x3xf32>) -> (tensor<2x3xf32>, tensor<2x2xf32>, tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>) {
+  %codes = tenon.constant dense<[[1, -2, 3], [4, 5, -6]]> : tensor<2x3xi8>
+  %columns = tenon.constant dense<[0.1, 0.2, 0.3]> : tensor<3xf32>
+  %all = tenon.constant dense<0.1> : tensor<f32>
+  %rows = tenon.constant dense<[[0.1], [0.2]]> : tensor<2x1xf32>
+  %f = tenon.cast %codes to f32 : tensor<2x3xi8>
+  %w0 = tenon.mul %columns, %f : tensor<3xf32>, tensor<2x3xf32>
+  %w1 = tenon.mul %f, %all : tensor<2x3xf32>, tensor<f32>
+  %w2 = tenon.mul %f, %rows : tensor<2x3xf32>, tensor<2x1xf32>
+  %w3 = tenon.mul %f, %columns : tensor<2x3xf32>, tensor<3xf32>
+  %0 = tenon.matmul %x, %w0 : tensor<2x2xf32>, tensor<2x3xf32>
+  %1 = tenon.matmul %y, %w1 transposed : tensor<2x3xf32>, tensor<2x3xf32>
+  %2 = tenon.matmul %x, %w2 : tensor<2x2xf32>, tensor<2x3xf32>
+  %3 = tenon.matmul %x, %w3 : tensor<2x2xf32>, tensor<2x3xf32>
+  return %0, %1, %2, %3, %w3 : tensor<2x3xf32>, tensor<2x2xf32>, tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>
+}
+
+// CHECK-LABEL: @spelledTable
+// CHECK: %[[ROWS:.+]] = tenon.gather %{{.+}}, %arg0 axis 0 : tensor<70000x1xi8>
+// CHECK: %[[SCALES:.+]] = tenon.gather
+// CHECK: tenon.dequantize %[[ROWS]] scale %[[SCALES]] blocks [1, 1] to f32
+func.func @spelledTable(%i: tensor<5xi64>) -> tensor<5x1xf32> {
+  %codes = tenon.constant dense_resource<codes> : tensor<70000x1xi8>
+  %scale = tenon.constant dense_resource<scales> : tensor<70000x1xf32>
+  %f = tenon.cast %codes to f32 : tensor<70000x1xi8>
+  %table = tenon.mul %f, %scale : tensor<70000x1xf32>, tensor<70000x1xf32>
+  %0 = tenon.gather %table, %i axis 0 : tensor<70000x1xf32>, tensor<5xi64>
+  return %0 : tensor<5x1xf32>
+}

@@ -63,8 +63,8 @@ def n_bits(g, label, k, n, bits, block, zeros=None, half=True, rows=ROWS):
     expect_same(g, label, rng, k, lambda x: g.node("MatMulNBits", x, *operands, domain=MICROSOFT, **attributes), weight, rows)
 
 
-def linear(g, label, k, n, dtype, *, axis=None, block=0, zero=False, transposed=False, rows=ROWS):
-    """DequantizeLinear in front of MatMul or Gemm."""
+def linear(g, label, k, n, dtype, *, axis=None, block=0, zero=False, transposed=False, spelled=False, rows=ROWS):
+    """DequantizeLinear in front of MatMul or Gemm; `spelled`: Cast and Mul."""
     rng = np.random.default_rng([k, n, block, len(label)])
     low, high = (-8, 8) if dtype == TensorProto.INT4 else (np.iinfo(dtype).min, np.iinfo(dtype).max + 1)
     codes = rng.integers(low, high, (k, n))
@@ -83,7 +83,10 @@ def linear(g, label, k, n, dtype, *, axis=None, block=0, zero=False, transposed=
 
     operands = [initializer(turned(codes)), g.weight(turned(scale))] + ([initializer(turned(zeros))] if zero else [])
     attributes = {} if axis is None else {"axis": 1 - axis if transposed else axis, **({"block_size": block} if block else {})}
-    real = g.node("DequantizeLinear", *operands, **attributes)
+    if spelled:
+        real = g.node("Mul", operands[1], g.node("Cast", operands[0], to=TensorProto.FLOAT))
+    else:
+        real = g.node("DequantizeLinear", *operands, **attributes)
     product = lambda x: g.node("Gemm", x, real, transB=1) if transposed else g.node("MatMul", x, real)
     expect_same(g, label, rng, k, product, weight, rows)
 
@@ -101,6 +104,15 @@ def scales_at_the_edge(g):
             g.expect(f"edges {m}", y, (x[:, None] * weight).sum(-1).astype(np.float32))
 
 
+def spelled_table(g):
+    """Rows of a table of bytes with a scale each, by Cast and Mul."""
+    rng = np.random.default_rng(23)
+    codes, scale = rng.integers(-128, 128, (700, 100)).astype(np.int8), scales(rng, 700, 1, half=False)
+    rows = np.array([[699, 0, 33], [64, 512, 31]])
+    table = g.node("Mul", g.node("Cast", g.weight(codes), to=TensorProto.FLOAT), g.weight(scale))
+    g.expect("spelled table", g.node("Gather", table, g.input(rows)), codes[rows].astype(np.float32) * scale[rows])
+
+
 def dequantised(tool):
     g = Graph(contrib=True)
     n_bits(g, "four bits", 200, 70, 4, 32, "packed", rows=[1, 2, 3, 5, 6, 8, 15, 60])
@@ -112,6 +124,9 @@ def dequantised(tool):
     linear(g, "columns", 50, 40, np.int8, axis=1, zero=True)
     linear(g, "tensor", 67, 32, np.uint8)
     linear(g, "tensor with zero", 66, 31, np.uint8, zero=True, transposed=True)
+    linear(g, "spelled columns", 70, 66, np.int8, axis=1, spelled=True)
+    linear(g, "spelled tensor", 70, 66, np.uint8, spelled=True)
+    spelled_table(g)
     linear(g, "blocks of i4", 96, 20, TensorProto.INT4, axis=0, block=32, zero=True)
     g.check(tool)
 

@@ -17,6 +17,7 @@
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/Requantize.h"
+#include "lib/Codegen/Form/SpelledWeights.h"
 #include "lib/Codegen/Form/Tables.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
@@ -47,6 +48,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     }
     kept.assign(keepF32.size(), false);
     dropRequantized(getOperation());
+    nameSpelledWeights(getOperation());
     gatherStoredRows(getOperation());
     SmallVector<MatMulOp> ops;
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });

@@ -23,7 +23,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     stay as they are.
 
     A constant of 16 bits keeps them, one that is dequantised its codes: its panels have the format
-    that the dequantisation states, where there is one. A product of integers of
+    that the dequantisation states, where there is one; a cast of bytes times a scale
+    for each column says as much. A product of integers of
     8 bits by a constant becomes one in the format i8, and what the zero points
     take off its sums. With `attention-of-codes` so do products of queries by keys
     and of probabilities by values that are both dequantised.
