@@ -200,3 +200,37 @@ func.func @manyChannels(%x: tensor<1x32x4x4xf32>, %w: tensor<4x32x3x3xf32>) -> t
   %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x32x4x4xf32>, tensor<4x32x3x3xf32>
   return %0 : tensor<1x4x2x2xf32>
 }
+
+// Flattened channels and pixels are rows as they lie, by a constant whose rows
+// stand in their order; of all pixels, and of those of each row of the image.
+
+// CHECK-LABEL: @flattened
+// CHECK: tenon.matmul
+// CHECK: %[[I:.+]] = tenon.reshape %{{.+}} to <"1", "1", "3", "2">
+// CHECK-NOT: tenon.transpose
+// CHECK: tenon.constant dense_resource<{{.*}}> : tensor<2x6xf32>
+// CHECK-NEXT: %[[W:.+]] = tenon.constant dense_resource<{{.*}}> : tensor<2x6xf32>
+// CHECK-NEXT: %[[R:.+]] = tenon.reshape %[[I]] to <"1", "6">
+// CHECK-NEXT: tenon.matmul %[[R]], %[[W]] transposed
+func.func @flattened(%x: tensor<1x3x1x3xf32>, %w: tensor<2x3x1x1xf32>) -> tensor<1x2xf32> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x1x3xf32>, tensor<2x3x1x1xf32>
+  %1 = tenon.reshape %0 to <"1", "6"> : tensor<1x2x1x3xf32>
+  %c = tenon.constant dense<[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0], [9.0, 10.0], [11.0, 12.0]]> : tensor<6x2xf32>
+  %2 = tenon.matmul %1, %c : tensor<1x6xf32>, tensor<6x2xf32>
+  return %2 : tensor<1x2xf32>
+}
+
+// CHECK-LABEL: @flattenedRows
+// CHECK: tenon.matmul
+// CHECK: %[[I:.+]] = tenon.reshape %{{.+}} to <"1", "h", "3", "2">
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[R:.+]] = tenon.reshape %[[I]] to <"1", "h", "6">
+// CHECK: tenon.matmul %[[R]], %{{.+}} transposed
+func.func @flattenedRows(%x: tensor<1x3x?x3xf32, #tenon.dims<"1", "3", "h", "3">>, %w: tensor<2x3x1x1xf32>) -> tensor<1x?x2xf32, #tenon.dims<"1", "h", "2">> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x?x3xf32, #tenon.dims<"1", "3", "h", "3">>, tensor<2x3x1x1xf32>
+  %1 = tenon.transpose %0 [0, 2, 1, 3] : tensor<1x2x?x3xf32, #tenon.dims<"1", "2", "h", "3">>
+  %2 = tenon.reshape %1 to <"1", "h", "6"> : tensor<1x?x2x3xf32, #tenon.dims<"1", "h", "2", "3">>
+  %c = tenon.constant dense<[[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]]> : tensor<2x6xf32>
+  %3 = tenon.matmul %2, %c transposed : tensor<1x?x6xf32, #tenon.dims<"1", "h", "6">>, tensor<2x6xf32>
+  return %3 : tensor<1x?x2xf32, #tenon.dims<"1", "h", "2">>
+}

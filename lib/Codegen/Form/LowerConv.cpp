@@ -7,6 +7,7 @@
 
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Depthwise.h"
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
@@ -43,13 +44,15 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     getOperation()->walk([&](Operation *op) {
       if (isReshape(op) || isSlice(op) ||
           op->hasTrait<OpTrait::Elementwise>() ||
-          isa<ConvOp, PadOp, ConcatOp, GatherOp, ReduceOp>(op))
+          isa<ConvOp, MatMulOp, PadOp, ConcatOp, GatherOp, ReduceOp>(op))
         ops.push_back(op);
     });
     ChannelsLast rows;
     for (Operation *op : ops) {
       if (auto conv = dyn_cast<ConvOp>(op))
         lower(conv, rows);
+      else if (auto product = dyn_cast<MatMulOp>(op))
+        flatten(product, rows);
       else if (StringRef why = rows.sink(op); !why.empty())
         noteMissed(kPass, op, kSink, why);
     }
@@ -198,6 +201,57 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     Value y = MatMulOp::create(b, loc, patches, weight, false, true);
     y = createTranspose(b, loc, y, ArrayRef<int64_t>{0, 2, 1, 3});
     return createReshape(b, loc, y, {batch, positions, w[0]});
+  }
+
+  /// A product by a constant of rows that hold channels and what is left of an
+  /// image behind them: the rows lie in memory with the channels last, and so
+  /// does the constant from now on.
+  void flatten(MatMulOp op, ChannelsLast &rows) {
+    Operation *flat = op.getLhs().getDefiningOp();
+    auto constant = op.getRhs().getDefiningOp<ConstantOp>();
+    if (!isReshape(flat) || op.getTransposeA() || !constant ||
+        isa<SplatElementsAttr>(constant.getValue()))
+      return;
+    Value image = flat->getOperand(0);
+    SmallVector<SymExpr> dims = getDims(image), lhs = getDims(op.getLhs()),
+                         weight = getDims(op.getRhs());
+    if (weight.size() != 2 || dims.size() < 3)
+      return;
+    // Dims of the image that stand before the channels in rows' order.
+    size_t before = 1;
+    if (Operation *moved = image.getDefiningOp(); isTranspose(moved)) {
+      ArrayRef<int64_t> perm = permOf(moved);
+      before = std::distance(perm.begin(), llvm::find(perm, 1));
+      SmallVector<int64_t> expected =
+          llvm::to_vector(llvm::seq<int64_t>(perm.size()));
+      std::rotate(expected.begin() + 1, expected.begin() + 2,
+                  expected.begin() + before + 1);
+      if (before < 1 || perm != ArrayRef(expected))
+        return;
+      image = moved->getOperand(0);
+    }
+    SymExpr channels = dims[before],
+            behind = productOf(ArrayRef(dims).drop_front(before + 1));
+    if (!channels.constant() || !behind.constant() || behind == SymExpr(1) ||
+        lhs.back() != channels * behind)
+      return;
+    Value last = rows.imageOf(image);
+    if (!last)
+      return;
+    noteApplied(kPass, op, kLast);
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    Value columns =
+        op.getTransposeB() ? op.getRhs() : transposeMatrix(b, loc, op.getRhs());
+    SymExpr n = getDims(columns)[0];
+    columns = flattenChannelsLast(
+        b, loc, createReshape(b, loc, columns, {n, channels, behind}));
+    Value result =
+        MatMulOp::create(b, loc, createReshape(b, loc, last, lhs), columns,
+                         /*transposeA=*/false, /*transposeB=*/true);
+    if (Attribute name = op->getAttr("tenon.value"))
+      result.getDefiningOp()->setAttr("tenon.value", name);
+    rows.replace(op, result);
   }
 
   void lower(ConvOp op, ChannelsLast &rows) {

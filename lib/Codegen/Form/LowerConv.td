@@ -25,6 +25,9 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
     hold the same elements, is transposed first to the same end. Only values that are asked for by name stay where the model
     has them.
 
+    A product by a constant of flattened channels and pixels takes its rows as they
+    lie, and the constant in their order.
+
     Groups of 8 output channels and more are a batch dim of the matmul. Smaller
     ones, a channel each in the first place, become tenon.depthwise.
   }];
