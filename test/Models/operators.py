@@ -345,6 +345,22 @@ case(
     "  p = Conv <pads = [1,0,2,1], strides = [2,1]> (a, c3, d3)  y = Transpose <perm = [0,2,3,1]> (p) }",
     {"x": rand(2, 8, 6, 16)}, {"x": rand(1, 2, 3, 16)}, {"x": rand(1, 5, 9, 16)}, atol=2e-5,
 )
+# Rows of a known length: one tile, two of equal length, some between those at the ends.
+case(
+    "channels alone in rows of a known length",
+    "(float[b,40,h,14] x, float[b,40,h,7] y, float[b,40,h,31] z) => (float[b,40,h,14] c, float[b,40,u,7] d, float[b,40,h,7] e, float[b,40,h,7] f, float[b,40,h,31] g, float[b,40,v,16] k)"
+    "{ p = Conv <group = 40, pads = [1,1,1,1]> (x, e3)  q = Relu (p)  c = Add (q, x)  r = Conv <group = 40, pads = [2,2,2,2], strides = [2,2]> (x, e5, be)"
+    "  s = Sigmoid (r)  d = Mul (r, s)  e = Conv <group = 40, pads = [2,1,2,3]> (y, e5, be)  f = Conv <group = 40, pads = [3,3,3,3]> (y, e7)"
+    "  g = Conv <group = 40, pads = [2,7,2,1], dilations = [1,2]> (z, e5)  k = Conv <group = 40, pads = [0,1,0,1], strides = [1,2]> (z, e3, be) }",
+    *({"x": rand(b, 40, h, 14), "y": rand(b, 40, h, 7), "z": rand(b, 40, h, 31)} for b, h in ((2, 6), (1, 3))), atol=2e-5,
+)
+case(
+    "flattened channels and pixels",
+    "(float[b,16,3,4] x, float[b,16,h,4] y) => (float[b,24] c, float[b,h,24] d) <int64[3] rows = {0,0,-1}>"
+    "{ p = Conv <pads = [1,1,1,1]> (x, c3, d3)  f = Flatten (p)  c = Gemm <transB = 1> (f, fl)"
+    "  q = Conv <pads = [1,1,1,1]> (y, c3, d3)  r = Relu (q)  t = Transpose <perm = [0,2,1,3]> (r)  u = Reshape (t, rows)  d = MatMul (u, fr) }",
+    {"x": rand(2, 16, 3, 4), "y": rand(2, 16, 5, 4)}, {"x": rand(1, 16, 3, 4), "y": rand(1, 16, 1, 4)}, atol=5e-5,
+)
 # What stands between convolutions keeps the channels last.
 case(
     "pools, joins and sizes between convolutions",
@@ -419,6 +435,7 @@ WEIGHTS = {
     "w": rand(24, seed=1), "c": rand(24, seed=2), "two": np.float32(2), "ax": np.array([-1]), "eps": np.float32(1e-6),
     "zero": np.float32(0), "one": np.float32(1), "t": rand(7, 5), "gw": rand(10, 24), "gb": rand(10), "cw": rand(6, 4, 3), "cb": rand(6), "pw": rand(6, 4, 2, 2),
     "c2": rand(5, 6, 3), "d2": rand(5), "c3": rand(20, 16, 3, 3), "d3": rand(20), "c1": rand(5, 20, 1, 1),
+    "e3": rand(40, 1, 3, 3), "e5": rand(40, 1, 5, 5), "e7": rand(40, 1, 7, 7), "be": rand(40), "fl": rand(24, 240), "fr": rand(80, 24),
 }
 
 

@@ -9,18 +9,20 @@
 // result (the last spatial dim) by some channels:
 //
 //   for tile of 8 pixels:
-//     for vector of channels:
+//     for vector of channels:    or two, where there are 32 registers
 //       for row of the kernel:   weights of 5 taps in registers, each pixel
 //         8 sums += ...          that they meet loaded once
-//     epilogue                   sums (L1) -> result, a pixel at a time
+//       epilogue                 sums -> result
 //
 // Channels run inside of pixels: one vector of channels over all pixels would
 // meet few sets of the L1 cache and half of each line. A tile that would end
 // behind the row begins earlier and meets some pixels again.
 //
-// Taps outside the image are left out: rows by the bounds of the loop, columns
-// by taking the pixels at the borders one by one, four vectors of channels at a
-// time, so that there are chains enough.
+// Taps outside the image are left out: rows by the bounds of the loop. Columns
+// where the row's length is known by tiles of their own at its ends, each pixel
+// of which has the taps that are its; else by taking the pixels at the borders
+// one by one, four vectors of channels at a time, so that there are chains
+// enough. A row that is known is cut evenly: 14 pixels are two tiles of 7.
 //
 // Each element is one chain of additions in the order of the taps.
 //
@@ -41,6 +43,8 @@ namespace {
 constexpr int64_t kPixels = 8;  ///< of a tile: as many sums hide the latency
 constexpr int64_t kTaps = 5;    ///< whose weights are in registers
 constexpr int64_t kVectors = 4; ///< of channels at a border
+/// Tiles at both ends of a row, which are code of their own.
+constexpr int64_t kMostEnds = 4;
 
 SymExpr ceilDivOf(const SymExpr &x, int64_t by) {
   return SymExpr::apply(SymExpr::Fn::CeilDiv, x, SymExpr(by));
@@ -67,10 +71,13 @@ struct DepthwiseKernel {
   Value width = e.dim(dims[rank]), channels = e.dim(C);
   /// Some number of vectors makes up all channels.
   bool even = C.constant() && *C.constant() % lanes == 0;
-  /// Without an epilogue the sums are the result; else they wait in scratch
-  /// memory, [pixel of the tile][channel of the task].
-  bool plain = sink.value == op.getResult() && sink.perm.empty();
-  Value waiting = {};
+
+  /// How a row of known length is cut: tiles of so many pixels, those that meet
+  /// its left and its right end.
+  struct Cut {
+    int64_t row, pixels, left, right;
+  };
+  std::optional<Cut> cut = cutRow();
 
   // Of a task:
   Value image = {}, row = {}; ///< of the result's rows, all images'
@@ -97,14 +104,20 @@ struct DepthwiseKernel {
   Value fma(Value v, Value w, Value sum) {
     return L.multiplyAdd(v, w, sum, e.target.hasFma);
   }
+  bool isInside(int64_t pixel, int64_t tap);
+  bool isWhole(int64_t first, int64_t pixels);
+  std::optional<Cut> cutRow();
   void overChannels(Value from, function_ref<void(Idx)> fn);
+  void overVectors(int64_t count, function_ref<void(int64_t, Idx)> fn);
   Sums overRows(int64_t count, RowBody body);
   Sums taps(Value pixel, Value tap, int64_t count, int64_t pixels, const Idx &c,
-            ValueRange before);
-  void put(Value pixel, int64_t t, const Idx &c, Value sum);
+            ValueRange before, std::optional<int64_t> known, int64_t number);
+  void put(Value first, ValueRange sums, const Idx &c);
+  void tile(Value pixel, int64_t pixels, std::optional<int64_t> known = {});
   void tiles(Value first, Value end, int64_t pixels);
   void pixelAlone(Value pixel);
-  void epilogue(Value first, int64_t pixels);
+  void wholeRow();
+  void partOfRow(Value first, Value end);
   void task(Value number);
   void run();
 };
@@ -130,6 +143,35 @@ std::pair<Value, Value> DepthwiseKernel::tapsInside(size_t d, Value first) {
           L.min(ceilDiv(room, dilations[d]), kernel[d])};
 }
 
+/// Has the pixel of the result that tap along x? Of an image whose width is
+/// known.
+bool DepthwiseKernel::isInside(int64_t pixel, int64_t tap) {
+  int64_t at = pixel * strides[x] - pads[x] + tap * dilations[x];
+  return at >= 0 && at < *dims[rank].constant();
+}
+
+bool DepthwiseKernel::isWhole(int64_t first, int64_t pixels) {
+  return isInside(first, 0) && isInside(first + pixels - 1, kernel[x] - 1);
+}
+
+std::optional<DepthwiseKernel::Cut> DepthwiseKernel::cutRow() {
+  std::optional<int64_t> row = out[x].constant();
+  // Taps in a loop are not known.
+  if (!row || *row < 1 || *row > tiling.getPixels() || !dims[rank].constant() ||
+      kernel[x] >= 2 * kTaps)
+    return std::nullopt;
+  int64_t count = llvm::divideCeil(*row, kPixels);
+  Cut cut{*row, int64_t(llvm::divideCeil(*row, count)), 0, 0};
+  while (cut.left < count && !isWhole(cut.left * cut.pixels, cut.pixels))
+    ++cut.left;
+  while (cut.left + cut.right < count &&
+         !isWhole(*row - (cut.right + 1) * cut.pixels, cut.pixels))
+    ++cut.right;
+  if (cut.left + cut.right > kMostEnds)
+    return std::nullopt;
+  return cut;
+}
+
 /// Calls fn with each vector of the task's channels from `from` on.
 void DepthwiseKernel::overChannels(Value from, function_ref<void(Idx)> fn) {
   if (even) {
@@ -140,6 +182,21 @@ void DepthwiseKernel::overChannels(Value from, function_ref<void(Idx)> fn) {
   }
   e.lanesLoop(L.sub(numChannels, from), lanes,
               [&](Idx c) { fn(L.add(L.uniform(from, lanes), c)); });
+}
+
+/// Calls fn(count, first channel) for so many vectors at a time, and for one at
+/// a time of those that are left.
+void DepthwiseKernel::overVectors(int64_t count,
+                                  function_ref<void(int64_t, Idx)> fn) {
+  Value whole = L.index(0);
+  if (count > 1) {
+    int64_t step = count * lanes;
+    whole = L.mul(L.div(numChannels, step), step);
+    LaneScope saved(L, lanes);
+    e.loop(L.index(0), whole, step,
+           [&](Value c) { fn(count, Idx{c, 1, step, {}}); });
+  }
+  overChannels(whole, [&](Idx c) { fn(1, c); });
 }
 
 DepthwiseKernel::Sums DepthwiseKernel::overRows(int64_t count, RowBody body) {
@@ -158,16 +215,20 @@ DepthwiseKernel::Sums DepthwiseKernel::overRows(int64_t count, RowBody body) {
 
 /// `count` taps from `tap` on for neighbouring pixels; the first of them meets
 /// the first tap at `pixel`. In the order in which they lie in memory, so that
-/// each pixel is loaded once.
+/// each pixel is loaded once. `known`: where the tile begins in its row, and
+/// the taps from `number` on that lie outside are left out.
 DepthwiseKernel::Sums DepthwiseKernel::taps(Value pixel, Value tap,
                                             int64_t count, int64_t pixels,
-                                            const Idx &c, ValueRange before) {
+                                            const Idx &c, ValueRange before,
+                                            std::optional<int64_t> known,
+                                            int64_t number) {
   Sums sums(before), weights;
   std::map<int64_t, SmallVector<std::pair<int64_t, int64_t>>> readers;
   for (int64_t u = 0; u < count; ++u) {
     weights.push_back(load(W, L.add(tap, u), c));
     for (int64_t t = 0; t < pixels; ++t)
-      readers[t * strides[x] + u * dilations[x]].push_back({t, u});
+      if (!known || isInside(*known + t, number + u))
+        readers[t * strides[x] + u * dilations[x]].push_back({t, u});
   }
   for (auto &[distance, all] : readers) {
     Value v = load(X, L.add(pixel, distance), c);
@@ -177,102 +238,102 @@ DepthwiseKernel::Sums DepthwiseKernel::taps(Value pixel, Value tap,
   return sums;
 }
 
-/// A finished sum of pixel t of the tile that begins at `first`.
-void DepthwiseKernel::put(Value first, int64_t t, const Idx &c, Value sum) {
-  if (!plain) {
-    LaneScope whole(L, L.lanes); // there is room
-    L.store(sum, waiting, L.add(L.uniform(t * tiling.getChannels()), c),
-            sumType);
-    return;
+/// The finished sums of the pixels from `first` on, and what follows them.
+void DepthwiseKernel::put(Value first, ValueRange sums, const Idx &c) {
+  Idx channel = L.add(L.uniform(firstChannel, lanes), c);
+  Value line = L.mul(rowInImage, e.dim(out[x]));
+  for (auto [t, sum] : llvm::enumerate(sums)) {
+    Value pixel = L.add(first, int64_t(t));
+    SmallVector<Idx> idx{L.uniform(image), L.uniform(L.add(line, pixel)),
+                         channel};
+    e.bind(op.getResult(), [sum = sum](ArrayRef<Idx>) { return sum; });
+    sink.store(e, idx, at(L.add(L.mul(row, e.dim(out[x])), pixel), c));
   }
-  Value pixel = L.add(L.mul(row, e.dim(out[x])), L.add(first, t));
-  L.store(sum, e.result(0), at(pixel, c), sink.element);
+}
+
+/// So many pixels, no tap of which lies outside but those that are `known` to.
+void DepthwiseKernel::tile(Value pixel, int64_t pixels,
+                           std::optional<int64_t> known) {
+  Value from = L.sub(L.mul(pixel, strides[x]), pads[x]);
+  // As many sums as there are registers for, beside the taps' weights.
+  int64_t most = e.target.numVectorRegs >= 32 ? 16 : 8;
+  int64_t vectors = std::clamp<int64_t>(
+      llvm::bit_floor(uint64_t(most / pixels)), 1, kVectors);
+  int64_t whole =
+      kernel[x] < 2 * kTaps ? 0 : kernel[x] / kTaps * kTaps; // in a loop
+  overVectors(vectors, [&](int64_t count, const Idx &first) {
+    auto channel = [&](int64_t v) {
+      return L.add(first, L.uniform(int64_t(v * lanes)));
+    };
+    Sums sums = overRows(count * pixels, [&](Value line, Value tap,
+                                             ValueRange before) {
+      Value at = L.add(line, from);
+      auto part = [&](Value j, int64_t taken, ValueRange s, int64_t number) {
+        Sums next;
+        for (int64_t v = 0; v < count; ++v)
+          next.append(taps(L.add(at, L.mul(j, dilations[x])), L.add(tap, j),
+                           taken, pixels, channel(v),
+                           s.slice(v * pixels, pixels), known, number));
+        return next;
+      };
+      Sums s(before);
+      if (whole)
+        s = e.loop(L.index(0), L.index(whole), kTaps, s,
+                   [&](Value j, ValueRange s) { return part(j, kTaps, s, 0); });
+      for (int64_t j = whole; j < kernel[x]; j += kTaps)
+        s = part(L.index(j), std::min(kTaps, kernel[x] - j), s, j);
+      return s;
+    });
+    for (int64_t v = 0; v < count; ++v)
+      put(pixel, ArrayRef(sums).slice(v * pixels, pixels), channel(v));
+  });
 }
 
 /// All of [first, end), none of which has a tap outside, by tiles of so many
 /// pixels; there are at least as many.
 void DepthwiseKernel::tiles(Value first, Value end, int64_t pixels) {
   Value last = L.sub(end, pixels);
-  e.loop(first, end, pixels, [&](Value begin) {
-    Value pixel = L.min(begin, last);
-    Value from = L.sub(L.mul(pixel, strides[x]), pads[x]);
-    overChannels(L.index(0), [&](Idx c) {
-      Sums sums = overRows(pixels, [&](Value line, Value tap, ValueRange s) {
-        Value at = L.add(line, from);
-        int64_t whole = kernel[x] / kTaps * kTaps;
-        if (kernel[x] < 2 * kTaps)
-          whole = 0;
-        auto part = [&](Value j, int64_t count, ValueRange s) {
-          return taps(L.add(at, L.mul(j, dilations[x])), L.add(tap, j), count,
-                      pixels, c, s);
-        };
-        Sums sums(s);
-        if (whole)
-          sums =
-              e.loop(L.index(0), L.index(whole), kTaps, sums,
-                     [&](Value j, ValueRange s) { return part(j, kTaps, s); });
-        for (int64_t j = whole; j < kernel[x]; j += kTaps)
-          sums = part(L.index(j), std::min(kTaps, kernel[x] - j), sums);
-        return sums;
-      });
-      for (int64_t t = 0; t < pixels; ++t)
-        put(pixel, t, c, sums[t]);
-    });
-    epilogue(pixel, pixels);
-  });
+  e.loop(first, end, pixels,
+         [&](Value begin) { tile(L.min(begin, last), pixels); });
 }
 
 /// A pixel some of whose taps may lie outside.
 void DepthwiseKernel::pixelAlone(Value pixel) {
   Value from = L.sub(L.mul(pixel, strides[x]), pads[x]);
   auto [begin, end] = tapsInside(x, from);
-  auto vectors = [&](int64_t count, const Idx &c) {
-    auto next = [&](int64_t v) {
-      return L.add(c, L.uniform(int64_t(v * lanes)));
-    };
-    Sums sums = overRows(count, [&](Value line, Value tap, ValueRange s) {
-      return e.loop(begin, end, 1, s, [&](Value j, ValueRange s) {
-        Value at = L.add(L.add(line, from), L.mul(j, dilations[x]));
-        Sums sums;
+  overVectors(
+      kVectors, [&, begin = begin, end = end](int64_t count, const Idx &c) {
+        auto next = [&](int64_t v) {
+          return L.add(c, L.uniform(int64_t(v * lanes)));
+        };
+        Sums sums = overRows(count, [&](Value line, Value tap, ValueRange s) {
+          return e.loop(begin, end, 1, s, [&](Value j, ValueRange s) {
+            Value at = L.add(L.add(line, from), L.mul(j, dilations[x]));
+            Sums sums;
+            for (int64_t v = 0; v < count; ++v)
+              sums.push_back(fma(load(X, at, next(v)),
+                                 load(W, L.add(tap, j), next(v)), s[v]));
+            return sums;
+          });
+        });
         for (int64_t v = 0; v < count; ++v)
-          sums.push_back(
-              fma(load(X, at, next(v)), load(W, L.add(tap, j), next(v)), s[v]));
-        return sums;
+          put(pixel, sums[v], next(v));
       });
-    });
-    for (int64_t v = 0; v < count; ++v)
-      put(pixel, 0, next(v), sums[v]);
-  };
-  int64_t step = kVectors * lanes;
-  Value whole = L.mul(L.div(numChannels, step), step);
-  {
-    LaneScope saved(L, lanes);
-    e.loop(L.index(0), whole, step,
-           [&](Value c) { vectors(kVectors, Idx{c, 1, step, {}}); });
-  }
-  overChannels(whole, [&](Idx c) { vectors(1, c); });
-  epilogue(pixel, 1);
 }
 
-/// What follows the sums of a tile, a pixel at a time.
-void DepthwiseKernel::epilogue(Value first, int64_t pixels) {
-  if (plain)
-    return;
-  e.loop(L.index(0), L.index(pixels), 1, [&](Value t) {
-    Value pixel = L.add(first, t);
-    Value position = L.add(L.mul(rowInImage, e.dim(out[x])), pixel);
-    Value number = L.add(L.mul(row, e.dim(out[x])), pixel);
-    overChannels(L.index(0), [&](Idx c) {
-      Idx sum = L.add(L.uniform(L.mul(t, tiling.getChannels())), c);
-      e.bind(op.getResult(), [this, sum](ArrayRef<Idx>) {
-        LaneScope whole(L, L.lanes); // as the memory is
-        return L.load(waiting, sum, sumType);
-      });
-      SmallVector<Idx> idx{L.uniform(image), L.uniform(position),
-                           L.add(L.uniform(firstChannel, lanes), c)};
-      sink.store(e, idx, at(number, c));
-    });
-  });
+/// A row that is cut as it is known.
+void DepthwiseKernel::wholeRow() {
+  auto [row, pixels, left, right] = *cut;
+  int64_t begin = left * pixels, end = row - right * pixels;
+  for (int64_t i = 0; i < left; ++i) {
+    int64_t first = std::min(i * pixels, row - pixels);
+    tile(L.index(first), pixels, first);
+  }
+  // Of those between them the first one is whole, however few are left.
+  if (end > begin)
+    tiles(L.index(begin), L.index(std::max(end, begin + pixels)), pixels);
+  for (int64_t i = right; i > 0; --i)
+    tile(L.index(row - i * pixels), pixels, row - i * pixels);
 }
 
 void DepthwiseKernel::task(Value number) {
@@ -298,6 +359,11 @@ void DepthwiseKernel::task(Value number) {
   }
   row = L.add(L.mul(image, e.dim(productOf(ArrayRef(out).take_front(x)))),
               rowInImage);
+  cut ? wholeRow() : partOfRow(first, end);
+}
+
+/// Pixels [first, end) of a row.
+void DepthwiseKernel::partOfRow(Value first, Value end) {
   // Pixels [inside, behind) have all their taps inside.
   Value inside = first, behind = end;
   if (pads[x] || pads[x + rank]) {
@@ -330,8 +396,6 @@ void DepthwiseKernel::run() {
   e.info.cost = productOf(getDims(op.getResult())) *
                 std::accumulate(kernel.begin(), kernel.end(), int64_t(1),
                                 std::multiplies<int64_t>());
-  if (!plain)
-    waiting = e.scratchBuffer(kPixels * tiling.getChannels(), sumType);
   e.loop(e.begin, e.end, 1, [&](Value number) { task(number); });
 }
 
