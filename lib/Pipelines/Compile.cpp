@@ -443,6 +443,7 @@ bool Compiler::translate() {
   p.window = findWindow(*module);
   if (!gpu.empty())
     p.gpu = gpu.getProgram();
+  p.slow = result.slow;
   p.compilerVersion = options.compilerVersion;
   artifact.output = options.output;
   artifact.kind = *kind;
@@ -663,12 +664,14 @@ bool Compiler::makeKernels() {
         printStrategies(os);
       }))
     return false;
+  // A GPU's graph is another one.
+  if (!levels.empty())
+    for (const SlowWork &work : findSlowWork(*module))
+      result.slow.push_back(describe(work) + " is slow, about " +
+                            std::to_string(work.percent) +
+                            "% of what a CPU can do: " + work.reason);
   if (!options.checkOnly)
     return true;
-  for (const SlowWork &work : findSlowWork(*module))
-    result.slow.push_back(describe(work) + " is slow, about " +
-                          std::to_string(work.percent) +
-                          "% of what a CPU can do: " + work.reason);
   result.ok = stage(Stage::Llvm, 0.5, [&] {
     // The tables alone: they say whether the inputs give every dim.
     llvm::Module tables("tenon", llvmContext);

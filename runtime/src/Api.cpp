@@ -73,6 +73,7 @@ tenon_status modelInfo(const tenon_model *model, tenon_model_info *info,
   full.num_states = program->num_states;
   full.num_stateless = program->num_stateless;
   full.precision = program->precision;
+  full.slow = model->slow;
   return give(info, full, error);
 }
 

@@ -97,7 +97,7 @@ pub struct Model {
     pub api: *const Api,
     pub program: *const c_void,
     pub twin: *const c_void,
-    pub reserved: u64,
+    pub slow: *const *const c_char,
 }
 
 // A model is read-only data.

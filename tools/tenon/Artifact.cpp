@@ -152,6 +152,13 @@ static Error checkInput(const tenon_port_info &port, StringRef path,
   return Error::success();
 }
 
+std::vector<StringRef> slowWork(const tenon_model_info &info) {
+  std::vector<StringRef> all;
+  for (const char *const *work = info.slow; work && *work; ++work)
+    all.emplace_back(*work);
+  return all;
+}
+
 /// One code a byte to a packed tensor's bytes, and back.
 static void packCodes(unsigned bits, ArrayRef<char> codes, char *bytes) {
   size_t perByte = 8 / bits;

@@ -153,6 +153,9 @@ runFilled(const OpenArtifact &artifact, const SessionOptions &options,
 /// "normal: x, y; ones: mask".
 std::string describeFilled(const Filled &filled);
 
+/// What a model's compiler predicted to be slow, and why.
+std::vector<llvm::StringRef> slowWork(const tenon_model_info &info);
+
 /// "i64 [batch, seq]".
 std::string describePort(const tenon_port_info &port);
 

@@ -298,6 +298,8 @@ void printText(const OpenArtifact &artifact, const Workspace *space,
     outs() << "\n  " << weight.nodes << ": " << weight.format << ", "
            << weight.bytes << " bytes";
   outs() << "\nkernel calls " << info.num_steps;
+  for (StringRef work : slowWork(info))
+    outs() << "\n  " << work;
   if (info.num_values)
     outs() << "\ninner values " << info.num_values;
   if (space) {
@@ -424,6 +426,10 @@ void printJson(const OpenArtifact &artifact, const Workspace *space,
     if (verify)
       out.attribute("verified", true);
     out.attribute("kernel_calls", info.num_steps);
+    out.attributeArray("slow", [&] {
+      for (StringRef work : slowWork(info))
+        out.value(json::fixUTF8(work));
+    });
     out.attribute("inner_values", info.num_values);
     if (space)
       out.attributeObject("workspace", [&] {

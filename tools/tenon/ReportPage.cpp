@@ -114,6 +114,7 @@ private:
   void layers();
   void stretch(const Stretch &part);
   void timeline();
+  void slow();
   void weights();
   void tile(StringRef value, StringRef label) {
     out << "<div class=tile><b>" << escaped(value) << "</b>" << escaped(label)
@@ -392,6 +393,16 @@ void Page::timeline() {
   out << "</svg>\n";
 }
 
+void Page::slow() {
+  std::vector<StringRef> all = slowWork(report.artifact->info);
+  if (all.empty())
+    return;
+  out << "<h2>Without a fast kernel</h2>\n<ul>\n";
+  for (StringRef work : all)
+    out << "<li>" << escaped(work) << "</li>\n";
+  out << "</ul>\n";
+}
+
 void Page::weights() {
   SmallVector<const tenon_buffer_info *> all;
   for (const tenon_buffer_info &buffer : report.buffers)
@@ -427,6 +438,7 @@ void Page::write() {
   ports();
   checks();
   kernels();
+  slow();
   layers();
   timeline();
   weights();

@@ -65,6 +65,7 @@ struct ProgramOptions {
   bool shared = false; ///< the artifact is a shared library
   std::string precision = "f32"; ///< of products by weights
   int64_t window = 0; ///< how many rows of a past a new one looks back at
+  std::vector<std::string> slow; ///< what is predicted to be, and why
   std::string compilerVersion;
   bool weightsInFile = false;
   std::string weightsFile; ///< its name without a directory

@@ -153,7 +153,7 @@ struct CompileResult {
   std::vector<std::string> warnings;
   /// How many pasts a tenon_state can hold, and why not others.
   std::vector<std::string> states;
-  /// What a check predicts to be slow, and why.
+  /// What is predicted to be slow on a CPU, and why.
   std::vector<std::string> slow;
   /// Of each step's kernel.
   std::vector<KernelTiling> tilings;

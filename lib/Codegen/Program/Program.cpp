@@ -165,6 +165,7 @@ struct ProgramWriter {
   /// The tenon_program.
   Expected<Constant *> write();
   Constant *twin();
+  Constant *slow();
   Error run();
 };
 
@@ -585,6 +586,15 @@ Constant *ProgramWriter::twin() {
   return twin;
 }
 
+/// Texts up to a null, so that no slow work is told from no answer.
+Constant *ProgramWriter::slow() {
+  SmallVector<Constant *> texts;
+  for (const std::string &text : options.slow)
+    texts.push_back(string(text));
+  texts.push_back(null());
+  return array(texts, "slow");
+}
+
 Error ProgramWriter::run() {
   Expected<Constant *> program = write();
   if (!program)
@@ -592,7 +602,7 @@ Error ProgramWriter::run() {
   Constant *api = hidden(
       cast<GlobalValue>(module.getOrInsertGlobal("tenon_runtime_api", i8)));
   Constant *model = record({c32(TENON_MODEL_MAGIC), c32(TENON_API_VERSION), api,
-                            *program, twin(), c64(0)});
+                            *program, twin(), slow()});
   new GlobalVariable(module, model->getType(), true,
                      GlobalValue::ExternalLinkage, model,
                      options.exportedSymbol);

@@ -398,7 +398,7 @@ typedef struct tenon_twin {
  *   const void *api = &tenon_runtime_api;   // hidden, defined by the runtime
  *   const void *program = &<the tenon_program>;
  *   const void *twin = &<the tenon_twin>;   // in a .so; else 0
- *   uint64_t reserved = 0;
+ *   const char *const *slow;  // tenon_model_info's; 0 in older artifacts
  */
 #define TENON_MODEL_MAGIC 0x4d4e4554u /* "TENM" */
 #define TENON_API_VERSION 1u

@@ -128,11 +128,11 @@ typedef struct tenon_model_info {
   /* ONNX nodes, comma separated, that the host computes in a run on a GPU,
    * between copies; empty or NULL: none. */
   const char *gpu_host_nodes;
-  int32_t num_states;    /* pasts that a tenon_state can hold, */
-  int32_t num_stateless; /* and those that it cannot */
+  int32_t num_states, num_stateless; /* pasts that a state can hold, or not */
   /* What products by weights were asked to be computed in: "f32", "bf16",
    * "f16" or "int8-act". */
   const char *precision;
+  const char *const *slow; /* work without a fast kernel: texts, then a NULL */
 } tenon_model_info;
 
 /* How an output's dims come about. */
@@ -415,7 +415,7 @@ struct tenon_model {
   uint32_t magic, api_version;
   const tenon_api *api;
   const void *program, *twin; /* twin: NULL but in shared libraries */
-  uint64_t reserved;
+  const char *const *slow; /* as in tenon_model_info */
 };
 
 /* Declares a model that is on the link line, in an .o, .a or .so, by the name
