@@ -590,3 +590,42 @@ func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf
   }
   return %0 : tensor<7x1x3x8xf32>
 }
+
+// -----
+
+// Of few terms all rows of a call are one loop, four of them at a time, whose
+// columns wait in registers. A row's last vector reaches into the next row; the
+// last rows' ends are stored by themselves. Three columns have the rows on the
+// lanes: fours of each row are turned, and the sums too.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-NOT: call
+// CHECK-COUNT-5: vector.load {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: scf.for {{.*}} step %c4 {
+// CHECK-COUNT-20: math.fma {{.*}} : vector<8xf32>
+// CHECK-COUNT-4: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: scf.for {{.*}} step %c1 {
+// CHECK-COUNT-5: math.fma
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<2xf32>
+// CHECK-LABEL: func.func @matmul_1
+// CHECK: scf.for {{.*}} step %c8 {
+// CHECK-COUNT-8: vector.load {{.*}} : memref<?xf32>, vector<4xf32>
+// CHECK-COUNT-8: vector.shuffle
+// CHECK-COUNT-15: math.fma {{.*}} : vector<8xf32>
+// CHECK-COUNT-3: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: scf.for {{.*}} step %c1 {
+// WIDE-LABEL: func.func @matmul_0
+// WIDE: scf.for
+func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x32xf32>) -> (tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x3xf32, #tenon.dims<"n", "3">>) {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x6xf32, #tenon.dims<"n", "6">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x5xf32, #tenon.dims<"n", "5">>, %b: tensor<1x5x32xf32>):
+    %2 = tenon.packed_matmul %a, %b columns "6" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
+    tenon.yield %2 : tensor<?x6xf32, #tenon.dims<"n", "6">>
+  }
+  %1 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x3xf32, #tenon.dims<"n", "3">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x5xf32, #tenon.dims<"n", "5">>, %b: tensor<1x5x32xf32>):
+    %2 = tenon.packed_matmul %a, %b columns "3" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
+    tenon.yield %2 : tensor<?x3xf32, #tenon.dims<"n", "3">>
+  }
+  return %0, %1 : tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x3xf32, #tenon.dims<"n", "3">>
+}

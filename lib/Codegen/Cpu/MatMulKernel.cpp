@@ -24,6 +24,7 @@
 // Very few rows in all (decoding a token) take four panels at a time instead.
 // Of a single panel the columns that fill no vector have their lanes along the
 // rows (DotKernel.h), and those of one vector leave registers for 12 rows.
+// Products of few terms have no tiles at all (ThinKernel.h).
 // A gated matmul (GatedMatMul.h) takes a panel of each half at a time, and its
 // epilogue stores the 32 columns that come of both.
 // A that lies in memory as it is needed is read in place; the patches of a
@@ -48,6 +49,7 @@
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
+#include "lib/Codegen/Cpu/ThinKernel.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Lanes/CastLanes.h"
 
@@ -779,6 +781,8 @@ void emitMatMulKernel(KernelEmitter &e) {
         << tiling;
     return;
   }
+  if (isThinProduct(anchor, *operand))
+    return emitThinKernel(e, anchor, *operand, tiling.getTaskRows());
   MatMulKernel{e, anchor, *operand, tiling}.run();
 }
 

@@ -1,0 +1,315 @@
+//===- ThinKernel.cpp - products of few terms -----------------------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Of fewer than 16 terms a tile of sums has hardly begun when it ends. All rows
+// that a call has are one loop here, whose sums go to the epilogue in
+// registers:
+//
+//   for four rows:  for term k:  for row:  for vector of columns:
+//     sum of row, vector  +=  A[row][k] x B[k][vector]
+//
+// A row's last vector may reach into the next row, which is written after it;
+// only the last rows have their ends stored by themselves.
+//
+// Few columns, fewer than half of a vector, have the rows on its lanes. A
+// block of rows is turned as it is loaded, and its result as it is stored:
+//
+//   for `lanes` rows:  for term k:  for column n:
+//     sum of column n  +=  A[rows][k] x B[k][n]
+//
+// Either way a sum is one chain of additions in the order of k, as it is of
+// tiles: bits depend on neither.
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Cpu/ThinKernel.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
+#include "llvm/ADT/bit.h"
+#include <array>
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+/// Terms from which on tiles are as good.
+constexpr int64_t kMostTerms = 15;
+/// Of a block that is turned at once.
+constexpr int64_t kQuad = 4;
+
+struct ThinKernel {
+  KernelEmitter &e;
+  PackedMatMulOp op;
+  const PackedOperand &operand;
+  int64_t taskRows;
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  Location loc = L.loc;
+  Sink sink{e};
+  SmallVector<SymExpr> out = getDims(op.getResult());
+  SmallVector<SymExpr> rowDims{out.begin(), out.end() - 1};
+  SymExpr M = productOf(rowDims);
+  int64_t K = *getDims(op.getLhs()).back().constant(),
+          N = *out.back().constant();
+  Type f32 = b.getF32Type();
+  int64_t lanes = 0;   ///< of vectors in what is emitted now
+  int64_t vectors = 0; ///< that N columns are
+  VectorType vt = {};
+  VectorType quad = VectorType::get({kQuad}, f32);
+  /// Stored as it is computed, row by row.
+  bool inRows = sink.perm.empty() && sink.element.isF32();
+  Value A = {}, B = {};
+  SmallVector<Value> held = {}; ///< vectors, or splats, of B in registers
+
+  Value loadColumns(int64_t k, int64_t v) {
+    return vector::LoadOp::create(b, loc, vt, B,
+                                  L.index(k * kPanelColumns + v * lanes));
+  }
+  Value loadSplat(Value memory, Value at) {
+    Value x = memref::LoadOp::create(b, loc, memory, at);
+    return vector::BroadcastOp::create(b, loc, vt, x);
+  }
+  Value shuffle(Value x, Value y, ArrayRef<int64_t> from) {
+    return vector::ShuffleOp::create(b, loc, x, y, from);
+  }
+  void setLanes(int64_t count) {
+    L.lanes = lanes = count;
+    vectors = llvm::divideCeil(N, lanes);
+    vt = VectorType::get({lanes}, f32);
+  }
+  std::array<Value, kQuad> turn(const std::array<Value, kQuad> &z);
+  Value pick(ArrayRef<Value> from, function_ref<int64_t(int64_t)> element);
+  SmallVector<Value> loadTurned(Value row);
+  void storeTurned(ArrayRef<Value> columns, Value row);
+  void block(Value row);
+  void rows(Value row, int64_t count, bool over);
+  void run();
+};
+
+} // namespace
+
+/// Element j of each four in vector i becomes element i of each four in vector
+/// j.
+std::array<Value, kQuad> ThinKernel::turn(const std::array<Value, kQuad> &z) {
+  auto both = [&](Value x, Value y, std::array<int64_t, kQuad> of) {
+    SmallVector<int64_t> from;
+    for (int64_t at = 0; at < lanes; at += kQuad)
+      for (int64_t i : of)
+        from.push_back(i < kQuad ? at + i : lanes + at + i - kQuad);
+    return shuffle(x, y, from);
+  };
+  Value a = both(z[0], z[1], {0, 4, 1, 5}), c = both(z[0], z[1], {2, 6, 3, 7}),
+        d = both(z[2], z[3], {0, 4, 1, 5}), f = both(z[2], z[3], {2, 6, 3, 7});
+  return {both(a, d, {0, 1, 4, 5}), both(a, d, {2, 3, 6, 7}),
+          both(c, f, {0, 1, 4, 5}), both(c, f, {2, 3, 6, 7})};
+}
+
+/// Lane l is element element(l) of the vectors, two or more, one after the
+/// other.
+Value ThinKernel::pick(ArrayRef<Value> from,
+                       function_ref<int64_t(int64_t)> element) {
+  Value result = from[0];
+  for (int64_t v = 1; v < int64_t(from.size()); ++v) {
+    SmallVector<int64_t> at;
+    for (int64_t l = 0; l < lanes; ++l) {
+      int64_t i = element(l);
+      if (i >= (v + 1) * lanes)
+        at.push_back(vector::ShuffleOp::kPoisonIndex);
+      else if (i >= v * lanes)
+        at.push_back(i - (v - 1) * lanes);
+      else // picked before
+        at.push_back(v == 1 ? i : l);
+    }
+    result = shuffle(result, from[v], at);
+  }
+  return result;
+}
+
+/// A[row + lane][k] for each k.
+SmallVector<Value> ThinKernel::loadTurned(Value row) {
+  Value first = L.mul(row, K);
+  SmallVector<Value> terms(K);
+  if (K < kQuad) {
+    SmallVector<Value> memory;
+    for (int64_t v = 0; v < K; ++v)
+      memory.push_back(
+          vector::LoadOp::create(b, loc, vt, A, L.add(first, v * lanes)));
+    if (K == 1)
+      return memory;
+    for (int64_t k = 0; k < K; ++k)
+      terms[k] = pick(memory, [&](int64_t l) { return l * K + k; });
+    return terms;
+  }
+  for (int64_t k = 0; k < K; k += kQuad) {
+    int64_t from = std::min(k, K - kQuad); // the last four meet those before
+    std::array<Value, kQuad> z;
+    for (int64_t i = 0; i < kQuad; ++i) {
+      z[i] = L.constant(vt, 0);
+      for (int64_t at = 0; at < lanes; at += kQuad) {
+        Value four = vector::LoadOp::create(b, loc, quad, A,
+                                            L.add(first, (at + i) * K + from));
+        z[i] = lanes == kQuad ? four
+                              : Value(vector::InsertStridedSliceOp::create(
+                                    b, loc, four, z[i], {at}, {1}));
+      }
+    }
+    llvm::copy(turn(z), terms.begin() + from);
+  }
+  return terms;
+}
+
+/// The opposite: columns of the result to its rows, whose elements lie one
+/// behind the other. Fewer vectors are stored than there are rows.
+void ThinKernel::storeTurned(ArrayRef<Value> columns, Value row) {
+  Value result = e.result(0), first = L.mul(row, N);
+  for (int64_t v = 0; v < N; ++v) {
+    // Element i of the block is row i / N of column i % N.
+    Value part = N == 1 ? columns[0] : pick(columns, [&](int64_t l) {
+      int64_t i = v * lanes + l;
+      return i % N * lanes + i / N;
+    });
+    vector::StoreOp::create(b, loc, part, result, L.add(first, v * lanes));
+  }
+}
+
+/// As many rows as there are lanes, on these.
+void ThinKernel::block(Value row) {
+  SmallVector<Value> terms = loadTurned(row);
+  SmallVector<Value> sums(N, L.constant(vt, 0));
+  for (int64_t k = 0; k < K; ++k)
+    for (int64_t n = 0; n < N; ++n) {
+      Value w = held.empty() ? loadSplat(B, L.index(k * kPanelColumns + n))
+                             : held[k * N + n];
+      sums[n] = L.multiplyAdd(terms[k], w, sums[n], e.target.hasFma);
+    }
+  SmallVector<Idx> idx(out.size());
+  Idx rest{row, 1, 1, {}};
+  for (size_t d = rowDims.size(); d-- > 1;)
+    std::tie(rest, idx[d]) = L.divRem(rest, e.dim(rowDims[d]));
+  idx[0] = rest;
+  for (int64_t n = 0; n < N; ++n) {
+    idx.back() = L.uniform(n);
+    e.bind(op.getResult(), [&](ArrayRef<Idx>) { return sums[n]; });
+    e.setDomain(getDims(sink.value), idx,
+                Idx{L.add(L.mul(row, N), n), N, 1, {}});
+    sums[n] = L.widen(e.emit(sink.value, idx));
+  }
+  storeTurned(sums, row);
+}
+
+/// Rows from `row` on; `over`: what lies behind the last one is written later.
+void ThinKernel::rows(Value row, int64_t count, bool over) {
+  Value first = L.mul(row, K);
+  SmallVector<Value> sums(count * vectors, L.constant(vt, 0));
+  for (int64_t k = 0; k < K; ++k) {
+    SmallVector<Value> columns;
+    for (int64_t v = 0; v < vectors; ++v)
+      columns.push_back(held.empty() ? loadColumns(k, v)
+                                     : held[k * vectors + v]);
+    for (int64_t r = 0; r < count; ++r) {
+      Value x = loadSplat(A, L.add(first, r * K + k));
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value &sum = sums[r * vectors + v];
+        sum = L.multiplyAdd(x, columns[v], sum, e.target.hasFma);
+      }
+    }
+  }
+  for (int64_t r = 0; r < count; ++r) {
+    Value own = L.add(row, r), base = L.mul(own, N);
+    SmallVector<Idx> idx = e.delinearize(own, rowDims);
+    idx.emplace_back();
+    for (int64_t v = 0; v < vectors; ++v) {
+      int64_t left = N - v * lanes;
+      idx.back() = Idx{L.index(v * lanes), 1, lanes, {}};
+      Idx flat = L.add(L.uniform(base), idx.back());
+      Value sum = sums[r * vectors + v];
+      e.bind(op.getResult(), [&](ArrayRef<Idx>) { return sum; });
+      if (left < lanes)
+        L.mask = L.tailMask(L.index(left));
+      if (left >= lanes || !over) {
+        sink.store(e, idx, flat);
+      } else {
+        e.setDomain(getDims(sink.value), idx, flat);
+        Value y = L.widen(e.emit(sink.value, idx));
+        L.mask = {};
+        L.store(y, e.result(0), flat, sink.element);
+      }
+      L.mask = {};
+    }
+  }
+}
+
+/// Long: the three loops over a call's rows, with what they share.
+void ThinKernel::run() {
+  e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, SymExpr(taskRows));
+  e.info.cost = productOf(out) * SymExpr(K);
+  A = e.input(cast<BlockArgument>(op.getLhs()));
+  B = e.input(operand.getMemory());
+  LaneScope saved(L);
+  int64_t all = e.vectorLanes();
+  setLanes(all);
+  Value row = L.mul(e.begin, taskRows),
+        end = L.min(L.mul(e.end, taskRows), e.dim(M));
+  bool turned = inRows && 2 * N < lanes;
+  int64_t room = e.target.numVectorRegs - 2;
+  if (turned) {
+    if (K * N + K + N <= room)
+      for (int64_t k = 0; k < K; ++k)
+        for (int64_t n = 0; n < N; ++n)
+          held.push_back(loadSplat(B, L.index(k * kPanelColumns + n)));
+    Value count = L.div(L.sub(end, row), lanes);
+    Value behind = L.add(row, L.mul(count, lanes));
+    e.loop(row, behind, lanes, [&](Value r) { block(r); });
+    held.clear();
+    row = behind;
+  }
+  // Narrow vectors of a narrow row reach less far into the next one.
+  setLanes(std::min<int64_t>(
+      all, std::max<int64_t>(llvm::bit_ceil(uint64_t(N)), kQuad)));
+  // As many rows as hide what a chain waits for.
+  int64_t together = std::max<int64_t>(kQuad / vectors, 2);
+  if (K * vectors + together * vectors + 1 <= room && !turned)
+    for (int64_t k = 0; k < K; ++k)
+      for (int64_t v = 0; v < vectors; ++v)
+        held.push_back(loadColumns(k, v));
+  // Those whose last vector ends where the last row does, or before.
+  int64_t overhang = llvm::divideCeil(vectors * lanes - N, N);
+  if (inRows && !turned) {
+    Value most = L.max(L.sub(L.sub(end, overhang), row), 0);
+    Value behind = L.add(row, L.mul(L.div(most, together), together));
+    e.loop(row, behind, together, [&](Value r) { rows(r, together, true); });
+    row = behind;
+  }
+  e.loop(row, end, 1, [&](Value r) { rows(r, 1, false); });
+}
+
+bool isThinProduct(PackedMatMulOp op, const PackedOperand &operand) {
+  constexpr int64_t few = 3; // rows, which have a form of their own
+  SmallVector<SymExpr> lhs = getDims(op.getLhs()),
+                       packed = getDims(op.getPacked()),
+                       out = getDims(op.getResult());
+  auto one = [](const SymExpr &d) { return d.constant() == 1; };
+  auto rows = dyn_cast<BlockArgument>(op.getLhs());
+  int64_t terms = lhs.back().constant().value_or(0),
+          columns = out.back().constant().value_or(0);
+  return rows && getElementTypeOrSelf(rows.getType()).isF32() &&
+         !op.getFormatAttr() && !matchHalves(op) && !operand.getPages() &&
+         operand.rowsApart() == kPanelColumns && out.size() >= 2 &&
+         llvm::all_of(ArrayRef(packed).drop_back(2), one) && terms > 0 &&
+         terms <= kMostTerms && columns > 0 && columns <= kPanelColumns &&
+         productOf(ArrayRef(lhs).drop_back(1)).constant().value_or(few + 1) >
+             few;
+}
+
+void emitThinKernel(KernelEmitter &e, PackedMatMulOp op,
+                    const PackedOperand &operand, int64_t taskRows) {
+  ThinKernel{e, op, operand, taskRows}.run();
+}
+
+} // namespace tenon
