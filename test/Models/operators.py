@@ -576,19 +576,24 @@ def transposed_graphs():
         (8, 16, 4, (4, 2), (2, 1), (0, 1, 2, 0), (1, 0), (1, 1)), (6, 6, 2, (5, 3), (2, 3), (4, 0, 1, 2), (0, 2), (1, 1)),
         (3, 1, 1, (2, 2), (2, 2), (0, 0, 0, 0), (0, 0), (1, 1)), (4, 4, 4, (7,), (3,), (2, 5), (2,), (1,)),
         (4, 3, 1, (1, 2), (2, 2), (0, 0, 0, 0), (1, 0), (1, 1)), (4, 6, 2, (3, 3), (2, 1), (1, 1, 1, 0), (1, 0), (2, 2)),
+        (4, 6, 2, (3, 4), (2, 3), (1, 2, 0, 1), (1, 0), (3, 2)), (4, 4, 1, (4, 3), (2, 2), (1, 0, 2, 1), (0, 1), (1, 3)),
+        (3, 2, 1, (2,), (4,), (0, 0), (0,), (6,)),
     ]
+    given = (1, 4, 8, 10)  # whose weights are known only at run time
     rng = np.random.default_rng(12)
     for number, (cin, cout, group, kernel, strides, pads, extra, dilations) in enumerate(forms):
         rank = len(kernel)
         values = {"w": rng.standard_normal((cin, cout // group, *kernel)).astype(np.float32), "b": rng.standard_normal(cout).astype(np.float32)}
+        more = {"w": values.pop("w")} if number in given else {}
+        weight = "".join(f", float[{','.join(map(str, w.shape))}] w" for w in more.values())
         ints_of = lambda v: "[" + ",".join(map(str, v)) + "]"
         text = (
-            f"(float[n,{cin},{','.join(f's{i}' for i in range(rank))}] x) => (float[n,{cout},{','.join(f't{i}' for i in range(rank))}] y) {{"
+            f"(float[n,{cin},{','.join(f's{i}' for i in range(rank))}] x{weight}) => (float[n,{cout},{','.join(f't{i}' for i in range(rank))}] y) {{"
             f"  c = ConvTranspose <group = {group}, strides = {ints_of(strides)}, pads = {ints_of(pads)}, output_padding = {ints_of(extra)},"
             f" dilations = {ints_of(dilations)}> (x, w, b)  y = Relu (c) }}"
         )
         model = build(text, 20, values)
-        sets = [{"x": rand(1 + size % 2, cin, *[size + i for i in range(rank)], seed=number)} for size in (4, 7)]
+        sets = [more | {"x": rand(1 + size % 2, cin, *[size + i for i in range(rank)], seed=number)} for size in (4, 7)]
 
         def judge(_, inputs, found, expect=functools.cache(functools.partial(session_of, model))):
             compare(found, expect()(inputs), 2e-5, 1e-5, str(inputs["x"].shape))

@@ -8,11 +8,13 @@
 // With a stride s, every s-th element of the result meets the same taps of the
 // kernel, every s-th one as well: its phase. Each phase is a convolution of the
 // input without holes, and the phases' channels are moved to their places
-// (as ONNX DepthToSpace does). Where all phases have as many taps they are one
-// convolution.
+// (as ONNX DepthToSpace does). Where all phases have as many taps, at the same
+// places, they are one convolution. With a dilation a phase's taps lie
+// s / gcd(s, dilation) apart, what they meet dilation / gcd(s, dilation), and
+// phases between may have none.
 //
-// What this does not cover (dilations, weights and pads known only at run time)
-// is a convolution of the input with zeros put between its elements.
+// What this does not cover (pads known only at run time, many phases) is a
+// convolution of the input with zeros put between its elements.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Constant.h"
@@ -22,6 +24,7 @@
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cstring>
+#include <numeric>
 
 using namespace mlir;
 
@@ -35,44 +38,103 @@ namespace {
 
 /// Phases of more elements of the result than this are too many convolutions.
 constexpr int64_t kMaxPhases = 16;
+/// Strides and dilations that are looked at: a dim has a phase for each.
+constexpr int64_t kMostSteps = 1 << 12;
+
+/// Some taps of a kernel in one dim: first, first + step, ...
+struct Taps {
+  int64_t count = 0, first = 0, step = 1;
+  int64_t apart = 1;  ///< on the input
+  int64_t behind = 0; ///< what the first one meets lies so far before its place
+  int64_t reach() const { return behind + (count - 1) * apart; }
+};
 
 /// A transposed convolution as convolutions of its phases.
 struct Phases {
   NodeImporter &n;
-  Ints weight; ///< dims [Cin, Cout/g, kernel...]
-  ArrayRef<char> data;
-  Type element;
-  Ints strides, low; ///< of each spatial dim; what is cut off the low end
+  Value kernel;
+  Ints weight;         ///< its dims [Cin, Cout/g, kernel...]
+  ArrayRef<char> data; ///< its elements; empty: known only at run time
+  Ints strides, dilations;
   int64_t group;
+  Ints first = {}; ///< of each spatial dim the first place that is computed
   size_t rank = strides.size();
 
-  int64_t taps(size_t d, int64_t phase) const {
-    return llvm::divideCeil(weight[d + 2] - phase, strides[d]);
-  }
-  /// Pads of the input in front, for kernels of so many taps: the first place
-  /// whose phases are computed is not before what is cut off.
-  int64_t before(size_t d) const { return taps(d, 0) - 1 - first(d); }
-  int64_t first(size_t d) const {
-    return std::min(low[d] / strides[d], taps(d, 0) - 1);
-  }
-  Value weights(ArrayRef<Ints> phases);
+  Taps taps(size_t d, int64_t phase) const;
+  SmallVector<Taps> taps(const Ints &phase) const;
+  Value stored(ArrayRef<Ints> phases);
   Value convolution(Value x, ArrayRef<Ints> phases, ArrayRef<int64_t> behind);
 };
 
+} // namespace
+
+Taps Phases::taps(size_t d, int64_t phase) const {
+  int64_t common = std::gcd(strides[d], dilations[d]);
+  Taps taps;
+  taps.step = strides[d] / common, taps.apart = dilations[d] / common;
+  for (int64_t k = 0; k < std::min(taps.step, weight[d + 2]); ++k) {
+    if (k * dilations[d] % strides[d] != phase)
+      continue;
+    taps.first = k, taps.behind = k * dilations[d] / strides[d];
+    taps.count = llvm::divideCeil(weight[d + 2] - k, taps.step);
+  }
+  return taps;
+}
+
+SmallVector<Taps> Phases::taps(const Ints &phase) const {
+  SmallVector<Taps> all;
+  for (size_t d = 0; d < rank; ++d)
+    all.push_back(taps(d, phase[d]));
+  return all;
+}
+
+/// These taps of a weight [Cin, Cout/g, kernel...], backwards, for a
+/// convolution that does the same: [g, Cout/g, Cin/g, taps...].
+static Value backwards(NodeImporter &n, Value weight, ArrayRef<int64_t> dims,
+                       ArrayRef<Taps> taps, int64_t group) {
+  Ints perm{0, 2, 1}, steps{1, 1};
+  Dims starts{SymExpr(0), SymExpr(0)}, kept{SymExpr(dims[0]), SymExpr(dims[1])},
+      grouped{SymExpr(group), SymExpr(dims[0] / group), SymExpr(dims[1])};
+  for (const Taps &own : taps) {
+    starts.push_back(SymExpr(own.first + (own.count - 1) * own.step));
+    steps.push_back(-own.step);
+    kept.push_back(SymExpr(own.count));
+    grouped.push_back(SymExpr(own.count));
+    perm.push_back(perm.size());
+  }
+  Value part = n.make<SliceOp>(
+      {weight}, {n.named("starts", n.dimsAttr(starts)),
+                 n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
+                 n.named("dims", n.dimsAttr(kept))});
+  return part ? n.transpose(n.reshape(part, grouped), perm) : nullptr;
+}
+
+/// [g, channels, Cin/g, taps...] as [g * channels, Cin/g, taps...].
+static Value ungrouped(NodeImporter &n, Value weight) {
+  if (!weight)
+    return nullptr;
+  Dims dims = n.dims(weight);
+  dims[1] = dims[0] * dims[1];
+  dims.erase(dims.begin());
+  return n.reshape(weight, dims);
+}
+
 /// The weights of phases with as many taps each, from group to group, from
 /// phase to phase: [g * phases * Cout/g, Cin/g, taps...].
-Value Phases::weights(ArrayRef<Ints> phases) {
+Value Phases::stored(ArrayRef<Ints> phases) {
   int64_t cin = weight[0] / group, cout = weight[1];
   Ints dims{group * int64_t(phases.size()) * cout, cin};
-  for (size_t d = 0; d < rank; ++d)
-    dims.push_back(taps(d, phases[0][d]));
+  for (const Taps &own : taps(phases[0]))
+    dims.push_back(own.count);
+  Type element = n.elem(kernel);
   auto type = RankedTensorType::get(dims, element);
   size_t bytes = element.getIntOrFloatBitWidth() / 8;
   AsmResourceBlob blob = HeapAsmResourceBlob::allocate(
       type.getNumElements() * bytes, alignof(uint64_t));
   char *to = blob.getMutableData().data();
   for (int64_t g = 0; g < group; ++g)
-    for (const Ints &phase : phases)
+    for (const Ints &phase : phases) {
+      SmallVector<Taps> own = taps(phase);
       for (int64_t o = 0; o < cout; ++o)
         for (int64_t i = 0; i < cin; ++i) {
           Ints at(rank, 0);
@@ -80,36 +142,54 @@ Value Phases::weights(ArrayRef<Ints> phases) {
           do { // the taps, the last dim first; they meet the input backwards
             int64_t from = (g * cin + i) * cout + o;
             for (size_t k = 0; k < rank; ++k)
-              from = from * weight[k + 2] + phase[k] +
-                     strides[k] * (dims[k + 2] - 1 - at[k]);
+              from = from * weight[k + 2] + own[k].first +
+                     own[k].step * (dims[k + 2] - 1 - at[k]);
             memcpy(to, &data[from * bytes], bytes);
             to += bytes;
             for (d = rank; d-- > 0 && ++at[d] == dims[d + 2];)
               at[d] = 0;
           } while (d != size_t(-1));
         }
+    }
   auto &manager =
       DenseResourceElementsHandle::getManagerInterface(n.builder.getContext());
   return n.constant(DenseResourceElementsAttr::get(
       type, manager.insert("phases", std::move(blob))));
 }
 
+/// Of phases with as many taps each, at the same places; `behind`: places
+/// behind the last element of the input.
 Value Phases::convolution(Value x, ArrayRef<Ints> phases,
                           ArrayRef<int64_t> behind) {
   Window unit;
   Ints pads(2 * rank);
-  for (size_t d = 0; d < rank; ++d) {
-    int64_t own = taps(d, phases[0][d]);
-    unit.kernel.push_back(SymExpr(own));
-    // A phase of fewer taps begins further behind.
-    pads[d] = before(d) - (taps(d, 0) - own);
-    pads[d + rank] = behind[d];
+  bool isEmpty = false;
+  for (auto [d, own] : llvm::enumerate(taps(phases[0]))) {
+    isEmpty |= own.count == 0;
+    unit.kernel.push_back(SymExpr(own.count));
+    unit.strides.push_back(1);
+    unit.dilations.push_back(own.apart);
+    pads[d] = own.reach() - first[d];
+    pads[d + rank] = behind[d] - own.behind;
   }
-  unit.strides = unit.dilations = Ints(rank, 1);
-  return makeConv(n, x, weights(phases), unit, pads, group);
+  if (isEmpty) {
+    Dims dims = n.dims(x);
+    dims[1] = SymExpr(weight[1] * group);
+    for (size_t d = 0; d < rank; ++d)
+      dims[d + 2] = dims[d + 2] + SymExpr(behind[d] - first[d]);
+    return n.broadcast(n.scalarLike(0, x), dims);
+  }
+  Value weights;
+  if (data.empty()) {
+    SmallVector<Value> parts;
+    for (const Ints &phase : phases)
+      parts.push_back(backwards(n, kernel, weight, taps(phase), group));
+    weights = ungrouped(n, parts.size() == 1 ? parts[0] : n.concat(parts, 1));
+  } else {
+    weights = stored(phases);
+  }
+  return makeConv(n, x, weights, unit, pads, group);
 }
-
-} // namespace
 
 /// The bytes of a constant's elements, where they are at hand.
 static ArrayRef<char> bytesOf(Value weight) {
@@ -163,40 +243,45 @@ static Value interleave(NodeImporter &n, Value y, ArrayRef<int64_t> strides,
   return n.reshape(n.transpose(n.reshape(y, parts), perm), whole);
 }
 
-/// Null, without an error, where the phases are not all known or have no taps.
+/// Null, without an error, where pads are not known or phases are too many.
 static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
                       ArrayRef<int64_t> extra, int64_t group) {
   std::optional<Ints> pads = w.constantPads(),
                       dims = staticDims(n.dims(weight));
-  ArrayRef<char> data = bytesOf(weight);
   size_t rank = w.rank();
-  auto isOne = [](int64_t v) { return v == 1; };
-  Type element = n.elem(weight);
-  if (!pads || !dims || data.empty() || element.getIntOrFloatBitWidth() < 8 ||
-      llvm::all_of(w.strides, isOne) || !llvm::all_of(w.dilations, isOne))
+  if (!pads || !dims ||
+      llvm::all_of(w.strides, [](int64_t s) { return s == 1; }))
     return nullptr;
-  Phases p{n,       *dims,     data,
-           element, w.strides, Ints(pads->begin(), pads->begin() + rank),
-           group};
+  ArrayRef<char> data = bytesOf(weight);
+  if (n.elem(weight).getIntOrFloatBitWidth() < 8)
+    data = {};
+  Phases p{n, weight, *dims, data, w.strides, w.dilations, group};
   // Places behind the last element of the input: what is kept of them.
   Ints behind;
-  bool even = true; // all phases have as many taps
+  bool even = true; // all phases have as many taps, at the same places
   int64_t count = 1;
   for (size_t d = 0; d < rank; ++d) {
-    int64_t kept = (*dims)[d + 2] - (*pads)[d + rank] + extra[d];
-    if ((*dims)[d + 2] < w.strides[d] || kept < 1 ||
-        __builtin_mul_overflow(count, w.strides[d], &count))
+    Taps whole = p.taps(d, 0);
+    if (whole.count == 0 || std::max(w.strides[d], w.dilations[d]) > kMostSteps)
       return nullptr;
-    behind.push_back(llvm::divideCeil(kept, w.strides[d]) - 1);
-    even &= (*dims)[d + 2] % w.strides[d] == 0;
+    int64_t kept = ((*dims)[d + 2] - 1) * w.dilations[d] + 1 -
+                   (*pads)[d + rank] + extra[d];
+    if (kept < 1 || __builtin_mul_overflow(count, w.strides[d], &count))
+      return nullptr;
+    int64_t start = (*pads)[d] / w.strides[d],
+            end = llvm::divideCeil(kept, w.strides[d]) - 1;
+    for (int64_t phase = 0; phase < w.strides[d]; ++phase) {
+      Taps own = p.taps(d, phase);
+      even &= own.count == whole.count && own.behind == whole.behind;
+      if (own.count)
+        start = std::min(start, own.reach()), end = std::max(end, own.behind);
+    }
+    p.first.push_back(start);
+    behind.push_back(end);
   }
   if (!even && count > kMaxPhases)
     return nullptr;
   SmallVector<Ints> phases = allPhases(w.strides);
-  for (size_t d = 0; d < rank; ++d)
-    for (const Ints &phase : phases)
-      if (p.before(d) < p.taps(d, 0) - p.taps(d, phase[d]))
-        return nullptr; // a phase would begin behind the first element
   Value y;
   if (even) {
     y = p.convolution(x, phases, behind);
@@ -214,7 +299,7 @@ static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
   for (size_t d = 0; d < rank; ++d) {
     SymExpr size = (spatial[d + 2] - SymExpr(1)) * SymExpr(w.strides[d]) +
                    w.extent(d) - w.low[d] - w.high[d] + SymExpr(extra[d]);
-    int64_t start = p.low[d] - p.first(d) * w.strides[d];
+    int64_t start = (*pads)[d] - p.first[d] * w.strides[d];
     if (start != 0 || n.dims(y)[d + 2] != size)
       y = n.slice(y, d + 2, SymExpr(start), size);
   }
@@ -245,30 +330,6 @@ static Value spread(NodeImporter &n, Value x, ArrayRef<int64_t> strides) {
     x = n.slice(v, at, SymExpr(0), kept);
   }
   return x;
-}
-
-/// [Cin, Cout/g, k...] as the weight of the convolution that does the same:
-/// [Cout, Cin/g, k...] with each kernel reversed.
-static Value mirrored(NodeImporter &n, Value weight, ArrayRef<int64_t> dims,
-                      int64_t group) {
-  Dims grouped = {SymExpr(group), SymExpr(dims[0] / group)};
-  Ints perm = {0, 2, 1}, steps(dims.size(), 1);
-  Dims starts(dims.size(), SymExpr(0)), result;
-  for (size_t i = 1; i < dims.size(); ++i)
-    grouped.push_back(SymExpr(dims[i]));
-  for (size_t i = 3; i <= dims.size(); ++i)
-    perm.push_back(i);
-  result = {SymExpr(dims[1] * group), SymExpr(dims[0] / group)};
-  for (size_t i = 2; i < dims.size(); ++i) {
-    result.push_back(SymExpr(dims[i]));
-    starts[i] = SymExpr(dims[i] - 1);
-    steps[i] = -1;
-  }
-  Value v = n.reshape(n.transpose(n.reshape(weight, grouped), perm), result);
-  return n.make<SliceOp>(
-      {v}, {n.named("starts", n.dimsAttr(starts)),
-            n.named("steps", n.builder.getDenseI64ArrayAttr(steps)),
-            n.named("dims", n.dimsAttr(result))});
 }
 
 /// The pads of a transposed convolution cut its output; auto_pad and
@@ -344,8 +405,12 @@ static void convTranspose(NodeImporter &n) {
   }
   Value padded =
       padSpatial(n, spread(n, x, w->strides), n.scalarLike(0, x), low, high);
-  Value y = makeConv(n, padded, mirrored(n, weight, *weightDims, group), unit,
-                     Ints(2 * spatial.size(), 0), group);
+  SmallVector<Taps> whole;
+  for (int64_t size : ArrayRef(*weightDims).drop_front(2))
+    whole.push_back({size});
+  weight = ungrouped(n, backwards(n, weight, *weightDims, whole, group));
+  Value y =
+      makeConv(n, padded, weight, unit, Ints(2 * spatial.size(), 0), group);
   n.out(0, addBias(n, y, n.in(2)));
 }
 
