@@ -26,6 +26,7 @@ from emulated_cpu import MODELS, EmulatedCpu, chain, tiles
 
 import formats
 import precision
+import shipped
 from exact import Graph
 from run_models import compare, require_same_bits
 from tool import Checks, Failure, load_arrays
@@ -140,6 +141,7 @@ if __name__ == "__main__":
         checks.attempt(f"products {check.__name__}", check, tool)
     tool.levels = INTEGERS[1:]
     checks.attempt("products of patches", formats.convolutions, tool)
+    checks.attempt("products of states by integers", shipped.check_quantized, tool, INTEGERS[:2])
     tool.levels = [DOTS, "x86-64-v4"]
     checks.attempt("products by integers of activations", precision.int8_act, tool)
     checks.attempt("products by codes", codes, tool)

@@ -14,6 +14,8 @@ rank 2, branches of two ranks, dims of -1, loops that stop far before their
 bound. onnxruntime is the judge, on one thread (see Recurrent.cpp).
 """
 
+import itertools
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -113,14 +115,14 @@ def cell(name, op, attributes):
     return [made], outputs, weights
 
 
-def quantized(name, dtype, zero, channels, **attributes):
+def quantized(name, dtype, zero, channels, hidden=HIDDEN, **attributes):
     directions = 2 if attributes.get("direction") == "bidirectional" else 1
-    columns = 4 * HIDDEN
+    columns = 4 * hidden
     low, high = (-127, 128) if dtype == np.int8 else (0, 256)
     scale = (directions, columns) if channels else (directions,)
     weights = {
         f"{name}_w": ints(low, high, directions, WIDTH, columns, dtype=dtype),
-        f"{name}_r": ints(low, high, directions, HIDDEN, columns, dtype=dtype),
+        f"{name}_r": ints(low, high, directions, hidden, columns, dtype=dtype),
         f"{name}_b": rand(directions, 2 * columns),
         f"{name}_ws": 0.01 + 0.005 * np.random.default_rng(1).random(scale, np.float32),
         f"{name}_wz": np.full(scale, zero, dtype),
@@ -129,8 +131,8 @@ def quantized(name, dtype, zero, channels, **attributes):
     }
     names = list(weights)
     made = node("DynamicQuantizeLSTM", ["x", *names[:3], "", "", "", "", *names[3:]], [f"{name}_y", f"{name}_h", f"{name}_c"],
-                hidden_size=HIDDEN, domain="com.microsoft", **attributes)
-    outputs = [port(f"{name}_{o}", F32, ["s", directions, "n", HIDDEN] if o == "y" else [directions, "n", HIDDEN]) for o in "yhc"]
+                hidden_size=hidden, domain="com.microsoft", **attributes)
+    outputs = [port(f"{name}_{o}", F32, ["s", directions, "n", hidden] if o == "y" else [directions, "n", hidden]) for o in "yhc"]
     return [made], outputs, weights
 
 
@@ -154,7 +156,7 @@ def exact_lstm(x, weights, name, direction):
     steps, batch, width = x.shape
     bias = weights[f"{name}_b"][direction].reshape(2, -1).sum(0)
     gates = times(x.reshape(-1, width), "w").reshape(steps, batch, -1)
-    h = c = np.zeros((batch, HIDDEN), np.float32)
+    h = c = np.zeros((batch, weights[f"{name}_r"].shape[1]), np.float32)
     rows = []
     sigmoid = lambda v: 1 / (1 + np.exp(-v))
     for step in range(steps):
@@ -183,19 +185,22 @@ def check_cells(tool):
     compare(tool, together(cell(name, *what) for name, what in CELLS.items()), *sequences((3, 2), (7, 1)))
 
 
-def check_quantized(tool):
+def check_quantized(tool, levels=("native",)):
+    """Of 20 and 28 units the weight's rows and columns are whole vectors of bytes,
+    and some more."""
     parts = {
         "i8": quantized("i8", np.int8, 0, channels=False),
         "i8c": quantized("i8c", np.int8, 0, channels=True),
-        "u8": quantized("u8", np.uint8, 128, channels=True, direction="bidirectional"),
+        "i8w": quantized("i8w", np.int8, 0, channels=True, hidden=20),
+        "u8": quantized("u8", np.uint8, 128, channels=True, hidden=28, direction="bidirectional"),
         "u8t": quantized("u8t", np.uint8, 120, channels=False, direction="bidirectional", clip=2.0, activations=["HardSigmoid", "Tanh", "Relu"] * 2),
     }
     made = together(parts.values())
-    artifact, _ = tool.compile(save(tool, made), "-O", "0")
-    for feeds in sequences((4, 1), (1, 1), (9, 3)):
-        got, x = tool.run(artifact, feeds), feeds["x"]
+    artifact, _ = tool.compile(save(tool, made), "-O0", f"--target={','.join(levels)}")
+    for level, feeds in itertools.product(levels, sequences((4, 1), (1, 1), (9, 3), (2, 6))):
+        got, x = tool.run(artifact, feeds, **({} if level == "native" else {"level": level})), feeds["x"]
         want = dict(zip((output.name for output in made.graph.output), reference(made, feeds)))
-        for name in ("i8", "i8c", "u8"):
+        for name in ("i8", "i8c", "i8w", "u8"):
             y, h, c = exact_lstm(x, parts[name][2], name, 0)
             want |= {f"{name}_y": y[:, None], f"{name}_h": h[None], f"{name}_c": c[None]}
             if name == "u8":

@@ -44,10 +44,28 @@ struct StateProductOperands {
 };
 using StateProduct =
     std::function<void(KernelEmitter &, const StateProductOperands &)>;
+/// The same of a layer of integers: `rows` rows of codes without a sign by the
+/// weight's bytes, [unit][width] from weightAt on; of those without a sign 128
+/// comes off first. Sums are i32, `width` for each row; `partial` has room for
+/// partialOf(width) of each row that is multiplied at once.
+struct CodeProductOperands {
+  mlir::Value rows, codes;
+  int64_t units;
+  mlir::Value weight, weightAt;
+  int64_t width;
+  bool isUnsigned;
+  mlir::Value partial, sums;
+  static constexpr int64_t kMostRows = 4, kLeastWidth = 64;
+  static int64_t partialOf(int64_t width) {
+    return llvm::alignTo(width, kLeastWidth);
+  }
+};
+using CodeProduct =
+    std::function<void(KernelEmitter &, const CodeProductOperands &)>;
 /// A task is so many sequences of one direction. Without a `product` each sum
 /// is a loop.
 void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
-                         StateProduct product = {});
+                         StateProduct product = {}, CodeProduct ofCodes = {});
 /// The map kernel of a reduction.
 void emitReduceKernel(KernelEmitter &e, ReduceOp op);
 

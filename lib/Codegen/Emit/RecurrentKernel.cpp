@@ -20,7 +20,9 @@
 // Integers multiply the state of all sequences, quantised anew in each step, so
 // a task is a direction. Their products are walked by rows of the weight, whose
 // bytes are read one after the other; sums of integers are exact in f32 up to
-// 256 units, and of usual sizes beyond.
+// 256 units, and of usual sizes beyond. Where the target multiplies bytes their
+// sums are integers, from which zero points come off at the end: the state's by
+// the sums of the weight's columns, which a task adds up once.
 //
 //===----------------------------------------------------------------------===//
 
@@ -44,6 +46,7 @@ struct RecurrentKernel {
   BlockArgument weight;
   SymExpr most; ///< sequences of a task
   StateProduct product;
+  CodeProduct ofCodes; ///< null: codes are multiplied as floats
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Type f32 = b.getF32Type();
@@ -59,13 +62,28 @@ struct RecurrentKernel {
   Value cell = stateBuffer(op.getKind() == CellKind::lstm);
   Value update = stateBuffer(op.getResetsFirst()); ///< a gru's z
   Value kept = stateBuffer(op.getResetsFirst());   ///< what a gru's r leaves
-  Value codes = stateBuffer(bool(op.getScale()));
+  bool inBytes = multipliesBytes();
+  Value codes = stateBuffer(op.getScale() && !inBytes);
+  Value bytes = integers(most * SymExpr(units), b.getI8Type());
+  Value partial = integers(SymExpr(CodeProductOperands::kMostRows *
+                                   CodeProductOperands::partialOf(width)),
+                           b.getI32Type());
+  Value sums = integers(most * SymExpr(width), b.getI32Type());
+  Value columnSums = integers(SymExpr(width), b.getI32Type());
   Value gates = e.scratchBuffer(most * SymExpr(panels * kPanelColumns), f32);
 
   // Of a task:
   Value way = {}, first = {}, count = {};
   Value codeScale = {}; ///< of a step's quantised states
+  Value codePoint = {}; ///< and their zero point
 
+  bool multipliesBytes() {
+    return ofCodes && op.getScale() && units % 4 == 0 &&
+           width >= CodeProductOperands::kLeastWidth;
+  }
+  Value integers(const SymExpr &elements, Type type) {
+    return inBytes ? e.scratchBuffer(elements, type) : Value();
+  }
   Value stateBuffer(bool has) {
     return has ? e.scratchBuffer(most * SymExpr(units), f32) : Value();
   }
@@ -124,6 +142,9 @@ struct RecurrentKernel {
   void step(Value time);
   void quantize();
   void multiplyCodes();
+  void multiplyBytes(Value rows, Value to);
+  void addColumns();
+  void gatesOfBytes();
   void multiply(Value state, int64_t begin, int64_t end);
   void resetFirst(Value time);
   void task(Value number);
@@ -172,17 +193,81 @@ void RecurrentKernel::quantize() {
                    scale);
   Value point = bounded(rounded(L.div(below, scale)), 0, 255);
   codeScale = scale;
+  codePoint = point;
   e.lanesLoop(size, lanes, [&](Idx i) {
     Value x = L.widen(L.load(hidden, i, f32));
     Value zero = L.widen(point);
-    x = add(rounded(L.div(x, L.widen(scale))), zero);
-    L.store(sub(bounded(x, 0, 255), zero), codes, i, f32);
+    x = bounded(add(rounded(L.div(x, L.widen(scale))), zero), 0, 255);
+    if (!inBytes)
+      return L.store(sub(x, zero), codes, i, f32);
+    x = arith::FPToSIOp::create(b, L.loc, L.vec(b.getI32Type()), x);
+    L.store(L.truncate(x, b.getI8Type()), bytes, i, b.getI8Type());
+  });
+}
+
+/// The first rows of codes by the weight.
+void RecurrentKernel::multiplyBytes(Value rows, Value to) {
+  bool isUnsigned = isUnsignedType(getElementTypeOrSelf(weight.getType()));
+  ofCodes(e, {rows, bytes, units, e.input(weight), L.mul(way, units * width),
+              width, isUnsigned, partial, to});
+}
+
+/// What the weight's columns add up to: the product of ones.
+void RecurrentKernel::addColumns() {
+  Value one = L.constantInt(b.getI8Type(), 1);
+  e.loop(L.index(0), L.index(units), 1,
+         [&](Value k) { memref::StoreOp::create(b, L.loc, one, bytes, k); });
+  multiplyBytes(L.index(1), columnSums);
+}
+
+/// The gates of all sequences out of the products of codes c by bytes w, as far
+/// as these are signed: the sum of (c - p) * (w - z) is that of c * w, less p
+/// times that of w, less z times that of c - p.
+void RecurrentKernel::gatesOfBytes() {
+  multiplyBytes(count, sums);
+  Type i32 = b.getI32Type(), type = getElementTypeOrSelf(weight.getType());
+  bool isUnsigned = isUnsignedType(type);
+  constexpr int64_t moved = 128; // what came off bytes without a sign
+  auto asInteger = [&](Value x) -> Value {
+    return arith::FPToSIOp::create(b, L.loc, i32, x);
+  };
+  Value point = asInteger(codePoint);
+  e.loop(L.index(0), count, 1, [&](Value r) {
+    Value ofCodes; // their sum, less their zero points
+    if (op.getZero() || isUnsigned) {
+      Value none = L.constantInt(i32, 0);
+      ofCodes = e.loop(L.index(0), L.index(units), 1, none,
+                       [&](Value k, ValueRange sum) {
+                         Value c = memref::LoadOp::create(
+                             b, L.loc, bytes, L.add(L.mul(r, units), k));
+                         c = L.extend(c, i32, /*isUnsigned=*/true);
+                         return SmallVector<Value>{add(sum[0], sub(c, point))};
+                       })[0];
+    }
+    e.lanesLoop(L.index(width), e.vectorLanes(), [&](Idx c) {
+      Value sum = L.widen(L.load(sums, in(r, width, c), i32));
+      Value column = L.widen(L.load(columnSums, c, i32));
+      sum = sub(sum, mul(column, L.widen(point)));
+      if (ofCodes) {
+        Value zero;
+        if (op.getZero())
+          zero = L.extend(pullColumn(op.getZero(), c), i32, isUnsigned);
+        if (isUnsigned)
+          zero =
+              zero ? L.sub(zero, moved) : L.widen(L.constantInt(i32, -moved));
+        sum = sub(sum, mul(zero, L.widen(ofCodes)));
+      }
+      L.store(L.toFloat(sum, f32), gates, in(r, panels * kPanelColumns, c),
+              f32);
+    });
   });
 }
 
 /// The gates of all sequences, as integers.
 void RecurrentKernel::multiplyCodes() {
   quantize();
+  if (inBytes)
+    return gatesOfBytes();
   Value B = e.input(weight);
   Type type = getElementTypeOrSelf(weight.getType());
   unsigned lanes = e.vectorLanes();
@@ -427,6 +512,8 @@ void RecurrentKernel::task(Value number) {
   first = L.mul(L.rem(number, perWay), e.dim(most));
   count = L.min(L.sub(e.dim(out[2]), first), e.dim(most));
   start();
+  if (inBytes)
+    addColumns();
   Value backward = L.eq(way, 1);
   e.loop(L.index(0), T, 1, [&](Value t) {
     Value last = L.sub(L.sub(T, 1), t);
@@ -446,7 +533,7 @@ void RecurrentKernel::task(Value number) {
 } // namespace
 
 void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
-                         StateProduct product) {
+                         StateProduct product, CodeProduct ofCodes) {
   auto op = e.rootOp<RecurrentOp>();
   if (!op)
     return;
@@ -457,7 +544,7 @@ void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
     return;
   }
   SymExpr most = op.getScale() ? getDims(op.getResult())[2] : sequences;
-  RecurrentKernel k{e, op, weight, most, product};
+  RecurrentKernel k{e, op, weight, most, product, ofCodes};
   e.info.tasks = k.groups * SymExpr(k.ways);
   e.info.cost = productOf(getDims(op.getInputs())) * SymExpr(k.units);
   e.loop(e.begin, e.end, 1, [&](Value number) { k.task(number); });
