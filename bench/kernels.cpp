@@ -20,14 +20,17 @@
 // core was left alone meanwhile.
 //
 // Counters are medians over a repetition's turns: `flop` Tenon's FLOP/s, `peak`
-// the first loop's; `share` Tenon's part of the peak, `alone` the same over
-// those turns in which the core was left alone (absent: none); `openblas`,
-// `onednn`, `read` the ratios to them; `added` what the epilogue adds to the
-// plain artifact, in cycles of the peak's clock for each element.
+// that of the limit's instruction on registers; `share` Tenon's part of the
+// peak, `alone` the same over those turns in which the core was left alone
+// (absent: none); `product` that of the steps that hold the product, of a
+// format without those that quantise rows; `openblas`, `onednn`, `read` the
+// ratios to them; `added` what the epilogue adds to the plain artifact, in
+// cycles of the peak's clock for each element.
 //===----------------------------------------------------------------------===//
 
 #include "../tools/tenon/FmaLoop.h"
 #include "tenon/loader.h"
+#include "tenon/profile.h"
 #include "tenon/tenon.h"
 #include <algorithm>
 #include <benchmark/benchmark.h>
@@ -75,7 +78,7 @@ struct Floats {
 };
 
 struct Problem {
-  std::string artifact, plain, epilogue;
+  std::string artifact, plain, epilogue, limit;
   int64_t M, N, K;
   std::string name() const {
     std::ostringstream s;
@@ -83,6 +86,9 @@ struct Problem {
     return s.str();
   }
   double flop() const { return 2.0 * M * N * K; }
+  bool isFormat() const {
+    return epilogue != "bias" && epilogue != "gelu" && epilogue != "residual";
+  }
 };
 
 /// A context of an artifact, its inputs and output bound.
@@ -93,19 +99,30 @@ public:
     tenon_context_options options;
     TENON_INIT(options);
     options.threads = 1;
+    options.flags = p.isFormat() ? TENON_CONTEXT_PROFILE : 0;
     if (tenon_library_open(path.c_str(), &library, &error) ||
         tenon_context_create(library.model, &options, &context, &error))
       fail(error.message);
     int64_t in[2] = {p.M, p.K}, out[2] = {p.M, p.N};
     const int64_t *dims[] = {in, out};
+    tenon_port_info input, output;
+    TENON_INIT(input);
+    TENON_INIT(output);
+    if (tenon_get_input_info(library.model, 0, &input, &error) ||
+        tenon_get_output_info(library.model, 0, &output, &error))
+      fail(error.message);
+    // Of bytes those of the floats are as random as any.
+    auto sizeOf = [](tenon_dtype type) {
+      return type == TENON_F32 || type == TENON_I32 ? 4 : 1;
+    };
     if (tenon_reserve(context, dims, &error) ||
-        tenon_bind_input(context, 0, TENON_F32, 2, in, x.get(), x.n * 4,
-                         &error) ||
+        tenon_bind_input(context, 0, input.dtype, 2, in, x.get(),
+                         x.n * sizeOf(input.dtype), &error) ||
         (p.epilogue == "residual" &&
          tenon_bind_input(context, 1, TENON_F32, 2, out, r.get(), r.n * 4,
                           &error)) ||
-        tenon_bind_output(context, 0, TENON_F32, 2, out, y.get(), y.n * 4,
-                          &error))
+        tenon_bind_output(context, 0, output.dtype, 2, out, y.get(),
+                          y.n * sizeOf(output.dtype), &error))
       fail(error.message);
   }
   ~Artifact() {
@@ -117,6 +134,23 @@ public:
   void run() {
     if (tenon_run(context, &error))
       fail(error.message);
+  }
+  /// The last run's step that has the most to do.
+  double secondsOfProduct() {
+    tenon_model_info model;
+    TENON_INIT(model);
+    if (tenon_get_model_info(library.model, &model, &error))
+      fail(error.message);
+    tenon_step_info most, step;
+    TENON_INIT(most);
+    for (int32_t i = 0; i < model.num_steps; ++i) {
+      TENON_INIT(step);
+      if (tenon_get_step_info(context, i, &step, &error))
+        fail(error.message);
+      if (step.cost > most.cost)
+        most = step;
+    }
+    return most.time_ns * 1e-9;
   }
 
 private:
@@ -142,15 +176,32 @@ double median(std::vector<double> values) {
 const bool wide = __builtin_cpu_supports("avx512f") && !std::getenv("NARROW");
 const double flopPerInstruction = wide ? 32 : 16;
 
-/// FLOP/s of multiply-adds on registers, two of which start in a cycle.
-double peakNow() {
-  constexpr long kIterations = 3000;
-  double begin = now();
-  wide ? fma_loop_512(kIterations) : fma_loop_256(kIterations);
-  return kIterations * FMA_ACCUMULATORS * flopPerInstruction / (now() - begin);
+/// A loop of an instruction, sixteen of which are independent.
+struct Limit {
+  void (*loop)(long);
+  double opsOfLane;
+  double now() const {
+    constexpr long kIterations = 3000;
+    double begin = ::now();
+    loop(kIterations);
+    return kIterations * FMA_ACCUMULATORS * (wide ? 16 : 8) * opsOfLane /
+           (::now() - begin);
+  }
+};
+
+const Limit fmas{wide ? fma_loop_512 : fma_loop_256, 2};
+
+Limit limitOf(const std::string &name) {
+  if (name == "fma")
+    return fmas;
+  if (name == "vpdpbusd")
+    return {wide ? dot_i8_loop_512 : dot_i8_loop_256, 8};
+  if (name == "vdpbf16ps" && wide)
+    return {dot_bf16_loop_512, 4};
+  fail("no loop of '" + name + "'");
 }
 
-/// The same with loads.
+/// Multiply-adds with loads.
 double peakWithLoads() {
   alignas(64) static const char line[64] = {};
   constexpr long kIterations = 3000;
@@ -168,22 +219,25 @@ struct Sample {
 };
 
 template <typename Run>
-Sample sample(Run &&run, double flop) {
-  constexpr double kFlop = 2e7; // a tenth of a millisecond
-  constexpr double kLeast = 0.97;
-  const int runs = std::max(1, int(kFlop / flop));
+Sample sample(Run &&run, double flop, const Limit &limit = fmas) {
+  constexpr double kSeconds = 1e-4, kLeast = 0.97;
   run(); // what the other engines left in the caches
-  double peaks[2], loads[2];
-  peaks[0] = peakNow();
+  double peaks[2], floats[2], loads[2];
+  peaks[0] = limit.now();
+  floats[0] = fmas.now();
   loads[0] = peakWithLoads();
+  const int runs = std::max(1, int(kSeconds * peaks[0] / flop));
   double begin = now();
   for (int i = 0; i < runs; ++i)
     run();
   double seconds = (now() - begin) / runs;
   loads[1] = peakWithLoads();
-  peaks[1] = peakNow();
+  floats[1] = fmas.now();
+  peaks[1] = limit.now();
   double peak = (peaks[0] + peaks[1]) / 2;
-  bool alone = std::min(loads[0], loads[1]) >= kLeast * peak &&
+  double ofFloats = (floats[0] + floats[1]) / 2;
+  bool alone = std::min(loads[0], loads[1]) >= kLeast * ofFloats &&
+               std::min(floats[0], floats[1]) >= kLeast * ofFloats &&
                std::min(peaks[0], peaks[1]) >= kLeast * peak;
   return {seconds, peak, alone};
 }
@@ -260,16 +314,18 @@ void runProduct(benchmark::State &state, const Problem &p) {
   Artifact artifact(p.artifact, p);
   std::unique_ptr<Artifact> plain;
   std::vector<std::pair<const char *, Engine>> others;
+  const Limit limit = limitOf(p.limit);
   if (p.epilogue == "bias")
     others.emplace_back("openblas", openBlas(p));
-  others.emplace_back("onednn", oneDnn(p));
+  if (!p.isFormat())
+    others.emplace_back("onednn", oneDnn(p));
   if (p.M == 1)
     others.emplace_back("read", reader(p));
   if (p.plain != "-") {
     plain = std::make_unique<Artifact>(p.plain, p);
     others.emplace_back("added", [&] { plain->run(); });
   }
-  std::vector<double> flop, peak, share, alone;
+  std::vector<double> flop, peak, share, alone, product;
   std::vector<std::vector<double>> ratios(others.size());
   size_t turn = 0;
   for (auto _ : state) {
@@ -278,7 +334,7 @@ void runProduct(benchmark::State &state, const Problem &p) {
     for (size_t i = 0; i < samples.size(); ++i) {
       size_t which = (turn + i) % samples.size();
       samples[which] = which ? sample(others[which - 1].second, p.flop())
-                             : sample([&] { artifact.run(); }, p.flop());
+                             : sample([&] { artifact.run(); }, p.flop(), limit);
     }
     ++turn;
     const Sample &own = samples[0];
@@ -287,6 +343,8 @@ void runProduct(benchmark::State &state, const Problem &p) {
     share.push_back(flop.back() / own.peak);
     if (own.alone)
       alone.push_back(share.back());
+    if (own.alone && p.isFormat())
+      product.push_back(p.flop() / artifact.secondsOfProduct() / own.peak);
     for (size_t i = 0; i < others.size(); ++i) {
       const Sample &other = samples[i + 1];
       bool isAdded = std::string_view(others[i].first) == "added";
@@ -303,6 +361,8 @@ void runProduct(benchmark::State &state, const Problem &p) {
   state.counters["share"] = median(share);
   if (!alone.empty())
     state.counters["alone"] = median(alone);
+  if (!product.empty())
+    state.counters["product"] = median(product);
   for (size_t i = 0; i < others.size(); ++i)
     state.counters[others[i].first] = median(ratios[i]);
 }
@@ -319,7 +379,7 @@ int main(int argc, char **argv) {
   while (std::getline(listing, line)) {
     std::istringstream words(line);
     Problem p;
-    words >> p.artifact >> p.plain >> p.N >> p.K >> p.epilogue;
+    words >> p.artifact >> p.plain >> p.N >> p.K >> p.epilogue >> p.limit;
     while (words >> p.M)
       benchmark::RegisterBenchmark(p.name().c_str(), [=](benchmark::State &s) {
         runProduct(s, p);

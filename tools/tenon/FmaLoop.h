@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
  *
  *===------------------------------------------------------------------------===
- * The FMA peak of a core, for `tenon bench --profile` and the programs of
- * bench/; C and C++. Whole loops in assembly: a compiler that keeps the
+ * The peaks of a core, of FMAs and of dot products of integers and bf16, for
+ * `tenon bench --profile` and the programs of bench/; C and C++. Whole loops in assembly: a compiler that keeps the
  * accumulators in memory would measure its stores instead. Sixteen accumulators
  * hide the latency of four cycles on two ports with room to spare. vzeroall
  * first: whatever the registers held might be denormal.
@@ -21,25 +21,26 @@
 
 #define FMA_ACCUMULATORS 16
 
-#define FMA_LOOP_1(REG, K)                                                     \
-  "vfmadd231ps %%" REG #K ", %%" REG #K ", %%" REG #K "\n"
-#define FMA_LOOP_16(REG)                                                       \
-  FMA_LOOP_1(REG, 0)                                                           \
-  FMA_LOOP_1(REG, 1)                                                           \
-  FMA_LOOP_1(REG, 2)                                                           \
-  FMA_LOOP_1(REG, 3)                                                           \
-  FMA_LOOP_1(REG, 4)                                                           \
-  FMA_LOOP_1(REG, 5)                                                           \
-  FMA_LOOP_1(REG, 6)                                                           \
-  FMA_LOOP_1(REG, 7)                                                           \
-  FMA_LOOP_1(REG, 8)                                                           \
-  FMA_LOOP_1(REG, 9)                                                           \
-  FMA_LOOP_1(REG, 10)                                                          \
-  FMA_LOOP_1(REG, 11)                                                          \
-  FMA_LOOP_1(REG, 12)                                                          \
-  FMA_LOOP_1(REG, 13)                                                          \
-  FMA_LOOP_1(REG, 14)                                                          \
-  FMA_LOOP_1(REG, 15)
+#define FMA_LOOP_OF(OP, REG, K)                                                \
+  OP " %%" REG #K ", %%" REG #K ", %%" REG #K "\n"
+#define FMA_LOOP_1(REG, K) FMA_LOOP_OF("vfmadd231ps", REG, K)
+#define FMA_LOOP_16(OP, REG)                                                   \
+  FMA_LOOP_OF(OP, REG, 0)                                                      \
+  FMA_LOOP_OF(OP, REG, 1)                                                      \
+  FMA_LOOP_OF(OP, REG, 2)                                                      \
+  FMA_LOOP_OF(OP, REG, 3)                                                      \
+  FMA_LOOP_OF(OP, REG, 4)                                                      \
+  FMA_LOOP_OF(OP, REG, 5)                                                      \
+  FMA_LOOP_OF(OP, REG, 6)                                                      \
+  FMA_LOOP_OF(OP, REG, 7)                                                      \
+  FMA_LOOP_OF(OP, REG, 8)                                                      \
+  FMA_LOOP_OF(OP, REG, 9)                                                      \
+  FMA_LOOP_OF(OP, REG, 10)                                                     \
+  FMA_LOOP_OF(OP, REG, 11)                                                     \
+  FMA_LOOP_OF(OP, REG, 12)                                                     \
+  FMA_LOOP_OF(OP, REG, 13)                                                     \
+  FMA_LOOP_OF(OP, REG, 14)                                                     \
+  FMA_LOOP_OF(OP, REG, 15)
 #define FMA_LOAD_1(REG, K, L) FMA_LOOP_1(REG, K) "vmovups (%1), %%" REG #L "\n"
 #define FMA_LOAD_10(REG)                                                       \
   FMA_LOAD_1(REG, 0, 10)                                                       \
@@ -62,8 +63,24 @@
                      "xmm13", "xmm14", "xmm15", "cc", "memory")
 
 /* FMA_ACCUMULATORS instructions of 8 or 16 lanes, `count` times; count > 0. */
-static inline void fma_loop_256(long count) { FMA_LOOP(FMA_LOOP_16("ymm")); }
-static inline void fma_loop_512(long count) { FMA_LOOP(FMA_LOOP_16("zmm")); }
+static inline void fma_loop_256(long count) {
+  FMA_LOOP(FMA_LOOP_16("vfmadd231ps", "ymm"));
+}
+static inline void fma_loop_512(long count) {
+  FMA_LOOP(FMA_LOOP_16("vfmadd231ps", "zmm"));
+}
+
+/* Dot products of four bytes (AVX-VNNI, AVX512-VNNI), and of two bf16
+ * (AVX512-BF16), in each lane of 32 bits. */
+static inline void dot_i8_loop_256(long count) {
+  FMA_LOOP(FMA_LOOP_16("%{vex%} vpdpbusd", "ymm"));
+}
+static inline void dot_i8_loop_512(long count) {
+  FMA_LOOP(FMA_LOOP_16("vpdpbusd", "zmm"));
+}
+static inline void dot_bf16_loop_512(long count) {
+  FMA_LOOP(FMA_LOOP_16("vdpbf16ps", "zmm"));
+}
 
 /* FMA_LOAD_ACCUMULATORS instructions and loads of a line of 64 bytes. */
 #define FMA_LOAD_ACCUMULATORS 10
@@ -79,5 +96,6 @@ static inline void fma_load_loop_512(long count, const void *line) {
 #undef FMA_LOAD_1
 #undef FMA_LOOP_16
 #undef FMA_LOOP_1
+#undef FMA_LOOP_OF
 
 #endif /* TENON_TOOLS_FMALOOP_H */
