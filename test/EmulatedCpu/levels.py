@@ -79,6 +79,9 @@ def codes(tool):
     g = Graph(contrib=True)
     formats.n_bits(g, "four bits", 200, 70, 4, 32, "packed", rows=[1, 7])
     formats.n_bits(g, "two bits", 90, 24, 2, 32, rows=[2])
+    formats.n_bits(g, "no zeros", 40, 64, 4, 16, rows=[1, 17])
+    formats.n_bits(g, "float zeros", 36, 64, 4, 32, "float", half=False, rows=[1])
+    formats.n_bits(g, "zeros beside scales of f32", 40, 64, 4, 32, "packed", half=False, rows=[1, 17])
     formats.linear(g, "columns", 50, 40, np.int8, axis=1, zero=True, rows=[3, 9])
     g.check(tool, levels=["x86-64-v4"], optimise=0)
 
@@ -142,7 +145,7 @@ if __name__ == "__main__":
     tool.levels = INTEGERS[1:]
     checks.attempt("products of patches", formats.convolutions, tool)
     checks.attempt("products of states by integers", shipped.check_quantized, tool, INTEGERS[:2])
-    tool.levels = [DOTS, "x86-64-v4"]
+    tool.levels = [DOTS, "x86-64-v4", "x86-64-v4+avx512vnni"]
     checks.attempt("products by integers of activations", precision.int8_act, tool)
     checks.attempt("products by codes", codes, tool)
     checks.attempt("products by vectors", bits, tool, [VECTORS, WIDENED], chain)

@@ -119,6 +119,8 @@ def dequantised(tool):
     n_bits(g, "scales of f32", 64, 32, 4, 16, half=False)
     n_bits(g, "float zeros", 130, 33, 8, 64, "float", rows=[1, 3, 13])
     n_bits(g, "two bits", 90, 24, 2, 32, "packed")
+    n_bits(g, "panels side by side", 70, 96, 4, 32, "float", rows=[1, 2, 9])
+    n_bits(g, "zeros beside scales of f32", 72, 64, 4, 32, "packed", half=False, rows=[1, 17])
     n_bits(g, "many rows of weights", 1700, 40, 4, 128, "packed", rows=[2, 20])
     scales_at_the_edge(g)
     linear(g, "columns", 50, 40, np.int8, axis=1, zero=True)

@@ -10,9 +10,12 @@
 //
 //   C = sum over blocks of s*t * (sum c*q - z * sum q)
 //
-// The inner sums are exact in i32. A dword of B holds the codes of a group of
-// rows of one column; a shift and a mask give four bytes of them, every second
-// or fourth row, and A's bytes lie in that order.
+// The inner sums are exact in i32; they begin with what an integer z takes off,
+// so that they end with a conversion and a multiply-add. With 32 registers up
+// to twelve rows are multiplied at once, by one vector of columns, and one row
+// by two panels side by side. A dword of B holds the codes of a group of rows
+// of one column; a shift and a mask give four bytes of them, every second or
+// fourth row, and A's bytes lie in that order.
 //
 // What multiplies four bytes by four: a dot product (VNNI); of codes of at most
 // four bits multiply-adds of pairs of bytes, whose sums have room in i16 for
@@ -24,6 +27,7 @@
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Loops.h"
+#include "lib/Codegen/Cpu/Product.h"
 #include "llvm/ADT/bit.h"
 #include <limits>
 
@@ -47,6 +51,28 @@ Type rowTypeOf(FormatAttr format, const TargetInfo &target) {
 
 namespace {
 
+/// What a block of a row has beside its scale, of the sum of its integers.
+enum class SumKind {
+  plain, ///< the sum
+  start, ///< what the block's products begin with: less the middle of the codes
+  pair,  ///< the sum less than zero, as i16: a factor of zero points
+  number, ///< the sum as f32
+};
+
+SumKind kindOfSums(FormatAttr format, const TargetInfo &target) {
+  if (format.getZero() && format.getZero().isF32())
+    return SumKind::number;
+  // Two vectors of sums for one of columns: the block ends with its zero
+  // points.
+  if (format.getBits() == 8 && !hasDotProducts(target))
+    return SumKind::plain;
+  if (!format.getZero())
+    return SumKind::start;
+  constexpr int64_t most = 256; // times 127 are inside i16
+  return format.getBlock() && format.getBlock() <= most ? SumKind::pair
+                                                        : SumKind::plain;
+}
+
 //===----------------------------------------------------------------------===//
 // Rows
 //===----------------------------------------------------------------------===//
@@ -63,6 +89,7 @@ struct RowQuantizer : Loops {
   using Body = function_ref<Value(Value at, Value numbers, Value carried)>;
   Value walk(Value begin, Value end, Body body);
   void block(Value begin, Value end, Value number);
+  Value kept(Value sum);
   void order();
   void run();
 };
@@ -126,7 +153,25 @@ void RowQuantizer::block(Value begin, Value end, Value number) {
   sum = vector::ReductionOp::create(b, loc, vector::CombiningKind::ADD, sum);
   Value at = L.add(argument(7), number);
   memref::StoreOp::create(b, loc, scale, argument(5), at);
-  memref::StoreOp::create(b, loc, sum, argument(6), at);
+  memref::StoreOp::create(b, loc, kept(sum), argument(6), at);
+}
+
+Value RowQuantizer::kept(Value sum) {
+  auto times = [&](int64_t factor) {
+    return arith::MulIOp::create(b, loc, sum, L.constantInt(i32, factor));
+  };
+  switch (kindOfSums(format, target)) {
+  case SumKind::plain:
+    return sum;
+  case SumKind::start:
+    return times(-(1 << (format.getBits() - 1)));
+  case SumKind::pair:
+    return L.both(times(-1), L.constantInt(i32, 0xffff));
+  case SumKind::number:
+    return arith::BitcastOp::create(b, loc, i32,
+                                    arith::SIToFPOp::create(b, loc, f32, sum));
+  }
+  llvm_unreachable("a kind");
 }
 
 /// Puts the bytes of each group in the order in which codes are opened.
@@ -147,13 +192,20 @@ void RowQuantizer::order() {
 
 void RowQuantizer::run() {
   int64_t size = format.getBlock();
-  if (!size)
+  if (!size) {
     block(L.index(0), K, L.index(0));
-  else
-    forLoop(L.index(0), K, size, {}, [&](Value k, ValueRange) {
-      block(k, L.min(plus(k, size), K), L.div(k, size));
+  } else {
+    // Whole blocks have no loops inside.
+    Value whole = L.mul(L.div(K, size), size);
+    forLoop(L.index(0), whole, size, {}, [&](Value k, ValueRange) {
+      block(k, plus(k, size), L.div(k, size));
       return SmallVector<Value>{};
     });
+    forLoop(whole, K, size, {}, [&](Value k, ValueRange) {
+      block(k, K, L.div(k, size));
+      return SmallVector<Value>{};
+    });
+  }
   if (format.getBits() < 8)
     order();
   func::ReturnOp::create(b, loc);
@@ -178,6 +230,7 @@ struct ByteLoops : Loops {
        pairs = !dots && bits < 8;
   int64_t parts = widens ? 2 : 1; ///< vectors of sums for one of columns
   int64_t first = 0, vectors = 0; ///< of the columns
+  int64_t panels = 1; ///< side by side, their vectors one behind the other
   Type i8 = b.getI8Type(), i16 = b.getI16Type(), i32 = b.getI32Type();
   VectorType i32s = vector(i32, lanes), f32s = vector(b.getF32Type(), lanes);
   VectorType operandType =
@@ -186,13 +239,23 @@ struct ByteLoops : Loops {
         blocks = argument(6), B = argument(7);
 
   int64_t column(int64_t j) { return first + j * lanes; }
-  bool isWhole() { return vectors * lanes == kPanelColumns; }
+  int64_t ofPanel() { return vectors / panels; }
+  bool isWhole() { return ofPanel() * lanes == kPanelColumns; }
+  Value panelAt(Value at, int64_t p) {
+    return p ? L.add(at, L.mul(argument(11), p)) : at;
+  }
+  Value columnAt(Value at, int64_t j, int64_t bytes) {
+    return plus(panelAt(at, j / ofPanel()), column(j % ofPanel()) * bytes);
+  }
   Value spread(Type type, Value x) {
     return vector::BroadcastOp::create(b, loc, type, x);
   }
   SmallVector<Value> codes(Value at);
   Value open(Value codes, int64_t step);
-  SmallVector<Value> sums(Value bAt, Value aAt);
+  SumKind kind = kindOfSums(format, target);
+  Value loadZeros(Value bAt, int64_t j);
+  SmallVector<Value> starts(ValueRange rowSums, ValueRange zeros);
+  SmallVector<Value> sums(Value bAt, Value aAt, ValueRange starts);
   SmallVector<Value> block(Value number, Value bAt, ValueRange carried);
   void run();
 };
@@ -202,7 +265,7 @@ SmallVector<Value> ByteLoops::codes(Value at) {
   SmallVector<Value> all;
   for (int64_t j = 0; j < vectors; ++j)
     for (int64_t part = 0; part < parts; ++part) {
-      Value place = plus(at, 4 * (column(j) + part * lanes / 2));
+      Value place = plus(columnAt(at, j, 4), part * lanes * 2);
       if (widens) {
         Value bytes = loadBytes(B, place, vector(i8, lanes * 2));
         all.push_back(arith::ExtUIOp::create(b, loc, operandType, bytes));
@@ -224,8 +287,36 @@ Value ByteLoops::open(Value codes, int64_t step) {
   return vector::BitCastOp::create(b, loc, operandType, codes);
 }
 
+/// The zero points of a vector of columns, integers or f32.
+Value ByteLoops::loadZeros(Value bAt, int64_t j) {
+  Value at = plus(bAt, format.bytesOfScales());
+  if (kind == SumKind::number)
+    return loadFloats(B, columnAt(at, j, 4), b.getF32Type());
+  Value bytes = loadBytes(B, columnAt(at, j, 1), vector(i8, lanes));
+  return arith::ExtUIOp::create(b, loc, i32s, bytes);
+}
+
+/// What the sums of a block begin with: [rows][vectors][parts].
+SmallVector<Value> ByteLoops::starts(ValueRange rowSums, ValueRange zeros) {
+  SmallVector<Value> all;
+  VectorType i16s = vector(i16, lanes * 2);
+  auto inPairs = [&](Value v) {
+    return vector::BitCastOp::create(b, loc, i16s, v);
+  };
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < vectors * parts; ++j) {
+      Value start = L.constantInt(i32s, 0);
+      if (kind == SumKind::start)
+        start = rowSums[r];
+      else if (kind == SumKind::pair)
+        start = addPairs(inPairs(zeros[j]), inPairs(rowSums[r]), start);
+      all.push_back(start);
+    }
+  return all;
+}
+
 /// Of codes times integers of one block: [rows][vectors].
-SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt) {
+SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt, ValueRange starts) {
   int64_t size = format.getBlock();
   // Groups whose sums meet in i16.
   int64_t together =
@@ -235,13 +326,13 @@ SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt) {
   StringRef multiply = lanes == 16  ? "llvm.x86.avx512.pmaddubs.w.512"
                        : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
                                     : "llvm.x86.ssse3.pmadd.ub.sw.128";
-  SmallVector<Value> init(rows * vectors * parts, L.constantInt(i32s, 0));
+  bool fetches = first == 0 && (!size || isWhole());
   SmallVector<Value> found = forLoop(
-      L.index(0), end, together, init, [&](Value number, ValueRange carried) {
+      L.index(0), end, together, starts, [&](Value number, ValueRange carried) {
         SmallVector<Value> next(carried), inPairs(next.size());
-        if (first == 0 && (!size || isWhole()))
-          fetchAhead(B, L.add(bAt, L.mul(number, format.bytesOfGroup())),
-                     together * format.bytesOfGroup());
+        Value groupAt = L.add(bAt, L.mul(number, format.bytesOfGroup()));
+        for (int64_t p = 0; p < panels && fetches; ++p)
+          fetchAhead(B, panelAt(groupAt, p), together * format.bytesOfGroup());
         for (int64_t g = 0; g < together; ++g) {
           Value at = plus(number, g);
           SmallVector<Value> found =
@@ -294,48 +385,55 @@ SmallVector<Value> ByteLoops::block(Value number, Value bAt,
     Value next = L.add(bAt, L.mul(blocks, bytes));
     fetchLater(B, plus(next, first * ofColumn), ofColumn * vectors * lanes);
   }
-  SmallVector<Value> found = sums(plus(bAt, format.bytesOfHeader()), aAt);
-  SmallVector<Value> scales, zeros, next;
+  for (int64_t p = 0; p < panels && size && isWhole(); ++p)
+    fetchAhead(B, panelAt(bAt, p), format.bytesOfHeader());
+  // What the sums do not begin with is loaded behind them: registers are few.
+  bool begins = kind == SumKind::start || kind == SumKind::pair;
+  SmallVector<Value> zeros, rowSums, next;
+  Value rowAt = L.add(argument(5), number);
+  auto ofRow = [&](unsigned memory, int64_t r) -> Value {
+    return memref::LoadOp::create(b, loc, argument(memory),
+                                  L.add(rowAt, L.mul(blocks, r)));
+  };
+  auto loadSums = [&] {
+    for (int64_t j = 0; j < vectors && format.getZero(); ++j)
+      zeros.push_back(loadZeros(bAt, j));
+    for (int64_t r = 0; r < rows; ++r) {
+      Value sum = ofRow(4, r);
+      if (kind == SumKind::number)
+        sum = arith::BitcastOp::create(b, loc, b.getF32Type(), sum);
+      else if (kind == SumKind::plain && zeros.empty())
+        sum = arith::MulIOp::create(b, loc, sum,
+                                    L.constantInt(i32, 1 << (bits - 1)));
+      rowSums.push_back(spread(sum.getType().isF32() ? f32s : i32s, sum));
+    }
+  };
+  if (begins)
+    loadSums();
+  SmallVector<Value> found =
+      sums(plus(bAt, format.bytesOfHeader()), aAt, starts(rowSums, zeros));
+  if (!begins)
+    loadSums();
+  SmallVector<Value> scales;
   for (int64_t j = 0; j < vectors; ++j) {
     Type type = format.getScale();
     scales.push_back(loadFloats(
-        B, plus(bAt, column(j) * type.getIntOrFloatBitWidth() / 8), type));
-    if (!format.getZero())
-      continue;
-    Value zeroAt = plus(bAt, format.bytesOfScales());
-    if (format.getZero().isF32()) {
-      zeros.push_back(
-          loadFloats(B, plus(zeroAt, column(j) * 4), b.getF32Type()));
-      continue;
-    }
-    Value bytes = loadBytes(B, plus(zeroAt, column(j)), vector(i8, lanes));
-    zeros.push_back(arith::ExtUIOp::create(b, loc, i32s, bytes));
+        B, columnAt(bAt, j, type.getIntOrFloatBitWidth() / 8), type));
   }
   for (int64_t r = 0; r < rows; ++r) {
-    Value at = L.add(argument(5), L.add(L.mul(L.index(r), blocks), number));
-    Value scale = memref::LoadOp::create(b, loc, argument(3), at);
-    Value sum = memref::LoadOp::create(b, loc, argument(4), at);
-    if (zeros.empty())
-      sum = arith::MulIOp::create(b, loc, sum,
-                                  L.constantInt(i32, 1 << (bits - 1)));
-    Value rowSum = spread(i32s, sum), rowScale = spread(f32s, scale);
+    Value rowScale = spread(f32s, ofRow(3, r));
     for (int64_t j = 0; j < vectors; ++j) {
       Value product = found[next.size()];
-      auto isFloat = [](Value v) {
-        return isa<FloatType>(getElementTypeOrSelf(v.getType()));
-      };
-      auto toFloat = [&](Value v) -> Value {
-        return arith::SIToFPOp::create(b, loc, f32s, v);
-      };
-      if (zeros.empty()) {
-        product = toFloat(arith::SubIOp::create(b, loc, product, rowSum));
-      } else if (isFloat(zeros[j])) {
-        Value less = arith::MulFOp::create(b, loc, zeros[j], toFloat(rowSum));
-        product = arith::SubFOp::create(b, loc, toFloat(product), less);
-      } else {
-        Value less = arith::MulIOp::create(b, loc, zeros[j], rowSum);
-        product = toFloat(arith::SubIOp::create(b, loc, product, less));
+      if (kind == SumKind::plain) {
+        Value less = rowSums[r];
+        if (!zeros.empty())
+          less = arith::MulIOp::create(b, loc, zeros[j], less);
+        product = arith::SubIOp::create(b, loc, product, less);
       }
+      product = arith::SIToFPOp::create(b, loc, f32s, product);
+      if (kind == SumKind::number)
+        product =
+            fma(arith::NegFOp::create(b, loc, zeros[j]), rowSums[r], product);
       Value both = arith::MulFOp::create(b, loc, scales[j], rowScale);
       next.push_back(fma(product, both, carried[next.size()]));
     }
@@ -348,7 +446,11 @@ void ByteLoops::run() {
   int64_t most = kPanelColumns / lanes, room = target.numVectorRegs - 4;
   vectors = llvm::bit_floor(
       (uint64_t)std::clamp<int64_t>(room / (rows * (widens ? 3 : 2)), 1, most));
-  for (; first < kPanelColumns; first += vectors * lanes) {
+  if (rows > kTileRows)
+    vectors = 1;
+  if (panels > 1)
+    vectors = most * panels;
+  for (; first < kPanelColumns; first += ofPanel() * lanes) {
     SmallVector<Value> sums(rows * vectors, L.constant(f32s, 0));
     if (int64_t size = format.getBlock())
       sums = forLoop(L.index(0), blocks, 1, sums,
@@ -358,26 +460,44 @@ void ByteLoops::run() {
                      });
     else
       sums = block(L.index(0), bAt, sums);
-    for (auto [i, sum] : llvm::enumerate(sums))
+    for (auto [i, sum] : llvm::enumerate(sums)) {
+      int64_t r = i / vectors, panel = i % vectors / ofPanel();
       vector::StoreOp::create(
           b, loc, sum, C,
-          plus(c0, i / vectors * kPanelColumns + column(i % vectors)));
+          plus(c0, (panel * rows + r) * kPanelColumns + column(i % ofPanel())));
+    }
   }
   func::ReturnOp::create(b, loc);
 }
 
+/// Of one panel, or two that lie so far apart as a last argument says.
 func::FuncOp getByteKernel(ModuleOp module, const TargetInfo &target,
-                           FormatAttr format, int64_t rows) {
+                           FormatAttr format, int64_t rows, int64_t panels) {
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8), i32 = IntegerType::get(context, 32);
-  auto [func, fresh] =
-      getFunction(module, "gemm_" + nameOf(format) + "_" + std::to_string(rows),
-                  {memoryType(rowTypeOf(format, target)), index, index,
-                   memoryType(f32), memoryType(i32), index, index,
-                   memoryType(i8), index, memoryType(f32), index});
-  if (fresh)
-    ByteLoops(func, target, format, rows).run();
+  std::string name = "gemm_" + nameOf(format) + "_" + std::to_string(rows);
+  SmallVector<Type> types{memoryType(rowTypeOf(format, target)),
+                          index,
+                          index,
+                          memoryType(f32),
+                          memoryType(i32),
+                          index,
+                          index,
+                          memoryType(i8),
+                          index,
+                          memoryType(f32),
+                          index};
+  if (panels > 1) {
+    name += "x" + std::to_string(panels * kPanelColumns);
+    types.push_back(index);
+  }
+  auto [func, fresh] = getFunction(module, name, types);
+  if (!fresh)
+    return func;
+  ByteLoops loops(func, target, format, rows);
+  loops.panels = panels;
+  loops.run();
   return func;
 }
 
@@ -388,11 +508,14 @@ func::FuncOp getRowQuantizer(ModuleOp module, const TargetInfo &target,
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i32 = IntegerType::get(context, 32);
-  // Nothing of the codes but how many a byte holds.
+  // Nothing of the codes but how many a byte holds, and what their zero points
+  // are multiplied by.
+  static constexpr StringRef ofKind[] = {"", "_start", "_pair", "_number"};
   auto [func, fresh] = getFunction(
       module,
       "quantize_u" + std::to_string(format.getBits()) + "_b" +
-          std::to_string(format.getBlock()),
+          std::to_string(format.getBlock()) +
+          ofKind[int(kindOfSums(format, target))].str(),
       {memoryType(f32), index, index, memoryType(rowTypeOf(format, target)),
        index, memoryType(f32), memoryType(i32), index});
   if (fresh)
@@ -400,11 +523,30 @@ func::FuncOp getRowQuantizer(ModuleOp module, const TargetInfo &target,
   return func;
 }
 
+int64_t mostByteRows(const TargetInfo &target) {
+  // Integers and floats of twelve rows by one vector leave registers for it.
+  return target.numVectorRegs == 32 && hasDotProducts(target) ? 2 * kTileRows
+                                                              : kTileRows;
+}
+
 void emitByteKernel(KernelEmitter &e, Value rows, FormatAttr format,
-                    ArrayRef<Value> operands) {
+                    int64_t panels, Value apart, ArrayRef<Value> operands) {
   auto module = e.module();
-  callForRows(e, rows, operands, [&](int64_t r) {
-    return getByteKernel(module, e.target, format, r);
+  LaneBuilder &L = e.L;
+  forRowCounts(e, rows, mostByteRows(e.target), [&](int64_t r) {
+    // One row waits for memory, which comes sooner in two streams.
+    bool joined = r == 1 && e.target.vectorBits == 512;
+    int64_t together = joined ? panels : 1;
+    for (int64_t p = 0; p < panels; p += together) {
+      SmallVector<Value> own(operands);
+      own[8] = L.add(own[8], L.mul(apart, p));
+      own[10] = L.add(own[10], p * r * kPanelColumns);
+      if (together > 1)
+        own.push_back(apart);
+      func::CallOp::create(e.b, L.loc,
+                           getByteKernel(module, e.target, format, r, together),
+                           own);
+    }
   });
 }
 

@@ -16,6 +16,14 @@
 // Where rows are rounded to bf16 the second of two comes first, as vdpbf16ps
 // adds.
 //
+// With AVX-512 codes of 4 bits less an integer need no shift: masked where they
+// lie and below the exponent of a power of two (one operation) they are that
+// power plus the code, as floats, and what is subtracted has it too. All codes
+// come to two such places, most by loads a byte or two aside. Other codes of at
+// most 4 bits choose one of sixteen numbers, loaded aside too.
+//
+//   one row    of two panels side by side with AVX-512: a chain of additions
+//              takes four cycles for each row of B, and four chains hide that
 //   few rows   the numbers go from registers into products with all rows; the
 //              columns are walked a few vectors at a time, so that each code is
 //              opened once, and no sum leaves its register. Of up to 16 rows
@@ -53,12 +61,24 @@ struct FormatLoops : Loops {
   int64_t vectors = 0;
   /// `zeros` are negative; where both are fused, times the scale.
   SmallVector<Value> scales, zeros;
+  bool isFloatZero = format.getZero() && format.getZero().isF32();
   /// Does a permute subtract the middle of the codes?
   bool looksUp = bits < 8 && lanes == 16 && format.getScale();
-  bool isFloatZero = format.getZero() && format.getZero().isF32();
   bool fused = target.hasFma && format.getScale() &&
                format.getScale().isF16() && !isFloatZero &&
                (format.getZero() || !looksUp);
+  /// Rows that are written out have codes that are loaded so many bytes aside;
+  /// 0: they are shifted.
+  int64_t numAside = 0, firstAside = 0;
+  /// Are those masked where they lie? Each comes to nibble 3 or 4 of a dword,
+  /// of a float of 2^11 or 2^7: larger powers of two would lose bits of a zero
+  /// point times a scale of f16.
+  bool masks = false;
+  static constexpr int64_t kPlaces[] = {3, 4};
+  SmallVector<Value> zerosOfPlace[2]; ///< as `zeros`
+  /// Panels side by side, so far apart; their vectors follow one another.
+  int64_t panels = 1;
+  Value panelsApart = {};
   /// Vector j is columns j, j + 4, ...: a row of bytes, all columns, opens by
   /// shifts and masks, in less time than bytes widen in.
   static constexpr int64_t kDealt = 4;
@@ -80,8 +100,23 @@ struct FormatLoops : Loops {
       function_ref<SmallVector<Value>(Value k, ValueRange weights, ValueRange)>;
 
   Value column(int64_t j) { return plus(first, j * lanes); }
+  Value panelAt(Value at, int64_t p) {
+    return p ? L.add(at, L.mul(panelsApart, p)) : at;
+  }
   Value columnAt(Value at, int64_t j, int64_t bytes) {
-    return L.add(at, L.mul(column(j), bytes));
+    int64_t ofPanel = vectors / panels;
+    return L.add(panelAt(at, j / ofPanel), L.mul(column(j % ofPanel), bytes));
+  }
+  /// For rows that are written out, where it pays.
+  void moveCodes() {
+    if (!looksUp)
+      return;
+    masks = bits == 4 && !isFloatZero;
+    numAside = masks ? 5 : 4;
+    firstAside = masks ? -2 : 0;
+    looksUp = !masks;
+    if (masks)
+      fused = target.hasFma && format.getScale().isF16();
   }
   /// What brings row `row` of a group to the lowest bits.
   Value shiftTo(Value row) {
@@ -93,6 +128,8 @@ struct FormatLoops : Loops {
   SmallVector<Value> deal(ValueRange from);
   SmallVector<Value> collect(ValueRange from);
   SmallVector<Value> codes(Value at);
+  SmallVector<Value> aside(Value at, int64_t j);
+  Value masked(Value code, int64_t j, int64_t place);
   Value weight(Value code, int64_t j, int64_t row, Value shift = {});
   SmallVector<Value> weights(ValueRange codes, int64_t row, Value shift = {});
   SmallVector<Value> oneByOne(Value k, Value count, ValueRange codes,
@@ -101,6 +138,7 @@ struct FormatLoops : Loops {
                           ValueRange init, Body body);
   SmallVector<Value> walk(Value at, Value begin, Value end, ValueRange init,
                           Body body);
+  void pass(Value begin, int64_t rows, Value apart);
 };
 
 void FormatLoops::openBlock(Value at) {
@@ -127,6 +165,14 @@ void FormatLoops::openBlock(Value at) {
   if (dealt) {
     scales = deal(scales);
     zeros = deal(zeros);
+  }
+  for (auto [place, ofPlace] : llvm::zip_equal(kPlaces, zerosOfPlace)) {
+    ofPlace.clear();
+    Value power = L.constant(f32s, -float(1 << (23 - place * bits)));
+    for (int64_t j = 0; j < vectors && masks; ++j) {
+      Value zero = L.add(zeros[j], power);
+      ofPlace.push_back(fused ? L.mul(zero, scales[j]) : zero);
+    }
   }
   for (int64_t j = 0; j < vectors && fused; ++j)
     zeros[j] = L.mul(zeros[j], scales[j]);
@@ -185,10 +231,27 @@ SmallVector<Value> FormatLoops::codes(Value at) {
       Value bytes =
           loadBytes(B, columnAt(at, j, 1), vector(b.getI8Type(), lanes));
       all.push_back(arith::ExtUIOp::create(b, loc, i32s, bytes));
+    } else if (numAside) {
+      llvm::append_range(all, aside(at, j));
     } else {
       all.push_back(loadBytes(B, columnAt(at, j, 4), i32s));
     }
   }
+  return all;
+}
+
+/// A vector of codes moved up or down by some bytes. What lies before a group
+/// is there, its block's scales if nothing else; behind a panel's last vector
+/// there may be nothing.
+SmallVector<Value> FormatLoops::aside(Value at, int64_t j) {
+  SmallVector<Value> all;
+  Value from = columnAt(at, j, 4), code = loadBytes(B, from, i32s);
+  bool isLast = (j + 1) % (vectors / panels) == 0;
+  for (int64_t bytes : llvm::seq(firstAside, firstAside + numAside))
+    all.push_back(bytes == 0 ? code
+                  : bytes > 0 && isLast
+                      ? L.shiftRight(code, L.constantInt(i32s, 8 * bytes))
+                      : loadBytes(B, plus(from, bytes), i32s));
   return all;
 }
 
@@ -228,9 +291,36 @@ Value FormatLoops::weight(Value code, int64_t j, int64_t row, Value shift) {
   return L.mul(number, scales[j]);
 }
 
+/// The number whose code lies in such a place.
+Value FormatLoops::masked(Value code, int64_t j, int64_t place) {
+  int64_t shift = kPlaces[place] * bits;
+  auto constant = [&](int64_t value) { return L.constantInt(i32s, value); };
+  constexpr int64_t exponent = 127 + 23, mantissa = 23;
+  code = L.both(code, constant(((1 << bits) - 1) << shift));
+  code = arith::OrIOp::create(b, loc, code,
+                              constant((exponent - shift) << mantissa));
+  Value number = arith::BitcastOp::create(b, loc, f32s, code);
+  Value zero = zerosOfPlace[place][j];
+  return fused ? fma(number, scales[j], zero)
+               : L.mul(L.add(number, zero), scales[j]);
+}
+
 SmallVector<Value> FormatLoops::weights(ValueRange codes, int64_t row,
                                         Value shift) {
   SmallVector<Value> all;
+  int64_t ofByte = std::max<int64_t>(8 / bits, 1), place = row % 2 == 0;
+  int64_t bytes = masks ? (row - kPlaces[place]) / ofByte : row / ofByte;
+  for (int64_t j = 0; j < vectors && numAside; ++j) {
+    ValueRange moved = codes.slice(j * numAside, numAside);
+    if (shift)
+      all.push_back(weight(moved[-firstAside], j, row, shift));
+    else if (masks)
+      all.push_back(masked(moved[bytes - firstAside], j, place));
+    else
+      all.push_back(weight(moved[bytes], j, row % ofByte));
+  }
+  if (numAside)
+    return all;
   for (auto [j, code] : llvm::enumerate(codes))
     all.push_back(weight(code, j, row, shift));
   return all;
@@ -270,8 +360,8 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
   SmallVector<Value> carried =
       forLoop(begin, whole, group, init, [&](Value row, ValueRange carried) {
         SmallVector<Value> found = codes(groupAt(row)), next(carried);
-        if (fetchesRows)
-          fetchAhead(B, groupAt(row), format.bytesOfGroup());
+        for (int64_t p = 0; p < panels && fetchesRows; ++p)
+          fetchAhead(B, panelAt(groupAt(row), p), format.bytesOfGroup());
         if (!unrolled && group > 1)
           return oneByOne(L.add(base, row),
                           counted ? L.min(L.sub(end, row), group)
@@ -307,13 +397,47 @@ SmallVector<Value> FormatLoops::walk(Value at, Value begin, Value end,
       Value share = L.add(blockAt, L.mul(first, ofColumn));
       fetchLater(B, L.add(share, panelSize), ofColumn * vectors * lanes);
     }
+    for (int64_t p = 0; p < panels && fetchesRows; ++p)
+      fetchAhead(B, panelAt(blockAt, p), format.bytesOfHeader());
     return rows(blockAt, k, L.index(0), L.min(L.index(block), L.sub(end, k)),
                 carried, body);
   });
 }
 
+/// The vectors of columns from `begin` on, of all rows, which lie so far apart.
+void FormatLoops::pass(Value begin, int64_t rows, Value apart) {
+  Value A = argument(0), a0 = argument(1), C = argument(6), c0 = argument(7);
+  first = begin;
+  SmallVector<Value> init(rows * vectors, L.constant(f32s, 0));
+  SmallVector<Value> sums =
+      walk(argument(4), L.index(0), argument(5), init,
+           [&](Value k, ValueRange weights, ValueRange sums) {
+             SmallVector<Value> next;
+             for (int64_t r = 0; r < rows; ++r) {
+               Value x = memref::LoadOp::create(
+                   b, loc, A, L.add(L.add(a0, k), L.mul(L.index(r), apart)));
+               x = vector::BroadcastOp::create(b, loc, f32s, x);
+               for (Value w : weights)
+                 next.push_back(fma(x, w, sums[next.size()]));
+             }
+             return next;
+           });
+  for (int64_t r = 0; dealt && r < rows; ++r)
+    llvm::copy(collect(ValueRange(sums).slice(r * vectors, vectors)),
+               sums.begin() + r * vectors);
+  int64_t ofPanel = vectors / panels;
+  for (auto [i, sum] : llvm::enumerate(sums)) {
+    int64_t r = i / vectors, panel = i % vectors / ofPanel;
+    vector::StoreOp::create(b, loc, sum, C,
+                            L.add(plus(c0, (panel * rows + r) * kPanelColumns),
+                                  column(i % ofPanel)));
+  }
+}
+
+/// Of one panel, or two that lie so far apart as a last argument says.
 func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
-                             FormatAttr format, int64_t rows, int64_t lda) {
+                             FormatAttr format, int64_t rows, int64_t panels,
+                             int64_t lda) {
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8);
@@ -324,20 +448,21 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   if (few)
     lda = 0;
   std::string name = "gemm_" + nameOf(format) + "_" + std::to_string(rows);
+  if (panels > 1)
+    name += "x" + std::to_string(panels * kPanelColumns);
   if (lda)
     name += "_lda" + std::to_string(lda);
-  auto [func, fresh] =
-      getFunction(module, name,
-                  {memoryType(f32), index, index, memoryType(i8), index, index,
-                   memoryType(f32), index});
+  SmallVector<Type> types{memoryType(f32), index, index,
+                          memoryType(i8),  index, index,
+                          memoryType(f32), index};
+  if (panels > 1)
+    types.push_back(index);
+  auto [func, fresh] = getFunction(module, name, types);
   if (!fresh)
     return func;
   FormatLoops p(func, target, format, func.getArgument(3));
-  OpBuilder &b = p.b;
   LaneBuilder &L = p.L;
-  Value A = p.argument(0), a0 = p.argument(1),
-        apart = lda ? L.index(lda) : p.argument(2), C = p.argument(6),
-        c0 = p.argument(7);
+  Value apart = lda ? L.index(lda) : p.argument(2);
   // Half of the registers are for sums, beside scales, zero points and codes; a
   // row alone has few. Eight sums hide the latency of an addition.
   int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs / 2;
@@ -345,48 +470,31 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   p.counted = !p.unrolled && !few;
   p.vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
+  if (panels > 1) {
+    p.panels = panels;
+    p.panelsApart = p.argument(8);
+    p.vectors = most * panels;
+  }
+  if (rows == 1)
+    p.moveCodes();
   p.dealt = p.bits == 8 && p.vectors == p.kDealt && p.lanes == 2 * p.kDealt;
   int64_t block = format.getBlock();
   p.fetchesRows = few || !block;
   if (!p.fetchesRows)
     p.panelSize = L.mul(L.div(p.plus(p.argument(5), block - 1), block),
                         format.bytesOfBlock(block));
-  auto pass = [&](Value first) {
-    p.first = first;
-    SmallVector<Value> init(rows * p.vectors, L.constant(p.f32s, 0));
-    SmallVector<Value> sums = p.walk(
-        p.argument(4), L.index(0), p.argument(5), init,
-        [&](Value k, ValueRange weights, ValueRange sums) {
-          SmallVector<Value> next;
-          for (int64_t r = 0; r < rows; ++r) {
-            Value x = memref::LoadOp::create(
-                b, p.loc, A, L.add(L.add(a0, k), L.mul(L.index(r), apart)));
-            x = vector::BroadcastOp::create(b, p.loc, p.f32s, x);
-            for (Value w : weights)
-              next.push_back(p.fma(x, w, sums[next.size()]));
-          }
-          return next;
-        });
-    for (int64_t r = 0; p.dealt && r < rows; ++r)
-      llvm::copy(p.collect(ValueRange(sums).slice(r * p.vectors, p.vectors)),
-                 sums.begin() + r * p.vectors);
-    for (auto [i, sum] : llvm::enumerate(sums))
-      vector::StoreOp::create(b, p.loc, sum, C,
-                              L.add(p.plus(c0, i / p.vectors * kPanelColumns),
-                                    p.column(i % p.vectors)));
-  };
-  int64_t step = p.vectors * p.lanes;
+  int64_t step = p.vectors / panels * p.lanes;
   for (int64_t c = 0; few && c < kPanelColumns; c += step) {
-    pass(L.index(c));
+    p.pass(L.index(c), rows, apart);
     p.fetchesRows = false; // the first pass did
   }
   if (!few)
     p.forLoop(L.index(0), L.index(kPanelColumns), step, {},
               [&](Value first, ValueRange) {
-                pass(first);
+                p.pass(first, rows, apart);
                 return SmallVector<Value>{};
               });
-  func::ReturnOp::create(b, p.loc);
+  func::ReturnOp::create(p.b, p.loc);
   return func;
 }
 
@@ -404,6 +512,7 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
     return func;
   FormatLoops p(func, target, format, func.getArgument(0));
   p.vectors = kPanelColumns / p.lanes;
+  p.moveCodes();
   Value begin = p.argument(2), to = p.argument(4), toAt = p.argument(5);
   p.walk(p.argument(1), begin, p.argument(3), {},
          [&](Value k, ValueRange weights, ValueRange) {
@@ -418,13 +527,26 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
 }
 
 void emitFormatKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
-                      FormatAttr format, ArrayRef<Value> operands) {
+                      FormatAttr format, int64_t panels, Value apart,
+                      ArrayRef<Value> operands) {
   auto module = e.module();
-  int64_t apart = lda.constant().value_or(0);
+  LaneBuilder &L = e.L;
+  int64_t constant = lda.constant().value_or(0);
   forRowCounts(e, rows, kFormatRows, [&](int64_t r) {
-    func::CallOp::create(e.b, e.L.loc,
-                         getFormatKernel(module, e.target, format, r, apart),
-                         operands);
+    // More rows, or shorter vectors, are chains enough.
+    bool joined = r == 1 && e.target.vectorBits == 512;
+    int64_t together = joined ? panels : 1;
+    for (int64_t p = 0; p < panels; p += together) {
+      SmallVector<Value> own(operands);
+      own[4] = L.add(own[4], L.mul(apart, p));
+      own[7] = L.add(own[7], p * r * kPanelColumns);
+      if (together > 1)
+        own.push_back(apart);
+      func::CallOp::create(
+          e.b, L.loc,
+          getFormatKernel(module, e.target, format, r, together, constant),
+          own);
+    }
   });
 }
 

@@ -27,14 +27,15 @@ inline bool roundsToBF16(FormatAttr format) {
 mlir::func::FuncOp getDequantizer(mlir::ModuleOp module,
                                   const TargetInfo &target, FormatAttr format);
 
-/// Calls func(A, aAt, lda, B, bAt, K, C, cAt): C [rows][32] is A's rows, lda
-/// apart, times the panel at bAt, which is dequantised in registers. `rows` is
-/// in [1, kFormatRows].
+/// Calls func(A, aAt, lda, B, bAt, K, C, cAt): C [panels][rows][32] is A's
+/// rows, lda apart, times one or two panels, the first at bAt, which are
+/// dequantised in registers. `rows` is in [1, kFormatRows].
 inline constexpr int64_t kFormatRows = 8;
 /// Two such tiles cost less than numbers that are written to the cache first.
 inline constexpr int64_t kRowsInRegisters = 2 * kFormatRows;
 void emitFormatKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
-                      FormatAttr format, llvm::ArrayRef<mlir::Value> operands);
+                      FormatAttr format, int64_t panels, mlir::Value apart,
+                      llvm::ArrayRef<mlir::Value> operands);
 
 /// How the rows of a product's left operand lie in memory: of integers bytes
 /// where the level, or the weight, lets these be multiplied, else i16; of bf16
@@ -72,10 +73,14 @@ void emitTileKernel(KernelEmitter &e, FormatAttr format, int64_t K,
 mlir::func::FuncOp getRowQuantizer(mlir::ModuleOp module,
                                    const TargetInfo &target, FormatAttr format);
 
+/// Rows that such panels are multiplied by at once, at most.
+int64_t mostByteRows(const TargetInfo &target);
 /// Calls func(A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt): C
-/// [rows][32] is A's quantised rows times the panel at bAt; of each row so many
-/// blocks, whose scales and sums begin at `at`.
+/// [panels][rows][32] is A's quantised rows times one or two panels, the first
+/// at bAt; of each row so many blocks, whose scales and sums begin at `at`.
+/// `rows` is in [1, mostByteRows].
 void emitByteKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
+                    int64_t panels, mlir::Value apart,
                     llvm::ArrayRef<mlir::Value> operands);
 
 } // namespace tenon

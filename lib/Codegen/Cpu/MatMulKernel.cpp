@@ -36,7 +36,8 @@
 // into scratch memory once for all its rows, or, few rows, in registers. The
 // rows of a product of integers or of bf16, and rows that become integers, are
 // laid out for the level, those of a task; then the panels are read as they
-// are. Where the level has tiles (AMX) a register tile is up to 32 rows. All
+// are, of rows that become integers by register tiles that their kernel says.
+// Where the level has tiles (AMX) a register tile is up to 32 rows. All
 // levels ask for the same memory: they share a schedule.
 //
 //===----------------------------------------------------------------------===//
@@ -169,6 +170,8 @@ struct MatMulKernel {
   /// Of a tile. One vector of columns leaves registers for more, which have to
   /// stay in the L1 cache where other columns meet them again.
   int64_t mostRows() {
+    if (quantized && tileRows == kTileRows)
+      return mostByteRows(e.target);
     if (format || halves || wholeColumns > int64_t(lanes))
       return tileRows;
     return dots ? 8 : 12;
@@ -230,7 +233,8 @@ struct MatMulKernel {
   void forTiles(Value rows, llvm::function_ref<void(Value, Value, Value)> fn);
   Value rowsHeld(Value mr);
   Value memoryOfRows();
-  void multiplyBytes(Value rows, Value aAt, Value bAt, Value cAt);
+  void multiplyBytes(Value rows, Value aAt, Value bAt, int64_t count,
+                     Value apart, Value cAt);
   /// Every tile has all its panels.
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % panelsOfTile == 0;
@@ -370,10 +374,7 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
         return emitDotKernel(e, mr, format, count, chunks > 1,
                              {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K,
                               o.C, o.cAt, marks, o.next, o.nextStep});
-      Value ofPanel = L.mul(mr, kPanelColumns);
-      for (int64_t p = 0; p < count; ++p)
-        multiplyBytes(mr, o.aAt, L.add(o.bAt, L.mul(o.panelStride, p)),
-                      L.add(o.cAt, L.mul(ofPanel, p)));
+      multiplyBytes(mr, o.aAt, o.bAt, count, o.panelStride, o.cAt);
     };
     if (wholeTiles())
       return multiply(tilePanels);
@@ -447,11 +448,13 @@ void MatMulKernel::forTiles(Value rows,
   });
 }
 
-/// C at cAt is `rows` quantised rows from aAt on times the panel at bAt.
-void MatMulKernel::multiplyBytes(Value rows, Value aAt, Value bAt, Value cAt) {
+/// C at cAt is `rows` quantised rows from aAt on times panels, the first at
+/// bAt.
+void MatMulKernel::multiplyBytes(Value rows, Value aAt, Value bAt,
+                                 int64_t count, Value apart, Value cAt) {
   Value blocks = e.dim(blocksOfRow);
   Value at = L.mul(L.div(aAt, lda), blocks);
-  emitByteKernel(e, rows, format,
+  emitByteKernel(e, rows, format, count, apart,
                  {A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt});
 }
 
@@ -661,32 +664,38 @@ void MatMulKernel::narrow(Value m) {
   e.loop(rest, last, 1, [&](Value panel) { multiply(panel, 1); });
 }
 
-/// The same, a panel (of each half) at a time, opened in registers by each tile
-/// of rows.
+/// The same, two panels (one of each half) at a time, opened in registers by
+/// each tile of rows.
 void MatMulKernel::narrowCoded(Value m) {
   Value zero = L.index(0);
   Value first = L.mul(e.begin, panelsOfTask);
   Value last = L.min(L.mul(e.end, panelsOfTask), np);
-  auto multiply = [&](Value panel, Value r0, Value rows) {
-    Value aAt = L.mul(r0, lda), ofHalf = L.mul(rows, kPanelColumns);
-    for (int64_t half = 0; half < cut; ++half) {
-      Value bAt = L.mul(L.add(panel, L.mul(np, half)), panelSize);
-      Value cAt = L.mul(ofHalf, half);
-      if (quantized)
-        multiplyBytes(rows, aAt, bAt, cAt);
-      else
-        emitFormatKernel(e, rows, rowSize, format,
-                         {A, aAt, lda, B, bAt, k, C, cAt});
-    }
-    epilogue(zero, zero, r0, rows, panel, ofHalf);
-  };
-  e.loop(first, last, 1, [&](Value panel) {
+  auto multiply = [&](Value panel, int64_t count, Value r0, Value rows) {
+    Value aAt = L.mul(r0, lda), ofPanel = L.mul(rows, kPanelColumns);
+    Value apart = halves ? L.mul(np, panelSize) : panelSize;
+    Value bAt = L.mul(panel, panelSize);
     if (quantized)
-      return multiply(panel, zero, m);
-    forRowTiles(e, m, kFormatRows, [&](Value, Value r0, Value rows) {
-      multiply(panel, r0, rows);
+      multiplyBytes(rows, aAt, bAt, count * cut, apart, zero);
+    else
+      emitFormatKernel(e, rows, rowSize, format, count * cut, apart,
+                       {A, aAt, lda, B, bAt, k, C, zero});
+    e.loop(zero, L.index(count), 1, [&](Value p) {
+      epilogue(L.mul(ofPanel, p), zero, r0, rows, L.add(panel, p), ofPanel);
     });
-  });
+  };
+  auto tiles = [&](Value panel, int64_t count) {
+    if (quantized)
+      return multiply(panel, count, zero, m);
+    forRowTiles(e, m, kFormatRows, [&](Value, Value r0, Value rows) {
+      multiply(panel, count, r0, rows);
+    });
+  };
+  if (panelsOfTile == 1)
+    return e.loop(first, last, 1, [&](Value panel) { tiles(panel, 1); });
+  if (wholeTiles())
+    return e.loop(first, last, panelsOfTile,
+                  [&](Value panel) { tiles(panel, panelsOfTile); });
+  forPanelGroups(e, first, last, tiles);
 }
 
 /// Where A's rows lie: in the argument, or in scratch memory.
@@ -716,8 +725,12 @@ void MatMulKernel::run() {
   e.info.tasks = productOf(batch) * blocks * pairs * parts;
   e.info.cost = productOf(out) * K;
   SymExpr ofRow(tilePanels * kPanelColumns);
-  SymExpr rowsOfC = laidOut ? rowsOfTask + kRowsOfTile : rowsOfTask;
+  SymExpr rowsOfC = laidOut ? rowsOfTask + kRowsOfTile
+                    : coded ? rowsOfTask + kFormatRows
+                            : rowsOfTask;
   int64_t ofTile = cut * kTileElements;
+  if (coded)
+    ofTile = std::max(ofTile, tilePanels * kFormatRows * kPanelColumns);
   if (laidOut)
     ofTile = std::max(ofTile, kMostRows * tilePanels * kPanelColumns);
   C = e.scratchBuffer(chunks > 1 ? rowsOfC * ofRow : SymExpr(ofTile), sumType);
@@ -742,9 +755,8 @@ void MatMulKernel::run() {
       dots->loadWeights(e, B, weights);
     return wide();
   }
-  static_assert(kFormatRows * kPanelColumns <= kTileElements);
   int64_t fewRows = coded       ? kRowsInRegisters
-                    : quantized ? kTileRows
+                    : quantized ? mostByteRows(e.target)
                     : laidOut   ? 0
                                 : narrowRows(e.target);
   if (!shared ||
