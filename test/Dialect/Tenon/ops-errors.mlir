@@ -909,6 +909,20 @@ func.func @bitcastWidth(%x: tensor<4xf32>) {
 }
 
 // -----
+func.func @roundTo(%x: tensor<4xf32>) {
+  // expected-error @below {{'tenon.round_to' op attribute 'to' failed to satisfy constraint: type attribute of 16-bit float or bfloat16 type}}
+  %0 = tenon.round_to %x to f64 : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @roundsF32(%x: tensor<4xf16>) {
+  // expected-error @below {{'tenon.round_to' op operand #0 must be tensor of f32 with named dims, but got 'tensor<4xf16>'}}
+  %0 = tenon.round_to %x to bf16 : tensor<4xf16>
+  return
+}
+
+// -----
 func.func @castToUnknown(%x: tensor<4xf32>) {
   // expected-error @below {{expected a number or bool element type, found 'i3'}}
   %0 = tenon.cast %x to i3 : tensor<4xf32>
