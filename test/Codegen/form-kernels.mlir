@@ -189,6 +189,27 @@ func.func @attentionByCodes(%q: tensor<2x10x32xf32>, %k: tensor<2x1x32x32xf32>, 
 
 // -----
 
+// Panels of codes that a view repeats lie in memory once.
+// CHECK-LABEL: @attentionOfRepeatedCodes
+// CHECK: %[[ONE:.+]] = tenon.kernel map(%arg1) : (tensor<1x1024xi32>) -> tensor<1x1024xui8>
+// CHECK: %[[PANELS:.+]] = tenon.reshape %[[ONE]]
+// CHECK: tenon.kernel attention(%[[PANELS]], %arg0, %arg2)
+// CHECK: tenon.broadcast_to %{{.+}} to <"2", "1", "1024">
+// CHECK: tenon.packed_matmul {{.+}} as <i8>
+// CHECK-NOT: tenon.kernel
+func.func @attentionOfRepeatedCodes(%q: tensor<2x10x32xui8>, %k: tensor<1x1024xi32>, %v: tensor<2x1x10x32xf32>) -> tensor<2x10x32xf32> {
+  %0 = tenon.cast %k to ui8 : tensor<1x1024xi32>
+  %1 = tenon.reshape %0 to <"1", "1", "1024"> : tensor<1x1024xui8>
+  %2 = tenon.broadcast_to %1 to <"2", "1", "1024"> : tensor<1x1x1024xui8>
+  %3 = tenon.packed_matmul %q, %2 columns "10" as <i8> : tensor<2x10x32xui8>, tensor<2x1x1024xui8>
+  %4 = tenon.cast %3 to f32 : tensor<2x10x10xi32>
+  %5 = tenon.softmax %4 : tensor<2x10x10xf32>
+  %6 = tenon.packed_matmul %5, %v columns "32" : tensor<2x10x10xf32>, tensor<2x1x10x32xf32>
+  return %6 : tensor<2x10x32xf32>
+}
+
+// -----
+
 // Someone else wants the probabilities: no attention.
 // CHECK-LABEL: @notAttentionWhenScoresAreUsed
 // CHECK: tenon.kernel matmul

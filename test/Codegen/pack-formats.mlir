@@ -365,3 +365,56 @@ func.func @spelledTable(%i: tensor<5xi64>) -> tensor<5x1xf32> {
   %0 = tenon.gather %table, %i axis 0 : tensor<70000x1xf32>, tensor<5xi64>
   return %0 : tensor<5x1xf32>
 }
+
+// Sums over keys whose number is known at run time alone stay inside i32 where
+// the codes are those of probabilities: they add up to what the scale says. A
+// scale of 2^-23 leaves too much.
+// SCORES-LABEL: @anyKeys
+// SCORES: tenon.packed_matmul %{{.+}}, %{{.+}} columns "64" as <i8> : tensor<2x10x?xui8, {{.+}}>, tensor<2x2x?xui8, #tenon.dims<"2", "2", "128*floordiv(t + 3,4)">>
+// SCORES: tenon.pack_b
+// SCORES-NOT: as <i8>
+func.func @anyKeys(%x: tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, %v: tensor<2x?x64xui8, #tenon.dims<"2", "t", "64">>) -> (tensor<2x10x64xf32>, tensor<2x10x64xf32>) {
+  %low = tenon.constant dense<0.0> : tensor<f32>
+  %high = tenon.constant dense<255.0> : tensor<f32>
+  %one = tenon.constant dense<0.00390625> : tensor<f32>
+  %few = tenon.constant dense<1.1920929e-07> : tensor<f32>
+  %0 = tenon.softmax %x : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>
+  %1 = tenon.cast %v to f32 : tensor<2x?x64xui8, #tenon.dims<"2", "t", "64">>
+  %2 = tenon.div %0, %one : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<f32>
+  %3 = tenon.round %2 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>
+  %4 = tenon.max %3, %low : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<f32>
+  %5 = tenon.min %4, %high : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<f32>
+  %6 = tenon.cast %5 to ui8 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>
+  %7 = tenon.cast %6 to f32 : tensor<2x10x?xui8, #tenon.dims<"2", "10", "t">>
+  %8 = tenon.matmul %7, %1 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<2x?x64xf32, #tenon.dims<"2", "t", "64">>
+  %9 = tenon.div %0, %few : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<f32>
+  %10 = tenon.round %9 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>
+  %11 = tenon.max %10, %low : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<f32>
+  %12 = tenon.min %11, %high : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<f32>
+  %13 = tenon.cast %12 to ui8 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>
+  %14 = tenon.cast %13 to f32 : tensor<2x10x?xui8, #tenon.dims<"2", "10", "t">>
+  %15 = tenon.matmul %14, %1 : tensor<2x10x?xf32, #tenon.dims<"2", "10", "t">>, tensor<2x?x64xf32, #tenon.dims<"2", "t", "64">>
+  return %8, %15 : tensor<2x10x64xf32>, tensor<2x10x64xf32>
+}
+
+// Keys that a broadcast repeats are packed once, and their sums taken once.
+// SCORES-LABEL: @groupedKeys
+// SCORES: %[[PANELS:.+]] = tenon.reshape %{{.+}} to <"2", "1", "1", "2048"> : tensor<2x{{.+}}xui8>
+// SCORES: %[[ALL:.+]] = tenon.broadcast_to %[[PANELS]] to <"2", "3", "1", "2048">
+// SCORES: tenon.packed_matmul %arg0, %{{.+}} columns "10" as <i8> : tensor<6x10x64xui8>, tensor<6x1x2048xui8>
+// SCORES: tenon.reduce sum %{{.+}} : tensor<2x10x64xi32>
+func.func @groupedKeys(%q: tensor<6x10x64xui8>, %k: tensor<2x10x64xui8>) -> tensor<6x10x10xf32> {
+  %z = tenon.constant dense<124> : tensor<i32>
+  %s = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.cast %q to i32 : tensor<6x10x64xui8>
+  %1 = tenon.sub %0, %z : tensor<6x10x64xi32>, tensor<i32>
+  %2 = tenon.cast %1 to f32 : tensor<6x10x64xi32>
+  %3 = tenon.cast %k to f32 : tensor<2x10x64xui8>
+  %4 = tenon.mul %3, %s : tensor<2x10x64xf32>, tensor<f32>
+  %5 = tenon.reshape %4 to <"2", "1", "10", "64"> : tensor<2x10x64xf32>
+  %6 = tenon.broadcast_to %5 to <"2", "3", "10", "64"> : tensor<2x1x10x64xf32>
+  %7 = tenon.reshape %6 to <"6", "10", "64"> : tensor<2x3x10x64xf32>
+  %8 = tenon.matmul %2, %7 transposed : tensor<6x10x64xf32>, tensor<6x10x64xf32>
+  %9 = tenon.softmax %8 : tensor<6x10x10xf32>
+  return %9 : tensor<6x10x10xf32>
+}

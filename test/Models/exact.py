@@ -51,6 +51,12 @@ class Graph:
         self.nodes.append(helper.make_node(op, operands, [name], domain=domain, **attributes))
         return name
 
+    def heads(self, value, groups, d):
+        """[1, 2, n, d], each head so many times."""
+        wide = self.node("Unsqueeze", value, self.weight(np.array([2])))
+        wide = self.node("Expand", wide, self.weight(np.array([1, 1, groups, 1, 1])))
+        return self.node("Reshape", wide, self.weight(np.array([1, 2 * groups, -1, d])))
+
     def expect(self, label, value, expected, **bounds):
         name = f"{label.replace(' ', '_')}"
         self.nodes.append(helper.make_node("Identity", [value], [name]))

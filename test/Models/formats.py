@@ -233,19 +233,21 @@ def rounded(x, scale, zero, dtype, exact=False):
     return (np.clip(np.rint(quotient) + zero, bounds.min, bounds.max) - zero) * np.float64(scale)
 
 
-def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False, shared=False, causal=False, guard=False, half=False, keep=None, more=0.0):
+def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False, shared=False, causal=False, guard=False, half=False, keep=None, more=0.0, groups=1, given=False, keys=75):
     """Attention of codes, less zero points, whose scores and probabilities are rounded to codes.
 
     `causal`: query i looks at keys up to i - 3, the first three at none; `keep`: which probabilities are not dropped;
-    `fixed`: dims are known, so that no sum of probabilities' codes can leave i32.
+    `fixed`: dims are known, so that no sum of probabilities' codes can leave i32, whatever they are; `groups`: so many
+    heads have the same keys and values; `given`: the probabilities are a result as well.
     """
-    s, t = 30, 75
+    s, t = 30, keys
     zero, scale = (0, np.float32(1 / 255)) if dtype is np.uint8 else (-128, np.float32(2.0**-8))
     seen = np.arange(t) <= np.arange(s)[:, None] - 3 if causal else np.ones((s, t), bool)
     for seed in range(50):
         rng = np.random.default_rng([len(label), seed])
-        q, k, v = (rng.integers(0, 256, (1, 1 if shared and n == t else 2, n, d)).astype(np.uint8) for n in (s, t, t))
+        q, k, v = (rng.integers(0, 256, (1, 2 * groups if n == s else 1 if shared else 2, n, d)).astype(np.uint8) for n in (s, t, t))
         real = [(x.astype(np.float64) - point) / 128 for x, point in zip((q, k, v), zeros)]
+        real[1:] = (np.repeat(x, groups, 1) for x in real[1:])
         scores = rounded(real[0] @ real[1].swapaxes(-1, -2), 2.0**-5, 128, np.uint8, exact=True)
         # A row that is masked whole has all keys alike.
         e = np.where(seen | (not guard) & ~seen.any(-1, keepdims=True), np.exp(np.where(seen.any(-1, keepdims=True), scores, 0)), 0)
@@ -257,7 +259,12 @@ def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False
     numbers = lambda x, scale, zero: g.node("DequantizeLinear", x, g.weight(np.float32(scale)), g.weight(zero))
     codes = lambda x, scale, zero: numbers(g.node("QuantizeLinear", x, g.weight(np.float32(scale)), g.weight(zero)), scale, zero)
     middle, name = np.uint8(128), label.replace(" ", "_")
-    x, y, z = (numbers(g.input(c, None if fixed else [1, c.shape[1], f"{name}_{dim}", d]), 2.0**-7, np.uint8(point)) for c, dim, point in zip((q, k, v), "stt", zeros))
+    x, y, z = (g.input(c, None if fixed else [1, c.shape[1], f"{name}_{dim}", d]) for c, dim in zip((q, k, v), "stt"))
+    if groups > 1:  # of codes
+        y = g.heads(y, groups, d)
+    x, y, z = (numbers(codes, 2.0**-7, np.uint8(point)) for codes, point in zip((x, y, z), zeros))
+    if groups > 1:  # of what they stand for
+        z = g.heads(z, groups, d)
     products = codes(g.node("MatMul", x, g.node("Transpose", y, perm=[0, 1, 3, 2])), 2.0**-5, middle)
     if causal:
         number = lambda i: g.weight(np.int64(i))
@@ -277,6 +284,8 @@ def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False
     if more:
         p, weights = g.node("Add", p, g.weight(np.float32(more))), weights + more
     expected = weights @ real[2]
+    if given:
+        g.expect(f"{label} as well", p, weights.astype(np.float32), rtol=1e-6)
     g.expect(label, g.node("MatMul", p, z), expected.astype(np.float16 if half else np.float32), rtol=2e-3 if half else 1e-5)
 
 
@@ -313,6 +322,12 @@ def both(tool):
     attention(g, "rounded and dropped", d=18, keep=rng.random((1, 1, 30, 75)) < 0.8)
     attention(g, "rounded and more", causal=True, more=0.25)
     attention(g, "rounded and guarded", causal=True, guard=True)
+    for keys in (75, 2, 0):
+        attention(g, f"rounded and given {keys}", zeros=(120, 131, 117), given=True, keys=keys)
+        attention(g, f"rounded {keys}", zeros=(120, 131, 117), keys=keys)
+    attention(g, "rounded in groups", zeros=(120, 131, 117), groups=3)
+    attention(g, "rounded causal in groups", np.int8, d=40, zeros=(5, 128, 117), causal=True, groups=2)
+    attention(g, "rounded in fixed groups", fixed=True, groups=2)
     attention(g, "halves", causal=True, half=True)
     g.check(tool, optimise=0)
 

@@ -223,11 +223,16 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
                         op.getNAttr());
   if (format) {
     std::optional<int64_t> k = lhs->back().constant();
-    if (!k || packed->back() != SymExpr(format.bytesOfPanel(*k)))
-      return joiner.error(
-          "expected panels of ", k ? format.bytesOfPanel(*k) : 0, " bytes for ",
-          lhs->back().str(), " rows, found ", packed->back().str());
-    if (format.isInteger() && format.getBlock() && *k % format.getBlock())
+    SymExpr bytes(k ? format.bytesOfPanel(*k) : 0);
+    if (!k && format.isInteger() && !format.getBlock())
+      bytes = SymExpr::apply(SymExpr::Fn::CeilDiv, lhs->back(),
+                             SymExpr(format.rowsOfGroup())) *
+              format.bytesOfGroup();
+    if (packed->back() != bytes)
+      return joiner.error("expected panels of ", bytes.str(), " bytes for ",
+                          lhs->back().str(), " rows, found ",
+                          packed->back().str());
+    if (k && format.isInteger() && format.getBlock() && *k % format.getBlock())
       return joiner.error("expected whole blocks of ", format.getBlock(),
                           " rows, found ", *k);
   } else if (packed->back() != SymExpr(kPanelColumns)) {

@@ -92,7 +92,8 @@ struct DotLoops : Loops {
 
 void DotLoops::planFetches(int64_t passesOfPanel) {
   passes = passesOfPanel;
-  Value steps = L.mul(L.div(argument(6), unit), passes);
+  // Of fewer rows than a step there may be none at all.
+  Value steps = L.max(L.mul(L.div(argument(6), unit), passes), L.index(1));
   stepOfFetch = L.div(L.add(argument(11), L.sub(steps, L.index(1))), steps);
 }
 

@@ -30,8 +30,9 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed,
   // Panels of a format are bytes: as many as 32 columns of so many.
   if (!isa<FloatType>(getElementTypeOrSelf(packed.getType()))) {
     operand.dims.back() =
-        SymExpr(operand.dims.back().constant().value_or(0) / kPanelColumns);
+        operand.dims.back().divideExactly(kPanelColumns).value_or(0);
     operand.dims.push_back(SymExpr(kPanelColumns));
+    operand.inner = 2;
   }
   while (!isa<BlockArgument>(packed)) {
     Operation *view = packed.getDefiningOp();
@@ -123,7 +124,7 @@ Value PackedOperand::matrixAt(KernelEmitter &e, Value batchIndex,
   for (Value view : repeats) {
     SmallVector<SymExpr> from = getDims(view.getDefiningOp()->getOperand(0)),
                          to = getDims(view);
-    repeat(ArrayRef(from).drop_back(3), ArrayRef(to).drop_back(3));
+    repeat(ArrayRef(from).drop_back(inner), ArrayRef(to).drop_back(inner));
   }
   return matrix;
 }

@@ -101,6 +101,7 @@ private:
   PageTable table;
   mlir::Value ends;
   llvm::SmallVector<SymExpr> dims;
+  size_t inner = 3; ///< dims of a matrix's panels, as views have them
   llvm::SmallVector<mlir::Value> repeats; ///< from the operand inwards
 };
 

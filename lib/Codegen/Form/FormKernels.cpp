@@ -135,6 +135,7 @@ struct FormKernels : Choices {
   void findLarge();
   void place();
   bool mustStore(Value v);
+  bool isReadAsPanels(Value v);
   bool isViewOfPanels(Value v);
   bool isForOtherRuns(Value v, Operation *user);
   bool isMaskOfAttention(Value v);
@@ -332,23 +333,32 @@ bool FormKernels::isMaskOfAttention(Value v) {
          isMask(v, kDepth);
 }
 
-/// A view of panels that matmuls follow themselves.
+/// Do products alone read it, through views or not, as their panels?
+bool FormKernels::isReadAsPanels(Value v) {
+  return llvm::all_of(v.getUses(), [&](OpOperand &use) {
+    Operation *user = use.getOwner();
+    return user->getBlock() == &block &&
+           (isa<PackedMatMulOp>(user) ? use.getOperandNumber() == 1
+                                      : isa<BroadcastToOp, ReshapeOp>(user) &&
+                                            isReadAsPanels(user->getResult(0)));
+  });
+}
+
+/// A view of panels that matmuls follow themselves; of codes one that repeats
+/// them.
 bool FormKernels::isViewOfPanels(Value v) {
   Value source = v;
+  bool repeats = false;
   while (Operation *view = source.getDefiningOp()) {
     if (!isa<BroadcastToOp, ReshapeOp>(view))
       break;
+    repeats |= isa<BroadcastToOp>(view);
     source = view->getOperand(0);
   }
-  return (isa_and_nonnull<PackBOp, LoadPagesOp>(source.getDefiningOp()) ||
+  return (repeats ||
+          isa_and_nonnull<PackBOp, LoadPagesOp>(source.getDefiningOp()) ||
           rowsOfPanels(source)) &&
-         llvm::all_of(v.getUses(), [&](OpOperand &use) {
-           Operation *user = use.getOwner();
-           return user->getBlock() == &block &&
-                  (isa<PackedMatMulOp>(user)
-                       ? use.getOperandNumber() == 1
-                       : isa<BroadcastToOp, ReshapeOp>(user));
-         });
+         isReadAsPanels(v);
 }
 
 /// Does the user run where another takes `v` to its pages, or that where it
@@ -497,6 +507,8 @@ bool FormKernels::mustStore(Value v) {
     auto fusion = dyn_cast<FusionInterface>(user);
     if (isMovedByPatches(v, user))
       continue;
+    if (isa<BroadcastToOp>(user) && isViewOfPanels(user->getResult(0)))
+      return true;
     if (!fusion || user->getBlock() != &block ||
         fusion.readsMemory(use.getOperandNumber()))
       return true;

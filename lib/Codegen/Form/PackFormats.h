@@ -47,8 +47,10 @@ mlir::Value lowerIntegerMatMul(mlir::OpBuilder &b, MatMulOp op);
 /// codes with a scale for each column, is: the product of the integers, scaled.
 /// Null where the matmul is none, or where a sum may leave i32. With
 /// `attentionOfCodes` also of an attention's products, whose codes are
-/// computed.
+/// computed: of `matrices`, which `views` repeat (Repeats.h).
 mlir::Value lowerQuantizedMatMul(mlir::OpBuilder &b, MatMulOp op,
+                                 mlir::Value matrices,
+                                 llvm::ArrayRef<mlir::Operation *> views,
                                  bool attentionOfCodes);
 
 } // namespace tenon

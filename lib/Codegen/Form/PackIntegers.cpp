@@ -40,6 +40,8 @@
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "lib/Codegen/Form/PairSums.h"
+#include "lib/Codegen/Form/Repeats.h"
+#include "lib/Codegen/Form/Requantize.h"
 #include "llvm/ADT/BitVector.h"
 #include <cmath>
 #include <limits>
@@ -216,6 +218,12 @@ void makeUnsigned(OpBuilder &b, Value &codes, Value &zero) {
 
 bool isOne(Value v) { return !v || productOf(getDims(v)) == SymExpr(1); }
 
+/// Is it known to be that integer alone? `v` may be null.
+bool isNumber(Value v, int64_t number) {
+  auto known = v ? integersOf(v) : std::nullopt;
+  return known && known->size() == 1 && known->front() == number;
+}
+
 Value reshaped(OpBuilder &b, Value v, ArrayRef<SymExpr> dims) {
   if (!v || getDims(v) == SmallVector<SymExpr>(dims))
     return v;
@@ -236,7 +244,7 @@ Value panelsOf(OpBuilder &b, Value bytes, bool transposed) {
   size_t rank = dims.size(), k = rank - (transposed ? 1 : 2),
          n = rank - (transposed ? 2 : 1);
   SymExpr columns(kColumns), four(kGroup),
-      groups(llvm::divideCeil(*dims[k].constant(), kGroup)),
+      groups = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[k], four),
       panels = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[n], columns);
   auto attr = [&](ArrayRef<SymExpr> of) {
     return DimsAttr::get(b.getContext(), of);
@@ -273,18 +281,20 @@ Value panelsOf(OpBuilder &b, Value bytes, bool transposed) {
 /// when it runs. Null where the right ones have several zero points.
 Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
   Location loc = op.getLoc();
-  std::optional<Centred> right = matchCentred(op.getRhs());
+  SmallVector<Operation *> views;
+  Value matrices = skipRepeats(op.getRhs(), views);
+  std::optional<Centred> right = matchCentred(matrices);
   if (!right || !isOne(right->zero))
     return nullptr;
   Value codes = right->codes, a = left.codes, zeroA = left.zero;
   SmallVector<SymExpr> dims = getDims(codes), rows = getDims(a);
   bool transposed = op.getTransposeB();
-  if (dims.size() < 2 || rows.size() < 2 || getDims(op.getRhs()) != dims)
+  if (dims.size() < 2 || rows.size() < 2 || getDims(matrices) != dims)
     return nullptr;
   int64_t rank = dims.size(), dimK = rank - (transposed ? 1 : 2);
   SymExpr N = dims[rank - (transposed ? 2 : 1)];
-  int64_t K = rows.back().constant().value_or(0);
-  if (K == 0 || dims[dimK] != SymExpr(K))
+  SymExpr K = rows.back();
+  if (K == SymExpr(0) || dims[dimK] != K)
     return nullptr;
   Type i32 = b.getI32Type(), byte = b.getIntegerType(8, /*isSigned=*/false);
   Value numbers = castTo(b, loc, codes, i32), zeroB = right->zero;
@@ -296,21 +306,30 @@ Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
         down);
   }
   // The middle of unsigned codes is the 0 of signed ones.
-  std::optional<SmallVector<int64_t>> middle =
-      right->zero ? integersOf(right->zero) : std::nullopt;
-  if (middle && middle->front() == 128 &&
+  if (isNumber(right->zero, 128) &&
       getElementTypeOrSelf(codes.getType()).isUnsignedInteger())
     zeroB = {};
+  // The least of signed codes is the 0 of unsigned ones.
+  bool isLeast = !getElementTypeOrSelf(a.getType()).isUnsignedInteger() &&
+                 zeroA && isNumber(zeroA, -128);
+  if (zeroA && !isLeast && zeroB && !K.constant())
+    return nullptr;
   makeUnsigned(b, a, zeroA);
+  if (isLeast)
+    zeroA = {};
   auto format = FormatAttr::get(b.getContext(), b.getI8Type(), 0, {}, {}, {});
-  Value result = PackedMatMulOp::create(
-      b, loc, a, panelsOf(b, castTo(b, loc, numbers, byte), transposed),
-      b.getStringAttr(N.str()), format);
+  Value packed = panelsOf(b, castTo(b, loc, numbers, byte), transposed);
+  for (Operation *view : llvm::reverse(views))
+    packed = repeatAlike(b, view, packed, /*inner=*/2);
+  Value result = PackedMatMulOp::create(b, loc, a, packed,
+                                        b.getStringAttr(N.str()), format);
   if (zeroA) {
     Value ofColumns = sumAlong(b, loc, numbers, dimK);
     SmallVector<SymExpr> row(dims.begin(), dims.end() - 2);
     row.append({SymExpr(1), N});
     ofColumns = reshaped(b, ofColumns, row);
+    for (Operation *view : llvm::reverse(views))
+      ofColumns = repeatAlike(b, view, ofColumns, /*inner=*/2);
     result = make<SubOp>(b, loc, result, make<MulOp>(b, loc, ofColumns, zeroA));
   }
   if (zeroB) {
@@ -318,7 +337,8 @@ Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
     if (zeroA)
       ofRow = make<SubOp>(
           b, loc, ofRow,
-          make<MulOp>(b, loc, zeroA, i32Constant(b, loc, {int32_t(K)})));
+          make<MulOp>(b, loc, zeroA,
+                      i32Constant(b, loc, {int32_t(*K.constant())})));
     result = make<SubOp>(b, loc, result,
                          make<MulOp>(b, loc, ofRow, reshaped(b, zeroB, {})));
   }
@@ -717,32 +737,38 @@ bool isNarrowConvolution(MatMulOp op, int64_t terms) {
 
 } // namespace
 
-Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op, bool attentionOfCodes) {
-  // So many products of differences of bytes stay inside i32.
-  constexpr int64_t kMostTerms =
-      std::numeric_limits<int32_t>::max() / (255 * 255);
+Value lowerQuantizedMatMul(OpBuilder &b, MatMulOp op, Value matrices,
+                           ArrayRef<Operation *> views, bool attentionOfCodes) {
+  // So much may a row's differences from its zero point add up to: times those
+  // of bytes they stay inside i32.
+  constexpr int64_t kMostOfRow = std::numeric_limits<int32_t>::max() / 255,
+                    kMostTerms = kMostOfRow / 255;
   Location loc = op.getLoc();
   Type element = getElementTypeOrSelf(op.getResult().getType());
   std::optional<int64_t> terms =
       getDims(op.getRhs()).end()[op.getTransposeB() ? -1 : -2].constant();
-  if ((!element.isF32() && !element.isF64()) || op.getTransposeA() || !terms ||
-      *terms > kMostTerms)
-    return nullptr;
-  if (isNarrowConvolution(op, *terms))
+  if ((!element.isF32() && !element.isF64()) || op.getTransposeA() ||
+      isNarrowConvolution(op, terms.value_or(kMostTerms)))
     return nullptr;
   std::optional<Coded> rows = matchRows(b, op.getLhs());
-  if (!rows)
+  if (!rows || (terms.value_or(kMostTerms + 1) > kMostTerms &&
+                boundRow(rows->codes, rows->zero) > kMostOfRow))
     return nullptr;
   auto weight = matchScaledWeight(b, op.getRhs(), op.getTransposeB());
+  bool isOfWeight = weight.has_value();
   if (!weight && attentionOfCodes &&
       (isOfScores(op) || isOfProbabilities(rows->codes)))
-    weight = matchScaledCodes(b, op.getRhs());
+    weight = matchScaledCodes(b, matrices);
   if (!weight || !isModerate(rows->scale) || !isModerate(weight->second))
     return nullptr;
   Value numbers = castTo(b, loc, rows->codes, b.getI32Type());
   if (rows->zero)
     numbers = make<SubOp>(b, loc, numbers, rows->zero);
-  auto product = MatMulOp::create(b, loc, numbers, weight->first,
+  Value right = weight->first;
+  for (Operation *view :
+       llvm::reverse(isOfWeight ? ArrayRef<Operation *>() : views))
+    right = repeatAlike(b, view, right, /*inner=*/2);
+  auto product = MatMulOp::create(b, loc, numbers, right,
                                   /*transposeA=*/false, op.getTransposeB());
   Value sums = lowerIntegerMatMul(b, product);
   product.erase();

@@ -16,6 +16,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/PackFormats.h"
+#include "lib/Codegen/Form/Repeats.h"
 #include "lib/Codegen/Form/Requantize.h"
 #include "lib/Codegen/Form/SpelledWeights.h"
 #include "lib/Codegen/Form/Tables.h"
@@ -104,7 +105,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     Value source = v;
     bool repeats = false;
     while (Operation *op = source.getDefiningOp()) {
-      if ((isReshape(op) || isa<BroadcastToOp>(op)) && keepsMatrices(op)) {
+      if (keepsMatrices(op)) {
         repeats |= isa<BroadcastToOp>(op);
         found.push_back(op);
         source = op->getOperand(0);
@@ -131,14 +132,6 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     return source;
   }
 
-  /// Does a view leave the last two dims as they are?
-  static bool keepsMatrices(Operation *view) {
-    SmallVector<SymExpr> from = getDims(view->getOperand(0)),
-                         to = getDims(view->getResult(0));
-    return from.size() >= 2 && to.size() >= 2 &&
-           ArrayRef(from).take_back(2) == ArrayRef(to).take_back(2);
-  }
-
   /// The one operand of an elementwise op that is not a number; null where
   /// there are several.
   static Value scaled(Operation *op) {
@@ -156,18 +149,6 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     if (!only || getDims(only) != getDims(op->getResult(0)))
       return nullptr;
     return only;
-  }
-
-  /// `view` of matrices, of their panels.
-  static Value repeat(OpBuilder &b, Operation *view, Value packed) {
-    SmallVector<SymExpr> dims = getDims(view->getResult(0)),
-                         panels = getDims(packed);
-    dims.pop_back_n(2);
-    dims.append(panels.end() - 3, panels.end());
-    if (isReshape(view))
-      return createReshape(b, view->getLoc(), packed, dims);
-    return BroadcastToOp::create(b, view->getLoc(), packed,
-                                 DimsAttr::get(b.getContext(), dims));
   }
 
   /// The rows as a product in the format reads them: rounded once for all its
@@ -217,9 +198,15 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     if (element.isSignlessInteger(32))
       if (Value result = lowerIntegerMatMul(b, op))
         return replace(op, result);
-    if (Value result = lowerQuantizedMatMul(b, op, attentionOfCodes))
+    bool packs = element.isF32() || element.isF16() || element.isBF16();
+    SmallVector<Operation *> views;
+    Value matrices = op.getRhs();
+    if (packs)
+      matrices = findRepeated(b, matrices, views);
+    if (Value result =
+            lowerQuantizedMatMul(b, op, matrices, views, attentionOfCodes))
       return replace(op, result);
-    if (!element.isF32() && !element.isF16() && !element.isBF16())
+    if (!packs)
       return noteMissed(kPass, op, kPack, "it is not of f32, f16 or bf16");
     Location loc = op.getLoc();
     Value lhs = op.getLhs();
@@ -236,11 +223,9 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       return replace(
           op, PackedMatMulOp::create(b, loc, roundRows(lhs, weight.getFormat()),
                                      weight, columns, weight.getFormatAttr()));
-    SmallVector<Operation *> views;
-    Value matrices = findRepeated(b, op.getRhs(), views);
     Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());
     for (Operation *view : llvm::reverse(views))
-      packed = repeat(b, view, packed);
+      packed = repeatAlike(b, view, packed, /*inner=*/3);
     replace(op, PackedMatMulOp::create(b, loc, lhs, packed, columns));
   }
 };

@@ -27,10 +27,12 @@
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/IRMapping.h"
+#include <limits>
 
 using namespace mlir;
 
@@ -140,6 +142,18 @@ Value codesOf(CastOp op) {
 }
 
 } // namespace
+
+double boundRow(Value codes, Value zero) {
+  auto op = codes.getDefiningOp<CastOp>();
+  std::optional<Quantization> made = op ? matchQuantized(op) : std::nullopt;
+  auto softmax = made ? made->of.getDefiningOp<SoftmaxOp>() : SoftmaxOp();
+  if (!softmax || softmax.getLog() || !(made->scale > 0) ||
+      (zero ? numberOf(zero) : 0.0) != made->zero)
+    return std::numeric_limits<double>::infinity();
+  // A quotient below a half becomes 0, any other at most twice itself; and the
+  // numbers add up to 1, or less than 2 with all roundings.
+  return 4 / made->scale;
+}
 
 void dropRequantized(Operation *root) {
   SmallVector<CastOp> casts;

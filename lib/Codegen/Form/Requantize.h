@@ -16,6 +16,11 @@ namespace tenon {
 /// sides of each reshape and transpose.
 void dropRequantized(mlir::Operation *root);
 
+/// The most that a row's differences |code - zero| may add up to, however long
+/// it is, where the codes are made of a softmax's numbers; infinity where
+/// nothing says so. `zero` may be null: 0.
+double boundRow(mlir::Value codes, mlir::Value zero);
+
 } // namespace tenon
 
 #endif // TENON_LIB_CODEGEN_FORM_REQUANTIZE_H

@@ -986,6 +986,13 @@ func.func @scattersStorageType(%x: tensor<4xi4>, %i: tensor<2xi64>, %u: tensor<2
 }
 
 // -----
+func.func @formatOfUnknownRows(%x: tensor<2x?xui8, #tenon.dims<"2", "k">>, %p: tensor<1x128xui8>) {
+  // expected-error @below {{expected panels of 128*floordiv(k + 3,4) bytes for k rows, found 128}}
+  %0 = tenon.packed_matmul %x, %p columns "3" as <i8> : tensor<2x?xui8, #tenon.dims<"2", "k">>, tensor<1x128xui8>
+  return
+}
+
+// -----
 func.func @formatOfI4(%x: tensor<2x4xui8>, %p: tensor<1x128xui8>) {
   // expected-error @below {{expected i8, f16 or bf16 alone for a format without scales, found 'i4'}}
   %0 = tenon.packed_matmul %x, %p columns "3" as <i4> : tensor<2x4xui8>, tensor<1x128xui8>
