@@ -1,6 +1,7 @@
 // RUN: tenon-opt %s --tenon-pack-matmul --canonicalize | FileCheck %s
 // RUN: tenon-opt %s --tenon-pack-matmul --canonicalize --tenon-merge-matmul | FileCheck %s --check-prefix=MERGE
 // RUN: tenon-opt %s --tenon-pack-matmul=attention-of-codes --canonicalize | FileCheck %s --check-prefix=SCORES
+// RUN: tenon-opt %s --tenon-pack-matmul=inverses --canonicalize | FileCheck %s --check-prefix=INVERSES
 
 // Codes stay as they are stored, seen through what unpacks and cuts them. All
 // scales fit f16; the zero point is the middle, and is none.
@@ -417,4 +418,33 @@ func.func @groupedKeys(%q: tensor<6x10x64xui8>, %k: tensor<2x10x64xui8>) -> tens
   %8 = tenon.matmul %2, %7 transposed : tensor<6x10x64xf32>, tensor<6x10x64xf32>
   %9 = tenon.softmax %8 : tensor<6x10x10xf32>
   return %9 : tensor<6x10x10xf32>
+}
+
+// A quantisation by a number that is known multiplies by its inverse, corrected;
+// not where f32 may hold neither the inverse nor what corrects it.
+// CHECK-LABEL: @quantised
+// CHECK-COUNT-2: tenon.div
+// INVERSES-LABEL: @quantised
+// INVERSES-DAG: %[[SCALE:.+]] = tenon.constant dense<1.250000e-01>
+// INVERSES-DAG: %[[INVERSE:.+]] = tenon.constant dense<8.000000e+00>
+// INVERSES: tenon.quotient %arg0, %[[SCALE]] inverse %[[INVERSE]] : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>, tensor<f32>
+// INVERSES: tenon.div
+func.func @quantised(%x: tensor<?xf32, #tenon.dims<"n">>) -> (tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>) {
+  %low = tenon.constant dense<0.0> : tensor<f32>
+  %high = tenon.constant dense<255.0> : tensor<f32>
+  %zero = tenon.constant dense<3.0> : tensor<f32>
+  %scale = tenon.constant dense<0.125> : tensor<f32>
+  %tiny = tenon.constant dense<0x0D800000> : tensor<f32>
+  %0 = tenon.div %x, %scale : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %1 = tenon.round %0 : tensor<?xf32, #tenon.dims<"n">>
+  %2 = tenon.add %1, %zero : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %3 = tenon.max %2, %low : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %4 = tenon.min %3, %high : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %5 = tenon.cast %4 to ui8 : tensor<?xf32, #tenon.dims<"n">>
+  %6 = tenon.div %x, %tiny : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %7 = tenon.round %6 : tensor<?xf32, #tenon.dims<"n">>
+  %8 = tenon.max %7, %low : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %9 = tenon.min %8, %high : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %10 = tenon.cast %9 to ui8 : tensor<?xf32, #tenon.dims<"n">>
+  return %5, %10 : tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>
 }

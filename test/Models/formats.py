@@ -233,14 +233,16 @@ def rounded(x, scale, zero, dtype, exact=False):
     return (np.clip(np.rint(quotient) + zero, bounds.min, bounds.max) - zero) * np.float64(scale)
 
 
-def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False, shared=False, causal=False, guard=False, half=False, keep=None, more=0.0, groups=1, given=False, keys=75):
+def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False, shared=False, causal=False, guard=False, half=False, keep=None, more=0.0, groups=1, given=False, keys=75, twice=False):
     """Attention of codes, less zero points, whose scores and probabilities are rounded to codes.
 
     `causal`: query i looks at keys up to i - 3, the first three at none; `keep`: which probabilities are not dropped;
     `fixed`: dims are known, so that no sum of probabilities' codes can leave i32, whatever they are; `groups`: so many
-    heads have the same keys and values; `given`: the probabilities are a result as well.
+    heads have the same keys and values; `given`: the probabilities are a result as well; `twice`: their codes become
+    others, but for NaNs.
     """
     s, t = 30, keys
+    fine = np.float32(0.0027)
     zero, scale = (0, np.float32(1 / 255)) if dtype is np.uint8 else (-128, np.float32(2.0**-8))
     seen = np.arange(t) <= np.arange(s)[:, None] - 3 if causal else np.ones((s, t), bool)
     for seed in range(50):
@@ -254,6 +256,8 @@ def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False
         with np.errstate(invalid="ignore"):
             weights = np.nan_to_num(e / e.sum(-1, keepdims=True))
         weights = weights.astype(np.float16).astype(np.float64) if half else rounded(weights, scale, zero, dtype)
+        if twice and weights is not None:
+            weights = rounded(weights, fine, zero, dtype)
         if weights is not None:
             break
     numbers = lambda x, scale, zero: g.node("DequantizeLinear", x, g.weight(np.float32(scale)), g.weight(zero))
@@ -279,6 +283,8 @@ def attention(g, label, dtype=np.uint8, d=16, zeros=(120, 131, 128), fixed=False
         p, z = g.node("Cast", p, to=TensorProto.FLOAT16), g.node("Cast", z, to=TensorProto.FLOAT16)
     else:
         p = codes(p, scale, dtype(zero))
+    if twice:
+        p = codes(g.node("Where", g.node("IsNaN", p), g.weight(np.float32(0)), p), fine, dtype(zero))
     if keep is not None:
         p, weights = g.node("Where", g.input(keep, [1, 1, f"{name}_s", f"{name}_t"]), p, g.weight(np.float32(0))), np.where(keep, weights, 0)
     if more:
@@ -325,11 +331,31 @@ def both(tool):
     for keys in (75, 2, 0):
         attention(g, f"rounded and given {keys}", zeros=(120, 131, 117), given=True, keys=keys)
         attention(g, f"rounded {keys}", zeros=(120, 131, 117), keys=keys)
+    attention(g, "rounded twice", zeros=(120, 131, 117), twice=True)
     attention(g, "rounded in groups", zeros=(120, 131, 117), groups=3)
     attention(g, "rounded causal in groups", np.int8, d=40, zeros=(5, 128, 117), causal=True, groups=2)
     attention(g, "rounded in fixed groups", fixed=True, groups=2)
     attention(g, "halves", causal=True, half=True)
     g.check(tool, optimise=0)
+
+
+def quotients(tool):
+    """Quantised numbers near ties and at the ends of f32 have the codes that a division gives."""
+    g = Graph()
+    for i, scale in enumerate(np.array([1 / 255, 2.0**-7, 0.0137, 1.1e-5, 7.3, 3e-17, 2e18, 1e-19, 1e20], np.float32)):
+        rng = np.random.default_rng(i)
+        ties = (rng.integers(-400, 400, 2000) + 0.5).astype(np.float32) * scale
+        near = (ties.view(np.int32) + rng.integers(-3, 4, ties.size, dtype=np.int32)).view(np.float32)
+        ends = np.array([0, -0.0, 1e-45, -1e-38, 3.4e38, -3.4e38, np.inf, -np.inf], np.float32)
+        x = np.concatenate([near, scale * np.float32(7), ends], axis=None, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            quotient = np.rint(x / scale)
+        for zero in (np.uint8(0), np.uint8(131), np.int8(-5)):
+            bounds = np.iinfo(zero.dtype)
+            codes = np.clip(quotient.astype(np.float64) + int(zero), bounds.min, bounds.max).astype(zero.dtype)
+            y = g.node("QuantizeLinear", g.input(x, [f"n{i}_{len(g.inputs)}"]), g.weight(scale), g.weight(zero))
+            g.expect(f"codes by {scale} {zero.dtype} {zero}", y, codes)
+    g.check(tool)
 
 
 def integers(tool):
@@ -472,6 +498,6 @@ def scales_of_integers(tool):
 if __name__ == "__main__":
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
-    for check in (dequantised, tied, integers, both, requantised, convolutions, long_rows, scales_of_integers):
+    for check in (dequantised, tied, integers, both, quotients, requantised, convolutions, long_rows, scales_of_integers):
         checks.attempt(check.__name__, check, tool)
     checks.finish()

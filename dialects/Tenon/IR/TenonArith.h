@@ -17,6 +17,7 @@
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Neg.h"
 #include "dialects/Tenon/IR/Ops/Pow.h"
+#include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/Sign.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 

@@ -183,7 +183,7 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
       for (Value &x : operands)
         x = L.widen(x);
-    return emitElementwise(L, op, operands);
+    return emitElementwise(L, op, operands, target.hasFma);
   }
   return llvm::TypeSwitch<Operation *, Value>(op)
       .Case<ConstantOp, BroadcastToOp, TransposeOp, SliceOp, GatherOp,

@@ -15,6 +15,7 @@
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
@@ -363,7 +364,8 @@ std::optional<double> AtZero::compute(Value v) {
                    : Result();
       })
       .Case([&](MulOp) { return x == 0 || y == 0 ? Result(0) : ofBoth(x * y); })
-      .Case([&](DivOp) { return x == 0 ? Result(0) : Result(); })
+      .Case<DivOp, QuotientOp>(
+          [&](auto) { return x == 0 ? Result(0) : Result(); })
       .Case([&](AddOp) { return ofBoth(x + y); })
       .Case([&](SubOp) { return ofBoth(x - y); })
       .Case([&](MaxOp) { return ofBoth(std::max(x, y)); })

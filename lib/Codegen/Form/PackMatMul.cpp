@@ -55,6 +55,8 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });
     for (MatMulOp op : ops)
       pack(op, isKept(op) ? Precision::f32 : *chosen);
+    if (inverses)
+      divideByInverses(getOperation());
     for (auto [pattern, found] : llvm::zip_equal(keepF32, kept))
       if (!found)
         emitWarning(getOperation()->getLoc())

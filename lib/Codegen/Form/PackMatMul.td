@@ -36,7 +36,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     are, not all.
 
     Codes of 8 bits that are dequantised, moved, and quantised by the same scale
-    and zero point are moved as they are.
+    and zero point are moved as they are. With `inverses` a quantisation's other
+    quotients by a number are multiplications (tenon.quotient).
 
     ```mlir
     %w = tenon.dequantize %codes scale %s blocks [1, 32] to f32 : ...
@@ -52,6 +53,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
            "What products by constants are computed in: f32, bf16, f16 or int8-act">,
     Option<"attentionOfCodes", "attention-of-codes", "bool", "false",
            "Products of what an attention dequantises are of its codes">,
+    Option<"inverses", "inverses", "bool", "false",
+           "Quantisations multiply by the inverse of a scale that is known">,
     ListOption<"keepF32", "keep-f32", "std::string",
                "Nodes, or regular expressions that match whole names, whose products stay as they are">
   ];

@@ -18,20 +18,24 @@
 #include "lib/Codegen/Form/Requantize.h"
 #include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Div.h"
 #include "dialects/Tenon/IR/Ops/Max.h"
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
+#include "dialects/Tenon/IR/TenonLogic.h"
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/IRMapping.h"
+#include <cmath>
 #include <limits>
 
 using namespace mlir;
@@ -54,6 +58,7 @@ bool isCode(Type type) {
 struct Quantization {
   Value of; ///< codes, or numbers
   double scale, zero;
+  DivOp ratio = {}; ///< of numbers, by the scale
 };
 
 /// What codes `v` stands for.
@@ -104,6 +109,7 @@ std::optional<Quantization> matchQuantized(CastOp op) {
     return std::nullopt;
   found.scale = *scale;
   found.of = ratio.getLhs();
+  found.ratio = ratio;
   return found;
 }
 
@@ -144,15 +150,34 @@ Value codesOf(CastOp op) {
 } // namespace
 
 double boundRow(Value codes, Value zero) {
-  auto op = codes.getDefiningOp<CastOp>();
-  std::optional<Quantization> made = op ? matchQuantized(op) : std::nullopt;
-  auto softmax = made ? made->of.getDefiningOp<SoftmaxOp>() : SoftmaxOp();
-  if (!softmax || softmax.getLog() || !(made->scale > 0) ||
-      (zero ? numberOf(zero) : 0.0) != made->zero)
-    return std::numeric_limits<double>::infinity();
-  // A quotient below a half becomes 0, any other at most twice itself; and the
-  // numbers add up to 1, or less than 2 with all roundings.
-  return 4 / made->scale;
+  constexpr double none = std::numeric_limits<double>::infinity();
+  std::optional<double> point = zero ? numberOf(zero) : 0.0;
+  double times = 1; // what the numbers behind the codes add up to
+  for (;;) {
+    auto op = codes.getDefiningOp<CastOp>();
+    std::optional<Quantization> made = op ? matchQuantized(op) : std::nullopt;
+    if (!made || !(made->scale > 0) || made->zero != point)
+      return none;
+    // A quotient below a half becomes 0, any other at most twice itself.
+    times *= 2 / made->scale;
+    Value v = made->of;
+    while (auto select = v.getDefiningOp<SelectOp>()) { // some become 0
+      if (numberOf(select.getLhs()) == 0.0)
+        v = select.getRhs();
+      else if (numberOf(select.getRhs()) == 0.0)
+        v = select.getLhs();
+      else
+        return none;
+    }
+    if (auto softmax = v.getDefiningOp<SoftmaxOp>())
+      return softmax.getLog() ? none : 2 * times; // 1 and all roundings
+    std::optional<Quantization> from = matchDequantized(v);
+    if (!from)
+      return none;
+    times *= std::abs(from->scale);
+    codes = from->of;
+    point = from->zero;
+  }
 }
 
 void dropRequantized(Operation *root) {
@@ -165,6 +190,33 @@ void dropRequantized(Operation *root) {
         op.getResult().replaceAllUsesWith(codes);
         op.erase();
       }
+}
+
+/// A number of which, once it is rounded, a few low bits and infinities count.
+static bool isRoundedAlone(DivOp ratio) {
+  return ratio->hasOneUse() && ratio->getUsers().begin()->hasOneUse();
+}
+
+void divideByInverses(Operation *root) {
+  constexpr double least = 0x1p-60, most = 0x1p60;
+  root->walk([&](CastOp op) {
+    std::optional<Quantization> made = matchQuantized(op);
+    if (!made || !isRoundedAlone(made->ratio) || !(made->scale >= least) ||
+        !(made->scale <= most) || made->of.getDefiningOp<ConstantOp>())
+      return;
+    DivOp ratio = made->ratio;
+    OpBuilder b(ratio);
+    auto type = cast<RankedTensorType>(ratio.getRhs().getType());
+    Value inverse = ConstantOp::create(
+        b, ratio.getLoc(), type,
+        DenseElementsAttr::get(type, 1.0f / float(made->scale)));
+    Value quotient = QuotientOp::create(b, ratio.getLoc(), ratio.getLhs(),
+                                        ratio.getRhs(), inverse);
+    if (Attribute name = ratio->getAttr("tenon.value"))
+      quotient.getDefiningOp()->setAttr("tenon.value", name);
+    ratio.getResult().replaceAllUsesWith(quotient);
+    ratio.erase();
+  });
 }
 
 } // namespace tenon

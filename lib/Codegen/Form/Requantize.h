@@ -17,9 +17,13 @@ namespace tenon {
 void dropRequantized(mlir::Operation *root);
 
 /// The most that a row's differences |code - zero| may add up to, however long
-/// it is, where the codes are made of a softmax's numbers; infinity where
-/// nothing says so. `zero` may be null: 0.
+/// it is, where the codes are a softmax's numbers, some of them maybe set to 0,
+/// or were made of codes of these; infinity where nothing says so. `zero` may
+/// be null: 0.
 double boundRow(mlir::Value codes, mlir::Value zero);
+
+/// The quotient of each quantisation by a number as a tenon.quotient.
+void divideByInverses(mlir::Operation *root);
 
 } // namespace tenon
 

@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/Ops/Max.h"
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
@@ -59,7 +60,8 @@ static bool isNumber(Operation &op) {
          (cast<KernelOp>(op.getParentOp()).getKind() != KernelKind::attention ||
           !mayMask(constant)) &&
          llvm::all_of(op.getUsers(), [](Operation *user) {
-           return isa<AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp>(user);
+           return isa<AddOp, SubOp, MulOp, DivOp, QuotientOp, MaxOp, MinOp>(
+               user);
          });
 }
 

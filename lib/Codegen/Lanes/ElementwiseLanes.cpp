@@ -16,6 +16,7 @@
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Neg.h"
 #include "dialects/Tenon/IR/Ops/Pow.h"
+#include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/Sign.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
@@ -95,6 +96,16 @@ struct Ops {
     Value q = make<arith::DivSIOp>(x, select(minusOne, c(y, 1), safe));
     q = select(minusOne, neg(x), q);
     return select(zero, c(y, 0), q);
+  }
+  /// x / y, with what is nearest to 1 / y: x times that is off by an ulp or
+  /// two, and the remainder, which is exact, says by how much.
+  Value quotient(Value x, Value y, Value inverse, bool fused) {
+    if (!fused)
+      return make<arith::DivFOp>(x, y);
+    Value first = mul(x, inverse);
+    Value rest = L.multiplyAdd(neg(first), y, x, fused);
+    Value q = L.multiplyAdd(rest, inverse, first, fused);
+    return select(L.isNan(q), first, q); // an infinity has no remainder
   }
   Value remInt(Value x, Value y) { return sub(x, mul(divInt(x, y), y)); }
   /// A constant, in all lanes.
@@ -240,7 +251,8 @@ Value emitSigmoid(LaneBuilder &L, Value x) {
 }
 
 /// Long: a table, an op and its formula a line.
-Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
+Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v,
+                      bool fused) {
   // Operations on mixed scalar and vector lanes widen first; select's
   // condition may stay scalar only when everything is.
   Type element = getElementTypeOrSelf(op->getOperand(0).getType());
@@ -308,6 +320,7 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v) {
       .Case([&](DivOp) {
         return o.isFloat ? o.make<arith::DivFOp>(x, y) : o.divInt(x, y);
       })
+      .Case([&](QuotientOp) { return o.quotient(x, y, v[2], fused); })
       .Case([&](ModOp) { return o.modulo(x, y, false); })
       .Case([&](FModOp) { return o.modulo(x, y, true); })
       .Case(

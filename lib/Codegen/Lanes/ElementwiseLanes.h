@@ -13,9 +13,10 @@
 namespace tenon {
 
 /// The lanes of an elementwise op from its operands' lanes (all scalar or all
-/// vector); null when the op has no rule.
+/// vector); null when the op has no rule. `fused`: there are fused
+/// multiply-adds.
 mlir::Value emitElementwise(LaneBuilder &L, mlir::Operation *op,
-                            llvm::ArrayRef<mlir::Value> operands);
+                            llvm::ArrayRef<mlir::Value> operands, bool fused);
 /// lhs (kind) rhs of a reduction, and its neutral element.
 mlir::Value emitCombine(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
                         mlir::Value lhs, mlir::Value rhs);

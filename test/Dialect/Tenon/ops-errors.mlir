@@ -986,6 +986,13 @@ func.func @scattersStorageType(%x: tensor<4xi4>, %i: tensor<2xi64>, %u: tensor<2
 }
 
 // -----
+func.func @quotientOfHalves(%x: tensor<4xf16>, %y: tensor<f16>) {
+  // expected-error @below {{operand #0 must be tensor of f32 with named dims, but got 'tensor<4xf16>'}}
+  %0 = tenon.quotient %x, %y inverse %y : tensor<4xf16>, tensor<f16>, tensor<f16>
+  return
+}
+
+// -----
 func.func @formatOfUnknownRows(%x: tensor<2x?xui8, #tenon.dims<"2", "k">>, %p: tensor<1x128xui8>) {
   // expected-error @below {{expected panels of 128*floordiv(k + 3,4) bytes for k rows, found 128}}
   %0 = tenon.packed_matmul %x, %p columns "3" as <i8> : tensor<2x?xui8, #tenon.dims<"2", "k">>, tensor<1x128xui8>
