@@ -29,6 +29,7 @@
 #include "tenon/Target/Emit.h"
 #include "tenon/Target/Gpu.h"
 #include "tenon/Target/LoadedModel.h"
+#include "tenon/abi.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
@@ -629,14 +630,20 @@ bool Compiler::makeGraph() {
   };
   const Backend &backend = levels.empty() ? gpuBackend() : cpuBackend();
   TilingOptions tiling = gpu.withLevels(options.tiling);
+  LayoutOptions layout = options.layout;
+  // Attention's products have no tiles, and where there are some the
+  // instruction for vectors is slower than f32's.
+  layout.attentionInBF16 = llvm::all_of(levels, [](const Level &level) {
+    return level.target.multipliesBF16 &&
+           !level.target.has(TENON_FEATURE_AMX_BF16);
+  });
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  populateGraphStage(pm, options.debugValues, options.state,
                                     options.selectRows);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
-        populateFuseStage(pm, options.debugValues, tiling, backend,
-                          options.layout);
+        populateFuseStage(pm, options.debugValues, tiling, backend, layout);
       }))
     return false;
   result.tilings = listTilings(*module);

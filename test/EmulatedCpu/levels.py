@@ -74,6 +74,42 @@ def bf16(tool, level):
     precision.rounded(tool, ml_dtypes.bfloat16, 8, "bf16", [level])
 
 
+def attention(tool, level):
+    """Queries, keys, values and exponentials are rounded; a sequence has the same bits beside others."""
+    rng = np.random.default_rng(11)
+    halves = lambda x: x.astype(ml_dtypes.bfloat16).astype(np.float64)
+    heads, s, t, d, n = 4, 61, 75, 17, 40
+    q, k, v = (rng.standard_normal(shape).astype(F32) for shape in ((3, heads, s, d), (3, heads, t, d), (3, heads, t, n)))
+    mask = np.where(np.arange(t) <= np.arange(s)[:, None] + 2, 0, -np.inf).astype(F32)
+    scores = halves(q) @ halves(k).swapaxes(-1, -2) / 4 + mask
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = (halves(e) @ halves(v) / e.sum(-1, keepdims=True)).astype(F32)
+    g = Graph()
+    x, y, z = (g.input(value, ["b", heads, dim, size]) for value, dim, size in ((q, "s", d), (k, "t", d), (v, "t", n)))
+    scaled = g.node("Mul", g.node("MatMul", x, g.node("Transpose", y, perm=[0, 1, 3, 2])), g.weight(F32(0.25)))
+    weights = g.node("Softmax", g.node("Add", scaled, g.input(mask, ["s", "t"])))
+    # An exponential beside a tie may be rounded the other way.
+    g.expect("attention", g.node("MatMul", weights, z), expected, rtol=4e-3)
+    g.check(tool, "--precision=bf16", levels=[level], optimise=0)
+    path = tool.file("exact.onnx")
+    artifact, _ = tool.compile(path, OPTIMISE, f"--target={level}", "--precision=bf16")
+    whole = tool.run(artifact, g.inputs, level=level)["attention"]
+    error = np.abs(whole - expected)
+    plain = np.abs(whole - softmax_of(q, k, v, mask))
+    if np.sqrt((error**2).mean()) > 0.2 * np.sqrt((plain**2).mean()):
+        raise Failure(f"{error.max():.1e} from what is rounded, {plain.max():.1e} from what is not")
+    require_same_bits(tool.run(artifact, g.inputs, 2, level=level), {"attention": whole}, "two threads")
+    last = {name: value if value.ndim == 2 else value[2:] for name, value in g.inputs.items()}
+    require_same_bits(tool.run(artifact, last, level=level), {"attention": whole[2:]}, "a sequence alone")
+
+
+def softmax_of(q, k, v, mask):
+    """The same of what is not rounded."""
+    scores = q.astype(np.float64) @ k.swapaxes(-1, -2).astype(np.float64) / 4 + mask
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    return e @ v.astype(np.float64) / e.sum(-1, keepdims=True)
+
+
 def codes(tool):
     """Weights of few bits, which AVX-512 looks up in a table: the bits of f32 ones."""
     g = Graph(contrib=True)
@@ -152,8 +188,10 @@ if __name__ == "__main__":
     checks.attempt("products by tiles", bits, tool, [AMX], tiles)
     for level in (VECTORS, AMX, WIDENED):
         checks.attempt(f"products rounded {level}", bf16, tool, level)
+    checks.attempt("attention in bf16", attention, tool, VECTORS)
     for name in ("minilm", "bert", "gpt2", "vit", "llama", "whisper-encoder"):
         checks.attempt(f"model in bf16 {name}", model_in_bf16, tool, name, [VECTORS, AMX])
+    checks.attempt("model in bf16, attention too", model_in_bf16, tool, "whisper-encoder", [VECTORS])
     checks.attempt("model in f32", model_as_stored, tool, "minilm", ["x86-64-v4"])
     checks.attempt("model of integers, dynamic", model_as_stored, tool, "exports/int8-dynamic-minilm", ["x86-64-v3", DOTS])
     checks.attempt("model of integers, QDQ", model_as_stored, tool, "exports/int8-qdq-vit", ["x86-64-v4", INTEGERS[-1]])

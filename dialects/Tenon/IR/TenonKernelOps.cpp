@@ -224,14 +224,15 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
   if (format) {
     std::optional<int64_t> k = lhs->back().constant();
     SymExpr bytes(k ? format.bytesOfPanel(*k) : 0);
-    if (!k && format.isInteger() && !format.getBlock())
+    if (!k && !format.getScale() && !format.getBlock())
       bytes = SymExpr::apply(SymExpr::Fn::CeilDiv, lhs->back(),
                              SymExpr(format.rowsOfGroup())) *
               format.bytesOfGroup();
-    if (packed->back() != bytes)
+    bool halves = getElementTypeOrSelf(op.getPacked().getType()).isBF16();
+    if (packed->back() * SymExpr(halves ? 2 : 1) != bytes)
       return joiner.error("expected panels of ", bytes.str(), " bytes for ",
                           lhs->back().str(), " rows, found ",
-                          packed->back().str());
+                          packed->back().str(), halves ? " bf16" : "");
     if (k && format.isInteger() && format.getBlock() && *k % format.getBlock())
       return joiner.error("expected whole blocks of ", format.getBlock(),
                           " rows, found ", *k);
@@ -267,7 +268,10 @@ LogicalResult PackedMatMulOp::verify() {
   if (integer ? !lhs.isUnsignedInteger(8) : !isa<FloatType>(lhs))
     return emitOpError() << "expected lhs of " << (integer ? "ui8" : "floats")
                          << ", found " << lhs;
-  if (format ? !packed.isUnsignedInteger(8) : !isa<FloatType>(packed))
+  bool halves = format && format.getRows() && format.getRows().isBF16() &&
+                packed.isBF16();
+  if (format ? !packed.isUnsignedInteger(8) && !halves
+             : !isa<FloatType>(packed))
     return emitOpError() << "expected panels of "
                          << (format ? "bytes" : "floats") << ", found "
                          << packed;

@@ -19,6 +19,9 @@ struct LayoutOptions {
   /// What products by weights are computed in: f32, bf16, f16 or int8-act
   /// (docs/Precision.md).
   std::string precision = "f32";
+  /// With bf16 attention's products are in bf16, too: every level multiplies
+  /// it faster than f32.
+  bool attentionInBF16 = false;
   /// Nodes, or regular expressions that match whole names of nodes, whose
   /// products stay as they are.
   std::vector<std::string> keepF32;

@@ -12,9 +12,13 @@
 // of the format, and their sums, which the values' zero point is multiplied by,
 // with them.
 //
+// Of bf16 (--precision) the rows of queries and weights are rounded as they are
+// laid out; sums are f32, and so is the one that weights are divided by.
+//
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Cpu/AttentionKernel.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
+#include "lib/Codegen/Cpu/Loops.h"
 
 using namespace mlir;
 
@@ -52,7 +56,9 @@ Value AttentionKernel::memoryOfCodes(FormatAttr of, const SymExpr &elements) {
 void AttentionKernel::storeCode(FormatAttr of, Value x, Value memory,
                                 const Idx &at) {
   Type type = rowTypeOf(of, e.target);
-  if (type.isInteger(16))
+  if (!of.isInteger())
+    x = bitsOfBF16(L, L.widen(x));
+  else if (type.isInteger(16))
     x = L.extend(L.widen(x), type, /*isUnsigned=*/true);
   L.store(x, memory, at, type);
 }
@@ -66,21 +72,25 @@ struct AttentionKernel::CodesProduct {
   Value begin, end, first, K;
 };
 
-/// To `sums`, a tile at a time: then(row of the tile where a panel begins,
-/// panel, first row, rows).
+/// To `sums` or `tile`, a tile at a time: then(row of the tile where a panel
+/// begins, panel, first row, rows).
 void AttentionKernel::multiply(
     const CodesProduct &x,
     function_ref<void(Value, Value, Value, Value)> then) {
   Value B = e.input(x.B.getMemory()), apart = e.dim(x.B.panelsApart()),
         zero = L.index(0);
-  int64_t ofRow = x.format.bytesOfGroup() / x.format.rowsOfGroup();
+  // In elements of B's memory.
+  Type stored = getElementTypeOrSelf(x.B.getMemory().getType());
+  int64_t ofRow = x.format.bytesOfGroup() / x.format.rowsOfGroup() /
+                  (stored.getIntOrFloatBitWidth() / 8);
+  Value to = x.format.isInteger() ? sums : tile;
   auto multiplyGroup = [&](Value panel, int64_t count) {
     Value at =
         L.add(x.B.at(e, batchIndex, batch, panel), L.mul(x.first, ofRow));
     forRowTiles(e, x.rows, kTileRows, [&](Value, Value r0, Value mr) {
       emitDotKernel(e, mr, x.format, count, /*accumulate=*/false,
                     {x.A, L.add(x.aAt, L.mul(r0, x.lda)), x.lda, B, at, apart,
-                     x.K, sums, zero, zero, at, zero});
+                     x.K, to, zero, zero, at, zero});
       for (int64_t p = 0; p < count; ++p)
         then(L.mul(mr, p), L.add(panel, p), r0, mr);
     });
@@ -88,8 +98,8 @@ void AttentionKernel::multiply(
   forPanelGroups(e, x.begin, x.end, multiplyGroup);
 }
 
-/// The integers that scores are made of, as bits of f32.
-void AttentionKernel::computeIntegers(Value rows, Value begin, Value end) {
+/// What scores are made of; integers as bits of f32.
+void AttentionKernel::computeByFormat(Value rows, Value begin, Value end) {
   Value lda = e.dim(rowSize), zero = L.index(0);
   multiply({format, rows, queries, zero, lda, K, begin, end, zero, lda},
            [&](Value tileRow, Value panel, Value r0, Value mr) {
@@ -102,25 +112,29 @@ void AttentionKernel::computeIntegers(Value rows, Value begin, Value end) {
                  return Idx{L.add(at, column), 1, (int64_t)lanes, {}};
                };
                for (int64_t c = 0; c < kPanelColumns; c += lanes) {
-                 Value x = L.load(sums, line(from, c), b.getI32Type());
-                 x = arith::BitcastOp::create(b, L.loc, L.vec(f32), x);
+                 Value x;
+                 if (format.isInteger()) {
+                   x = L.load(sums, line(from, c), b.getI32Type());
+                   x = arith::BitcastOp::create(b, L.loc, L.vec(f32), x);
+                 } else {
+                   x = L.load(tile, line(from, c), f32);
+                 }
                  L.store(x, scores, line(to, c), f32);
                }
              });
            });
 }
 
-/// Codes behind a row's last key, up to a whole group, meet values that are not
-/// the range's.
-void AttentionKernel::clearBehind(Value row, const KeyRange &range) {
-  int64_t group = valueFormat.rowsOfGroup();
-  Type type = rowTypeOf(valueFormat, e.target);
-  Value at = L.add(L.mul(row, e.dim(ld)), range.end);
-  Value n = L.sub(range.end, range.begin);
-  Value behind = L.sub(L.mul(L.div(L.add(n, group - 1), group), group), n);
-  e.loop(L.index(0), behind, 1, [&](Value i) {
-    memref::StoreOp::create(b, L.loc, L.constantInt(type, 0), codes,
-                            L.add(at, i));
+/// Elements behind the n of a row at `at`, up to a whole group, meet values
+/// that are not the range's, or the zeros behind keys, where bf16 must be no
+/// NaN.
+void AttentionKernel::clearBehind(FormatAttr of, Value memory, Value at,
+                                  Value n) {
+  int64_t group = of.rowsOfGroup();
+  Value behind = L.mul(L.div(L.add(n, group - 1), group), group);
+  e.loop(n, behind, 1, [&](Value i) {
+    memref::StoreOp::create(b, L.loc, L.constantInt(rowTypeOf(of, e.target), 0),
+                            memory, L.add(at, i));
   });
 }
 

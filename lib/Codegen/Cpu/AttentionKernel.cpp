@@ -34,7 +34,7 @@
 // keys of its sequence and no others. What it pulls it pulls for columns of the
 // longest one's, as many further as the sequence is shorter.
 //
-// Products of codes are AttentionCodes.cpp's.
+// Products of codes, and of bf16, are AttentionCodes.cpp's.
 //
 // A cache of i8 has a scale for each key and each value. Those of keys are
 // multiplied to the scores, those of values to the exponentials: the products
@@ -115,6 +115,8 @@ void AttentionKernel::packQueries(Value rows) {
       else
         L.store(x, queries, L.add(to, i), f32);
     });
+    if (format && !isInteger(format))
+      clearBehind(format, queries, to.base, d);
   });
 }
 
@@ -196,7 +198,7 @@ void AttentionKernel::computeScores(Value rows, const KeyRange &range) {
   Value begin = L.div(range.begin, columns);
   Value end = L.div(L.add(range.end, kPanelColumns - 1), columns);
   if (format)
-    return computeIntegers(rows, begin, end);
+    return computeByFormat(rows, begin, end);
   multiply({rows, queries, L.index(0), depth, K, keyPlaces, begin, end,
             L.index(0), e.dim(depth)});
 }
@@ -239,7 +241,7 @@ Value AttentionKernel::finishScores(Value row, const KeyRange &range) {
   Value acc = e.lanesLoop(walk.n, lanes, lowest, [&](Idx i, ValueRange args) {
     Idx key = walk.keyAt(i), at = L.add(walk.base, key);
     Value x = L.load(scores, at, f32);
-    if (format)
+    if (isInteger(format))
       x = arith::BitcastOp::create(b, L.loc, L.vec(b.getI32Type(), lanes), x);
     if (K.hasScales())
       x = L.mul(x, scalesOf(K, keyPlaces, key.base));
@@ -278,7 +280,7 @@ void AttentionKernel::finishWeights(Value row, Value inv,
     Value x = L.mul(L.load(scores, at, f32), L.widen(inv));
     return walk.pull(softmax.getResult(), guarded(x, inv), pv.getLhs(), key);
   };
-  if (valueFormat) {
+  if (isInteger(valueFormat)) {
     Value none = L.constantInt(L.vec(b.getI32Type(), lanes), 0);
     Value sum = e.lanesLoop(walk.n, lanes, none, [&](Idx i, ValueRange args) {
       Idx key = walk.keyAt(i), at = L.add(walk.base, key);
@@ -289,7 +291,7 @@ void AttentionKernel::finishWeights(Value row, Value inv,
         x = L.select(L.mask, x, none);
       return SmallVector<Value>{L.add(args[0], x)};
     })[0];
-    clearBehind(row, range);
+    clearBehind(valueFormat, codes, L.add(walk.base.base, range.begin), walk.n);
     if (rowSum)
       L.store(e.combineLanes(sum, vector::CombiningKind::ADD), codeSums,
               L.uniform(row), b.getI32Type());
@@ -300,8 +302,16 @@ void AttentionKernel::finishWeights(Value row, Value inv,
     Value x = weightsAt(key, at);
     if (V.hasScales())
       x = L.mul(x, scalesOf(V, valuePlaces, key.base));
-    L.store(x, scores, at, f32);
+    storeWeight(x, at);
   });
+}
+
+/// Where the product by values reads it.
+void AttentionKernel::storeWeight(Value x, const Idx &at) {
+  if (valueFormat)
+    storeCode(valueFormat, x, codes, at);
+  else
+    L.store(x, scores, at, f32);
 }
 
 /// exp(x - max) in place, or what is finished of it, times the scales that
@@ -318,7 +328,7 @@ void AttentionKernel::exponentiate(Value row, Value max,
     Value weight = x;
     if (V.hasScales() && !finishesRows())
       weight = L.mul(x, scalesOf(V, valuePlaces, L.add(range.begin, i.base)));
-    L.store(weight, scores, at, f32);
+    finishesRows() ? L.store(weight, scores, at, f32) : storeWeight(weight, at);
     if (L.mask)
       x = L.select(L.mask, x, zero);
     return SmallVector<Value>{L.add(args[0], x)};
@@ -328,6 +338,8 @@ void AttentionKernel::exponentiate(Value row, Value max,
   L.store(inv, inverse, L.uniform(row), f32);
   if (finishesRows())
     finishWeights(row, inv, range);
+  if (valueFormat && !isInteger(valueFormat))
+    clearBehind(valueFormat, codes, base.base, n);
 }
 
 /// Computes the exponentials of the scores and says which keys they are of.
@@ -386,8 +398,9 @@ void AttentionKernel::outputPanel(Value tileRow, Value panel, Value r0,
       Value at = L.add(L.mul(L.add(tileRow, r), kPanelColumns), c), x;
       {
         LaneScope whole(L, L.lanes); // as the tile is
-        x = L.load(valueFormat ? sums : tile, Idx{at, 1, (int64_t)lanes, {}},
-                   valueFormat ? Type(b.getI32Type()) : f32);
+        x = L.load(isInteger(valueFormat) ? sums : tile,
+                   Idx{at, 1, (int64_t)lanes, {}},
+                   isInteger(valueFormat) ? Type(b.getI32Type()) : f32);
       }
       if (!finishesRows())
         x = guarded(L.mul(x, L.widen(inv)), inv);
@@ -401,12 +414,12 @@ void AttentionKernel::takeScratch() {
   tile = e.scratchBuffer(kTileElements, f32);
   queries = format ? memoryOfCodes(format, rowSize * queryRows)
                    : e.scratchBuffer(depth * queryRows, f32);
-  if (format || valueFormat)
+  if (isInteger(format) || isInteger(valueFormat))
     sums = e.scratchBuffer(kTileElements, b.getI32Type());
-  if (valueFormat) {
+  if (valueFormat)
     codes = memoryOfCodes(valueFormat, ld * queryRows);
+  if (isInteger(valueFormat))
     codeSums = e.scratchBuffer(queryRows, b.getI32Type());
-  }
   scores = e.scratchBuffer(ld * queryRows, f32);
   inverse = e.scratchBuffer(queryRows, f32);
   if (K.getPages())

@@ -47,7 +47,7 @@ struct AttentionKernel : AttentionOps {
   llvm::SmallVector<SymExpr> batch{out.begin(), out.end() - 2};
   SymExpr rowsQ = out[out.size() - 2], depth = q.back(),
           keys = scoreDims.back(), N = out.back();
-  /// Of codes, queries by keys and weights by values; null: f32.
+  /// Of codes or bf16, queries by keys and weights by values; null: f32.
   FormatAttr format = qk.getFormatAttr(), valueFormat = pv.getFormatAttr();
   SymExpr ld = k[k.size() - (format ? 2 : 3)] * kPanelColumns; // of the scores
   SymExpr rowSize = sizeOfRow();                               // of queries
@@ -84,6 +84,7 @@ struct AttentionKernel : AttentionOps {
   mlir::Value finishScores(mlir::Value row, const KeyRange &range);
   mlir::Value storeMaxima(mlir::Value rows, const KeyRange &range);
   void exponentiate(mlir::Value row, mlir::Value max, const KeyRange &range);
+  void storeWeight(mlir::Value x, const Idx &at);
   void finishWeights(mlir::Value row, mlir::Value inv, const KeyRange &range);
   /// 0 for what belongs to a row whose 1/sum is NaN, where the softmax says so.
   mlir::Value guarded(mlir::Value x, mlir::Value inv);
@@ -102,6 +103,7 @@ struct AttentionKernel : AttentionOps {
   void runBlocks();
 
   // AttentionCodes.cpp
+  static bool isInteger(FormatAttr of) { return of && of.isInteger(); }
   SymExpr sizeOfRow();
   SymExpr panelsOfValues();
   ReduceOp findRowSum();
@@ -113,8 +115,9 @@ struct AttentionKernel : AttentionOps {
                 llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value,
                                         mlir::Value)>
                     then);
-  void computeIntegers(mlir::Value rows, mlir::Value begin, mlir::Value end);
-  void clearBehind(mlir::Value row, const KeyRange &range);
+  void computeByFormat(mlir::Value rows, mlir::Value begin, mlir::Value end);
+  void clearBehind(FormatAttr of, mlir::Value memory, mlir::Value at,
+                   mlir::Value n);
   void multiplyWeights(mlir::Value rows, const KeyRange &range,
                        mlir::Value begin, mlir::Value end);
 

@@ -199,6 +199,7 @@ public:
                       const LayoutOptions &layout) const override {
     PackMatMulPassOptions options;
     options.precision = layout.precision;
+    options.attentionInBF16 = layout.attentionInBF16;
     options.attentionOfCodes = options.inverses = true;
     options.keepF32.append(layout.keepF32.begin(), layout.keepF32.end());
     pm.addPass(createPackMatMulPass(options));

@@ -47,6 +47,7 @@ struct DotLoops : Loops {
       : Loops(func, target), format(format) {}
   FormatAttr format;
   int64_t rows = 0, panels = 0;
+  int64_t size = 1; ///< of an element of B's memory, in bytes
   bool integers = format.isInteger(), exact = hasDotProducts(target);
   bool pairs = integers && !exact && format.getBlock(); ///< sums in i16
   bool widens = integers && !exact && !pairs;
@@ -63,6 +64,8 @@ struct DotLoops : Loops {
                : vector(b.getBF16Type(), columns * 2);
 
   Value loadColumns(Value B, Value at) {
+    if (size > 1)
+      return vector::LoadOp::create(b, loc, operandType, B, at);
     if (!widens)
       return loadBytes(B, at, operandType);
     Value bytes = loadBytes(B, at, vector(b.getI8Type(), columns * 4));
@@ -107,7 +110,7 @@ void DotLoops::fetch(Value panel, Value pass, Value k) {
   int64_t bytes =
       rows > few ? line : unit / group * format.bytesOfGroup() / passes;
   for (int64_t i = 0; i < std::max(bytes, line); i += line)
-    memref::PrefetchOp::create(b, loc, argument(3), plus(at, i),
+    memref::PrefetchOp::create(b, loc, argument(3), plus(at, i / size),
                                /*isWrite=*/false, /*localityHint=*/2,
                                /*isDataCache=*/true);
 }
@@ -130,7 +133,7 @@ void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
                                            : L.constant(sumType, 0));
   SmallVector<Value> sums =
       forLoop(L.index(0), K, group, init, [&](Value k, ValueRange sums) {
-        Value at = L.add(b0, L.mul(k, format.bytesOfGroup() / group));
+        Value at = L.add(b0, L.mul(k, format.bytesOfGroup() / group / size));
         SmallVector<Value> weights, next;
         for (int64_t p = 0; p < panels; ++p)
           fetch(L.mul(panelStride, p0 + p),
@@ -139,7 +142,7 @@ void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
           for (int64_t j = 0; j < vectors; ++j)
             weights.push_back(
                 loadColumns(B, plus(L.add(at, L.mul(panelStride, p0 + p)),
-                                    4 * (first + j * columns))));
+                                    4 / size * (first + j * columns))));
         for (int64_t r = 0; r < rows; ++r) {
           Value a =
               broadcastGroup(A, L.add(L.add(a0, k), L.mul(L.index(r), lda)),
@@ -315,25 +318,29 @@ void DotLoops::run(bool accumulate) {
 }
 
 func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
-                          FormatAttr format, int64_t rows, int64_t panels,
-                          bool accumulate) {
+                          FormatAttr format, MemRefType memory, int64_t rows,
+                          int64_t panels, bool accumulate) {
   MLIRContext *context = module.getContext();
-  Type index = IndexType::get(context), i8 = IntegerType::get(context, 8),
+  Type index = IndexType::get(context),
        sum = format.isInteger() ? Type(IntegerType::get(context, 32))
                                 : Float32Type::get(context);
   std::string name = format.isInteger() ? "gemm_i8_" : "gemm_bf16_";
   if (format.getBlock() && !hasDotProducts(target))
     name += "b" + std::to_string(format.getBlock()) + "_";
   name += std::to_string(rows) + "x" + std::to_string(panels * kPanelColumns);
+  int64_t size = memory.getElementTypeBitWidth() / 8;
+  if (size > 1)
+    name += "_pairs";
   auto [func, fresh] = getFunction(
       module, name + (accumulate ? "_acc" : ""),
-      {memoryType(rowTypeOf(format, target)), index, index, memoryType(i8),
-       index, index, index, memoryType(sum), index, index, index, index});
+      {memoryType(rowTypeOf(format, target)), index, index, memory, index,
+       index, index, memoryType(sum), index, index, index, index});
   if (!fresh)
     return func;
   DotLoops loops(func, target, format);
   loops.rows = rows;
   loops.panels = panels;
+  loops.size = size;
   loops.run(accumulate);
   return func;
 }
@@ -343,8 +350,10 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
 void emitDotKernel(KernelEmitter &e, Value rows, FormatAttr format,
                    int64_t panels, bool accumulate, ArrayRef<Value> operands) {
   auto module = e.module();
+  auto memory = cast<MemRefType>(operands[3].getType());
   callForRows(e, rows, operands, [&](int64_t r) {
-    return getDotKernel(module, e.target, format, r, panels, accumulate);
+    return getDotKernel(module, e.target, format, memory, r, panels,
+                        accumulate);
   });
 }
 

@@ -47,7 +47,8 @@ mlir::Type rowTypeOf(FormatAttr format, const TargetInfo &target);
 /// [panels][rows][32], is A's rows times the panels, or with `accumulate` that
 /// and what it was. K is a multiple of the format's group, or block; of a block
 /// of integers the marks begin in B there; `rows` is in [1, kTileRows]. So many
-/// bytes of each of the panels at `next` are fetched. DwordKernels.cpp.
+/// bytes of each of the panels at `next` are fetched. B's memory is of bytes,
+/// or of bf16: positions in it count its elements. DwordKernels.cpp.
 void emitDotKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                    int64_t panels, bool accumulate,
                    llvm::ArrayRef<mlir::Value> operands);

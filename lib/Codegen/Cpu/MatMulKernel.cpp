@@ -186,12 +186,16 @@ struct MatMulKernel {
     bool blocks = quantized && format.getBlock();
     return SymExpr(blocks ? format.getBlock() : format.rowsOfGroup());
   }
-  /// Of a row of a panel; those of a format are counted in bytes.
+  /// Of a row of a panel; those of a format are counted in bytes, or in bf16
+  /// that the model computes.
   int64_t sizeOfRow() {
     if (int64_t k = K.constant().value_or(0); coded && k > 0)
       return llvm::divideCeil(format.bytesOfPanel(k), k); // scales too
-    return laidOut ? format.bytesOfGroup() / format.rowsOfGroup()
-                   : kPanelColumns;
+    if (!laidOut)
+      return kPanelColumns;
+    Type stored = getElementTypeOrSelf(operand.getMemory().getType());
+    return format.bytesOfGroup() / format.rowsOfGroup() /
+           (stored.getIntOrFloatBitWidth() / 8);
   }
   bool isStored() {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());

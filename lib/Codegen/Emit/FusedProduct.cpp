@@ -27,8 +27,8 @@ std::optional<PackedOperand> PackedOperand::trace(Value packed,
                                                   bool knowsPages) {
   PackedOperand operand;
   operand.dims = getDims(packed);
-  // Panels of a format are bytes: as many as 32 columns of so many.
-  if (!isa<FloatType>(getElementTypeOrSelf(packed.getType()))) {
+  // Panels of a format are bytes, or bf16: as many as 32 columns of so many.
+  if (!getElementTypeOrSelf(packed.getType()).isF32()) {
     operand.dims.back() =
         operand.dims.back().divideExactly(kPanelColumns).value_or(0);
     operand.dims.push_back(SymExpr(kPanelColumns));

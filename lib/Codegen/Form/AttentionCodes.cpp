@@ -6,15 +6,46 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Form/AttentionCodes.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 
 using namespace mlir;
 
 namespace tenon {
 
+bool isOfScores(MatMulOp op) {
+  Value v = op.getResult();
+  while (v.hasOneUse()) {
+    Operation *user = *v.getUsers().begin();
+    if (isa<SoftmaxOp>(user))
+      return true;
+    if (!user->hasTrait<OpTrait::Elementwise>())
+      break;
+    v = user->getResult(0);
+  }
+  return false;
+}
+
+bool isOfProbabilities(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  SmallVector<Value> values{v};
+  SmallPtrSet<Operation *, 16> seen;
+  while (!values.empty()) {
+    Operation *op = values.pop_back_val().getDefiningOp();
+    if (isa_and_nonnull<SoftmaxOp>(op))
+      return true;
+    if (op && op->hasTrait<OpTrait::Elementwise>() && seen.insert(op).second)
+      llvm::copy_if(op->getOperands(), std::back_inserter(values),
+                    [&](Value o) { return getDims(o) == dims; });
+  }
+  return false;
+}
+
 bool isOfCodes(PackedMatMulOp product) {
   FormatAttr format = product.getFormatAttr();
-  return format.isInteger() && format.getBlock() == 0 &&
+  bool halves = format.getRows() && format.getRows().isBF16();
+  return (format.isInteger() || halves) && format.getBlock() == 0 &&
          !isPackedWeight(product.getPacked().getDefiningOp());
 }
 

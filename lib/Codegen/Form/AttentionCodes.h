@@ -12,7 +12,14 @@
 
 namespace tenon {
 
-/// A product of codes that the model computes, both of them.
+class MatMulOp;
+
+/// Does a softmax read what pointwise ops make of it?
+bool isOfScores(MatMulOp op);
+/// Do pointwise ops make it of what a softmax gives?
+bool isOfProbabilities(mlir::Value v);
+
+/// A product of codes, or of bf16, that the model computes, both of them.
 bool isOfCodes(PackedMatMulOp product);
 
 /// Does the product alone read the rows of its left operand? Of codes an

@@ -10,9 +10,12 @@
 #include "dialects/Tenon/IR/Ops/Dequantize.h"
 #include "dialects/Tenon/IR/Ops/PackB.h"
 #include "dialects/Tenon/IR/Ops/PackWeight.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "llvm/ADT/StringSwitch.h"
 #include <cmath>
@@ -146,6 +149,49 @@ std::optional<Precision> parsePrecision(StringRef name) {
       .Case("f16", Precision::f16)
       .Case("int8-act", Precision::int8Act)
       .Default(std::nullopt);
+}
+
+Value panelsOf(OpBuilder &b, Value matrices, bool transposed, int64_t group) {
+  Location loc = matrices.getLoc();
+  SmallVector<SymExpr> dims = getDims(matrices);
+  size_t rank = dims.size(), k = rank - (transposed ? 1 : 2),
+         n = rank - (transposed ? 2 : 1);
+  SymExpr columns(kPanelColumns), rows(group),
+      groups = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[k], rows),
+      panels = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[n], columns);
+  auto attr = [&](ArrayRef<SymExpr> of) {
+    return DimsAttr::get(b.getContext(), of);
+  };
+  SmallVector<SymExpr> low(rank, 0), high(rank, 0);
+  high[k] = groups * rows - dims[k];
+  high[n] = panels * columns - dims[n];
+  if (high[k] != SymExpr(0) || high[n] != SymExpr(0)) {
+    Type element = getElementTypeOrSelf(matrices.getType());
+    auto number = RankedTensorType::get({}, b.getI32Type());
+    Value zero = ConstantOp::create(
+        b, loc, number, DenseElementsAttr::get(number, APInt(32, 0)));
+    zero = CastOp::create(b, loc, zero, TypeAttr::get(element), UnitAttr(),
+                          RoundModeAttr());
+    matrices = PadOp::create(b, loc, PadMode::constant, matrices, zero,
+                             attr(low), attr(high));
+  }
+  SmallVector<SymExpr> split(ArrayRef(dims).drop_back(2)), whole(split);
+  SmallVector<int64_t> perm;
+  for (size_t i = 0; i < rank - 2; ++i)
+    perm.push_back(i);
+  if (transposed)
+    split.append({panels, columns, groups, rows});
+  else
+    split.append({groups, rows, panels, columns});
+  SmallVector<int64_t> inner{2, 0, 3, 1};
+  if (transposed)
+    inner = {0, 2, 1, 3};
+  for (int64_t from : inner)
+    perm.push_back(rank - 2 + from);
+  whole.append({panels, groups * rows * columns});
+  Value v = createReshape(b, loc, matrices, split);
+  v = createTranspose(b, loc, v, perm);
+  return createReshape(b, loc, v, whole);
 }
 
 PackWeightOp packFormatted(OpBuilder &b, MatMulOp op, Precision precision) {

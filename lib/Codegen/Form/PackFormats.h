@@ -38,6 +38,12 @@ std::optional<Precision> parsePrecision(llvm::StringRef name);
 PackWeightOp packFormatted(mlir::OpBuilder &b, MatMulOp op,
                            Precision precision);
 
+/// The panels [..., ceil(N/32), panel] of matrices [..., K, N] (`transposed`:
+/// [..., N, K]) that are no constant, `group` rows of a column side by side.
+/// Zeros lie behind the last row, where they meet anything.
+mlir::Value panelsOf(mlir::OpBuilder &b, mlir::Value matrices, bool transposed,
+                     int64_t group);
+
 /// What a product of integers of 8 bits less their zero points is, by a
 /// constant: a product of the codes, and what the zero points take off it. Null
 /// where the matmul is none.

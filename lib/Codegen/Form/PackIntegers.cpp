@@ -33,9 +33,9 @@
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/Transforms/Match.h"
+#include "lib/Codegen/Form/AttentionCodes.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/PackedWeight.h"
@@ -235,48 +235,6 @@ Value sumAlong(OpBuilder &b, Location loc, Value v, int64_t dim) {
                           /*keepdims=*/true);
 }
 
-/// The panels of bytes [..., K, N] (`transposed`: [..., N, K]) that are no
-/// constant. Zeros lie behind the last row, where they meet anything.
-Value panelsOf(OpBuilder &b, Value bytes, bool transposed) {
-  constexpr int64_t kGroup = 4, kColumns = 32;
-  Location loc = bytes.getLoc();
-  SmallVector<SymExpr> dims = getDims(bytes);
-  size_t rank = dims.size(), k = rank - (transposed ? 1 : 2),
-         n = rank - (transposed ? 2 : 1);
-  SymExpr columns(kColumns), four(kGroup),
-      groups = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[k], four),
-      panels = SymExpr::apply(SymExpr::Fn::CeilDiv, dims[n], columns);
-  auto attr = [&](ArrayRef<SymExpr> of) {
-    return DimsAttr::get(b.getContext(), of);
-  };
-  SmallVector<SymExpr> low(rank, 0), high(rank, 0);
-  high[k] = groups * four - dims[k];
-  high[n] = panels * columns - dims[n];
-  if (high[k] != SymExpr(0) || high[n] != SymExpr(0)) {
-    Value zero = castTo(b, loc, i32Constant(b, loc, {0}),
-                        getElementTypeOrSelf(bytes.getType()));
-    bytes = PadOp::create(b, loc, PadMode::constant, bytes, zero, attr(low),
-                          attr(high));
-  }
-  SmallVector<SymExpr> split(ArrayRef(dims).drop_back(2)), whole(split);
-  SmallVector<int64_t> perm;
-  for (size_t i = 0; i < rank - 2; ++i)
-    perm.push_back(i);
-  if (transposed)
-    split.append({panels, columns, groups, four});
-  else
-    split.append({groups, four, panels, columns});
-  SmallVector<int64_t> inner{2, 0, 3, 1};
-  if (transposed)
-    inner = {0, 2, 1, 3};
-  for (int64_t from : inner)
-    perm.push_back(rank - 2 + from);
-  whole.append({panels, groups * four * columns});
-  Value v = createReshape(b, loc, bytes, split);
-  v = createTranspose(b, loc, v, perm);
-  return createReshape(b, loc, v, whole);
-}
-
 /// A product of codes neither of which are a constant: sums of both are taken
 /// when it runs. Null where the right ones have several zero points.
 Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
@@ -318,7 +276,8 @@ Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
   if (isLeast)
     zeroA = {};
   auto format = FormatAttr::get(b.getContext(), b.getI8Type(), 0, {}, {}, {});
-  Value packed = panelsOf(b, castTo(b, loc, numbers, byte), transposed);
+  Value packed =
+      panelsOf(b, castTo(b, loc, numbers, byte), transposed, /*group=*/4);
   for (Operation *view : llvm::reverse(views))
     packed = repeatAlike(b, view, packed, /*inner=*/2);
   Value result = PackedMatMulOp::create(b, loc, a, packed,
@@ -664,36 +623,6 @@ std::optional<std::pair<Value, Value>> matchScaledCodes(OpBuilder &b, Value v) {
   if (coded->zero)
     numbers = make<SubOp>(b, v.getLoc(), numbers, reshaped(b, coded->zero, {}));
   return std::pair{numbers, reshaped(b, coded->scale, {})};
-}
-
-/// Does a softmax read what pointwise ops make of it?
-bool isOfScores(MatMulOp op) {
-  Value v = op.getResult();
-  while (v.hasOneUse()) {
-    Operation *user = *v.getUsers().begin();
-    if (isa<SoftmaxOp>(user))
-      return true;
-    if (!user->hasTrait<OpTrait::Elementwise>())
-      break;
-    v = user->getResult(0);
-  }
-  return false;
-}
-
-/// Do pointwise ops make it of what a softmax gives?
-bool isOfProbabilities(Value v) {
-  SmallVector<SymExpr> dims = getDims(v);
-  SmallVector<Value> values{v};
-  SmallPtrSet<Operation *, 16> seen;
-  while (!values.empty()) {
-    Operation *op = values.pop_back_val().getDefiningOp();
-    if (isa_and_nonnull<SoftmaxOp>(op))
-      return true;
-    if (op && op->hasTrait<OpTrait::Elementwise>() && seen.insert(op).second)
-      llvm::copy_if(op->getOperands(), std::back_inserter(values),
-                    [&](Value o) { return getDims(o) == dims; });
-  }
-  return false;
 }
 
 /// Do scales that are known leave f32 room for products of two and a sum? With

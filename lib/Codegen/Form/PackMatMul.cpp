@@ -13,8 +13,10 @@
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "lib/Codegen/Form/AttentionCodes.h"
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/Repeats.h"
 #include "lib/Codegen/Form/Requantize.h"
@@ -186,6 +188,18 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     return rows;
   }
 
+  /// Rows of a past that grows, maybe scaled: what they are kept as is chosen
+  /// by --kv.
+  static bool isOfState(Value v) {
+    while (Operation *op = v.getDefiningOp()) {
+      Value only = isSlice(op) ? op->getOperand(0) : scaled(op);
+      if (!only)
+        return isa<AppendOp>(op);
+      v = only;
+    }
+    return false;
+  }
+
   void replace(MatMulOp op, Value result) {
     noteApplied(kPass, op, kPack);
     if (Attribute name = op->getAttr("tenon.value"))
@@ -225,6 +239,21 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
       return replace(
           op, PackedMatMulOp::create(b, loc, roundRows(lhs, weight.getFormat()),
                                      weight, columns, weight.getFormatAttr()));
+    if (precision == Precision::bf16 && attentionInBF16 && element.isF32() &&
+        (isOfScores(op) || isOfProbabilities(lhs)) && !isOfState(matrices) &&
+        getDims(matrices).end()[op.getTransposeB() ? -1 : -2] ==
+            getDims(lhs).back()) {
+      auto format = FormatAttr::get(b.getContext(), b.getBF16Type(), 0, {}, {},
+                                    b.getBF16Type());
+      Value halves =
+          CastOp::create(b, loc, matrices, TypeAttr::get(b.getBF16Type()),
+                         UnitAttr(), RoundModeAttr());
+      Value packed = panelsOf(b, halves, op.getTransposeB(), /*group=*/2);
+      for (Operation *view : llvm::reverse(views))
+        packed = repeatAlike(b, view, packed, /*inner=*/2);
+      return replace(
+          op, PackedMatMulOp::create(b, loc, lhs, packed, columns, format));
+    }
     Value packed = PackBOp::create(b, loc, matrices, op.getTransposeB());
     for (Operation *view : llvm::reverse(views))
       packed = repeatAlike(b, view, packed, /*inner=*/3);

@@ -19,8 +19,9 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     With `precision` bf16 or f16 a constant of floats is rounded to that, and so
     are the rows that it multiplies, by a tenon.round_to behind what computes them,
     one for all products; with int8-act rows that codes multiply
-    become integers (#tenon.format, `by`). Products of the nodes in `keep-f32`
-    stay as they are.
+    become integers (#tenon.format, `by`). With `attention-in-bf16` a precision of
+    bf16 is that of attention's products as well, but for keys and values of a
+    past. Products of the nodes in `keep-f32` stay as they are.
 
     A constant of 16 bits keeps them, one that is dequantised its codes: its panels have the format
     that the dequantisation states, where there is one; a cast of bytes times a scale
@@ -53,6 +54,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
            "What products by constants are computed in: f32, bf16, f16 or int8-act">,
     Option<"attentionOfCodes", "attention-of-codes", "bool", "false",
            "Products of what an attention dequantises are of its codes">,
+    Option<"attentionInBF16", "attention-in-bf16", "bool", "false",
+           "With a precision of bf16 attention's products are in bf16, too">,
     Option<"inverses", "inverses", "bool", "false",
            "Quantisations multiply by the inverse of a scale that is known">,
     ListOption<"keepF32", "keep-f32", "std::string",
