@@ -77,15 +77,39 @@ void AttentionKernel::findOwnKeys() {
   ownKeys = end;
 }
 
-/// Where each page that the task may read lies.
-void AttentionKernel::findPages(const PackedOperand &operand, Value places) {
+/// What is fetched must be on its way for as long as memory takes to answer;
+/// the micro-kernels fetch as many of a panel's lines as they read.
+int64_t AttentionKernel::pagesAhead(const PackedOperand &operand) {
+  constexpr int64_t bytes = 8192;
+  Type element = operand.getElement();
+  int64_t bits = element ? element.getIntOrFloatBitWidth() : 32;
+  int64_t pages = llvm::divideCeil(bytes, operand.pageElements() * bits / 8);
+  // Of keys a tile of pages is met at once.
+  return std::max<int64_t>(pages, operand.hasRowsInPages() ? 1 : kTilePanels);
+}
+
+/// Where each page of `range` lies, and each that is fetched meanwhile: the
+/// next ones of the matrix, then those of the next one from `first` on.
+void AttentionKernel::findPages(const PackedOperand &operand, Value places,
+                                const KeyRange &range, Value first) {
   const PageTable *table = operand.getPages();
   if (!table)
     return;
   Value matrix = operand.matrixAt(e, batchIndex, batch);
-  Value count = L.div(L.add(ownKeys, kPanelColumns - 1), kPanelColumns);
-  e.loop(L.index(0), count, 1, [&](Value page) {
-    Value place = placeOfPage(e, *table, matrix, page);
+  Value next =
+      L.min(L.add(batchIndex, heads), L.mul(L.sub(e.dim(groups), 1), heads));
+  next = operand.matrixAt(e, next, batch);
+  auto pagesOf = [&](Value keys) {
+    return L.div(L.add(keys, kPanelColumns - 1), kPanelColumns);
+  };
+  Value count = pagesOf(ownKeys), last = L.sub(e.dim(table->count), 1);
+  Value end = L.add(pagesOf(range.end), pagesAhead(operand) + kTilePanels);
+  first = L.div(first, kPanelColumns);
+  e.loop(L.div(range.begin, kPanelColumns), end, 1, [&](Value page) {
+    Value own = L.slt(page, count);
+    Value place = placeOfPage(
+        e, *table, L.select(own, matrix, next),
+        L.min(L.select(own, page, L.add(first, L.sub(page, count))), last));
     L.store(L.toI64(place), places, L.uniform(page), b.getI64Type());
   });
 }
@@ -154,10 +178,8 @@ void AttentionKernel::multiply(
         Value next = placeAt(x.places, L.add(panel, 1));
         stride = L.mul(L.sub(next, place), size);
       }
-      Value last = L.sub(x.end, 1);
-      ahead = L.add(
-          L.mul(placeAt(x.places, L.min(L.add(panel, count), last)), size),
-          x.B.inPage(L, panel));
+      Value next = placeAt(x.places, L.add(panel, pagesAhead(x.B)));
+      ahead = L.add(L.mul(next, size), x.B.inPage(L, panel));
     }
     forRowTiles(e, x.rows, kTileRows, [&](Value, Value r0, Value mr) {
       MicroKernelOperands operands{
@@ -167,6 +189,7 @@ void AttentionKernel::multiply(
       shape.rowsApart = x.B.rowsApart();
       if (inPages) { // the first row begins one
         shape.page = x.B.pageElements();
+        shape.pagesAhead = pagesAhead(x.B);
         operands.places = x.places;
         operands.placeAt = L.div(x.first, columns);
       }
@@ -422,10 +445,15 @@ void AttentionKernel::takeScratch() {
     codeSums = e.scratchBuffer(queryRows, b.getI32Type());
   scores = e.scratchBuffer(ld * queryRows, f32);
   inverse = e.scratchBuffer(queryRows, f32);
-  if (K.getPages())
-    keyPlaces = e.scratchBuffer(K.getPages()->count, b.getI64Type());
-  if (V.getPages())
-    valuePlaces = e.scratchBuffer(V.getPages()->count, b.getI64Type());
+  auto takePlaces = [&](const PackedOperand &operand) {
+    if (!operand.getPages())
+      return Value();
+    return e.scratchBuffer(operand.getPages()->count + pagesAhead(operand) +
+                               kTilePanels,
+                           b.getI64Type());
+  };
+  keyPlaces = takePlaces(K);
+  valuePlaces = takePlaces(V);
   scoresAt = L.index(0);
 }
 
@@ -441,8 +469,8 @@ void AttentionKernel::runBlocks() {
     beginGroup(L.div(t, nb));
     m0 = L.mul(L.rem(t, nb), queryRows);
     Value rows = L.min(L.sub(m, m0), queryRows);
-    findPages(K, keyPlaces);
-    findPages(V, valuePlaces);
+    findPages(K, keyPlaces, allKeys(), L.index(0));
+    findPages(V, valuePlaces, allKeys(), L.index(0));
     packQueries(rows);
     computeOutput(rows, normalize(rows));
   });

@@ -70,7 +70,10 @@ struct AttentionKernel : AttentionOps {
   int64_t countHeads();
   SymExpr groupsOf();
   KeyMask findMask();
-  void findPages(const PackedOperand &operand, mlir::Value places);
+  /// How many pages before it is read a page is fetched.
+  static int64_t pagesAhead(const PackedOperand &operand);
+  void findPages(const PackedOperand &operand, mlir::Value places,
+                 const KeyRange &range, mlir::Value first);
   mlir::Value scalesOf(const PackedOperand &operand, mlir::Value places,
                        mlir::Value key);
   void packQueries(mlir::Value rows);

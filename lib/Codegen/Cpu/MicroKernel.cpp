@@ -80,6 +80,8 @@ constexpr int64_t kAheadRows = 32;
 /// all passes before the next ones, so that memory is read once, in order.
 constexpr int64_t kPartRows = 128;
 constexpr int64_t kLineElements = 16;
+/// So few rows of A wait for those of B: some ahead are fetched.
+constexpr int64_t kFewRows = 3;
 /// Distances of A's rows that micro-kernels of their own know as a constant. A
 /// dozen of functions each, which take longer to compile than the kernels that
 /// call them: a model of more distances has the others as an argument.
@@ -289,7 +291,6 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   };
   // The rows of A and B that a page has, page by page.
   auto multiplyPages = [&](ValueRange init) {
-    Value pages = L.div(L.add(n, kPanelColumns - 1), kPanelColumns);
     auto loop = scf::ForOp::create(
         b, loc, L.div(begin, kPanelColumns),
         L.div(L.add(end, kPanelColumns - 1), kPanelColumns), L.index(1), init);
@@ -305,8 +306,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
         [&](Value k, int64_t r) {
           return L.add(L.add(a0, L.add(first, k)), L.mul(L.index(r), stride));
         },
-        loop.getRegionIterArgs(),
-        placeOf(L.min(L.add(page, 1), L.sub(pages, 1))));
+        loop.getRegionIterArgs(), placeOf(L.add(page, shape.pagesAhead)));
     scf::YieldOp::create(b, loc, values);
     b.setInsertionPointAfter(loop);
     return SmallVector<Value>(loop.getResults());
@@ -322,11 +322,13 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   auto rowsOfA = [&](Value k, int64_t r) {
     return L.add(L.add(L.add(a0, begin), k), L.mul(L.index(r), stride));
   };
-  SmallVector<Value> sums =
-      shape.window ? multiplyTaps(init)
-      : shape.page ? multiplyPages(init)
-                   : multiply(L.add(b0, L.mul(begin, shape.rowsApart)),
-                              L.sub(end, begin), rowsOfA, init);
+  Value rowsOfB = L.add(b0, L.mul(begin, shape.rowsApart)), aheadOfRows;
+  if (shape.rowsApart != kPanelColumns && rows <= kFewRows)
+    aheadOfRows = L.add(rowsOfB, kAheadRows * shape.rowsApart);
+  SmallVector<Value> sums = shape.window ? multiplyTaps(init)
+                            : shape.page ? multiplyPages(init)
+                                         : multiply(rowsOfB, L.sub(end, begin),
+                                                    rowsOfA, init, aheadOfRows);
   unsigned i = 0;
   forEach([&](int64_t r, int64_t p, int64_t j) {
     vector::StoreOp::create(b, loc, sums[i++], C, place(p0 + p, r, column(j)));

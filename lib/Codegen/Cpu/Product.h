@@ -35,7 +35,8 @@ struct MicroKernelShape {
   bool inRows = false;               ///< C is no tile, its rows lie ldc apart
   int64_t columns = kPanelColumns;   ///< of the last panel that are computed
   int64_t rowsApart = kPanelColumns; ///< rows of B
-  int64_t page = 0; ///< elements of a page of 32 rows of B; 0: one matrix
+  int64_t page = 0;       ///< elements of a page of 32 rows of B; 0: one matrix
+  int64_t pagesAhead = 1; ///< so many before it is read a page is fetched
   mlir::Type element = {}; ///< of B: floats of 16 bits, or i8; null: f32
   /// Of each two rows of B, from the first on, the second is added first.
   bool oddFirst = false;
@@ -55,7 +56,7 @@ inline constexpr int64_t kAhead = -1;
 /// tables of i64: row r of A is numTaps runs of K elements, which begin at aAt
 /// + places[placeAt + r] + taps[tapAt + t].
 /// Pages have (..., places, placeAt): number n is places[placeAt + n] pages
-/// behind bAt.
+/// behind bAt, of pagesAhead more than hold rows.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target, int64_t rows,
                                   int64_t lda, const MicroKernelShape &shape);

@@ -88,12 +88,13 @@ void AttentionKernel::Split::scorePart(Value group, Value part) {
   a.beginGroup(group);
   a.m0 = L.index(0);
   Value rows = e.dim(a.rowsAll);
-  a.findPages(a.K, a.keyPlaces);
   a.packQueries(rows);
   KeyRange range = a.mask.empty() ? a.allKeys() : a.boundKeys(rows);
   Value size = e.dim(keysOfPart), first = L.mul(part, size);
+  Value firstOfAll = range.begin;
   range.begin = L.max(range.begin, first);
   range.end = L.max(L.min(range.end, L.add(first, size)), range.begin);
+  a.findPages(a.K, a.keyPlaces, range, firstOfAll);
   a.scores = memory;
   a.scoresAt = scoreAt(group, L.index(0));
   a.computeScores(rows, range);
@@ -145,7 +146,7 @@ KeyRange AttentionKernel::Split::takeScores(Value group, Value rows) {
   Value good = L.no(again);
   e.ifThen(good, copy);
   e.ifThen(again, [&] {
-    a.findPages(a.K, a.keyPlaces);
+    a.findPages(a.K, a.keyPlaces, all, all.begin);
     a.packQueries(rows);
     a.computeScores(rows, all);
     a.storeMaxima(rows, all);
@@ -159,8 +160,8 @@ void AttentionKernel::Split::finishPanels(Value group, Value begin, Value end) {
   a.beginGroup(group);
   a.m0 = L.index(0);
   Value rows = e.dim(a.rowsAll);
-  a.findPages(a.V, a.valuePlaces);
   KeyRange range = takeScores(group, rows);
+  a.findPages(a.V, a.valuePlaces, range, range.begin);
   e.loop(L.index(0), rows, 1, [&](Value r) {
     a.exponentiate(r, L.load(a.inverse, L.uniform(r), a.f32), range);
   });
