@@ -10,8 +10,8 @@
 //
 //   C = sum over blocks of s*t * (sum c*q - z * sum q)
 //
-// The inner sums are exact in i32; they begin with what an integer z takes off,
-// so that they end with a conversion and a multiply-add. With 32 registers up
+// The inner sums are exact in i32, with what an integer z takes off, so that a
+// conversion and a multiply-add is what is left. With 32 registers up
 // to twelve rows are multiplied at once, by one vector of columns, and one row
 // by two panels side by side. A dword of B holds the codes of a group of rows
 // of one column; a shift and a mask give four bytes of them, every second or
@@ -253,6 +253,10 @@ struct ByteLoops : Loops {
   SmallVector<Value> codes(Value at);
   Value open(Value codes, int64_t step);
   SumKind kind = kindOfSums(format, target);
+  /// Do sums begin with what comes off? Many rows have no registers for it.
+  bool begins =
+      kind == SumKind::start || (kind == SumKind::pair && rows <= kTileRows);
+  Value addZeros(Value zeros, Value rowSum, Value sum);
   Value loadZeros(Value bAt, int64_t j);
   SmallVector<Value> starts(ValueRange rowSums, ValueRange zeros);
   SmallVector<Value> sums(Value bAt, Value aAt, ValueRange starts);
@@ -296,20 +300,24 @@ Value ByteLoops::loadZeros(Value bAt, int64_t j) {
   return arith::ExtUIOp::create(b, loc, i32s, bytes);
 }
 
+/// `sum` and zero points times the sum of a row that is less than zero.
+Value ByteLoops::addZeros(Value zeros, Value rowSum, Value sum) {
+  auto inPairs = [&](Value v) {
+    return vector::BitCastOp::create(b, loc, vector(i16, lanes * 2), v);
+  };
+  return addPairs(inPairs(zeros), inPairs(rowSum), sum);
+}
+
 /// What the sums of a block begin with: [rows][vectors][parts].
 SmallVector<Value> ByteLoops::starts(ValueRange rowSums, ValueRange zeros) {
   SmallVector<Value> all;
-  VectorType i16s = vector(i16, lanes * 2);
-  auto inPairs = [&](Value v) {
-    return vector::BitCastOp::create(b, loc, i16s, v);
-  };
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t j = 0; j < vectors * parts; ++j) {
       Value start = L.constantInt(i32s, 0);
       if (kind == SumKind::start)
         start = rowSums[r];
-      else if (kind == SumKind::pair)
-        start = addPairs(inPairs(zeros[j]), inPairs(rowSums[r]), start);
+      else if (begins)
+        start = addZeros(zeros[j], rowSums[r], start);
       all.push_back(start);
     }
   return all;
@@ -388,7 +396,6 @@ SmallVector<Value> ByteLoops::block(Value number, Value bAt,
   for (int64_t p = 0; p < panels && size && isWhole(); ++p)
     fetchAhead(B, panelAt(bAt, p), format.bytesOfHeader());
   // What the sums do not begin with is loaded behind them: registers are few.
-  bool begins = kind == SumKind::start || kind == SumKind::pair;
   SmallVector<Value> zeros, rowSums, next;
   Value rowAt = L.add(argument(5), number);
   auto ofRow = [&](unsigned memory, int64_t r) -> Value {
@@ -430,6 +437,8 @@ SmallVector<Value> ByteLoops::block(Value number, Value bAt,
           less = arith::MulIOp::create(b, loc, zeros[j], less);
         product = arith::SubIOp::create(b, loc, product, less);
       }
+      if (kind == SumKind::pair && !begins)
+        product = addZeros(zeros[j], rowSums[r], product);
       product = arith::SIToFPOp::create(b, loc, f32s, product);
       if (kind == SumKind::number)
         product =
