@@ -29,7 +29,7 @@
 //              opened once, and no sum leaves its register. Of up to 16 rows
 //              there are two such tiles
 //   more       a block of panels is dequantised into the cache, and multiplied
-//              as f32 (MatMulKernel.cpp)
+//              as f32 (MatMulKernel.cpp); those of 16 bits by the first tile
 //
 //===----------------------------------------------------------------------===//
 
@@ -524,6 +524,27 @@ func::FuncOp getDequantizer(ModuleOp module, const TargetInfo &target,
          });
   func::ReturnOp::create(p.b, p.loc);
   return func;
+}
+
+void emitDequantizedTile(KernelEmitter &e, Value rows, int64_t mostRows,
+                         const SymExpr &lda, const MicroKernelOperands &o,
+                         MicroKernelShape shape, FormatAttr format, Value opens,
+                         Value stored) {
+  shape.oddFirst = roundsToBF16(format);
+  shape.fetchesBytes = shape.lines > 0;
+  auto multiply = [&] { emitMicroKernel(e, rows, mostRows, lda, o, shape); };
+  if (!opens)
+    return multiply();
+  e.ifThen(opens, [&] {
+    MicroKernelOperands first = o;
+    first.B = o.bytes, first.bAt = stored, first.panelStride = o.bytesApart;
+    first.opened = o.B, first.openedAt = o.bAt;
+    first.openedApart = o.panelStride;
+    MicroKernelShape opening = shape;
+    opening.opens = format.getElement();
+    emitMicroKernel(e, rows, mostRows, lda, first, opening);
+  });
+  e.ifThen(e.L.no(opens), multiply);
 }
 
 void emitFormatKernel(KernelEmitter &e, Value rows, const SymExpr &lda,

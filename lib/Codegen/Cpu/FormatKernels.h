@@ -27,6 +27,22 @@ inline bool roundsToBF16(FormatAttr format) {
 mlir::func::FuncOp getDequantizer(mlir::ModuleOp module,
                                   const TargetInfo &target, FormatAttr format);
 
+/// Or are they so by the first register tile that meets them? Stores cost less
+/// beside multiply-adds than alone. Without these a step is one row, of bf16
+/// half a group.
+inline bool isOpenedByTiles(FormatAttr format, const TargetInfo &target) {
+  return mlir::isa<mlir::FloatType>(format.getElement()) && target.hasFma;
+}
+struct MicroKernelOperands;
+struct MicroKernelShape;
+/// A tile by the dequantised panels at o.B; those at `stored` in o.bytes where
+/// `opens`, if not null, is true, which fills o.B with them. With shape.lines
+/// some at o.next are fetched.
+void emitDequantizedTile(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
+                         const SymExpr &lda, const MicroKernelOperands &o,
+                         MicroKernelShape shape, FormatAttr format,
+                         mlir::Value opens, mlir::Value stored);
+
 /// Calls func(A, aAt, lda, B, bAt, K, C, cAt): C [panels][rows][32] is A's
 /// rows, lda apart, times one or two panels, the first at bAt, which are
 /// dequantised in registers. `rows` is in [1, kFormatRows].

@@ -81,6 +81,7 @@ struct MatMulKernel {
   Type rowType = format ? rowTypeOf(format, e.target) : b.getF32Type();
   bool laidOut = !rowType.isF32(); ///< for the level
   bool coded = format && !laidOut; ///< dequantised
+  bool opensInTile = coded && isOpenedByTiles(format, e.target);
   /// Are rows laid out there or dequantised panels multiplied, as the level has
   /// it? Both are cut into the same tasks.
   bool rounded = format && roundsToBF16(format);
@@ -189,9 +190,10 @@ struct MatMulKernel {
   /// Of a row of a panel; those of a format are counted in bytes, or in bf16
   /// that the model computes.
   int64_t sizeOfRow() {
-    if (int64_t k = K.constant().value_or(0); coded && k > 0)
-      return llvm::divideCeil(format.bytesOfPanel(k), k); // scales too
-    if (!laidOut)
+    if (int64_t k = K.constant().value_or(0);
+        k > 0 && coded && format.getScale())
+      return llvm::divideCeil(format.bytesOfPanel(k), k); // about so many
+    if (!format)
       return kPanelColumns;
     Type stored = getElementTypeOrSelf(operand.getMemory().getType());
     return format.bytesOfGroup() / format.rowsOfGroup() /
@@ -251,6 +253,8 @@ struct MatMulKernel {
   /// Distance of the panels of a tile in B.
   Value panelStride = {};
   Value numbers = {}; ///< the dequantised panels of a tile
+  /// Where these lie in B, and whether the tile is the one that opens them.
+  Value stored = {}, opens = {};
   Value weights = {}; ///< of `dots`
   Value marks = {};   ///< of the panel's blocks of integers
   /// Of quantised rows: one before that, and each block's scale and sum.
@@ -366,11 +370,9 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
   if (format) {
     auto multiply = [&](int64_t count) {
       if (coded) {
-        bool fetches = count == tilePanels;
-        MicroKernelShape shape{count, fetches ? 1 : 0, chunks > 1};
-        shape.oddFirst = rounded;
-        shape.fetchesBytes = fetches;
-        return emitMicroKernel(e, mr, tileRows, K, o, shape);
+        MicroKernelShape shape{count, count == tilePanels, chunks > 1};
+        return emitDequantizedTile(e, mr, tileRows, K, o, shape, format, opens,
+                                   stored);
       }
       if (tiled)
         return multiplyTiles(o, mr, count);
@@ -496,7 +498,9 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
                   L.div(k0, format.getBlock()));
   if (coded) {
     auto open = [&] { dequantize(t, k0, len); };
-    t.fresh ? e.ifThen(t.fresh, open) : open();
+    if (!opensInTile)
+      t.fresh ? e.ifThen(t.fresh, open) : open();
+    stored = bAt;
     bAt = L.index(0);
     step = L.div(L.add(L.index(4 * ofRow - 1), t.tiles), t.tiles);
     share = L.mul(step, L.div(len, 4));
@@ -515,6 +519,11 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
                           step};
     if (coded)
       o.bytes = B, o.bytesApart = panelStride;
+    if (opensInTile) {
+      opens = L.eq(i, 0);
+      if (t.fresh)
+        opens = L.both(opens, t.fresh);
+    }
     // A long product has no need of it.
     if (chunks == 1)
       epilogueFetch.fetch(

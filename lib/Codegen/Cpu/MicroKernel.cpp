@@ -45,6 +45,8 @@
 // written out. A short run whose length is known is unrolled whole.
 //
 // Numbers of fewer bits, which a cache holds, are widened as they are loaded.
+// Those of a weight of 16 bits are so by the first tile that meets them, and
+// stored for the others: stores cost less beside multiply-adds than alone.
 // Of a cache's pages those that come next are fetched, as few rows wait for
 // them.
 //
@@ -109,6 +111,7 @@ struct MicroKernel {
   /// Where `next` lies, and how far apart panels do there.
   Value nextIn = shape.fetchesBytes ? entry.getArgument(12) : B,
         nextApart = shape.fetchesBytes ? entry.getArgument(13) : panelStride;
+  unsigned openedFrom = shape.fetchesBytes ? 14 : 12; ///< argument
   /// Of a window: where its positions lie in A, from a0 on.
   SmallVector<Value> positions = {};
   /// The rows of B that passes multiply, and do they add to what C holds?
@@ -125,6 +128,13 @@ struct MicroKernel {
       return vector::LoadOp::create(b, loc, vt, B, at);
     Value x = L.load(B, Idx{at, 1, 1, {}}, shape.element);
     return shape.element.isInteger(8) ? L.toFloat(x, b.getF32Type()) : x;
+  }
+  /// Of B's bytes.
+  Value loadAs(Value at, VectorType type) {
+    int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+    auto raw = VectorType::get({bytes}, b.getI8Type());
+    return vector::BitCastOp::create(
+        b, loc, type, vector::LoadOp::create(b, loc, raw, B, at));
   }
   /// Elements in a line of the cache, of what is fetched.
   int64_t lineElements() const {
@@ -179,15 +189,15 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     llvm::stable_sort(cells, [](const Cell &x, const Cell &y) {
       return std::pair(x.p, x.j) < std::pair(y.p, y.j);
     });
-  // Row `k` of B, which lies at bAt, and of A's rows: the sums after it.
-  auto step = [&](Value bAt, function_ref<Value(int64_t)> aAt,
-                  ValueRange sums) {
+  // A row of B, of which columnsOf(p, j) are vectors, and of A's rows: the sums
+  // after it.
+  auto step = [&](function_ref<Value(int64_t, int64_t)> columnsOf,
+                  function_ref<Value(int64_t)> aAt, ValueRange sums) {
     SmallVector<Value> x(rows), y(panels * vectors), result(sums);
     for (const Cell &c : cells) {
       Value &number = x[c.r], &columns = y[c.p * vectors + c.j];
       if (!columns)
-        columns = loadColumns(
-            L.add(L.add(bAt, L.mul(panelStride, p0 + c.p)), column(c.j)));
+        columns = columnsOf(c.p, c.j);
       if (!number)
         number = vector::BroadcastOp::create(
             b, loc, vt,
@@ -196,6 +206,35 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
           L.multiplyAdd(number, columns, sums[c.sum], target.hasFma);
     }
     return result;
+  };
+  auto rowAt = [&](Value bAt) {
+    return [&, bAt](int64_t p, int64_t j) {
+      return loadColumns(
+          L.add(L.add(bAt, L.mul(panelStride, p0 + p)), column(j)));
+    };
+  };
+  // Row k, the `number`-th of its group. Those of a group of bf16 lie in one
+  // dword, which each of them loads: no register is left to keep it.
+  auto opened = [&](Value from, Value k, int64_t number, int64_t p, int64_t j) {
+    Value at = L.add(L.add(from, L.mul(panelStride, p0 + p)),
+                     L.mul(L.sub(k, number), 2 * kPanelColumns));
+    Value value;
+    if (shape.opens.isBF16()) {
+      VectorType i32s = cast<VectorType>(L.vec(b.getI32Type()));
+      Value both = loadAs(L.add(at, 4 * column(j)), i32s);
+      value = number == 0 ? L.shiftLeft(both, L.constantInt(i32s, 16))
+                          : L.both(both, L.constantInt(i32s, 0xffff0000));
+      value = arith::BitcastOp::create(b, loc, vt, value);
+    } else {
+      Type half = VectorType::get({lanes}, shape.opens);
+      value = loadAs(L.add(at, 2 * column(j)), cast<VectorType>(half));
+      value = arith::ExtFOp::create(b, loc, vt, value);
+    }
+    Value to = L.add(L.add(entry.getArgument(openedFrom + 1),
+                           L.mul(entry.getArgument(openedFrom + 2), p0 + p)),
+                     L.add(L.mul(k, kPanelColumns), column(j)));
+    vector::StoreOp::create(b, loc, value, entry.getArgument(openedFrom), to);
+    return value;
   };
   auto fetchNext = [&](Value fetched) {
     for (int64_t p = 0; prefetches && p < panels; ++p)
@@ -209,10 +248,15 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   auto multiply = [&](Value from, Value count,
                       function_ref<Value(Value, int64_t)> aAt, ValueRange init,
                       Value ahead = {}) {
-    auto stepAt = [&](Value k, ValueRange sums) {
+    // Row k, which is number `row` of a whole group or of less.
+    auto stepAt = [&](Value k, int64_t row, ValueRange sums) {
+      auto ofA = [&](int64_t r) { return aAt(k, r); };
+      if (!shape.opens)
+        return step(rowAt(L.add(from, L.mul(k, shape.rowsApart))), ofA, sums);
+      int64_t number = shape.opens.isBF16() ? row % 2 : 0;
       return step(
-          L.add(from, L.mul(k, shape.rowsApart)),
-          [&](int64_t r) { return aAt(k, r); }, sums);
+          [&](int64_t p, int64_t j) { return opened(from, k, number, p, j); },
+          ofA, sums);
     };
     Value whole = L.mul(L.div(count, unroll), unroll);
     auto main =
@@ -220,8 +264,10 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     b.setInsertionPointToStart(main.getBody());
     Value k = main.getInductionVar(), fetched = main.getRegionIterArgs().back();
     SmallVector<Value> sums(main.getRegionIterArgs().drop_back());
-    for (int64_t u = 0; u < unroll; ++u)
-      sums = stepAt(L.add(k, shape.oddFirst ? u ^ 1 : u), sums);
+    for (int64_t u = 0; u < unroll; ++u) {
+      int64_t row = shape.oddFirst ? u ^ 1 : u;
+      sums = stepAt(L.add(k, row), row, sums);
+    }
     if (prefetches && shape.lines == kAhead)
       for (int64_t p = 0; p < panels; ++p)
         for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
@@ -236,20 +282,22 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     scf::YieldOp::create(b, loc, sums);
     b.setInsertionPointAfter(main);
     SmallVector<Value> after(main.getResults().drop_back());
-    // `each` rows at a time, the last one first.
+    // `each` rows at a time.
     auto rest = [&](Value from, Value to, int64_t each) {
       auto loop = scf::ForOp::create(b, loc, from, to, L.index(each), after);
       b.setInsertionPointToStart(loop.getBody());
       after.assign(loop.getRegionIterArgs().begin(),
                    loop.getRegionIterArgs().end());
-      for (int64_t u = each; u-- > 0;)
-        after = stepAt(L.add(loop.getInductionVar(), u), after);
+      for (int64_t u = 0; u < each; ++u) {
+        int64_t row = shape.oddFirst ? each - 1 - u : u;
+        after = stepAt(L.add(loop.getInductionVar(), row), row, after);
+      }
       scf::YieldOp::create(b, loc, after);
       b.setInsertionPointAfter(loop);
       after.assign(loop.getResults().begin(), loop.getResults().end());
     };
     Value paired = whole;
-    if (shape.oddFirst) {
+    if (shape.oddFirst || shape.opens) {
       paired = L.mul(L.div(count, 2), 2);
       rest(whole, paired, 2);
     }
@@ -278,7 +326,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
       Value fetched = values.pop_back_val();
       for (int64_t k = 0; k < shape.run; ++k) {
         values = step(
-            L.add(from, k * kPanelColumns),
+            rowAt(L.add(from, k * kPanelColumns)),
             [&](int64_t r) { return L.add(starts[r], k); }, values);
         if (k % kUnroll == kUnroll - 1)
           fetched = fetchNext(fetched);
@@ -433,9 +481,13 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     name += "_odd";
   if (shape.fetchesBytes)
     name += "_bytes";
+  if (shape.opens)
+    name += shape.opens.isBF16() ? "_opens_bf16" : "_opens_f16";
   OpBuilder b(module.getContext());
   Type index = b.getIndexType(), mem = memoryType(b.getF32Type());
-  Type of = shape.element ? Type(memoryType(shape.element)) : mem;
+  Type of = shape.opens     ? Type(memoryType(b.getI8Type()))
+            : shape.element ? Type(memoryType(shape.element))
+                            : mem;
   SmallVector<Type> types{mem,   index, index, of,    index, index,
                           index, mem,   index, index, index, index};
   if (shape.window) {
@@ -446,6 +498,8 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     types.append({memoryType(b.getI64Type()), index});
   if (shape.fetchesBytes)
     types.append({memoryType(b.getI8Type()), index});
+  if (shape.opens)
+    types.append({mem, index, index});
   auto [func, fresh] = getFunction(module, name, types);
   if (!fresh)
     return func;
@@ -497,6 +551,8 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
     operands.append({o.places, o.placeAt});
   if (shape.fetchesBytes)
     operands.append({o.bytes, o.bytesApart});
+  if (shape.opens)
+    operands.append({o.opened, o.openedAt, o.openedApart});
   forRowCounts(e, rows, mostRows, [&](int64_t r) {
     MicroKernelShape own = shape;
     if (r < leastRows)

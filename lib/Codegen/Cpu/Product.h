@@ -43,6 +43,10 @@ struct MicroKernelShape {
   /// `next` is a position in bytes of their own, behind the other arguments,
   /// with the distance of their panels.
   bool fetchesBytes = false;
+  /// B is panels of such numbers, in bytes as a weight's format has them. They
+  /// are stored as f32 too, for the tiles that follow (behind the arguments so
+  /// far: where, from which position on, and the distance of panels).
+  mlir::Type opens = {};
   bool window = false; ///< A's rows are runs of an image, one for each tap
   int64_t run = 0;     ///< their length, if the kernel is unrolled for it
 };
@@ -63,6 +67,7 @@ mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
 struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
   mlir::Value next = {}, nextStep = {}, bytes = {}, bytesApart = {};
+  mlir::Value opened = {}, openedAt = {}, openedApart = {};
   mlir::Value ldc = {};
   mlir::Value places = {}, placeAt = {}, taps = {}, tapAt = {}, numTaps = {};
 };
