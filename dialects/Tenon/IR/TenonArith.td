@@ -20,8 +20,8 @@ def Tenon_SingleTensor : Tenon_TensorOf<[F32], "f32">;
 def Tenon_QuotientOp : Tenon_ElementwiseOp<"quotient", "operands.front()", [Tenon_FusionCost<8>]> {
   let summary = "x / y of f32, where the number nearest to 1 / y is known";
   let description = [{
-    What `tenon.div` gives, rounded once, in a multiplication and two fused ones
-    that correct it. y is in [2^-60, 2^60]; of quotients that f32 does not hold,
+    What `tenon.div` gives, rounded once; in wide vectors by a multiplication and
+    two fused ones that correct it. y is in [2^-60, 2^60]; of quotients that f32 does not hold,
     or holds as subnormal numbers, the last bits are not those of a division.
     tenon-pack-matmul makes it of quotients that are rounded to codes.
   }];

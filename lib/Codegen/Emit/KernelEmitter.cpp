@@ -183,7 +183,9 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
       for (Value &x : operands)
         x = L.widen(x);
-    return emitElementwise(L, op, operands, target.hasFma);
+    // Of narrower vectors a division costs no more than its correction.
+    bool corrects = target.hasFma && target.vectorBits == 512;
+    return emitElementwise(L, op, operands, corrects);
   }
   return llvm::TypeSwitch<Operation *, Value>(op)
       .Case<ConstantOp, BroadcastToOp, TransposeOp, SliceOp, GatherOp,

@@ -99,12 +99,12 @@ struct Ops {
   }
   /// x / y, with what is nearest to 1 / y: x times that is off by an ulp or
   /// two, and the remainder, which is exact, says by how much.
-  Value quotient(Value x, Value y, Value inverse, bool fused) {
-    if (!fused)
+  Value quotient(Value x, Value y, Value inverse, bool corrects) {
+    if (!corrects)
       return make<arith::DivFOp>(x, y);
     Value first = mul(x, inverse);
-    Value rest = L.multiplyAdd(neg(first), y, x, fused);
-    Value q = L.multiplyAdd(rest, inverse, first, fused);
+    Value rest = L.multiplyAdd(neg(first), y, x, /*fused=*/true);
+    Value q = L.multiplyAdd(rest, inverse, first, /*fused=*/true);
     return select(L.isNan(q), first, q); // an infinity has no remainder
   }
   Value remInt(Value x, Value y) { return sub(x, mul(divInt(x, y), y)); }
@@ -252,7 +252,7 @@ Value emitSigmoid(LaneBuilder &L, Value x) {
 
 /// Long: a table, an op and its formula a line.
 Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v,
-                      bool fused) {
+                      bool corrects) {
   // Operations on mixed scalar and vector lanes widen first; select's
   // condition may stay scalar only when everything is.
   Type element = getElementTypeOrSelf(op->getOperand(0).getType());
@@ -320,7 +320,7 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v,
       .Case([&](DivOp) {
         return o.isFloat ? o.make<arith::DivFOp>(x, y) : o.divInt(x, y);
       })
-      .Case([&](QuotientOp) { return o.quotient(x, y, v[2], fused); })
+      .Case([&](QuotientOp) { return o.quotient(x, y, v[2], corrects); })
       .Case([&](ModOp) { return o.modulo(x, y, false); })
       .Case([&](FModOp) { return o.modulo(x, y, true); })
       .Case(

@@ -13,10 +13,11 @@
 namespace tenon {
 
 /// The lanes of an elementwise op from its operands' lanes (all scalar or all
-/// vector); null when the op has no rule. `fused`: there are fused
-/// multiply-adds.
+/// vector); null when the op has no rule. `corrects`: fused multiply-adds are
+/// faster than a division.
 mlir::Value emitElementwise(LaneBuilder &L, mlir::Operation *op,
-                            llvm::ArrayRef<mlir::Value> operands, bool fused);
+                            llvm::ArrayRef<mlir::Value> operands,
+                            bool corrects);
 /// lhs (kind) rhs of a reduction, and its neutral element.
 mlir::Value emitCombine(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
                         mlir::Value lhs, mlir::Value rhs);
