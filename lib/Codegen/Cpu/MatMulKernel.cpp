@@ -50,6 +50,7 @@
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
+#include "lib/Codegen/Cpu/ProductEpilogue.h"
 #include "lib/Codegen/Cpu/ThinKernel.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Lanes/CastLanes.h"
@@ -332,36 +333,11 @@ void MatMulKernel::quantize(Value from, Value r) {
 /// gated matmul those of the second half from C[secondAt] on.
 void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
                             Value panel, Value secondAt) {
-  SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
-  e.loop(L.index(0), rows, 1, [&](Value r) {
-    Value m = L.add(m0, r);
-    SmallVector<Idx> idx;
-    Value row = m; // position among all rows of the result
-    if (shared) {
-      idx = e.delinearize(m, rowDims);
-    } else {
-      idx = e.delinearize(batchIndex, batch);
-      idx.push_back(L.uniform(m));
-      row = L.add(L.mul(batchIndex, e.dim(M)), m);
-    }
-    idx.push_back(Idx());
-    Idx base = L.uniform(L.mul(row, e.dim(N)));
-    Value inPanel = L.mul(r, kPanelColumns);
-    forPanelColumns(e, panel, N, [&](Value c, Value column) {
-      idx.back() = Idx{column, 1, (int64_t)lanes, {}};
-      auto bind = [&](Value v, Value at) {
-        Idx in{L.add(L.add(at, inPanel), c), 1, (int64_t)lanes, {}};
-        e.bind(v, [this, in](ArrayRef<Idx>) {
-          LaneScope whole(L, L.lanes); // as the tile is
-          return L.load(C, in, sumType);
-        });
-      };
-      bind(halves ? halves->first : op.getResult(), cAt);
-      if (halves)
-        bind(halves->second, secondAt);
-      sink.store(e, idx, L.add(base, idx.back()));
-    });
-  });
+  ProductEpilogue after{e, sink, out, batch, M, N, shared, sumType, C, {}};
+  after.products.emplace_back(halves ? halves->first : op.getResult(), cAt);
+  if (halves)
+    after.products.emplace_back(halves->second, secondAt);
+  after.emit(batchIndex, m0, rows, panel);
 }
 
 /// C = or += a tile of `mr` rows by the task's panels.

@@ -1,0 +1,42 @@
+//===- ProductEpilogue.h - what follows a register tile ---------*- C++ -*-===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_CPU_PRODUCTEPILOGUE_H
+#define TENON_LIB_CODEGEN_CPU_PRODUCTEPILOGUE_H
+
+#include "lib/Codegen/Emit/FusedProduct.h"
+
+namespace tenon {
+
+/// The result's rows come of scratch memory, [row][32] of each product.
+struct ProductEpilogue {
+  KernelEmitter &e;
+  Sink &sink;
+  llvm::ArrayRef<SymExpr> out, batch; ///< dims
+  SymExpr M, N;
+  bool shared; ///< all dims but the last count as rows
+  mlir::Type sumType;
+  mlir::Value C;
+  /// What lies from C[second] on: two of a gated matmul.
+  llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> products;
+
+  /// Rows [m0, m0 + rows) of one panel.
+  void emit(mlir::Value batchIndex, mlir::Value m0, mlir::Value rows,
+            mlir::Value panel);
+
+private:
+  struct Row {
+    llvm::SmallVector<Idx> idx; ///< but for the column
+    Idx base;
+    mlir::Value inPanel;
+  };
+  Row rowAt(mlir::Value batchIndex, mlir::Value m, mlir::Value r);
+  void store(Row &row, mlir::Value c, const Idx &column);
+};
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_CPU_PRODUCTEPILOGUE_H
