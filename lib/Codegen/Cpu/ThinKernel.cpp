@@ -256,7 +256,8 @@ void ThinKernel::run() {
   setLanes(all);
   Value row = L.mul(e.begin, taskRows),
         end = L.min(L.mul(e.end, taskRows), e.dim(M));
-  bool turned = inRows && 2 * N < lanes;
+  // Turning six of 16 takes longer than half vectors in rows do.
+  bool turned = inRows && N <= std::min<int64_t>(lanes / 2 - 1, 5);
   int64_t room = e.target.numVectorRegs - 2;
   if (turned) {
     if (K * N + K + N <= room)
