@@ -105,6 +105,9 @@ func.func @neighbours(%x: tensor<3x64xf32>, %i: tensor<96xi64>) -> tensor<3x96xf
 // CHECK: arith.cmpi sge
 // CHECK-COUNT-2: llvm.call_intrinsic "llvm.x86.avx2.permps"
 // WIDE-LABEL: func.func @map_0
+// WIDE: llvm.call_intrinsic "llvm.x86.avx512.vpermi2var.ps.512"
+// WIDE-NOT: permvar
+// WIDE-LABEL: func.func @map_1
 func.func @fewer(%x: tensor<3x64xf32>, %i: tensor<3x40xi32>, %y: tensor<3x?xf32, #tenon.dims<"3", "w">>, %j: tensor<40xi32>) -> (tensor<3x40xf32>, tensor<3x40xf32>) {
   %0 = tenon.kernel map(%x, %i) : (tensor<3x64xf32>, tensor<3x40xi32>) -> tensor<3x40xf32> tiling #tenon.cpu_elements<chunk = 128> {
   ^bb0(%a: tensor<3x64xf32>, %b: tensor<3x40xi32>):
@@ -117,6 +120,25 @@ func.func @fewer(%x: tensor<3x64xf32>, %i: tensor<3x40xi32>, %y: tensor<3x?xf32,
     tenon.yield %2 : tensor<3x40xf32>
   }
   return %0, %1 : tensor<3x40xf32>, tensor<3x40xf32>
+}
+
+// -----
+
+// A third of a row's elements lie in windows of four vectors, where one instruction
+// permutes two.
+// CHECK-LABEL: func.func @map_0
+// CHECK-NOT: permps
+// WIDE-LABEL: func.func @map_0
+// WIDE: scf.if
+// WIDE-COUNT-2: llvm.call_intrinsic "llvm.x86.avx512.vpermi2var.ps.512"
+// WIDE-NEXT: arith.select
+func.func @third(%x: tensor<3x96xf32>, %i: tensor<3x32xi32>) -> tensor<3x32xf32> {
+  %0 = tenon.kernel map(%x, %i) : (tensor<3x96xf32>, tensor<3x32xi32>) -> tensor<3x32xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x96xf32>, %b: tensor<3x32xi32>):
+    %1 = tenon.gather_elements %a, %b axis 1 : tensor<3x96xf32>, tensor<3x32xi32>
+    tenon.yield %1 : tensor<3x32xf32>
+  }
+  return %0 : tensor<3x32xf32>
 }
 
 // -----

@@ -75,6 +75,21 @@ void llvm_x86_avx512_permvar_sf_512(float *result, const float *x,
     result[i] = x[places[i] & 15];
 }
 
+/// VPERMI2PS and VPERMI2D: lanes of two vectors, one behind the other.
+void llvm_x86_avx512_vpermi2var_ps_512(float *result, const float *low,
+                                       const uint32_t *places,
+                                       const float *high) {
+  for (int i = 0; i < 16; ++i)
+    result[i] = (places[i] & 16 ? high : low)[places[i] & 15];
+}
+
+void llvm_x86_avx512_vpermi2var_d_512(int32_t *result, const int32_t *low,
+                                      const uint32_t *places,
+                                      const int32_t *high) {
+  for (int i = 0; i < 16; ++i)
+    result[i] = (places[i] & 16 ? high : low)[places[i] & 15];
+}
+
 //===----------------------------------------------------------------------===//
 // Integers
 //===----------------------------------------------------------------------===//

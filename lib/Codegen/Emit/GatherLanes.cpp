@@ -12,6 +12,7 @@
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/ADT/bit.h"
 
 using namespace mlir;
 
@@ -35,16 +36,17 @@ bool LaneGather::isAlongRow() const {
 }
 
 int64_t LaneGather::windowVectors(const SymExpr &count) const {
-  constexpr int64_t most = 2;
-  int64_t lanes = e.target.vectorBits / 32, vectors = most;
+  // One instruction permutes two vectors of 512 bits.
+  int64_t lanes = e.target.vectorBits / 32, vectors = 2,
+          most = lanes == 16 ? 4 : 2;
   if (e.target.sm || e.target.vectorBits < 256 ||
       !(type().isF32() || type().isInteger(32)))
     return 0;
   std::optional<int64_t> from = size().constant(), to = count.constant();
   if (from && to && *to > 0)
-    vectors = *from <= *to
-                  ? 1
-                  : llvm::divideCeil((lanes - 1) * *from / *to + 1, lanes);
+    vectors = *from <= *to ? 1
+                           : llvm::bit_ceil(uint64_t(llvm::divideCeil(
+                                 (lanes - 1) * *from / *to + 1, lanes)));
   if (vectors > most || from.value_or(lanes * vectors) < lanes * vectors)
     return 0;
   return vectors;
@@ -60,14 +62,23 @@ bool LaneGather::areInMemory() const {
 
 /// Lane i of `v` is the one that the low bits of `order` in lane i say.
 Value LaneGather::permute(Value v, Value order) const {
-  bool isWide = e.L.lanes == 16;
-  StringRef name =
-      type().isF32()
-          ? (isWide ? "llvm.x86.avx512.permvar.sf.512" : "llvm.x86.avx2.permps")
-          : (isWide ? "llvm.x86.avx512.permvar.si.512" : "llvm.x86.avx2.permd");
+  StringRef name = type().isF32() ? (isWide() ? "llvm.x86.avx512.permvar.sf.512"
+                                              : "llvm.x86.avx2.permps")
+                                  : (isWide() ? "llvm.x86.avx512.permvar.si.512"
+                                              : "llvm.x86.avx2.permd");
   return LLVM::CallIntrinsicOp::create(e.b, e.L.loc, v.getType(),
                                        e.b.getStringAttr(name),
                                        ValueRange{v, order})
+      .getResults();
+}
+
+/// The same of two vectors, one behind the other.
+Value LaneGather::permuteBoth(Value low, Value high, Value order) const {
+  StringRef name = type().isF32() ? "llvm.x86.avx512.vpermi2var.ps.512"
+                                  : "llvm.x86.avx512.vpermi2var.d.512";
+  return LLVM::CallIntrinsicOp::create(e.b, e.L.loc, low.getType(),
+                                       e.b.getStringAttr(name),
+                                       ValueRange{low, order, high})
       .getResults();
 }
 
@@ -100,13 +111,21 @@ Value LaneGather::fromWindow(const Window &window, int64_t vectors) {
   LaneScope all(L, L.lanes);
   auto part = [&](int64_t k) {
     at[axis] = Idx{L.add(window.base, k * int64_t(L.lanes)), 1, 1, {}};
-    return permute(L.widen(e.emit(input, at)), window.order);
+    return L.widen(e.emit(input, at));
   };
   Value low = part(0);
   if (vectors == 1)
-    return low;
+    return permute(low, window.order);
   Value high = part(1);
-  return L.select(L.slt(window.order, int64_t(L.lanes)), low, high);
+  if (isWide()) {
+    low = permuteBoth(low, high, window.order);
+    if (vectors == 2)
+      return low;
+    return L.select(L.slt(window.order, 2 * int64_t(L.lanes)), low,
+                    permuteBoth(part(2), part(3), window.order));
+  }
+  return L.select(L.slt(window.order, int64_t(L.lanes)),
+                  permute(low, window.order), permute(high, window.order));
 }
 
 Value LaneGather::without() {

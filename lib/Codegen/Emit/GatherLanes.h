@@ -7,7 +7,7 @@
 //
 // Indices of neighbouring lanes are mostly near each other (an image that is
 // resized, a part of a row that is moved): they are looked at as the run meets
-// them. Lanes within a window, one vector of the row or two, are that window,
+// them. Lanes within a window, one vector of the row or a few, are that window,
 // permuted; others, if all are inside the row, are loaded one by one, which
 // costs less than a gather by 64-bit addresses made in vectors. What is left,
 // negative indices and those that are an error, goes the general way.
@@ -50,7 +50,10 @@ private:
   bool isAlongRow() const;
   bool areInMemory() const;
   mlir::Value anyhow();
+  bool isWide() const { return e.L.lanes == 16; } ///< a vector of 512 bits
   mlir::Value permute(mlir::Value v, mlir::Value order) const;
+  mlir::Value permuteBoth(mlir::Value low, mlir::Value high,
+                          mlir::Value order) const;
   SymExpr size() const;
   mlir::Type type() const;
 };
