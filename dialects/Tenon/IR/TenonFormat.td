@@ -35,7 +35,8 @@ def Tenon_FormatAttr : Tenon_Attr<"Format", "format"> {
     The last block has all its groups, the last group all its rows.
 
     `by` says what the rows of a product's left operand are: of f32 those of
-    `tenon.round_to bf16` or f16; with i8 the product makes them integers.
+    `tenon.round_to bf16` or f16, but that a kernel of attention rounds its own;
+    with i8 the product makes them integers.
   }];
   let parameters = (ins "::mlir::Type":$element, DefaultValuedParameter<"int64_t", "0">:$block,
                         OptionalParameter<"::mlir::Type">:$scale,
