@@ -188,7 +188,7 @@ if __name__ == "__main__":
     checks.attempt("products by tiles", bits, tool, [AMX], tiles)
     for level in (VECTORS, AMX, WIDENED):
         checks.attempt(f"products rounded {level}", bf16, tool, level)
-    checks.attempt("attention in bf16", attention, tool, VECTORS)
+    checks.attempt("products of attention in bf16", attention, tool, VECTORS)
     for name in ("minilm", "bert", "gpt2", "vit", "llama", "whisper-encoder"):
         checks.attempt(f"model in bf16 {name}", model_in_bf16, tool, name, [VECTORS, AMX])
     checks.attempt("model in bf16, attention too", model_in_bf16, tool, "whisper-encoder", [VECTORS])
