@@ -69,8 +69,9 @@ SumKind kindOfSums(FormatAttr format, const TargetInfo &target) {
   if (!format.getZero())
     return SumKind::start;
   constexpr int64_t most = 256; // times 127 are inside i16
-  return format.getBlock() && format.getBlock() <= most ? SumKind::pair
-                                                        : SumKind::plain;
+  bool fits = format.getBlock() && format.getBlock() <= most;
+  // With 16 registers they are as many operations at the end of a block.
+  return fits && hasDotProducts(target) ? SumKind::pair : SumKind::plain;
 }
 
 //===----------------------------------------------------------------------===//
