@@ -26,7 +26,10 @@
 //
 // Meanwhile the tile's share of the panels that come next is fetched, a line or
 // some at each step of all passes: of a weight that lies in memory few rows
-// wait for it otherwise, about half of their time.
+// wait for it otherwise, about half of their time. Dot products of integers
+// take four steps at a time, and fetch no line more often than these: what is
+// asked for has to come through the same ports and buffers as the panels at
+// hand.
 //
 //===----------------------------------------------------------------------===//
 
@@ -54,7 +57,9 @@ struct DotLoops : Loops {
   int64_t group = format.rowsOfGroup();
   int64_t columns = widens ? lanes / 2 : lanes;     ///< of a vector of B
   int64_t unit = pairs ? format.getBlock() : group; ///< rows of B in a step
-  /// What each step fetches; of a panel, what each pass begins with.
+  /// Steps that are written out, one after the other.
+  int64_t unroll = integers && exact ? 4 : 1;
+  /// What so many steps fetch; of a panel, what each pass begins with.
   int64_t passes = 1;
   Value stepOfFetch = {};
   VectorType sumType =
@@ -79,6 +84,7 @@ struct DotLoops : Loops {
   }
   void planFetches(int64_t passesOfPanel);
   void fetch(Value panel, Value pass, Value k);
+  void fetchLines(Value at, int64_t p0, int64_t panels);
   void pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
             bool accumulate);
   /// How a block's products are added.
@@ -96,8 +102,29 @@ struct DotLoops : Loops {
 void DotLoops::planFetches(int64_t passesOfPanel) {
   passes = passesOfPanel;
   // Of fewer rows than a step there may be none at all.
-  Value steps = L.max(L.mul(L.div(argument(6), unit), passes), L.index(1));
+  Value steps =
+      L.max(L.mul(L.div(argument(6), unit * unroll), passes), L.index(1));
   stepOfFetch = L.div(L.add(argument(11), L.sub(steps, L.index(1))), steps);
+}
+
+/// In `unroll` steps, whose share of each panel begins at `at` in the first.
+void DotLoops::fetchLines(Value at, int64_t p0, int64_t panels) {
+  constexpr int64_t line = 64, few = 3;
+  auto fetchAt = [&](Value from) {
+    for (int64_t p = 0; p < panels; ++p)
+      memref::PrefetchOp::create(
+          b, loc, argument(3), L.add(from, L.mul(argument(5), p0 + p)),
+          /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+  };
+  fetchAt(at);
+  // Where all rows are one tile it fetches all; more have no time for it.
+  int64_t lines = rows > few ? unroll : 2 * unroll;
+  Value isMore = L.ugt(stepOfFetch, line);
+  auto more = scf::IfOp::create(b, loc, isMore, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(more.thenBlock());
+  for (int64_t i = 1; i < lines; ++i)
+    fetchAt(L.add(at, L.mul(L.div(stepOfFetch, lines), i)));
 }
 
 /// In the step for row k of a pass over a panel, which begins so far behind the
@@ -131,27 +158,47 @@ void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
     init.push_back(accumulate && !integers ? Value(vector::LoadOp::create(
                                                  b, loc, sumType, C, place(i)))
                                            : L.constant(sumType, 0));
+  auto step = [&](Value k, ValueRange sums) {
+    Value at = L.add(b0, L.mul(k, format.bytesOfGroup() / group / size));
+    SmallVector<Value> weights, next;
+    for (int64_t p = 0; p < panels; ++p)
+      for (int64_t j = 0; j < vectors; ++j)
+        weights.push_back(
+            loadColumns(B, plus(L.add(at, L.mul(panelStride, p0 + p)),
+                                4 / size * (first + j * columns))));
+    for (int64_t r = 0; r < rows; ++r) {
+      Value a = broadcastGroup(A, L.add(L.add(a0, k), L.mul(L.index(r), lda)),
+                               group, widens ? 64 : 32, operandType);
+      for (Value w : weights)
+        next.push_back(multiplyAdd(a, w, sums[next.size()]));
+    }
+    return next;
+  };
+  int64_t number = first / (vectors * columns), together = group * unroll;
+  Value whole = L.mul(L.div(K, together), together);
+  if (unroll > 1)
+    init.push_back(L.add(
+        argument(10), L.mul(L.mul(L.div(K, together), stepOfFetch), number)));
   SmallVector<Value> sums =
-      forLoop(L.index(0), K, group, init, [&](Value k, ValueRange sums) {
-        Value at = L.add(b0, L.mul(k, format.bytesOfGroup() / group / size));
-        SmallVector<Value> weights, next;
-        for (int64_t p = 0; p < panels; ++p)
-          fetch(L.mul(panelStride, p0 + p),
-                L.index(first / (vectors * columns)), k);
-        for (int64_t p = 0; p < panels; ++p)
-          for (int64_t j = 0; j < vectors; ++j)
-            weights.push_back(
-                loadColumns(B, plus(L.add(at, L.mul(panelStride, p0 + p)),
-                                    4 / size * (first + j * columns))));
-        for (int64_t r = 0; r < rows; ++r) {
-          Value a =
-              broadcastGroup(A, L.add(L.add(a0, k), L.mul(L.index(r), lda)),
-                             group, widens ? 64 : 32, operandType);
-          for (Value w : weights)
-            next.push_back(multiplyAdd(a, w, sums[next.size()]));
-        }
-        return next;
-      });
+      forLoop(L.index(0), unroll > 1 ? whole : K, together, init,
+              [&](Value k, ValueRange carried) -> SmallVector<Value> {
+                if (unroll == 1) {
+                  for (int64_t p = 0; p < panels; ++p)
+                    fetch(L.mul(panelStride, p0 + p), L.index(number), k);
+                  return step(k, carried);
+                }
+                Value at = carried.back();
+                fetchLines(at, p0, panels);
+                SmallVector<Value> next(carried.drop_back());
+                for (int64_t u = 0; u < unroll; ++u)
+                  next = step(plus(k, u * group), next);
+                next.push_back(L.add(at, stepOfFetch));
+                return next;
+              });
+  if (unroll > 1) {
+    sums.pop_back();
+    sums = forLoop(whole, K, group, sums, step);
+  }
   int64_t apart = widens ? 2 : 1; // vectors of sums for one of columns
   for (int64_t i = 0, e = sums.size(); i < e; i += apart) {
     Value sum = sums[i];
