@@ -276,6 +276,31 @@ func.func @matmul(%x: tensor<64x64xf32>, %p: tensor<4x64x32xf32>) -> tensor<64x1
 
 // -----
 
+// Of integers the epilogue reads before its loops what is one number, and what
+// rows have in common once for all of them.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: %[[POINT:.+]] = memref.load {{.+}} : memref<?xi32>
+// CHECK: call @gemm_i8_
+// CHECK: scf.for
+// CHECK: %[[SUMS:.+]] = vector.load {{.+}} : memref<?xi32>
+// CHECK: scf.for
+// CHECK: vector.broadcast %[[POINT]]
+// CHECK: arith.muli {{.+}}%[[SUMS]]
+// CHECK: vector.store
+func.func @matmulOfIntegers(%x: tensor<64x64xui8>, %p: tensor<2x2048xui8>, %points: tensor<2xi32>, %sums: tensor<64xi32>) -> tensor<64x64xi32> {
+  %0 = tenon.kernel matmul(%x, %p, %points, %sums) : (tensor<64x64xui8>, tensor<2x2048xui8>, tensor<2xi32>, tensor<64xi32>) -> tensor<64x64xi32> tiling #tenon.cpu_matmul<task = 12 x 4, tile = 4 x 2, block_bytes = 65536, chunk = 1024> {
+  ^bb0(%a: tensor<64x64xui8>, %b: tensor<2x2048xui8>, %c: tensor<2xi32>, %d: tensor<64xi32>):
+    %1 = tenon.packed_matmul %a, %b columns "64" as <i8> : tensor<64x64xui8>, tensor<2x2048xui8>
+    %2 = tenon.slice %c from <"1"> step [1] to <"1"> : tensor<2xi32>
+    %3 = tenon.mul %2, %d : tensor<1xi32>, tensor<64xi32>
+    %4 = tenon.sub %1, %3 : tensor<64x64xi32>, tensor<64xi32>
+    tenon.yield %4 : tensor<64x64xi32>
+  }
+  return %0 : tensor<64x64xi32>
+}
+
+// -----
+
 // Rows of the queries are packed, their scores multiplied, exponentiated and
 // multiplied again, as many at a time as the tiling says.
 // CHECK-LABEL: func.func @attention_0

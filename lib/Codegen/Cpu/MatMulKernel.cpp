@@ -422,7 +422,7 @@ Value MatMulKernel::rowsHeld(Value mr) {
 void MatMulKernel::forTiles(Value rows,
                             llvm::function_ref<void(Value, Value, Value)> fn) {
   if (!tiled)
-    return forRowTiles(e, rows, rowsOfTile, fn);
+    return forRowTiles(e, rows, rowsOfTile, fn, /*areShort=*/integer);
   Value count = L.div(L.add(rows, kMostRows - 1), kMostRows);
   e.loop(L.index(0), count, 1, [&](Value i) {
     Value r0 = L.mul(i, kMostRows);
@@ -500,10 +500,11 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
       if (t.fresh)
         opens = L.both(opens, t.fresh);
     }
-    // A long product has no need of it.
+    // A long product has no need of it. Of integers it is short enough to feel
+    // a loop whose end is computed.
     if (chunks == 1)
       epilogueFetch.fetch(
-          mr,
+          integer && !tiled ? L.index(rowsOfTile) : mr,
           [&](Value r) {
             Value row = L.add(L.add(t.row, r0), r);
             return shared ? row : L.add(L.mul(t.batchIndex, e.dim(M)), row);
@@ -738,6 +739,8 @@ void MatMulKernel::run() {
   k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
   panelSize = format ? e.dim(packed.back()) : L.mul(k, kPanelColumns);
   panelStride = halves ? L.mul(panelSize, np) : panelSize;
+  if (integer)
+    readAhead(e, N);
   if (thin) {
     weights = DotKernel::reserve(e, N, 1, K);
     if (dots)

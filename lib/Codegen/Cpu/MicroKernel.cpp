@@ -604,12 +604,27 @@ void forTileShapes(KernelEmitter &e, const ProductTile &tile,
   e.ifThen(no(more), end);
 }
 
+/// x / y, of numbers far below 2^53, by floats. How quotients of integers are
+/// computed LLVM knows, and does so anew in each loop that ends by one.
+static Value divideByFloats(KernelEmitter &e, Value x, Value y) {
+  OpBuilder &b = e.b;
+  Location loc = e.L.loc;
+  auto toFloat = [&](Value v) -> Value {
+    v = arith::IndexCastOp::create(b, loc, b.getI64Type(), v);
+    return arith::SIToFPOp::create(b, loc, b.getF64Type(), v);
+  };
+  Value q = arith::DivFOp::create(b, loc, toFloat(x), toFloat(e.L.max(y, 1)));
+  q = arith::FPToSIOp::create(b, loc, b.getI64Type(), q);
+  return arith::IndexCastOp::create(b, loc, b.getIndexType(), q);
+}
+
 void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
-                 function_ref<void(Value, Value, Value)> fn) {
+                 function_ref<void(Value, Value, Value)> fn, bool areShort) {
   LaneBuilder &L = e.L;
   Value MR = L.index(mostRows);
   Value tiles = L.div(L.sub(L.add(rows, MR), 1), MR);
-  Value even = L.div(rows, tiles), extra = L.sub(rows, L.mul(even, tiles));
+  Value even = areShort ? divideByFloats(e, rows, tiles) : L.div(rows, tiles);
+  Value extra = L.sub(rows, L.mul(even, tiles));
   // Where a tile begins goes from one to the next: computed of i it would be
   // computed anew for each element.
   e.loop(L.index(0), tiles, 1, L.index(0), [&](Value i, ValueRange first) {

@@ -4,13 +4,64 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+//
+// Of floats a row at a time. Products of integers are short: what their rows
+// have in common is a good part of the epilogue, so that they go through all
+// rows for a vector of columns.
+//
+//===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
 #include "lib/Codegen/Cpu/Product.h"
 
 using namespace mlir;
 
 namespace tenon {
+
+void readAhead(KernelEmitter &e, const SymExpr &columns,
+               std::optional<Idx> column) {
+  LaneBuilder &L = e.L;
+  auto isOne = [](const SymExpr &dim) { return dim.constant() == 1; };
+  auto isWanted = [&](Value v) {
+    SmallVector<SymExpr> dims = getDims(v);
+    if (!column)
+      return llvm::all_of(dims, isOne);
+    return !dims.empty() && dims.back() == columns && !isOne(columns) &&
+           llvm::all_of(ArrayRef(dims).drop_back(), isOne);
+  };
+  auto read = [&](Value v) {
+    SmallVector<Idx> place(getDims(v).size(), L.uniform(0));
+    if (column)
+      place.back() = *column;
+    // What another branch has read counts no more.
+    e.bind(v, [](ArrayRef<Idx>) { return Value(); });
+    Value known = e.emit(v, place);
+    e.bind(v, [known, column](ArrayRef<Idx> idx) {
+      bool here = !column || (idx.back().base == column->base &&
+                              idx.back().lane == column->lane);
+      return here ? known : Value();
+    });
+  };
+  for (BlockArgument arg : e.body().getArguments())
+    if (isWanted(arg) && llvm::any_of(arg.getUsers(), [](Operation *user) {
+          return user->hasTrait<OpTrait::Elementwise>() ||
+                 isa<BroadcastToOp>(user);
+        }))
+      read(arg);
+  // Parts of arguments.
+  for (Operation &op : e.body()) {
+    if (!isa<SliceOp, ReshapeOp>(op) || !isWanted(op.getResult(0)))
+      continue;
+    Value from = op.getOperand(0);
+    while (isa_and_nonnull<SliceOp, ReshapeOp>(from.getDefiningOp()))
+      from = from.getDefiningOp()->getOperand(0);
+    if (isa<BlockArgument>(from))
+      read(op.getResult(0));
+  }
+}
 
 /// Row m of the result, the r-th of the tile.
 ProductEpilogue::Row ProductEpilogue::rowAt(Value batchIndex, Value m,
@@ -47,11 +98,22 @@ void ProductEpilogue::store(Row &row, Value c, const Idx &column) {
 void ProductEpilogue::emit(Value batchIndex, Value m0, Value rows,
                            Value panel) {
   LaneBuilder &L = e.L;
-  e.loop(L.index(0), rows, 1, [&](Value r) {
-    Row row = rowAt(batchIndex, L.add(m0, r), r);
+  auto forRows = [&](function_ref<void(Row)> fn) {
+    e.loop(L.index(0), rows, 1,
+           [&](Value r) { fn(rowAt(batchIndex, L.add(m0, r), r)); });
+  };
+  auto forColumns = [&](function_ref<void(Value, Idx)> fn) {
     forPanelColumns(e, panel, N, [&](Value c, Value column) {
-      store(row, c, Idx{column, 1, (int64_t)e.vectorLanes(), {}});
+      fn(c, Idx{column, 1, (int64_t)e.vectorLanes(), {}});
     });
+  };
+  if (sumType.isInteger())
+    return forColumns([&](Value c, Idx column) {
+      readAhead(e, N, column);
+      forRows([&](Row row) { store(row, c, column); });
+    });
+  forRows([&](Row row) {
+    forColumns([&](Value c, Idx column) { store(row, c, column); });
   });
 }
 

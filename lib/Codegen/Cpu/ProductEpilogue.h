@@ -11,6 +11,12 @@
 
 namespace tenon {
 
+/// Reads here what is one number for all of a kernel's result, as
+/// DynamicQuantizeLinear's scale, or with `column` what the rows have in common
+/// there: in loops each store might change the memory that it comes from.
+void readAhead(KernelEmitter &e, const SymExpr &columns,
+               std::optional<Idx> column = {});
+
 /// The result's rows come of scratch memory, [row][32] of each product.
 struct ProductEpilogue {
   KernelEmitter &e;

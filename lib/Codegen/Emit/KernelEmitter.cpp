@@ -170,7 +170,8 @@ static Value emitStoredRows(KernelEmitter &e, StoredRowsOp op, const Idx &idx) {
 
 Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
   if (auto it = bound.find(v); it != bound.end())
-    return it->second(idx);
+    if (Value known = it->second(idx))
+      return known;
   if (auto arg = dyn_cast<BlockArgument>(v))
     return loadInput(arg, idx);
   Operation *op = v.getDefiningOp();

@@ -53,7 +53,7 @@ public:
   /// count from the end; outside it is noted as the run's error, and gives 0.
   Idx emitGatherIndex(mlir::Value indices, llvm::ArrayRef<Idx> idx,
                       const SymExpr &bound);
-  /// emit() of `v` calls `fn` from now on.
+  /// emit() of `v` calls `fn` from now on, and pulls `v` where that gives null.
   void bind(mlir::Value v, std::function<mlir::Value(llvm::ArrayRef<Idx>)> fn);
   /// Says that `idx` is row-major position `flat` of `dims`: operands of those
   /// dims are then read at `flat` without recomputing it.
