@@ -234,3 +234,15 @@ func.func @flattenedRows(%x: tensor<1x3x?x3xf32, #tenon.dims<"1", "3", "h", "3">
   %3 = tenon.matmul %2, %c transposed : tensor<1x?x6xf32, #tenon.dims<"1", "h", "6">>, tensor<2x6xf32>
   return %3 : tensor<1x?x2xf32, #tenon.dims<"1", "h", "2">>
 }
+
+// Channels that stand before the images are no rows of one.
+// CHECK-LABEL: @channelsFirst
+// CHECK: tenon.matmul %{{.+}}, %{{.+}} : tensor<2x3xf32>, tensor<3x2xf32>
+func.func @channelsFirst(%x: tensor<1x3x1x3xf32>, %w: tensor<2x3x1x1xf32>) -> tensor<2x2xf32> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x1x3xf32>, tensor<2x3x1x1xf32>
+  %1 = tenon.transpose %0 [1, 0, 2, 3] : tensor<1x2x1x3xf32>
+  %2 = tenon.reshape %1 to <"2", "3"> : tensor<2x1x1x3xf32>
+  %c = tenon.constant dense<[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]> : tensor<3x2xf32>
+  %3 = tenon.matmul %2, %c : tensor<2x3xf32>, tensor<3x2xf32>
+  return %3 : tensor<2x2xf32>
+}

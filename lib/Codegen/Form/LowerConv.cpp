@@ -222,11 +222,13 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     if (Operation *moved = image.getDefiningOp(); isTranspose(moved)) {
       ArrayRef<int64_t> perm = permOf(moved);
       before = std::distance(perm.begin(), llvm::find(perm, 1));
+      if (before < 1)
+        return;
       SmallVector<int64_t> expected =
           llvm::to_vector(llvm::seq<int64_t>(perm.size()));
       std::rotate(expected.begin() + 1, expected.begin() + 2,
                   expected.begin() + before + 1);
-      if (before < 1 || perm != ArrayRef(expected))
+      if (perm != ArrayRef(expected))
         return;
       image = moved->getOperand(0);
     }
