@@ -144,7 +144,6 @@ def main():
     parser.add_argument("models")
     parser.add_argument("work")
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--target", default="native")
     realfiles.add_options(parser)
     options = parser.parse_args()
     onnxruntime.set_default_logger_severity(3)
@@ -160,11 +159,12 @@ def main():
                 continue
             path = os.path.join(options.models, model, "model.onnx")
             artifact = os.path.join(options.work, f"{model}-{form}.so")
-            flags = ["--precision=bf16"] if form == "bf16" else []
+            flags = [f"--target={options.target}"] if options.target else []
+            flags += ["--precision=bf16"] if form == "bf16" else []
             if form != "bf16":
                 source, path = path, os.path.join(options.work, f"{model}-{form}.onnx")
                 quantise(source, path, model, form)
-            command = [options.tenon, "compile", path, "-o", artifact, f"--target={options.target}", *flags]
+            command = [options.tenon, "compile", path, "-o", artifact, *flags]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"| {case} | {done.stderr.strip()[:200]} | | | | |")
