@@ -27,7 +27,7 @@
 // Meanwhile the tile's share of the panels that come next is fetched, a line or
 // some at each step of all passes: of a weight that lies in memory few rows
 // wait for it otherwise, about half of their time. Dot products of integers
-// take four steps at a time, and fetch no line more often than these: what is
+// take two steps at a time, and fetch no line more often than these: what is
 // asked for has to come through the same ports and buffers as the panels at
 // hand.
 //
@@ -58,7 +58,7 @@ struct DotLoops : Loops {
   int64_t columns = widens ? lanes / 2 : lanes;     ///< of a vector of B
   int64_t unit = pairs ? format.getBlock() : group; ///< rows of B in a step
   /// Steps that are written out, one after the other.
-  int64_t unroll = integers && exact ? 4 : 1;
+  int64_t unroll = integers && exact ? 2 : 1;
   /// What so many steps fetch; of a panel, what each pass begins with.
   int64_t passes = 1;
   Value stepOfFetch = {};
