@@ -542,22 +542,11 @@ int64_t mostByteRows(const TargetInfo &target) {
 void emitByteKernel(KernelEmitter &e, Value rows, FormatAttr format,
                     int64_t panels, Value apart, ArrayRef<Value> operands) {
   auto module = e.module();
-  LaneBuilder &L = e.L;
-  forRowCounts(e, rows, mostByteRows(e.target), [&](int64_t r) {
-    // One row waits for memory, which comes sooner in two streams.
-    bool joined = r == 1 && e.target.vectorBits == 512;
-    int64_t together = joined ? panels : 1;
-    for (int64_t p = 0; p < panels; p += together) {
-      SmallVector<Value> own(operands);
-      own[8] = L.add(own[8], L.mul(apart, p));
-      own[10] = L.add(own[10], p * r * kPanelColumns);
-      if (together > 1)
-        own.push_back(apart);
-      func::CallOp::create(e.b, L.loc,
-                           getByteKernel(module, e.target, format, r, together),
-                           own);
-    }
-  });
+  callForPanels(e, rows, mostByteRows(e.target),
+                {panels, apart, /*bAt=*/8, /*cAt=*/10}, operands,
+                [&](int64_t r, int64_t together) {
+                  return getByteKernel(module, e.target, format, r, together);
+                });
 }
 
 } // namespace tenon

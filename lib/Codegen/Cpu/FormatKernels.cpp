@@ -551,24 +551,12 @@ void emitFormatKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
                       FormatAttr format, int64_t panels, Value apart,
                       ArrayRef<Value> operands) {
   auto module = e.module();
-  LaneBuilder &L = e.L;
   int64_t constant = lda.constant().value_or(0);
-  forRowCounts(e, rows, kFormatRows, [&](int64_t r) {
-    // More rows, or shorter vectors, are chains enough.
-    bool joined = r == 1 && e.target.vectorBits == 512;
-    int64_t together = joined ? panels : 1;
-    for (int64_t p = 0; p < panels; p += together) {
-      SmallVector<Value> own(operands);
-      own[4] = L.add(own[4], L.mul(apart, p));
-      own[7] = L.add(own[7], p * r * kPanelColumns);
-      if (together > 1)
-        own.push_back(apart);
-      func::CallOp::create(
-          e.b, L.loc,
-          getFormatKernel(module, e.target, format, r, together, constant),
-          own);
-    }
-  });
+  callForPanels(e, rows, kFormatRows, {panels, apart, /*bAt=*/4, /*cAt=*/7},
+                operands, [&](int64_t r, int64_t together) {
+                  return getFormatKernel(module, e.target, format, r, together,
+                                         constant);
+                });
 }
 
 } // namespace tenon

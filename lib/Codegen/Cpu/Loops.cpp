@@ -170,4 +170,24 @@ void callForRows(KernelEmitter &e, Value rows, ValueRange operands,
   });
 }
 
+void callForPanels(KernelEmitter &e, Value rows, int64_t mostRows,
+                   const PanelCall &call, ArrayRef<Value> operands,
+                   function_ref<func::FuncOp(int64_t, int64_t)> get) {
+  LaneBuilder &L = e.L;
+  forRowCounts(e, rows, mostRows, [&](int64_t r) {
+    // One row waits for memory, which comes sooner in two streams. More rows,
+    // or shorter vectors, are chains enough.
+    bool joined = r == 1 && e.target.vectorBits == 512;
+    int64_t together = joined ? call.panels : 1;
+    for (int64_t p = 0; p < call.panels; p += together) {
+      SmallVector<Value> own(operands);
+      own[call.bAt] = L.add(own[call.bAt], L.mul(call.apart, p));
+      own[call.cAt] = L.add(own[call.cAt], p * r * kPanelColumns);
+      if (together > 1)
+        own.push_back(call.apart);
+      func::CallOp::create(e.b, L.loc, get(r, together), own);
+    }
+  });
+}
+
 } // namespace tenon

@@ -85,6 +85,19 @@ getFunction(mlir::ModuleOp module, const std::string &name,
 /// at run time.
 void callForRows(KernelEmitter &e, mlir::Value rows, mlir::ValueRange operands,
                  llvm::function_ref<mlir::func::FuncOp(int64_t)> get);
+/// A kernel of one panel or of panels side by side, which lie so far `apart`
+/// in B; where B and C begin are such operands.
+struct PanelCall {
+  int64_t panels;
+  mlir::Value apart;
+  unsigned bAt, cAt;
+};
+/// Calls of get(rows, panels), rows in [1, mostRows], for all panels: with
+/// several at once `apart` is behind the operands. C is [panels][rows][32].
+void callForPanels(
+    KernelEmitter &e, mlir::Value rows, int64_t mostRows, const PanelCall &call,
+    llvm::ArrayRef<mlir::Value> operands,
+    llvm::function_ref<mlir::func::FuncOp(int64_t, int64_t)> get);
 
 } // namespace tenon
 
