@@ -92,19 +92,6 @@ def quantise(source, target, model, form):
     os.remove(prepared)
 
 
-def openvino_default(path, threads, feed):
-    """As its users run it: no precision asked for."""
-    if realfiles.openvino is None:
-        return None
-    try:
-        settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        request = realfiles.openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
-        request.infer(feed)
-    except RuntimeError:
-        return None
-    return lambda: request.infer(feed)
-
-
 def measure(options, case, artifact, path, feed, threads):
     """Turns of each engine: lists of least milliseconds."""
     arguments = []
@@ -114,7 +101,8 @@ def measure(options, case, artifact, path, feed, threads):
         arguments += ["--input", f"{key}={file}"]
     peers = {"onnxruntime": realfiles.onnxruntime_run(path, threads, feed)}
     if case.endswith("bf16"):
-        peers["openvino"] = openvino_default(path, threads, feed)
+        # As its users run it: no precision asked for.
+        peers["openvino"] = realfiles.openvino_run(path, threads, feed, own={})
     peers = {peer: run for peer, run in peers.items() if run}
     turns = {engine: [] for engine in ["tenon", *peers]}
     for _ in range(options.rounds):

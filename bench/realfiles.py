@@ -108,19 +108,17 @@ def onnxruntime_run(path, threads, feed):
     return lambda: session.run(None, feed)
 
 
-def openvino_run(path, threads, feed):
+# Else products by weights of bytes round their rows to bytes, too.
+OPENVINO_F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+
+
+def openvino_run(path, threads, feed, own=OPENVINO_F32):
     """None where it does not take the file."""
     if openvino is None:
         return None
     try:
         core = openvino.Core()
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-            # Else products by weights of bytes round their rows to bytes, too.
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
+        settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", **own}
         request = core.compile_model(path, "CPU", settings).create_infer_request()
         request.infer(feed)
     except RuntimeError:
