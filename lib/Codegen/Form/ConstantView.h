@@ -49,6 +49,12 @@ public:
                ? reinterpret_cast<const uint8_t *>(data) + i * width / 8
                : nullptr;
   }
+  /// The same where each code has a byte of its own: there, and how far behind
+  /// it the next column's lies. Else null.
+  std::pair<const uint8_t *, int64_t> columnsAt(int64_t k, int64_t n) const {
+    return {width == 8 ? reinterpret_cast<const uint8_t *>(at(k, n)) : nullptr,
+            int64_t(strideN * stride)};
+  }
   /// Of floats, or codes.
   float number(int64_t k, int64_t n) const;
 

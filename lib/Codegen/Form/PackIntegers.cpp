@@ -45,6 +45,7 @@
 #include "llvm/ADT/BitVector.h"
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 using namespace mlir;
 
@@ -334,6 +335,25 @@ private:
   llvm::BitVector plain, centred;
 };
 
+/// Calls fn(column, number) for each column, of codes less `down`. Rows mostly
+/// lie in lines: many columns are read at a time.
+void forColumns(const MatrixReader &reader, int64_t K, int64_t N, int64_t down,
+                function_ref<void(ArrayRef<int8_t>, int64_t)> fn) {
+  constexpr int64_t most = 32;
+  SmallVector<int8_t> codes(most * K);
+  for (int64_t first = 0; first < N; first += most) {
+    int64_t count = std::min(most, N - first);
+    for (int64_t k = 0; k < K; ++k) {
+      auto [from, apart] = reader.columnsAt(k, first);
+      for (int64_t n = 0; n < count; ++n)
+        codes[n * K + k] =
+            (from ? from[n * apart] : reader.integer(k, first + n)) - down;
+    }
+    for (int64_t n = 0; n < count; ++n)
+      fn(ArrayRef(codes).slice(n * K, K), first + n);
+  }
+}
+
 /// Of few rows the marks would take more than a byte in twenty.
 constexpr int64_t kFewestMarked = 64;
 
@@ -364,16 +384,12 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   int64_t K = codes.dims[dimK], N = codes.dims[dimN];
   int64_t down = codes.element.isUnsignedInteger() ? 128 : 0;
   SmallVector<int32_t> sums(N);
-  SmallVector<int8_t> column(K);
   PairMarks sixteen(16, K, N), eight(8, K, N);
-  for (int64_t n = 0; n < N; ++n) {
-    int64_t sum = 0;
-    for (int64_t k = 0; k < K; ++k)
-      sum += column[k] = int8_t(reader->integer(k, n) - down);
-    sums[n] = int32_t(sum);
+  forColumns(*reader, K, N, down, [&](ArrayRef<int8_t> column, int64_t n) {
+    sums[n] = int32_t(std::accumulate(column.begin(), column.end(), int64_t()));
     sixteen.add(column, n);
     eight.add(column, n);
-  }
+  });
   int64_t block = sixteen.cost() <= eight.cost() ? 16 : 8;
   if (K < kFewestMarked ||
       std::min(sixteen.cost(), eight.cost()) > kCostOfWidened)

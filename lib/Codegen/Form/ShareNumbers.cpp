@@ -17,6 +17,7 @@
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "lib/Codegen/Form/AttentionMask.h"
+#include "mlir/IR/AsmState.h"
 #include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
@@ -70,12 +71,14 @@ static std::string textOf(KernelOp kernel) {
   std::string text;
   llvm::raw_string_ostream os(text);
   os << stringifyKernelKind(kernel.getKind());
+  // For all ops: each would number and verify the whole kernel for itself.
+  AsmState state(kernel, OpPrintingFlags().useLocalScope().assumeVerified());
   for (Operation &op : kernel.getBody().front()) {
     os << '\n';
     if (isNumber(op))
       os << op.getResult(0).getType();
     else
-      op.print(os, OpPrintingFlags().useLocalScope());
+      op.print(os, state);
   }
   for (Type type : kernel.getBody().getArgumentTypes())
     os << ' ' << type;

@@ -22,6 +22,7 @@
 #include "lib/Codegen/Program/InputUses.h"
 #include "lib/Codegen/Program/LoopBounds.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AsmState.h"
 #include "tenon/Codegen/Backend.h"
 #include "tenon/abi.h"
 #include "llvm/ADT/StringExtras.h"
@@ -56,9 +57,12 @@ std::string textOf(KernelOp kernel) {
   llvm::raw_string_ostream os(text);
   os << stringifyKernelKind(kernel.getKind()) << ' ' << kernel.getTilingAttr()
      << ' ';
-  for (Operation &op : kernel.getBody().front())
-    op.print(os, OpPrintingFlags().useLocalScope().skipRegions(false)),
-        os << '\n';
+  // For all ops: each would number and verify the whole kernel for itself.
+  AsmState state(kernel, OpPrintingFlags().useLocalScope().assumeVerified());
+  for (Operation &op : kernel.getBody().front()) {
+    op.print(os, state);
+    os << '\n';
+  }
   for (Type t : kernel.getBody().front().getArgumentTypes())
     os << t << ' ';
   return text;

@@ -163,7 +163,18 @@ struct FormatWriter {
     uint16_t bits = roundToHalf(value, /*toF16=*/true);
     memcpy(to, &bits, 2);
   }
+  bool isSigned(const WeightMatrix &m) const {
+    return !cast<MatrixAttr>(m.at).getElement().isUnsignedInteger();
+  }
+  /// Codes are stored without a sign, integers with one.
+  int64_t shiftOfCodes() const {
+    if (format.isInteger())
+      return isSigned(part.codes) ? 0 : -128;
+    return isSigned(part.codes) ? int64_t(1) << (format.getBits() - 1) : 0;
+  }
+  bool hasBytesInRows() const;
   void writeColumn(int64_t n, int64_t column);
+  void writeBytes(int64_t n, int64_t columns);
   void writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
                  int64_t end, int64_t shift);
   void mark();
@@ -172,16 +183,16 @@ struct FormatWriter {
 
 } // namespace
 
+/// Bytes that lie elsewhere than their neighbours of a column, or are others:
+/// read a row at a time, as they mostly lie, not each from a line of its own.
+bool FormatWriter::hasBytesInRows() const {
+  return format.getBits() == 8 && codes->columnsAt(0, 0).first &&
+         (shiftOfCodes() != 0 || !codes->bytesAt(0, 0, 8));
+}
+
 void FormatWriter::writeColumn(int64_t n, int64_t column) {
-  unsigned bits = format.getBits();
-  auto element = [](const WeightMatrix &m) {
-    return cast<MatrixAttr>(m.at).getElement();
-  };
-  // Codes are stored without a sign, integers with one.
-  bool isSigned = !element(part.codes).isUnsignedInteger();
-  int64_t shift = format.isInteger()
-                      ? (isSigned ? 0 : -128)
-                      : (isSigned ? int64_t(1) << (bits - 1) : 0);
+  bool inRows = hasBytesInRows();
+  int64_t shift = shiftOfCodes();
   for (int64_t k0 = 0, block = 0; k0 < K; k0 += rows, ++block) {
     uint8_t *at = panel.data() + block * format.bytesOfBlock(K);
     if (scale) {
@@ -194,11 +205,26 @@ void FormatWriter::writeColumn(int64_t n, int64_t column) {
       if (format.getZero().isF32())
         put(at + column * 4, zero->number(block, n), format.getZero());
       else
-        at[column] = zero->integer(block, n) +
-                     (element(part.zero).isUnsignedInteger() ? 0 : shift);
+        at[column] =
+            zero->integer(block, n) + (isSigned(part.zero) ? shift : 0);
       at += format.bytesOfHeader() - format.bytesOfScales();
     }
-    writeRows(at, n, column, k0, std::min(K, k0 + rows), shift);
+    if (!inRows)
+      writeRows(at, n, column, k0, std::min(K, k0 + rows), shift);
+  }
+}
+
+/// The codes of the panel's columns, from n on.
+void FormatWriter::writeBytes(int64_t n, int64_t columns) {
+  int64_t header = format.bytesOfHeader(), ofBlock = format.bytesOfBlock(K),
+          ofGroup = format.bytesOfGroup(), shift = shiftOfCodes();
+  for (int64_t k = 0; k < K; ++k) {
+    int64_t row = k % rows;
+    uint8_t *to = panel.data() + k / rows * ofBlock + header +
+                  row / group * ofGroup + row % group;
+    auto [from, apart] = codes->columnsAt(k, n);
+    for (int64_t column = 0; column < columns; ++column)
+      to[column * group] = from[column * apart] + shift;
   }
 }
 
@@ -270,8 +296,11 @@ llvm::Error FormatWriter::run() {
   panel.resize(format.bytesOfPanel(K));
   for (int64_t n = 0; n < N; n += 32) {
     std::fill(panel.begin(), panel.end(), 0);
-    for (int64_t column = 0; column < std::min<int64_t>(32, N - n); ++column)
+    int64_t columns = std::min<int64_t>(32, N - n);
+    for (int64_t column = 0; column < columns; ++column)
       writeColumn(n + column, column);
+    if (hasBytesInRows())
+      writeBytes(n, columns);
     if (format.isInteger() && format.getBlock())
       mark();
     if (auto e = sink({(const char *)panel.data(), panel.size()}))
