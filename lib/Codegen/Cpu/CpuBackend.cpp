@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
@@ -19,6 +20,7 @@
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
+#include "lib/Codegen/Cpu/ProductEpilogue.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
@@ -222,6 +224,13 @@ func::FuncOp createFunction(KernelOp kernel, ModuleOp kernels,
   return function;
 }
 
+/// Codes are made of scales and zero points, which loops would read again, and
+/// compute with, for each vector.
+void readParameters(KernelEmitter &e) {
+  if (!e.body().getOps<QuotientOp>().empty())
+    readAhead(e, SymExpr());
+}
+
 FailureOr<std::optional<SecondHalf>>
 CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
                            const TargetInfo &target,
@@ -234,6 +243,7 @@ CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
   half->kernel.dims = dims.vec();
   KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), half->kernel);
+  readParameters(e);
   half->elements = emitAttentionColumns(e);
   e.finish();
   if (e.hasFailed())
@@ -252,6 +262,7 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
   info.dims = dims.vec();
   KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), info);
+  readParameters(e);
   switch (kernel.getKind()) {
   case KernelKind::map:
     emitMapKernel(e);

@@ -177,6 +177,9 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
   Operation *op = v.getDefiningOp();
   SmallVector<SymExpr> dims = getDims(v);
 
+  if (auto cast = dyn_cast<CastOp>(op))
+    if (Value codes = emitQuantized(cast, idx))
+      return codes;
   if (op->hasTrait<OpTrait::Elementwise>()) {
     SmallVector<Value> operands;
     for (Value o : op->getOperands())
@@ -184,9 +187,7 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
       for (Value &x : operands)
         x = L.widen(x);
-    // Of narrower vectors a division costs no more than its correction.
-    bool corrects = target.hasFma && target.vectorBits == 512;
-    return emitElementwise(L, op, operands, corrects);
+    return emitElementwise(L, op, operands, correctsQuotients());
   }
   return llvm::TypeSwitch<Operation *, Value>(op)
       .Case<ConstantOp, BroadcastToOp, TransposeOp, SliceOp, GatherOp,

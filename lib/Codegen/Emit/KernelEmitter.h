@@ -23,6 +23,7 @@ namespace tenon {
 
 class ArgReduceOp;
 class BroadcastToOp;
+class CastOp;
 class ConcatOp;
 class ConstantOp;
 class DequantizeOp;
@@ -89,6 +90,13 @@ private:
   template <typename OpTy>
   mlir::Value emitPatch(OpTy op, const Idx &batch, Idx o, Idx k,
                         const Idx *channel);
+  /// Codes of quantised numbers, also as i32 or f32; null where `op` is of
+  /// others. QuantizedLanes.cpp.
+  mlir::Value emitQuantized(CastOp op, llvm::ArrayRef<Idx> idx);
+  /// Of narrower vectors a division costs no more than its correction.
+  bool correctsQuotients() const {
+    return target.hasFma && target.vectorBits == 512;
+  }
   mlir::Value emitUnlessEmpty(mlir::Value v, llvm::ArrayRef<Idx> idx,
                               llvm::ArrayRef<SymExpr> sizes);
   /// Type of an element of `v` computed at `idx`.

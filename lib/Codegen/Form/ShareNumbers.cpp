@@ -14,11 +14,15 @@
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Codegen/Form/AttentionMask.h"
 #include "mlir/IR/AsmState.h"
 #include "llvm/ADT/StringMap.h"
+#include <cmath>
+#include <limits>
 
 using namespace mlir;
 
@@ -93,13 +97,41 @@ static SmallVector<ConstantOp> numbersOf(KernelOp kernel) {
   return numbers;
 }
 
-/// Reads a number of a kernel from memory.
-static void makeInput(KernelOp kernel, ConstantOp number) {
+/// The integer that is added to rounded numbers, a zero point; memory says by
+/// its type that it is one.
+static std::optional<int16_t> zeroPointOf(ConstantOp number) {
+  auto splat = cast<SplatElementsAttr>(number.getValue());
+  if (!splat.getElementType().isF32() ||
+      !llvm::all_of(number->getUsers(), [](Operation *user) {
+        return isa<AddOp>(user) && user->getOperand(0).getDefiningOp<RoundOp>();
+      }))
+    return std::nullopt;
+  constexpr float most = std::numeric_limits<int16_t>::max();
+  float value = splat.getSplatValue<float>();
+  if (!(std::abs(value) <= most) || value != std::trunc(value) ||
+      (value == 0 && std::signbit(value)))
+    return std::nullopt;
+  return int16_t(value);
+}
+
+/// Reads a number of a kernel from memory, where it is an integer if `zero`.
+static void makeInput(KernelOp kernel, ConstantOp number,
+                      std::optional<int16_t> zero) {
   OpBuilder b(kernel);
-  Value outside = ConstantOp::create(b, number.getLoc(), number.getValue());
+  Location loc = number.getLoc();
+  ElementsAttr value = number.getValue();
+  if (zero) {
+    auto type = cast<RankedTensorType>(value.getType());
+    value = DenseElementsAttr::get(
+        RankedTensorType::get(type.getShape(), b.getI16Type()), *zero);
+  }
+  Value outside = ConstantOp::create(b, loc, value);
   kernel.getInputsMutable().append(outside);
-  Value inside =
-      kernel.getBody().addArgument(outside.getType(), number.getLoc());
+  Value inside = kernel.getBody().addArgument(outside.getType(), loc);
+  b.setInsertionPoint(number);
+  if (zero)
+    inside = CastOp::create(b, loc, inside, TypeAttr::get(b.getF32Type()),
+                            UnitAttr(), RoundModeAttr());
   number.getResult().replaceAllUsesWith(inside);
   number.erase();
 }
@@ -125,8 +157,12 @@ void shareNumbers(func::FuncOp func) {
             return ConstantOp(own[i]).getValue() == first;
           }))
         continue;
+      bool areZeroPoints = llvm::all_of(numbers, [&](ArrayRef<ConstantOp> own) {
+        return zeroPointOf(own[i]).has_value();
+      });
       for (auto [kernel, own] : llvm::zip_equal(kernels, numbers))
-        makeInput(kernel, own[i]);
+        makeInput(kernel, own[i],
+                  areZeroPoints ? zeroPointOf(own[i]) : std::nullopt);
     }
   }
 }

@@ -97,16 +97,6 @@ struct Ops {
     q = select(minusOne, neg(x), q);
     return select(zero, c(y, 0), q);
   }
-  /// x / y, with what is nearest to 1 / y: x times that is off by an ulp or
-  /// two, and the remainder, which is exact, says by how much.
-  Value quotient(Value x, Value y, Value inverse, bool corrects) {
-    if (!corrects)
-      return make<arith::DivFOp>(x, y);
-    Value first = mul(x, inverse);
-    Value rest = L.multiplyAdd(neg(first), y, x, /*fused=*/true);
-    Value q = L.multiplyAdd(rest, inverse, first, /*fused=*/true);
-    return select(L.isNan(q), first, q); // an infinity has no remainder
-  }
   Value remInt(Value x, Value y) { return sub(x, mul(divInt(x, y), y)); }
   /// A constant, in all lanes.
   static std::optional<APFloat> numberOf(Value v) {
@@ -242,6 +232,18 @@ struct Ops {
 
 } // namespace
 
+Value emitQuotient(LaneBuilder &L, Value x, Value y, Value inverse,
+                   bool corrects, bool isFinite) {
+  Ops o{L, getElementTypeOrSelf(x.getType())};
+  if (!corrects)
+    return o.make<arith::DivFOp>(x, y);
+  Value first = o.mul(x, inverse);
+  Value rest = L.multiplyAdd(o.neg(first), y, x, /*fused=*/true);
+  Value q = L.multiplyAdd(rest, inverse, first, /*fused=*/true);
+  // An infinity has no remainder.
+  return isFinite ? q : L.select(L.isNan(q), first, q);
+}
+
 Value emitSigmoid(LaneBuilder &L, Value x) {
   Value one = L.constLike(x, 1);
   Value e =
@@ -320,7 +322,9 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v,
       .Case([&](DivOp) {
         return o.isFloat ? o.make<arith::DivFOp>(x, y) : o.divInt(x, y);
       })
-      .Case([&](QuotientOp) { return o.quotient(x, y, v[2], corrects); })
+      .Case([&](QuotientOp) {
+        return emitQuotient(L, x, y, v[2], corrects, /*isFinite=*/false);
+      })
       .Case([&](ModOp) { return o.modulo(x, y, false); })
       .Case([&](FModOp) { return o.modulo(x, y, true); })
       .Case(

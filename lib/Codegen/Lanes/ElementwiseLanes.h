@@ -27,6 +27,11 @@ mlir::Value emitNeutral(LaneBuilder &L, ReduceKind kind, mlir::Type elementType,
 mlir::Value emitCompare(LaneBuilder &L, CompareKind kind,
                         mlir::Type elementType, mlir::Value lhs,
                         mlir::Value rhs);
+/// x / y, with what is nearest to 1 / y: x times that is off by an ulp or two,
+/// and the remainder, which is exact, says by how much. `isFinite`: so are x
+/// and the quotient.
+mlir::Value emitQuotient(LaneBuilder &L, mlir::Value x, mlir::Value y,
+                         mlir::Value inverse, bool corrects, bool isFinite);
 mlir::Value emitSigmoid(LaneBuilder &L, mlir::Value x);
 
 } // namespace tenon
