@@ -676,3 +676,72 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
   }
   return %0, %1 : tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x3xf32, #tenon.dims<"n", "3">>
 }
+
+// -----
+
+// Codes of numbers that are clamped first, by what the ends of the codes' type
+// stand for. The quotient is finite and needs no other rounding than that of
+// the sum with 1.5 * 2^23; what makes a number of a code takes it as an i32.
+// CHECK-LABEL: func.func @map_0
+// CHECK-DAG: %[[UNIT:.+]] = arith.constant dense<0x4B400000> : vector<8xf32>
+// CHECK-DAG: %[[LEAST:.+]] = arith.constant dense<-1.500000e+00> : vector<8xf32>
+// CHECK-DAG: %[[MOST:.+]] = arith.constant dense<1.260000e+02> : vector<8xf32>
+// CHECK: %[[X:.+]] = vector.load
+// CHECK: %[[ABOVE:.+]] = arith.cmpf ogt, %[[X]], %[[LEAST]]
+// CHECK: %[[UP:.+]] = arith.select %[[ABOVE]], %[[X]], %[[LEAST]]
+// CHECK: %[[BELOW:.+]] = arith.cmpf ogt, %[[MOST]], %[[UP]]
+// CHECK: %[[INSIDE:.+]] = arith.select %[[BELOW]], %[[UP]], %[[MOST]]
+// CHECK: %[[Q:.+]] = arith.divf %[[INSIDE]]
+// CHECK: %[[SUM:.+]] = arith.addf %[[Q]], %[[UNIT]]
+// CHECK: %[[BITS:.+]] = arith.bitcast %[[SUM]] : vector<8xf32> to vector<8xi32>
+// CHECK: %[[CODE:.+]] = arith.addi %[[BITS]]
+// CHECK: arith.trunci %[[CODE]] : vector<8xi32> to vector<8xi8>
+// CHECK-NOT: math.roundeven
+// CHECK-LABEL: func.func @map_1
+// CHECK: memref.load {{.*}} : memref<?xi16>
+// CHECK: scf.for
+// CHECK: %[[X:.+]] = vector.load
+// CHECK: arith.bitcast {{.*}} to vector<8xi32>
+// CHECK: arith.cmpf uno, %[[X]], %[[X]]
+// CHECK-NOT: arith.trunci
+// CHECK: arith.sitofp {{.*}} : vector<8xi32> to vector<8xf32>
+// WIDE-LABEL: func.func @map_0
+// WIDE: scf.for
+// WIDE: math.fma
+// WIDE: math.fma
+// WIDE-NOT: arith.cmpf uno
+// WIDE: arith.bitcast {{.*}} to vector<16xi32>
+func.func @codes(%x: tensor<64xf32>, %z: tensor<i16>) -> (tensor<64xui8>, tensor<64xf32>) {
+  %0 = tenon.kernel map(%x) : (tensor<64xf32>) -> tensor<64xui8> tiling #tenon.cpu_elements<chunk = 64> {
+  ^bb0(%a: tensor<64xf32>):
+    %scale = tenon.constant dense<0.5> : tensor<f32>
+    %inverse = tenon.constant dense<2.0> : tensor<f32>
+    %zero = tenon.constant dense<3.0> : tensor<f32>
+    %low = tenon.constant dense<0.0> : tensor<f32>
+    %high = tenon.constant dense<255.0> : tensor<f32>
+    %1 = tenon.quotient %a, %scale inverse %inverse : tensor<64xf32>, tensor<f32>, tensor<f32>
+    %2 = tenon.round %1 : tensor<64xf32>
+    %3 = tenon.add %2, %zero : tensor<64xf32>, tensor<f32>
+    %4 = tenon.max %3, %low : tensor<64xf32>, tensor<f32>
+    %5 = tenon.min %4, %high : tensor<64xf32>, tensor<f32>
+    %6 = tenon.cast %5 to ui8 : tensor<64xf32>
+    tenon.yield %6 : tensor<64xui8>
+  }
+  %10 = tenon.kernel map(%x, %z) : (tensor<64xf32>, tensor<i16>) -> tensor<64xf32> tiling #tenon.cpu_elements<chunk = 64> {
+  ^bb0(%a: tensor<64xf32>, %b: tensor<i16>):
+    %scale = tenon.constant dense<0.5> : tensor<f32>
+    %inverse = tenon.constant dense<2.0> : tensor<f32>
+    %low = tenon.constant dense<-128.0> : tensor<f32>
+    %high = tenon.constant dense<127.0> : tensor<f32>
+    %zero = tenon.cast %b to f32 : tensor<i16>
+    %11 = tenon.quotient %a, %scale inverse %inverse : tensor<64xf32>, tensor<f32>, tensor<f32>
+    %12 = tenon.round %11 : tensor<64xf32>
+    %13 = tenon.add %12, %zero : tensor<64xf32>, tensor<f32>
+    %14 = tenon.max %13, %low : tensor<64xf32>, tensor<f32>
+    %15 = tenon.min %14, %high : tensor<64xf32>, tensor<f32>
+    %16 = tenon.cast %15 to i8 : tensor<64xf32>
+    %17 = tenon.cast %16 to f32 : tensor<64xi8>
+    tenon.yield %17 : tensor<64xf32>
+  }
+  return %0, %10 : tensor<64xui8>, tensor<64xf32>
+}

@@ -396,6 +396,33 @@ func.func @zeroPoints(%x: tensor<8xui8>) -> (tensor<8xi32>, tensor<8xi32>) {
 
 // -----
 
+// Those that rounded numbers are added to are integers in memory, too.
+// CHECK-LABEL: @zeroPointsOfNumbers
+// CHECK: %[[A:.+]] = tenon.constant dense<123> : tensor<i16>
+// CHECK: tenon.kernel map(%arg0, %[[A]])
+// CHECK: %[[Z:.+]] = tenon.cast %{{.*}} to f32 : tensor<i16>
+// CHECK: tenon.add %{{.*}}, %[[Z]]
+// CHECK: %[[B:.+]] = tenon.constant dense<-127> : tensor<i16>
+// CHECK: tenon.kernel map(%arg0, %[[B]])
+// CHECK: %[[C:.+]] = tenon.constant dense<5.000000e-01> : tensor<f32>
+// CHECK: tenon.kernel map(%arg0, %[[C]])
+func.func @zeroPointsOfNumbers(%x: tensor<8xf32>) -> (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>, tensor<8xf32>) {
+  %a = tenon.constant dense<123.0> : tensor<f32>
+  %b = tenon.constant dense<-127.0> : tensor<f32>
+  %c = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.round %x : tensor<8xf32>
+  %1 = tenon.add %0, %a : tensor<8xf32>, tensor<f32>
+  %2 = tenon.round %x : tensor<8xf32>
+  %3 = tenon.add %2, %b : tensor<8xf32>, tensor<f32>
+  %4 = tenon.ceil %x : tensor<8xf32>
+  %5 = tenon.add %4, %a : tensor<8xf32>, tensor<f32>
+  %6 = tenon.ceil %x : tensor<8xf32>
+  %7 = tenon.add %6, %c : tensor<8xf32>, tensor<f32>
+  return %7, %1, %3, %5 : tensor<8xf32>, tensor<8xf32>, tensor<8xf32>, tensor<8xf32>
+}
+
+// -----
+
 // Few channels are moved to the back where the patches are read, if these repeat
 // much of the image.
 // CHECK-LABEL: @fewChannels

@@ -340,8 +340,9 @@ def both(tool):
 
 
 def quotients(tool):
-    """Quantised numbers near ties and at the ends of f32 have the codes that a division gives."""
+    """Quantised numbers near ties and at the ends of f32 have the codes that a division gives; NaN is cast to 0."""
     g = Graph()
+    shared = np.array([-3.4e38, -401, -2.51, -2.5, -0.5, 0.49, 0.5, 1.5, 77.2, 1e9, np.nan], np.float32).repeat(3)
     for i, scale in enumerate(np.array([1 / 255, 2.0**-7, 0.0137, 1.1e-5, 7.3, 3e-17, 2e18, 1e-19, 1e20], np.float32)):
         rng = np.random.default_rng(i)
         ties = (rng.integers(-400, 400, 2000) + 0.5).astype(np.float32) * scale
@@ -355,6 +356,15 @@ def quotients(tool):
             codes = np.clip(quotient.astype(np.float64) + int(zero), bounds.min, bounds.max).astype(zero.dtype)
             y = g.node("QuantizeLinear", g.input(x, [f"n{i}_{len(g.inputs)}"]), g.weight(scale), g.weight(zero))
             g.expect(f"codes by {scale} {zero.dtype} {zero}", y, codes)
+    # One kernel for several zero points; what makes numbers of codes again takes them as they are.
+    for zero in (np.uint8(0), np.uint8(7), np.uint8(255), np.int8(0), np.int8(-128), np.int8(127)):
+        bounds = np.iinfo(zero.dtype)
+        codes = np.clip(np.rint(np.nan_to_num(shared)).astype(np.float64) + int(zero), bounds.min, bounds.max)
+        codes = np.where(np.isnan(shared), 0, codes).astype(zero.dtype)
+        x, one, point = g.input(shared, ["shared"]), g.weight(np.float32(1)), g.weight(zero)
+        g.expect(f"shared {zero.dtype} {zero}", g.node("QuantizeLinear", x, one, point), codes)
+        numbers = g.node("DequantizeLinear", g.node("QuantizeLinear", x, one, point), one, point)
+        g.expect(f"numbers {zero.dtype} {zero}", g.node("Neg", numbers), int(zero) - codes.astype(np.float32))
     g.check(tool)
 
 
