@@ -67,6 +67,19 @@ struct PhasesMap {
   }
 };
 
+/// The ops that read of operands of the root's dims the element that they
+/// compute: its tree of elementwise ops, and who yields it.
+DenseSet<Operation *> readInPlace(Value root) {
+  DenseSet<Operation *> ops(root.getUsers().begin(), root.getUsers().end());
+  SmallVector<Value> values{root};
+  while (!values.empty()) {
+    Operation *op = values.pop_back_val().getDefiningOp();
+    if (op && op->hasTrait<OpTrait::Elementwise>() && ops.insert(op).second)
+      llvm::append_range(values, op->getOperands());
+  }
+  return ops;
+}
+
 bool PhasesMap::match() {
   // Ops are emitted for each of the few; those of a filter are wanted anyway.
   constexpr size_t most = 16, mostOfFilter = 128;
@@ -85,13 +98,17 @@ bool PhasesMap::match() {
            int64_t(e.vectorLanes());
   }
   outer.assign(dims.begin(), dims.end() - 1);
+  DenseSet<Operation *> inPlace = readInPlace(root);
   for (Operation &op : e.body()) {
     auto join = dyn_cast<ReshapeOp>(op);
     if (!join || isa<BlockArgument>(join.getInput()) ||
         getDims(join.getResult()) != dims)
       continue;
     SmallVector<SymExpr> from = getDims(join.getInput());
-    if (from.size() != rank + 1 || !isFew(from.back()) ||
+    if (!llvm::all_of(
+            join->getUsers(),
+            [&](Operation *user) { return inPlace.contains(user); }) ||
+        from.size() != rank + 1 || !isFew(from.back()) ||
         ArrayRef(from).take_front(rank - 1) != ArrayRef(outer) ||
         (count && from.back() != SymExpr(count)))
       return false;
