@@ -181,6 +181,25 @@ func.func @readTwice(%x: tensor<1x3x2x3xf32>, %w: tensor<4x3x1x1xf32>) -> tensor
   return %1 : tensor<1x4x2x3xf32>
 }
 
+// Images of sizes that are the same, or 1, when the model runs: they are joined as
+// images.
+
+// CHECK-LABEL: @joinedSizes
+// CHECK: %[[X:.+]] = tenon.matmul
+// CHECK: %[[A:.+]] = tenon.reshape %[[X]] to <"1", "h", "5", "4">
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[B:.+]] = tenon.reshape %[[Y]] to <"1", "k", "5", "4">
+// CHECK: %[[SUM:.+]] = tenon.add %[[A]], %[[B]]
+// CHECK: tenon.im2col %[[SUM]] kernel [3, 3] {{.*}} channels_last
+func.func @joinedSizes(%x: tensor<1x3x?x5xf32, #tenon.dims<"1", "3", "h", "5">>, %y: tensor<1x3x?x5xf32, #tenon.dims<"1", "3", "k", "5">>, %w: tensor<4x3x1x1xf32>, %v: tensor<2x4x3x3xf32>) -> tensor<1x2x?x5xf32, #tenon.dims<"1", "2", "bcast(h,k)", "5">> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x?x5xf32, #tenon.dims<"1", "3", "h", "5">>, tensor<4x3x1x1xf32>
+  %1 = tenon.conv %y, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x?x5xf32, #tenon.dims<"1", "3", "k", "5">>, tensor<4x3x1x1xf32>
+  %2 = tenon.add %0, %1 : tensor<1x4x?x5xf32, #tenon.dims<"1", "4", "h", "5">>, tensor<1x4x?x5xf32, #tenon.dims<"1", "4", "k", "5">>
+  %3 = tenon.conv %2, %v strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 : tensor<1x4x?x5xf32, #tenon.dims<"1", "4", "bcast(h,k)", "5">>, tensor<2x4x3x3xf32>
+  return %3 : tensor<1x2x?x5xf32, #tenon.dims<"1", "2", "bcast(h,k)", "5">>
+}
+
 // Of one channel the image is the same either way.
 
 // CHECK-LABEL: @oneChannel
@@ -199,6 +218,20 @@ func.func @oneChannel(%x: tensor<1x1x4x6xf32>, %w: tensor<4x1x3x3xf32>) -> tenso
 func.func @manyChannels(%x: tensor<1x32x4x4xf32>, %w: tensor<4x32x3x3xf32>) -> tensor<1x4x2x2xf32> {
   %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x32x4x4xf32>, tensor<4x32x3x3xf32>
   return %0 : tensor<1x4x2x2xf32>
+}
+
+// So is an image that grows, while it is small.
+
+// CHECK-LABEL: @grownImage
+// CHECK: %[[T:.+]] = tenon.transpose %arg0 [0, 2, 3, 1] : tensor<1x16x2x3xf32>
+// CHECK: %[[H:.+]] = tenon.gather %[[T]], %arg1 axis 1
+// CHECK: %[[W:.+]] = tenon.gather %[[H]], %arg2 axis 2 : tensor<1x4x3x16xf32>, tensor<6xi64>
+// CHECK: tenon.im2col %[[W]] {{.*}} channels_last
+func.func @grownImage(%x: tensor<1x16x2x3xf32>, %h: tensor<4xi64>, %v: tensor<6xi64>, %w: tensor<4x16x3x3xf32>) -> tensor<1x4x2x4xf32> {
+  %0 = tenon.gather %x, %h axis 2 : tensor<1x16x2x3xf32>, tensor<4xi64>
+  %1 = tenon.gather %0, %v axis 3 : tensor<1x16x4x3xf32>, tensor<6xi64>
+  %2 = tenon.conv %1, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x16x4x6xf32>, tensor<4x16x3x3xf32>
+  return %2 : tensor<1x4x2x4xf32>
 }
 
 // Flattened channels and pixels are rows as they lie, by a constant whose rows

@@ -200,14 +200,22 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
     return {};
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
   auto isWhole = [&](Value v) { return getDims(v) == dims; };
-  if (dims.size() < 3 || llvm::none_of(op->getOperands(), isWhole))
+  // Of all channels, and perhaps of one row or column where the result has many
+  // (dims known at run time only): images are broadcast as these are.
+  auto hasForm = [&](Value v) {
+    SmallVector<SymExpr> own = getDims(v);
+    return own == dims || (own.size() == dims.size() && own[1] == dims[1] &&
+                           !isPerChannel(v, dims) && !isPerPosition(v, dims));
+  };
+  if (dims.size() < 3 || llvm::none_of(op->getOperands(), hasForm))
     return {};
   // As rows, unless all come as images or something varies along a part of the
   // spatial dims alone.
   SmallVector<Form> forms;
   bool allImages = true, partly = false;
   for (Value v : op->getOperands()) {
-    if (isWhole(v)) {
+    if (hasForm(v)) {
+      partly |= !isWhole(v);
       forms.push_back(formOfOperand(v)); // v may be gone
       if (!forms.back())
         return {};
@@ -225,8 +233,9 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
   OpBuilder b(op);
   SmallVector<Value> operands;
   for (auto [v, form] : llvm::zip_equal(op->getOperands(), forms)) {
-    if (isWhole(v))
-      operands.push_back(asImage ? imageOf(form, dims) : rowsOf(form, dims));
+    if (hasForm(v))
+      operands.push_back(asImage ? imageOf(form, getDims(v))
+                                 : rowsOf(form, dims));
     else if (isPerChannel(v, dims))
       operands.push_back(perChannel(b, op->getLoc(), v, dims, asImage));
     else
@@ -445,9 +454,25 @@ bool patchesOverlap(ArrayRef<int64_t> kernel, ArrayRef<int64_t> strides,
           dilations.back() * (kernel.back() - 1) <= wide);
 }
 
+/// Does a gather along a spatial dim make an image larger, and nothing else
+/// read it?
+static bool growsImage(GatherOp op) {
+  return op.getAxis() >= 2 && getDims(op.getIndices()).size() == 1 &&
+         op->hasOneUse() && !op->hasAttr("tenon.value") &&
+         (getDims(op.getResult())[op.getAxis()] -
+          getDims(op.getInput())[op.getAxis()])
+             .isNonNegative();
+}
+
 Value transposeChannelsLast(OpBuilder &b, Location loc, Value v) {
-  SmallVector<int64_t> perm =
-      llvm::to_vector(llvm::seq<int64_t>(getDims(v).size()));
+  size_t rank = getDims(v).size();
+  // Moved while it is small.
+  if (auto grown = v.getDefiningOp<GatherOp>(); grown && growsImage(grown)) {
+    Value image = transposeChannelsLast(b, loc, grown.getInput());
+    return GatherOp::create(b, grown.getLoc(), image, grown.getIndices(),
+                            inImage(grown.getAxis(), rank));
+  }
+  SmallVector<int64_t> perm = llvm::to_vector(llvm::seq<int64_t>(rank));
   std::rotate(perm.begin() + 1, perm.begin() + 2, perm.end());
   return TransposeOp::create(b, loc, v, perm);
 }

@@ -72,7 +72,8 @@ bool patchesOverlap(llvm::ArrayRef<int64_t> kernel,
                     llvm::ArrayRef<int64_t> strides,
                     llvm::ArrayRef<int64_t> dilations);
 
-/// [N, C, spatial...] as [N, spatial..., C].
+/// [N, C, spatial...] as [N, spatial..., C]. Of an image that a gather makes
+/// larger the one before is transposed.
 mlir::Value transposeChannelsLast(mlir::OpBuilder &b, mlir::Location loc,
                                   mlir::Value v);
 
