@@ -60,6 +60,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
                        const TilingOptions &tiling, const Backend &backend,
                        LayoutOptions layout) {
   pm.addPass(createFlattenNormsPass());
+  pm.addPass(createFlushTinyWeightsPass());
   pm.addPass(createLowerConvPass());
   layout.merge &= !debugValues;
   backend.populateLayout(pm, layout);
