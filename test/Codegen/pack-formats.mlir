@@ -70,6 +70,20 @@ func.func @integers(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>, %z: tensor<i32>)
   return %0 : tensor<?x2xi32, #tenon.dims<"m", "2">>
 }
 
+// The same of rows that a view shows.
+// CHECK-LABEL: @integersOfView
+// CHECK: %[[Q:.+]] = tenon.reshape %arg0 to <"m", "1", "2">
+// CHECK: tenon.packed_matmul %[[Q]], %{{.+}} columns "2" as <i8> : tensor<?x1x2xui8
+func.func @integersOfView(%q: tensor<?x2xui8, #tenon.dims<"m", "2">>, %z: tensor<i32>) -> tensor<?x1x2xi32, #tenon.dims<"m", "1", "2">> {
+  %w = tenon.constant dense<[[-1, 1], [3, 3]]> : tensor<2x2xi8>
+  %a = tenon.cast %q to i32 : tensor<?x2xui8, #tenon.dims<"m", "2">>
+  %c = tenon.sub %a, %z : tensor<?x2xi32, #tenon.dims<"m", "2">>, tensor<i32>
+  %v = tenon.reshape %c to <"m", "1", "2"> : tensor<?x2xi32, #tenon.dims<"m", "2">>
+  %b = tenon.cast %w to i32 : tensor<2x2xi8>
+  %0 = tenon.matmul %v, %b : tensor<?x1x2xi32, #tenon.dims<"m", "1", "2">>, tensor<2x2xi32>
+  return %0 : tensor<?x1x2xi32, #tenon.dims<"m", "1", "2">>
+}
+
 // Integers so small that i16 holds what a block of them leads to, or mostly: of
 // these 8 * 12 times 255, and 4 * 40 times 128 where sums wrap, but not 2 * 70
 // times 255. Of few rows marks take much.

@@ -29,6 +29,7 @@
 #include "dialects/Tenon/IR/Ops/PackWeight.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
@@ -357,12 +358,31 @@ void forColumns(const MatrixReader &reader, int64_t K, int64_t N, int64_t down,
 /// Of few rows the marks would take more than a byte in twenty.
 constexpr int64_t kFewestMarked = 64;
 
+/// Rows with one zero point, maybe seen through a view that splits or joins
+/// rows.
+std::optional<Centred> matchCentredRows(OpBuilder &b, Value v) {
+  if (std::optional<Centred> rows = matchCentred(v))
+    return rows;
+  auto view = v.getDefiningOp<ReshapeOp>();
+  if (!view || getDims(v).empty() || getDims(view.getInput()).empty() ||
+      getDims(view.getInput()).back() != getDims(v).back())
+    return std::nullopt;
+  std::optional<Centred> rows = matchCentred(view.getInput());
+  if (!rows || (rows->zero && productOf(getDims(rows->zero)).constant() != 1))
+    return std::nullopt;
+  Location loc = view.getLoc();
+  rows->codes = createReshape(b, loc, rows->codes, getDims(v));
+  if (rows->zero)
+    rows->zero = createReshape(b, loc, rows->zero, {});
+  return rows;
+}
+
 } // namespace
 
 Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   Location loc = op.getLoc();
   int64_t dimK = op.getTransposeB() ? 1 : 0, dimN = 1 - dimK;
-  std::optional<Centred> lhs = matchCentred(op.getLhs());
+  std::optional<Centred> lhs = matchCentredRows(b, op.getLhs());
   if (!lhs || op.getTransposeA())
     return nullptr;
   // The left zero point must not differ along a row.
