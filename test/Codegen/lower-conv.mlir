@@ -136,6 +136,19 @@ func.func @rowsOfTheModel(%x: tensor<1x?x20xf32, #tenon.dims<"1", "t", "20">>, %
   return %2 : tensor<1x4x?xf32, #tenon.dims<"1", "4", "t">>
 }
 
+// CHECK-LABEL: @imageOfRows
+// CHECK: %[[ROWS:.+]] = tenon.reshape %arg0 to <"n", "6", "20">
+// CHECK: %[[NEG:.+]] = tenon.neg %[[ROWS]] : tensor<?x6x20xf32
+// CHECK: %[[IN:.+]] = tenon.reshape %[[NEG]] to <"n", "2", "3", "20">
+// CHECK: tenon.im2col %[[IN]] {{.*}} channels_last
+func.func @imageOfRows(%x: tensor<?x6x20xf32, #tenon.dims<"n", "6", "20">>, %w: tensor<4x20x1x2xf32>) -> tensor<?x4x2x2xf32, #tenon.dims<"n", "4", "2", "2">> {
+  %0 = tenon.transpose %x [0, 2, 1] : tensor<?x6x20xf32, #tenon.dims<"n", "6", "20">>
+  %1 = tenon.reshape %0 to <"n", "20", "2", "3"> : tensor<?x20x6xf32, #tenon.dims<"n", "20", "6">>
+  %2 = tenon.neg %1 : tensor<?x20x2x3xf32, #tenon.dims<"n", "20", "2", "3">>
+  %3 = tenon.conv %2, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<?x20x2x3xf32, #tenon.dims<"n", "20", "2", "3">>, tensor<4x20x1x2xf32>
+  return %3 : tensor<?x4x2x2xf32, #tenon.dims<"n", "4", "2", "2">>
+}
+
 // A pointwise convolution multiplies the rows themselves; what varies along a
 // part of the spatial dims makes an image of them.
 

@@ -414,6 +414,13 @@ StringRef ChannelsLast::sink(Operation *op) {
   return form || !concerned ? "" : "it has no form with the channels last";
 }
 
+/// `v` as a value of its own: it may be moved later.
+static Value copyOf(Value v, ArrayRef<SymExpr> dims) {
+  OpBuilder b = after(v);
+  return ReshapeOp::create(b, v.getLoc(), v,
+                           DimsAttr::get(b.getContext(), dims));
+}
+
 ChannelsLast::Form ChannelsLast::formOf(Value v) {
   if (auto it = known.find(v); it != known.end())
     return it->second;
@@ -427,12 +434,14 @@ ChannelsLast::Form ChannelsLast::formOf(Value v) {
       perm.push_back(i);
     if (transpose.getPerm() != ArrayRef(perm))
       return known[v] = {};
-    // A value of its own: what is transposed may be moved later.
-    OpBuilder b(op);
-    Value rows =
-        ReshapeOp::create(b, op->getLoc(), transpose.getInput(),
-                          DimsAttr::get(b.getContext(), rowDims(dims)));
-    return known[v] = {rows, {}};
+    return known[v] = {copyOf(transpose.getInput(), rowDims(dims)), {}};
+  }
+  // The same in two steps.
+  if (auto view = dyn_cast<ReshapeOp>(op)) {
+    auto transpose = view.getInput().getDefiningOp<TransposeOp>();
+    if (transpose && transpose.getPerm() == ArrayRef<int64_t>{0, 2, 1} &&
+        getDims(transpose.getInput()) == rowDims(dims))
+      return known[v] = {copyOf(transpose.getInput(), rowDims(dims)), {}};
   }
   if (Form form = move(op, [&](Value o) { return formOf(o); }))
     return form; // v is gone
