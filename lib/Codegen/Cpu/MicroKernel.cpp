@@ -76,7 +76,11 @@ namespace {
 /// Rows of B per round of the main loop. Without fused multiply-adds there is
 /// no register left for the products of several.
 constexpr int64_t kUnroll = 4;
-/// How many rows of B kAhead looks ahead.
+/// How many rows of a panel kAhead looks ahead. They come into the first cache:
+/// asked for in the second one, lines that lie there are read twice, half as
+/// fast.
+constexpr int64_t kAheadOfPanels = 16;
+/// And of rows of B that hold all panels.
 constexpr int64_t kAheadRows = 32;
 /// Rows of B that hold all panels, as a cache's values do: so many are met by
 /// all passes before the next ones, so that memory is read once, in order.
@@ -144,9 +148,10 @@ struct MicroKernel {
                ? 8 * kLineElements * 4 / shape.element.getIntOrFloatBitWidth()
                : kLineElements;
   }
-  void fetch(Value at) {
+  void fetch(Value at, unsigned cache = 2) {
     memref::PrefetchOp::create(b, loc, nextIn, at, /*isWrite=*/false,
-                               /*localityHint=*/2, /*isDataCache=*/true);
+                               /*localityHint=*/4 - cache,
+                               /*isDataCache=*/true);
   }
   Value place(int64_t p, int64_t r, int64_t column) {
     if (shape.inRows)
@@ -273,7 +278,8 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
         for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
           fetch(L.add(L.add(L.add(from, L.mul(k, kPanelColumns)),
                             L.mul(panelStride, p0 + p)),
-                      kAheadRows * kPanelColumns + u));
+                      kAheadOfPanels * kPanelColumns + u),
+                /*cache=*/1);
     for (int64_t u = 0; ahead && prefetches && u < kUnroll; ++u)
       for (int64_t c = 0; c < panels * kPanelColumns; c += lineElements())
         fetch(L.add(L.add(ahead, L.mul(L.add(k, u), shape.rowsApart)),

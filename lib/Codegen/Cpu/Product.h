@@ -29,7 +29,7 @@ static_assert(3 * kNarrowPanels * kPanelColumns <= kTileElements);
 struct MicroKernelShape {
   int64_t panels = kTilePanels;
   /// Of `next`, for each panel and four rows of B, so many lines are fetched
-  /// into the L2 cache; kAhead: its own panels some rows ahead.
+  /// into the L2 cache; kAhead: its own panels some rows ahead, into the first.
   int64_t lines = 0;
   bool accumulate = false;           ///< adds to what C holds
   bool inRows = false;               ///< C is no tile, its rows lie ldc apart
