@@ -607,6 +607,23 @@ func.func @recurrent(%x: tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, 
 
 // A gru that resets first multiplies the panels of z and r by the state, then
 // those of its candidate by what r leaves of it.
+// A weight that no core's cache holds is read for more sequences at once: tiles of
+// them fetch the panels that come next, one alone its own.
+// CHECK-LABEL: func.func @recurrence_0
+// CHECK: call @gemm_f32_1x128_lda512_ahead_rows
+// CHECK: call @gemm_f32_6x64_lda512_ahead_rows
+// CHECK: call @gemm_f32_6x64_lda512_next2_rows
+func.func @manySequences(%x: tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, %w: tensor<2x48x512x32xf32>) -> tensor<?x2x?x512xf32, #tenon.dims<"seq + 1", "2", "batch", "512">> {
+  %0 = tenon.kernel recurrence(%x, %w) : (tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, tensor<2x48x512x32xf32>) -> tensor<?x2x?x512xf32, #tenon.dims<"seq + 1", "2", "batch", "512">> {
+  ^bb0(%a: tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, %b: tensor<2x48x512x32xf32>):
+    %1 = tenon.recurrent gru %a, %b units 512 : tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, tensor<2x48x512x32xf32>
+    tenon.yield %1 : tensor<?x2x?x512xf32, #tenon.dims<"seq + 1", "2", "batch", "512">>
+  }
+  return %0 : tensor<?x2x?x512xf32, #tenon.dims<"seq + 1", "2", "batch", "512">>
+}
+
+// -----
+
 // CHECK-LABEL: func.func @recurrence_0
 // CHECK: call @gemm_f32_3x64_lda32_rows
 // CHECK: math.exp
@@ -623,8 +640,28 @@ func.func @resetsFirst(%x: tensor<5x3x96xf32>, %w: tensor<1x3x32x32xf32>) -> ten
 
 // -----
 
-// Bytes are multiplied as they are read, eight rows at a time, with the states of
-// all sequences, which each step quantises.
+// Panels of integers are multiplied by the kernels of integers; from their sums
+// the state's zero point comes off, times those of the columns.
+// CHECK-LABEL: func.func @recurrence_0
+// CHECK: math.roundeven
+// CHECK: call @gemm_i8_3x32_alone
+// CHECK: arith.muli {{.*}} : vector<8xi32>
+// CHECK: arith.subi {{.*}} : vector<8xi32>
+// CHECK: arith.sitofp {{.*}} : vector<8xi32> to vector<8xf32>
+// CHECK: math.exp
+func.func @codesOfFormat(%x: tensor<5x3x32xf32>, %w: tensor<1x256xui8>, %s: tensor<1x1xf32>, %c: tensor<1x32xi32>) -> tensor<7x1x3x8xf32> {
+  %0 = tenon.kernel recurrence(%x, %w, %s, %c) : (tensor<5x3x32xf32>, tensor<1x256xui8>, tensor<1x1xf32>, tensor<1x32xi32>) -> tensor<7x1x3x8xf32> {
+  ^bb0(%a: tensor<5x3x32xf32>, %b: tensor<1x256xui8>, %d: tensor<1x1xf32>, %e: tensor<1x32xi32>):
+    %1 = tenon.recurrent lstm %a, %b scale %d sums %e units 8 as <i8> : tensor<5x3x32xf32>, tensor<1x256xui8> scale tensor<1x1xf32> sums tensor<1x32xi32>
+    tenon.yield %1 : tensor<7x1x3x8xf32>
+  }
+  return %0 : tensor<7x1x3x8xf32>
+}
+
+// -----
+
+// Bytes that are no constant are multiplied as they are read, eight rows at a time,
+// with the states of all sequences, which each step quantises.
 // CHECK-LABEL: func.func @recurrence_0
 // CHECK: math.roundeven
 // CHECK-COUNT-8: arith.sitofp %{{.+}} : vector<8xi8> to vector<8xf32>

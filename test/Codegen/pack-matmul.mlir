@@ -79,3 +79,52 @@ func.func @turned(%x: tensor<5x3x48xf32>, %w: tensor<2x8x24xf32>) -> tensor<6x2x
   %1 = tenon.recurrent gru %x, %0 units 8 : tensor<5x3x48xf32>, tensor<2x24x8xf32>
   return %1 : tensor<6x2x3x8xf32>
 }
+
+// Constant codes are panels of a format, of each direction, with what their
+// columns add up to. Those without a sign are 128 lower, and so is their zero point.
+// CHECK-LABEL: @recurrentCodes
+// CHECK: %[[C:.+]] = tenon.constant dense<3> : tensor<2x8x32xui8>
+// CHECK: %[[A:.+]] = tenon.pack_weight %[[C]] <ui8 at 0, 32, 1> as <i8> rows 8 columns 32
+// CHECK: %[[B:.+]] = tenon.pack_weight %[[C]] <ui8 at 256, 32, 1> as <i8> rows 8 columns 32
+// CHECK: %[[P:.+]] = tenon.concat %[[A]], %[[B]] axis 0
+// CHECK: %[[Z:.+]] = tenon.constant dense<-128> : tensor<2x1xi8>
+// CHECK: %[[S:.+]] = tenon.constant dense<-1000> : tensor<2x32xi32>
+// CHECK: tenon.recurrent lstm %arg0, %[[P]] scale %arg1 zero %[[Z]] sums %[[S]] units 8 as <i8>
+func.func @recurrentCodes(%x: tensor<5x3x64xf32>, %s: tensor<2x1xf32>) -> tensor<7x2x3x8xf32> {
+  %w = tenon.constant dense<3> : tensor<2x8x32xui8>
+  %0 = tenon.recurrent lstm %x, %w scale %s units 8 : tensor<5x3x64xf32>, tensor<2x8x32xui8> scale tensor<2x1xf32>
+  return %0 : tensor<7x2x3x8xf32>
+}
+
+// A layer of floats has those that its weight's codes stand for: it would be
+// dequantised in every run.
+// CHECK-LABEL: @recurrentDequantized
+// CHECK: %[[W:.+]] = tenon.constant dense<2.000000e+00> : tensor<1x24x8xf32>
+// CHECK: %[[P:.+]] = tenon.pack_b %[[W]] transposed
+// CHECK: tenon.recurrent gru %arg0, %[[P]] units 8
+func.func @recurrentDequantized(%x: tensor<5x3x24xf32>) -> tensor<6x1x3x8xf32> {
+  %c = tenon.constant dense<7> : tensor<1x24x8xui8>
+  %z = tenon.constant dense<3> : tensor<i32>
+  %s = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.cast %c to i32 : tensor<1x24x8xui8>
+  %1 = tenon.sub %0, %z : tensor<1x24x8xi32>, tensor<i32>
+  %2 = tenon.cast %1 to f32 : tensor<1x24x8xi32>
+  %3 = tenon.mul %2, %s : tensor<1x24x8xf32>, tensor<f32>
+  %4 = tenon.recurrent gru %x, %3 units 8 : tensor<5x3x24xf32>, tensor<1x24x8xf32>
+  return %4 : tensor<6x1x3x8xf32>
+}
+
+// As a matrix, of which a step takes a product, it stays in its codes.
+// CHECK-LABEL: @spelledCodes
+// CHECK: tenon.pack_weight %{{.+}} <ui8 at 0, 1, 8> scale %{{.+}} zero %{{.+}} as <ui8 scale f16 zero ui8> rows 8 columns 24
+func.func @spelledCodes(%x: tensor<3x8xf32>) -> tensor<3x24xf32> {
+  %c = tenon.constant dense<7> : tensor<24x8xui8>
+  %z = tenon.constant dense<3> : tensor<i32>
+  %s = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.cast %c to i32 : tensor<24x8xui8>
+  %1 = tenon.sub %0, %z : tensor<24x8xi32>, tensor<i32>
+  %2 = tenon.cast %1 to f32 : tensor<24x8xi32>
+  %3 = tenon.mul %2, %s : tensor<24x8xf32>, tensor<f32>
+  %4 = tenon.matmul %x, %3 transposed : tensor<3x8xf32>, tensor<24x8xf32>
+  return %4 : tensor<3x24xf32>
+}

@@ -212,6 +212,24 @@ def check_quantized(tool, levels=("native",)):
                 raise Failure(f"{name} is {got[name].ravel()[:6]}, expected {value.ravel()[:6]}")
 
 
+def check_dequantized(tool):
+    """Weights of DequantizeLinear: of all steps, and of a step's product."""
+    nodes, outputs, weights = [], [], {"scale": np.float32(0.01)}
+    for name, op, dtype, zero, attributes in (
+        ("two", "LSTM", np.uint8, 120, {"direction": "bidirectional"}),
+        ("one", "GRU", np.int8, 0, {}),
+        ("step", "LSTM", np.int8, -3, {"hidden": 520}),
+    ):
+        (made,), ports, own = cell(name, op, attributes)
+        for kind in "wr":
+            at, span = f"{name}_{kind}", np.iinfo(dtype)
+            own[f"{at}_codes"] = ints(span.min, span.max + 1, *own.pop(at).shape, dtype=dtype)
+            own[f"{at}_zero"] = np.asarray(zero, dtype)
+            nodes.append(node("DequantizeLinear", [f"{at}_codes", "scale", f"{at}_zero"], [at]))
+        nodes, outputs, weights = [*nodes, made], outputs + ports, weights | own
+    compare(tool, model(nodes, [port("x", F32, ["s", "n", WIDTH])], outputs, weights), *sequences((3, 2), (4, 1)), atol=5e-5)
+
+
 def check_unknown_activation(tool):
     refuse(tool, together([cell("odd", "GRU", {"activations": ["Sigmoid", "Gelu"]})]), "ai.onnx::GRU, opset 17", "the activation 'Gelu' is not supported")
     refuse(tool, together([cell("few", "LSTM", {"activations": ["Sigmoid", "Tanh"]})]), "expected 3 activations, found 2")

@@ -13,6 +13,7 @@
 #include "dialects/Tenon/IR/TenonInfer.h"
 #include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 
 using namespace mlir;
 
@@ -188,15 +189,21 @@ static FailureOr<Dims> inferDims(RecurrentOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> weight = joiner.dimsOf(op.getWeight(), "weight");
   if (failed(inputs) || failed(weight))
     return failure();
-  if (inputs->size() != 3 || (weight->size() != 3 && weight->size() != 4))
-    return joiner.error(
-        "expected inputs of rank 3 and a weight of rank 3 or 4, "
-        "found ranks ",
-        inputs->size(), " and ", weight->size());
+  FormatAttr format = op.getFormatAttr();
+  auto isRank = [&](size_t rank) {
+    return format ? rank == 2 : rank == 3 || rank == 4;
+  };
+  if (inputs->size() != 3 || !isRank(weight->size()))
+    return joiner.error("expected inputs of rank 3 and a weight of rank ",
+                        format ? "2" : "3 or 4", ", found ranks ",
+                        inputs->size(), " and ", weight->size());
   CellKind kind = op.getKindAttr() ? op.getKind() : CellKind::rnn;
   int64_t units = op.getUnitsAttr() ? op.getUnits() : 0;
   int64_t gates = kind == CellKind::lstm ? 4 : kind == CellKind::gru ? 3 : 1;
+  int64_t panelsOfWay = llvm::divideCeil(gates * units, kPanelColumns);
   std::optional<int64_t> ways = weight->front().constant();
+  if (ways && format && units > 0)
+    ways = *ways % panelsOfWay ? 0 : *ways / panelsOfWay;
   if (units < 1 || units > (1 << 24) || !ways || *ways < 1 || *ways > 2)
     return joiner.error(
         "expected 1 or 2 directions of at least one unit, found ",
@@ -205,8 +212,10 @@ static FailureOr<Dims> inferDims(RecurrentOp::Adaptor op, ShapeJoiner &joiner) {
     return joiner.error("expected no cell state but of an lstm");
   const SymExpr &T = (*inputs)[0], &B = (*inputs)[1];
   SymExpr D = *ways, H = units, width = gates * units;
-  Dims panels{D, SymExpr::apply(SymExpr::Fn::CeilDiv, width, 32), H, 32};
+  Dims panels{D, panelsOfWay, H, kPanelColumns};
   Dims rows{D, width, H}, columns{D, H, width};
+  if (format)
+    columns = {SymExpr(*ways * panelsOfWay), format.bytesOfPanel(units)};
   if (op.getPeephole() && kind != CellKind::lstm)
     return joiner.error("expected no peephole but of an lstm");
   bool quantized = !getElementTypeOrSelf(op.getWeight()).isF32();
@@ -223,11 +232,16 @@ static FailureOr<Dims> inferDims(RecurrentOp::Adaptor op, ShapeJoiner &joiner) {
       failed(joinParameter(op.getPeephole(), "peephole", {D, 3 * units}, 0,
                            joiner)) ||
       failed(joinParameter(op.getScale(), "scale", {D, width}, 2, joiner)) ||
-      failed(joinParameter(op.getZero(), "zero", {D, width}, 2, joiner)))
+      failed(joinParameter(op.getZero(), "zero", {D, width}, 2, joiner)) ||
+      failed(joinParameter(op.getSums(), "sums", {D, width}, 0, joiner)))
     return failure();
   return Dims{T + SymExpr(kind == CellKind::lstm ? 2 : 1), D, B, H};
 }
 TENON_INFER(RecurrentOp, Float32Type::get(context))
+
+int64_t RecurrentOp::getNumPanels() {
+  return llvm::divideCeil(getNumGates() * int64_t(getUnits()), kPanelColumns);
+}
 
 StringRef RecurrentOp::getActivation(size_t i) {
   if (ArrayAttr names = getActivationsAttr())
@@ -277,6 +291,15 @@ LogicalResult RecurrentOp::verify() {
   if (quantized != bool(getScale()) || (getZero() && !quantized))
     return emitOpError("expected a scale, and maybe a zero point, of a weight "
                        "of integers alone");
+  FormatAttr format = getFormatAttr();
+  if (bool(format) != bool(getSums()) || (format && !quantized))
+    return emitOpError("expected the sums of columns beside a format, and a "
+                       "weight of integers");
+  if (format &&
+      (!format.isInteger() ||
+       (getZero() &&
+        !getElementTypeOrSelf(getZero().getType()).isSignlessInteger())))
+    return emitOpError("expected a format of i8, and zero points of i8");
   if (quantized && getKind() == CellKind::gru && getResetsFirst())
     return emitOpError("expected no quantised weight of a gru that resets "
                        "first");

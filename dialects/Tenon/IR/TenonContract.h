@@ -7,6 +7,7 @@
 #ifndef TENON_IR_TENONCONTRACT_H
 #define TENON_IR_TENONCONTRACT_H
 
+#include "dialects/Tenon/IR/TenonFormat.h"
 #include "dialects/Tenon/IR/TenonOpBase.h"
 
 #define GET_OP_CLASSES

@@ -46,6 +46,13 @@ def Tenon_CellKind : Tenon_I32Enum<"CellKind", "cell of a recurrent layer", [
 def Tenon_CellKindAttr : Tenon_EnumAttr<Tenon_CellKind, "cell_kind">;
 def Tenon_F32Tensor : Tenon_TensorOf<[F32], "f32">;
 def Tenon_StateWeightTensor : Tenon_TensorOf<[F32, I8, UI8], "f32, i8 or ui8">;
+def Tenon_ColumnSumsTensor : Tenon_TensorOf<[I32], "i32">;
+// That of TenonFormat.td, whose class is no part of TenonDialect.h.
+def Tenon_StateFormatAttr : Attr<CPred<"::llvm::isa<::tenon::FormatAttr>($_self)">, "a format"> {
+  let storageType = "::tenon::FormatAttr";
+  let returnType = "::tenon::FormatAttr";
+  let convertFromStorage = "$_self";
+}
 def Tenon_ZeroPointTensor : Tenon_TensorOf<[I8, UI8], "i8 or ui8">;
 def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
     [AttrSizedOperandSegments, Tenon_FusesAs<"Own", "", "operand == 1">]> {
@@ -84,7 +91,9 @@ def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
 
     A weight of integers is [D, H, G*H], less `zero`, times `scale`, both [D, G*H]
     or [D, 1]. What it multiplies is the state of all sequences as a step finds it,
-    quantised to 8 bits over its range (ONNX DynamicQuantizeLinear).
+    quantised to 8 bits over its range (ONNX DynamicQuantizeLinear). With a `format`
+    the weight is tenon.pack_weight's panels of i8, those of a direction behind
+    those of the other, and `sums` [D, G*H] is what each of its columns adds up to.
 
     The states start as `hidden` and, of an lstm, `cell`, both [D, B, H], or 0.
     The second direction, or the only one if it is `backward`, walks the steps from
@@ -97,21 +106,23 @@ def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
                        Optional<Tenon_F32Tensor>:$hidden, Optional<Tenon_F32Tensor>:$cell,
                        Optional<Tenon_TensorOf<[I64], "i64">>:$lengths,
                        Optional<Tenon_F32Tensor>:$peephole, Optional<Tenon_F32Tensor>:$scale,
-                       Optional<Tenon_ZeroPointTensor>:$zero,
+                       Optional<Tenon_ZeroPointTensor>:$zero, Optional<Tenon_ColumnSumsTensor>:$sums,
                        Tenon_CellKindAttr:$kind, I64Attr:$units, UnitAttr:$backward,
                        UnitAttr:$coupled, UnitAttr:$resets_first, OptionalAttr<F64Attr>:$clip,
                        OptionalAttr<StrArrayAttr>:$activations,
                        OptionalAttr<DenseF64ArrayAttr>:$parameters,
-                       OptionalAttr<DenseI64ArrayAttr>:$order);
+                       OptionalAttr<DenseI64ArrayAttr>:$order,
+                       OptionalAttr<Tenon_StateFormatAttr>:$format);
   let results = (outs Tenon_F32Tensor:$result);
   let assemblyFormat = "$kind $inputs `,` $weight (`bias` $bias^)? (`hidden` $hidden^)? (`cell` $cell^)? "
                        "(`lengths` $lengths^)? (`peephole` $peephole^)? (`scale` $scale^)? (`zero` $zero^)? "
-                       "`units` $units (`backward` $backward^)? (`coupled` $coupled^)? "
+                       "(`sums` $sums^)? `units` $units (`backward` $backward^)? (`coupled` $coupled^)? "
                        "(`resets_first` $resets_first^)? (`clip` $clip^)? (`activations` $activations^)? "
-                       "(`parameters` $parameters^)? (`order` $order^)? attr-dict "
+                       "(`parameters` $parameters^)? (`order` $order^)? (`as` $format^)? attr-dict "
                        "`:` type($inputs) `,` type($weight) (`bias` type($bias)^)? "
                        "(`hidden` type($hidden)^)? (`cell` type($cell)^)? (`lengths` type($lengths)^)? "
-                       "(`peephole` type($peephole)^)? (`scale` type($scale)^)? (`zero` type($zero)^)?";
+                       "(`peephole` type($peephole)^)? (`scale` type($scale)^)? (`zero` type($zero)^)? "
+                       "(`sums` type($sums)^)?";
   let hasVerifier = 1; // the attributes, the weight's type
   let extraClassDeclaration = [{
     int64_t getNumGates() {
@@ -125,6 +136,8 @@ def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
     /// So many bytes of a direction's weight stay in a core's cache. Of more all
     /// threads had better read a part, step by step.
     static constexpr int64_t kLargestWeight = 1 << 20;
+    /// Panels of 32 columns that a direction's gates are.
+    int64_t getNumPanels();
     /// Where gate `i` stands among the columns.
     int64_t getPlace(int64_t i) { return getOrder() ? (*getOrder())[i] : i; }
     /// The name of activation `i`, and its parameters.

@@ -344,13 +344,14 @@ bool Cell::build() {
   auto layer = RecurrentOp::create(
       b, loc, x, w, added, state(h),
       kind == CellKind::lstm ? state(c) : Value(), /*lengths=*/Value(),
-      peepholes(), /*scale=*/Value(), /*zero=*/Value(),
+      peepholes(), /*scale=*/Value(), /*zero=*/Value(), /*sums=*/Value(),
       CellKindAttr::get(b.getContext(), kind), b.getI64IntegerAttr(units),
       unit(steps.isBackward()), /*coupled=*/UnitAttr(),
       unit(gates.back().resetsFirst), /*clip=*/FloatAttr(),
       usual ? ArrayAttr() : b.getArrayAttr(names),
       parametric ? b.getDenseF64ArrayAttr(parameters) : DenseF64ArrayAttr(),
-      sorted ? DenseI64ArrayAttr() : b.getDenseI64ArrayAttr(order));
+      sorted ? DenseI64ArrayAttr() : b.getDenseI64ArrayAttr(order),
+      /*format=*/FormatAttr());
   replace(layer);
   return true;
 }

@@ -50,6 +50,7 @@ struct DotLoops : Loops {
       : Loops(func, target), format(format) {}
   FormatAttr format;
   int64_t rows = 0, panels = 0;
+  bool fetches = true;
   int64_t size = 1; ///< of an element of B's memory, in bytes
   bool integers = format.isInteger(), exact = hasDotProducts(target);
   bool pairs = integers && !exact && format.getBlock(); ///< sums in i16
@@ -110,6 +111,8 @@ void DotLoops::planFetches(int64_t passesOfPanel) {
 /// In `unroll` steps, whose share of each panel begins at `at` in the first.
 void DotLoops::fetchLines(Value at, int64_t p0, int64_t panels) {
   constexpr int64_t line = 64, few = 3;
+  if (!fetches)
+    return;
   auto fetchAt = [&](Value from) {
     for (int64_t p = 0; p < panels; ++p)
       memref::PrefetchOp::create(
@@ -131,6 +134,8 @@ void DotLoops::fetchLines(Value at, int64_t p0, int64_t panels) {
 /// first.
 void DotLoops::fetch(Value panel, Value pass, Value k) {
   constexpr int64_t line = 64, few = 3;
+  if (!fetches)
+    return;
   Value step = L.add(L.mul(pass, L.div(argument(6), unit)), L.div(k, unit));
   Value at = L.add(L.add(argument(10), panel), L.mul(step, stepOfFetch));
   // Where all rows are one tile it fetches all.
@@ -366,7 +371,7 @@ void DotLoops::run(bool accumulate) {
 
 func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
                           FormatAttr format, MemRefType memory, int64_t rows,
-                          int64_t panels, bool accumulate) {
+                          int64_t panels, bool accumulate, bool fetches) {
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context),
        sum = format.isInteger() ? Type(IntegerType::get(context, 32))
@@ -378,6 +383,8 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
   int64_t size = memory.getElementTypeBitWidth() / 8;
   if (size > 1)
     name += "_pairs";
+  if (!fetches)
+    name += "_alone";
   auto [func, fresh] = getFunction(
       module, name + (accumulate ? "_acc" : ""),
       {memoryType(rowTypeOf(format, target)), index, index, memory, index,
@@ -388,6 +395,7 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
   loops.rows = rows;
   loops.panels = panels;
   loops.size = size;
+  loops.fetches = fetches;
   loops.run(accumulate);
   return func;
 }
@@ -395,12 +403,13 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
 } // namespace
 
 void emitDotKernel(KernelEmitter &e, Value rows, FormatAttr format,
-                   int64_t panels, bool accumulate, ArrayRef<Value> operands) {
+                   int64_t panels, bool accumulate, ArrayRef<Value> operands,
+                   int64_t mostRows, bool fetches) {
   auto module = e.module();
   auto memory = cast<MemRefType>(operands[3].getType());
-  callForRows(e, rows, operands, [&](int64_t r) {
-    return getDotKernel(module, e.target, format, memory, r, panels,
-                        accumulate);
+  callForRows(e, rows, mostRows, operands, [&](int64_t r) {
+    return getDotKernel(module, e.target, format, memory, r, panels, accumulate,
+                        fetches);
   });
 }
 

@@ -163,9 +163,9 @@ getFunction(ModuleOp module, const std::string &name, ArrayRef<Type> types) {
   return {func, true};
 }
 
-void callForRows(KernelEmitter &e, Value rows, ValueRange operands,
-                 function_ref<func::FuncOp(int64_t)> get) {
-  forRowCounts(e, rows, kTileRows, [&](int64_t r) {
+void callForRows(KernelEmitter &e, Value rows, int64_t mostRows,
+                 ValueRange operands, function_ref<func::FuncOp(int64_t)> get) {
+  forRowCounts(e, rows, mostRows, [&](int64_t r) {
     func::CallOp::create(e.b, e.L.loc, get(r), operands);
   });
 }

@@ -81,9 +81,10 @@ std::string nameOf(FormatAttr format);
 std::pair<mlir::func::FuncOp, bool>
 getFunction(mlir::ModuleOp module, const std::string &name,
             llvm::ArrayRef<mlir::Type> types);
-/// A call of get(rows), rows in [1, kTileRows], for the row count that is known
+/// A call of get(rows), rows in [1, mostRows], for the row count that is known
 /// at run time.
-void callForRows(KernelEmitter &e, mlir::Value rows, mlir::ValueRange operands,
+void callForRows(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
+                 mlir::ValueRange operands,
                  llvm::function_ref<mlir::func::FuncOp(int64_t)> get);
 /// A kernel of one panel or of panels side by side, which lie so far `apart`
 /// in B; where B and C begin are such operands.

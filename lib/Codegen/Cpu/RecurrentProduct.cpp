@@ -6,23 +6,16 @@
 //===----------------------------------------------------------------------===//
 //
 // The state by all panels of the weight, by the micro-kernels of matmul: six
-// sequences at a time, and of one alone four panels, which come from the cache
-// step by step.
+// sequences at a time, the next six by the same panels, and of one alone four
+// panels. What a core's cache does not hold comes from the one behind it at
+// each step: panels are fetched while those before them are multiplied.
 //
-// Codes by the bytes of a weight, where the level multiplies bytes: of four
-// rows of the weight the numbers of a column are interleaved as they are read,
-// for up to four sequences,
-//
-//   for 16 rows of the weight:  for vector of bytes of a row:
-//     four times:  four rows, interleaved twice      8 operations
-//       sums of columns += codes x columns           4 for each sequence
-//
-// which leaves the columns of a vector in another order until the end: each
-// four of them lie together.
+// Codes by the bytes of a weight likewise, by the kernels of integers.
 //
 //===----------------------------------------------------------------------===//
 
-#include "lib/Codegen/Cpu/Loops.h"
+#include "dialects/Tenon/IR/TenonContract.h"
+#include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
 
@@ -30,215 +23,121 @@ using namespace mlir;
 
 namespace tenon {
 
-static void multiplyState(KernelEmitter &e, const StateProductOperands &o) {
-  LaneBuilder &L = e.L;
-  Value zero = L.index(0), size = L.index(o.units * kPanelColumns);
-  auto call = [&](Value panel, int64_t count, int64_t mostRows, int64_t lines) {
-    MicroKernelOperands m{o.state,  zero,
-                          o.weight, L.add(o.weightAt, L.mul(panel, size)),
-                          size,     L.index(o.units),
-                          o.gates,  L.mul(panel, kPanelColumns)};
-    m.ldc = L.index(o.panels * kPanelColumns);
-    MicroKernelShape shape{count, lines};
-    shape.inRows = true;
-    emitMicroKernel(e, o.rows, mostRows, SymExpr(o.units), m, shape);
-  };
-  int64_t few = narrowRows(e.target);
-  Value isFew = L.ule(o.rows, few);
-  e.ifThen(isFew, [&] {
-    int64_t whole = o.end - (o.end - o.begin) % kNarrowPanels;
-    e.loop(L.index(o.begin), L.index(whole), kNarrowPanels,
-           [&](Value panel) { call(panel, kNarrowPanels, few, kAhead); });
-    e.loop(L.index(whole), L.index(o.end), 1,
-           [&](Value panel) { call(panel, 1, few, kAhead); });
-  });
-  Value isMany = L.ugt(o.rows, few);
-  e.ifThen(isMany, [&] {
-    forPanelGroups(
-        e, L.index(o.begin), L.index(o.end),
-        [&](Value panel, int64_t count) { call(panel, count, kTileRows, 0); });
-  });
-}
-
 namespace {
 
-struct CodeLoops : Loops {
-  using Loops::Loops;
-  static constexpr int64_t kGroup = 4, kPassRows = 16;
-  int64_t rows = 0, units = 0, width = 0;
-  bool isUnsigned = false;
-  int64_t chunk = lanes * kGroup; ///< bytes of a vector
-  int64_t apart = 0;              ///< rows of partial sums
-  VectorType byteVector = vector(b.getI8Type(), chunk),
-             sumVector = vector(b.getI32Type(), lanes);
-  Value codes = argument(0), codesAt = argument(1), weight = argument(2),
-        weightAt = argument(3), partial = argument(4), sums = argument(5),
-        sumsAt = argument(6);
+/// Sequences of a task: of a weight that leaves a core's cache so many that
+/// their multiply-adds take as long as it takes to come.
+constexpr int64_t kFewSequences = kTileRows, kManySequences = 4 * kTileRows;
 
-  Value interleave(Value x, Value y, int64_t size, bool high);
-  Value loadRow(Value k, Value column);
-  SmallVector<Value> loadGroup(Value k, Value column);
-  void forChunks(function_ref<void(Value, Value)> fn);
-  void pass(Value k, int64_t count, bool isFirst);
-  void order();
-  void run();
+/// Some rows by some panels.
+struct Tile {
+  Value first, rows, panel;
+  int64_t panels, mostRows;
+  Value number = {}; ///< among the tiles of many rows
 };
 
 } // namespace
 
-/// Elements of `size` bytes of x and y in turns, those of the low or high half
-/// of each 16 bytes.
-Value CodeLoops::interleave(Value x, Value y, int64_t size, bool high) {
-  constexpr int64_t block = 16, half = block / 2;
-  SmallVector<int64_t> from;
-  for (int64_t at = high ? half : 0; at < chunk; at += block)
-    for (int64_t i = at; i < at + half; i += size)
-      for (int64_t source : {int64_t(0), chunk})
-        for (int64_t byte = 0; byte < size; ++byte)
-          from.push_back(source + i + byte);
-  return vector::ShuffleOp::create(b, loc, x, y, from);
-}
-
-Value CodeLoops::loadRow(Value k, Value column) {
-  Value at = L.add(weightAt, L.add(L.mul(k, width), column));
-  Value row = vector::LoadOp::create(b, loc, byteVector, weight, at);
-  return isUnsigned ? L.bitXor(row, L.constantInt(byteVector, -128)) : row;
-}
-
-/// Rows k to k + 3: of each column its four bytes.
-SmallVector<Value> CodeLoops::loadGroup(Value k, Value column) {
-  Value row[kGroup];
-  for (int64_t i = 0; i < kGroup; ++i)
-    row[i] = loadRow(L.add(k, i), column);
-  SmallVector<Value> group;
-  for (bool high : {false, true}) {
-    Value x = interleave(row[0], row[1], 1, high),
-          y = interleave(row[2], row[3], 1, high);
-    for (bool upper : {false, true})
-      group.push_back(interleave(x, y, 2, upper));
-  }
-  return group;
-}
-
-/// Vectors of a row's bytes: fn(first column, where their sums are). The last
-/// ones may lie over those before, with sums of their own.
-void CodeLoops::forChunks(function_ref<void(Value, Value)> fn) {
-  int64_t whole = width / chunk * chunk;
-  forLoop(L.index(0), L.index(whole), chunk, {}, [&](Value c, ValueRange) {
-    fn(c, c);
-    return SmallVector<Value>{};
+/// Calls fn(tile) for all rows by panels [begin, end): few rows by four panels,
+/// others by two, of many six at a time.
+static void forTiles(KernelEmitter &e, Value rows, bool isMany, int64_t begin,
+                     int64_t end, function_ref<void(const Tile &)> fn) {
+  LaneBuilder &L = e.L;
+  Value zero = L.index(0);
+  int64_t few = narrowRows(e.target);
+  auto narrow = [&](int64_t from, int64_t to, int64_t panels) {
+    e.loop(L.index(from), L.index(to), panels,
+           [&](Value panel) { fn({zero, rows, panel, panels, few}); });
+  };
+  std::optional<int64_t> known = constantIndex(rows);
+  Value isFew = L.ule(rows, few), others = L.ugt(rows, few);
+  if (!known || *known <= few)
+    e.ifThen(isFew, [&] {
+      int64_t whole = end - (end - begin) % kNarrowPanels;
+      narrow(begin, whole, kNarrowPanels);
+      narrow(whole, end, 1);
+    });
+  if (known && *known <= few)
+    return;
+  e.ifThen(others, [&] {
+    forPanelGroups(e, L.index(begin), L.index(end),
+                   [&](Value panel, int64_t panels) {
+                     if (!isMany)
+                       return fn({zero, rows, panel, panels, kTileRows});
+                     forRowTiles(
+                         e, rows, kTileRows,
+                         [&](Value number, Value first, Value own) {
+                           fn({first, own, panel, panels, kTileRows, number});
+                         },
+                         /*areShort=*/true);
+                   });
   });
-  if (whole < width)
-    fn(L.index(width - chunk), L.index(whole));
 }
 
-/// Rows k to k + count of the weight.
-void CodeLoops::pass(Value k, int64_t count, bool isFirst) {
-  forChunks([&](Value column, Value place) {
-    auto partialAt = [&](int64_t r, int64_t j) {
-      return L.add(place, r * apart + j * lanes);
+static void multiplyState(KernelEmitter &e, const StateProductOperands &o) {
+  LaneBuilder &L = e.L;
+  int64_t size = o.units * kPanelColumns, width = o.panels * kPanelColumns;
+  // Each tile of rows fetches its share of the next panels; one alone has its
+  // own to wait for.
+  Value tiles = L.div(L.add(o.rows, kTileRows - 1), kTileRows);
+  Value step = L.div(L.index(4 * kPanelColumns), L.max(tiles, L.index(1)));
+  bool isMany = o.mostRows > kTileRows;
+  forTiles(e, o.rows, isMany, o.begin, o.end, [&](const Tile &t) {
+    auto panelAt = [&](Value panel) {
+      return L.add(o.weightAt, L.mul(panel, size));
     };
-    SmallVector<Value> all;
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t j = 0; j < kGroup; ++j)
-        all.push_back(isFirst
-                          ? L.constantInt(sumVector, 0)
-                          : Value(vector::LoadOp::create(
-                                b, loc, sumVector, partial, partialAt(r, j))));
-    for (int64_t i = 0; i < count; i += kGroup) {
-      SmallVector<Value> group = loadGroup(L.add(k, i), column);
-      for (int64_t r = 0; r < rows; ++r) {
-        Value at = L.add(L.add(codesAt, r * units), L.add(k, i));
-        Value code = broadcastGroup(codes, at, kGroup, 32, byteVector);
-        for (int64_t j = 0; j < kGroup; ++j) {
-          Value &sum = all[r * kGroup + j];
-          sum = addDots(code, group[j], sum);
-        }
-      }
-    }
-    // The rows of the next pass.
-    for (int64_t i = 0; i < kPassRows; ++i) {
-      Value row = L.add(k, count + i);
-      memref::PrefetchOp::create(
-          b, loc, weight, L.add(weightAt, L.add(L.mul(row, width), column)),
-          /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
-    }
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t j = 0; j < kGroup; ++j)
-        vector::StoreOp::create(b, loc, all[r * kGroup + j], partial,
-                                partialAt(r, j));
+    MicroKernelOperands m{
+        o.state,
+        L.mul(t.first, o.units),
+        o.weight,
+        panelAt(t.panel),
+        L.index(size),
+        L.index(o.units),
+        o.gates,
+        L.add(L.mul(t.first, width), L.mul(t.panel, kPanelColumns))};
+    m.ldc = L.index(width);
+    auto call = [&](int64_t lines) {
+      MicroKernelShape shape{t.panels, lines};
+      shape.inRows = true;
+      emitMicroKernel(e, t.rows, t.mostRows, SymExpr(o.units), m, shape);
+    };
+    if (t.mostRows < kTileRows)
+      return call(kAhead);
+    if (!isMany)
+      return call(0);
+    m.next = L.add(panelAt(L.add(t.panel, t.panels)),
+                   L.mul(t.number, L.mul(step, o.units / 4)));
+    m.nextStep = step;
+    Value isOne = L.eq(tiles, 1), others = L.ugt(tiles, 1);
+    e.ifThen(isOne, [&] { call(kAhead); });
+    e.ifThen(others, [&] { call(2); });
   });
-}
-
-/// The sums by columns. Four of vector j that lie together are those that
-/// follow the first 4 * j of each 16.
-void CodeLoops::order() {
-  VectorType four = vector(b.getI32Type(), kGroup);
-  forChunks([&](Value column, Value place) {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t i = 0; i < chunk; i += kGroup) {
-        int64_t j = i / kGroup % kGroup, block = i / (kGroup * kGroup);
-        Value from = L.add(place, r * apart + j * lanes + block * kGroup);
-        Value v = vector::LoadOp::create(b, loc, four, partial, from);
-        Value to = L.add(L.add(sumsAt, column), r * width + i);
-        vector::StoreOp::create(b, loc, v, sums, to);
-      }
-  });
-}
-
-void CodeLoops::run() {
-  apart = CodeProductOperands::partialOf(width);
-  int64_t first = std::min(units, kPassRows), rest = units % kPassRows;
-  pass(L.index(0), first, /*isFirst=*/true);
-  int64_t whole = units - rest;
-  forLoop(L.index(first), L.index(std::max(first, whole)), kPassRows, {},
-          [&](Value k, ValueRange) {
-            pass(k, kPassRows, false);
-            return SmallVector<Value>{};
-          });
-  if (rest && first < units)
-    pass(L.index(whole), rest, false);
-  order();
-  func::ReturnOp::create(b, loc);
-}
-
-static func::FuncOp getCodeProduct(KernelEmitter &e, int64_t rows,
-                                   const CodeProductOperands &o) {
-  OpBuilder &b = e.b;
-  std::string name = "codes_" + std::to_string(rows) + "x" +
-                     std::to_string(o.units) + "x" + std::to_string(o.width) +
-                     (o.isUnsigned ? "_u8" : "_i8");
-  Type index = b.getIndexType(), bytes = memoryType(b.getI8Type()),
-       integers = memoryType(b.getI32Type());
-  auto [func, fresh] =
-      getFunction(e.module(), name,
-                  {bytes, index, bytes, index, integers, integers, index});
-  if (!fresh)
-    return func;
-  CodeLoops loops(func, e.target);
-  loops.rows = rows, loops.units = o.units, loops.width = o.width;
-  loops.isUnsigned = o.isUnsigned;
-  loops.run();
-  return func;
 }
 
 static void multiplyCodes(KernelEmitter &e, const CodeProductOperands &o) {
   LaneBuilder &L = e.L;
-  constexpr int64_t most = CodeProductOperands::kMostRows;
-  forRowTiles(e, o.rows, most, [&](Value, Value r0, Value tile) {
-    forRowCounts(e, tile, most, [&](int64_t count) {
-      func::CallOp::create(e.b, L.loc, getCodeProduct(e, count, o),
-                           ValueRange{o.codes, L.mul(r0, o.units), o.weight,
-                                      o.weightAt, o.partial, o.sums,
-                                      L.mul(r0, o.width)});
-    });
+  int64_t size = o.format.bytesOfPanel(o.units);
+  int64_t marks = o.rowSize / o.format.rowsOfGroup() * o.format.bytesOfGroup();
+  forTiles(e, o.rows, /*isMany=*/true, 0, o.panels, [&](const Tile &t) {
+    Value panel = L.add(o.weightAt, L.mul(t.panel, size));
+    emitDotKernel(e, t.rows, o.format, t.panels, /*accumulate=*/false,
+                  {o.codes, L.mul(t.first, o.rowSize), L.index(o.rowSize),
+                   o.weight, panel, L.index(size), L.index(o.rowSize), o.sums,
+                   L.index(0), L.add(panel, marks), panel, L.index(0)},
+                  t.mostRows, /*fetches=*/false);
+    for (int64_t p = 0; p < t.panels; ++p)
+      e.loop(L.index(0), t.rows, 1, [&](Value r) {
+        o.finish(L.add(t.first, r), L.add(t.panel, p),
+                 L.mul(L.add(L.mul(t.rows, p), r), kPanelColumns));
+      });
   });
 }
 
 void emitCpuRecurrentKernel(KernelEmitter &e) {
-  emitRecurrentKernel(e, kTileRows, multiplyState,
-                      hasDotProducts(e.target) ? CodeProduct(multiplyCodes)
-                                               : CodeProduct());
+  CodeProduct ofCodes;
+  if (auto op = e.rootOp<RecurrentOp>(); op && op.getFormatAttr())
+    ofCodes = {rowTypeOf(op.getFormatAttr(), e.target), multiplyCodes};
+  emitRecurrentKernel(e, kFewSequences, kManySequences, multiplyState, ofCodes);
 }
 
 } // namespace tenon

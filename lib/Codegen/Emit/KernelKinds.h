@@ -12,6 +12,8 @@
 #ifndef TENON_LIB_CODEGEN_EMIT_KERNELKINDS_H
 #define TENON_LIB_CODEGEN_EMIT_KERNELKINDS_H
 
+#include "dialects/Tenon/IR/TenonFormat.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 
 namespace tenon {
@@ -34,37 +36,40 @@ void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks);
 void emitRecurrenceKernel(KernelEmitter &e, int64_t columns);
 /// What a step of a recurrent layer multiplies: `rows` rows of the state, of so
 /// many units, and panels [begin, end) of the weight's, [panel][unit][32] from
-/// weightAt on; of a row the gates have panels * 32 elements.
+/// weightAt on; of a row the gates have panels * 32 elements. There are at most
+/// mostRows.
 struct StateProductOperands {
   mlir::Value rows, state;
-  int64_t units;
+  int64_t mostRows, units;
   mlir::Value weight, weightAt;
   int64_t panels, begin, end;
   mlir::Value gates;
 };
 using StateProduct =
     std::function<void(KernelEmitter &, const StateProductOperands &)>;
-/// The same of a layer of integers: `rows` rows of codes without a sign by the
-/// weight's bytes, [unit][width] from weightAt on; of those without a sign 128
-/// comes off first. Sums are i32, `width` for each row; `partial` has room for
-/// partialOf(width) of each row that is multiplied at once.
+/// The same of a layer of integers: `rows` rows of codes, rowSize apart and
+/// filled up with zeros to that, by the weight's panels of `format` from
+/// weightAt on. Calls finish(row, panel, at) for each row and panel, whose 32
+/// sums, i32, lie in `sums` from `at` on; it has room for kElements.
 struct CodeProductOperands {
   mlir::Value rows, codes;
-  int64_t units;
+  int64_t units, rowSize;
+  FormatAttr format;
   mlir::Value weight, weightAt;
-  int64_t width;
-  bool isUnsigned;
-  mlir::Value partial, sums;
-  static constexpr int64_t kMostRows = 4, kLeastWidth = 64;
-  static int64_t partialOf(int64_t width) {
-    return llvm::alignTo(width, kLeastWidth);
-  }
+  int64_t panels;
+  mlir::Value sums;
+  std::function<void(mlir::Value, mlir::Value, mlir::Value)> finish;
+  static constexpr int64_t kElements = kTileRows * kTilePanels * kPanelColumns;
 };
-using CodeProduct =
-    std::function<void(KernelEmitter &, const CodeProductOperands &)>;
-/// A task is so many sequences of one direction. Without a `product` each sum
-/// is a loop.
-void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
+/// What a level multiplies codes as, and how.
+struct CodeProduct {
+  mlir::Type rows = {};
+  std::function<void(KernelEmitter &, const CodeProductOperands &)> multiply =
+      {};
+};
+/// A task is up to `few` sequences of one direction, `many` of a weight that
+/// exceeds a core's cache. Without a `product` each sum is a loop.
+void emitRecurrentKernel(KernelEmitter &e, int64_t few, int64_t many,
                          StateProduct product = {}, CodeProduct ofCodes = {});
 /// The map kernel of a reduction.
 void emitReduceKernel(KernelEmitter &e, ReduceOp op);

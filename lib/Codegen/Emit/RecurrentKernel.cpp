@@ -18,11 +18,11 @@
 // of the panels that its candidate takes.
 //
 // Integers multiply the state of all sequences, quantised anew in each step, so
-// a task is a direction. Their products are walked by rows of the weight, whose
-// bytes are read one after the other; sums of integers are exact in f32 up to
-// 256 units, and of usual sizes beyond. Where the target multiplies bytes their
-// sums are integers, from which zero points come off at the end: the state's by
-// the sums of the weight's columns, which a task adds up once.
+// a task is a direction. By panels of a format their sums are integers, from
+// which zero points come off at the end: the state's by the sums of the
+// weight's columns. Where a weight is no constant, or the target has no product
+// of integers, it is walked by rows, whose bytes are read one after the other;
+// sums of integers are exact in f32 up to 256 units, and of usual sizes beyond.
 //
 //===----------------------------------------------------------------------===//
 
@@ -44,9 +44,9 @@ struct RecurrentKernel {
   KernelEmitter &e;
   RecurrentOp op;
   BlockArgument weight;
-  SymExpr most; ///< sequences of a task
+  int64_t atMost; ///< sequences of a task, but of integers: these have all
   StateProduct product;
-  CodeProduct ofCodes; ///< null: codes are multiplied as floats
+  CodeProduct ofCodes; ///< none: codes are multiplied as floats
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Type f32 = b.getF32Type();
@@ -55,21 +55,27 @@ struct RecurrentKernel {
   int64_t width = op.getNumGates() * units; ///< of the gates
   int64_t panels = llvm::divideCeil(width, kPanelColumns);
   SymExpr steps = out[0] - SymExpr(op.getNumStates());
-  SymExpr groups = op.getScale()
-                       ? SymExpr(1)
-                       : SymExpr::apply(SymExpr::Fn::CeilDiv, out[2], most);
+  SymExpr groups = op.getScale() ? SymExpr(1) : divided(out[2], atMost);
+  /// Sequences of a task: as many as of any other, or fewer.
+  SymExpr most =
+      divided(out[2], SymExpr::apply(SymExpr::Fn::Max, groups, SymExpr(1)));
   Value hidden = stateBuffer(true);
   Value cell = stateBuffer(op.getKind() == CellKind::lstm);
   Value update = stateBuffer(op.getResetsFirst()); ///< a gru's z
   Value kept = stateBuffer(op.getResetsFirst());   ///< what a gru's r leaves
-  bool inBytes = multipliesBytes();
-  Value codes = stateBuffer(op.getScale() && !inBytes);
-  Value bytes = integers(most * SymExpr(units), b.getI8Type());
-  Value partial = integers(SymExpr(CodeProductOperands::kMostRows *
-                                   CodeProductOperands::partialOf(width)),
-                           b.getI32Type());
-  Value sums = integers(most * SymExpr(width), b.getI32Type());
-  Value columnSums = integers(SymExpr(width), b.getI32Type());
+  FormatAttr format = op.getFormatAttr();
+  bool inBytes = format && ofCodes.multiply; ///< products of integers
+  /// Codes of a sequence, filled up to whole groups.
+  int64_t rowSize =
+      inBytes ? llvm::alignTo(units, format.rowsOfGroup()) : units;
+  Type codeType =
+      inBytes ? Type(b.getIntegerType(ofCodes.rows.getIntOrFloatBitWidth()))
+              : Type(f32);
+  Value codes = op.getScale()
+                    ? e.scratchBuffer(most * SymExpr(rowSize), codeType)
+                    : Value();
+  Value sums = integers(CodeProductOperands::kElements);
+  Value ofRows = integers(most); ///< sums of codes less their zero point
   Value gates = e.scratchBuffer(most * SymExpr(panels * kPanelColumns), f32);
 
   // Of a task:
@@ -77,12 +83,11 @@ struct RecurrentKernel {
   Value codeScale = {}; ///< of a step's quantised states
   Value codePoint = {}; ///< and their zero point
 
-  bool multipliesBytes() {
-    return ofCodes && op.getScale() && units % 4 == 0 &&
-           width >= CodeProductOperands::kLeastWidth;
+  static SymExpr divided(const SymExpr &x, const SymExpr &y) {
+    return SymExpr::apply(SymExpr::Fn::CeilDiv, x, y);
   }
-  Value integers(const SymExpr &elements, Type type) {
-    return inBytes ? e.scratchBuffer(elements, type) : Value();
+  Value integers(const SymExpr &elements) {
+    return inBytes ? e.scratchBuffer(elements, b.getI32Type()) : Value();
   }
   Value stateBuffer(bool has) {
     return has ? e.scratchBuffer(most * SymExpr(units), f32) : Value();
@@ -141,9 +146,10 @@ struct RecurrentKernel {
   void nextState(Value time, Value r, const Idx &u);
   void step(Value time);
   void quantize();
+  Value weightOf(Value k, const Idx &column);
   void multiplyCodes();
-  void multiplyBytes(Value rows, Value to);
-  void addColumns();
+  void addCodes();
+  void gatesOfSums(Value r, Value panel, Value at);
   void gatesOfBytes();
   void multiply(Value state, int64_t begin, int64_t end);
   void resetFirst(Value time);
@@ -194,73 +200,86 @@ void RecurrentKernel::quantize() {
   Value point = bounded(rounded(L.div(below, scale)), 0, 255);
   codeScale = scale;
   codePoint = point;
-  e.lanesLoop(size, lanes, [&](Idx i) {
-    Value x = L.widen(L.load(hidden, i, f32));
+  overStates([&](Value r, Idx u) {
+    Value x = stateAt(hidden, r, u);
     Value zero = L.widen(point);
     x = bounded(add(rounded(L.div(x, L.widen(scale))), zero), 0, 255);
+    Idx to = in(r, rowSize, u);
     if (!inBytes)
-      return L.store(sub(x, zero), codes, i, f32);
+      return L.store(sub(x, zero), codes, to, f32);
     x = arith::FPToSIOp::create(b, L.loc, L.vec(b.getI32Type()), x);
-    L.store(L.truncate(x, b.getI8Type()), bytes, i, b.getI8Type());
+    L.store(L.truncate(x, codeType), codes, to, codeType);
   });
 }
 
-/// The first rows of codes by the weight.
-void RecurrentKernel::multiplyBytes(Value rows, Value to) {
-  bool isUnsigned = isUnsignedType(getElementTypeOrSelf(weight.getType()));
-  ofCodes(e, {rows, bytes, units, e.input(weight), L.mul(way, units * width),
-              width, isUnsigned, partial, to});
-}
-
-/// What the weight's columns add up to: the product of ones.
-void RecurrentKernel::addColumns() {
-  Value one = L.constantInt(b.getI8Type(), 1);
-  e.loop(L.index(0), L.index(units), 1,
-         [&](Value k) { memref::StoreOp::create(b, L.loc, one, bytes, k); });
-  multiplyBytes(L.index(1), columnSums);
-}
-
-/// The gates of all sequences out of the products of codes c by bytes w, as far
-/// as these are signed: the sum of (c - p) * (w - z) is that of c * w, less p
-/// times that of w, less z times that of c - p.
-void RecurrentKernel::gatesOfBytes() {
-  multiplyBytes(count, sums);
-  Type i32 = b.getI32Type(), type = getElementTypeOrSelf(weight.getType());
-  bool isUnsigned = isUnsignedType(type);
-  constexpr int64_t moved = 128; // what came off bytes without a sign
-  auto asInteger = [&](Value x) -> Value {
-    return arith::FPToSIOp::create(b, L.loc, i32, x);
-  };
-  Value point = asInteger(codePoint);
+/// Of each sequence's codes, less their zero points.
+void RecurrentKernel::addCodes() {
+  Type i32 = b.getI32Type();
+  Value point = arith::FPToSIOp::create(b, L.loc, i32, codePoint);
   e.loop(L.index(0), count, 1, [&](Value r) {
-    Value ofCodes; // their sum, less their zero points
-    if (op.getZero() || isUnsigned) {
-      Value none = L.constantInt(i32, 0);
-      ofCodes = e.loop(L.index(0), L.index(units), 1, none,
+    Value sum = e.loop(L.index(0), L.index(units), 1, L.constantInt(i32, 0),
                        [&](Value k, ValueRange sum) {
                          Value c = memref::LoadOp::create(
-                             b, L.loc, bytes, L.add(L.mul(r, units), k));
+                             b, L.loc, codes, L.add(L.mul(r, rowSize), k));
                          c = L.extend(c, i32, /*isUnsigned=*/true);
                          return SmallVector<Value>{add(sum[0], sub(c, point))};
                        })[0];
-    }
-    e.lanesLoop(L.index(width), e.vectorLanes(), [&](Idx c) {
-      Value sum = L.widen(L.load(sums, in(r, width, c), i32));
-      Value column = L.widen(L.load(columnSums, c, i32));
-      sum = sub(sum, mul(column, L.widen(point)));
-      if (ofCodes) {
-        Value zero;
-        if (op.getZero())
-          zero = L.extend(pullColumn(op.getZero(), c), i32, isUnsigned);
-        if (isUnsigned)
-          zero =
-              zero ? L.sub(zero, moved) : L.widen(L.constantInt(i32, -moved));
-        sum = sub(sum, mul(zero, L.widen(ofCodes)));
-      }
-      L.store(L.toFloat(sum, f32), gates, in(r, panels * kPanelColumns, c),
-              f32);
-    });
+    memref::StoreOp::create(b, L.loc, sum, ofRows, r);
   });
+}
+
+/// A panel's gates of sequence r out of the sums of codes c by weights w, 32
+/// from `at` on: the sum of (c - p) * (w - z) is that of c * w, less p times
+/// that of w, less z times that of c - p.
+void RecurrentKernel::gatesOfSums(Value r, Value panel, Value at) {
+  Type i32 = b.getI32Type();
+  Value point = arith::FPToSIOp::create(b, L.loc, i32, codePoint), ofRow;
+  if (op.getZero())
+    ofRow = memref::LoadOp::create(b, L.loc, ofRows, r);
+  Value from = L.mul(panel, kPanelColumns), left = L.sub(L.index(width), from);
+  Value columns = width % kPanelColumns ? L.min(left, kPanelColumns)
+                                        : L.index(kPanelColumns);
+  e.lanesLoop(columns, e.vectorLanes(), [&](Idx c) {
+    Idx at32 = L.add(L.uniform(at), c), column = L.add(L.uniform(from), c);
+    Value sum = L.widen(L.load(sums, at32, i32));
+    sum = sub(sum, mul(pullColumn(op.getSums(), column), L.widen(point)));
+    if (op.getZero()) {
+      Value zero = L.extend(pullColumn(op.getZero(), column), i32,
+                            /*isUnsigned=*/false);
+      sum = sub(sum, mul(zero, L.widen(ofRow)));
+    }
+    L.store(L.toFloat(sum, f32), gates, in(r, panels * kPanelColumns, column),
+            f32);
+  });
+}
+
+void RecurrentKernel::gatesOfBytes() {
+  if (op.getZero())
+    addCodes();
+  int64_t bytesOfWay = panels * format.bytesOfPanel(units);
+  ofCodes.multiply(
+      e, {count, codes, units, rowSize, format, e.input(weight),
+          L.mul(way, bytesOfWay), panels, sums,
+          [&](Value r, Value panel, Value at) { gatesOfSums(r, panel, at); }});
+}
+
+/// Of row k, as integers.
+Value RecurrentKernel::weightOf(Value k, const Idx &column) {
+  Value B = e.input(weight);
+  if (!format)
+    return L.load(B, in(L.add(L.mul(way, units), k), width, column),
+                  getElementTypeOrSelf(weight.getType()));
+  int64_t group = format.rowsOfGroup();
+  auto number = [&](Value c) {
+    Value panel = L.add(L.mul(way, panels), L.div(c, kPanelColumns));
+    Value dword =
+        L.add(L.mul(L.div(k, group), kPanelColumns), L.rem(c, kPanelColumns));
+    return L.add(L.mul(panel, format.bytesOfPanel(units)),
+                 L.add(L.mul(dword, group), L.rem(k, group)));
+  };
+  // A vector never leaves its panel.
+  return L.load(B, Idx{number(column.base), column.lane * group, 1, {}},
+                b.getI8Type());
 }
 
 /// The gates of all sequences, as integers.
@@ -269,12 +288,11 @@ void RecurrentKernel::multiplyCodes() {
   if (inBytes)
     return gatesOfBytes();
   Value B = e.input(weight);
-  Type type = getElementTypeOrSelf(weight.getType());
   unsigned lanes = e.vectorLanes();
   int64_t apart = panels * kPanelColumns;
-  auto asFloat = [&](Value v) {
-    return L.toFloat(v, f32, isUnsignedType(type));
-  };
+  bool isUnsigned =
+      !format && isUnsignedType(getElementTypeOrSelf(weight.getType()));
+  auto asFloat = [&](Value v) { return L.toFloat(v, f32, isUnsigned); };
   auto addRows = [&](Value k, int64_t rows, bool isFirst) {
     e.loop(L.index(0), count, 1, [&](Value r) {
       SmallVector<Value> states;
@@ -287,15 +305,14 @@ void RecurrentKernel::multiplyCodes() {
             sum = isFirst ? L.constant(L.vec(f32), 0) : L.load(gates, to, f32);
         if (op.getZero())
           zero = asFloat(pullColumn(op.getZero(), c));
-        if (lanes > 1) // the next rows, which lie behind these
+        if (lanes > 1 && !format) // the next rows, which lie behind these
           memref::PrefetchOp::create(
               b, L.loc, B,
               L.add(L.mul(L.add(L.mul(way, units), L.add(k, rows)), width),
                     L.mul(c.base, rows)),
               /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
         for (int64_t i = 0; i < rows; ++i) {
-          Value row = L.add(L.mul(way, units), L.add(k, i));
-          Value w = asFloat(L.widen(L.load(B, in(row, width, c), type)));
+          Value w = asFloat(L.widen(weightOf(L.add(k, i), c)));
           if (zero)
             w = sub(w, zero);
           sum = L.multiplyAdd(L.widen(states[i]), w, sum, e.target.hasFma);
@@ -319,8 +336,8 @@ void RecurrentKernel::multiply(Value state, int64_t begin, int64_t end) {
   Value B = e.input(weight);
   Value matrix = L.mul(way, panels * units * kPanelColumns);
   if (product)
-    return product(e,
-                   {count, state, units, B, matrix, panels, begin, end, gates});
+    return product(
+        e, {count, state, atMost, units, B, matrix, panels, begin, end, gates});
   e.loop(L.index(0), count, 1, [&](Value r) {
     e.loop(L.index(begin), L.index(end), 1, [&](Value p) {
       Value panel = L.add(matrix, L.mul(p, units * kPanelColumns));
@@ -512,8 +529,10 @@ void RecurrentKernel::task(Value number) {
   first = L.mul(L.rem(number, perWay), e.dim(most));
   count = L.min(L.sub(e.dim(out[2]), first), e.dim(most));
   start();
-  if (inBytes)
-    addColumns();
+  if (rowSize > units)
+    e.lanesLoop(L.mul(count, rowSize), e.vectorLanes(), [&](Idx i) {
+      L.store(L.constantInt(L.vec(codeType), 0), codes, i, codeType);
+    });
   Value backward = L.eq(way, 1);
   e.loop(L.index(0), T, 1, [&](Value t) {
     Value last = L.sub(L.sub(T, 1), t);
@@ -532,7 +551,7 @@ void RecurrentKernel::task(Value number) {
 
 } // namespace
 
-void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
+void emitRecurrentKernel(KernelEmitter &e, int64_t few, int64_t many,
                          StateProduct product, CodeProduct ofCodes) {
   auto op = e.rootOp<RecurrentOp>();
   if (!op)
@@ -543,8 +562,11 @@ void emitRecurrentKernel(KernelEmitter &e, int64_t sequences,
            "in memory: run tenon-pack-matmul first");
     return;
   }
-  SymExpr most = op.getScale() ? getDims(op.getResult())[2] : sequences;
-  RecurrentKernel k{e, op, weight, most, product, ofCodes};
+  constexpr int64_t bytesOfF32 = 4;
+  int64_t bytes = op.getNumGates() * op.getUnits() * op.getUnits() * bytesOfF32;
+  RecurrentKernel k{e,       op,
+                    weight,  bytes > RecurrentOp::kLargestWeight ? many : few,
+                    product, ofCodes};
   e.info.tasks = k.groups * SymExpr(k.ways);
   e.info.cost = productOf(getDims(op.getInputs())) * SymExpr(k.units);
   e.loop(e.begin, e.end, 1, [&](Value number) { k.task(number); });

@@ -44,6 +44,13 @@ PackWeightOp packFormatted(mlir::OpBuilder &b, MatMulOp op,
 mlir::Value panelsOf(mlir::OpBuilder &b, mlir::Value matrices, bool transposed,
                      int64_t group);
 
+/// The format i8 for matrices side by side, of K rows and N columns each, whose
+/// codes less `down` are stored; `sums` become what columns add up to.
+FormatAttr chooseIntegerFormat(mlir::MLIRContext *context,
+                               llvm::ArrayRef<MatrixReader> matrices, int64_t K,
+                               int64_t N, int64_t down,
+                               llvm::SmallVectorImpl<int32_t> &sums);
+
 /// What a product of integers of 8 bits less their zero points is, by a
 /// constant: a product of the codes, and what the zero points take off it. Null
 /// where the matmul is none.

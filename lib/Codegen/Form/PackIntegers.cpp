@@ -336,10 +336,10 @@ private:
   llvm::BitVector plain, centred;
 };
 
-/// Calls fn(column, number) for each column, of codes less `down`. Rows mostly
-/// lie in lines: many columns are read at a time.
+/// Calls fn for each column in turn, of codes less `down`. Rows mostly lie in
+/// lines: many columns are read at a time.
 void forColumns(const MatrixReader &reader, int64_t K, int64_t N, int64_t down,
-                function_ref<void(ArrayRef<int8_t>, int64_t)> fn) {
+                function_ref<void(ArrayRef<int8_t>)> fn) {
   constexpr int64_t most = 32;
   SmallVector<int8_t> codes(most * K);
   for (int64_t first = 0; first < N; first += most) {
@@ -351,7 +351,7 @@ void forColumns(const MatrixReader &reader, int64_t K, int64_t N, int64_t down,
             (from ? from[n * apart] : reader.integer(k, first + n)) - down;
     }
     for (int64_t n = 0; n < count; ++n)
-      fn(ArrayRef(codes).slice(n * K, K), first + n);
+      fn(ArrayRef(codes).slice(n * K, K));
   }
 }
 
@@ -379,6 +379,27 @@ std::optional<Centred> matchCentredRows(OpBuilder &b, Value v) {
 
 } // namespace
 
+FormatAttr chooseIntegerFormat(MLIRContext *context,
+                               ArrayRef<MatrixReader> matrices, int64_t K,
+                               int64_t N, int64_t down,
+                               SmallVectorImpl<int32_t> &sums) {
+  int64_t columns = matrices.size() * N;
+  PairMarks sixteen(16, K, columns), eight(8, K, columns);
+  for (const MatrixReader &matrix : matrices)
+    forColumns(matrix, K, N, down, [&](ArrayRef<int8_t> column) {
+      sixteen.add(column, sums.size());
+      eight.add(column, sums.size());
+      sums.push_back(
+          int32_t(std::accumulate(column.begin(), column.end(), int64_t())));
+    });
+  int64_t block = sixteen.cost() <= eight.cost() ? 16 : 8;
+  if (K < kFewestMarked ||
+      std::min(sixteen.cost(), eight.cost()) > kCostOfWidened)
+    block = 0;
+  return FormatAttr::get(context, IntegerType::get(context, 8), block, {}, {},
+                         {});
+}
+
 Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   Location loc = op.getLoc();
   int64_t dimK = op.getTransposeB() ? 1 : 0, dimN = 1 - dimK;
@@ -403,17 +424,9 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   }
   int64_t K = codes.dims[dimK], N = codes.dims[dimN];
   int64_t down = codes.element.isUnsignedInteger() ? 128 : 0;
-  SmallVector<int32_t> sums(N);
-  PairMarks sixteen(16, K, N), eight(8, K, N);
-  forColumns(*reader, K, N, down, [&](ArrayRef<int8_t> column, int64_t n) {
-    sums[n] = int32_t(std::accumulate(column.begin(), column.end(), int64_t()));
-    sixteen.add(column, n);
-    eight.add(column, n);
-  });
-  int64_t block = sixteen.cost() <= eight.cost() ? 16 : 8;
-  if (K < kFewestMarked ||
-      std::min(sixteen.cost(), eight.cost()) > kCostOfWidened)
-    block = 0;
+  SmallVector<int32_t> sums;
+  FormatAttr format =
+      chooseIntegerFormat(b.getContext(), *reader, K, N, down, sums);
   SmallVector<int32_t> zeroB;
   for (int64_t z : weight->zero)
     zeroB.push_back(z - down);
@@ -421,8 +434,6 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
   Value a = lhs->codes, zeroA = lhs->zero;
   Type i32 = b.getI32Type();
   makeUnsigned(b, a, zeroA);
-  auto format =
-      FormatAttr::get(b.getContext(), b.getI8Type(), block, {}, {}, {});
   Value packed = PackWeightOp::create(b, loc, codes.constant, at, Value(), {},
                                       Value(), {}, format, K, N);
   Value result = PackedMatMulOp::create(

@@ -18,6 +18,7 @@
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/AttentionCodes.h"
 #include "lib/Codegen/Form/PackFormats.h"
+#include "lib/Codegen/Form/PackRecurrent.h"
 #include "lib/Codegen/Form/Repeats.h"
 #include "lib/Codegen/Form/Requantize.h"
 #include "lib/Codegen/Form/SpelledWeights.h"
@@ -66,20 +67,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     if (chosen != Precision::f32)
       getOperation()->setAttr("tenon.precision",
                               StringAttr::get(&getContext(), precision));
-    getOperation()->walk([&](RecurrentOp op) {
-      Value weight = op.getWeight();
-      if (op.getScale() || getDims(weight).size() != 3)
-        return;
-      // A matrix that stands the other way round is packed as it is.
-      Operation *made = weight.getDefiningOp();
-      bool turned =
-          isTranspose(made) && permOf(made) == ArrayRef<int64_t>{0, 2, 1};
-      if (turned)
-        weight = made->getOperand(0);
-      OpBuilder b(op);
-      op.getWeightMutable().assign(
-          PackBOp::create(b, op.getLoc(), weight, /*transposed=*/!turned));
-    });
+    packRecurrent(getOperation());
     shareTables(getOperation());
   }
 

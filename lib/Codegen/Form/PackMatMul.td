@@ -30,6 +30,10 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     take off its sums. With `attention-of-codes` so do products of queries by keys
     and of probabilities by values that are both dequantised.
 
+    The weight of a tenon.recurrent has panels, too: of constant codes of 8 bits
+    those of the format i8, with the sums of its columns. A layer of floats whose weight
+    is dequantised has a constant of what that gives.
+
     A table that is gathered from and multiplied with (a tied embedding) is stored
     once: the gathers read its panels, as f32 or in their format, of which the
     scales alone lie beside them; two constants of equal bytes count as one. Of a

@@ -1239,6 +1239,34 @@ func.func @recurrentCodes(%x: tensor<2x3x8xf32>, %w: tensor<1x8x8xi8>) {
 }
 
 // -----
+func.func @recurrentSums(%x: tensor<2x3x8xf32>, %w: tensor<1x256xui8>, %s: tensor<1x1xf32>) {
+  // expected-error @below {{expected the sums of columns beside a format, and a weight of integers}}
+  %0 = tenon.recurrent rnn %x, %w scale %s units 8 as <i8> : tensor<2x3x8xf32>, tensor<1x256xui8> scale tensor<1x1xf32>
+  return
+}
+
+// -----
+func.func @recurrentFormat(%x: tensor<2x3x8xf32>, %w: tensor<1x512xui8>, %s: tensor<1x1xf32>, %t: tensor<1x8xi32>) {
+  // expected-error @below {{expected a format of i8, and zero points of i8}}
+  %0 = tenon.recurrent rnn %x, %w scale %s sums %t units 8 as <f16> : tensor<2x3x8xf32>, tensor<1x512xui8> scale tensor<1x1xf32> sums tensor<1x8xi32>
+  return
+}
+
+// -----
+func.func @recurrentPanels(%x: tensor<2x3x8xf32>, %w: tensor<3x256xui8>, %s: tensor<1x1xf32>, %t: tensor<1x8xi32>) {
+  // expected-error @below {{expected 1 or 2 directions of at least one unit, found 3 of 8}}
+  %0 = tenon.recurrent rnn %x, %w scale %s sums %t units 8 as <i8> : tensor<2x3x8xf32>, tensor<3x256xui8> scale tensor<1x1xf32> sums tensor<1x8xi32>
+  return
+}
+
+// -----
+func.func @recurrentPanelRank(%x: tensor<2x3x8xf32>, %w: tensor<1x8x8xi8>, %s: tensor<1x1xf32>, %t: tensor<1x8xi32>) {
+  // expected-error @below {{expected inputs of rank 3 and a weight of rank 2, found ranks 3 and 3}}
+  %0 = tenon.recurrent rnn %x, %w scale %s sums %t units 8 as <i8> : tensor<2x3x8xf32>, tensor<1x8x8xi8> scale tensor<1x1xf32> sums tensor<1x8xi32>
+  return
+}
+
+// -----
 func.func @recurrentQuantizedReset(%x: tensor<2x3x24xf32>, %w: tensor<1x8x24xi8>, %s: tensor<1x1xf32>) {
   // expected-error @below {{expected no quantised weight of a gru that resets first}}
   %0 = tenon.recurrent gru %x, %w scale %s units 8 resets_first : tensor<2x3x24xf32>, tensor<1x8x24xi8> scale tensor<1x1xf32>

@@ -297,12 +297,15 @@ func.func @recurrent(%x: tensor<?x?x64xf32, #tenon.dims<"seq", "batch", "64">>, 
 
 // CHECK-LABEL: @cells
 func.func @cells(%x: tensor<5x3x32xf32>, %c: tensor<1x8x32xui8>, %s: tensor<1x1xf32>, %z: tensor<1x32xui8>, %p: tensor<1x24xf32>,
-                 %y: tensor<5x3x24xf32>, %w: tensor<1x24x8xf32>) {
+                 %y: tensor<5x3x24xf32>, %w: tensor<1x24x8xf32>, %q: tensor<1x256xui8>, %t: tensor<1x32xi32>) {
   // CHECK: tenon.recurrent lstm %arg0, %arg1 peephole %arg4 scale %arg2 zero %arg3 units 8 coupled clip 5.000000e-01
   %0 = tenon.recurrent lstm %x, %c peephole %p scale %s zero %z units 8 coupled clip 0.5
     : tensor<5x3x32xf32>, tensor<1x8x32xui8> peephole tensor<1x24xf32> scale tensor<1x1xf32> zero tensor<1x32xui8>
   // CHECK: tenon.recurrent gru %arg5, %arg6 units 8 resets_first activations ["hard_sigmoid", "relu"] parameters [2.500000e-01, 5.000000e-01, 0.000000e+00, 0.000000e+00]
   %1 = tenon.recurrent gru %y, %w units 8 resets_first activations ["hard_sigmoid", "relu"] parameters [0.25, 0.5, 0.0, 0.0]
     : tensor<5x3x24xf32>, tensor<1x24x8xf32>
+  // CHECK: tenon.recurrent lstm %arg0, %arg7 scale %arg2 sums %arg8 units 8 as <i8>
+  %2 = tenon.recurrent lstm %x, %q scale %s sums %t units 8 as <i8>
+    : tensor<5x3x32xf32>, tensor<1x256xui8> scale tensor<1x1xf32> sums tensor<1x32xi32>
   return
 }

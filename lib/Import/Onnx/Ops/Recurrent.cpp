@@ -298,12 +298,11 @@ SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
 
 /// Can one op compute all steps? Of f32, and several; a weight that exceeds the
 /// cache is read by all threads at each step, unless each direction is a
-/// thread's. One of integers had better be multiplied by kernels of its own
-/// from about 128 units on, and so had many sequences.
+/// thread's. Many sequences are quantised by all of them, too.
 bool Recurrent::isLayer() {
   constexpr int64_t most = 8;
   Dims r = n.dims(n.in(2));
-  int64_t bytes = gates * hidden * hidden * (quantized ? 16 : 4);
+  int64_t bytes = gates * hidden * hidden * (quantized ? 1 : 4);
   return steps.constant() != 1 && n.elem(n.in(0)).isF32() &&
          llvm::all_of(r, [](const SymExpr &d) { return d.isConstant(); }) &&
          (directions == 2 || bytes <= RecurrentOp::kLargestWeight) &&
@@ -407,6 +406,7 @@ Value Recurrent::layer(Value x, int64_t d, int64_t ways, bool backward) {
   add(lstm && n.has(7) ? these(n.in(7)) : nullptr);
   add(quantized ? columns(n.in(10)) : nullptr);
   add(quantized && !isZero(n.in(11)) ? columns(n.in(11)) : nullptr);
+  add(nullptr); // what columns add up to
   if (n.failed())
     return nullptr;
   CellKind kind = lstm                ? CellKind::lstm
