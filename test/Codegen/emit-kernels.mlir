@@ -557,8 +557,9 @@ func.func @inPlace(%x: tensor<1x8x8x8xf32>, %p: tensor<2x16x32xf32>) -> tensor<1
 // -----
 
 // One column: lanes lie along the runs of 24 elements, eight positions at a
-// time, and along the positions in the epilogue. The three channels are moved to
-// the back in the copy, a vector of each at a time.
+// time, and along the positions in the epilogue. The weights are turned for that,
+// eight rows at a time, and the three channels are moved to the back in the copy, a
+// vector of each at a time.
 // CHECK-LABEL: func.func private @dot_f32_8x1_taps3_run24_ldc1
 // CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
 // CHECK-COUNT-24: math.fma
@@ -567,7 +568,8 @@ func.func @inPlace(%x: tensor<1x8x8x8xf32>, %p: tensor<2x16x32xf32>) -> tensor<1
 // CHECK: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
 // CHECK-LABEL: func.func private @dot_f32_7x1_taps3_run24_ldc1
 // CHECK-LABEL: func.func @matmul_0
-// CHECK-COUNT-6: vector.shuffle
+// CHECK-COUNT-8: vector.insert_strided_slice {{.*}} : vector<4xf32> into vector<8xf32>
+// CHECK-COUNT-9: vector.shuffle
 // CHECK: call @dot_f32_1x1_taps3_run24_ldc1
 // CHECK: arith.negf {{.*}} : vector<8xf32>
 func.func @fewChannels(%x: tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>, %p: tensor<1x72x32xf32>) -> tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">> {

@@ -166,10 +166,20 @@ void DotKernel::loadWeights(KernelEmitter &e, Value B, Value weights) const {
     return L.add(L.mul(L.add(L.mul(tap, columns), n), length()), k);
   };
   Value zero = L.constant(e.b.getF32Type(), 0);
+  LaneScope saved(L, lanes());
+  int64_t whole = run - run % lanes();
   e.loop(L.index(0), L.index(taps), 1, [&](Value t) {
     Value from = L.mul(t, run * kPanelColumns);
-    // All columns of a row at once: they lie in one line.
-    e.loop(L.index(0), L.index(run), 1, [&](Value k) {
+    e.loop(L.index(0), L.index(whole), lanes(), [&](Value k) {
+      Value rows = L.add(from, L.mul(k, kPanelColumns));
+      for (int64_t n = 0; n < columns; n += kQuad) {
+        auto turned = loadTurned(L, B, rows, kPanelColumns, first + n);
+        for (int64_t i = 0; i < std::min(columns - n, kQuad); ++i)
+          vector::StoreOp::create(e.b, L.loc, turned[i], weights,
+                                  at(t, n + i, k));
+      }
+    });
+    e.loop(L.index(whole), L.index(run), 1, [&](Value k) {
       Value row = L.add(from, L.mul(k, kPanelColumns));
       for (int64_t n = 0; n < columns; ++n) {
         Value w = memref::LoadOp::create(e.b, L.loc, B, L.add(row, first + n));

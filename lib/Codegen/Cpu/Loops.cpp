@@ -132,6 +132,41 @@ Loops::forLoop(Value lo, Value hi, int64_t step, ValueRange init,
   return SmallVector<Value>(loop.getResults());
 }
 
+/// Element j of each four in vector i becomes element i of each four in vector
+/// j.
+static std::array<Value, kQuad> turn(LaneBuilder &L,
+                                     const std::array<Value, kQuad> &z) {
+  auto both = [&](Value x, Value y, std::array<int64_t, kQuad> of) {
+    SmallVector<int64_t> from;
+    for (int64_t at = 0; at < L.lanes; at += kQuad)
+      for (int64_t i : of)
+        from.push_back(i < kQuad ? at + i : L.lanes + at + i - kQuad);
+    return vector::ShuffleOp::create(L.b, L.loc, x, y, from).getResult();
+  };
+  Value a = both(z[0], z[1], {0, 4, 1, 5}), c = both(z[0], z[1], {2, 6, 3, 7}),
+        d = both(z[2], z[3], {0, 4, 1, 5}), f = both(z[2], z[3], {2, 6, 3, 7});
+  return {both(a, d, {0, 1, 4, 5}), both(a, d, {2, 3, 6, 7}),
+          both(c, f, {0, 1, 4, 5}), both(c, f, {2, 3, 6, 7})};
+}
+
+std::array<Value, kQuad> loadTurned(LaneBuilder &L, Value memory, Value at,
+                                    int64_t apart, int64_t column) {
+  Type f32 = L.b.getF32Type();
+  auto quad = VectorType::get({kQuad}, f32);
+  std::array<Value, kQuad> z;
+  for (int64_t i = 0; i < kQuad; ++i) {
+    z[i] = L.constant(L.vec(f32), 0);
+    for (int64_t row = 0; row < L.lanes; row += kQuad) {
+      Value four = vector::LoadOp::create(
+          L.b, L.loc, quad, memory, L.add(at, (row + i) * apart + column));
+      z[i] = L.lanes == kQuad ? four
+                              : Value(vector::InsertStridedSliceOp::create(
+                                    L.b, L.loc, four, z[i], {row}, {1}));
+    }
+  }
+  return turn(L, z);
+}
+
 std::string nameOf(FormatAttr format) {
   auto textOf = [](Type type) {
     return (type.isBF16()          ? "bf"

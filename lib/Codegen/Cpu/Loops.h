@@ -14,11 +14,20 @@
 
 #include "dialects/Tenon/IR/TenonFormat.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
+#include <array>
 
 namespace tenon {
 
 /// Does the level multiply bytes without saturating (VNNI)?
 bool hasDotProducts(const TargetInfo &target);
+
+/// Elements that are turned at once.
+inline constexpr int64_t kQuad = 4;
+/// Columns `column` to `column` + 3 of a matrix in memory whose rows lie so far
+/// apart, a row on each lane: of rows [0, lanes) from `at` on.
+std::array<mlir::Value, kQuad> loadTurned(LaneBuilder &L, mlir::Value memory,
+                                          mlir::Value at, int64_t apart,
+                                          int64_t column);
 
 /// The bits of lanes of f32 rounded to bf16, at a level that multiplies these.
 mlir::Value bitsOfBF16(LaneBuilder &L, mlir::Value x);
