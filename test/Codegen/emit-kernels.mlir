@@ -607,8 +607,6 @@ func.func @recurrent(%x: tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, 
 
 // -----
 
-// A gru that resets first multiplies the panels of z and r by the state, then
-// those of its candidate by what r leaves of it.
 // A weight that no core's cache holds is read for more sequences at once: tiles of
 // them fetch the panels that come next, one alone its own.
 // CHECK-LABEL: func.func @recurrence_0
@@ -626,6 +624,8 @@ func.func @manySequences(%x: tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3
 
 // -----
 
+// A gru that resets first multiplies the panels of z and r by the state, then
+// those of its candidate by what r leaves of it.
 // CHECK-LABEL: func.func @recurrence_0
 // CHECK: call @gemm_f32_3x64_lda32_rows
 // CHECK: math.exp
@@ -783,4 +783,33 @@ func.func @codes(%x: tensor<64xf32>, %z: tensor<i16>) -> (tensor<64xui8>, tensor
     tenon.yield %17 : tensor<64xf32>
   }
   return %0, %10 : tensor<64xui8>, tensor<64xf32>
+}
+
+// -----
+
+// So they are by two panels, where rows of several rounds leave what lies behind
+// them alone, and so are 31 terms by one.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-NOT: call
+// CHECK: scf.for
+// CHECK-COUNT-10: math.fma {{.*}} : vector<8xf32>
+// CHECK-LABEL: func.func @matmul_1
+// CHECK-NOT: call
+// CHECK: scf.for
+// CHECK-COUNT-124: math.fma {{.*}} : vector<8xf32>
+// WIDE-LABEL: func.func @matmul_0
+// WIDE: scf.for
+// WIDE-COUNT-6: math.fma {{.*}} : vector<16xf32>
+func.func @fewTermsOfPanels(%x: tensor<?x1xf32, #tenon.dims<"n", "1">>, %p: tensor<2x1x32xf32>, %y: tensor<?x31xf32, #tenon.dims<"n", "31">>, %q: tensor<1x31x32xf32>) -> (tensor<?x33xf32, #tenon.dims<"n", "33">>, tensor<?x16xf32, #tenon.dims<"n", "16">>) {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<?x1xf32, #tenon.dims<"n", "1">>, tensor<2x1x32xf32>) -> tensor<?x33xf32, #tenon.dims<"n", "33">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x1xf32, #tenon.dims<"n", "1">>, %b: tensor<2x1x32xf32>):
+    %2 = tenon.packed_matmul %a, %b columns "33" : tensor<?x1xf32, #tenon.dims<"n", "1">>, tensor<2x1x32xf32>
+    tenon.yield %2 : tensor<?x33xf32, #tenon.dims<"n", "33">>
+  }
+  %1 = tenon.kernel matmul(%y, %q) : (tensor<?x31xf32, #tenon.dims<"n", "31">>, tensor<1x31x32xf32>) -> tensor<?x16xf32, #tenon.dims<"n", "16">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x31xf32, #tenon.dims<"n", "31">>, %b: tensor<1x31x32xf32>):
+    %2 = tenon.packed_matmul %a, %b columns "16" : tensor<?x31xf32, #tenon.dims<"n", "31">>, tensor<1x31x32xf32>
+    tenon.yield %2 : tensor<?x16xf32, #tenon.dims<"n", "16">>
+  }
+  return %0, %1 : tensor<?x33xf32, #tenon.dims<"n", "33">>, tensor<?x16xf32, #tenon.dims<"n", "16">>
 }

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Of fewer than 16 terms a tile of sums has hardly begun when it ends. All rows
+// Of few terms a tile of sums has hardly begun when it ends. All rows
 // that a call has are one loop here, whose sums go to the epilogue in
 // registers:
 //
@@ -28,9 +28,9 @@
 
 #include "lib/Codegen/Cpu/ThinKernel.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "llvm/ADT/bit.h"
-#include <array>
 
 using namespace mlir;
 
@@ -38,10 +38,9 @@ namespace tenon {
 
 namespace {
 
-/// Terms from which on tiles are as good.
-constexpr int64_t kMostTerms = 15;
-/// Of a block that is turned at once.
-constexpr int64_t kQuad = 4;
+/// Terms up to which tiles are slower, by one panel and by more of them.
+constexpr int64_t kMostTerms = 31, kMostOfMany = 15;
+constexpr int64_t kMostColumns = 4 * kPanelColumns;
 
 struct ThinKernel {
   KernelEmitter &e;
@@ -61,15 +60,19 @@ struct ThinKernel {
   int64_t lanes = 0;   ///< of vectors in what is emitted now
   int64_t vectors = 0; ///< that N columns are
   VectorType vt = {};
-  VectorType quad = VectorType::get({kQuad}, f32);
+  int64_t room = e.target.numVectorRegs - 2;
+  /// Vectors of columns that two rows meet at once.
+  int64_t together = (room - 2) / 2;
   /// Stored as it is computed, row by row.
   bool inRows = sink.perm.empty() && sink.element.isF32();
   Value A = {}, B = {};
   SmallVector<Value> held = {}; ///< vectors, or splats, of B in registers
 
   Value loadColumns(int64_t k, int64_t v) {
-    return vector::LoadOp::create(b, loc, vt, B,
-                                  L.index(k * kPanelColumns + v * lanes));
+    int64_t column = v * lanes, panel = column / kPanelColumns;
+    return vector::LoadOp::create(
+        b, loc, vt, B,
+        L.index((panel * K + k) * kPanelColumns + column % kPanelColumns));
   }
   Value loadSplat(Value memory, Value at) {
     Value x = memref::LoadOp::create(b, loc, memory, at);
@@ -83,32 +86,17 @@ struct ThinKernel {
     vectors = llvm::divideCeil(N, lanes);
     vt = VectorType::get({lanes}, f32);
   }
-  std::array<Value, kQuad> turn(const std::array<Value, kQuad> &z);
   Value pick(ArrayRef<Value> from, function_ref<int64_t(int64_t)> element);
-  SmallVector<Value> loadTurned(Value row);
+  void loadTerms(Value row, int64_t from, SmallVector<Value> &terms);
   void storeTurned(ArrayRef<Value> columns, Value row);
   void block(Value row);
+  SmallVector<Value> sumsOf(Value row, int64_t count, int64_t from, int64_t to);
+  void store(Value row, int64_t v, Value sum, bool over);
   void rows(Value row, int64_t count, bool over);
   void run();
 };
 
 } // namespace
-
-/// Element j of each four in vector i becomes element i of each four in vector
-/// j.
-std::array<Value, kQuad> ThinKernel::turn(const std::array<Value, kQuad> &z) {
-  auto both = [&](Value x, Value y, std::array<int64_t, kQuad> of) {
-    SmallVector<int64_t> from;
-    for (int64_t at = 0; at < lanes; at += kQuad)
-      for (int64_t i : of)
-        from.push_back(i < kQuad ? at + i : lanes + at + i - kQuad);
-    return shuffle(x, y, from);
-  };
-  Value a = both(z[0], z[1], {0, 4, 1, 5}), c = both(z[0], z[1], {2, 6, 3, 7}),
-        d = both(z[2], z[3], {0, 4, 1, 5}), f = both(z[2], z[3], {2, 6, 3, 7});
-  return {both(a, d, {0, 1, 4, 5}), both(a, d, {2, 3, 6, 7}),
-          both(c, f, {0, 1, 4, 5}), both(c, f, {2, 3, 6, 7})};
-}
 
 /// Lane l is element element(l) of the vectors, two or more, one after the
 /// other.
@@ -131,37 +119,21 @@ Value ThinKernel::pick(ArrayRef<Value> from,
   return result;
 }
 
-/// A[row + lane][k] for each k.
-SmallVector<Value> ThinKernel::loadTurned(Value row) {
+/// A[row + lane][k] for k from `from` on, maybe for some before and behind it.
+void ThinKernel::loadTerms(Value row, int64_t from, SmallVector<Value> &terms) {
   Value first = L.mul(row, K);
-  SmallVector<Value> terms(K);
-  if (K < kQuad) {
-    SmallVector<Value> memory;
-    for (int64_t v = 0; v < K; ++v)
-      memory.push_back(
-          vector::LoadOp::create(b, loc, vt, A, L.add(first, v * lanes)));
-    if (K == 1)
-      return memory;
-    for (int64_t k = 0; k < K; ++k)
-      terms[k] = pick(memory, [&](int64_t l) { return l * K + k; });
-    return terms;
+  if (K >= kQuad) {
+    from = std::min(from, K - kQuad); // the last four meet those before
+    llvm::copy(loadTurned(L, A, first, K, from), terms.begin() + from);
+    return;
   }
-  for (int64_t k = 0; k < K; k += kQuad) {
-    int64_t from = std::min(k, K - kQuad); // the last four meet those before
-    std::array<Value, kQuad> z;
-    for (int64_t i = 0; i < kQuad; ++i) {
-      z[i] = L.constant(vt, 0);
-      for (int64_t at = 0; at < lanes; at += kQuad) {
-        Value four = vector::LoadOp::create(b, loc, quad, A,
-                                            L.add(first, (at + i) * K + from));
-        z[i] = lanes == kQuad ? four
-                              : Value(vector::InsertStridedSliceOp::create(
-                                    b, loc, four, z[i], {at}, {1}));
-      }
-    }
-    llvm::copy(turn(z), terms.begin() + from);
-  }
-  return terms;
+  SmallVector<Value> memory;
+  for (int64_t v = 0; v < K; ++v)
+    memory.push_back(
+        vector::LoadOp::create(b, loc, vt, A, L.add(first, v * lanes)));
+  for (int64_t k = 0; k < K; ++k)
+    terms[k] =
+        K == 1 ? memory[0] : pick(memory, [&](int64_t l) { return l * K + k; });
 }
 
 /// The opposite: columns of the result to its rows, whose elements lie one
@@ -180,14 +152,16 @@ void ThinKernel::storeTurned(ArrayRef<Value> columns, Value row) {
 
 /// As many rows as there are lanes, on these.
 void ThinKernel::block(Value row) {
-  SmallVector<Value> terms = loadTurned(row);
-  SmallVector<Value> sums(N, L.constant(vt, 0));
-  for (int64_t k = 0; k < K; ++k)
+  SmallVector<Value> terms(K), sums(N, L.constant(vt, 0));
+  for (int64_t k = 0; k < K; ++k) {
+    if (!terms[k])
+      loadTerms(row, k, terms);
     for (int64_t n = 0; n < N; ++n) {
       Value w = held.empty() ? loadSplat(B, L.index(k * kPanelColumns + n))
                              : held[k * N + n];
       sums[n] = L.multiplyAdd(terms[k], w, sums[n], e.target.hasFma);
     }
+  }
   SmallVector<Idx> idx(out.size());
   Idx rest{row, 1, 1, {}};
   for (size_t d = rowDims.size(); d-- > 1;)
@@ -203,46 +177,59 @@ void ThinKernel::block(Value row) {
   storeTurned(sums, row);
 }
 
-/// Rows from `row` on; `over`: what lies behind the last one is written later.
-void ThinKernel::rows(Value row, int64_t count, bool over) {
+/// Vectors [from, to) of so many rows from `row` on.
+SmallVector<Value> ThinKernel::sumsOf(Value row, int64_t count, int64_t from,
+                                      int64_t to) {
   Value first = L.mul(row, K);
-  SmallVector<Value> sums(count * vectors, L.constant(vt, 0));
+  int64_t size = to - from;
+  SmallVector<Value> sums(count * size, L.constant(vt, 0));
   for (int64_t k = 0; k < K; ++k) {
     SmallVector<Value> columns;
-    for (int64_t v = 0; v < vectors; ++v)
+    for (int64_t v = from; v < to; ++v)
       columns.push_back(held.empty() ? loadColumns(k, v)
                                      : held[k * vectors + v]);
     for (int64_t r = 0; r < count; ++r) {
       Value x = loadSplat(A, L.add(first, r * K + k));
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value &sum = sums[r * vectors + v];
+      for (int64_t v = 0; v < size; ++v) {
+        Value &sum = sums[r * size + v];
         sum = L.multiplyAdd(x, columns[v], sum, e.target.hasFma);
       }
     }
   }
-  for (int64_t r = 0; r < count; ++r) {
-    Value own = L.add(row, r), base = L.mul(own, N);
-    SmallVector<Idx> idx = e.delinearize(own, rowDims);
-    idx.emplace_back();
-    for (int64_t v = 0; v < vectors; ++v) {
-      int64_t left = N - v * lanes;
-      idx.back() = Idx{L.index(v * lanes), 1, lanes, {}};
-      Idx flat = L.add(L.uniform(base), idx.back());
-      Value sum = sums[r * vectors + v];
-      e.bind(op.getResult(), [&](ArrayRef<Idx>) { return sum; });
-      if (left < lanes)
-        L.mask = L.tailMask(L.index(left));
-      if (left >= lanes || !over) {
-        sink.store(e, idx, flat);
-      } else {
-        e.setDomain(getDims(sink.value), idx, flat);
-        Value y = L.widen(e.emit(sink.value, idx));
-        L.mask = {};
-        L.store(y, e.result(0), flat, sink.element);
-      }
-      L.mask = {};
-    }
+  return sums;
+}
+
+/// Rows from `row` on; `over`: what lies behind the last one is written later,
+/// but by vectors of several rounds.
+void ThinKernel::rows(Value row, int64_t count, bool over) {
+  over = over && vectors <= together;
+  for (int64_t from = 0; from < vectors; from += together) {
+    int64_t to = std::min(from + together, vectors);
+    SmallVector<Value> sums = sumsOf(row, count, from, to);
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t v = from; v < to; ++v)
+        store(L.add(row, r), v, sums[r * (to - from) + v - from], over);
   }
+}
+
+/// Vector v of a row.
+void ThinKernel::store(Value row, int64_t v, Value sum, bool over) {
+  SmallVector<Idx> idx = e.delinearize(row, rowDims);
+  idx.push_back(Idx{L.index(v * lanes), 1, lanes, {}});
+  int64_t left = N - v * lanes;
+  Idx flat = L.add(L.uniform(L.mul(row, N)), idx.back());
+  e.bind(op.getResult(), [&](ArrayRef<Idx>) { return sum; });
+  if (left < lanes)
+    L.mask = L.tailMask(L.index(left));
+  if (left >= lanes || !over) {
+    sink.store(e, idx, flat);
+  } else {
+    e.setDomain(getDims(sink.value), idx, flat);
+    Value y = L.widen(e.emit(sink.value, idx));
+    L.mask = {};
+    L.store(y, e.result(0), flat, sink.element);
+  }
+  L.mask = {};
 }
 
 /// Long: the three loops over a call's rows, with what they share.
@@ -258,7 +245,6 @@ void ThinKernel::run() {
         end = L.min(L.mul(e.end, taskRows), e.dim(M));
   // Turning six of 16 takes longer than half vectors in rows do.
   bool turned = inRows && N <= std::min<int64_t>(lanes / 2 - 1, 5);
-  int64_t room = e.target.numVectorRegs - 2;
   if (turned) {
     if (K * N + K + N <= room)
       for (int64_t k = 0; k < K; ++k)
@@ -274,17 +260,19 @@ void ThinKernel::run() {
   setLanes(std::min<int64_t>(
       all, std::max<int64_t>(llvm::bit_ceil(uint64_t(N)), kQuad)));
   // As many rows as hide what a chain waits for.
-  int64_t together = std::max<int64_t>(kQuad / vectors, 2);
-  if (K * vectors + together * vectors + 1 <= room && !turned)
+  int64_t count = std::max<int64_t>(kQuad / vectors, 2);
+  if (K * vectors + count * vectors + 1 <= room && !turned)
     for (int64_t k = 0; k < K; ++k)
       for (int64_t v = 0; v < vectors; ++v)
         held.push_back(loadColumns(k, v));
   // Those whose last vector ends where the last row does, or before.
   int64_t overhang = llvm::divideCeil(vectors * lanes - N, N);
-  if (inRows && !turned) {
-    Value most = L.max(L.sub(L.sub(end, overhang), row), 0);
-    Value behind = L.add(row, L.mul(L.div(most, together), together));
-    e.loop(row, behind, together, [&](Value r) { rows(r, together, true); });
+  if (!turned) {
+    Value left = L.sub(end, row);
+    if (inRows)
+      left = L.max(L.sub(left, overhang), 0);
+    Value behind = L.add(row, L.mul(L.div(left, count), count));
+    e.loop(row, behind, count, [&](Value r) { rows(r, count, inRows); });
     row = behind;
   }
   e.loop(row, end, 1, [&](Value r) { rows(r, 1, false); });
@@ -299,11 +287,14 @@ bool isThinProduct(PackedMatMulOp op, const PackedOperand &operand) {
   auto rows = dyn_cast<BlockArgument>(op.getLhs());
   int64_t terms = lhs.back().constant().value_or(0),
           columns = out.back().constant().value_or(0);
+  int64_t most = columns <= kPanelColumns  ? kMostTerms
+                 : columns <= kMostColumns ? kMostOfMany
+                                           : 0;
   return rows && getElementTypeOrSelf(rows.getType()).isF32() &&
          !op.getFormatAttr() && !matchHalves(op) && !operand.getPages() &&
          operand.rowsApart() == kPanelColumns && out.size() >= 2 &&
-         llvm::all_of(ArrayRef(packed).drop_back(2), one) && terms > 0 &&
-         terms <= kMostTerms && columns > 0 && columns <= kPanelColumns &&
+         llvm::all_of(ArrayRef(packed).drop_back(3), one) && terms > 0 &&
+         terms <= most && columns > 0 &&
          productOf(ArrayRef(lhs).drop_back(1)).constant().value_or(few + 1) >
              few;
 }

@@ -11,7 +11,7 @@
 
 namespace tenon {
 
-/// Is it a product of stored rows of fewer than 16 terms by one panel? At any
+/// Is it a product of stored rows of few terms by few panels? At any
 /// level: all share the tasks.
 bool isThinProduct(PackedMatMulOp op, const PackedOperand &operand);
 /// Its kernel; a task is so many rows.
