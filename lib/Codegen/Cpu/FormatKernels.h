@@ -87,6 +87,17 @@ void emitTileKernel(KernelEmitter &e, FormatAttr format, int64_t K,
                     int64_t tiles, int64_t panels, bool accumulate,
                     llvm::ArrayRef<mlir::Value> operands);
 
+/// The product by such tiles of `rows` rows, of which C holds `held` of each
+/// panel. Of integers they are the rows that fill some; of bf16 all, so that a
+/// row has the same bits however many are beside it.
+struct RowsOfTiles {
+  mlir::Value rows, held;
+};
+void emitTileProduct(KernelEmitter &e, RowsOfTiles rows, FormatAttr format,
+                     int64_t K, int64_t panels, bool accumulate,
+                     const MicroKernelOperands &o, mlir::Value lda,
+                     mlir::Value marks);
+
 /// func(X, xAt, K, A, aAt, scales, sums, at): the row at X as integers at aAt,
 /// with the scale and the sum of each block from `at` on. ByteKernels.cpp.
 mlir::func::FuncOp getRowQuantizer(mlir::ModuleOp module,

@@ -236,7 +236,6 @@ struct MatMulKernel {
   void dequantize(const Task &t, Value k0, Value len);
   void chunk(const Task &t, Value k0, Value len, Value next, Value last);
   void multiplyTile(const MicroKernelOperands &o, const Task &t, Value mr);
-  void multiplyTiles(const MicroKernelOperands &o, Value mr, int64_t count);
   void forTiles(Value rows, llvm::function_ref<void(Value, Value, Value)> fn);
   Value rowsHeld(Value mr);
   Value memoryOfRows();
@@ -351,7 +350,8 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
                                    stored);
       }
       if (tiled)
-        return multiplyTiles(o, mr, count);
+        return emitTileProduct(e, {mr, rowsHeld(mr)}, format, *K.constant(),
+                               count, chunks > 1, o, lda, marks);
       if (!quantized)
         return emitDotKernel(e, mr, format, count, chunks > 1,
                              {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K,
@@ -380,35 +380,6 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
       [&](const MicroKernelShape &own, int64_t leastRows) {
         emitMicroKernel(e, mr, rowsOfTile, K, o, own, leastRows);
       });
-}
-
-/// The same by tiles of the CPU: of integers the rows that fill some, of bf16
-/// all, so that a row has the same bits however many are beside it.
-void MatMulKernel::multiplyTiles(const MicroKernelOperands &o, Value mr,
-                                 int64_t count) {
-  Value held = rowsHeld(mr), apart = L.mul(held, kPanelColumns);
-  Value whole = L.div(held, kRowsOfTile);
-  for (int64_t tiles : {1, 2}) {
-    Value these = L.eq(whole, tiles);
-    e.ifThen(these, [&] {
-      emitTileKernel(
-          e, format, *K.constant(), tiles, count, chunks > 1,
-          {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K, o.C, o.cAt, apart});
-    });
-  }
-  if (!integer)
-    return;
-  Value done = L.mul(whole, kRowsOfTile);
-  for (int64_t p = 0; p < count; ++p)
-    forRowTiles(e, L.sub(mr, done), kTileRows, [&](Value, Value r, Value few) {
-      Value row = L.add(done, r);
-      emitDotKernel(
-          e, few, format, 1, chunks > 1,
-          {o.A, L.add(o.aAt, L.mul(row, lda)), lda, o.B,
-           L.add(o.bAt, L.mul(o.panelStride, p)), o.panelStride, o.K, o.C,
-           L.add(L.add(o.cAt, L.mul(apart, p)), L.mul(row, kPanelColumns)),
-           marks, o.bAt, L.index(0)});
-    });
 }
 
 /// Rows that a register tile of `mr` rows has in C.

@@ -32,6 +32,7 @@
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Loops.h"
+#include "lib/Codegen/Cpu/Product.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "tenon/abi.h"
 
@@ -222,6 +223,36 @@ void emitTileKernel(KernelEmitter &e, FormatAttr format, int64_t K,
     func::ReturnOp::create(loops.b, loops.loc);
   }
   func::CallOp::create(e.b, e.L.loc, func, operands);
+}
+
+void emitTileProduct(KernelEmitter &e, RowsOfTiles rows, FormatAttr format,
+                     int64_t K, int64_t panels, bool accumulate,
+                     const MicroKernelOperands &o, Value lda, Value marks) {
+  LaneBuilder &L = e.L;
+  Value apart = L.mul(rows.held, kPanelColumns);
+  Value whole = L.div(rows.held, kRowsOfTile);
+  for (int64_t tiles : {1, 2}) {
+    Value these = L.eq(whole, tiles);
+    e.ifThen(these, [&] {
+      emitTileKernel(
+          e, format, K, tiles, panels, accumulate,
+          {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K, o.C, o.cAt, apart});
+    });
+  }
+  if (!format.isInteger())
+    return;
+  Value done = L.mul(whole, kRowsOfTile);
+  for (int64_t p = 0; p < panels; ++p)
+    forRowTiles(
+        e, L.sub(rows.rows, done), kTileRows, [&](Value, Value r, Value few) {
+          Value row = L.add(done, r);
+          emitDotKernel(
+              e, few, format, 1, accumulate,
+              {o.A, L.add(o.aAt, L.mul(row, lda)), lda, o.B,
+               L.add(o.bAt, L.mul(o.panelStride, p)), o.panelStride, o.K, o.C,
+               L.add(L.add(o.cAt, L.mul(apart, p)), L.mul(row, kPanelColumns)),
+               marks, o.bAt, L.index(0)});
+        });
 }
 
 } // namespace tenon
