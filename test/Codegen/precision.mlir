@@ -78,3 +78,21 @@ func.func @terms(%x: tensor<2x?xf32, #tenon.dims<"2", "k">>) -> tensor<2x3xf32> 
   %0 = tenon.matmul %x, %w : tensor<2x?xf32, #tenon.dims<"2", "k">>, tensor<2x3xf32>
   return %0 : tensor<2x3xf32>
 }
+
+// Codes of few bits less their zero points have to fit a byte with a sign.
+// CHECK-LABEL: @zeros
+// ACT: as <ui4 block 16 scale f16 zero ui8 by i8> rows 32
+// CHECK: as <ui4 block 16 scale f16 zero ui8> rows 32
+func.func @zeros(%x: tensor<2x32xf32>) -> (tensor<2x2xf32>, tensor<2x2xf32>) {
+  %bytes = tenon.constant dense<7> : tensor<32xui8>
+  %codes = tenon.unpack %bytes size "64" to ui4 : tensor<32xui8>
+  %w = tenon.reshape %codes to <"2", "32"> : tensor<64xui4>
+  %s = tenon.constant dense<0.5> : tensor<2x2xf32>
+  %inside = tenon.constant dense<15> : tensor<2x2xui8>
+  %outside = tenon.constant dense<200> : tensor<2x2xui8>
+  %v0 = tenon.dequantize %w scale %s zero %inside blocks [1, 16] to f32 : tensor<2x32xui4>, tensor<2x2xf32> zero tensor<2x2xui8>
+  %v1 = tenon.dequantize %w scale %s zero %outside blocks [1, 16] to f32 : tensor<2x32xui4>, tensor<2x2xf32> zero tensor<2x2xui8>
+  %0 = tenon.matmul %x, %v0 transposed : tensor<2x32xf32>, tensor<2x32xf32>
+  %1 = tenon.matmul %x, %v1 transposed : tensor<2x32xf32>, tensor<2x32xf32>
+  return %0, %1 : tensor<2x2xf32>, tensor<2x2xf32>
+}

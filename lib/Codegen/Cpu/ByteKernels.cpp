@@ -82,16 +82,23 @@ struct RowQuantizer : Loops {
   RowQuantizer(func::FuncOp func, const TargetInfo &target, FormatAttr format)
       : Loops(func, target), format(format) {}
   FormatAttr format;
+  SumKind kind = kindOfSums(format, target);
+  bool opened = false; ///< are the panels that the row meets?
   Type i32 = b.getI32Type(), f32 = b.getF32Type();
   VectorType i32s = vector(i32, lanes), f32s = vector(f32, lanes);
   Value X = argument(0), x0 = argument(1), K = argument(2), A = argument(3),
-        a0 = argument(4);
+        a0 = argument(4), scales = argument(5), sums = argument(6),
+        at = argument(7);
 
   using Body = function_ref<Value(Value at, Value numbers, Value carried)>;
   Value walk(Value begin, Value end, Body body);
-  void block(Value begin, Value end, Value number);
+  void measure(Value begin, Value end, Value number);
+  void scale(Value number);
+  void round(Value begin, Value end, Value number);
+  void forBlocks(function_ref<void(Value, Value, Value)> fn);
   Value kept(Value sum);
   void order();
+  void fill();
   void run();
 };
 
@@ -116,11 +123,8 @@ Value RowQuantizer::walk(Value begin, Value end, Body body) {
       })[0];
 }
 
-void RowQuantizer::block(Value begin, Value end, Value number) {
-  auto constant = [&](float value) { return L.constant(f32, value); };
-  auto bits = [&](float value) {
-    return L.constantInt(i32, llvm::bit_cast<int32_t>(value));
-  };
+/// The largest magnitude of a block, as its bits, where its sum will be.
+void RowQuantizer::measure(Value begin, Value end, Value number) {
   // Of numbers without their sign the bits are in the same order; a NaN's are
   // above infinity's.
   Value largest = walk(begin, end, [&](Value, Value x, Value most) -> Value {
@@ -131,37 +135,60 @@ void RowQuantizer::block(Value begin, Value end, Value number) {
   });
   largest = vector::ReductionOp::create(b, loc, vector::CombiningKind::MAXSI,
                                         largest);
+  memref::StoreOp::create(b, loc, largest, sums, L.add(at, number));
+}
+
+/// Scales of some blocks from their magnitudes, which give way to the inverse
+/// ones.
+void RowQuantizer::scale(Value number) {
+  auto constant = [&](float value) { return L.constant(f32s, value); };
+  auto bits = [&](float value) {
+    return L.constantInt(i32s, llvm::bit_cast<int32_t>(value));
+  };
+  Value place = L.add(at, number);
+  Value largest = vector::LoadOp::create(b, loc, i32s, sums, place);
   Value finite = L.slt(largest, bits(std::numeric_limits<float>::infinity()));
   Value counts = L.both(finite, L.sge(largest, bits(0x1p-100f)));
-  Value m = arith::BitcastOp::create(b, loc, f32, largest);
+  Value m = arith::BitcastOp::create(b, loc, f32s, largest);
   Value inverse = L.select(
       counts, arith::DivFOp::create(b, loc, constant(127), m), constant(0));
   Value scale =
       L.select(counts, arith::DivFOp::create(b, loc, m, constant(127)),
                L.select(finite, constant(0),
                         constant(std::numeric_limits<float>::quiet_NaN())));
+  vector::StoreOp::create(b, loc, scale, scales, place);
+  vector::StoreOp::create(
+      b, loc, arith::BitcastOp::create(b, loc, i32s, inverse), sums, place);
+}
+
+/// The integers of a block, and their sum.
+void RowQuantizer::round(Value begin, Value end, Value number) {
+  Value place = L.add(at, number);
+  Value inverse = arith::BitcastOp::create(
+      b, loc, f32, memref::LoadOp::create(b, loc, sums, place));
   Value inverses = vector::BroadcastOp::create(b, loc, f32s, inverse);
   VectorType stored =
       vector(cast<MemRefType>(A.getType()).getElementType(), lanes);
   Value sum = walk(begin, end, [&](Value k, Value x, Value sum) -> Value {
-    Value q = arith::MulFOp::create(b, loc, x, inverses);
-    q = math::RoundEvenOp::create(b, loc, q);
-    q = arith::FPToSIOp::create(b, loc, i32s, q);
+    Value q = intrinsic("llvm.lrint", i32s, L.mul(x, inverses));
+    sum = L.add(sum, q);
+    if (opened)
+      q = L.add(q, kUnsigned);
     vector::StoreOp::create(b, loc, arith::TruncIOp::create(b, loc, stored, q),
                             A, L.add(a0, k));
-    return arith::AddIOp::create(b, loc, sum, q);
+    return sum;
   });
+  if (opened && kind != SumKind::number)
+    return;
   sum = vector::ReductionOp::create(b, loc, vector::CombiningKind::ADD, sum);
-  Value at = L.add(argument(7), number);
-  memref::StoreOp::create(b, loc, scale, argument(5), at);
-  memref::StoreOp::create(b, loc, kept(sum), argument(6), at);
+  memref::StoreOp::create(b, loc, kept(sum), sums, place);
 }
 
 Value RowQuantizer::kept(Value sum) {
   auto times = [&](int64_t factor) {
     return arith::MulIOp::create(b, loc, sum, L.constantInt(i32, factor));
   };
-  switch (kindOfSums(format, target)) {
+  switch (kind) {
   case SumKind::plain:
     return sum;
   case SumKind::start:
@@ -191,22 +218,49 @@ void RowQuantizer::order() {
   });
 }
 
+/// Opened panels have numbers behind the last row: these meet zeros.
+void RowQuantizer::fill() {
+  auto alignTo = [&](int64_t n) { return L.mul(L.div(plus(K, n - 1), n), n); };
+  Value zero = L.constantInt(vector(b.getI8Type(), lanes), -kUnsigned);
+  forLoop(alignTo(lanes), alignTo(format.getBlock()), lanes, {},
+          [&](Value k, ValueRange) {
+            vector::StoreOp::create(b, loc, zero, A, L.add(a0, k));
+            return SmallVector<Value>{};
+          });
+}
+
+/// Calls fn(first element, end, number) for each block.
+void RowQuantizer::forBlocks(function_ref<void(Value, Value, Value)> fn) {
+  int64_t size = format.getBlock();
+  if (!size)
+    return fn(L.index(0), K, L.index(0));
+  // Whole blocks have no loops inside.
+  Value whole = L.mul(L.div(K, size), size);
+  forLoop(L.index(0), whole, size, {}, [&](Value k, ValueRange) {
+    fn(k, plus(k, size), L.div(k, size));
+    return SmallVector<Value>{};
+  });
+  forLoop(whole, K, size, {}, [&](Value k, ValueRange) {
+    fn(k, K, L.div(k, size));
+    return SmallVector<Value>{};
+  });
+}
+
+/// Scales need two divisions each, which many blocks share.
 void RowQuantizer::run() {
   int64_t size = format.getBlock();
-  if (!size) {
-    block(L.index(0), K, L.index(0));
-  } else {
-    // Whole blocks have no loops inside.
-    Value whole = L.mul(L.div(K, size), size);
-    forLoop(L.index(0), whole, size, {}, [&](Value k, ValueRange) {
-      block(k, plus(k, size), L.div(k, size));
-      return SmallVector<Value>{};
-    });
-    forLoop(whole, K, size, {}, [&](Value k, ValueRange) {
-      block(k, K, L.div(k, size));
-      return SmallVector<Value>{};
-    });
-  }
+  forBlocks([&](Value begin, Value end, Value number) {
+    measure(begin, end, number);
+  });
+  Value blocks = size ? L.div(plus(K, size - 1), size) : L.index(1);
+  forLoop(L.index(0), blocks, lanes, {}, [&](Value number, ValueRange) {
+    scale(number);
+    return SmallVector<Value>{};
+  });
+  forBlocks(
+      [&](Value begin, Value end, Value number) { round(begin, end, number); });
+  if (opened)
+    fill();
   if (format.getBits() < 8)
     order();
   func::ReturnOp::create(b, loc);
@@ -233,7 +287,8 @@ struct ByteLoops : Loops {
   int64_t first = 0, vectors = 0; ///< of the columns
   int64_t panels = 1; ///< side by side, their vectors one behind the other
   Type i8 = b.getI8Type(), i16 = b.getI16Type(), i32 = b.getI32Type();
-  VectorType i32s = vector(i32, lanes), f32s = vector(b.getF32Type(), lanes);
+  VectorType i32s = vector(i32, lanes), f32s = vector(b.getF32Type(), lanes),
+             i16s = vector(i16, lanes * 2);
   VectorType operandType =
       vector(widens ? i16 : i8, widens ? lanes * 2 : lanes * 4);
   Value A = argument(0), a0 = argument(1), lda = argument(2),
@@ -242,8 +297,10 @@ struct ByteLoops : Loops {
   int64_t column(int64_t j) { return first + j * lanes; }
   int64_t ofPanel() { return vectors / panels; }
   bool isWhole() { return ofPanel() * lanes == kPanelColumns; }
+  /// Of many rows: where later panels lie of which bytes are fetched, so many.
+  bool many = false;
   Value panelAt(Value at, int64_t p) {
-    return p ? L.add(at, L.mul(argument(11), p)) : at;
+    return p ? L.add(at, L.mul(argument(many ? 13 : 11), p)) : at;
   }
   Value columnAt(Value at, int64_t j, int64_t bytes) {
     return plus(panelAt(at, j / ofPanel()), column(j % ofPanel()) * bytes);
@@ -260,7 +317,10 @@ struct ByteLoops : Loops {
   Value addZeros(Value zeros, Value rowSum, Value sum);
   Value loadZeros(Value bAt, int64_t j);
   SmallVector<Value> starts(ValueRange rowSums, ValueRange zeros);
+  void addGroup(Value bAt, Value aAt, Value number,
+                SmallVectorImpl<Value> &sums, SmallVectorImpl<Value> &inPairs);
   SmallVector<Value> sums(Value bAt, Value aAt, ValueRange starts);
+  SmallVector<Value> sumsOfMany(Value bAt, Value aAt, ValueRange starts);
   SmallVector<Value> block(Value number, Value bAt, ValueRange carried);
   void run();
 };
@@ -304,7 +364,7 @@ Value ByteLoops::loadZeros(Value bAt, int64_t j) {
 /// `sum` and zero points times the sum of a row that is less than zero.
 Value ByteLoops::addZeros(Value zeros, Value rowSum, Value sum) {
   auto inPairs = [&](Value v) {
-    return vector::BitCastOp::create(b, loc, vector(i16, lanes * 2), v);
+    return vector::BitCastOp::create(b, loc, i16s, v);
   };
   return addPairs(inPairs(zeros), inPairs(rowSum), sum);
 }
@@ -324,6 +384,65 @@ SmallVector<Value> ByteLoops::starts(ValueRange rowSums, ValueRange zeros) {
   return all;
 }
 
+/// To sums, or where these are pairs to those in i16, the products of a group.
+void ByteLoops::addGroup(Value bAt, Value aAt, Value number,
+                         SmallVectorImpl<Value> &sums,
+                         SmallVectorImpl<Value> &inPairs) {
+  StringRef multiply = lanes == 16  ? "llvm.x86.avx512.pmaddubs.w.512"
+                       : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
+                                    : "llvm.x86.ssse3.pmadd.ub.sw.128";
+  SmallVector<Value> found =
+      codes(L.add(bAt, L.mul(number, format.bytesOfGroup())));
+  for (int64_t step = 0; step < opened; ++step) {
+    SmallVector<Value> weights;
+    for (Value code : found)
+      weights.push_back(open(code, step));
+    Value from = plus(L.add(aAt, L.mul(number, group)), 4 * step);
+    for (int64_t r = 0; r < rows; ++r) {
+      Value a = broadcastGroup(A, L.add(from, L.mul(L.index(r), lda)), 4,
+                               widens ? 64 : 32, operandType);
+      for (auto [j, w] : llvm::enumerate(weights)) {
+        size_t i = r * weights.size() + j;
+        if (!pairs) {
+          sums[i] = widens ? addPairs(a, w, sums[i]) : addDots(w, a, sums[i]);
+          continue;
+        }
+        Value sum = intrinsic(multiply, i16s, {w, a});
+        inPairs[i] = inPairs[i] ? L.add(inPairs[i], sum) : sum;
+      }
+    }
+  }
+}
+
+/// Whole columns times many rows. Their panels come from the second cache; a
+/// line of what comes next is fetched for each two groups.
+SmallVector<Value> ByteLoops::sumsOfMany(Value bAt, Value aAt,
+                                         ValueRange starts) {
+  constexpr int64_t together = 2;
+  Value groups = L.div(lda, group), times = L.div(groups, together);
+  Value share = L.div(argument(12), L.max(times, 1));
+  SmallVector<Value> init(starts), none;
+  init.push_back(argument(11));
+  auto add = [&](Value number, ValueRange carried) {
+    SmallVector<Value> next(carried);
+    addGroup(bAt, aAt, number, next, none);
+    return next;
+  };
+  Value whole = L.mul(times, together);
+  SmallVector<Value> found = forLoop(
+      L.index(0), whole, together, init, [&](Value number, ValueRange carried) {
+        Value at = carried.back();
+        for (int64_t p = 0; p < panels; ++p)
+          fetchLater(B, panelAt(at, p), 1);
+        SmallVector<Value> next = add(number, carried.drop_back());
+        next = add(plus(number, 1), next);
+        next.push_back(L.add(at, share));
+        return next;
+      });
+  found.pop_back();
+  return forLoop(whole, groups, 1, found, add);
+}
+
 /// Of codes times integers of one block: [rows][vectors].
 SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt, ValueRange starts) {
   int64_t size = format.getBlock();
@@ -331,10 +450,6 @@ SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt, ValueRange starts) {
   int64_t together =
       pairs && size ? std::min(kSteps / opened, size / group) : 1;
   Value end = size ? L.index(size / group) : L.div(lda, group);
-  VectorType i16s = vector(i16, lanes * 2);
-  StringRef multiply = lanes == 16  ? "llvm.x86.avx512.pmaddubs.w.512"
-                       : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
-                                    : "llvm.x86.ssse3.pmadd.ub.sw.128";
   bool fetches = first == 0 && (!size || isWhole());
   SmallVector<Value> found = forLoop(
       L.index(0), end, together, starts, [&](Value number, ValueRange carried) {
@@ -342,34 +457,8 @@ SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt, ValueRange starts) {
         Value groupAt = L.add(bAt, L.mul(number, format.bytesOfGroup()));
         for (int64_t p = 0; p < panels && fetches; ++p)
           fetchAhead(B, panelAt(groupAt, p), together * format.bytesOfGroup());
-        for (int64_t g = 0; g < together; ++g) {
-          Value at = plus(number, g);
-          SmallVector<Value> found =
-              codes(L.add(bAt, L.mul(at, format.bytesOfGroup())));
-          for (int64_t step = 0; step < opened; ++step) {
-            SmallVector<Value> weights;
-            for (Value code : found)
-              weights.push_back(open(code, step));
-            Value from = plus(L.add(aAt, L.mul(at, group)), 4 * step);
-            for (int64_t r = 0; r < rows; ++r) {
-              Value a = broadcastGroup(A, L.add(from, L.mul(L.index(r), lda)),
-                                       4, widens ? 64 : 32, operandType);
-              for (auto [j, w] : llvm::enumerate(weights)) {
-                size_t i = r * weights.size() + j;
-                if (!pairs) {
-                  next[i] =
-                      widens ? addPairs(a, w, next[i]) : addDots(w, a, next[i]);
-                  continue;
-                }
-                Value sum = intrinsic(multiply, i16s, {w, a});
-                inPairs[i] =
-                    inPairs[i]
-                        ? Value(arith::AddIOp::create(b, loc, inPairs[i], sum))
-                        : sum;
-              }
-            }
-          }
-        }
+        for (int64_t g = 0; g < together; ++g)
+          addGroup(bAt, aAt, plus(number, g), next, inPairs);
         for (size_t i = 0; pairs && i < next.size(); ++i)
           next[i] = addPairs(inPairs[i], L.constantInt(i16s, 1), next[i]);
         return next;
@@ -418,8 +507,10 @@ SmallVector<Value> ByteLoops::block(Value number, Value bAt,
   };
   if (begins)
     loadSums();
+  Value groupsAt = plus(bAt, format.bytesOfHeader());
+  SmallVector<Value> init = starts(rowSums, zeros);
   SmallVector<Value> found =
-      sums(plus(bAt, format.bytesOfHeader()), aAt, starts(rowSums, zeros));
+      many ? sumsOfMany(groupsAt, aAt, init) : sums(groupsAt, aAt, init);
   if (!begins)
     loadSums();
   SmallVector<Value> scales;
@@ -480,9 +571,11 @@ void ByteLoops::run() {
   func::ReturnOp::create(b, loc);
 }
 
-/// Of one panel, or two that lie so far apart as a last argument says.
+/// Of one panel, or two that lie so far apart as a last argument says; of many
+/// rows with what is fetched before that.
 func::FuncOp getByteKernel(ModuleOp module, const TargetInfo &target,
-                           FormatAttr format, int64_t rows, int64_t panels) {
+                           FormatAttr format, int64_t rows, int64_t panels,
+                           bool many) {
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i8 = IntegerType::get(context, 8), i32 = IntegerType::get(context, 32);
@@ -498,15 +591,19 @@ func::FuncOp getByteKernel(ModuleOp module, const TargetInfo &target,
                           index,
                           memoryType(f32),
                           index};
+  if (many)
+    types.append({index, index});
   if (panels > 1) {
     name += "x" + std::to_string(panels * kPanelColumns);
     types.push_back(index);
   }
-  auto [func, fresh] = getFunction(module, name, types);
+  auto [func, fresh] =
+      getFunction(module, name + (many ? "_of_many" : ""), types);
   if (!fresh)
     return func;
   ByteLoops loops(func, target, format, rows);
   loops.panels = panels;
+  loops.many = many;
   loops.run();
   return func;
 }
@@ -514,7 +611,7 @@ func::FuncOp getByteKernel(ModuleOp module, const TargetInfo &target,
 } // namespace
 
 func::FuncOp getRowQuantizer(ModuleOp module, const TargetInfo &target,
-                             FormatAttr format) {
+                             FormatAttr format, bool opened) {
   MLIRContext *context = module.getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context),
        i32 = IntegerType::get(context, 32);
@@ -524,12 +621,15 @@ func::FuncOp getRowQuantizer(ModuleOp module, const TargetInfo &target,
   auto [func, fresh] = getFunction(
       module,
       "quantize_u" + std::to_string(format.getBits()) + "_b" +
-          std::to_string(format.getBlock()) +
+          std::to_string(format.getBlock()) + (opened ? "_opened" : "") +
           ofKind[int(kindOfSums(format, target))].str(),
       {memoryType(f32), index, index, memoryType(rowTypeOf(format, target)),
        index, memoryType(f32), memoryType(i32), index});
-  if (fresh)
-    RowQuantizer(func, target, format).run();
+  if (fresh) {
+    RowQuantizer rows(func, target, format);
+    rows.opened = opened;
+    rows.run();
+  }
   return func;
 }
 
@@ -539,13 +639,24 @@ int64_t mostByteRows(const TargetInfo &target) {
                                                               : kTileRows;
 }
 
+bool joinsPanels(FormatAttr format, const TargetInfo &target) {
+  return !format.getBlock() && target.vectorBits == 512 &&
+         hasDotProducts(target);
+}
+
 void emitByteKernel(KernelEmitter &e, Value rows, FormatAttr format,
-                    int64_t panels, Value apart, ArrayRef<Value> operands) {
+                    int64_t panels, Value apart, ArrayRef<Value> operands,
+                    Value next, Value bytes) {
   auto module = e.module();
-  callForPanels(e, rows, mostByteRows(e.target),
-                {panels, apart, /*bAt=*/8, /*cAt=*/10}, operands,
-                [&](int64_t r, int64_t together) {
-                  return getByteKernel(module, e.target, format, r, together);
+  bool joins = joinsPanels(format, e.target), many = joins && next;
+  SmallVector<Value> all(operands);
+  if (many)
+    all.append({next, bytes});
+  callForPanels(e, rows, many ? kTileRows : mostByteRows(e.target),
+                {panels, apart, /*bAt=*/8, /*cAt=*/10, joins ? kTileRows : 1},
+                all, [&](int64_t r, int64_t together) {
+                  return getByteKernel(module, e.target, format, r, together,
+                                       many);
                 });
 }
 

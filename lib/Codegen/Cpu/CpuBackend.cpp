@@ -78,6 +78,10 @@ Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
       return {get(rows, 4, block, chunk), get(rows, 8, block, chunk),
               get(rows, 2, block, chunk), get(rows * 2, 4, block, chunk)};
     }
+    // What opens panels once for all rows of a task (OpenedKernels.cpp) has
+    // more.
+    if (format && format.quantizesRows() && format.getBlock())
+      rows = 16 * kTileRows;
     if (format)
       continue;
     int64_t columns =

@@ -100,18 +100,46 @@ void emitTileProduct(KernelEmitter &e, RowsOfTiles rows, FormatAttr format,
 
 /// func(X, xAt, K, A, aAt, scales, sums, at): the row at X as integers at aAt,
 /// with the scale and the sum of each block from `at` on. ByteKernels.cpp.
+/// Beside `opened` panels as bytes without a sign, kUnsigned more than they
+/// are, and with sums where these are needed. So many elements behind a row's
+/// scales and sums are written too.
+inline constexpr int64_t kBehindBlocks = 16, kUnsigned = 128;
 mlir::func::FuncOp getRowQuantizer(mlir::ModuleOp module,
-                                   const TargetInfo &target, FormatAttr format);
+                                   const TargetInfo &target, FormatAttr format,
+                                   bool opened);
 
 /// Rows that such panels are multiplied by at once, at most.
 int64_t mostByteRows(const TargetInfo &target);
 /// Calls func(A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt): C
 /// [panels][rows][32] is A's quantised rows times one or two panels, the first
 /// at bAt; of each row so many blocks, whose scales and sums begin at `at`.
-/// `rows` is in [1, mostByteRows].
+/// `rows` is in [1, mostByteRows]. With `next` they are some of many rows, at
+/// most kTileRows where panels are joined, and of each of the panels there so
+/// many bytes may be fetched.
 void emitByteKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                     int64_t panels, mlir::Value apart,
-                    llvm::ArrayRef<mlir::Value> operands);
+                    llvm::ArrayRef<mlir::Value> operands, mlir::Value next = {},
+                    mlir::Value bytes = {});
+/// Are several rows multiplied by two panels side by side? Whole columns have
+/// sums of integers alone, with registers for both.
+bool joinsPanels(FormatAttr format, const TargetInfo &target);
+
+/// Are panels of the format opened once for many rows, at levels with dot
+/// products? OpenedKernels.cpp.
+bool opensBytes(FormatAttr format);
+/// Of K rows.
+int64_t bytesOfOpenedPanel(FormatAttr format, int64_t K);
+/// func(B, bAt, first, last, to, toAt): rows [first, last) of the panel at bAt,
+/// whole blocks, as bytes.
+mlir::func::FuncOp getPanelOpener(mlir::ModuleOp module,
+                                  const TargetInfo &target, FormatAttr format);
+/// Calls func(A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt, next,
+/// codes): as the product above by one opened panel at bAt, of rows in
+/// [1, kTileRows]. Of each block of the panel at `next` in `codes` so many
+/// bytes are fetched.
+void emitOpenedKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
+                      llvm::ArrayRef<mlir::Value> operands);
+int64_t bytesFetchedByOpened(FormatAttr format);
 
 } // namespace tenon
 

@@ -212,7 +212,7 @@ void callForPanels(KernelEmitter &e, Value rows, int64_t mostRows,
   forRowCounts(e, rows, mostRows, [&](int64_t r) {
     // One row waits for memory, which comes sooner in two streams. More rows,
     // or shorter vectors, are chains enough.
-    bool joined = r == 1 && e.target.vectorBits == 512;
+    bool joined = r <= call.togetherRows && e.target.vectorBits == 512;
     int64_t together = joined ? call.panels : 1;
     for (int64_t p = 0; p < call.panels; p += together) {
       SmallVector<Value> own(operands);

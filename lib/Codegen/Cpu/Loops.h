@@ -101,6 +101,7 @@ struct PanelCall {
   int64_t panels;
   mlir::Value apart;
   unsigned bAt, cAt;
+  int64_t togetherRows = 1; ///< up to so many meet several panels at once
 };
 /// Calls of get(rows, panels), rows in [1, mostRows], for all panels: with
 /// several at once `apart` is behind the operands. C is [panels][rows][32].

@@ -54,6 +54,7 @@
 #include "lib/Codegen/Cpu/ThinKernel.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Lanes/CastLanes.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 
@@ -83,6 +84,10 @@ struct MatMulKernel {
   bool laidOut = !rowType.isF32(); ///< for the level
   bool coded = format && !laidOut; ///< dequantised
   bool opensInTile = coded && isOpenedByTiles(format, e.target);
+  /// Do many rows meet opened panels, at some level, and here?
+  bool opensSomewhere =
+      quantized && opensBytes(format) && lhs.back().constant();
+  bool opened = opensSomewhere && hasDotProducts(e.target);
   /// Are rows laid out there or dequantised panels multiplied, as the level has
   /// it? Both are cut into the same tasks.
   bool rounded = format && roundsToBF16(format);
@@ -172,7 +177,8 @@ struct MatMulKernel {
   /// Of a tile. One vector of columns leaves registers for more, which have to
   /// stay in the L1 cache where other columns meet them again.
   int64_t mostRows() {
-    if (quantized && tileRows == kTileRows)
+    if (quantized && !opened && !joinsPanels(format, e.target) &&
+        tileRows == kTileRows)
       return mostByteRows(e.target);
     if (format || halves || wholeColumns > int64_t(lanes))
       return tileRows;
@@ -240,11 +246,12 @@ struct MatMulKernel {
   Value rowsHeld(Value mr);
   Value memoryOfRows();
   void multiplyBytes(Value rows, Value aAt, Value bAt, int64_t count,
-                     Value apart, Value cAt);
+                     Value apart, Value cAt, Value next = {}, Value share = {});
   /// Every tile has all its panels.
   bool wholeTiles() {
     return panels.constant() && *panels.constant() % panelsOfTile == 0;
   }
+  int64_t openedSize() { return bytesOfOpenedPanel(format, *K.constant()); }
   Value atLeast(Value x, int64_t n) { return L.uge(x, n); }
   Value no(Value condition) { return L.no(condition); }
 
@@ -252,7 +259,7 @@ struct MatMulKernel {
   Value lda = {};
   /// Distance of the panels of a tile in B.
   Value panelStride = {};
-  Value numbers = {}; ///< the dequantised panels of a tile
+  Value numbers = {}; ///< the dequantised, or opened, panels of a tile
   /// Where these lie in B, and whether the tile is the one that opens them.
   Value stored = {}, opens = {};
   Value weights = {}; ///< of `dots`
@@ -322,7 +329,7 @@ void MatMulKernel::clearBehind(Value r) {
 
 /// The row at `from`, of the left operand or of scratch memory, as row r of A.
 void MatMulKernel::quantize(Value from, Value r) {
-  auto func = getRowQuantizer(e.module(), e.target, format);
+  auto func = getRowQuantizer(e.module(), e.target, format, opened);
   func::CallOp::create(b, L.loc, func,
                        ValueRange{row, from, k, A, L.mul(r, lda), scales, sums,
                                   L.mul(r, e.dim(blocksOfRow))});
@@ -356,7 +363,8 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
         return emitDotKernel(e, mr, format, count, chunks > 1,
                              {o.A, o.aAt, lda, o.B, o.bAt, o.panelStride, o.K,
                               o.C, o.cAt, marks, o.next, o.nextStep});
-      multiplyBytes(mr, o.aAt, o.bAt, count, o.panelStride, o.cAt);
+      multiplyBytes(mr, o.aAt, o.bAt, count, o.panelStride, o.cAt, o.next,
+                    o.nextStep);
     };
     if (wholeTiles())
       return multiply(tilePanels);
@@ -404,19 +412,31 @@ void MatMulKernel::forTiles(Value rows,
 /// C at cAt is `rows` quantised rows from aAt on times panels, the first at
 /// bAt.
 void MatMulKernel::multiplyBytes(Value rows, Value aAt, Value bAt,
-                                 int64_t count, Value apart, Value cAt) {
+                                 int64_t count, Value apart, Value cAt,
+                                 Value next, Value share) {
   Value blocks = e.dim(blocksOfRow);
   Value at = L.mul(L.div(aAt, lda), blocks);
+  for (int64_t p = 0; p < count && opened; ++p)
+    emitOpenedKernel(e, rows, format,
+                     {A, aAt, lda, scales, sums, at, blocks, numbers,
+                      L.add(bAt, p * openedSize()), C,
+                      L.add(cAt, L.mul(rows, p * kPanelColumns)),
+                      L.add(next, L.mul(apart, p)), B});
+  if (opened)
+    return;
   emitByteKernel(e, rows, format, count, apart,
-                 {A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt});
+                 {A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt}, next,
+                 share);
 }
 
-/// Rows [k0, k0 + len) of the task's panels as f32.
+/// Rows [k0, k0 + len) of the task's panels as f32, or opened.
 void MatMulKernel::dequantize(const Task &t, Value k0, Value len) {
-  auto func = getDequantizer(e.module(), e.target, format);
+  auto get = opened ? getPanelOpener : getDequantizer;
+  auto func = get(e.module(), e.target, format);
   for (int64_t p = 0; p < tilePanels; ++p) {
     auto one = [&] {
-      Value to = L.mul(len, p * kPanelColumns);
+      Value to =
+          opened ? L.index(p * openedSize()) : L.mul(len, p * kPanelColumns);
       func::CallOp::create(b, L.loc, func,
                            ValueRange{B, L.add(t.bAt, L.mul(panelStride, p)),
                                       k0, L.add(k0, len), numbers, to});
@@ -451,6 +471,10 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
     bAt = L.index(0);
     step = L.div(L.add(L.index(4 * ofRow - 1), t.tiles), t.tiles);
     share = L.mul(step, L.div(len, 4));
+  } else if (opened) {
+    dequantize(t, k0, len);
+    bAt = L.index(0);
+    share = L.index(bytesFetchedByOpened(format));
   }
   forTiles(t.rows, [&](Value i, Value r0, Value mr) {
     Value cAt = chunks > 1 ? L.mul(r0, tilePanels * kPanelColumns) : L.index(0);
@@ -699,13 +723,16 @@ void MatMulKernel::run() {
   if (quantized) {
     row = readsStored ? e.input(cast<BlockArgument>(op.getLhs()))
                       : e.scratchBuffer(K, f32);
-    scales = e.scratchBuffer(blocksOfRow * rowsOfBlock, f32);
-    sums = e.scratchBuffer(blocksOfRow * rowsOfBlock, b.getI32Type());
+    SymExpr blocks = blocksOfRow * rowsOfBlock + kBehindBlocks;
+    scales = e.scratchBuffer(blocks, f32);
+    sums = e.scratchBuffer(blocks, b.getI32Type());
   }
   if (coded)
     numbers = e.scratchBuffer((chunkRows ? SymExpr(chunkRows) : K) *
                                   (tilePanels * kPanelColumns),
                               f32);
+  if (opensSomewhere)
+    numbers = e.scratchBuffer(tilePanels * openedSize(), b.getI8Type());
   B = e.input(operand.getMemory());
   k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
   panelSize = format ? e.dim(packed.back()) : L.mul(k, kPanelColumns);
@@ -729,7 +756,11 @@ void MatMulKernel::run() {
   Value m = e.dim(M);
   Value few = L.ule(m, fewRows);
   // An empty M has no tasks: neither form runs.
-  e.ifThen(few, [&] { narrow(m); });
+  e.ifThen(few, [&] {
+    // A few rows open panels in registers.
+    llvm::SaveAndRestore byThemselves(opened, false);
+    narrow(m);
+  });
   e.ifThen(no(few), [&] { wide(); });
 }
 

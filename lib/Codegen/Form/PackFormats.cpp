@@ -248,7 +248,14 @@ PackWeightOp packFormatted(OpBuilder &b, MatMulOp op, Precision precision) {
   }
   // The sums of a block must stay inside i32.
   constexpr int64_t kMostRows = 1 << 16;
-  bool quantizes = precision == Precision::int8Act && (rows || K <= kMostRows);
+  // Few bits less their zero points fit a byte with a sign, if these are codes.
+  bool isCode = bits == 8 || !zeroType || zeroType.isF32() || !zero ||
+                zero->all([&](float z) {
+                  z += isSigned ? middle : 0;
+                  return z >= 0 && z < 2 * middle;
+                });
+  bool quantizes =
+      precision == Precision::int8Act && isCode && (rows || K <= kMostRows);
   auto format =
       FormatAttr::get(context, b.getIntegerType(bits, /*isSigned=*/false), rows,
                       scaleType, zeroType, quantizes ? b.getI8Type() : Type());
