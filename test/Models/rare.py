@@ -29,8 +29,9 @@ for order in (0, 1):
     )
 case(
     "large windows",
-    "(float[n,c,h,w] x) => (float[n,c,p,q] y, float[n,c,p,q] z)"
+    "(float[n,c,h,w] x) => (float[n,c,p,q] y, float[n,c,p,q] z, float[n,c,r,s] v)"
     "{ y = MaxPool <kernel_shape = [17, 16], strides = [2, 3], pads = [3, 2, 1, 4]> (x)"
+    "  v = MaxPool <kernel_shape = [5, 6], strides = [2, 1], pads = [2, 0, 1, 3], dilations = [1, 2], ceil_mode = 1> (x)"
     "  z = AveragePool <kernel_shape = [17, 16], strides = [2, 3], pads = [3, 2, 1, 4]> (x) }",
     {"x": rand(2, 3, 24, 20)}, {"x": rand(1, 1, 17, 16)},
 )

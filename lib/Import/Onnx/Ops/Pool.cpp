@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A window of few elements is so many strided slices of the padded input,
-// joined elementwise; one of many is gathered and reduced.
+// joined elementwise; one of many is gathered and reduced. The largest element
+// of a wide window is that of its rows' largest ones: one dim after the other.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Abs.h"
@@ -169,8 +170,10 @@ static Value places(NodeImporter &n, ArrayRef<SymExpr> dims) {
 
 /// Where the largest element of each window lies in the whole input; the first
 /// of equal ones.
-static Value maxIndices(NodeImporter &n, Value padded, const Pooling &p) {
+static Value maxIndices(NodeImporter &n, const Pooling &p) {
   Value x = n.in(0);
+  Value padded = padSpatial(n, x, lowest(n, NodeImporter::elem(x)),
+                            p.window.low, p.window.high);
   Dims dims = n.dims(x);
   Type i64 = n.builder.getI64Type();
   // A place in the padding is -1, and loses to any other.
@@ -208,19 +211,61 @@ static Value maxIndices(NodeImporter &n, Value padded, const Pooling &p) {
   return n.add(best, n.unsqueeze(base, spatial));
 }
 
+/// Do its windows cost less one dim after the other, although what is between
+/// goes through memory?
+static bool isWide(const Pooling &p) {
+  int64_t sum = 0;
+  for (int64_t size : p.kernel)
+    if (__builtin_add_overflow(sum, 2 * size, &sum))
+      return false;
+  int64_t elements = 1;
+  for (int64_t size : p.kernel)
+    if (__builtin_mul_overflow(elements, size, &elements))
+      return true;
+  return elements > sum;
+}
+
+static Value maxAlong(NodeImporter &n, Value x, const Pooling &p) {
+  Value padded = padSpatial(n, x, lowest(n, NodeImporter::elem(x)),
+                            p.window.low, p.window.high);
+  return reduceWindow(n, padded, p, ReduceKind::max);
+}
+
+/// The same pooling along dim d alone.
+static Pooling along(const Pooling &p, ArrayRef<SymExpr> spatial, size_t d) {
+  Pooling own = p;
+  for (size_t i = 0; i < p.window.rank(); ++i) {
+    if (i == d)
+      continue;
+    own.kernel[i] = own.window.strides[i] = own.window.dilations[i] = 1;
+    own.window.kernel[i] = SymExpr(1);
+    own.window.low[i] = own.window.high[i] = SymExpr(0);
+    own.out[i] = spatial[i];
+  }
+  return own;
+}
+
 static void maxPool(NodeImporter &n) {
   Value x = n.in(0);
   std::optional<Pooling> p = readPooling(n);
   if (!p)
     return;
-  Value padded = padSpatial(n, x, lowest(n, NodeImporter::elem(x)),
-                            p->window.low, p->window.high);
-  n.out(0, reduceWindow(n, padded, *p, ReduceKind::max));
+  Value largest = x;
+  if (isWide(*p)) {
+    for (size_t d = 0; largest && d < p->window.rank(); ++d) {
+      Dims dims = n.dims(largest);
+      largest =
+          maxAlong(n, largest, along(*p, ArrayRef(dims).drop_front(2), d));
+    }
+  } else {
+    largest = maxAlong(n, x, *p);
+  }
+  n.out(0, largest);
   if (n.wants(1) && isLarge(*p))
     n.error("the Indices of windows of more than " + Twine(maxWindow) +
             " elements are not supported");
   else if (n.wants(1))
-    n.out(1, maxIndices(n, padded, *p));
+    n.out(1, maxIndices(n, *p));
 }
 
 /// How many elements of the input (with count_include_pad, of its declared
