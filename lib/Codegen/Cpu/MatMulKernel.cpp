@@ -401,7 +401,7 @@ Value MatMulKernel::rowsHeld(Value mr) {
 void MatMulKernel::forTiles(Value rows,
                             llvm::function_ref<void(Value, Value, Value)> fn) {
   if (!tiled)
-    return forRowTiles(e, rows, rowsOfTile, fn, /*areShort=*/integer);
+    return forRowTiles(e, rows, rowsOfTile, fn);
   Value count = L.div(L.add(rows, kMostRows - 1), kMostRows);
   e.loop(L.index(0), count, 1, [&](Value i) {
     Value r0 = L.mul(i, kMostRows);

@@ -611,7 +611,8 @@ void forTileShapes(KernelEmitter &e, const ProductTile &tile,
 }
 
 /// x / y, of numbers far below 2^53, by floats. How quotients of integers are
-/// computed LLVM knows, and does so anew in each loop that ends by one.
+/// computed LLVM knows, and does so anew in each loop that ends by one: in each
+/// iteration of an epilogue.
 static Value divideByFloats(KernelEmitter &e, Value x, Value y) {
   OpBuilder &b = e.b;
   Location loc = e.L.loc;
@@ -625,11 +626,11 @@ static Value divideByFloats(KernelEmitter &e, Value x, Value y) {
 }
 
 void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
-                 function_ref<void(Value, Value, Value)> fn, bool areShort) {
+                 function_ref<void(Value, Value, Value)> fn) {
   LaneBuilder &L = e.L;
   Value MR = L.index(mostRows);
   Value tiles = L.div(L.sub(L.add(rows, MR), 1), MR);
-  Value even = areShort ? divideByFloats(e, rows, tiles) : L.div(rows, tiles);
+  Value even = divideByFloats(e, rows, tiles);
   Value extra = L.sub(rows, L.mul(even, tiles));
   // Where a tile begins goes from one to the next: computed of i it would be
   // computed anew for each element.

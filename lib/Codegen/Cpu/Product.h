@@ -97,12 +97,10 @@ struct ProductTile {
 void forTileShapes(KernelEmitter &e, const ProductTile &tile,
                    llvm::function_ref<void(MicroKernelShape, int64_t)> fn);
 /// Splits `rows` (at least 1) evenly into register tiles of at most `mostRows`:
-/// fn(number of the tile, its first row, its rows). Where tiles are short the
-/// loops over their rows should not compute how many there are.
+/// fn(number of the tile, its first row, its rows).
 void forRowTiles(
     KernelEmitter &e, mlir::Value rows, int64_t mostRows,
-    llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn,
-    bool areShort = false);
+    llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
 /// Calls fn(first panel, panels) for kTilePanels panels at a time from `begin`
 /// to `end`, and for what is left of them.
 void forPanelGroups(KernelEmitter &e, mlir::Value begin, mlir::Value end,

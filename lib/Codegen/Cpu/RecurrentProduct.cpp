@@ -60,17 +60,15 @@ static void forTiles(KernelEmitter &e, Value rows, bool isMany, int64_t begin,
   if (known && *known <= few)
     return;
   e.ifThen(others, [&] {
-    forPanelGroups(e, L.index(begin), L.index(end),
-                   [&](Value panel, int64_t panels) {
-                     if (!isMany)
-                       return fn({zero, rows, panel, panels, kTileRows});
-                     forRowTiles(
-                         e, rows, kTileRows,
-                         [&](Value number, Value first, Value own) {
-                           fn({first, own, panel, panels, kTileRows, number});
-                         },
-                         /*areShort=*/true);
-                   });
+    forPanelGroups(
+        e, L.index(begin), L.index(end), [&](Value panel, int64_t panels) {
+          if (!isMany)
+            return fn({zero, rows, panel, panels, kTileRows});
+          forRowTiles(e, rows, kTileRows,
+                      [&](Value number, Value first, Value own) {
+                        fn({first, own, panel, panels, kTileRows, number});
+                      });
+        });
   });
 }
 
