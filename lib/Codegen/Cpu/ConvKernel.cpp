@@ -14,6 +14,10 @@
 //       micro-kernel(positions)  runs of the image x B's panels -> C (L1)
 //       epilogue                 C -> result, a position at a time
 //
+// Meanwhile the next panels are fetched; with a block's last ones, and wide
+// vectors, what the blocks behind it meet of the image, whose copy would wait
+// for memory.
+//
 // A patch is read through offsets (ImageStrip.h). Where K is large a task walks
 // it some taps at a time; the sums so far wait in scratch memory, so that each
 // is still one chain of additions.
@@ -103,8 +107,14 @@ struct ConvKernel {
   struct Task {
     Value count, tiles; // of positions
     Value panel, bAt;   // the first panel of a tile, and where it lies
+    std::optional<ImageStrip::Behind> behind; // its block
   };
-  void forTasks(function_ref<void(const ImageStrip::Block &, Value)> fn);
+  /// Fetched: the next panels, or the image behind the block.
+  struct Next {
+    Value in, at, apart, step, share;
+  };
+  Next nextOf(const Task &t, Value next, Value length, Value last);
+  void forTasks(function_ref<void(const ImageStrip::Block &, Value, Value)> fn);
   void multiplyPanels(const Task &t);
   void chunk(const Task &t, Value firstTap, Value numTaps, Value next,
              Value last);
@@ -119,15 +129,16 @@ struct ConvKernel {
 /// Calls fn(block, number of its group of panels) for each task; what the block
 /// meets has been copied.
 void ConvKernel::forTasks(
-    function_ref<void(const ImageStrip::Block &, Value)> fn) {
+    function_ref<void(const ImageStrip::Block &, Value, Value)> fn) {
   Value perBlock = e.dim(groups);
   e.loop(e.begin, e.end, 1, [&](Value number) {
     Value group = L.rem(number, perBlock);
-    ImageStrip::Block block = strip.block(L.div(number, perBlock));
+    Value ofBlock = L.div(number, perBlock);
+    ImageStrip::Block block = strip.block(ofBlock);
     Value isFirst = L.eq(group, 0);
     Value fresh = L.either(isFirst, L.eq(number, e.begin));
     e.ifThen(fresh, [&] { strip.copy(block); });
-    fn(block, group);
+    fn(block, ofBlock, group);
   });
 }
 
@@ -171,15 +182,42 @@ MicroKernelShape ConvKernel::shapeOf(int64_t panels) {
   return shape;
 }
 
+/// What the tiles of a task fetch, tile i of n the i-th of n shares, a step for
+/// each four rows of B: of B what lies at `next`, or, with a block's last
+/// panels, of the image what blocks behind it meet. The copy of those waits for
+/// memory otherwise.
+ConvKernel::Next ConvKernel::nextOf(const Task &t, Value next, Value length,
+                                    Value last) {
+  Value rounds = L.div(length, 4), step = L.index(4 * kPanelColumns);
+  step = ceilDiv(step, t.tiles);
+  Next own{B, next, panelSize, step, L.mul(step, rounds)};
+  if (!t.behind)
+    return own;
+  const ImageStrip::Behind &behind = *t.behind;
+  Value is = L.both(behind.is, L.uge(L.add(t.panel, tilePanels), np));
+  if (last)
+    is = L.both(is, last);
+  // A part for each panel that the last tile has.
+  int64_t parts = (*panels.constant() - 1) % tilePanels + 1;
+  Value apart = ceilDiv(behind.count, L.index(parts));
+  Value share = ceilDiv(apart, t.tiles);
+  auto select = [&](Value image, Value panels) {
+    return L.select(is, image, panels);
+  };
+  own.in = arith::SelectOp::create(b, L.loc, is, behind.image, B);
+  own.at = select(behind.begin, next);
+  own.apart = select(apart, panelSize);
+  own.step = select(ceilDiv(share, L.max(rounds, 1)), step);
+  own.share = select(share, own.share);
+  return own;
+}
+
 /// The runs of `numTaps` taps from firstTap on, for all positions of a task,
 /// and the epilogue if these are the last (null: they are). Meanwhile what lies
 /// at `next` is fetched.
 void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
                        Value last) {
-  // Tile i of n fetches the i-th of n shares, a step for each four rows.
-  Value step = ceilDiv(L.index(4 * kPanelColumns), t.tiles);
-  Value length = L.mul(numTaps, run);
-  Value share = L.mul(step, L.div(length, 4));
+  Next fetched = nextOf(t, next, L.mul(numTaps, run), last);
   Value bAt = L.add(t.bAt, L.mul(L.mul(firstTap, run), kPanelColumns));
   int64_t rowsOfTile = positionsOfTile(N.constant().value_or(INT64_MAX));
   forRowTiles(e, t.count, rowsOfTile, [&](Value i, Value first, Value rows) {
@@ -187,7 +225,9 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
         chunks > 1 ? L.mul(first, tilePanels * kPanelColumns) : L.index(0);
     MicroKernelOperands o = operandsOf(first);
     o.bAt = bAt, o.cAt = cAt;
-    o.next = L.add(next, L.mul(i, share)), o.nextStep = step;
+    o.next = L.add(fetched.at, L.mul(i, fetched.share));
+    o.nextStep = fetched.step, o.nextIn = fetched.in;
+    o.nextApart = fetched.apart;
     o.tapAt = firstTap, o.numTaps = numTaps;
     MicroKernelShape shape = shapeOf(tilePanels);
     shape.accumulate = chunks > 1;
@@ -197,7 +237,7 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
           L.mul(t.panel, kPanelColumns), tilePanels * kPanelColumns);
     forTileShapes(e,
                   {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel),
-                   rowsOfTile, shape},
+                   rowsOfTile, shape, t.behind ? 1 : 0},
                   [&](const MicroKernelShape &own, int64_t leastRows) {
                     emitMicroKernel(e, rows, rowsOfTile, SymExpr(0), o, own,
                                     leastRows);
@@ -272,7 +312,7 @@ void ConvKernel::fewColumns() {
     dots->loadWeights(e, B, weights);
   int64_t whole = dots ? dots->getFirst() : *N.constant();
   int64_t rowsOfTile = positionsOfTile(whole);
-  forTasks([&](const ImageStrip::Block &block, Value) {
+  forTasks([&](const ImageStrip::Block &block, Value, Value) {
     Value count = strip.countOf(block);
     if (one) {
       dots->emit(e, count, operandsOf(L.index(0)), weights, ldc);
@@ -305,9 +345,14 @@ void ConvKernel::emit() {
                           : SymExpr(kTileElements),
                       f32);
   int64_t ofTask = tiling.getTaskPanels();
-  forTasks([&](const ImageStrip::Block &block, Value group) {
+  bool wide = e.target.vectorBits >= 512;
+  forTasks([&](const ImageStrip::Block &block, Value number, Value group) {
     Task t;
     t.count = strip.countOf(block);
+    if (panels.constant())
+      t.behind = strip.behind(number);
+    if (!wide) // but all levels take the same dims
+      t.behind.reset();
     t.tiles = ceilDiv(t.count, L.index(tileRows));
     auto multiply = [&](Value panel) {
       t.panel = panel;

@@ -199,6 +199,26 @@ Value ImageStrip::countOf(const Block &block) {
   return e.L.mul(e.L.mul(block.images, block.rows), block.pixels);
 }
 
+std::optional<ImageStrip::Behind> ImageStrip::behind(Value number) {
+  LaneBuilder &L = e.L;
+  if (source.channelsFirst ||
+      !getElementTypeOrSelf(source.image.getType()).isF32())
+    return std::nullopt;
+  Value count = e.dim(blocks), next = L.add(number, index(1));
+  Value all = e.dim(productOf(dims));
+  // Rows that this block meets, too, are in the cache.
+  size_t d = hasRows ? x - 1 : x;
+  int64_t more = std::max<int64_t>(extent(d) - strides[d] - pads[d], 0);
+  Value shared =
+      L.mul(index(more), e.dim(productOf(ArrayRef(dims).drop_front(d + 2))));
+  Behind b;
+  b.image = e.input(source.image);
+  b.begin = L.add(L.div(L.mul(all, next), count), shared);
+  b.count = L.div(all, count);
+  b.is = L.ult(next, count);
+  return b;
+}
+
 /// The row of the result where the block's piece of one of its rows begins.
 Value ImageStrip::rowOf(const Block &block, Value image, Value row) {
   LaneBuilder &L = e.L;

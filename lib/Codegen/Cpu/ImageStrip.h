@@ -54,6 +54,12 @@ public:
   /// positions' offsets.
   void copy(const Block &block);
   mlir::Value countOf(const Block &block);
+  /// About what blocks behind this one meet first of the image, in its memory.
+  struct Behind {
+    mlir::Value image, begin, count;
+    mlir::Value is; ///< is there a block?
+  };
+  std::optional<Behind> behind(mlir::Value number);
   /// Row (image, position) of the result, at place `place` of the block.
   mlir::Value rowAt(mlir::Value place);
   /// Calls fn(first place, its row of the result, how many follow one another)

@@ -113,8 +113,12 @@ struct MicroKernel {
   Value ldc = entry.getArgument(9);
   Value next = entry.getArgument(10), nextStep = entry.getArgument(11);
   /// Where `next` lies, and how far apart panels do there.
-  Value nextIn = shape.fetchesBytes ? entry.getArgument(12) : B,
-        nextApart = shape.fetchesBytes ? entry.getArgument(13) : panelStride;
+  Value nextIn = shape.fetchesBytes ? entry.getArgument(12)
+                 : shape.window     ? entry.getArgument(17)
+                                    : B,
+        nextApart = shape.fetchesBytes ? entry.getArgument(13)
+                    : shape.window     ? entry.getArgument(18)
+                                       : panelStride;
   unsigned openedFrom = shape.fetchesBytes ? 14 : 12; ///< argument
   /// Of a window: where its positions lie in A, from a0 on.
   SmallVector<Value> positions = {};
@@ -498,7 +502,7 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
                           index, mem,   index, index, index, index};
   if (shape.window) {
     Type table = memoryType(b.getI64Type());
-    types.append({table, index, table, index, index});
+    types.append({table, index, table, index, index, mem, index});
   }
   if (shape.page)
     types.append({memoryType(b.getI64Type()), index});
@@ -552,7 +556,9 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
                               o.next ? o.next : zero,
                               o.nextStep ? o.nextStep : zero};
   if (shape.window)
-    operands.append({o.places, o.placeAt, o.taps, o.tapAt, o.numTaps});
+    operands.append({o.places, o.placeAt, o.taps, o.tapAt, o.numTaps,
+                     o.nextIn ? o.nextIn : o.B,
+                     o.nextIn ? o.nextApart : o.panelStride});
   if (shape.page)
     operands.append({o.places, o.placeAt});
   if (shape.fetchesBytes)
@@ -601,6 +607,7 @@ void forTileShapes(KernelEmitter &e, const ProductTile &tile,
     MicroKernelShape last = tile.shape;
     last.panels = count;
     last.columns = endColumns;
+    last.lines = tile.endLines;
     fn(last, 1);
   };
   if (all && *all <= shape.panels)

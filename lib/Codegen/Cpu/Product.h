@@ -56,9 +56,10 @@ inline constexpr int64_t kAhead = -1;
 /// apart (0: not constant), B's panels panelStride. `next` is a position in B,
 /// from where on elements are fetched into the cache, nextStep further for each
 /// four rows of B; the same panelStride further for each panel.
-/// A window has the arguments (..., places, placeAt, taps, tapAt, numTaps) too,
-/// tables of i64: row r of A is numTaps runs of K elements, which begin at aAt
-/// + places[placeAt + r] + taps[tapAt + t].
+/// A window has the arguments (..., places, placeAt, taps, tapAt, numTaps,
+/// nextIn, nextApart) too. Two are tables of i64: row r of A is numTaps runs of
+/// K elements, which begin at aAt + places[placeAt + r] + taps[tapAt + t];
+/// `next` is a position in nextIn, where nextApart is what panelStride is in B.
 /// Pages have (..., places, placeAt): number n is places[placeAt + n] pages
 /// behind bAt, of pagesAhead more than hold rows.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
@@ -70,6 +71,7 @@ struct MicroKernelOperands {
   mlir::Value opened = {}, openedAt = {}, openedApart = {};
   mlir::Value ldc = {};
   mlir::Value places = {}, placeAt = {}, taps = {}, tapAt = {}, numTaps = {};
+  mlir::Value nextIn = {}, nextApart = {}; ///< of a window; null: B
 };
 /// Columns of the last of a product's panels that are worth computing: whole
 /// vectors.
@@ -91,6 +93,7 @@ struct ProductTile {
   mlir::Value left;          ///< panels from its first one on
   int64_t mostRows;
   MicroKernelShape shape; ///< of a tile that is not the last
+  int64_t endLines = 0;   ///< that the last one fetches
 };
 /// Calls fn(shape, fewest rows that fetch) for each shape that the tile may
 /// have, where it has that: its last panels may be fewer, of fewer columns.
