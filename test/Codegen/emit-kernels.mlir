@@ -556,6 +556,36 @@ func.func @inPlace(%x: tensor<1x8x8x8xf32>, %p: tensor<2x16x32xf32>) -> tensor<1
 
 // -----
 
+// With wide vectors a block's last panels fetch what blocks behind it meet of
+// the image, and a tile meets all panels of a task before the next tile. Rows of
+// a tile are counted by floats: LLVM would divide again in each loop over them.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: scf.for {{.*}} = %c0 to %c4 step %c2
+// CHECK: arith.divf
+// CHECK: scf.for {{.*}} iter_args
+// CHECK-NOT: arith.select {{.*}} : memref
+// CHECK: call @window_f32_6x64_next1(%arg4, {{.*}} %arg5, %c4096)
+// WIDE-LABEL: func.func private @window_f32_1x64(
+// WIDE-LABEL: func.func @matmul_0
+// WIDE: %[[BEHIND:.+]] = arith.cmpi ult, %{{.+}}, %c9
+// WIDE: arith.divf
+// WIDE: scf.for {{.*}} iter_args
+// WIDE: scf.for {{.*}} = %c0 to %c4 step %c2
+// WIDE: %[[LAST:.+]] = arith.andi %[[BEHIND]]
+// WIDE: %[[IN:.+]] = arith.select %[[LAST]], %arg4, %arg5 : memref<?xf32>
+// WIDE: call @window_f32_6x64_next1(%arg4, {{.*}} %[[IN]], %{{[0-9]+}})
+func.func @behind(%x: tensor<1x64x8x32xf32>, %p: tensor<4x128x32xf32>) -> tensor<1x441x128xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x64x8x32xf32>, tensor<4x128x32xf32>) -> tensor<1x441x128xf32> tiling #tenon.cpu_conv<positions = 96, panels = 4, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x64x8x32xf32>, %b: tensor<4x128x32xf32>):
+    %1 = tenon.im2col %a kernel [2, 2] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x64x8x32xf32>
+    %2 = tenon.packed_matmul %1, %b columns "128" : tensor<1x441x128xf32>, tensor<4x128x32xf32>
+    tenon.yield %2 : tensor<1x441x128xf32>
+  }
+  return %0 : tensor<1x441x128xf32>
+}
+
+// -----
+
 // One column: lanes lie along the runs of 24 elements, eight positions at a
 // time, and along the positions in the epilogue. The weights are turned for that,
 // eight rows at a time, and the three channels are moved to the back in the copy, a

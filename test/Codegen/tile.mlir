@@ -55,6 +55,16 @@ func.func @patches(%x: tensor<1x8x8x64xf32>, %p: tensor<1x576x32xf32>, %q: tenso
   return %1, %3, %5 : tensor<1x64x32xf32>, tensor<1x16x32xf32>, tensor<1x4x32xf32>
 }
 
+// One of few terms waits for its stores: a task has all its panels, whole
+// tiles of two.
+// CHECK-LABEL: @fewTerms
+// CHECK: tiling #tenon.cpu_conv<positions = 1024, panels = 6, tile = 6 x 2, chunk = 1024>
+func.func @fewTerms(%x: tensor<1x8x8x3xf32>, %p: tensor<5x27x32xf32>) -> tensor<1x64x130xf32> {
+  %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x3xf32>
+  %1 = tenon.packed_matmul %0, %p columns "130" : tensor<1x64x27xf32>, tensor<5x27x32xf32>
+  return %1 : tensor<1x64x130xf32>
+}
+
 // What stands is kept.
 // CHECK-LABEL: @kept
 // CHECK: tiling #tenon.cpu_elements<chunk = 128>

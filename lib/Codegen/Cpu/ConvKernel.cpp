@@ -16,7 +16,8 @@
 //
 // Meanwhile the next panels are fetched; with a block's last ones, and wide
 // vectors, what the blocks behind it meet of the image, whose copy would wait
-// for memory.
+// for memory. A task of many panels, whose products are short, has them inside
+// the tiles of positions then: it stores longer pieces of the result.
 //
 // A patch is read through offsets (ImageStrip.h). Where K is large a task walks
 // it some taps at a time; the sums so far wait in scratch memory, so that each
@@ -104,10 +105,14 @@ struct ConvKernel {
     return panels.constant() && *panels.constant() % tilePanels == 0;
   }
   Value ceilDiv(Value v, Value by) { return L.div(L.sub(L.add(v, by), 1), by); }
+  struct Tile {
+    Value number, first, rows; // positions of the task
+  };
   struct Task {
     Value count, tiles; // of positions
     Value panel, bAt;   // the first panel of a tile, and where it lies
     std::optional<ImageStrip::Behind> behind; // its block
+    std::optional<Tile> tile;                 // the only one
   };
   /// Fetched: the next panels, or the image behind the block.
   struct Next {
@@ -220,7 +225,11 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
   Next fetched = nextOf(t, next, L.mul(numTaps, run), last);
   Value bAt = L.add(t.bAt, L.mul(L.mul(firstTap, run), kPanelColumns));
   int64_t rowsOfTile = positionsOfTile(N.constant().value_or(INT64_MAX));
-  forRowTiles(e, t.count, rowsOfTile, [&](Value i, Value first, Value rows) {
+  auto tiles = [&](function_ref<void(Value, Value, Value)> fn) {
+    t.tile ? fn(t.tile->number, t.tile->first, t.tile->rows)
+           : forRowTiles(e, t.count, rowsOfTile, fn);
+  };
+  tiles([&](Value i, Value first, Value rows) {
     Value cAt =
         chunks > 1 ? L.mul(first, tilePanels * kPanelColumns) : L.index(0);
     MicroKernelOperands o = operandsOf(first);
@@ -363,7 +372,14 @@ void ConvKernel::emit() {
     if (ofTask == tilePanels)
       return multiply(first);
     Value last = L.min(L.add(first, ofTask), np);
-    e.loop(first, last, tilePanels, multiply);
+    auto panelsOf = [&] { e.loop(first, last, tilePanels, multiply); };
+    if (chunks > 1 || !wide)
+      return panelsOf();
+    forRowTiles(e, t.count, positionsOfTile(kPanelColumns * ofTask),
+                [&](Value number, Value first, Value rows) {
+                  t.tile = Tile{number, first, rows};
+                  panelsOf();
+                });
   });
 }
 

@@ -56,6 +56,18 @@ int64_t longestK(KernelOp kernel) {
   return longest;
 }
 
+/// Panels of a convolution's task: all that there are where so few terms leave
+/// it waiting for its stores and the cache keeps the weight, else a tile's.
+int64_t panelsOfTask(PackedMatMulOp product, const Machine &machine) {
+  constexpr int64_t few = 128;
+  auto terms = getDims(product.getLhs()).back().constant(),
+       columns = getDims(product.getResult()).back().constant();
+  if (!terms || !columns || *terms > few ||
+      *terms * *columns * 4 > machine.l2Bytes / 4)
+    return kTilePanels;
+  return llvm::alignTo(llvm::divideCeil(*columns, kPanelColumns), kTilePanels);
+}
+
 Tilings matmulTilings(KernelOp kernel, const Machine &machine) {
   auto get = [&](int64_t taskRows, int64_t taskPanels, int64_t blockBytes,
                  int64_t chunk) -> TilingInterface {
@@ -148,8 +160,10 @@ Tilings convTilings(KernelOp kernel, const Machine &machine) {
   constexpr int64_t whole = 1536, chunk = 512;
   int64_t own = longestK(kernel) > whole ? chunk : 2 * chunk,
           other = own == chunk ? 2 * chunk : chunk;
-  return {get(most, 2, own), get(most / 2, 2, own), get(most * 2, 2, own),
-          get(most, 4, own), get(most, 2, other)};
+  int64_t panels = panelsOfTask(product, machine);
+  return {get(most, panels, own), get(most / 2, panels, own),
+          get(most * 2, panels, own), get(most, panels * 2, own),
+          get(most, panels, other)};
 }
 
 class CpuBackend : public Backend {
