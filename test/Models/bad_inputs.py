@@ -153,6 +153,89 @@ def future_opset():
     return model([helper.make_node("Relu", ["x"], ["y"], "relu")], [X], [Y], opset=99)
 
 
+def of_one_node(op, operands, result, domain="", **attributes):
+    """The first operand is the model's input, the others are weights; None is left out."""
+    names = [f"i{i}" if x is not None else "" for i, x in enumerate(operands)]
+    given, *weights = ((n, helper.np_dtype_to_tensor_dtype(x.dtype), x) for n, x in zip(names, operands) if x is not None)
+    node = helper.make_node(op, names, ["y"], "quantised", domain=domain, **attributes)
+    tensors = [helper.make_tensor(n, kind, x.shape, x.tobytes(), raw=True) for n, kind, x in weights]
+    return model([node], [(given[0], given[1], given[2].shape)], [("y", result, None)], tensors, opset=21, domains=[domain] if domain else [])
+
+
+def bad_parameters():
+    """Scales and zero points that the operators' texts do not allow: (name, model, words)."""
+    f32, half, u8, i8, i32 = (lambda *dims, kind=k: np.ones(dims, kind) for k in (np.float32, np.float16, np.uint8, np.int8, np.int32))
+    byte, number, wide = TensorProto.UINT8, F32, TensorProto.INT32
+    x, w, image, filters = u8(4, 6), i8(6, 5), u8(2, 3, 8, 8), i8(4, 3, 3, 3)
+    types, one = ["zero point", "ui8", "i8"], ["one element"]
+    for op, of, result in (("DequantizeLinear", x, number), ("QuantizeLinear", f32(4, 6), byte)):
+        for name, scale, zero, words, attributes in (
+            ("a zero point for each of one scale", f32(), u8(6), ["[]", "[6]"], {}),
+            ("a scale for each of one zero point", f32(6), u8(), ["[6]", "[]"], {}),
+            ("a scale too few", f32(5), u8(5), ["5", "6"], {}),
+            ("a zero point too few", f32(6), u8(5), ["5", "6"], {}),
+            ("a block too many", f32(4, 3), u8(4, 3), ["2", "3"], {"block_size": 3}),
+            ("a row of blocks", f32(1, 2), u8(1, 2), ["1", "4"], {"block_size": 3}),
+            ("a negative block", f32(4, 2), u8(4, 2), ["-3"], {"block_size": -3}),
+            ("a scale of integers", u8(), u8(), ["float"], {}),
+        ):
+            yield f"{op}: {name}", of_one_node(op, [of, scale, zero], result, **attributes), words
+    yield "a scale for each of one element", of_one_node("DequantizeLinear", [u8(4, 1), f32(5), u8(5)], number), ["5", "1"]
+    yield "zero point of another type", of_one_node("DequantizeLinear", [x, f32(), i8()], number), types
+    yield "zero point of floats", of_one_node("DequantizeLinear", [x, f32(), f32()], number), ["zero point", "ui8", "f32"]
+    yield "codes of 64 bits", of_one_node("QuantizeLinear", [f32(4, 6), f32(), np.int64(3)], I64), ["type"]
+    for name, zeros, words in (
+        ("left zero point of another type", [i8(), i8()], types),
+        ("right zero point of another type", [u8(), u8()], types),
+        ("a zero point for each column of the left", [u8(1, 6), i8()], ["1"]),
+        ("zero points for five rows of four", [u8(5), i8()], ["4", "5"]),
+        ("a zero point for each row of the right", [u8(), i8(6, 1)], ["1"]),
+        ("right zero points of more dims", [u8(), i8(2, 1, 5)], ["each column", "[2, 1, 5]"]),
+    ):
+        yield name, of_one_node("MatMulInteger", [x, w, *zeros], wide), words
+    yield "integers that are floats", of_one_node("MatMulInteger", [f32(4, 6), w], wide), ["8 bits", "f32"]
+    yield "five scales for one row", of_one_node("QLinearMatMul", [u8(1, 6), f32(5), u8(), w, f32(), i8(), f32(), u8()], byte), ["1", "5"]
+    yield "a product's codes of 32 bits", of_one_node("QLinearMatMul", [x, f32(), u8(), w, f32(), i8(), f32(), i32()], wide), ["type"]
+    yield "a zero point for each image", of_one_node("ConvInteger", [image, filters, u8(2), i8()], wide), one
+    yield "zero points in rows", of_one_node("ConvInteger", [image, filters, u8(), i8(2, 2)], wide), ["rank 0 or 1"]
+    for name, at, bad, words in (
+        ("a scale for each image", 1, f32(2), one),
+        ("an image's zero point of another type", 2, i8(), types),
+        ("scales for three filters of four", 4, f32(3), ["3", "4"]),
+        ("a scale for each result", 6, f32(2), one),
+        ("one bias", 8, i32(1), ["bias"]),
+        ("a bias of floats", 8, f32(4), ["bias"]),
+    ):
+        operands = [image, f32(), u8(), filters, f32(), i8(), f32(), u8(), i32(4)]
+        operands[at] = bad
+        yield name, of_one_node("QLinearConv", operands, byte), words
+    ms = {"domain": "com.microsoft"}
+    yield "a sum's zero point of floats", of_one_node("QLinearAdd", [x, f32(), f32(), x, f32(), u8(), f32(), u8()], byte, **ms), ["zero point", "f32"]
+    yield "a sum's scale for each row", of_one_node("QLinearAdd", [x, f32(4), u8(4), x, f32(), u8(), f32(), u8()], byte, **ms), one
+    yield "a zero point of a product for each row", of_one_node("QGemm", [x, f32(), u8(4), w, f32(), i8(), None, f32(), u8()], byte, **ms), one
+    nbits = {"K": 64, "N": 5, "bits": 4, "block_size": 32, **ms}
+    for name, scale, zero in (
+        ("zero points a byte each", f32(5, 2), u8(5, 2)),
+        ("zero points for four of five columns", f32(5, 2), u8(4, 1)),
+        ("packed zero points with a sign", f32(5, 2), i8(5, 1)),
+        ("float zero points for half of the blocks", f32(5, 2), f32(5, 1)),
+        ("scales for half of the blocks", f32(5, 1), u8(5, 1)),
+    ):
+        yield name, of_one_node("MatMulNBits", [f32(4, 64), u8(5, 2, 16), scale, zero], number, **nbits), ["quantised"]
+    yield "products of no terms", of_one_node("MatMulNBits", [f32(4, 0), u8(5, 0, 16), f32(5, 0)], number, **{**nbits, "K": 0}), ["K"]
+    gather = {"bits": 4, "block_size": 16, "gather_axis": 0, "quantize_axis": 1, **ms}
+    for name, scale, zero, words in (
+        ("gathered zero points of another type", f32(9, 2), i8(9, 1), types),
+        ("gathered zero points a byte each", f32(9, 2), u8(9, 2), ["1", "2"]),
+        ("gathered zero points for eight of nine rows", f32(9, 2), u8(8, 1), ["8", "9"]),
+        ("gathered scales of integers", i8(9, 2), None, ["scale", "i8"]),
+    ):
+        yield name, of_one_node("GatherBlockQuantized", [u8(9, 16), np.zeros(2, np.int64), scale, zero], number, **gather), words
+    experts = [f32(3, 16), f32(3, 2), u8(2, 32, 8), f32(2, 32), None, u8(2, 16, 16), f32(2, 16), None, None, None, None]
+    for name, zeros, words in (("an expert's zero points of another type", i8(2, 16), types), ("an expert's zero points for half of its rows", u8(2, 8), ["quantised"])):
+        yield name, of_one_node("QMoE", [*experts, zeros], number, k=1, activation_type="relu", **ms), words
+
+
 def write_bytes(tool, name, data):
     path = tool.file(name)
     with open(path, "wb") as file:
@@ -203,6 +286,8 @@ def compile_cases(tool):
     }
     for number, (name, (make, words)) in enumerate(cases.items()):
         yield name, [save(tool, f"bad{number}.onnx", make())], words
+    for number, (name, proto, words) in enumerate(bad_parameters()):
+        yield name, [save(tool, f"quantised{number}.onnx", proto)], words
     yield "unknown dim", [MINILM, "--dim", "sequence=16"], ["sequence"]
     yield "dim without a number", [MINILM, "--dim", "seq=many"], ["seq=many"]
     yield "negative dim", [MINILM, "--dim", "seq=-4"], ["seq=-4"]

@@ -9,6 +9,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
 #include "lib/Import/Onnx/Ops/Quant.h"
+#include "lib/Import/Onnx/Ops/QuantParameters.h"
 
 using namespace mlir;
 
@@ -16,6 +17,8 @@ namespace tenon::onnximport {
 
 static Value toFloat(NodeImporter &n, unsigned value, unsigned scale,
                      unsigned zero) {
+  if (!checkOne(n, {n.in(scale), n.in(zero)}))
+    return nullptr;
   return dequantize(n, n.in(value), n.in(scale), n.in(zero), 0, 0,
                     n.builder.getF32Type());
 }
@@ -24,7 +27,8 @@ static void fromFloat(NodeImporter &n, Value real, unsigned scale,
                       unsigned zero) {
   Type to = n.has(zero) ? NodeImporter::elem(n.in(zero))
                         : NodeImporter::elem(n.in(0));
-  n.out(0, quantize(n, real, n.in(scale), n.in(zero), 0, 0, to));
+  if (checkOne(n, {n.in(scale), n.in(zero)}))
+    n.out(0, quantize(n, real, n.in(scale), n.in(zero), 0, 0, to));
 }
 
 /// QLinearAdd, QLinearMul: A, its scale and zero point, B, its, C's.
@@ -170,7 +174,10 @@ static void mulInteger(NodeImporter &n) {
   if (!n.requireInputs({0, 2}))
     return;
   Type i32 = n.builder.getI32Type();
-  auto centred = [&](unsigned i) {
+  auto centred = [&](unsigned i) -> Value {
+    if (!checkBytes(n, n.in(i)) || !checkZeroType(n, n.in(i), n.in(i + 1)) ||
+        !checkOne(n, {n.in(i + 1)}))
+      return nullptr;
     Value wide = n.cast(n.in(i), i32);
     return n.has(i + 1) ? n.sub(wide, n.cast(n.in(i + 1), i32)) : wide;
   };
@@ -216,6 +223,8 @@ static void dynamicQuantizeMatMul(NodeImporter &n) {
 static void qGemm(NodeImporter &n) {
   // A, a_scale, a_zero, B, b_scale, b_zero, C, y_scale, y_zero
   if (!n.requireInputs({0, 1, 2, 3, 4, 5}))
+    return;
+  if (!checkOne(n, {n.in(1), n.in(2), n.in(7), n.in(8)}))
     return;
   auto turned = [&](Value v, StringRef flag) -> Value {
     if (!n.getInt(flag, 0))

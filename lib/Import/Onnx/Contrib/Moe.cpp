@@ -19,6 +19,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Import/Onnx/Contrib/PackedWeights.h"
+#include "lib/Import/Onnx/Ops/QuantParameters.h"
 #include <cmath>
 #include <limits>
 
@@ -224,6 +225,8 @@ static Expert dequantizeExperts(NodeImporter &n, unsigned weight,
   Value zero = n.scalar(double(1 << (bits - 1)), real);
   if (n.has(zeros)) {
     // Packed along the last dim: blocks of a row, or the rows.
+    if (!checkZeroType(n, n.in(weight), n.in(zeros)))
+      return {};
     Value z = unpackBits(n, n.in(zeros), bits);
     int64_t last = n.rank(z) - 1;
     z = n.slice(z, last, SymExpr(0), block > 0 ? *blocks : dims[1]);

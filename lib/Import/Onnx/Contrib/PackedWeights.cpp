@@ -9,6 +9,7 @@
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
+#include "lib/Import/Onnx/Ops/QuantParameters.h"
 
 using namespace mlir;
 
@@ -248,6 +249,27 @@ static void gatherBlockQuantized(NodeImporter &n) {
             "gathered (for packed bytes the last)");
     return;
   }
+  if (!checkScaleType(n, n.in(2)) || !checkZeroType(n, data, n.in(3)))
+    return;
+  // Blocks of each of the rows, and their zero points in as many bits as codes.
+  Dims blocks = n.dims(data), scaled = n.dims(n.in(2)), points;
+  if (n.has(3))
+    points = n.dims(n.in(3));
+  SymExpr perByte(packed ? 8 / bits : 1);
+  if (int64_t(scaled.size()) != rank ||
+      (n.has(3) && int64_t(points.size()) != rank)) {
+    n.error("expected scales and zero points of the data's rank " +
+            Twine(rank));
+    return;
+  }
+  blocks.back() = blocks.back() * perByte;
+  blocks[quantAxis] =
+      SymExpr::apply(SymExpr::Fn::CeilDiv, blocks[quantAxis], SymExpr(block));
+  for (auto [own, expected] : llvm::zip_equal(scaled, blocks))
+    n.checkEqual(own, expected);
+  blocks.back() = SymExpr::apply(SymExpr::Fn::CeilDiv, blocks.back(), perByte);
+  for (auto [own, expected] : llvm::zip(points, blocks))
+    n.checkEqual(own, expected);
   Value inside;
   Value index = insideIndex(n, n.in(1), n.dims(data)[axis], inside);
   if (n.failed())

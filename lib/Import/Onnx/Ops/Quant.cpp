@@ -17,6 +17,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Import/Onnx/Ops/MatMul.h"
+#include "lib/Import/Onnx/Ops/QuantParameters.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "llvm/ADT/STLExtras.h"
 
@@ -119,7 +120,7 @@ static Value dequantizeWeight(NodeImporter &n, Value x, Value scale, Value zero,
 
 Value dequantize(NodeImporter &n, Value x, Value scale, Value zero,
                  int64_t axis, int64_t block, Type to) {
-  if (!x || !scale)
+  if (!x || !scale || !checkScaleType(n, scale) || !checkZeroType(n, x, zero))
     return nullptr;
   if (Value weight = dequantizeWeight(n, x, scale, zero, axis, block, to))
     return weight;
@@ -137,9 +138,13 @@ Value dequantize(NodeImporter &n, Value x, Value scale, Value zero,
 
 Value quantize(NodeImporter &n, Value x, Value scale, Value zero, int64_t axis,
                int64_t block, Type to, Type precision, bool saturate) {
+  constexpr unsigned mostBits = 16;
   auto integer = dyn_cast_or_null<IntegerType>(to);
-  if (!x || !scale || !to || (!integer && !smallFloatFormat(to)))
+  if (!x || !scale || !to || (!integer && !smallFloatFormat(to)) ||
+      (integer && (integer.getWidth() > mostBits || integer.getWidth() == 1)))
     return n.error("cannot quantise to this type");
+  if (!checkScaleType(n, scale))
+    return nullptr;
   Dims dims = n.dims(x);
   Type f32 = n.builder.getF32Type();
   // The division is in the scale's type, where that is a float to compute in.
@@ -181,10 +186,10 @@ static void quantizeLinear(NodeImporter &n) {
     to = n.builder.getIntegerType(8, false);
   if (precision && (!isa<FloatType>(precision) || smallFloatFormat(precision)))
     n.error("precision must be a float type of 16 bits or more");
-  int64_t axis = quantAxis(n, x, 1);
-  if (!n.failed())
-    n.out(0, quantize(n, x, n.in(1), zero, axis, n.getInt("block_size", 0), to,
-                      precision, n.getInt("saturate", 1) != 0));
+  int64_t axis = quantAxis(n, x, 1), block = n.getInt("block_size", 0);
+  if (!n.failed() && checkOfAxis(n, x, n.in(1), zero, axis, block))
+    n.out(0, quantize(n, x, n.in(1), zero, axis, block, to, precision,
+                      n.getInt("saturate", 1) != 0));
 }
 
 static void dequantizeLinear(NodeImporter &n) {
@@ -194,10 +199,9 @@ static void dequantizeLinear(NodeImporter &n) {
     to = NodeImporter::elem(n.in(1));
   if (to && (!isa<FloatType>(to) || smallFloatFormat(to)))
     n.error("output_dtype must be a float type of 16 bits or more");
-  int64_t axis = quantAxis(n, x, 1);
-  if (!n.failed())
-    n.out(0, dequantize(n, x, n.in(1), n.in(2), axis, n.getInt("block_size", 0),
-                        to));
+  int64_t axis = quantAxis(n, x, 1), block = n.getInt("block_size", 0);
+  if (!n.failed() && checkOfAxis(n, x, n.in(1), n.in(2), axis, block))
+    n.out(0, dequantize(n, x, n.in(1), n.in(2), axis, block, to));
 }
 
 /// The largest element of x and of -x, or 0 where they have no positive one: a
@@ -265,6 +269,9 @@ static void dynamicQuantizeLinear(NodeImporter &n) {
 /// or per column (on the right) of the matrices.
 static Value centred(NodeImporter &n, Value x, Value zero, bool isLeft) {
   Type i32 = n.builder.getI32Type();
+  if (!checkBytes(n, x) || !checkZeroType(n, x, zero) ||
+      !checkOfMatrix(n, zero, x, isLeft))
+    return nullptr;
   Value wide = n.cast(x, i32);
   if (!wide || !zero || NodeImporter::constScalar(zero) == 0.0)
     return wide;
@@ -303,6 +310,10 @@ static Value columnScale(NodeImporter &n, Value scale) {
 
 static void qLinearMatMul(NodeImporter &n) {
   Type f32 = n.builder.getF32Type();
+  if (!checkScaleType(n, n.in(1)) || !checkScaleType(n, n.in(4)) ||
+      !checkOfMatrix(n, n.in(1), n.in(0), /*isLeft=*/true) ||
+      !checkOfMatrix(n, n.in(4), n.in(3), /*isLeft=*/false))
+    return;
   Value product = integerMatMul(n, n.in(0), n.in(2), n.in(3), n.in(5));
   Value scale = n.mul(n.cast(rowScale(n, n.in(1), n.in(0)), f32),
                       n.cast(columnScale(n, n.in(4)), f32));
@@ -323,6 +334,10 @@ static Value integerConv(NodeImporter &n, Value x, Value xZero, Value w,
   Dims dims = n.dims(x), weightDims = n.dims(w);
   if (dims.size() < 3 || weightDims.size() != dims.size())
     return n.error("expected operands of one rank of 3 or more");
+  if (!checkBytes(n, x) || !checkBytes(n, w) || !checkZeroType(n, x, xZero) ||
+      !checkZeroType(n, w, wZero) || !checkOne(n, {xZero}) ||
+      !checkOneOrEach(n, wZero, weightDims[0]))
+    return nullptr;
   ArrayRef<SymExpr> kernel = ArrayRef<SymExpr>(weightDims).drop_front(2);
   int64_t group = n.getInt("group", 1);
   bool isStatic = group == 1 || weightDims[0].isConstant();
@@ -378,8 +393,16 @@ static void convInteger(NodeImporter &n) {
 static void qLinearConv(NodeImporter &n) {
   // x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias
   Value sum = integerConv(n, n.in(0), n.in(2), n.in(3), n.in(5));
-  if (!sum)
+  if (!sum || !checkScaleType(n, n.in(1)) || !checkScaleType(n, n.in(4)) ||
+      !checkOne(n, {n.in(1), n.in(6), n.in(7)}) ||
+      !checkOneOrEach(n, n.in(4), n.dims(n.in(3))[0]))
     return;
+  if (Value bias = n.in(8);
+      bias && (n.rank(bias) != 1 || n.dims(bias) != Dims{n.dims(n.in(3))[0]} ||
+               !NodeImporter::elem(bias).isSignlessInteger(32))) {
+    n.error("expected a bias of i32, one for each of the filters");
+    return;
+  }
   auto perChannel = [&](Value v) {
     if (!v || productOf(n.dims(v)) == SymExpr(1))
       return v ? n.reshape(v, {}) : v;
