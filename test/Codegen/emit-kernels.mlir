@@ -780,7 +780,27 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
 // WIDE: math.fma
 // WIDE-NOT: arith.cmpf uno
 // WIDE: arith.bitcast {{.*}} to vector<16xi32>
-func.func @codes(%x: tensor<64xf32>, %z: tensor<i16>) -> (tensor<64xui8>, tensor<64xf32>) {
+
+// A scale that the model computes has its inverse taken, where that is a normal
+// number; narrower vectors divide, and clamp the quotient.
+// CHECK-LABEL: func.func @map_2
+// CHECK: %[[Q:.+]] = arith.divf {{.*}} : vector<8xf32>
+// CHECK: arith.cmpf ogt, %[[Q]]
+// CHECK: arith.bitcast {{.*}} to vector<8xi32>
+// WIDE-LABEL: func.func @map_2
+// WIDE: %[[S:.+]] = memref.load {{.*}} : memref<?xf32>
+// WIDE: scf.for
+// WIDE: scf.for
+// WIDE: arith.divf %{{.*}}, %[[S]] : f32
+// WIDE: arith.cmpf ole, %{{.*}}, %[[S]]
+// WIDE: scf.if
+// WIDE: math.fma
+// WIDE: math.fma
+// WIDE: } else {
+// WIDE: arith.divf {{.*}} : vector<16xf32>
+// WIDE: }
+// WIDE: arith.bitcast {{.*}} to vector<16xi32>
+func.func @codes(%x: tensor<64xf32>, %z: tensor<i16>, %s: tensor<f32>, %u: tensor<ui8>) -> (tensor<64xui8>, tensor<64xf32>, tensor<64xui8>) {
   %0 = tenon.kernel map(%x) : (tensor<64xf32>) -> tensor<64xui8> tiling #tenon.cpu_elements<chunk = 64> {
   ^bb0(%a: tensor<64xf32>):
     %scale = tenon.constant dense<0.5> : tensor<f32>
@@ -812,7 +832,20 @@ func.func @codes(%x: tensor<64xf32>, %z: tensor<i16>) -> (tensor<64xui8>, tensor
     %17 = tenon.cast %16 to f32 : tensor<64xi8>
     tenon.yield %17 : tensor<64xf32>
   }
-  return %0, %10 : tensor<64xui8>, tensor<64xf32>
+  %20 = tenon.kernel map(%x, %s, %u) : (tensor<64xf32>, tensor<f32>, tensor<ui8>) -> tensor<64xui8> tiling #tenon.cpu_elements<chunk = 64> {
+  ^bb0(%a: tensor<64xf32>, %b: tensor<f32>, %c: tensor<ui8>):
+    %low = tenon.constant dense<0.0> : tensor<f32>
+    %high = tenon.constant dense<255.0> : tensor<f32>
+    %zero = tenon.cast %c to f32 : tensor<ui8>
+    %21 = tenon.div %a, %b : tensor<64xf32>, tensor<f32>
+    %22 = tenon.round %21 : tensor<64xf32>
+    %23 = tenon.add %22, %zero : tensor<64xf32>, tensor<f32>
+    %24 = tenon.max %23, %low : tensor<64xf32>, tensor<f32>
+    %25 = tenon.min %24, %high : tensor<64xf32>, tensor<f32>
+    %26 = tenon.cast %25 to ui8 : tensor<64xf32>
+    tenon.yield %26 : tensor<64xui8>
+  }
+  return %0, %10, %20 : tensor<64xui8>, tensor<64xf32>, tensor<64xui8>
 }
 
 // -----

@@ -354,8 +354,21 @@ def quotients(tool):
         for zero in (np.uint8(0), np.uint8(131), np.int8(-5)):
             bounds = np.iinfo(zero.dtype)
             codes = np.clip(quotient.astype(np.float64) + int(zero), bounds.min, bounds.max).astype(zero.dtype)
-            y = g.node("QuantizeLinear", g.input(x, [f"n{i}_{len(g.inputs)}"]), g.weight(scale), g.weight(zero))
-            g.expect(f"codes by {scale} {zero.dtype} {zero}", y, codes)
+            for label, of in (("known", g.weight(scale)), ("given", g.input(scale)))[:2 if zero == 131 else 1]:
+                y = g.node("QuantizeLinear", g.input(x, [f"n{i}_{len(g.inputs)}"]), of, g.weight(zero))
+                g.expect(f"{label} codes by {scale} {zero.dtype} {zero}", y, codes)
+    # What no number is divided by.
+    x = np.array([-3, -1e-40, -0.0, 0, 1e-41, 0.5, 7, 3e38, np.inf, np.nan], np.float32)
+    for scale in np.array([0, np.inf, np.nan, 1e-40, -0.25], np.float32):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            quotient = np.rint(x / scale)
+        for zero in (np.uint8(100), np.int8(-7)):
+            bounds = np.iinfo(zero.dtype)
+            codes = np.clip(np.nan_to_num(quotient.astype(np.float64), nan=1e9, posinf=1e9, neginf=-1e9) + int(zero), bounds.min, bounds.max)
+            codes = np.where(np.isnan(quotient), 0, codes).astype(zero.dtype)
+            for label, of in (("known", g.weight(scale)), ("given", g.input(scale))):
+                y = g.node("QuantizeLinear", g.input(x, [f"odd{len(g.inputs)}"]), of, g.weight(zero))
+                g.expect(f"{label} codes by {scale} {zero.dtype}".replace("-", "minus "), y, codes)
     # One kernel for several zero points; what makes numbers of codes again takes them as they are.
     for zero in (np.uint8(0), np.uint8(7), np.uint8(255), np.int8(0), np.int8(-128), np.int8(127)):
         bounds = np.iinfo(zero.dtype)

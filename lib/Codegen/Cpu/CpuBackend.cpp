@@ -12,10 +12,10 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
-#include "dialects/Tenon/IR/Ops/Quotient.h"
 #include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
@@ -245,7 +245,7 @@ func::FuncOp createFunction(KernelOp kernel, ModuleOp kernels,
 /// Codes are made of scales and zero points, which loops would read again, and
 /// compute with, for each vector.
 void readParameters(KernelEmitter &e) {
-  if (!e.body().getOps<QuotientOp>().empty())
+  if (!e.body().getOps<RoundOp>().empty())
     readAhead(e, SymExpr());
 }
 

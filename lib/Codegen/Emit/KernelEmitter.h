@@ -93,6 +93,9 @@ private:
   /// Codes of quantised numbers, also as i32 or f32; null where `op` is of
   /// others. QuantizedLanes.cpp.
   mlir::Value emitQuantized(CastOp op, llvm::ArrayRef<Idx> idx);
+  mlir::Value quotientByNumber(
+      mlir::Value x, mlir::Value scale,
+      llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> clamp);
   /// Of narrower vectors a division costs no more than its correction.
   bool correctsQuotients() const {
     return target.hasFma && target.vectorBits == 512;
