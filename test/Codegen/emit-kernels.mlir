@@ -46,6 +46,26 @@ func.func @everyOther(%x: tensor<4x64xf32>, %v: tensor<f32>) -> tensor<4x32xf32>
 
 // -----
 
+// Joined rows are written part by part, whatever lanes they fill.
+// CHECK-LABEL: func.func @map_0
+// CHECK-NOT: vector.gather
+// CHECK: return
+// WIDE-LABEL: func.func @map_0
+// WIDE-NOT: vector.gather
+// WIDE: vector.maskedstore
+// WIDE: vector.maskedstore
+func.func @joined(%x: tensor<?x24xf32, #tenon.dims<"n", "24">>, %y: tensor<?x20xf32, #tenon.dims<"n", "20">>) -> tensor<?x44xf32, #tenon.dims<"n", "44">> {
+  %0 = tenon.kernel map(%x, %y) : (tensor<?x24xf32, #tenon.dims<"n", "24">>, tensor<?x20xf32, #tenon.dims<"n", "20">>) -> tensor<?x44xf32, #tenon.dims<"n", "44">> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<?x24xf32, #tenon.dims<"n", "24">>, %b: tensor<?x20xf32, #tenon.dims<"n", "20">>):
+    %1 = tenon.neg %b : tensor<?x20xf32, #tenon.dims<"n", "20">>
+    %2 = tenon.concat %a, %1 axis 1 : tensor<?x24xf32, #tenon.dims<"n", "24">>, tensor<?x20xf32, #tenon.dims<"n", "20">>
+    tenon.yield %2 : tensor<?x44xf32, #tenon.dims<"n", "44">>
+  }
+  return %0 : tensor<?x44xf32, #tenon.dims<"n", "44">>
+}
+
+// -----
+
 // Where lanes that a gather takes from a row lie is the same for all rows: once,
 // a table is made of windows of a vector and places in these. If the windows have
 // all lanes each is a permuted vector. Otherwise each vector is looked at: it may

@@ -10,7 +10,9 @@
 // of `chunk` elements; otherwise a task is one row of the last dim that is
 // not 1.
 //
-// What rows that gather have in common is computed once (GatheredRows.h).
+// What rows that gather have in common is computed once (GatheredRows.h). The
+// parts of rows that are joined (channels of several images) are loops of their
+// own.
 //
 // Where the last dim has two or four elements, or is joined of such a one and
 // that before it (an image that grows), lanes lie along the one before: what
@@ -18,12 +20,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/GatheredRows.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
 #include "lib/Codegen/Emit/SwappedRows.h"
+#include <memory>
 
 using namespace mlir;
 
@@ -170,6 +174,51 @@ void PhasesMap::emit(int64_t chunk) {
   });
 }
 
+/// What rows are joined of, each part's loop of its own: lanes then lie in one
+/// part. `v` itself where it is nothing joined along the axis, or of many.
+SmallVector<Value> joinedRows(Value v, size_t axis) {
+  constexpr size_t most = 16;
+  auto concat = v.getDefiningOp<ConcatOp>();
+  if (!concat || size_t(concat.getAxis()) != axis ||
+      concat.getInputs().size() > most)
+    return {v};
+  return llvm::to_vector(concat.getInputs());
+}
+
+/// A task is a row along `axis`.
+void emitRows(KernelEmitter &e, Value root, size_t axis,
+              ArrayRef<SymExpr> outer) {
+  LaneBuilder &L = e.L;
+  Type element = getElementTypeOrSelf(root.getType());
+  SmallVector<SymExpr> dims = getDims(root);
+  Value n = e.dim(dims[axis]), out = e.result(0);
+  e.info.tasks = productOf(outer);
+  SmallVector<Value> parts = joinedRows(root, axis);
+  SmallVector<std::unique_ptr<GatheredRows>> gathered;
+  for (Value part : parts)
+    gathered.push_back(std::make_unique<GatheredRows>(e, part));
+  e.loop(e.begin, e.end, 1, [&](Value row) {
+    SmallVector<Idx> idx = e.delinearize(row, outer);
+    idx.append(dims.size() - axis, L.uniform(0));
+    Value begin = L.mul(row, n);
+    for (size_t k = 0; k < parts.size(); ++k) {
+      SmallVector<SymExpr> own = getDims(parts[k]);
+      Value count = e.dim(own[axis]);
+      Idx from = L.uniform(L.mul(row, count)), to = L.uniform(begin);
+      gathered[k]->emitRow(SmallVector<Idx>(idx), [&] {
+        e.lanesLoop(count, e.vectorLanes(), [&](Idx i) {
+          idx[axis] = i;
+          Idx flat = L.add(to, i);
+          e.setDomain(own, idx, L.add(from, i));
+          L.store(e.emit(parts[k], idx), out, flat, element);
+        });
+      });
+      if (k + 1 < parts.size())
+        begin = L.add(begin, count);
+    }
+  });
+}
+
 } // namespace
 
 void emitMapKernel(KernelEmitter &e) {
@@ -227,21 +276,7 @@ void emitMapKernel(KernelEmitter &e) {
     });
   if (axis == dims.size() - 1 && axis > 0 && swapsRows(root, axis))
     return emitSwappedRows(e, root, axis, chunk);
-  e.info.tasks = productOf(outer);
-  GatheredRows gathered(e, root);
-  e.loop(e.begin, e.end, 1, [&](Value row) {
-    SmallVector<Idx> idx = e.delinearize(row, outer);
-    idx.append(dims.size() - axis, L.uniform(0));
-    Idx base = L.uniform(L.mul(row, n));
-    gathered.emitRow(SmallVector<Idx>(idx), [&] {
-      e.lanesLoop(n, e.vectorLanes(), [&](Idx i) {
-        idx[axis] = i;
-        Idx flat = L.add(base, i);
-        e.setDomain(dims, idx, flat);
-        L.store(e.emit(root, idx), out, flat, element);
-      });
-    });
-  });
+  emitRows(e, root, axis, outer);
 }
 
 } // namespace tenon
