@@ -149,6 +149,29 @@ func.func @imageOfRows(%x: tensor<?x6x20xf32, #tenon.dims<"n", "6", "20">>, %w: 
   return %3 : tensor<?x4x2x2xf32, #tenon.dims<"n", "4", "2", "2">>
 }
 
+// A model that has its channels last between convolutions says the same: what it
+// adds ends the first one's kernel.
+
+// CHECK-LABEL: @lastInTheModel
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK: %[[B:.+]] = tenon.reshape %{{.+}} to <"4">
+// CHECK: %[[SUM:.+]] = tenon.add %[[Y]], %[[B]] : tensor<1x6x4xf32>, tensor<4xf32>
+// CHECK: %[[NEG:.+]] = tenon.neg %[[SUM]] : tensor<1x6x4xf32>
+// CHECK: %[[IMAGE:.+]] = tenon.reshape %[[NEG]] to <"1", "2", "3", "4">
+// CHECK: %[[OUT:.+]] = tenon.reshape %[[IMAGE]] to <"1", "2", "3", "4">
+// CHECK: tenon.matmul %[[NEG]]
+// CHECK: tenon.reduce max %[[OUT]] over [1, 2]
+func.func @lastInTheModel(%x: tensor<1x3x2x3xf32>, %w: tensor<4x3x1x1xf32>, %b: tensor<1x1x1x4xf32>, %v: tensor<5x4x1x1xf32>) -> (tensor<1x5x2x3xf32>, tensor<1x4xf32>) {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x2x3xf32>, tensor<4x3x1x1xf32>
+  %1 = tenon.transpose %0 [0, 2, 3, 1] : tensor<1x4x2x3xf32>
+  %2 = tenon.add %1, %b : tensor<1x2x3x4xf32>, tensor<1x1x1x4xf32>
+  %3 = tenon.neg %2 : tensor<1x2x3x4xf32>
+  %4 = tenon.transpose %3 [0, 3, 1, 2] : tensor<1x2x3x4xf32>
+  %5 = tenon.conv %4, %v strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x4x2x3xf32>, tensor<5x4x1x1xf32>
+  %6 = tenon.reduce max %3 over [1, 2] : tensor<1x2x3x4xf32>
+  return %5, %6 : tensor<1x5x2x3xf32>, tensor<1x4xf32>
+}
+
 // A pointwise convolution multiplies the rows themselves; what varies along a
 // part of the spatial dims makes an image of them.
 

@@ -388,13 +388,101 @@ ChannelsLast::Form ChannelsLast::sinkShuffle(ReshapeOp op) {
   return {{}, reshape(b, op.getLoc(), v, channelsLast(ArrayRef(joined)))};
 }
 
+//===----------------------------------------------------------------------===//
+// Where the model itself has the channels last
+//===----------------------------------------------------------------------===//
+
+/// Of [N, C, spatial...] to [N, spatial..., C], and back.
+static SmallVector<int64_t> toLast(size_t rank) {
+  return channelsLast(ArrayRef(llvm::to_vector(llvm::seq<int64_t>(rank))));
+}
+static SmallVector<int64_t> toFirst(size_t rank) {
+  SmallVector<int64_t> perm{0, int64_t(rank) - 1};
+  llvm::append_range(perm, llvm::seq<int64_t>(1, rank - 1));
+  return perm;
+}
+
+/// `v` as a value of its own: it may be moved later.
+static Value copyOf(Value v, ArrayRef<SymExpr> dims) {
+  OpBuilder b = after(v);
+  return ReshapeOp::create(b, v.getLoc(), v,
+                           DimsAttr::get(b.getContext(), dims));
+}
+
+/// A transpose of what is known becomes an image, one back what it is of.
+void ChannelsLast::sinkTranspose(TransposeOp op) {
+  Value in = op.getInput();
+  SmallVector<SymExpr> dims = getDims(in);
+  if (dims.size() < 3 || op->hasAttr("tenon.value"))
+    return;
+  if (Value first = firstOf.lookup(in)) {
+    if (op.getPerm() == ArrayRef(toFirst(dims.size())))
+      replace(op, first);
+  } else if (op.getPerm() == ArrayRef(toLast(dims.size()))) {
+    if (Value image = knownImage(in)) {
+      Value own = copyOf(image, channelsLast(ArrayRef(dims)));
+      firstOf[own] = in;
+      replace(op, own);
+    }
+  }
+}
+
+/// An elementwise op of such images, and of numbers for each channel: as one of
+/// the values with the channels first.
+bool ChannelsLast::sinkLast(Operation *op) {
+  SmallVector<SymExpr> dims = getDims(op->getResult(0));
+  size_t rank = dims.size();
+  auto isImage = [&](Value v) {
+    return firstOf.contains(v) && getDims(v) == dims;
+  };
+  auto isPerChannel = [](Value v) {
+    SmallVector<SymExpr> own = getDims(v);
+    return own.empty() || llvm::all_of(ArrayRef(own).drop_back(), [](auto &d) {
+             return d.constant() == 1;
+           });
+  };
+  if (rank < 3 || llvm::none_of(op->getOperands(), isImage) ||
+      !llvm::all_of(
+          op->getOperands(),
+          [&](Value v) { return isImage(v) || isPerChannel(v); }))
+    return false;
+  OpBuilder b(op);
+  Location loc = op->getLoc();
+  SmallVector<Value> operands;
+  for (Value v : op->getOperands()) {
+    SmallVector<SymExpr> own = getDims(v), to(rank - 1, SymExpr(1));
+    if (!own.empty())
+      to.front() = own.back();
+    operands.push_back(isImage(v)    ? firstOf.lookup(v)
+                       : own.empty() ? v
+                                     : reshape(b, loc, v, to));
+  }
+  Operation *moved = b.clone(*op);
+  moved->setOperands(operands);
+  SmallVector<SymExpr> first;
+  for (int64_t d : toFirst(rank))
+    first.push_back(dims[d]);
+  Value result = moved->getResult(0);
+  result.setType(getTensorType(first, getElementTypeOrSelf(result)));
+  auto last = TransposeOp::create(b, loc, result, toLast(rank));
+  replace(op, last);
+  move(moved, [&](Value v) { return known.lookup(v); });
+  sinkTranspose(last);
+  return true;
+}
+
 StringRef ChannelsLast::sink(Operation *op) {
+  if (auto transpose = dyn_cast<TransposeOp>(op)) {
+    sinkTranspose(transpose);
+    return "";
+  }
   bool concerned = llvm::any_of(op->getOperands(),
                                 [&](Value v) { return bool(known.lookup(v)); });
   if (op->hasAttr("tenon.value"))
     return concerned ? "its result is asked for by name" : "";
   if (op->hasTrait<OpTrait::Elementwise>()) {
-    if (move(op, [&](Value v) { return known.lookup(v); }) || !concerned)
+    if (sinkLast(op) || move(op, [&](Value v) { return known.lookup(v); }) ||
+        !concerned)
       return ""; // else op is still there
     return "an operand has no rows and varies along the positions";
   }
@@ -414,13 +502,6 @@ StringRef ChannelsLast::sink(Operation *op) {
   return form || !concerned ? "" : "it has no form with the channels last";
 }
 
-/// `v` as a value of its own: it may be moved later.
-static Value copyOf(Value v, ArrayRef<SymExpr> dims) {
-  OpBuilder b = after(v);
-  return ReshapeOp::create(b, v.getLoc(), v,
-                           DimsAttr::get(b.getContext(), dims));
-}
-
 ChannelsLast::Form ChannelsLast::formOf(Value v) {
   if (auto it = known.find(v); it != known.end())
     return it->second;
@@ -429,10 +510,7 @@ ChannelsLast::Form ChannelsLast::formOf(Value v) {
   if (!op || dims.size() < 3)
     return {};
   if (auto transpose = dyn_cast<TransposeOp>(op)) {
-    SmallVector<int64_t> perm{0, (int64_t)dims.size() - 1};
-    for (size_t i = 1; i + 1 < dims.size(); ++i)
-      perm.push_back(i);
-    if (transpose.getPerm() != ArrayRef(perm))
+    if (transpose.getPerm() != ArrayRef(toFirst(dims.size())))
       return known[v] = {};
     return known[v] = {copyOf(transpose.getInput(), rowDims(dims)), {}};
   }
@@ -481,9 +559,7 @@ Value transposeChannelsLast(OpBuilder &b, Location loc, Value v) {
     return GatherOp::create(b, grown.getLoc(), image, grown.getIndices(),
                             inImage(grown.getAxis(), rank));
   }
-  SmallVector<int64_t> perm = llvm::to_vector(llvm::seq<int64_t>(rank));
-  std::rotate(perm.begin() + 1, perm.begin() + 2, perm.end());
-  return TransposeOp::create(b, loc, v, perm);
+  return TransposeOp::create(b, loc, v, toLast(rank));
 }
 
 /// The constant that `weight` is, as matrices of [rows, columns], each of them

@@ -17,6 +17,7 @@ class PadOp;
 class ReduceOp;
 class ReshapeOp;
 class SliceOp;
+class TransposeOp;
 
 /// Knows of values [N, C, spatial...] the same elements with the channels last:
 /// as *rows*, [N, positions, C], as a matmul computes them, or as an *image*,
@@ -62,8 +63,13 @@ private:
   Form sinkReduce(ReduceOp op);
   Form sinkReshape(ReshapeOp op);
   Form sinkShuffle(ReshapeOp op);
+  void sinkTranspose(TransposeOp op);
+  bool sinkLast(mlir::Operation *op);
 
   llvm::DenseMap<mlir::Value, Form> known; ///< empty: it has none
+  /// Of images that the model itself has: the same with the channels first,
+  /// which is known.
+  llvm::DenseMap<mlir::Value, mlir::Value> firstOf;
 };
 
 /// Do patches hold each element of the image so often that a product had better

@@ -42,7 +42,7 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     // An op is moved only after what it reads has been.
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isReshape(op) || isSlice(op) ||
+      if (isReshape(op) || isSlice(op) || isTranspose(op) ||
           op->hasTrait<OpTrait::Elementwise>() ||
           isa<ConvOp, MatMulOp, PadOp, ConcatOp, GatherOp, ReduceOp>(op))
         ops.push_back(op);
