@@ -126,6 +126,7 @@ tenon_status runFilled(Context &context, int32_t first, int32_t end,
 tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
   const tenon_program &program = *context.program;
   context.grown = context.surprised = false;
+  FloatModes modes(!context.executor && !context.driver);
   if (context.driver)
     if (tenon_status status = context.driver->begin(context, error))
       return status;

@@ -41,6 +41,28 @@ tenon_status act(Context &context, int32_t &at, tenon_error *error);
 
 // Steps.cpp: what the host executes.
 
+/// Results must not depend on which thread computes them, so all use the same
+/// floating-point modes: round to nearest, subnormals kept, no traps. To ask for
+/// them waits for all floating-point instructions before, so a run does once.
+class FloatModes {
+public:
+  explicit FloatModes(bool change = true)
+      : before(change ? __builtin_ia32_stmxcsr() : kStandard) {
+    if (differs())
+      __builtin_ia32_ldmxcsr(kStandard);
+  }
+  ~FloatModes() {
+    if (differs())
+      __builtin_ia32_ldmxcsr(before);
+  }
+
+private:
+  /// What has happened is no mode.
+  static constexpr unsigned kStandard = 0x1f80, kFlags = 0x3f;
+  bool differs() const { return (before & ~kFlags) != kStandard; }
+  unsigned before;
+};
+
 /// The arguments of steps [first, end), and how threads share them, unless they
 /// are filled in with the dims as they are.
 void fillSteps(Context &context, int32_t first, int32_t end);

@@ -54,24 +54,6 @@ int32_t slicesForStep(const StepState &step) {
   return slices < step.threads ? step.threads : int32_t(slices);
 }
 
-/// Results must not depend on which thread computes them, so all use the same
-/// floating-point modes: round to nearest, subnormals kept, no traps.
-class FloatModes {
-public:
-  FloatModes() : before(__builtin_ia32_stmxcsr()) {
-    if (before != kStandard)
-      __builtin_ia32_ldmxcsr(kStandard);
-  }
-  ~FloatModes() {
-    if (before != kStandard)
-      __builtin_ia32_ldmxcsr(before);
-  }
-
-private:
-  static constexpr unsigned kStandard = 0x1f80;
-  unsigned before;
-};
-
 /// No kernel's result.
 constexpr int32_t kCancelled = -1;
 
@@ -180,15 +162,19 @@ struct StepCall {
   int32_t step;
 };
 
-void sliceOfStep(void *argument, int32_t index) {
-  const auto &call = *static_cast<StepCall *>(argument);
-  FloatModes modes;
-  const StepState &step = call.context->steps[call.step];
+void runShare(Context &context, int32_t number, int32_t index) {
+  const StepState &step = context.steps[number];
   if (index < 0 || index >= step.threads)
     return;
   Share own = shareOf(step, index);
   for (int32_t slice = own.begin; slice < own.end; ++slice)
-    runSlice(*call.context, call.step, slice, index);
+    runSlice(context, number, slice, index);
+}
+
+void runShareOfCall(void *argument, int32_t index) {
+  const auto &call = *static_cast<StepCall *>(argument);
+  FloatModes modes;
+  runShare(*call.context, call.step, index);
 }
 
 /// Steps [first, end), one after the other: through the caller's executor, or
@@ -201,10 +187,13 @@ void runInOrder(Context &context, int32_t first, int32_t end) {
       step.startNs = sinceStart(context);
     StepCall call = {&context, s};
     if (step.threads > 1 && context.executor)
-      context.executor(context.executorUser, step.threads, sliceOfStep, &call);
+      context.executor(context.executorUser, step.threads, runShareOfCall,
+                       &call);
+    else if (context.executor) // whose modes are the caller's
+      runShareOfCall(&call, 0);
     else
       for (int32_t i = 0; i < step.threads; ++i)
-        sliceOfStep(&call, i);
+        runShare(context, s, i);
     if (__atomic_load_n(&context.failedStep, __ATOMIC_ACQUIRE) != kNoStep)
       return;
   }
