@@ -56,9 +56,11 @@ struct RecurrentKernel {
   int64_t panels = llvm::divideCeil(width, kPanelColumns);
   SymExpr steps = out[0] - SymExpr(op.getNumStates());
   SymExpr groups = op.getScale() ? SymExpr(1) : divided(out[2], atMost);
-  /// Sequences of a task: as many as of any other, or fewer.
+  /// Sequences of a task: as many as of any other, or fewer; and what there is
+  /// room for, at places that do not depend on these.
   SymExpr most =
       divided(out[2], SymExpr::apply(SymExpr::Fn::Max, groups, SymExpr(1)));
+  SymExpr room = op.getScale() ? out[2] : SymExpr(atMost);
   Value hidden = stateBuffer(true);
   Value cell = stateBuffer(op.getKind() == CellKind::lstm);
   Value update = stateBuffer(op.getResetsFirst()); ///< a gru's z
@@ -72,11 +74,11 @@ struct RecurrentKernel {
       inBytes ? Type(b.getIntegerType(ofCodes.rows.getIntOrFloatBitWidth()))
               : Type(f32);
   Value codes = op.getScale()
-                    ? e.scratchBuffer(most * SymExpr(rowSize), codeType)
+                    ? e.scratchBuffer(room * SymExpr(rowSize), codeType)
                     : Value();
   Value sums = integers(CodeProductOperands::kElements);
-  Value ofRows = integers(most); ///< sums of codes less their zero point
-  Value gates = e.scratchBuffer(most * SymExpr(panels * kPanelColumns), f32);
+  Value ofRows = integers(room); ///< sums of codes less their zero point
+  Value gates = e.scratchBuffer(room * SymExpr(panels * kPanelColumns), f32);
 
   // Of a task:
   Value way = {}, first = {}, count = {};
@@ -90,7 +92,7 @@ struct RecurrentKernel {
     return inBytes ? e.scratchBuffer(elements, b.getI32Type()) : Value();
   }
   Value stateBuffer(bool has) {
-    return has ? e.scratchBuffer(most * SymExpr(units), f32) : Value();
+    return has ? e.scratchBuffer(room * SymExpr(units), f32) : Value();
   }
   Value add(Value x, Value y) { return L.add(x, y); }
   Value sub(Value x, Value y) { return L.sub(x, y); }
