@@ -297,7 +297,8 @@ SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
 }
 
 /// Can one op compute all steps? Of f32, and several; a weight that exceeds the
-/// cache is read by all threads at each step, unless each direction is a
+/// cache had better be read by all threads at each step, a part by each: it may
+/// fit in the caches of two. So had smaller ones, unless each direction is a
 /// thread's. Many sequences are quantised by all of them, too.
 bool Recurrent::isLayer() {
   constexpr int64_t most = 8;
@@ -305,7 +306,7 @@ bool Recurrent::isLayer() {
   int64_t bytes = gates * hidden * hidden * (quantized ? 1 : 4);
   return steps.constant() != 1 && n.elem(n.in(0)).isF32() &&
          llvm::all_of(r, [](const SymExpr &d) { return d.isConstant(); }) &&
-         (directions == 2 || bytes <= RecurrentOp::kLargestWeight) &&
+         bytes <= directions * RecurrentOp::kLargestWeight &&
          (!quantized || batch.constant().value_or(1) <= most);
 }
 
