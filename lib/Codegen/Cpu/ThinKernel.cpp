@@ -38,9 +38,12 @@ namespace tenon {
 
 namespace {
 
-/// Terms up to which tiles are slower, by one panel and by more of them.
-constexpr int64_t kMostTerms = 31, kMostOfMany = 15;
-constexpr int64_t kMostColumns = 4 * kPanelColumns;
+/// Terms up to which tiles are slower: by two or three columns, which lie on
+/// the rows' lanes at all levels, by one panel, and by more of them.
+constexpr int64_t kMostOfFew = 48, kMostOfPanel = 31, kMostOfMany = 15;
+/// Columns that all rows of a task meet before the next ones, and of all: more
+/// are tasks of their own.
+constexpr int64_t kPartColumns = 4 * kPanelColumns, kMostColumns = 1024;
 
 struct ThinKernel {
   KernelEmitter &e;
@@ -57,8 +60,10 @@ struct ThinKernel {
   int64_t K = *getDims(op.getLhs()).back().constant(),
           N = *out.back().constant();
   Type f32 = b.getF32Type();
-  int64_t lanes = 0;   ///< of vectors in what is emitted now
-  int64_t vectors = 0; ///< that N columns are
+  int64_t lanes = 0;        ///< of vectors in what is emitted now
+  Value begin = L.index(0); ///< first column
+  int64_t width = N;        ///< columns from there on
+  int64_t vectors = 0;      ///< that these are
   VectorType vt = {};
   int64_t room = e.target.numVectorRegs - 2;
   /// Vectors of columns that two rows meet at once.
@@ -70,9 +75,8 @@ struct ThinKernel {
 
   Value loadColumns(int64_t k, int64_t v) {
     int64_t column = v * lanes, panel = column / kPanelColumns;
-    return vector::LoadOp::create(
-        b, loc, vt, B,
-        L.index((panel * K + k) * kPanelColumns + column % kPanelColumns));
+    int64_t at = (panel * K + k) * kPanelColumns + column % kPanelColumns;
+    return vector::LoadOp::create(b, loc, vt, B, L.add(L.mul(begin, K), at));
   }
   Value loadSplat(Value memory, Value at) {
     Value x = memref::LoadOp::create(b, loc, memory, at);
@@ -83,7 +87,7 @@ struct ThinKernel {
   }
   void setLanes(int64_t count) {
     L.lanes = lanes = count;
-    vectors = llvm::divideCeil(N, lanes);
+    vectors = llvm::divideCeil(width, lanes);
     vt = VectorType::get({lanes}, f32);
   }
   Value pick(ArrayRef<Value> from, function_ref<int64_t(int64_t)> element);
@@ -93,6 +97,7 @@ struct ThinKernel {
   SmallVector<Value> sumsOf(Value row, int64_t count, int64_t from, int64_t to);
   void store(Value row, int64_t v, Value sum, bool over);
   void rows(Value row, int64_t count, bool over);
+  void columns();
   void run();
 };
 
@@ -215,8 +220,8 @@ void ThinKernel::rows(Value row, int64_t count, bool over) {
 /// Vector v of a row.
 void ThinKernel::store(Value row, int64_t v, Value sum, bool over) {
   SmallVector<Idx> idx = e.delinearize(row, rowDims);
-  idx.push_back(Idx{L.index(v * lanes), 1, lanes, {}});
-  int64_t left = N - v * lanes;
+  idx.push_back(Idx{L.add(begin, v * lanes), 1, lanes, {}});
+  int64_t left = width - v * lanes;
   Idx flat = L.add(L.uniform(L.mul(row, N)), idx.back());
   e.bind(op.getResult(), [&](ArrayRef<Idx>) { return sum; });
   if (left < lanes)
@@ -232,13 +237,9 @@ void ThinKernel::store(Value row, int64_t v, Value sum, bool over) {
   L.mask = {};
 }
 
+/// Columns [begin, begin + width) of all rows.
 /// Long: the three loops over a call's rows, with what they share.
-void ThinKernel::run() {
-  e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, SymExpr(taskRows));
-  e.info.cost = productOf(out) * SymExpr(K);
-  A = e.input(cast<BlockArgument>(op.getLhs()));
-  B = e.input(operand.getMemory());
-  LaneScope saved(L);
+void ThinKernel::columns() {
   int64_t all = e.vectorLanes();
   setLanes(all);
   Value row = L.mul(e.begin, taskRows),
@@ -258,7 +259,7 @@ void ThinKernel::run() {
   }
   // Narrow vectors of a narrow row reach less far into the next one.
   setLanes(std::min<int64_t>(
-      all, std::max<int64_t>(llvm::bit_ceil(uint64_t(N)), kQuad)));
+      all, std::max<int64_t>(llvm::bit_ceil(uint64_t(width)), kQuad)));
   // As many rows as hide what a chain waits for.
   int64_t count = std::max<int64_t>(kQuad / vectors, 2);
   if (K * vectors + count * vectors + 1 <= room && !turned)
@@ -266,16 +267,32 @@ void ThinKernel::run() {
       for (int64_t v = 0; v < vectors; ++v)
         held.push_back(loadColumns(k, v));
   // Those whose last vector ends where the last row does, or before.
-  int64_t overhang = llvm::divideCeil(vectors * lanes - N, N);
-  if (!turned) {
-    Value left = L.sub(end, row);
-    if (inRows)
-      left = L.max(L.sub(left, overhang), 0);
-    Value behind = L.add(row, L.mul(L.div(left, count), count));
-    e.loop(row, behind, count, [&](Value r) { rows(r, count, inRows); });
-    row = behind;
-  }
-  e.loop(row, end, 1, [&](Value r) { rows(r, 1, false); });
+  int64_t overhang = llvm::divideCeil(vectors * lanes - width, N);
+  Value left = L.sub(end, row);
+  bool over = inRows && !turned && width == N; // else columns that are there
+  if (over)
+    left = L.max(L.sub(left, overhang), 0);
+  Value behind = L.add(row, L.mul(L.div(left, count), count));
+  e.loop(row, behind, count, [&](Value r) { rows(r, count, over); });
+  e.loop(behind, end, 1, [&](Value r) { rows(r, 1, false); });
+  held.clear();
+}
+
+void ThinKernel::run() {
+  e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, M, SymExpr(taskRows));
+  e.info.cost = productOf(out) * SymExpr(K);
+  A = e.input(cast<BlockArgument>(op.getLhs()));
+  B = e.input(operand.getMemory());
+  LaneScope saved(L);
+  int64_t whole = N - N % kPartColumns;
+  auto part = [&](Value from, int64_t count) {
+    begin = from, width = count;
+    columns();
+  };
+  e.loop(L.index(0), L.index(whole), kPartColumns,
+         [&](Value from) { part(from, kPartColumns); });
+  if (whole < N)
+    part(L.index(whole), N - whole);
 }
 
 bool isThinProduct(PackedMatMulOp op, const PackedOperand &operand) {
@@ -287,9 +304,10 @@ bool isThinProduct(PackedMatMulOp op, const PackedOperand &operand) {
   auto rows = dyn_cast<BlockArgument>(op.getLhs());
   int64_t terms = lhs.back().constant().value_or(0),
           columns = out.back().constant().value_or(0);
-  int64_t most = columns <= kPanelColumns  ? kMostTerms
-                 : columns <= kMostColumns ? kMostOfMany
-                                           : 0;
+  int64_t most = columns == 2 || columns == 3 ? kMostOfFew
+                 : columns <= kPanelColumns   ? kMostOfPanel
+                 : columns <= kMostColumns    ? kMostOfMany
+                                              : 0;
   return rows && getElementTypeOrSelf(rows.getType()).isF32() &&
          !op.getFormatAttr() && !matchHalves(op) && !operand.getPages() &&
          operand.rowsApart() == kPanelColumns && out.size() >= 2 &&
