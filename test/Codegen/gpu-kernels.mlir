@@ -181,3 +181,18 @@ func.func @wide_heads(%q: tensor<4x?x128xf32, #tenon.dims<"4", "m", "128">>, %k:
   %2 = tenon.packed_matmul %1, %v columns "128" : tensor<4x?x96xf32, #tenon.dims<"4", "m", "96">>, tensor<4x4x96x32xf32>
   return %2 : tensor<4x?x128xf32, #tenon.dims<"4", "m", "128">>
 }
+
+// -----
+
+// A recurrent layer's codes are read out of panels, where four rows of a column
+// lie side by side.
+// CHECK-LABEL: func.func @recurrence_0
+// CHECK: arith.divui %[[C:.+]], %c32
+// CHECK: %[[COLUMN:.+]] = arith.remui %[[C]], %c32
+// CHECK: arith.muli %[[COLUMN]], %c4
+// CHECK: %[[CODE:.+]] = memref.load %{{.*}} : memref<?xi8>
+// CHECK: arith.sitofp %[[CODE]] : i8 to f32
+func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x256xui8>, %s: tensor<1x1xf32>, %c: tensor<1x32xi32>) -> tensor<7x1x3x8xf32> {
+  %0 = tenon.recurrent lstm %x, %w scale %s sums %c units 8 as <i8> : tensor<5x3x32xf32>, tensor<1x256xui8> scale tensor<1x1xf32> sums tensor<1x32xi32>
+  return %0 : tensor<7x1x3x8xf32>
+}
