@@ -243,9 +243,12 @@ func::FuncOp createFunction(KernelOp kernel, ModuleOp kernels,
 }
 
 /// Codes are made of scales and zero points, which loops would read again, and
-/// compute with, for each vector.
-void readParameters(KernelEmitter &e) {
-  if (!e.body().getOps<RoundOp>().empty())
+/// compute with, for each vector. Not of steps, whose states are numbers too.
+void readParameters(KernelOp kernel, KernelEmitter &e) {
+  constexpr KernelKind kinds[] = {KernelKind::map, KernelKind::row,
+                                  KernelKind::matmul, KernelKind::attention};
+  if (llvm::is_contained(kinds, kernel.getKind()) &&
+      !e.body().getOps<RoundOp>().empty())
     readAhead(e, SymExpr());
 }
 
@@ -261,7 +264,7 @@ CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
   half->kernel.dims = dims.vec();
   KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), half->kernel);
-  readParameters(e);
+  readParameters(kernel, e);
   half->elements = emitAttentionColumns(e);
   e.finish();
   if (e.hasFailed())
@@ -280,7 +283,7 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
   info.dims = dims.vec();
   KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), info);
-  readParameters(e);
+  readParameters(kernel, e);
   switch (kernel.getKind()) {
   case KernelKind::map:
     emitMapKernel(e);
