@@ -28,18 +28,38 @@ using namespace tenon;
 
 namespace {
 
-constexpr int64_t maxElements = 4096;
+/// Of a model's constants, and of what is computed of them in f32: a filter or
+/// a table that the model spells out.
+constexpr int64_t maxElements = 4096, maxComputed = 1 << 17;
+
+/// Large constants that were computed here.
+using Computed = DenseSet<Value>;
+
+/// Is it of f32, or a condition computed of such? Masks and positions are no
+/// large constants: passes that follow know them by how they are made.
+bool isOfFloats(Operation *op, const Computed &computed) {
+  Type result = getElementTypeOrSelf(op->getResult(0).getType());
+  return (result.isF32() || result.isInteger(1)) &&
+         llvm::all_of(op->getOperands(), [&](Value v) {
+           Type type = getElementTypeOrSelf(v.getType());
+           return type.isF32() || (type.isInteger(1) && computed.contains(v));
+         });
+}
 
 /// The constant that the op computes, or null.
-DenseElementsAttr compute(Operation *op) {
+DenseElementsAttr compute(Operation *op, const Computed &computed) {
   if (op->getNumResults() != 1 || op->getNumOperands() == 0)
     return {};
   auto type = dyn_cast<RankedTensorType>(op->getResult(0).getType());
-  if (!type || !type.hasStaticShape() || type.getNumElements() > maxElements)
+  if (!type || !type.hasStaticShape())
+    return {};
+  if (type.getNumElements() > maxElements &&
+      (type.getNumElements() > maxComputed || !isOfFloats(op, computed)))
     return {};
   SmallVector<SmallTensor> operands;
   for (Value operand : op->getOperands()) {
-    DenseElementsAttr constant = match::smallConstant(operand, maxElements);
+    DenseElementsAttr constant = match::smallConstant(
+        operand, computed.contains(operand) ? maxComputed : maxElements);
     std::optional<SmallTensor> tensor =
         constant ? SmallTensor::unpack(constant) : std::nullopt;
     if (!tensor)
@@ -97,11 +117,13 @@ struct FoldConstantsPass
     : tenon::impl::FoldConstantsPassBase<FoldConstantsPass> {
   void runOnOperation() override {
     OpBuilder builder(&getContext());
+    Computed computed;
     // In order: an op that folds makes its users' operands constant.
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (!isa<TenonDialect>(op->getDialect()))
         return;
-      ElementsAttr value = compute(op);
+      ElementsAttr value = compute(op, computed);
+      bool isComputed = value && value.getNumElements() > maxElements;
       if (auto slice = value ? SliceOp() : dyn_cast<SliceOp>(op))
         value = viewOfSlice(slice);
       if (!value)
@@ -109,6 +131,8 @@ struct FoldConstantsPass
       noteApplied(getArgument(), op, "folded");
       builder.setInsertionPoint(op);
       Value constant = ConstantOp::create(builder, op->getLoc(), value);
+      if (isComputed)
+        computed.insert(constant);
       op->getResult(0).replaceAllUsesWith(constant);
       op->erase();
     });

@@ -13,8 +13,9 @@ def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
   let summary = "Compute ops on small constants";
   let description = [{
     Ops whose operands are all constants of at most 4096 elements are computed
-    here when their result is as small. Weights are never computed with: they
-    stay on disk. What a slice takes of one, where it lies together (a
+    here when their result is as small, or has at most 131,072 elements and all
+    that it is computed of is f32 (a filter or a table that a model spells out).
+    Weights are never computed with: they stay on disk. What a slice takes of one, where it lies together (a
     direction's part of an LSTM's weights), is a constant as well, of the same
     bytes.
 

@@ -74,15 +74,15 @@ func.func @keepsGatherOutside() -> tensor<i64> {
 }
 
 // CHECK-LABEL: @keepsLarge
-func.func @keepsLarge() -> (tensor<4097xf32>, tensor<64x65xf32>) {
+func.func @keepsLarge() -> (tensor<4097xf32>, tensor<512x257xf32>) {
   // CHECK: tenon.neg
   // CHECK: tenon.add
   %a = tenon.constant dense<1.0> : tensor<4097xf32>
-  %b = tenon.constant dense<1.0> : tensor<64x1xf32>
-  %c = tenon.constant dense<1.0> : tensor<65xf32>
+  %b = tenon.constant dense<1.0> : tensor<512x1xf32>
+  %c = tenon.constant dense<1.0> : tensor<257xf32>
   %0 = tenon.neg %a : tensor<4097xf32>
-  %1 = tenon.add %b, %c : tensor<64x1xf32>, tensor<65xf32>
-  return %0, %1 : tensor<4097xf32>, tensor<64x65xf32>
+  %1 = tenon.add %b, %c : tensor<512x1xf32>, tensor<257xf32>
+  return %0, %1 : tensor<4097xf32>, tensor<512x257xf32>
 }
 
 // A broadcast is free where it is used; a large constant is not.
@@ -115,4 +115,26 @@ func.func @smallTypes() -> (tensor<3xi8>, tensor<3xi8>, tensor<3xf8E8M0FNU>, ten
   %i = tenon.constant dense<[1, -1, 7]> : tensor<3xi4>
   %8 = tenon.bitcast %i to ui4 : tensor<3xi4>
   return %1, %3, %4, %5, %7, %8 : tensor<3xi8>, tensor<3xi8>, tensor<3xf8E8M0FNU>, tensor<3xi4>, tensor<3xf32>, tensor<3xui4>
+}
+
+// A filter that the model spells out is one constant, its conditions too; what
+// is computed of integers stays as it is made.
+
+// CHECK-LABEL: @filter
+// CHECK-DAG: tenon.constant dense<5.000000e-01> : tensor<70x90xf32>
+// CHECK-DAG: tenon.add {{.*}} : tensor<70x1xi64>, tensor<1x90xi64>
+// CHECK: return
+func.func @filter() -> (tensor<70x90xf32>, tensor<70x90xi64>) {
+  %a = tenon.constant dense<1.0> : tensor<70x1xf32>
+  %b = tenon.constant dense<-1.0> : tensor<1x90xf32>
+  %zero = tenon.constant dense<0.0> : tensor<f32>
+  %half = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.add %a, %b : tensor<70x1xf32>, tensor<1x90xf32>
+  %1 = tenon.compare eq %0, %zero : tensor<70x90xf32>, tensor<f32>
+  %2 = tenon.div %a, %0 : tensor<70x1xf32>, tensor<70x90xf32>
+  %3 = tenon.select %1, %half, %2 : tensor<70x90xi1>, tensor<f32>, tensor<70x90xf32>
+  %i = tenon.constant dense<1> : tensor<70x1xi64>
+  %j = tenon.constant dense<2> : tensor<1x90xi64>
+  %4 = tenon.add %i, %j : tensor<70x1xi64>, tensor<1x90xi64>
+  return %3, %4 : tensor<70x90xf32>, tensor<70x90xi64>
 }
