@@ -21,7 +21,7 @@
 // chunks; the sums so far wait in scratch memory, so that each is still one
 // chain of additions.
 //
-// Very few rows in all (decoding a token) take four panels at a time instead.
+// Few rows in all (decoding tokens) are met at once (NarrowRows.h).
 // Of a single panel the columns that fill no vector have their lanes along the
 // rows (DotKernel.h), and those of one vector leave registers for 12 rows.
 // Products of few terms have no tiles at all (ThinKernel.h).
@@ -48,6 +48,7 @@
 #include "lib/Codegen/Cpu/EpilogueFetch.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Loops.h"
+#include "lib/Codegen/Cpu/NarrowRows.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
@@ -97,6 +98,7 @@ struct MatMulKernel {
   int64_t cut = halves ? 2 : 1;
   int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
           tilePanels = tiling.getTilePanels();
+  NarrowRows atOnce{e.target, taskRows}; ///< by f32 panels
   /// Columns and panels of the result; of each half in a gated matmul.
   SymExpr K = lhs.back(), N = part(out.back());
   /// Distance of the rows in scratch memory: whole groups, or blocks.
@@ -616,7 +618,7 @@ void MatMulKernel::clearSums(Value rows) {
   });
 }
 
-/// All rows at once, four panels (of each half) at a time.
+/// All rows at once, four panels (of each half) at a time, or one.
 void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
   if (!inPlace)
@@ -624,15 +626,14 @@ void MatMulKernel::narrow(Value m) {
   if (format)
     return narrowCoded(m);
   auto multiply = [&](Value panel, int64_t count) {
-    int64_t most = count > kTilePanels ? narrowRows(e.target) : kTileRows;
     // The second half's products lie behind the first's.
     Value ofHalf = L.mul(m, count * kPanelColumns);
     for (int64_t half = 0; half < cut; ++half) {
       Value from = L.add(panel, L.mul(np, half));
-      emitMicroKernel(e, m, most, K,
+      atOnce.multiply(e, m, K,
                       {A, zero, B, L.mul(from, panelSize), panelSize, k, C,
                        L.mul(ofHalf, half)},
-                      {count, kAhead, false});
+                      count);
     }
     for (int64_t p = 0; p < count; ++p) {
       Value at = L.mul(L.mul(L.index(p), m), kPanelColumns);
@@ -641,7 +642,7 @@ void MatMulKernel::narrow(Value m) {
   };
   Value first = L.mul(e.begin, panelsOfTask);
   Value last = L.min(L.mul(e.end, panelsOfTask), np);
-  Value groups = L.div(L.sub(last, first), kNarrowPanels);
+  Value groups = atOnce.groups(e, m, L.sub(last, first));
   e.loop(zero, groups, 1, [&](Value g) {
     multiply(L.add(first, L.mul(g, kNarrowPanels)), kNarrowPanels);
   });
@@ -748,13 +749,13 @@ void MatMulKernel::run() {
   int64_t fewRows = coded       ? kRowsInRegisters
                     : quantized ? mostByteRows(e.target)
                     : laidOut   ? 0
-                                : narrowRows(e.target);
+                                : atOnce.most;
   if (!shared ||
       M.constant().value_or(std::min<int64_t>(fewRows, 1)) > fewRows ||
       fewRows == 0)
     return tiled ? byTiles() : wide();
   Value m = e.dim(M);
-  Value few = L.ule(m, fewRows);
+  Value few = format ? L.ule(m, fewRows) : atOnce.contain(e, m);
   // An empty M has no tasks: neither form runs.
   e.ifThen(few, [&] {
     // A few rows open panels in registers.

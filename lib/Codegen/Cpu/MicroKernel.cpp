@@ -36,7 +36,8 @@
 // each other.
 //
 // With very few rows there are too few accumulators to hide the latency of an
-// addition: the narrow kernels take four neighbouring panels at once.
+// addition: the narrow kernels take four neighbouring panels at once
+// (NarrowRows.h).
 //
 // A window's rows of A are none: a position of the result meets a run of the
 // image for each tap (a row of the kernel in all channels, as a rule), which
@@ -103,7 +104,10 @@ struct MicroKernel {
   Location loc;
   int64_t lanes = target.vectorBits / 32;
   LaneBuilder L{b, loc, (unsigned)lanes};
-  int64_t unroll = target.hasFma ? kUnroll : 1;
+  /// Of more rows than a tile by one panel two rows of B are work enough.
+  int64_t unroll = !target.hasFma                              ? 1
+                   : shape.lines == kAhead && rows > kTileRows ? 2
+                                                               : kUnroll;
   VectorType vt = cast<VectorType>(L.vec(b.getF32Type()));
   Value A = entry.getArgument(0), a0 = entry.getArgument(1);
   Value stride = lda ? L.index(lda) : entry.getArgument(2);
@@ -279,7 +283,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     }
     if (prefetches && shape.lines == kAhead)
       for (int64_t p = 0; p < panels; ++p)
-        for (int64_t u = 0; u < kUnroll * kPanelColumns; u += kLineElements)
+        for (int64_t u = 0; u < unroll * kPanelColumns; u += kLineElements)
           fetch(L.add(L.add(L.add(from, L.mul(k, kPanelColumns)),
                             L.mul(panelStride, p0 + p)),
                       kAheadOfPanels * kPanelColumns + u),
@@ -540,7 +544,8 @@ void forRowCounts(KernelEmitter &e, Value rows, int64_t mostRows,
 
 void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
                      const SymExpr &lda, const MicroKernelOperands &o,
-                     const MicroKernelShape &shape, int64_t leastRows) {
+                     const MicroKernelShape &shape, int64_t leastRows,
+                     int64_t above) {
   auto module = e.module();
   Value zero = e.L.index(0);
   SmallVector<Value> operands{o.A,
@@ -565,7 +570,8 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
     operands.append({o.bytes, o.bytesApart});
   if (shape.opens)
     operands.append({o.opened, o.openedAt, o.openedApart});
-  forRowCounts(e, rows, mostRows, [&](int64_t r) {
+  forRowCounts(e, e.L.sub(rows, above), mostRows - above, [&](int64_t more) {
+    int64_t r = above + more;
     MicroKernelShape own = shape;
     if (r < leastRows)
       own.lines = 0;

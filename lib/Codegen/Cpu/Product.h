@@ -81,10 +81,11 @@ void forRowCounts(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
                   llvm::function_ref<void(int64_t)> fn);
 /// Calls the micro-kernel of `rows` rows, which is known at run time and at
 /// least 1, at most `mostRows`. Fewer rows than `leastRows`, the end of a
-/// block, fetch nothing.
+/// block, fetch nothing. There are more than `above`.
 void emitMicroKernel(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
                      const SymExpr &lda, const MicroKernelOperands &operands,
-                     const MicroKernelShape &shape, int64_t leastRows = 1);
+                     const MicroKernelShape &shape, int64_t leastRows = 1,
+                     int64_t above = 0);
 /// A register tile of f32 panels among the tiles that meet the same ones.
 struct ProductTile {
   const SymExpr &panels, &N; ///< of the whole product
