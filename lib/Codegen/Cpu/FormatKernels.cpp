@@ -27,7 +27,8 @@
 //   few rows   the numbers go from registers into products with all rows; the
 //              columns are walked a few vectors at a time, so that each code is
 //              opened once, and no sum leaves its register. Of up to 16 rows
-//              there are two such tiles
+//              there are two such tiles. With AVX-512 five rows or more let the
+//              numbers of a block wait in the first cache
 //   more       a block of panels is dequantised into the cache, and multiplied
 //              as f32 (MatMulKernel.cpp); those of 16 bits by the first tile
 //
@@ -91,6 +92,10 @@ struct FormatLoops : Loops {
   /// Else: is their number computed, so that LLVM does not write them out, and
   /// mix their products until sums leave their registers?
   bool counted = false;
+  /// Where some rows lie opened, [kOpenedRows][vectors]; null: their numbers go
+  /// from registers into products.
+  Value opened = {};
+  static constexpr int64_t kOpenedRows = 32;
   /// Are rows fetched ahead? Or, where a panel is walked several times, the
   /// next panel: each time as much of it as there are columns.
   bool fetchesRows = false;
@@ -136,6 +141,8 @@ struct FormatLoops : Loops {
                               ValueRange init, Body body);
   SmallVector<Value> rows(Value at, Value base, Value begin, Value end,
                           ValueRange init, Body body);
+  SmallVector<Value> openedRows(Value groups, Value base, Value begin,
+                                Value end, ValueRange init, Body body);
   SmallVector<Value> walk(Value at, Value begin, Value end, ValueRange init,
                           Body body);
   void pass(Value begin, int64_t rows, Value apart);
@@ -351,6 +358,8 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
                                      Value end, ValueRange init, Body body) {
   openBlock(at);
   Value groups = plus(at, format.bytesOfHeader());
+  if (opened)
+    return openedRows(groups, base, begin, end, init, body);
   auto groupAt = [&](Value row) {
     return L.add(groups, L.mul(row, format.bytesOfGroup() / group));
   };
@@ -380,6 +389,55 @@ SmallVector<Value> FormatLoops::rows(Value at, Value base, Value begin,
                 weights(codes(groupAt(whole)), 0, shiftTo(L.sub(row, whole))),
                 carried);
   });
+}
+
+/// The same, some at a time: first they are opened, then multiplied. What opens
+/// them waits for codes, products wait for sums, and neither for the other. The
+/// products take long enough to fetch in.
+SmallVector<Value> FormatLoops::openedRows(Value groups, Value base,
+                                           Value begin, Value end,
+                                           ValueRange init, Body body) {
+  constexpr int64_t steps = 4;
+  auto place = [&](Value row, int64_t j) {
+    return plus(L.mul(row, vectors * lanes), j * lanes);
+  };
+  auto some = [&](Value from, ValueRange carried) {
+    auto groupAt = [&](Value row) {
+      return L.add(groups,
+                   L.mul(L.add(from, row), format.bytesOfGroup() / group));
+    };
+    Value count = L.min(L.sub(end, from), L.index(kOpenedRows));
+    forLoop(L.index(0), count, group, {}, [&](Value row, ValueRange) {
+      SmallVector<Value> found = codes(groupAt(row));
+      for (int64_t of = 0; of < group; ++of)
+        for (auto [j, weight] : llvm::enumerate(weights(found, of)))
+          vector::StoreOp::create(b, loc, weight, opened,
+                                  place(plus(row, of), j));
+      return SmallVector<Value>{};
+    });
+    Value first = L.add(base, from);
+    auto step = [&](Value row, ValueRange sums) {
+      SmallVector<Value> weights;
+      for (int64_t j = 0; j < vectors; ++j)
+        weights.push_back(
+            vector::LoadOp::create(b, loc, f32s, opened, place(row, j)));
+      return body(L.add(first, row), weights, sums);
+    };
+    Value whole = L.mul(L.div(count, steps), steps);
+    SmallVector<Value> sums = forLoop(
+        L.index(0), whole, steps, carried, [&](Value row, ValueRange sums) {
+          fetchAhead(B, groupAt(row), format.bytesOfGroup() * steps / group);
+          SmallVector<Value> next(sums);
+          for (int64_t i = 0; i < steps; ++i)
+            next = step(plus(row, i), next);
+          return next;
+        });
+    return forLoop(whole, count, 1, sums, step);
+  };
+  int64_t block = format.getBlock();
+  if (block && block <= kOpenedRows)
+    return some(begin, init);
+  return forLoop(begin, end, kOpenedRows, init, some);
 }
 
 /// Rows [begin, end) of the panel at `at`; `begin` begins a block, or a group
@@ -466,7 +524,8 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
   // Half of the registers are for sums, beside scales, zero points and codes; a
   // row alone has few. Eight sums hide the latency of an addition.
   int64_t most = kPanelColumns / p.lanes, room = target.numVectorRegs / 2;
-  p.unrolled = rows == 1 || format.getElement().isBF16();
+  bool wide = p.lanes == 16 && format.getScale();
+  p.unrolled = rows == 1 || format.getElement().isBF16() || (few && wide);
   p.counted = !p.unrolled && !few;
   p.vectors =
       llvm::bit_floor((uint64_t)std::clamp<int64_t>(room / rows, 1, most));
@@ -475,11 +534,15 @@ func::FuncOp getFormatKernel(ModuleOp module, const TargetInfo &target,
     p.panelsApart = p.argument(8);
     p.vectors = most * panels;
   }
-  if (rows == 1)
+  if (!few && wide)
+    p.opened = memref::AllocaOp::create(
+        p.b, p.loc, MemRefType::get({p.kOpenedRows * p.vectors * p.lanes}, f32),
+        p.b.getI64IntegerAttr(target.vectorBits / 8));
+  if (rows == 1 || wide)
     p.moveCodes();
   p.dealt = p.bits == 8 && p.vectors == p.kDealt && p.lanes == 2 * p.kDealt;
   int64_t block = format.getBlock();
-  p.fetchesRows = few || !block;
+  p.fetchesRows = few || !block || p.opened;
   if (!p.fetchesRows)
     p.panelSize = L.mul(L.div(p.plus(p.argument(5), block - 1), block),
                         format.bytesOfBlock(block));
