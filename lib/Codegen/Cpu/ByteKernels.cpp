@@ -286,6 +286,11 @@ struct ByteLoops : Loops {
   int64_t parts = widens ? 2 : 1; ///< vectors of sums for one of columns
   int64_t first = 0, vectors = 0; ///< of the columns
   int64_t panels = 1; ///< side by side, their vectors one behind the other
+  /// Are the columns of a block met in turn, where registers hold the sums of
+  /// all of them? A panel that is walked once comes from memory evenly; the
+  /// first of two walks would wait for all of it.
+  bool inTurn = format.getBlock() && rows > kTileRows &&
+                rows * (kPanelColumns / lanes + 1) <= target.numVectorRegs - 8;
   Type i8 = b.getI8Type(), i16 = b.getI16Type(), i32 = b.getI32Type();
   VectorType i32s = vector(i32, lanes), f32s = vector(b.getF32Type(), lanes),
              i16s = vector(i16, lanes * 2);
@@ -457,6 +462,8 @@ SmallVector<Value> ByteLoops::sums(Value bAt, Value aAt, ValueRange starts) {
         Value groupAt = L.add(bAt, L.mul(number, format.bytesOfGroup()));
         for (int64_t p = 0; p < panels && fetches; ++p)
           fetchAhead(B, panelAt(groupAt, p), together * format.bytesOfGroup());
+        if (inTurn)
+          fetchAhead(B, columnAt(groupAt, 0, 4), 4 * lanes);
         for (int64_t g = 0; g < together; ++g)
           addGroup(bAt, aAt, plus(number, g), next, inPairs);
         for (size_t i = 0; pairs && i < next.size(); ++i)
@@ -478,7 +485,10 @@ SmallVector<Value> ByteLoops::block(Value number, Value bAt,
   Value aAt = L.add(a0, L.mul(number, size));
   // Where a panel is walked several times, each fetches as much of the next one
   // as it has columns.
-  if (size && !isWhole()) {
+  if (inTurn) {
+    int64_t bytes = format.bytesOfHeader() / 2;
+    fetchAhead(B, plus(bAt, first ? bytes : 0), bytes);
+  } else if (size && !isWhole()) {
     int64_t bytes = format.bytesOfBlock(size), ofColumn = bytes / kPanelColumns;
     Value next = L.add(bAt, L.mul(blocks, bytes));
     fetchLater(B, plus(next, first * ofColumn), ofColumn * vectors * lanes);
@@ -551,23 +561,42 @@ void ByteLoops::run() {
     vectors = 1;
   if (panels > 1)
     vectors = most * panels;
-  for (; first < kPanelColumns; first += ofPanel() * lanes) {
-    SmallVector<Value> sums(rows * vectors, L.constant(f32s, 0));
+  int64_t step = ofPanel() * lanes;
+  auto walk = [&](ArrayRef<int64_t> columns) {
+    size_t some = rows * vectors;
+    SmallVector<Value> sums(some * columns.size(), L.constant(f32s, 0));
+    auto each = [&](Value number, Value at, ValueRange carried) {
+      SmallVector<Value> next;
+      for (auto [i, column] : llvm::enumerate(columns)) {
+        first = column;
+        llvm::append_range(next,
+                           block(number, at, carried.slice(i * some, some)));
+      }
+      return next;
+    };
     if (int64_t size = format.getBlock())
       sums = forLoop(L.index(0), blocks, 1, sums,
                      [&](Value number, ValueRange carried) {
                        Value at = L.mul(number, format.bytesOfBlock(size));
-                       return block(number, L.add(bAt, at), carried);
+                       return each(number, L.add(bAt, at), carried);
                      });
     else
-      sums = block(L.index(0), bAt, sums);
+      sums = each(L.index(0), bAt, sums);
     for (auto [i, sum] : llvm::enumerate(sums)) {
-      int64_t r = i / vectors, panel = i % vectors / ofPanel();
+      first = columns[i / some];
+      int64_t r = i % some / vectors, panel = i % vectors / ofPanel();
       vector::StoreOp::create(
           b, loc, sum, C,
           plus(c0, (panel * rows + r) * kPanelColumns + column(i % ofPanel())));
     }
-  }
+  };
+  SmallVector<int64_t> all;
+  for (int64_t column = 0; column < kPanelColumns; column += step)
+    all.push_back(column);
+  if (inTurn)
+    walk(all);
+  else
+    llvm::for_each(all, [&](int64_t column) { walk(column); });
   func::ReturnOp::create(b, loc);
 }
 
