@@ -160,9 +160,10 @@ Tilings convTilings(KernelOp kernel, const Machine &machine) {
   constexpr int64_t whole = 1536, chunk = 512;
   int64_t own = longestK(kernel) > whole ? chunk : 2 * chunk,
           other = own == chunk ? 2 * chunk : chunk;
-  int64_t panels = panelsOfTask(product, machine);
+  int64_t panels = panelsOfTask(product, machine),
+          others = panels == kTilePanels ? 2 * kTilePanels : kTilePanels;
   return {get(most, panels, own), get(most / 2, panels, own),
-          get(most * 2, panels, own), get(most, panels * 2, own),
+          get(most * 2, panels, own), get(most, others, own),
           get(most, panels, other)};
 }
 

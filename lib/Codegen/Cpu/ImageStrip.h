@@ -54,7 +54,9 @@ public:
   /// positions' offsets.
   void copy(const Block &block);
   mlir::Value countOf(const Block &block);
-  /// About what blocks behind this one meet first of the image, in its memory.
+  /// About what the block behind block number `number` meets of the image and
+  /// that one does not, as elements of its memory; none of an image that is
+  /// moved or widened on the way.
   struct Behind {
     mlir::Value image, begin, count;
     mlir::Value is; ///< is there a block?
