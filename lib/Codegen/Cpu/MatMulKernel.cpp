@@ -36,7 +36,7 @@
 // into scratch memory once for all its rows, or, few rows, in registers. The
 // rows of a product of integers or of bf16, and rows that become integers, are
 // laid out for the level, those of a task; then the panels are read as they
-// are, of rows that become integers by register tiles that their kernel says.
+// are, or by many rows that become integers once they are opened to bytes.
 // Where the level has tiles (AMX) a register tile is up to 32 rows. All
 // levels ask for the same memory: they share a schedule.
 //
@@ -81,6 +81,7 @@ struct MatMulKernel {
   FormatAttr format = op.getFormatAttr(); ///< of B; null: f32
   bool integer = format && format.isInteger();
   bool quantized = format && format.quantizesRows(); ///< rows become integers
+  bool isShort = integer || (quantized && hasDotProducts(e.target));
   Type rowType = format ? rowTypeOf(format, e.target) : b.getF32Type();
   bool laidOut = !rowType.isF32(); ///< for the level
   bool coded = format && !laidOut; ///< dequantised
@@ -341,7 +342,8 @@ void MatMulKernel::quantize(Value from, Value r) {
 /// gated matmul those of the second half from C[secondAt] on.
 void MatMulKernel::epilogue(Value cAt, Value batchIndex, Value m0, Value rows,
                             Value panel, Value secondAt) {
-  ProductEpilogue after{e, sink, out, batch, M, N, shared, sumType, C, {}};
+  ProductEpilogue after{e,      sink,    out,     batch, M, N,
+                        shared, sumType, isShort, C,     {}};
   after.products.emplace_back(halves ? halves->first : op.getResult(), cAt);
   if (halves)
     after.products.emplace_back(halves->second, secondAt);
@@ -501,7 +503,7 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
     // a loop whose end is computed.
     if (chunks == 1)
       epilogueFetch.fetch(
-          integer && !tiled ? L.index(rowsOfTile) : mr,
+          isShort && !tiled ? L.index(rowsOfTile) : mr,
           [&](Value r) {
             Value row = L.add(L.add(t.row, r0), r);
             return shared ? row : L.add(L.mul(t.batchIndex, e.dim(M)), row);
@@ -738,7 +740,7 @@ void MatMulKernel::run() {
   k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
   panelSize = format ? e.dim(packed.back()) : L.mul(k, kPanelColumns);
   panelStride = halves ? L.mul(panelSize, np) : panelSize;
-  if (integer)
+  if (isShort)
     readAhead(e, N);
   if (thin) {
     weights = DotKernel::reserve(e, N, 1, K);

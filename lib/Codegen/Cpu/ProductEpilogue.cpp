@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Of floats a row at a time. Products of integers are short: what their rows
-// have in common is a good part of the epilogue, so that they go through all
-// rows for a vector of columns.
+// Of floats a row at a time. Products of integers by dot products are short:
+// what their rows have in common is a good part of the epilogue, so that they
+// go through all rows for a vector of columns.
 //
 //===----------------------------------------------------------------------===//
 
@@ -107,7 +107,7 @@ void ProductEpilogue::emit(Value batchIndex, Value m0, Value rows,
       fn(c, Idx{column, 1, (int64_t)e.vectorLanes(), {}});
     });
   };
-  if (sumType.isInteger())
+  if (isShort)
     return forColumns([&](Value c, Idx column) {
       readAhead(e, N, column);
       forRows([&](Row row) { store(row, c, column); });

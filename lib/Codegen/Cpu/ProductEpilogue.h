@@ -25,6 +25,7 @@ struct ProductEpilogue {
   SymExpr M, N;
   bool shared; ///< all dims but the last count as rows
   mlir::Type sumType;
+  bool isShort; ///< the product: what its rows have in common counts
   mlir::Value C;
   /// What lies from C[second] on: two of a gated matmul.
   llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> products;
