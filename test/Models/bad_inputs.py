@@ -157,7 +157,7 @@ def of_one_node(op, operands, result, domain="", **attributes):
     """The first operand is the model's input, the others are weights; None is left out."""
     names = [f"i{i}" if x is not None else "" for i, x in enumerate(operands)]
     given, *weights = ((n, helper.np_dtype_to_tensor_dtype(x.dtype), x) for n, x in zip(names, operands) if x is not None)
-    node = helper.make_node(op, names, ["y"], "quantised", domain=domain, **attributes)
+    node = helper.make_node(op, names, ["y"], "tested", domain=domain, **attributes)
     tensors = [helper.make_tensor(n, kind, x.shape, x.tobytes(), raw=True) for n, kind, x in weights]
     return model([node], [(given[0], given[1], given[2].shape)], [("y", result, None)], tensors, opset=21, domains=[domain] if domain else [])
 
@@ -221,7 +221,7 @@ def bad_parameters():
         ("float zero points for half of the blocks", f32(5, 2), f32(5, 1)),
         ("scales for half of the blocks", f32(5, 1), u8(5, 1)),
     ):
-        yield name, of_one_node("MatMulNBits", [f32(4, 64), u8(5, 2, 16), scale, zero], number, **nbits), ["quantised"]
+        yield name, of_one_node("MatMulNBits", [f32(4, 64), u8(5, 2, 16), scale, zero], number, **nbits), ["tested"]
     yield "products of no terms", of_one_node("MatMulNBits", [f32(4, 0), u8(5, 0, 16), f32(5, 0)], number, **{**nbits, "K": 0}), ["K"]
     gather = {"bits": 4, "block_size": 16, "gather_axis": 0, "quantize_axis": 1, **ms}
     for name, scale, zero, words in (
@@ -232,8 +232,28 @@ def bad_parameters():
     ):
         yield name, of_one_node("GatherBlockQuantized", [u8(9, 16), np.zeros(2, np.int64), scale, zero], number, **gather), words
     experts = [f32(3, 16), f32(3, 2), u8(2, 32, 8), f32(2, 32), None, u8(2, 16, 16), f32(2, 16), None, None, None, None]
-    for name, zeros, words in (("an expert's zero points of another type", i8(2, 16), types), ("an expert's zero points for half of its rows", u8(2, 8), ["quantised"])):
+    for name, zeros, words in (("an expert's zero points of another type", i8(2, 16), types), ("an expert's zero points for half of its rows", u8(2, 8), ["tested"])):
         yield name, of_one_node("QMoE", [*experts, zeros], number, k=1, activation_type="relu", **ms), words
+
+
+def bad_recurrences():
+    """Parameters of recurrent layers, by a step alone and by several: (name, model, words)."""
+    f32, i32 = (lambda *dims, kind=k: np.ones(dims, kind) for k in (np.float32, np.int32))
+    for steps in (1, 3):
+        good = [f32(steps, 2, 4), f32(1, 12, 4), f32(1, 12, 3), f32(1, 24), i32(2), f32(1, 2, 3), f32(1, 2, 3), f32(1, 9)]
+        for name, at, bad, words in (
+            ("a bias of integers", 3, i32(1, 24), ["'B'", "f32", "i32"]),
+            ("a bias without directions", 3, f32(24), ["'B'", "rank 2", "1"]),
+            ("half of a bias", 3, f32(1, 12), ["24", "12"]),
+            ("a length for each direction", 4, i32(1, 2), ["sequence_lens", "rank 1", "2"]),
+            ("an initial state of integers", 5, i32(1, 2, 3), ["states", "f32", "i32"]),
+            ("an initial state without directions", 6, f32(2, 3), ["rank"]),
+            ("a peephole for each unit", 7, f32(1, 3), ["9", "3"]),
+            ("weights of three gates", 1, f32(1, 9, 4), ["12", "9"]),
+        ):
+            operands = list(good)
+            operands[at] = bad
+            yield f"{steps} steps: {name}", of_one_node("LSTM", operands, F32, hidden_size=3), words
 
 
 def write_bytes(tool, name, data):
@@ -286,8 +306,8 @@ def compile_cases(tool):
     }
     for number, (name, (make, words)) in enumerate(cases.items()):
         yield name, [save(tool, f"bad{number}.onnx", make())], words
-    for number, (name, proto, words) in enumerate(bad_parameters()):
-        yield name, [save(tool, f"quantised{number}.onnx", proto)], words
+    for number, (name, proto, words) in enumerate((*bad_parameters(), *bad_recurrences())):
+        yield name, [save(tool, f"parameter{number}.onnx", proto)], words
     yield "unknown dim", [MINILM, "--dim", "sequence=16"], ["sequence"]
     yield "dim without a number", [MINILM, "--dim", "seq=many"], ["seq=many"]
     yield "negative dim", [MINILM, "--dim", "seq=-4"], ["seq=-4"]

@@ -24,6 +24,7 @@
 #include "lib/Import/Onnx/Ops/Activations.h"
 #include "lib/Import/Onnx/Ops/Quant.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Support/DebugStringHelper.h"
 
 using namespace mlir;
 
@@ -99,6 +100,7 @@ struct Recurrent {
     return n.reshape(v, dims);
   }
 
+  void checkParameter(unsigned input, StringRef name, int64_t size);
   bool check();
   bool readActivations();
   GateWeights weights(unsigned input, int64_t d);
@@ -145,6 +147,26 @@ bool Recurrent::readActivations() {
   return !n.failed();
 }
 
+/// An optional input [directions, size] of the input's type.
+void Recurrent::checkParameter(unsigned input, StringRef name, int64_t size) {
+  if (!n.has(input))
+    return;
+  Dims dims = n.dims(n.in(input));
+  Type found = n.elem(n.in(input)), expected = n.elem(n.in(0));
+  if (found != expected) {
+    n.error("expected '" + name + "' of " + debugString(expected) +
+            ", as the input is, found " + debugString(found));
+    return;
+  }
+  if (dims.size() != 2) {
+    n.error("expected '" + name + "' of rank 2, found rank " +
+            Twine(dims.size()));
+    return;
+  }
+  n.checkEqual(dims[0], SymExpr(directions));
+  n.checkEqual(dims[1], SymExpr(size));
+}
+
 bool Recurrent::check() {
   if (n.rank(n.in(0)) != 3 || n.rank(n.in(1)) != 3 || n.rank(n.in(2)) != 3) {
     n.error("expected an input and weights of rank 3");
@@ -160,6 +182,12 @@ bool Recurrent::check() {
     n.error("the hidden size must be static, found " + width.str());
     return false;
   }
+  for (unsigned state : {5, 6})
+    if (n.has(state) && n.elem(n.in(state)) != n.elem(n.in(0))) {
+      n.error("expected initial states of " + debugString(n.elem(n.in(0))) +
+              ", as the input is, found " + debugString(n.elem(n.in(state))));
+      return false;
+    }
   std::string way = n.getString("direction", "forward");
   if (way != "forward" && way != "reverse" && way != "bidirectional") {
     n.error("direction must be forward, reverse or bidirectional, found '" +
@@ -167,8 +195,20 @@ bool Recurrent::check() {
     return false;
   }
   directions = way == "bidirectional" ? 2 : 1;
-  n.checkEqual(r[0], SymExpr(directions));
+  Dims w = n.dims(n.in(1));
+  for (const Dims &dims : {w, r}) {
+    n.checkEqual(dims[0], SymExpr(directions));
+    n.checkEqual(dims[quantized ? 2 : 1], SymExpr(gates * hidden));
+  }
   n.checkEqual(width, SymExpr(hidden));
+  checkParameter(3, "B", 2 * gates * hidden);
+  if (cell == Cell::Lstm)
+    checkParameter(7, "P", 3 * hidden);
+  if (n.has(4) && n.rank(n.in(4)) != 1)
+    n.error("expected sequence_lens of rank 1, found rank " +
+            Twine(n.rank(n.in(4))));
+  if (n.failed())
+    return false;
   if (n.has(4))
     lengths = n.unsqueeze(n.cast(n.in(4), n.builder.getI64Type()), {1});
   return !n.failed() && readActivations();
