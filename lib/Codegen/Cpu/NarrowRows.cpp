@@ -3,7 +3,6 @@
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-//===----------------------------------------------------------------------===
 //===----------------------------------------------------------------------===//
 #include "lib/Codegen/Cpu/NarrowRows.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
