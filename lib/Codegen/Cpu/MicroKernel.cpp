@@ -81,6 +81,9 @@ constexpr int64_t kUnroll = 4;
 /// asked for in the second one, lines that lie there are read twice, half as
 /// fast.
 constexpr int64_t kAheadOfPanels = 16;
+/// Of more rows than a tile has by one panel: it comes from memory in one
+/// stream, which has to be asked for sooner, and is no cache's.
+constexpr int64_t kAheadOfPanel = 48;
 /// And of rows of B that hold all panels.
 constexpr int64_t kAheadRows = 32;
 /// Rows of B that hold all panels, as a cache's values do: so many are met by
@@ -104,10 +107,8 @@ struct MicroKernel {
   Location loc;
   int64_t lanes = target.vectorBits / 32;
   LaneBuilder L{b, loc, (unsigned)lanes};
-  /// Of more rows than a tile by one panel two rows of B are work enough.
-  int64_t unroll = !target.hasFma                              ? 1
-                   : shape.lines == kAhead && rows > kTileRows ? 2
-                                                               : kUnroll;
+  int64_t unroll = target.hasFma ? kUnroll : 1;
+  bool byOnePanel = shape.lines == kAhead && rows > kTileRows;
   VectorType vt = cast<VectorType>(L.vec(b.getF32Type()));
   Value A = entry.getArgument(0), a0 = entry.getArgument(1);
   Value stride = lda ? L.index(lda) : entry.getArgument(2);
@@ -281,13 +282,14 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
       int64_t row = shape.oddFirst ? u ^ 1 : u;
       sums = stepAt(L.add(k, row), row, sums);
     }
+    int64_t rowsAhead = byOnePanel ? kAheadOfPanel : kAheadOfPanels;
     if (prefetches && shape.lines == kAhead)
       for (int64_t p = 0; p < panels; ++p)
         for (int64_t u = 0; u < unroll * kPanelColumns; u += kLineElements)
           fetch(L.add(L.add(L.add(from, L.mul(k, kPanelColumns)),
                             L.mul(panelStride, p0 + p)),
-                      kAheadOfPanels * kPanelColumns + u),
-                /*cache=*/1);
+                      rowsAhead * kPanelColumns + u),
+                /*cache=*/byOnePanel ? 2 : 1);
     for (int64_t u = 0; ahead && prefetches && u < kUnroll; ++u)
       for (int64_t c = 0; c < panels * kPanelColumns; c += lineElements())
         fetch(L.add(L.add(ahead, L.mul(L.add(k, u), shape.rowsApart)),
