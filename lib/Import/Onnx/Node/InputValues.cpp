@@ -8,9 +8,9 @@
 #include "dialects/Tenon/IR/Ops/Check.h"
 #include "dialects/Tenon/IR/Ops/Constant.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Support/DebugStringHelper.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/raw_ostream.h"
 #include <set>
 
 using namespace mlir;
@@ -55,12 +55,6 @@ static Attribute parseNumber(StringRef text, Type type, int64_t &asRead) {
                                       /*implicitTrunc=*/true));
 }
 
-static std::string textOf(Type type) {
-  std::string text;
-  llvm::raw_string_ostream(text) << type;
-  return text;
-}
-
 Value fixInput(ImportState &state, Value input, StringRef name,
                ArrayRef<std::string> numbers, std::string &problem) {
   auto fail = [&](const Twine &message) -> Value {
@@ -70,11 +64,11 @@ Value fixInput(ImportState &state, Value input, StringRef name,
   auto type = cast<RankedTensorType>(input.getType());
   if (!type.hasStaticShape())
     return fail("has dims that only a run knows: fix them with --dim, found " +
-                textOf(type));
+                debugString(type));
   int64_t count = type.getNumElements();
   if (count > maxElements || !hasReadableElements(type))
     return fail("cannot be fixed: expected at most " + Twine(maxElements) +
-                " numbers or bools, found " + textOf(type));
+                " numbers or bools, found " + debugString(type));
   if (numbers.size() != 1 && int64_t(numbers.size()) != count)
     return fail("has " + Twine(count) + " elements, found " +
                 Twine(numbers.size()) + " numbers");
@@ -84,7 +78,7 @@ Value fixInput(ImportState &state, Value input, StringRef name,
     Attribute number =
         parseNumber(text, type.getElementType(), asRead.emplace_back());
     if (!number)
-      return fail("has elements of type " + textOf(type.getElementType()) +
+      return fail("has elements of type " + debugString(type.getElementType()) +
                   ", and '" + text + "' is none");
     elements.push_back(number);
   }

@@ -6,16 +6,11 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Ops/QuantParameters.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "mlir/Support/DebugStringHelper.h"
 
 using namespace mlir;
 
 namespace tenon::onnximport {
-
-static std::string textOf(Type type) {
-  std::string text;
-  llvm::raw_string_ostream(text) << type;
-  return text;
-}
 
 static std::string textOf(ArrayRef<SymExpr> dims) {
   std::string text;
@@ -35,21 +30,23 @@ bool checkBytes(NodeImporter &n, Value codes) {
       codes ? dyn_cast<IntegerType>(NodeImporter::elem(codes)) : IntegerType();
   if (codes && (!type || type.getWidth() != 8))
     n.error("expected integers of 8 bits, found " +
-            textOf(NodeImporter::elem(codes)));
+            debugString(NodeImporter::elem(codes)));
   return !n.failed();
 }
 
 bool checkScaleType(NodeImporter &n, Value scale) {
   Type type = scale ? NodeImporter::elem(scale) : Type();
   if (scale && !isa<FloatType>(type) && !type.isSignlessInteger(32))
-    n.error("expected a scale of floats, found " + textOf(type));
+    n.error("expected a scale of floats, found " + debugString(type));
   return !n.failed();
 }
 
 bool checkZeroType(NodeImporter &n, Value codes, Value zero) {
   if (codes && zero && NodeImporter::elem(codes) != NodeImporter::elem(zero))
-    n.error("expected a zero point of " + textOf(NodeImporter::elem(codes)) +
-            ", as the integers are, found " + textOf(NodeImporter::elem(zero)));
+    n.error("expected a zero point of " +
+            debugString(NodeImporter::elem(codes)) +
+            ", as the integers are, found " +
+            debugString(NodeImporter::elem(zero)));
   return !n.failed();
 }
 

@@ -100,6 +100,7 @@ struct Recurrent {
     return n.reshape(v, dims);
   }
 
+  void checkType(unsigned input, const Twine &what);
   void checkParameter(unsigned input, StringRef name, int64_t size);
   bool check();
   bool readActivations();
@@ -147,17 +148,24 @@ bool Recurrent::readActivations() {
   return !n.failed();
 }
 
-/// An optional input [directions, size] of the input's type.
+/// An optional input of the input's type.
+void Recurrent::checkType(unsigned input, const Twine &what) {
+  if (!n.has(input))
+    return;
+  Type found = n.elem(n.in(input)), expected = n.elem(n.in(0));
+  if (found != expected)
+    n.error("expected " + what + " of " + debugString(expected) +
+            ", as the input is, found " + debugString(found));
+}
+
+/// The same, [directions, size].
 void Recurrent::checkParameter(unsigned input, StringRef name, int64_t size) {
   if (!n.has(input))
     return;
   Dims dims = n.dims(n.in(input));
-  Type found = n.elem(n.in(input)), expected = n.elem(n.in(0));
-  if (found != expected) {
-    n.error("expected '" + name + "' of " + debugString(expected) +
-            ", as the input is, found " + debugString(found));
+  checkType(input, "'" + name + "'");
+  if (n.failed())
     return;
-  }
   if (dims.size() != 2) {
     n.error("expected '" + name + "' of rank 2, found rank " +
             Twine(dims.size()));
@@ -183,11 +191,9 @@ bool Recurrent::check() {
     return false;
   }
   for (unsigned state : {5, 6})
-    if (n.has(state) && n.elem(n.in(state)) != n.elem(n.in(0))) {
-      n.error("expected initial states of " + debugString(n.elem(n.in(0))) +
-              ", as the input is, found " + debugString(n.elem(n.in(state))));
-      return false;
-    }
+    checkType(state, "initial states");
+  if (n.failed())
+    return false;
   std::string way = n.getString("direction", "forward");
   if (way != "forward" && way != "reverse" && way != "bidirectional") {
     n.error("direction must be forward, reverse or bidirectional, found '" +
