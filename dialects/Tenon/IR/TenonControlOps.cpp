@@ -62,7 +62,7 @@ OpFoldResult MergeOp::fold(FoldAdaptor) {
 static bool isScalar(Type type, unsigned width) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   return tensor && tensor.getElementType().isSignlessInteger(width) &&
-         productOf(getDims(tensor)) == SymExpr(1);
+         isOneElement(getDims(tensor));
 }
 
 static StringRef nameOfElement(StringRef symbol) {
@@ -280,7 +280,7 @@ TENON_INFER(NonMaxSuppressionOp, IntegerType::get(context, 64))
 
 LogicalResult NonMaxSuppressionOp::verify() {
   for (Value threshold : {getOverlapThreshold(), getScoreThreshold()})
-    if (productOf(getDims(threshold)) != SymExpr(1))
+    if (!isOneElement(threshold))
       return emitOpError() << "expected thresholds of one element, found "
                            << threshold.getType();
   return verifyExpr(*this, getMost());

@@ -60,6 +60,19 @@ SymExpr productOf(ArrayRef<SymExpr> dims) {
   return product;
 }
 
+bool isOneElement(ArrayRef<SymExpr> dims) {
+  return productOf(dims).constant() == 1;
+}
+
+bool isOneElement(Value value) { return isOneElement(getDims(value)); }
+
+std::string textOf(ArrayRef<SymExpr> dims) {
+  std::string text = "[";
+  for (const SymExpr &dim : dims)
+    text += (text.size() > 1 ? ", " : "") + dim.str();
+  return text + "]";
+}
+
 std::string whyTooLarge(RankedTensorType type) {
   constexpr int64_t kMaxElements = int64_t(1) << 46; // as the runtime's bytes
   int64_t elements = 1;
@@ -248,13 +261,6 @@ broadcastShapes(ArrayRef<SmallVector<SymExpr>> shapes, unsigned *bad) {
 // ShapeJoiner
 //===----------------------------------------------------------------------===//
 
-static std::string print(ArrayRef<SymExpr> dims) {
-  std::string text = "[";
-  for (const SymExpr &dim : dims)
-    text += (text.size() > 1 ? ", " : "") + dim.str();
-  return text + "]";
-}
-
 /// The type with names for its dims, where the text has none.
 static RankedTensorType withNames(RankedTensorType type) {
   Dims dims;
@@ -284,7 +290,7 @@ FailureOr<Dims> ShapeJoiner::broadcast(ArrayRef<Dims> shapes) {
     return *dims;
   std::string found;
   for (const Dims &shape : shapes)
-    found += (found.empty() ? "" : " and ") + print(shape);
+    found += (found.empty() ? "" : " and ") + textOf(shape);
   return error("expected dims that broadcast, found ", found,
                " (they clash in dim ", bad, " from the last)");
 }

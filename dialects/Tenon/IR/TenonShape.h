@@ -29,6 +29,11 @@ llvm::SmallVector<SymExpr> getDims(mlir::Value value);
 mlir::RankedTensorType getTensorType(llvm::ArrayRef<SymExpr> dims,
                                      mlir::Type elementType);
 SymExpr productOf(llvm::ArrayRef<SymExpr> dims);
+/// Are these the dims of one element, whatever the rank?
+bool isOneElement(llvm::ArrayRef<SymExpr> dims);
+bool isOneElement(mlir::Value value);
+/// The dims as messages give them: [N, 384].
+std::string textOf(llvm::ArrayRef<SymExpr> dims);
 
 /// What joining two dims by broadcast gives, and the relation (if any) that
 /// must be checked before a run. nullopt: the dims can never be joined.

@@ -29,8 +29,7 @@ bool LaneGather::isAlongRow() const {
     if (k != axis && !i.isUniform())
       return false;
   return e.L.lanes > 1 &&
-         productOf(ArrayRef(getDims(input)).drop_front(axis + 1)) ==
-             SymExpr(1) &&
+         isOneElement(ArrayRef(getDims(input)).drop_front(axis + 1)) &&
          llvm::none_of(idx, [](const Idx &i) { return i.vec; }) &&
          llvm::any_of(idx, [](const Idx &i) { return !i.isUniform(); });
 }

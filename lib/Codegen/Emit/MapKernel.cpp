@@ -268,7 +268,7 @@ void emitMapKernel(KernelEmitter &e) {
     --axis;
   SmallVector<SymExpr> outer(dims.begin(), dims.begin() + axis);
   Value n = e.dim(dims[axis]);
-  if (productOf(outer).constant() == 1) // one row: in chunks as well
+  if (isOneElement(outer)) // one row: in chunks as well
     return inChunks(n, [&](Idx flat) {
       SmallVector<Idx> idx(dims.size(), L.uniform(0));
       idx[axis] = flat;

@@ -54,15 +54,13 @@ bool isCode(Type type) {
   return integer && integer.getWidth() == 8;
 }
 
-bool isOne(Value v) { return productOf(getDims(v)) == SymExpr(1); }
-
 std::optional<Quantization>
 matchQuantization(CastOp op, function_ref<bool(Value)> isComputed) {
   double low = op.getTo().isUnsignedInteger() ? 0 : -128;
   auto least = op.getInput().getDefiningOp<MinOp>();
   auto most = least ? least.getLhs().getDefiningOp<MaxOp>() : nullptr;
   auto isNumber = [](Value v, double number) {
-    return isOne(v) && match::scalarOf(v) == number;
+    return isOneElement(v) && match::scalarOf(v) == number;
   };
   if (!isCode(op.getTo()) || !most || !isNumber(most.getRhs(), low) ||
       !isNumber(least.getRhs(), low + 255))
@@ -77,7 +75,7 @@ matchQuantization(CastOp op, function_ref<bool(Value)> isComputed) {
                            getElementTypeOrSelf(cast.getInput().getType()))
                      : IntegerType();
     constexpr unsigned mostBits = 16;
-    if (!isOne(zero))
+    if (!isOneElement(zero))
       return std::nullopt;
     if (std::optional<double> number = match::scalarOf(zero)) {
       found.zero = *number;
@@ -165,7 +163,8 @@ Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx) {
   bool inverts =
       isa_and_nonnull<DivOp>(ratio) && correctsQuotients() && codes->low == 0;
   bool isByNumber = (hasInverse || inverts) && isComputed(codes->ratio) &&
-                    llvm::all_of(ratio->getOperands().drop_front(), isOne);
+                    llvm::all_of(ratio->getOperands().drop_front(),
+                                 [](Value v) { return isOneElement(v); });
   SmallVector<SymExpr> dims = getDims(op.getResult());
   Value from = isByNumber ? ratio->getOperand(0) : codes->ratio;
   Value x = L.widen(emit(from, broadcastIndex(idx, getDims(from), dims))), q;

@@ -452,7 +452,7 @@ unsigned FormKernels::costOfNumber(Value v, unsigned most) {
   for (Value o : op->getOperands()) {
     if (cost > most)
       break;
-    if (productOf(getDims(o)) == SymExpr(1))
+    if (isOneElement(o))
       cost += costOfNumber(o, most - cost);
     else if (o.hasOneUse())
       cost += treeCost.lookup(o);
@@ -466,7 +466,7 @@ unsigned FormKernels::costOfNumber(Value v, unsigned most) {
 bool FormKernels::isCheapNumber(Value v) {
   constexpr unsigned kCost = 2;
   constexpr int64_t kFew = 2;
-  if (productOf(getDims(v)) != SymExpr(1))
+  if (!isOneElement(v))
     return false;
   bool ofNumbers = true;
   for (OpOperand &use : v.getUses()) {

@@ -64,7 +64,7 @@ bool Hoist::isInvariant(Operation &op) const {
 bool Hoist::computes(Operation *op) {
   Value v = op->getResult(0);
   SmallVector<SymExpr> dims = getDims(v);
-  if (productOf(dims).constant() == 1)
+  if (isOneElement(dims))
     return false;
   if (isa<PackBOp>(op)) // other readers see panels through views
     return !isPackedWeight(op) &&

@@ -218,7 +218,7 @@ void makeUnsigned(OpBuilder &b, Value &codes, Value &zero) {
   zero = zero ? make<AddOp>(b, loc, zero, up) : up;
 }
 
-bool isOne(Value v) { return !v || productOf(getDims(v)) == SymExpr(1); }
+bool isOne(Value v) { return !v || isOneElement(v); }
 
 /// Is it known to be that integer alone? `v` may be null.
 bool isNumber(Value v, int64_t number) {
@@ -368,7 +368,7 @@ std::optional<Centred> matchCentredRows(OpBuilder &b, Value v) {
       getDims(view.getInput()).back() != getDims(v).back())
     return std::nullopt;
   std::optional<Centred> rows = matchCentred(view.getInput());
-  if (!rows || (rows->zero && productOf(getDims(rows->zero)).constant() != 1))
+  if (!rows || (rows->zero && !isOneElement(rows->zero)))
     return std::nullopt;
   Location loc = view.getLoc();
   rows->codes = createReshape(b, loc, rows->codes, getDims(v));

@@ -132,7 +132,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     Value only;
     for (Value operand : op->getOperands()) {
       SmallVector<SymExpr> dims = getDims(operand);
-      if (dims.size() <= 2 && productOf(dims).constant() == 1)
+      if (dims.size() <= 2 && isOneElement(dims))
         continue;
       if (only)
         return nullptr;

@@ -46,8 +46,7 @@ namespace {
 
 /// The one number that a constant has.
 std::optional<double> numberOf(Value v) {
-  return productOf(getDims(v)) == SymExpr(1) ? match::scalarOf(v)
-                                             : std::nullopt;
+  return isOneElement(v) ? match::scalarOf(v) : std::nullopt;
 }
 
 bool isCode(Type type) {

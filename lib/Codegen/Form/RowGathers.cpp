@@ -38,7 +38,7 @@ Value findMapOfRows(Value v, const DenseSet<Value> &stored,
     return {};
   SmallVector<SymExpr> dims = getDims(reached.front());
   if (dims.back().constant().value_or(kFewElements) < kFewElements ||
-      productOf(ArrayRef(dims).drop_back()) == SymExpr(1))
+      isOneElement(ArrayRef(dims).drop_back()))
     return {};
   Value root;
   for (size_t i = 0; i < reached.size(); ++i) {

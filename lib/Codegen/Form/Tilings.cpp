@@ -21,7 +21,7 @@ using namespace mlir;
 namespace tenon {
 
 /// "?x384"; "scalar" for none.
-static std::string textOf(ArrayRef<SymExpr> dims) {
+static std::string sizesOf(ArrayRef<SymExpr> dims) {
   if (dims.empty())
     return "scalar";
   return llvm::join(llvm::map_range(dims,
@@ -60,7 +60,7 @@ std::string describeKernel(KernelOp kernel) {
   if (!products.empty())
     if (FormatAttr format = products.front().getFormatAttr())
       os << '-' << format.getElement();
-  return what + " " + type + " " + textOf(dims);
+  return what + " " + type + " " + sizesOf(dims);
 }
 
 std::vector<KernelTiling> listTilings(ModuleOp graph) {

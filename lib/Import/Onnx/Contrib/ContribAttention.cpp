@@ -384,7 +384,7 @@ static void qAttention(NodeImporter &n) {
   }
   Value sum = integerMatMul(n, n.in(0), n.in(6), n.in(1), n.in(7));
   auto flat = [&](Value scale) {
-    bool one = productOf(n.dims(scale)) == SymExpr(1);
+    bool one = isOneElement(n.dims(scale));
     return one ? n.reshape(scale, {}) : scale;
   };
   Value scale = n.mul(widen(n, flat(n.in(3))), widen(n, flat(n.in(4))));

@@ -194,8 +194,7 @@ static Value addBias(NodeImporter &n, Value y, Value bias) {
 
 /// A scale of one element is a scalar; others are one per column.
 static Value columnScale(NodeImporter &n, Value scale) {
-  return scale && productOf(n.dims(scale)) == SymExpr(1) ? n.reshape(scale, {})
-                                                         : scale;
+  return scale && isOneElement(n.dims(scale)) ? n.reshape(scale, {}) : scale;
 }
 
 static void matMulIntegerToFloat(NodeImporter &n) {

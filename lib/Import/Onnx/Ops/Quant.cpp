@@ -32,7 +32,7 @@ static Value spreadParameter(NodeImporter &n, Value v, ArrayRef<SymExpr> x,
   if (!v)
     return v;
   Dims dims = n.dims(v);
-  if (productOf(dims) == SymExpr(1))
+  if (isOneElement(dims))
     return n.reshape(v, {});
   if (block == 0) {
     if (dims.size() != 1 || x.empty())
@@ -96,7 +96,7 @@ static Value dequantizeWeight(NodeImporter &n, Value x, Value scale, Value zero,
     return nullptr;
   Ints blocks(type.getShape());
   Dims to2(2, SymExpr(1));
-  bool ofTensor = productOf(n.dims(scale)) == SymExpr(1);
+  bool ofTensor = isOneElement(n.dims(scale));
   if (!ofTensor) {
     if (n.rank(scale) != (block ? 2 : 1))
       return nullptr;
@@ -275,7 +275,7 @@ static Value centred(NodeImporter &n, Value x, Value zero, bool isLeft) {
   Value wide = n.cast(x, i32);
   if (!wide || !zero || NodeImporter::constScalar(zero) == 0.0)
     return wide;
-  if (productOf(n.dims(zero)) == SymExpr(1))
+  if (isOneElement(n.dims(zero)))
     zero = n.reshape(zero, {});
   else if (n.rank(zero) == 1 && isLeft && n.rank(x) >= 2)
     zero = n.unsqueeze(zero, {1});
@@ -296,14 +296,14 @@ static void matMulInteger(NodeImporter &n) {
 static Value rowScale(NodeImporter &n, Value scale, Value matrix) {
   if (!scale)
     return scale;
-  if (productOf(n.dims(scale)) == SymExpr(1))
+  if (isOneElement(n.dims(scale)))
     return n.reshape(scale, {});
   return n.rank(scale) == 1 && n.rank(matrix) >= 2 ? n.unsqueeze(scale, {1})
                                                    : scale;
 }
 
 static Value columnScale(NodeImporter &n, Value scale) {
-  if (scale && productOf(n.dims(scale)) == SymExpr(1))
+  if (scale && isOneElement(n.dims(scale)))
     return n.reshape(scale, {});
   return scale;
 }
@@ -355,7 +355,7 @@ static Value integerConv(NodeImporter &n, Value x, Value xZero, Value w,
     Value wide = n.cast(v, n.builder.getI32Type());
     if (zero && NodeImporter::constScalar(zero) != 0.0) {
       Value z = n.cast(zero, n.builder.getI32Type());
-      if (productOf(n.dims(z)) == SymExpr(1)) {
+      if (isOneElement(n.dims(z))) {
         z = n.reshape(z, {});
       } else { // one per output channel
         Dims to(weightDims.size(), SymExpr(1));
@@ -404,7 +404,7 @@ static void qLinearConv(NodeImporter &n) {
     return;
   }
   auto perChannel = [&](Value v) {
-    if (!v || productOf(n.dims(v)) == SymExpr(1))
+    if (!v || isOneElement(n.dims(v)))
       return v ? n.reshape(v, {}) : v;
     Dims to(n.rank(sum) - 1, SymExpr(1));
     to[0] = productOf(n.dims(v));

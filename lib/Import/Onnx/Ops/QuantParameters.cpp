@@ -12,19 +12,6 @@ using namespace mlir;
 
 namespace tenon::onnximport {
 
-static std::string textOf(ArrayRef<SymExpr> dims) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  os << "[";
-  llvm::interleaveComma(dims, os, [&](const SymExpr &d) { os << d.str(); });
-  os << "]";
-  return text;
-}
-
-static bool isOne(NodeImporter &n, Value v) {
-  return productOf(n.dims(v)) == SymExpr(1);
-}
-
 bool checkBytes(NodeImporter &n, Value codes) {
   auto type =
       codes ? dyn_cast<IntegerType>(NodeImporter::elem(codes)) : IntegerType();
@@ -52,14 +39,14 @@ bool checkZeroType(NodeImporter &n, Value codes, Value zero) {
 
 bool checkOne(NodeImporter &n, std::initializer_list<Value> parameters) {
   for (Value v : parameters)
-    if (v && !isOne(n, v))
+    if (v && !isOneElement(n.dims(v)))
       n.error("expected a scale or zero point of one element, found dims " +
               textOf(n.dims(v)));
   return !n.failed();
 }
 
 bool checkOneOrEach(NodeImporter &n, Value v, const SymExpr &count) {
-  if (!v || isOne(n, v))
+  if (!v || isOneElement(n.dims(v)))
     return !n.failed();
   Dims dims = n.dims(v);
   if (dims.size() == 1)
@@ -71,7 +58,7 @@ bool checkOneOrEach(NodeImporter &n, Value v, const SymExpr &count) {
 }
 
 bool checkOfMatrix(NodeImporter &n, Value v, Value matrix, bool isLeft) {
-  if (!v || !matrix || isOne(n, v))
+  if (!v || !matrix || isOneElement(n.dims(v)))
     return !n.failed();
   Dims dims = n.dims(v), of = n.dims(matrix);
   size_t rank = of.size();
@@ -98,7 +85,7 @@ bool checkOfAxis(NodeImporter &n, Value x, Value scale, Value zero,
   if (n.failed() || !x || !scale)
     return false;
   Dims of = n.dims(x), dims = n.dims(scale);
-  if (zero && !(isOne(n, zero) && isOne(n, scale))) {
+  if (zero && !(isOneElement(n.dims(zero)) && isOneElement(n.dims(scale)))) {
     Dims own = n.dims(zero);
     bool alike = own.size() == dims.size();
     for (size_t i = 0; alike && i < own.size(); ++i)
@@ -107,7 +94,7 @@ bool checkOfAxis(NodeImporter &n, Value x, Value scale, Value zero,
       n.error("expected a zero point of the scale's dims " + textOf(dims) +
               ", found " + textOf(own));
   }
-  if (n.failed() || isOne(n, scale))
+  if (n.failed() || isOneElement(n.dims(scale)))
     return !n.failed();
   if (block == 0 && dims.size() == 1 && !of.empty())
     n.checkEqual(dims[0], of[axis]);
