@@ -107,6 +107,10 @@ struct DepthwiseKernel {
   bool isInside(int64_t pixel, int64_t tap);
   bool isWhole(int64_t first, int64_t pixels);
   std::optional<Cut> cutRow();
+  /// Where the i-th tile from the right begins: the row is no multiple of them.
+  static int64_t fromRight(int64_t row, int64_t pixels, int64_t i) {
+    return std::max<int64_t>(row - (i + 1) * pixels, 0);
+  }
   void overChannels(Value from, function_ref<void(Idx)> fn);
   void overVectors(int64_t count, function_ref<void(int64_t, Idx)> fn);
   Sums overRows(int64_t count, RowBody body);
@@ -165,7 +169,7 @@ std::optional<DepthwiseKernel::Cut> DepthwiseKernel::cutRow() {
   while (cut.left < count && !isWhole(cut.left * cut.pixels, cut.pixels))
     ++cut.left;
   while (cut.left + cut.right < count &&
-         !isWhole(*row - (cut.right + 1) * cut.pixels, cut.pixels))
+         !isWhole(fromRight(*row, cut.pixels, cut.right), cut.pixels))
     ++cut.right;
   if (cut.left + cut.right > kMostEnds)
     return std::nullopt;
@@ -332,8 +336,10 @@ void DepthwiseKernel::wholeRow() {
   // Of those between them the first one is whole, however few are left.
   if (end > begin)
     tiles(L.index(begin), L.index(std::max(end, begin + pixels)), pixels);
-  for (int64_t i = right; i > 0; --i)
-    tile(L.index(row - i * pixels), pixels, row - i * pixels);
+  for (int64_t i = right; i-- > 0;) {
+    int64_t first = fromRight(row, pixels, i);
+    tile(L.index(first), pixels, first);
+  }
 }
 
 void DepthwiseKernel::task(Value number) {
