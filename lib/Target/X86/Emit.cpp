@@ -10,6 +10,9 @@
 #include "LegalizeFloats.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
@@ -140,6 +143,45 @@ Error tenon::prepareModule(Module &module) {
   return Error::success();
 }
 
+/// Stores under a mask that leaves one lane are stores of it. LLVM 22 would
+/// make them so behind a truncation that it has joined with them, and write the
+/// four bytes of the lane of before (llvm/llvm-project#179489).
+static void storeLonelyLanes(Module &module) {
+  auto rewrite = [](IntrinsicInst *call) {
+    auto *mask = dyn_cast<Constant>(call->getArgOperand(2));
+    auto *type = dyn_cast<FixedVectorType>(call->getArgOperand(0)->getType());
+    if (!mask || !type)
+      return false;
+    std::optional<unsigned> lane;
+    for (unsigned i = 0; i < type->getNumElements(); ++i) {
+      auto *bit = dyn_cast_or_null<ConstantInt>(mask->getAggregateElement(i));
+      if (!bit || (bit->isOne() && lane))
+        return false;
+      if (bit->isOne())
+        lane = i;
+    }
+    if (!lane)
+      return false;
+    IRBuilder<> b(call);
+    Type *element = type->getElementType();
+    uint64_t bytes = element->getPrimitiveSizeInBits() / 8;
+    Align alignment =
+        commonAlignment(call->getParamAlign(1).valueOrOne(), *lane * bytes);
+    b.CreateAlignedStore(
+        b.CreateExtractElement(call->getArgOperand(0), *lane),
+        b.CreateConstGEP1_64(element, call->getArgOperand(1), *lane),
+        alignment);
+    return true;
+  };
+  for (Function &function : module)
+    for (Instruction &instruction :
+         make_early_inc_range(instructions(function)))
+      if (auto *call = dyn_cast<IntrinsicInst>(&instruction);
+          call && call->getIntrinsicID() == Intrinsic::masked_store &&
+          rewrite(call))
+        call->eraseFromParent();
+}
+
 Error tenon::optimizeModule(Module &module, const EmitOptions &options) {
   Expected<std::unique_ptr<TargetMachine>> machine =
       createMachine(options.optLevel);
@@ -182,6 +224,7 @@ Error tenon::optimizeModule(Module &module, const EmitOptions &options) {
   }
   return collectingErrors(module, "optimizing", [&] {
     passes.run(module, modules);
+    storeLonelyLanes(module);
     return Error::success();
   });
 }
