@@ -31,6 +31,9 @@ bool isLargeSplat(ConstantOp constant) {
 }
 
 ConstantOp packedConstant(PackBOp pack) {
+  // What has symbols for dims that a check knows is packed by a run.
+  if (!cast<RankedTensorType>(pack.getInput().getType()).hasStaticShape())
+    return {};
   auto constant = skipReshapes(pack.getInput()).getDefiningOp<ConstantOp>();
   return constant && !isLargeSplat(constant) ? constant : ConstantOp();
 }

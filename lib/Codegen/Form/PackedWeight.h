@@ -18,7 +18,8 @@ class PackBOp;
 /// its repetitions would take longer to read.
 bool isLargeSplat(ConstantOp constant);
 
-/// The constant whose panels `pack` is, seen through reshapes; or null.
+/// The constant whose panels `pack` is, seen through reshapes to known dims; or
+/// null.
 ConstantOp packedConstant(PackBOp pack);
 
 /// Packed panels of constants, alone or several after one another: a layout of

@@ -369,11 +369,13 @@ Value Recurrent::inputsOf(Value x, int64_t d, int64_t ways) {
   SymExpr width(gates * hidden);
   n.checkEqual(n.dims(n.in(1))[0], SymExpr(directions));
   n.checkEqual(n.dims(n.in(1))[1], width);
-  n.checkEqual(n.dims(n.in(1))[2], dims[2]);
+  // The weight's own, which a constant has: what x says may be a symbol.
+  SymExpr depth = n.dims(n.in(1))[2];
+  n.checkEqual(depth, dims[2]);
   Value w = n.in(1);
   if (ways < directions)
     w = n.slice(w, 0, SymExpr(d), SymExpr(ways));
-  w = n.reshape(w, {SymExpr(ways) * width, dims[2]});
+  w = n.reshape(w, {SymExpr(ways) * width, depth});
   return n.matmul(flat, w, false, true);
 }
 
