@@ -12,6 +12,8 @@
 #include "tenon/Support/SymExpr.h"
 #include "SymExprDetail.h"
 #include <algorithm>
+#include <bit>
+#include <cmath>
 
 namespace tenon {
 using namespace symexpr;
@@ -172,16 +174,41 @@ std::optional<SymExpr> SymExpr::divideExactly(const SymExpr &divisor) const {
   return quotient;
 }
 
+/// Is that float a number >= 0, or infinite?
+static bool isNonNegativeFloat(const SymExpr &e) {
+  if (std::optional<int64_t> bits = e.constant())
+    return std::bit_cast<double>(*bits) >= 0;
+  std::optional<SymExpr::Call> call = e.asCall();
+  if (!call)
+    return false;
+  switch (call->fn) {
+  case SymExpr::Fn::Float:
+    return call->a.isNonNegative();
+  case SymExpr::Fn::F32:
+    return isNonNegativeFloat(call->a);
+  case SymExpr::Fn::FMul: { // 0 times infinity is no number
+    auto isFinite = [](const SymExpr &e) {
+      double value = std::bit_cast<double>(e.constant().value_or(0));
+      return value > 0 && std::isfinite(value);
+    };
+    return (isFinite(call->a) && isNonNegativeFloat(call->b)) ||
+           (isFinite(call->b) && isNonNegativeFloat(call->a));
+  }
+  default:
+    return false;
+  }
+}
+
 static bool isNonNegativeAtom(const std::string &atom) {
   std::optional<SymExpr::Call> call = parseCallText(atom);
   if (!call)
     return !isCallText(atom) && isNonNegativeName(atom);
   bool b = call->b.isNonNegative();
   if (call->fn == SymExpr::Fn::Quot) // above -b it is 0 or more
-    return b && (call->b.constant().value_or(0) > 0
-                     ? call->a + call->b - SymExpr(1)
-                     : call->a)
-                    .isNonNegative();
+    return b &&
+           (call->b.constant().value_or(0) > 0 ? call->a + call->b - SymExpr(1)
+                                               : call->a)
+               .isNonNegative();
   bool a = call->a.isNonNegative();
   switch (call->fn) {
   case SymExpr::Fn::Max:
@@ -195,7 +222,11 @@ static bool isNonNegativeAtom(const std::string &atom) {
     return true;
   case SymExpr::Fn::Select:
     return b && call->c.isNonNegative();
-  default: // what comes from floats
+  case SymExpr::Fn::Floor:
+  case SymExpr::Fn::Ceil:
+  case SymExpr::Fn::Trunc:
+    return isNonNegativeFloat(call->a);
+  default: // floats
     return false;
   case SymExpr::Fn::FloorDiv:
   case SymExpr::Fn::CeilDiv:

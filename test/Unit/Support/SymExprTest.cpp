@@ -290,7 +290,15 @@ TEST(SymExpr, ComputesWithTheBitsOfDoubles) {
   EXPECT_EQ(scaled.evaluate(seven), 3);
   EXPECT_EQ(parsed("ceil(fmul(float(n),4602678819172646912))").evaluate(seven),
             4);
-  EXPECT_FALSE(scaled.isNonNegative());
+  EXPECT_TRUE(scaled.isNonNegative());
+  // 0 times infinity is the least integer.
+  for (const SymExpr &by :
+       {SymExpr::floatBits(-0.5), SymExpr::floatBits(HUGE_VAL),
+        SymExpr::symbol("bits")}) {
+    SymExpr product =
+        SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, dim), by);
+    EXPECT_FALSE(SymExpr::apply(Fn::Floor, product).isNonNegative());
+  }
   // A whole multiple of a dim is one.
   SymExpr twice = SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, dim),
                                  SymExpr::floatBits(2));
