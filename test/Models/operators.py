@@ -393,6 +393,31 @@ case(
     "  g = Resize <mode = \"cubic\", coordinate_transformation_mode = \"asymmetric\"> (v, , more)  q = Resize <mode = \"nearest\"> (v, , less) }",
     *({"x": rand(2, 3, 9, 27), "v": rand(*v)} for v in ((1, 3, 4, 5), (2, 3, 7, 33), (1, 3, 20, 8))), atol=1e-5,
 )
+# As onnxruntime's f32 has it: 3 grows to 5 by the f32 below 5/3, and place 5 comes from 3.
+case(
+    "sizes and places by rounded scales",
+    "(float[1,2,3,6] x, float[b,2,h,w] v, float[b,2,n] t) => (float[1,2,5,10] a, float[b,2,k,l] c, float[b,2,m] d)"
+    "{ a = Resize <mode = \"nearest\", coordinate_transformation_mode = \"asymmetric\", nearest_mode = \"floor\"> (x, , thirds)"
+    "  c = Resize <mode = \"nearest\", coordinate_transformation_mode = \"asymmetric\", nearest_mode = \"floor\"> (v, , thirds)"
+    "  d = Resize <mode = \"nearest\"> (t, , part) }",
+    *({"x": rand(1, 2, 3, 6), "v": rand(*v), "t": rand(v[0], 2, t)} for v, t in (((1, 2, 3, 9), 600), ((2, 2, 6, 4), 1499))),
+)
+# A row of 9 pixels is two tiles of 5, which overlap; the last taps of the second are outside.
+case(
+    "rows of known length, padded behind",
+    "(float[b,16,h,9] x, float[b,64,h,8] z) => (float[b,16,h,9] a, float[b,16,h,9] c, float[b,16,h,11] d, float[b,64,k,16] e)"
+    "{ a = Conv <group = 16, pads = [0,0,0,1]> (x, row2)  c = Conv <group = 16, pads = [0,0,0,2]> (x, row3)"
+    "  d = Conv <group = 16, pads = [0,0,0,4], dilations = [1,2]> (x, row2)"
+    "  e = ConvTranspose <group = 64, strides = [1,2], pads = [0,1,0,1], output_padding = [0,1]> (z, rowt) }",
+    {"x": rand(2, 16, 3, 9), "z": rand(2, 64, 3, 8)}, {"x": rand(1, 16, 1, 9), "z": rand(1, 64, 1, 8)},
+)
+# The model has the width in its weights, the input names it.
+case(
+    "weights of a width that is a symbol",
+    "(float[t,2,i] x, float[m,k] z) => (float[t,1,2,5] y, float[m,5] p) <int64[1] one = {1}, int64[1] five = {5}>"
+    "{ y = GRU <hidden_size = 5> (x, gx, gr)  s = Shape (z)  d = Gather (s, one)  c = Concat <axis = 0> (d, five)  w = Reshape (t, c)  p = MatMul (z, w) }",
+    {"x": rand(4, 2, 7), "z": rand(3, 7)}, {"x": rand(1, 2, 7), "z": rand(1, 7)},
+)
 case(
     "samples of an image",
     "(float[2,9,4,7] x, float[2,5,19,2] p, float[b,3,h,w] v, float[b,m,n,2] q) => (float[2,9,5,19] a, float[2,9,5,19] c, float[2,9,5,19] d, float[b,3,m,n] e)"
@@ -437,6 +462,8 @@ WEIGHTS = {
     "zero": np.float32(0), "one": np.float32(1), "t": rand(7, 5), "gw": rand(10, 24), "gb": rand(10), "cw": rand(6, 4, 3), "cb": rand(6), "pw": rand(6, 4, 2, 2),
     "c2": rand(5, 6, 3), "d2": rand(5), "c3": rand(20, 16, 3, 3), "d3": rand(20), "c1": rand(5, 20, 1, 1),
     "e3": rand(40, 1, 3, 3), "e5": rand(40, 1, 5, 5), "e7": rand(40, 1, 7, 7), "be": rand(40), "fl": rand(24, 240), "fr": rand(80, 24),
+    "thirds": np.array([1, 1, 5 / 3, 5 / 3], np.float32), "part": np.array([1, 1, 1 / 300], np.float32), "row2": rand(16, 1, 1, 2), "row3": rand(16, 1, 1, 3), "rowt": rand(64, 1, 1, 3),
+    "gx": rand(1, 15, 7), "gr": rand(1, 15, 5),
 }
 
 

@@ -63,36 +63,46 @@ static Value dimF64(NodeImporter &n, const SymExpr &dim) {
                 n.builder.getF64Type());
 }
 
-/// The source coordinates of the output positions [out], in double.
+/// The source coordinates of the output positions [out], in double. Where the
+/// nearest element is asked for they are rounded to f32 as onnxruntime's are:
+/// 5 by the f32 below 5/3 is 3, and its floor no 2.
 static Value coordinates(NodeImporter &n, const Axis &axis, const Method &m) {
   Type i64 = n.builder.getI64Type();
+  auto rounded = [&](Value v) {
+    if (m.filter != Filter::Nearest)
+      return v;
+    Type f32 = n.builder.getF32Type(), f64 = n.builder.getF64Type();
+    return n.cast(n.cast(v, f32), f64);
+  };
   Value at = n.cast(n.iota(axis.out, i64), n.builder.getF64Type());
   Value in = dimF64(n, axis.in), out = dimF64(n, axis.out);
   bool given = axis.scale || axis.scaleValue;
   Value scale = axis.scale        ? f64(n, *axis.scale)
                 : axis.scaleValue ? axis.scaleValue
-                                  : n.div(out, in);
+                                  : rounded(n.div(out, in));
   // The output's width before rounding to whole elements.
   Value width = given ? n.mul(scale, in) : out;
-  Value halfPixel = n.addScalar(n.div(n.addScalar(at, 0.5), scale), -0.5);
+  Value middle = rounded(n.div(n.addScalar(at, 0.5), scale));
+  Value halfPixel = rounded(n.addScalar(middle, -0.5));
   if (m.coordinates == "half_pixel")
     return halfPixel;
   Value one = n.compareScalar(CompareKind::eq, width, 1);
   if (m.coordinates == "pytorch_half_pixel")
     return n.select(one, f64(n, -0.5), halfPixel);
   if (m.coordinates == "asymmetric")
-    return n.div(at, scale);
+    return rounded(n.div(at, scale));
   if (m.coordinates == "tf_half_pixel_for_nn")
-    return n.div(n.addScalar(at, 0.5), scale);
+    return middle;
   if (m.coordinates == "half_pixel_symmetric") {
     Value adjustment = n.sub(f64(n, 1), n.div(out, width));
-    return n.add(n.mul(n.mulScalar(in, 0.5), adjustment), halfPixel);
+    return rounded(n.add(n.mul(n.mulScalar(in, 0.5), adjustment), halfPixel));
   }
   // The corners of input (or region) and output meet.
   Value last = n.addScalar(in, -1), span = n.addScalar(width, -1);
-  Value step = n.div(last, n.select(one, f64(n, 1), span));
+  span = n.select(one, f64(n, 1), span);
   if (m.coordinates == "align_corners")
-    return n.select(one, f64(n, 0), n.mul(at, step));
+    return n.select(one, f64(n, 0), rounded(n.div(n.mul(at, last), span)));
+  Value step = n.div(last, span);
   if (m.coordinates != "tf_crop_and_resize")
     return n.error("coordinate_transformation_mode '" + m.coordinates +
                    "' is unknown");
@@ -258,21 +268,30 @@ static Value elementF64(NodeImporter &n, Value v, int64_t i) {
                 n.builder.getF64Type());
 }
 
-/// floor(in * scale), for a symbolic dim as a ratio of small integers where it
-/// is one.
-static SymExpr scaledDim(const SymExpr &in, double scale) {
+/// floor(in * scale), the product rounded to f32 as onnxruntime has it: 3 grows
+/// to 5 by the f32 below 5/3.
+static SymExpr roundedProduct(const SymExpr &in, const SymExpr &scaleBits) {
   using Fn = SymExpr::Fn;
-  if (std::optional<int64_t> size = in.constant())
-    return SymExpr(int64_t(std::floor(double(*size) * scale)));
-  for (int64_t q = 1; q <= 64; ++q) {
-    double p = scale * double(q);
-    if (std::abs(p - std::round(p)) < 1e-6 && p > 0.5 && p < 1e9)
-      return SymExpr::apply(Fn::FloorDiv, in * SymExpr(int64_t(std::round(p))),
-                            SymExpr(q));
-  }
-  return SymExpr::apply(Fn::Floor,
-                        SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, in),
-                                       SymExpr::floatBits(scale)));
+  SymExpr product =
+      SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, in), scaleBits);
+  return SymExpr::apply(Fn::Floor, SymExpr::apply(Fn::F32, product));
+}
+
+/// The same, for a symbolic dim as a ratio of small integers where the scale is
+/// one.
+static SymExpr scaledDim(const SymExpr &in, double scale) {
+  // Of larger denominators only the nearest f32 of a ratio is one.
+  constexpr int64_t kSmall = 64, kMost = 1024;
+  if (!in.constant())
+    for (int64_t q = 1; q <= kMost; ++q) {
+      double p = std::round(scale * double(q));
+      bool isNear = q <= kSmall ? std::abs(scale * double(q) - p) < 1e-6
+                                : float(p / double(q)) == float(scale);
+      if (isNear && p > 0.5 && p < 1e9)
+        return SymExpr::apply(SymExpr::Fn::FloorDiv, in * SymExpr(int64_t(p)),
+                              SymExpr(q));
+    }
+  return roundedProduct(in, SymExpr::floatBits(scale));
 }
 
 /// Sets the scales of the axes, and their sizes by them.
@@ -290,7 +309,6 @@ static bool setScales(NodeImporter &n, MutableArrayRef<Axis> axes, Value v) {
     return false;
   }
   for (auto [i, axis] : llvm::enumerate(axes)) {
-    using Fn = SymExpr::Fn;
     if (std::optional<int64_t> bits = scales[i].constant()) {
       axis.scale = std::bit_cast<double>(*bits);
       if (!(*axis.scale > 0)) {
@@ -303,9 +321,7 @@ static bool setScales(NodeImporter &n, MutableArrayRef<Axis> axes, Value v) {
     }
     axis.scaleValue = elementF64(n, v, i);
     axis.scaleBits = scales[i];
-    axis.out = SymExpr::apply(
-        Fn::Floor, SymExpr::apply(Fn::FMul, SymExpr::apply(Fn::Float, axis.in),
-                                  scales[i]));
+    axis.out = roundedProduct(axis.in, scales[i]);
   }
   return !n.failed();
 }
