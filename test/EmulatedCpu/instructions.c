@@ -151,6 +151,45 @@ void llvm_x86_avx2_pmadd_ub_sw(int16_t *result, const uint8_t *a,
   addPairsOfBytes(16, result, a, b);
 }
 
+static inline int32_t saturated(int32_t x, int32_t least, int32_t most) {
+  return x < least ? least : x > most ? most : x;
+}
+
+/// VPACKSSDW and VPACKSSWB, which saturate: of each 128 bits those of the one
+/// vector, then those of the other.
+static inline void packDwords(int lanes, int16_t *result, const int32_t *a,
+                              const int32_t *b) {
+  for (int i = 0; i < 2 * lanes; ++i) {
+    int at = i / 8 * 4 + i % 4;
+    result[i] =
+        (int16_t)saturated(i % 8 < 4 ? a[at] : b[at], INT16_MIN, INT16_MAX);
+  }
+}
+static inline void packWords(int lanes, int8_t *result, const int16_t *a,
+                             const int16_t *b) {
+  for (int i = 0; i < 2 * lanes; ++i) {
+    int at = i / 16 * 8 + i % 8;
+    result[i] =
+        (int8_t)saturated(i % 16 < 8 ? a[at] : b[at], INT8_MIN, INT8_MAX);
+  }
+}
+void llvm_x86_avx512_packssdw_512(int16_t *result, const int32_t *a,
+                                  const int32_t *b) {
+  packDwords(16, result, a, b);
+}
+void llvm_x86_avx2_packssdw(int16_t *result, const int32_t *a,
+                            const int32_t *b) {
+  packDwords(8, result, a, b);
+}
+void llvm_x86_avx512_packsswb_512(int8_t *result, const int16_t *a,
+                                  const int16_t *b) {
+  packWords(32, result, a, b);
+}
+void llvm_x86_avx2_packsswb(int8_t *result, const int16_t *a,
+                            const int16_t *b) {
+  packWords(16, result, a, b);
+}
+
 //===----------------------------------------------------------------------===//
 // Tiles
 //===----------------------------------------------------------------------===//

@@ -35,11 +35,12 @@ struct Machine {
 };
 
 /// What a kernel does when all its tasks are done: tasks of another function,
-/// which has the same buffers. What the first ones leave lies in one more, of
-/// f32, behind the results.
+/// which has the same buffers. What the first ones leave lies in one more
+/// behind the results.
 struct SecondHalf {
   KernelInfo kernel;
-  SymExpr elements; ///< of that memory
+  mlir::Type element; ///< of that memory
+  SymExpr elements;
 };
 
 class Backend {

@@ -21,6 +21,7 @@
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
+#include "lib/Codegen/Cpu/QuantizedRows.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
@@ -230,16 +231,22 @@ public:
   }
 };
 
-bool hasSecondHalf(KernelOp kernel) {
-  return kernel.getKind() == KernelKind::attention && isSplitAttention(kernel);
+/// What the memory between a kernel's halves holds; null: it has no second one.
+Type betweenHalves(KernelOp kernel) {
+  MLIRContext *context = kernel.getContext();
+  if (kernel.getKind() == KernelKind::attention && isSplitAttention(kernel))
+    return Float32Type::get(context);
+  if (kernel.getKind() == KernelKind::matmul && quantizesRowsFirst(kernel))
+    return IntegerType::get(context, 8);
+  return {};
 }
 
 func::FuncOp createFunction(KernelOp kernel, ModuleOp kernels,
                             StringRef symbol) {
   func::FuncOp function = createKernelFunction(kernel, kernels, symbol);
-  if (hasSecondHalf(kernel))
-    function.getBody().front().addArgument(
-        memoryType(Float32Type::get(kernel.getContext())), kernel.getLoc());
+  if (Type between = betweenHalves(kernel))
+    function.getBody().front().addArgument(memoryType(between),
+                                           kernel.getLoc());
   return function;
 }
 
@@ -258,15 +265,22 @@ CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
                            const TargetInfo &target,
                            ArrayRef<SymExpr> dims) const {
   std::optional<SecondHalf> half;
-  if (!hasSecondHalf(kernel))
+  Type between = betweenHalves(kernel);
+  if (!between)
     return half;
   half.emplace();
+  half->element = between;
   half->kernel.symbol = symbol.str();
   half->kernel.dims = dims.vec();
   KernelEmitter e(kernel, createFunction(kernel, kernels, symbol), target,
                   cpuWalk(), half->kernel);
   readParameters(kernel, e);
-  half->elements = emitAttentionColumns(e);
+  if (kernel.getKind() == KernelKind::attention) {
+    half->elements = emitAttentionColumns(e);
+  } else {
+    emitMatMulKernel(e);
+    half->elements = QuantizedRows(e, findProduct(e)).bytes;
+  }
   e.finish();
   if (e.hasFailed())
     return failure();
@@ -295,6 +309,8 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
   case KernelKind::matmul:
     if (isa_and_nonnull<CpuConvTilingAttr>(kernel.getTilingAttr()))
       emitConvKernel(e);
+    else if (quantizesRowsFirst(kernel))
+      emitQuantizedRows(e);
     else
       emitMatMulKernel(e);
     break;

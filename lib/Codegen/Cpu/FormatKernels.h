@@ -98,16 +98,6 @@ void emitTileProduct(KernelEmitter &e, RowsOfTiles rows, FormatAttr format,
                      const MicroKernelOperands &o, mlir::Value lda,
                      mlir::Value marks);
 
-/// func(X, xAt, K, A, aAt, scales, sums, at): the row at X as integers at aAt,
-/// with the scale and the sum of each block from `at` on. ByteKernels.cpp.
-/// Beside `opened` panels as bytes without a sign, kUnsigned more than they
-/// are, and with sums where these are needed. So many elements behind a row's
-/// scales and sums are written too.
-inline constexpr int64_t kBehindBlocks = 16, kUnsigned = 128;
-mlir::func::FuncOp getRowQuantizer(mlir::ModuleOp module,
-                                   const TargetInfo &target, FormatAttr format,
-                                   bool opened);
-
 /// Rows that such panels are multiplied by at once, at most.
 int64_t mostByteRows(const TargetInfo &target);
 /// Calls func(A, aAt, lda, scales, sums, at, blocks, B, bAt, C, cAt): C

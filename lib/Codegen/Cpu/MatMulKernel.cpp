@@ -34,9 +34,10 @@
 //
 // Panels in a format (FormatKernels.h): a task dequantises those of its tile
 // into scratch memory once for all its rows, or, few rows, in registers. The
-// rows of a product of integers or of bf16, and rows that become integers, are
-// laid out for the level, those of a task; then the panels are read as they
-// are, or by many rows that become integers once they are opened to bytes.
+// rows of a product of integers or of bf16 are laid out for the level, those of
+// a task; then the panels are read as they are. Rows that become integers all
+// are so before (QuantizedRows.h); then tasks that follow one another meet the
+// same panels, which are opened to bytes once for these.
 // Where the level has tiles (AMX) a register tile is up to 32 rows. All
 // levels ask for the same memory: they share a schedule.
 //
@@ -52,6 +53,7 @@
 #include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
+#include "lib/Codegen/Cpu/QuantizedRows.h"
 #include "lib/Codegen/Cpu/ThinKernel.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Lanes/CastLanes.h"
@@ -86,10 +88,11 @@ struct MatMulKernel {
   bool laidOut = !rowType.isF32(); ///< for the level
   bool coded = format && !laidOut; ///< dequantised
   bool opensInTile = coded && isOpenedByTiles(format, e.target);
-  /// Do many rows meet opened panels, at some level, and here?
-  bool opensSomewhere =
-      quantized && opensBytes(format) && lhs.back().constant();
-  bool opened = opensSomewhere && hasDotProducts(e.target);
+  std::optional<QuantizedRows> rowsOfBytes =
+      quantized ? std::optional<QuantizedRows>(std::in_place, e, op)
+                : std::nullopt;
+  bool opened =
+      quantized && rowsOfBytes->opened; ///< are panels, for many rows?
   /// Are rows laid out there or dequantised panels multiplied, as the level has
   /// it? Both are cut into the same tasks.
   bool rounded = format && roundsToBF16(format);
@@ -103,9 +106,10 @@ struct MatMulKernel {
   /// Columns and panels of the result; of each half in a gated matmul.
   SymExpr K = lhs.back(), N = part(out.back());
   /// Distance of the rows in scratch memory: whole groups, or blocks.
-  SymExpr rowSize = laidOut ? ceilDiv(K, unitOfRows()) * unitOfRows() : K;
-  SymExpr blocksOfRow =
-      quantized && format.getBlock() ? ceilDiv(K, format.getBlock()) : 1;
+  SymExpr rowSize = quantized ? rowsOfBytes->rowSize
+                    : laidOut ? ceilDiv(K, format.rowsOfGroup()) *
+                                    SymExpr(format.rowsOfGroup())
+                              : K;
   size_t inner = format ? 2 : 3; ///< dims of panels
   SymExpr panels = part(packed[packed.size() - inner]);
   bool shared =
@@ -141,8 +145,6 @@ struct MatMulKernel {
   Type f32 = b.getF32Type();
   Type sumType = integer ? Type(b.getI32Type()) : f32;
   bool inPlace = isInPlace();
-  /// Quantised rows are read where they lie.
-  bool readsStored = isStored() && hasOwnRows();
   std::optional<PatchRows> patches =
       hasOwnRows() && !quantized ? PatchRows::match(op.getLhs()) : std::nullopt;
 
@@ -162,10 +164,10 @@ struct MatMulKernel {
   /// Most rows of A that fill so many bytes: with fewer, B is read from memory
   /// once more per block, and B is the larger one.
   int64_t blockRows() {
-    if (laidOut && !rounded) // those of a task
+    if (integer) // those of a task
       return taskRows;
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
-    int64_t rows = tiling.getBlockBytes() / (4 * k);
+    int64_t rows = tiling.getBlockBytes() / (quantized ? k : 4 * k);
     return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
                                16 * taskRows);
   }
@@ -193,10 +195,6 @@ struct MatMulKernel {
   static SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
     return SymExpr::apply(SymExpr::Fn::CeilDiv, x, y);
   }
-  SymExpr unitOfRows() {
-    bool blocks = quantized && format.getBlock();
-    return SymExpr(blocks ? format.getBlock() : format.rowsOfGroup());
-  }
   /// Of a row of a panel; those of a format are counted in bytes, or in bf16
   /// that the model computes.
   int64_t sizeOfRow() {
@@ -208,10 +206,6 @@ struct MatMulKernel {
     Type stored = getElementTypeOrSelf(operand.getMemory().getType());
     return format.bytesOfGroup() / format.rowsOfGroup() /
            (stored.getIntOrFloatBitWidth() / 8);
-  }
-  bool isStored() {
-    auto arg = dyn_cast<BlockArgument>(op.getLhs());
-    return arg && getElementTypeOrSelf(arg.getType()).isF32();
   }
   bool isInPlace() {
     auto arg = dyn_cast<BlockArgument>(op.getLhs());
@@ -226,7 +220,6 @@ struct MatMulKernel {
   void run();
   void packRows(Value batchIndex, Value m0, Value begin, Value end);
   void clearBehind(Value r);
-  void quantize(Value from, Value r);
   void epilogue(Value cAt, Value batchIndex, Value m0, Value rows, Value panel,
                 Value secondAt = {});
   void wide();
@@ -267,8 +260,6 @@ struct MatMulKernel {
   Value stored = {}, opens = {};
   Value weights = {}; ///< of `dots`
   Value marks = {};   ///< of the panel's blocks of integers
-  /// Of quantised rows: one before that, and each block's scale and sum.
-  Value row = {}, scales = {}, sums = {};
 };
 
 /// Rows [begin, end) of the block that begins at m0, to their place in A.
@@ -286,7 +277,7 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
       x = bitsOfBF16(L, x);
     else if (coded && format.getRows())
       x = emitRoundTo(L, x, format.getRows());
-    L.store(x, quantized ? row : A, at, quantized ? f32 : rowType);
+    L.store(x, A, at, rowType);
   };
   if (patches) {
     patches->copy(e, lda, put, L.add(L.mul(batchIndex, e.dim(M)), m0), begin,
@@ -297,8 +288,6 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
   Value k = e.dim(K);
   e.loop(begin, end, 1, [&](Value r) {
     Value m = L.add(m0, r);
-    if (quantized && readsStored)
-      return quantize(L.mul(L.add(L.mul(batchIndex, e.dim(M)), m), k), r);
     SmallVector<Idx> idx;
     if (shared) {
       idx = e.delinearize(m, rowDims);
@@ -308,14 +297,12 @@ void MatMulKernel::packRows(Value batchIndex, Value m0, Value begin,
       idx.push_back(L.uniform(m));
     }
     idx.push_back(Idx());
-    Idx to = L.uniform(quantized ? L.index(0) : L.mul(r, lda));
+    Idx to = L.uniform(L.mul(r, lda));
     e.lanesLoop(k, lanes, [&](Idx i) {
       idx.back() = i;
       put(e.emit(op.getLhs(), idx), L.add(to, i));
     });
     clearBehind(r);
-    if (quantized)
-      quantize(L.index(0), r);
   });
 }
 
@@ -328,14 +315,6 @@ void MatMulKernel::clearBehind(Value r) {
   e.loop(k, lda, 1, [&](Value i) {
     memref::StoreOp::create(b, L.loc, zero, A, L.add(L.mul(r, lda), i));
   });
-}
-
-/// The row at `from`, of the left operand or of scratch memory, as row r of A.
-void MatMulKernel::quantize(Value from, Value r) {
-  auto func = getRowQuantizer(e.module(), e.target, format, opened);
-  func::CallOp::create(b, L.loc, func,
-                       ValueRange{row, from, k, A, L.mul(r, lda), scales, sums,
-                                  L.mul(r, e.dim(blocksOfRow))});
 }
 
 /// Rows [m0, m0 + rows) of one panel, whose products lie from C[cAt] on; of a
@@ -418,7 +397,8 @@ void MatMulKernel::forTiles(Value rows,
 void MatMulKernel::multiplyBytes(Value rows, Value aAt, Value bAt,
                                  int64_t count, Value apart, Value cAt,
                                  Value next, Value share) {
-  Value blocks = e.dim(blocksOfRow);
+  Value blocks = e.dim(rowsOfBytes->blocks), scales = rowsOfBytes->scales,
+        sums = rowsOfBytes->sums;
   Value at = L.mul(L.div(aAt, lda), blocks);
   for (int64_t p = 0; p < count && opened; ++p)
     emitOpenedKernel(e, rows, format,
@@ -467,16 +447,16 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
   if (integer && format.getBlock())
     marks = L.add(L.add(t.bAt, *K.constant() * ofRow),
                   L.div(k0, format.getBlock()));
-  if (coded) {
+  if ((coded && !opensInTile) || opened) {
     auto open = [&] { dequantize(t, k0, len); };
-    if (!opensInTile)
-      t.fresh ? e.ifThen(t.fresh, open) : open();
+    t.fresh ? e.ifThen(t.fresh, open) : open();
+  }
+  if (coded) {
     stored = bAt;
     bAt = L.index(0);
     step = L.div(L.add(L.index(4 * ofRow - 1), t.tiles), t.tiles);
     share = L.mul(step, L.div(len, 4));
   } else if (opened) {
-    dequantize(t, k0, len);
     bAt = L.index(0);
     share = L.index(bytesFetchedByOpened(format));
   }
@@ -552,7 +532,8 @@ void MatMulKernel::wide() {
     t.rows = L.min(L.sub(blockEnd, t.row), taskRows);
     t.tiles = L.div(L.add(L.sub(blockEnd, m0), tileRows - 1), tileRows);
     t.firstTile = L.mul(part, tiling.getTaskRows() / tileRows);
-    if (!inPlace) {
+    bool readsAll = inPlace || quantized;
+    if (!readsAll) {
       auto equal = [&](Value x, Value y) -> Value { return L.eq(x, y); };
       Value fresh = L.either(equal(L.rem(number, L.mul(ns, np2)), L.index(0)),
                              equal(number, e.begin));
@@ -571,14 +552,14 @@ void MatMulKernel::wide() {
     auto multiply = [&](Value panel) {
       t.panel = panel;
       t.bAt = operand.at(e, t.batchIndex, batch, panel);
-      t.aAt = L.mul(inPlace ? L.add(L.mul(t.batchIndex, m), t.row)
-                            : L.sub(t.row, m0),
+      t.aAt = L.mul(readsAll ? L.add(L.mul(t.batchIndex, m), t.row)
+                             : L.sub(t.row, m0),
                     lda);
       multiplyPanels(t);
     };
     if (panelsOfTask == panelsOfTile) {
       // Parts of a block follow one another, and take the same panels.
-      if (coded && chunks == 1)
+      if ((coded && chunks == 1) || opened)
         t.fresh = L.either(L.eq(part, 0), L.eq(number, e.begin));
       return multiply(first);
     }
@@ -623,7 +604,9 @@ void MatMulKernel::clearSums(Value rows) {
 /// All rows at once, four panels (of each half) at a time, or one.
 void MatMulKernel::narrow(Value m) {
   Value zero = L.index(0);
-  if (!inPlace)
+  if (quantized)
+    rowsOfBytes->write(zero, m, /*forOpened=*/false);
+  else if (!inPlace)
     packRows(zero, zero, zero, m);
   if (format)
     return narrowCoded(m);
@@ -672,9 +655,10 @@ void MatMulKernel::narrowCoded(Value m) {
     });
   };
   auto tiles = [&](Value panel, int64_t count) {
-    if (quantized)
+    int64_t most = quantized ? mostByteRows(e.target) : kFormatRows;
+    if (quantized && most >= kFewQuantizedRows)
       return multiply(panel, count, zero, m);
-    forRowTiles(e, m, kFormatRows, [&](Value, Value r0, Value rows) {
+    forRowTiles(e, m, most, [&](Value, Value r0, Value rows) {
       multiply(panel, count, r0, rows);
     });
   };
@@ -694,7 +678,7 @@ Value MatMulKernel::memoryOfRows() {
   // Tiles are whole, the rows of the last one too.
   SymExpr rows = laidOut ? rowsOfBlock + kRowsOfTile : rowsOfBlock;
   SymExpr elements = rowSize * rows + PatchRows::kBehind;
-  if (!integer && !quantized)
+  if (!integer)
     return e.scratchBuffer(elements, rowType);
   // A level has bytes or pairs of bytes, and reads rows here or there: all take
   // the same memory, and the same dims.
@@ -722,19 +706,17 @@ void MatMulKernel::run() {
   if (laidOut)
     ofTile = std::max(ofTile, kMostRows * tilePanels * kPanelColumns);
   C = e.scratchBuffer(chunks > 1 ? rowsOfC * ofRow : SymExpr(ofTile), sumType);
-  A = memoryOfRows();
   if (quantized) {
-    row = readsStored ? e.input(cast<BlockArgument>(op.getLhs()))
-                      : e.scratchBuffer(K, f32);
-    SymExpr blocks = blocksOfRow * rowsOfBlock + kBehindBlocks;
-    scales = e.scratchBuffer(blocks, f32);
-    sums = e.scratchBuffer(blocks, b.getI32Type());
+    rowsOfBytes->takeScratch();
+    A = rowsOfBytes->A;
+  } else {
+    A = memoryOfRows();
   }
   if (coded)
     numbers = e.scratchBuffer((chunkRows ? SymExpr(chunkRows) : K) *
                                   (tilePanels * kPanelColumns),
                               f32);
-  if (opensSomewhere)
+  if (quantized && rowsOfBytes->opensSomewhere)
     numbers = e.scratchBuffer(tilePanels * openedSize(), b.getI8Type());
   B = e.input(operand.getMemory());
   k = e.dim(K), np = e.dim(panels), lda = e.dim(rowSize);
@@ -749,13 +731,20 @@ void MatMulKernel::run() {
     return wide();
   }
   int64_t fewRows = coded       ? kRowsInRegisters
-                    : quantized ? mostByteRows(e.target)
+                    : quantized ? kFewQuantizedRows
                     : laidOut   ? 0
                                 : atOnce.most;
+  auto many = [&] {
+    if (quantized) { // which the kernel's first function has made
+      rowsOfBytes->takeMemory(e.result(1));
+      A = rowsOfBytes->A;
+    }
+    tiled ? byTiles() : wide();
+  };
   if (!shared ||
       M.constant().value_or(std::min<int64_t>(fewRows, 1)) > fewRows ||
       fewRows == 0)
-    return tiled ? byTiles() : wide();
+    return many();
   Value m = e.dim(M);
   Value few = format ? L.ule(m, fewRows) : atOnce.contain(e, m);
   // An empty M has no tasks: neither form runs.
@@ -764,7 +753,8 @@ void MatMulKernel::run() {
     llvm::SaveAndRestore byThemselves(opened, false);
     narrow(m);
   });
-  e.ifThen(no(few), [&] { wide(); });
+  if (!quantized || !M.constant()) // else there is no such function
+    e.ifThen(no(few), many);
 }
 
 } // namespace

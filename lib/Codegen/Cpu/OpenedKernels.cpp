@@ -28,6 +28,7 @@
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/Product.h"
+#include "lib/Codegen/Cpu/QuantizedRows.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;

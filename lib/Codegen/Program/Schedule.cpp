@@ -338,7 +338,7 @@ LogicalResult Builder::addStep(KernelOp kernel) {
     return success();
   }
   ScheduleBuffer memory;
-  memory.elementType = Float32Type::get(module.getContext());
+  memory.elementType = half->element;
   memory.dims = {half->elements};
   memory.guard = step.guard;
   memory.first = number;
