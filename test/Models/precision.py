@@ -209,6 +209,7 @@ def int8_act(tool):
     n_bits(g, 96, 64, 4, 16, None, (1, 13))
     n_bits(g, 130, 33, 8, 64, "float", (4, 8))
     n_bits(g, 150, 40, 8, 32, None, (2, 14), computed=True)
+    n_bits(g, 140, 36, 8, 64, "packed", (3, 15))
     n_bits(g, 85, 24, 2, 32, "packed", (1, 12, 15))
     n_bits(g, 256, 64, 4, 256, "float", (1, 8, 13))
     n_bits(g, 256, 64, 4, 128, "packed", (1, 9))

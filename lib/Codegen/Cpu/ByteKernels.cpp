@@ -100,7 +100,7 @@ struct ByteLoops : Loops {
   }
   SmallVector<Value> codes(Value at);
   Value open(Value codes, int64_t step);
-  SumKind kind = kindOfSums(format, target);
+  SumKind kind = kindOfSums(format, target, /*opened=*/false);
   /// Do sums begin with what comes off? Many rows have no registers for it.
   bool begins =
       kind == SumKind::start || (kind == SumKind::pair && rows <= kTileRows);

@@ -10,15 +10,18 @@
 // knows: for four rows of B a dot product, for a block a conversion, the
 // product of two scales and a multiply-add; a float zero point costs one more.
 //
-//   block   what sums begin with [32] | scales [32] | float zeros, negative
-//   [32]
-//           | bytes [block / 4][32][4 rows]
+//   block   what sums begin with [32] | scales [32] | zeros, negative [32] |
+//           bytes [block / 4][32][4 rows]
 //
 // Dot products multiply bytes without a sign by bytes with one. The rows of A
 // have 128 added, and B's bytes are codes less their integer zero points, c, so
 // that the sums of a block begin with -128 * sum c, whatever the row:
 //
 //   sum (q + 128) * c - 128 * sum c  =  sum q * c
+//
+// Codes of 8 bits less any zero point are no bytes: they have their middle
+// taken off, and what their zero points lack to it comes off behind, as float
+// ones do. Sums of a block are below 2^24, so that this is exact in f32.
 //
 // These integers, and the floats made of them, are those of few rows.
 //
@@ -42,8 +45,12 @@ constexpr int64_t kVector = 4 * kPanelColumns; ///< bytes of a panel's dwords
 bool hasFloatZero(FormatAttr format) {
   return format.getZero() && format.getZero().isF32();
 }
+/// Do zero points come off behind the dot products?
+bool hasZeroBehind(FormatAttr format) {
+  return hasFloatZero(format) || (format.getZero() && format.getBits() == 8);
+}
 int64_t bytesOfOpenedHeader(FormatAttr format) {
-  return kVector * (hasFloatZero(format) ? 3 : 2);
+  return kVector * (hasZeroBehind(format) ? 3 : 2);
 }
 int64_t bytesOfOpenedBlock(FormatAttr format) {
   return bytesOfOpenedHeader(format) + format.getBlock() / 4 * kVector;
@@ -66,6 +73,9 @@ struct OpenedLoops : Loops {
   }
 
   /// Opens panels.
+  int64_t middle = int64_t(1) << (format.getBits() - 1); ///< of the codes
+  Value integerZeros(Value block, int64_t column);
+  Value floatZeros(Value block, int64_t column);
   Value zeroBytes(Value block, int64_t column);
   void openColumns(Value block, Value opened, int64_t column);
   void open();
@@ -82,15 +92,27 @@ struct OpenedLoops : Loops {
 // Opening
 //===----------------------------------------------------------------------===//
 
+Value OpenedLoops::integerZeros(Value block, int64_t column) {
+  Value at = plus(block, format.bytesOfScales() + column);
+  Value zero = loadBytes(argument(0), at, vector(i8, lanes));
+  return arith::ExtUIOp::create(b, loc, i32s, zero);
+}
+
+/// What comes off behind the dot products.
+Value OpenedLoops::floatZeros(Value block, int64_t column) {
+  if (!hasFloatZero(format))
+    return arith::SIToFPOp::create(b, loc, f32s,
+                                   L.sub(integerZeros(block, column), middle));
+  Value at = plus(block, format.bytesOfScales() + 4 * column);
+  return loadFloats(argument(0), at, f32);
+}
+
 /// What comes off the codes of a vector of columns, four times each.
 Value OpenedLoops::zeroBytes(Value block, int64_t column) {
   constexpr int64_t four = 0x01010101;
-  if (!format.getZero())
-    return L.constantInt(bytes, int64_t(1) << (format.getBits() - 1));
-  Value at = plus(block, format.bytesOfScales() + column);
-  Value zero = loadBytes(argument(0), at, vector(i8, lanes));
-  zero = arith::ExtUIOp::create(b, loc, i32s, zero);
-  return asBytes(L.mul(zero, four));
+  if (!format.getZero() || hasZeroBehind(format))
+    return L.constantInt(bytes, middle);
+  return asBytes(L.mul(integerZeros(block, column), four));
 }
 
 /// A vector of columns of the block of codes at `block`.
@@ -103,16 +125,14 @@ void OpenedLoops::openColumns(Value block, Value opened, int64_t column) {
   Value scale = loadFloats(
       B, plus(block, column * (type.getIntOrFloatBitWidth() / 8)), type);
   store(scale, plus(opened, kVector));
+  if (hasZeroBehind(format))
+    store(arith::NegFOp::create(b, loc, floatZeros(block, column)),
+          plus(opened, 2 * kVector));
   Value less;
-  if (hasFloatZero(format)) {
-    Value at = plus(block, format.bytesOfScales() + 4 * column);
-    Value zero = arith::NegFOp::create(b, loc, loadFloats(B, at, f32));
-    store(zero, plus(opened, 2 * kVector));
-  } else {
+  if (!hasFloatZero(format))
     less = zeroBytes(block, column);
-  }
   int64_t bits = format.getBits(), group = format.rowsOfGroup();
-  Value middle = L.constantInt(bytes, -kUnsigned); // a byte without a sign
+  Value ofRow = L.constantInt(bytes, -kUnsigned); // a byte without a sign
   Value sum = forLoop(
       L.index(0), L.index(format.getBlock() / group), 1, L.constantInt(i32s, 0),
       [&](Value number, ValueRange carried) -> SmallVector<Value> {
@@ -132,7 +152,7 @@ void OpenedLoops::openColumns(Value block, Value opened, int64_t column) {
           if (less)
             code = L.sub(code, less);
           store(code, plus(at, step * kVector));
-          sum = addDots(middle, code, sum);
+          sum = addDots(ofRow, code, sum);
         }
         return {sum};
       })[0];
@@ -216,7 +236,7 @@ SmallVector<Value> OpenedLoops::block(Value number, ValueRange carried) {
   SmallVector<Value> next;
   for (int64_t r = 0; r < rows; ++r) {
     Value rowScale = spread(f32s, ofRow(3, r)), rowSum;
-    if (hasFloatZero(format))
+    if (hasZeroBehind(format))
       rowSum = spread(f32s, arith::BitcastOp::create(b, loc, f32, ofRow(4, r)));
     for (int64_t j = 0; j < vectors; ++j) {
       Value product = arith::SIToFPOp::create(b, loc, f32s, found[next.size()]);
@@ -270,8 +290,12 @@ func::FuncOp getOpenedKernel(ModuleOp module, const TargetInfo &target,
 } // namespace
 
 bool opensBytes(FormatAttr format) {
-  return format.quantizesRows() && format.getBlock() &&
-         (format.getBits() < 8 || !format.getZero());
+  // So many terms of 8 bits by 8 are exact in f32.
+  constexpr int64_t most = 256;
+  if (!format.quantizesRows() || !format.getBlock())
+    return false;
+  return format.getBits() < 8 || !format.getZero() ||
+         (!hasFloatZero(format) && format.getBlock() <= most);
 }
 
 int64_t bytesOfOpenedPanel(FormatAttr format, int64_t K) {

@@ -29,8 +29,9 @@ using namespace mlir;
 
 namespace tenon {
 
-SumKind kindOfSums(FormatAttr format, const TargetInfo &target) {
-  if (format.getZero() && format.getZero().isF32())
+SumKind kindOfSums(FormatAttr format, const TargetInfo &target, bool opened) {
+  if (format.getZero() &&
+      (format.getZero().isF32() || (opened && format.getBits() == 8)))
     return SumKind::number;
   // Two vectors of sums for one of columns: the block ends with its zero
   // points.
@@ -56,7 +57,7 @@ struct RowQuantizer : Loops {
       : Loops(func, target), format(format), opened(opened) {}
   FormatAttr format;
   bool opened; ///< are the panels that the row meets?
-  SumKind kind = kindOfSums(format, target);
+  SumKind kind = kindOfSums(format, target, opened);
   bool needsSums = !opened || kind == SumKind::number;
   Type i32 = b.getI32Type(), f32 = b.getF32Type();
   VectorType i32s = vector(i32, lanes), f32s = vector(f32, lanes);
@@ -391,7 +392,7 @@ func::FuncOp getRowQuantizer(ModuleOp module, const TargetInfo &target,
       module,
       "quantize_u" + std::to_string(format.getBits()) + "_b" +
           std::to_string(format.getBlock()) + (opened ? "_opened" : "") +
-          ofKind[int(kindOfSums(format, target))].str(),
+          ofKind[int(kindOfSums(format, target, opened))].str(),
       {memoryType(f32), index, index, memoryType(rowTypeOf(format, target)),
        index, memoryType(f32), memoryType(i32), index});
   if (fresh)

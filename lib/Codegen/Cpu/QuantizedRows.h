@@ -28,7 +28,8 @@ enum class SumKind {
   pair,  ///< the sum less than zero, as i16: a factor of zero points
   number, ///< the sum as f32
 };
-SumKind kindOfSums(FormatAttr format, const TargetInfo &target);
+/// Of many rows that meet `opened` panels, or of others.
+SumKind kindOfSums(FormatAttr format, const TargetInfo &target, bool opened);
 
 /// How much is added to the integers that meet opened panels, which are bytes
 /// without a sign.
