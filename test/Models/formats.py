@@ -399,10 +399,14 @@ def integers(tool):
     integer(g, "eight rows", 11, 136, 70, i8, i8, "each", most=30, large=large)
     integer(g, "on the edge", 6, 64, 32, u8, i8, large=[(np.s_[:], 16), (np.s_[:16, 5], -16), (np.s_[16:, 9], -17), (np.s_[60, 31], 17)])
     integer(g, "small and long", 8, 7168, 40, u8, i8, most=9, large=large)
-    # Of weights twice as large i16 holds the sums that bytes with a sign lead to.
-    integer(g, "sixteen rows that wrap", 9, 192, 40, u8, i8, "one", most=30, large=large)
+    # Lists of groups: of four, three, two and one, in one window, in two, and in chunks; any weights.
+    integer(g, "groups of four", 9, 192, 40, u8, i8, "one", most=30, large=large)
     for m in (1, 14):
-        integer(g, f"eight rows that wrap {m}", m, 192, 70, u8, i8, "each", most=60, large=large)
+        integer(g, f"groups of three {m}", m, 192, 70, u8, i8, "each", most=60, large=large)
+    large += [(np.s_[:, 2], 127), (np.s_[:, 20], -128), (np.s_[:64, 21], 127), (np.s_[:64, 22], -128)]
+    for m in (2, 9):
+        integer(g, f"groups of two windows {m}", m, 1300, 40, u8, i8, "one", most=127, large=large)
+    integer(g, "groups in chunks", 8, 2700, 33, i8, u8, "one", "one")
     edge = [(np.s_[:], 32), (np.s_[:, 5], -32), (np.s_[::16], 31), (np.s_[::16, 5], -31), (np.s_[2::16], 31), (np.s_[2::16, 5], -31)]
     edge += [(np.s_[16:32, 3], 32), (np.s_[32:48, 20:23], 0), (np.s_[32:34, 20], (127, 1)), (np.s_[33, 21], -128), (np.s_[32:34, 22], (127, 2))]
     integer(g, "on the edge that wraps", 7, 128, 32, u8, i8, most=1, large=edge)

@@ -40,8 +40,8 @@ LogicalResult FormatAttr::verify(function_ref<InFlightDiagnostic()> emitError,
       return emitError() << "expected i8, f16 or bf16 alone for a format "
                             "without scales, found "
                          << element;
-    if (block && block != 8 && block != 16)
-      return emitError() << "expected a block of 8 or 16 for i8, found "
+    if (block && block != 4 && block != 8 && block != 16)
+      return emitError() << "expected a block of 4, 8 or 16 for i8, found "
                          << block;
     return success();
   }
@@ -84,11 +84,20 @@ int64_t FormatAttr::rowsOfBlock(int64_t K) const {
 int64_t FormatAttr::bytesOfBlock(int64_t K) const {
   return bytesOfHeader() + rowsOfBlock(K) / rowsOfGroup() * bytesOfGroup();
 }
+int64_t bytesOfLists(int64_t K) {
+  constexpr int64_t lists = kPanelColumns / kColumnsOfList, group = 4;
+  return llvm::divideCeil(K, kRowsOfList) * lists * kListHeader +
+         K / group * lists;
+}
 int64_t FormatAttr::bytesOfPanel(int64_t K) const {
   int64_t blocks = llvm::divideCeil(K, rowsOfBlock(K));
   constexpr int64_t line = 64; // of a cache, which panels begin
-  int64_t marks = isInteger() && getBlock() ? llvm::alignTo(blocks, line) : 0;
-  return blocks * bytesOfBlock(K) + marks;
+  int64_t marks = 0;
+  if (hasLists())
+    marks = bytesOfLists(K);
+  else if (isInteger() && getBlock())
+    marks = blocks;
+  return blocks * bytesOfBlock(K) + llvm::alignTo(marks, line);
 }
 
 //===----------------------------------------------------------------------===//

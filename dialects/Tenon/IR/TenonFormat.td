@@ -21,6 +21,11 @@ def Tenon_FormatAttr : Tenon_Attr<"Format", "format"> {
     panel's groups, filled up to 64 bytes, a byte for each block with a bit for each
     eight columns. It is set where a block's first two rows of all fours times any
     bytes without a sign, or the other two, have sums that i16 does not hold.
+    `#tenon.format<i8 block 4>`, of whole groups: there are lists, of each 1,024 rows
+    four, one for each eight columns. A list has 8 i32, what the columns' sums begin
+    with, 3 bytes and an empty one, and the numbers of its groups, a byte each, in the
+    order in which they are multiplied: so many times four, three and two whose sums
+    i16 holds, and the others one by one. Levels with dot products read none of it.
 
     A panel is its blocks one after the other:
 
@@ -59,6 +64,8 @@ def Tenon_FormatAttr : Tenon_Attr<"Format", "format"> {
     /// Of a matrix of K rows.
     int64_t rowsOfBlock(int64_t K) const;
     int64_t bytesOfBlock(int64_t K) const;
+    /// Do lists say how its integers are added?
+    bool hasLists() const { return isInteger() && getBlock() == rowsOfGroup(); }
     int64_t bytesOfPanel(int64_t K) const;
   }];
 }

@@ -14,8 +14,8 @@
 // block, and then in i32; a block that is marked is multiplied by the lower and
 // the upper halves of A's bytes, which never do. The register tile is one
 // vector of columns, so that few blocks have a mark, and a block's weights stay
-// in registers for all rows. Sums that wrap are less 128 times the weights,
-// which are added once for all rows.
+// in registers for all rows. Weights that have lists instead are multiplied in
+// their order, a loop for each count of groups that are added in i16.
 //
 // Of other weights A's rows are i16 and vectors of B are widened: multiply-adds
 // of pairs of i16 are exact. A dword then holds half of a column's sum; the
@@ -45,19 +45,36 @@ namespace tenon {
 
 namespace {
 
+/// Groups of a list that are added together, and the fewest that are not so as
+/// magnitudes.
+constexpr int64_t kMostListed = 4, kFewestWhole = 3;
+
+/// Of a list, that is all columns. Vectors of 512 bits would need lists of
+/// more, in which more groups saturate.
+int64_t lanesOf(FormatAttr format, const TargetInfo &target) {
+  int64_t lanes = target.vectorBits / 32;
+  return format.hasLists() && !hasDotProducts(target)
+             ? std::min(lanes, kColumnsOfList)
+             : lanes;
+}
+
 struct DotLoops : Loops {
   DotLoops(func::FuncOp func, const TargetInfo &target, FormatAttr format)
-      : Loops(func, target), format(format) {}
+      : Loops(func, target, lanesOf(format, target)), format(format) {}
   FormatAttr format;
   int64_t rows = 0, panels = 0;
   bool fetches = true;
   int64_t size = 1; ///< of an element of B's memory, in bytes
   bool integers = format.isInteger(), exact = hasDotProducts(target);
   bool pairs = integers && !exact && format.getBlock(); ///< sums in i16
+  bool lists = pairs && format.hasLists();
   bool widens = integers && !exact && !pairs;
   int64_t group = format.rowsOfGroup();
-  int64_t columns = widens ? lanes / 2 : lanes;     ///< of a vector of B
-  int64_t unit = pairs ? format.getBlock() : group; ///< rows of B in a step
+  int64_t columns = widens ? lanes / 2 : lanes; ///< of a vector of B
+  /// Rows of B in a step; of lists the most.
+  int64_t unit = lists   ? kMostListed * group
+                 : pairs ? format.getBlock()
+                         : group;
   /// Steps that are written out, one after the other.
   int64_t unroll = integers && exact ? 2 : 1;
   /// What so many steps fetch; of a panel, what each pass begins with.
@@ -84,18 +101,24 @@ struct DotLoops : Loops {
     return widens ? addPairs(a, w, sum) : addDots(a, w, sum);
   }
   void planFetches(int64_t passesOfPanel);
+  Value firstFetch(Value panel, Value pass);
   void fetch(Value panel, Value pass, Value k);
+  void fetch(Value at);
   void fetchLines(Value at, int64_t p0, int64_t panels);
   void pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
             bool accumulate);
-  /// How a block's products are added.
-  enum Way { kPlain, kCentred, kHalves };
-  SmallVector<Value> addBlock(Value bAt, Value aAt, Way way, ValueRange sums);
+  /// Sums of i16 of the products of several bytes with and without a sign.
+  Value narrow(ArrayRef<Value> unsignedBytes, ArrayRef<Value> signedBytes);
+  SmallVector<Value> addBlock(Value bAt, Value aAt, bool marked,
+                              ValueRange sums);
   /// Columns that are multiplied at a time, by all rows.
   struct Part {
     Value number, panel, bAt, marksAt, bits;
   };
-  SmallVector<Value> sumOfPairs(const Part &part, Way way);
+  SmallVector<Value> sumOfPairs(const Part &part);
+  void addListed(const Part &part, int64_t count, Value aAt, Value list,
+                 MutableArrayRef<Value> sums);
+  SmallVector<Value> sumOfLists(const Part &part);
   void passOfPairs(bool accumulate);
   void run(bool accumulate);
 };
@@ -130,14 +153,21 @@ void DotLoops::fetchLines(Value at, int64_t p0, int64_t panels) {
     fetchAt(L.add(at, L.mul(L.div(stepOfFetch, lines), i)));
 }
 
-/// In the step for row k of a pass over a panel, which begins so far behind the
-/// first.
+/// What the first step of a pass over a panel fetches, which begins so far
+/// behind the first.
+Value DotLoops::firstFetch(Value panel, Value pass) {
+  return L.add(L.add(argument(10), panel),
+               L.mul(L.mul(pass, L.div(argument(6), unit)), stepOfFetch));
+}
+
+/// In the step for row k.
 void DotLoops::fetch(Value panel, Value pass, Value k) {
+  if (fetches)
+    fetch(L.add(firstFetch(panel, pass), L.mul(L.div(k, unit), stepOfFetch)));
+}
+
+void DotLoops::fetch(Value at) {
   constexpr int64_t line = 64, few = 3;
-  if (!fetches)
-    return;
-  Value step = L.add(L.mul(pass, L.div(argument(6), unit)), L.div(k, unit));
-  Value at = L.add(L.add(argument(10), panel), L.mul(step, stepOfFetch));
   // Where all rows are one tile it fetches all.
   int64_t bytes =
       rows > few ? line : unit / group * format.bytesOfGroup() / passes;
@@ -216,65 +246,61 @@ void DotLoops::pass(int64_t p0, int64_t panels, int64_t first, int64_t vectors,
   }
 }
 
-/// `sums` and what a block adds to them, one for each row by the columns at
-/// bAt; of centred ones the last is what comes off all others.
-SmallVector<Value> DotLoops::addBlock(Value bAt, Value aAt, Way way,
-                                      ValueRange sums) {
+Value DotLoops::narrow(ArrayRef<Value> unsignedBytes,
+                       ArrayRef<Value> signedBytes) {
   StringRef multiply = lanes == 16  ? "llvm.x86.avx512.pmaddubs.w.512"
                        : lanes == 8 ? "llvm.x86.avx2.pmadd.ub.sw"
                                     : "llvm.x86.ssse3.pmadd.ub.sw.128";
+  VectorType i16s = vector(b.getI16Type(), lanes * 2);
+  Value sum;
+  for (auto [x, y] : llvm::zip_equal(unsignedBytes, signedBytes)) {
+    Value product = intrinsic(multiply, i16s, {x, y});
+    sum = sum ? arith::AddIOp::create(b, loc, sum, product) : product;
+  }
+  return sum;
+}
+
+/// `sums` and what a block adds to them, one for each row by the columns at
+/// bAt.
+SmallVector<Value> DotLoops::addBlock(Value bAt, Value aAt, bool marked,
+                                      ValueRange sums) {
   Value lda = argument(2), A = argument(0), B = argument(3);
   VectorType i16s = vector(b.getI16Type(), lanes * 2);
+  int64_t groups = format.getBlock() / group;
   SmallVector<Value> weights;
-  for (int64_t g = 0; g < format.getBlock() / group; ++g)
+  for (int64_t g = 0; g < groups; ++g)
     weights.push_back(loadColumns(B, plus(bAt, g * format.bytesOfGroup())));
-  auto narrow = [&](function_ref<Value(int64_t)> bytesOf) {
-    Value sum;
-    for (auto [g, w] : llvm::enumerate(weights)) {
-      Value product = intrinsic(multiply, i16s, {bytesOf(g), w});
-      sum = sum ? arith::AddIOp::create(b, loc, sum, product) : product;
-    }
-    return sum;
-  };
-  Value one = L.constantInt(i16s, 1), centre;
+  Value one = L.constantInt(i16s, 1);
   SmallVector<Value> next(sums);
-  if (way == kCentred) {
-    Value middle = L.constantInt(operandType, -128); // without a sign
-    centre = narrow([&](int64_t) { return middle; });
-    next.back() = addPairs(centre, one, next.back());
-  }
   for (int64_t r = 0; r < rows; ++r) {
-    auto bytesOf = [&](int64_t g) {
+    SmallVector<Value> bytes;
+    for (int64_t g = 0; g < groups; ++g) {
       Value from = L.add(plus(aAt, g * group), L.mul(L.index(r), lda));
-      return broadcastGroup(A, from, group, 32, operandType);
-    };
-    if (way == kHalves) {
-      Value fifteen = L.constantInt(operandType, 15),
-            four = L.constantInt(operandType, 4);
-      Value low =
-          narrow([&](int64_t g) { return L.both(bytesOf(g), fifteen); });
-      Value high = narrow([&](int64_t g) {
-        Value upper = arith::ShRUIOp::create(b, loc, bytesOf(g), four);
-        return L.both(upper, fifteen);
-      });
-      next[r] = addPairs(low, one, next[r]);
-      next[r] = addPairs(high, L.constantInt(i16s, 16), next[r]);
+      bytes.push_back(broadcastGroup(A, from, group, 32, operandType));
+    }
+    if (!marked) {
+      next[r] = addPairs(narrow(bytes, weights), one, next[r]);
       continue;
     }
-    Value sum = narrow(bytesOf);
-    if (centre)
-      sum = arith::SubIOp::create(b, loc, sum, centre);
-    next[r] = addPairs(sum, one, next[r]);
+    Value fifteen = L.constantInt(operandType, 15),
+          four = L.constantInt(operandType, 4);
+    SmallVector<Value> low, high;
+    for (Value x : bytes) {
+      low.push_back(L.both(x, fifteen));
+      Value upper = arith::ShRUIOp::create(b, loc, x, four);
+      high.push_back(L.both(upper, fifteen));
+    }
+    next[r] = addPairs(narrow(low, weights), one, next[r]);
+    next[r] = addPairs(narrow(high, weights), L.constantInt(i16s, 16), next[r]);
   }
   return next;
 }
 
 /// All rows by a part of a panel.
-SmallVector<Value> DotLoops::sumOfPairs(const Part &part, Way way) {
+SmallVector<Value> DotLoops::sumOfPairs(const Part &part) {
   int64_t block = format.getBlock();
-  SmallVector<Value> init(way == kCentred ? rows + 1 : rows,
-                          L.constant(sumType, 0));
-  SmallVector<Value> sums = forLoop(
+  SmallVector<Value> init(rows, L.constant(sumType, 0));
+  return forLoop(
       L.index(0), argument(6), block, init,
       [&](Value k, ValueRange sums) -> SmallVector<Value> {
         fetch(part.panel, part.number, k);
@@ -289,17 +315,102 @@ SmallVector<Value> DotLoops::sumOfPairs(const Part &part, Way way) {
           b.setInsertionPointToStart(marked ? either.thenBlock()
                                             : either.elseBlock());
           Value at = L.add(part.bAt, L.mul(k, format.bytesOfGroup() / group));
-          scf::YieldOp::create(b, loc,
-                               addBlock(at, L.add(argument(1), k),
-                                        marked ? kHalves : way, sums));
+          scf::YieldOp::create(
+              b, loc, addBlock(at, L.add(argument(1), k), marked, sums));
         }
         return SmallVector<Value>(either.getResults());
       });
-  if (way == kCentred) {
-    Value less = sums.pop_back_val();
-    for (Value &sum : sums)
-      sum = arith::AddIOp::create(b, loc, sum, less);
+}
+
+/// What the groups whose numbers lie at `list` add to `sums`: `count` of them
+/// in i16, of magnitudes if they are few (PairSums.h).
+void DotLoops::addListed(const Part &part, int64_t count, Value aAt, Value list,
+                         MutableArrayRef<Value> sums) {
+  bool magnitudes = count < kFewestWhole;
+  Value middle = L.constantInt(operandType, -128); // or that without a sign
+  SmallVector<Value> weights, turned, from;
+  for (int64_t g = 0; g < count; ++g) {
+    Value byte = memref::LoadOp::create(b, loc, argument(3), plus(list, g));
+    Value number = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), byte);
+    from.push_back(L.add(aAt, L.mul(number, group)));
+    Value w = loadColumns(
+        argument(3), L.add(part.bAt, L.mul(number, format.bytesOfGroup())));
+    if (magnitudes) {
+      Value sign =
+          arith::ShRSIOp::create(b, loc, w, L.constantInt(operandType, 7));
+      turned.push_back(arith::XOrIOp::create(b, loc, sign, middle));
+      Value mayOverflow = L.constantInt(b.getI1Type(), 0);
+      w = intrinsic("llvm.abs", operandType, {w, mayOverflow});
+    }
+    weights.push_back(w);
   }
+  Value one = L.constantInt(vector(b.getI16Type(), lanes * 2), 1), centre;
+  if (!magnitudes)
+    centre = narrow(SmallVector<Value>(count, middle), weights);
+  for (int64_t r = 0; r < rows; ++r) {
+    SmallVector<Value> bytes;
+    for (int64_t g = 0; g < count; ++g) {
+      Value at = L.add(from[g], L.mul(L.index(r), argument(2)));
+      Value x = broadcastGroup(argument(0), at, group, 32, operandType);
+      bytes.push_back(magnitudes ? arith::XOrIOp::create(b, loc, x, turned[g])
+                                 : x);
+    }
+    Value sum = magnitudes ? narrow(weights, bytes) : narrow(bytes, weights);
+    if (centre)
+      sum = arith::SubIOp::create(b, loc, sum, centre);
+    sums[r] = addPairs(sum, one, sums[r]);
+  }
+}
+
+/// All rows by the columns of one list, or half of them, of each kRowsOfList
+/// rows.
+SmallVector<Value> DotLoops::sumOfLists(const Part &part) {
+  Value B = argument(3), K = argument(6);
+  SmallVector<Value> init(rows, L.constant(sumType, 0));
+  init.push_back(fetches ? firstFetch(part.panel, part.number) : L.index(0));
+  SmallVector<Value> sums = forLoop(
+      L.index(0), K, kRowsOfList, init,
+      [&](Value k, ValueRange carried) -> SmallVector<Value> {
+        Value groups = L.div(L.min(L.sub(K, k), L.index(kRowsOfList)), group);
+        Value column = L.mul(part.number, columns);
+        Value list = L.add(
+            L.add(part.marksAt,
+                  L.mul(L.div(k, kRowsOfList), bytesOfLists(kRowsOfList))),
+            L.mul(L.div(column, kColumnsOfList), L.add(groups, kListHeader)));
+        Part own = part;
+        own.bAt = L.add(part.bAt, L.mul(k, format.bytesOfGroup() / group));
+        Value first = L.mul(L.rem(column, kColumnsOfList), 4);
+        Value start = loadBytes(B, L.add(list, first), sumType);
+        SmallVector<Value> next(carried);
+        for (Value &sum : MutableArrayRef(next).drop_back())
+          sum = arith::AddIOp::create(b, loc, sum, start);
+        Value at = plus(list, kListHeader);
+        Value end = L.add(at, groups);
+        for (int64_t count = kMostListed; count > 0; --count) {
+          Value behind = end;
+          if (count > 1) {
+            Value byte = memref::LoadOp::create(
+                b, loc, B, plus(list, kListHeader - count));
+            Value times =
+                arith::IndexCastUIOp::create(b, loc, b.getIndexType(), byte);
+            behind = L.add(at, L.mul(times, count));
+          }
+          next =
+              forLoop(at, behind, count, next,
+                      [&](Value at, ValueRange carried) -> SmallVector<Value> {
+                        SmallVector<Value> sums(carried);
+                        if (fetches)
+                          fetch(sums.back());
+                        addListed(own, count, L.add(argument(1), k), at,
+                                  MutableArrayRef(sums).drop_back());
+                        sums.back() = L.add(sums.back(), stepOfFetch);
+                        return sums;
+                      });
+          at = behind;
+        }
+        return next;
+      });
+  sums.pop_back();
   return sums;
 }
 
@@ -325,19 +436,8 @@ void DotLoops::passOfPairs(bool accumulate) {
             first);
         Value cAt = L.add(L.add(argument(8), L.mul(part.number, columns)),
                           L.mul(L.mul(p, rows), kPanelColumns));
-        Value mark = memref::LoadOp::create(b, loc, argument(3), part.marksAt);
-        Value isCentred =
-            L.ne(L.both(mark, L.constantInt(b.getI8Type(), kCentredMark)), 0);
-        auto either = scf::IfOp::create(
-            b, loc, SmallVector<Type>(rows, sumType), isCentred,
-            /*addThenBlock=*/true, /*addElseBlock=*/true);
-        for (Way way : {kCentred, kPlain}) {
-          OpBuilder::InsertionGuard guard(b);
-          b.setInsertionPointToStart(way == kCentred ? either.thenBlock()
-                                                     : either.elseBlock());
-          scf::YieldOp::create(b, loc, sumOfPairs(part, way));
-        }
-        for (auto [r, sum] : llvm::enumerate(either.getResults())) {
+        SmallVector<Value> sums = lists ? sumOfLists(part) : sumOfPairs(part);
+        for (auto [r, sum] : llvm::enumerate(sums)) {
           Value at = plus(cAt, r * kPanelColumns);
           Value whole = sum;
           if (accumulate)
@@ -401,6 +501,14 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
 }
 
 } // namespace
+
+Value marksOf(LaneBuilder &L, FormatAttr format, Value panel, int64_t K,
+              Value k0) {
+  Value marks = L.add(panel, format.bytesOfBlock(K) * (K / format.getBlock()));
+  return L.add(marks, format.hasLists() ? L.mul(L.div(k0, kRowsOfList),
+                                                bytesOfLists(kRowsOfList))
+                                        : L.div(k0, format.getBlock()));
+}
 
 void emitDotKernel(KernelEmitter &e, Value rows, FormatAttr format,
                    int64_t panels, bool accumulate, ArrayRef<Value> operands,

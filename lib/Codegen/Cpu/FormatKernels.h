@@ -63,13 +63,19 @@ mlir::Type rowTypeOf(FormatAttr format, const TargetInfo &target);
 /// bAt, panelStride, K, C, cAt, marks, next, bytes): C, i32 or f32
 /// [panels][rows][32], is A's rows times the panels, or with `accumulate` that
 /// and what it was. K is a multiple of the format's group, or block; of a block
-/// of integers the marks begin in B there; `rows` is in [1, mostRows]. So many
-/// bytes of each of the panels at `next` are fetched, if any are. B's memory is
-/// of bytes, or of bf16: positions in it count its elements. DwordKernels.cpp.
+/// of integers the marks, or lists, begin in B there; `rows` is in [1,
+/// mostRows]. So many bytes of each of the panels at `next` are fetched, if any
+/// are. B's memory is of bytes, or of bf16: positions in it count its elements.
+/// DwordKernels.cpp.
 void emitDotKernel(KernelEmitter &e, mlir::Value rows, FormatAttr format,
                    int64_t panels, bool accumulate,
                    llvm::ArrayRef<mlir::Value> operands,
                    int64_t mostRows = kTileRows, bool fetches = true);
+
+/// Where the marks, or lists, of a panel of K rows at `panel` lie, from row k0
+/// on.
+mlir::Value marksOf(LaneBuilder &L, FormatAttr format, mlir::Value panel,
+                    int64_t K, mlir::Value k0);
 
 /// Rows of a tile, of which up to two are multiplied at once.
 inline constexpr int64_t kRowsOfTile = 16;

@@ -35,9 +35,10 @@ mlir::Value bitsOfBF16(LaneBuilder &L, mlir::Value x);
 /// Writes the body of a function.
 struct Loops {
   Loops(mlir::func::FuncOp func, const TargetInfo &target)
-      : b(func.getContext()), target(target), loc(func.getLoc()),
-        lanes(target.vectorBits / 32), L(b, loc, lanes),
-        entry(func.getBody().front()) {
+      : Loops(func, target, target.vectorBits / 32) {}
+  Loops(mlir::func::FuncOp func, const TargetInfo &target, int64_t lanes)
+      : b(func.getContext()), target(target), loc(func.getLoc()), lanes(lanes),
+        L(b, loc, lanes), entry(func.getBody().front()) {
     b.setInsertionPointToStart(&entry);
   }
   mlir::OpBuilder b;

@@ -156,9 +156,10 @@ struct MatMulKernel {
         tiling.getChunk() * (laidOut && !rounded ? format.rowsOfGroup() : 1);
     if (k <= most + most / 2 || quantized || thin)
       return 0;
-    int64_t unit = laidOut || rounded ? 64 // whole tiles
-                   : coded            ? std::max<int64_t>(format.getBlock(), 16)
-                                      : 4;
+    int64_t unit = integer && format.hasLists() ? kRowsOfList
+                   : laidOut || rounded         ? 64 // whole tiles
+                   : coded ? std::max<int64_t>(format.getBlock(), 16)
+                           : 4;
     return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), unit);
   }
   /// Most rows of A that fill so many bytes: with fewer, B is read from memory
@@ -445,8 +446,7 @@ void MatMulKernel::chunk(const Task &t, Value k0, Value len, Value next,
   Value bAt = L.add(t.bAt, L.mul(k0, ofRow));
   marks = L.index(0);
   if (integer && format.getBlock())
-    marks = L.add(L.add(t.bAt, *K.constant() * ofRow),
-                  L.div(k0, format.getBlock()));
+    marks = marksOf(L, format, t.bAt, *K.constant(), k0);
   if ((coded && !opensInTile) || opened) {
     auto open = [&] { dequantize(t, k0, len); };
     t.fresh ? e.ifThen(t.fresh, open) : open();

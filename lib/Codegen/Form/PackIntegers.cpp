@@ -311,29 +311,21 @@ class PairMarks {
 public:
   PairMarks(int64_t block, int64_t K, int64_t N)
       : block(block), blocks(K % block ? 0 : K / block),
-        plain(blocks * llvm::divideCeil(N, kMarkedColumns)),
-        centred(plain.size()) {}
+        marks(blocks * llvm::divideCeil(N, kMarkedColumns)) {}
   void add(ArrayRef<int8_t> column, int64_t n) {
-    for (int64_t i = 0; i < blocks; ++i) {
-      PairFit fit = fitPairs(&column[i * block], block / 4, /*apart=*/4);
-      int64_t at = n / kMarkedColumns * blocks + i;
-      if (!fit.plain)
-        plain.set(at);
-      if (!fit.centred)
-        centred.set(at);
-    }
+    for (int64_t i = 0; i < blocks; ++i)
+      if (!fitsPairs(&column[i * block], block / 4, /*apart=*/4))
+        marks.set(n / kMarkedColumns * blocks + i);
   }
   double cost() const {
-    if (plain.empty())
+    if (marks.empty())
       return std::numeric_limits<double>::infinity();
-    double all = plain.size();
-    return std::min(costOfPairs(block, false, plain.count() / all),
-                    costOfPairs(block, true, centred.count() / all));
+    return costOfPairs(block, marks.count() / double(marks.size()));
   }
 
 private:
   int64_t block, blocks;
-  llvm::BitVector plain, centred;
+  llvm::BitVector marks;
 };
 
 /// Calls fn for each column in turn, of codes less `down`. Rows mostly lie in
@@ -355,7 +347,8 @@ void forColumns(const MatrixReader &reader, int64_t K, int64_t N, int64_t down,
   }
 }
 
-/// Of few rows the marks would take more than a byte in twenty.
+/// Of fewer rows the marks would take more than a byte in twenty, lists more
+/// than one in eight; of 320 these do not either.
 constexpr int64_t kFewestMarked = 64;
 
 /// Rows with one zero point, maybe seen through a view that splits or joins
@@ -392,10 +385,18 @@ FormatAttr chooseIntegerFormat(MLIRContext *context,
       sums.push_back(
           int32_t(std::accumulate(column.begin(), column.end(), int64_t())));
     });
-  int64_t block = sixteen.cost() <= eight.cost() ? 16 : 8;
-  if (K < kFewestMarked ||
-      std::min(sixteen.cost(), eight.cost()) > kCostOfWidened)
-    block = 0;
+  int64_t block = 0;
+  double least = kCostOfWidened;
+  auto consider = [&](int64_t way, double cost) {
+    if (cost < least)
+      block = way, least = cost;
+  };
+  if (K >= kFewestMarked) {
+    consider(16, sixteen.cost());
+    consider(8, eight.cost());
+  }
+  if (K >= kFewestMarked && K % 4 == 0)
+    consider(4, kCostOfLists);
   return FormatAttr::get(context, IntegerType::get(context, 8), block, {}, {},
                          {});
 }

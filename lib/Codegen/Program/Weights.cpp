@@ -178,6 +178,7 @@ struct FormatWriter {
   void writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
                  int64_t end, int64_t shift);
   void mark();
+  void writeLists();
   llvm::Error run();
 };
 
@@ -266,25 +267,29 @@ void FormatWriter::writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
 void FormatWriter::mark() {
   int64_t blocks = K / rows, ofBlock = format.bytesOfBlock(K);
   uint8_t *marks = panel.data() + blocks * ofBlock;
-  std::vector<uint8_t> centred(blocks);
-  double countOfPlain = 0, countOfCentred = 0;
-  for (int64_t block = 0; block < blocks; ++block) {
+  for (int64_t block = 0; block < blocks; ++block)
     for (int64_t column = 0; column < 32; ++column) {
       auto *at = reinterpret_cast<const int8_t *>(panel.data()) +
                  block * ofBlock + column * group;
-      PairFit fit = fitPairs(at, rows / group, format.bytesOfGroup());
-      marks[block] |= !fit.plain << column / kMarkedColumns;
-      centred[block] |= !fit.centred << column / kMarkedColumns;
+      bool fits = fitsPairs(at, rows / group, format.bytesOfGroup());
+      marks[block] |= !fits << column / kMarkedColumns;
     }
-    countOfPlain += llvm::popcount(marks[block]);
-    countOfCentred += llvm::popcount(centred[block]);
-  }
-  double all = blocks * (32 / kMarkedColumns);
-  if (costOfPairs(rows, false, countOfPlain / all) <=
-      costOfPairs(rows, true, countOfCentred / all))
-    return;
-  for (int64_t block = 0; block < blocks; ++block)
-    marks[block] = centred[block] | kCentredMark;
+}
+
+/// How the groups of integers are added.
+void FormatWriter::writeLists() {
+  int64_t ofGroup = format.bytesOfGroup();
+  auto *codes = reinterpret_cast<const int8_t *>(panel.data());
+  uint8_t *to = panel.data() + K / group * ofGroup;
+  for (int64_t k = 0; k < K; k += kRowsOfList)
+    for (int64_t column = 0; column < 32; column += kColumnsOfList) {
+      PairList list = listPairs(codes + k / group * ofGroup + column * group,
+                                std::min(K - k, kRowsOfList) / group, ofGroup);
+      const uint8_t counts[] = {list.quads, list.triples, list.pairs, 0};
+      memcpy(to, list.start.data(), sizeof(list.start));
+      memcpy(to + sizeof(list.start), counts, sizeof(counts));
+      to = llvm::copy(list.groups, to + kListHeader);
+    }
 }
 
 llvm::Error FormatWriter::run() {
@@ -301,7 +306,9 @@ llvm::Error FormatWriter::run() {
       writeColumn(n + column, column);
     if (hasBytesInRows())
       writeBytes(n, columns);
-    if (format.isInteger() && format.getBlock())
+    if (format.hasLists())
+      writeLists();
+    else if (format.isInteger() && format.getBlock())
       mark();
     if (auto e = sink({(const char *)panel.data(), panel.size()}))
       return e;

@@ -1074,7 +1074,7 @@ func.func @formatOfPartOfBlock(%x: tensor<2x20xui8>, %p: tensor<1x1088xui8>) {
 
 // -----
 func.func @formatOfOtherBlock(%x: tensor<2x64xui8>, %p: tensor<1x2112xui8>) {
-  // expected-error @below {{expected a block of 8 or 16 for i8, found 32}}
+  // expected-error @below {{expected a block of 4, 8 or 16 for i8, found 32}}
   %0 = tenon.packed_matmul %x, %p columns "3" as <i8 block 32> : tensor<2x64xui8>, tensor<1x2112xui8>
   return
 }
