@@ -118,8 +118,8 @@ int64_t Pool::idleSpin() const {
   return spin < shortSpin() ? spin : spinNanoseconds;
 }
 
-void Pool::count(WaitWord &word, uint32_t target) {
-  uint32_t value = __atomic_add_fetch(&word.value, 1, __ATOMIC_SEQ_CST);
+void Pool::count(WaitWord &word, uint32_t done, uint32_t target) {
+  uint32_t value = __atomic_add_fetch(&word.value, done, __ATOMIC_SEQ_CST);
   if (value == target && __atomic_load_n(&word.sleepers, __ATOMIC_SEQ_CST))
     wake(word);
 }

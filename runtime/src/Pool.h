@@ -57,8 +57,8 @@ public:
   /// Waits until no worker is in a region: what the function reads may change.
   void settle();
 
-  /// Counts towards `target`; the last one wakes who waits.
-  static void count(WaitWord &word, uint32_t target);
+  /// Counts `done` more towards `target`; the last one wakes who waits.
+  static void count(WaitWord &word, uint32_t done, uint32_t target);
   /// Waits until `word` has been counted up to `target`.
   void waitFor(WaitWord &word, uint32_t target);
 

@@ -8,8 +8,10 @@
 // With own threads, every thread walks the same list. A step is cut into
 // slices, several per thread; a thread takes its own ones first and then those
 // that nobody has begun, so that a thread which the system holds up delays
-// nobody. Cheap steps belong to thread 0 alone, and a row of them needs no
-// barrier inside.
+// nobody. Of its own it takes half of what is left at a time, in one call:
+// what a kernel makes anew in each call (the rows that a product packs, rounds
+// or makes integers) it makes seldom, and the last pieces are small. Cheap
+// steps belong to thread 0 alone, and a row of them needs no barrier inside.
 //
 // A barrier waits for slices, not for threads: it is passed when everything
 // before it has been computed, whoever did it.
@@ -65,14 +67,19 @@ void noteFailure(Context &context, int32_t step) {
   }
 }
 
-/// Computes one slice of a step on thread `index`.
-void runSlice(Context &context, int32_t number, int32_t slice, int32_t index) {
+/// Where a slice's tasks begin. Slices with a task more lie between the others:
+/// each thread has some.
+int64_t firstTask(const StepState &step, int32_t slice) {
+  int64_t share = step.tasks / step.slices, rest = step.tasks % step.slices;
+  return share * slice + rest * slice / step.slices;
+}
+
+/// Computes slices [slice, endSlice) of a step on thread `index`.
+void runSlices(Context &context, int32_t number, int32_t slice,
+               int32_t endSlice, int32_t index) {
   const StepState &step = context.steps[number];
   ThreadState &self = context.threadStates[index];
-  // Slices with a task more lie between the others: each thread has some.
-  int64_t share = step.tasks / step.slices, rest = step.tasks % step.slices;
-  int64_t begin = share * slice + rest * slice / step.slices;
-  int64_t end = share * (slice + 1) + rest * (slice + 1) / step.slices;
+  int64_t begin = firstTask(step, slice), end = firstTask(step, endSlice);
   tenon_kernel kernel =
       context.level->kernels[context.program->steps[number].kernel];
   int32_t code = __atomic_load_n(&context.cancelled, __ATOMIC_RELAXED)
@@ -105,21 +112,28 @@ void runShared(Context &context, int32_t number, int32_t index) {
   uint8_t *claims = context.claims +
                     size_t(number) * size_t(context.threads) * kSlicesPerThread;
   WaitWord &done = context.done[step.segment];
-  auto attempt = [&](int32_t slice) {
-    if (__atomic_load_n(&claims[slice], __ATOMIC_RELAXED) == context.claim ||
-        __atomic_exchange_n(&claims[slice], context.claim, __ATOMIC_ACQ_REL) ==
-            context.claim)
-      return;
-    runSlice(context, number, slice, index);
-    Pool::count(done, uint32_t(step.slices));
+  auto claim = [&](int32_t slice) {
+    return __atomic_load_n(&claims[slice], __ATOMIC_RELAXED) != context.claim &&
+           __atomic_exchange_n(&claims[slice], context.claim,
+                               __ATOMIC_ACQ_REL) != context.claim;
+  };
+  auto attempt = [&](int32_t slice, int32_t most) {
+    int32_t end = slice;
+    while (end < slice + most && claim(end))
+      ++end;
+    if (end > slice) {
+      runSlices(context, number, slice, end, index);
+      Pool::count(done, uint32_t(end - slice), uint32_t(step.slices));
+    }
+    return end > slice ? end : slice + 1;
   };
   Share own = shareOf(step, index);
-  for (int32_t slice = own.begin; slice < own.end; ++slice)
-    attempt(slice);
+  for (int32_t slice = own.begin; slice < own.end;)
+    slice = attempt(slice, (own.end - slice + 1) / 2);
   for (int32_t i = 1; i < step.threads; ++i) {
     Share other = shareOf(step, (index + i) % step.threads);
     for (int32_t slice = other.end - 1; slice >= other.begin; --slice)
-      attempt(slice);
+      attempt(slice, 1);
   }
 }
 
@@ -135,7 +149,7 @@ void walk(void *argument, int32_t index) {
     if (step.barrierBefore) {
       int32_t before = step.segment - 1;
       if (alone)
-        Pool::count(context.done[before], 1);
+        Pool::count(context.done[before], 1, 1);
       alone = false;
       context.pool.waitFor(context.done[before], context.targets[before]);
       if (__atomic_load_n(&context.failedStep, __ATOMIC_ACQUIRE) < s)
@@ -149,7 +163,7 @@ void walk(void *argument, int32_t index) {
     } else if (step.threads == 1 && index == 0) {
       alone = true;
       if (self.failedStep == kNoStep)
-        runSlice(context, s, 0, 0);
+        runSlices(context, s, 0, 1, 0);
     }
   }
   int32_t last = context.steps[context.lastParallel].segment;
@@ -167,8 +181,7 @@ void runShare(Context &context, int32_t number, int32_t index) {
   if (index < 0 || index >= step.threads)
     return;
   Share own = shareOf(step, index);
-  for (int32_t slice = own.begin; slice < own.end; ++slice)
-    runSlice(context, number, slice, index);
+  runSlices(context, number, own.begin, own.end, index);
 }
 
 void runShareOfCall(void *argument, int32_t index) {
@@ -296,8 +309,8 @@ tenon_status tenon::rt::reportFailure(const Context &context,
   }
   if (self->code == kCancelled) {
     const char *nodes = step.nodes && *step.nodes ? step.nodes : step.name;
-    return fail(error, TENON_CANCELLED, "the run was cancelled at node '", nodes,
-                "'");
+    return fail(error, TENON_CANCELLED, "the run was cancelled at node '",
+                nodes, "'");
   }
   return failStep(step, self->code, self->errorValue, self->errorLimit, error);
 }

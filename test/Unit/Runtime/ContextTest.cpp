@@ -108,10 +108,12 @@ TEST(Context, runsOnTheCallersExecutor) {
 
 TEST(Context, partsHaveEqualShares) {
   static int64_t done; // by the first step, which has 40 tasks in 32 slices
+  static std::atomic<int64_t> calls;
   static std::vector<int64_t> shares;
   Toy toy;
   toy.kernels[0] = [](void *const *bufs, const int64_t *dims, int64_t begin,
                       int64_t end, tenon_task *task) {
+    ++calls;
     done += end - begin;
     return gather(bufs, dims, begin, end, task);
   };
@@ -129,6 +131,28 @@ TEST(Context, partsHaveEqualShares) {
   ASSERT_EQ(context.status, TENON_OK) << context.error.message;
   runAndCompare(toy, context, 4, 10);
   EXPECT_EQ(shares, (std::vector<int64_t>{20, 20}));
+  EXPECT_EQ(calls, 2); // an executor's share is one call
+}
+
+TEST(Context, threadsTakeManySlicesAtATime) {
+  static std::atomic<int64_t> calls, done;
+  Toy toy;
+  toy.kernels[0] = [](void *const *bufs, const int64_t *dims, int64_t begin,
+                      int64_t end, tenon_task *task) {
+    ++calls;
+    done += end - begin;
+    return gather(bufs, dims, begin, end, task);
+  };
+  auto options = threadOptions(2);
+  Scoped context(&toy.model, &options);
+  ASSERT_EQ(context.status, TENON_OK) << context.error.message;
+  for (int round = 0; round < 50; ++round) {
+    calls = done = 0;
+    runAndCompare(toy, context, 4, 10);
+    EXPECT_EQ(done, 40);
+    // Of 32 slices: whoever comes first takes 8 of its own 16.
+    EXPECT_LE(calls, 25);
+  }
 }
 
 TEST(Context, keepsTheCallersFloatModes) {

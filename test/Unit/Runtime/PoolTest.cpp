@@ -41,7 +41,7 @@ struct Rounds {
 void exchange(void *argument, int32_t index) {
   auto &r = *static_cast<Rounds *>(argument);
   auto barrier = [&](int32_t number) {
-    Pool::count(r.words[number], uint32_t(r.threads));
+    Pool::count(r.words[number], 1, uint32_t(r.threads));
     r.pool->waitFor(r.words[number], uint32_t(r.threads));
   };
   for (int round = 1; round <= r.rounds; ++round) {
@@ -142,7 +142,7 @@ TEST(Pool, aBarrierSleepsWhereWaitsAreLong) {
             state.pool->waitFor(word, 1);
           } else {
             usleep(3000);
-            Pool::count(word, 1);
+            Pool::count(word, 1, 1);
           }
         }
       },
