@@ -37,19 +37,36 @@ using namespace tenon;
 
 namespace {
 
-/// Streams the weights to the end of the file.
+/// Streams the weights to the end of the file, a huge page at a time: file
+/// systems keep what is written at once in one page of their cache.
 Error appendWeights(OutputFile &file, const WeightsSource &weights) {
-  uint64_t begin = file.position;
+  uint64_t left = weights.size;
+  std::vector<char> page;
+  auto flush = [&] {
+    Error error = file.append(page);
+    page.clear();
+    return error;
+  };
   Error error = weights.write([&](ArrayRef<char> chunk) -> Error {
-    if (chunk.size() > weights.size - (file.position - begin))
+    if (chunk.size() > left)
       return createStringError("internal error: more weights than announced");
-    return file.append(chunk);
+    left -= chunk.size();
+    while (!chunk.empty()) {
+      uint64_t room = kHugePage - (file.position + page.size()) % kHugePage;
+      ArrayRef<char> part = chunk.take_front(room);
+      page.insert(page.end(), part.begin(), part.end());
+      chunk = chunk.drop_front(part.size());
+      if (part.size() == room)
+        if (Error error = flush())
+          return error;
+    }
+    return Error::success();
   });
   if (error)
     return error;
-  if (file.position - begin != weights.size)
+  if (left)
     return createStringError("internal error: fewer weights than announced");
-  return Error::success();
+  return flush();
 }
 
 Error writeWeightsFile(OutputFile &file, const ArtifactOptions &options,
@@ -101,11 +118,16 @@ Error appendImage(OutputFile &file, StringRef image,
   if (!weights)
     return file.append(arrayRefFromStringRef<char>(image));
   SmallString<0> patched(image);
-  uint64_t offset = alignTo(image.size(), kPage);
-  Error error =
-      patch({patched.data(), patched.size()}, [&](ReadAt read, WriteAt write) {
-        return placeWeights(read, write, weights->size, offset);
-      });
+  uint64_t offset = 0;
+  Error error = patch({patched.data(), patched.size()},
+                      [&](ReadAt read, WriteAt write) -> Error {
+                        auto place = placeWeights(read, write, weights->size,
+                                                  patched.size());
+                        if (!place)
+                          return place.takeError();
+                        offset = *place;
+                        return Error::success();
+                      });
   if (error)
     return error;
   uint64_t begin = file.position;

@@ -8,6 +8,7 @@
 #include "ElfImage.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/BinaryFormat/ELF.h"
+#include "llvm/Support/MathExtras.h"
 #include <cstring>
 #include <optional>
 #include <string>
@@ -143,8 +144,8 @@ Expected<uint64_t> tenon::weightsSectionSize(StringRef object) {
   return index ? headers->sections[*index].sh_size : 0;
 }
 
-Error tenon::placeWeights(ReadAt read, WriteAt write, uint64_t size,
-                          uint64_t offset) {
+Expected<uint64_t> tenon::placeWeights(ReadAt read, WriteAt write,
+                                       uint64_t size, uint64_t begin) {
   Expected<Headers> headers = Headers::read(read);
   if (!headers)
     return headers.takeError();
@@ -154,12 +155,15 @@ Error tenon::placeWeights(ReadAt read, WriteAt write, uint64_t size,
   Elf64_Shdr &section = headers->sections[*index];
   if (section.sh_size != size)
     return malformed("the weights' section has another size");
+  bool linked = !headers->segments.empty();
+  uint64_t alignment = linked ? alignmentOfWeights(size) : kPage;
+  uint64_t offset = alignTo(begin, alignment, section.sh_addr);
   section.sh_type = SHT_PROGBITS;
   section.sh_offset = offset;
   if (Error error = write(bytesOf(section), headers->sectionOffset(*index)))
-    return error;
-  if (headers->segments.empty())
-    return Error::success();
+    return std::move(error);
+  if (!linked)
+    return offset;
 
   for (auto [number, segment] : enumerate(headers->segments)) {
     if (segment.p_type != PT_LOAD || segment.p_vaddr != section.sh_addr)
@@ -169,8 +173,10 @@ Error tenon::placeWeights(ReadAt read, WriteAt write, uint64_t size,
     segment.p_offset = offset;
     segment.p_filesz = segment.p_memsz = size;
     segment.p_flags = PF_R;
-    segment.p_align = kPage;
-    return write(bytesOf(segment), headers->segmentOffset(number));
+    segment.p_align = alignment;
+    if (Error error = write(bytesOf(segment), headers->segmentOffset(number)))
+      return std::move(error);
+    return offset;
   }
   return malformed("no segment for the weights");
 }

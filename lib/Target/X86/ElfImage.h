@@ -26,6 +26,15 @@ namespace tenon {
 inline constexpr llvm::StringLiteral kWeightsSection = ".lrodata.tenon";
 inline constexpr uint64_t kPage = 4096;
 
+/// The page cache may hold large weights in pages of this size. A process maps
+/// each by one entry, not 512, where its place in memory is that in the file
+/// but for a multiple of it.
+inline constexpr uint64_t kHugePage = 2 << 20;
+inline uint64_t alignmentOfWeights(uint64_t size) {
+  constexpr uint64_t few = 4;
+  return size < few * kHugePage ? kPage : kHugePage;
+}
+
 /// Renames the section `name` of a relocatable object to kWeightsSection and
 /// makes it read-only and large. No such section: nothing to do.
 llvm::Error makeWeightsSectionReadOnly(llvm::MutableArrayRef<char> object,
@@ -34,14 +43,15 @@ llvm::Error makeWeightsSectionReadOnly(llvm::MutableArrayRef<char> object,
 /// Size of the weights' section, 0 without one.
 llvm::Expected<uint64_t> weightsSectionSize(llvm::StringRef object);
 
-/// Says that the weights' section has bytes, at `offset` of the file. In a
-/// linked file the segment that holds it is told too. Headers are found with
-/// `read` and changed with `write`, so that the file needs not be in memory.
+/// Says that the weights' section has bytes, from `begin` on in the file or
+/// where its place in memory asks for it, and gives that offset. In a linked
+/// file the segment that holds it is told too. Headers are found with `read`
+/// and changed with `write`, so that the file needs not be in memory.
 using ReadAt =
     llvm::function_ref<llvm::Error(llvm::MutableArrayRef<char>, uint64_t)>;
 using WriteAt = llvm::function_ref<llvm::Error(llvm::ArrayRef<char>, uint64_t)>;
-llvm::Error placeWeights(ReadAt read, WriteAt write, uint64_t size,
-                         uint64_t offset);
+llvm::Expected<uint64_t> placeWeights(ReadAt read, WriteAt write, uint64_t size,
+                                      uint64_t begin);
 
 /// Gives dynamic symbols without a size that of another one at their address: a
 /// linker's alias has none, and programs may copy what they refer to.

@@ -273,12 +273,17 @@ Expected<std::string> tenon::linkSharedLibrary(StringRef object,
     return std::move(error);
   // The weights come last, behind .bss: a segment of their own that can grow
   // without moving anything. INSERT leaves the rest as lld does it by default.
-  std::string script = "SECTIONS { " + kWeightsSection.str() +
-                       " : ALIGN(4096) { *(" + kWeightsSection.str() +
-                       ") } } INSERT AFTER .bss;\n";
   Expected<uint64_t> weights = weightsSectionSize(object);
   if (!weights)
     return weights.takeError();
+  // Huge pages want that place in the file too: the room is for what a file
+  // has beside what is mapped, its headers and names.
+  std::string place = "ALIGN(4096)";
+  if (alignmentOfWeights(*weights) > kPage)
+    place += " + 0x20000";
+  std::string script = "SECTIONS { " + kWeightsSection.str() + " (" + place +
+                       ") : { *(" + kWeightsSection.str() +
+                       ") } } INSERT AFTER .bss;\n";
   if (*weights)
     if (Error error = linker.add("layout", script, "--script="))
       return std::move(error);

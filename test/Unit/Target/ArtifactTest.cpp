@@ -64,6 +64,35 @@ TEST(Artifact, SharedLibraryLoads) {
   EXPECT_EQ(dir.entries(), std::vector<std::string>{"m.so"});
 }
 
+/// So that a process maps what the page cache holds in huge pages by these.
+TEST(Artifact, LargeWeightsLieAlikeInFileAndMemory) {
+  constexpr uint64_t large = (9 << 20) + 123, hugePage = 2 << 20;
+  TemporaryDirectory dir;
+  for (uint64_t bytes : {kBytes, large}) {
+    std::string path = dir.path("m.so");
+    ASSERT_FALSE(
+        errorToBool(write(path, ArtifactKind::SharedLibrary, "model", bytes)));
+    expectLoads(path, bytes);
+    auto buffer = MemoryBuffer::getFile(path);
+    ASSERT_TRUE(bool(buffer));
+    auto file = cantFail(
+        object::ELF64LEObjectFile::create((*buffer)->getMemBufferRef()));
+    auto segments = cantFail(file.getELFFile().program_headers());
+    int found = 0;
+    for (const auto &segment : segments) {
+      if (segment.p_type != ELF::PT_LOAD || segment.p_filesz < bytes)
+        continue;
+      ++found;
+      EXPECT_EQ(segment.p_align, bytes == large ? hugePage : 4096);
+      EXPECT_EQ(segment.p_offset % segment.p_align,
+                segment.p_vaddr % segment.p_align);
+    }
+    EXPECT_EQ(found, 1);
+    // The file has little beside.
+    EXPECT_LT((*buffer)->getBufferSize(), bytes + (300 << 10));
+  }
+}
+
 TEST(Artifact, SharedLibraryWithoutWeightsLoads) {
   TemporaryDirectory dir;
   ASSERT_FALSE(errorToBool(
