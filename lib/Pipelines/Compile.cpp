@@ -640,7 +640,7 @@ bool Compiler::makeGraph() {
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  populateGraphStage(pm, options.debugValues, options.state,
-                                    options.selectRows);
+                                    options.outputRows);
                }) ||
       !onGraph(Stage::Fuse, 0.2, [&](OpPassManager &pm) {
         populateFuseStage(pm, options.debugValues, tiling, backend, layout);

@@ -45,15 +45,18 @@ std::optional<Stage> parseStage(StringRef name) {
 StringRef stageName(Stage stage) { return stageNames[(int)stage]; }
 
 void populateGraphStage(OpPassManager &pm, bool debugValues, bool state,
-                        bool selectRows) {
+                        OutputRows rows) {
   // With debug values each node keeps its own result: nothing is recovered.
   if (debugValues)
     return;
   populateGraphPipeline(pm);
   if (state)
     pm.nest<func::FuncOp>().addPass(createFindStatePass());
-  if (selectRows)
-    pm.nest<func::FuncOp>().addPass(createSelectRowsPass());
+  if (rows == OutputRows::All)
+    return;
+  SelectRowsPassOptions options;
+  options.last = rows == OutputRows::Last;
+  pm.nest<func::FuncOp>().addPass(createSelectRowsPass(options));
 }
 
 void populateFuseStage(OpPassManager &pm, bool debugValues,

@@ -70,6 +70,11 @@ static cl::opt<std::string> ragged(
              "is refused; outputs are of the rows that the input output_rows "
              "names (last, default), or of all"),
     cl::sub(compile));
+static cl::opt<std::string> outputRows(
+    "outputs", cl::value_desc("all|last"), cl::init("all"),
+    cl::desc("Of which of a decoder's new tokens outputs are: all, or the last "
+             "of each sequence, so that its head is computed for one row"),
+    cl::sub(compile));
 static cl::list<std::string>
     values("value", cl::value_desc("input=number,..."),
            cl::desc("Fix an input's value, one number for all elements or one "
@@ -315,17 +320,32 @@ static Error writeHeader(const void *model, OutputFile &file) {
   });
 }
 
-/// Behind --kv.
-static Error readRagged(CompileOptions &options) {
+/// Which rows outputs have; behind --kv.
+static Error readRows(CompileOptions &options) {
+  if (outputRows != "all" && outputRows != "last")
+    return createStringError("--outputs=" + outputRows +
+                             ": expected all or last");
+  bool hasPasts = state != "off" && !debugValues;
+  if (outputRows == "last") {
+    if (ragged.getNumOccurrences())
+      return createStringError("--outputs=last: --ragged says of which rows "
+                               "outputs are");
+    if (!hasPasts)
+      return createStringError("--outputs=last: with --state=off or "
+                               "--debug-values it is not known what tokens "
+                               "are added to");
+    options.outputRows = OutputRows::Last;
+  }
   if (!ragged.getNumOccurrences())
     return Error::success();
   if (!is_contained({"", "last", "all"}, StringRef(ragged)))
     return createStringError("--ragged=" + ragged + ": expected last or all");
-  if (state == "off" || debugValues)
+  if (!hasPasts)
     return createStringError("--ragged: with --state=off or --debug-values "
                              "there is no memory of pasts");
   options.layout.ragged = true;
-  options.selectRows = ragged != "all";
+  if (ragged != "all")
+    options.outputRows = OutputRows::Named;
   if (kv.empty()) // sequences share pages of keys and values
     options.layout.kv = "f32";
   return Error::success();
@@ -357,7 +377,7 @@ static Error readOptions(CompileOptions &options) {
                              ": with --state=off there is no "
                              "memory of pasts");
   options.layout.kv = kv;
-  if (Error problem = readRagged(options))
+  if (Error problem = readRows(options))
     return problem;
   if (!soname.empty() && !StringRef(output).ends_with(".so"))
     return createStringError("--soname=" + soname + ": only a .so has one");

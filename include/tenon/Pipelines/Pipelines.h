@@ -40,11 +40,14 @@ enum class Stage {
 std::optional<Stage> parseStage(llvm::StringRef name);
 llvm::StringRef stageName(Stage stage);
 
+/// Of which rows a decoder's outputs are: all, those that an input names (of a
+/// ragged run), or the last new token's of each sequence.
+enum class OutputRows { All, Named, Last };
+
 /// Import -> Graph, on the graph module.
-/// With `state` pasts and presents may share memory at its end; with
-/// `selectRows` outputs have the rows that an input names.
+/// With `state` pasts and presents may share memory at its end.
 void populateGraphStage(mlir::OpPassManager &pm, bool debugValues,
-                        bool state = false, bool selectRows = false);
+                        bool state = false, OutputRows rows = OutputRows::All);
 /// What else than the target family's choice decides how kernels are cut.
 struct TilingOptions {
   std::string file;       ///< of lines as Tilings.h describes them; empty: none
@@ -103,8 +106,8 @@ struct CompileOptions {
   TilingOptions tiling;
   LayoutOptions layout;
   bool debugValues = false;
-  bool state = true;       ///< find pasts that a tenon_state can hold
-  bool selectRows = false; ///< of what a ragged run gives
+  bool state = true; ///< find pasts that a tenon_state can hold
+  OutputRows outputRows = OutputRows::All;
   bool verifyEach = false;
   PassDebugging debugging;
   int optLevel = 3;

@@ -48,9 +48,10 @@ def check(folder, name):
     texts = [draw.integers(0, 100, length).tolist() for length in LENGTHS]
     expected = [continued(session, ids) for ids in texts]
     with tempfile.TemporaryDirectory() as scratch:
-        artifact = os.path.join(scratch, "model.so")
+        artifact, last = (os.path.join(scratch, name) for name in ("model.so", "last.so"))
         subprocess.run(["tenon", "compile", path, "-O1", "-o", artifact], check=True)
-        for options in ((), ("--chunk", "4"), ("--threads", "1", "--capacity", "62")):
+        subprocess.run(["tenon", "compile", path, "-O1", "--outputs=last", "-o", last], check=True)
+        for artifact, *options in ((artifact,), (last,), (artifact, "--chunk", "4"), (last, "--threads", "1", "--capacity", "62")):
             lines = subprocess.run(
                 ["generate", artifact, "--tokens", str(TOKENS), *options],
                 input="".join(" ".join(map(str, ids)) + "\n" for ids in texts),

@@ -4,6 +4,20 @@
 // RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state,tenon-select-rows))' \
 // RUN:   | FileCheck %s
 
+// Or the last of each sequence's new tokens, whatever counts the sequences.
+// RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state,tenon-select-rows{last=true}))' \
+// RUN:   | FileCheck %s --check-prefix=LAST
+
+// LAST-NOT: output_rows
+// LAST: %[[SUM:.*]] = tenon.add
+// LAST: tenon.slice %[[SUM]] from <"0", "s - min(s,1)", "0"> step [1, 1, 1] to <"b", "min(s,1)", "8">
+// LAST: tenon.rms_norm %{{.*}} : tensor<?x?x8xf32, #tenon.dims<"b", "min(s,1)", "8">>
+// LAST: tenon.reshape %{{.*}} to <"b", "min(s,1)", "4", "2">
+// LAST: tenon.reshape %{{.*}} to <"b", "min(s,1)", "8">
+// LAST: tenon.matmul %{{.*}} : tensor<?x?x8xf32, #tenon.dims<"b", "min(s,1)", "8">>
+// LAST: tenon.append
+// LAST: tenon.exp %{{.*}} : tensor<?x?x8xf32, #tenon.dims<"b", "min(s,1)", "8">>
+
 // CHECK: func.func @main(
 // CHECK-SAME: %[[ROWS:[a-z0-9]+]]: tensor<?xi64, #tenon.dims<"output_rows">> {tenon.name = "output_rows"}
 // CHECK: %[[SUM:.*]] = tenon.add
