@@ -34,8 +34,10 @@ constexpr StringLiteral kPass = "tenon-lower-conv", kLast = "ChannelsLast",
 /// Lanes of the widest vectors.
 constexpr int64_t kLanes = 16;
 
-/// Groups of fewer output channels are computed lane by lane.
-constexpr int64_t kSmallGroup = 8;
+/// Groups of fewer output channels are computed lane by lane. Not those of so
+/// many inputs, each of which would be copied for each output, where all
+/// outputs fill no vector.
+constexpr int64_t kSmallGroup = 8, kDeepGroup = 16;
 
 struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
   void runOnOperation() override {
@@ -291,7 +293,10 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
       Value y = MatMulOp::create(b, loc, patches, flat, false, true);
       result = rows.viewOf(b, loc, y, out);
     } else {
-      bool small = *cout.constant() / groups < kSmallGroup && w[1].constant();
+      int64_t outputs = *cout.constant(), perGroup = outputs / groups;
+      std::optional<int64_t> depth = w[1].constant();
+      bool isDeep = perGroup > 1 && outputs < kLanes && depth >= kDeepGroup;
+      bool small = perGroup < kSmallGroup && depth && !isDeep;
       Value y = small ? apart(op, rows) : grouped(op, rows);
       result = rows.viewOf(b, loc, y, out);
     }
