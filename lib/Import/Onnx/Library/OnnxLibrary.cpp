@@ -26,6 +26,7 @@
 #include <set>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <unordered_map>
 #include <vector>
 
 namespace tenon::onnximport {
@@ -273,6 +274,73 @@ static void moveMisplacedOperators(onnx::ModelProto &model) {
     import->set_domain("com.microsoft");
     import->set_version(1);
   }
+}
+
+/// The values that a node takes, those of the graphs inside it too.
+static std::vector<std::string> operandsOf(const onnx::NodeProto &node) {
+  std::vector<std::string> names(node.input().begin(), node.input().end());
+  auto add = [&](const onnx::GraphProto &graph) {
+    for (const auto &output : graph.output())
+      names.push_back(output.name());
+    forEachNode(graph, [&](const onnx::NodeProto &inner) {
+      names.insert(names.end(), inner.input().begin(), inner.input().end());
+    });
+  };
+  for (const auto &attribute : node.attribute()) {
+    if (attribute.has_g())
+      add(attribute.g());
+    for (const auto &graph : attribute.graphs())
+      add(graph);
+  }
+  return names;
+}
+
+/// Puts each node behind those whose results it takes, and leaves it where it
+/// is otherwise. onnxruntime does so too, and its converter to f16 counts on
+/// it. A cycle is left to the checker.
+static void sortNodes(onnx::GraphProto &graph) {
+  std::unordered_map<std::string, int> makers;
+  for (int i = 0; i < graph.node_size(); ++i)
+    for (const std::string &output : graph.node(i).output())
+      makers.try_emplace(output, i);
+  std::vector<std::vector<int>> needs(graph.node_size());
+  bool isSorted = true;
+  for (int i = 0; i < graph.node_size(); ++i)
+    for (const std::string &name : operandsOf(graph.node(i)))
+      if (auto it = makers.find(name); it != makers.end() && it->second != i) {
+        needs[i].push_back(it->second);
+        isSorted &= it->second < i;
+      }
+  if (isSorted)
+    return;
+
+  enum { New, Open, Done };
+  std::vector<char> state(graph.node_size(), New);
+  std::vector<int> order, path; // a node of the path waits for the next one
+  for (int first = 0; first < graph.node_size(); ++first) {
+    if (state[first] == New)
+      path.push_back(first);
+    while (!path.empty()) {
+      int i = path.back();
+      state[i] = Open;
+      auto next = std::find_if(needs[i].begin(), needs[i].end(),
+                               [&](int j) { return state[j] != Done; });
+      if (next == needs[i].end()) {
+        state[i] = Done;
+        order.push_back(i);
+        path.pop_back();
+      } else if (state[*next] == Open) {
+        return;
+      } else {
+        path.push_back(*next);
+      }
+    }
+  }
+  std::vector<onnx::NodeProto> sorted(order.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    sorted[i].Swap(graph.mutable_node(order[i]));
+  for (size_t i = 0; i < order.size(); ++i)
+    sorted[i].Swap(graph.mutable_node(int(i)));
 }
 
 /// Many models say nothing of an output's type or dims, which the checker asks
@@ -551,6 +619,7 @@ static std::string prepare(onnx::ModelProto &model,
                            const IsSupportedFn &isSupported) {
   moveMisplacedOperators(model);
   completeOutputs(*model.mutable_graph());
+  sortNodes(*model.mutable_graph());
 
   int64_t opset = opsetOf(model, "");
   if (opset >= 0 && (opset < minOpset || opset > maxOpset))
