@@ -576,6 +576,72 @@ func.func @inPlace(%x: tensor<1x8x8x8xf32>, %p: tensor<2x16x32xf32>) -> tensor<1
 
 // -----
 
+// A block that meets neither the first nor the last row's border reads the image
+// there too, but for what the positions at the ends of its rows meet: three pixels
+// of each row for either end. Tiles have positions of one part.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: %[[INSIDE:.+]] = arith.andi
+// CHECK: %[[EDGE:.+]] = arith.xori %[[INSIDE]]
+// CHECK: scf.if %[[EDGE]] {
+// CHECK: scf.if %[[INSIDE]] {
+// CHECK: arith.muli {{.*}}, %c96
+// CHECK: %[[FIRST:.+]] = arith.select %[[INSIDE]], %arg4, %[[STRIP:.+]] : memref<?xf32>
+// CHECK: scf.for {{.*}} iter_args(%[[AT:.+]] = %c0)
+// CHECK: %[[END:.+]] = arith.cmpi uge, %[[AT]]
+// CHECK: %[[FROM:.+]] = arith.select %[[END]], %[[STRIP]], %[[FIRST]] : memref<?xf32>
+// CHECK: call @window_f32_1x32{{.*}}(%[[FROM]],
+func.func @mostlyInPlace(%x: tensor<1x12x16x16xf32>, %p: tensor<1x144x32xf32>) -> tensor<1x192x32xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x12x16x16xf32>, tensor<1x144x32xf32>) -> tensor<1x192x32xf32> tiling #tenon.cpu_conv<positions = 32, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x12x16x16xf32>, %b: tensor<1x144x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x12x16x16xf32>
+    %2 = tenon.packed_matmul %1, %b columns "32" : tensor<1x192x144xf32>, tensor<1x144x32xf32>
+    tenon.yield %2 : tensor<1x192x32xf32>
+  }
+  return %0 : tensor<1x192x32xf32>
+}
+
+// -----
+
+// Not where the ends would be more tiles (9 of 7 for 7 + 2 positions of 4 rows), nor
+// where all blocks meet the first or the last row.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-NOT: arith.select {{.*}} : memref
+// CHECK: call @window_f32_1x32
+func.func @tooManyTiles(%x: tensor<1x16x9x16xf32>, %p: tensor<1x144x32xf32>) -> tensor<1x144x32xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x16x9x16xf32>, tensor<1x144x32xf32>) -> tensor<1x144x32xf32> tiling #tenon.cpu_conv<positions = 36, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x16x9x16xf32>, %b: tensor<1x144x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x16x9x16xf32>
+    %2 = tenon.packed_matmul %1, %b columns "32" : tensor<1x144x144xf32>, tensor<1x144x32xf32>
+    tenon.yield %2 : tensor<1x144x32xf32>
+  }
+  return %0 : tensor<1x144x32xf32>
+}
+
+// -----
+
+// By eight columns two positions have as many sums as a vector of 16 lanes, which
+// are added up as one and stored as two rows. No border: nothing is copied.
+// WIDE-LABEL: func.func private @dot_f32_2x8_taps3_run96_ldc32
+// WIDE-COUNT-96: math.fma
+// WIDE-NOT: math.fma
+// WIDE: vector.extract_strided_slice {{.*}} : vector<16xf32> to vector<8xf32>
+// WIDE: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// WIDE: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// WIDE: return
+// WIDE-LABEL: func.func @matmul_0
+// WIDE: func.call @dot_f32_1x8_taps3_run96_ldc32(%arg4,
+func.func @fewInPlace(%x: tensor<1x12x16x32xf32>, %p: tensor<1x288x32xf32>) -> tensor<1x140x8xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x12x16x32xf32>, tensor<1x288x32xf32>) -> tensor<1x140x8xf32> tiling #tenon.cpu_conv<positions = 32, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x12x16x32xf32>, %b: tensor<1x288x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x12x16x32xf32>
+    %2 = tenon.packed_matmul %1, %b columns "8" : tensor<1x140x288xf32>, tensor<1x288x32xf32>
+    tenon.yield %2 : tensor<1x140x8xf32>
+  }
+  return %0 : tensor<1x140x8xf32>
+}
+
+// -----
+
 // With wide vectors a block's last panels fetch what blocks behind it meet of
 // the image, and a tile meets all panels of a task before the next tile. Rows of
 // a tile are counted by floats: LLVM would divide again in each loop over them.

@@ -9,7 +9,8 @@
 //
 //   for task in [begin, end):    (block of positions, panels), panels fastest
 //     [copy what the block meets of the image, when a new block begins;
-//      patches that meet no border are read where the image lies]
+//      patches that meet no border are read where the image lies, and so are
+//      all but the ends of its rows in a block of its middle (ImageStrip.h)]
 //     for tile of positions:     as even as possible
 //       micro-kernel(positions)  runs of the image x B's panels -> C (L1)
 //       epilogue                 C -> result, a position at a time
@@ -110,7 +111,8 @@ struct ConvKernel {
   };
   struct Task {
     Value count, tiles; // of positions
-    Value panel, bAt;   // the first panel of a tile, and where it lies
+    SmallVector<ImageStrip::Part> parts;
+    Value panel, bAt; // the first panel of a tile, and where it lies
     std::optional<ImageStrip::Behind> behind; // its block
     std::optional<Tile> tile;                 // the only one
   };
@@ -124,7 +126,9 @@ struct ConvKernel {
   void chunk(const Task &t, Value firstTap, Value numTaps, Value next,
              Value last);
   void epilogue(Value cAt, Value place, Value rows, Value panel, int64_t ldc);
-  MicroKernelOperands operandsOf(Value place);
+  MicroKernelOperands operandsOf(ArrayRef<ImageStrip::Part> parts, Value place);
+  void forTiles(ArrayRef<ImageStrip::Part> parts, int64_t most,
+                function_ref<void(Value, Value, Value)> fn);
   MicroKernelShape shapeOf(int64_t panels);
   void fewColumns();
   void oneColumn(const ImageStrip::Block &block);
@@ -170,13 +174,28 @@ void ConvKernel::epilogue(Value cAt, Value place, Value rows, Value panel,
   });
 }
 
-/// All taps of the positions from `place` on.
-MicroKernelOperands ConvKernel::operandsOf(Value place) {
-  Value zero = L.index(0);
-  MicroKernelOperands o{strip.memory, zero, B, zero, panelSize, run, C, zero};
+/// All taps of the positions from `place` on, which lie in one of the parts.
+MicroKernelOperands ConvKernel::operandsOf(ArrayRef<ImageStrip::Part> parts,
+                                           Value place) {
+  Value zero = L.index(0), memory = parts[0].memory, taps = parts[0].taps;
+  if (parts.size() > 1) {
+    Value second = L.uge(place, parts[0].count);
+    memory = arith::SelectOp::create(b, L.loc, second, parts[1].memory, memory);
+    taps = L.select(second, parts[1].taps, taps);
+  }
+  MicroKernelOperands o{memory, zero, B, zero, panelSize, run, C, zero};
   o.places = strip.placeTable, o.placeAt = place;
-  o.taps = strip.tapTable, o.tapAt = zero, o.numTaps = L.index(strip.numTaps);
+  o.taps = strip.tapTable, o.tapAt = taps, o.numTaps = L.index(strip.numTaps);
   return o;
+}
+
+/// No tile has positions of two parts.
+void ConvKernel::forTiles(ArrayRef<ImageStrip::Part> parts, int64_t most,
+                          function_ref<void(Value, Value, Value)> fn) {
+  SmallVector<Value> counts;
+  for (const ImageStrip::Part &part : parts)
+    counts.push_back(part.count);
+  forRowTiles(e, counts, most, fn);
 }
 
 MicroKernelShape ConvKernel::shapeOf(int64_t panels) {
@@ -227,17 +246,17 @@ void ConvKernel::chunk(const Task &t, Value firstTap, Value numTaps, Value next,
   int64_t rowsOfTile = positionsOfTile(N.constant().value_or(INT64_MAX));
   auto tiles = [&](function_ref<void(Value, Value, Value)> fn) {
     t.tile ? fn(t.tile->number, t.tile->first, t.tile->rows)
-           : forRowTiles(e, t.count, rowsOfTile, fn);
+           : forTiles(t.parts, rowsOfTile, fn);
   };
   tiles([&](Value i, Value first, Value rows) {
     Value cAt =
         chunks > 1 ? L.mul(first, tilePanels * kPanelColumns) : L.index(0);
-    MicroKernelOperands o = operandsOf(first);
+    MicroKernelOperands o = operandsOf(t.parts, first);
     o.bAt = bAt, o.cAt = cAt;
     o.next = L.add(fetched.at, L.mul(i, fetched.share));
     o.nextStep = fetched.step, o.nextIn = fetched.in;
     o.nextApart = fetched.apart;
-    o.tapAt = firstTap, o.numTaps = numTaps;
+    o.tapAt = L.add(o.tapAt, firstTap), o.numTaps = numTaps;
     MicroKernelShape shape = shapeOf(tilePanels);
     shape.accumulate = chunks > 1;
     if (chunks == 1) // a long product has no need of it
@@ -322,13 +341,19 @@ void ConvKernel::fewColumns() {
   int64_t whole = dots ? dots->getFirst() : *N.constant();
   int64_t rowsOfTile = positionsOfTile(whole);
   forTasks([&](const ImageStrip::Block &block, Value, Value) {
-    Value count = strip.countOf(block);
+    SmallVector<ImageStrip::Part> parts = strip.partsOf(block);
     if (one) {
-      dots->emit(e, count, operandsOf(L.index(0)), weights, ldc);
+      Value first = L.index(0);
+      for (const ImageStrip::Part &part : parts) {
+        MicroKernelOperands o = operandsOf(part, first);
+        o.cAt = first;
+        dots->emit(e, part.count, o, weights, ldc);
+        first = L.add(first, part.count);
+      }
       return oneColumn(block);
     }
-    forRowTiles(e, count, rowsOfTile, [&](Value, Value first, Value rows) {
-      MicroKernelOperands o = operandsOf(first);
+    forTiles(parts, rowsOfTile, [&](Value, Value first, Value rows) {
+      MicroKernelOperands o = operandsOf(parts, first);
       MicroKernelShape shape = shapeOf(1);
       shape.columns = lastColumns(e.target, SymExpr(whole));
       if (whole)
@@ -358,11 +383,14 @@ void ConvKernel::emit() {
   forTasks([&](const ImageStrip::Block &block, Value number, Value group) {
     Task t;
     t.count = strip.countOf(block);
+    t.parts = strip.partsOf(block);
     if (panels.constant())
       t.behind = strip.behind(number);
     if (!wide) // but all levels take the same dims
       t.behind.reset();
-    t.tiles = ceilDiv(t.count, L.index(tileRows));
+    t.tiles = L.index(0);
+    for (const ImageStrip::Part &part : t.parts)
+      t.tiles = L.add(t.tiles, ceilDiv(part.count, L.index(tileRows)));
     auto multiply = [&](Value panel) {
       t.panel = panel;
       t.bAt = L.mul(panel, panelSize);
@@ -375,11 +403,11 @@ void ConvKernel::emit() {
     auto panelsOf = [&] { e.loop(first, last, tilePanels, multiply); };
     if (chunks > 1 || !wide)
       return panelsOf();
-    forRowTiles(e, t.count, positionsOfTile(kPanelColumns * ofTask),
-                [&](Value number, Value first, Value rows) {
-                  t.tile = Tile{number, first, rows};
-                  panelsOf();
-                });
+    forTiles(t.parts, positionsOfTile(kPanelColumns * ofTask),
+             [&](Value number, Value first, Value rows) {
+               t.tile = Tile{number, first, rows};
+               panelsOf();
+             });
   });
 }
 

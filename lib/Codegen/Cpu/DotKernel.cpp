@@ -81,12 +81,18 @@ void LaneSums::store(Value C, Value at, int64_t columns, int64_t ldc) {
     owners.push_back({i});
   while (vectors.size() % 2 == 0 && size > 1)
     halve();
-  if (size == 1 && count == lanes && columns == ldc) {
+  if (size == 1 && count == lanes && lanes % columns == 0) {
     SmallVector<int64_t> order(lanes);
     for (auto [lane, owner] : llvm::enumerate(owners[0]))
       order[owner] = lane;
     Value v = vector::ShuffleOp::create(b, loc, vectors[0], vectors[0], order);
-    vector::StoreOp::create(b, loc, v, C, at);
+    // Rows that follow each other are one vector.
+    int64_t together = columns == ldc ? lanes : columns;
+    for (int64_t i = 0; i < lanes; i += together) {
+      Value part = vector::ExtractStridedSliceOp::create(b, loc, v, {i},
+                                                         {together}, {1});
+      vector::StoreOp::create(b, loc, part, C, L.add(at, i / columns * ldc));
+    }
     return;
   }
   for (auto [v, of] : llvm::zip_equal(vectors, owners))
@@ -149,8 +155,14 @@ std::optional<DotKernel> DotKernel::match(const TargetInfo &target,
 
 int64_t DotKernel::mostRows() const {
   int64_t room = target.numVectorRegs - 4;
-  return std::max<int64_t>(
-      std::min<int64_t>(llvm::divideCeil(8, columns), room / columns), 1);
+  // Eight sums hide the latency of an addition. With 32 registers those of a
+  // window are as many as a vector has lanes, which are added up as one; but
+  // each row takes a register that says where it lies.
+  constexpr int64_t least = 8;
+  int64_t sums =
+      isWindow && target.numVectorRegs >= 32 ? std::max(lanes(), least) : least;
+  int64_t rows = std::min<int64_t>(llvm::divideCeil(sums, columns), least);
+  return std::max<int64_t>(std::min(rows, room / columns), 1);
 }
 
 Value DotKernel::reserve(KernelEmitter &e, const SymExpr &columns, int64_t taps,
@@ -205,7 +217,7 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
        table = memoryType(b.getI64Type());
   SmallVector<Type> types{mem, index, mem, mem, index};
   if (isWindow)
-    types.append({table, table});
+    types.append({table, table, index});
   auto [func, fresh] = getFunction(module, name, types);
   if (!fresh)
     return func;
@@ -293,7 +305,8 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
     auto loop =
         scf::ForOp::create(b, loc, L.index(0), L.index(taps), L.index(1), sums);
     b.setInsertionPointToStart(loop.getBody());
-    Value t = loop.getInductionVar(), tap = loadIndex(6, t);
+    Value t = loop.getInductionVar(),
+          tap = loadIndex(6, L.add(entry->getArgument(7), t));
     SmallVector<Value> starts;
     for (Value position : positions)
       starts.push_back(L.add(position, tap));
@@ -319,7 +332,7 @@ void DotKernel::emit(KernelEmitter &e, Value rows, const MicroKernelOperands &o,
     Value cAt = L.add(L.add(o.cAt, L.mul(r0, ldc)), first);
     SmallVector<Value> operands{o.A, at, weights, o.C, cAt};
     if (isWindow)
-      operands.append({o.places, o.taps});
+      operands.append({o.places, o.taps, o.tapAt});
     forRowCounts(e, tile, mostRows(), [&](int64_t count) {
       func::CallOp::create(e.b, L.loc, get(module, count, ldc), operands);
     });

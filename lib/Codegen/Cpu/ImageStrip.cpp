@@ -16,6 +16,14 @@
 // nothing asks whether it is inside. Where no patch meets a border the image
 // itself is read through such offsets, and nothing is copied.
 //
+// A block of many channels that meets neither the first nor the last row's
+// border is read there as well, but for the positions at the ends of its rows.
+// What those meet is copied, a few pixels of each row:
+//
+//   [row][pixels of the left end, pixels of the right end][channel]
+//
+// They are places of their own behind the others, with offsets of their own.
+//
 // Blocks of a dim differ by one at most: a thread of two has half the rows.
 //
 // All is written from the front to the back: the last vector of a run may write
@@ -27,6 +35,7 @@
 #include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
+#include "lib/Codegen/Form/ChannelsLast.h"
 
 using namespace mlir;
 
@@ -41,6 +50,8 @@ constexpr int64_t kLeast = 8 * kTileRows;
 constexpr int64_t kTasks = 32;
 /// So many channels are a run worth having.
 constexpr int64_t kManyChannels = 64;
+/// So many are worth being read in place, but for the ends of the rows.
+constexpr int64_t kSomeChannels = 8;
 /// Channels that are moved to the back on the way.
 constexpr int64_t kFewChannels = 4;
 /// Elements behind the last one that a copy may write as well.
@@ -80,17 +91,18 @@ std::optional<ImageStrip::Source> ImageStrip::sourceOf(Im2ColOp op) {
 
 bool ImageStrip::staysInPlace(Im2ColOp op, const Source &source,
                               const SymExpr &columns) {
-  // By few columns whole vectors of a run are read, behind its end too.
+  // Few columns have a matmul's rows where patches repeat nothing.
   return !source.channelsFirst &&
          getElementTypeOrSelf(source.image.getType()).isF32() &&
-         columns.constant().value_or(kPanelColumns) >= kPanelColumns &&
+         (columns.constant().value_or(kPanelColumns) >= kPanelColumns ||
+          patchesOverlap(op.getKernel(), op.getStrides(), op.getDilations())) &&
          llvm::all_of(op.getPads(), [](int64_t pad) { return pad == 0; });
 }
 
 ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
                        int64_t most, const SymExpr &panels, int64_t longest,
                        bool inPlace)
-    : e(e), op(op), source(source), inPlace(inPlace),
+    : e(e), op(op), source(source), inPlace(inPlace), mostly(false),
       hasRows(rank > 1 && (inPlace || dilations[x - 1] == 1)),
       dims(getDims(op.getInput())), out(patchPositions(op)), C(dims.back()) {
   int64_t width = kernel[x], channels = C.constant().value_or(1);
@@ -126,6 +138,40 @@ ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
   };
   widthOfStrip = met(pixels, x);
   rowsOfStrip = hasRows ? met(rows, x - 1) : SymExpr(1);
+  mostly = !inPlace && hasInside(strips);
+}
+
+/// Pixels of a row that the positions at one of its ends meet.
+int64_t ImageStrip::endPixels(int64_t pad) const {
+  int64_t count = llvm::divideCeil(pad, strides[x]);
+  return count ? (count - 1) * strides[x] + extent(x) : 0;
+}
+
+/// Register tiles of a block's positions where the ends of rows are tiles of
+/// their own, and as many as are worth it.
+std::pair<SymExpr, SymExpr> ImageStrip::tilesApart() const {
+  SymExpr ends = llvm::divideCeil(pads[x], strides[x]) +
+                 llvm::divideCeil(pads[x + rank], strides[x]);
+  auto tiles = [&](const SymExpr &ofRow) {
+    return ceilDiv(rows * ofRow, SymExpr(kTileRows));
+  };
+  SymExpr whole = tiles(pixels);
+  return {tiles(atLeast(pixels - ends, 0)) + tiles(ends),
+          whole + SymExpr::apply(Fn::FloorDiv, whole, SymExpr(64))};
+}
+
+/// Are there blocks, of so many strips, that are worth being read in place but
+/// for the ends of their rows?
+bool ImageStrip::hasInside(const SymExpr &strips) const {
+  bool above = pads[0] || pads[rank];
+  if (rank != 2 || !hasRows || source.channelsFirst ||
+      C.constant().value_or(kSomeChannels) < kSomeChannels ||
+      !getElementTypeOrSelf(source.image.getType()).isF32() ||
+      (above && strips.constant().value_or(3) < 3))
+    return false;
+  auto [apart, most] = tilesApart();
+  return !apart.constant() || !most.constant() ||
+         *apart.constant() <= *most.constant();
 }
 
 int64_t ImageStrip::outerTaps() const {
@@ -137,20 +183,28 @@ int64_t ImageStrip::outerTaps() const {
 
 void ImageStrip::prepare() {
   Type i64 = e.b.getI64Type();
+  SymExpr width = widthOfStrip;
+  if (mostly)
+    width =
+        atLeast(width, SymExpr(endPixels(pads[x]) + endPixels(pads[x + rank])));
   memory = inPlace ? e.input(source.image)
                    : e.scratchBuffer(images * SymExpr(outerTaps()) *
-                                             rowsOfStrip * widthOfStrip * C +
+                                             rowsOfStrip * width * C +
                                          SymExpr(kBehind),
                                      e.b.getF32Type());
   placeTable = e.scratchBuffer(places, i64);
   rowTable = e.scratchBuffer(places, i64);
-  tapTable = e.scratchBuffer(SymExpr(numTaps), i64);
-  noteTaps(0, index(0), index(0));
+  tapTable = e.scratchBuffer(SymExpr(mostly ? 3 * numTaps : numTaps), i64);
+  noteTaps(inPlace ? Room::image : Room::strip, 0, index(0), index(0));
+  if (mostly) { // behind those, where the first position counts taps anew
+    noteTaps(Room::image, 0, index(0), index(1));
+    noteTaps(Room::ends, 0, index(0), index(2));
+  }
 }
 
 /// Of the taps along the dims from d on, where those before lie at `at` and
 /// `tap` counts them.
-void ImageStrip::noteTaps(size_t d, Value at, Value tap) {
+void ImageStrip::noteTaps(Room room, size_t d, Value at, Value tap) {
   LaneBuilder &L = e.L;
   if (d == rank) {
     Value offset = arith::IndexCastOp::create(e.b, L.loc, e.b.getI64Type(),
@@ -160,13 +214,15 @@ void ImageStrip::noteTaps(size_t d, Value at, Value tap) {
   }
   int64_t taps = d == x && joined ? 1 : kernel[d];
   bool outer = d < outerDims(); // of a strip, which has what these meet alone
-  SymExpr size = inPlace ? dims[d + 1]
-                 : outer ? SymExpr(kernel[d])
-                 : d < x ? rowsOfStrip
-                         : widthOfStrip;
-  int64_t apart = outer && !inPlace ? 1 : dilations[d];
+  SymExpr size = room == Room::image ? dims[d + 1]
+                 : outer             ? SymExpr(kernel[d])
+                 : d < x             ? rowsOfStrip
+                 : room == Room::strip
+                     ? widthOfStrip
+                     : SymExpr(endPixels(pads[x]) + endPixels(pads[x + rank]));
+  int64_t apart = outer && room == Room::strip ? 1 : dilations[d];
   e.loop(index(0), index(taps), 1, [&](Value k) {
-    noteTaps(d + 1, L.add(L.mul(at, e.dim(size)), L.mul(k, index(apart))),
+    noteTaps(room, d + 1, L.add(L.mul(at, e.dim(size)), L.mul(k, index(apart))),
              L.add(L.mul(tap, index(taps)), k));
   });
 }
@@ -192,11 +248,58 @@ ImageStrip::Block ImageStrip::block(Value number) {
   std::tie(block.strip, block.rows) =
       part(grid.size() - 2, hasRows ? out[x - 1] : SymExpr(1));
   std::tie(block.piece, block.pixels) = part(grid.size() - 1, out[x]);
+  if (mostly)
+    findInside(block);
   return block;
+}
+
+/// Does the block meet the image's own rows alone? Then the positions at the
+/// ends of its rows are counted.
+void ImageStrip::findInside(Block &block) {
+  LaneBuilder &L = e.L;
+  size_t y = x - 1;
+  Value height = e.dim(dims[rank - 1]), width = e.dim(dims[rank]);
+  Value first = L.sub(L.mul(block.strip, strides[y]), pads[y]);
+  Value met = L.add(L.mul(block.rows, strides[y]), extent(y) - strides[y]);
+  // Of a row above the image `first` is a large number.
+  block.inside = L.both(L.ult(first, height), L.uge(L.sub(height, first), met));
+  if (images.constant() != 1)
+    block.inside = L.both(block.inside, L.eq(block.images, 1));
+  auto [apart, most] = tilesApart();
+  if (!apart.constant() || !most.constant())
+    block.inside = L.both(block.inside, L.ule(e.dim(apart), e.dim(most)));
+  auto within = [&](Value count, Value most) {
+    return L.min(L.max(count, 0), most);
+  };
+  int64_t ofLeft = llvm::divideCeil(pads[x], strides[x]),
+          ofRight = llvm::divideCeil(pads[x + rank], strides[x]);
+  Value left = within(L.sub(index(ofLeft), block.piece), block.pixels);
+  // The first position that meets the right border.
+  Value room = L.add(width, pads[x] - extent(x));
+  Value behind = L.add(L.div(L.max(room, 0), strides[x]), 1);
+  Value right = within(L.sub(L.add(block.piece, block.pixels), behind),
+                       L.sub(block.pixels, left));
+  block.inside = L.both(block.inside,
+                        L.both(L.sge(room, 0), L.sge(index(ofRight), right)));
+  block.left = L.select(block.inside, left, index(0));
+  block.right = L.select(block.inside, right, index(0));
 }
 
 Value ImageStrip::countOf(const Block &block) {
   return e.L.mul(e.L.mul(block.images, block.rows), block.pixels);
+}
+
+SmallVector<ImageStrip::Part> ImageStrip::partsOf(const Block &block) {
+  LaneBuilder &L = e.L;
+  Value count = countOf(block);
+  if (!mostly)
+    return {{memory, index(0), count}};
+  Value ends = L.mul(block.rows, L.add(block.left, block.right));
+  Value image = arith::SelectOp::create(e.b, L.loc, block.inside,
+                                        e.input(source.image), memory);
+  Value taps = L.select(block.inside, index(numTaps), index(0));
+  return {{image, taps, L.sub(count, ends)},
+          {memory, index(2 * numTaps), ends}};
 }
 
 std::optional<ImageStrip::Behind> ImageStrip::behind(Value number) {
@@ -235,8 +338,23 @@ void ImageStrip::forRuns(const Block &block,
   LaneBuilder &L = e.L;
   e.loop(index(0), block.images, 1, [&](Value i) {
     e.loop(index(0), block.rows, 1, [&](Value y) {
-      Value first = L.mul(L.add(L.mul(i, block.rows), y), block.pixels);
-      fn(first, rowOf(block, i, y), block.pixels);
+      Value line = L.add(L.mul(i, block.rows), y), row = rowOf(block, i, y);
+      if (!mostly)
+        return fn(L.mul(line, block.pixels), row, block.pixels);
+      Value both = L.add(block.left, block.right),
+            count = L.sub(block.pixels, both);
+      Value ends = L.add(L.mul(block.rows, count), L.mul(y, both));
+      // What lies between the ends, and those.
+      e.loop(index(0), index(3), 1, [&](Value part) {
+        Value isLeft = L.eq(part, 1), isRight = L.eq(part, 2);
+        auto pick = [&](Value between, Value left, Value right) {
+          return L.select(isLeft, left, L.select(isRight, right, between));
+        };
+        fn(pick(L.mul(line, count), ends, L.add(ends, block.left)),
+           pick(L.add(row, block.left), row,
+                L.add(row, L.sub(block.pixels, block.right))),
+           pick(count, block.left, block.right));
+      });
     });
   });
 }
@@ -253,37 +371,112 @@ Value ImageStrip::rowAt(Value place) {
 void ImageStrip::copy(const Block &block) {
   LaneBuilder &L = e.L;
   e.loop(index(0), block.images, 1, [&](Value i) {
-    if (!inPlace)
+    auto strip = [&] {
       nest(block, 0, L.add(block.image, i), index(0), i, {});
-    e.loop(index(0), block.rows, 1, [&](Value y) {
-      Value first = L.mul(L.add(L.mul(i, block.rows), y), block.pixels);
-      Value row = rowOf(block, i, y), pixel = firstPixel(block, i, y);
-      e.loop(index(0), block.pixels, 1, [&](Value p) {
-        auto note = [&](Value v, Value table) {
-          v = arith::IndexCastOp::create(e.b, L.loc, e.b.getI64Type(), v);
-          memref::StoreOp::create(e.b, L.loc, v, table, L.add(first, p));
-        };
-        Value met = L.add(pixel, L.mul(p, index(strides[x])));
-        note(L.mul(met, e.dim(C)), placeTable);
-        note(L.add(row, p), rowTable);
-      });
+    };
+    if (mostly)
+      e.ifThen(L.no(block.inside), strip);
+    else if (!inPlace)
+      strip();
+    noteBlock(block, i);
+  });
+  if (mostly)
+    e.ifThen(block.inside, [&] {
+      copyEnds(block);
+      noteEnds(block);
     });
+}
+
+/// `count` positions from place `first` on: row `row` of the result, whose
+/// first tap lies at `pixel`, and those behind it.
+void ImageStrip::notePlaces(Value first, Value count, Value row, Value pixel) {
+  LaneBuilder &L = e.L;
+  e.loop(index(0), count, 1, [&](Value p) {
+    auto note = [&](Value v, Value table) {
+      v = arith::IndexCastOp::create(e.b, L.loc, e.b.getI64Type(), v);
+      memref::StoreOp::create(e.b, L.loc, v, table, L.add(first, p));
+    };
+    Value met = L.add(pixel, L.mul(p, index(strides[x])));
+    note(L.mul(met, e.dim(C)), placeTable);
+    note(L.add(row, p), rowTable);
   });
 }
 
-/// Where the first tap of the block's first position in row y lies.
-Value ImageStrip::firstPixel(const Block &block, Value image, Value y) {
+/// Of one of the block's images, but for the ends of rows.
+void ImageStrip::noteBlock(const Block &block, Value image) {
   LaneBuilder &L = e.L;
-  if (!inPlace) {
-    Value line = L.mul(L.mul(image, index(outerTaps())), e.dim(rowsOfStrip));
-    if (hasRows)
-      line = L.add(line, L.mul(y, index(strides[x - 1])));
-    return L.mul(line, e.dim(widthOfStrip));
-  }
+  Value count = block.pixels;
+  if (mostly)
+    count = L.sub(count, L.add(block.left, block.right));
+  e.loop(index(0), block.rows, 1, [&](Value y) {
+    Value first = L.mul(L.add(L.mul(image, block.rows), y), count);
+    Value row = rowOf(block, image, y);
+    Value pixel =
+        inPlace ? pixelOfImage(block, image, y) : pixelOfStrip(image, y);
+    if (mostly) {
+      pixel = L.select(block.inside, pixelOfImage(block, image, y), pixel);
+      pixel = L.add(pixel, L.mul(block.left, strides[x]));
+      row = L.add(row, block.left);
+    }
+    notePlaces(first, count, row, pixel);
+  });
+}
+
+/// What the positions at the ends of the rows meet.
+void ImageStrip::copyEnds(const Block &block) {
+  LaneBuilder &L = e.L;
+  size_t y = x - 1;
+  int64_t ofLeft = endPixels(pads[x]), all = ofLeft + endPixels(pads[x + rank]);
+  Value base = L.sub(L.mul(block.strip, strides[y]), pads[y]);
+  Value rowsMet = L.add(L.mul(block.rows, strides[y]), extent(y) - strides[y]);
+  e.loop(index(0), rowsMet, 1, [&](Value r) {
+    auto end = [&](Value first, Value count, int64_t behind) {
+      Block part = block;
+      part.piece = first;
+      part.pixels = count;
+      Value at = L.add(L.mul(r, all), behind);
+      Value some = L.sge(count, 1);
+      e.ifThen(some, [&] {
+        line(part, block.image, L.add(base, r), L.mul(at, e.dim(C)), {});
+      });
+    };
+    end(block.piece, block.left, 0);
+    end(L.sub(L.add(block.piece, block.pixels), block.right), block.right,
+        ofLeft);
+  });
+}
+
+void ImageStrip::noteEnds(const Block &block) {
+  LaneBuilder &L = e.L;
+  int64_t ofLeft = endPixels(pads[x]), all = ofLeft + endPixels(pads[x + rank]);
+  Value both = L.add(block.left, block.right);
+  Value before = L.mul(block.rows, L.sub(block.pixels, both));
+  e.loop(index(0), block.rows, 1, [&](Value y) {
+    Value first = L.add(before, L.mul(y, both)),
+          row = rowOf(block, index(0), y);
+    Value pixel = L.mul(y, strides[x - 1] * all);
+    notePlaces(first, block.left, row, pixel);
+    notePlaces(L.add(first, block.left), block.right,
+               L.add(row, L.sub(block.pixels, block.right)),
+               L.add(pixel, ofLeft));
+  });
+}
+
+/// Where the first tap of the first position in a block's row y lies.
+Value ImageStrip::pixelOfStrip(Value image, Value y) {
+  LaneBuilder &L = e.L;
+  Value line = L.mul(L.mul(image, index(outerTaps())), e.dim(rowsOfStrip));
+  if (hasRows)
+    line = L.add(line, L.mul(y, index(strides[x - 1])));
+  return L.mul(line, e.dim(widthOfStrip));
+}
+
+Value ImageStrip::pixelOfImage(const Block &block, Value image, Value y) {
+  LaneBuilder &L = e.L;
   Value at = L.add(block.image, image);
   auto go = [&](size_t d, Value position) {
     at = L.add(L.mul(at, e.dim(dims[d + 1])),
-               L.mul(position, index(strides[d])));
+               L.sub(L.mul(position, index(strides[d])), index(pads[d])));
   };
   for (auto [d, position] : llvm::enumerate(block.outer))
     go(d, position);
@@ -320,20 +513,21 @@ void ImageStrip::nest(const Block &block, size_t d, Value image, Value from,
            });
     });
   }
+  auto row = [&](Value from, Value to, Value inside) {
+    Value at = L.mul(L.mul(to, e.dim(widthOfStrip)), e.dim(C));
+    line(block, image, from, at, inside);
+  };
   if (d == x)
-    return line(block, image, from, to, inside);
+    return row(from, to, inside);
   Value base = L.sub(L.mul(block.strip, index(strides[d])), index(pads[d]));
   Value count = L.add(L.mul(block.rows, index(strides[d])),
                       index(extent(d) - strides[d]));
-  e.loop(index(0), count, 1, [&](Value r) {
-    step(L.add(base, r), r, 0, [&](Value from, Value to, Value inside) {
-      line(block, image, from, to, inside);
-    });
-  });
+  e.loop(index(0), count, 1, [&](Value r) { step(L.add(base, r), r, 0, row); });
 }
 
-/// Of row `from` of an image what a piece meets, zeros where that is outside.
-void ImageStrip::line(const Block &block, Value image, Value from, Value to,
+/// Of row `from` of an image what a piece meets, zeros where that is outside,
+/// to `at` in the memory.
+void ImageStrip::line(const Block &block, Value image, Value from, Value at,
                       Value inside) {
   LaneBuilder &L = e.L;
   Value zero = index(0);
@@ -352,7 +546,6 @@ void ImageStrip::line(const Block &block, Value image, Value from, Value to,
     begin = L.select(inside, begin, zero);
     end = L.select(inside, end, zero);
   }
-  Value at = L.mul(L.mul(to, e.dim(widthOfStrip)), e.dim(C));
   Value pixel = L.add(first, begin);
   Value where = L.add(at, L.mul(begin, e.dim(C)));
   if (padded)

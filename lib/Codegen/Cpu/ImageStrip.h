@@ -48,12 +48,23 @@ public:
   struct Block {
     mlir::Value image, images, strip, rows, piece, pixels;
     llvm::SmallVector<mlir::Value> outer; ///< one position each
+    /// Of a strip that may be read in place mostly: is it, and which positions
+    /// of a row lie at its ends then?
+    mlir::Value inside = {}, left = {}, right = {};
   };
   Block block(mlir::Value number);
   /// Copies what the block meets, unless that is read in place, and writes its
   /// positions' offsets.
   void copy(const Block &block);
   mlir::Value countOf(const Block &block);
+  /// Positions that are read together: from which memory, and the first of the
+  /// taps' offsets there.
+  struct Part {
+    mlir::Value memory, taps, count;
+  };
+  /// Of the block's positions: one part, or what lies in the image and the ends
+  /// of its rows.
+  llvm::SmallVector<Part> partsOf(const Block &block);
   /// About what the block behind block number `number` meets of the image and
   /// that one does not, as elements of its memory; none of an image that is
   /// moved or widened on the way.
@@ -76,12 +87,25 @@ private:
   int64_t extent(size_t d) const { return dilations[d] * (kernel[d] - 1) + 1; }
   mlir::Value index(int64_t i) { return e.L.index(i); }
   mlir::Value rowOf(const Block &block, mlir::Value image, mlir::Value row);
-  mlir::Value firstPixel(const Block &block, mlir::Value image, mlir::Value y);
-  void noteTaps(size_t d, mlir::Value at, mlir::Value tap);
+  /// Where patches are read.
+  enum class Room { strip, image, ends };
+  std::pair<SymExpr, SymExpr> tilesApart() const;
+  bool hasInside(const SymExpr &strips) const;
+  void findInside(Block &block);
+  int64_t endPixels(int64_t pad) const;
+  mlir::Value pixelOfStrip(mlir::Value image, mlir::Value y);
+  mlir::Value pixelOfImage(const Block &block, mlir::Value image,
+                           mlir::Value y);
+  void noteTaps(Room room, size_t d, mlir::Value at, mlir::Value tap);
+  void notePlaces(mlir::Value first, mlir::Value count, mlir::Value row,
+                  mlir::Value pixel);
+  void noteBlock(const Block &block, mlir::Value image);
+  void copyEnds(const Block &block);
+  void noteEnds(const Block &block);
   void nest(const Block &block, size_t d, mlir::Value image, mlir::Value from,
             mlir::Value to, mlir::Value inside);
   void line(const Block &block, mlir::Value image, mlir::Value from,
-            mlir::Value to, mlir::Value inside);
+            mlir::Value at, mlir::Value inside);
   void copyRun(mlir::Value from, mlir::Value to, mlir::Value pixels);
   void interleave(mlir::Value image, mlir::Value row, mlir::Value pixel,
                   mlir::Value to, mlir::Value pixels);
@@ -94,6 +118,7 @@ private:
                           pads = op.getPads(), dilations = op.getDilations();
   size_t rank = kernel.size(), x = rank - 1;
   bool inPlace;
+  bool mostly; ///< in blocks of its middle, but for the ends of its rows
   /// Is the dim before the last walked by strips? Else each of its positions
   /// has blocks of its own, and a copy of the rows of each tap.
   bool hasRows;

@@ -640,22 +640,42 @@ static Value divideByFloats(KernelEmitter &e, Value x, Value y) {
   return arith::IndexCastOp::create(b, loc, b.getIndexType(), q);
 }
 
-void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
+void forRowTiles(KernelEmitter &e, ArrayRef<Value> parts, int64_t mostRows,
                  function_ref<void(Value, Value, Value)> fn) {
   LaneBuilder &L = e.L;
-  Value MR = L.index(mostRows);
-  Value tiles = L.div(L.sub(L.add(rows, MR), 1), MR);
-  Value even = divideByFloats(e, rows, tiles);
-  Value extra = L.sub(rows, L.mul(even, tiles));
+  struct Cut {
+    Value tiles, even, extra;
+  };
+  Value MR = L.index(mostRows), tiles = L.index(0);
+  SmallVector<Cut> cuts;
+  for (Value rows : parts) {
+    Cut cut{L.div(L.sub(L.add(rows, MR), 1), MR), {}, {}};
+    cut.even = divideByFloats(e, rows, cut.tiles);
+    cut.extra = L.sub(rows, L.mul(cut.even, cut.tiles));
+    tiles = L.add(tiles, cut.tiles);
+    cuts.push_back(cut);
+  }
   // Where a tile begins goes from one to the next: computed of i it would be
   // computed anew for each element.
   e.loop(L.index(0), tiles, 1, L.index(0), [&](Value i, ValueRange first) {
-    Value more = L.ult(i, extra);
+    Value number = i, even = cuts[0].even, extra = cuts[0].extra;
+    if (cuts.size() > 1) {
+      Value second = L.uge(i, cuts[0].tiles);
+      number = L.select(second, L.sub(i, cuts[0].tiles), i);
+      even = L.select(second, cuts[1].even, even);
+      extra = L.select(second, cuts[1].extra, extra);
+    }
+    Value more = L.ult(number, extra);
     Value mr = L.add(even, arith::IndexCastUIOp::create(
                                e.b, L.loc, e.b.getIndexType(), more));
     fn(i, first[0], mr);
     return SmallVector<Value>{L.add(first[0], mr)};
   });
+}
+
+void forRowTiles(KernelEmitter &e, Value rows, int64_t mostRows,
+                 function_ref<void(Value, Value, Value)> fn) {
+  forRowTiles(e, ArrayRef(rows), mostRows, fn);
 }
 
 void forPanelGroups(KernelEmitter &e, Value begin, Value end,

@@ -105,6 +105,11 @@ void forTileShapes(KernelEmitter &e, const ProductTile &tile,
 void forRowTiles(
     KernelEmitter &e, mlir::Value rows, int64_t mostRows,
     llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
+/// The same of one or two parts of the rows, one behind the other, each of
+/// which is split for itself.
+void forRowTiles(
+    KernelEmitter &e, llvm::ArrayRef<mlir::Value> parts, int64_t mostRows,
+    llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
 /// Calls fn(first panel, panels) for kTilePanels panels at a time from `begin`
 /// to `end`, and for what is left of them.
 void forPanelGroups(KernelEmitter &e, mlir::Value begin, mlir::Value end,
