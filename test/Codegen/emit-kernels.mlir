@@ -724,11 +724,21 @@ func.func @recurrent(%x: tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, 
 // -----
 
 // A weight that no core's cache holds is read for more sequences at once: tiles of
-// them fetch the panels that come next, one alone its own.
-// CHECK-LABEL: func.func @recurrence_0
+// them fetch the panels that come next, one alone its own. Threads share each step
+// of so large a weight: the first half fills states and counters, a task of the
+// second one claims parts of the units, and waits for those of the step before.
+// CHECK-LABEL: func.func @recurrence_0(
+// CHECK-NOT: llvm.cmpxchg
+// CHECK-LABEL: func.func @recurrence_0_columns(
+// CHECK: llvm.load {{.*}} atomic acquire
+// CHECK: scf.while
+// CHECK: llvm.x86.sse2.pause
+// CHECK: llvm.cmpxchg
 // CHECK: call @gemm_f32_1x128_lda512_ahead_rows
 // CHECK: call @gemm_f32_6x64_lda512_ahead_rows
 // CHECK: call @gemm_f32_6x64_lda512_next2_rows
+// CHECK: math.tanh
+// CHECK: llvm.atomicrmw add
 func.func @manySequences(%x: tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, %w: tensor<2x48x512x32xf32>) -> tensor<?x2x?x512xf32, #tenon.dims<"seq + 1", "2", "batch", "512">> {
   %0 = tenon.kernel recurrence(%x, %w) : (tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, tensor<2x48x512x32xf32>) -> tensor<?x2x?x512xf32, #tenon.dims<"seq + 1", "2", "batch", "512">> {
   ^bb0(%a: tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, %b: tensor<2x48x512x32xf32>):

@@ -133,9 +133,6 @@ def Tenon_RecurrentOp : Tenon_PureOp<"recurrent",
     int64_t getNumActivations() {
       return getKind() == CellKind::lstm ? 3 : getKind() == CellKind::gru ? 2 : 1;
     }
-    /// So many bytes of a direction's weight stay in a core's cache. Of more all
-    /// threads had better read a part, step by step.
-    static constexpr int64_t kLargestWeight = 1 << 20;
     /// Panels of 32 columns that a direction's gates are.
     int64_t getNumPanels();
     /// Where gate `i` stands among the columns.

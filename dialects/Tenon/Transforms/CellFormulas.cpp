@@ -15,6 +15,7 @@
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonRecurrent.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include <map>
 #include <vector>
@@ -483,8 +484,7 @@ bool CellFormulas::match() {
         !matrix[1].isConstant())
       return false;
   }
-  int64_t bytes = int64_t(gates.size()) * units * units * 4;
-  return bytes <= RecurrentOp::kLargestWeight && haveRows();
+  return RecurrentWeight{int64_t(gates.size()), units}.isLayer(1) && haveRows();
 }
 
 /// Are the rows that the loop gives those of the state?

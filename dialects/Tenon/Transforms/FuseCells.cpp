@@ -174,8 +174,8 @@ Value Cell::negated(Value v, int64_t axis) {
 
 /// What is computed of constants alone, where all of them are small.
 std::optional<SmallTensor> numbersOf(Value v) {
-  if (DenseElementsAttr constant =
-          smallConstant(v, RecurrentOp::kLargestWeight))
+  constexpr int64_t kMostNumbers = 1 << 20;
+  if (DenseElementsAttr constant = smallConstant(v, kMostNumbers))
     return SmallTensor::unpack(constant);
   Operation *op = v.getDefiningOp();
   if (!op || op->getNumOperands() == 0 || op->getNumResults() != 1)

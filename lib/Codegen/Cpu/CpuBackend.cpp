@@ -234,7 +234,8 @@ public:
 /// What the memory between a kernel's halves holds; null: it has no second one.
 Type betweenHalves(KernelOp kernel) {
   MLIRContext *context = kernel.getContext();
-  if (kernel.getKind() == KernelKind::attention && isSplitAttention(kernel))
+  if ((kernel.getKind() == KernelKind::attention && isSplitAttention(kernel)) ||
+      isRecurrentInParts(kernel))
     return Float32Type::get(context);
   if (kernel.getKind() == KernelKind::matmul && quantizesRowsFirst(kernel))
     return IntegerType::get(context, 8);
@@ -277,9 +278,11 @@ CpuBackend::emitSecondHalf(KernelOp kernel, ModuleOp kernels, StringRef symbol,
   readParameters(kernel, e);
   if (kernel.getKind() == KernelKind::attention) {
     half->elements = emitAttentionColumns(e);
-  } else {
+  } else if (kernel.getKind() == KernelKind::matmul) {
     emitMatMulKernel(e);
     half->elements = QuantizedRows(e, findProduct(e)).bytes;
+  } else {
+    half->elements = emitCpuRecurrentSteps(e);
   }
   e.finish();
   if (e.hasFailed())

@@ -122,6 +122,8 @@ void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
 void emitMatMulKernel(KernelEmitter &e);
 void emitConvKernel(KernelEmitter &e);
 void emitCpuRecurrentKernel(KernelEmitter &e);
+/// The second half of a recurrent layer in parts.
+SymExpr emitCpuRecurrentSteps(KernelEmitter &e);
 void emitDepthwiseKernel(KernelEmitter &e);
 void emitAttentionKernel(KernelEmitter &e);
 /// Whether a query's row says which keys the attention looks at. A task of

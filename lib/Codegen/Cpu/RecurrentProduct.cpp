@@ -9,15 +9,18 @@
 // sequences at a time, the next six by the same panels, and of one alone four
 // panels. What a core's cache does not hold comes from the one behind it at
 // each step: panels are fetched while those before them are multiplied.
+// A part's panels are runs, one in each gate; tiles stay in one of them.
 //
 // Codes by the bytes of a weight likewise, by the kernels of integers.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
 #include "lib/Codegen/Cpu/FormatKernels.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
+#include <numeric>
 
 using namespace mlir;
 
@@ -38,10 +41,11 @@ struct Tile {
 
 } // namespace
 
-/// Calls fn(tile) for all rows by panels [begin, end): few rows by four panels,
-/// others by two, of many six at a time.
-static void forTiles(KernelEmitter &e, Value rows, bool isMany, int64_t begin,
-                     int64_t end, function_ref<void(const Tile &)> fn) {
+/// Calls fn(tile) for all rows by so many panels: few rows by `narrow` at a
+/// time, others by two, of many six at a time.
+static void forTiles(KernelEmitter &e, Value rows, bool isMany, int64_t panels,
+                     int64_t narrowPanels,
+                     function_ref<void(const Tile &)> fn) {
   LaneBuilder &L = e.L;
   Value zero = L.index(0);
   int64_t few = narrowRows(e.target);
@@ -53,46 +57,54 @@ static void forTiles(KernelEmitter &e, Value rows, bool isMany, int64_t begin,
   Value isFew = L.ule(rows, few), others = L.ugt(rows, few);
   if (!known || *known <= few)
     e.ifThen(isFew, [&] {
-      int64_t whole = end - (end - begin) % kNarrowPanels;
-      narrow(begin, whole, kNarrowPanels);
-      narrow(whole, end, 1);
+      int64_t whole = panels - panels % narrowPanels;
+      narrow(0, whole, narrowPanels);
+      narrow(whole, panels, 1);
     });
   if (known && *known <= few)
     return;
   e.ifThen(others, [&] {
-    forPanelGroups(
-        e, L.index(begin), L.index(end), [&](Value panel, int64_t panels) {
-          if (!isMany)
-            return fn({zero, rows, panel, panels, kTileRows});
-          forRowTiles(e, rows, kTileRows,
-                      [&](Value number, Value first, Value own) {
-                        fn({first, own, panel, panels, kTileRows, number});
-                      });
-        });
+    forPanelGroups(e, zero, L.index(panels), [&](Value panel, int64_t panels) {
+      if (!isMany)
+        return fn({zero, rows, panel, panels, kTileRows});
+      forRowTiles(e, rows, kTileRows,
+                  [&](Value number, Value first, Value own) {
+                    fn({first, own, panel, panels, kTileRows, number});
+                  });
+    });
   });
 }
 
 static void multiplyState(KernelEmitter &e, const StateProductOperands &o) {
   LaneBuilder &L = e.L;
-  int64_t size = o.units * kPanelColumns, width = o.panels * kPanelColumns;
+  int64_t size = o.units * kPanelColumns, width = o.allPanels * kPanelColumns;
+  const PanelRuns &runs = o.panels;
   // Each tile of rows fetches its share of the next panels; one alone has its
   // own to wait for.
   Value tiles = L.div(L.add(o.rows, kTileRows - 1), kTileRows);
   Value step = L.div(L.index(4 * kPanelColumns), L.max(tiles, L.index(1)));
   bool isMany = o.mostRows > kTileRows;
-  forTiles(e, o.rows, isMany, o.begin, o.end, [&](const Tile &t) {
+  int64_t narrow =
+      runs.areOne() ? kNarrowPanels : std::gcd(runs.own, kNarrowPanels);
+  auto numberOf = [&](Value i) {
+    if (runs.areOne())
+      return L.add(runs.first, i);
+    Value run = L.div(i, runs.own), in = L.rem(i, runs.own);
+    return L.add(L.add(runs.first, in), L.mul(run, runs.apart));
+  };
+  forTiles(e, o.rows, isMany, runs.count, narrow, [&](const Tile &t) {
     auto panelAt = [&](Value panel) {
-      return L.add(o.weightAt, L.mul(panel, size));
+      return L.add(o.weightAt, L.mul(numberOf(panel), size));
     };
     MicroKernelOperands m{
         o.state,
-        L.mul(t.first, o.units),
+        L.add(o.stateAt, L.mul(t.first, o.units)),
         o.weight,
         panelAt(t.panel),
         L.index(size),
         L.index(o.units),
         o.gates,
-        L.add(L.mul(t.first, width), L.mul(t.panel, kPanelColumns))};
+        L.add(L.mul(t.first, width), L.mul(numberOf(t.panel), kPanelColumns))};
     m.ldc = L.index(width);
     auto call = [&](int64_t lines) {
       MicroKernelShape shape{t.panels, lines};
@@ -103,8 +115,10 @@ static void multiplyState(KernelEmitter &e, const StateProductOperands &o) {
       return call(kAhead);
     if (!isMany)
       return call(0);
-    m.next = L.add(panelAt(L.add(t.panel, t.panels)),
-                   L.mul(t.number, L.mul(step, o.units / 4)));
+    Value next = L.add(t.panel, t.panels);
+    if (!runs.areOne()) // behind the last of a part its first are next
+      next = L.rem(next, runs.count);
+    m.next = L.add(panelAt(next), L.mul(t.number, L.mul(step, o.units / 4)));
     m.nextStep = step;
     Value isOne = L.eq(tiles, 1), others = L.ugt(tiles, 1);
     e.ifThen(isOne, [&] { call(kAhead); });
@@ -116,26 +130,37 @@ static void multiplyCodes(KernelEmitter &e, const CodeProductOperands &o) {
   LaneBuilder &L = e.L;
   int64_t size = o.format.bytesOfPanel(o.units);
   int64_t marks = o.rowSize / o.format.rowsOfGroup() * o.format.bytesOfGroup();
-  forTiles(e, o.rows, /*isMany=*/true, 0, o.panels, [&](const Tile &t) {
-    Value panel = L.add(o.weightAt, L.mul(t.panel, size));
-    emitDotKernel(e, t.rows, o.format, t.panels, /*accumulate=*/false,
-                  {o.codes, L.mul(t.first, o.rowSize), L.index(o.rowSize),
-                   o.weight, panel, L.index(size), L.index(o.rowSize), o.sums,
-                   L.index(0), L.add(panel, marks), panel, L.index(0)},
-                  t.mostRows, /*fetches=*/false);
-    for (int64_t p = 0; p < t.panels; ++p)
-      e.loop(L.index(0), t.rows, 1, [&](Value r) {
-        o.finish(L.add(t.first, r), L.add(t.panel, p),
-                 L.mul(L.add(L.mul(t.rows, p), r), kPanelColumns));
-      });
-  });
+  forTiles(e, o.rows, /*isMany=*/true, o.panels, kNarrowPanels,
+           [&](const Tile &t) {
+             Value panel = L.add(o.weightAt, L.mul(t.panel, size));
+             emitDotKernel(e, t.rows, o.format, t.panels, /*accumulate=*/false,
+                           {o.codes, L.mul(t.first, o.rowSize),
+                            L.index(o.rowSize), o.weight, panel, L.index(size),
+                            L.index(o.rowSize), o.sums, L.index(0),
+                            L.add(panel, marks), panel, L.index(0)},
+                           t.mostRows, /*fetches=*/false);
+             for (int64_t p = 0; p < t.panels; ++p)
+               e.loop(L.index(0), t.rows, 1, [&](Value r) {
+                 o.finish(L.add(t.first, r), L.add(t.panel, p),
+                          L.mul(L.add(L.mul(t.rows, p), r), kPanelColumns));
+               });
+           });
+}
+
+static RecurrentForm formOf(KernelEmitter &e) {
+  RecurrentForm form{kFewSequences, kManySequences, multiplyState};
+  form.inParts = isRecurrentInParts(e.kernel());
+  if (auto op = e.rootOp<RecurrentOp>(); op && op.getFormatAttr())
+    form.ofCodes = {rowTypeOf(op.getFormatAttr(), e.target), multiplyCodes};
+  return form;
 }
 
 void emitCpuRecurrentKernel(KernelEmitter &e) {
-  CodeProduct ofCodes;
-  if (auto op = e.rootOp<RecurrentOp>(); op && op.getFormatAttr())
-    ofCodes = {rowTypeOf(op.getFormatAttr(), e.target), multiplyCodes};
-  emitRecurrentKernel(e, kFewSequences, kManySequences, multiplyState, ofCodes);
+  emitRecurrentKernel(e, formOf(e));
+}
+
+SymExpr emitCpuRecurrentSteps(KernelEmitter &e) {
+  return emitRecurrentSteps(e, formOf(e));
 }
 
 } // namespace tenon

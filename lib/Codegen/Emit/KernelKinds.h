@@ -34,15 +34,22 @@ void emitTopKKernel(KernelEmitter &e);
 void emitScanKernel(KernelEmitter &e, int64_t columns);
 void emitScatterKernel(KernelEmitter &e, int64_t columns, int64_t tasks);
 void emitRecurrenceKernel(KernelEmitter &e, int64_t columns);
+/// Panels of a weight: runs of `own`, `apart` from one to the next.
+struct PanelRuns {
+  mlir::Value first;
+  int64_t count, own, apart;
+  bool areOne() const { return own == count; }
+};
 /// What a step of a recurrent layer multiplies: `rows` rows of the state, of so
-/// many units, and panels [begin, end) of the weight's, [panel][unit][32] from
-/// weightAt on; of a row the gates have panels * 32 elements. There are at most
-/// mostRows.
+/// many units, from stateAt on, and some panels of the weight's,
+/// [panel][unit][32] from weightAt on; of a row the gates have allPanels * 32
+/// elements. There are at most mostRows.
 struct StateProductOperands {
-  mlir::Value rows, state;
+  mlir::Value rows, state, stateAt;
   int64_t mostRows, units;
   mlir::Value weight, weightAt;
-  int64_t panels, begin, end;
+  PanelRuns panels;
+  int64_t allPanels;
   mlir::Value gates;
 };
 using StateProduct =
@@ -67,10 +74,20 @@ struct CodeProduct {
   std::function<void(KernelEmitter &, const CodeProductOperands &)> multiply =
       {};
 };
-/// A task is up to `few` sequences of one direction, `many` of a weight that
-/// exceeds a core's cache. Without a `product` each sum is a loop.
-void emitRecurrentKernel(KernelEmitter &e, int64_t few, int64_t many,
-                         StateProduct product = {}, CodeProduct ofCodes = {});
+/// How a family computes them: a team is up to `few` sequences of one
+/// direction, `many` of a weight that exceeds a core's cache. Without a
+/// `product` each sum is a loop.
+struct RecurrentForm {
+  int64_t few = 1, many = 1;
+  StateProduct product = {};
+  CodeProduct ofCodes = {};
+  bool inParts = false; ///< threads share steps: the kernel has a second half
+};
+void emitRecurrentKernel(KernelEmitter &e, const RecurrentForm &form);
+/// Is the kernel a recurrent layer whose steps threads would share?
+bool isRecurrentInParts(KernelOp kernel);
+/// The second half of one in parts; gives the elements of both halves' memory.
+SymExpr emitRecurrentSteps(KernelEmitter &e, const RecurrentForm &form);
 /// The map kernel of a reduction.
 void emitReduceKernel(KernelEmitter &e, ReduceOp op);
 

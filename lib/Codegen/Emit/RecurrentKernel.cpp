@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Sequences and directions never meet, so a task is some sequences of one
+// Sequences and directions never meet, so a team is some sequences of one
 // direction, taken through all steps:
 //
 //   for step:
@@ -17,8 +17,14 @@
 // input is read where it is used. A gru that resets first has a second product,
 // of the panels that its candidate takes.
 //
+// A team is a task. Where reading the weight takes long against what threads
+// need to meet (RecurrentWeight), a step is a round of parts instead
+// (Rounds.h): some of the units, with their columns of each gate. The first
+// half of the kernel fills the states, which lie in memory of all threads: h
+// twice, as parts write that of the next step while others still read.
+//
 // Integers multiply the state of all sequences, quantised anew in each step, so
-// a task is a direction. By panels of a format their sums are integers, from
+// a team is a direction. By panels of a format their sums are integers, from
 // which zero points come off at the end: the state's by the sums of the
 // weight's columns. Where a weight is no constant, or the target has no product
 // of integers, it is walked by rows, whose bytes are read one after the other;
@@ -27,8 +33,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonRecurrent.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
+#include "lib/Codegen/Emit/Rounds.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
 
 using namespace mlir;
@@ -40,13 +49,27 @@ namespace {
 /// Rows of a weight of integers that a pass over the gates takes.
 constexpr int64_t kCodeRows = 8;
 
+RecurrentWeight sizeOf(RecurrentOp op) {
+  return {op.getNumGates(), int64_t(op.getUnits()), bool(op.getScale())};
+}
+
+/// Rows of numbers of each unit, one for each sequence of a team.
+struct StateRows {
+  Value memory = {};
+  Value at = {}; ///< where they begin
+  explicit operator bool() const { return bool(memory); }
+};
+
 struct RecurrentKernel {
   KernelEmitter &e;
   RecurrentOp op;
   BlockArgument weight;
-  int64_t atMost; ///< sequences of a task, but of integers: these have all
-  StateProduct product;
-  CodeProduct ofCodes; ///< none: codes are multiplied as floats
+  const RecurrentForm &form;
+  RecurrentWeight size = sizeOf(op);
+  /// Sequences of a team, but of integers: these have all.
+  int64_t atMost = size.staysInCache() ? form.few : form.many;
+  int64_t parts = form.inParts ? size.parts() : 1;
+  const CodeProduct &ofCodes = form.ofCodes; ///< none: codes are floats
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Type f32 = b.getF32Type();
@@ -56,15 +79,17 @@ struct RecurrentKernel {
   int64_t panels = llvm::divideCeil(width, kPanelColumns);
   SymExpr steps = out[0] - SymExpr(op.getNumStates());
   SymExpr groups = op.getScale() ? SymExpr(1) : divided(out[2], atMost);
-  /// Sequences of a task: as many as of any other, or fewer; and what there is
+  /// Sequences of a team: as many as of any other, or fewer; and what there is
   /// room for, at places that do not depend on these.
   SymExpr most =
       divided(out[2], SymExpr::apply(SymExpr::Fn::Max, groups, SymExpr(1)));
   SymExpr room = op.getScale() ? out[2] : SymExpr(atMost);
-  Value hidden = stateBuffer(true);
-  Value cell = stateBuffer(op.getKind() == CellKind::lstm);
-  Value update = stateBuffer(op.getResetsFirst()); ///< a gru's z
-  Value kept = stateBuffer(op.getResetsFirst());   ///< what a gru's r leaves
+  int64_t elements = 0; ///< of a team in parts: what it has in all memory
+  StateRows hidden = stateRows(true);
+  StateRows next = parts > 1 ? stateRows(true) : hidden; ///< h after the step
+  StateRows cell = stateRows(op.getKind() == CellKind::lstm);
+  StateRows update = stateRows(op.getResetsFirst()); ///< a gru's z
+  StateRows kept = stateRows(op.getResetsFirst());   ///< what its r leaves
   FormatAttr format = op.getFormatAttr();
   bool inBytes = format && ofCodes.multiply; ///< products of integers
   /// Codes of a sequence, filled up to whole groups.
@@ -80,8 +105,11 @@ struct RecurrentKernel {
   Value ofRows = integers(room); ///< sums of codes less their zero point
   Value gates = e.scratchBuffer(room * SymExpr(panels * kPanelColumns), f32);
 
-  // Of a task:
+  // Of a team:
   Value way = {}, first = {}, count = {};
+  /// Of the units that are computed the first, and the number of all.
+  Value firstUnit = L.index(0);
+  int64_t ownUnits = units;
   Value codeScale = {}; ///< of a step's quantised states
   Value codePoint = {}; ///< and their zero point
 
@@ -91,8 +119,14 @@ struct RecurrentKernel {
   Value integers(const SymExpr &elements) {
     return inBytes ? e.scratchBuffer(elements, b.getI32Type()) : Value();
   }
-  Value stateBuffer(bool has) {
-    return has ? e.scratchBuffer(room * SymExpr(units), f32) : Value();
+  StateRows stateRows(bool has) {
+    if (!has)
+      return {};
+    if (parts == 1)
+      return {e.scratchBuffer(room * SymExpr(units), f32), L.index(0)};
+    StateRows rows{e.result(1), L.index(elements)};
+    elements += atMost * units;
+    return rows;
   }
   Value add(Value x, Value y) { return L.add(x, y); }
   Value sub(Value x, Value y) { return L.sub(x, y); }
@@ -113,7 +147,9 @@ struct RecurrentKernel {
     return pull(v, {L.uniform(way), one ? L.uniform(0) : column});
   }
   void overUnits(function_ref<void(Idx)> fn) {
-    e.lanesLoop(L.index(units), e.vectorLanes(), fn);
+    e.lanesLoop(L.index(ownUnits), e.vectorLanes(), [&](Idx u) {
+      fn(parts == 1 ? u : L.add(L.uniform(firstUnit, kPanelColumns), u));
+    });
   }
   void overStates(function_ref<void(Value, Idx)> fn) {
     e.loop(L.index(0), count, 1,
@@ -125,13 +161,16 @@ struct RecurrentKernel {
   Idx column(int64_t gate, const Idx &u) {
     return L.add(L.uniform(op.getPlace(gate) * units), u);
   }
-  Value stateAt(Value memory, Value r, const Idx &u) {
-    return L.load(memory, in(r, units, u), f32);
+  Idx stateIn(const StateRows &rows, Value r, const Idx &u) {
+    return L.add(L.uniform(rows.at), in(r, units, u));
   }
-  void putState(Value v, Value memory, Value r, const Idx &u) {
-    L.store(v, memory, in(r, units, u), f32);
+  Value stateAt(const StateRows &rows, Value r, const Idx &u) {
+    return L.load(rows.memory, stateIn(rows, r, u), f32);
   }
-  /// Row `row` of the result, at the task's r-th sequence.
+  void putState(Value v, const StateRows &rows, Value r, const Idx &u) {
+    L.store(v, rows.memory, stateIn(rows, r, u), f32);
+  }
+  /// Row `row` of the result, at the team's r-th sequence.
   Idx place(Value row, Value r, const Idx &u) {
     Value at = L.add(L.mul(row, ways), way);
     at = L.add(L.mul(at, e.dim(out[2])), L.add(first, r));
@@ -153,18 +192,30 @@ struct RecurrentKernel {
   void addCodes();
   void gatesOfSums(Value r, Value panel, Value at);
   void gatesOfBytes();
-  void multiply(Value state, int64_t begin, int64_t end);
-  void resetFirst(Value time);
-  void task(Value number);
+  void multiply(const StateRows &state, const PanelRuns &panels);
+  PanelRuns panelsOf(int64_t firstGate, int64_t gates);
+  void gatesThatReset(Value time);
+  void begin(Value number);
+  void put(const StateRows &rows, int64_t row);
+  void putStates();
+  Value timeOf(Value step);
+  void team(Value number);
+  SymExpr numTeams() { return groups * SymExpr(ways); }
+  SymExpr cost() { return productOf(getDims(op.getInputs())) * SymExpr(units); }
+  int64_t elementsOfTeam() { return elements + Rounds::elements(parts); }
+  Rounds memoryOf(Value team);
+  void prepare(Value number);
+  void part(Value round, Value number);
+  void help(Value number);
 };
 
 void RecurrentKernel::start() {
   overStates([&](Value r, Idx u) {
-    auto begin = [&](Value given, Value memory) {
+    auto begin = [&](Value given, const StateRows &rows) {
       Value v = L.constant(L.vec(f32), 0);
       if (given)
         v = pull(given, {L.uniform(way), L.uniform(L.add(first, r)), u});
-      putState(v, memory, r, u);
+      putState(v, rows, r, u);
     };
     begin(op.getHidden(), hidden);
     if (cell)
@@ -183,7 +234,7 @@ void RecurrentKernel::quantize() {
   Value size = L.mul(count, units), none = L.constant(L.vec(f32, lanes), 0);
   SmallVector<Value> ends =
       e.lanesLoop(size, lanes, {none, none}, [&](Idx i, ValueRange found) {
-        Value x = L.widen(L.load(hidden, i, f32));
+        Value x = L.widen(L.load(hidden.memory, i, f32));
         if (L.mask)
           x = L.select(L.mask, x, none);
         Value below = arith::NegFOp::create(b, L.loc, x);
@@ -332,24 +383,23 @@ void RecurrentKernel::multiplyCodes() {
          [&](Value k) { addRows(k, 1, false); });
 }
 
-/// All rows of a state by panels [begin, end) of the weight; loops, where the
-/// target has nothing better.
-void RecurrentKernel::multiply(Value state, int64_t begin, int64_t end) {
+/// All rows of a state by panels of the weight; loops, where the target has
+/// nothing better.
+void RecurrentKernel::multiply(const StateRows &state, const PanelRuns &runs) {
   Value B = e.input(weight);
   Value matrix = L.mul(way, panels * units * kPanelColumns);
-  if (product)
-    return product(
-        e, {count, state, atMost, units, B, matrix, panels, begin, end, gates});
+  if (form.product)
+    return form.product(e, {count, state.memory, state.at, atMost, units, B,
+                            matrix, runs, panels, gates});
   e.loop(L.index(0), count, 1, [&](Value r) {
-    e.loop(L.index(begin), L.index(end), 1, [&](Value p) {
+    e.loop(runs.first, L.add(runs.first, runs.count), 1, [&](Value p) {
       Value panel = L.add(matrix, L.mul(p, units * kPanelColumns));
       Value to = L.mul(L.add(L.mul(r, panels), p), kPanelColumns);
       e.lanesLoop(L.index(kPanelColumns), e.vectorLanes(), [&](Idx c) {
         Value zero = L.constant(L.vec(f32), 0);
         Value sum = e.loop(
             L.index(0), L.index(units), 1, zero, [&](Value k, ValueRange s) {
-              Value h =
-                  L.load(state, L.uniform(L.add(L.mul(r, units), k)), f32);
+              Value h = stateAt(state, r, L.uniform(k));
               Value w = L.load(
                   B, in(k, kPanelColumns, L.add(L.uniform(panel), c)), f32);
               return SmallVector<Value>{add(s[0], mul(L.widen(h), w))};
@@ -358,6 +408,19 @@ void RecurrentKernel::multiply(Value state, int64_t begin, int64_t end) {
       });
     });
   });
+}
+
+/// Those of some gates, of the units that are computed: of whole gates all
+/// panels that have one of their columns.
+PanelRuns RecurrentKernel::panelsOf(int64_t firstGate, int64_t gates) {
+  int64_t begin = firstGate * units / kPanelColumns;
+  if (parts == 1) {
+    int64_t end = llvm::divideCeil((firstGate + gates) * units, kPanelColumns);
+    return {L.index(begin), end - begin, end - begin, 0};
+  }
+  int64_t own = ownUnits / kPanelColumns;
+  return {L.add(L.div(firstUnit, kPanelColumns), begin), gates * own, own,
+          units / kPanelColumns};
 }
 
 //===----------------------------------------------------------------------===//
@@ -498,13 +561,13 @@ void RecurrentKernel::nextState(Value time, Value r, const Idx &u) {
     putState(c, cell, r, u);
   Value at = L.add(time, op.getNumStates());
   L.store(row, e.result(0), place(at, r, u), f32);
-  putState(h, hidden, r, u);
+  putState(h, next, r, u);
 }
 
-/// The gates z and r of a gru, and the product that its candidate takes. Panels
+/// The gates z and r of a gru whose candidate takes another product. Panels
 /// that hold columns of both are multiplied twice.
-void RecurrentKernel::resetFirst(Value time) {
-  multiply(hidden, 0, llvm::divideCeil(2 * units, kPanelColumns));
+void RecurrentKernel::gatesThatReset(Value time) {
+  multiply(hidden, panelsOf(0, 2));
   overStates([&](Value r, Idx u) {
     auto gate = [&](int64_t i) {
       return gateOf(0, add(fromInput(i, time, r, u), fromState(i, r, u)));
@@ -512,66 +575,164 @@ void RecurrentKernel::resetFirst(Value time) {
     putState(gate(0), update, r, u);
     putState(mul(gate(1), stateAt(hidden, r, u)), kept, r, u);
   });
-  multiply(kept, 2 * units / kPanelColumns, panels);
 }
 
+/// A step, but for the gates that reset.
 void RecurrentKernel::step(Value time) {
   if (op.getScale())
     multiplyCodes();
   else if (op.getResetsFirst())
-    resetFirst(time);
+    multiply(kept, panelsOf(2, 1));
   else
-    multiply(hidden, 0, panels);
+    multiply(hidden, panelsOf(0, op.getNumGates()));
   overStates([&](Value r, Idx u) { nextState(time, r, u); });
 }
 
-void RecurrentKernel::task(Value number) {
-  Value perWay = e.dim(groups), T = e.dim(steps);
+/// Of team `number`.
+void RecurrentKernel::begin(Value number) {
+  Value perWay = e.dim(groups);
   way = L.div(number, perWay);
   first = L.mul(L.rem(number, perWay), e.dim(most));
   count = L.min(L.sub(e.dim(out[2]), first), e.dim(most));
+}
+
+void RecurrentKernel::put(const StateRows &rows, int64_t row) {
+  overStates([&](Value r, Idx u) {
+    L.store(stateAt(rows, r, u), e.result(0), place(L.index(row), r, u), f32);
+  });
+}
+
+/// The last ones, to where the result begins.
+void RecurrentKernel::putStates() {
+  put(next, 0);
+  if (cell)
+    put(cell, 1);
+}
+
+Value RecurrentKernel::timeOf(Value step) {
+  Value backward = L.eq(way, 1);
+  Value last = L.sub(L.sub(e.dim(steps), 1), step);
+  return ways == 2          ? L.select(backward, last, step)
+         : op.getBackward() ? last
+                            : step;
+}
+
+void RecurrentKernel::team(Value number) {
+  Value T = e.dim(steps);
+  begin(number);
   start();
   if (rowSize > units)
     e.lanesLoop(L.mul(count, rowSize), e.vectorLanes(), [&](Idx i) {
       L.store(L.constantInt(L.vec(codeType), 0), codes, i, codeType);
     });
-  Value backward = L.eq(way, 1);
   e.loop(L.index(0), T, 1, [&](Value t) {
-    Value last = L.sub(L.sub(T, 1), t);
-    step(ways == 2 ? L.select(backward, last, t) : op.getBackward() ? last : t);
+    Value time = timeOf(t);
+    if (op.getResetsFirst())
+      gatesThatReset(time);
+    step(time);
   });
-  overStates([&](Value r, Idx u) {
-    auto put = [&](Value memory, int64_t row) {
-      L.store(stateAt(memory, r, u), e.result(0), place(L.index(row), r, u),
-              f32);
-    };
-    put(hidden, 0);
-    if (cell)
-      put(cell, 1);
-  });
+  putStates();
 }
 
-} // namespace
+//===----------------------------------------------------------------------===//
+// In parts
+//===----------------------------------------------------------------------===//
 
-void emitRecurrentKernel(KernelEmitter &e, int64_t few, int64_t many,
-                         StateProduct product, CodeProduct ofCodes) {
+/// Moves the states to where the team has them; gives its counters.
+Rounds RecurrentKernel::memoryOf(Value team) {
+  Value at = L.mul(team, elementsOfTeam());
+  for (StateRows *rows : {&hidden, &next, &cell, &update, &kept})
+    if (*rows)
+      rows->at = L.add(at, rows->at);
+  return {e.result(1), L.add(at, elements), parts};
+}
+
+/// What the first half does for a team. Without steps its states are the last
+/// ones.
+void RecurrentKernel::prepare(Value number) {
+  begin(number);
+  clearRounds(e, memoryOf(number));
+  start();
+  put(hidden, 0);
+  if (cell)
+    put(cell, 1);
+}
+
+/// A part of a round: a step, or one of its halves where gates reset.
+void RecurrentKernel::part(Value round, Value number) {
+  firstUnit = L.mul(number, ownUnits);
+  int64_t halves = op.getResetsFirst() ? 2 : 1;
+  Value t = L.div(round, halves), time = timeOf(t);
+  Value isOdd = L.ne(L.rem(t, 2), 0);
+  Value even = L.select(isOdd, next.at, hidden.at);
+  next.at = L.select(isOdd, hidden.at, next.at);
+  hidden.at = even;
+  Value isLast = L.eq(round, L.sub(L.mul(e.dim(steps), halves), 1));
+  auto finish = [&] {
+    step(time);
+    e.ifThen(isLast, [&] { putStates(); });
+  };
+  if (halves == 1)
+    return finish();
+  Value isFirst = L.eq(L.rem(round, 2), 0), isSecond = L.no(isFirst);
+  e.ifThen(isFirst, [&] { gatesThatReset(time); });
+  e.ifThen(isSecond, finish);
+}
+
+/// A task of the second half: one of a team's, as many as a round has parts.
+void RecurrentKernel::help(Value number) {
+  Value team = L.div(number, parts);
+  begin(team);
+  Rounds rounds = memoryOf(team);
+  Value count = L.mul(e.dim(steps), op.getResetsFirst() ? 2 : 1);
+  walkRounds(e, rounds, count, L.rem(number, parts),
+             [&](Value round, Value number) { part(round, number); });
+}
+
+/// Null, after an error, for a kernel that is none.
+std::optional<RecurrentKernel> kernelOf(KernelEmitter &e,
+                                        const RecurrentForm &form) {
   auto op = e.rootOp<RecurrentOp>();
   if (!op)
-    return;
+    return std::nullopt;
   auto weight = dyn_cast<BlockArgument>(op.getWeight());
   if (!weight || (!op.getScale() && getDims(weight).size() != 4)) {
     e.fail("a recurrent layer needs panels of its weight "
            "in memory: run tenon-pack-matmul first");
-    return;
+    return std::nullopt;
   }
-  constexpr int64_t bytesOfF32 = 4;
-  int64_t bytes = op.getNumGates() * op.getUnits() * op.getUnits() * bytesOfF32;
-  RecurrentKernel k{e,       op,
-                    weight,  bytes > RecurrentOp::kLargestWeight ? many : few,
-                    product, ofCodes};
-  e.info.tasks = k.groups * SymExpr(k.ways);
-  e.info.cost = productOf(getDims(op.getInputs())) * SymExpr(k.units);
-  e.loop(e.begin, e.end, 1, [&](Value number) { k.task(number); });
+  return std::optional<RecurrentKernel>(std::in_place, e, op, weight, form);
+}
+
+} // namespace
+
+bool isRecurrentInParts(KernelOp kernel) {
+  auto op = dyn_cast_or_null<RecurrentOp>(kernel.getRoot());
+  return op && sizeOf(op).parts() > 1;
+}
+
+void emitRecurrentKernel(KernelEmitter &e, const RecurrentForm &form) {
+  std::optional<RecurrentKernel> k = kernelOf(e, form);
+  if (!k)
+    return;
+  e.info.tasks = k->numTeams();
+  if (k->parts == 1) {
+    e.info.cost = k->cost();
+    return e.loop(e.begin, e.end, 1, [&](Value number) { k->team(number); });
+  }
+  e.info.cost = SymExpr(k->units) * k->out[2] * SymExpr(k->ways);
+  e.loop(e.begin, e.end, 1, [&](Value number) { k->prepare(number); });
+}
+
+SymExpr emitRecurrentSteps(KernelEmitter &e, const RecurrentForm &form) {
+  std::optional<RecurrentKernel> k = kernelOf(e, form);
+  if (!k)
+    return SymExpr(0);
+  k->ownUnits = k->units / k->parts;
+  e.info.tasks = k->numTeams() * SymExpr(k->parts);
+  e.info.cost = k->cost();
+  e.loop(e.begin, e.end, 1, [&](Value number) { k->help(number); });
+  return k->numTeams() * SymExpr(k->elementsOfTeam());
 }
 
 } // namespace tenon

@@ -119,7 +119,7 @@ void emitByTiling(KernelEmitter &e) {
     return emitTopKKernel(e);
   case KernelKind::recurrence:
     if (isa_and_nonnull<RecurrentOp>(e.kernel().getRoot()))
-      return emitRecurrentKernel(e, 1, 1);
+      return emitRecurrentKernel(e, {});
     return emitRecurrenceKernel(e, 1);
   case KernelKind::row:
   case KernelKind::native:

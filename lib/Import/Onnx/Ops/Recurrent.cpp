@@ -20,6 +20,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonMath.h"
+#include "dialects/Tenon/IR/TenonRecurrent.h"
 #include "lib/Import/Onnx/Control/Loops.h"
 #include "lib/Import/Onnx/Ops/Activations.h"
 #include "lib/Import/Onnx/Ops/Quant.h"
@@ -342,17 +343,14 @@ SmallVector<Value> Recurrent::direction(int64_t d, bool backward, Value x) {
   return results;
 }
 
-/// Can one op compute all steps? Of f32, and several; a weight that exceeds the
-/// cache had better be read by all threads at each step, a part by each: it may
-/// fit in the caches of two. So had smaller ones, unless each direction is a
-/// thread's. Many sequences are quantised by all of them, too.
+/// Can one op compute all steps? Of f32, and several. Many sequences had better
+/// be quantised by all threads.
 bool Recurrent::isLayer() {
   constexpr int64_t most = 8;
   Dims r = n.dims(n.in(2));
-  int64_t bytes = gates * hidden * hidden * (quantized ? 1 : 4);
   return steps.constant() != 1 && n.elem(n.in(0)).isF32() &&
          llvm::all_of(r, [](const SymExpr &d) { return d.isConstant(); }) &&
-         bytes <= directions * RecurrentOp::kLargestWeight &&
+         RecurrentWeight{gates, hidden, quantized}.isLayer(directions) &&
          (!quantized || batch.constant().value_or(1) <= most);
 }
 
