@@ -153,6 +153,11 @@ Value KernelEmitter::pull(ConcatOp op, ArrayRef<Idx> idx) {
   return r;
 }
 
+static bool isPadded(PadOp op, size_t k) {
+  return op.getLow().getSymExprs()[k].constant() != 0 ||
+         getDims(op.getInput())[k] != getDims(op.getResult())[k];
+}
+
 /// Do all lanes that count read elements of the input, which are at `moved`
 /// there? Null where the answer is of no use: they do not run along a dim that
 /// is padded, or are no neighbours.
@@ -172,7 +177,7 @@ static Value isInside(KernelEmitter &e, PadOp op, ArrayRef<Idx> idx,
   for (auto [k, i] : llvm::enumerate(idx)) {
     Idx at = L.add(i, L.uniform(e.dim(SymExpr(0) - low[k])));
     moved.push_back(at);
-    if (low[k].constant() == 0 && dims[k] == getDims(op.getResult())[k])
+    if (!isPadded(op, k))
       continue;
     if (at.vec || at.lane < 0)
       return nullptr;
@@ -187,6 +192,49 @@ static Value isInside(KernelEmitter &e, PadOp op, ArrayRef<Idx> idx,
   return isAlong ? inside : nullptr;
 }
 
+/// The lanes at `moved` of the input, some of which lie outside: neighbours, or
+/// every other element, are loaded under a mask where all else about them is
+/// the same. Null for others.
+static Value loadPadded(KernelEmitter &e, PadOp op, ArrayRef<Idx> moved) {
+  LaneBuilder &L = e.L;
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  auto along = llvm::find_if(moved, [](auto &i) { return !i.isUniform(); });
+  if (op.getMode() != PadMode::constant || !isa<BlockArgument>(op.getInput()) ||
+      storageType(getElementTypeOrSelf(op.getInput().getType()))
+              .getIntOrFloatBitWidth() != 32 ||
+      along->lane > 2 ||
+      llvm::count_if(moved, [](auto &i) { return !i.isUniform(); }) != 1)
+    return nullptr;
+  size_t axis = along - moved.begin();
+  int64_t lanes = L.lanes;
+  LaneScope all(L, lanes); // what a mask lets through is there
+  Value inRow, n = e.dim(dims[axis]),
+               outside = L.widen(e.emit(op.getValue(), {}));
+  for (auto [k, i] : llvm::enumerate(moved))
+    if (k != axis && isPadded(op, k))
+      inRow = andAlso(L, inRow, L.ult(i.base, e.dim(dims[k])));
+  auto from = [&](Value base) -> Value {
+    Value inside = L.both(L.tailMask(L.sub(n, base)),
+                          L.no(L.tailMask(L.sub(L.index(0), base))));
+    if (inRow)
+      inside = L.both(inside, L.widen(inRow));
+    SmallVector<Idx> at(moved);
+    at[axis] = Idx{base, 1, 1, {}};
+    L.mask = inside;
+    Value x = e.emit(op.getInput(), at);
+    L.mask = {};
+    return L.select(inside, x, outside);
+  };
+  Value base = along->base;
+  if (along->lane == 1)
+    return from(base);
+  SmallVector<int64_t> order;
+  for (int64_t l = 0; l < lanes; ++l)
+    order.push_back(l < lanes / 2 ? 2 * l : 2 * l + 1);
+  return vector::ShuffleOp::create(e.b, L.loc, from(base),
+                                   from(L.add(base, lanes - 1)), order);
+}
+
 Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
   auto padded = [&]() -> Value {
     SmallVector<SymExpr> dims = getDims(op.getInput());
@@ -196,8 +244,7 @@ Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
     Value inside;
     for (auto [k, i] : llvm::enumerate(idx)) {
       Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
-      if (low[k].constant() == 0 &&
-          dims[k] == getDims(op.getResult())[k]) { // not padded here
+      if (!isPadded(op, k)) {
         in.push_back(i);
         continue;
       }
@@ -230,7 +277,11 @@ Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
     return padded();
   return ifElse(
       inside, laneType(op.getResult(), idx),
-      [&] { return emit(op.getInput(), moved); }, padded);
+      [&] { return emit(op.getInput(), moved); },
+      [&] {
+        Value border = loadPadded(*this, op, moved);
+        return border ? border : padded();
+      });
 }
 
 Value KernelEmitter::pull(ArgReduceOp op, ArrayRef<Idx> idx) {

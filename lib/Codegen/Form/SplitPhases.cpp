@@ -27,8 +27,9 @@ namespace tenon {
 
 namespace {
 
-/// Fewer elements fill no vector.
-constexpr int64_t kFewElements = 8;
+/// Fewer elements fill no vector, and a row of fewer no vector of the widest
+/// level.
+constexpr int64_t kFewElements = 8, kWindowElements = 16;
 
 /// How far from element k of `size` its `by` elements of the result are, the
 /// same for each k; empty where they are not.
@@ -68,6 +69,11 @@ struct SplitPhasesPass : ::tenon::impl::SplitPhasesPassBase<SplitPhasesPass> {
       if (int64_t(indices.size()) == by * *size)
         if (SmallVector<int64_t> distances = distancesOf(indices, *size, by);
             !distances.empty()) {
+          // Of a longer row an emitter permutes windows, and computes what the
+          // row is made of beside them.
+          if (*size >= kWindowElements &&
+              llvm::any_of(distances, [](int64_t d) { return d != 0; }))
+            return;
           replace(op, distances);
           ++numSplit;
           return;
