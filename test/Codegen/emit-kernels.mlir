@@ -180,7 +180,7 @@ func.func @third(%x: tensor<3x96xf32>, %i: tensor<3x32xi32>) -> tensor<3x32xf32>
 // CHECK: arith.addf
 // CHECK: vector.store %{{.+}}, %[[ROW:.+]][%{{.+}}] : memref<64xf32>
 // CHECK: scf.if
-// CHECK: %[[V:.+]] = vector.load %[[ROW]]
+// CHECK: %[[V:.+]] = vector.load %[[ROW]][
 // CHECK-NEXT: llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[V]]
 // CHECK-NOT: arith.addf
 // WIDE-LABEL: func.func @map_0
@@ -192,6 +192,37 @@ func.func @computedRows(%x: tensor<3x64xf32>, %y: tensor<3x64xf32>, %i: tensor<9
     tenon.yield %2 : tensor<3x96xf32>
   }
   return %0 : tensor<3x96xf32>
+}
+
+// -----
+
+// Neighbours lie in one window, if it has room for both: one table says where it
+// begins. Nine elements are too many.
+// CHECK-LABEL: func.func @map_0
+// CHECK-COUNT-1: memref.view {{.+}} to memref<{{.+}}xi64>
+// CHECK-NOT: memref.view {{.+}} to memref<{{.+}}xi64>
+// CHECK: arith.minsi %{{.+}}, %{{.+}} : i64
+// CHECK: llvm.call_intrinsic "llvm.x86.avx2.permps"
+// CHECK: llvm.call_intrinsic "llvm.x86.avx2.permps"
+// CHECK-LABEL: func.func @map_1
+// CHECK-COUNT-2: memref.view {{.+}} to memref<{{.+}}xi64>
+// WIDE-LABEL: func.func @map_0
+func.func @neighbours(%x: tensor<3x48xf32>, %y: tensor<3x96xf32>, %i: tensor<96xi64>, %j: tensor<96xi64>) -> (tensor<3x96xf32>, tensor<3x96xf32>) {
+  %0 = tenon.kernel map(%x, %i, %j) : (tensor<3x48xf32>, tensor<96xi64>, tensor<96xi64>) -> tensor<3x96xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x48xf32>, %b: tensor<96xi64>, %c: tensor<96xi64>):
+    %2 = tenon.gather %a, %b axis 1 : tensor<3x48xf32>, tensor<96xi64>
+    %3 = tenon.gather %a, %c axis 1 : tensor<3x48xf32>, tensor<96xi64>
+    %4 = tenon.add %2, %3 : tensor<3x96xf32>, tensor<3x96xf32>
+    tenon.yield %4 : tensor<3x96xf32>
+  }
+  %1 = tenon.kernel map(%y, %i, %j) : (tensor<3x96xf32>, tensor<96xi64>, tensor<96xi64>) -> tensor<3x96xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x96xf32>, %b: tensor<96xi64>, %c: tensor<96xi64>):
+    %2 = tenon.gather %a, %b axis 1 : tensor<3x96xf32>, tensor<96xi64>
+    %3 = tenon.gather %a, %c axis 1 : tensor<3x96xf32>, tensor<96xi64>
+    %4 = tenon.add %2, %3 : tensor<3x96xf32>, tensor<3x96xf32>
+    tenon.yield %4 : tensor<3x96xf32>
+  }
+  return %0, %1 : tensor<3x96xf32>, tensor<3x96xf32>
 }
 
 // -----

@@ -44,17 +44,20 @@ func.func @linear(%x: tensor<3x8xf32>, %w: tensor<16xf32>) -> tensor<3x16xf32> {
 
 // -----
 
-// Other indices, another dim and few elements keep their gather.
+// Other indices, another dim and few elements keep their gather, and so do the
+// neighbours of a row that fills vectors: windows of it are permuted.
 // CHECK-LABEL: @kept
-// CHECK-COUNT-3: tenon.gather
+// CHECK-COUNT-4: tenon.gather
 // EMIT-LABEL: func.func @map_0
 // EMIT: vector.gather
-func.func @kept(%x: tensor<8x8xf32>, %y: tensor<3x4xf32>) -> (tensor<8x16xf32>, tensor<16x8xf32>, tensor<3x8xf32>) {
+func.func @kept(%x: tensor<8x8xf32>, %y: tensor<3x4xf32>, %z: tensor<3x16xf32>) -> (tensor<8x16xf32>, tensor<16x8xf32>, tensor<3x8xf32>, tensor<3x32xf32>) {
   %i = tenon.constant dense<[0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 5, 5, 6, 6, 7, 7]> : tensor<16xi64>
   %j = tenon.constant dense<[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]> : tensor<16xi64>
   %k = tenon.constant dense<[0, 0, 1, 1, 2, 2, 3, 3]> : tensor<8xi64>
   %0 = tenon.gather %x, %i axis 1 : tensor<8x8xf32>, tensor<16xi64>
   %1 = tenon.gather %x, %j axis 0 : tensor<8x8xf32>, tensor<16xi64>
   %2 = tenon.gather %y, %k axis 1 : tensor<3x4xf32>, tensor<8xi64>
-  return %0, %1, %2 : tensor<8x16xf32>, tensor<16x8xf32>, tensor<3x8xf32>
+  %l = tenon.constant dense<[0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15]> : tensor<32xi64>
+  %3 = tenon.gather %z, %l axis 1 : tensor<3x16xf32>, tensor<32xi64>
+  return %0, %1, %2, %3 : tensor<8x16xf32>, tensor<16x8xf32>, tensor<3x8xf32>, tensor<3x32xf32>
 }

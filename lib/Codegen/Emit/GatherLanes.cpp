@@ -81,11 +81,22 @@ Value LaneGather::permuteBoth(Value low, Value high, Value order) const {
       .getResults();
 }
 
-LaneGather::Window LaneGather::windowOf(Value data, int64_t vectors) const {
+std::optional<int64_t> LaneGather::spanOf(const SymExpr &count,
+                                          int64_t taps) const {
+  int64_t lanes = e.target.vectorBits / 32;
+  std::optional<int64_t> from = size().constant(), to = count.constant();
+  if (!from || !to || *to == 0)
+    return std::nullopt;
+  return llvm::divideCeil((lanes - 1) * *from, *to) + taps;
+}
+
+LaneGather::Window LaneGather::windowOf(Value data, int64_t vectors,
+                                        Value first) const {
   LaneBuilder &L = e.L;
   int64_t span = L.lanes * vectors;
-  Value first = vector::ExtractOp::create(e.b, L.loc, data, int64_t(0)),
-        n = e.dim(size());
+  Value n = e.dim(size());
+  if (!first)
+    first = vector::ExtractOp::create(e.b, L.loc, data, int64_t(0));
   first = L.fromData(first, false).base;
   Window window;
   window.base = L.max(L.min(first, L.sub(n, span)), L.index(0));

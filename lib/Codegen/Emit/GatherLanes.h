@@ -39,7 +39,12 @@ struct LaneGather {
   struct Window {
     mlir::Value base, order, isWhole;
   };
-  Window windowOf(mlir::Value data, int64_t vectors) const;
+  /// `first` of the indices is where the window begins; not given: lane 0's.
+  Window windowOf(mlir::Value data, int64_t vectors,
+                  mlir::Value first = {}) const;
+  /// How far apart the first and the last element of `taps` neighbours of each
+  /// lane can be, where that is known.
+  std::optional<int64_t> spanOf(const SymExpr &count, int64_t taps) const;
   mlir::Value fromWindow(const Window &window, int64_t vectors);
   /// The lanes, if a window of so many vectors does not have them.
   mlir::Value without();

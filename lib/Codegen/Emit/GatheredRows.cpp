@@ -81,13 +81,8 @@ void GatheredRows::visit(Value v) {
   LaneGather lanes{e, in, {}, dims.size() - 1, gather.getIndices(), {}};
   int64_t vectors = lanes.windowVectors(dims.back());
   if (vectors && staysInRow(v)) {
-    const SymExpr &n = dims.back();
-    Type i64 = e.b.getI64Type(), i32 = e.b.getI32Type();
-    tables.push_back(
-        {gather, vectors,
-         e.scratchBuffer(
-             SymExpr::apply(SymExpr::Fn::CeilDiv, n, e.vectorLanes()), i64),
-         e.scratchBuffer(n, i32)});
+    Table table{gather, vectors, {}, {}};
+    groupOf(table).push_back(table);
   }
   if (!visited.contains(in) && !isMoved(in) && isGatheredByRow(in)) {
     Type type = computeType(getElementTypeOrSelf(in.getType()));
@@ -96,22 +91,57 @@ void GatheredRows::visit(Value v) {
   visit(in);
 }
 
-/// Writes the table, and whether windows have all lanes.
-void GatheredRows::fill(Table &table) {
+/// The gathers from the same rows whose lanes a window has beside those of the
+/// table; none yet: a new group.
+GatheredRows::Tables &GatheredRows::groupOf(const Table &table) {
+  GatherOp op = table.op;
+  LaneGather lanes{e, op.getInput(), {}, dims.size() - 1, op.getIndices(), {}};
+  for (Tables &group : groups) {
+    std::optional<int64_t> span = lanes.spanOf(dims.back(), group.size() + 1);
+    if (GatherOp(group.front().op).getInput() == op.getInput() && span &&
+        *span <= table.vectors * int64_t(e.vectorLanes()))
+      return group;
+  }
+  return groups.emplace_back();
+}
+
+/// Writes a group's tables, and whether windows have all lanes.
+void GatheredRows::fill(Tables &group) {
   LaneBuilder &L = e.L;
-  Type i1 = e.b.getI1Type();
+  const SymExpr &n = dims.back();
+  Type i1 = e.b.getI1Type(), i32 = e.b.getI32Type(), i64 = e.b.getI64Type();
+  Value bases = e.scratchBuffer(
+      SymExpr::apply(SymExpr::Fn::CeilDiv, n, e.vectorLanes()), i64);
+  for (Table &table : group) {
+    table.bases = bases;
+    table.orders = e.scratchBuffer(n, i32);
+  }
   Value yes = isWhole ? isWhole : L.constantInt(i1, 1);
-  auto whole = e.lanesLoop(
-      e.dim(dims.back()), e.vectorLanes(), yes, [&](Idx i, ValueRange args) {
-        LaneGather lanes{
-            e,  table.op.getInput(), {}, dims.size() - 1, table.op.getIndices(),
-            {i}};
-        Value data = L.widen(e.emit(lanes.indices, lanes.idx));
-        LaneGather::Window window = lanes.windowOf(data, table.vectors);
-        L.store(window.order, table.orders, i, e.b.getI32Type());
-        L.store(L.toI64(window.base), table.bases,
-                L.uniform(L.div(i.base, int64_t(L.lanes))), e.b.getI64Type());
-        return SmallVector<Value>{L.both(args[0], window.isWhole)};
+  auto whole =
+      e.lanesLoop(e.dim(n), e.vectorLanes(), yes, [&](Idx i, ValueRange args) {
+        SmallVector<LaneGather> gathers;
+        SmallVector<Value> indices;
+        Value first, all = args[0];
+        for (const Table &table : group) {
+          GatherOp op = table.op;
+          gathers.push_back(
+              {e, op.getInput(), {}, dims.size() - 1, op.getIndices(), {i}});
+          indices.push_back(L.toData(
+              L.fromData(L.widen(e.emit(op.getIndices(), {i})), false), i64));
+          Value own =
+              vector::ExtractOp::create(e.b, L.loc, indices.back(), int64_t(0));
+          first = first ? L.min(first, own) : own;
+        }
+        for (auto [table, gather, data] :
+             llvm::zip_equal(group, gathers, indices)) {
+          LaneGather::Window window =
+              gather.windowOf(data, table.vectors, first);
+          L.store(window.order, table.orders, i, i32);
+          L.store(L.toI64(window.base), bases,
+                  L.uniform(L.div(i.base, int64_t(L.lanes))), i64);
+          all = L.both(all, window.isWhole);
+        }
+        return SmallVector<Value>{all};
       });
   isWhole = whole[0];
 }
@@ -121,8 +151,8 @@ GatheredRows::GatheredRows(KernelEmitter &e, Value root)
   if (e.vectorLanes() == 1)
     return;
   visit(root);
-  for (Table &table : tables)
-    fill(table);
+  for (Tables &group : groups)
+    fill(group);
 }
 
 Value GatheredRows::fromTable(const Table &table, ArrayRef<Idx> idx) {
@@ -155,17 +185,23 @@ void GatheredRows::emitRow(ArrayRef<Idx> idx, function_ref<void()> lanes) {
   }
   if (!isWhole)
     return lanes();
+  auto forTables = [&](function_ref<void(const Table &)> fn) {
+    for (const Tables &group : groups)
+      llvm::for_each(group, fn);
+  };
   e.ifThen(isWhole, [&] {
-    for (const Table &table : tables)
+    forTables([&](const Table &table) {
       e.bind(GatherOp(table.op).getResult(),
              [this, table](ArrayRef<Idx> at) { return fromTable(table, at); });
+    });
     lanes();
   });
   e.ifThen(L.no(isWhole), [&] {
-    for (const Table &table : tables)
+    forTables([&](const Table &table) {
       e.bind(GatherOp(table.op).getResult(), [this, table](ArrayRef<Idx> at) {
         return laneGather(e, table.op, at).emit(dims.back());
       });
+    });
     lanes();
   });
 }

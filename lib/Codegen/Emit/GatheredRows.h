@@ -8,7 +8,9 @@
 // Of a map whose rows gather from rows beside them (an image that is resized):
 //
 //   - where a row's lanes lie is the same for all rows: a table in scratch
-//     memory, made once in each call (GatherLanes.h says what a window is);
+//     memory, made once in each call (GatherLanes.h says what a window is).
+//     Neighbours (a filter's taps) lie in one window where that has room for
+//     them, so that it is loaded once;
 //   - which rows they come from is the same for all lanes: looked up once for
 //     each row;
 //   - what is gathered from may be computed itself (the height is resized
@@ -41,6 +43,8 @@ private:
     int64_t vectors;
     mlir::Value bases, orders;
   };
+  /// Those that begin together.
+  using Tables = llvm::SmallVector<Table>;
   struct Row {
     mlir::Value source, memory;
     mlir::Type type;
@@ -49,13 +53,14 @@ private:
   void visit(mlir::Value v);
   bool staysInRow(mlir::Value v) const;
   bool isGatheredByRow(mlir::Value v) const;
-  void fill(Table &table);
+  Tables &groupOf(const Table &table);
+  void fill(Tables &group);
   mlir::Value fromTable(const Table &table, llvm::ArrayRef<Idx> idx);
 
   KernelEmitter &e;
   llvm::SmallVector<SymExpr> dims; ///< of the result
   llvm::SetVector<mlir::Value> visited;
-  llvm::SmallVector<Table> tables;
+  llvm::SmallVector<Tables> groups;
   llvm::SmallVector<GatherOp> ofRows; ///< along other dims than the last
   llvm::SmallVector<Row> rows;
   mlir::Value isWhole; ///< do windows have all lanes of a row?
