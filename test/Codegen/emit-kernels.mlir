@@ -883,6 +883,27 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
 
 // -----
 
+// Four columns of many terms, too, where a vector has eight lanes: what is stored
+// is turned within blocks of four, then the blocks.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: scf.for {{.*}} step %c8 {
+// CHECK-COUNT-48: math.fma {{.*}} : vector<8xf32>
+// CHECK-COUNT-2: vector.shuffle {{.*}} [0, 8, 1, 9, 4, 12, 5, 13]
+// CHECK: vector.shuffle {{.*}} [0, 1, 8, 9, 4, 5, 12, 13]
+// CHECK: vector.shuffle {{.*}} [0, 1, 2, 3, 8, 9, 10, 11]
+// CHECK-COUNT-4: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// WIDE-LABEL: func.func @matmul_0
+func.func @fourColumns(%x: tensor<?x12xf32, #tenon.dims<"n", "12">>, %p: tensor<1x12x32xf32>) -> tensor<?x4xf32, #tenon.dims<"n", "4">> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<?x12xf32, #tenon.dims<"n", "12">>, tensor<1x12x32xf32>) -> tensor<?x4xf32, #tenon.dims<"n", "4">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x12xf32, #tenon.dims<"n", "12">>, %b: tensor<1x12x32xf32>):
+    %1 = tenon.packed_matmul %a, %b columns "4" : tensor<?x12xf32, #tenon.dims<"n", "12">>, tensor<1x12x32xf32>
+    tenon.yield %1 : tensor<?x4xf32, #tenon.dims<"n", "4">>
+  }
+  return %0 : tensor<?x4xf32, #tenon.dims<"n", "4">>
+}
+
+// -----
+
 // Codes of numbers that are clamped first, by what the ends of the codes' type
 // stand for. The quotient is finite and needs no other rounding than that of
 // the sum with 1.5 * 2^23; what makes a number of a code takes it as an i32.

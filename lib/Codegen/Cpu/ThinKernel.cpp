@@ -15,7 +15,7 @@
 // A row's last vector may reach into the next row, which is written after it;
 // only the last rows have their ends stored by themselves.
 //
-// Few columns, fewer than half of a vector, have the rows on its lanes. A
+// Few columns, up to half of a vector, have the rows on its lanes. A
 // block of rows is turned as it is loaded, and its result as it is stored:
 //
 //   for `lanes` rows:  for term k:  for column n:
@@ -92,6 +92,7 @@ struct ThinKernel {
   }
   Value pick(ArrayRef<Value> from, function_ref<int64_t(int64_t)> element);
   void loadTerms(Value row, int64_t from, SmallVector<Value> &terms);
+  SmallVector<Value> turnFour(ArrayRef<Value> columns);
   void storeTurned(ArrayRef<Value> columns, Value row);
   void block(Value row);
   SmallVector<Value> sumsOf(Value row, int64_t count, int64_t from, int64_t to);
@@ -141,16 +142,52 @@ void ThinKernel::loadTerms(Value row, int64_t from, SmallVector<Value> &terms) {
         K == 1 ? memory[0] : pick(memory, [&](int64_t l) { return l * K + k; });
 }
 
+/// Of four columns the rows, one behind the other. In vectors of at most 256
+/// bits no instruction picks of two, but within blocks of four lanes.
+SmallVector<Value> ThinKernel::turnFour(ArrayRef<Value> columns) {
+  auto inBlocks = [&](Value x, Value y, std::array<int64_t, 4> from) {
+    SmallVector<int64_t> at;
+    for (int64_t block = 0; block < lanes; block += kQuad)
+      for (int64_t l : from)
+        at.push_back(block + (l < kQuad ? l : lanes + l - kQuad));
+    return shuffle(x, y, at);
+  };
+  SmallVector<Value> rows; // rows[i]: i, i + 4, ...
+  for (std::array<int64_t, 4> half : {std::array<int64_t, 4>{0, 4, 1, 5},
+                                      std::array<int64_t, 4>{2, 6, 3, 7}}) {
+    Value x = inBlocks(columns[0], columns[1], half),
+          y = inBlocks(columns[2], columns[3], half);
+    rows.push_back(inBlocks(x, y, {0, 1, 4, 5}));
+    rows.push_back(inBlocks(x, y, {2, 3, 6, 7}));
+  }
+  if (lanes == kQuad)
+    return rows;
+  auto both = [&](int64_t i, int64_t block) {
+    SmallVector<int64_t> at;
+    for (int64_t from : {block, lanes + block})
+      for (int64_t l = 0; l < kQuad; ++l)
+        at.push_back(from + l);
+    return shuffle(rows[i], rows[i + 1], at);
+  };
+  return {both(0, 0), both(2, 0), both(0, kQuad), both(2, kQuad)};
+}
+
 /// The opposite: columns of the result to its rows, whose elements lie one
 /// behind the other. Fewer vectors are stored than there are rows.
 void ThinKernel::storeTurned(ArrayRef<Value> columns, Value row) {
   Value result = e.result(0), first = L.mul(row, N);
+  SmallVector<Value> turned;
+  if (N == kQuad && lanes <= 2 * kQuad)
+    turned = turnFour(columns);
   for (int64_t v = 0; v < N; ++v) {
     // Element i of the block is row i / N of column i % N.
-    Value part = N == 1 ? columns[0] : pick(columns, [&](int64_t l) {
+    auto element = [&](int64_t l) {
       int64_t i = v * lanes + l;
       return i % N * lanes + i / N;
-    });
+    };
+    Value part = !turned.empty() ? turned[v]
+                 : N == 1        ? columns[0]
+                                 : pick(columns, element);
     vector::StoreOp::create(b, loc, part, result, L.add(first, v * lanes));
   }
 }
@@ -244,8 +281,11 @@ void ThinKernel::columns() {
   setLanes(all);
   Value row = L.mul(e.begin, taskRows),
         end = L.min(L.mul(e.end, taskRows), e.dim(M));
-  // Turning six of 16 takes longer than half vectors in rows do.
-  bool turned = inRows && N <= std::min<int64_t>(lanes / 2 - 1, 5);
+  // Turning six of 16 takes longer than half vectors in rows do, and four of
+  // eight with few terms.
+  constexpr int64_t some = 12;
+  bool turned = inRows && (N <= std::min<int64_t>(lanes / 2 - 1, 5) ||
+                           (N == kQuad && lanes == 2 * kQuad && K >= some));
   if (turned) {
     if (K * N + K + N <= room)
       for (int64_t k = 0; k < K; ++k)
