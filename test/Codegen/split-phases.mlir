@@ -3,18 +3,31 @@
 
 // Of each element two: it is read once, and interleaved with itself.
 // CHECK-LABEL: @twice
-// CHECK: %[[A:.+]] = tenon.reshape %arg0 to <"3", "16", "1">
-// CHECK: %[[B:.+]] = tenon.broadcast_to %[[A]] to <"3", "16", "2">
-// CHECK: tenon.reshape %[[B]] to <"3", "32">
+// CHECK: %[[A:.+]] = tenon.reshape %arg0 to <"3", "8", "1">
+// CHECK: %[[B:.+]] = tenon.broadcast_to %[[A]] to <"3", "8", "2">
+// CHECK: tenon.reshape %[[B]] to <"3", "16">
 // EMIT-LABEL: func.func @map_0
 // EMIT: %[[X:.+]] = vector.load %{{.+}} : memref<?xf32>, vector<8xf32>
 // EMIT: %[[Y:.+]] = vector.interleave %[[X]], %[[X]]
 // EMIT: vector.store %[[Y]], %{{.+}} : memref<?xf32>, vector<16xf32>
 // EMIT-NOT: vector.gather
-func.func @twice(%x: tensor<3x16xf32>) -> tensor<3x32xf32> {
+func.func @twice(%x: tensor<3x8xf32>) -> tensor<3x16xf32> {
+  %i = tenon.constant dense<[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]> : tensor<16xi64>
+  %0 = tenon.gather %x, %i axis 1 : tensor<3x8xf32>, tensor<16xi64>
+  return %0 : tensor<3x16xf32>
+}
+
+// -----
+
+// Bytes have no permutation.
+// CHECK-LABEL: @bytes
+// CHECK-NOT: tenon.gather
+// EMIT-LABEL: func.func @map_0
+// EMIT: vector.interleave
+func.func @bytes(%x: tensor<3x16xui8>) -> tensor<3x32xui8> {
   %i = tenon.constant dense<[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15]> : tensor<32xi64>
-  %0 = tenon.gather %x, %i axis 1 : tensor<3x16xf32>, tensor<32xi64>
-  return %0 : tensor<3x32xf32>
+  %0 = tenon.gather %x, %i axis 1 : tensor<3x16xui8>, tensor<32xi64>
+  return %0 : tensor<3x32xui8>
 }
 
 // -----
@@ -45,7 +58,7 @@ func.func @linear(%x: tensor<3x8xf32>, %w: tensor<16xf32>) -> tensor<3x16xf32> {
 // -----
 
 // Other indices, another dim and few elements keep their gather, and so do the
-// neighbours of a row that fills vectors: windows of it are permuted.
+// elements of a row that fills vectors, which are permuted.
 // CHECK-LABEL: @kept
 // CHECK-COUNT-4: tenon.gather
 // EMIT-LABEL: func.func @map_0

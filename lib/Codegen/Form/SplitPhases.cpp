@@ -27,9 +27,14 @@ namespace tenon {
 
 namespace {
 
-/// Fewer elements fill no vector, and a row of fewer no vector of the widest
-/// level.
-constexpr int64_t kFewElements = 8, kWindowElements = 16;
+/// Fewer elements fill no vector. As many fill one of the widest level.
+constexpr int64_t kFewElements = 8, kManyElements = 16;
+
+/// Vectors of it are permuted, which is faster.
+bool isPermuted(Type element) {
+  return element.isInteger(32) ||
+         (isa<FloatType>(element) && element.getIntOrFloatBitWidth() <= 32);
+}
 
 /// How far from element k of `size` its `by` elements of the result are, the
 /// same for each k; empty where they are not.
@@ -60,6 +65,8 @@ struct SplitPhasesPass : ::tenon::impl::SplitPhasesPassBase<SplitPhasesPass> {
     DenseElementsAttr constant =
         match::smallConstant(op.getIndices(), INT64_C(1) << 16);
     if (!size || *size < kFewElements || !constant ||
+        (*size >= kManyElements &&
+         isPermuted(getElementTypeOrSelf(op.getInput().getType()))) ||
         op.getAxis() != dims.size() - 1 || constant.getType().getRank() != 1)
       return;
     SmallVector<int64_t> indices;
@@ -69,11 +76,6 @@ struct SplitPhasesPass : ::tenon::impl::SplitPhasesPassBase<SplitPhasesPass> {
       if (int64_t(indices.size()) == by * *size)
         if (SmallVector<int64_t> distances = distancesOf(indices, *size, by);
             !distances.empty()) {
-          // Of a longer row an emitter permutes windows, and computes what the
-          // row is made of beside them.
-          if (*size >= kWindowElements &&
-              llvm::any_of(distances, [](int64_t d) { return d != 0; }))
-            return;
           replace(op, distances);
           ++numSplit;
           return;

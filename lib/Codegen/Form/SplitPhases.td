@@ -26,10 +26,9 @@ def SplitPhasesPass : Pass<"tenon-split-phases"> {
     %0 = tenon.reshape %2 to <"3", "16"> : tensor<3x8x2xf32>
     ```
 
-    Behind the first and the last element these are repeated. A row of 16 elements
-    and more is split where each element is repeated alone: for its neighbours an
-    emitter permutes windows of it, and computes what the row is made of, if it is
-    computed, beside them.
+    Behind the first and the last element these are repeated. A row of 16 floats
+    and more keeps its gather: an emitter permutes vectors of it, and computes what
+    the row is made of, if it is computed, beside them.
   }];
   let dependentDialects = ["::tenon::TenonDialect"];
   let statistics = [Statistic<"numSplit", "split", "Gathers replaced by views">];
