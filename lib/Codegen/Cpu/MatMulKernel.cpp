@@ -168,7 +168,10 @@ struct MatMulKernel {
     if (integer) // those of a task
       return taskRows;
     int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
-    int64_t rows = tiling.getBlockBytes() / (quantized ? k : 4 * k);
+    // Where panels are opened a block is that of its bytes: the more rows meet
+    // a panel, the better.
+    bool opens = quantized && rowsOfBytes->opensSomewhere;
+    int64_t rows = tiling.getBlockBytes() / (opens ? k : 4 * k);
     return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
                                16 * taskRows);
   }

@@ -70,7 +70,7 @@ struct RowQuantizer : Loops {
   /// it, and blocks that are met at once, if they have no more than `most`
   /// vectors each.
   static constexpr int64_t kTogether = 4, most = 8;
-  bool narrows = lanes >= 8 && element.isInteger(8);
+  bool narrows = lanes >= 8;
   int64_t size = format.getBlock(), vectors = size / lanes; ///< of a block
   bool together = size && vectors <= most;
 
@@ -138,7 +138,7 @@ Value RowQuantizer::walk(Value begin, Value end, Body body) {
       })[0];
 }
 
-/// Four vectors as bytes in the order in which codes are opened.
+/// Four vectors in 16 bits, or as bytes in the order in which codes are opened.
 void RowQuantizer::narrow(ArrayRef<Value> q, Value k) {
   bool wide = lanes == 16;
   VectorType bytes = vector(b.getI8Type(), 4 * lanes),
@@ -149,15 +149,26 @@ void RowQuantizer::narrow(ArrayRef<Value> q, Value k) {
       wide ? "llvm.x86.avx512.packsswb.512" : "llvm.x86.avx2.packsswb";
   Value low = intrinsic(toHalves, halves, {q[0], q[1]});
   Value high = intrinsic(toHalves, halves, {q[2], q[3]});
-  Value all = intrinsic(toBytes, bytes, {low, high});
-  // Each 128 bits have four numbers of each vector.
-  SmallVector<int64_t> dwords, places;
-  for (int64_t i = 0; i < kTogether; ++i)
-    for (int64_t part = 0; part < lanes / 4; ++part)
-      dwords.push_back(part * kTogether + i);
-  all = vector::BitCastOp::create(b, loc, i32s, all);
-  all = vector::ShuffleOp::create(b, loc, all, all, dwords);
-  all = vector::BitCastOp::create(b, loc, bytes, all);
+  // Each 128 bits have four numbers of each of so many vectors.
+  auto inOrder = [&](Value packed, int64_t count) -> Value {
+    VectorType type = cast<VectorType>(packed.getType());
+    VectorType fours = vector(b.getIntegerType(128 / count), lanes * count / 4);
+    SmallVector<int64_t> from;
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t part = 0; part < lanes / 4; ++part)
+        from.push_back(part * count + i);
+    packed = vector::BitCastOp::create(b, loc, fours, packed);
+    packed = vector::ShuffleOp::create(b, loc, packed, packed, from);
+    return vector::BitCastOp::create(b, loc, type, packed);
+  };
+  Value to = L.add(a0, k);
+  if (element.isInteger(16)) {
+    vector::StoreOp::create(b, loc, inOrder(low, 2), A, to);
+    vector::StoreOp::create(b, loc, inOrder(high, 2), A, plus(to, 2 * lanes));
+    return;
+  }
+  Value all = inOrder(intrinsic(toBytes, bytes, {low, high}), kTogether);
+  SmallVector<int64_t> places;
   int64_t group = format.rowsOfGroup(), apart = group / 4;
   for (int64_t i = 0; i < 4 * lanes; ++i)
     places.push_back(i / group * group + i % 4 * apart + i % group / 4);
@@ -165,7 +176,7 @@ void RowQuantizer::narrow(ArrayRef<Value> q, Value k) {
     all = vector::ShuffleOp::create(b, loc, all, all, places);
   if (opened)
     all = L.add(all, L.constantInt(bytes, -kUnsigned));
-  vector::StoreOp::create(b, loc, all, A, L.add(a0, k));
+  vector::StoreOp::create(b, loc, all, A, to);
 }
 
 /// Integers from element k on; those of single vectors wait for their order.
