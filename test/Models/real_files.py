@@ -191,6 +191,17 @@ SETS = (
     ("swift_f0", [voice(n) for n in (8000, 11111, 5000)]),
     *((part, [{"x": floats(*dims)} for dims in ((1, 3, 64, 96), (2, 3, 32, 64), (1, 3, 128, 64))]) for part in ("_det_infer", "ppocrv5_det", "OCRv6_det", "ppocrv4/det", "v2_c_det")),
     *((part, [{"x": floats(b, 3, 48, n)} for b, n in ((1, 96), (2, 64), (1, 128))]) for part in ("_rec_infer", "ppocrv5_rec", "OCRv6_rec", "ppocrv4/rec")),
+    ("en_US-joe", [{"input": ids(120, 1, n), "input_lengths": number(np.array([n])), "scales": number(np.array([0, 1, 0], np.float32))} for n in (40, 11)]),
+    ("hifigan", [{"mel": floats(1, 80, n)} for n in (60, 13, 5)]), ("pulsevad", None), ("vgg16", None), ("number_recognition", None),
+    ("lwake", [{"samples:0": floats(b, n)} for b, n in ((1, 24000), (2, 16000))]),
+    ("imitator", [{"input.1": ids(90, 1, 256), "onnx::Unsqueeze_1": number(np.int64(np.arange(256)[None] < n)), "input.3": ids(2, 1, 256)} for n in (40, 256)]),
+    ("trueocr/models/order", [{"feats": floats(1, n, 16), "mask": yes(1, n)} for n in (40, 7)]), ("trueocr/models/orient", None),
+    ("trueocr/models/det", [{"x": floats(1, 1, h, w)} for h, w in ((320, 320), (96, 160))]),
+    ("trueocr/models/rec", [{"x": floats(b, 1, 96, w), "widths": number(np.array(ws))} for b, w, ws in ((1, 320, [320]), (2, 160, [160, 90]))]),
+    ("immaculate", [{"image": ids(256, b, h, w, 3, dtype=np.uint8)} for b, h, w in ((1, 288, 288), (2, 64, 96))]),
+    ("surfaces_onnx_files", [{"input": floats(n, 4)} for n in (0, 5)]),
+    *((part, [{"x": floats(*dims)} for dims in ((1, 3, 64, 96), (2, 3, 32, 64), (1, 3, 128, 64))]) for part in ("/det/det", "seal_det")),
+    ("/rec/rec", [{"x": floats(b, 3, 48, n)} for b, n in ((1, 96), (2, 64), (1, 128))]), ("models/cls", [{"x": floats(n, 3, 48, 192)} for n in (1, 3, 2)]),
     *((part, [{"x": floats(n, 3, 48, 192)} for n in (1, 3, 2)]) for part in ("_cls_", "_m_cls", "ppocrv4/cls", "cls-model")),
 )
 
