@@ -115,7 +115,7 @@ def spelled_table(g):
 
 def dequantised(tool):
     g = Graph(contrib=True)
-    n_bits(g, "four bits", 200, 70, 4, 32, "packed", rows=[1, 2, 3, 5, 6, 8, 15, 60])
+    n_bits(g, "four bits", 200, 70, 4, 32, "packed", rows=[1, 2, 3, 5, 6, 8, 12, 15, 60])
     n_bits(g, "scales of f32", 64, 32, 4, 16, half=False)
     n_bits(g, "float zeros", 130, 33, 8, 64, "float", rows=[1, 3, 13])
     n_bits(g, "two bits", 90, 24, 2, 32, "packed")

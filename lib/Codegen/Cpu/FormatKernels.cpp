@@ -26,9 +26,10 @@
 //              takes four cycles for each row of B, and four chains hide that
 //   few rows   the numbers go from registers into products with all rows; the
 //              columns are walked a few vectors at a time, so that each code is
-//              opened once, and no sum leaves its register. Of up to 16 rows
-//              there are two such tiles. With AVX-512 five rows or more let the
-//              numbers of a block wait in the first cache
+//              opened once, and no sum leaves its register. A tile has up to 8
+//              rows, of AVX-512 12 by one vector of columns; of up to 16 rows
+//              there are two. With AVX-512 five rows or more let the numbers
+//              of a block wait in the first cache, and 16 bits have one tile
 //   more       a block of panels is dequantised into the cache, and multiplied
 //              as f32 (MatMulKernel.cpp); those of 16 bits by the first tile
 //
@@ -610,13 +611,22 @@ void emitDequantizedTile(KernelEmitter &e, Value rows, int64_t mostRows,
   e.ifThen(e.L.no(opens), multiply);
 }
 
+int64_t mostFormatRows(FormatAttr format, const TargetInfo &target) {
+  return target.vectorBits == 512 && format.getScale() ? kFormatRows : 8;
+}
+
+int64_t mostRowsInRegisters(FormatAttr format, const TargetInfo &target) {
+  return target.vectorBits == 512 && !format.getScale() ? 8 : 16;
+}
+
 void emitFormatKernel(KernelEmitter &e, Value rows, const SymExpr &lda,
                       FormatAttr format, int64_t panels, Value apart,
                       ArrayRef<Value> operands) {
   auto module = e.module();
   int64_t constant = lda.constant().value_or(0);
-  callForPanels(e, rows, kFormatRows, {panels, apart, /*bAt=*/4, /*cAt=*/7},
-                operands, [&](int64_t r, int64_t together) {
+  callForPanels(e, rows, mostFormatRows(format, e.target),
+                {panels, apart, /*bAt=*/4, /*cAt=*/7}, operands,
+                [&](int64_t r, int64_t together) {
                   return getFormatKernel(module, e.target, format, r, together,
                                          constant);
                 });

@@ -46,10 +46,12 @@ void emitDequantizedTile(KernelEmitter &e, mlir::Value rows, int64_t mostRows,
 
 /// Calls func(A, aAt, lda, B, bAt, K, C, cAt): C [panels][rows][32] is A's
 /// rows, lda apart, times one or two panels, the first at bAt, which are
-/// dequantised in registers. `rows` is in [1, kFormatRows].
-inline constexpr int64_t kFormatRows = 8;
-/// Two such tiles cost less than numbers that are written to the cache first.
-inline constexpr int64_t kRowsInRegisters = 2 * kFormatRows;
+/// dequantised in registers. `rows` is in [1, mostFormatRows].
+int64_t mostFormatRows(FormatAttr format, const TargetInfo &target);
+inline constexpr int64_t kFormatRows = 12; ///< of any level
+/// Two such tiles cost less than numbers that are written to the cache first;
+/// those of 16 bits, with AVX-512, are written by the first tile in no time.
+int64_t mostRowsInRegisters(FormatAttr format, const TargetInfo &target);
 void emitFormatKernel(KernelEmitter &e, mlir::Value rows, const SymExpr &lda,
                       FormatAttr format, int64_t panels, mlir::Value apart,
                       llvm::ArrayRef<mlir::Value> operands);

@@ -658,7 +658,8 @@ void MatMulKernel::narrowCoded(Value m) {
     });
   };
   auto tiles = [&](Value panel, int64_t count) {
-    int64_t most = quantized ? mostByteRows(e.target) : kFormatRows;
+    int64_t most =
+        quantized ? mostByteRows(e.target) : mostFormatRows(format, e.target);
     if (quantized && most >= kFewQuantizedRows)
       return multiply(panel, count, zero, m);
     forRowTiles(e, m, most, [&](Value, Value r0, Value rows) {
@@ -733,7 +734,7 @@ void MatMulKernel::run() {
       dots->loadWeights(e, B, weights);
     return wide();
   }
-  int64_t fewRows = coded       ? kRowsInRegisters
+  int64_t fewRows = coded       ? mostRowsInRegisters(format, e.target)
                     : quantized ? kFewQuantizedRows
                     : laidOut   ? 0
                                 : atOnce.most;
