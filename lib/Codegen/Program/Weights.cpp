@@ -140,7 +140,11 @@ struct FormatWriter {
   Sink sink;
   FormatAttr format = cast<FormatAttr>(part.format);
   int64_t K = part.layout.K, N = part.layout.N;
-  int64_t rows = format.rowsOfBlock(K), group = format.rowsOfGroup();
+  int64_t group = format.rowsOfGroup();
+  /// Of a block; those of integers have nothing between them.
+  int64_t rows = format.isInteger()
+                     ? llvm::alignTo(std::max<int64_t>(K, 1), group)
+                     : format.rowsOfBlock(K);
   std::optional<MatrixReader> codes = {}, scale = {}, zero = {};
   std::vector<uint8_t> panel = {};
 
@@ -265,13 +269,14 @@ void FormatWriter::writeRows(uint8_t *at, int64_t n, int64_t column, int64_t k0,
 
 /// The blocks of integers whose products i16 may not hold.
 void FormatWriter::mark() {
-  int64_t blocks = K / rows, ofBlock = format.bytesOfBlock(K);
+  int64_t inBlock = format.getBlock(), blocks = K / inBlock,
+          ofBlock = format.bytesOfBlock(K);
   uint8_t *marks = panel.data() + blocks * ofBlock;
   for (int64_t block = 0; block < blocks; ++block)
     for (int64_t column = 0; column < 32; ++column) {
       auto *at = reinterpret_cast<const int8_t *>(panel.data()) +
                  block * ofBlock + column * group;
-      bool fits = fitsPairs(at, rows / group, format.bytesOfGroup());
+      bool fits = fitsPairs(at, inBlock / group, format.bytesOfGroup());
       marks[block] |= !fits << column / kMarkedColumns;
     }
 }
