@@ -931,9 +931,9 @@ func.func @fourColumns(%x: tensor<?x12xf32, #tenon.dims<"n", "12">>, %p: tensor<
 // CHECK-NOT: arith.trunci
 // CHECK: arith.sitofp {{.*}} : vector<8xi32> to vector<8xf32>
 // WIDE-LABEL: func.func @map_0
-// WIDE: scf.for
-// WIDE: math.fma
-// WIDE: math.fma
+// WIDE: math.fma {{.*}} : f32
+// WIDE: math.fma {{.*}} : vector<16xf32>
+// WIDE-NOT: math.fma
 // WIDE-NOT: arith.cmpf uno
 // WIDE: arith.bitcast {{.*}} to vector<16xi32>
 

@@ -435,16 +435,16 @@ func.func @groupedKeys(%q: tensor<6x10x64xui8>, %k: tensor<2x10x64xui8>) -> tens
   return %9 : tensor<6x10x10xf32>
 }
 
-// A quantisation by a number that is known multiplies by its inverse, corrected;
-// not where f32 may hold neither the inverse nor what corrects it.
+// A quantisation by a number that is known multiplies by its inverse and what that
+// lacks; not where these do not give all quotients, nor where f32 may not hold them.
 // CHECK-LABEL: @quantised
-// CHECK-COUNT-2: tenon.div
+// CHECK-COUNT-3: tenon.div
 // INVERSES-LABEL: @quantised
 // INVERSES-DAG: %[[SCALE:.+]] = tenon.constant dense<1.250000e-01>
 // INVERSES-DAG: %[[INVERSE:.+]] = tenon.constant dense<8.000000e+00>
 // INVERSES: tenon.quotient %arg0, %[[SCALE]] inverse %[[INVERSE]] : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>, tensor<f32>
-// INVERSES: tenon.div
-func.func @quantised(%x: tensor<?xf32, #tenon.dims<"n">>) -> (tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>) {
+// INVERSES-COUNT-2: tenon.div
+func.func @quantised(%x: tensor<?xf32, #tenon.dims<"n">>) -> (tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>) {
   %low = tenon.constant dense<0.0> : tensor<f32>
   %high = tenon.constant dense<255.0> : tensor<f32>
   %zero = tenon.constant dense<3.0> : tensor<f32>
@@ -461,5 +461,11 @@ func.func @quantised(%x: tensor<?xf32, #tenon.dims<"n">>) -> (tensor<?xui8, #ten
   %8 = tenon.max %7, %low : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
   %9 = tenon.min %8, %high : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
   %10 = tenon.cast %9 to ui8 : tensor<?xf32, #tenon.dims<"n">>
-  return %5, %10 : tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>
+  %few = tenon.constant dense<1.66050375> : tensor<f32>
+  %11 = tenon.div %x, %few : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %12 = tenon.round %11 : tensor<?xf32, #tenon.dims<"n">>
+  %13 = tenon.max %12, %low : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %14 = tenon.min %13, %high : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+  %15 = tenon.cast %14 to ui8 : tensor<?xf32, #tenon.dims<"n">>
+  return %5, %10, %15 : tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>, tensor<?xui8, #tenon.dims<"n">>
 }

@@ -343,7 +343,7 @@ def quotients(tool):
     """Quantised numbers near ties and at the ends of f32 have the codes that a division gives; NaN is cast to 0."""
     g = Graph()
     shared = np.array([-3.4e38, -401, -2.51, -2.5, -0.5, 0.49, 0.5, 1.5, 77.2, 1e9, np.nan], np.float32).repeat(3)
-    for i, scale in enumerate(np.array([1 / 255, 2.0**-7, 0.0137, 1.1e-5, 7.3, 3e-17, 2e18, 1e-19, 1e20], np.float32)):
+    for i, scale in enumerate(np.array([1 / 255, 2.0**-7, 0.0137, 1.1e-5, 7.3, 1.66050375, 3e-17, 2e18, 1e-19, 1e20], np.float32)):
         rng = np.random.default_rng(i)
         ties = (rng.integers(-400, 400, 2000) + 0.5).astype(np.float32) * scale
         near = (ties.view(np.int32) + rng.integers(-3, 4, ties.size, dtype=np.int32)).view(np.float32)

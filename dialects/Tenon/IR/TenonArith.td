@@ -20,9 +20,10 @@ def Tenon_SingleTensor : Tenon_TensorOf<[F32], "f32">;
 def Tenon_QuotientOp : Tenon_ElementwiseOp<"quotient", "operands.front()", [Tenon_FusionCost<8>]> {
   let summary = "x / y of f32, where the number nearest to 1 / y is known";
   let description = [{
-    What `tenon.div` gives, rounded once; in wide vectors by a multiplication and
-    two fused ones that correct it. y is in [2^-60, 2^60]; of quotients that f32 does not hold,
-    or holds as subnormal numbers, the last bits are not those of a division.
+    What `tenon.div` gives, rounded once; in wide vectors `fma(x, inverse, x * rest)`, where
+    the rest is what the inverse lacks. By 97 of 100 numbers y that gives the quotients of
+    all x, and by no others is this op one. y is in [2^-60, 2^60]; of quotients that f32
+    does not hold, or that are below 2^-100, the last bits are not those of a division.
     tenon-pack-matmul makes it of quotients that are rounded to codes.
   }];
   let arguments = (ins Tenon_SingleTensor:$lhs, Tenon_SingleTensor:$rhs, Tenon_SingleTensor:$inverse);

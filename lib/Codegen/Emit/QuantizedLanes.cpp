@@ -116,10 +116,7 @@ Value KernelEmitter::quotientByNumber(Value x, Value scale,
                             L.ole(scale, L.constLike(scale, most)));
   return ifElse(
       isModerate, x.getType(),
-      [&] {
-        return emitQuotient(L, clamp(x, scale), wide, L.widen(inverse),
-                            /*corrects=*/true, /*isFinite=*/true);
-      },
+      [&] { return emitQuotient(L, clamp(x, scale), wide, L.widen(inverse)); },
       [&] { return clamp(arith::DivFOp::create(b, L.loc, x, wide), {}); });
 }
 
@@ -172,9 +169,15 @@ Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx) {
     q = clamp(x, {});
   } else if (hasInverse) {
     Value scale = numberOf(ratio->getOperand(1));
-    q = emitQuotient(L, clamp(x, scale), L.widen(scale),
-                     L.widen(numberOf(ratio->getOperand(2))),
-                     correctsQuotients(), /*isFinite=*/true);
+    Value inside = clamp(x, scale);
+    if (correctsQuotients()) {
+      Value inverse = numberOf(ratio->getOperand(2));
+      Value rest = emitRestOfInverse(L, scale, inverse);
+      q = emitKnownQuotient(L, inside, L.widen(inverse), L.widen(rest),
+                            /*isFinite=*/true);
+    } else {
+      q = arith::DivFOp::create(b, L.loc, inside, L.widen(scale));
+    }
   } else {
     Value scale = numberOf(ratio->getOperand(1));
     q = quotientByNumber(x, scale, clamp);

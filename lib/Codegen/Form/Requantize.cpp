@@ -35,6 +35,7 @@
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/bit.h"
 #include <cmath>
 #include <limits>
 
@@ -196,12 +197,50 @@ static bool isRoundedAlone(DivOp ratio) {
   return ratio->hasOneUse() && ratio->getUsers().begin()->hasOneUse();
 }
 
+/// Is fma(x, inverse, x * rest) the quotient of all x by y, with the number
+/// nearest to 1 / y and what it lacks? The sum is off by less than 2^-43 of it.
+/// Only of quotients so near to the middle between two floats may it be
+/// another: of x = X / 2^23 and y = S / 2^23 these are X * 2^e = O * S + r for
+/// an odd O of 25 bits and a small r, which few X solve.
+static bool givesQuotients(float scale) {
+  constexpr int64_t most = 64;
+  constexpr uint64_t least = 1 << 23; // of 24 bits
+  int exponent;
+  float y = 2 * std::frexp(scale, &exponent); // in [1, 2)
+  float inverse = 1 / y, rest = std::fma(-inverse, y, 1.0f) * inverse;
+  auto gives = [&](uint64_t of) {
+    float x = float(of);
+    return std::fma(x, inverse, x * rest) == x / y;
+  };
+  uint64_t S = uint64_t(std::ldexp(y, 23));
+  unsigned zeros = llvm::countr_zero(S);
+  uint64_t odd = S >> zeros, ofOdd = odd; // its inverse modulo 2^64
+  for (int i = 0; i < 5; ++i)
+    ofOdd *= 2 - odd * ofOdd;
+  for (unsigned e : {24, 25}) // X is at least S, or below
+    for (int64_t r = -most; r <= most; ++r) {
+      if (r == 0 || r & ((int64_t(1) << zeros) - 1))
+        continue;
+      uint64_t step = uint64_t(1) << (e - zeros);
+      for (uint64_t O = (-uint64_t(r >> zeros) * ofOdd) & (step - 1);
+           O < 4 * least; O += step) {
+        uint64_t X = (O * S + r) >> e;
+        bool isCase = O > 2 * least && O & 1 && X >= least && X < 2 * least &&
+                      (X >= S) == (e == 24);
+        if (isCase && !gives(X))
+          return false;
+      }
+    }
+  return true;
+}
+
 void divideByInverses(Operation *root) {
   constexpr double least = 0x1p-60, most = 0x1p60;
   root->walk([&](CastOp op) {
     std::optional<Quantization> made = matchQuantized(op);
     if (!made || !isRoundedAlone(made->ratio) || !(made->scale >= least) ||
-        !(made->scale <= most) || made->of.getDefiningOp<ConstantOp>())
+        !(made->scale <= most) || made->of.getDefiningOp<ConstantOp>() ||
+        !givesQuotients(float(made->scale)))
       return;
     DivOp ratio = made->ratio;
     OpBuilder b(ratio);

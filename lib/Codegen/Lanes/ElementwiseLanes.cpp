@@ -235,16 +235,25 @@ struct Ops {
 
 } // namespace
 
-Value emitQuotient(LaneBuilder &L, Value x, Value y, Value inverse,
-                   bool corrects, bool isFinite) {
+Value emitQuotient(LaneBuilder &L, Value x, Value y, Value inverse) {
   Ops o{L, getElementTypeOrSelf(x.getType())};
-  if (!corrects)
-    return o.make<arith::DivFOp>(x, y);
   Value first = o.mul(x, inverse);
   Value rest = L.multiplyAdd(o.neg(first), y, x, /*fused=*/true);
-  Value q = L.multiplyAdd(rest, inverse, first, /*fused=*/true);
-  // An infinity has no remainder.
-  return isFinite ? q : L.select(L.isNan(q), first, q);
+  return L.multiplyAdd(rest, inverse, first, /*fused=*/true);
+}
+
+Value emitRestOfInverse(LaneBuilder &L, Value y, Value inverse) {
+  Ops o{L, getElementTypeOrSelf(y.getType())};
+  Value error = L.multiplyAdd(o.neg(inverse), y, o.c(y, 1), /*fused=*/true);
+  return o.mul(error, inverse);
+}
+
+Value emitKnownQuotient(LaneBuilder &L, Value x, Value inverse, Value rest,
+                        bool isFinite) {
+  Ops o{L, getElementTypeOrSelf(x.getType())};
+  Value q = L.multiplyAdd(x, inverse, o.mul(x, rest), /*fused=*/true);
+  // Of an infinity the two may be one of each sign.
+  return isFinite ? q : L.select(L.isNan(q), o.mul(x, inverse), q);
 }
 
 Value emitSigmoid(LaneBuilder &L, Value x) {
@@ -325,8 +334,11 @@ Value emitElementwise(LaneBuilder &L, Operation *op, ArrayRef<Value> v,
       .Case([&](DivOp) {
         return o.isFloat ? o.make<arith::DivFOp>(x, y) : o.divInt(x, y);
       })
-      .Case([&](QuotientOp) {
-        return emitQuotient(L, x, y, v[2], corrects, /*isFinite=*/false);
+      .Case([&](QuotientOp) -> Value {
+        if (!corrects)
+          return o.make<arith::DivFOp>(x, y);
+        return emitKnownQuotient(L, x, v[2], emitRestOfInverse(L, y, v[2]),
+                                 /*isFinite=*/false);
       })
       .Case([&](ModOp) { return o.modulo(x, y, false); })
       .Case([&](FModOp) { return o.modulo(x, y, true); })

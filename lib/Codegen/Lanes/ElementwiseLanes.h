@@ -28,10 +28,18 @@ mlir::Value emitCompare(LaneBuilder &L, CompareKind kind,
                         mlir::Type elementType, mlir::Value lhs,
                         mlir::Value rhs);
 /// x / y, with what is nearest to 1 / y: x times that is off by an ulp or two,
-/// and the remainder, which is exact, says by how much. `isFinite`: so are x
-/// and the quotient.
+/// and the remainder, which is exact, says by how much. x and the quotient are
+/// finite.
 mlir::Value emitQuotient(LaneBuilder &L, mlir::Value x, mlir::Value y,
-                         mlir::Value inverse, bool corrects, bool isFinite);
+                         mlir::Value inverse);
+/// What an inverse lacks of 1 / y.
+mlir::Value emitRestOfInverse(LaneBuilder &L, mlir::Value y,
+                              mlir::Value inverse);
+/// x / y with a tenon.quotient's inverse and what that lacks. `isFinite`: so
+/// are x and the quotient.
+mlir::Value emitKnownQuotient(LaneBuilder &L, mlir::Value x,
+                              mlir::Value inverse, mlir::Value rest,
+                              bool isFinite);
 mlir::Value emitSigmoid(LaneBuilder &L, mlir::Value x);
 
 } // namespace tenon
