@@ -102,6 +102,15 @@ def scales_at_the_edge(g):
             x = rng.integers(-9, 10, (m, 32)).astype(np.float32)
             y = g.node("MatMulNBits", g.input(x), *operands, domain=MICROSOFT, K=32, N=5, bits=4, block_size=32)
             g.expect(f"edges {m}", y, (x[:, None] * weight).sum(-1).astype(np.float32))
+    # Zero points that no code is, beside a last block that is not whole.
+    codes, zero = rng.integers(0, 16, (7, 3, 32)), np.array([np.nan, np.inf, -np.inf, -5, 2.0**-130, 16, 2.0**12], np.float32)[:, None].repeat(3, 1)
+    operands = [g.weight(pack(codes, 4)), g.weight(np.ones((7, 3), np.float32)), g.weight(zero)]
+    with np.errstate(invalid="ignore"):
+        weight = (codes - zero[..., None]).reshape(7, -1)[:, :72].astype(np.float64)
+        for m in (1, 5, 20):
+            x = rng.integers(-9, 10, (m, 72)).astype(np.float32)
+            y = g.node("MatMulNBits", g.input(x), *operands, domain=MICROSOFT, K=72, N=7, bits=4, block_size=32)
+            g.expect(f"zeros {m}", y, (x[:, None] * weight).sum(-1).astype(np.float32))
 
 
 def spelled_table(g):
@@ -392,6 +401,12 @@ def integers(tool):
     integer(g, "i8 by i8", 50, 61, 31, i8, i8)
     integer(g, "no left zero", 3, 96, 20, u8, u8, None, "one")
     integer(g, "sums that wrap", 2, 33100, 33, u8, u8, extreme=True)
+    for left, right, ends in ((u8, i8, (255, -128)), (i8, i8, (-128, -128)), (i8, u8, (-128, 255))):
+        a, b = np.full((2, 34000), ends[0], left), np.full((34000, 5), ends[1], right)
+        zeros = [kind(np.iinfo(kind).max + np.iinfo(kind).min - end) for kind, end in zip((left, right), ends)]
+        exact = (a.astype(np.int64) - int(zeros[0])) @ (b.astype(np.int64) - int(zeros[1]))
+        product = g.node("MatMulInteger", g.input(a), g.weight(b), *map(g.weight, zeros))
+        g.expect(f"sums of {ends[0]} by {ends[1]} that wrap {np.dtype(right)}".replace("-", "minus "), product, exact.astype(np.int32))
     # Blocks of 16 rows and of 8 whose sums i16 holds, and some whose sums it does not.
     large = [(np.s_[3:5, 7], -128), (np.s_[64:96, 8:20], 127), (np.s_[79, 39], -127), (np.s_[-2:, 0], 127)]
     for m in (1, 2, 5, 9, 64):
