@@ -322,6 +322,7 @@ tenon_status contextInfo(tenon_context *handle, tenon_context_info *info,
   full.run_ns = context->runNs;
   full.prepare_ns = context->prepareNs;
   full.control_ns = context->controlNs;
+  full.wait_ns = context->waitNs, full.barriers = context->barriers;
   return give(info, full, error);
 }
 

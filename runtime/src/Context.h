@@ -60,6 +60,7 @@ struct alignas(64) ThreadState {
   int32_t failedSlice;
   int32_t code; // the kernel's result
   int64_t errorValue, errorLimit;
+  uint64_t waitNs; // at barriers, in one run, with TENON_CONTEXT_PROFILE
 };
 
 constexpr int32_t kRecentPlans = 4, kReservedPlans = 8;
@@ -178,10 +179,12 @@ struct Execution {
 };
 
 /// Run.cpp: with TENON_CONTEXT_PROFILE the times of the last run, of its
-/// preparation, and of what it decided between steps.
+/// preparation, and of what it decided between steps; how often threads waited
+/// for each other, and for how long all of them together.
 struct Times {
   int64_t startNs;
-  uint64_t runNs, prepareNs, controlNs;
+  uint64_t runNs, prepareNs, controlNs, waitNs;
+  int64_t barriers;
 };
 
 /// Context.cpp: the context's own threads.

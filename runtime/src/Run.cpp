@@ -155,13 +155,29 @@ tenon_status runAll(Context &context, bool pooled, tenon_error *error) {
 }
 
 /// Forgets the times of the run before.
-void beginProfile(Context &context) {
+void beginProfile(Context &context, bool pooled) {
+  if (pooled) // a worker of a run that failed may still note its last wait
+    context.pool.settle();
   context.startNs = nanoseconds();
-  context.runNs = context.prepareNs = context.controlNs = 0;
+  context.runNs = context.prepareNs = context.controlNs = context.waitNs = 0;
+  context.barriers = 0;
+  for (int32_t t = 0; t < context.threads; ++t)
+    context.threadStates[t].waitNs = 0;
   for (int32_t s = 0; s < context.numSteps; ++s) {
     StepState &step = context.steps[s];
     step.startNs = step.lastNs = step.timeNs = 0;
     step.calls = 0;
+  }
+}
+
+void endProfile(Context &context, bool pooled) {
+  context.runNs = sinceStart(context);
+  if (pooled)
+    context.pool.settle();
+  // One that was held up on its way out waited no longer than the run.
+  for (int32_t t = 0; t < context.threads; ++t) {
+    uint64_t waited = context.threadStates[t].waitNs;
+    context.waitNs += waited < context.runNs ? waited : context.runNs;
   }
 }
 
@@ -177,7 +193,7 @@ tenon_status runPrepared(Context &context, tenon_error *error) {
   // Workers that came late to the run before may still look at its tables.
   bool pooled = context.poolStarted && context.pool.alive();
   if (context.flags & TENON_CONTEXT_PROFILE)
-    beginProfile(context);
+    beginProfile(context, pooled);
   do {
     if (pooled)
       context.pool.settle();
@@ -196,7 +212,7 @@ tenon_status runPrepared(Context &context, tenon_error *error) {
       return status;
   } while (context.surprised);
   if (context.flags & TENON_CONTEXT_PROFILE)
-    context.runNs = sinceStart(context);
+    endProfile(context, pooled);
   context.ran = true;
   return TENON_OK;
 }

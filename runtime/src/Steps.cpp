@@ -137,11 +137,24 @@ void runShared(Context &context, int32_t number, int32_t index) {
   }
 }
 
+/// Waits on thread `index` until a segment's steps have been computed.
+void passBarrier(Context &context, int32_t segment, int32_t index) {
+  if (!(context.flags & TENON_CONTEXT_PROFILE))
+    return context.pool.waitFor(context.done[segment],
+                                context.targets[segment]);
+  uint64_t before = sinceStart(context);
+  context.pool.waitFor(context.done[segment], context.targets[segment]);
+  context.threadStates[index].waitNs += sinceStart(context) - before;
+  if (index == 0)
+    ++context.barriers;
+}
+
 /// One thread's walk from the first step to the last that is shared out.
 void walk(void *argument, int32_t index) {
   Context &context = *static_cast<Context *>(argument);
   ThreadState &self = context.threadStates[index];
-  bool timed = index == 0 && (context.flags & TENON_CONTEXT_PROFILE);
+  bool profiled = context.flags & TENON_CONTEXT_PROFILE;
+  bool timed = index == 0 && profiled;
   bool alone = false; // thread 0 has run steps of its own since the barrier
   FloatModes modes;
   for (int32_t s = context.firstStep; s <= context.lastParallel; ++s) {
@@ -151,7 +164,7 @@ void walk(void *argument, int32_t index) {
       if (alone)
         Pool::count(context.done[before], 1, 1);
       alone = false;
-      context.pool.waitFor(context.done[before], context.targets[before]);
+      passBarrier(context, before, index);
       if (__atomic_load_n(&context.failedStep, __ATOMIC_ACQUIRE) < s)
         return;
     }
@@ -166,9 +179,9 @@ void walk(void *argument, int32_t index) {
         runSlices(context, s, 0, 1, 0);
     }
   }
-  int32_t last = context.steps[context.lastParallel].segment;
-  if (index == 0)
-    context.pool.waitFor(context.done[last], context.targets[last]);
+  // A worker may leave; a profile tells what it would have waited.
+  if (index == 0 || profiled)
+    passBarrier(context, context.steps[context.lastParallel].segment, index);
 }
 
 struct StepCall {

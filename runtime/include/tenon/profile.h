@@ -16,6 +16,13 @@
 extern "C" {
 #endif
 
+struct tenon_value_info { /* an inner value, with --debug-values */
+  size_t size;
+  const char *name;
+  tenon_dtype dtype;
+  int32_t rank;
+};
+
 static inline tenon_status tenon_get_step_info(tenon_context *context,
                                                int32_t index,
                                                tenon_step_info *info,

@@ -192,13 +192,6 @@ typedef struct tenon_gpu_image_info { /* code for one architecture of GPUs */
   uint64_t bytes;
 } tenon_gpu_image_info;
 
-typedef struct tenon_value_info { /* an inner value, with --debug-values */
-  size_t size;
-  const char *name;
-  tenon_dtype dtype;
-  int32_t rank;
-} tenon_value_info;
-
 typedef struct tenon_step_info { /* a kernel call and its last run */
   size_t size;
   const char *kernel;
@@ -249,6 +242,11 @@ typedef struct tenon_context_info {
   const char *device; /* "cpu", or the GPU's name; its level is an image */
   const char *device_note; /* why no GPU is used although there is code for
                               one and the options would have it; else NULL */
+  /* Of the last run, with TENON_CONTEXT_PROFILE and the context's own threads:
+   * how often they waited for each other at the end of steps, and for how long,
+   * all threads' waits added up. The steps' times include these waits. */
+  uint64_t wait_ns;
+  int64_t barriers;
 } tenon_context_info;
 
 typedef struct tenon_model tenon_model;     /* one per artifact, read-only */
@@ -256,6 +254,7 @@ typedef struct tenon_context tenon_context; /* what running it needs */
 typedef struct tenon_state tenon_state;     /* pasts, in the caller's memory */
 typedef struct tenon_state_info tenon_state_info; /* state.h */
 typedef struct tenon_pool_info tenon_pool_info;   /* pages.h */
+typedef struct tenon_value_info tenon_value_info; /* profile.h */
 
 /* ---- context options ---------------------------------------------------- */
 
@@ -275,7 +274,7 @@ enum {
   TENON_CONTEXT_QUERY_ONLY = 1u << 0,
   /* Takes `threads` as it is, even above what the process may use. */
   TENON_CONTEXT_OVERSUBSCRIBE = 1u << 1,
-  /* Records the times of steps and of the run (costs two clock reads a step). */
+  /* Records the times of steps and of the run (costs clock reads in each). */
   TENON_CONTEXT_PROFILE = 1u << 2,
   /* Compares the weights with their checksum, which reads them all: embedded
    * ones as they are in memory, a file's, with TENON_CONTEXT_QUERY_ONLY too. */

@@ -182,6 +182,13 @@ TEST(Query, profileOfTheLastRun) {
       EXPECT_EQ(step.threads, threads);
     }
     EXPECT_GT(end, 0u);
+    tenon_context_info whole;
+    TENON_INIT(whole);
+    ASSERT_EQ(tenon_get_context_info(context, &whole, nullptr), TENON_OK);
+    // Each of the three steps is shared out.
+    EXPECT_EQ(whole.barriers, threads > 1 ? 3 : 0);
+    EXPECT_EQ(whole.wait_ns > 0, threads > 1);
+    EXPECT_LE(whole.wait_ns, whole.run_ns * uint64_t(threads));
   }
 }
 
