@@ -34,10 +34,14 @@ void Profile::add(tenon_context *context) {
   ++runs;
   tenon_context_info whole;
   TENON_INIT(whole);
+  whole.barriers = -1; // what an artifact of an older Tenon leaves
   if (!tenon_get_context_info(context, &whole, nullptr)) {
     runNs += double(whole.run_ns);
     prepareNs += double(whole.prepare_ns);
     controlNs += double(whole.control_ns);
+    threadsNs += double(whole.run_ns) * whole.threads;
+    waitNs += double(whole.wait_ns);
+    barriers += double(whole.barriers);
   }
   for (auto [i, step] : enumerate(steps)) {
     tenon_step_info info;
@@ -131,6 +135,10 @@ void Profile::print(raw_ostream &out) const {
   line("loops and branches", control);
   line("between kernels", std::max(0.0, whole - inKernels - prepare - control));
   line("run", whole);
+  if (barriers >= 0)
+    out << format("barriers: %.0f in a run, where threads wait for %.1f%% of "
+                  "their time, which is in the kernels' times\n",
+                  barriers / std::max(runs, 1), waitShare() * 100);
   out << format(
       "roofline: the least time for the products at %.0f GFLOP/s a "
       "thread, and for the bytes at %.1f GB/s (%.1f in the cache), as a "
@@ -163,6 +171,11 @@ void Profile::writeTotals(json::OStream &out) const {
   out.attribute("control_ms", perRun(controlNs));
   out.attribute("between_ms", perRun(std::max(0.0, runNs - inKernels -
                                                        prepareNs - controlNs)));
+  if (barriers < 0)
+    return;
+  out.attribute("barriers",
+                int64_t(std::llround(barriers / std::max(runs, 1))));
+  out.attribute("wait_share", waitShare());
 }
 
 Error Profile::writeTrace(StringRef path, tenon_context *context) const {

@@ -36,7 +36,8 @@ public:
 
   void print(llvm::raw_ostream &out) const;
   void writeJson(llvm::json::OStream &out) const;
-  /// Of one run in ms: all of it, and what it spent outside kernels.
+  /// Of one run in ms: all of it, and what it spent outside kernels. Besides,
+  /// how many barriers it has, and the share of its threads' time at them.
   void writeTotals(llvm::json::OStream &out) const;
   /// The last run, step by step, in Chrome's trace format. Of a step in a loop
   /// the last call.
@@ -59,11 +60,14 @@ private:
   };
   std::vector<Kernel> kernels() const;
   double perRun(double ns) const { return ns / 1e6 / (runs ? runs : 1); }
+  double waitShare() const { return threadsNs > 0 ? waitNs / threadsNs : 0; }
 
   Roofline roofline;
   std::vector<Step> steps;
   int runs = 0;
   double runNs = 0, prepareNs = 0, controlNs = 0; // of all runs
+  double threadsNs = 0, waitNs = 0;               // of all threads, likewise
+  double barriers = 0;                            // negative: not known
 };
 
 } // namespace tenon
