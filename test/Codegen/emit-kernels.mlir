@@ -254,6 +254,39 @@ func.func @turned(%x: tensor<64x40xf32>) -> tensor<40x64xf32> {
 
 // -----
 
+// So are an image's channels, with other dims between, here the rows of a
+// transposed convolution's phases; of a square at an end what is there.
+// CHECK-LABEL: func.func @map_0
+// CHECK: scf.if
+// CHECK-COUNT-8: vector.load {{.+}} : memref<?xf32>, vector<8xf32>
+// CHECK-NOT: vector.load
+// CHECK-COUNT-24: vector.shuffle
+// CHECK-COUNT-8: vector.store {{.+}} : memref<?xf32>, vector<8xf32>
+// CHECK: scf.if
+// CHECK: scf.if
+// CHECK-COUNT-8: vector.maskedload
+// CHECK-COUNT-24: vector.shuffle
+// CHECK-COUNT-8: vector.maskedstore
+// WIDE-LABEL: func.func @map_0
+// WIDE-COUNT-16: vector.load {{.+}} : memref<?xf32>, vector<16xf32>
+// WIDE-COUNT-80: vector.shuffle
+// WIDE-COUNT-16: vector.store {{.+}} : memref<?xf32>, vector<16xf32>
+// WIDE-COUNT-16: vector.maskedload
+// WIDE-COUNT-80: vector.shuffle
+// WIDE-COUNT-16: vector.store {{.+}} : memref<?xf32>, vector<16xf32>
+func.func @phases(%x: tensor<1x8x8x2x2x20xf32>) -> tensor<1x20x16x16xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<1x8x8x2x2x20xf32>) -> tensor<1x20x16x16xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<1x8x8x2x2x20xf32>):
+    %1 = tenon.transpose %a [0, 1, 3, 2, 4, 5] : tensor<1x8x8x2x2x20xf32>
+    %2 = tenon.reshape %1 to <"1", "16", "16", "20"> : tensor<1x8x2x8x2x20xf32>
+    %3 = tenon.transpose %2 [0, 3, 1, 2] : tensor<1x16x16x20xf32>
+    tenon.yield %3 : tensor<1x20x16x16xf32>
+  }
+  return %0 : tensor<1x20x16x16xf32>
+}
+
+// -----
+
 // A tail that is known is stored in parts, where masks are not the machine's own.
 // CHECK-LABEL: func.func @map_0
 // CHECK: vector.store {{.+}} : memref<?xf32>, vector<8xf32>

@@ -159,8 +159,9 @@ case("gather rows", "(int64[n,m] i) => (float[n,m,5] y) { y = Gather <axis = 0> 
      {"i": ints(-7, 7, 2, 9)}, {"i": ints(-7, 7, 1, 1)}, {"i": ints(-7, 7, 0, 3)})
 case("gather columns", "(float[a,b] x, int64[n] i) => (float[a,n] y) { y = Gather <axis = 1> (x, i) }",
      {"x": rand(3, 6), "i": ints(-6, 6, 9)}, {"x": rand(1, 2), "i": np.array([1, -1, 0, -2])})
-case("transpose", "(float[a,b,c,d] x) => (float[a,c,b,d] y, float[d,c,b,a] z) { y = Transpose <perm = [0,2,1,3]> (x)  z = Transpose <perm = [3,2,1,0]> (x) }",
-     {"x": rand(2, 3, 5, 7)}, {"x": rand(1, 1, 33, 17)}, {"x": rand(2, 9, 1, 4)})
+case("transpose", "(float[a,b,c,d] x) => (float[a,c,b,d] y, float[d,c,b,a] z, float[a,c,d,b] u, float[a,d,b,c] v)"
+     "{ y = Transpose <perm = [0,2,1,3]> (x)  z = Transpose <perm = [3,2,1,0]> (x)  u = Transpose <perm = [0,2,3,1]> (x)  v = Transpose <perm = [0,3,1,2]> (x) }",
+     {"x": rand(2, 3, 5, 7)}, {"x": rand(1, 1, 33, 17)}, {"x": rand(2, 9, 1, 4)}, {"x": rand(2, 20, 21, 38)})
 case(
     "slices",
     "(float[a,b] x) => (float[p,q] y, float[r,s] z, float[t,u] w)"

@@ -274,8 +274,9 @@ void emitMapKernel(KernelEmitter &e) {
       idx[axis] = flat;
       return idx;
     });
-  if (axis == dims.size() - 1 && axis > 0 && swapsRows(root, axis))
-    return emitSwappedRows(e, root, axis, chunk);
+  if (axis == dims.size() - 1)
+    if (std::optional<size_t> rows = swappedRows(root, axis))
+      return emitSwappedRows(e, root, *rows, axis, chunk);
   emitRows(e, root, axis, outer);
 }
 

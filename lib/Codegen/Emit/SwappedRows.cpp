@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Emit/SwappedRows.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 
@@ -13,10 +14,38 @@ using namespace mlir;
 
 namespace tenon {
 
-static bool isSwap(Value v, size_t axis) {
+/// Fewer elements are gathered sooner than turned.
+static constexpr int64_t kFewest = 4;
+
+/// Do elements along the last dim of `v` lie next to each other in what it is
+/// computed of?
+static bool isLastInMemory(Value v) {
+  while (Operation *op = v.getDefiningOp()) {
+    if (isTranspose(op) && permOf(op).back() + 1 != int64_t(permOf(op).size()))
+      return false;
+    if (!isTranspose(op) && !isa<ReshapeOp>(op) &&
+        !op->hasTrait<OpTrait::Elementwise>())
+      break;
+    v = op->getOperand(0);
+  }
+  return true;
+}
+
+/// Which dim of a map that ends with dim `axis` is the last one, of more than
+/// one element, of what `v` transposes; none where that is `axis`.
+static std::optional<size_t> swapped(Value v, size_t axis) {
   Operation *op = v.getDefiningOp();
-  return isTranspose(op) && permOf(op)[axis - 1] == int64_t(axis) &&
-         permOf(op)[axis] == int64_t(axis) - 1;
+  if (!isTranspose(op) || !isLastInMemory(op->getOperand(0)))
+    return std::nullopt;
+  SmallVector<SymExpr> from = getDims(op->getOperand(0));
+  size_t last = axis;
+  while (last > 0 && from[last].constant() == 1)
+    --last;
+  size_t row = llvm::find(permOf(op), int64_t(last)) - permOf(op).begin();
+  // Few channels at the end are read as rows that are whole images.
+  bool isFew = from[permOf(op)[axis]].constant().value_or(kFewest) < kFewest &&
+               permOf(op)[axis] + 1 != int64_t(axis);
+  return row == axis || isFew ? std::nullopt : std::optional(row);
 }
 
 /// What an elementwise tree of these dims is computed of.
@@ -37,9 +66,11 @@ static SmallVector<Value> leavesOf(Value v) {
   return leaves;
 }
 
-bool swapsRows(Value v, size_t axis) {
-  return llvm::any_of(leavesOf(v),
-                      [&](Value leaf) { return isSwap(leaf, axis); });
+std::optional<size_t> swappedRows(Value v, size_t axis) {
+  for (Value leaf : leavesOf(v))
+    if (std::optional<size_t> rows = swapped(leaf, axis))
+      return rows;
+  return std::nullopt;
 }
 
 /// Lane j of vector i becomes lane i of vector j; there are as many vectors as
@@ -92,52 +123,76 @@ static SmallVector<Value> turn(LaneBuilder &L, SmallVector<Value> v) {
   return turned;
 }
 
-void emitSwappedRows(KernelEmitter &e, Value root, size_t axis, int64_t chunk) {
+// Long: the loops, from tasks to the two ways to compute a block, read each
+// other's values.
+void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
+                     int64_t chunk) {
   constexpr int64_t side = 16; // elements of a line
   LaneBuilder &L = e.L;
   Type element = getElementTypeOrSelf(root.getType());
-  SmallVector<SymExpr> dims = getDims(root),
-                       outer(dims.begin(), dims.begin() + axis - 1);
+  SmallVector<SymExpr> dims = getDims(root), grid;
   auto ceilDiv = [](const SymExpr &x, int64_t by) {
     return SymExpr::apply(SymExpr::Fn::CeilDiv, x, SymExpr(by));
   };
-  SmallVector<SymExpr> grid(outer);
-  grid.push_back(ceilDiv(dims[axis - 1], side));
+  for (size_t k = 0; k < axis; ++k)
+    if (k != rowDim)
+      grid.push_back(dims[k]);
+  grid.push_back(ceilDiv(dims[rowDim], side));
   grid.push_back(ceilDiv(dims[axis], chunk));
   e.info.tasks = productOf(grid);
-  Value rows = e.dim(dims[axis - 1]), n = e.dim(dims[axis]), out = e.result(0);
+  Value rows = e.dim(dims[rowDim]), n = e.dim(dims[axis]), out = e.result(0);
   int64_t lanes = e.vectorLanes();
-  bool turns =
-      lanes > 1 && side % lanes == 0 &&
-      computeType(element).getIntOrFloatBitWidth() == 32 &&
-      llvm::all_of(leavesOf(root), [&](Value v) { return isSwap(v, axis); });
+  bool turns = lanes > 1 && side % lanes == 0 &&
+               computeType(element).getIntOrFloatBitWidth() == 32 &&
+               llvm::all_of(leavesOf(root), [&](Value v) {
+                 return swapped(v, axis) == rowDim;
+               });
   e.loop(e.begin, e.end, 1, [&](Value task) {
     SmallVector<Idx> idx = e.delinearize(task, grid);
-    Value first = L.mul(idx[axis - 1].base, side),
-          from = L.mul(idx[axis].base, chunk);
+    Value from = L.mul(idx.pop_back_val().base, chunk),
+          first = L.mul(idx.pop_back_val().base, side);
     Value behind = L.min(L.add(first, side), rows),
           to = L.min(L.add(from, chunk), n);
-    Value before = // rows of the dims before
-        L.mul(e.linearize(ArrayRef(idx).take_front(axis - 1), outer).base,
-              rows);
-    auto square = [&](Value row, Value column) {
+    idx.insert(idx.begin() + rowDim, L.uniform(0));
+    idx.resize(axis + 1);
+    auto at = [&](Value row, Value column) { // where the element lies
+      SmallVector<Idx> place(idx);
+      place[rowDim] = L.uniform(row), place[axis] = L.uniform(column);
+      return e.linearize(place, dims).base;
+    };
+    // Of a square at the end of rows or columns the part that is there.
+    auto square = [&](Value row, Value column, bool isWhole) {
       LaneScope scope(L, lanes);
+      if (!isWhole)
+        L.mask = L.tailMask(L.sub(behind, row));
       SmallVector<Value> vectors;
       for (int64_t i = 0; i < lanes; ++i) {
-        idx[axis - 1] = Idx{row, 1, lanes, {}};
-        idx[axis] = L.uniform(L.add(column, i));
+        Value own = L.add(column, i);
+        idx[rowDim] = Idx{row, 1, lanes, {}};
+        idx[axis] = L.uniform(isWhole ? own : L.min(own, L.sub(to, 1)));
         vectors.push_back(L.widen(e.emit(root, idx)));
       }
+      if (!isWhole)
+        L.mask = L.tailMask(L.sub(to, column));
       for (auto [i, v] : llvm::enumerate(turn(L, vectors))) {
-        Value place = L.add(before, L.add(row, int64_t(i)));
-        L.store(v, out, Idx{L.add(L.mul(place, n), column), 1, 1, {}}, element);
+        Value own = L.add(row, int64_t(i));
+        auto store = [&, v = v] {
+          L.store(v, out, Idx{at(own, column), 1, 1, {}}, element);
+        };
+        isWhole ? store() : e.ifThen(L.slt(own, behind), store);
       }
+    };
+    auto squares = [&](Value start, Value end, bool isWhole) {
+      e.loop(first, behind, lanes, [&](Value row) {
+        e.loop(start, end, lanes,
+               [&](Value column) { square(row, column, isWhole); });
+      });
     };
     auto piece = [&](Value start, Value count) {
       e.loop(first, behind, 1, [&](Value row) {
-        Idx base = L.uniform(L.add(L.mul(L.add(before, row), n), start));
+        Idx base = L.uniform(at(row, start));
         e.lanesLoop(count, lanes, [&](Idx i) {
-          idx[axis - 1] = L.uniform(row);
+          idx[rowDim] = L.uniform(row);
           idx[axis] = L.add(L.uniform(start), i);
           Idx flat = L.add(base, i);
           e.setDomain(dims, idx, flat);
@@ -146,17 +201,19 @@ void emitSwappedRows(KernelEmitter &e, Value root, size_t axis, int64_t chunk) {
       });
     };
     e.loop(from, to, side, [&](Value start) {
-      Value count = L.min(L.sub(to, start), side);
+      Value end = L.min(L.add(start, side), to), count = L.sub(end, start),
+            beside = L.sub(behind, first);
       if (!turns)
         return piece(start, count);
-      Value whole = L.both(L.eq(count, side), L.eq(L.sub(behind, first), side));
-      e.ifThen(whole, [&] {
-        e.loop(first, behind, lanes, [&](Value row) {
-          e.loop(start, L.add(start, side), lanes,
-                 [&](Value column) { square(row, column); });
-        });
+      Value whole = L.both(L.eq(count, side), L.eq(beside, side));
+      e.ifThen(whole, [&] { squares(start, end, true); });
+      e.ifThen(L.no(whole), [&] {
+        if (e.target.vectorBits < 256) // which have no masks
+          return piece(start, count);
+        Value most = L.both(L.sge(count, kFewest), L.sge(beside, kFewest));
+        e.ifThen(most, [&] { squares(start, end, false); });
+        e.ifThen(L.no(most), [&] { piece(start, count); });
       });
-      e.ifThen(L.no(whole), [&] { piece(start, count); });
     });
   });
 }

@@ -5,11 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Where neighbours in a row lie apart in an operand, and those of the rows
-// beside it next to each other, a task is a piece of several rows, a few
-// elements of each in turn: each line of the operand is fetched once. If all
-// operands are such, lanes lie along the rows beside each other, and a square
-// of vectors is turned in registers.
+// Where neighbours in a row lie apart in an operand, and those of other rows,
+// along another dim, next to each other, a task is a piece of several rows, a
+// few elements of each in turn: each line of the operand is fetched once. If
+// all operands are such, lanes lie along the rows beside each other, and a
+// square of vectors is turned in registers.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_EMIT_SWAPPEDROWS_H
@@ -19,12 +19,13 @@
 
 namespace tenon {
 
-/// Does `v` swap its last two dims that are walked, rows and their elements, of
-/// something?
-bool swapsRows(mlir::Value v, size_t axis);
-/// Such a map, `axis` is the last dim.
-void emitSwappedRows(KernelEmitter &e, mlir::Value root, size_t axis,
-                     int64_t chunk);
+/// The dim of `v`, whose last dim that is walked is `axis`, along which
+/// elements of something that it transposes lie next to each other; none where
+/// it is `axis`.
+std::optional<size_t> swappedRows(mlir::Value v, size_t axis);
+/// Such a map, whose rows beside each other are those of `rowDim`.
+void emitSwappedRows(KernelEmitter &e, mlir::Value root, size_t rowDim,
+                     size_t axis, int64_t chunk);
 
 } // namespace tenon
 
