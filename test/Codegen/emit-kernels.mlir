@@ -24,6 +24,36 @@ func.func @pointwise(%x: tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #teno
 
 // -----
 
+// Cubes are products of doubles, rounded once; others are logarithms.
+// CHECK-LABEL: func.func @map_0
+// CHECK-NOT: math.powf
+// CHECK: %[[D:.+]] = arith.extf %{{.+}} : vector<8xf32> to vector<8xf64>
+// CHECK: %[[S:.+]] = arith.mulf %[[D]], %[[D]] : vector<8xf64>
+// CHECK: %[[C:.+]] = arith.mulf %[[S]], %[[D]] : vector<8xf64>
+// CHECK: arith.truncf %[[C]] : vector<8xf64> to vector<8xf32>
+// CHECK-NOT: math.powf
+// CHECK-LABEL: func.func @map_1
+// CHECK: math.powf
+// WIDE-LABEL: func.func @map_0
+// WIDE: arith.extf {{.*}} : vector<16xf32> to vector<16xf64>
+func.func @cubes(%x: tensor<?xf32, #tenon.dims<"n">>) -> (tensor<?xf32, #tenon.dims<"n">>, tensor<?xf32, #tenon.dims<"n">>) {
+  %0 = tenon.kernel map(%x) : (tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #tenon.dims<"n">> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<?xf32, #tenon.dims<"n">>):
+    %three = tenon.constant dense<3.0> : tensor<f32>
+    %2 = tenon.pow %a, %three : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+    tenon.yield %2 : tensor<?xf32, #tenon.dims<"n">>
+  }
+  %1 = tenon.kernel map(%x) : (tensor<?xf32, #tenon.dims<"n">>) -> tensor<?xf32, #tenon.dims<"n">> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<?xf32, #tenon.dims<"n">>):
+    %other = tenon.constant dense<3.5> : tensor<f32>
+    %2 = tenon.pow %a, %other : tensor<?xf32, #tenon.dims<"n">>, tensor<f32>
+    tenon.yield %2 : tensor<?xf32, #tenon.dims<"n">>
+  }
+  return %0, %1 : tensor<?xf32, #tenon.dims<"n">>, tensor<?xf32, #tenon.dims<"n">>
+}
+
+// -----
+
 // Every other element of padded rows: where all lanes are inside they are taken
 // out of two vectors, the second of which ends with the last lane's element; at
 // the borders too, which masks leave out.

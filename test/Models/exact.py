@@ -214,6 +214,14 @@ def norms(tool, size):
     expect("mvn over rows", g.node("MeanVarianceNormalization", g.node("Transpose", image, perm=[2, 1, 0]), axes=[0]), plain.T[:, None])
     root = np.sqrt((exact * exact).mean(-1, keepdims=True) + np.float32(1e-5))
     expect("rms norm", g.node("RMSNormalization", x, g.weight(np.ones(size, np.float32))), exact / root)
+    # Cubes are rounded once; -0, infinities and NaN keep their sign or kind.
+    edges = np.concatenate([x32.ravel()[:size], [0.0, -0.0, -1e-12, 3e12, 1e-20, np.inf, -np.inf, np.nan]]).astype(np.float32)
+    wide = edges.astype(np.float64)
+    with np.errstate(over="ignore"):
+        cubes = (wide * wide * wide).astype(np.float32)
+    cubed = g.node("Pow", g.input(edges), g.weight(np.float32(3)))
+    g.expect("cubes", cubed, cubes, rtol=0)
+    g.expect("signs of cubes", g.node("Less", g.node("Reciprocal", cubed), g.weight(np.float32(0))), 1 / cubes < 0)
     # As exporters spell it, and with the variance of torch.std.
     last = g.weight(np.array([-1]))
     d = g.node("Sub", x, g.node("ReduceMean", x, last))

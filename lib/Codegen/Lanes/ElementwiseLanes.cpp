@@ -153,8 +153,8 @@ struct Ops {
     Value nonzero = compare(CompareKind::ne, r, zero);
     return select(make<arith::AndIOp>(differs, nonzero), add(r, y), r);
   }
-  /// Squares, roots and reciprocals, as they are often spelt, are rounded once
-  /// and cost a fifth.
+  /// Squares, cubes, roots and reciprocals, as they are often spelt, are
+  /// rounded once and cost a fifth.
   Value powFloat(Value x, Value y) {
     std::optional<APFloat> number = numberOf(y);
     double n = number ? number->convertToDouble() : 0;
@@ -162,6 +162,10 @@ struct Ops {
       return x;
     if (n == 2)
       return mul(x, x);
+    if (n == 3 && element.isF32()) { // a square is a double, exactly
+      Value wide = L.extend(x, b.getF64Type());
+      return L.truncate(mul(mul(wide, wide), wide), element);
+    }
     if (n == -1)
       return make<arith::DivFOp>(c(x, 1), x);
     if (n != 0.5)
