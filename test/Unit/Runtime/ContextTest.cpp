@@ -106,17 +106,20 @@ TEST(Context, runsOnTheCallersExecutor) {
   }
 }
 
-TEST(Context, partsHaveEqualShares) {
-  static int64_t done; // by the first step, which has 40 tasks in 32 slices
-  static std::atomic<int64_t> calls;
-  static std::vector<int64_t> shares;
-  Toy toy;
-  toy.kernels[0] = [](void *const *bufs, const int64_t *dims, int64_t begin,
+/// Calls of the first step, and tasks that these have done: of 40 in 32 slices.
+std::atomic<int64_t> calls, done;
+int32_t countedGather(void *const *bufs, const int64_t *dims, int64_t begin,
                       int64_t end, tenon_task *task) {
-    ++calls;
-    done += end - begin;
-    return gather(bufs, dims, begin, end, task);
-  };
+  ++calls;
+  done += end - begin;
+  return gather(bufs, dims, begin, end, task);
+}
+
+TEST(Context, partsHaveEqualShares) {
+  static std::vector<int64_t> shares;
+  calls = 0, shares.clear();
+  Toy toy;
+  toy.kernels[0] = countedGather;
   auto options = threadOptions(2);
   options.executor = [](void *, int32_t count, tenon_body body,
                         void *argument) {
@@ -135,14 +138,8 @@ TEST(Context, partsHaveEqualShares) {
 }
 
 TEST(Context, threadsTakeManySlicesAtATime) {
-  static std::atomic<int64_t> calls, done;
   Toy toy;
-  toy.kernels[0] = [](void *const *bufs, const int64_t *dims, int64_t begin,
-                      int64_t end, tenon_task *task) {
-    ++calls;
-    done += end - begin;
-    return gather(bufs, dims, begin, end, task);
-  };
+  toy.kernels[0] = countedGather;
   auto options = threadOptions(2);
   Scoped context(&toy.model, &options);
   ASSERT_EQ(context.status, TENON_OK) << context.error.message;
