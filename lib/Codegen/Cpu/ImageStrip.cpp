@@ -141,17 +141,25 @@ ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
   mostly = !inPlace && hasInside(strips);
 }
 
-/// Pixels of a row that the positions at one of its ends meet.
+/// Positions at an end of a row that meet its border, at most.
+int64_t ImageStrip::endPositions(int64_t pad) const {
+  return llvm::divideCeil(pad, strides[x]);
+}
+
+/// Pixels of a row that those meet.
 int64_t ImageStrip::endPixels(int64_t pad) const {
-  int64_t count = llvm::divideCeil(pad, strides[x]);
+  int64_t count = endPositions(pad);
   return count ? (count - 1) * strides[x] + extent(x) : 0;
+}
+
+int64_t ImageStrip::widthOfEnds() const {
+  return endPixels(pads[x]) + endPixels(pads[x + rank]);
 }
 
 /// Register tiles of a block's positions where the ends of rows are tiles of
 /// their own, and as many as are worth it.
 std::pair<SymExpr, SymExpr> ImageStrip::tilesApart() const {
-  SymExpr ends = llvm::divideCeil(pads[x], strides[x]) +
-                 llvm::divideCeil(pads[x + rank], strides[x]);
+  SymExpr ends = endPositions(pads[x]) + endPositions(pads[x + rank]);
   auto tiles = [&](const SymExpr &ofRow) {
     return ceilDiv(rows * ofRow, SymExpr(kTileRows));
   };
@@ -185,8 +193,7 @@ void ImageStrip::prepare() {
   Type i64 = e.b.getI64Type();
   SymExpr width = widthOfStrip;
   if (mostly)
-    width =
-        atLeast(width, SymExpr(endPixels(pads[x]) + endPixels(pads[x + rank])));
+    width = atLeast(width, SymExpr(widthOfEnds()));
   memory = inPlace ? e.input(source.image)
                    : e.scratchBuffer(images * SymExpr(outerTaps()) *
                                              rowsOfStrip * width * C +
@@ -214,12 +221,11 @@ void ImageStrip::noteTaps(Room room, size_t d, Value at, Value tap) {
   }
   int64_t taps = d == x && joined ? 1 : kernel[d];
   bool outer = d < outerDims(); // of a strip, which has what these meet alone
-  SymExpr size = room == Room::image ? dims[d + 1]
-                 : outer             ? SymExpr(kernel[d])
-                 : d < x             ? rowsOfStrip
-                 : room == Room::strip
-                     ? widthOfStrip
-                     : SymExpr(endPixels(pads[x]) + endPixels(pads[x + rank]));
+  SymExpr size = room == Room::image   ? dims[d + 1]
+                 : outer               ? SymExpr(kernel[d])
+                 : d < x               ? rowsOfStrip
+                 : room == Room::strip ? widthOfStrip
+                                       : SymExpr(widthOfEnds());
   int64_t apart = outer && room == Room::strip ? 1 : dilations[d];
   e.loop(index(0), index(taps), 1, [&](Value k) {
     noteTaps(room, d + 1, L.add(L.mul(at, e.dim(size)), L.mul(k, index(apart))),
@@ -271,8 +277,8 @@ void ImageStrip::findInside(Block &block) {
   auto within = [&](Value count, Value most) {
     return L.min(L.max(count, 0), most);
   };
-  int64_t ofLeft = llvm::divideCeil(pads[x], strides[x]),
-          ofRight = llvm::divideCeil(pads[x + rank], strides[x]);
+  int64_t ofLeft = endPositions(pads[x]),
+          ofRight = endPositions(pads[x + rank]);
   Value left = within(L.sub(index(ofLeft), block.piece), block.pixels);
   // The first position that meets the right border.
   Value room = L.add(width, pads[x] - extent(x));
@@ -426,7 +432,7 @@ void ImageStrip::noteBlock(const Block &block, Value image) {
 void ImageStrip::copyEnds(const Block &block) {
   LaneBuilder &L = e.L;
   size_t y = x - 1;
-  int64_t ofLeft = endPixels(pads[x]), all = ofLeft + endPixels(pads[x + rank]);
+  int64_t ofLeft = endPixels(pads[x]), all = widthOfEnds();
   Value base = L.sub(L.mul(block.strip, strides[y]), pads[y]);
   Value rowsMet = L.add(L.mul(block.rows, strides[y]), extent(y) - strides[y]);
   e.loop(index(0), rowsMet, 1, [&](Value r) {
@@ -448,7 +454,7 @@ void ImageStrip::copyEnds(const Block &block) {
 
 void ImageStrip::noteEnds(const Block &block) {
   LaneBuilder &L = e.L;
-  int64_t ofLeft = endPixels(pads[x]), all = ofLeft + endPixels(pads[x + rank]);
+  int64_t ofLeft = endPixels(pads[x]), all = widthOfEnds();
   Value both = L.add(block.left, block.right);
   Value before = L.mul(block.rows, L.sub(block.pixels, both));
   e.loop(index(0), block.rows, 1, [&](Value y) {

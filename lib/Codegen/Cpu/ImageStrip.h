@@ -92,7 +92,9 @@ private:
   std::pair<SymExpr, SymExpr> tilesApart() const;
   bool hasInside(const SymExpr &strips) const;
   void findInside(Block &block);
+  int64_t endPositions(int64_t pad) const;
   int64_t endPixels(int64_t pad) const;
+  int64_t widthOfEnds() const; ///< in pixels, of both
   mlir::Value pixelOfStrip(mlir::Value image, mlir::Value y);
   mlir::Value pixelOfImage(const Block &block, mlir::Value image,
                            mlir::Value y);
