@@ -617,7 +617,7 @@ func.func @knownRow(%x: tensor<1x?x14x32xf32, #tenon.dims<"1", "h", "14", "32">>
 // Patches are copied out of the image by runs, a row of the kernel in all of
 // its channels; where it hangs over the border, a tap. Of the one panel two
 // vectors of columns are computed.
-// CHECK-LABEL: func.func private @gemm_f32_6x32_lda54_last16
+// CHECK-LABEL: func.func private @gemm_f32_6x32_last16
 // CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, index)
 // CHECK-LABEL: func.func @matmul_0
 // CHECK: vector.load
@@ -809,8 +809,8 @@ func.func @fewChannels(%x: tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>,
 // CHECK-LABEL: func.func @recurrence_0
 // CHECK: scf.for
 // CHECK: scf.for
-// CHECK: call @gemm_f32_1x32_lda8_ahead_rows
-// CHECK: call @gemm_f32_6x32_lda8_rows
+// CHECK: call @gemm_f32_1x32_ahead_rows
+// CHECK: call @gemm_f32_6x32_rows
 // CHECK: math.exp
 // CHECK: math.tanh
 // CHECK: arith.select {{.*}} : vector<8xf32>
@@ -836,9 +836,9 @@ func.func @recurrent(%x: tensor<?x?x48xf32, #tenon.dims<"seq", "batch", "48">>, 
 // CHECK: scf.while
 // CHECK: llvm.x86.sse2.pause
 // CHECK: llvm.cmpxchg
-// CHECK: call @gemm_f32_1x128_lda512_ahead_rows
-// CHECK: call @gemm_f32_6x64_lda512_ahead_rows
-// CHECK: call @gemm_f32_6x64_lda512_next2_rows
+// CHECK: call @gemm_f32_1x128_ahead_rows
+// CHECK: call @gemm_f32_6x64_ahead_rows
+// CHECK: call @gemm_f32_6x64_next2_rows
 // CHECK: math.tanh
 // CHECK: llvm.atomicrmw add
 func.func @manySequences(%x: tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3072">>, %w: tensor<2x48x512x32xf32>) -> tensor<?x2x?x512xf32, #tenon.dims<"seq + 1", "2", "batch", "512">> {
@@ -855,9 +855,9 @@ func.func @manySequences(%x: tensor<?x?x3072xf32, #tenon.dims<"seq", "batch", "3
 // A gru that resets first multiplies the panels of z and r by the state, then
 // those of its candidate by what r leaves of it.
 // CHECK-LABEL: func.func @recurrence_0
-// CHECK: call @gemm_f32_3x64_lda32_rows
+// CHECK: call @gemm_f32_3x64_rows
 // CHECK: math.exp
-// CHECK: call @gemm_f32_3x32_lda32_rows
+// CHECK: call @gemm_f32_3x32_rows
 // CHECK-NOT: math.tanh
 func.func @resetsFirst(%x: tensor<5x3x96xf32>, %w: tensor<1x3x32x32xf32>) -> tensor<6x1x3x32xf32> {
   %0 = tenon.kernel recurrence(%x, %w) : (tensor<5x3x96xf32>, tensor<1x3x32x32xf32>) -> tensor<6x1x3x32xf32> {

@@ -20,9 +20,12 @@
 // (docs/Performance.md, What limits a core). With 16 registers the same tile is
 // done in passes of two vectors of columns (6x16).
 //
-// One function per row count and distance of A's rows serves every layer of a
-// model, so a model costs a dozen of them for each of its few depths, however
-// many layers it has. C goes to scratch memory in the cache: the epilogue
+// One function per row count serves every layer of a model: the distance of A's
+// rows is an argument. Of the places of rows that are multiples of it LLVM
+// makes a chain of additions inside the loop, and reads four k of a row at
+// once, which of nine rows and more spills. So every fourth row's place is an
+// argument too: the three behind it are addressing modes, and the loop is the
+// one of a known distance. C goes to scratch memory in the cache: the epilogue
 // (bias, activation, residual) is emitted per kernel as a loop over it, 2% of
 // the time of a K of 384, and the register tile need not be compiled again for
 // each epilogue.
@@ -56,7 +59,6 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/Product.h"
-#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -92,16 +94,13 @@ constexpr int64_t kPartRows = 128;
 constexpr int64_t kLineElements = 16;
 /// So few rows of A wait for those of B: some ahead are fetched.
 constexpr int64_t kFewRows = 3;
-/// Distances of A's rows that micro-kernels of their own know as a constant. A
-/// dozen of functions each, which take longer to compile than the kernels that
-/// call them: a model of more distances has the others as an argument.
-constexpr size_t kMostDistances = 16;
-constexpr StringLiteral kPrefix = "gemm_f32_", kDistance = "_lda";
+/// Rows of A that lie at multiples of their distance behind a place.
+constexpr int64_t kRowsOfPlace = 4;
 
 struct MicroKernel {
   OpBuilder &b;
   const TargetInfo &target;
-  int64_t rows, lda;
+  int64_t rows;
   const MicroKernelShape &shape;
   Block &entry;
   Location loc;
@@ -111,7 +110,7 @@ struct MicroKernel {
   bool byOnePanel = shape.lines == kAhead && rows > kTileRows;
   VectorType vt = cast<VectorType>(L.vec(b.getF32Type()));
   Value A = entry.getArgument(0), a0 = entry.getArgument(1);
-  Value stride = lda ? L.index(lda) : entry.getArgument(2);
+  Value stride = entry.getArgument(2);
   Value B = entry.getArgument(3), b0 = entry.getArgument(4);
   Value panelStride = entry.getArgument(5), n = entry.getArgument(6);
   Value C = entry.getArgument(7), c0 = entry.getArgument(8);
@@ -131,6 +130,14 @@ struct MicroKernel {
   Value begin = L.index(0), end = n;
   bool accumulates = shape.accumulate;
 
+  /// Where row r lies in A. The places of rows 4 and 8 are the last arguments.
+  Value rowOfA(int64_t r) {
+    int64_t behind = llvm::divideCeil(rows, kRowsOfPlace) - r / kRowsOfPlace;
+    Value place = r < kRowsOfPlace
+                      ? a0
+                      : entry.getArgument(entry.getNumArguments() - behind);
+    return L.add(place, L.mul(L.index(r % kRowsOfPlace), stride));
+  }
   Value loadIndex(Value table, Value at) {
     Value v = memref::LoadOp::create(b, loc, table, at);
     return arith::IndexCastOp::create(b, loc, b.getIndexType(), v);
@@ -367,9 +374,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
     };
     SmallVector<Value> values = multiply(
         placeOf(page), L.min(L.sub(n, first), kPanelColumns),
-        [&](Value k, int64_t r) {
-          return L.add(L.add(a0, L.add(first, k)), L.mul(L.index(r), stride));
-        },
+        [&](Value k, int64_t r) { return L.add(rowOfA(r), L.add(first, k)); },
         loop.getRegionIterArgs(), placeOf(L.add(page, shape.pagesAhead)));
     scf::YieldOp::create(b, loc, values);
     b.setInsertionPointAfter(loop);
@@ -384,7 +389,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   });
   init.push_back(next);
   auto rowsOfA = [&](Value k, int64_t r) {
-    return L.add(L.add(L.add(a0, begin), k), L.mul(L.index(r), stride));
+    return L.add(rowOfA(r), L.add(begin, k));
   };
   Value rowsOfB = L.add(b0, L.mul(begin, shape.rowsApart)), aheadOfRows;
   if (shape.rowsApart != kPanelColumns && rows <= kFewRows)
@@ -446,34 +451,13 @@ void MicroKernel::run() {
   func::ReturnOp::create(b, loc);
 }
 
-/// Is it among the first distances that the module's kernels have?
-bool isKnownDistance(ModuleOp module, int64_t lda) {
-  llvm::SmallDenseSet<int64_t> known;
-  for (auto func : module.getOps<func::FuncOp>()) {
-    StringRef name = func.getName();
-    int64_t distance;
-    if (!name.consume_front(kPrefix))
-      continue;
-    name = name.split(kDistance).second;
-    if (!name.consumeInteger(10, distance))
-      known.insert(distance);
-  }
-  return known.contains(lda) || known.size() < kMostDistances;
-}
-
 } // namespace
 
 func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
-                            int64_t rows, int64_t lda,
-                            const MicroKernelShape &shape) {
-  std::string name = (shape.window ? "window_f32_" : kPrefix.str()) +
-                     std::to_string(rows) + "x" +
-                     std::to_string(shape.panels * kPanelColumns);
-  if (!shape.window) {
-    if (!isKnownDistance(module, lda))
-      lda = 0;
-    name += kDistance.str() + (lda ? std::to_string(lda) : std::string());
-  }
+                            int64_t rows, const MicroKernelShape &shape) {
+  std::string name = (Twine(shape.window ? "window" : "gemm") + "_f32_" +
+                      Twine(rows) + "x" + Twine(shape.panels * kPanelColumns))
+                         .str();
   if (shape.run)
     name += "_run" + std::to_string(shape.run);
   if (shape.lines)
@@ -516,12 +500,14 @@ func::FuncOp getMicroKernel(ModuleOp module, const TargetInfo &target,
     types.append({memoryType(b.getI8Type()), index});
   if (shape.opens)
     types.append({mem, index, index});
+  if (!shape.window)
+    types.append((rows - 1) / kRowsOfPlace, index);
   auto [func, fresh] = getFunction(module, name, types);
   if (!fresh)
     return func;
   Block &entry = func.getBody().front();
   b.setInsertionPointToStart(&entry);
-  MicroKernel{b, target, rows, lda, shape, entry, module.getLoc()}.run();
+  MicroKernel{b, target, rows, shape, entry, module.getLoc()}.run();
   return func;
 }
 
@@ -572,15 +558,18 @@ void emitMicroKernel(KernelEmitter &e, Value rows, int64_t mostRows,
     operands.append({o.bytes, o.bytesApart});
   if (shape.opens)
     operands.append({o.opened, o.openedAt, o.openedApart});
+  for (int64_t r = kRowsOfPlace; !shape.window && r < mostRows;
+       r += kRowsOfPlace)
+    operands.push_back(e.L.add(o.aAt, e.L.mul(e.dim(lda), r)));
   forRowCounts(e, e.L.sub(rows, above), mostRows - above, [&](int64_t more) {
     int64_t r = above + more;
     MicroKernelShape own = shape;
     if (r < leastRows)
       own.lines = 0;
+    func::FuncOp callee = getMicroKernel(module, e.target, r, own);
     func::CallOp::create(
-        e.b, e.L.loc,
-        getMicroKernel(module, e.target, r, lda.constant().value_or(0), own),
-        operands);
+        e.b, e.L.loc, callee,
+        ArrayRef(operands).take_front(callee.getNumArguments()));
   });
 }
 

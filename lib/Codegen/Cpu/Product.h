@@ -24,8 +24,7 @@ inline constexpr int64_t kTileElements =
     kTileRows * kTilePanels * kPanelColumns;
 static_assert(3 * kNarrowPanels * kPanelColumns <= kTileElements);
 
-/// What a micro-kernel is compiled for, beside its rows and the distance of
-/// A's.
+/// What a micro-kernel is compiled for, beside its rows.
 struct MicroKernelShape {
   int64_t panels = kTilePanels;
   /// Of `next`, for each panel and four rows of B, so many lines are fetched
@@ -53,7 +52,7 @@ struct MicroKernelShape {
 inline constexpr int64_t kAhead = -1;
 /// func(A, aAt, lda, B, bAt, panelStride, K, C, cAt, ldc, next, nextStep): C at
 /// cAt is [panels][rows][32], or rows ldc apart with `inRows`; A's rows lie lda
-/// apart (0: not constant), B's panels panelStride. `next` is a position in B,
+/// apart, B's panels panelStride. `next` is a position in B,
 /// from where on elements are fetched into the cache, nextStep further for each
 /// four rows of B; the same panelStride further for each panel.
 /// A window has the arguments (..., places, placeAt, taps, tapAt, numTaps,
@@ -62,9 +61,11 @@ inline constexpr int64_t kAhead = -1;
 /// `next` is a position in nextIn, where nextApart is what panelStride is in B.
 /// Pages have (..., places, placeAt): number n is places[placeAt + n] pages
 /// behind bAt, of pagesAhead more than hold rows.
+/// Where A's rows 4 and 8 lie are the last arguments, if there are such and A
+/// is no window.
 mlir::func::FuncOp getMicroKernel(mlir::ModuleOp module,
                                   const TargetInfo &target, int64_t rows,
-                                  int64_t lda, const MicroKernelShape &shape);
+                                  const MicroKernelShape &shape);
 struct MicroKernelOperands {
   mlir::Value A, aAt, B, bAt, panelStride, K, C, cAt;
   mlir::Value next = {}, nextStep = {}, bytes = {}, bytesApart = {};

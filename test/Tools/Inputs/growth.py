@@ -100,7 +100,7 @@ def main():
     models = {
         "chain": chain(3000),
         "sum": sum_of(500),
-        "depths": depths(18),
+        "depths": depths(3),
         "functions": functions(30),
         "input": model([N("Flatten", ["x"], ["y"])],
                        [value("x", [2**31, 2**31])], [value("y", None)]),
