@@ -185,6 +185,30 @@ func.func @patches(%q: tensor<2x9x8x16xui8>, %z: tensor<i32>, %s: tensor<f32>) -
   return %y : tensor<2x72x32xf32>
 }
 
+// A zero point of the weight meets each patch's sum: that of its channels, along
+// one dim of the window after the other.
+// CHECK-LABEL: @patchSums
+// CHECK: %[[I:.+]] = tenon.cast %arg0 to i32
+// CHECK: %[[S:.+]] = tenon.reduce sum %[[I]] over [3] keepdims : tensor<2x11x17x16xi32>
+// CHECK: %[[A:.+]] = tenon.slice %[[S]] from <"0", "0", "0", "0"> step [1, 1, 1, 1] to <"2", "9", "17", "1">
+// CHECK: %[[B:.+]] = tenon.slice %[[S]] from <"0", "1", "0", "0"> step [1, 1, 1, 1] to <"2", "9", "17", "1">
+// CHECK: tenon.add %[[A]], %[[B]]
+// CHECK: tenon.slice %[[S]] from <"0", "2", "0", "0">
+// CHECK: %[[T:.+]] = tenon.add
+// CHECK: tenon.slice %[[T]] from <"0", "0", "0", "0"> step [1, 1, 2, 1] to <"2", "9", "8", "1">
+// CHECK: tenon.slice %[[T]] from <"0", "0", "1", "0"> step [1, 1, 2, 1] to <"2", "9", "8", "1">
+// CHECK: tenon.slice %[[T]] from <"0", "0", "2", "0"> step [1, 1, 2, 1] to <"2", "9", "8", "1">
+// CHECK: %[[W:.+]] = tenon.add
+// CHECK: tenon.reshape %[[W]] to <"2", "72", "1">
+func.func @patchSums(%q: tensor<2x11x17x16xui8>) -> tensor<2x72x32xi32> {
+  %w = tenon.constant dense<3> : tensor<32x144xui8>
+  %p = tenon.im2col %q kernel [3, 3] strides [1, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<2x11x17x16xui8>
+  %a = tenon.cast %p to i32 : tensor<2x72x144xui8>
+  %b = tenon.cast %w to i32 : tensor<32x144xui8>
+  %y = tenon.matmul %a, %b transposed : tensor<2x72x144xi32>, tensor<32x144xi32>
+  return %y : tensor<2x72x32xi32>
+}
+
 // Products of the same rows by weights in one format are one.
 // MERGE-LABEL: @merged
 // MERGE: %[[A:.+]] = tenon.pack_weight

@@ -482,6 +482,8 @@ def convolutions(tool):
             window = {"strides": [stride] * 2, "pads": [pad] * 4}
             point = g.weight(zx)
             g.expect(f"integer {label}", g.node("ConvInteger", given, g.weight(w), point, **window), exact.astype(np.int32))
+            if kind is u8 and kernel == 3:  # sums of patches
+                g.expect(f"unsigned {label}", g.node("ConvInteger", given, g.weight((w.astype(int) + 128).astype(u8)), point, g.weight(u8(131)), **window), (exact - 3 * rows.sum(-1).reshape(2, 1, height, width)).astype(np.int32))
             s = 2.0 ** -rng.integers(9, 11, o if sums_of == "channels" else 1)
             spread = np.broadcast_to(s, o)[:, None, None]
             ofw = [g.weight(s.astype(f32).reshape(() if s.size == 1 else -1)), g.weight(np.zeros(s.shape, i8).reshape(() if s.size == 1 else -1))]

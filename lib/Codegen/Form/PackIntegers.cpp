@@ -41,6 +41,7 @@
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/PackedWeight.h"
 #include "lib/Codegen/Form/PairSums.h"
+#include "lib/Codegen/Form/PatchSums.h"
 #include "lib/Codegen/Form/Repeats.h"
 #include "lib/Codegen/Form/Requantize.h"
 #include "llvm/ADT/BitVector.h"
@@ -294,7 +295,7 @@ Value multiplyCodes(OpBuilder &b, MatMulOp op, Centred left) {
     result = make<SubOp>(b, loc, result, make<MulOp>(b, loc, ofColumns, zeroA));
   }
   if (zeroB) {
-    Value ofRow = sumAlong(b, loc, castTo(b, loc, a, i32), rows.size() - 1);
+    Value ofRow = sumRows(b, loc, a);
     if (zeroA)
       ofRow = make<SubOp>(
           b, loc, ofRow,
@@ -456,8 +457,7 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
     result = make<SubOp>(b, loc, result, ofColumns);
   }
   if (llvm::any_of(zeroB, [](int32_t z) { return z != 0; })) {
-    int64_t rank = cast<RankedTensorType>(a.getType()).getRank();
-    Value ofRow = sumAlong(b, loc, castTo(b, loc, a, i32), rank - 1);
+    Value ofRow = sumRows(b, loc, a);
     if (zeroA)
       ofRow = make<SubOp>(
           b, loc, ofRow,
