@@ -70,8 +70,8 @@ std::vector<Profile::Kernel> Profile::kernels() const {
     kernel.ms += perRun(step.ns);
     kernel.cost += calls * step.cost;
     kernel.threads = std::max(kernel.threads, step.threads);
-    // The cost of a product is its multiply-adds. Other kernels are limited by
-    // memory; of a large table they look some rows up, not all.
+    // The cost is multiply-adds, or operations that take about as long. Of a
+    // large table kernels other than products look some rows up, not all.
     bool product = isProduct(step.kernel);
     double flops = product ? 2 * step.cost : 0;
     double tensors = step.bytes - step.weights;
@@ -79,7 +79,8 @@ std::vector<Profile::Kernel> Profile::kernels() const {
         tensors + (product ? step.weights : std::min(step.weights, tensors));
     kernel.flops += calls * flops;
     kernel.bytes += calls * bytes;
-    kernel.leastMs += calls * roofline.leastMs(flops, bytes, step.threads);
+    kernel.leastMs +=
+        calls * roofline.leastMs(2 * step.cost, bytes, step.threads);
     if (kernel.nodes.empty())
       kernel.nodes = step.nodes;
   }
@@ -140,7 +141,7 @@ void Profile::print(raw_ostream &out) const {
                   "their time, which is in the kernels' times\n",
                   barriers / std::max(runs, 1), waitShare() * 100);
   out << format(
-      "roofline: the least time for the products at %.0f GFLOP/s a "
+      "roofline: the least time for the operations at %.0f GFLOP/s a "
       "thread, and for the bytes at %.1f GB/s (%.1f in the cache), as a "
       "share\n",
       roofline.gflops, roofline.gbytes, roofline.cachedGbytes);

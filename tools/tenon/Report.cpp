@@ -78,7 +78,8 @@ Error fillReport(const Session &session, Report &report) {
     own.bytes = tensors + (product ? own.weightBytes
                                    : std::min(own.weightBytes, tensors));
     own.flops = product ? 2 * double(step.cost) : 0;
-    own.leastMs = report.roofline.leastMs(own.flops, own.bytes, step.threads);
+    own.leastMs =
+        report.roofline.leastMs(2 * double(step.cost), own.bytes, step.threads);
     report.steps.push_back(own);
   }
   // An artifact of an older Tenon does not count them.
@@ -140,7 +141,8 @@ StringRef strategyOf(StringRef kernel) {
   static constexpr struct {
     StringLiteral kind, words;
   } all[] = {
-      {"matmul", "register tiles over packed panels; the epilogue in the cache"},
+      {"matmul",
+       "register tiles over packed panels; the epilogue in the cache"},
       {"attention", "blocks of queries; scores stay in the cache"},
       {"row", "a row at a time, in the cache"},
       {"scan", "running, along one dim"},

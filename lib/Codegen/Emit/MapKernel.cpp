@@ -219,6 +219,17 @@ void emitRows(KernelEmitter &e, Value root, size_t axis,
   });
 }
 
+/// What an element of the map takes: its memory, or its arithmetic where there
+/// is much of it.
+int64_t costOfElement(Block &body, ArrayRef<SymExpr> dims) {
+  int64_t cost = 0;
+  for (Operation &op : body.without_terminator())
+    if (auto fusion = dyn_cast<FusionInterface>(&op);
+        fusion && ArrayRef<SymExpr>(getDims(op.getResult(0))) == dims)
+      cost += fusion.getFusionCost();
+  return std::max<int64_t>(cost, 4);
+}
+
 } // namespace
 
 void emitMapKernel(KernelEmitter &e) {
@@ -233,7 +244,7 @@ void emitMapKernel(KernelEmitter &e) {
   Type element = getElementTypeOrSelf(root.getType());
   SmallVector<SymExpr> dims = getDims(root);
   SymExpr total = productOf(dims);
-  e.info.cost = total * 4;
+  e.info.cost = total * costOfElement(e.body(), dims);
   Value out = e.result(0);
 
   // n elements of `root` in memory order; indexOf(position) is an element's.
