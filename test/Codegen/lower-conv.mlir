@@ -123,6 +123,25 @@ func.func @channelsStayLast(%x: tensor<2x3x8xf32>, %b: tensor<4x1xf32>, %w: tens
   return %4 : tensor<2x2x4xf32>
 }
 
+// The range of what is quantised as it comes: of the rows, a line of the image at
+// a time.
+
+// CHECK-LABEL: @extremes
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK: %[[LINES:.+]] = tenon.reshape %[[Y]] to <"1", "3", "160">
+// CHECK: %[[BOTH:.+]] = tenon.mul %[[LINES]], %{{.+}} : tensor<1x3x160xf32>, tensor<2x1x1xf32>
+// CHECK: %[[OF_LINES:.+]] = tenon.reduce max %[[BOTH]] over [2] keepdims
+// CHECK: tenon.reduce max %[[OF_LINES]] over [1, 2] : tensor<2x3x1xf32>
+func.func @extremes(%x: tensor<1x3x3x5xf32>, %w: tensor<32x3x1x1xf32>) -> tensor<2xf32> {
+  %0 = tenon.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x3x5xf32>, tensor<32x3x1x1xf32>
+  %1 = tenon.reshape %0 to <"1", "1", "32", "3", "5"> : tensor<1x32x3x5xf32>
+  %2 = tenon.constant dense<[[[[[1.0]]]], [[[[-1.0]]]]]> : tensor<2x1x1x1x1xf32>
+  %3 = tenon.mul %1, %2 : tensor<1x1x32x3x5xf32>, tensor<2x1x1x1x1xf32>
+  %4 = tenon.reduce max %3 over [4] keepdims : tensor<2x1x32x3x5xf32>
+  %5 = tenon.reduce max %4 over [1, 2, 3, 4] : tensor<2x1x32x3x1xf32>
+  return %5 : tensor<2xf32>
+}
+
 // CHECK-LABEL: @rowsOfTheModel
 // CHECK: %[[ROWS:.+]] = tenon.reshape %arg0 to <"1", "t", "20">
 // CHECK: %[[NEG:.+]] = tenon.neg %[[ROWS]] : tensor<1x?x20xf32

@@ -8,6 +8,7 @@
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
@@ -330,6 +331,44 @@ ChannelsLast::Form ChannelsLast::sinkReduce(ReduceOp op) {
   return {reduced, {}};
 }
 
+/// The largest or the smallest of all elements, of each row first, some of them
+/// with other signs: no order of theirs gives another one.
+bool ChannelsLast::sinkExtremes(ReduceOp op) {
+  auto ofRows = op.getInput().getDefiningOp<ReduceOp>();
+  int64_t rank = getDims(op.getInput()).size();
+  ReduceKind kind = op.getKind();
+  if (!ofRows || rank < 3 ||
+      (kind != ReduceKind::max && kind != ReduceKind::min) ||
+      ofRows.getKind() != kind || op.getKeepdims() || !ofRows.getKeepdims() ||
+      op.getAxes() != ArrayRef(llvm::to_vector(llvm::seq<int64_t>(1, rank))) ||
+      ofRows.getAxes() != ArrayRef<int64_t>{rank - 1})
+    return false;
+  auto signs = ofRows.getInput().getDefiningOp<MulOp>();
+  auto view = signs ? signs.getLhs().getDefiningOp<ReshapeOp>() : ReshapeOp();
+  SmallVector<SymExpr> dims =
+      view ? getDims(view.getInput()) : SmallVector<SymExpr>();
+  SmallVector<SymExpr> of(rank, SymExpr(1));
+  of.front() = getDims(op.getResult()).front();
+  if (dims.size() < 3 || getDims(signs.getRhs()) != of ||
+      ArrayRef(getDims(view.getResult())).drop_front() != ArrayRef(dims))
+    return false;
+  Value rows = knownRows(view.getInput());
+  if (!rows)
+    return false;
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  SymExpr own = dims[1] * dims.back();
+  SymExpr others =
+      dims[0] * productOf(ArrayRef(dims).slice(2, dims.size() - 3));
+  Value both =
+      MulOp::create(b, loc, reshape(b, loc, rows, {SymExpr(1), others, own}),
+                    reshape(b, loc, signs.getRhs(), {of[0], 1, 1}));
+  both = ReduceOp::create(b, loc, kind, both, ArrayRef<int64_t>{2}, true);
+  replace(op,
+          ReduceOp::create(b, loc, kind, both, ArrayRef<int64_t>{1, 2}, false));
+  return true;
+}
+
 /// Other spatial dims for the same positions.
 ChannelsLast::Form ChannelsLast::sinkReshape(ReshapeOp op) {
   SmallVector<SymExpr> from = getDims(op.getInput()),
@@ -486,6 +525,8 @@ StringRef ChannelsLast::sink(Operation *op) {
       return ""; // else op is still there
     return "an operand has no rows and varies along the positions";
   }
+  if (auto reduce = dyn_cast<ReduceOp>(op); reduce && sinkExtremes(reduce))
+    return "";
   Form form = llvm::TypeSwitch<Operation *, Form>(op)
                   .Case([&](PadOp o) { return sinkPad(o); })
                   .Case([&](SliceOp o) { return sinkSlice(o); })

@@ -61,6 +61,7 @@ private:
   Form sinkConcat(ConcatOp op);
   Form sinkGather(GatherOp op);
   Form sinkReduce(ReduceOp op);
+  bool sinkExtremes(ReduceOp op);
   Form sinkReshape(ReshapeOp op);
   Form sinkShuffle(ReshapeOp op);
   void sinkTranspose(TransposeOp op);
