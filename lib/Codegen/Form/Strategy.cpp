@@ -27,9 +27,14 @@ namespace tenon {
 /// Percent of the peak that a pulled operation reaches: a product gathers the
 /// rows of its right operand, a sum is one chain of additions.
 static constexpr int64_t kPulledProduct = 6, kPulledSum = 8;
-/// Cycles for an element that is computed where a product packs it.
-static constexpr int64_t kPulledElement = 4;
-static constexpr int64_t kPerCycle = 16, kSlow = 10;
+/// Cycles for an element that is computed where a product packs it: more where
+/// it is looked for in a window.
+static constexpr double kPulledElement = 4, kPulledAlone = 1.2;
+/// Multiply-adds and elements from memory in a cycle.
+static constexpr double kPerCycle = 16, kReadPerCycle = 8;
+static constexpr int64_t kSlow = 10;
+/// What takes a microsecond or two is bound by its call.
+static constexpr int64_t kFewElements = 4096;
 /// Percent of the memory's rate at which elements that lie anywhere in a row
 /// are found: each lane is a load of its own.
 static constexpr int64_t kGathered = 30;
@@ -46,7 +51,13 @@ static void addPatches(PackedMatMulOp product, std::vector<SlowWork> &found) {
   if (isTranspose(image) && patches.getChannelsLast() &&
       isa<BlockArgument>(image->getOperand(0)))
     return;
-  int64_t percent = 100 * *columns / (*columns + kPulledElement * kPerCycle);
+  // Of an image, whose elements lie in as many patches as the window is large.
+  double window = 1;
+  for (int64_t size : patches.getKernel())
+    window *= size;
+  double least = std::max(*columns / kPerCycle, 1 / (window * kReadPerCycle));
+  double pulled = window == 1 ? kPulledAlone : kPulledElement;
+  int64_t percent = 100 * least / (least + pulled);
   if (percent < kSlow)
     found.push_back({product, percent,
                      "each element of the patches is computed by itself, for " +
@@ -68,20 +79,45 @@ static void addSamples(KernelOp kernel, std::vector<SlowWork> &found) {
                          " that lie anywhere in a row, a load each"});
 }
 
+/// Are all tensors known, and small?
+static bool isShort(KernelOp kernel) {
+  auto isFew = [](Value v) {
+    std::optional<int64_t> size = productOf(getDims(v)).constant();
+    return size && *size <= kFewElements;
+  };
+  return llvm::all_of(kernel->getOperands(), isFew) &&
+         llvm::all_of(kernel->getResults(), isFew);
+}
+
+/// Sums that attention takes of its codes as it makes them.
+static bool isOfCodes(KernelOp kernel, ReduceOp op) {
+  return kernel.getKind() == KernelKind::attention &&
+         getElementTypeOrSelf(op.getResult().getType()).isInteger();
+}
+
+/// Along other dims than the last one lanes compare beside each other.
+static bool isAlongRow(ArgReduceOp op) {
+  return op.getAxis() + 1 == getDims(op.getInput()).size() &&
+         !isTranspose(op.getInput().getDefiningOp());
+}
+
 std::vector<SlowWork> findSlowWork(ModuleOp graph) {
   std::vector<SlowWork> found;
   graph.walk([&](KernelOp kernel) {
+    if (isShort(kernel))
+      return;
     Value stored = kernel.getBody().front().getTerminator()->getOperand(0);
     kernel.getBody().walk([&](Operation *op) {
       // A reduction that ends its kernel has tasks, lanes and a tree of its
       // own; products of panels are tiles, every other one is a dot product.
-      if (isa<ReduceOp>(op) && op != stored.getDefiningOp())
+      if (auto sum = dyn_cast<ReduceOp>(op);
+          sum && sum != stored.getDefiningOp() && !isOfCodes(kernel, sum))
         found.push_back({op, kPulledSum,
                          "each element adds up its terms where it is used"});
       else if (isa<MatMulOp>(op))
         found.push_back({op, kPulledProduct,
                          "it has no panels: each element is a dot product"});
-      else if (isa<ArgReduceOp>(op))
+      else if (auto best = dyn_cast<ArgReduceOp>(op); best && isAlongRow(best))
         found.push_back(
             {op, kPulledSum, "each element compares one after the other"});
       else if (auto product = dyn_cast<PackedMatMulOp>(op))
