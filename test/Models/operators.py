@@ -373,6 +373,49 @@ case(
     "  v = Pad (u, ring)  z = Tanh (v)  y = Conv (z, c1)  gr = GlobalAveragePool (r)  sr = Sigmoid (gr)  er = Mul (r, sr)  q = Conv (er, c1) }",
     {"x": rand(2, 16, 9, 6)}, {"x": rand(1, 16, 2, 2)}, {"x": rand(1, 16, 5, 21)}, atol=2e-5,
 )
+
+
+def windows(x, join, fill, kernel, stride, low, high):
+    """What the windows over the last dims come to."""
+    around = [(0, 0)] * (x.ndim - len(kernel)) + [(low, high)] * len(kernel)
+    last = tuple(range(-len(kernel), 0))
+    found = np.lib.stride_tricks.sliding_window_view(np.pad(x, around, constant_values=fill), kernel, last)
+    return join(found[(..., *(slice(None, None, stride),) * len(kernel), *(slice(None),) * len(kernel))], axis=last)
+
+
+def slid(x, l, v, s):
+    norm = lambda w, axis: np.sqrt((w * w).sum(axis))
+    last = windows(np.moveaxis(l, -1, 1), np.max, -np.inf, (3, 3), 2, 1, 1)
+    return {
+        "a": windows(x, np.max, -np.inf, (3, 3), 1, 1, 1), "c": windows(x, np.max, -np.inf, (3, 3), 2, 1, 1),
+        "d": windows(x, np.max, -np.inf, (2, 2), 2, 0, 0), "e": windows(x, np.max, -np.inf, (5, 5), 1, 2, 2),
+        "f": windows(v, np.mean, 0, (3, 3, 3), 1, 0, 1), "g": windows(v, norm, 0, (2, 2, 2), 2, 0, 0),
+        "h": windows(s, np.max, -np.inf, (3,), 2, 1, 1), "i": np.moveaxis(last, 1, -1),
+        "j": windows(s, np.mean, 0, (4,), 3, 2, 0),
+    }
+
+
+def odd(x):
+    """Numbers, and now and then what is none."""
+    x[np.random.default_rng(3).random(x.shape) < 0.01] = NAN
+    x[..., 1, -1] = -INF
+    return x
+
+
+# Neighbours share their rows; a maximum is one instruction where all are numbers.
+case(
+    "windows that slide",
+    "(float[2,3,37,35] x, float[b,h,w,16] l, float[b,2,k,m,n] v, float[b,5,t] s) => (float[2,3,37,35] a, float[2,3,19,18] c, float[2,3,18,17] d, float[2,3,37,35] e,"
+    " float[b,2,k1,m1,n1] f, float[b,2,k2,m2,n2] g, float[b,5,t1] h, float[b,h1,w1,16] i, float[b,5,t2] j)"
+    "{ a = MaxPool <kernel_shape = [3,3], pads = [1,1,1,1]> (x)  c = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (x)"
+    "  d = MaxPool <kernel_shape = [2,2], strides = [2,2]> (x)  e = MaxPool <kernel_shape = [5,5], pads = [2,2,2,2]> (x)"
+    "  f = AveragePool <kernel_shape = [3,3,3], pads = [0,0,0,1,1,1], count_include_pad = 1> (v)  g = LpPool <kernel_shape = [2,2,2], strides = [2,2,2]> (v)"
+    "  h = MaxPool <kernel_shape = [3], strides = [2], pads = [1,1]> (s)  tl = Transpose <perm = [0,3,1,2]> (l)"
+    "  ml = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (tl)  i = Transpose <perm = [0,2,3,1]> (ml)"
+    "  j = AveragePool <kernel_shape = [4], strides = [3], pads = [2,0], count_include_pad = 1> (s) }",
+    {"x": rand(2, 3, 37, 35), "l": odd(rand(2, 9, 20, 16)), "v": rand(2, 2, 5, 4, 19), "s": rand(2, 5, 40)},
+    {"x": odd(rand(2, 3, 37, 35)), "l": rand(1, 2, 3, 16), "v": rand(1, 2, 3, 3, 3), "s": odd(rand(1, 5, 7))}, oracle=slid,
+)
 # Of the last dim neighbours are interleaved; two elements of each place, too.
 case(
     "images that grow by 2 and 4",

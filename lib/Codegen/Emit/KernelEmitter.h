@@ -18,6 +18,7 @@
 #define TENON_LIB_CODEGEN_EMIT_KERNELEMITTER_H
 
 #include "lib/Codegen/Emit/KernelLoops.h"
+#include "llvm/ADT/SmallBitVector.h"
 
 namespace tenon {
 
@@ -56,6 +57,12 @@ public:
                       const SymExpr &bound);
   /// emit() of `v` calls `fn` from now on, and pulls `v` where that gives null.
   void bind(mlir::Value v, std::function<mlir::Value(llvm::ArrayRef<Idx>)> fn);
+  void unbind(mlir::Value v) { bound.erase(v); }
+  /// Says that whatever is asked of a padded image lies inside it along these
+  /// dims, and that some of it does not along the others; of none: nothing.
+  void setInside(mlir::Operation *pad, const llvm::SmallBitVector &dims);
+  /// May something be asked that lies outside?
+  bool isPadded(PadOp op, size_t dim) const;
   /// Says that `idx` is row-major position `flat` of `dims`: operands of those
   /// dims are then read at `flat` without recomputing it.
   void setDomain(llvm::ArrayRef<SymExpr> dims, llvm::ArrayRef<Idx> idx,
@@ -107,10 +114,15 @@ private:
 
   llvm::DenseMap<mlir::Value, std::function<mlir::Value(llvm::ArrayRef<Idx>)>>
       bound;
+  llvm::DenseMap<mlir::Operation *, llvm::SmallBitVector> insideDims;
   llvm::SmallVector<SymExpr> domainDims;
   llvm::SmallVector<Idx> domainIdx;
   Idx domainFlat;
 };
+
+/// Is each element computed of those of 32 bits, in memory, at its own place?
+/// Lanes of it that a border cuts are loaded under masks.
+bool isInPlace(mlir::Value v);
 
 } // namespace tenon
 

@@ -153,9 +153,19 @@ Value KernelEmitter::pull(ConcatOp op, ArrayRef<Idx> idx) {
   return r;
 }
 
-static bool isPadded(PadOp op, size_t k) {
-  return op.getLow().getSymExprs()[k].constant() != 0 ||
-         getDims(op.getInput())[k] != getDims(op.getResult())[k];
+void KernelEmitter::setInside(Operation *pad,
+                              const llvm::SmallBitVector &dims) {
+  if (dims.any())
+    insideDims[pad] = dims;
+  else
+    insideDims.erase(pad);
+}
+
+bool KernelEmitter::isPadded(PadOp op, size_t dim) const {
+  auto known = insideDims.find(op);
+  return (known == insideDims.end() || !known->second.test(dim)) &&
+         (op.getLow().getSymExprs()[dim].constant() != 0 ||
+          getDims(op.getInput())[dim] != getDims(op.getResult())[dim]);
 }
 
 /// Do all lanes that count read elements of the input, which are at `moved`
@@ -177,7 +187,7 @@ static Value isInside(KernelEmitter &e, PadOp op, ArrayRef<Idx> idx,
   for (auto [k, i] : llvm::enumerate(idx)) {
     Idx at = L.add(i, L.uniform(e.dim(SymExpr(0) - low[k])));
     moved.push_back(at);
-    if (!isPadded(op, k))
+    if (!e.isPadded(op, k))
       continue;
     if (at.vec || at.lane < 0)
       return nullptr;
@@ -192,6 +202,17 @@ static Value isInside(KernelEmitter &e, PadOp op, ArrayRef<Idx> idx,
   return isAlong ? inside : nullptr;
 }
 
+bool isInPlace(Value v) {
+  if (isOneElement(v))
+    return true;
+  Operation *op = v.getDefiningOp();
+  if (op)
+    return op->hasTrait<OpTrait::Elementwise>() &&
+           llvm::all_of(op->getOperands(), isInPlace);
+  return storageType(getElementTypeOrSelf(v.getType()))
+             .getIntOrFloatBitWidth() == 32;
+}
+
 /// The lanes at `moved` of the input, some of which lie outside: neighbours, or
 /// every other element, are loaded under a mask where all else about them is
 /// the same. Null for others.
@@ -199,10 +220,8 @@ static Value loadPadded(KernelEmitter &e, PadOp op, ArrayRef<Idx> moved) {
   LaneBuilder &L = e.L;
   SmallVector<SymExpr> dims = getDims(op.getInput());
   auto along = llvm::find_if(moved, [](auto &i) { return !i.isUniform(); });
-  if (op.getMode() != PadMode::constant || !isa<BlockArgument>(op.getInput()) ||
-      storageType(getElementTypeOrSelf(op.getInput().getType()))
-              .getIntOrFloatBitWidth() != 32 ||
-      along->lane > 2 ||
+  if (along == moved.end() || along->vec || op.getMode() != PadMode::constant ||
+      !isInPlace(op.getInput()) || along->lane > 2 ||
       llvm::count_if(moved, [](auto &i) { return !i.isUniform(); }) != 1)
     return nullptr;
   size_t axis = along - moved.begin();
@@ -211,7 +230,7 @@ static Value loadPadded(KernelEmitter &e, PadOp op, ArrayRef<Idx> moved) {
   Value inRow, n = e.dim(dims[axis]),
                outside = L.widen(e.emit(op.getValue(), {}));
   for (auto [k, i] : llvm::enumerate(moved))
-    if (k != axis && isPadded(op, k))
+    if (k != axis && e.isPadded(op, k))
       inRow = andAlso(L, inRow, L.ult(i.base, e.dim(dims[k])));
   auto from = [&](Value base) -> Value {
     Value inside = L.both(L.tailMask(L.sub(n, base)),
@@ -245,7 +264,7 @@ Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
     for (auto [k, i] : llvm::enumerate(idx)) {
       Idx at = L.add(i, L.uniform(dim(SymExpr(0) - low[k])));
       if (!isPadded(op, k)) {
-        in.push_back(i);
+        in.push_back(at);
         continue;
       }
       padded.push_back(dims[k]);
@@ -272,16 +291,21 @@ Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
     return L.select(inside, x, outside);
   };
   SmallVector<Idx> moved;
+  auto border = [&] {
+    Value lanes = loadPadded(*this, op, moved);
+    return lanes ? lanes : padded();
+  };
+  if (auto known = insideDims.find(op); known != insideDims.end()) {
+    for (auto [i, low] : llvm::zip_equal(idx, op.getLow().getSymExprs()))
+      moved.push_back(L.add(i, L.uniform(dim(SymExpr(0) - low))));
+    return known->second.all() ? emit(op.getInput(), moved) : border();
+  }
   Value inside = isInside(*this, op, idx, moved);
   if (!inside)
     return padded();
   return ifElse(
       inside, laneType(op.getResult(), idx),
-      [&] { return emit(op.getInput(), moved); },
-      [&] {
-        Value border = loadPadded(*this, op, moved);
-        return border ? border : padded();
-      });
+      [&] { return emit(op.getInput(), moved); }, border);
 }
 
 Value KernelEmitter::pull(ArgReduceOp op, ArrayRef<Idx> idx) {

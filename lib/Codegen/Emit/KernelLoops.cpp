@@ -157,6 +157,11 @@ Value KernelLoops::extremeOf(Value first, Value end, bool largest,
   })[0];
 }
 
+Value KernelLoops::apart(function_ref<Value()> fn) {
+  Scope scope(*this);
+  return fn();
+}
+
 void KernelLoops::ifThen(Value condition, function_ref<void()> then) {
   auto op = scf::IfOp::create(b, L.loc, condition, false);
   Scope scope(*this);

@@ -73,6 +73,8 @@ public:
   llvm::SmallVector<mlir::Value>
   ifThen(mlir::Value condition, mlir::ValueRange otherwise,
          llvm::function_ref<llvm::SmallVector<mlir::Value>()> then);
+  /// What `fn` gives; what it computed on the way is not known afterwards.
+  mlir::Value apart(llvm::function_ref<mlir::Value()> fn);
   /// Ends the function with the walk's status.
   void finish() { KernelFunction::finish(walk().status(*this)); }
 

@@ -14,6 +14,8 @@
 // parts of rows that are joined (channels of several images) are loops of their
 // own.
 //
+// Windows that overlap share what their rows come to (SlidingWindows.h).
+//
 // Where the last dim has two or four elements, or is joined of such a one and
 // that before it (an image that grows), lanes lie along the one before: what
 // they compute for each of the few is interleaved.
@@ -26,6 +28,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/GatheredRows.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
+#include "lib/Codegen/Emit/SlidingWindows.h"
 #include "lib/Codegen/Emit/SwappedRows.h"
 #include <memory>
 
@@ -285,6 +288,8 @@ void emitMapKernel(KernelEmitter &e) {
       idx[axis] = flat;
       return idx;
     });
+  if (SlidingWindows windows(e, root, axis); windows.match())
+    return windows.emit();
   if (axis == dims.size() - 1)
     if (std::optional<size_t> rows = swappedRows(root, axis))
       return emitSwappedRows(e, root, *rows, axis, chunk);

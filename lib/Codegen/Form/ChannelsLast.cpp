@@ -527,6 +527,10 @@ StringRef ChannelsLast::sink(Operation *op) {
   }
   if (auto reduce = dyn_cast<ReduceOp>(op); reduce && sinkExtremes(reduce))
     return "";
+  // The windows of an image whose channels the model itself moves to the front.
+  if (isa<PadOp, SliceOp>(op) &&
+      isa_and_nonnull<TransposeOp>(op->getOperand(0).getDefiningOp()))
+    formOf(op->getOperand(0));
   Form form = llvm::TypeSwitch<Operation *, Form>(op)
                   .Case([&](PadOp o) { return sinkPad(o); })
                   .Case([&](SliceOp o) { return sinkSlice(o); })

@@ -143,8 +143,9 @@ public:
   mlir::Value leOrNan(mlir::Value x, mlir::Value y) {
     return compare(mlir::arith::CmpFPredicate::ULE, x, y);
   }
-  mlir::Value isNan(mlir::Value x) {
-    return compare(mlir::arith::CmpFPredicate::UNO, x, x);
+  mlir::Value isNan(mlir::Value x) { return eitherNan(x, x); }
+  mlir::Value eitherNan(mlir::Value x, mlir::Value y) {
+    return compare(mlir::arith::CmpFPredicate::UNO, x, y);
   }
   /// Of bools, or of the bits of integers.
   mlir::Value both(mlir::Value x, mlir::Value y) {

@@ -6,8 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // A window of few elements is so many strided slices of the padded input,
-// joined elementwise; one of many is gathered and reduced. The largest element
-// of a wide window is that of its rows' largest ones: one dim after the other.
+// joined elementwise, row by row; one of many is gathered and reduced. The
+// largest element of a wide window is that of its rows' largest ones: one dim
+// after the other.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Abs.h"
@@ -16,6 +17,7 @@
 #include "dialects/Tenon/IR/TenonLogic.h"
 #include "lib/Import/Onnx/Ops/Window.h"
 #include "llvm/ADT/STLExtras.h"
+#include <functional>
 #include <limits>
 
 using namespace mlir;
@@ -89,6 +91,33 @@ static Value ofWindows(NodeImporter &n, Value padded, const Pooling &p,
                  n.named("dims", n.dimsAttr(out))});
 }
 
+/// Joins the elements of each window: those of a row, then rows, so that
+/// windows that overlap may share these. Rows lie below each other along the
+/// last dim but one.
+static Value joinRows(NodeImporter &n, Value padded, const Pooling &p,
+                      function_ref<Value(Value, Value)> join) {
+  int64_t rank = p.window.rank();
+  Ints order; // from the dim that is joined last
+  if (rank > 1)
+    order.push_back(rank - 2);
+  for (int64_t d = 0; d < rank - 2; ++d)
+    order.push_back(d);
+  order.push_back(rank - 1);
+  Ints at(rank, 0);
+  std::function<Value(size_t)> from = [&](size_t level) -> Value {
+    if (level == order.size())
+      return ofWindows(n, padded, p, at);
+    Value result;
+    int64_t d = order[level];
+    for (at[d] = 0; at[d] < p.kernel[d]; ++at[d]) {
+      Value part = from(level + 1);
+      result = result ? join(result, part) : part;
+    }
+    return result;
+  };
+  return from(0);
+}
+
 /// Joins each window element's slice of `padded`, in order.
 template <typename F>
 static Value overWindow(NodeImporter &n, Value padded, const Pooling &p,
@@ -122,7 +151,7 @@ static bool isLarge(const Pooling &p) {
 static Value reduceWindow(NodeImporter &n, Value padded, const Pooling &p,
                           ReduceKind kind) {
   if (!isLarge(p))
-    return overWindow(n, padded, p, [&](Value a, Value b) {
+    return joinRows(n, padded, p, [&](Value a, Value b) {
       return kind == ReduceKind::sum ? n.add(a, b) : n.max(a, b);
     });
   Ints axes;
@@ -214,6 +243,7 @@ static Value maxIndices(NodeImporter &n, const Pooling &p) {
 /// Do its windows cost less one dim after the other, although what is between
 /// goes through memory?
 static bool isWide(const Pooling &p) {
+  constexpr int64_t few = 27; // whose rows one kernel can share
   int64_t sum = 0;
   for (int64_t size : p.kernel)
     if (__builtin_add_overflow(sum, 2 * size, &sum))
@@ -222,7 +252,7 @@ static bool isWide(const Pooling &p) {
   for (int64_t size : p.kernel)
     if (__builtin_mul_overflow(elements, size, &elements))
       return true;
-  return elements > sum;
+  return elements > std::max(sum, few);
 }
 
 static Value maxAlong(NodeImporter &n, Value x, const Pooling &p) {
@@ -316,11 +346,13 @@ static void lpPool(NodeImporter &n) {
     return;
   // A float before opset 2.
   double norm = n.getFloat("p", double(n.getInt("p", 2)));
+  if (norm == 2) {
+    Value square = n.mul(n.in(0), n.in(0));
+    return n.out(0, n.sqrt(sumOverWindow(n, square, *p)));
+  }
   Value x = n.make<AbsOp>({n.in(0)});
   if (norm == 1) {
     n.out(0, sumOverWindow(n, x, *p));
-  } else if (norm == 2) {
-    n.out(0, n.sqrt(sumOverWindow(n, n.mul(x, x), *p)));
   } else {
     Value sum = sumOverWindow(n, n.make<PowOp>({x, n.scalarLike(norm, x)}), *p);
     n.out(0, n.make<PowOp>({sum, n.scalarLike(1 / norm, sum)}));
