@@ -1,5 +1,6 @@
 // RUN: tenon-opt %s --split-input-file --tenon-emit-kernels --canonicalize | FileCheck %s
 // RUN: tenon-opt %s --split-input-file --tenon-emit-kernels="vector-bits=512 vector-registers=32" --canonicalize | FileCheck %s --check-prefix=WIDE
+// RUN: tenon-opt %s --split-input-file --tenon-emit-kernels="vector-bits=128" --canonicalize | FileCheck %s --check-prefix=NARROW
 
 // What is pointwise is one loop over the elements of a task, vectors of the
 // level's width and a masked end.
@@ -136,6 +137,11 @@ func.func @joined(%x: tensor<?x24xf32, #tenon.dims<"n", "24">>, %y: tensor<?x20x
 // WIDE-LABEL: func.func @map_0
 // WIDE: llvm.call_intrinsic "llvm.x86.avx512.permvar.sf.512"
 // WIDE: vector.gather
+// Four lanes are permuted as bytes.
+// NARROW: %[[PLACES:.+]] = arith.muli %{{.+}}, %{{.+}} : vector<4xi32>
+// NARROW: %[[BYTES:.+]] = arith.addi %[[PLACES]], %{{.+}} : vector<4xi32>
+// NARROW: vector.store %[[BYTES]]
+// NARROW: llvm.call_intrinsic "llvm.x86.ssse3.pshuf.b.128"({{.+}}) : (vector<16xi8>, vector<16xi8>) -> vector<16xi8>
 func.func @neighbours(%x: tensor<3x64xf32>, %i: tensor<96xi64>) -> tensor<3x96xf32> {
   %0 = tenon.kernel map(%x, %i) : (tensor<3x64xf32>, tensor<96xi64>) -> tensor<3x96xf32> tiling #tenon.cpu_elements<chunk = 128> {
   ^bb0(%a: tensor<3x64xf32>, %b: tensor<96xi64>):

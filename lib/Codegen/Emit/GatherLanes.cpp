@@ -38,8 +38,7 @@ int64_t LaneGather::windowVectors(const SymExpr &count) const {
   // One instruction permutes two vectors of 512 bits.
   int64_t lanes = e.target.vectorBits / 32, vectors = 2,
           most = lanes == 16 ? 4 : 2;
-  if (e.target.sm || e.target.vectorBits < 256 ||
-      !(type().isF32() || type().isInteger(32)))
+  if (e.target.sm || !(type().isF32() || type().isInteger(32)))
     return 0;
   std::optional<int64_t> from = size().constant(), to = count.constant();
   if (from && to && *to > 0)
@@ -59,8 +58,33 @@ bool LaneGather::areInMemory() const {
   return isa<BlockArgument>(v);
 }
 
+/// What permutes lanes to these places: for four lanes where each byte lies.
+Value LaneGather::orderOf(Value places) const {
+  if (!isNarrow())
+    return places;
+  return e.L.add(e.L.mul(places, 0x04040404), 0x03020100);
+}
+
+/// Of an order of two vectors: where is the first one meant?
+Value LaneGather::isInFirst(Value order, int64_t vectors) const {
+  int64_t places = vectors * int64_t(e.L.lanes);
+  return e.L.slt(order, isNarrow() ? places << 26 : places);
+}
+
 /// Lane i of `v` is the one that the low bits of `order` in lane i say.
 Value LaneGather::permute(Value v, Value order) const {
+  if (isNarrow()) {
+    auto bytes = VectorType::get({16}, e.b.getI8Type());
+    auto cast = [&](Type to, Value x) -> Value {
+      return vector::BitCastOp::create(e.b, e.L.loc, to, x);
+    };
+    Value moved = LLVM::CallIntrinsicOp::create(
+                      e.b, e.L.loc, bytes,
+                      e.b.getStringAttr("llvm.x86.ssse3.pshuf.b.128"),
+                      ValueRange{cast(bytes, v), cast(bytes, order)})
+                      .getResults();
+    return cast(v.getType(), moved);
+  }
   StringRef name = type().isF32() ? (isWide() ? "llvm.x86.avx512.permvar.sf.512"
                                               : "llvm.x86.avx2.permps")
                                   : (isWide() ? "llvm.x86.avx512.permvar.si.512"
@@ -103,7 +127,7 @@ LaneGather::Window LaneGather::windowOf(Value data, int64_t vectors,
   Value base =
       L.toData(L.uniform(window.base), getElementTypeOrSelf(data.getType()));
   Value place = L.sub(data, L.widen(base));
-  window.order = L.truncate(place, e.b.getI32Type());
+  window.order = orderOf(L.truncate(place, e.b.getI32Type()));
   Value far = L.both(place, L.like(place, -span));
   if (L.mask)
     far = L.select(L.mask, far, L.like(far, 0));
@@ -131,11 +155,11 @@ Value LaneGather::fromWindow(const Window &window, int64_t vectors) {
     low = permuteBoth(low, high, window.order);
     if (vectors == 2)
       return low;
-    return L.select(L.slt(window.order, 2 * int64_t(L.lanes)), low,
+    return L.select(isInFirst(window.order, 2), low,
                     permuteBoth(part(2), part(3), window.order));
   }
-  return L.select(L.slt(window.order, int64_t(L.lanes)),
-                  permute(low, window.order), permute(high, window.order));
+  return L.select(isInFirst(window.order, 1), permute(low, window.order),
+                  permute(high, window.order));
 }
 
 Value LaneGather::without() {

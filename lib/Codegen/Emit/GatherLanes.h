@@ -55,7 +55,10 @@ private:
   bool isAlongRow() const;
   bool areInMemory() const;
   mlir::Value anyhow();
-  bool isWide() const { return e.L.lanes == 16; } ///< a vector of 512 bits
+  bool isWide() const { return e.L.lanes == 16; }  ///< a vector of 512 bits
+  bool isNarrow() const { return e.L.lanes == 4; } ///< one of 128
+  mlir::Value orderOf(mlir::Value places) const;
+  mlir::Value isInFirst(mlir::Value order, int64_t vectors) const;
   mlir::Value permute(mlir::Value v, mlir::Value order) const;
   mlir::Value permuteBoth(mlir::Value low, mlir::Value high,
                           mlir::Value order) const;
