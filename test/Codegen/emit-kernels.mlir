@@ -1101,3 +1101,21 @@ func.func @fewTermsOfPanels(%x: tensor<?x1xf32, #tenon.dims<"n", "1">>, %p: tens
   }
   return %0, %1 : tensor<?x33xf32, #tenon.dims<"n", "33">>, tensor<?x16xf32, #tenon.dims<"n", "16">>
 }
+
+// -----
+
+// Three elements of each place: vectors of them are joined one after the other.
+// CHECK-LABEL: func.func @map_0
+// CHECK-COUNT-3: vector.load
+// CHECK: %[[P:.+]] = vector.shuffle %{{.+}}, %{{.+}} [0, 8, 2, 1, 9, 5, 2, 10] : vector<8xf32>, vector<8xf32>
+// CHECK: %[[V:.+]] = vector.shuffle %[[P]], %{{.+}} [0, 1, 8, 3, 4, 9, 6, 7] : vector<8xf32>, vector<8xf32>
+// CHECK: vector.store %[[V]]
+// CHECK-NOT: vector.gather
+func.func @three(%x: tensor<3x60xf32>) -> tensor<60x3xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<3x60xf32>) -> tensor<60x3xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x60xf32>):
+    %1 = tenon.transpose %a [1, 0] : tensor<3x60xf32>
+    tenon.yield %1 : tensor<60x3xf32>
+  }
+  return %0 : tensor<60x3xf32>
+}

@@ -419,13 +419,14 @@ case(
 # Of the last dim neighbours are interleaved; two elements of each place, too.
 case(
     "images that grow by 2 and 4",
-    "(float[2,3,5,19] x, float[2,33] p, float[1,16,8,8] s) => (float[1,16,16,16] h, float[2,3,10,38] a, float[2,3,10,38] b, float[2,3,5,76] c, float[2,3,5,76] d, float[2,3,5,38] e, float[33,2] f)"
+    "(float[2,3,5,19] x, float[2,33] p, float[1,16,8,8] s, float[2,18,4,21] r) => (float[2,2,12,63] k, float[2,5,19,3] m, float[1,16,16,16] h, float[2,3,10,38] a, float[2,3,10,38] b, float[2,3,5,76] c, float[2,3,5,76] d, float[2,3,5,38] e, float[33,2] f)"
     "<float[4] twice = {1,1,2,2}, float[4] four = {1,1,1,4}, float[4] wide = {1,1,1,2}>"
     "{ a = Resize <mode = \"nearest\", coordinate_transformation_mode = \"asymmetric\", nearest_mode = \"floor\"> (x, , twice)"
     "  b = Resize <mode = \"linear\"> (x, , twice)  c = Resize <mode = \"cubic\"> (x, , four)  d = Resize <mode = \"nearest\", nearest_mode = \"ceil\"> (x, , four)"
     "  l = Resize <mode = \"linear\", coordinate_transformation_mode = \"asymmetric\"> (x, , wide)  e = Sigmoid (l)  f = Transpose (p)"
-    "  n = Resize <mode = \"nearest\"> (s, , twice)  h = Transpose <perm = [0,2,3,1]> (n) }", # dims are equal, places are not
-    {"x": rand(2, 3, 5, 19), "p": rand(2, 33), "s": rand(1, 16, 8, 8)}, atol=1e-5,
+    "  n = Resize <mode = \"nearest\"> (s, , twice)  h = Transpose <perm = [0,2,3,1]> (n)"
+    "  k = DepthToSpace <blocksize = 3, mode = \"CRD\"> (r)  m = Transpose <perm = [0,2,3,1]> (x) }", # dims are equal, places are not
+    {"x": rand(2, 3, 5, 19), "p": rand(2, 33), "s": rand(1, 16, 8, 8), "r": rand(2, 18, 4, 21)}, atol=1e-5,
 )
 case(
     "images of other sizes",

@@ -16,7 +16,7 @@
 //
 // Windows that overlap share what their rows come to (SlidingWindows.h).
 //
-// Where the last dim has two or four elements, or is joined of such a one and
+// Where the last dim has two to four elements, or is joined of such a one and
 // that before it (an image that grows), lanes lie along the one before: what
 // they compute for each of the few is interleaved.
 //
@@ -67,10 +67,11 @@ struct PhasesMap {
   bool match();
   void emit(int64_t chunk);
   Value phase(ArrayRef<Idx> at, const Idx &place, int64_t j);
+  Value interleaved(ArrayRef<Value> phases, int64_t first);
   void store(ArrayRef<Value> phases, Value base);
 
   bool isFew(const SymExpr &d) {
-    return d.constant() == 2 || d.constant() == 4;
+    return d.constant() && *d.constant() >= 2 && *d.constant() <= 4;
   }
 };
 
@@ -138,23 +139,51 @@ Value PhasesMap::phase(ArrayRef<Idx> at, const Idx &place, int64_t j) {
   return L.widen(e.emit(root, joins.empty() ? apart : joined));
 }
 
+/// One of as many vectors as there are phases: lanes `first` on of all.
+Value PhasesMap::interleaved(ArrayRef<Value> phases, int64_t first) {
+  int64_t lanes = L.lanes;
+  Value all = phases[0];
+  for (int64_t j = 1; j < count; ++j) {
+    SmallVector<int64_t> order;
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      int64_t phase = (first + lane) % count, place = (first + lane) / count;
+      order.push_back(phase == j             ? lanes + place
+                      : phase == 0 && j == 1 ? place
+                                             : lane);
+    }
+    all = vector::ShuffleOp::create(e.b, L.loc, all, phases[j], order);
+  }
+  return all;
+}
+
 /// The phases of lanes that begin at `base` of the result.
 void PhasesMap::store(ArrayRef<Value> phases, Value base) {
+  Type element = getElementTypeOrSelf(root.getType());
+  Value active;
+  if (L.mask)
+    active = L.mul(L.mask.getDefiningOp<vector::CreateMaskOp>().getOperand(0),
+                   count);
+  if (count == 3) { // no power of two: vector by vector
+    LaneScope scope(L);
+    for (int64_t first = 0; first < int64_t(L.lanes) * count;
+         first += L.lanes) {
+      if (active)
+        L.mask = L.tailMask(L.sub(active, first));
+      L.store(interleaved(phases, first), e.result(0),
+              Idx{L.add(base, first), 1, 1, {}}, element);
+    }
+    return;
+  }
   auto join = [&](Value x, Value y) -> Value {
     return vector::InterleaveOp::create(e.b, L.loc, x, y);
   };
   Value all =
       count == 2 ? join(phases[0], phases[1])
                  : join(join(phases[0], phases[2]), join(phases[1], phases[3]));
-  Value active;
-  if (L.mask)
-    active = L.mul(L.mask.getDefiningOp<vector::CreateMaskOp>().getOperand(0),
-                   count);
   LaneScope wide(L, L.lanes * count);
   if (active)
     L.mask = L.tailMask(active);
-  L.store(all, e.result(0), Idx{base, 1, count, {}},
-          getElementTypeOrSelf(root.getType()));
+  L.store(all, e.result(0), Idx{base, 1, count, {}}, element);
 }
 
 void PhasesMap::emit(int64_t chunk) {
