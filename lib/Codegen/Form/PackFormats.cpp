@@ -106,16 +106,27 @@ bool overflowsF16(ConstantView &view, int64_t dimK, int64_t dimN) {
   return false;
 }
 
+/// What a weight is stored as: halves that the model casts to f32, as tools
+/// write them that make a file smaller, are multiplied as they are stored.
+Value storedOf(Value weight) {
+  auto cast = weight.getDefiningOp<CastOp>();
+  if (!cast || !cast.getTo().isF32())
+    return weight;
+  Type from = getElementTypeOrSelf(cast.getInput().getType());
+  return from.isF16() || from.isBF16() ? cast.getInput() : weight;
+}
+
 /// A constant of f16 or bf16 as it is, or one of floats that is rounded.
 PackWeightOp packHalves(OpBuilder &b, MatMulOp op, Precision precision) {
-  Type element = getElementTypeOrSelf(op.getRhs().getType()), rows;
+  Value stored = storedOf(op.getRhs());
+  Type element = getElementTypeOrSelf(stored.getType()), rows;
   if (precision == Precision::bf16)
     rows = b.getBF16Type();
   if (precision == Precision::f16)
     rows = b.getF16Type();
   std::optional<ConstantView> view;
   if (rows || element.isF16() || element.isBF16())
-    view = ConstantView::of(op.getRhs());
+    view = ConstantView::of(stored);
   if (!view || view->dims.size() != 2 || isLargeSplat(view->constant) ||
       view->constant.getValue().getNumElements() == 0)
     return nullptr;
