@@ -10,8 +10,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Div.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
+#include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -113,11 +117,150 @@ DenseResourceElementsAttr viewOfSlice(SliceOp op) {
       type, manager.insert("part", std::move(blob)));
 }
 
+/// Halves (f16, bf16) that a model stores and casts to f32, as f32.
+class Widener {
+public:
+  /// Null where the cast is none of such, or is not to be computed here: a
+  /// product reads its matrix from memory, and takes halves as they are. Not so
+  /// a filter, which every position of an image meets, and small constants.
+  ElementsAttr widen(CastOp op);
+
+private:
+  /// The f32 of each 16 bits.
+  ArrayRef<float> tableOf(FloatType half);
+  DenseMap<Type, std::vector<float>> tables;
+};
+
+ElementsAttr Widener::widen(CastOp op) {
+  auto constant = op.getInput().getDefiningOp<ConstantOp>();
+  auto half = dyn_cast<FloatType>(getElementTypeOrSelf(op.getInput()));
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  if (!constant || !half || !(half.isF16() || half.isBF16()) ||
+      !type.getElementType().isF32() || !type.hasStaticShape())
+    return {};
+  bool isSmall = type.getNumElements() <= maxElements;
+  if (!isSmall && !llvm::all_of(op->getUses(), [](OpOperand &use) {
+        return isa<ConvOp>(use.getOwner()) && use.getOperandNumber() == 1;
+      }))
+    return {};
+  if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue())) {
+    bool loses; // never
+    APFloat value = splat.getSplatValue<APFloat>();
+    value.convert(APFloat::IEEEsingle(), APFloat::rmNearestTiesToEven, &loses);
+    return DenseElementsAttr::get(type, value);
+  }
+  size_t count = type.getNumElements();
+  ArrayRef<char> data = match::bytesOf(constant.getValue());
+  if (count == 0 || data.size() != 2 * count)
+    return {};
+  ArrayRef<float> table = tableOf(half);
+  AsmResourceBlob blob =
+      HeapAsmResourceBlob::allocate(4 * count, alignof(uint64_t));
+  char *to = blob.getMutableData().data();
+  for (size_t i = 0; i < count; ++i) {
+    uint16_t bits;
+    memcpy(&bits, &data[2 * i], 2);
+    memcpy(to + 4 * i, &table[bits], 4);
+  }
+  if (isSmall)
+    return DenseElementsAttr::getFromRawBuffer(type, blob.getData());
+  auto &manager =
+      DenseResourceElementsHandle::getManagerInterface(op.getContext());
+  return DenseResourceElementsAttr::get(
+      type, manager.insert("widened", std::move(blob)));
+}
+
+ArrayRef<float> Widener::tableOf(FloatType half) {
+  std::vector<float> &table = tables[half];
+  for (uint32_t bits = table.size(); bits < 1 << 16; ++bits)
+    table.push_back(
+        APFloat(half.getFloatSemantics(), APInt(16, bits)).convertToDouble());
+  return table;
+}
+
+/// Filters that a model computes of codes and scales (DequantizeLinear, or
+/// what spells it out), in a model whose images stay floats: else its codes are
+/// multiplied as they are.
+class Filters {
+public:
+  static bool makesCodes(func::FuncOp func) {
+    return func
+        .walk([](CastOp op) {
+          Type from = getElementTypeOrSelf(op.getInput());
+          return isa<FloatType>(from) && op.getTo().isInteger(8)
+                     ? WalkResult::interrupt()
+                     : WalkResult::advance();
+        })
+        .wasInterrupted();
+  }
+  /// The numbers of `v`; null where it is none of such.
+  static ElementsAttr compute(Value v);
+
+private:
+  static constexpr int64_t kMost = 1 << 22;
+  static bool isOfConstants(Value v, bool &isScaled);
+  static std::optional<SmallTensor> evaluate(Value v);
+};
+
+bool Filters::isOfConstants(Value v, bool &isScaled) {
+  auto type = cast<RankedTensorType>(v.getType());
+  if (!type.hasStaticShape() || type.getNumElements() > kMost ||
+      !isComputable(type.getElementType()))
+    return false;
+  Operation *op = v.getDefiningOp();
+  if (isa_and_nonnull<ConstantOp>(op))
+    return true;
+  if (!op || op->getNumResults() != 1 || op->getNumOperands() == 0 ||
+      !(op->hasTrait<tenon::OpTrait::Elementwise>() || isReshape(op) ||
+        isTranspose(op)))
+    return false;
+  isScaled |= isa<MulOp, DivOp>(op);
+  return llvm::all_of(op->getOperands(),
+                      [&](Value o) { return isOfConstants(o, isScaled); });
+}
+
+std::optional<SmallTensor> Filters::evaluate(Value v) {
+  if (DenseElementsAttr constant = match::smallConstant(v, kMost))
+    return SmallTensor::unpack(constant);
+  SmallVector<SmallTensor> operands;
+  for (Value operand : v.getDefiningOp()->getOperands()) {
+    std::optional<SmallTensor> tensor = evaluate(operand);
+    if (!tensor)
+      return std::nullopt;
+    operands.push_back(std::move(*tensor));
+  }
+  return evaluateOp(v.getDefiningOp(), operands);
+}
+
+ElementsAttr Filters::compute(Value v) {
+  bool isScaled = false;
+  auto type = cast<RankedTensorType>(v.getType());
+  if (!type.getElementType().isF32() || v.getDefiningOp<ConstantOp>() ||
+      !isOfConstants(v, isScaled) || !isScaled)
+    return {};
+  std::optional<SmallTensor> result = evaluate(v);
+  if (!result)
+    return {};
+  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(
+      4 * result->elements.size(), alignof(uint64_t));
+  char *to = blob.getMutableData().data();
+  for (const Scalar &x : result->elements) {
+    float value = x.f;
+    memcpy(to, &value, 4);
+    to += 4;
+  }
+  auto &manager =
+      DenseResourceElementsHandle::getManagerInterface(v.getContext());
+  return DenseResourceElementsAttr::get(
+      type, manager.insert("filter", std::move(blob)));
+}
+
 struct FoldConstantsPass
     : tenon::impl::FoldConstantsPassBase<FoldConstantsPass> {
   void runOnOperation() override {
     OpBuilder builder(&getContext());
     Computed computed;
+    Widener widener;
     // In order: an op that folds makes its users' operands constant.
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (!isa<TenonDialect>(op->getDialect()))
@@ -126,6 +269,8 @@ struct FoldConstantsPass
       bool isComputed = value && value.getNumElements() > maxElements;
       if (auto slice = value ? SliceOp() : dyn_cast<SliceOp>(op))
         value = viewOfSlice(slice);
+      if (auto cast = value ? CastOp() : dyn_cast<CastOp>(op))
+        value = widener.widen(cast);
       if (!value)
         return;
       noteApplied(getArgument(), op, "folded");
@@ -136,6 +281,18 @@ struct FoldConstantsPass
       op->getResult(0).replaceAllUsesWith(constant);
       op->erase();
     });
+    if (!Filters::makesCodes(getOperation()))
+      getOperation().walk([&](ConvOp op) { foldFilter(builder, op); });
+  }
+
+  void foldFilter(OpBuilder &builder, ConvOp op) {
+    ElementsAttr value = Filters::compute(op.getWeight());
+    if (!value)
+      return;
+    noteApplied(getArgument(), op, "its filter folded");
+    builder.setInsertionPoint(op);
+    op.getWeightMutable().assign(
+        ConstantOp::create(builder, op.getWeight().getLoc(), value));
   }
 };
 

@@ -138,3 +138,57 @@ func.func @filter() -> (tensor<70x90xf32>, tensor<70x90xi64>) {
   %4 = tenon.add %i, %j : tensor<70x1xi64>, tensor<1x90xi64>
   return %3, %4 : tensor<70x90xf32>, tensor<70x90xi64>
 }
+
+// Halves that are cast: small constants and filters are of f32 here; a matrix
+// stays as it is stored.
+
+// CHECK-LABEL: @halves
+// CHECK-DAG: tenon.constant dense<[1.500000e+00, 5.96046448E-8, 0xFF800000]> : tensor<3xf32>
+// CHECK-DAG: tenon.constant dense<[1.500000e+00, 9.183550e-41]> : tensor<2xf32>
+// CHECK-DAG: tenon.constant dense<2.500000e-01> : tensor<70x60x1x1xf32>
+// CHECK-DAG: tenon.constant dense<5.000000e-01> : tensor<70x60xf16>
+// CHECK: tenon.cast {{.*}} : tensor<70x60xf16>
+func.func @halves(%x: tensor<1x60x2x2xf32>, %rows: tensor<5x70xf32>) -> (tensor<3xf32>, tensor<2xf32>, tensor<1x70x2x2xf32>, tensor<5x60xf32>) {
+  %a = tenon.constant dense<[1.5, 0x0001, 0xFC00]> : tensor<3xf16>
+  %b = tenon.constant dense<[1.5, 0x0001]> : tensor<2xbf16>
+  %f = tenon.constant dense<0.25> : tensor<70x60x1x1xf16>
+  %m = tenon.constant dense<0.5> : tensor<70x60xf16>
+  %0 = tenon.cast %a to f32 : tensor<3xf16>
+  %1 = tenon.cast %b to f32 : tensor<2xbf16>
+  %2 = tenon.cast %f to f32 : tensor<70x60x1x1xf16>
+  %3 = tenon.cast %m to f32 : tensor<70x60xf16>
+  %4 = tenon.conv %x, %2 strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x60x2x2xf32>, tensor<70x60x1x1xf32>
+  %5 = tenon.matmul %rows, %3 : tensor<5x70xf32>, tensor<70x60xf32>
+  return %0, %1, %4, %5 : tensor<3xf32>, tensor<2xf32>, tensor<1x70x2x2xf32>, tensor<5x60xf32>
+}
+
+// A filter of codes; of integers that are multiplied as such there is no scale,
+// and where a model makes codes of its images (@codes) both stay codes.
+
+// CHECK-LABEL: @filterOfCodes
+// CHECK-DAG: tenon.constant dense_resource<filter> : tensor<70x60x1x1xf32>
+// CHECK: tenon.sub {{.*}} : tensor<70x60x1x1xf32>, tensor<f32>
+func.func @filterOfCodes(%x: tensor<1x60x2x2xf32>) -> (tensor<1x70x2x2xf32>, tensor<1x70x2x2xf32>) {
+  %codes = tenon.constant dense<3> : tensor<70x60x1x1xi8>
+  %scale = tenon.constant dense<0.5> : tensor<70x1x1x1xf32>
+  %zero = tenon.constant dense<1.0> : tensor<f32>
+  %0 = tenon.cast %codes to f32 : tensor<70x60x1x1xi8>
+  %1 = tenon.mul %0, %scale : tensor<70x60x1x1xf32>, tensor<70x1x1x1xf32>
+  %2 = tenon.sub %0, %zero : tensor<70x60x1x1xf32>, tensor<f32>
+  %3 = tenon.conv %x, %1 strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x60x2x2xf32>, tensor<70x60x1x1xf32>
+  %4 = tenon.conv %x, %2 strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x60x2x2xf32>, tensor<70x60x1x1xf32>
+  return %3, %4 : tensor<1x70x2x2xf32>, tensor<1x70x2x2xf32>
+}
+
+// CHECK-LABEL: @codes
+// CHECK: tenon.mul
+// CHECK: tenon.conv
+func.func @codes(%x: tensor<1x60x2x2xf32>) -> (tensor<1x70x2x2xf32>, tensor<1x60x2x2xi8>) {
+  %codes = tenon.constant dense<3> : tensor<70x60x1x1xi8>
+  %scale = tenon.constant dense<0.5> : tensor<70x1x1x1xf32>
+  %0 = tenon.cast %codes to f32 : tensor<70x60x1x1xi8>
+  %1 = tenon.mul %0, %scale : tensor<70x60x1x1xf32>, tensor<70x1x1x1xf32>
+  %2 = tenon.cast %x to i8 : tensor<1x60x2x2xf32>
+  %3 = tenon.conv %x, %1 strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x60x2x2xf32>, tensor<70x60x1x1xf32>
+  return %3, %2 : tensor<1x70x2x2xf32>, tensor<1x60x2x2xi8>
+}
