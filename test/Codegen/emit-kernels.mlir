@@ -263,6 +263,29 @@ func.func @neighbours(%x: tensor<3x48xf32>, %y: tensor<3x96xf32>, %i: tensor<96x
 
 // -----
 
+// A channel of pixels that have three: three vectors in place of a gather, of
+// which bytes have none.
+// CHECK-LABEL: func.func @map_0
+// CHECK-NOT: vector.gather
+// CHECK: vector.load
+// CHECK: vector.load
+// CHECK: vector.shuffle {{.*}} [0, 3, 6, 9, 12, 15, 15, 15]
+// CHECK: vector.load
+// CHECK: vector.shuffle {{.*}} [0, 1, 2, 3, 4, 5, 12, 15]
+// CHECK-NOT: vector.gather
+// WIDE-LABEL: func.func @map_0
+func.func @everyThird(%x: tensor<64x3xui8>) -> tensor<3x64xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<64x3xui8>) -> tensor<3x64xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<64x3xui8>):
+    %1 = tenon.transpose %a [1, 0] : tensor<64x3xui8>
+    %2 = tenon.cast %1 to f32 : tensor<3x64xui8>
+    tenon.yield %2 : tensor<3x64xf32>
+  }
+  return %0 : tensor<3x64xf32>
+}
+
+// -----
+
 // Rows that become columns: lanes along those that lie together in memory, and a
 // square of vectors is turned.
 // CHECK-LABEL: func.func @map_0

@@ -385,23 +385,31 @@ Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
         type);
   }
   auto tail = mask ? mask.getDefiningOp<vector::CreateMaskOp>() : nullptr;
-  if (at.lane == 2 && !at.vec && (!mask || tail)) {
-    // Every other element of two vectors, the second of which ends with the
-    // last one that is asked for.
-    int64_t n = lanes, half = n / 2;
+  constexpr int64_t widest = 4; // pixels of so many channels
+  if (at.lane >= 2 && at.lane <= widest && !at.vec && (!mask || tail)) {
+    // Every so many elements of as many vectors, the last of which ends with
+    // the last one that is asked for.
+    int64_t n = lanes, stride = at.lane, last = (stride - 1) * (n - 1);
     auto part = [&](int64_t from) -> Value {
       Value begin = add(at.base, from);
       if (!mask)
         return vector::LoadOp::create(b, loc, vt, memref, begin);
-      Value some = tailMask(sub(mul(tail.getOperand(0), 2), from + 1));
+      Value some =
+          tailMask(sub(mul(tail.getOperand(0), stride), from + stride - 1));
       return vector::MaskedLoadOp::create(b, loc, vt, memref, begin, some,
                                           constant(vt, 0));
     };
-    SmallVector<int64_t> from;
-    for (int64_t l = 0; l < n; ++l)
-      from.push_back(l < half ? 2 * l : 2 * l + 1);
-    return fromStorage(
-        vector::ShuffleOp::create(b, loc, part(0), part(n - 1), from), type);
+    Value found = part(0);
+    for (int64_t k = 1; k < stride; ++k) {
+      int64_t first = k + 1 < stride ? k * n : last;
+      SmallVector<int64_t> from;
+      for (int64_t l = 0; l < n; ++l)
+        from.push_back(stride * l < k * n
+                           ? (k == 1 ? stride * l : l)
+                           : n + std::min(stride * l - first, n - 1));
+      found = vector::ShuffleOp::create(b, loc, found, part(first), from);
+    }
+    return fromStorage(found, type);
   }
   Value zero = constant(vt, 0), vec = toIndexVector(at), base = index(0);
   if (auto [common, narrow] = splitLanes(*this, vec); narrow) {
