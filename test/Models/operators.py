@@ -500,6 +500,28 @@ case(
     "  p = Mul (x, c)  q = Mul (t, d)  y = Add (p, q) }",
     {"x": rand(2, 3, 5, 8), "c": rand(5, 8), "d": rand(5, 8, seed=1)}, {"x": rand(1, 1, 1, 8), "c": rand(1, 8), "d": rand(1, 8, seed=1)},
 )
+case(
+    "weights that are stored as halves",
+    "(float[n,24,h,w] x) => (float[n,120] y)"
+    "{ f = Cast <to = 1> (hf)  d = Cast <to = 1> (hd)  b = Cast <to = 1> (hb)  m = Cast <to = 1> (hm)"
+    "  c = Conv <pads = [1, 1, 1, 1]> (x, f, b)  e = Conv <group = 40, pads = [2, 2, 2, 2]> (c, d)"
+    "  g = GlobalAveragePool (e)  r = Flatten (g)  y = Gemm <transB = 1> (r, m) }",
+    {"x": rand(1, 24, 5, 7)}, {"x": rand(2, 24, 9, 4)}, {"x": rand(31, 24, 3, 3)}, atol=2e-5,
+)
+case(
+    "filters that are stored as bytes",
+    "(float[n,24,h,w] x) => (float[n,40,h,w] y)"
+    "{ f = DequantizeLinear <axis = 0> (qf, qs)  d = DequantizeLinear <axis = 0> (qd, qs, qz)"
+    "  c = Conv <pads = [1, 1, 1, 1]> (x, f)  y = Conv <group = 40, pads = [2, 2, 2, 2]> (c, d) }",
+    {"x": rand(1, 24, 5, 7)}, {"x": rand(2, 24, 9, 4)}, atol=2e-5,
+)
+for channels in (3, 4):
+    case(
+        f"pixels of {channels} bytes or floats",
+        f"(uint8[n,h,w,{channels}] x, float[n,h,w,{channels}] z) => (float[n,{channels},h,w] y, float[n,{channels},h,w] t)"
+        "{ c = Cast <to = 1> (x)  d = Mul (c, two)  y = Transpose <perm = [0, 3, 1, 2]> (d)  t = Transpose <perm = [0, 3, 1, 2]> (z) }",
+        *({"x": ints(0, 256, n, h, w, channels).astype(np.uint8), "z": rand(n, h, w, channels)} for n, h, w in ((1, 1, 1), (2, 5, 9), (1, 8, 16), (1, 7, 31))),
+    )
 
 # Weights that the graphs above name.
 WEIGHTS = {
@@ -509,6 +531,8 @@ WEIGHTS = {
     "e3": rand(40, 1, 3, 3), "e5": rand(40, 1, 5, 5), "e7": rand(40, 1, 7, 7), "be": rand(40), "fl": rand(24, 240), "fr": rand(80, 24),
     "thirds": np.array([1, 1, 5 / 3, 5 / 3], np.float32), "part": np.array([1, 1, 1 / 300], np.float32), "row2": rand(16, 1, 1, 2), "row3": rand(16, 1, 1, 3), "rowt": rand(64, 1, 1, 3),
     "gx": rand(1, 15, 7), "gr": rand(1, 15, 5),
+    "qf": ints(-128, 128, 40, 24, 3, 3).astype(np.int8), "qd": ints(-128, 128, 40, 1, 5, 5).astype(np.int8), "qs": np.abs(rand(40, scale=1e-3)), "qz": ints(-9, 9, 40).astype(np.int8),
+    "hf": rand(40, 24, 3, 3, scale=0.1).astype(np.float16), "hd": rand(40, 1, 5, 5, scale=0.1).astype(np.float16), "hb": rand(40).astype(np.float16), "hm": rand(120, 40, scale=0.1).astype(np.float16),
 }
 
 
