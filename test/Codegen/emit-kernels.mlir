@@ -803,21 +803,22 @@ func.func @behind(%x: tensor<1x64x8x32xf32>, %p: tensor<4x128x32xf32>) -> tensor
 
 // -----
 
-// One column: lanes lie along the runs of 24 elements, eight positions at a
-// time, and along the positions in the epilogue. The weights are turned for that,
-// eight rows at a time, and the three channels are moved to the back in the copy, a
-// vector of each at a time.
-// CHECK-LABEL: func.func private @dot_f32_8x1_taps3_run24_ldc1
+// One column: lanes lie along the runs of 24 elements, eight positions of a row at
+// a time, the last ones again, and along the positions in the epilogue. The weights
+// are turned for that, eight rows at a time, and the three channels are moved to the
+// back in the copy, a vector of each at a time.
+// CHECK-LABEL: func.func private @dot_f32_7x1_taps3_run24_ldc1_apart3
+// CHECK-LABEL: func.func private @dot_f32_8x1_taps3_run24_ldc1_apart3
 // CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
 // CHECK-COUNT-24: math.fma
 // CHECK-NOT: math.fma
 // CHECK-COUNT-14: vector.shuffle
 // CHECK: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
-// CHECK-LABEL: func.func private @dot_f32_7x1_taps3_run24_ldc1
 // CHECK-LABEL: func.func @matmul_0
 // CHECK-COUNT-8: vector.insert_strided_slice {{.*}} : vector<4xf32> into vector<8xf32>
 // CHECK-COUNT-9: vector.shuffle
-// CHECK: call @dot_f32_1x1_taps3_run24_ldc1
+// CHECK: call @dot_f32_8x1_taps3_run24_ldc1_apart3
+// CHECK: call @dot_f32_1x1_taps3_run24_ldc1_apart3
 // CHECK: arith.negf {{.*}} : vector<8xf32>
 func.func @fewChannels(%x: tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>, %p: tensor<1x72x32xf32>) -> tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">> {
   %0 = tenon.kernel matmul(%x, %p) : (tensor<2x3x?x?xf32, #tenon.dims<"2", "3", "h", "w">>, tensor<1x72x32xf32>) -> tensor<2x?x1xf32, #tenon.dims<"2", "h*w", "1">> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {

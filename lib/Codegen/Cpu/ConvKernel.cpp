@@ -25,7 +25,7 @@
 // is still one chain of additions.
 //
 // Columns that fill no vector have their lanes along the runs (DotKernel.h). Of
-// a single one the sums of a whole block wait in scratch memory for its
+// up to three the sums of a whole block wait in scratch memory for its
 // epilogue: elements that are neighbours in the result fill vectors there.
 //
 //===----------------------------------------------------------------------===//
@@ -131,7 +131,7 @@ struct ConvKernel {
                 function_ref<void(Value, Value, Value)> fn);
   MicroKernelShape shapeOf(int64_t panels);
   void fewColumns();
-  void oneColumn(const ImageStrip::Block &block);
+  void fewSums(const ImageStrip::Block &block);
   void emit();
 };
 
@@ -307,30 +307,58 @@ void ConvKernel::multiplyPanels(const Task &t) {
   });
 }
 
-/// The block's elements of a result of one column, by vectors.
-void ConvKernel::oneColumn(const ImageStrip::Block &block) {
+/// The block's elements of a result of so few columns that their sums all lie
+/// one behind the other, by vectors.
+void ConvKernel::fewSums(const ImageStrip::Block &block) {
   SmallVector<SymExpr> rowDims(out.begin(), out.end() - 1);
-  strip.forRuns(block, [&](Value place, Value row, Value count) {
-    SmallVector<Idx> first = e.delinearize(row, rowDims);
-    e.lanesLoop(count, e.vectorLanes(), [&](Idx i) {
-      SmallVector<Idx> idx(first);
-      idx.back() = L.add(idx.back(), i);
-      idx.push_back(L.uniform(0));
-      Idx in = L.add(L.uniform(place), i);
+  int64_t lanes = e.vectorLanes(), columns = *N.constant();
+  LaneScope saved(L, lanes);
+  // Lane l of vector v is element v * lanes + l.
+  auto pattern = [&](int64_t v, function_ref<int64_t(int64_t)> of) -> Value {
+    SmallVector<int64_t> numbers;
+    for (int64_t l = 0; l < lanes; ++l)
+      numbers.push_back(of(v * lanes + l));
+    return arith::ConstantOp::create(b, L.loc, b.getIndexVectorAttr(numbers));
+  };
+  auto vectors = [&](Value place, Value row, Value left) {
+    for (int64_t v = 0; v < columns; ++v) {
+      Idx rest{row, 1, 1, {}}, column = L.uniform(0);
+      if (columns > 1) {
+        Value rows = pattern(v, [&](int64_t i) { return i / columns; });
+        rest = L.add(L.uniform(row), Idx{{}, 0, 1, rows});
+        column.vec = pattern(v, [&](int64_t i) { return i % columns; });
+      }
+      SmallVector<Idx> idx(out.size());
+      for (size_t d = rowDims.size(); d-- > 1;)
+        std::tie(rest, idx[d]) = L.divRem(rest, e.dim(rowDims[d]));
+      idx[0] = rest;
+      idx.back() = column;
+      if (left)
+        L.mask = L.tailMask(L.sub(L.mul(left, columns), v * lanes));
+      Idx in{L.add(L.mul(place, columns), v * lanes), 1, 1, {}};
       e.bind(op.getResult(), [this, in](ArrayRef<Idx>) {
         LaneScope whole(L, L.lanes); // there is room
         return L.load(C, in, f32);
       });
-      sink.store(e, idx, L.add(L.uniform(row), i));
-    });
+      sink.store(e, idx, Idx{L.add(L.mul(row, columns), v * lanes), 1, 1, {}});
+      L.mask = {};
+    }
+  };
+  strip.forRuns(block, [&](Value place, Value row, Value count) {
+    Value whole = L.mul(L.div(count, lanes), lanes);
+    e.loop(L.index(0), whole, lanes,
+           [&](Value r) { vectors(L.add(place, r), L.add(row, r), {}); });
+    Value left = L.sub(count, whole);
+    e.ifThen(L.ne(left, 0),
+             [&] { vectors(L.add(place, whole), L.add(row, whole), left); });
   });
 }
 
 void ConvKernel::fewColumns() {
-  bool one =
-      N.constant() == 1 && DotKernel::matchesAll(N, strip.numTaps, strip.run);
-  int64_t ldc = one ? 1 : kPanelColumns;
-  C = e.scratchBuffer(one ? strip.places + SymExpr(kPanelColumns)
+  bool all =
+      DotKernel::matchesAll(N, strip.numTaps, strip.run) && sink.perm.empty();
+  int64_t columns = *N.constant(), ldc = all ? columns : kPanelColumns;
+  C = e.scratchBuffer(all ? (strip.places + SymExpr(kPanelColumns)) * columns
                           : SymExpr(kTileElements),
                       f32);
   Value weights = DotKernel::reserve(e, N, strip.numTaps, strip.run);
@@ -338,19 +366,34 @@ void ConvKernel::fewColumns() {
                                /*isWindow=*/true);
   if (dots)
     dots->loadWeights(e, B, weights);
-  int64_t whole = dots ? dots->getFirst() : *N.constant();
+  int64_t whole = dots ? dots->getFirst() : columns;
+  int64_t apart = strip.apart().value_or(0);
+  // Nothing follows the sums of neighbours in a row: these are the result.
+  bool stored = all && apart && !strip.hasParts() &&
+                sink.value == op.getResult() && sink.element.isF32();
+  if (all && apart)
+    strip.readByRows();
   int64_t rowsOfTile = positionsOfTile(whole);
   forTasks([&](const ImageStrip::Block &block, Value, Value) {
     SmallVector<ImageStrip::Part> parts = strip.partsOf(block);
-    if (one) {
-      Value first = L.index(0);
-      for (const ImageStrip::Part &part : parts) {
+    if (all) {
+      auto sums = [&](const ImageStrip::Part &part, Value first, Value row,
+                      Value count, int64_t apart) {
         MicroKernelOperands o = operandsOf(part, first);
-        o.cAt = first;
-        dots->emit(e, part.count, o, weights, ldc);
-        first = L.add(first, part.count);
-      }
-      return oneColumn(block);
+        o.cAt = L.mul(stored ? row : first, columns);
+        if (stored)
+          o.C = e.result(0);
+        dots->emit(e, count, o, weights, ldc, apart);
+      };
+      if (apart)
+        strip.forRows(block, [&](Value place, Value row, Value count) {
+          sums(parts[0], place, row, count, apart);
+        });
+      else
+        sums(parts[0], L.index(0), {}, parts[0].count, 0);
+      if (parts.size() > 1)
+        sums(parts[1], parts[0].count, {}, parts[1].count, 0);
+      return stored ? void() : fewSums(block);
     }
     forTiles(parts, rowsOfTile, [&](Value, Value first, Value rows) {
       MicroKernelOperands o = operandsOf(parts, first);

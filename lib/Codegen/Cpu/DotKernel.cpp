@@ -153,15 +153,16 @@ std::optional<DotKernel> DotKernel::match(const TargetInfo &target,
                    *run.constant(), isWindow);
 }
 
-int64_t DotKernel::mostRows() const {
+int64_t DotKernel::mostRows(int64_t apart) const {
   int64_t room = target.numVectorRegs - 4;
   // Eight sums hide the latency of an addition. With 32 registers those of a
   // window are as many as a vector has lanes, which are added up as one; but
-  // each row takes a register that says where it lies.
+  // rows that have places of their own take a register each for where they lie.
   constexpr int64_t least = 8;
   int64_t sums =
       isWindow && target.numVectorRegs >= 32 ? std::max(lanes(), least) : least;
-  int64_t rows = std::min<int64_t>(llvm::divideCeil(sums, columns), least);
+  int64_t rows =
+      std::min<int64_t>(llvm::divideCeil(sums, columns), apart ? sums : least);
   return std::max<int64_t>(std::min(rows, room / columns), 1);
 }
 
@@ -206,11 +207,14 @@ void DotKernel::loadWeights(KernelEmitter &e, Value B, Value weights) const {
 }
 
 /// Long: it is one function of the artifact, whose loops share their values.
-func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
+func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc,
+                            int64_t apart) const {
   std::string name =
       "dot_f32_" + std::to_string(rows) + "x" + std::to_string(columns) +
       (isWindow ? "_taps" + std::to_string(taps) + "_run" : "_k") +
       std::to_string(run) + "_ldc" + std::to_string(ldc);
+  if (apart)
+    name += "_apart" + std::to_string(apart);
   OpBuilder b(module.getContext());
   Location loc = module.getLoc();
   Type index = b.getIndexType(), mem = memoryType(b.getF32Type()),
@@ -234,9 +238,9 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
     return arith::IndexCastOp::create(b, loc, index, v);
   };
   SmallVector<Value> positions;
-  for (int64_t r = 0; r < rows; ++r)
-    positions.push_back(isWindow ? loadIndex(5, L.add(at, r))
-                                 : L.add(at, r * run));
+  for (int64_t r = 0; r < (apart ? 1 : rows); ++r)
+    positions.push_back(isWindow && !apart ? loadIndex(5, L.add(at, r))
+                                           : L.add(at, r * run));
   // A vector of a run from k on, which begins at starts[row] and, of the
   // weights, at `from`; `active`: so many of its lanes are the run's.
   auto step = [&](ArrayRef<Value> starts, Value from, Value k, int64_t active,
@@ -310,6 +314,8 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
     SmallVector<Value> starts;
     for (Value position : positions)
       starts.push_back(L.add(position, tap));
+    for (int64_t r = 1; apart && r < rows; ++r)
+      starts.push_back(L.add(starts[0], r * apart));
     scf::YieldOp::create(
         b, loc,
         walk(starts, L.mul(t, columns * length()), loop.getRegionIterArgs()));
@@ -324,19 +330,42 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc) const {
 }
 
 void DotKernel::emit(KernelEmitter &e, Value rows, const MicroKernelOperands &o,
-                     Value weights, int64_t ldc) const {
+                     Value weights, int64_t ldc, int64_t apart) const {
   LaneBuilder &L = e.L;
   auto module = e.module();
-  forRowTiles(e, rows, mostRows(), [&](Value, Value r0, Value tile) {
-    Value at = isWindow ? L.add(o.placeAt, r0) : L.add(o.aAt, L.mul(r0, run));
+  int64_t most = mostRows(apart);
+  auto call = [&](Value at, Value r0, int64_t count) {
     Value cAt = L.add(L.add(o.cAt, L.mul(r0, ldc)), first);
     SmallVector<Value> operands{o.A, at, weights, o.C, cAt};
     if (isWindow)
       operands.append({o.places, o.taps, o.tapAt});
-    forRowCounts(e, tile, mostRows(), [&](int64_t count) {
-      func::CallOp::create(e.b, L.loc, get(module, count, ldc), operands);
+    func::CallOp::create(e.b, L.loc, get(module, count, ldc, apart), operands);
+  };
+  auto tiles = [&](int64_t most, function_ref<Value(Value)> place) {
+    forRowTiles(e, rows, most, [&](Value, Value r0, Value tile) {
+      forRowCounts(e, tile, most,
+                   [&](int64_t count) { call(place(r0), r0, count); });
+    });
+  };
+  if (!apart)
+    return tiles(most, [&](Value r0) {
+      return isWindow ? L.add(o.placeAt, r0) : L.add(o.aAt, L.mul(r0, run));
+    });
+  // Sums of as many rows as a tile has are added up together, so that the last
+  // tile rather meets some rows again.
+  Value begin = memref::LoadOp::create(e.b, L.loc, o.places, o.placeAt);
+  begin = arith::IndexCastOp::create(e.b, L.loc, e.b.getIndexType(), begin);
+  auto place = [&](Value r0) { return L.add(begin, L.mul(r0, apart)); };
+  Value some = L.uge(rows, most);
+  e.ifThen(some, [&] {
+    Value last = L.sub(rows, most);
+    e.loop(L.index(0), rows, most, [&](Value i) {
+      Value r0 = L.min(i, last);
+      call(place(r0), r0, most);
     });
   });
+  if (most > 1)
+    e.ifThen(L.no(some), [&] { tiles(most - 1, place); });
 }
 
 } // namespace tenon

@@ -35,13 +35,14 @@ public:
 
   /// Columns before the first one.
   int64_t getFirst() const { return first; }
-  /// Rows of a tile, at most.
-  int64_t mostRows() const;
+  /// Rows of a tile, at most. Those of a window may lie `apart` elements from
+  /// each other; 0: each has a place of its own.
+  int64_t mostRows(int64_t apart = 0) const;
   /// The weights out of the one panel at B, in the order of the lanes.
   void loadWeights(KernelEmitter &e, mlir::Value B, mlir::Value weights) const;
   /// C at cAt + row * ldc + column = the sums of `rows` rows, however many.
   void emit(KernelEmitter &e, mlir::Value rows, const MicroKernelOperands &o,
-            mlir::Value weights, int64_t ldc) const;
+            mlir::Value weights, int64_t ldc, int64_t apart = 0) const;
 
 private:
   DotKernel(const TargetInfo &target, int64_t first, int64_t columns,
@@ -52,8 +53,8 @@ private:
   /// Of a run, whole vectors of any level.
   static int64_t lengthOf(int64_t run) { return llvm::alignTo(run, 16); }
   int64_t length() const { return lengthOf(run); }
-  mlir::func::FuncOp get(mlir::ModuleOp module, int64_t rows,
-                         int64_t ldc) const;
+  mlir::func::FuncOp get(mlir::ModuleOp module, int64_t rows, int64_t ldc,
+                         int64_t apart) const;
 
   const TargetInfo &target;
   int64_t first, columns, taps, run;

@@ -339,28 +339,35 @@ Value ImageStrip::rowOf(const Block &block, Value image, Value row) {
   return L.add(L.mul(at, e.dim(out[x])), block.piece);
 }
 
-void ImageStrip::forRuns(const Block &block,
-                         function_ref<void(Value, Value, Value)> fn) {
+void ImageStrip::forRows(const Block &block, Run fn) {
   LaneBuilder &L = e.L;
   e.loop(index(0), block.images, 1, [&](Value i) {
     e.loop(index(0), block.rows, 1, [&](Value y) {
       Value line = L.add(L.mul(i, block.rows), y), row = rowOf(block, i, y);
       if (!mostly)
         return fn(L.mul(line, block.pixels), row, block.pixels);
-      Value both = L.add(block.left, block.right),
-            count = L.sub(block.pixels, both);
-      Value ends = L.add(L.mul(block.rows, count), L.mul(y, both));
-      // What lies between the ends, and those.
-      e.loop(index(0), index(3), 1, [&](Value part) {
-        Value isLeft = L.eq(part, 1), isRight = L.eq(part, 2);
-        auto pick = [&](Value between, Value left, Value right) {
-          return L.select(isLeft, left, L.select(isRight, right, between));
-        };
-        fn(pick(L.mul(line, count), ends, L.add(ends, block.left)),
-           pick(L.add(row, block.left), row,
-                L.add(row, L.sub(block.pixels, block.right))),
-           pick(count, block.left, block.right));
-      });
+      Value count = L.sub(block.pixels, L.add(block.left, block.right));
+      fn(L.mul(line, count), L.add(row, block.left), count);
+    });
+  });
+}
+
+void ImageStrip::forRuns(const Block &block, Run fn) {
+  LaneBuilder &L = e.L;
+  forRows(block, fn);
+  if (!mostly)
+    return;
+  // A block that has ends is of one image.
+  Value both = L.add(block.left, block.right);
+  Value before = L.mul(block.rows, L.sub(block.pixels, both));
+  e.loop(index(0), block.rows, 1, [&](Value y) {
+    Value row = rowOf(block, index(0), y);
+    Value ends = L.add(before, L.mul(y, both));
+    e.loop(index(0), index(2), 1, [&](Value end) {
+      Value isLeft = L.eq(end, 0);
+      fn(L.select(isLeft, ends, L.add(ends, block.left)),
+         L.select(isLeft, row, L.add(row, L.sub(block.pixels, block.right))),
+         L.select(isLeft, block.left, block.right));
     });
   });
 }
@@ -424,7 +431,7 @@ void ImageStrip::noteBlock(const Block &block, Value image) {
       pixel = L.add(pixel, L.mul(block.left, strides[x]));
       row = L.add(row, block.left);
     }
-    notePlaces(first, count, row, pixel);
+    notePlaces(first, byRows ? L.min(count, 1) : count, row, pixel);
   });
 }
 

@@ -73,13 +73,29 @@ public:
     mlir::Value is; ///< is there a block?
   };
   std::optional<Behind> behind(mlir::Value number);
+  /// Are there blocks whose positions are two parts?
+  bool hasParts() const { return mostly; }
+  /// Elements of the memory from a position of a row to the next one, where
+  /// that is known.
+  std::optional<int64_t> apart() const {
+    std::optional<int64_t> channels = C.constant();
+    return channels ? std::optional(strides[x] * *channels) : std::nullopt;
+  }
+  /// Of those that are the first part the first of each row alone has an offset
+  /// then: the others lie behind it.
+  void readByRows() { byRows = true; }
+  /// Positions of a block's row, at most, or else of the result's.
+  const SymExpr &positionsOfRow() const {
+    return pixels.constant() ? pixels : out[x];
+  }
   /// Row (image, position) of the result, at place `place` of the block.
   mlir::Value rowAt(mlir::Value place);
   /// Calls fn(first place, its row of the result, how many follow one another)
   /// for each run of neighbouring positions.
-  void
-  forRuns(const Block &block,
-          llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> fn);
+  using Run = llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)>;
+  void forRuns(const Block &block, Run fn);
+  /// The same of those that are the first part.
+  void forRows(const Block &block, Run fn);
 
 private:
   size_t outerDims() const { return rank - 1 - hasRows; }
@@ -125,6 +141,7 @@ private:
   /// has blocks of its own, and a copy of the rows of each tap.
   bool hasRows;
   bool joined; ///< is a row of the kernel one run?
+  bool byRows = false;
   llvm::SmallVector<SymExpr> dims, out;
   SymExpr C, images, rows, pixels;   ///< of a block, at most
   SymExpr rowsOfStrip, widthOfStrip; ///< of the image
