@@ -81,6 +81,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
     options.gathersRows = false;
   }
   options.finishedRows = backend.finishesRows();
+  options.turnedTiles = backend.turnsTiles();
   pm.addPass(createFormKernelsPass(options));
   populateTiling(pm, backend, tiling);
 }

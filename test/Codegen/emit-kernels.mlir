@@ -651,6 +651,7 @@ func.func @knownRow(%x: tensor<1x?x14x32xf32, #tenon.dims<"1", "h", "14", "32">>
 // CHECK-LABEL: func.func @matmul_0
 // CHECK: vector.load
 // CHECK: vector.store
+// WIDE-LABEL: func.func @matmul_0
 func.func @patches(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x64x12xf32> {
   %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x6xf32>, tensor<1x54x32xf32>) -> tensor<1x64x12xf32> tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 65536, chunk = 1024> {
   ^bb0(%a: tensor<1x8x8x6xf32>, %b: tensor<1x54x32xf32>):
@@ -663,30 +664,89 @@ func.func @patches(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1
 
 // -----
 
-// The same product without patches: rows of the image with their borders are
+// A product without patches: rows of the image with their borders are
 // copied once, and each tile reads them through the offsets of its positions
 // and of the three taps, rows of the kernel in all channels, which are unrolled.
-// CHECK-LABEL: func.func private @window_f32_6x32_run18_last16
+// CHECK-LABEL: func.func private @window_f32_6x32_run24_last16
 // CHECK-COUNT-6: memref.load {{.*}} : memref<?xi64>
 // CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, index)
 // CHECK: memref.load {{.*}} : memref<?xi64>
-// CHECK-COUNT-216: math.fma
+// CHECK-COUNT-288: math.fma
 // CHECK-NOT: math.fma
-// CHECK-LABEL: func.func private @window_f32_5x32_run18_last16
+// CHECK-LABEL: func.func private @window_f32_5x32_run24_last16
 // CHECK-LABEL: func.func @matmul_0
 // CHECK: memref.store {{.*}}xi64>
 // CHECK: vector.load
 // CHECK: vector.store
-// CHECK: call @window_f32_1x32_run18_last16
+// CHECK: call @window_f32_1x32_run24_last16
 // CHECK-NOT: gemm
-func.func @window(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x64x12xf32> {
-  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x6xf32>, tensor<1x54x32xf32>) -> tensor<1x64x12xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
-  ^bb0(%a: tensor<1x8x8x6xf32>, %b: tensor<1x54x32xf32>):
-    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x6xf32>
-    %2 = tenon.packed_matmul %1, %b columns "12" : tensor<1x64x54xf32>, tensor<1x54x32xf32>
-    tenon.yield %2 : tensor<1x64x12xf32>
+// WIDE-LABEL: func.func @matmul_0
+func.func @window(%x: tensor<1x8x8x8xf32>, %p: tensor<1x72x32xf32>) -> tensor<1x64x16xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x8xf32>, tensor<1x72x32xf32>) -> tensor<1x64x16xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x8x8xf32>, %b: tensor<1x72x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x8xf32>
+    %2 = tenon.packed_matmul %1, %b columns "16" : tensor<1x64x72xf32>, tensor<1x72x32xf32>
+    tenon.yield %2 : tensor<1x64x16xf32>
   }
-  return %0 : tensor<1x64x12xf32>
+  return %0 : tensor<1x64x16xf32>
+}
+
+// -----
+
+// Of 27 terms, of three channels that are moved to the back in the copy: a tile is
+// neighbours in a row, which fill one of 12, and its sums meet their epilogue in
+// registers. Its last row's last tile is no other one.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// CHECK-COUNT-108: math.fma
+// CHECK-NOT: math.fma
+// CHECK-COUNT-12: arith.negf {{.*}} : vector<8xf32>
+// CHECK-NOT: call
+// CHECK: return
+// WIDE-LABEL: func.func @matmul_0
+// WIDE-COUNT-108: math.fma
+// WIDE-NOT: math.fma
+// WIDE-COUNT-12: arith.negf {{.*}} : vector<16xf32>
+// WIDE-NOT: call
+// WIDE: return
+func.func @fewTerms(%x: tensor<1x3x?x24xf32, #tenon.dims<"1", "3", "2*h", "24">>, %p: tensor<1x27x32xf32>) -> tensor<1x?x16xf32, #tenon.dims<"1", "12*h", "16">> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x3x?x24xf32, #tenon.dims<"1", "3", "2*h", "24">>, tensor<1x27x32xf32>) -> tensor<1x?x16xf32, #tenon.dims<"1", "12*h", "16">> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x3x?x24xf32, #tenon.dims<"1", "3", "2*h", "24">>, %b: tensor<1x27x32xf32>):
+    %1 = tenon.transpose %a [0, 2, 3, 1] : tensor<1x3x?x24xf32, #tenon.dims<"1", "3", "2*h", "24">>
+    %2 = tenon.im2col %1 kernel [3, 3] strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x?x24x3xf32, #tenon.dims<"1", "2*h", "24", "3">>
+    %3 = tenon.packed_matmul %2, %b columns "16" : tensor<1x?x27xf32, #tenon.dims<"1", "12*h", "27">>, tensor<1x27x32xf32>
+    %4 = tenon.neg %3 : tensor<1x?x16xf32, #tenon.dims<"1", "12*h", "16">>
+    tenon.yield %4 : tensor<1x?x16xf32, #tenon.dims<"1", "12*h", "16">>
+  }
+  return %0 : tensor<1x?x16xf32, #tenon.dims<"1", "12*h", "16">>
+}
+
+// -----
+
+// Where the channels come first in the result, a tile is a square of positions and
+// channels, which is turned; rows of fewer positions are scattered.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-COUNT-24: math.fma
+// CHECK-NOT: math.fma
+// CHECK-COUNT-24: vector.shuffle
+// CHECK-NOT: vector.shuffle
+// CHECK-COUNT-8: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: vector.scatter
+// WIDE-LABEL: func.func @matmul_0
+// WIDE-COUNT-48: math.fma
+// WIDE-NOT: math.fma
+// WIDE-COUNT-80: vector.shuffle
+// WIDE-NOT: vector.shuffle
+// WIDE-COUNT-16: vector.store {{.*}} : memref<?xf32>, vector<16xf32>
+func.func @fewTermsTurned(%x: tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1">>, %p: tensor<2x9x32xf32>) -> tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1">>, tensor<2x9x32xf32>) -> tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1">>, %b: tensor<2x9x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1">>
+    %2 = tenon.packed_matmul %1, %b columns "64" : tensor<1x?x9xf32, #tenon.dims<"1", "h*w", "9">>, tensor<2x9x32xf32>
+    %3 = tenon.transpose %2 [0, 2, 1] : tensor<1x?x64xf32, #tenon.dims<"1", "h*w", "64">>
+    tenon.yield %3 : tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">>
+  }
+  return %0 : tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">>
 }
 
 // -----
@@ -694,12 +754,12 @@ func.func @window(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x
 // Patches that meet no border are read where the image lies.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK-NOT: vector.store
-// CHECK: call @window_f32_1x64_run8{{.*}}(%arg4,
-func.func @inPlace(%x: tensor<1x8x8x8xf32>, %p: tensor<2x16x32xf32>) -> tensor<1x16x64xf32> {
-  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x8xf32>, tensor<2x16x32xf32>) -> tensor<1x16x64xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
-  ^bb0(%a: tensor<1x8x8x8xf32>, %b: tensor<2x16x32xf32>):
-    %1 = tenon.im2col %a kernel [2, 1] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x8x8x8xf32>
-    %2 = tenon.packed_matmul %1, %b columns "64" : tensor<1x16x16xf32>, tensor<2x16x32xf32>
+// CHECK: call @window_f32_1x64{{.*}}(%arg4,
+func.func @inPlace(%x: tensor<1x8x8x40xf32>, %p: tensor<2x80x32xf32>) -> tensor<1x16x64xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x40xf32>, tensor<2x80x32xf32>) -> tensor<1x16x64xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x8x40xf32>, %b: tensor<2x80x32xf32>):
+    %1 = tenon.im2col %a kernel [2, 1] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x8x8x40xf32>
+    %2 = tenon.packed_matmul %1, %b columns "64" : tensor<1x16x80xf32>, tensor<2x80x32xf32>
     tenon.yield %2 : tensor<1x16x64xf32>
   }
   return %0 : tensor<1x16x64xf32>

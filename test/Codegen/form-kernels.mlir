@@ -1,6 +1,6 @@
 // RUN: tenon-opt %s --split-input-file --tenon-form-kernels | FileCheck %s
 // RUN: tenon-opt %s --split-input-file --tenon-form-kernels=finished-rows=false | FileCheck %s --check-prefix=APART
-// RUN: tenon-opt %s --split-input-file --tenon-form-kernels=gathers-rows=0 | FileCheck %s --check-prefix=STORED
+// RUN: tenon-opt %s --split-input-file --tenon-form-kernels="gathers-rows=0 turned-tiles=0" | FileCheck %s --check-prefix=STORED
 
 // What follows a matmul pointwise is its epilogue.
 // CHECK-LABEL: @epilogue
@@ -442,6 +442,40 @@ func.func @fewChannels(%x: tensor<1x3x8x8xf32>, %p: tensor<1x27x32xf32>, %q: ten
   %4 = tenon.im2col %3 kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x8x8x3xf32>
   %5 = tenon.packed_matmul %4, %q columns "8" : tensor<1x16x12xf32>, tensor<1x12x32xf32>
   return %2, %5 : tensor<1x64x8xf32>, tensor<1x16x8xf32>
+}
+
+// -----
+
+// A convolution of few terms stores its channels first itself; of more terms, or of
+// few columns, a map moves them.
+// CHECK-LABEL: @turnedTiles
+// CHECK: tenon.kernel matmul(
+// CHECK: tenon.neg
+// CHECK-NEXT: tenon.transpose
+// CHECK-NEXT: tenon.yield
+// CHECK: tenon.kernel matmul(
+// CHECK-NOT: tenon.transpose
+// CHECK: tenon.kernel map(
+// CHECK: tenon.transpose
+// CHECK: tenon.kernel matmul(
+// CHECK-NOT: tenon.transpose
+// CHECK: tenon.kernel map(
+// STORED-LABEL: @turnedTiles
+// STORED: tenon.neg
+// STORED-NOT: tenon.transpose
+// STORED: tenon.kernel map(
+func.func @turnedTiles(%x: tensor<1x8x8x3xf32>, %y: tensor<1x8x8x4xf32>, %p: tensor<1x27x32xf32>, %q: tensor<1x100x32xf32>) -> (tensor<1x16x64xf32>, tensor<1x16x64xf32>, tensor<1x8x64xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x3xf32>
+  %1 = tenon.packed_matmul %0, %p columns "16" : tensor<1x64x27xf32>, tensor<1x27x32xf32>
+  %2 = tenon.neg %1 : tensor<1x64x16xf32>
+  %3 = tenon.transpose %2 [0, 2, 1] : tensor<1x64x16xf32>
+  %4 = tenon.im2col %y kernel [5, 5] strides [1, 1] pads [2, 2, 2, 2] dilations [1, 1] channels_last : tensor<1x8x8x4xf32>
+  %5 = tenon.packed_matmul %4, %q columns "16" : tensor<1x64x100xf32>, tensor<1x100x32xf32>
+  %6 = tenon.transpose %5 [0, 2, 1] : tensor<1x64x16xf32>
+  %7 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x3xf32>
+  %8 = tenon.packed_matmul %7, %p columns "8" : tensor<1x64x27xf32>, tensor<1x27x32xf32>
+  %9 = tenon.transpose %8 [0, 2, 1] : tensor<1x64x8xf32>
+  return %3, %6, %9 : tensor<1x16x64xf32>, tensor<1x16x64xf32>, tensor<1x8x64xf32>
 }
 
 // -----

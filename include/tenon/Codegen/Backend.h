@@ -72,6 +72,8 @@ public:
   /// the model does something to what its softmax gives, and may its scores be
   /// sums of integers?
   virtual bool finishesRows() const { return false; }
+  /// Do a convolution's tiles store its channels first, where they are short?
+  virtual bool turnsTiles() const { return false; }
   /// The passes that lay operands out as its kernels want them.
   virtual void populateLayout(mlir::OpPassManager &pm,
                               const LayoutOptions &layout) const = 0;

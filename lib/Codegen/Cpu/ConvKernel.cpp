@@ -28,6 +28,8 @@
 // up to three the sums of a whole block wait in scratch memory for its
 // epilogue: elements that are neighbours in the result fill vectors there.
 //
+// Sums of few terms go to the epilogue in registers (ShortWindow.h).
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
@@ -38,6 +40,7 @@
 #include "lib/Codegen/Cpu/DotKernel.h"
 #include "lib/Codegen/Cpu/EpilogueFetch.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
+#include "lib/Codegen/Cpu/ShortWindow.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 
 using namespace mlir;
@@ -130,6 +133,7 @@ struct ConvKernel {
   void forTiles(ArrayRef<ImageStrip::Part> parts, int64_t most,
                 function_ref<void(Value, Value, Value)> fn);
   MicroKernelShape shapeOf(int64_t panels);
+  void fewTerms(ShortWindow window);
   void fewColumns();
   void fewSums(const ImageStrip::Block &block);
   void emit();
@@ -354,6 +358,18 @@ void ConvKernel::fewSums(const ImageStrip::Block &block) {
   });
 }
 
+void ConvKernel::fewTerms(ShortWindow window) {
+  strip.readByRows();
+  int64_t columns = tiling.getTaskPanels() * kPanelColumns;
+  forTasks([&](const ImageStrip::Block &block, Value, Value group) {
+    SmallVector<ImageStrip::Part> parts = strip.partsOf(block);
+    Value from = L.mul(group, columns);
+    strip.forRows(block, [&](Value place, Value row, Value count) {
+      window.emit(operandsOf(parts, place), row, count, from);
+    });
+  });
+}
+
 void ConvKernel::fewColumns() {
   bool all =
       DotKernel::matchesAll(N, strip.numTaps, strip.run) && sink.perm.empty();
@@ -417,6 +433,11 @@ void ConvKernel::emit() {
   panelSize = L.mul(e.dim(packed[packed.size() - 2]), kPanelColumns);
   if (DotKernel::matchesSome(N, strip.numTaps, strip.run))
     return fewColumns();
+  if (!strip.hasParts())
+    if (auto window = ShortWindow::match(
+            e, op, sink, strip.numTaps, strip.run, strip.positionsOfRow(),
+            strip.apart(), tiling.getTaskPanels() * kPanelColumns))
+      return fewTerms(*window);
   C = e.scratchBuffer(chunks > 1
                           ? strip.places * SymExpr(tilePanels * kPanelColumns)
                           : SymExpr(kTileElements),

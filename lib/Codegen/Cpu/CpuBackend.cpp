@@ -13,6 +13,7 @@
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/StorePages.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonMath.h"
@@ -161,7 +162,12 @@ Tilings convTilings(KernelOp kernel, const Machine &machine) {
   constexpr int64_t whole = 1536, chunk = 512;
   int64_t own = longestK(kernel) > whole ? chunk : 2 * chunk,
           other = own == chunk ? 2 * chunk : chunk;
-  int64_t panels = panelsOfTask(product, machine),
+  // Turned tiles are short pieces of the result's rows: of few panels a task
+  // has more positions, which lie together there.
+  Operation *root = kernel.getRoot();
+  bool turned = isTranspose(root) &&
+                permOf(root).back() + 1 != int64_t(permOf(root).size());
+  int64_t panels = turned ? kTilePanels : panelsOfTask(product, machine),
           others = panels == kTilePanels ? 2 * kTilePanels : kTilePanels;
   return {get(most, panels, own), get(most / 2, panels, own),
           get(most * 2, panels, own), get(most, others, own),
@@ -173,6 +179,7 @@ public:
   StringRef getFamily() const override { return "cpu"; }
   bool copiesRows() const override { return true; }
   bool finishesRows() const override { return true; }
+  bool turnsTiles() const override { return true; }
 
   Tilings candidates(KernelOp kernel, const Machine &machine) const override {
     MLIRContext *context = kernel.getContext();

@@ -213,17 +213,17 @@ Sink::Sink(KernelEmitter &e)
   }
 }
 
+Idx Sink::at(KernelEmitter &e, ArrayRef<Idx> idx) const {
+  SmallVector<Idx> moved;
+  for (int64_t p : perm)
+    moved.push_back(idx[p]);
+  return e.linearize(moved, dims);
+}
+
 void Sink::store(KernelEmitter &e, ArrayRef<Idx> idx, const Idx &flat) {
   e.setDomain(getDims(value), idx, flat);
   Value v = e.emit(value, idx);
-  Idx at = flat;
-  if (!perm.empty()) {
-    SmallVector<Idx> moved;
-    for (int64_t p : perm)
-      moved.push_back(idx[p]);
-    at = e.linearize(moved, dims);
-  }
-  e.L.store(v, e.result(0), at, element);
+  e.L.store(v, e.result(0), perm.empty() ? flat : at(e, idx), element);
 }
 
 } // namespace tenon

@@ -106,13 +106,19 @@ private:
 };
 
 /// Where a matmul's epilogue ends: the kernel's result, or what a last
-/// transpose (that keeps columns contiguous) reads.
+/// transpose (that keeps columns contiguous, as a rule) reads.
 struct Sink {
   explicit Sink(KernelEmitter &e);
   mlir::Value value;
   llvm::SmallVector<SymExpr> dims; ///< as stored
   llvm::SmallVector<int64_t> perm; ///< stored dim i is value's dim perm[i]
   mlir::Type element;
+  /// Are columns no neighbours as stored?
+  bool isTurned() const {
+    return !perm.empty() && perm.back() + 1 != int64_t(perm.size());
+  }
+  /// Where the last transpose puts element idx.
+  Idx at(KernelEmitter &e, llvm::ArrayRef<Idx> idx) const;
   /// Computes `value` at idx (row-major position `flat`) and stores it.
   void store(KernelEmitter &e, llvm::ArrayRef<Idx> idx, const Idx &flat);
 };

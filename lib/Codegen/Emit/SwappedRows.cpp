@@ -73,9 +73,8 @@ std::optional<size_t> swappedRows(Value v, size_t axis) {
   return std::nullopt;
 }
 
-/// Lane j of vector i becomes lane i of vector j; there are as many vectors as
-/// lanes, 4, 8 or 16.
-static SmallVector<Value> turn(LaneBuilder &L, SmallVector<Value> v) {
+SmallVector<Value> turnSquare(LaneBuilder &L, ArrayRef<Value> vectors) {
+  SmallVector<Value> v(vectors);
   int64_t n = v.size();
   auto shuffle = [&](Value x, Value y, ArrayRef<int64_t> order) -> Value {
     return vector::ShuffleOp::create(L.b, L.loc, x, y, order);
@@ -179,7 +178,7 @@ void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
       }
       if (!isWhole)
         L.mask = L.tailMask(L.sub(to, column));
-      for (auto [i, v] : llvm::enumerate(turn(L, vectors))) {
+      for (auto [i, v] : llvm::enumerate(turnSquare(L, vectors))) {
         Value own = L.add(row, int64_t(i));
         auto store = [&, v = v] {
           Value place = at(own, column);

@@ -23,6 +23,10 @@ namespace tenon {
 /// elements of something that it transposes lie next to each other; none where
 /// it is `axis`.
 std::optional<size_t> swappedRows(mlir::Value v, size_t axis);
+/// Lane j of vector i becomes lane i of vector j; there are as many vectors as
+/// lanes, 4, 8 or 16.
+llvm::SmallVector<mlir::Value> turnSquare(LaneBuilder &L,
+                                          llvm::ArrayRef<mlir::Value> vectors);
 /// Such a map, whose rows beside each other are those of `rowDim`.
 void emitSwappedRows(KernelEmitter &e, mlir::Value root, size_t rowDim,
                      size_t axis, int64_t chunk);

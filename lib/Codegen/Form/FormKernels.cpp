@@ -37,6 +37,7 @@
 #include "lib/Codegen/Form/AttentionCodes.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 #include "lib/Codegen/Form/Demand.h"
+#include "lib/Codegen/Form/FewTerms.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Form/OwnLengths.h"
 #include "lib/Codegen/Form/PackedWeight.h"
@@ -105,7 +106,7 @@ struct Choices {
   bool materializeAll;
   Type keys, values; // what states that attention reads hold; null: rows
   int64_t prologueColumns;
-  bool finishedRows, gathersRows;
+  bool finishedRows, gathersRows, turnedTiles;
 };
 
 struct FormKernels : Choices {
@@ -224,12 +225,14 @@ void FormKernels::findEpilogues() {
       anchorOf[user] = &op;
       root = user;
     }
-    // A transpose that keeps columns contiguous is where the result is stored.
-    if (!materializeAll && isa<PackedMatMulOp>(op) &&
-        root->getResult(0).hasOneUse()) {
+    // A transpose that keeps columns contiguous, or turns a tile, is where the
+    // result is stored.
+    auto product = dyn_cast<PackedMatMulOp>(op);
+    if (!materializeAll && product && root->getResult(0).hasOneUse()) {
       auto t = dyn_cast<TransposeOp>(*root->getResult(0).getUsers().begin());
       if (t && t->getBlock() == &block &&
-          t.getPerm().back() == (int64_t)t.getPerm().size() - 1) {
+          (t.getPerm().back() == (int64_t)t.getPerm().size() - 1 ||
+           (turnedTiles && turnsTiles(product, t)))) {
         anchorOf[t] = &op;
         root = t;
       }
@@ -761,8 +764,8 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
       module.emitError("expected a kv of f32, bf16, f16 or int8, found ") << kv;
       return signalPassFailure();
     }
-    Choices choices{materializeAll,  keys,         values,
-                    prologueColumns, finishedRows, gathersRows};
+    Choices choices{materializeAll, keys,        values,     prologueColumns,
+                    finishedRows,   gathersRows, turnedTiles};
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
         FormKernels kernels(func.getBody().front(), choices,

@@ -56,7 +56,10 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "An attention may have products of codes, and "
                         "pointwise ops behind its softmax">,
                  Option<"gathersRows", "gathers-rows", "bool", "true",
-                        "Maps may compute rows that they gather from">];
+                        "Maps may compute rows that they gather from">,
+                 Option<"turnedTiles", "turned-tiles", "bool", "true",
+                        "Convolutions of few terms may store their channels "
+                        "first">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

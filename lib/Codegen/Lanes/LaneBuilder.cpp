@@ -459,6 +459,12 @@ void LaneBuilder::store(Value value, Value memref, const Idx &at, Type type) {
     return;
   }
   Value v = toStorage(widen(value), type);
+  if (!at.isContiguous()) {
+    vector::ScatterOp::create(b, loc, /*resultType=*/Type(), memref,
+                              ValueRange{index(0)}, toIndexVector(at),
+                              mask ? mask : allOnes(), v);
+    return;
+  }
   if (std::optional<int64_t> some = knownTail(*this))
     storeFirst(*this, v, memref, at.base, *some);
   else if (mask)

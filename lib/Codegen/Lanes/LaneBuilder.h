@@ -225,7 +225,7 @@ public:
 
   /// Loads from a flat memref; elements of `type` are widened to computeType.
   mlir::Value load(mlir::Value memref, const Idx &at, mlir::Type type);
-  /// Stores to a uniform or contiguous position.
+  /// Stores to a flat memref: one element to a uniform position, else all.
   void store(mlir::Value value, mlir::Value memref, const Idx &at,
              mlir::Type type);
   /// A value of computeType rounded to what an element of `type` can hold.
