@@ -751,6 +751,28 @@ func.func @fewTermsTurned(%x: tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1"
 
 // -----
 
+// Few columns of an image whose channels come first: lanes lie along its pixels,
+// two vectors of them at a time, whose sums are turned.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// CHECK-COUNT-2: vector.load
+// CHECK-COUNT-8: math.fma
+// CHECK-NOT: math.fma
+// CHECK-COUNT-24: vector.shuffle
+// CHECK-NOT: gemm
+// CHECK: return
+func.func @planes(%x: tensor<2x24x?x?xf32, #tenon.dims<"2", "24", "h", "w">>, %p: tensor<1x24x32xf32>) -> tensor<2x?x4xf32, #tenon.dims<"2", "h*w", "4">> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<2x24x?x?xf32, #tenon.dims<"2", "24", "h", "w">>, tensor<1x24x32xf32>) -> tensor<2x?x4xf32, #tenon.dims<"2", "h*w", "4">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 65536, chunk = 512> {
+  ^bb0(%a: tensor<2x24x?x?xf32, #tenon.dims<"2", "24", "h", "w">>, %b: tensor<1x24x32xf32>):
+    %1 = tenon.im2col %a kernel [1, 1] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] : tensor<2x24x?x?xf32, #tenon.dims<"2", "24", "h", "w">>
+    %2 = tenon.packed_matmul %1, %b columns "4" : tensor<2x?x24xf32, #tenon.dims<"2", "h*w", "24">>, tensor<1x24x32xf32>
+    tenon.yield %2 : tensor<2x?x4xf32, #tenon.dims<"2", "h*w", "4">>
+  }
+  return %0 : tensor<2x?x4xf32, #tenon.dims<"2", "h*w", "4">>
+}
+
+// -----
+
 // Patches that meet no border are read where the image lies.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK-NOT: vector.store

@@ -51,6 +51,7 @@
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/NarrowRows.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
+#include "lib/Codegen/Cpu/PlaneKernel.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
 #include "lib/Codegen/Cpu/QuantizedRows.h"
@@ -786,6 +787,8 @@ void emitMatMulKernel(KernelEmitter &e) {
   }
   if (isThinProduct(anchor, *operand))
     return emitThinKernel(e, anchor, *operand, tiling.getTaskRows());
+  if (isPlaneProduct(anchor, *operand))
+    return emitPlaneKernel(e, anchor, *operand, tiling.getTaskRows());
   MatMulKernel{e, anchor, *operand, tiling}.run();
 }
 
