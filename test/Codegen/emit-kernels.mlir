@@ -815,6 +815,26 @@ func.func @mostlyInPlace(%x: tensor<1x12x16x16xf32>, %p: tensor<1x144x32xf32>) -
 
 // -----
 
+// The images of a convolution's groups of channels have panels of their own: a
+// block has positions of one image, and its panels are those of the group.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: %[[PLACE:.+]] = arith.muli {{.*}}, %c4608
+// CHECK: call @window_f32_{{.*}}
+// CHECK-NOT: call @gemm
+func.func @groupsInTurns(%x: tensor<6x8x8x16xf32>, %p: tensor<3x1x144x32xf32>) -> tensor<2x64x3x24xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<6x8x8x16xf32>, tensor<3x1x144x32xf32>) -> tensor<2x64x3x24xf32> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<6x8x8x16xf32>, %b: tensor<3x1x144x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<6x8x8x16xf32>
+    %2 = tenon.reshape %1 to <"2", "3", "64", "144"> : tensor<6x64x144xf32>
+    %3 = tenon.packed_matmul %2, %b columns "24" : tensor<2x3x64x144xf32>, tensor<3x1x144x32xf32>
+    %4 = tenon.transpose %3 [0, 2, 1, 3] : tensor<2x3x64x24xf32>
+    tenon.yield %4 : tensor<2x64x3x24xf32>
+  }
+  return %0 : tensor<2x64x3x24xf32>
+}
+
+// -----
+
 // Not where the ends would be more tiles (9 of 7 for 7 + 2 positions of 4 rows), nor
 // where all blocks meet the first or the last row.
 // CHECK-LABEL: func.func @matmul_0

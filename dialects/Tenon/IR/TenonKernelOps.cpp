@@ -17,6 +17,7 @@
 #include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/Ops/StoredRows.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonControl.h"
 #include "dialects/Tenon/IR/TenonGather.h"
@@ -147,14 +148,28 @@ Im2ColOp findPatches(KernelOp kernel) {
   if (!llvm::hasSingleElement(products))
     return nullptr;
   PackedMatMulOp product = *products.begin();
-  auto patches = product.getLhs().getDefiningOp<Im2ColOp>();
+  Value lhs = product.getLhs();
+  auto patches = skipReshapes(lhs).getDefiningOp<Im2ColOp>();
   if (!patches || !patches.getChannelsLast() || product.getFormatAttr())
     return nullptr;
-  Dims packed = getDims(product.getPacked());
+  Dims packed = getDims(product.getPacked()), rows = getDims(lhs);
   bool isOne = packed.size() >= 3 &&
                llvm::all_of(ArrayRef(packed).drop_back(3),
                             [](const SymExpr &d) { return d.constant() == 1; });
-  return isOne ? patches : Im2ColOp();
+  if (isOne)
+    return lhs == patches.getResult() ? patches : Im2ColOp();
+  // Groups of channels, which are images: [batch, groups, positions, patch].
+  bool inTurns =
+      packed.size() == 4 && packed[0].constant() && rows.size() == 4 &&
+      rows[1] == packed[0] &&
+      ArrayRef(rows).drop_front(2) == ArrayRef(getDims(patches)).drop_front();
+  return inTurns ? patches : Im2ColOp();
+}
+
+int64_t matricesOf(PackedMatMulOp product) {
+  Dims packed = getDims(product.getPacked());
+  return packed.size() > 3 ? packed[packed.size() - 4].constant().value_or(1)
+                           : 1;
 }
 
 static FailureOr<Dims> inferDims(DepthwiseOp::Adaptor op, ShapeJoiner &joiner) {

@@ -14,6 +14,7 @@ namespace tenon {
 
 class Im2ColOp;
 class KernelOp;
+class PackedMatMulOp;
 
 /// The rows [..., T, D], in memory or the beginning of what lies there, that
 /// `packed` shows as panels [..., D/32, T, 32] by a reshape and a transpose, as
@@ -28,8 +29,11 @@ int64_t elementsOfPage(mlir::Type element, int64_t width);
 int64_t widthInPage(int64_t size, bool transposed);
 
 /// The patches, with their channels last, that a kernel's one product in f32
-/// multiplies with one matrix; null where it has none.
+/// multiplies with one matrix, or those of an image with its own one of some,
+/// in turns; null where it has none.
 Im2ColOp findPatches(KernelOp kernel);
+/// As many matrices are those of the product of such patches.
+int64_t matricesOf(PackedMatMulOp product);
 
 } // namespace tenon
 

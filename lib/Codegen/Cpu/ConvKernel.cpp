@@ -20,6 +20,9 @@
 // for memory. A task of many panels, whose products are short, has them inside
 // the tiles of positions then: it stores longer pieces of the result.
 //
+// Groups of channels are images that follow one another, each with panels of
+// its own; a block has one of them.
+//
 // A patch is read through offsets (ImageStrip.h). Where K is large a task walks
 // it some taps at a time; the sums so far wait in scratch memory, so that each
 // is still one chain of additions.
@@ -69,6 +72,7 @@ struct ConvKernel {
   int64_t tileRows = tiling.getTileRows(), tilePanels = tiling.getTilePanels();
   SymExpr groups = SymExpr::apply(SymExpr::Fn::CeilDiv, panels,
                                   SymExpr(tiling.getTaskPanels()));
+  int64_t matrices = matricesOf(op); ///< that the images meet in turns
   int64_t most = tiling.getChunk() + tiling.getChunk() / 2;
   /// Of a run. Where lanes lie along runs, these decide the order of additions,
   /// and no number of the tiling may.
@@ -79,9 +83,10 @@ struct ConvKernel {
                    patches,
                    source,
                    tiling.getPositions(),
-                   groups,
+                   groups * SymExpr(matrices),
                    longest,
-                   ImageStrip::staysInPlace(patches, source, N)};
+                   ImageStrip::staysInPlace(patches, source, N),
+                   /*apart=*/matrices > 1};
   int64_t tapsOfChunk = countTaps();
   int64_t chunks = llvm::divideCeil(strip.numTaps, tapsOfChunk);
   Type f32 = b.getF32Type();
@@ -431,7 +436,7 @@ void ConvKernel::emit() {
   strip.prepare();
   run = e.dim(strip.run), np = e.dim(panels);
   panelSize = L.mul(e.dim(packed[packed.size() - 2]), kPanelColumns);
-  if (DotKernel::matchesSome(N, strip.numTaps, strip.run))
+  if (matrices == 1 && DotKernel::matchesSome(N, strip.numTaps, strip.run))
     return fewColumns();
   if (!strip.hasParts())
     if (auto window = ShortWindow::match(
@@ -455,9 +460,12 @@ void ConvKernel::emit() {
     t.tiles = L.index(0);
     for (const ImageStrip::Part &part : t.parts)
       t.tiles = L.add(t.tiles, ceilDiv(part.count, L.index(tileRows)));
+    Value matrix = L.index(0);
+    if (matrices > 1)
+      matrix = L.mul(L.rem(block.image, matrices), L.mul(np, panelSize));
     auto multiply = [&](Value panel) {
       t.panel = panel;
-      t.bAt = L.mul(panel, panelSize);
+      t.bAt = L.add(matrix, L.mul(panel, panelSize));
       multiplyPanels(t);
     };
     Value first = L.mul(group, ofTask);

@@ -101,7 +101,7 @@ bool ImageStrip::staysInPlace(Im2ColOp op, const Source &source,
 
 ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
                        int64_t most, const SymExpr &panels, int64_t longest,
-                       bool inPlace)
+                       bool inPlace, bool apart)
     : e(e), op(op), source(source), inPlace(inPlace), mostly(false),
       hasRows(rank > 1 && (inPlace || dilations[x - 1] == 1)),
       dims(getDims(op.getInput())), out(patchPositions(op)), C(dims.back()) {
@@ -122,7 +122,9 @@ ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
     strips = ceilDiv(out[x - 1], ceilDiv(size, pixels));
     rows = ceilDiv(out[x - 1], strips);
   }
-  if (dims[0].constant() != 1) {
+  if (apart) {
+    groups = dims[0];
+  } else if (dims[0].constant() != 1) {
     SymExpr together = SymExpr::apply(Fn::FloorDiv, size, pixels * rows);
     groups = ceilDiv(dims[0], atLeast(together, 1));
     images = ceilDiv(dims[0], groups);

@@ -32,9 +32,10 @@ public:
   /// Blocks of at most about `most` positions, fewer where that gives each of
   /// few threads as much to do in `panels` tasks a block; runs of more than
   /// `longest` elements only where they would be very short otherwise.
-  /// `inPlace`: the image lies where it is read.
+  /// `inPlace`: the image lies where it is read. `apart`: no block has two
+  /// images.
   ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source, int64_t most,
-             const SymExpr &panels, int64_t longest, bool inPlace);
+             const SymExpr &panels, int64_t longest, bool inPlace, bool apart);
 
   SymExpr blocks, places; ///< places: of a block, at most
   int64_t numTaps = 1;
