@@ -1041,7 +1041,7 @@ func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf
 
 // Of few terms all rows of a call are one loop, four of them at a time, whose
 // columns wait in registers. A row's last vector reaches into the next row; the
-// last rows' ends are stored by themselves. Three columns have the rows on the
+// last rows' ends are stored by themselves. Two columns have the rows on the
 // lanes: fours of each row are turned, and the sums too.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK-NOT: call
@@ -1057,44 +1057,75 @@ func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf
 // CHECK: scf.for {{.*}} step %c8 {
 // CHECK-COUNT-8: vector.load {{.*}} : memref<?xf32>, vector<4xf32>
 // CHECK-COUNT-8: vector.shuffle
-// CHECK-COUNT-15: math.fma {{.*}} : vector<8xf32>
-// CHECK-COUNT-3: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK-COUNT-10: math.fma {{.*}} : vector<8xf32>
+// CHECK-COUNT-2: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
 // CHECK: scf.for {{.*}} step %c1 {
 // WIDE-LABEL: func.func @matmul_0
 // WIDE: scf.for
-func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x32xf32>) -> (tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x3xf32, #tenon.dims<"n", "3">>) {
+func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x32xf32>) -> (tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x2xf32, #tenon.dims<"n", "2">>) {
   %0 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x6xf32, #tenon.dims<"n", "6">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
   ^bb0(%a: tensor<?x5xf32, #tenon.dims<"n", "5">>, %b: tensor<1x5x32xf32>):
     %2 = tenon.packed_matmul %a, %b columns "6" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
     tenon.yield %2 : tensor<?x6xf32, #tenon.dims<"n", "6">>
   }
-  %1 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x3xf32, #tenon.dims<"n", "3">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  %1 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x2xf32, #tenon.dims<"n", "2">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
   ^bb0(%a: tensor<?x5xf32, #tenon.dims<"n", "5">>, %b: tensor<1x5x32xf32>):
-    %2 = tenon.packed_matmul %a, %b columns "3" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
-    tenon.yield %2 : tensor<?x3xf32, #tenon.dims<"n", "3">>
+    %2 = tenon.packed_matmul %a, %b columns "2" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
+    tenon.yield %2 : tensor<?x2xf32, #tenon.dims<"n", "2">>
   }
-  return %0, %1 : tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x3xf32, #tenon.dims<"n", "3">>
+  return %0, %1 : tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x2xf32, #tenon.dims<"n", "2">>
 }
 
 // -----
 
-// Four columns of many terms, too, where a vector has eight lanes: what is stored
-// is turned within blocks of four, then the blocks.
+// Four columns are half a vector of eight lanes, and have two terms side by side
+// there: pairs of a row are loaded at once, and the sums of two rows are added up
+// together. Of sixteen lanes they are a quarter, for four terms; so are the last
+// two of 18 columns. One column has four terms of some rows in a vector.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK: scf.for {{.*}} step %c8 {
-// CHECK-COUNT-48: math.fma {{.*}} : vector<8xf32>
-// CHECK-COUNT-2: vector.shuffle {{.*}} [0, 8, 1, 9, 4, 12, 5, 13]
-// CHECK: vector.shuffle {{.*}} [0, 1, 8, 9, 4, 5, 12, 13]
-// CHECK: vector.shuffle {{.*}} [0, 1, 2, 3, 8, 9, 10, 11]
-// CHECK-COUNT-4: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
-// WIDE-LABEL: func.func @matmul_0
-func.func @fourColumns(%x: tensor<?x12xf32, #tenon.dims<"n", "12">>, %p: tensor<1x12x32xf32>) -> tensor<?x4xf32, #tenon.dims<"n", "4">> {
-  %0 = tenon.kernel matmul(%x, %p) : (tensor<?x12xf32, #tenon.dims<"n", "12">>, tensor<1x12x32xf32>) -> tensor<?x4xf32, #tenon.dims<"n", "4">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
-  ^bb0(%a: tensor<?x12xf32, #tenon.dims<"n", "12">>, %b: tensor<1x12x32xf32>):
-    %1 = tenon.packed_matmul %a, %b columns "4" : tensor<?x12xf32, #tenon.dims<"n", "12">>, tensor<1x12x32xf32>
-    tenon.yield %1 : tensor<?x4xf32, #tenon.dims<"n", "4">>
+// CHECK: vector.broadcast {{.*}} : f64 to vector<4xf64>
+// CHECK-COUNT-56: math.fma {{.*}} : vector<8xf32>
+// CHECK: arith.select
+// CHECK: vector.shuffle {{.*}} [0, 2, 8, 10, 4, 6, 12, 14]
+// CHECK: vector.shuffle {{.*}} [1, 3, 9, 11, 5, 7, 13, 15]
+// CHECK: arith.addf
+// CHECK: vector.shuffle {{.*}} [0, 1, 4, 5, 2, 3, 6, 7]
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
+// CHECK-LABEL: func.func @matmul_2
+// CHECK: scf.for {{.*}} step %c8 {
+// CHECK-COUNT-8: vector.load {{.*}} : memref<?xf32>, vector<4xf32>
+// CHECK-COUNT-12: math.fma {{.*}} : vector<8xf32>
+// CHECK-COUNT-3: arith.addf
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// WIDE: arith.muli {{.*}}, %c13
+// WIDE: vector.shuffle {{.*}} [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
+// WIDE-COUNT-32: math.fma {{.*}} : vector<16xf32>
+// WIDE: arith.addf
+// WIDE: vector.shuffle {{.*}} [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15]
+// WIDE: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
+// WIDE: func.func @matmul_1
+// WIDE: scf.for {{.*}} step %c4 {
+// WIDE-COUNT-68: math.fma {{.*}} : vector<16xf32>
+// WIDE: vector.store {{.*}} : memref<?xf32>, vector<16xf32>
+// WIDE: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
+func.func @termsSideBySide(%x: tensor<?x13xf32, #tenon.dims<"n", "13">>, %p: tensor<1x13x32xf32>) -> (tensor<?x4xf32, #tenon.dims<"n", "4">>, tensor<?x18xf32, #tenon.dims<"n", "18">>, tensor<?x1xf32, #tenon.dims<"n", "1">>) {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>) -> tensor<?x4xf32, #tenon.dims<"n", "4">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x13xf32, #tenon.dims<"n", "13">>, %b: tensor<1x13x32xf32>):
+    %9 = tenon.packed_matmul %a, %b columns "4" : tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>
+    tenon.yield %9 : tensor<?x4xf32, #tenon.dims<"n", "4">>
   }
-  return %0 : tensor<?x4xf32, #tenon.dims<"n", "4">>
+  %1 = tenon.kernel matmul(%x, %p) : (tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>) -> tensor<?x18xf32, #tenon.dims<"n", "18">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x13xf32, #tenon.dims<"n", "13">>, %b: tensor<1x13x32xf32>):
+    %9 = tenon.packed_matmul %a, %b columns "18" : tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>
+    tenon.yield %9 : tensor<?x18xf32, #tenon.dims<"n", "18">>
+  }
+  %2 = tenon.kernel matmul(%x, %p) : (tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>) -> tensor<?x1xf32, #tenon.dims<"n", "1">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x13xf32, #tenon.dims<"n", "13">>, %b: tensor<1x13x32xf32>):
+    %9 = tenon.packed_matmul %a, %b columns "1" : tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>
+    tenon.yield %9 : tensor<?x1xf32, #tenon.dims<"n", "1">>
+  }
+  return %0, %1, %2 : tensor<?x4xf32, #tenon.dims<"n", "4">>, tensor<?x18xf32, #tenon.dims<"n", "18">>, tensor<?x1xf32, #tenon.dims<"n", "1">>
 }
 
 // -----

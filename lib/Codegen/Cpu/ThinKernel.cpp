@@ -15,14 +15,28 @@
 // A row's last vector may reach into the next row, which is written after it;
 // only the last rows have their ends stored by themselves.
 //
+// Columns that fill no more than half or a quarter of the last vector have two
+// or four terms side by side there, which are loaded at once:
+//
+//   for eight rows:  for terms k, k + 1:
+//     sums of row  +=  A[row][k, k + 1, k, k + 1, ...]
+//                    x B[k][0], B[k + 1][0], B[k][1], B[k + 1][1], ...
+//
+// The sums of a column's terms are added up at the end, of several rows at
+// once.
+//
 // Few columns, up to half of a vector, have the rows on its lanes. A
 // block of rows is turned as it is loaded, and its result as it is stored:
 //
 //   for `lanes` rows:  for term k:  for column n:
 //     sum of column n  +=  A[rows][k] x B[k][n]
 //
-// Either way a sum is one chain of additions in the order of k, as it is of
-// tiles: bits depend on neither.
+// Turning many terms takes longer than adding up four lanes: one or two columns
+// have four terms of some rows in a vector then.
+//
+// With terms side by side a sum is a chain for each of these, and a tree over
+// them; otherwise one chain in the order of k, as it is of tiles. A row's bits
+// are those of its columns' form, whatever rows are beside it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,6 +44,7 @@
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
+#include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -64,6 +79,8 @@ struct ThinKernel {
   Value begin = L.index(0); ///< first column
   int64_t width = N;        ///< columns from there on
   int64_t vectors = 0;      ///< that these are
+  int64_t slots = 1;        ///< terms side by side in the last one
+  bool inQuads = false;     ///< turned rows have four terms side by side
   VectorType vt = {};
   int64_t room = e.target.numVectorRegs - 2;
   /// Vectors of columns that two rows meet at once.
@@ -71,12 +88,15 @@ struct ThinKernel {
   /// Stored as it is computed, row by row.
   bool inRows = sink.perm.empty() && sink.element.isF32();
   Value A = {}, B = {};
-  SmallVector<Value> held = {}; ///< vectors, or splats, of B in registers
+  SmallVector<Value> held = {};   ///< vectors, or splats, of B in registers
+  SmallVector<Value> groups = {}; ///< of B, terms side by side
 
-  Value loadColumns(int64_t k, int64_t v) {
-    int64_t column = v * lanes, panel = column / kPanelColumns;
+  VectorType vector(int64_t count) { return VectorType::get({count}, f32); }
+  Value loadColumns(int64_t k, int64_t column, int64_t count) {
+    int64_t panel = column / kPanelColumns;
     int64_t at = (panel * K + k) * kPanelColumns + column % kPanelColumns;
-    return vector::LoadOp::create(b, loc, vt, B, L.add(L.mul(begin, K), at));
+    return vector::LoadOp::create(b, loc, vector(count), B,
+                                  L.add(L.mul(begin, K), at));
   }
   Value loadSplat(Value memory, Value at) {
     Value x = memref::LoadOp::create(b, loc, memory, at);
@@ -88,15 +108,23 @@ struct ThinKernel {
   void setLanes(int64_t count) {
     L.lanes = lanes = count;
     vectors = llvm::divideCeil(width, lanes);
-    vt = VectorType::get({lanes}, f32);
+    vt = vector(lanes);
   }
+  int64_t slotsOf(int64_t lanes);
+  Value loadGroup(Value at);
+  Value weightsOf(int64_t k);
+  Value quadOf(int64_t k, int64_t n);
+  Value addGroup(Value x, Value weights, Value sum, int64_t k);
+  Value fold(Value x, Value y);
+  SmallVector<Value> foldRows(ArrayRef<Value> sums);
+  SmallVector<Value> sumsInQuads(Value row);
+  SmallVector<Value> sumsOnLanes(Value row);
   Value pick(ArrayRef<Value> from, function_ref<int64_t(int64_t)> element);
   void loadTerms(Value row, int64_t from, SmallVector<Value> &terms);
-  SmallVector<Value> turnFour(ArrayRef<Value> columns);
   void storeTurned(ArrayRef<Value> columns, Value row);
   void block(Value row);
   SmallVector<Value> sumsOf(Value row, int64_t count, int64_t from, int64_t to);
-  void store(Value row, int64_t v, Value sum, bool over);
+  void store(Value row, int64_t column, Value sum, bool over);
   void rows(Value row, int64_t count, bool over);
   void columns();
   void run();
@@ -142,58 +170,171 @@ void ThinKernel::loadTerms(Value row, int64_t from, SmallVector<Value> &terms) {
         K == 1 ? memory[0] : pick(memory, [&](int64_t l) { return l * K + k; });
 }
 
-/// Of four columns the rows, one behind the other. In vectors of at most 256
-/// bits no instruction picks of two, but within blocks of four lanes.
-SmallVector<Value> ThinKernel::turnFour(ArrayRef<Value> columns) {
-  auto inBlocks = [&](Value x, Value y, std::array<int64_t, 4> from) {
-    SmallVector<int64_t> at;
-    for (int64_t block = 0; block < lanes; block += kQuad)
-      for (int64_t l : from)
-        at.push_back(block + (l < kQuad ? l : lanes + l - kQuad));
-    return shuffle(x, y, at);
-  };
-  SmallVector<Value> rows; // rows[i]: i, i + 4, ...
-  for (std::array<int64_t, 4> half : {std::array<int64_t, 4>{0, 4, 1, 5},
-                                      std::array<int64_t, 4>{2, 6, 3, 7}}) {
-    Value x = inBlocks(columns[0], columns[1], half),
-          y = inBlocks(columns[2], columns[3], half);
-    rows.push_back(inBlocks(x, y, {0, 1, 4, 5}));
-    rows.push_back(inBlocks(x, y, {2, 3, 6, 7}));
-  }
-  if (lanes == kQuad)
-    return rows;
-  auto both = [&](int64_t i, int64_t block) {
-    SmallVector<int64_t> at;
-    for (int64_t from : {block, lanes + block})
-      for (int64_t l = 0; l < kQuad; ++l)
-        at.push_back(from + l);
-    return shuffle(rows[i], rows[i + 1], at);
-  };
-  return {both(0, 0), both(2, 0), both(0, kQuad), both(2, kQuad)};
-}
-
-/// The opposite: columns of the result to its rows, whose elements lie one
-/// behind the other. Fewer vectors are stored than there are rows.
+/// Stores columns as rows, whose elements lie one behind the other: fewer
+/// vectors than there are rows.
 void ThinKernel::storeTurned(ArrayRef<Value> columns, Value row) {
   Value result = e.result(0), first = L.mul(row, N);
-  SmallVector<Value> turned;
-  if (N == kQuad && lanes <= 2 * kQuad)
-    turned = turnFour(columns);
   for (int64_t v = 0; v < N; ++v) {
     // Element i of the block is row i / N of column i % N.
     auto element = [&](int64_t l) {
       int64_t i = v * lanes + l;
       return i % N * lanes + i / N;
     };
-    Value part = !turned.empty() ? turned[v]
-                 : N == 1        ? columns[0]
-                                 : pick(columns, element);
+    Value part = N == 1 ? columns[0] : pick(columns, element);
     vector::StoreOp::create(b, loc, part, result, L.add(first, v * lanes));
   }
 }
 
-/// As many rows as there are lanes, on these.
-void ThinKernel::block(Value row) {
+/// Terms side by side of the last columns, where that is faster.
+int64_t ThinKernel::slotsOf(int64_t lanes) {
+  int64_t rest = width % lanes;
+  bool wide = lanes == 4 * kQuad;
+  int64_t least = wide ? 4 : 6; // terms
+  if (lanes < 2 * kQuad || width > 2 * lanes || rest == 0 || K < least)
+    return 1;
+  // What has the rows on the lanes is as fast with few terms.
+  if (width < lanes &&
+      (rest < 3 ||
+       (wide && (rest == 5 || (rest == 4 && K < 8) || (rest == 3 && K < 24)))))
+    return 1;
+  return wide && rest <= kQuad ? kQuad : rest <= lanes / 2 ? 2 : 1;
+}
+
+/// So many terms of a row, again and again.
+Value ThinKernel::loadGroup(Value at) {
+  Value x = vector::LoadOp::create(b, loc, vector(slots), A, at);
+  if (slots == 2) { // as one number: loads of others repeat no pairs
+    Type pair = b.getF64Type();
+    x = vector::BitCastOp::create(b, loc, VectorType::get({1}, pair), x);
+    x = vector::ExtractOp::create(b, loc, x, ArrayRef<int64_t>{0});
+    x = vector::BroadcastOp::create(b, loc, VectorType::get({lanes / 2}, pair),
+                                    x);
+    return vector::BitCastOp::create(b, loc, vt, x);
+  }
+  SmallVector<int64_t> from;
+  for (int64_t l = 0; l < lanes; ++l)
+    from.push_back(l % slots);
+  return shuffle(x, x, from);
+}
+
+/// Terms k, k + 1, ... of the last columns, those of a column side by side.
+Value ThinKernel::weightsOf(int64_t k) {
+  int64_t count = lanes / slots, column = (vectors - 1) * lanes;
+  SmallVector<Value> parts;
+  for (int64_t s = 0; s < slots; ++s)
+    parts.push_back(loadColumns(k + s, column, count));
+  for (int64_t size = 1; parts.size() > 1; size *= 2) {
+    // Of two parts in turns `size` neighbours.
+    SmallVector<int64_t> from;
+    int64_t length = count * size;
+    for (int64_t i = 0; i < 2 * length; ++i)
+      from.push_back(i / (2 * size) * size + i % size +
+                     (i / size % 2) * length);
+    SmallVector<Value> joined;
+    for (size_t i = 0; i < parts.size(); i += 2)
+      joined.push_back(shuffle(parts[i], parts[i + 1], from));
+    parts = joined;
+  }
+  return parts[0];
+}
+
+/// Terms k to k + 3 of column n, again and again.
+Value ThinKernel::quadOf(int64_t k, int64_t n) {
+  SmallVector<Value> terms;
+  for (int64_t l = 0; l < lanes; ++l)
+    terms.push_back(l < kQuad
+                        ? Value(memref::LoadOp::create(
+                              b, loc, B, L.index((k + l) * kPanelColumns + n)))
+                        : terms[l - kQuad]);
+  return vector::FromElementsOp::create(b, loc, vt, terms);
+}
+
+/// Terms from k on, or the last ones: of these the first may have been added.
+Value ThinKernel::addGroup(Value x, Value weights, Value sum, int64_t k) {
+  Value next = L.multiplyAdd(x, weights, sum, e.target.hasFma);
+  if (k + slots <= K)
+    return next;
+  SmallVector<bool> fresh;
+  for (int64_t l = 0; l < lanes; ++l)
+    fresh.push_back(K - slots + l % slots >= k);
+  auto type = VectorType::get({lanes}, b.getI1Type());
+  Value mask = arith::ConstantOp::create(b, loc, type,
+                                         DenseElementsAttr::get(type, fresh));
+  return arith::SelectOp::create(b, loc, mask, next, sum);
+}
+
+/// Sums of two neighbours each, in blocks of four lanes: two of x and two of y.
+Value ThinKernel::fold(Value x, Value y) {
+  SmallVector<int64_t> even, odd;
+  for (int64_t l = 0; l < lanes; ++l) {
+    int64_t block = l / kQuad * kQuad, i = l % kQuad;
+    even.push_back(block + i % 2 * 2 + (i < 2 ? 0 : lanes));
+    odd.push_back(even.back() + 1);
+  }
+  return arith::AddFOp::create(b, loc, shuffle(x, y, even), shuffle(x, y, odd));
+}
+
+/// Of the rows' last vectors the sums of each column, one behind the other.
+SmallVector<Value> ThinKernel::foldRows(ArrayRef<Value> sums) {
+  int64_t size = lanes / slots, count = sums.size();
+  SmallVector<Value> rows;
+  for (int64_t r = 0; r < count; r += slots) {
+    auto of = [&](int64_t i) { return sums[std::min(r + i, count - 1)]; };
+    Value all = fold(of(0), of(1));
+    if (slots == kQuad)
+      all = fold(all, fold(of(2), of(3)));
+    SmallVector<int64_t> from;
+    for (int64_t l = 0; l < lanes; ++l) {
+      int64_t row = l / size, n = l % size;
+      from.push_back(slots == kQuad ? n * kQuad + row
+                                    : n / 2 * kQuad + row * 2 + n % 2);
+    }
+    all = shuffle(all, all, from);
+    for (int64_t i = 0; i < std::min(slots, count - r); ++i)
+      rows.push_back(vector::ExtractStridedSliceOp::create(
+          b, loc, all, {i * size}, {size}, {1}));
+  }
+  return rows;
+}
+
+/// The columns' sums of as many rows as there are lanes, on these: four terms
+/// of lanes / 4 rows are a vector.
+SmallVector<Value> ThinKernel::sumsInQuads(Value row) {
+  int64_t apart = lanes / kQuad; // rows of a vector
+  SmallVector<Value> sums(N * kQuad, L.constant(vt, 0));
+  for (int64_t k = 0; k < K; k += kQuad)
+    for (int64_t g = 0; g < kQuad; ++g) {
+      SmallVector<Value> parts;
+      for (int64_t r = g * apart; r < (g + 1) * apart; ++r) {
+        Value at = L.add(L.mul(row, K), r * K + std::min(k, K - kQuad));
+        parts.push_back(vector::LoadOp::create(b, loc, vector(kQuad), A, at));
+      }
+      for (int64_t size = kQuad; parts.size() > 1; size *= 2) {
+        SmallVector<Value> joined;
+        auto from = llvm::to_vector(llvm::seq<int64_t>(0, 2 * size));
+        for (size_t i = 0; i < parts.size(); i += 2)
+          joined.push_back(shuffle(parts[i], parts[i + 1], from));
+        parts = joined;
+      }
+      for (int64_t n = 0; n < N; ++n) {
+        Value &sum = sums[n * kQuad + g];
+        sum = addGroup(parts[0], groups[k / kQuad * N + n], sum, k);
+      }
+    }
+  SmallVector<int64_t> from; // block b of lanes has rows b, apart + b, ...
+  for (int64_t l = 0; l < lanes; ++l)
+    from.push_back(l % apart * kQuad + l / apart);
+  SmallVector<Value> columns;
+  for (int64_t n = 0; n < N; ++n) {
+    Value *of = &sums[n * kQuad];
+    Value all = fold(fold(of[0], of[1]), fold(of[2], of[3]));
+    columns.push_back(shuffle(all, all, from));
+  }
+  return columns;
+}
+
+/// The same, of terms that are turned.
+SmallVector<Value> ThinKernel::sumsOnLanes(Value row) {
   SmallVector<Value> terms(K), sums(N, L.constant(vt, 0));
   for (int64_t k = 0; k < K; ++k) {
     if (!terms[k])
@@ -204,6 +345,12 @@ void ThinKernel::block(Value row) {
       sums[n] = L.multiplyAdd(terms[k], w, sums[n], e.target.hasFma);
     }
   }
+  return sums;
+}
+
+/// As many rows as there are lanes, on these.
+void ThinKernel::block(Value row) {
+  SmallVector<Value> sums = inQuads ? sumsInQuads(row) : sumsOnLanes(row);
   SmallVector<Idx> idx(out.size());
   Idx rest{row, 1, 1, {}};
   for (size_t d = rowDims.size(); d-- > 1;)
@@ -223,19 +370,29 @@ void ThinKernel::block(Value row) {
 SmallVector<Value> ThinKernel::sumsOf(Value row, int64_t count, int64_t from,
                                       int64_t to) {
   Value first = L.mul(row, K);
-  int64_t size = to - from;
+  bool grouped = slots > 1 && to == vectors; // the last one
+  int64_t size = to - from, plain = size - grouped;
   SmallVector<Value> sums(count * size, L.constant(vt, 0));
   for (int64_t k = 0; k < K; ++k) {
     SmallVector<Value> columns;
-    for (int64_t v = from; v < to; ++v)
-      columns.push_back(held.empty() ? loadColumns(k, v)
-                                     : held[k * vectors + v]);
-    for (int64_t r = 0; r < count; ++r) {
+    for (int64_t v = from; v < from + plain; ++v)
+      columns.push_back(held.empty() ? loadColumns(k, v * lanes, lanes)
+                                     : held[k * plain + v]);
+    for (int64_t r = 0; r < count && plain > 0; ++r) {
       Value x = loadSplat(A, L.add(first, r * K + k));
-      for (int64_t v = 0; v < size; ++v) {
+      for (int64_t v = 0; v < plain; ++v) {
         Value &sum = sums[r * size + v];
         sum = L.multiplyAdd(x, columns[v], sum, e.target.hasFma);
       }
+    }
+    // Behind their terms' own loads: LLVM takes a load out of one before it
+    // that is wider, by a permutation.
+    bool isLast = (k + 1) % slots == 0 || k + 1 == K;
+    int64_t group = k / slots, begin = group * slots;
+    for (int64_t r = 0; r < count && grouped && isLast; ++r) {
+      Value x = loadGroup(L.add(first, r * K + std::min(begin, K - slots)));
+      Value &sum = sums[r * size + plain];
+      sum = addGroup(x, groups[group], sum, begin);
     }
   }
   return sums;
@@ -247,18 +404,33 @@ void ThinKernel::rows(Value row, int64_t count, bool over) {
   over = over && vectors <= together;
   for (int64_t from = 0; from < vectors; from += together) {
     int64_t to = std::min(from + together, vectors);
-    SmallVector<Value> sums = sumsOf(row, count, from, to);
+    int64_t size = to - from;
+    SmallVector<Value> sums = sumsOf(row, count, from, to), last;
+    if (slots > 1 && to == vectors) {
+      for (int64_t r = 0; r < count; ++r)
+        last.push_back(sums[r * size + size - 1]);
+      for (auto [r, sum] : llvm::enumerate(foldRows(last)))
+        sums[r * size + size - 1] = sum;
+    }
     for (int64_t r = 0; r < count; ++r)
       for (int64_t v = from; v < to; ++v)
-        store(L.add(row, r), v, sums[r * (to - from) + v - from], over);
+        store(L.add(row, r), v * lanes, sums[r * size + v - from], over);
   }
 }
 
-/// Vector v of a row.
-void ThinKernel::store(Value row, int64_t v, Value sum, bool over) {
+/// Elements of the vector that stores the first of `left` ones: the less it
+/// reaches behind them, the fewer lines it meets.
+static int64_t sizeOfPart(int64_t left) {
+  return left > 3 * kQuad ? 4 * kQuad : left > kQuad ? 2 * kQuad : kQuad;
+}
+
+/// Columns of a row from `column` on.
+void ThinKernel::store(Value row, int64_t column, Value sum, bool over) {
+  int64_t lanes = cast<VectorType>(sum.getType()).getNumElements();
+  LaneScope saved(L, lanes);
   SmallVector<Idx> idx = e.delinearize(row, rowDims);
-  idx.push_back(Idx{L.add(begin, v * lanes), 1, lanes, {}});
-  int64_t left = width - v * lanes;
+  idx.push_back(Idx{L.add(begin, column), 1, lanes, {}});
+  int64_t left = width - column;
   Idx flat = L.add(L.uniform(L.mul(row, N)), idx.back());
   e.bind(op.getResult(), [&](ArrayRef<Idx>) { return sum; });
   if (left < lanes)
@@ -269,7 +441,18 @@ void ThinKernel::store(Value row, int64_t v, Value sum, bool over) {
     e.setDomain(getDims(sink.value), idx, flat);
     Value y = L.widen(e.emit(sink.value, idx));
     L.mask = {};
-    L.store(y, e.result(0), flat, sink.element);
+    // Beside other vectors the sums of half a vector would become narrow as
+    // well, with operands of their own: of more terms that takes longer than
+    // wide stores do.
+    bool inParts = vectors == 1 || slots > 1 || left > lanes / 2 ||
+                   K * vectors <= 3 * kQuad;
+    for (int64_t at = 0; at < left;) {
+      int64_t size = inParts ? std::min(sizeOfPart(left - at), lanes) : lanes;
+      Value part =
+          vector::ExtractStridedSliceOp::create(b, loc, y, {at}, {size}, {1});
+      vector::StoreOp::create(b, loc, part, e.result(0), L.add(flat.base, at));
+      at += size;
+    }
   }
   L.mask = {};
 }
@@ -281,31 +464,49 @@ void ThinKernel::columns() {
   setLanes(all);
   Value row = L.mul(e.begin, taskRows),
         end = L.min(L.mul(e.end, taskRows), e.dim(M));
-  // Turning six of 16 takes longer than half vectors in rows do, and four of
-  // eight with few terms.
-  constexpr int64_t some = 12;
-  bool turned = inRows && (N <= std::min<int64_t>(lanes / 2 - 1, 5) ||
-                           (N == kQuad && lanes == 2 * kQuad && K >= some));
+  // Turning six of 16 takes longer than half vectors in rows do.
+  bool turned =
+      inRows && slotsOf(all) == 1 && N <= std::min<int64_t>(lanes / 2 - 1, 5);
+  // As many terms take longer to be turned.
+  int64_t many = N == 2 && lanes > 2 * kQuad ? 12 : 8;
+  inQuads = turned && N <= 2 && K >= many && lanes >= 2 * kQuad;
   if (turned) {
-    if (K * N + K + N <= room)
+    if (inQuads) {
+      for (int64_t k = 0; k < K; k += kQuad)
+        for (int64_t n = 0; n < N; ++n)
+          groups.push_back(quadOf(std::min(k, K - kQuad), n));
+    } else if (K * N + K + N <= room) {
       for (int64_t k = 0; k < K; ++k)
         for (int64_t n = 0; n < N; ++n)
           held.push_back(loadSplat(B, L.index(k * kPanelColumns + n)));
+    }
+    slots = inQuads ? kQuad : 1; // of a vector, which addGroup asks
     Value count = L.div(L.sub(end, row), lanes);
     Value behind = L.add(row, L.mul(count, lanes));
     e.loop(row, behind, lanes, [&](Value r) { block(r); });
-    held.clear();
+    held.clear(), groups.clear();
     row = behind;
   }
+  // Rows that are left have their terms as the others do.
+  slots = inQuads ? kQuad : turned ? 1 : slotsOf(all);
   // Narrow vectors of a narrow row reach less far into the next one.
-  setLanes(std::min<int64_t>(
-      all, std::max<int64_t>(llvm::bit_ceil(uint64_t(width)), kQuad)));
+  setLanes(inQuads     ? kQuad * kQuad
+           : slots > 1 ? all
+                       : std::min<int64_t>(
+                             all, std::max<int64_t>(
+                                      llvm::bit_ceil(uint64_t(width)), kQuad)));
+  for (int64_t k = 0; k < K && slots > 1; k += slots)
+    groups.push_back(weightsOf(std::min(k, K - slots)));
   // As many rows as hide what a chain waits for.
-  int64_t count = std::max<int64_t>(kQuad / vectors, 2);
-  if (K * vectors + count * vectors + 1 <= room && !turned)
+  int64_t plain = vectors - (slots > 1);
+  int64_t count = inQuads     ? kQuad
+                  : slots > 1 ? 2 * kQuad / vectors
+                              : std::max<int64_t>(kQuad / vectors, 2);
+  if (K * plain + int64_t(groups.size()) + count * vectors + 1 <= room &&
+      !turned)
     for (int64_t k = 0; k < K; ++k)
-      for (int64_t v = 0; v < vectors; ++v)
-        held.push_back(loadColumns(k, v));
+      for (int64_t v = 0; v < plain; ++v)
+        held.push_back(loadColumns(k, v * lanes, lanes));
   // Those whose last vector ends where the last row does, or before.
   int64_t overhang = llvm::divideCeil(vectors * lanes - width, N);
   Value left = L.sub(end, row);
@@ -315,7 +516,7 @@ void ThinKernel::columns() {
   Value behind = L.add(row, L.mul(L.div(left, count), count));
   e.loop(row, behind, count, [&](Value r) { rows(r, count, over); });
   e.loop(behind, end, 1, [&](Value r) { rows(r, 1, false); });
-  held.clear();
+  held.clear(), groups.clear();
 }
 
 void ThinKernel::run() {
