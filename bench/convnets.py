@@ -116,7 +116,7 @@ class Net:
         save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
-def resnet50():
+def resnet50(groups=1, base=64):
     n = Net([1, 3, 224, 224])
     x = n.relu(n.conv("x", 3, 64, 7, 2))
     x = n.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
@@ -124,14 +124,54 @@ def resnet50():
     for width, count, first in (64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2):
         for i in range(count):
             stride = first if i == 0 else 1
-            y = n.relu(n.conv(x, channels, width, 1))
-            y = n.relu(n.conv(y, width, width, 3, stride))
-            y = n.conv(y, width, 4 * width, 1)
+            inner = width * base * groups // 64
+            y = n.relu(n.conv(x, channels, inner, 1))
+            y = n.relu(n.conv(y, inner, inner, 3, stride, group=groups))
+            y = n.conv(y, inner, 4 * width, 1)
             if i == 0:
                 x = n.conv(x, channels, 4 * width, 1, stride)
             x = n.relu(n.op("Add", y, x))
             channels = 4 * width
     return n, n.classify(x, channels)
+
+
+def regnet(widths, counts, of_group, squeezed=False):
+    n = Net([1, 3, 224, 224])
+    x, cin = n.relu(n.conv("x", 3, 32, 3, 2)), 32
+    for width, count in zip(widths, counts):
+        for i in range(count):
+            stride = 2 if i == 0 else 1
+            y = n.relu(n.conv(x, cin, width, 1))
+            y = n.relu(n.conv(y, width, width, 3, stride, group=width // of_group))
+            if squeezed:
+                y = n.squeeze(y, width, cin // 4, (n.relu, lambda v: n.op("Sigmoid", v)))
+            y = n.conv(y, width, width, 1)
+            if i == 0:
+                x = n.conv(x, cin, width, 1, stride)
+            x, cin = n.relu(n.op("Add", y, x)), width
+    return n, n.classify(x, cin)
+
+
+def shufflenet_v2():
+    n = Net([1, 3, 224, 224])
+    x = n.relu(n.conv("x", 3, 24, 3, 2))
+    x, cin, side = n.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), 24, 56
+    for width, count in (116, 4), (232, 8), (464, 4):
+        half, side = width // 2, side // 2
+        for i in range(count):
+            stride = 2 if i == 0 else 1
+            if i == 0:
+                y = n.conv(x, cin, cin, 3, 2, group=cin)
+                rest, z = n.relu(n.conv(y, cin, half, 1)), x
+            else:
+                rest, z = n.op("Split", x, n.ints(half, half), outputs=2, axis=1)
+            inputs = cin if i == 0 else half
+            z = n.relu(n.conv(z, inputs, half, 1))
+            z = n.relu(n.conv(n.conv(z, half, half, 3, stride, group=half), half, half, 1))
+            x = n.op("Reshape", n.op("Concat", rest, z, axis=1), n.ints(1, 2, half, side, side))
+            x = n.op("Reshape", n.transpose(x, 0, 2, 1, 3, 4), n.ints(1, width, side, side))
+        cin = width
+    return n, n.classify(n.relu(n.conv(x, cin, 1024, 1)), 1024)
 
 
 def mobilenet_v3_large():
@@ -349,6 +389,11 @@ def unet(base=64, size=64):
 
 NETS = {
     "resnet50": resnet50,
+    "resnext50-32x4d": lambda: resnet50(groups=32, base=4),
+    "regnet-x-400mf": lambda: regnet((32, 64, 160, 400), (1, 2, 7, 12), 16),
+    "regnet-x-1.6gf": lambda: regnet((72, 168, 408, 912), (2, 4, 10, 2), 24),
+    "regnet-y-400mf": lambda: regnet((48, 104, 208, 440), (1, 3, 6, 6), 8, squeezed=True),
+    "shufflenet-v2": shufflenet_v2,
     "mobilenet-v3-large": mobilenet_v3_large,
     "efficientnet-b0": efficientnet_b0,
     "convnext-tiny": convnext_tiny,
