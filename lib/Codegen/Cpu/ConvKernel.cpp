@@ -438,7 +438,7 @@ void ConvKernel::emit() {
   panelSize = L.mul(e.dim(packed[packed.size() - 2]), kPanelColumns);
   if (matrices == 1 && DotKernel::matchesSome(N, strip.numTaps, strip.run))
     return fewColumns();
-  if (!strip.hasParts())
+  if (matrices == 1 && !strip.hasParts())
     if (auto window = ShortWindow::match(
             e, op, sink, strip.numTaps, strip.run, strip.positionsOfRow(),
             strip.apart(), tiling.getTaskPanels() * kPanelColumns))

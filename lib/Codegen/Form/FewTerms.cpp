@@ -7,6 +7,7 @@
 #include "lib/Codegen/Form/FewTerms.h"
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
@@ -21,7 +22,7 @@ bool turnsTiles(PackedMatMulOp product, TransposeOp transpose) {
   constexpr int64_t channels = 4, weight = 16384, fewest = 16, lanes = 8;
   auto patches = product.getLhs().getDefiningOp<Im2ColOp>();
   if (!patches || !product.getLhs().hasOneUse() || !patches.getChannelsLast() ||
-      product.getFormatAttr() ||
+      product.getFormatAttr() || matricesOf(product) > 1 ||
       !patchesOverlap(patches.getKernel(), patches.getStrides(),
                       patches.getDilations()) ||
       transpose.getPerm() != ArrayRef<int64_t>{0, 2, 1} ||
