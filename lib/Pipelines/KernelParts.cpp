@@ -99,6 +99,15 @@ PartFunctions functionsOfParts(ModuleOp parts, const Schedule &schedule) {
   return functions;
 }
 
+/// Products and their register tiles, as opposed to kernels that leave one loop
+/// over vectors to LLVM.
+static bool unrollsItsLoops(StringRef function) {
+  for (StringRef kind : {"matmul", "depthwise", "gemm", "window", "dot"})
+    if (function.starts_with(kind))
+      return true;
+  return false;
+}
+
 llvm::Expected<std::unique_ptr<llvm::Module>>
 translatePart(ModuleOp part, const PartFunctions &functions,
               const TargetInfo &target, StringRef suffix,
@@ -120,6 +129,8 @@ translatePart(ModuleOp part, const PartFunctions &functions,
     if (function->isDeclaration())
       continue;
     setTargetAttributes(*function, target);
+    if (unrollsItsLoops(op.getName()))
+      function->addFnAttr(kKeepsLoops);
     // Micro-kernels are called from everywhere; kernels from their entry
     // alone, which takes them in.
     if (const std::optional<EntryShape> &entry = known->second)

@@ -38,6 +38,9 @@ namespace tenon {
 /// type; emitObject defines it, as a local symbol of a section without bytes.
 inline constexpr llvm::StringLiteral kWeightsSymbol = "tenon_weights_blob";
 
+/// An attribute of functions whose loops are unrolled where that is worth it.
+inline constexpr llvm::StringLiteral kKeepsLoops = "tenon-keeps-loops";
+
 struct EmitOptions {
   int optLevel = 3;
   /// LLVM's loop and SLP vectorizers; kernels are vectorised before.

@@ -8,6 +8,8 @@
 #include "tenon/Target/Emit.h"
 #include "ElfImage.h"
 #include "LegalizeFloats.h"
+#include "llvm/Analysis/LoopInfo.h"
+#include "llvm/Analysis/ScalarEvolution.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
 #include "llvm/IR/IRBuilder.h"
@@ -182,6 +184,22 @@ static void storeLonelyLanes(Module &module) {
         call->eraseFromParent();
 }
 
+/// Loops of kernels that unroll their own whose turns are not known are left as
+/// they are. Of a loop over what is left, of three turns at most, or over two
+/// vectors of columns, LLVM would make as many copies, half of a depthwise
+/// kernel's code and compile time.
+static void keepLoops(Module &module, FunctionAnalysisManager &analyses) {
+  for (Function &function : module) {
+    if (function.isDeclaration() || !function.hasFnAttribute(kKeepsLoops))
+      continue;
+    auto &evolution = analyses.getResult<ScalarEvolutionAnalysis>(function);
+    for (Loop *loop :
+         analyses.getResult<LoopAnalysis>(function).getLoopsInPreorder())
+      if (evolution.getSmallConstantTripCount(loop) == 0)
+        loop->setLoopAlreadyUnrolled();
+  }
+}
+
 Error tenon::optimizeModule(Module &module, const EmitOptions &options) {
   Expected<std::unique_ptr<TargetMachine>> machine =
       createMachine(options.optLevel);
@@ -207,6 +225,7 @@ Error tenon::optimizeModule(Module &module, const EmitOptions &options) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, calls, modules);
+  keepLoops(module, functions);
   ModulePassManager passes;
   switch (options.optLevel) {
   case 0:
