@@ -367,6 +367,11 @@ bool Compiler::tile() {
   for (auto [i, step] : llvm::enumerate(schedule.steps))
     if (StringRef(step.kernel.symbol).ends_with(Backend::secondHalf))
       result.tilings.insert(result.tilings.begin() + i, result.tilings[i - 1]);
+  // A GPU's kernels are those of the CPU's steps.
+  if (gpu.empty())
+    mergeKernels(llvm::map_to_vector(
+                     levels, [](Level &level) { return *level.kernels; }),
+                 schedule);
   if (!check(gpu.tile()))
     return false;
   if (levels.empty())

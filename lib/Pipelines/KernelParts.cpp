@@ -13,6 +13,7 @@
 #include "tenon/Target/Emit.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/IR/Module.h"
+#include <map>
 
 using namespace mlir;
 
@@ -29,6 +30,49 @@ static size_t operationsOf(Operation *op) {
 }
 
 size_t sizeOfPart(ModuleOp part) { return operationsOf(part); }
+
+static bool areAlike(func::FuncOp x, func::FuncOp y) {
+  return x.getFunctionType() == y.getFunctionType() &&
+         x.getArgAttrsAttr() == y.getArgAttrsAttr() &&
+         x->getDiscardableAttrDictionary() ==
+             y->getDiscardableAttrDictionary() &&
+         OperationEquivalence::isRegionEquivalentTo(
+             &x.getBody(), &y.getBody(), OperationEquivalence::IgnoreLocations);
+}
+
+void mergeKernels(ArrayRef<ModuleOp> levels, Schedule &schedule) {
+  struct Kernel {
+    StringRef symbol;
+    SmallVector<func::FuncOp> functions; // of each level
+  };
+  std::map<size_t, std::vector<Kernel>> bySize; // of the first level's function
+  llvm::StringMap<StringRef> merged;
+  for (const std::string &symbol : schedule.kernels) {
+    Kernel kernel{symbol, {}};
+    for (ModuleOp level : levels)
+      if (auto function = level.lookupSymbol<func::FuncOp>(symbol))
+        kernel.functions.push_back(function);
+    if (kernel.functions.empty()) // one of the runtime's
+      continue;
+    std::vector<Kernel> &others = bySize[operationsOf(kernel.functions[0])];
+    auto alike = llvm::find_if(others, [&](const Kernel &other) {
+      return llvm::all_of_zip(kernel.functions, other.functions, areAlike);
+    });
+    if (alike == others.end()) {
+      others.push_back(kernel);
+      continue;
+    }
+    merged[symbol] = alike->symbol;
+    for (func::FuncOp function : kernel.functions)
+      function.erase();
+  }
+  for (ScheduleStep &step : schedule.steps)
+    if (auto it = merged.find(step.kernel.symbol); it != merged.end())
+      step.kernel.symbol = it->second.str();
+  llvm::erase_if(schedule.kernels, [&](const std::string &symbol) {
+    return merged.contains(symbol);
+  });
+}
 
 /// Declares what the part's functions call and do not find in it.
 static void declareCallees(ModuleOp part,

@@ -28,6 +28,10 @@ class Module;
 
 namespace tenon {
 
+/// Leaves one of the kernels whose functions are the same in all of the levels'
+/// modules: dims are arguments, so layers of other sizes may have such.
+void mergeKernels(llvm::ArrayRef<mlir::ModuleOp> levels, Schedule &schedule);
+
 /// Moves the functions into modules of about the same size, in order. Where one
 /// calls a function of another part it is declared there.
 mlir::OwningOpRef<mlir::ModuleOp> splitKernels(mlir::ModuleOp kernels);
