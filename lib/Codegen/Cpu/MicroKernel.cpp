@@ -207,8 +207,8 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   // Vectors of B, or numbers of A: what is less waits in registers. Three rows
   // by four vectors leave 16 no room for four.
   if (rows < panels * vectors)
-    llvm::stable_sort(cells, [](const Cell &x, const Cell &y) {
-      return std::pair(x.p, x.j) < std::pair(y.p, y.j);
+    llvm::sort(cells, [](const Cell &x, const Cell &y) {
+      return std::tuple(x.p, x.j, x.r) < std::tuple(y.p, y.j, y.r);
     });
   // A row of B, of which columnsOf(p, j) are vectors, and of A's rows: the sums
   // after it.

@@ -434,7 +434,6 @@ Value lowerIntegerMatMul(OpBuilder &b, MatMulOp op) {
     zeroB.push_back(z - down);
 
   Value a = lhs->codes, zeroA = lhs->zero;
-  Type i32 = b.getI32Type();
   makeUnsigned(b, a, zeroA);
   Value packed = PackWeightOp::create(b, loc, codes.constant, at, Value(), {},
                                       Value(), {}, format, K, N);
