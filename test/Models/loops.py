@@ -29,7 +29,7 @@ CASES.clear()
 
 # Of the main graph; bodies see them too.
 WEIGHTS = {
-    "embed": rand(11, 8), "wq": rand(8, 8, seed=1), "wk": rand(8, 8, seed=2), "wv": rand(8, 8, seed=3), "wo": rand(8, 11, seed=4),
+    "stays": rand(3, 8), "embed": rand(11, 8), "wq": rand(8, 8, seed=1), "wk": rand(8, 8, seed=2), "wv": rand(8, 8, seed=3), "wo": rand(8, 11, seed=4),
     "half": np.float32(0.5), "one1": np.ones(1, np.float32), "zero": np.float32(0), "none": np.zeros(0, np.int64),
     "i0": np.array([0]), "i1": np.array([1]), "i2": np.array([2]), "i8": np.array([8]), "m1": np.array([-1]), "far": np.array([2**63 - 1]),
     "heads": np.array([0, -1, 2, 4]), "flat3": np.array([0, 0, 8]),
@@ -49,6 +49,14 @@ def trips(*numbers, **values):
     return [{"M": np.int64(number), **values} for number in numbers]
 
 
+case(
+    "values that stay as they are",
+    f"(float[n,3] x, float[n,8] h0, int64 M) => (float[n,8] h, float[3,8] same, float[8,8] too, float[m,n,8] all) {{ {YES}"
+    f" h, same, too, all = Loop (M, yes, h0, stays, wq) <body = {STEP}, float[n,8] v, float[3,8] w, float[8,8] r)"
+    " => (bool k, float[n,8] t, float[3,8] u, float[8,8] r, float[n,8] row)"
+    f" {{ {GOES}  p = MatMul (x, w)  q = MatMul (v, r)  s = Add (p, q)  t = Tanh (s)  u = Identity (w)  row = Identity (t) }}> }}",
+    *trips(3, 12, 0, x=rand(2, 3), h0=rand(2, 8)), atol=1e-5,
+)
 for axis, more in ((0, (1, 3)), (1, (2, 1)), (1, (2, 4))):
     empty = rand(*(0 if d == axis else n for d, n in enumerate((2, 3))))
     case(

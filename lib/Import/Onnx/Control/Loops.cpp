@@ -145,6 +145,25 @@ namespace {
 // Loop
 //===----------------------------------------------------------------------===//
 
+/// Of the values that an iteration hands on: does the body give the i-th as it
+/// was given? tf2onnx hands a layer's weights so.
+SmallVector<bool> findUnchanged(NodeImporter &n, const onnx::GraphProto &body) {
+  auto sourceOf = [&](const std::string &name) {
+    for (const onnx::NodeProto &node : body.node())
+      if (node.op_type() == "Identity" && node.input_size() == 1 &&
+          node.output_size() == 1 && node.output(0) == name)
+        return node.input(0);
+    return name;
+  };
+  SmallVector<bool> unchanged;
+  for (int i = 2; i < int(n.numInputs()); ++i)
+    unchanged.push_back(i < body.input_size() && i - 1 < body.output_size() &&
+                        n.has(i) && isa<RankedTensorType>(n.in(i).getType()) &&
+                        sourceOf(body.output(i - 1).name()) ==
+                            body.input(i).name());
+  return unchanged;
+}
+
 void loop(NodeImporter &n) {
   const onnx::GraphProto *body = n.getGraph("body");
   if (!body || n.numInputs() < 2) {
@@ -167,19 +186,25 @@ void loop(NodeImporter &n) {
     const SymExpr &value = given->front();
     r.trips = i == 0 ? value : SymExpr::select(value, r.trips, SymExpr(0));
   }
+  // What stays is a value from outside: what the body makes of it alone is made
+  // once.
+  SmallVector<bool> unchanged = findUnchanged(n, graph);
+  SmallVector<Value> given;
   for (unsigned i = 2; i < n.numInputs(); ++i) {
     if (!n.has(i)) {
       n.error("a handed value is missing");
       return;
     }
-    r.initial.push_back(n.in(i));
+    given.push_back(n.in(i));
+    if (!unchanged[i - 2])
+      r.initial.push_back(n.in(i));
   }
-  if (n.numOutputs() < r.initial.size()) {
-    n.error("expected " + Twine(r.initial.size()) + " outputs or more, found " +
+  if (n.numOutputs() < given.size()) {
+    n.error("expected " + Twine(given.size()) + " outputs or more, found " +
             Twine(n.numOutputs()));
     return;
   }
-  r.numRows = n.numOutputs() - r.initial.size();
+  r.numRows = n.numOutputs() - given.size();
   r.body = [&](Value number, ArrayRef<Value> handed,
                SmallVectorImpl<Value> &results) {
     SmallVector<Value> all;
@@ -192,13 +217,24 @@ void loop(NodeImporter &n) {
     };
     all.push_back(like(0, number));
     all.push_back(like(1, n.scalar(1, n.builder.getI1Type())));
-    all.append(handed.begin(), handed.end());
-    return importBody(n, graph, all, 1 + handed.size() + r.numRows, handed,
-                      results);
+    auto next = handed.begin();
+    for (auto [v, stays] : llvm::zip_equal(given, unchanged))
+      all.push_back(stays ? v : *next++);
+    SmallVector<Value> whole;
+    if (!importBody(n, graph, all, 1 + given.size() + r.numRows,
+                    ArrayRef(all).drop_front(2), whole))
+      return false;
+    for (auto [i, v] : llvm::enumerate(whole))
+      if (i == 0 || i > given.size() || !unchanged[i - 1])
+        results.push_back(v);
+    return true;
   };
   Results results = repeat(n, r);
-  for (auto [i, v] : llvm::enumerate(results))
-    n.out(i, v);
+  if (results.empty() && (r.numRows || !r.initial.empty()))
+    return; // after an error
+  auto result = results.begin();
+  for (unsigned i = 0; i < n.numOutputs(); ++i)
+    n.out(i, i < given.size() && unchanged[i] ? given[i] : *result++);
 }
 
 //===----------------------------------------------------------------------===//
