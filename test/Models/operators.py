@@ -515,6 +515,13 @@ case(
     "  c = Conv <pads = [1, 1, 1, 1]> (x, f)  y = Conv <group = 40, pads = [2, 2, 2, 2]> (c, d) }",
     {"x": rand(1, 24, 5, 7)}, {"x": rand(2, 24, 9, 4)}, atol=2e-5,
 )
+case(
+    "weights that are stored as parts, or without their zeros",
+    "(float[n,70] x) => (float[n,70] y, float[n,120] z, float[n,100] t)"
+    "{ r = ScatterElements (bz, bi, bx)  b = Reshape (r, bs)  y = MatMul (x, b)"
+    "  j = Concat <axis = 1> (ja, jb)  z = MatMul (x, j)  k = Concat <axis = 0> (jc, jd)  t = Gemm <transB = 1> (x, k) }",
+    {"x": rand(3, 70)}, {"x": rand(40, 70)}, atol=2e-5,
+)
 for channels in (3, 4):
     case(
         f"pixels of {channels} bytes or floats",
@@ -531,6 +538,8 @@ WEIGHTS = {
     "e3": rand(40, 1, 3, 3), "e5": rand(40, 1, 5, 5), "e7": rand(40, 1, 7, 7), "be": rand(40), "fl": rand(24, 240), "fr": rand(80, 24),
     "thirds": np.array([1, 1, 5 / 3, 5 / 3], np.float32), "part": np.array([1, 1, 1 / 300], np.float32), "row2": rand(16, 1, 1, 2), "row3": rand(16, 1, 1, 3), "rowt": rand(64, 1, 1, 3),
     "gx": rand(1, 15, 7), "gr": rand(1, 15, 5),
+    "bz": np.zeros(4900, np.float32), "bi": np.append(np.random.default_rng(7).permutation(4900)[:300] - 9, [4899]), "bx": rand(301), "bs": np.array([70, 70]),
+    "ja": rand(70, 80), "jb": rand(70, 40), "jc": rand(64, 70), "jd": rand(36, 70),
     "qf": ints(-128, 128, 40, 24, 3, 3).astype(np.int8), "qd": ints(-128, 128, 40, 1, 5, 5).astype(np.int8), "qs": np.abs(rand(40, scale=1e-3)), "qz": ints(-9, 9, 40).astype(np.int8),
     "hf": rand(40, 24, 3, 3, scale=0.1).astype(np.float16), "hd": rand(40, 1, 5, 5, scale=0.1).astype(np.float16), "hb": rand(40).astype(np.float16), "hm": rand(120, 40, scale=0.1).astype(np.float16),
 }

@@ -9,6 +9,7 @@
 // to see in the IR, and cannot look into resource blobs.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Div.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
@@ -16,6 +17,7 @@
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
+#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -115,6 +117,94 @@ DenseResourceElementsAttr viewOfSlice(SliceOp op) {
       DenseResourceElementsHandle::getManagerInterface(op.getContext());
   return DenseResourceElementsAttr::get(
       type, manager.insert("part", std::move(blob)));
+}
+
+/// Is it, or what views show of it, what products, convolutions and recurrent
+/// layers multiply by?
+bool isWeight(Value v) {
+  return llvm::all_of(v.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
+    if (isReshape(user) || isTranspose(user))
+      return isWeight(user->getResult(0));
+    return isa<MatMulOp, ConvOp, RecurrentOp>(user) &&
+           use.getOperandNumber() == 1;
+  });
+}
+
+/// The bytes of constants that are joined to a weight (the gates of a cell in
+/// another order), as one constant. Null for any others, and for what is too
+/// large to be held in memory beside the file.
+DenseResourceElementsAttr joined(ConcatOp op) {
+  constexpr size_t most = size_t(1) << 26; // bytes
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  size_t width = type.getElementTypeBitWidth() / 8; // 0: packed
+  if (width == 0 || !type.hasStaticShape() ||
+      type.getNumElements() * width > most || !isWeight(op))
+    return {};
+  size_t outer = 1, total = 0;
+  for (int64_t size : type.getShape().take_front(op.getAxis()))
+    outer *= size;
+  SmallVector<ArrayRef<char>> parts;
+  for (Value input : op.getInputs()) {
+    auto constant = input.getDefiningOp<ConstantOp>();
+    auto own = cast<RankedTensorType>(input.getType());
+    ArrayRef<char> data =
+        constant ? match::bytesOf(constant.getValue()) : ArrayRef<char>();
+    if (data.empty() || data.size() != own.getNumElements() * width)
+      return {};
+    parts.push_back(data);
+    total += data.size();
+  }
+  AsmResourceBlob blob =
+      HeapAsmResourceBlob::allocate(total, alignof(uint64_t));
+  char *to = blob.getMutableData().data();
+  for (size_t i = 0; i < outer; ++i)
+    for (ArrayRef<char> part : parts) {
+      size_t size = part.size() / outer;
+      memcpy(to, part.data() + i * size, size);
+      to += size;
+    }
+  auto &manager =
+      DenseResourceElementsHandle::getManagerInterface(op.getContext());
+  return DenseResourceElementsAttr::get(
+      type, manager.insert("joined", std::move(blob)));
+}
+
+/// A row of f32 into which constants are scattered (a filter bank that is
+/// stored without its zeros). Null for any other op.
+DenseResourceElementsAttr scattered(ScatterElementsOp op) {
+  constexpr int64_t most = 1 << 22;
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  if (op.getKind() != ScatterKind::none || !type.hasStaticShape() ||
+      type.getRank() != 1 || !type.getElementType().isF32())
+    return {};
+  SmallVector<SmallTensor> operands;
+  for (Value v : op.getOperands()) {
+    DenseElementsAttr constant = match::smallConstant(v, most);
+    std::optional<SmallTensor> tensor =
+        constant ? SmallTensor::unpack(constant) : std::nullopt;
+    if (!tensor)
+      return {};
+    operands.push_back(std::move(*tensor));
+  }
+  int64_t size = type.getNumElements();
+  AsmResourceBlob blob =
+      HeapAsmResourceBlob::allocate(4 * size, alignof(uint64_t));
+  char *row = blob.getMutableData().data();
+  auto put = [&](int64_t at, float x) { memcpy(row + 4 * at, &x, 4); };
+  for (auto [i, x] : llvm::enumerate(operands[0].elements))
+    put(i, x.f);
+  for (auto [index, x] :
+       llvm::zip(operands[1].elements, operands[2].elements)) {
+    int64_t at = index.i < 0 ? index.i + size : index.i;
+    if (at < 0 || at >= size) // the run reports it
+      return {};
+    put(at, x.f);
+  }
+  auto &manager =
+      DenseResourceElementsHandle::getManagerInterface(op.getContext());
+  return DenseResourceElementsAttr::get(
+      type, manager.insert("scattered", std::move(blob)));
 }
 
 /// Halves (f16, bf16) that a model stores and casts to f32, as f32.
@@ -271,6 +361,11 @@ struct FoldConstantsPass
         value = viewOfSlice(slice);
       if (auto cast = value ? CastOp() : dyn_cast<CastOp>(op))
         value = widener.widen(cast);
+      if (auto concat = value ? ConcatOp() : dyn_cast<ConcatOp>(op))
+        value = joined(concat);
+      if (auto scatter =
+              value ? ScatterElementsOp() : dyn_cast<ScatterElementsOp>(op))
+        value = scattered(scatter);
       if (!value)
         return;
       noteApplied(getArgument(), op, "folded");

@@ -192,3 +192,20 @@ func.func @codes(%x: tensor<1x60x2x2xf32>) -> (tensor<1x70x2x2xf32>, tensor<1x60
   %3 = tenon.conv %x, %1 strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x60x2x2xf32>, tensor<70x60x1x1xf32>
   return %3, %2 : tensor<1x70x2x2xf32>, tensor<1x60x2x2xi8>
 }
+
+// A bank that is stored without its zeros; a place outside is the run's to report.
+
+// CHECK-LABEL: @bank
+// CHECK-DAG: tenon.constant dense_resource<scattered> : tensor<5000xf32>
+// CHECK-DAG: tenon.scatter_elements
+// CHECK-NOT: tenon.scatter_elements
+// CHECK: return
+func.func @bank() -> (tensor<5000xf32>, tensor<5000xf32>) {
+  %zero = tenon.constant dense<0.0> : tensor<5000xf32>
+  %at = tenon.constant dense<[3, -1]> : tensor<2xi64>
+  %outside = tenon.constant dense<[3, 5000]> : tensor<2xi64>
+  %x = tenon.constant dense<[1.0, 2.0]> : tensor<2xf32>
+  %0 = tenon.scatter_elements none %zero, %at, %x axis 0 : tensor<5000xf32>, tensor<2xi64>, tensor<2xf32>
+  %1 = tenon.scatter_elements none %zero, %outside, %x axis 0 : tensor<5000xf32>, tensor<2xi64>, tensor<2xf32>
+  return %0, %1 : tensor<5000xf32>, tensor<5000xf32>
+}
