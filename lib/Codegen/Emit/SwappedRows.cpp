@@ -127,11 +127,6 @@ SmallVector<Value> turnSquare(LaneBuilder &L, ArrayRef<Value> vectors) {
 void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
                      int64_t chunk) {
   constexpr int64_t side = 16; // elements of a line
-  // What is read comes from memory in pairs of lines: a task has both. What is
-  // written lies far apart, which no hardware foresees: whole lines are
-  // fetched.
-  constexpr int64_t rowsOfTask = 2 * side, ahead = 4 * side;
-  chunk = std::max(chunk / 2, side);
   LaneBuilder &L = e.L;
   Type element = getElementTypeOrSelf(root.getType());
   SmallVector<SymExpr> dims = getDims(root), grid;
@@ -141,7 +136,7 @@ void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
   for (size_t k = 0; k < axis; ++k)
     if (k != rowDim)
       grid.push_back(dims[k]);
-  grid.push_back(ceilDiv(dims[rowDim], rowsOfTask));
+  grid.push_back(ceilDiv(dims[rowDim], side));
   grid.push_back(ceilDiv(dims[axis], chunk));
   e.info.tasks = productOf(grid);
   Value rows = e.dim(dims[rowDim]), n = e.dim(dims[axis]), out = e.result(0);
@@ -154,8 +149,8 @@ void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
   e.loop(e.begin, e.end, 1, [&](Value task) {
     SmallVector<Idx> idx = e.delinearize(task, grid);
     Value from = L.mul(idx.pop_back_val().base, chunk),
-          first = L.mul(idx.pop_back_val().base, rowsOfTask);
-    Value behind = L.min(L.add(first, rowsOfTask), rows),
+          first = L.mul(idx.pop_back_val().base, side);
+    Value behind = L.min(L.add(first, side), rows),
           to = L.min(L.add(from, chunk), n);
     idx.insert(idx.begin() + rowDim, L.uniform(0));
     idx.resize(axis + 1);
@@ -181,25 +176,19 @@ void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
       for (auto [i, v] : llvm::enumerate(turnSquare(L, vectors))) {
         Value own = L.add(row, int64_t(i));
         auto store = [&, v = v] {
-          Value place = at(own, column);
-          if (isWhole && lanes == side)
-            memref::PrefetchOp::create(L.b, L.loc, out, L.add(place, ahead),
-                                       /*isWrite=*/true, /*localityHint=*/3,
-                                       /*isDataCache=*/true);
-          L.store(v, out, Idx{place, 1, 1, {}}, element);
+          L.store(v, out, Idx{at(own, column), 1, 1, {}}, element);
         };
         isWhole ? store() : e.ifThen(L.slt(own, behind), store);
       }
     };
-    auto squares = [&](Value top, Value below, Value start, Value end,
-                       bool isWhole) {
-      e.loop(top, below, lanes, [&](Value row) {
+    auto squares = [&](Value start, Value end, bool isWhole) {
+      e.loop(first, behind, lanes, [&](Value row) {
         e.loop(start, end, lanes,
                [&](Value column) { square(row, column, isWhole); });
       });
     };
-    auto piece = [&](Value top, Value below, Value start, Value count) {
-      e.loop(top, below, 1, [&](Value row) {
+    auto piece = [&](Value start, Value count) {
+      e.loop(first, behind, 1, [&](Value row) {
         Idx base = L.uniform(at(row, start));
         e.lanesLoop(count, lanes, [&](Idx i) {
           idx[rowDim] = L.uniform(row);
@@ -210,23 +199,20 @@ void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
         });
       });
     };
-    auto block = [&](Value top, Value start) {
-      Value below = L.min(L.add(top, side), behind), beside = L.sub(below, top),
-            end = L.min(L.add(start, side), to), count = L.sub(end, start);
+    e.loop(from, to, side, [&](Value start) {
+      Value end = L.min(L.add(start, side), to), count = L.sub(end, start),
+            beside = L.sub(behind, first);
       if (!turns)
-        return piece(top, below, start, count);
+        return piece(start, count);
       Value whole = L.both(L.eq(count, side), L.eq(beside, side));
-      e.ifThen(whole, [&] { squares(top, below, start, end, true); });
+      e.ifThen(whole, [&] { squares(start, end, true); });
       e.ifThen(L.no(whole), [&] {
         if (e.target.vectorBits < 256) // which have no masks
-          return piece(top, below, start, count);
+          return piece(start, count);
         Value most = L.both(L.sge(count, kFewest), L.sge(beside, kFewest));
-        e.ifThen(most, [&] { squares(top, below, start, end, false); });
-        e.ifThen(L.no(most), [&] { piece(top, below, start, count); });
+        e.ifThen(most, [&] { squares(start, end, false); });
+        e.ifThen(L.no(most), [&] { piece(start, count); });
       });
-    };
-    e.loop(from, to, side, [&](Value start) {
-      e.loop(first, behind, side, [&](Value top) { block(top, start); });
     });
   });
 }
