@@ -19,6 +19,22 @@ func.func @four(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>) -> tensor<?x64xf32
 
 // -----
 
+// Of rows whose padding the four may meet each is looked at: there are no masks.
+// TILE-LABEL: @padded
+// TILE: tiling #tenon.gpu_threads<threads = 256, elements = 4>
+// CHECK-LABEL: func.func @map_0
+// CHECK-NOT: vector.create_mask
+// CHECK: vector.load {{.*}} : memref<?xf32>, vector<4xf32>
+// CHECK-NOT: vector.create_mask
+// CHECK: return
+func.func @padded(%x: tensor<?x14xf32, #tenon.dims<"m", "14">>) -> tensor<?x16xf32, #tenon.dims<"m", "16">> {
+  %v = tenon.constant dense<0.0> : tensor<f32>
+  %0 = tenon.pad constant %x, %v low <"0", "1"> high <"0", "1"> : tensor<?x14xf32, #tenon.dims<"m", "14">>, tensor<f32>
+  return %0 : tensor<?x16xf32, #tenon.dims<"m", "16">>
+}
+
+// -----
+
 // Any other element is a thread's own.
 // TILE-LABEL: @one
 // TILE: tiling #tenon.gpu_threads<threads = 256, elements = 1>

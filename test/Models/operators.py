@@ -456,6 +456,14 @@ case(
     "  e = ConvTranspose <group = 64, strides = [1,2], pads = [0,1,0,1], output_padding = [0,1]> (z, rowt) }",
     {"x": rand(2, 16, 3, 9), "z": rand(2, 64, 3, 8)}, {"x": rand(1, 16, 1, 9), "z": rand(1, 64, 1, 8)},
 )
+case(
+    "rows of one element, padded and gathered",
+    "(float[b,33,1] x, float[b,4,w] r) => (float[b,33,20] a, float[b,66,1] c, float[b,33,2] d, float[b,4,1] e)"
+    "<int64[6] nine = {0, 0, 9, 0, 0, 10}, int64[1] second = {2}>"
+    "{ a = Pad (x, nine)  t = Softsign (x)  z = MaxPool <kernel_shape = [3], pads = [1,1]> (t)  c = Concat <axis = 1> (t, z)"
+    "  d = AveragePool <kernel_shape = [3], pads = [2,2], strides = [2]> (x)  e = Gather <axis = 2> (r, second) }",
+    {"x": rand(2, 33, 1), "r": rand(2, 4, 40)}, {"x": rand(1, 33, 1), "r": rand(1, 4, 3)},
+)
 # The model has the width in its weights, the input names it.
 case(
     "weights of a width that is a symbol",

@@ -32,6 +32,7 @@ public:
                 vector::CombiningKind kind) const override {
     return e.L.reduceLanes(lanes, kind);
   }
+  bool hasMasks() const override { return true; }
   void noteIndexError(KernelLoops &e, Value shown, Value bound) const override;
   Value status(KernelLoops &e) const override {
     Type i64 = e.b.getI64Type();

@@ -80,7 +80,8 @@ void GatheredRows::visit(Value v) {
   Value in = gather.getInput();
   LaneGather lanes{e, in, {}, dims.size() - 1, gather.getIndices(), {}};
   int64_t vectors = lanes.windowVectors(dims.back());
-  if (vectors && staysInRow(v)) {
+  bool isOne = dims.back().constant() == 1; // its lanes lie along another dim
+  if (vectors && !isOne && staysInRow(v)) {
     Table table{gather, vectors, {}, {}};
     groupOf(table).push_back(table);
   }

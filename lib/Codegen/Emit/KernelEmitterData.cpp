@@ -189,7 +189,8 @@ static Value isInside(KernelEmitter &e, PadOp op, ArrayRef<Idx> idx,
     moved.push_back(at);
     if (!e.isPadded(op, k))
       continue;
-    if (at.vec || at.lane < 0)
+    // What has one element is no vector.
+    if (at.vec || at.lane < 0 || (!at.isUniform() && dims[k].constant() == 1))
       return nullptr;
     Value n = e.dim(dims[k]);
     inside = andAlso(L, inside, L.ult(at.base, n));
@@ -220,8 +221,9 @@ static Value loadPadded(KernelEmitter &e, PadOp op, ArrayRef<Idx> moved) {
   LaneBuilder &L = e.L;
   SmallVector<SymExpr> dims = getDims(op.getInput());
   auto along = llvm::find_if(moved, [](auto &i) { return !i.isUniform(); });
-  if (along == moved.end() || along->vec || op.getMode() != PadMode::constant ||
-      !isInPlace(op.getInput()) || along->lane > 2 ||
+  if (along == moved.end() || along->vec || !e.walk().hasMasks() ||
+      op.getMode() != PadMode::constant || !isInPlace(op.getInput()) ||
+      along->lane > 2 ||
       llvm::count_if(moved, [](auto &i) { return !i.isUniform(); }) != 1)
     return nullptr;
   size_t axis = along - moved.begin();

@@ -47,6 +47,8 @@ public:
   /// number alone.
   virtual mlir::Value combine(KernelLoops &e, mlir::Value lanes,
                               mlir::vector::CombiningKind kind) const = 0;
+  /// May lanes be left out by a mask?
+  virtual bool hasMasks() const = 0;
   /// Notes that the index `shown` is outside of `bound` elements, both i64.
   virtual void noteIndexError(KernelLoops &e, mlir::Value shown,
                               mlir::Value bound) const = 0;

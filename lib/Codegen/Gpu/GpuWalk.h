@@ -40,6 +40,7 @@ public:
                                           Body body) const override;
   mlir::Value combine(KernelLoops &e, mlir::Value lanes,
                       mlir::vector::CombiningKind kind) const override;
+  bool hasMasks() const override { return false; }
   /// The first of all threads that fail writes the step's record.
   void noteIndexError(KernelLoops &e, mlir::Value shown,
                       mlir::Value bound) const override;
