@@ -294,6 +294,9 @@ case(
 )
 case("crop and pad", "(float[a,b] x, float[c,d] like) => (float[c,d] y) { s = Shape (like)  y = CenterCropPad (x, s) }",
      {"x": rand(5, 8), "like": rand(3, 11)}, {"x": rand(5, 8), "like": rand(8, 1)}, {"x": rand(2, 2), "like": rand(2, 2)}, opset=18)
+# Of opsets 18 to 20, which ONNX took back.
+case("group norm, a scale per group", "(float[n,6,w] x) => (float[n,6,w] y) <float[2] s = {1.5, -2}, float[2] b = {0.5, 1}>"
+     "{ y = GroupNormalization <num_groups = 2> (x, s, b) }", {"x": rand(2, 6, 5)}, {"x": rand(1, 6, 3)}, opset=18)
 case("gemm", "(float[m,24] x) => (float[m,10] y) { y = Gemm <transB = 1, alpha = 0.5, beta = 2.0> (x, gw, gb) }",
      {"x": rand(1, 24)}, {"x": rand(7, 24)}, {"x": rand(33, 24)}, {"x": rand(0, 24)}, atol=1e-5)
 case(
