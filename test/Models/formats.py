@@ -502,6 +502,14 @@ def convolutions(tool):
     sums = (patches(x, 3, 1, 0, 0).reshape(2, 5, 4, 17, 9).astype(np.int64) * w.reshape(17, 9)).sum(-1).transpose(0, 3, 1, 2)
     operands = [g.input(x, ["n17", 17, "h17", 6]), g.weight(f32(0.5)), g.weight(i8(0)), g.weight(w), g.weight(f32(2**-9)), g.weight(i8(0)), g.weight(f32(0.25)), g.weight(i8(3))]
     g.expect("depthwise", g.node("QLinearConv", *operands, group=17), np.clip(np.rint(sums * 2**-8) + 3, -128, 127).astype(i8))
+    # One factor of a sum, the scales' quotient: nothing else has the codes of sums that end between two.
+    x = np.arange(256, dtype=u8).reshape(1, 1, 16, 16)
+    scales = f32(0.06), f32(0.3), f32(0.012)
+    codes = np.clip(np.rint(x.astype(f32) * (scales[0] * scales[1] / scales[2])), 0, 255).astype(u8)
+    ins, ofw, out = map(g.weight, scales)
+    zero, one = g.weight(u8(0)), g.weight(np.ones((1, 1, 1, 1), u8))
+    g.expect("between codes", g.node("QLinearConv", g.input(x), ins, zero, one, ofw, zero, out, zero), codes)
+    g.expect("between codes of a matrix", g.node("QLinearMatMul", g.input(x.reshape(256, 1)), ins, zero, g.weight(np.ones((1, 1), u8)), ofw, zero, out, zero), codes.reshape(256, 1))
     g.check(tool, optimise=0)
 
 
@@ -538,7 +546,7 @@ def scales_of_integers(tool):
         # What a result is divided by before it becomes a byte again.
         sums = (a.astype(np.int64) - 120) @ b.astype(np.int64)
         for first, last in ((1, np.inf), (0, 1), (1, 2.0**-130), (np.inf, 1)):
-            codes = np.clip(np.rint(sums * f32(first) * f32(0.25) / f32(last)) + 100, 0, 255)
+            codes = np.clip(np.rint(sums.astype(f32) * (f32(first) * f32(0.25) / f32(last))) + 100, 0, 255)
             operands = [g.input(a), g.weight(f32(first)), g.weight(u8(120)), g.weight(b), g.weight(f32(0.25)), g.weight(i8(0)), g.weight(f32(last)), g.weight(u8(100))]
             g.expect(f"bytes {first} {last}", g.node("QLinearMatMul", *operands), codes.astype(u8))
     g.check(tool, optimise=0)

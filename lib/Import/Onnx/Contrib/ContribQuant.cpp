@@ -237,13 +237,12 @@ static void qGemm(NodeImporter &n) {
     sum = n.add(sum, n.in(6));
   Value scale = n.mul(columnScale(n, n.in(1)), columnScale(n, n.in(4)));
   scale = n.mulScalar(scale, n.getFloat("alpha", 1));
-  Value real = n.mul(n.cast(sum, n.builder.getF32Type()), scale);
   if (!n.has(7)) {
-    n.out(0, real);
+    n.out(0, n.mul(n.cast(sum, n.builder.getF32Type()), scale));
     return;
   }
   Type to = NodeImporter::elem(n.has(8) ? n.in(8) : n.in(0));
-  n.out(0, quantize(n, real, n.in(7), n.in(8), 0, 0, to));
+  n.out(0, requantize(n, sum, scale, n.in(7), n.in(8), to));
 }
 
 void registerContribQuant(Registry &r) {

@@ -136,6 +136,24 @@ Value dequantize(NodeImporter &n, Value x, Value scale, Value zero,
   return n.cast(n.mul(n.cast(numbers, f32), scale), to);
 }
 
+/// What quotients become: rounded, shifted, and kept between the ends of `to`.
+static Value codesOf(NodeImporter &n, Value v, Value zero, int64_t axis,
+                     int64_t block, Type to, bool saturate) {
+  Type f32 = n.builder.getF32Type();
+  auto integer = dyn_cast<IntegerType>(to);
+  if (integer)
+    v = n.make<RoundOp>({v});
+  if (shifts(zero))
+    v = n.add(v, n.cast(spreadParameter(n, zero, n.dims(v), axis, block), f32));
+  if (!integer)
+    return n.cast(v, to, saturate, RoundMode::up);
+  unsigned width = integer.getWidth();
+  double low = integer.isUnsigned() ? 0 : -double(1ll << (width - 1));
+  double high = double(1ll << (integer.isUnsigned() ? width : width - 1)) - 1;
+  v = n.min(n.max(v, n.scalarLike(low, v)), n.scalarLike(high, v));
+  return n.cast(v, to);
+}
+
 Value quantize(NodeImporter &n, Value x, Value scale, Value zero, int64_t axis,
                int64_t block, Type to, Type precision, bool saturate) {
   constexpr unsigned mostBits = 16;
@@ -145,27 +163,28 @@ Value quantize(NodeImporter &n, Value x, Value scale, Value zero, int64_t axis,
     return n.error("cannot quantise to this type");
   if (!checkScaleType(n, scale))
     return nullptr;
-  Dims dims = n.dims(x);
-  Type f32 = n.builder.getF32Type();
   // The division is in the scale's type, where that is a float to compute in.
   if (!precision) {
-    Type own = NodeImporter::elem(scale);
+    Type own = NodeImporter::elem(scale), f32 = n.builder.getF32Type();
     precision = own.isF16() || own.isBF16() ? own : f32;
   }
-  scale = spreadParameter(n, scale, dims, axis, block);
+  scale = spreadParameter(n, scale, n.dims(x), axis, block);
   Value v = n.div(n.cast(x, precision), n.cast(scale, precision));
-  v = n.cast(v, f32);
-  if (integer)
-    v = n.make<RoundOp>({v});
-  if (shifts(zero))
-    v = n.add(v, n.cast(spreadParameter(n, zero, dims, axis, block), f32));
-  if (!integer)
-    return n.cast(v, to, saturate, RoundMode::up);
-  unsigned width = integer.getWidth();
-  double low = integer.isUnsigned() ? 0 : -double(1ll << (width - 1));
-  double high = double(1ll << (integer.isUnsigned() ? width : width - 1)) - 1;
-  v = n.min(n.max(v, n.scalarLike(low, v)), n.scalarLike(high, v));
-  return n.cast(v, to);
+  return codesOf(n, n.cast(v, n.builder.getF32Type()), zero, axis, block, to,
+                 saturate);
+}
+
+Value requantize(NodeImporter &n, Value sum, Value scale, Value to, Value zero,
+                 Type code) {
+  auto integer = dyn_cast_or_null<IntegerType>(code);
+  if (n.failed() || !sum || !scale || !to)
+    return nullptr;
+  Value number = n.cast(sum, n.builder.getF32Type());
+  if (!NodeImporter::elem(to).isF32() || !integer || integer.getWidth() != 8 ||
+      !isOneElement(n.dims(to)))
+    return quantize(n, n.mul(number, scale), to, zero, 0, 0, code);
+  scale = n.div(scale, n.reshape(to, {}));
+  return codesOf(n, n.mul(number, scale), zero, 0, 0, code, /*saturate=*/true);
 }
 
 /// The type that an attribute names; null where it is left out.
@@ -317,11 +336,10 @@ static void qLinearMatMul(NodeImporter &n) {
   Value product = integerMatMul(n, n.in(0), n.in(2), n.in(3), n.in(5));
   Value scale = n.mul(n.cast(rowScale(n, n.in(1), n.in(0)), f32),
                       n.cast(columnScale(n, n.in(4)), f32));
-  Value real = n.mul(n.cast(product, f32), scale);
   if (n.failed())
     return;
-  n.out(0,
-        quantize(n, real, n.in(6), n.in(7), 0, 0, NodeImporter::elem(n.in(7))));
+  n.out(0, requantize(n, product, scale, n.in(6), n.in(7),
+                      NodeImporter::elem(n.in(7))));
 }
 
 //===----------------------------------------------------------------------===//
@@ -413,9 +431,8 @@ static void qLinearConv(NodeImporter &n) {
   if (Value bias = perChannel(n.in(8)))
     sum = n.add(sum, n.cast(bias, NodeImporter::elem(sum)));
   Value scale = n.mul(n.reshape(n.in(1), {}), perChannel(n.in(4)));
-  Value real = n.mul(n.cast(sum, n.builder.getF32Type()), scale);
-  n.out(0,
-        quantize(n, real, n.in(6), n.in(7), 0, 0, NodeImporter::elem(n.in(7))));
+  n.out(0, requantize(n, sum, scale, n.in(6), n.in(7),
+                      NodeImporter::elem(n.in(7))));
 }
 
 void registerQuant(Registry &r) {

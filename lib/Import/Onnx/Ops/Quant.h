@@ -23,6 +23,11 @@ mlir::Value quantize(NodeImporter &n, mlir::Value x, mlir::Value scale,
                      mlir::Type to, mlir::Type precision = {},
                      bool saturate = true);
 
+/// Codes of sum * scale by the scale `to`, as onnxruntime and ONNX's reference
+/// compute them: the two scales' quotient is one factor of the sum.
+mlir::Value requantize(NodeImporter &n, mlir::Value sum, mlir::Value scale,
+                       mlir::Value to, mlir::Value zero, mlir::Type code);
+
 struct Quantized {
   mlir::Value value, scale, zero;
 };
