@@ -358,7 +358,9 @@ tenon_status checkSymbols(const tenon_program &program,
         return fail(error, TENON_CHECK_FAILED, "input '", port.name, "': dim ",
                     d, " (", port.dim_names[d], ") is ", inputDims[i][d],
                     ", expected ", slots[slot], ", as in dim ", expr.b,
-                    " of input '", program.inputs[expr.a].name, "'");
+                    " of input '", program.inputs[expr.a].name,
+                    "' (if they may differ: tenon compile --dim='", port.name,
+                    ".d", d, "=", inputDims[i][d], "')");
       return fail(error, TENON_CHECK_FAILED, "input '", port.name, "': dim ", d,
                   " (", port.dim_names[d], ") is ", inputDims[i][d],
                   ", expected ", slots[slot]);

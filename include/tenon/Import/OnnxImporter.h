@@ -43,7 +43,9 @@ enum class DefaultInputs { Auto, Inputs, Weights };
 
 struct ImportOptions {
   DefaultInputs defaults = DefaultInputs::Auto;
-  /// By the dim's name as the model or `tenon inspect` spells it.
+  /// By the dim's name as the model or `tenon inspect` spells it, or by
+  /// INPUT.dN for dim N of an input alone, which may then differ from others of
+  /// its name.
   std::map<std::string, DimSetting> dims;
   /// What certain inputs are, in numbers: one, or one for each element. The
   /// graph has them as constants, and checks at entry that they are these.

@@ -123,7 +123,8 @@ TEST(Checks, equalSymbolNamesBothInputs) {
             TENON_CHECK_FAILED);
   EXPECT_STREQ(context.error.message,
                "input 'mask': dim 1 (seq) is 7, expected 8, as in dim 1 of "
-               "input 'ids'");
+               "input 'ids' (if they may differ: tenon compile "
+               "--dim='mask.d1=7')");
 }
 
 TEST(Checks, equalityAndBroadcastOfExpressions) {

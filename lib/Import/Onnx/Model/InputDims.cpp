@@ -36,6 +36,11 @@ static bool isUnknown(const std::string &text) {
   return name.empty() || name == "?" || name == "None" || (value && *value < 0);
 }
 
+/// What a dim is called whose name in the model, if any, does not count.
+static std::string ownName(const onnx::ValueInfoProto &input, int axis) {
+  return input.name() + ".d" + std::to_string(axis);
+}
+
 /// The symbol for a dim_param; two texts that sanitise alike stay apart.
 std::string InputDims::symbolFor(const std::string &text) {
   auto it = symbols.find(text);
@@ -56,15 +61,22 @@ std::string
 InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
                  const std::map<std::string, DimSetting> &settings,
                  bool zeroIsUnknown) {
+  // A setting of a dim's own name tells it from others that the model calls
+  // alike.
+  auto textOf = [&](const onnx::ValueInfoProto &input, int i) {
+    const auto &dim = input.type().tensor_type().shape().dim(i);
+    bool named = dim.has_dim_param() && !isUnknown(dim.dim_param()) &&
+                 !settings.count(ownName(input, i));
+    return named ? dim.dim_param() : ownName(input, i);
+  };
   // Plain names first: an expression is one only if its names are dims.
   std::set<std::string> plain;
   for (const auto *input : inputs)
-    for (const auto &dim : input->type().tensor_type().shape().dim())
-      if (dim.has_dim_param() && !isUnknown(dim.dim_param()) &&
-          !asInteger(dim.dim_param()) && !asExpression(dim.dim_param())) {
-        symbolFor(dim.dim_param());
-        plain.insert(symbolFor(dim.dim_param()));
-      }
+    for (int i = 0; i < input->type().tensor_type().shape().dim_size(); ++i) {
+      std::string text = textOf(*input, i);
+      if (text != ownName(*input, i) && !asInteger(text) && !asExpression(text))
+        plain.insert(symbolFor(text));
+    }
   auto overPlain = [&](const SymExpr &e) {
     std::vector<std::string> used;
     e.collectSymbols(used);
@@ -82,9 +94,7 @@ InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
         dims.push_back(SymExpr(dim.dim_value()));
         continue;
       }
-      std::string text = dim.has_dim_param() ? dim.dim_param() : "";
-      if (isUnknown(text))
-        text = input->name() + ".d" + std::to_string(i);
+      std::string text = textOf(*input, i);
       if (std::optional<int64_t> value = asInteger(text)) {
         dims.push_back(SymExpr(*value));
         continue;

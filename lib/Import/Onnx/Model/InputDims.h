@@ -21,7 +21,8 @@ namespace tenon::onnximport {
 /// Gives each dim of each input its expression. A dim_param is, in this order:
 /// an integer as text, an expression of other dims' names ("past + seq"), a
 /// name. Dims without one, or of a size or name like -1, are unknown: they are
-/// named after the input.
+/// named after the input. So is a dim of which a setting uses that name,
+/// whatever the model calls it.
 class InputDims {
 public:
   /// What is wrong, or an empty string. A size of 0 may be an unknown one, too.
