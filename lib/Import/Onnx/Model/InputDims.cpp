@@ -57,6 +57,35 @@ std::string InputDims::symbolFor(const std::string &text) {
   return symbol;
 }
 
+/// Notes what is fixed, and within which bounds the others are.
+std::string
+InputDims::apply(const std::map<std::string, DimSetting> &settings) {
+  for (const auto &[name, setting] : settings) {
+    std::string symbol;
+    for (const auto &[text, own] : symbols)
+      if (text == name || own == name)
+        symbol = own;
+    if (symbol.empty()) {
+      std::string known;
+      for (const auto &[text, own] : symbols)
+        known += (known.empty() ? "" : ", ") + own;
+      return "--dim: unknown dim '" + name + "': expected one of " +
+             (known.empty() ? "none (every dim is static)" : known);
+    }
+    if (setting.lo < 0 || setting.hi < setting.lo)
+      return "--dim: invalid range " + std::to_string(setting.lo) + ".." +
+             std::to_string(setting.hi) + " of '" + name + "'";
+    // Under one of its spellings and under the other.
+    if (fixed.count(symbol) || declared.count(symbol))
+      return "--dim: '" + symbol + "' is given twice";
+    if (setting.lo == setting.hi)
+      fixed.emplace(symbol, SymExpr(setting.lo));
+    else
+      declared[symbol] = setting;
+  }
+  return "";
+}
+
 std::string
 InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
                  const std::map<std::string, DimSetting> &settings,
@@ -106,29 +135,8 @@ InputDims::build(llvm::ArrayRef<const onnx::ValueInfoProto *> inputs,
     all.push_back(std::move(dims));
   }
 
-  for (const auto &[name, setting] : settings) {
-    std::string symbol;
-    for (const auto &[text, own] : symbols)
-      if (text == name || own == name)
-        symbol = own;
-    if (symbol.empty()) {
-      std::string known;
-      for (const auto &[text, own] : symbols)
-        known += (known.empty() ? "" : ", ") + own;
-      return "--dim: unknown dim '" + name + "': expected one of " +
-             (known.empty() ? "none (every dim is static)" : known);
-    }
-    if (setting.lo < 0 || setting.hi < setting.lo)
-      return "--dim: invalid range " + std::to_string(setting.lo) + ".." +
-             std::to_string(setting.hi) + " of '" + name + "'";
-    // Under one of its spellings and under the other.
-    if (fixed.count(symbol) || declared.count(symbol))
-      return "--dim: '" + symbol + "' is given twice";
-    if (setting.lo == setting.hi)
-      fixed.emplace(symbol, SymExpr(setting.lo));
-    else
-      declared[symbol] = setting;
-  }
+  if (std::string wrong = apply(settings); !wrong.empty())
+    return wrong;
   for (auto [input, dims] : llvm::zip(inputs, all))
     for (SymExpr &dim : dims) {
       dim = dim.substitute(fixed);

@@ -40,6 +40,7 @@ public:
 
 private:
   std::string symbolFor(const std::string &text);
+  std::string apply(const std::map<std::string, DimSetting> &settings);
 
   std::vector<llvm::SmallVector<SymExpr>> all;
   std::map<std::string, std::string> symbols; // dim_param -> symbol
