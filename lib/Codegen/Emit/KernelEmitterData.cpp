@@ -297,7 +297,12 @@ Value KernelEmitter::pull(PadOp op, ArrayRef<Idx> idx) {
     Value lanes = loadPadded(*this, op, moved);
     return lanes ? lanes : padded();
   };
-  if (auto known = insideDims.find(op); known != insideDims.end()) {
+  // Masks cost more than to look at each vector where the machine has none of
+  // its own.
+  if (auto known = insideDims.find(op);
+      known != insideDims.end() &&
+      (known->second.all() ||
+       (target.vectorBits == 512 && isInPlace(op.getInput())))) {
     for (auto [i, low] : llvm::zip_equal(idx, op.getLow().getSymExprs()))
       moved.push_back(L.add(i, L.uniform(dim(SymExpr(0) - low))));
     return known->second.all() ? emit(op.getInput(), moved) : border();

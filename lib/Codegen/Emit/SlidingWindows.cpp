@@ -243,6 +243,11 @@ bool SlidingWindows::areHalved() {
          });
 }
 
+/// Is what lies behind the last lanes left out as a border is?
+bool SlidingWindows::cutsLanes() {
+  return pad && e.isPadded(cast<PadOp>(pad), axis);
+}
+
 /// Every other element of two vectors, block by block: a block's first two
 /// lanes are of the first half, the others of the second.
 Value SlidingWindows::halves(Operation *op, ArrayRef<Idx> idx) {
@@ -360,8 +365,7 @@ Value SlidingWindows::walk(bool isInside, bool isPlain) {
     for (Operation *op : extremes)
       e.bind(op->getResult(0),
              [this, op](ArrayRef<Idx> idx) { return plain(op, idx); });
-  // Of the last lanes what lies behind them is left out as a border is.
-  bool inHalves = isHalved && (!L.mask || (pad && !isInside));
+  bool inHalves = isHalved && (!L.mask || (cutsLanes() && !isInside));
   if (inHalves)
     for (Operation *slice : slices)
       e.bind(slice->getResult(0),
@@ -422,7 +426,7 @@ Type SlidingWindows::noteType() {
 /// The task's rows at some lanes.
 void SlidingWindows::strip() {
   Value inside = pad ? areColumnsInside() : Value(), seen;
-  if (pad && isHalved && L.mask) {
+  if (isHalved && L.mask && cutsLanes()) {
     seen = walk(false, true);
   } else if (!inside) {
     seen = walk(true, true);

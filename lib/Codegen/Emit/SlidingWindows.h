@@ -51,6 +51,7 @@ private:
   mlir::Value noted(llvm::function_ref<mlir::Value()> fn);
   mlir::Value plain(mlir::Operation *op, llvm::ArrayRef<Idx> idx);
   bool areHalved();
+  bool cutsLanes();
   mlir::Value halves(mlir::Operation *slice, llvm::ArrayRef<Idx> idx);
   mlir::Value inOrder(mlir::Value v);
   mlir::Value areColumnsInside();
