@@ -139,7 +139,8 @@ bool DotKernel::matchesSome(const SymExpr &columns, int64_t taps,
 bool DotKernel::matchesAll(const SymExpr &columns, int64_t taps,
                            const SymExpr &run) {
   return llvm::all_of(kLanes, [&](int64_t lanes) {
-    return countOf(lanes, columns, taps, run) > 0;
+    return columns.constant() &&
+           countOf(lanes, columns, taps, run) == *columns.constant();
   });
 }
 

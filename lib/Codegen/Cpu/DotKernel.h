@@ -26,7 +26,7 @@ public:
   /// Does it match at some level? All have the same memory then.
   static bool matchesSome(const SymExpr &columns, int64_t taps,
                           const SymExpr &run);
-  /// Does it match at every level?
+  /// Has it all columns, at every level?
   static bool matchesAll(const SymExpr &columns, int64_t taps,
                          const SymExpr &run);
   /// Memory for the weights, at whatever level.
