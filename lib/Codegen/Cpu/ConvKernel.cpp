@@ -439,9 +439,10 @@ void ConvKernel::emit() {
   if (matrices == 1 && DotKernel::matchesSome(N, strip.numTaps, strip.run))
     return fewColumns();
   if (matrices == 1 && !strip.hasParts())
-    if (auto window = ShortWindow::match(
-            e, op, sink, strip.numTaps, strip.run, strip.positionsOfRow(),
-            strip.apart(), tiling.getTaskPanels() * kPanelColumns))
+    if (auto window =
+            ShortWindow::match(e, op, sink, epilogueFetch, strip.numTaps,
+                               strip.run, strip.positionsOfRow(), strip.apart(),
+                               tiling.getTaskPanels() * kPanelColumns))
       return fewTerms(*window);
   C = e.scratchBuffer(chunks > 1
                           ? strip.places * SymExpr(tilePanels * kPanelColumns)

@@ -33,10 +33,14 @@
 #include "lib/Codegen/Emit/SwappedRows.h"
 #include "lib/Codegen/Form/FewTerms.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/ADT/bit.h"
 
 using namespace mlir;
 
 namespace tenon {
+
+/// Of a square that is turned.
+static constexpr int64_t kFewestLanes = 4;
 
 /// Positions of a tile by so many vectors of columns: as many as there are
 /// registers for, and as fill rows of `width` positions (0: of any number) with
@@ -62,23 +66,28 @@ static int64_t positionsOfTile(const TargetInfo &target, int64_t vectors,
 
 std::optional<ShortWindow>
 ShortWindow::match(KernelEmitter &e, PackedMatMulOp op, Sink &sink,
-                   int64_t taps, const SymExpr &run, const SymExpr &positions,
-                   std::optional<int64_t> apart, int64_t ofTask) {
+                   EpilogueFetch &fetch, int64_t taps, const SymExpr &run,
+                   const SymExpr &positions, std::optional<int64_t> apart,
+                   int64_t ofTask) {
   std::optional<int64_t> length = run.constant(),
                          columns = getDims(op.getResult()).back().constant();
   if (!length || !columns || !apart || *length > kFewOfRun ||
       taps * *length > kFewTerms ||
       (int64_t)llvm::divideCeil(*length, *apart) > kFewMeeting)
     return std::nullopt;
-  ShortWindow window(e, op, sink);
+  ShortWindow window(e, op, sink, fetch);
   window.N = *columns, window.taps = taps, window.run = *length;
   window.apart = *apart;
   window.meeting = llvm::divideCeil(*length, *apart);
-  int64_t lanes = e.vectorLanes(), vectors = llvm::divideCeil(*columns, lanes);
+  int64_t lanes = e.vectorLanes(), width = positions.constant().value_or(0);
+  if (sink.isTurned() && width) // squares are no wider than rows
+    lanes = std::min(lanes, std::max<int64_t>(llvm::bit_floor(uint64_t(width)),
+                                              kFewestLanes));
+  window.lanes = lanes;
+  int64_t vectors = llvm::divideCeil(*columns, lanes);
   bool many = e.target.numVectorRegs >= 32;
   window.together = vectors <= (many ? 4 : 3) ? vectors : many ? 4 : 2;
-  window.most = positionsOfTile(e.target, window.together,
-                                positions.constant().value_or(0));
+  window.most = positionsOfTile(e.target, window.together, width);
   if (sink.isTurned())
     window.together = 1, window.most = lanes;
   window.ofTask = ofTask;
@@ -182,6 +191,13 @@ Value ShortWindow::valueAt(ArrayRef<Idx> idx, Value row, Value sum) {
 void ShortWindow::storeRows(const Tile &tile) {
   LaneBuilder &L = e.L;
   int64_t lanes = L.lanes;
+  // Long rows are more than a cache has, as a rule: stores wait for memory.
+  constexpr int64_t many = 64;
+  if (N >= many && !sink.isTurned())
+    fetch.fetch(
+        L.index(tile.positions),
+        [&](Value r) { return L.add(L.add(row, tile.first), r); }, tile.begin,
+        tile.vectors * lanes);
   SmallVector<Value> sums = sumsOf(tile);
   SmallVector<SymExpr> rowDims = getDims(op.getResult());
   rowDims.pop_back();
@@ -275,7 +291,7 @@ void ShortWindow::forColumns(function_ref<void(Value, int64_t)> fn) {
 void ShortWindow::emit(const MicroKernelOperands &operands, Value firstRow,
                        Value count, Value firstColumn) {
   o = operands, row = firstRow, from = firstColumn;
-  LaneScope saved(e.L, e.vectorLanes());
+  LaneScope saved(e.L, lanes);
   if (!sink.isTurned())
     return forPositions(count, [&](Value first, int64_t positions) {
       forColumns([&](Value begin, int64_t vectors) {

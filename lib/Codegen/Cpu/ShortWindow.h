@@ -8,6 +8,7 @@
 #define TENON_LIB_CODEGEN_CPU_SHORTWINDOW_H
 
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "lib/Codegen/Cpu/EpilogueFetch.h"
 #include "lib/Codegen/Cpu/Product.h"
 
 namespace tenon {
@@ -21,8 +22,8 @@ public:
   /// `apart`: the elements from one to the next. A task has `columns` columns,
   /// unless these are all.
   static std::optional<ShortWindow>
-  match(KernelEmitter &e, PackedMatMulOp op, Sink &sink, int64_t taps,
-        const SymExpr &run, const SymExpr &positions,
+  match(KernelEmitter &e, PackedMatMulOp op, Sink &sink, EpilogueFetch &fetch,
+        int64_t taps, const SymExpr &run, const SymExpr &positions,
         std::optional<int64_t> apart, int64_t columns);
 
   /// `count` positions, the first of which is o.placeAt and number `row` of the
@@ -31,8 +32,9 @@ public:
             mlir::Value from);
 
 private:
-  ShortWindow(KernelEmitter &e, PackedMatMulOp op, Sink &sink)
-      : e(e), op(op), sink(sink) {}
+  ShortWindow(KernelEmitter &e, PackedMatMulOp op, Sink &sink,
+              EpilogueFetch &fetch)
+      : e(e), op(op), sink(sink), fetch(fetch) {}
   /// `positions` positions from number `first` of the row's on, by vectors of
   /// columns from `begin` on, which is a multiple of a tile's.
   struct Tile {
@@ -54,6 +56,8 @@ private:
   KernelEmitter &e;
   PackedMatMulOp op;
   Sink &sink;
+  EpilogueFetch &fetch;
+  int64_t lanes = 0;
   int64_t N = 0, taps = 0, run = 0, apart = 0, ofTask = 0;
   int64_t meeting = 0; ///< neighbours that meet an element, at most
   /// Positions of a tile, and vectors of columns.
