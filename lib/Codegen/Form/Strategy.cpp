@@ -29,7 +29,7 @@ namespace tenon {
 static constexpr int64_t kPulledProduct = 6, kPulledSum = 8;
 /// Cycles for an element that is computed where a product packs it: more where
 /// it is looked for in a window.
-static constexpr double kPulledElement = 4, kPulledAlone = 1.2;
+static constexpr double kPulledElement = 4, kPulledAlone = 1;
 /// Multiply-adds and elements from memory in a cycle.
 static constexpr double kPerCycle = 16, kReadPerCycle = 8;
 static constexpr int64_t kSlow = 10;
