@@ -7,7 +7,10 @@
 //
 // Of floats a row at a time. Products of integers by dot products are short:
 // what their rows have in common is a good part of the epilogue, so that they
-// go through all rows for a vector of columns.
+// go through all rows for a vector of columns, with wide vectors for a panel.
+// There the vectors of two rows take turns, an operation each: what follows
+// such products, twenty operations that wait for each other, is longer than
+// what a core looks ahead.
 //
 //===----------------------------------------------------------------------===//
 
@@ -21,28 +24,34 @@ using namespace mlir;
 
 namespace tenon {
 
-void readAhead(KernelEmitter &e, const SymExpr &columns,
-               std::optional<Idx> column) {
+void readAhead(KernelEmitter &e, const SymExpr &columns, ArrayRef<Idx> at) {
   LaneBuilder &L = e.L;
   auto isOne = [](const SymExpr &dim) { return dim.constant() == 1; };
   auto isWanted = [&](Value v) {
     SmallVector<SymExpr> dims = getDims(v);
-    if (!column)
+    if (at.empty())
       return llvm::all_of(dims, isOne);
     return !dims.empty() && dims.back() == columns && !isOne(columns) &&
            llvm::all_of(ArrayRef(dims).drop_back(), isOne);
   };
   auto read = [&](Value v) {
     SmallVector<Idx> place(getDims(v).size(), L.uniform(0));
-    if (column)
-      place.back() = *column;
     // What another branch has read counts no more.
     e.bind(v, [](ArrayRef<Idx>) { return Value(); });
-    Value known = e.emit(v, place);
-    e.bind(v, [known, column](ArrayRef<Idx> idx) {
-      bool here = !column || (idx.back().base == column->base &&
-                              idx.back().lane == column->lane);
-      return here ? known : Value();
+    if (at.empty()) {
+      Value known = e.emit(v, place);
+      return e.bind(v, [known](ArrayRef<Idx>) { return known; });
+    }
+    SmallVector<std::pair<Idx, Value>, 2> known;
+    for (const Idx &column : at) {
+      place.back() = column;
+      known.emplace_back(column, e.emit(v, place));
+    }
+    e.bind(v, [known](ArrayRef<Idx> idx) {
+      for (auto &[column, value] : known)
+        if (idx.back().base == column.base && idx.back().lane == column.lane)
+          return value;
+      return Value();
     });
   };
   for (BlockArgument arg : e.body().getArguments())
@@ -82,17 +91,105 @@ ProductEpilogue::Row ProductEpilogue::rowAt(Value batchIndex, Value m,
   return {idx, base, L.mul(r, kPanelColumns)};
 }
 
-void ProductEpilogue::store(Row &row, Value c, const Idx &column) {
+ProductEpilogue::Place ProductEpilogue::placeAt(Row row, Value c,
+                                                const Idx &column) {
   LaneBuilder &L = e.L;
   row.idx.back() = column;
-  for (auto [v, at] : products) {
-    Idx in{L.add(L.add(at, row.inPanel), c), 1, column.align, {}};
-    e.bind(v, [&L, C = C, sumType = sumType, in](ArrayRef<Idx>) {
+  Place place{row.idx, L.add(row.base, column), {}};
+  for (auto [v, at] : products)
+    place.in.push_back(
+        Idx{L.add(L.add(at, row.inPanel), c), 1, column.align, {}});
+  return place;
+}
+
+void ProductEpilogue::store(const Place &place) {
+  LaneBuilder &L = e.L;
+  for (auto [product, in] : llvm::zip(products, place.in))
+    e.bind(product.first, [&L, C = C, sumType = sumType, in](ArrayRef<Idx>) {
       LaneScope whole(L, L.lanes); // as the tile is
       return L.load(C, in, sumType);
     });
+  sink.store(e, place.idx, place.to);
+}
+
+/// Lets chains of operations that are alike take turns, behind the numbers that
+/// they need. What a chain reads no other one of them writes.
+static void interleave(OpBuilder &b, ArrayRef<SmallVector<Operation *>> made) {
+  SmallVector<SmallVector<Operation *>> chains;
+  DenseMap<Operation *, size_t> turn;
+  for (auto &ops : made) {
+    SmallVector<Operation *> &chain = chains.emplace_back();
+    for (Operation *op : ops) {
+      bool isNumber = op->getNumRegions() == 0 && isMemoryEffectFree(op) &&
+                      llvm::none_of(op->getOperands(), [&](Value operand) {
+                        return turn.count(operand.getDefiningOp());
+                      });
+      if (isNumber)
+        continue;
+      turn[op] = chain.size();
+      chain.push_back(op);
+    }
   }
-  sink.store(e, row.idx, L.add(row.base, column));
+  size_t length = chains.front().size();
+  for (auto &chain : chains) {
+    if (chain.size() != length)
+      return;
+    for (auto [i, op] : llvm::enumerate(chain)) {
+      bool isLate = llvm::any_of(op->getOperands(), [&](Value operand) {
+        auto it = turn.find(operand.getDefiningOp());
+        return it != turn.end() && it->second > i;
+      });
+      if (op->getName() != chains.front()[i]->getName() ||
+          op->getNumRegions() != 0 || isLate)
+        return;
+    }
+  }
+  for (size_t i = 0; i < length; ++i)
+    for (auto &chain : chains)
+      chain[i]->moveBefore(b.getInsertionBlock(), b.getInsertionPoint());
+}
+
+/// Some rows of a panel's columns.
+void ProductEpilogue::storeTogether(ArrayRef<Row> rows,
+                                    ArrayRef<std::pair<Value, Idx>> columns) {
+  OpBuilder &b = e.b;
+  SmallVector<Place> places;
+  for (const Row &row : rows)
+    for (auto &[c, column] : columns)
+      places.push_back(placeAt(row, c, column));
+  SmallVector<SmallVector<Operation *>> chains;
+  for (const Place &place : places) {
+    Block *block = b.getInsertionBlock();
+    auto end = [&] { return b.getInsertionPoint(); };
+    Operation *before = end() == block->begin() ? nullptr : &*std::prev(end());
+    store(place);
+    auto begin = before ? std::next(before->getIterator()) : block->begin();
+    SmallVector<Operation *> chain;
+    for (Operation &op : llvm::make_range(begin, end()))
+      chain.push_back(&op);
+    chains.push_back(std::move(chain));
+  }
+  interleave(b, chains);
+}
+
+/// A panel that is whole, two rows at a time.
+void ProductEpilogue::emitByPanel(Value batchIndex, Value m0, Value rows,
+                                  Value panel) {
+  LaneBuilder &L = e.L;
+  LaneScope saved(L, e.vectorLanes());
+  Value first = L.mul(panel, kPanelColumns);
+  SmallVector<std::pair<Value, Idx>> columns;
+  SmallVector<Idx> at;
+  for (int64_t c = 0; c < kPanelColumns; c += L.lanes) {
+    at.push_back(Idx{L.add(first, c), 1, int64_t(L.lanes), {}});
+    columns.emplace_back(L.index(c), at.back());
+  }
+  readAhead(e, N, at);
+  auto own = [&](Value r) { return rowAt(batchIndex, L.add(m0, r), r); };
+  Value even = L.sub(rows, L.rem(rows, 2));
+  e.loop(L.index(0), even, 2,
+         [&](Value r) { storeTogether({own(r), own(L.add(r, 1))}, columns); });
+  e.ifThen(L.ne(even, rows), [&] { storeTogether({own(even)}, columns); });
 }
 
 void ProductEpilogue::emit(Value batchIndex, Value m0, Value rows,
@@ -107,13 +204,19 @@ void ProductEpilogue::emit(Value batchIndex, Value m0, Value rows,
       fn(c, Idx{column, 1, (int64_t)e.vectorLanes(), {}});
     });
   };
+  auto one = [&](const Row &row, Value c, const Idx &column) {
+    store(placeAt(row, c, column));
+  };
+  bool isWide = 2 * e.vectorLanes() == kPanelColumns;
+  if (isShort && isWide && N.constant() && *N.constant() % kPanelColumns == 0)
+    return emitByPanel(batchIndex, m0, rows, panel);
   if (isShort)
     return forColumns([&](Value c, Idx column) {
       readAhead(e, N, column);
-      forRows([&](Row row) { store(row, c, column); });
+      forRows([&](Row row) { one(row, c, column); });
     });
   forRows([&](Row row) {
-    forColumns([&](Value c, Idx column) { store(row, c, column); });
+    forColumns([&](Value c, Idx column) { one(row, c, column); });
   });
 }
 

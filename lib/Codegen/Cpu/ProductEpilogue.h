@@ -12,10 +12,11 @@
 namespace tenon {
 
 /// Reads here what is one number for all of a kernel's result, as
-/// DynamicQuantizeLinear's scale, or with `column` what the rows have in common
-/// there: in loops each store might change the memory that it comes from.
+/// DynamicQuantizeLinear's scale, or at some columns what the rows have in
+/// common there: in loops each store might change the memory that it comes
+/// from.
 void readAhead(KernelEmitter &e, const SymExpr &columns,
-               std::optional<Idx> column = {});
+               llvm::ArrayRef<Idx> at = {});
 
 /// The result's rows come of scratch memory, [row][32] of each product.
 struct ProductEpilogue {
@@ -40,8 +41,19 @@ private:
     Idx base;
     mlir::Value inPanel;
   };
+  /// A vector of a row.
+  struct Place {
+    llvm::SmallVector<Idx> idx;
+    Idx to;
+    llvm::SmallVector<Idx, 2> in; ///< of each product
+  };
   Row rowAt(mlir::Value batchIndex, mlir::Value m, mlir::Value r);
-  void store(Row &row, mlir::Value c, const Idx &column);
+  Place placeAt(Row row, mlir::Value c, const Idx &column);
+  void store(const Place &place);
+  void storeTogether(llvm::ArrayRef<Row> rows,
+                     llvm::ArrayRef<std::pair<mlir::Value, Idx>> columns);
+  void emitByPanel(mlir::Value batchIndex, mlir::Value m0, mlir::Value rows,
+                   mlir::Value panel);
 };
 
 } // namespace tenon
