@@ -1041,7 +1041,8 @@ func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf
 
 // Of few terms all rows of a call are one loop, four of them at a time, whose
 // columns wait in registers. A row's last vector reaches into the next row; the
-// last rows' ends are stored by themselves. Two columns have the rows on the
+// last rows' ends are stored by themselves. Ten columns of five terms are stored by
+// whole vectors: their ends take longer in parts. Two columns have the rows on the
 // lanes: fours of each row are turned, and the sums too.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK-NOT: call
@@ -1060,9 +1061,14 @@ func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf
 // CHECK-COUNT-10: math.fma {{.*}} : vector<8xf32>
 // CHECK-COUNT-2: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
 // CHECK: scf.for {{.*}} step %c1 {
+// CHECK-LABEL: func.func @matmul_2
+// CHECK: scf.for {{.*}} step %c2 {
+// CHECK-COUNT-20: math.fma {{.*}} : vector<8xf32>
+// CHECK-COUNT-4: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: scf.for {{.*}} step %c1 {
 // WIDE-LABEL: func.func @matmul_0
 // WIDE: scf.for
-func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x32xf32>) -> (tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x2xf32, #tenon.dims<"n", "2">>) {
+func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x32xf32>) -> (tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x2xf32, #tenon.dims<"n", "2">>, tensor<?x10xf32, #tenon.dims<"n", "10">>) {
   %0 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x6xf32, #tenon.dims<"n", "6">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
   ^bb0(%a: tensor<?x5xf32, #tenon.dims<"n", "5">>, %b: tensor<1x5x32xf32>):
     %2 = tenon.packed_matmul %a, %b columns "6" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
@@ -1073,7 +1079,12 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
     %2 = tenon.packed_matmul %a, %b columns "2" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
     tenon.yield %2 : tensor<?x2xf32, #tenon.dims<"n", "2">>
   }
-  return %0, %1 : tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x2xf32, #tenon.dims<"n", "2">>
+  %3 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x10xf32, #tenon.dims<"n", "10">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x5xf32, #tenon.dims<"n", "5">>, %b: tensor<1x5x32xf32>):
+    %2 = tenon.packed_matmul %a, %b columns "10" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
+    tenon.yield %2 : tensor<?x10xf32, #tenon.dims<"n", "10">>
+  }
+  return %0, %1, %3 : tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<?x2xf32, #tenon.dims<"n", "2">>, tensor<?x10xf32, #tenon.dims<"n", "10">>
 }
 
 // -----
@@ -1092,6 +1103,8 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
 // CHECK: arith.addf
 // CHECK: vector.shuffle {{.*}} [0, 1, 4, 5, 2, 3, 6, 7]
 // CHECK: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
+// CHECK: scf.for {{.*}} step %c4 {
+// CHECK: scf.for {{.*}} step %c1 {
 // CHECK-LABEL: func.func @matmul_2
 // CHECK: scf.for {{.*}} step %c8 {
 // CHECK-COUNT-8: vector.load {{.*}} : memref<?xf32>, vector<4xf32>

@@ -443,9 +443,11 @@ void ThinKernel::store(Value row, int64_t column, Value sum, bool over) {
     L.mask = {};
     // Beside other vectors the sums of half a vector would become narrow as
     // well, with operands of their own: of more terms that takes longer than
-    // wide stores do.
+    // wide stores do, the sooner the fewer vectors there are or the less a wide
+    // store reaches behind the row.
+    int64_t few = left == lanes / 2 ? 2 : vectors == 2 ? 3 : kQuad;
     bool inParts = vectors == 1 || slots > 1 || left > lanes / 2 ||
-                   K * vectors <= 3 * kQuad;
+                   (K <= few && K * vectors <= 3 * kQuad);
     for (int64_t at = 0; at < left;) {
       int64_t size = inParts ? std::min(sizeOfPart(left - at), lanes) : lanes;
       Value part =
@@ -513,9 +515,17 @@ void ThinKernel::columns() {
   bool over = inRows && !turned && width == N; // else columns that are there
   if (over)
     left = L.max(L.sub(left, overhang), 0);
-  Value behind = L.add(row, L.mul(L.div(left, count), count));
-  e.loop(row, behind, count, [&](Value r) { rows(r, count, over); });
-  e.loop(behind, end, 1, [&](Value r) { rows(r, 1, false); });
+  Value last = L.add(row, left);
+  auto rounds = [&](int64_t size) {
+    Value count = L.div(L.sub(last, row), size);
+    Value behind = L.add(row, L.mul(count, size));
+    e.loop(row, behind, size, [&](Value r) { rows(r, size, over); });
+    row = behind;
+  };
+  rounds(count);
+  if (slots > 1 && !inQuads) // else all rows of a small call go one by one
+    rounds(count / 2);
+  e.loop(row, end, 1, [&](Value r) { rows(r, 1, false); });
   held.clear(), groups.clear();
 }
 
