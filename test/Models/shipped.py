@@ -238,6 +238,33 @@ def check_quantized(tool, levels=("native",)):
                 raise Failure(f"{name} is {got[name].ravel()[:6]}, expected {value.ravel()[:6]}")
 
 
+def check_special_values(tool):
+    """No number comes of bytes whose range holds an infinity or NaN."""
+    widths = {"narrow": 5, "wide": 20}
+    parts = [quantized(name, np.int8, 0, channels=True, hidden=hidden) for name, hidden in widths.items()]
+    for (name, _), ((made,), _, _) in zip(widths.items(), parts):
+        made.input[5] = f"{name}_state"
+    made = together(parts)
+    made.graph.node.append(node("DynamicQuantizeLinear", ["v"], ["codes", "scale", "zero"]))
+    made.graph.input.extend([port("v", F32, ["m"]), *(port(f"{name}_state", F32, [1, "n", hidden]) for name, hidden in widths.items())])
+    made.graph.output.extend([port("codes", TensorProto.UINT8, ["m"]), port("scale", F32, []), port("zero", TensorProto.UINT8, [])])
+    artifact, _ = tool.compile(save(tool, made), "-O0")
+    for values in ([0, -0.0], [], [-2.5], [3.5], [1e-44], [1, np.inf, -2], [1, -np.inf], [1, np.nan, -2, 3]):
+        v = np.array(values, np.float32)
+        feeds = {"x": rand(3, 2, WIDTH), "v": v}
+        for name, hidden in widths.items():
+            feeds[f"{name}_state"] = rand(1, 2, hidden)
+            feeds[f"{name}_state"][0, 1, 3] = v.sum()
+        got, finite = tool.run(artifact, feeds), np.isfinite(v.sum())
+        codes, scale = as_u8(v) if finite and v.any() else (np.zeros(len(v)), np.abs(v.sum()) or 1)
+        right = np.array_equal(got["scale"], scale, equal_nan=True)
+        right &= not finite or np.array_equal(got["codes"].astype(int) - int(got["zero"]), codes)
+        for name in widths:
+            right &= np.all(np.isfinite(got[f"{name}_y"]) if finite else np.isnan(got[f"{name}_y"]))
+        if not right:
+            raise Failure(f"of {values}: {got['codes']} {got['scale']} {got['zero']}, then {[got[f'{name}_y'].ravel()[:6] for name in widths]}")
+
+
 def check_dequantized(tool):
     """Weights of DequantizeLinear: of all steps, and of a step's product."""
     nodes, outputs, weights = [], [], {"scale": np.float32(0.01)}

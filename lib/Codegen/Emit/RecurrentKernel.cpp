@@ -241,22 +241,27 @@ void RecurrentKernel::quantize() {
         return SmallVector<Value>{larger(found[0], x), larger(found[1], below)};
       });
   auto scalar = [&](Value v) {
-    return e.combineLanes(v, vector::CombiningKind::MAXNUMF);
+    return e.combineLanes(v, vector::CombiningKind::MAXIMUMF);
   };
   Value high = scalar(ends[0]), below = scalar(ends[1]);
   auto rounded = [&](Value x) {
     return math::RoundEvenOp::create(b, L.loc, x).getResult();
   };
+  // NaN to 0, which integers can hold: the scale says that it was there.
+  auto asCode = [&](Value x) {
+    Value none = L.constLike(x, 0);
+    return smaller(L.select(L.ogt(x, none), x, none), L.constLike(x, 255));
+  };
   Value scale = L.div(add(high, below), L.constLike(high, 255));
   scale = L.select(L.oeq(scale, L.constLike(scale, 0)), L.constLike(scale, 1),
                    scale);
-  Value point = bounded(rounded(L.div(below, scale)), 0, 255);
+  Value point = asCode(rounded(L.div(below, scale)));
   codeScale = scale;
   codePoint = point;
   overStates([&](Value r, Idx u) {
     Value x = stateAt(hidden, r, u);
     Value zero = L.widen(point);
-    x = bounded(add(rounded(L.div(x, L.widen(scale))), zero), 0, 255);
+    x = asCode(add(rounded(L.div(x, L.widen(scale))), zero));
     Idx to = in(r, rowSize, u);
     if (!inBytes)
       return L.store(sub(x, zero), codes, to, f32);
