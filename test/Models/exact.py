@@ -328,6 +328,8 @@ def narrow(tool, kind):
     cell = open_ * np.tanh(x1) * (1 - open_**count) / (1 - open_)
     expect("lstm", recurrent("LSTM", [0, 0, 0, 1], [20, 20, 20, 0]), open_ * np.tanh(cell))
     expect("gru", recurrent("GRU", [0, 0, 300], [4, 0, 0], activations=["Sigmoid", "Relu"]), 300 * x1 * (1 - keep**count))
+    # Beyond where e^x is infinite.
+    expect("gru of softplus", recurrent("GRU", [0, 0, 16384], [4, 0, 0], activations=["Sigmoid", "Softplus"]), 16384 * x1 * (1 - keep**count))
     # Scores beyond 65504 before the scale.
     q = np.full((1, 3, 64), 100.)
     q[0, 1] = -100
