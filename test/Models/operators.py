@@ -467,6 +467,14 @@ case(
     "  d = AveragePool <kernel_shape = [3], pads = [2,2], strides = [2]> (x)  e = Gather <axis = 2> (r, second) }",
     {"x": rand(2, 33, 1), "r": rand(2, 4, 40)}, {"x": rand(1, 33, 1), "r": rand(1, 4, 3)},
 )
+# The maxima and the sums are of the same slices; the last rows of the wide window are another kernel, of one pad.
+case(
+    "maps of several windows that overlap",
+    "(float[b,3,h,w] x) => (float[b,3,p,q] a, float[b,3,h,w] c)"
+    "{ m = MaxPool <kernel_shape = [3,3], strides = [2,2]> (x)  v = AveragePool <kernel_shape = [3,3], strides = [2,2]> (x)  a = Add (m, v)"
+    "  c = AveragePool <kernel_shape = [7,7], pads = [3,3,3,3]> (x) }",
+    {"x": rand(2, 3, 9, 67)}, {"x": rand(1, 3, 8, 40)},
+)
 # The model has the width in its weights, the input names it.
 case(
     "weights of a width that is a symbol",

@@ -358,6 +358,18 @@ Value SlidingWindows::tapAt(size_t tap, Value row, Value outside) {
   return both[0];
 }
 
+/// Takes back what is bound, and known, while windows are computed.
+void SlidingWindows::forget() {
+  for (Operation *op : extremes)
+    e.unbind(op->getResult(0));
+  for (Operation *slice : slices)
+    e.unbind(slice->getResult(0));
+  for (Value tap : taps)
+    e.unbind(tap);
+  if (pad)
+    e.setInside(pad, {});
+}
+
 /// Down the rows of the strip; gives the notes, if some are taken.
 Value SlidingWindows::walk(bool isInside, bool isPlain) {
   notes = isPlain && !extremes.empty() ? L.constantInt(noteType(), 0) : Value();
@@ -396,24 +408,18 @@ Value SlidingWindows::walk(bool isInside, bool isPlain) {
     });
     if (inHalves)
       joined = inOrder(joined);
+    // What else the map reads of the slices, or of the pad, is no window's.
+    forget();
     e.bind(joins.front(), [joined](ArrayRef<Idx>) { return joined; });
     Idx flat = e.linearize(at, dims);
     e.setDomain(dims, at, flat);
     L.store(e.emit(root, at), e.result(0), flat, element);
-    for (Value tap : taps)
-      e.unbind(tap);
     Values next(ArrayRef(now).take_back(carried));
     if (notes)
       next.push_back(notes);
     return next;
   });
-  for (Operation *op : extremes)
-    e.unbind(op->getResult(0));
-  for (Operation *slice : slices)
-    e.unbind(slice->getResult(0));
   e.unbind(joins.front());
-  if (pad)
-    e.setInside(pad, {});
   return notes ? end.back() : Value();
 }
 

@@ -58,6 +58,7 @@ private:
   mlir::Value rowOutside();
   mlir::Value tapAt(size_t tap, mlir::Value row, mlir::Value outside);
   mlir::Type noteType();
+  void forget();
   mlir::Value walk(bool isInside, bool isPlain);
   void strip();
 
