@@ -523,7 +523,8 @@ void ThinKernel::columns() {
     row = behind;
   };
   rounds(count);
-  if (slots > 1 && !inQuads) // else all rows of a small call go one by one
+  // Else all rows of a small call go one by one; by two vectors that is faster.
+  if (slots > 1 && vectors == 1 && !inQuads)
     rounds(count / 2);
   e.loop(row, end, 1, [&](Value r) { rows(r, 1, false); });
   held.clear(), groups.clear();
