@@ -17,12 +17,12 @@
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
-#include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "tenon/Support/Half.h"
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDCONSTANTSPASS
@@ -37,6 +37,9 @@ namespace {
 /// Of a model's constants, and of what is computed of them in f32: a filter or
 /// a table that the model spells out.
 constexpr int64_t maxElements = 4096, maxComputed = 1 << 17;
+
+/// Of what is held in memory beside the file.
+constexpr size_t maxBytes = size_t(1) << 26;
 
 /// Large constants that were computed here.
 using Computed = DenseSet<Value>;
@@ -135,11 +138,10 @@ bool isWeight(Value v) {
 /// another order), as one constant. Null for any others, and for what is too
 /// large to be held in memory beside the file.
 DenseResourceElementsAttr joined(ConcatOp op) {
-  constexpr size_t most = size_t(1) << 26; // bytes
   auto type = cast<RankedTensorType>(op.getResult().getType());
   size_t width = type.getElementTypeBitWidth() / 8; // 0: packed
   if (width == 0 || !type.hasStaticShape() ||
-      type.getNumElements() * width > most || !isWeight(op))
+      type.getNumElements() * width > maxBytes || !isWeight(op))
     return {};
   size_t outer = 1, total = 0;
   for (int64_t size : type.getShape().take_front(op.getAxis()))
@@ -170,41 +172,41 @@ DenseResourceElementsAttr joined(ConcatOp op) {
       type, manager.insert("joined", std::move(blob)));
 }
 
-/// A row of f32 into which constants are scattered (a filter bank that is
-/// stored without its zeros). Null for any other op.
-DenseResourceElementsAttr scattered(ScatterElementsOp op) {
-  constexpr int64_t most = 1 << 22;
+/// A constant of f32 that a model casts to halves (f16, bf16), as such. Null
+/// for any other cast, and for what is too large to be held in memory.
+ElementsAttr narrowed(CastOp op) {
+  auto constant = op.getInput().getDefiningOp<ConstantOp>();
   auto type = cast<RankedTensorType>(op.getResult().getType());
-  if (op.getKind() != ScatterKind::none || !type.hasStaticShape() ||
-      type.getRank() != 1 || !type.getElementType().isF32())
+  auto half = dyn_cast<FloatType>(type.getElementType());
+  if (!constant || !half || !(half.isF16() || half.isBF16()) ||
+      !getElementTypeOrSelf(op.getInput()).isF32() || !type.hasStaticShape())
     return {};
-  SmallVector<SmallTensor> operands;
-  for (Value v : op.getOperands()) {
-    DenseElementsAttr constant = match::smallConstant(v, most);
-    std::optional<SmallTensor> tensor =
-        constant ? SmallTensor::unpack(constant) : std::nullopt;
-    if (!tensor)
-      return {};
-    operands.push_back(std::move(*tensor));
+  if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue())) {
+    bool loses; // as every cast to fewer bits
+    APFloat value = splat.getSplatValue<APFloat>();
+    value.convert(half.getFloatSemantics(), APFloat::rmNearestTiesToEven,
+                  &loses);
+    return DenseElementsAttr::get(type, value);
   }
-  int64_t size = type.getNumElements();
+  size_t count = type.getNumElements();
+  ArrayRef<char> data = match::bytesOf(constant.getValue());
+  if (count == 0 || 2 * count > maxBytes || data.size() != 4 * count)
+    return {};
   AsmResourceBlob blob =
-      HeapAsmResourceBlob::allocate(4 * size, alignof(uint64_t));
-  char *row = blob.getMutableData().data();
-  auto put = [&](int64_t at, float x) { memcpy(row + 4 * at, &x, 4); };
-  for (auto [i, x] : llvm::enumerate(operands[0].elements))
-    put(i, x.f);
-  for (auto [index, x] :
-       llvm::zip(operands[1].elements, operands[2].elements)) {
-    int64_t at = index.i < 0 ? index.i + size : index.i;
-    if (at < 0 || at >= size) // the run reports it
-      return {};
-    put(at, x.f);
+      HeapAsmResourceBlob::allocate(2 * count, alignof(uint64_t));
+  char *to = blob.getMutableData().data();
+  for (size_t i = 0; i < count; ++i) {
+    float value;
+    memcpy(&value, &data[4 * i], 4);
+    uint16_t bits = roundToHalf(value, half.isF16());
+    memcpy(to + 2 * i, &bits, 2);
   }
+  if (count <= size_t(maxElements))
+    return DenseElementsAttr::getFromRawBuffer(type, blob.getData());
   auto &manager =
       DenseResourceElementsHandle::getManagerInterface(op.getContext());
   return DenseResourceElementsAttr::get(
-      type, manager.insert("scattered", std::move(blob)));
+      type, manager.insert("narrowed", std::move(blob)));
 }
 
 /// Halves (f16, bf16) that a model stores and casts to f32, as f32.
@@ -360,12 +362,11 @@ struct FoldConstantsPass
       if (auto slice = value ? SliceOp() : dyn_cast<SliceOp>(op))
         value = viewOfSlice(slice);
       if (auto cast = value ? CastOp() : dyn_cast<CastOp>(op))
+        value = narrowed(cast);
+      if (auto cast = value ? CastOp() : dyn_cast<CastOp>(op))
         value = widener.widen(cast);
       if (auto concat = value ? ConcatOp() : dyn_cast<ConcatOp>(op))
         value = joined(concat);
-      if (auto scatter =
-              value ? ScatterElementsOp() : dyn_cast<ScatterElementsOp>(op))
-        value = scattered(scatter);
       if (!value)
         return;
       noteApplied(getArgument(), op, "folded");

@@ -15,11 +15,13 @@ def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
     Ops whose operands are all constants of at most 4096 elements are computed
     here when their result is as small, or has at most 131,072 elements and all
     that it is computed of is f32 (a filter or a table that a model spells out).
-    Weights are never computed with: they stay on disk. What a slice takes of one, where it lies together (a
-    direction's part of an LSTM's weights), is a constant as well, of the same
-    bytes, and so is a weight that a concat joins of several, up to 64 MB (an LSTM's gates in
-    another order). A row of f32 into which constants are scattered is computed, too. A filter that the model stores as f16 or bf16 and casts is one of f32:
-    every position of an image meets it, and its layout is made when compiling.
+    Weights are never computed with: they stay on disk. What a slice takes of
+    one, where it lies together (a direction's part of an LSTM's weights), is a
+    constant as well, of the same bytes, and so is a weight that a concat joins of
+    several, up to 64 MB (an LSTM's gates in another order). A constant of f32
+    that a model casts to f16 or bf16 is stored as such, up to 64 MB. A filter
+    that the model stores as f16 or bf16 and casts is one of f32: every position
+    of an image meets it, and its layout is made when compiling.
     So is one that is dequantised, up to 4 million elements, where the model makes
     no codes of its images, by which it would be multiplied as it is.
 

@@ -14,6 +14,8 @@ void tenon::populateGraphPipeline(OpPassManager &pm) {
   // Shapes first: they turn data-dependent ops into static ones.
   func.addPass(createFoldShapesPass());
   func.addPass(createCanonicalizerPass());
+  // What a loop unrolled computes of one constant is one.
+  func.addPass(createCSEPass());
   func.addPass(createFoldConstantsPass());
   // The matchers compare values, so equal ones must be one.
   func.addPass(createCSEPass());

@@ -16,8 +16,8 @@
 #include "lib/Codegen/Lanes/LaneBuilder.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "tenon/Codegen/Program.h"
+#include "tenon/Support/Half.h"
 #include "llvm/ADT/APFloat.h"
-#include "llvm/ADT/bit.h"
 
 using namespace mlir;
 
@@ -70,24 +70,6 @@ static float toFloat(const char *p, Type t) {
   return APFloat(t.isF16() ? APFloat::IEEEhalf() : APFloat::BFloat(),
                  APInt(16, bits))
       .convertToDouble();
-}
-
-/// The nearest f16 or bf16, ties to even. As APFloat's, in a fraction of the
-/// time: a weight has many numbers.
-static uint16_t roundToHalf(float value, bool toF16) {
-  uint32_t bits = llvm::bit_cast<uint32_t>(value), sign = bits >> 31 << 15;
-  bits &= 0x7fffffff;
-  if (bits > 0x7f800000) // a NaN
-    return sign | (toF16 ? 0x7e00 : 0x7fc0);
-  if (!toF16)
-    return sign | (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  if (bits >= 0x477ff000) // rounds to more than the largest
-    return sign | 0x7c00;
-  if (bits < 0x38800000) { // below the normal ones: in units of 2^-24
-    float units = llvm::bit_cast<float>(bits) + 0.5f;
-    return sign | (llvm::bit_cast<uint32_t>(units) - 0x3f000000);
-  }
-  return sign | (bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13;
 }
 
 using Sink = llvm::function_ref<llvm::Error(llvm::ArrayRef<char>)>;

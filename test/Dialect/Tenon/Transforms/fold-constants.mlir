@@ -193,19 +193,21 @@ func.func @codes(%x: tensor<1x60x2x2xf32>) -> (tensor<1x70x2x2xf32>, tensor<1x60
   return %3, %2 : tensor<1x70x2x2xf32>, tensor<1x60x2x2xi8>
 }
 
-// A bank that is stored without its zeros; a place outside is the run's to report.
+// Floats that are cast to halves are halves here: to nearest, ties to even; what
+// is too large is infinite, and a NaN keeps what it says.
 
-// CHECK-LABEL: @bank
-// CHECK-DAG: tenon.constant dense_resource<scattered> : tensor<5000xf32>
-// CHECK-DAG: tenon.scatter_elements
-// CHECK-NOT: tenon.scatter_elements
+// CHECK-LABEL: @narrowed
+// CHECK-DAG: tenon.constant dense<[1.000000e+00, 1.001950e+00, 0x7C00, 6.550400e+04, 5.960460e-08, -0.000000e+00, 0x7E01]> : tensor<7xf16>
+// CHECK-DAG: tenon.constant dense<[1.000000e+00, 1.015630e+00, 0x7F80, 9.183550e-41, 0x7FC1]> : tensor<5xbf16>
+// CHECK-DAG: tenon.constant dense<1.500000e+00> : tensor<70x60xbf16>
+// CHECK-NOT: tenon.cast
 // CHECK: return
-func.func @bank() -> (tensor<5000xf32>, tensor<5000xf32>) {
-  %zero = tenon.constant dense<0.0> : tensor<5000xf32>
-  %at = tenon.constant dense<[3, -1]> : tensor<2xi64>
-  %outside = tenon.constant dense<[3, 5000]> : tensor<2xi64>
-  %x = tenon.constant dense<[1.0, 2.0]> : tensor<2xf32>
-  %0 = tenon.scatter_elements none %zero, %at, %x axis 0 : tensor<5000xf32>, tensor<2xi64>, tensor<2xf32>
-  %1 = tenon.scatter_elements none %zero, %outside, %x axis 0 : tensor<5000xf32>, tensor<2xi64>, tensor<2xf32>
-  return %0, %1 : tensor<5000xf32>, tensor<5000xf32>
+func.func @narrowed() -> (tensor<7xf16>, tensor<5xbf16>, tensor<70x60xbf16>) {
+  %a = tenon.constant dense<[0x3F801000, 0x3F803000, 0x477FF000, 0x477FEFFF, 0x33000001, 0xB3000000, 0x7F802000]> : tensor<7xf32>
+  %b = tenon.constant dense<[0x3F808000, 0x3F818000, 0x7F7F8000, 0x00008001, 0x7F810000]> : tensor<5xf32>
+  %s = tenon.constant dense<1.501> : tensor<70x60xf32>
+  %0 = tenon.cast %a to f16 : tensor<7xf32>
+  %1 = tenon.cast %b to bf16 : tensor<5xf32>
+  %2 = tenon.cast %s to bf16 : tensor<70x60xf32>
+  return %0, %1, %2 : tensor<7xf16>, tensor<5xbf16>, tensor<70x60xbf16>
 }
