@@ -252,12 +252,12 @@ void emitRows(KernelEmitter &e, Value root, size_t axis,
 }
 
 /// What an element of the map takes: its memory, or its arithmetic where there
-/// is much of it.
-int64_t costOfElement(Block &body, ArrayRef<SymExpr> dims) {
+/// is much of it. Views of what is computed have other dims.
+int64_t costOfElement(Block &body, const SymExpr &total) {
   int64_t cost = 0;
   for (Operation &op : body.without_terminator())
     if (auto fusion = dyn_cast<FusionInterface>(&op);
-        fusion && ArrayRef<SymExpr>(getDims(op.getResult(0))) == dims)
+        fusion && productOf(getDims(op.getResult(0))) == total)
       cost += fusion.getFusionCost();
   return std::max<int64_t>(cost, 4);
 }
@@ -276,7 +276,7 @@ void emitMapKernel(KernelEmitter &e) {
   Type element = getElementTypeOrSelf(root.getType());
   SmallVector<SymExpr> dims = getDims(root);
   SymExpr total = productOf(dims);
-  e.info.cost = total * costOfElement(e.body(), dims);
+  e.info.cost = total * costOfElement(e.body(), total);
   Value out = e.result(0);
 
   // n elements of `root` in memory order; indexOf(position) is an element's.
