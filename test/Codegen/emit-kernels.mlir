@@ -905,6 +905,32 @@ func.func @behind(%x: tensor<1x64x8x32xf32>, %p: tensor<4x128x32xf32>) -> tensor
 
 // -----
 
+// Two columns of long runs, neighbours in a row: six positions have twelve sums, a vector of
+// which are added up at once, and then the other four. The bias is read as one.
+// CHECK-LABEL: func.func private @dot_f32_6x2_taps1_run512_ldc2_apart256
+// CHECK-COUNT-48: math.fma
+// CHECK-NOT: math.fma
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
+// CHECK: return
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: %[[BIAS:.+]] = vector.load %arg6[%c0] : memref<?xf32>, vector<2xf32>
+// CHECK: vector.shuffle %[[BIAS]], %{{.+}} [0, 1, 0, 1, 0, 1, 0, 1] : vector<2xf32>
+// NARROW-LABEL: func.func private @dot_f32_{{.}}x2_taps1_run512_ldc2_apart256
+// WIDE-LABEL: func.func private @dot_f32_8x2_taps1_run512_ldc2_apart256
+func.func @twoColumns(%x: tensor<1x4608x1xf32>, %p: tensor<1x512x32xf32>, %c: tensor<2xf32>) -> tensor<1x17x2xf32> {
+  %0 = tenon.kernel matmul(%x, %p, %c) : (tensor<1x4608x1xf32>, tensor<1x512x32xf32>, tensor<2xf32>) -> tensor<1x17x2xf32> tiling #tenon.cpu_conv<positions = 256, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x4608x1xf32>, %b: tensor<1x512x32xf32>, %d: tensor<2xf32>):
+    %1 = tenon.im2col %a kernel [512] strides [256] pads [0, 0] dilations [1] channels_last : tensor<1x4608x1xf32>
+    %2 = tenon.packed_matmul %1, %b columns "2" : tensor<1x17x512xf32>, tensor<1x512x32xf32>
+    %3 = tenon.add %2, %d : tensor<1x17x2xf32>, tensor<2xf32>
+    tenon.yield %3 : tensor<1x17x2xf32>
+  }
+  return %0 : tensor<1x17x2xf32>
+}
+
+// -----
+
 // One column: lanes lie along the runs of 24 elements, eight positions of a row at
 // a time, the last ones again, and along the positions in the epilogue. The weights
 // are turned for that, eight rows at a time, and the three channels are moved to the

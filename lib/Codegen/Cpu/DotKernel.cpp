@@ -43,6 +43,8 @@ struct LaneSums {
   Location loc;
   LaneBuilder &L;
   SmallVector<Value> vectors;
+  /// So many are stored; 0: all.
+  int64_t used = 0;
   /// Of each vector: whose parts lie in its blocks of `size` lanes.
   SmallVector<SmallVector<int64_t>> owners = {};
   int64_t size = L.lanes;
@@ -77,6 +79,19 @@ void LaneSums::halve() {
 /// Sum i to C[at + i / columns * ldc + i % columns].
 void LaneSums::store(Value C, Value at, int64_t columns, int64_t ldc) {
   int64_t count = vectors.size(), lanes = L.lanes;
+  if (count > lanes && lanes % columns == 0) {
+    // A vector's worth at a time. The last ones fill theirs by turns, so that
+    // they are halved as the others are.
+    for (int64_t i = 0; i < count; i += lanes) {
+      auto some = ArrayRef(vectors).slice(i, std::min(lanes, count - i));
+      SmallVector<Value> filled;
+      for (int64_t l = 0; l < lanes; ++l)
+        filled.push_back(some[l % some.size()]);
+      LaneSums{b, loc, L, filled, int64_t(some.size())}.store(
+          C, L.add(at, i / columns * ldc), columns, ldc);
+    }
+    return;
+  }
   for (int64_t i = 0; i < count; ++i)
     owners.push_back({i});
   while (vectors.size() % 2 == 0 && size > 1)
@@ -87,8 +102,9 @@ void LaneSums::store(Value C, Value at, int64_t columns, int64_t ldc) {
       order[owner] = lane;
     Value v = vector::ShuffleOp::create(b, loc, vectors[0], vectors[0], order);
     // Rows that follow each other are one vector.
-    int64_t together = columns == ldc ? lanes : columns;
-    for (int64_t i = 0; i < lanes; i += together) {
+    int64_t stored = used ? used : lanes;
+    int64_t together = columns == ldc ? stored : columns;
+    for (int64_t i = 0; i < stored; i += together) {
       Value part = vector::ExtractStridedSliceOp::create(b, loc, v, {i},
                                                          {together}, {1});
       vector::StoreOp::create(b, loc, part, C, L.add(at, i / columns * ldc));
@@ -156,12 +172,18 @@ std::optional<DotKernel> DotKernel::match(const TargetInfo &target,
 
 int64_t DotKernel::mostRows(int64_t apart) const {
   int64_t room = target.numVectorRegs - 4;
-  // Eight sums hide the latency of an addition. With 32 registers those of a
-  // window are as many as a vector has lanes, which are added up as one; but
-  // rows that have places of their own take a register each for where they lie.
-  constexpr int64_t least = 8;
-  int64_t sums =
-      isWindow && target.numVectorRegs >= 32 ? std::max(lanes(), least) : least;
+  // Eight sums hide the latency of an addition, if nothing else delays one.
+  // Twelve always do, which pays in long runs: of short ones the more loads at
+  // once, and sums to add up, take longer. With 32 registers those of a window
+  // are as many as a vector has lanes, which are added up as one; but rows that
+  // have places of their own take a register each for where they lie.
+  constexpr int64_t least = 8, more = 12;
+  bool isLong = taps == 1 && run >= 64 * lanes();
+  int64_t sums = least;
+  if (isWindow && target.numVectorRegs >= 32)
+    sums = std::max(lanes(), least);
+  else if (apart && columns > 1 && isLong && target.hasFma)
+    sums = more;
   int64_t rows =
       std::min<int64_t>(llvm::divideCeil(sums, columns), apart ? sums : least);
   return std::max<int64_t>(std::min(rows, room / columns), 1);

@@ -211,6 +211,13 @@ Value LaneBuilder::toIndexVector(const Idx &x) {
 }
 
 Idx LaneBuilder::add(const Idx &x, const Idx &y) {
+  auto isZero = [](const Idx &i) {
+    return i.isUniform() && constantIndex(i.base) == 0;
+  };
+  if (isZero(x))
+    return y;
+  if (isZero(y))
+    return x;
   if (!x.vec && !y.vec)
     return {
         add(x.base, y.base), x.lane + y.lane, std::gcd(x.align, y.align), {}};
@@ -368,6 +375,26 @@ static std::pair<Value, Value> splitLanes(LaneBuilder &L, Value v) {
   return {base, cast.getIn()};
 }
 
+/// Elements at known places, which a vector holds, are read as one and put into
+/// their lanes: a gather takes a load for each, and waits for them.
+static Value loadNear(LaneBuilder &L, Value memref, Value places, Type type) {
+  DenseIntElementsAttr known;
+  if (!matchPattern(places, m_Constant(&known)))
+    return {};
+  SmallVector<int64_t> from;
+  for (const APInt &place : known)
+    from.push_back(place.getSExtValue());
+  auto [first, last] = std::minmax_element(from.begin(), from.end());
+  int64_t low = *first, count = *last - low + 1;
+  if (count > int64_t(L.lanes))
+    return {};
+  for (int64_t &place : from)
+    place -= low;
+  Value found = vector::LoadOp::create(
+      L.b, L.loc, VectorType::get({count}, type), memref, L.index(low));
+  return vector::ShuffleOp::create(L.b, L.loc, found, found, from);
+}
+
 Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
   Type s = storageType(type);
   if (at.isUniform() || lanes == 1)
@@ -412,6 +439,9 @@ Value LaneBuilder::load(Value memref, const Idx &at, Type type) {
     return fromStorage(found, type);
   }
   Value zero = constant(vt, 0), vec = toIndexVector(at), base = index(0);
+  if (!mask)
+    if (Value found = loadNear(*this, memref, vec, s))
+      return fromStorage(found, type);
   if (auto [common, narrow] = splitLanes(*this, vec); narrow) {
     base = common;
     vec = narrow;
