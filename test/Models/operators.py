@@ -475,6 +475,12 @@ case(
     "  c = AveragePool <kernel_shape = [7,7], pads = [3,3,3,3]> (x) }",
     {"x": rand(2, 3, 9, 67)}, {"x": rand(1, 3, 8, 40)},
 )
+case(
+    "numbers of the largest codes",
+    "(uint8[b,3,h,w] x) => (float[b,3,p,q] y) <float scale = {0.25}, uint8 zero = {97}>"
+    "{ m = MaxPool <kernel_shape = [2,2], pads = [1,1,1,1]> (x)  y = DequantizeLinear (m, scale, zero) }",
+    {"x": np.random.default_rng(0).integers(0, 256, (2, 3, 5, 37)).astype(np.uint8)},
+)
 # The model has the width in its weights, the input names it.
 case(
     "weights of a width that is a symbol",

@@ -137,7 +137,9 @@ bool SlidingWindows::matchJoins(Operation *last) {
   carried = taps.size() - std::min<int64_t>(further, taps.size());
   findPad(ofFirst);
   isHalved = areHalved();
-  if (isa<FloatType>(computeType(getElementTypeOrSelf(root.getType()))))
+  // What follows them may be of another type.
+  Type joined = getElementTypeOrSelf(joins.front().getType());
+  if (isa<FloatType>(computeType(joined)))
     findExtremes(joins.front());
   return true;
 }
