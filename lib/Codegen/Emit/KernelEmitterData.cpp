@@ -242,7 +242,7 @@ static Value loadPadded(KernelEmitter &e, PadOp op, ArrayRef<Idx> moved) {
     SmallVector<Idx> at(moved);
     at[axis] = Idx{base, 1, 1, {}};
     L.mask = inside;
-    Value x = e.emit(op.getInput(), at);
+    Value x = L.widen(e.emit(op.getInput(), at)); // one element: no vector
     L.mask = {};
     return L.select(inside, x, outside);
   };
