@@ -461,11 +461,12 @@ case(
 )
 case(
     "rows of one element, padded and gathered",
-    "(float[b,33,1] x, float[b,4,w] r) => (float[b,33,20] a, float[b,66,1] c, float[b,33,2] d, float[b,4,1] e)"
+    "(float[b,33,1] x, float[b,4,w] r, float[2,3,14,4,1] v) => (float[b,33,20] a, float[b,66,1] c, float[b,33,2] d, float[b,4,1] e, float[2,3,13,2,3] f)"
     "<int64[6] nine = {0, 0, 9, 0, 0, 10}, int64[1] second = {2}>"
     "{ a = Pad (x, nine)  t = Softsign (x)  z = MaxPool <kernel_shape = [3], pads = [1,1]> (t)  c = Concat <axis = 1> (t, z)"
-    "  d = AveragePool <kernel_shape = [3], pads = [2,2], strides = [2]> (x)  e = Gather <axis = 2> (r, second) }",
-    {"x": rand(2, 33, 1), "r": rand(2, 4, 40)}, {"x": rand(1, 33, 1), "r": rand(1, 4, 3)},
+    "  d = AveragePool <kernel_shape = [3], pads = [2,2], strides = [2]> (x)  e = Gather <axis = 2> (r, second)"
+    "  f = AveragePool <kernel_shape = [3,2,3], pads = [1,0,2,0,1,2], strides = [1,2,1]> (v) }",
+    {"x": rand(2, 33, 1), "r": rand(2, 4, 40), "v": rand(2, 3, 14, 4, 1)}, {"x": rand(1, 33, 1), "r": rand(1, 4, 3), "v": rand(2, 3, 14, 4, 1)},
 )
 # The maxima and the sums are of the same slices; the last rows of the wide window are another kernel, of one pad.
 case(
