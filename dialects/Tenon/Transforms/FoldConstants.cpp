@@ -99,6 +99,15 @@ std::optional<int64_t> contiguousStart(SliceOp op) {
   return start;
 }
 
+/// A constant of the bytes that `blob` holds or shows.
+DenseResourceElementsAttr storedAs(RankedTensorType type, StringRef name,
+                                   AsmResourceBlob blob) {
+  auto &manager =
+      DenseResourceElementsHandle::getManagerInterface(type.getContext());
+  return DenseResourceElementsAttr::get(type,
+                                        manager.insert(name, std::move(blob)));
+}
+
 /// The bytes of a large constant that a slice takes (a direction's weights), as
 /// a constant: they are not copied. Null where they do not lie together.
 DenseResourceElementsAttr viewOfSlice(SliceOp op) {
@@ -116,10 +125,7 @@ DenseResourceElementsAttr viewOfSlice(SliceOp op) {
   // The model's file, or the attribute, lives as long as the context.
   AsmResourceBlob blob = UnmanagedAsmResourceBlob::allocateWithAlign(
       data.slice(*start * bytes, size), 1);
-  auto &manager =
-      DenseResourceElementsHandle::getManagerInterface(op.getContext());
-  return DenseResourceElementsAttr::get(
-      type, manager.insert("part", std::move(blob)));
+  return storedAs(type, "part", std::move(blob));
 }
 
 /// Is it, or what views show of it, what products, convolutions and recurrent
@@ -166,10 +172,16 @@ DenseResourceElementsAttr joined(ConcatOp op) {
       memcpy(to, part.data() + i * size, size);
       to += size;
     }
-  auto &manager =
-      DenseResourceElementsHandle::getManagerInterface(op.getContext());
-  return DenseResourceElementsAttr::get(
-      type, manager.insert("joined", std::move(blob)));
+  return storedAs(type, "joined", std::move(blob));
+}
+
+/// The one number of a constant as floats of `type`, the nearest, ties to even.
+DenseElementsAttr roundSplat(SplatElementsAttr splat, RankedTensorType type) {
+  bool loses; // as every cast to fewer bits
+  APFloat value = splat.getSplatValue<APFloat>();
+  value.convert(cast<FloatType>(type.getElementType()).getFloatSemantics(),
+                APFloat::rmNearestTiesToEven, &loses);
+  return DenseElementsAttr::get(type, value);
 }
 
 /// A constant of f32 that a model casts to halves (f16, bf16), as such. Null
@@ -181,13 +193,8 @@ ElementsAttr narrowed(CastOp op) {
   if (!constant || !half || !(half.isF16() || half.isBF16()) ||
       !getElementTypeOrSelf(op.getInput()).isF32() || !type.hasStaticShape())
     return {};
-  if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue())) {
-    bool loses; // as every cast to fewer bits
-    APFloat value = splat.getSplatValue<APFloat>();
-    value.convert(half.getFloatSemantics(), APFloat::rmNearestTiesToEven,
-                  &loses);
-    return DenseElementsAttr::get(type, value);
-  }
+  if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue()))
+    return roundSplat(splat, type);
   size_t count = type.getNumElements();
   ArrayRef<char> data = match::bytesOf(constant.getValue());
   if (count == 0 || 2 * count > maxBytes || data.size() != 4 * count)
@@ -203,10 +210,7 @@ ElementsAttr narrowed(CastOp op) {
   }
   if (count <= size_t(maxElements))
     return DenseElementsAttr::getFromRawBuffer(type, blob.getData());
-  auto &manager =
-      DenseResourceElementsHandle::getManagerInterface(op.getContext());
-  return DenseResourceElementsAttr::get(
-      type, manager.insert("narrowed", std::move(blob)));
+  return storedAs(type, "narrowed", std::move(blob));
 }
 
 /// Halves (f16, bf16) that a model stores and casts to f32, as f32.
@@ -235,12 +239,8 @@ ElementsAttr Widener::widen(CastOp op) {
         return isa<ConvOp>(use.getOwner()) && use.getOperandNumber() == 1;
       }))
     return {};
-  if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue())) {
-    bool loses; // never
-    APFloat value = splat.getSplatValue<APFloat>();
-    value.convert(APFloat::IEEEsingle(), APFloat::rmNearestTiesToEven, &loses);
-    return DenseElementsAttr::get(type, value);
-  }
+  if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue()))
+    return roundSplat(splat, type);
   size_t count = type.getNumElements();
   ArrayRef<char> data = match::bytesOf(constant.getValue());
   if (count == 0 || data.size() != 2 * count)
@@ -256,10 +256,7 @@ ElementsAttr Widener::widen(CastOp op) {
   }
   if (isSmall)
     return DenseElementsAttr::getFromRawBuffer(type, blob.getData());
-  auto &manager =
-      DenseResourceElementsHandle::getManagerInterface(op.getContext());
-  return DenseResourceElementsAttr::get(
-      type, manager.insert("widened", std::move(blob)));
+  return storedAs(type, "widened", std::move(blob));
 }
 
 ArrayRef<float> Widener::tableOf(FloatType half) {
@@ -341,10 +338,7 @@ ElementsAttr Filters::compute(Value v) {
     memcpy(to, &value, 4);
     to += 4;
   }
-  auto &manager =
-      DenseResourceElementsHandle::getManagerInterface(v.getContext());
-  return DenseResourceElementsAttr::get(
-      type, manager.insert("filter", std::move(blob)));
+  return storedAs(type, "filter", std::move(blob));
 }
 
 struct FoldConstantsPass
