@@ -71,9 +71,8 @@ ShortWindow::match(KernelEmitter &e, PackedMatMulOp op, Sink &sink,
                    int64_t ofTask) {
   std::optional<int64_t> length = run.constant(),
                          columns = getDims(op.getResult()).back().constant();
-  if (!length || !columns || !apart || *length > kFewOfRun ||
-      taps * *length > kFewTerms ||
-      (int64_t)llvm::divideCeil(*length, *apart) > kFewMeeting)
+  if (!length || !columns || !apart ||
+      !hasFewTerms(taps * *length, *length, *apart))
     return std::nullopt;
   ShortWindow window(e, op, sink, fetch);
   window.N = *columns, window.taps = taps, window.run = *length;

@@ -16,6 +16,12 @@ using namespace mlir;
 
 namespace tenon {
 
+bool hasFewTerms(int64_t terms, int64_t run, int64_t apart) {
+  constexpr int64_t most = 64, mostOfRun = 32, mostMeeting = 8;
+  int64_t meeting = llvm::divideCeil(run, apart); // an element, neighbours
+  return terms <= most && run <= mostOfRun && meeting <= mostMeeting;
+}
+
 bool turnsTiles(PackedMatMulOp product, TransposeOp transpose) {
   // Of more channels an image is read in place in parts; of a larger weight a
   // task has some columns alone; and fewer columns have their lanes elsewhere.
@@ -36,11 +42,9 @@ bool turnsTiles(PackedMatMulOp product, TransposeOp transpose) {
     return false;
   bool joined = patches.getDilations().back() == 1;
   int64_t run = joined ? ofPixel * patches.getKernel().back() : ofPixel;
-  int64_t meeting =
-      llvm::divideCeil(run, ofPixel * patches.getStrides().back());
-  return terms > 0 && terms <= kFewTerms && run <= kFewOfRun &&
-         meeting <= kFewMeeting && terms * columns <= weight &&
-         columns >= fewest &&
+  return terms > 0 &&
+         hasFewTerms(terms, run, ofPixel * patches.getStrides().back()) &&
+         terms * columns <= weight && columns >= fewest &&
          (columns >= kPanelColumns || columns % lanes == 0);
 }
 

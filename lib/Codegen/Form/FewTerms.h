@@ -12,10 +12,10 @@
 
 namespace tenon {
 
-/// Up to so many terms, and so many that follow each other in the image, a
-/// convolution's sums go to its epilogue in registers, if no more neighbours
-/// than that meet an element.
-inline constexpr int64_t kFewTerms = 64, kFewOfRun = 32, kFewMeeting = 8;
+/// Do the sums of windows of `terms` terms go to the epilogue in registers? So
+/// many of them as a run has follow each other in the image, and neighbours lie
+/// `apart` elements from each other.
+bool hasFewTerms(int64_t terms, int64_t run, int64_t apart);
 
 /// Does `transpose` move the columns of such a convolution to the front? Its
 /// tiles can be turned before they are stored.
