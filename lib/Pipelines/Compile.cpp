@@ -642,6 +642,8 @@ bool Compiler::makeGraph() {
     return level.target.multipliesBF16 &&
            !level.target.has(TENON_FEATURE_AMX_BF16);
   });
+  // GPUs read the same weights, and multiply patches.
+  layout.winograd &= gpu.empty();
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  populateGraphStage(pm, options.debugValues, options.state,

@@ -66,6 +66,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   pm.addPass(createFlushTinyWeightsPass());
   pm.addPass(createLowerConvPass());
   layout.merge &= !debugValues;
+  layout.winograd &= !debugValues;
   backend.populateLayout(pm, layout);
   if (!debugValues) {
     pm.addPass(createCanonicalizerPass());

@@ -174,6 +174,12 @@ static cl::list<std::string>
                      "whose whole name the expression matches, stay as they "
                      "are"),
             cl::sub(compile));
+static cl::opt<std::string> winograd(
+    "winograd", cl::init("auto"), cl::value_desc("auto|off"),
+    cl::desc("Compute convolutions of 3x3 by Winograd's F(2x2, 3x3) where that "
+             "is faster on a CPU: other roundings, no larger errors "
+             "(docs/Math.md)"),
+    cl::sub(compile));
 static cl::opt<std::string> gpuPrecision(
     "gpu-precision", cl::init("f32"), cl::value_desc("f32|tf32|bf16|f16"),
     cl::desc("What a GPU's tensor cores multiply operands of f32 as: f32 is "
@@ -396,6 +402,10 @@ static Error readOptions(CompileOptions &options) {
       return createStringError("--keep-f32=" + pattern + ": " + problem);
   }
   options.layout.keepF32 = keepF32;
+  if (winograd != "auto" && winograd != "off")
+    return createStringError("--winograd=" + winograd +
+                             ": expected auto or off");
+  options.layout.winograd = winograd == "auto";
   if (!is_contained({"f32", "tf32", "bf16", "f16"}, StringRef(gpuPrecision)))
     return createStringError("--gpu-precision=" + gpuPrecision +
                              ": expected f32, tf32, bf16 or f16");

@@ -166,6 +166,23 @@ Im2ColOp findPatches(KernelOp kernel) {
   return inTurns ? patches : Im2ColOp();
 }
 
+PackedMatMulOp findWinograd(KernelOp kernel) {
+  auto products = kernel.getBody().front().getOps<PackedMatMulOp>();
+  if (!llvm::hasSingleElement(products))
+    return nullptr;
+  PackedMatMulOp product = *products.begin();
+  return product.getWinograd() ? product : PackedMatMulOp();
+}
+
+bool areWinogradPatches(Im2ColOp patches) {
+  auto isOne = [](int64_t i) { return i == 1; };
+  return patches.getChannelsLast() &&
+         patches.getKernel() == ArrayRef<int64_t>{3, 3} &&
+         llvm::all_of(patches.getStrides(), isOne) &&
+         llvm::all_of(patches.getDilations(), isOne) &&
+         getElementTypeOrSelf(patches.getInput().getType()).isF32();
+}
+
 int64_t matricesOf(PackedMatMulOp product) {
   Dims packed = getDims(product.getPacked());
   return packed.size() > 3 ? packed[packed.size() - 4].constant().value_or(1)
@@ -255,11 +272,23 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
     return joiner.error("expected panels of ", kPanelColumns,
                         " columns, found ", packed->back().str());
   }
+  SymExpr k = lhs->back();
+  if (op.getWinograd()) {
+    if (packed->size() != 4 || lhs->size() != 3 ||
+        (*packed)[0] != SymExpr(kWinogradMatrices))
+      return joiner.error("expected with winograd lhs of rank 3 and ",
+                          kWinogradMatrices, " packed matrices, found rank ",
+                          lhs->size(), " and packed of rank ", packed->size(),
+                          ", first dim ", packed->front().str());
+    constexpr int64_t taps = 9;
+    k = k.divideExactly(taps).value_or(0);
+    packed->erase(packed->begin());
+  }
   if (failed(joiner.equal(
           SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(kPanelColumns)),
           packed->end()[-int64_t(inner)],
           "the panels of n columns and packed's")) ||
-      (!format && failed(joiner.equal(lhs->back(), packed->end()[-2],
+      (!format && failed(joiner.equal(k, packed->end()[-2],
                                       "the dims that are summed over"))))
     return failure();
   Dims batches[] = {Dims(lhs->begin(), lhs->end() - 2),
@@ -290,6 +319,16 @@ LogicalResult PackedMatMulOp::verify() {
     return emitOpError() << "expected panels of "
                          << (format ? "bytes" : "floats") << ", found "
                          << packed;
+  if (!getWinograd())
+    return success();
+  if (format || !lhs.isF32())
+    return emitOpError() << "expected f32 without a format for winograd, found "
+                         << lhs;
+  auto patches = getLhs().getDefiningOp<Im2ColOp>();
+  if (!patches || !areWinogradPatches(patches))
+    return emitOpError() << "expected for winograd an im2col of f32 with "
+                            "channels_last, kernel 3x3, strides and dilations "
+                            "of 1";
   return success();
 }
 

@@ -169,16 +169,32 @@ def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor"
     formats i8 and `bf16 by bf16` also what the model computes, of the latter as bf16. The
     result is [..., M, n]; the dims before M and before the panels broadcast.
     With the format i8, lhs is ui8 and the result the sums in i32, which wrap.
+
+    With `winograd` lhs is f32 patches of 3x3 pixels, [batch, positions, 9 C], one
+    beside the other and with their channels last, and `packed` 16 matrices of C rows: the filters
+    g as G g G^T of Winograd's F(2x2, 3x3). The result is that of the filters
+    themselves but for its rounding. Two by two positions, counted from each
+    image's first row and column, share what is computed of the 4x4 pixels d that
+    they meet: A^T [(G g G^T) . (B^T d B)] A, with
+
+    ```text
+          1  0  0            1  0 -1  0           1  1  1  0
+    G  =  ½  ½  ½     B^T =  0  1  1  0    A^T =  0  1 -1 -1
+          ½ -½  ½            0 -1  1  0
+          0  0  1            0  1  0 -1
+    ```
+
+    Made by tenon-winograd.
   }];
   let arguments = (ins Tenon_NumberTensor:$lhs, Tenon_NumberTensor:$packed, StrAttr:$n,
-                       OptionalAttr<Tenon_FormatAttr>:$format);
+                       OptionalAttr<Tenon_FormatAttr>:$format, UnitAttr:$winograd);
   let results = (outs Tenon_NumberTensor:$result); // lhs' element type, or i32
   let builders = [OpBuilder<(ins "::mlir::Value":$lhs, "::mlir::Value":$packed,
                                  "::mlir::StringAttr":$n),
                   [{ build($_builder, $_state, lhs, packed, n, ::tenon::FormatAttr()); }]>];
-  let assemblyFormat = "$lhs `,` $packed `columns` $n (`as` $format^)? attr-dict "
-                       "`:` type($lhs) `,` type($packed)";
-  let hasVerifier = 1; // element types
+  let assemblyFormat = "$lhs `,` $packed `columns` $n (`as` $format^)? (`winograd` $winograd^)? "
+                       "attr-dict `:` type($lhs) `,` type($packed)";
+  let hasVerifier = 1; // element types, and what winograd's patches are
 }
 
 #endif // TENON_PACKED_TD

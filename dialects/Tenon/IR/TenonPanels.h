@@ -32,6 +32,14 @@ int64_t widthInPage(int64_t size, bool transposed);
 /// multiplies with one matrix, or those of an image with its own one of some,
 /// in turns; null where it has none.
 Im2ColOp findPatches(KernelOp kernel);
+/// The one product of a kernel, if that is by Winograd's transformed filters;
+/// else null.
+PackedMatMulOp findWinograd(KernelOp kernel);
+/// Its pixels, four of which a row and a column of a tile have.
+inline constexpr int64_t kWinogradTile = 4, kWinogradOutputs = 2,
+                         kWinogradMatrices = kWinogradTile * kWinogradTile;
+/// Do windows of 3x3 lie one beside the other, so that it may multiply them?
+bool areWinogradPatches(Im2ColOp patches);
 /// As many matrices are those of the product of such patches.
 int64_t matricesOf(PackedMatMulOp product);
 

@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPanels.h"
@@ -68,6 +69,20 @@ LogicalResult CpuConvTilingAttr::verify(EmitError emitError, int64_t positions,
       failed(checkNumber(emitError, "the task's panels", taskPanels, tilePanels,
                          tilePanels, 1 << 20)) ||
       failed(checkNumber(emitError, "the chunk", chunk, 4, 64, 1 << 30)));
+}
+
+LogicalResult CpuWinogradTilingAttr::verify(EmitError emitError,
+                                            int64_t squares, int64_t taskPanels,
+                                            int64_t tileRows,
+                                            int64_t tilePanels) {
+  return failure(failed(checkNumber(emitError, "the tile's squares", tileRows,
+                                    1, 1, kTileRows)) ||
+                 failed(checkNumber(emitError, "the tile's panels", tilePanels,
+                                    1, 1, kTilePanels)) ||
+                 failed(checkNumber(emitError, "the squares", squares, 1,
+                                    tileRows, 1 << 16)) ||
+                 failed(checkNumber(emitError, "the task's panels", taskPanels,
+                                    tilePanels, tilePanels, 1 << 20)));
 }
 
 LogicalResult CpuAttentionTilingAttr::verify(EmitError emitError,
@@ -178,10 +193,19 @@ static LogicalResult require(bool fits, KernelOp kernel, TilingInterface found,
          << " kernel, found that of " << what << ", " << found;
 }
 
+static bool isPlainMatMul(KernelOp kernel) {
+  return kernel.getKind() == KernelKind::matmul && !findWinograd(kernel);
+}
+
 LogicalResult CpuMatMulTilingAttr::verifyFor(Operation *op) const {
   auto kernel = cast<KernelOp>(op);
-  return require(kernel.getKind() == KernelKind::matmul, kernel, *this,
-                 "a matmul");
+  return require(isPlainMatMul(kernel), kernel, *this, "a matmul");
+}
+
+LogicalResult CpuWinogradTilingAttr::verifyFor(Operation *op) const {
+  auto kernel = cast<KernelOp>(op);
+  return require(bool(findWinograd(kernel)), kernel, *this,
+                 "a product with winograd");
 }
 
 LogicalResult CpuConvTilingAttr::verifyFor(Operation *op) const {
@@ -221,6 +245,7 @@ LogicalResult GpuThreadsTilingAttr::verifyFor(Operation *op) const {
   auto kernel = cast<KernelOp>(op);
   KernelKind kind = kernel.getKind();
   return require(kind != KernelKind::row && kind != KernelKind::native &&
+                     !findWinograd(kernel) &&
                      (kind == KernelKind::map ||
                       kind == KernelKind::depthwise || getElements() == 1),
                  kernel, *this,
@@ -229,8 +254,7 @@ LogicalResult GpuThreadsTilingAttr::verifyFor(Operation *op) const {
 
 LogicalResult GpuMatMulTilingAttr::verifyFor(Operation *op) const {
   auto kernel = cast<KernelOp>(op);
-  return require(kernel.getKind() == KernelKind::matmul, kernel, *this,
-                 "a matmul");
+  return require(isPlainMatMul(kernel), kernel, *this, "a matmul");
 }
 
 LogicalResult GpuGridTilingAttr::verifyFor(Operation *op) const {

@@ -81,6 +81,22 @@ def Tenon_CpuConvTilingAttr : Tenon_CpuTiling<"CpuConvTiling", "cpu_conv"> {
                        "$tileRows `x` $tilePanels `,` `chunk` `=` $chunk `>`";
 }
 
+def Tenon_CpuWinogradTilingAttr : Tenon_CpuTiling<"CpuWinogradTiling", "cpu_winograd"> {
+  let summary = "Of a product with `winograd` on a CPU";
+  let description = [{
+    A task is a block of at most so many `squares` of 2x2 positions of the result by
+    so many `panels` of 32 columns. What is computed of a block's pixels is done once
+    for all tasks of a block that follow one another; the 16 products are computed a register `tile` at
+    a time, all squares by the panels of one.
+
+    The `panels` are a multiple of the `tile`'s, which has at most 6 squares and 2 panels.
+  }];
+  let parameters = (ins "int64_t":$squares, "int64_t":$taskPanels,
+                        "int64_t":$tileRows, "int64_t":$tilePanels);
+  let assemblyFormat = "`<` `squares` `=` $squares `,` `panels` `=` $taskPanels `,` `tile` `=` "
+                       "$tileRows `x` $tilePanels `>`";
+}
+
 def Tenon_CpuAttentionTilingAttr : Tenon_CpuTiling<"CpuAttentionTiling", "cpu_attention"> {
   let summary = "Of an attention on a CPU";
   let description = [{

@@ -25,6 +25,9 @@ struct LayoutOptions {
   /// Nodes, or regular expressions that match whole names of nodes, whose
   /// products stay as they are.
   std::vector<std::string> keepF32;
+  /// Convolutions of 3x3 are computed by Winograd's F(2x2, 3x3) where that is
+  /// faster.
+  bool winograd = true;
   /// What states that attention alone reads hold, in pages: f32, bf16, f16 or
   /// int8; empty: f32, values in rows.
   std::string kv;

@@ -23,6 +23,7 @@ include "lib/Codegen/Form/HoistInvariants.td"
 include "lib/Codegen/Form/FormKernels.td"
 include "lib/Codegen/Form/SplitPhases.td"
 include "lib/Codegen/Form/Tile.td"
+include "lib/Codegen/Form/Winograd.td"
 include "lib/Codegen/Emit/EmitKernels.td"
 include "lib/Codegen/Gpu/GpuToLLVM.td"
 

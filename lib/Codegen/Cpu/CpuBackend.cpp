@@ -20,6 +20,7 @@
 #include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
+#include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
 #include "lib/Codegen/Cpu/QuantizedRows.h"
@@ -174,6 +175,33 @@ Tilings convTilings(KernelOp kernel, const Machine &machine) {
           get(most, panels, other)};
 }
 
+/// Of a product by Winograd's transformed filters.
+Tilings winogradTilings(KernelOp kernel, const Machine &machine) {
+  auto get = [&](int64_t squares, int64_t panels) -> TilingInterface {
+    return CpuWinogradTilingAttr::get(kernel.getContext(), squares, panels,
+                                      kTileRows, kTilePanels);
+  };
+  // What is computed of them has a fifth of a second cache of 2 MB: it costs
+  // little that a smaller one has to fetch it again. Few squares are one block:
+  // each reads the whole weight.
+  constexpr int64_t bytes = 400 << 10, fewest = 4 * kTileRows, few = 64;
+  PackedMatMulOp product = findWinograd(kernel);
+  int64_t channels =
+      getDims(product.getPacked()).end()[-2].constant().value_or(64);
+  int64_t each = 4 * kWinogradMatrices * (channels + 2 * kPanelColumns);
+  int64_t most =
+      llvm::alignDown(std::clamp(bytes / each, fewest, few), kTileRows);
+  SymExpr all = getDims(product.getResult())[0];
+  auto patches = product.getLhs().getDefiningOp<Im2ColOp>();
+  for (const SymExpr &size : patchPositions(patches))
+    all = all *
+          SymExpr::apply(SymExpr::Fn::CeilDiv, size, SymExpr(kWinogradOutputs));
+  if (all.constant().value_or(few + 1) <= few)
+    most = std::max<int64_t>(most, llvm::alignTo(*all.constant(), kTileRows));
+  return {get(most, kTilePanels), get(2 * most, kTilePanels),
+          get(most / 2, kTilePanels), get(most, 2 * kTilePanels)};
+}
+
 class CpuBackend : public Backend {
 public:
   StringRef getFamily() const override { return "cpu"; }
@@ -185,6 +213,8 @@ public:
     MLIRContext *context = kernel.getContext();
     switch (kernel.getKind()) {
     case KernelKind::matmul: {
+      if (findWinograd(kernel))
+        return winogradTilings(kernel, machine);
       Tilings conv = convTilings(kernel, machine);
       return conv.empty() ? matmulTilings(kernel, machine) : conv;
     }
@@ -232,6 +262,8 @@ public:
     options.attentionOfCodes = options.inverses = true;
     options.keepF32.append(layout.keepF32.begin(), layout.keepF32.end());
     pm.addPass(createPackMatMulPass(options));
+    if (layout.winograd)
+      pm.addPass(createWinogradPass());
     if (layout.merge)
       pm.addPass(createMergeMatMulPass());
     pm.addPass(createSplitPhasesPass());
@@ -317,7 +349,9 @@ FailureOr<KernelInfo> CpuBackend::emitKernel(KernelOp kernel, ModuleOp kernels,
     emitRowKernel(e);
     break;
   case KernelKind::matmul:
-    if (isa_and_nonnull<CpuConvTilingAttr>(kernel.getTilingAttr()))
+    if (findWinograd(kernel))
+      emitWinogradKernel(e);
+    else if (isa_and_nonnull<CpuConvTilingAttr>(kernel.getTilingAttr()))
       emitConvKernel(e);
     else if (quantizesRowsFirst(kernel))
       emitQuantizedRows(e);

@@ -122,6 +122,7 @@ void forPanelColumns(KernelEmitter &e, mlir::Value panel, const SymExpr &N,
 
 void emitMatMulKernel(KernelEmitter &e);
 void emitConvKernel(KernelEmitter &e);
+void emitWinogradKernel(KernelEmitter &e);
 void emitCpuRecurrentKernel(KernelEmitter &e);
 /// The second half of a recurrent layer in parts.
 SymExpr emitCpuRecurrentSteps(KernelEmitter &e);

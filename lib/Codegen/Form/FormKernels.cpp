@@ -158,7 +158,8 @@ struct FormKernels : Choices {
 /// its epilogue with all before it; else the matmul itself.
 Operation *FormKernels::joinHalves(Operation *anchor) {
   auto matmul = dyn_cast<PackedMatMulOp>(anchor);
-  auto halves = matmul ? matchHalves(matmul) : std::nullopt;
+  auto halves =
+      matmul && !matmul.getWinograd() ? matchHalves(matmul) : std::nullopt;
   SmallVector<Operation *> inside;
   Operation *join =
       halves ? findJoin({halves->first, halves->second}, inside) : nullptr;

@@ -43,7 +43,9 @@ public:
                                    ArrayRef<SymExpr> dims) const override;
   void populateLayout(OpPassManager &pm,
                       const LayoutOptions &layout) const override {
-    cpuBackend().populateLayout(pm, layout);
+    LayoutOptions own = layout;
+    own.winograd = false;
+    cpuBackend().populateLayout(pm, own);
   }
 };
 

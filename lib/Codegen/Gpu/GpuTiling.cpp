@@ -7,6 +7,7 @@
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
@@ -204,6 +205,8 @@ SmallVector<TilingInterface> gpuTilings(KernelOp kernel,
   case KernelKind::row:
     return blocksOfRows(context, {rowsOf(kernel).back()});
   case KernelKind::matmul:
+    if (findWinograd(kernel)) // which no GPU multiplies
+      return {};
     return matmulTilings(kernel, machine);
   case KernelKind::attention:
     return attentionTilings(kernel, machine);

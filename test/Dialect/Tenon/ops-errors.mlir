@@ -793,6 +793,44 @@ func.func @packRank(%x: tensor<4xf32>) {
 }
 
 // -----
+func.func @winogradMatrices(%x: tensor<1x8x8x16xf32>, %p: tensor<9x1x16x32xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  // expected-error @below {{expected with winograd lhs of rank 3 and 16 packed matrices, found rank 3 and packed of rank 4, first dim 9}}
+  %1 = tenon.packed_matmul %0, %p columns "32" winograd : tensor<1x64x144xf32>, tensor<9x1x16x32xf32>
+  return
+}
+
+// -----
+func.func @winogradDepth(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x8x32xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  // expected-error @below {{expected the dims that are summed over to be equal, found 16 and 8}}
+  %1 = tenon.packed_matmul %0, %p columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x8x32xf32>
+  return
+}
+
+// -----
+func.func @winogradSteps(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  // expected-error @below {{expected for winograd an im2col of f32 with channels_last, kernel 3x3, strides and dilations of 1}}
+  %1 = tenon.packed_matmul %0, %p columns "32" winograd : tensor<1x16x144xf32>, tensor<16x1x16x32xf32>
+  return
+}
+
+// -----
+func.func @winogradRows(%x: tensor<1x64x144xf32>, %p: tensor<16x1x16x32xf32>) {
+  // expected-error @below {{expected for winograd an im2col of f32}}
+  %0 = tenon.packed_matmul %x, %p columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+  return
+}
+
+// -----
+func.func @winogradElement(%x: tensor<1x64x144xf16>, %p: tensor<16x1x16x32xf32>) {
+  // expected-error @below {{expected f32 without a format for winograd, found 'f16'}}
+  %0 = tenon.packed_matmul %x, %p columns "32" winograd : tensor<1x64x144xf16>, tensor<16x1x16x32xf32>
+  return
+}
+
+// -----
 func.func @packedRank(%x: tensor<4x4xf32>, %p: tensor<4x32xf32>) {
   // expected-error @below {{expected lhs of rank >= 2 and packed of rank >= 3, found ranks 2 and 2}}
   %0 = tenon.packed_matmul %x, %p columns "32" : tensor<4x4xf32>, tensor<4x32xf32>

@@ -56,6 +56,41 @@ func.func private @pixels() attributes {a = #tenon.cpu_depthwise<pixels = 12, ch
 func.func private @channels() attributes {a = #tenon.cpu_depthwise<pixels = 8, channels = 32>}
 
 // -----
+// expected-error @below {{expected the squares to be in [6, 65536], found 4}}
+func.func private @squares() attributes {a = #tenon.cpu_winograd<squares = 4, panels = 2, tile = 6 x 2>}
+
+// -----
+// expected-error @below {{expected the tile's squares to be in [1, 6], found 8}}
+func.func private @squaresOfTile() attributes {a = #tenon.cpu_winograd<squares = 8, panels = 2, tile = 8 x 2>}
+
+// -----
+// expected-error @below {{expected the task's panels to be a multiple of 2 in [2, 1048576], found 3}}
+func.func private @panelsBySquares() attributes {a = #tenon.cpu_winograd<squares = 6, panels = 3, tile = 6 x 2>}
+
+// -----
+func.func @winogradOfMatrix(%x: tensor<4x64xf32>, %p: tensor<2x64x32xf32>) -> tensor<4x64xf32> {
+  // expected-error @below {{expected a tiling of a matmul kernel, found that of a product with winograd}}
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<4x64xf32>, tensor<2x64x32xf32>) -> tensor<4x64xf32> tiling #tenon.cpu_winograd<squares = 24, panels = 2, tile = 6 x 2> {
+  ^bb0(%a: tensor<4x64xf32>, %b: tensor<2x64x32xf32>):
+    %1 = tenon.packed_matmul %a, %b columns "64" : tensor<4x64xf32>, tensor<2x64x32xf32>
+    tenon.yield %1 : tensor<4x64xf32>
+  }
+  return %0 : tensor<4x64xf32>
+}
+
+// -----
+func.func @matmulByWinograd(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> {
+  // expected-error @below {{found that of a matmul, #tenon.cpu_matmul}}
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x16xf32>, tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> tiling #tenon.cpu_matmul<task = 48 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x8x16xf32>, %b: tensor<16x1x16x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+    %2 = tenon.packed_matmul %1, %b columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+    tenon.yield %2 : tensor<1x64x32xf32>
+  }
+  return %0 : tensor<1x64x32xf32>
+}
+
+// -----
 // expected-error @below {{expected the positions to be in [6, 1048576], found 4}}
 func.func private @positions() attributes {a = #tenon.cpu_conv<positions = 4, panels = 2, tile = 6 x 2, chunk = 1024>}
 

@@ -51,6 +51,19 @@ func.func @depthwise(%x: tensor<1x4x8xf32>, %w: tensor<3x8xf32>) -> tensor<1x2x8
   return %0 : tensor<1x2x8xf32>
 }
 
+// CHECK-LABEL: @squares
+// CHECK: tenon.kernel matmul(%arg0, %arg1) : {{.*}} tiling #tenon.cpu_winograd<squares = 24, panels = 4, tile = 6 x 2>
+// CHECK: tenon.packed_matmul {{.*}} columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+func.func @squares(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x16xf32>, tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> tiling #tenon.cpu_winograd<squares = 24, panels = 4, tile = 6 x 2> {
+  ^bb0(%a: tensor<1x8x8x16xf32>, %b: tensor<16x1x16x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+    %2 = tenon.packed_matmul %1, %b columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+    tenon.yield %2 : tensor<1x64x32xf32>
+  }
+  return %0 : tensor<1x64x32xf32>
+}
+
 // CHECK-LABEL: @patches
 // CHECK: tenon.kernel matmul(%arg0, %arg1) : {{.*}} tiling #tenon.cpu_conv<positions = 128, panels = 2, tile = 6 x 2, chunk = 1024>
 func.func @patches(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1x64x12xf32> {

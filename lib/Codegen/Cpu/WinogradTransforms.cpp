@@ -1,0 +1,125 @@
+//===- WinogradTransforms.cpp - sums around Winograd's products -----------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Functions of their own, one for all layers, whose channels and columns lie on
+// the lanes. A vector that would go past the last channel begins where it ends
+// with it: some numbers are computed twice.
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Cpu/WinogradTransforms.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
+#include "lib/Codegen/Cpu/Loops.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+namespace {
+
+constexpr int64_t kTile = kWinogradTile, kOutputs = kWinogradOutputs;
+
+struct Transforms : Loops {
+  using Loops::Loops;
+  Type f32 = b.getF32Type();
+
+  Value load(Value memory, Value at) {
+    return L.load(memory, Idx{at, 1, 1, {}}, f32);
+  }
+  void store(Value v, Value memory, Value at) {
+    L.store(v, memory, Idx{at, 1, 1, {}}, f32);
+  }
+  Value plus(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
+  Value less(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
+
+  /// B^T of four numbers.
+  std::array<Value, kTile> before(ArrayRef<Value> d) {
+    return {less(d[0], d[2]), plus(d[1], d[2]), less(d[2], d[1]),
+            less(d[1], d[3])};
+  }
+  /// A^T of four.
+  std::array<Value, kOutputs> behind(ArrayRef<Value> m) {
+    return {plus(plus(m[0], m[1]), m[2]), less(less(m[1], m[2]), m[3])};
+  }
+
+  void input() {
+    Value X = argument(0), at = argument(1), apart = argument(2),
+          channels = argument(3), V = argument(4), vAt = argument(5),
+          matrix = argument(6);
+    Value last = L.sub(channels, lanes);
+    forLoop(L.index(0), channels, lanes, {}, [&](Value i, ValueRange) {
+      Value c = L.min(i, last);
+      SmallVector<Value> sums(kWinogradMatrices);
+      for (int64_t x = 0; x < kTile; ++x) {
+        SmallVector<Value> column;
+        for (int64_t y = 0; y < kTile; ++y)
+          column.push_back(load(
+              X,
+              L.add(L.add(L.add(at, L.mul(apart, y)), L.mul(channels, x)), c)));
+        for (auto [y, v] : llvm::enumerate(before(column)))
+          sums[y * kTile + x] = v;
+      }
+      for (int64_t y = 0; y < kTile; ++y)
+        for (auto [x, v] :
+             llvm::enumerate(before(ArrayRef(sums).slice(y * kTile, kTile))))
+          store(v, V, L.add(L.add(vAt, L.mul(matrix, y * kTile + x)), c));
+      return SmallVector<Value>();
+    });
+    func::ReturnOp::create(b, loc);
+  }
+
+  void output() {
+    Value M = argument(0), at = argument(1), matrix = argument(2),
+          Y = argument(3), yAt = argument(4);
+    forLoop(
+        L.index(0), L.index(kPanelColumns), lanes, {},
+        [&](Value c, ValueRange) {
+          SmallVector<Value> sums(kOutputs * kTile);
+          for (int64_t x = 0; x < kTile; ++x) {
+            SmallVector<Value> column;
+            for (int64_t y = 0; y < kTile; ++y)
+              column.push_back(
+                  load(M, L.add(L.add(at, L.mul(matrix, y * kTile + x)), c)));
+            for (auto [y, v] : llvm::enumerate(behind(column)))
+              sums[y * kTile + x] = v;
+          }
+          for (int64_t y = 0; y < kOutputs; ++y)
+            for (auto [x, v] : llvm::enumerate(
+                     behind(ArrayRef(sums).slice(y * kTile, kTile))))
+              store(v, Y,
+                    L.add(L.add(yAt, (y * kOutputs + x) * kPanelColumns), c));
+          return SmallVector<Value>();
+        });
+    func::ReturnOp::create(b, loc);
+  }
+};
+
+} // namespace
+
+func::FuncOp getWinogradInput(ModuleOp module, const TargetInfo &target) {
+  OpBuilder b(module.getContext());
+  Type index = b.getIndexType(), memory = memoryType(b.getF32Type());
+  auto [func, fresh] =
+      getFunction(module, "winograd_input",
+                  {memory, index, index, index, memory, index, index});
+  if (fresh)
+    Transforms(func, target).input();
+  return func;
+}
+
+func::FuncOp getWinogradOutput(ModuleOp module, const TargetInfo &target) {
+  OpBuilder b(module.getContext());
+  Type index = b.getIndexType(), memory = memoryType(b.getF32Type());
+  auto [func, fresh] = getFunction(module, "winograd_output",
+                                   {memory, index, index, memory, index});
+  if (fresh)
+    Transforms(func, target).output();
+  return func;
+}
+
+} // namespace tenon

@@ -1,0 +1,26 @@
+//===- WinogradTransforms.h - what Winograd's products begin and end with -===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef TENON_LIB_CODEGEN_CPU_WINOGRADTRANSFORMS_H
+#define TENON_LIB_CODEGEN_CPU_WINOGRADTRANSFORMS_H
+
+#include "lib/Codegen/Emit/KernelEmitter.h"
+
+namespace tenon {
+
+/// func(X, at, apart, C, V, vAt, matrix): of the 4x4 pixels d of C channels,
+/// at least a vector, whose rows lie `apart` from X[at] on, B^T d B. Number k
+/// of its 16 pixels goes to V[vAt + k * matrix].
+mlir::func::FuncOp getWinogradInput(mlir::ModuleOp module,
+                                    const TargetInfo &target);
+/// func(M, at, matrix, Y, yAt): of the 16 products m, of a panel's columns, the
+/// k-th at M[at + k * matrix], A^T m A: four rows of Y, from yAt on.
+mlir::func::FuncOp getWinogradOutput(mlir::ModuleOp module,
+                                     const TargetInfo &target);
+
+} // namespace tenon
+
+#endif // TENON_LIB_CODEGEN_CPU_WINOGRADTRANSFORMS_H

@@ -1,0 +1,202 @@
+//===- Winograd.cpp - convolutions of 3x3 with fewer multiplications ------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// F(2x2, 3x3) of Lavin and Gray, Fast Algorithms for Convolutional Neural
+// Networks. Its transforms are sums, and of the filters halves and quarters:
+// errors are those of the direct sum, or smaller (docs/Math.md). Those of
+// larger tiles are not.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tenon/IR/Ops/Im2Col.h"
+#include "dialects/Tenon/IR/Ops/PackB.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
+#include "dialects/Tenon/IR/TenonShape.h"
+#include "dialects/Tenon/Transforms/Remarks.h"
+#include "lib/Codegen/Form/ConstantView.h"
+#include "lib/Codegen/Form/PackedWeight.h"
+#include "mlir/IR/BuiltinDialect.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/Pass/Pass.h"
+#include <array>
+#include <cmath>
+#include <cstring>
+
+using namespace mlir;
+
+namespace tenon {
+#define GEN_PASS_DEF_WINOGRADPASS
+#include "lib/Codegen/Form/Winograd.h.inc"
+
+namespace {
+
+/// In remarks.
+constexpr StringLiteral kPass = "tenon-winograd", kName = "Winograd";
+
+constexpr int64_t kSide = 3, kTaps = kSide * kSide;
+
+/// G g G^T, row by row.
+std::array<double, kWinogradMatrices>
+transform(const std::array<double, kTaps> &g) {
+  constexpr int64_t tile = kWinogradTile;
+  auto spread = [](double a, double b, double c) {
+    return std::array{a, (a + b + c) / 2, (a - b + c) / 2, c};
+  };
+  std::array<double, tile * kSide> rows;
+  for (int64_t x = 0; x < kSide; ++x)
+    for (auto [i, v] :
+         llvm::enumerate(spread(g[x], g[kSide + x], g[2 * kSide + x])))
+      rows[i * kSide + x] = v;
+  std::array<double, kWinogradMatrices> all;
+  for (int64_t i = 0; i < tile; ++i)
+    for (auto [j, v] : llvm::enumerate(
+             spread(rows[i * kSide], rows[i * kSide + 1], rows[i * kSide + 2])))
+      all[i * tile + j] = v;
+  return all;
+}
+
+struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
+  void runOnOperation() override {
+    packs.clear();
+    SmallVector<PackedMatMulOp> products;
+    getOperation()->walk([&](PackedMatMulOp op) { products.push_back(op); });
+    for (PackedMatMulOp op : products) {
+      auto patches = op.getLhs().getDefiningOp<Im2ColOp>();
+      if (!patches || op.getFormatAttr() || op.getWinograd() ||
+          !areWinogradPatches(patches))
+        continue;
+      StringRef why = obstacle(op, patches);
+      PackBOp pack = why.empty()
+                         ? packed(op.getPacked().getDefiningOp<PackBOp>())
+                         : PackBOp();
+      if (!pack) {
+        noteMissed(kPass, op, kName,
+                   why.empty() ? "its filters would overflow" : why);
+        continue;
+      }
+      replace(op, pack);
+    }
+  }
+
+  /// Why a product stays as it is; empty where it does not.
+  static StringRef obstacle(PackedMatMulOp op, Im2ColOp patches) {
+    // Of the widest vectors.
+    constexpr int64_t lanes = 16, fewest = 16;
+    auto pack = op.getPacked().getDefiningOp<PackBOp>();
+    ConstantOp constant = pack ? packedConstant(pack) : ConstantOp();
+    std::optional<int64_t> channels =
+                               getDims(patches.getInput()).back().constant(),
+                           columns = getDims(op.getResult()).back().constant();
+    if (!constant || getDims(pack.getInput()).size() != 2 || !columns ||
+        !getElementTypeOrSelf(pack.getInput().getType()).isF32())
+      return "it multiplies by no constant weight";
+    if (!channels || *channels < lanes || *columns < fewest)
+      return "its channels fill no vectors";
+    return loses(patches, *channels, *columns);
+  }
+
+  /// What is known of an image's sizes, and of the weight's, tells whether it
+  /// would be slower.
+  static StringRef loses(Im2ColOp patches, int64_t channels, int64_t columns) {
+    SmallVector<SymExpr> dims = getDims(patches.getInput());
+    int64_t positions = 1, squares = 1;
+    bool isKnown = true;
+    for (size_t d = 0; d < 2; ++d) {
+      SymExpr size =
+          dims[1 + d] +
+          SymExpr(patches.getPads()[d] + patches.getPads()[d + 2] + 1 - kSide);
+      isKnown &= size.constant().has_value();
+      int64_t most = size.constant().value_or(2);
+      positions *= most;
+      squares *= llvm::divideCeil(most, kWinogradOutputs);
+    }
+    // Times as fast, as measured: multiplications, and what the transforms take
+    // beside those.
+    constexpr double least = 1.1, direct = 1.05, own = 1.18, ofTransform = 3.75;
+    double fewer =
+        double(positions) * kTaps / (double(squares) * kWinogradMatrices);
+    if (squares == 0 ||
+        fewer * direct /
+                (own + ofTransform / channels + ofTransform / columns) <
+            least)
+      return "too much of its squares of 2x2 lies outside";
+    // Of a run's images one is certain.
+    constexpr int64_t few = 24, inCache = 1 << 20;
+    int64_t images = dims[0].constant().value_or(1),
+            bytes = kWinogradMatrices * channels * columns * sizeof(float);
+    if (isKnown && images * squares < few && bytes > inCache)
+      return "too few positions meet its weight";
+    return "";
+  }
+
+  /// The weight's matrices; null where a number of theirs is not finite.
+  PackBOp packed(PackBOp pack) {
+    auto [it, fresh] = packs.try_emplace(pack);
+    if (!fresh)
+      return it->second;
+    std::optional<ConstantView> view = ConstantView::of(pack.getInput());
+    int64_t dimN = pack.getTransposed() ? 0 : 1, dimK = 1 - dimN;
+    if (!view || view->dims.size() != 2)
+      return {};
+    auto reader =
+        MatrixReader::open(view->constant.getValue(), view->matrix(dimK, dimN));
+    if (!reader) {
+      llvm::consumeError(reader.takeError());
+      return {};
+    }
+    int64_t columns = view->dims[dimN], channels = view->dims[dimK] / kTaps,
+            ofMatrix = columns * channels;
+    AsmResourceBlob blob = HeapAsmResourceBlob::allocate(
+        kWinogradMatrices * ofMatrix * sizeof(float), alignof(uint64_t));
+    auto *to = reinterpret_cast<float *>(blob.getMutableData().data());
+    for (int64_t n = 0; n < columns; ++n)
+      for (int64_t c = 0; c < channels; ++c, ++to) {
+        std::array<double, kTaps> taps;
+        for (int64_t t = 0; t < kTaps; ++t) {
+          float x;
+          memcpy(&x, reader->at(t * channels + c, n), sizeof(x));
+          taps[t] = x;
+        }
+        for (auto [i, x] : llvm::enumerate(transform(taps))) {
+          to[i * ofMatrix] = float(x);
+          if (!std::isfinite(to[i * ofMatrix]))
+            return {};
+        }
+      }
+    OpBuilder b(pack);
+    auto type = RankedTensorType::get({kWinogradMatrices, columns, channels},
+                                      b.getF32Type());
+    auto &manager =
+        DenseResourceElementsHandle::getManagerInterface(&getContext());
+    Value matrices = ConstantOp::create(
+        b, pack.getLoc(), type,
+        DenseResourceElementsAttr::get(
+            type, manager.insert("winograd", std::move(blob))));
+    return packs[pack] =
+               PackBOp::create(b, pack.getLoc(), matrices, /*transposed=*/true);
+  }
+
+  void replace(PackedMatMulOp op, PackBOp pack) {
+    noteApplied(kPass, op, kName);
+    OpBuilder b(op);
+    auto product =
+        PackedMatMulOp::create(b, op.getLoc(), op.getLhs(), pack.getResult(),
+                               op.getNAttr(), FormatAttr(), /*winograd=*/true);
+    if (Attribute name = op->getAttr("tenon.value"))
+      product->setAttr("tenon.value", name);
+    op.getResult().replaceAllUsesWith(product.getResult());
+    op.erase();
+    ++numProducts;
+  }
+
+  /// Of each weight's panels those of its matrices.
+  DenseMap<Operation *, PackBOp> packs;
+};
+
+} // namespace
+} // namespace tenon

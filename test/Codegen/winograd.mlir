@@ -1,0 +1,65 @@
+// RUN: tenon-opt %s --tenon-winograd | FileCheck %s
+
+// 16 numbers for each filter's nine. 1 everywhere gives 1, 3/2, 1/2, 1 along a
+// row and a column.
+
+// CHECK-LABEL: @ones
+// CHECK-DAG: %[[U:.+]] = tenon.constant dense_resource<winograd> : tensor<16x16x16xf32>
+// CHECK-DAG: %[[P:.+]] = tenon.im2col %arg0
+// CHECK: %[[W:.+]] = tenon.pack_b %[[U]] transposed
+// CHECK: tenon.packed_matmul %[[P]], %[[W]] columns "16" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+func.func @ones(%x: tensor<1x8x8x16xf32>) -> tensor<1x64x16xf32> {
+  %w = tenon.constant dense<1.0> : tensor<16x144xf32>
+  %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  %b = tenon.pack_b %w transposed : tensor<16x144xf32>
+  %0 = tenon.packed_matmul %p, %b columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
+  return %0 : tensor<1x64x16xf32>
+}
+
+// Sizes that are not known may be large; two products by one weight have one
+// weight.
+
+// CHECK-LABEL: @dynamic
+// CHECK-COUNT-1: tenon.constant dense_resource
+// CHECK-COUNT-2: tenon.packed_matmul {{.*}} winograd
+func.func @dynamic(%x: tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>, %y: tensor<1x9x9x16xf32>) -> (tensor<?x?x16xf32, #tenon.dims<"n", "h*w", "16">>, tensor<1x49x16xf32>) {
+  %w = tenon.constant dense<1.0> : tensor<16x144xf32>
+  %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>
+  %q = tenon.im2col %y kernel [3, 3] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x9x9x16xf32>
+  %b = tenon.pack_b %w transposed : tensor<16x144xf32>
+  %0 = tenon.packed_matmul %p, %b columns "16" : tensor<?x?x144xf32, #tenon.dims<"n", "h*w", "144">>, tensor<1x144x32xf32>
+  %1 = tenon.packed_matmul %q, %b columns "16" : tensor<1x49x144xf32>, tensor<1x144x32xf32>
+  return %0, %1 : tensor<?x?x16xf32, #tenon.dims<"n", "h*w", "16">>, tensor<1x49x16xf32>
+}
+
+// Steps, weights that a run gives, few channels, images that leave much of their
+// squares out, large weights that few positions meet, numbers that overflow.
+
+// CHECK-LABEL: @others
+// CHECK-NOT: winograd
+func.func @others(%x: tensor<1x8x8x16xf32>, %v: tensor<16x144xf32>, %y: tensor<1x8x8x8xf32>, %z: tensor<1x3x3x16xf32>, %t: tensor<1x7x7x512xf32>)
+    -> (tensor<1x16x16xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x64x16xf32>) {
+  %w = tenon.constant dense<1.0> : tensor<16x144xf32>
+  %few = tenon.constant dense<1.0> : tensor<16x72xf32>
+  %deep = tenon.constant dense<1.0> : tensor<512x4608xf32>
+  %huge = tenon.constant dense<3.0e38> : tensor<16x144xf32>
+  %steps = tenon.im2col %x kernel [3, 3] strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  %q = tenon.im2col %y kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x8xf32>
+  %r = tenon.im2col %z kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x3x3x16xf32>
+  %s = tenon.im2col %t kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x7x7x512xf32>
+  %b = tenon.pack_b %w transposed : tensor<16x144xf32>
+  %c = tenon.pack_b %v transposed : tensor<16x144xf32>
+  %d = tenon.pack_b %few transposed : tensor<16x72xf32>
+  %e = tenon.pack_b %deep transposed : tensor<512x4608xf32>
+  %f = tenon.pack_b %huge transposed : tensor<16x144xf32>
+  %0 = tenon.packed_matmul %steps, %b columns "16" : tensor<1x16x144xf32>, tensor<1x144x32xf32>
+  %1 = tenon.packed_matmul %p, %c columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
+  %2 = tenon.packed_matmul %q, %d columns "16" : tensor<1x64x72xf32>, tensor<1x72x32xf32>
+  %3 = tenon.packed_matmul %r, %b columns "16" : tensor<1x9x144xf32>, tensor<1x144x32xf32>
+  %4 = tenon.packed_matmul %s, %e columns "512" : tensor<1x49x4608xf32>, tensor<16x4608x32xf32>
+  %5 = tenon.packed_matmul %p, %f columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
+  return %0, %1, %2, %3, %4, %5 : tensor<1x16x16xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x64x16xf32>
+}
+
+// CHECK: winograd: "0x08000000{{((0000803F){16}){16}((0000C03F){16}){16}((0000003F){16}){16}((0000803F){16}){16}((0000C03F){16}){16}((00001040){16}){16}}}
