@@ -357,6 +357,30 @@ static Error readRows(CompileOptions &options) {
   return Error::success();
 }
 
+/// What products are computed in.
+static Error readArithmetic(CompileOptions &options) {
+  if (!is_contained({"f32", "bf16", "f16", "int8-act"}, StringRef(precision)))
+    return createStringError("--precision=" + precision +
+                             ": expected f32, bf16, f16 or int8-act");
+  options.layout.precision = precision;
+  for (const std::string &pattern : keepF32) {
+    std::string problem;
+    if (!Regex(pattern).isValid(problem))
+      return createStringError("--keep-f32=" + pattern + ": " + problem);
+  }
+  options.layout.keepF32 = keepF32;
+  if (winograd != "auto" && winograd != "off")
+    return createStringError("--winograd=" + winograd +
+                             ": expected auto or off");
+  options.layout.winograd = winograd == "auto";
+  if (!is_contained({"f32", "tf32", "bf16", "f16"}, StringRef(gpuPrecision)))
+    return createStringError("--gpu-precision=" + gpuPrecision +
+                             ": expected f32, tf32, bf16 or f16");
+  options.tiling.products =
+      gpuPrecision == "f32" ? "tf32x3" : std::string(gpuPrecision);
+  return Error::success();
+}
+
 /// The compilation that the command line asks for.
 static Error readOptions(CompileOptions &options) {
   options.input = input;
@@ -392,25 +416,8 @@ static Error readOptions(CompileOptions &options) {
   options.modelName = name;
   options.weightsInFile = weights == "file";
   options.tiling.file = tilings;
-  if (!is_contained({"f32", "bf16", "f16", "int8-act"}, StringRef(precision)))
-    return createStringError("--precision=" + precision +
-                             ": expected f32, bf16, f16 or int8-act");
-  options.layout.precision = precision;
-  for (const std::string &pattern : keepF32) {
-    std::string problem;
-    if (!Regex(pattern).isValid(problem))
-      return createStringError("--keep-f32=" + pattern + ": " + problem);
-  }
-  options.layout.keepF32 = keepF32;
-  if (winograd != "auto" && winograd != "off")
-    return createStringError("--winograd=" + winograd +
-                             ": expected auto or off");
-  options.layout.winograd = winograd == "auto";
-  if (!is_contained({"f32", "tf32", "bf16", "f16"}, StringRef(gpuPrecision)))
-    return createStringError("--gpu-precision=" + gpuPrecision +
-                             ": expected f32, tf32, bf16 or f16");
-  options.tiling.products =
-      gpuPrecision == "f32" ? "tf32x3" : std::string(gpuPrecision);
+  if (Error problem = readArithmetic(options))
+    return problem;
   if (Error problem = parseStages(options))
     return problem;
   if (emit.empty() && output == "-" && isatty(STDOUT_FILENO))

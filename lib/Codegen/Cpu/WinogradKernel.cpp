@@ -46,6 +46,9 @@ namespace {
 
 using Fn = SymExpr::Fn;
 constexpr int64_t kLine = 16; ///< elements of a line of the cache
+/// Elements of a square's positions in a panel.
+constexpr int64_t kOfSquare =
+    kWinogradOutputs * kWinogradOutputs * kPanelColumns;
 /// So few squares still hide what a task begins with, and a weight of so many
 /// bytes may be read by each of many blocks.
 constexpr int64_t kLeast = 4 * kTileRows, kSmallWeight = 1 << 20;
@@ -69,50 +72,67 @@ struct WinogradKernel {
                        image = getDims(patches.getInput()),
                        positions = patchPositions(patches);
   SymExpr N = out.back(), C = image.back(), panels = packed[1];
-  int64_t tileRows = tiling.getTileRows(), tilePanels = tiling.getTilePanels();
+  int64_t tileRows = tiling.getTileRows(),
+          tilePanels = std::min(tiling.getTilePanels(),
+                                panels.constant().value_or(kTilePanels));
+  int64_t ofTile = tilePanels * kPanelColumns; ///< columns
   SymExpr down = ceilDiv(positions[0], kWinogradOutputs),
           across = ceilDiv(positions[1], kWinogradOutputs),
           squares = image[0] * down * across;
   SymExpr groups = ceilDiv(panels, SymExpr(tiling.getTaskPanels()));
-  SymExpr most = SymExpr::apply(
-      Fn::Min, SymExpr(tiling.getSquares()),
-      SymExpr::apply(Fn::Max,
-                     ceilDiv(squares, ceilDiv(SymExpr(kTasks), groups)),
-                     SymExpr(leastSquares())));
-  SymExpr blocks = ceilDiv(squares, most);
-  int64_t ofTile = tilePanels * kPanelColumns; ///< columns
-  SymExpr ofV = most * C + SymExpr(kLine),
-          ofM = most * SymExpr(ofTile) + SymExpr(kLine);
+  /// Register tiles of squares, all and those of a block.
+  SymExpr tiles = ceilDiv(squares, tileRows), tilesOfBlock = mostTiles(),
+          blocks = ceilDiv(tiles, tilesOfBlock);
+  SymExpr ofV = tilesOfBlock * tileRows * C + SymExpr(kLine),
+          ofM = tilesOfBlock * (tileRows * ofTile) + SymExpr(kLine);
   Type f32 = e.b.getF32Type();
   Value X = {}, V = {}, M = {}, Y = {}, outside = {}, B = {}, np = {},
         panelSize = {};
 
-  int64_t leastSquares() const {
+  SymExpr mostTiles() const {
     int64_t bytes = 4 * kWinogradMatrices * kPanelColumns *
                     C.constant().value_or(1) * panels.constant().value_or(1);
-    return bytes > kSmallWeight ? std::max(kLeast, tiling.getSquares())
-                                : kLeast;
+    int64_t least =
+        bytes > kSmallWeight ? std::max(kLeast, tiling.getSquares()) : kLeast;
+    SymExpr share = ceilDiv(squares, ceilDiv(SymExpr(kTasks), groups));
+    SymExpr most = SymExpr::apply(Fn::Max, share, SymExpr(least));
+    most = SymExpr::apply(Fn::Min, SymExpr(tiling.getSquares()), most);
+    return SymExpr::apply(Fn::FloorDiv, most, SymExpr(tileRows));
   }
-  /// Of a square: its image, and its first position.
-  struct Square {
-    Value image, y, x;
-  };
+  /// Squares of a register tile: those of few columns leave registers for more.
+  int64_t squaresOfTile() const {
+    constexpr int64_t more = 8;
+    bool few = N.constant().value_or(INT64_MAX) <= int64_t(e.vectorLanes());
+    return few ? std::max(tileRows, more) : tileRows;
+  }
   struct Block {
-    Value first, count;
+    Value first, count; ///< squares
   };
-  Square squareAt(Value number);
+  /// Squares [begin, end) of a row of an image, whose first positions have the
+  /// row y; square x is number place + x of the block.
+  struct Row {
+    Value image, y, begin, end, place;
+  };
+  void forRows(const Block &block, function_ref<void(const Row &)> fn);
   void copyPixels(Value image, Value y, Value x);
-  void transformPixels(const Block &block);
+  void transformPixels(const Row &row);
   void multiply(const Block &block, Value panel);
-  void finish(const Block &block, Value panel);
-  void epilogue(const Square &square, Value panel);
+  void finish(const Row &row, Value panel);
+  void epilogue(const Row &row, Value x, Value panel);
   void emit();
 };
 
-WinogradKernel::Square WinogradKernel::squareAt(Value number) {
-  SmallVector<Idx> at = e.delinearize(number, {image[0], down, across});
-  return {at[0].base, L.mul(at[1].base, kWinogradOutputs),
-          L.mul(at[2].base, kWinogradOutputs)};
+void WinogradKernel::forRows(const Block &block,
+                             function_ref<void(const Row &)> fn) {
+  Value width = e.dim(across), end = L.add(block.first, block.count);
+  e.loop(L.div(block.first, width), L.add(L.div(L.sub(end, 1), width), 1), 1,
+         [&](Value number) {
+           Value before = L.mul(number, width);
+           fn({L.div(number, e.dim(down)),
+               L.mul(L.rem(number, e.dim(down)), kWinogradOutputs),
+               L.max(L.sub(block.first, before), 0),
+               L.min(L.sub(end, before), width), L.sub(before, block.first)});
+         });
 }
 
 /// The pixels from (y, x) on, some of which lie outside.
@@ -142,98 +162,104 @@ void WinogradKernel::copyPixels(Value number, Value y, Value x) {
   });
 }
 
-void WinogradKernel::transformPixels(const Block &block) {
-  Value height = e.dim(image[1]), width = e.dim(image[2]), channels = e.dim(C),
-        matrix = e.dim(ofV);
+void WinogradKernel::transformPixels(const Row &row) {
+  Value height = e.dim(image[1]), width = e.dim(image[2]), channels = e.dim(C);
   func::FuncOp transform = getWinogradInput(e.module(), e.target);
-  ArrayRef<int64_t> pads = patches.getPads();
-  e.loop(L.index(0), block.count, 1, [&](Value i) {
-    Square square = squareAt(L.add(block.first, i));
-    Value y = L.sub(square.y, pads[0]), x = L.sub(square.x, pads[1]);
-    auto isInside = [&](Value from, Value size) {
-      return L.both(L.sge(from, 0), L.sle(L.add(from, kWinogradTile), size));
-    };
-    Value inside = L.both(isInside(y, height), isInside(x, width));
-    e.ifThen(L.no(inside), [&] { copyPixels(square.image, y, x); });
-    Value line = L.add(L.mul(square.image, height), y);
-    Value at = L.mul(L.add(L.mul(line, width), x), channels);
-    Value memory =
-        arith::SelectOp::create(e.b, L.loc, inside, X, outside).getResult();
+  int64_t top = patches.getPads()[0], left = patches.getPads()[1];
+  auto call = [&](Value memory, Value at, Value width, Value x, Value count) {
     func::CallOp::create(
         e.b, L.loc, transform,
-        ValueRange{
-            memory, L.select(inside, at, L.index(0)),
-            L.mul(L.select(inside, width, L.index(kWinogradTile)), channels),
-            channels, V, L.mul(i, channels), matrix});
+        ValueRange{memory, at, L.mul(width, channels), channels, V,
+                   L.mul(L.add(row.place, x), channels), e.dim(ofV), count});
+  };
+  // Squares [begin, end) meet pixels of the image alone.
+  Value y = L.sub(row.y, top);
+  Value isInside = L.both(L.sge(y, 0), L.sle(L.add(y, kWinogradTile), height));
+  auto within = [&](Value x, Value least) {
+    return L.select(isInside, L.min(L.max(x, least), row.end), row.end);
+  };
+  Value begin =
+      within(L.index(llvm::divideCeil(left, kWinogradOutputs)), row.begin);
+  Value room = L.max(L.add(width, left - kWinogradOutputs), 0);
+  Value end = within(L.div(room, kWinogradOutputs), begin);
+  Value pixel = L.sub(L.mul(begin, kWinogradOutputs), left);
+  Value line = L.mul(L.add(L.mul(row.image, height), y), width);
+  call(X, L.mul(L.add(line, pixel), channels), width, begin, L.sub(end, begin));
+  Value before = L.sub(begin, row.begin),
+        others = L.add(before, L.sub(row.end, end));
+  e.loop(L.index(0), others, 1, [&](Value i) {
+    Value x =
+        L.add(L.select(L.ult(i, before), row.begin, L.sub(end, before)), i);
+    copyPixels(row.image, y, L.sub(L.mul(x, kWinogradOutputs), left));
+    call(outside, L.index(0), L.index(kWinogradTile), x, L.index(1));
   });
 }
 
 /// The block's squares by the panels of one tile, of all matrices.
 void WinogradKernel::multiply(const Block &block, Value panel) {
-  Value tiles = L.div(L.add(block.count, tileRows - 1), tileRows);
+  int64_t most = squaresOfTile();
+  Value tiles = L.div(L.add(block.count, most - 1), most);
   Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), tiles), tiles);
   Value share = L.mul(step, L.div(e.dim(C), 4));
   bool whole = panels.constant() && *panels.constant() % tilePanels == 0;
   Value apart = L.mul(np, panelSize), own = L.mul(panel, panelSize);
+  MicroKernelShape tile{tilePanels};
+  tile.inRows = true;
   e.loop(L.index(0), L.index(kWinogradMatrices), 1, [&](Value k) {
     Value bAt = L.add(L.mul(k, apart), own);
     // Behind the last matrix the next panels of the first one.
     Value next =
         L.select(L.eq(k, kWinogradMatrices - 1),
                  L.add(own, L.mul(panelSize, tilePanels)), L.add(bAt, apart));
-    forRowTiles(e, block.count, tileRows, [&](Value i, Value r0, Value rows) {
+    forRowTiles(e, block.count, most, [&](Value i, Value r0, Value rows) {
       MicroKernelOperands o{
           V,         L.add(L.mul(k, e.dim(ofV)), L.mul(r0, e.dim(C))),
           B,         bAt,
           panelSize, e.dim(C),
           M,         L.add(L.mul(k, e.dim(ofM)), L.mul(r0, ofTile))};
       o.next = L.add(next, L.mul(i, share)), o.nextStep = step;
-      forTileShapes(e,
-                    {panels, N, whole, tiles, L.sub(np, panel), tileRows,
-                     MicroKernelShape{tilePanels}},
+      o.ldc = L.index(ofTile);
+      forTileShapes(e, {panels, N, whole, tiles, L.sub(np, panel), most, tile},
                     [&](const MicroKernelShape &shape, int64_t leastRows) {
-                      emitMicroKernel(e, rows, tileRows, C, o, shape,
-                                      leastRows);
+                      emitMicroKernel(e, rows, most, C, o, shape, leastRows);
                     });
     });
   });
 }
 
-/// What becomes of the products.
-void WinogradKernel::finish(const Block &block, Value panel) {
+/// What becomes of the products of a row of squares.
+void WinogradKernel::finish(const Row &row, Value panel) {
   func::FuncOp transform = getWinogradOutput(e.module(), e.target);
-  forRowTiles(e, block.count, tileRows, [&](Value, Value r0, Value rows) {
-    e.loop(L.index(0), rows, 1, [&](Value r) {
-      Square square = squareAt(L.add(L.add(block.first, r0), r));
-      Value row = L.add(L.mul(r0, ofTile), L.mul(r, kPanelColumns));
-      for (int64_t p = 0; p < tilePanels; ++p)
-        func::CallOp::create(
-            e.b, L.loc, transform,
-            ValueRange{M, L.add(row, L.mul(rows, p * kPanelColumns)),
-                       e.dim(ofM), Y,
-                       L.index(p * kWinogradOutputs * kWinogradOutputs *
-                               kPanelColumns)});
-      epilogue(square, panel);
-    });
+  int64_t columns =
+      panels.constant() == 1 ? lastColumns(e.target, N) : kPanelColumns;
+  e.loop(row.begin, row.end, 1, [&](Value x) {
+    Value at = L.mul(L.add(row.place, x), ofTile);
+    for (int64_t p = 0; p < tilePanels; ++p) {
+      auto one = [&] {
+        func::CallOp::create(e.b, L.loc, transform,
+                             ValueRange{M, L.add(at, p * kPanelColumns),
+                                        e.dim(ofM), Y, L.index(p * kOfSquare),
+                                        L.index(columns)});
+      };
+      p == 0 ? one() : e.ifThen(L.ult(L.add(panel, p), np), one);
+    }
+    epilogue(row, L.mul(x, kWinogradOutputs), panel);
   });
 }
 
-/// Of the four positions those that lie inside.
-void WinogradKernel::epilogue(const Square &square, Value panel) {
+/// Of the four positions from x on those that lie inside.
+void WinogradKernel::epilogue(const Row &row, Value x, Value panel) {
   Value height = e.dim(positions[0]), width = e.dim(positions[1]);
-  auto half = [&](function_ref<void(Value)> fn) {
+  auto forBoth = [&](function_ref<void(Value)> fn) {
     e.loop(L.index(0), L.index(kWinogradOutputs), 1, fn);
   };
-  auto store = [&](Value i, Value j, Value y, Value x) {
+  auto store = [&](Value from, Value y, Value x) {
     Value position = L.add(L.mul(y, width), x);
-    Value row = L.add(L.mul(square.image, L.mul(height, width)), position);
-    SmallVector<Idx> idx{L.uniform(square.image), L.uniform(position), Idx()};
-    Idx base = L.uniform(L.mul(row, e.dim(N)));
-    Value from = L.mul(L.add(L.mul(i, kWinogradOutputs), j), kPanelColumns);
+    Value number = L.add(L.mul(row.image, L.mul(height, width)), position);
+    SmallVector<Idx> idx{L.uniform(row.image), L.uniform(position), Idx()};
+    Idx base = L.uniform(L.mul(number, e.dim(N)));
     for (int64_t p = 0; p < tilePanels; ++p) {
-      Value own = L.add(panel, p);
-      Value at =
-          L.add(from, p * kWinogradOutputs * kWinogradOutputs * kPanelColumns);
+      Value own = L.add(panel, p), at = L.add(from, p * kOfSquare);
       auto one = [&] {
         forPanelColumns(e, own, N, [&](Value c, Value column) {
           int64_t lanes = L.lanes;
@@ -249,12 +275,13 @@ void WinogradKernel::epilogue(const Square &square, Value panel) {
       p == 0 ? one() : e.ifThen(L.ult(own, np), one);
     }
   };
-  half([&](Value i) {
-    Value y = L.add(square.y, i);
-    e.ifThen(L.ult(y, height), [&] {
-      half([&](Value j) {
-        Value x = L.add(square.x, j);
-        e.ifThen(L.ult(x, width), [&] { store(i, j, y, x); });
+  forBoth([&](Value i) {
+    Value ofRow = L.add(row.y, i);
+    e.ifThen(L.ult(ofRow, height), [&] {
+      forBoth([&](Value j) {
+        Value column = L.add(x, j);
+        Value from = L.mul(L.add(L.mul(i, kWinogradOutputs), j), kPanelColumns);
+        e.ifThen(L.ult(column, width), [&] { store(from, ofRow, column); });
       });
     });
   });
@@ -267,8 +294,7 @@ void WinogradKernel::emit() {
   B = e.input(operand.getMemory());
   V = e.scratchBuffer(ofV * kWinogradMatrices, f32);
   M = e.scratchBuffer(ofM * kWinogradMatrices, f32);
-  Y = e.scratchBuffer(SymExpr(kWinogradOutputs * kWinogradOutputs * ofTile),
-                      f32);
+  Y = e.scratchBuffer(SymExpr(tilePanels * kOfSquare), f32);
   outside = e.scratchBuffer(C * kWinogradMatrices, f32);
   np = e.dim(panels), panelSize = L.mul(e.dim(C), kPanelColumns);
   int64_t ofTask = tiling.getTaskPanels();
@@ -276,18 +302,21 @@ void WinogradKernel::emit() {
   e.loop(e.begin, e.end, 1, [&](Value number) {
     Value group = L.rem(number, perBlock), i = L.div(number, perBlock);
     auto begin = [&](Value i) {
-      return L.div(L.mul(i, e.dim(squares)), e.dim(blocks));
+      Value tile = L.div(L.mul(i, e.dim(tiles)), e.dim(blocks));
+      return L.min(L.mul(tile, tileRows), e.dim(squares));
     };
     Block block{begin(i), {}};
     block.count = L.sub(begin(L.add(i, 1)), block.first);
     Value fresh = L.either(L.eq(group, 0), L.eq(number, e.begin));
-    e.ifThen(fresh, [&] { transformPixels(block); });
+    e.ifThen(fresh, [&] {
+      forRows(block, [&](const Row &row) { transformPixels(row); });
+    });
     auto panelsOf = [&](Value panel) {
       multiply(block, panel);
-      finish(block, panel);
+      forRows(block, [&](const Row &row) { finish(row, panel); });
     };
     Value first = L.mul(group, ofTask);
-    if (ofTask == tilePanels)
+    if (ofTask <= tilePanels)
       return panelsOf(first);
     e.loop(first, L.min(L.add(first, ofTask), np), tilePanels, panelsOf);
   });

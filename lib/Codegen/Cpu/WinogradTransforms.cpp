@@ -37,6 +37,16 @@ struct Transforms : Loops {
   Value plus(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
   Value less(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
 
+  void forEach(Value count, function_ref<void(Value)> fn, int64_t step = 1) {
+    forLoop(L.index(0), count, step, {}, [&](Value i, ValueRange) {
+      fn(i);
+      return SmallVector<Value>();
+    });
+  }
+  void forVectors(Value count, function_ref<void(Value)> fn) {
+    forEach(count, fn, lanes);
+  }
+
   /// B^T of four numbers.
   std::array<Value, kTile> before(ArrayRef<Value> d) {
     return {less(d[0], d[2]), plus(d[1], d[2]), less(d[2], d[1]),
@@ -52,23 +62,25 @@ struct Transforms : Loops {
           channels = argument(3), V = argument(4), vAt = argument(5),
           matrix = argument(6);
     Value last = L.sub(channels, lanes);
-    forLoop(L.index(0), channels, lanes, {}, [&](Value i, ValueRange) {
-      Value c = L.min(i, last);
-      SmallVector<Value> sums(kWinogradMatrices);
-      for (int64_t x = 0; x < kTile; ++x) {
-        SmallVector<Value> column;
+    forEach(argument(7), [&](Value square) {
+      Value from = L.add(at, L.mul(square, L.mul(channels, kOutputs))),
+            to = L.add(vAt, L.mul(square, channels));
+      forVectors(channels, [&](Value i) {
+        Value c = L.min(i, last);
+        SmallVector<Value> sums(kWinogradMatrices);
+        for (int64_t x = 0; x < kTile; ++x) {
+          Value column = L.add(L.add(from, L.mul(channels, x)), c);
+          SmallVector<Value> pixels;
+          for (int64_t y = 0; y < kTile; ++y)
+            pixels.push_back(load(X, L.add(column, L.mul(apart, y))));
+          for (auto [y, v] : llvm::enumerate(before(pixels)))
+            sums[y * kTile + x] = v;
+        }
         for (int64_t y = 0; y < kTile; ++y)
-          column.push_back(load(
-              X,
-              L.add(L.add(L.add(at, L.mul(apart, y)), L.mul(channels, x)), c)));
-        for (auto [y, v] : llvm::enumerate(before(column)))
-          sums[y * kTile + x] = v;
-      }
-      for (int64_t y = 0; y < kTile; ++y)
-        for (auto [x, v] :
-             llvm::enumerate(before(ArrayRef(sums).slice(y * kTile, kTile))))
-          store(v, V, L.add(L.add(vAt, L.mul(matrix, y * kTile + x)), c));
-      return SmallVector<Value>();
+          for (auto [x, v] :
+               llvm::enumerate(before(ArrayRef(sums).slice(y * kTile, kTile))))
+            store(v, V, L.add(L.add(to, L.mul(matrix, y * kTile + x)), c));
+      });
     });
     func::ReturnOp::create(b, loc);
   }
@@ -76,25 +88,21 @@ struct Transforms : Loops {
   void output() {
     Value M = argument(0), at = argument(1), matrix = argument(2),
           Y = argument(3), yAt = argument(4);
-    forLoop(
-        L.index(0), L.index(kPanelColumns), lanes, {},
-        [&](Value c, ValueRange) {
-          SmallVector<Value> sums(kOutputs * kTile);
-          for (int64_t x = 0; x < kTile; ++x) {
-            SmallVector<Value> column;
-            for (int64_t y = 0; y < kTile; ++y)
-              column.push_back(
-                  load(M, L.add(L.add(at, L.mul(matrix, y * kTile + x)), c)));
-            for (auto [y, v] : llvm::enumerate(behind(column)))
-              sums[y * kTile + x] = v;
-          }
-          for (int64_t y = 0; y < kOutputs; ++y)
-            for (auto [x, v] : llvm::enumerate(
-                     behind(ArrayRef(sums).slice(y * kTile, kTile))))
-              store(v, Y,
-                    L.add(L.add(yAt, (y * kOutputs + x) * kPanelColumns), c));
-          return SmallVector<Value>();
-        });
+    forVectors(argument(5), [&](Value c) {
+      SmallVector<Value> sums(kOutputs * kTile);
+      for (int64_t x = 0; x < kTile; ++x) {
+        SmallVector<Value> products;
+        for (int64_t y = 0; y < kTile; ++y)
+          products.push_back(
+              load(M, L.add(L.add(at, L.mul(matrix, y * kTile + x)), c)));
+        for (auto [y, v] : llvm::enumerate(behind(products)))
+          sums[y * kTile + x] = v;
+      }
+      for (int64_t y = 0; y < kOutputs; ++y)
+        for (auto [x, v] :
+             llvm::enumerate(behind(ArrayRef(sums).slice(y * kTile, kTile))))
+          store(v, Y, L.add(L.add(yAt, (y * kOutputs + x) * kPanelColumns), c));
+    });
     func::ReturnOp::create(b, loc);
   }
 };
@@ -106,7 +114,7 @@ func::FuncOp getWinogradInput(ModuleOp module, const TargetInfo &target) {
   Type index = b.getIndexType(), memory = memoryType(b.getF32Type());
   auto [func, fresh] =
       getFunction(module, "winograd_input",
-                  {memory, index, index, index, memory, index, index});
+                  {memory, index, index, index, memory, index, index, index});
   if (fresh)
     Transforms(func, target).input();
   return func;
@@ -115,8 +123,8 @@ func::FuncOp getWinogradInput(ModuleOp module, const TargetInfo &target) {
 func::FuncOp getWinogradOutput(ModuleOp module, const TargetInfo &target) {
   OpBuilder b(module.getContext());
   Type index = b.getIndexType(), memory = memoryType(b.getF32Type());
-  auto [func, fresh] = getFunction(module, "winograd_output",
-                                   {memory, index, index, memory, index});
+  auto [func, fresh] = getFunction(
+      module, "winograd_output", {memory, index, index, memory, index, index});
   if (fresh)
     Transforms(func, target).output();
   return func;

@@ -11,13 +11,15 @@
 
 namespace tenon {
 
-/// func(X, at, apart, C, V, vAt, matrix): of the 4x4 pixels d of C channels,
+/// func(X, at, apart, C, V, vAt, matrix, count): of 4x4 pixels d of C channels,
 /// at least a vector, whose rows lie `apart` from X[at] on, B^T d B. Number k
-/// of its 16 pixels goes to V[vAt + k * matrix].
+/// of its 16 pixels goes to V[vAt + k * matrix]. So for `count` neighbours,
+/// two pixels further and a row of V each.
 mlir::func::FuncOp getWinogradInput(mlir::ModuleOp module,
                                     const TargetInfo &target);
-/// func(M, at, matrix, Y, yAt): of the 16 products m, of a panel's columns, the
-/// k-th at M[at + k * matrix], A^T m A: four rows of Y, from yAt on.
+/// func(M, at, matrix, Y, yAt, columns): of the 16 products m in so many
+/// columns, of a panel at most, the k-th at M[at + k * matrix], A^T m A: four
+/// panels' rows of Y, from yAt on.
 mlir::func::FuncOp getWinogradOutput(mlir::ModuleOp module,
                                      const TargetInfo &target);
 
