@@ -20,7 +20,6 @@
 #include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
-#include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
 #include "lib/Codegen/Cpu/QuantizedRows.h"
@@ -181,25 +180,24 @@ Tilings winogradTilings(KernelOp kernel, const Machine &machine) {
     return CpuWinogradTilingAttr::get(kernel.getContext(), squares, panels,
                                       kTileRows, kTilePanels);
   };
-  // What is computed of them has a fifth of a second cache of 2 MB: it costs
-  // little that a smaller one has to fetch it again. Few squares are one block:
-  // each reads the whole weight.
-  constexpr int64_t bytes = 400 << 10, fewest = 4 * kTileRows, few = 64;
-  PackedMatMulOp product = findWinograd(kernel);
-  int64_t channels =
-      getDims(product.getPacked()).end()[-2].constant().value_or(64);
-  int64_t each = 4 * kWinogradMatrices * (channels + 2 * kPanelColumns);
-  int64_t most =
-      llvm::alignDown(std::clamp(bytes / each, fewest, few), kTileRows);
-  SymExpr all = getDims(product.getResult())[0];
-  auto patches = product.getLhs().getDefiningOp<Im2ColOp>();
-  for (const SymExpr &size : patchPositions(patches))
-    all = all *
-          SymExpr::apply(SymExpr::Fn::CeilDiv, size, SymExpr(kWinogradOutputs));
-  if (all.constant().value_or(few + 1) <= few)
-    most = std::max<int64_t>(most, llvm::alignTo(*all.constant(), kTileRows));
-  return {get(most, kTilePanels), get(2 * most, kTilePanels),
-          get(most / 2, kTilePanels), get(most, 2 * kTilePanels)};
+  // What is computed of the squares has a fifth of a second cache of 2 MB: it
+  // costs little that a smaller one has to fetch it again. Each block reads the
+  // whole weight: of a large one there are fewer.
+  constexpr int64_t bytes = 400 << 10, inCache = 1 << 20,
+                    fewest = 4 * kTileRows, most = 10 * kTileRows;
+  SmallVector<SymExpr> packed = getDims(findWinograd(kernel).getPacked());
+  int64_t channels = packed[2].constant().value_or(1),
+          ofSquare = 4 * kWinogradMatrices * (channels + 2 * kPanelColumns),
+          weight = 4 * kWinogradMatrices * channels * kPanelColumns *
+                   packed[1].constant().value_or(1);
+  int64_t squares =
+      weight > 4 * inCache ? 16 * kTileRows
+      : weight > inCache
+          ? 8 * kTileRows
+          : llvm::alignDown(std::clamp(bytes / ofSquare, fewest, most),
+                            kTileRows);
+  return {get(squares, kTilePanels), get(2 * squares, kTilePanels),
+          get(squares / 2, kTilePanels), get(squares, 2 * kTilePanels)};
 }
 
 class CpuBackend : public Backend {
