@@ -13,6 +13,7 @@
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Emit/BufferedWindows.h"
 
 using namespace mlir;
 
@@ -458,15 +459,31 @@ void SlidingWindows::emit() {
   SmallVector<SymExpr> grid(dims.begin(), dims.begin() + axis);
   grid[dim] = SymExpr::apply(SymExpr::Fn::CeilDiv, grid[dim], rows);
   e.info.tasks = productOf(grid);
+  BufferedWindows buffered(e, root, axis);
+  bool isBuffered = dim + 1 == axis && buffered.match();
+  if (isBuffered)
+    buffered.prepare();
+  Value fits = isBuffered ? buffered.fits() : Value();
   e.loop(e.begin, e.end, 1, [&](Value task) {
     at = e.delinearize(task, grid);
     first = L.mul(at[dim].base, rows);
     behind = L.min(L.add(first, rows), e.dim(dims[dim]));
     at.append(dims.size() - axis, L.uniform(0));
-    e.lanesLoop(e.dim(dims[axis]), e.vectorLanes(), [&](Idx i) {
-      at[axis] = i;
-      strip();
-    });
+    auto inBuffer = [&] { buffered.emit(at, first, behind); };
+    auto strips = [&] {
+      e.lanesLoop(e.dim(dims[axis]), e.vectorLanes(), [&](Idx i) {
+        at[axis] = i;
+        strip();
+      });
+    };
+    if (fits) {
+      e.ifThen(fits, inBuffer);
+      e.ifThen(L.no(fits), strips);
+    } else if (isBuffered) {
+      inBuffer();
+    } else {
+      strips();
+    }
   });
 }
 
