@@ -495,7 +495,8 @@ bool FormKernels::mustStore(Value v) {
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v) ||
       isMovedForRows(v) || (gathersRows && isMadeOfRows(v)))
     return true;
-  if (isViewOfPanels(v) || isCheapNumber(v) || isGatheredByRow(v))
+  if (isViewOfPanels(v) || isCheapNumber(v) || isGatheredByRow(v) ||
+      isReadByWindows(v, treeCost.lookup(v)))
     return false;
   if (isMaskOfAttention(v)) {
     masks.insert(op);

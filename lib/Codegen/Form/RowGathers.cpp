@@ -6,7 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/RowGathers.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Max.h"
+#include "dialects/Tenon/IR/Ops/Min.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
@@ -86,6 +90,17 @@ Value findSource(Value v, Operation *user,
     at = in;
   }
   return source;
+}
+
+bool isReadByWindows(Value v, unsigned cost) {
+  constexpr unsigned kCost = 4; // a square, and what moves it
+  auto pad = v.getDefiningOp<PadOp>();
+  return pad && cost <= kCost &&
+         llvm::all_of(v.getUsers(), [&](Operation *user) {
+           return isa<SliceOp>(user) && user->getBlock() == pad->getBlock() &&
+                  user->hasOneUse() &&
+                  isa<AddOp, MaxOp, MinOp>(*user->getUsers().begin());
+         });
 }
 
 bool isGatherOfRows(Operation *op) {

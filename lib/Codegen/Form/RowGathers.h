@@ -27,6 +27,11 @@ mlir::Value findMapOfRows(mlir::Value v,
 mlir::Value findSource(mlir::Value v, mlir::Operation *user,
                        const llvm::DenseMap<mlir::Value, unsigned> &treeCost);
 
+/// A padded image that windows are cut from, of elements that cost so much: the
+/// map of the windows computes each of few operations a few times
+/// (lib/Codegen/Emit/BufferedWindows.h).
+bool isReadByWindows(mlir::Value v, unsigned cost);
+
 /// A gather of whole rows, as many as its operand has or more: where these are
 /// transposed they are worth storing first.
 bool isGatherOfRows(mlir::Operation *op);
