@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from batch import Graph, check_graphs
-from operators import CASES, build, case, case_graph, ints, rand
+from operators import CASES, build, case, case_graph, ints, odd, rand, windows
 from tool import Checks, Failure
 
 CASES.clear()
@@ -34,6 +34,32 @@ case(
     "  v = MaxPool <kernel_shape = [5, 6], strides = [2, 1], pads = [2, 0, 1, 3], dilations = [1, 2], ceil_mode = 1> (x)"
     "  z = AveragePool <kernel_shape = [17, 16], strides = [2, 3], pads = [3, 2, 1, 4]> (x) }",
     {"x": rand(2, 3, 24, 20)}, {"x": rand(1, 1, 17, 16)},
+)
+# Columns of windows go through a buffer, planes through another; what an average divides by is all of a window, or not.
+def buffered(u, x, i):
+    mean = lambda v, *window: windows(v, np.sum, 0, *window) / windows(np.ones_like(v), np.sum, 0, *window)
+    return {
+        "a": windows(u, np.max, -np.inf, (3, 3, 3), 1, 1, 1), "c": mean(u, (3, 3, 3), 2, 1, 1), "d": mean(x, (3, 3), 1, 1, 1),
+        "e": np.maximum(mean(x, (2, 3), 1, 0, 0), 0), "f": windows(x, lambda w, axis: np.sqrt((w * w).sum(axis)), 0, (3, 3), 2, 1, 1),
+        "g": windows(i, np.max, 0, (5, 5), 1, 0, 0),
+    }
+
+
+case(
+    "windows through a buffer",
+    "(float[b,2,5,6,17] u, float[b,3,9,w] x, uint8[2,9,21] i) => (float[b,2,5,6,17] a, float[b,2,3,3,9] c, float[b,3,9,w] d, float[b,3,8,v] e, float[b,3,5,t] f, uint8[2,5,17] g) <int64[1] front = {0}>"
+    "{ a = MaxPool <kernel_shape = [3,3,3], pads = [1,1,1,1,1,1]> (u)  c = AveragePool <kernel_shape = [3,3,3], strides = [2,2,2], pads = [1,1,1,1,1,1]> (u)"
+    "  d = AveragePool <kernel_shape = [3,3], pads = [1,1,1,1]> (x)  m = AveragePool <kernel_shape = [2,3]> (x)  e = Relu (m)"
+    "  f = LpPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (x)  j = Unsqueeze (i, front)  k = MaxPool <kernel_shape = [5,5]> (j)  g = Squeeze (k, front) }",
+    {"u": rand(1, 2, 5, 6, 17), "x": rand(1, 3, 9, 41), "i": ints(0, 256, 2, 9, 21).astype(np.uint8)},
+    {"u": odd(rand(2, 2, 5, 6, 17)), "x": rand(2, 3, 9, 6), "i": ints(0, 256, 2, 9, 21).astype(np.uint8)}, oracle=buffered,
+)
+# As many at once as there are lanes, and those that are left.
+case(
+    "means and maxima of short runs",
+    "(float[b,19,7,7] x, float[b,5,30] r) => (float[b,19,1,1] y, float[b,19,1,1] z, float[b,5] s, float[b,19] p) <int64[1] last = {2}, int64[2] both = {2, 3}>"
+    "{ t = Relu (x)  y = GlobalAveragePool (t)  z = GlobalMaxPool (x)  s = ReduceSum <keepdims = 0> (r, last)  p = ReduceMin <keepdims = 0> (x, both) }",
+    {"x": rand(2, 19, 7, 7), "r": rand(2, 5, 30)}, {"x": rand(1, 19, 7, 7), "r": rand(1, 5, 30)},
 )
 for mode in ("avg", "max"):
     for place in ("half_pixel", "output_half_pixel"):

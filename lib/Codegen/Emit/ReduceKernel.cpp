@@ -11,6 +11,10 @@
 // means of f32 are added up in f64, where neither the length nor the order
 // shows in the result.
 //
+// Of short runs of memory (an image of 7x7) the lanes' partial results would
+// cost as much to combine as the run: as many runs as there are lanes are
+// combined at once, by shuffles that leave each one's result in a lane.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/TenonReduce.h"
@@ -177,6 +181,139 @@ Value KernelEmitter::pull(ReduceOp op, ArrayRef<Idx> idx) {
   return Reduction{*this, op}.run(idx);
 }
 
+namespace {
+
+/// Runs of elements that lie behind each other in memory, an element of the
+/// result each.
+struct ShortRuns {
+  KernelEmitter &e;
+  ReduceOp op;
+  LaneBuilder &L = e.L;
+  ReduceKind kind = op.getKind();
+  SmallVector<SymExpr> dims = getDims(op.getInput());
+  Type element = getElementTypeOrSelf(op.getInput().getType());
+  bool wide =
+      element.isF32() && (kind == ReduceKind::sum || kind == ReduceKind::mean);
+  Type type = wide ? Type(e.b.getF64Type()) : computeType(element);
+  /// Eight floats become doubles by two operations.
+  static constexpr unsigned kWideLanes = 4;
+  unsigned lanes =
+      wide ? std::min(kWideLanes, e.vectorLanes() / 2) : e.vectorLanes();
+  int64_t count = 1; ///< elements of a run
+  /// Runs of a task are a multiple, for lanes of all levels.
+  static constexpr int64_t kTogether = 16;
+
+  bool isInRuns(Value v);
+  bool match();
+  SmallVector<Value> partials(Value run, unsigned runs);
+  Value pairs(Value x, Value y, int64_t apart);
+  void store(Value results, Value run);
+  void emit(Value first, Value behind);
+};
+
+/// Does each element of it lie where it does in memory?
+bool ShortRuns::isInRuns(Value v) {
+  if (isOneElement(v))
+    return true;
+  Operation *v0 = v.getDefiningOp();
+  return getDims(v) == dims &&
+         (!v0 || (v0->hasTrait<OpTrait::Elementwise>() &&
+                  llvm::all_of(v0->getOperands(),
+                               [&](Value o) { return isInRuns(o); })));
+}
+
+/// The last dims, and no others, of 16 elements to a thousand. Tasks follow
+/// from it, so it is the same at every level.
+bool ShortRuns::match() {
+  constexpr int64_t most = 1024, ofOneDim = 64;
+  SmallVector<int64_t> axes(op.getAxes());
+  llvm::sort(axes);
+  if (axes.empty() || e.vectorLanes() < 4 || e.target.sm ||
+      !isa<FloatType>(type) || !isInRuns(op.getInput()))
+    return false;
+  for (auto [k, axis] : llvm::enumerate(axes)) {
+    std::optional<int64_t> size = dims[axis].constant();
+    if (axis != int64_t(dims.size() - axes.size() + k) || !size || *size <= 0 ||
+        *size > most)
+      return false;
+    count *= *size;
+    if (count > most)
+      return false;
+  }
+  // Long rows fill the lanes of the usual loop.
+  return count >= kNarrowRow && (axes.size() > 1 || count < ofOneDim);
+}
+
+/// What each lane has of so many runs.
+SmallVector<Value> ShortRuns::partials(Value run, unsigned runs) {
+  Value neutral = emitNeutral(L, kind, element, L.vec(type));
+  SmallVector<Value> init(runs, neutral);
+  return e.lanesLoop(
+      L.index(count), lanes, init, [&](Idx i, ValueRange carried) {
+        SmallVector<Value> next;
+        for (auto [k, sum] : llvm::enumerate(carried)) {
+          Idx flat = L.add(L.uniform(L.mul(L.add(run, k), count)), i);
+          SmallVector<Idx> at(dims.size(), flat);
+          e.setDomain(dims, at, flat);
+          Value x = L.widen(e.emit(op.getInput(), at));
+          if (wide)
+            x = L.extend(x, type);
+          if (L.mask)
+            x = L.select(L.mask, x, neutral);
+          next.push_back(emitCombine(L, kind, element, sum, x));
+        }
+        return next;
+      });
+}
+
+/// Lanes of x that are `apart` from each other where that bit of a lane is 0,
+/// of y where it is 1.
+Value ShortRuns::pairs(Value x, Value y, int64_t apart) {
+  SmallVector<int64_t> low, high;
+  for (int64_t lane = 0; lane < int64_t(lanes); ++lane) {
+    int64_t own = lane & apart ? lanes : 0;
+    low.push_back(own + (lane & ~apart));
+    high.push_back(own + (lane | apart));
+  }
+  Value a = vector::ShuffleOp::create(e.b, L.loc, x, y, low),
+        b = vector::ShuffleOp::create(e.b, L.loc, x, y, high);
+  return emitCombine(L, kind, element, a, b);
+}
+
+void ShortRuns::store(Value results, Value run) {
+  if (kind == ReduceKind::mean)
+    results = divideByCount(L, results, L.index(count));
+  if (wide)
+    results = L.truncate(results, element);
+  L.store(results, e.result(0), Idx{run, L.isVector(results) ? 1 : 0, 1, {}},
+          element);
+}
+
+/// As many runs as there are lanes, then those that are left one by one, by the
+/// same sums.
+void ShortRuns::emit(Value first, Value behind) {
+  LaneScope all(L, lanes);
+  Value whole = L.add(first, L.mul(L.div(L.sub(behind, first), lanes), lanes));
+  e.loop(first, whole, lanes, [&](Value run) {
+    SmallVector<Value> sums = partials(run, lanes);
+    for (int64_t apart = 1; apart < int64_t(lanes); apart *= 2) {
+      for (size_t k = 0; k < sums.size() / 2; ++k)
+        sums[k] = pairs(sums[2 * k], sums[2 * k + 1], apart);
+      sums.resize(sums.size() / 2);
+    }
+    store(sums[0], run);
+  });
+  e.loop(whole, behind, 1, [&](Value run) {
+    Value sums = partials(run, 1)[0];
+    for (int64_t apart = 1; apart < int64_t(lanes); apart *= 2)
+      sums = pairs(sums, sums, apart);
+    LaneScope one(L, 1);
+    store(vector::ExtractOp::create(e.b, L.loc, sums, int64_t(0)), run);
+  });
+}
+
+} // namespace
+
 void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
   auto tiling = e.tiling<CpuReduceTilingAttr>();
   if (!tiling)
@@ -193,8 +330,10 @@ void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
   bool narrow =
       last >= 0 && in[last].constant().value_or(INT64_MAX) < kNarrowRow;
   int64_t axis = lastDim(dims);
+  ShortRuns runs{e, op};
+  bool inRuns = runs.match();
 
-  if (axis < 0 || (inner && !narrow)) {
+  if (axis < 0 || (inner && !narrow) || inRuns) {
     SymExpr total = productOf(dims), count = 1;
     for (int64_t a : op.getAxes())
       count = count * in[a];
@@ -202,11 +341,17 @@ void emitReduceKernel(KernelEmitter &e, ReduceOp op) {
         SymExpr::Fn::Max, 1,
         SymExpr::apply(SymExpr::Fn::FloorDiv, tiling.getElements(),
                        SymExpr::apply(SymExpr::Fn::Max, count, 1)));
+    if (inRuns)
+      part = ShortRuns::kTogether *
+             std::max<int64_t>(
+                 tiling.getElements() / (ShortRuns::kTogether * runs.count), 1);
     e.info.tasks = SymExpr::apply(SymExpr::Fn::CeilDiv, total, part);
     Value n = e.dim(total), size = e.dim(part);
     e.loop(e.begin, e.end, 1, [&](Value task) {
-      Value first = L.mul(task, size);
-      e.loop(first, L.min(n, L.add(first, size)), 1, [&](Value i) {
+      Value first = L.mul(task, size), behind = L.min(n, L.add(first, size));
+      if (inRuns)
+        return runs.emit(first, behind);
+      e.loop(first, behind, 1, [&](Value i) {
         L.store(e.emit(root, e.delinearize(i, dims)), out, L.uniform(i),
                 element);
       });
