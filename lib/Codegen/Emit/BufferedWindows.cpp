@@ -18,6 +18,7 @@
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
 #include <cmath>
+#include <functional>
 
 using namespace mlir;
 
@@ -30,8 +31,13 @@ static constexpr int64_t kElements = 3072;
 static constexpr int64_t kLeastRows = 4, kMostRows = 32;
 /// Vectors of fewer elements gain nothing.
 static constexpr unsigned kLeastLanes = 4;
-/// Nor do windows of few elements where rows are short.
-static constexpr int64_t kFewElements = 9, kShortRow = 16;
+/// Neighbouring windows of up to so many elements gain nothing, of a few more
+/// nothing where rows are short.
+static constexpr int64_t kLeastElements = 6, kFewElements = 9;
+static constexpr int64_t kShortRow = 12, kShortRowOfFew = 24,
+                         kShortRowOfSums = 32;
+/// Lanes of a vector of 512 bits.
+static constexpr int64_t kWide = 16;
 
 //===----------------------------------------------------------------------===//
 // What is a window
@@ -183,13 +189,23 @@ bool BufferedWindows::matchPad() {
     }
     low = *beside;
   }
+  return isWorthwhile();
+}
+
+/// Do the windows share enough, and do rows fill a vector? Sets the lanes.
+bool BufferedWindows::isWorthwhile() {
   bool hasPlanes = planesOf.taps > 1 || planesOf.isPadded;
   bool isShared = rowsOf.taps * rowsOf.by > rowsOf.step ||
                   columnsOf.taps * columnsOf.by > columnsOf.step;
-  bool isShort = columnsOf.size.constant().value_or(kShortRow) < kShortRow;
-  if (!hasPlanes &&
-      (!isShared || (isShort && columnsOf.step == 1 &&
-                     rowsOf.taps * columnsOf.taps <= kFewElements)))
+  if (!hasPlanes && !isShared)
+    return false;
+  int64_t ofPlane = rowsOf.taps * columnsOf.taps;
+  int64_t least = ofPlane > kFewElements ? kShortRow
+                  : isExtreme            ? kShortRowOfFew
+                                         : kShortRowOfSums;
+  if (!hasPlanes && columnsOf.step == 1 &&
+      (ofPlane <= kLeastElements ||
+       columnsOf.size.constant().value_or(least) < least))
     return false;
   lanes = e.vectorLanes();
   auto fit = [&](const SymExpr &n, int64_t step) {
@@ -510,24 +526,44 @@ Value BufferedWindows::averageOf(Value sum) {
   std::optional<double> count = match::scalarOf(rhs);
   if (count && *count != double(elements))
     return {};
-  auto ofAll = [&]() -> Value {
+  auto ofAll = [&](Value x) -> Value {
     double exact = 1.0 / double(elements);
     if (llvm::isPowerOf2_64(elements))
-      return L.mul(sum, L.constLike(sum, exact));
+      return L.mul(x, L.constLike(x, exact));
     // What is lacking is positive: an infinity times it is the same one.
     float inverse = float(exact);
     if (inverse > exact)
       inverse = std::nextafter(inverse, 0.0f);
-    Value rest = L.mul(sum, L.constLike(sum, exact - inverse));
-    return L.multiplyAdd(sum, L.constLike(sum, inverse), rest, /*fused=*/true);
+    Value rest = L.mul(x, L.constLike(x, exact - inverse));
+    return L.multiplyAdd(x, L.constLike(x, inverse), rest, /*fused=*/true);
   };
   if (count)
-    return ofAll();
+    return ofAll(sum);
+  // A division of 16 lanes takes as long as two of 8, one of which has borders.
+  std::function<Value(Value, Value, bool)> quotient = [&](Value x, Value counts,
+                                                          bool isPart) {
+    Value all = L.allOf(L.oeq(counts, L.constLike(counts, elements)));
+    int64_t own = cast<VectorType>(x.getType()).getDimSize(0), half = own / 2;
+    return e.ifElse(
+        all, x.getType(), [&] { return ofAll(x); },
+        [&]() -> Value {
+          if (isPart || own < kWide)
+            return arith::DivFOp::create(e.b, L.loc, x, counts);
+          Value result = x;
+          for (int64_t at : {int64_t(0), half}) {
+            auto part = [&](Value v) -> Value {
+              return vector::ExtractStridedSliceOp::create(e.b, L.loc, v, {at},
+                                                           {half}, {1});
+            };
+            result = vector::InsertStridedSliceOp::create(
+                e.b, L.loc, quotient(part(x), part(counts), true), result, {at},
+                {1});
+          }
+          return result;
+        });
+  };
   Value counts = L.widen(e.emit(rhs, e.broadcastIndex(at, getDims(rhs), dims)));
-  Value all = L.allOf(L.oeq(counts, L.constLike(counts, elements)));
-  return e.ifElse(all, sum.getType(), ofAll, [&]() -> Value {
-    return arith::DivFOp::create(e.b, L.loc, sum, counts);
-  });
+  return quotient(sum, counts, false);
 }
 
 /// The windows of a row of the result from `column` on.
@@ -575,10 +611,13 @@ void BufferedWindows::prepare() {
       SymExpr::apply(Fn::Max, columnsOf.size + SymExpr(low + step - 1), reach);
   half = rounded(SymExpr::apply(Fn::CeilDiv, places, step) + SymExpr(lead));
   row = half * step;
-  block = SymExpr::apply(
+  // A task's rows in equal parts.
+  SymExpr most = SymExpr::apply(
       Fn::Max, kLeastRows,
       SymExpr::apply(Fn::Min, kMostRows,
                      SymExpr::apply(Fn::FloorDiv, kElements, row)));
+  block = SymExpr::apply(Fn::CeilDiv, kMostRows,
+                         SymExpr::apply(Fn::CeilDiv, kMostRows, most));
   buffer = e.scratchBuffer(row * block, type);
   if (planesOf.taps > 1 || planesOf.isPadded) {
     SymExpr rows =

@@ -61,6 +61,7 @@ private:
   bool findLeaves(mlir::Value v, Values &leaves);
   bool matchGrid(llvm::ArrayRef<mlir::Value> leaves);
   bool matchPad();
+  bool isWorthwhile();
   Along alongOf(size_t dim, llvm::ArrayRef<mlir::Value> leaves,
                 llvm::SmallVector<int64_t> &order);
 
