@@ -11,7 +11,7 @@ usage: shipped.py [--tenon PATH] [SUBSTRING...]
 
 Recurrent cells with other activations and with quantised weights, signals of
 rank 2, branches of two ranks, dims of -1, loops that stop far before their
-bound. onnxruntime is the judge, on one thread (see Recurrent.cpp).
+bound, graphs without a name. onnxruntime is the judge, on one thread (see Recurrent.cpp).
 """
 
 import itertools
@@ -362,6 +362,15 @@ def check_dims(tool):
     artifact, _ = tool.compile(save(tool, made), "-O", "0")
     if not np.array_equal(tool.run(artifact, {"x": rand(2, 3)})["y"], rand(2, 3).reshape(3, 2)):
         raise Failure("a dim of 0 that is unknown")
+
+
+def check_careless(tool):
+    """No name of the graph, a key of metadata twice, an initializer that is no input before IR version 4."""
+    made = model([node("MatMul", ["x", "w"], ["y"])], [port("x", F32, ["n", 4])], [port("y", F32, ["n", 3])], {"w": rand(4, 3)}, opset=8)
+    made.ir_version, made.graph.name = 3, ""
+    for value in "ab":
+        made.metadata_props.add(key="by", value=value)
+    compare(tool, made, {"x": rand(2, 4)})
 
 
 def check_loops(tool):

@@ -355,9 +355,34 @@ static void completeOutputs(onnx::GraphProto &graph) {
   }
 }
 
+/// IR versions before 4 have initializers among the inputs, which onnxruntime
+/// does not insist on.
+static void completeInputs(onnx::ModelProto &model) {
+  if (model.ir_version() >= 4)
+    return;
+  onnx::GraphProto &graph = *model.mutable_graph();
+  std::set<std::string> inputs;
+  for (const auto &input : graph.input())
+    inputs.insert(input.name());
+  for (const auto &tensor : graph.initializer()) {
+    if (!inputs.insert(tensor.name()).second)
+      continue;
+    onnx::ValueInfoProto &input = *graph.add_input();
+    input.set_name(tensor.name());
+    auto &type = *input.mutable_type()->mutable_tensor_type();
+    type.set_elem_type(tensor.data_type());
+    type.mutable_shape();
+    for (int64_t dim : tensor.dims())
+      type.mutable_shape()->add_dim()->set_dim_value(dim);
+  }
+}
+
 /// The checker, without its look at external files: those are ours to map, and
-/// a message of ours names them.
+/// a message of ours names them. A graph may lack its name.
 static void check(onnx::ModelProto &model) {
+  std::string name = model.graph().name();
+  if (name.empty())
+    model.mutable_graph()->set_name("graph");
   auto &initializers = *model.mutable_graph()->mutable_initializer();
   std::vector<std::pair<int, onnx::TensorProto>> hidden;
   for (int i = 0; i < initializers.size(); ++i) {
@@ -372,6 +397,7 @@ static void check(onnx::ModelProto &model) {
     hidden.emplace_back(i, std::move(stand));
   }
   auto restore = [&] {
+    model.mutable_graph()->set_name(name);
     for (auto &[i, tensor] : hidden)
       initializers.Mutable(i)->Swap(&tensor);
   };
@@ -617,7 +643,9 @@ private:
 
 static std::string prepare(onnx::ModelProto &model,
                            const IsSupportedFn &isSupported) {
+  model.clear_metadata_props(); // nobody reads them; a key may be there twice
   moveMisplacedOperators(model);
+  completeInputs(model);
   completeOutputs(*model.mutable_graph());
   sortNodes(*model.mutable_graph());
 
