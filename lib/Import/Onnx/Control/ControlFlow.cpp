@@ -54,6 +54,16 @@ static void importOne(NodeImporter &n, bool which) {
     n.out(i, results[i]);
 }
 
+/// Flags that Paddle's exporter makes have one dim in one branch and none in
+/// the other: one number gets the dims of the other.
+static void joinRanks(NodeImporter &n, Value &a, Value &b) {
+  if (!isTensor(a) || !isTensor(b) || n.rank(a) == n.rank(b) ||
+      !isOneElement(a) || !isOneElement(b))
+    return;
+  Value &lower = n.rank(a) < n.rank(b) ? a : b;
+  lower = n.reshape(lower, n.dims(n.rank(a) < n.rank(b) ? b : a));
+}
+
 /// Where the results of both branches cannot be one value, says so.
 static bool haveOneType(NodeImporter &n, ArrayRef<Value> onTrue,
                         ArrayRef<Value> onFalse) {
@@ -101,6 +111,9 @@ static void ifOp(NodeImporter &n) {
   bool imported =
       importBranch(n, "then_branch", condition, onTrue) &&
       importBranch(n, "else_branch", SymExpr(1) - condition, onFalse);
+  if (imported && !n.state.known.isOfInputs(condition))
+    for (unsigned i = 0; i < n.numOutputs(); ++i)
+      joinRanks(n, onTrue[i], onFalse[i]);
   if (!imported || !haveOneType(n, onTrue, onFalse)) {
     // One of them may be all that the graph has a type for; but not where what
     // was chosen inside a branch is what it has no type for.

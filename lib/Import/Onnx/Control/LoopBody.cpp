@@ -169,6 +169,12 @@ bool LoopMaker::attempt() {
     results.erase(results.begin(), results.begin() + r.gives);
   if (n.failed())
     return false;
+  // One number keeps the dims that it began with.
+  for (auto [i, first] : llvm::enumerate(handed)) {
+    Value &v = results[body->conditional + i];
+    if (n.rank(v) != n.rank(first) && isOneElement(v) && isOneElement(first))
+      v = n.reshape(v, n.dims(first));
+  }
   for (auto [i, v] : llvm::enumerate(body->handed(handed.size())))
     if (n.elem(v) != n.elem(handed[i]) || n.rank(v) != n.rank(handed[i])) {
       std::string from, to;
