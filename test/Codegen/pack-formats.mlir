@@ -50,19 +50,25 @@ func.func @noFormat(%x: tensor<2x40xf32>, %given: tensor<40x3xi8>) -> (tensor<2x
   return %0, %1 : tensor<2x3xf32>, tensor<2x3xf32>
 }
 
-// Halves that are cast are multiplied as they are stored.
+// Halves that are cast are multiplied as they are stored, but not by so few
+// columns that kernels of f32 have forms for them.
 // CHECK-LABEL: @castHalves
-// CHECK: %[[P:.+]] = tenon.pack_weight %{{.+}} <f16 at 0, 1, 4> as <f16> rows 4 columns 3 : tensor<3x4xf16>
-// CHECK: tenon.packed_matmul %arg0, %[[P]] columns "3" as <f16> : tensor<2x4xf32>
-// CHECK: tenon.pack_weight %{{.+}} <bf16 at 0, 3, 1> as <bf16> rows 4 columns 3 : tensor<4x3xbf16>
-func.func @castHalves(%x: tensor<2x4xf32>) -> (tensor<2x3xf32>, tensor<2x3xf32>) {
-  %a = tenon.constant dense<[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 10.0, 11.0, 12.0]]> : tensor<3x4xf16>
-  %b = tenon.constant dense<[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0], [10.0, 11.0, 12.0]]> : tensor<4x3xbf16>
-  %v = tenon.cast %a to f32 : tensor<3x4xf16>
-  %w = tenon.cast %b to f32 : tensor<4x3xbf16>
-  %0 = tenon.matmul %x, %v transposed : tensor<2x4xf32>, tensor<3x4xf32>
-  %1 = tenon.matmul %x, %w : tensor<2x4xf32>, tensor<4x3xf32>
-  return %0, %1 : tensor<2x3xf32>, tensor<2x3xf32>
+// CHECK: %[[P:.+]] = tenon.pack_weight %{{.+}} <f16 at 0, 1, 4> as <f16> rows 4 columns 17 : tensor<17x4xf16>
+// CHECK: tenon.packed_matmul %arg0, %[[P]] columns "17" as <f16> : tensor<2x4xf32>
+// CHECK: tenon.pack_weight %{{.+}} <bf16 at 0, 17, 1> as <bf16> rows 4 columns 17 : tensor<4x17xbf16>
+// CHECK: tenon.pack_b
+// CHECK: tenon.packed_matmul {{.*}} columns "3" : tensor<2x4xf32>
+func.func @castHalves(%x: tensor<2x4xf32>) -> (tensor<2x17xf32>, tensor<2x17xf32>, tensor<2x3xf32>) {
+  %a = tenon.constant dense<1.5> : tensor<17x4xf16>
+  %b = tenon.constant dense<2.5> : tensor<4x17xbf16>
+  %c = tenon.constant dense<[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0], [10.0, 11.0, 12.0]]> : tensor<4x3xbf16>
+  %v = tenon.cast %a to f32 : tensor<17x4xf16>
+  %w = tenon.cast %b to f32 : tensor<4x17xbf16>
+  %u = tenon.cast %c to f32 : tensor<4x3xbf16>
+  %0 = tenon.matmul %x, %v transposed : tensor<2x4xf32>, tensor<17x4xf32>
+  %1 = tenon.matmul %x, %w : tensor<2x4xf32>, tensor<4x17xf32>
+  %2 = tenon.matmul %x, %u : tensor<2x4xf32>, tensor<4x3xf32>
+  return %0, %1, %2 : tensor<2x17xf32>, tensor<2x17xf32>, tensor<2x3xf32>
 }
 
 // Sums of codes; the left zero point times the sums of the weight's columns,

@@ -133,6 +133,10 @@ PackWeightOp packHalves(OpBuilder &b, MatMulOp op, Precision precision) {
   int64_t dimK = op.getTransposeB() ? 1 : 0, dimN = 1 - dimK;
   if (!knowsTerms(op, view->dims[dimK]))
     return nullptr;
+  // So few have kernels of their own, by panels of f32, which are small.
+  constexpr int64_t fewColumns = 16;
+  if (!rows && view->dims[dimN] <= fewColumns)
+    return nullptr;
   if (rows && rows.isF16() && !element.isF16() &&
       overflowsF16(*view, dimK, dimN)) {
     op.emitWarning("its weight has numbers beyond f16's: it stays ") << element;
