@@ -46,7 +46,7 @@ PLACES = """  zero = Constant <value = int64 {0}> ()
   at = Range (first, end, one)
   columns = Range (zero, end, one)
 """
-# Rows joined along each axis, attention over them, latents (MLA) that are keys and
+# Rows joined along each axis, some by numbers of f16, attention over them, latents (MLA) that are keys and
 # values of all heads, and what exporters' operators do; buffers (c) that operators
 # write into.
 FORMS = f"""<ir_version: 10, opset_import: ["" : 20, "com.microsoft" : 1]>
@@ -54,11 +54,12 @@ forms (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS}
        float[b,s,64] hq, float[b,s,{SIZE}] hk, float[b,s,{SIZE}] hv, int32[b] seqlens, int32[1] total,
        int64[b,{HEADS},s,3] tuples, int64[b,{HEADS},s,{SIZE}] index,
        float[b,{HEADS},p,{SIZE}] past_k, float[b,{HEADS},p,{SIZE}] past_v, float[b,p,16] past_r, float16[b,{HEADS},{SIZE},p] past_t,
-       float[b,1,p,16] past_l, float[b,2,p,{SIZE}] past_mk, float[b,2,p,{SIZE}] past_mv,
+       float[b,{HEADS},p,{SIZE}] past_h, float[b,1,p,16] past_l, float[b,2,p,{SIZE}] past_mk, float[b,2,p,{SIZE}] past_mv,
        float[b,1,c,{SIZE}] past_gk, float[b,1,c,{SIZE}] past_gv, float[b,{HEADS},c,{SIZE}] cache_n, float[b,{HEADS},c,{SIZE}] cache_e,
        float[b,{HEADS},c,{SIZE}] cache_t, int64[s,1] rows)
-   => (float[b,{HEADS},s,{SIZE}] y, float[b,16] sums, float16[b,{HEADS},s,n] w, float[b,s,64] my, float[b,s,64] gy, float[b,{HEADS},{SIZE}] seen,
+   => (float[b,{HEADS},s,{SIZE}] y, float[b,16] sums, float16[b,{HEADS},s,n] w, float16[b,{HEADS},s,n] wh, float[b,s,64] my, float[b,s,64] gy, float[b,{HEADS},{SIZE}] seen,
        float[b,{HEADS},n,{SIZE}] present_k, float[b,{HEADS},n,{SIZE}] present_v, float[b,n,16] present_r, float16[b,{HEADS},{SIZE},n] present_t,
+       float[b,{HEADS},n,{SIZE}] present_h,
        float[b,1,n,16] present_l, float[b,4,s,16] ly, float[b,2,n,{SIZE}] present_mk, float[b,2,n,{SIZE}] present_mv,
        float[b,1,c,{SIZE}] present_gk, float[b,1,c,{SIZE}] present_gv, float[b,{HEADS},c,{SIZE}] next_n, float[b,{HEADS},c,{SIZE}] next_e,
        float[b,{HEADS},c,{SIZE}] next_t) {{
@@ -69,6 +70,12 @@ forms (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS}
   present_t = Concat <axis = -1> (past_t, t)
   q16 = Cast <to = 10> (q)
   w = MatMul (q16, present_t)
+  h16 = Cast <to = 10> (past_h)
+  k16 = Cast <to = 10> (k)
+  all16 = Concat <axis = 2> (h16, k16)
+  present_h = Cast <to = 1> (all16)
+  ht = Transpose <perm = [0, 1, 3, 2]> (all16)
+  wh = MatMul (q16, ht)
   latents = Unsqueeze (r, one)
   present_l = Concat <axis = 2> (past_l, latents)
   split = Constant <value = int64[4] {{0, 0, 4, 16}}> ()
@@ -90,7 +97,7 @@ forms (float[b,{HEADS},s,{SIZE}] q, float[b,{HEADS},s,{SIZE}] k, float[b,{HEADS}
   both = Add (two_of_them, next_t)
   seen = ReduceSum <keepdims = 0> (both, two)
 }}"""
-PAIRS = {"past_k": "present_k", "past_v": "present_v", "past_r": "present_r", "past_t": "present_t", "past_l": "present_l", "past_mk": "present_mk",
+PAIRS = {"past_k": "present_k", "past_v": "present_v", "past_r": "present_r", "past_t": "present_t", "past_h": "present_h", "past_l": "present_l", "past_mk": "present_mk",
          "past_mv": "present_mv", "past_gk": "present_gk", "past_gv": "present_gv", "cache_n": "next_n", "cache_e": "next_e", "cache_t": "next_t"}
 # Rows, then what onnxruntime has no kernel for.
 NEWER = f"""<ir_version: 11, opset_import: ["" : 24]>

@@ -14,6 +14,7 @@
 #include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Iota.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -73,6 +74,7 @@ struct Finder {
   }
   void grow(ConcatOp concat, SmallVectorImpl<NamedAttribute> &state);
   void unwrapScatter(BlockArgument past);
+  void unwrapCasts(BlockArgument past);
   void replace(const Other &other);
   void run();
 };
@@ -254,6 +256,48 @@ void Finder::unwrapScatter(BlockArgument past) {
   front.erase();
 }
 
+/// Converters to f16 leave pasts and presents f32: a past is cast, joined, and
+/// all rows are cast back. The fresh ones are, and the past's stay as they
+/// came, which are numbers of f16 where they were a present's.
+void Finder::unwrapCasts(BlockArgument past) {
+  auto narrow =
+      past.hasOneUse() ? dyn_cast<CastOp>(*past.getUsers().begin()) : nullptr;
+  auto concat = narrow && narrow.getResult().hasOneUse()
+                    ? dyn_cast<ConcatOp>(*narrow.getResult().user_begin())
+                    : nullptr;
+  if (!concat || concat.getInputs().size() != 2 ||
+      concat.getInputs()[0] != narrow.getResult())
+    return;
+  Type outside = getElementTypeOrSelf(past), inside = narrow.getTo();
+  if (!outside.isF32() || (!inside.isF16() && !inside.isBF16()))
+    return;
+  SmallVector<CastOp> backs;
+  for (Operation *user : concat.getResult().getUsers())
+    if (auto back = dyn_cast<CastOp>(user); back && back.getTo() == outside)
+      backs.push_back(back);
+  if (llvm::none_of(backs, [&](CastOp back) {
+        return llvm::is_contained(ret.getOperands(), back.getResult());
+      }))
+    return;
+  b.setInsertionPoint(concat);
+  Location loc = concat.getLoc();
+  auto cast = [&](Value v, Type to) -> Value {
+    return CastOp::create(b, loc, v, TypeAttr::get(to), UnitAttr(),
+                          RoundModeAttr());
+  };
+  Value fresh = cast(concat.getInputs()[1], outside);
+  Value all =
+      ConcatOp::create(b, loc, ValueRange{past, fresh}, concat.getAxis());
+  for (CastOp back : backs) {
+    back.getResult().replaceAllUsesWith(all);
+    back.erase();
+  }
+  if (!concat.getResult().use_empty())
+    concat.getResult().replaceAllUsesWith(cast(all, inside));
+  concat.erase();
+  narrow.erase();
+}
+
 /// One that each run makes anew, or none.
 void Finder::replace(const Other &other) {
   unsigned number = other.past.getArgNumber();
@@ -295,6 +339,7 @@ void Finder::run() {
     if (!type || type.getRank() < 2)
       continue;
     unwrapScatter(past);
+    unwrapCasts(past);
     Operation *user = nullptr;
     int64_t axis = 0;
     std::string why = whyNot(past, user, axis);

@@ -17,7 +17,9 @@ def FindStatePass : Tenon_GraphPass<"tenon-find-state"> {
     it becomes a `tenon.append` to memory with room for more rows,
     `state.capacity` of them, of which the users of the present read the first;
     an append or a scatter into a buffer stays what it is. Both are told by
-    `carried` when the old rows lie there already.
+    `carried` when the old rows lie there already. Of a model whose numbers are f16
+    but for pasts and presents the casts between them move to the fresh rows and to
+    the readers of all.
 
     An input that has another value of the same size among the results (what is
     left of it by moving elements, the last state of a layer that went from step

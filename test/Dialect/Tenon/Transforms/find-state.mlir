@@ -1,6 +1,7 @@
 // A past and fresh rows joined become an append to memory with room for more.
 // Of it attention reads values as they lie, and keys in pages, each a panel: a
 // state's memory holds these, which take the new rows instead of the append.
+// Where all is joined as f16, the fresh rows are cast, and what reads all rows.
 
 // RUN: tenon-opt %s --pass-pipeline='builtin.module(func.func(tenon-find-state))' \
 // RUN:   | FileCheck %s
@@ -19,6 +20,11 @@
 // CHECK: tenon.reshape %[[ROWS]] to <"1", "seq">
 // CHECK: %[[ALL:.*]] = tenon.append %[[PAST]], %{{.*}} at %{{.*}} axis 2 to "state.capacity" {carried = "state.carried"}
 // CHECK: %[[PRESENT:.*]] = tenon.slice %[[ALL]] from <"0", "0", "0", "0"> step [1, 1, 1, 1] to <"b", "2", "past + seq", "64">
+// CHECK: %[[FRESH:.*]] = tenon.cast %{{.*}} to f32 :
+// CHECK: %[[WIDE:.*]] = tenon.append %{{.*}}, %[[FRESH]] at %{{.*}} axis 2 to "state.capacity" {carried = "state.carried"}
+// CHECK: %[[ROWS32:.*]] = tenon.slice %[[WIDE]]
+// CHECK: %[[ROWS16:.*]] = tenon.cast %[[ROWS32]] to f16 :
+// CHECK: tenon.exp %[[ROWS16]] :
 // CHECK: tenon.matmul %{{.*}}, %[[PRESENT]] :
 // CHECK: return %{{.*}}, %[[ALL]]
 
@@ -49,15 +55,23 @@
 !past = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past", "64">>
 !fresh = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "seq", "64">>
 !present = tensor<?x2x?x64xf32, #tenon.dims<"b", "2", "past + seq", "64">>
+!past16 = tensor<?x2x?x64xf16, #tenon.dims<"b", "2", "past", "64">>
+!fresh16 = tensor<?x2x?x64xf16, #tenon.dims<"b", "2", "seq", "64">>
+!present16 = tensor<?x2x?x64xf16, #tenon.dims<"b", "2", "past + seq", "64">>
 !scores = tensor<?x2x?x?xf32, #tenon.dims<"b", "2", "seq", "past + seq">>
 func.func @main(%past_v: !past {tenon.name = "past_v"}, %past_k: !past {tenon.name = "past_k"},
-                %old: !past {tenon.name = "past_old"}, %q: !fresh, %k: !fresh, %v: !fresh)
-    -> (!fresh, !present, !present, !past) {
+                %old: !past {tenon.name = "past_old"}, %q: !fresh, %k: !fresh, %v: !fresh,
+                %past_h: !past {tenon.name = "past_h"}, %h: !fresh16)
+    -> (!fresh, !present, !present, !past, !present, !present16) {
   %values = tenon.concat %past_v, %v axis 2 : !past, !fresh
   %keys = tenon.concat %past_k, %k axis 2 : !past, !fresh
   %read = tenon.exp %old : !past
+  %narrow = tenon.cast %past_h to f16 : !past
+  %joined = tenon.concat %narrow, %h axis 2 : !past16, !fresh16
+  %wide = tenon.cast %joined to f32 : !present16
+  %seen = tenon.exp %joined : !present16
   %scores = tenon.matmul %q, %keys transposed : !fresh, !present
   %p = tenon.softmax %scores : !scores
   %y = tenon.matmul %p, %values : !scores, !present
-  return %y, %values, %keys, %read : !fresh, !present, !present, !past
+  return %y, %values, %keys, %read, %wide, %seen : !fresh, !present, !present, !past, !present, !present16
 }
