@@ -14,13 +14,24 @@ func.func @patchesTimesWeights(%x: tensor<?x3x32x32xf32, #tenon.dims<"n", "3", "
 // The channels of a group are brought together: its patches are runs of them.
 
 // CHECK-LABEL: @groupsAreABatchDim
-// CHECK: tenon.reshape {{.*}} to <"1", "8", "2", "8">
+// CHECK: tenon.reshape {{.*}} to <"1", "8", "2", "9">
 // CHECK: tenon.transpose {{.*}} [0, 2, 1, 3]
-// CHECK: tenon.im2col {{.*}} channels_last : tensor<2x8x8xf32>
-// CHECK: tenon.matmul {{.*}} transposed : tensor<1x2x6x24xf32>, tensor<2x8x24xf32>
-func.func @groupsAreABatchDim(%x: tensor<1x16x8xf32>, %w: tensor<16x8x3xf32>) -> tensor<1x16x6xf32> {
-  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 2 : tensor<1x16x8xf32>, tensor<16x8x3xf32>
+// CHECK: tenon.im2col {{.*}} channels_last : tensor<2x8x9xf32>
+// CHECK: tenon.matmul {{.*}} transposed : tensor<1x2x6x27xf32>, tensor<2x8x27xf32>
+func.func @groupsAreABatchDim(%x: tensor<1x18x8xf32>, %w: tensor<16x9x3xf32>) -> tensor<1x16x6xf32> {
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 2 : tensor<1x18x8xf32>, tensor<16x9x3xf32>
   return %0 : tensor<1x16x6xf32>
+}
+
+// Groups of two, four or eight channels read each other's lanes: nothing is
+// repeated.
+
+// CHECK-LABEL: @permuted
+// CHECK-NOT: tenon.broadcast_to
+// CHECK: tenon.depthwise {{.*}} kernel [3] strides [1] pads [1, 1] dilations [1] : tensor<1x7x32xf32>, tensor<12x32xf32>
+func.func @permuted(%x: tensor<1x32x7xf32>, %w: tensor<32x4x3xf32>) -> tensor<1x32x7xf32> {
+  %0 = tenon.conv %x, %w strides [1] pads [1, 1] dilations [1] group 8 : tensor<1x32x7xf32>, tensor<32x4x3xf32>
+  return %0 : tensor<1x32x7xf32>
 }
 
 // One channel each: a kernel of its own, between two products of rows without a

@@ -453,10 +453,11 @@ case(
 # A row of 9 pixels is two tiles of 5, which overlap; the last taps of the second are outside.
 case(
     "rows of known length, padded behind",
-    "(float[b,16,h,9] x, float[b,64,h,8] z) => (float[b,16,h,9] a, float[b,16,h,9] c, float[b,16,h,11] d, float[b,64,k,16] e)"
+    "(float[b,16,h,9] x, float[b,64,h,8] z) => (float[b,16,h,9] a, float[b,16,h,9] c, float[b,16,h,11] d, float[b,64,k,16] e, float[b,16,h,9] f, float[b,64,h,8] g)"
     "{ a = Conv <group = 16, pads = [0,0,0,1]> (x, row2)  c = Conv <group = 16, pads = [0,0,0,2]> (x, row3)"
     "  d = Conv <group = 16, pads = [0,0,0,4], dilations = [1,2]> (x, row2)"
-    "  e = ConvTranspose <group = 64, strides = [1,2], pads = [0,1,0,1], output_padding = [0,1]> (z, rowt) }",
+    "  e = ConvTranspose <group = 64, strides = [1,2], pads = [0,1,0,1], output_padding = [0,1]> (z, rowt)"
+    "  f = Conv <group = 4, pads = [1,1,1,1]> (x, fours)  g = Conv <group = 8, pads = [0,0,0,2]> (z, eights) }",
     {"x": rand(2, 16, 3, 9), "z": rand(2, 64, 3, 8)}, {"x": rand(1, 16, 1, 9), "z": rand(1, 64, 1, 8)},
 )
 case(
@@ -562,7 +563,7 @@ WEIGHTS = {
     "zero": np.float32(0), "one": np.float32(1), "t": rand(7, 5), "gw": rand(10, 24), "gb": rand(10), "cw": rand(6, 4, 3), "cb": rand(6), "pw": rand(6, 4, 2, 2),
     "c2": rand(5, 6, 3), "d2": rand(5), "c3": rand(20, 16, 3, 3), "d3": rand(20), "c1": rand(5, 20, 1, 1),
     "e3": rand(40, 1, 3, 3), "e5": rand(40, 1, 5, 5), "e7": rand(40, 1, 7, 7), "be": rand(40), "fl": rand(24, 240), "fr": rand(80, 24),
-    "thirds": np.array([1, 1, 5 / 3, 5 / 3], np.float32), "part": np.array([1, 1, 1 / 300], np.float32), "row2": rand(16, 1, 1, 2), "row3": rand(16, 1, 1, 3), "rowt": rand(64, 1, 1, 3),
+    "thirds": np.array([1, 1, 5 / 3, 5 / 3], np.float32), "part": np.array([1, 1, 1 / 300], np.float32), "row2": rand(16, 1, 1, 2), "row3": rand(16, 1, 1, 3), "rowt": rand(64, 1, 1, 3), "fours": rand(16, 4, 3, 3), "eights": rand(64, 8, 1, 3),
     "gx": rand(1, 15, 7), "gr": rand(1, 15, 5),
     "bz": np.zeros(4900, np.float32), "bi": np.append(np.random.default_rng(7).permutation(4900)[:300] - 9, [4899]), "bx": rand(301), "bs": np.array([70, 70]),
     "ja": rand(70, 80), "jb": rand(70, 40), "jc": rand(64, 70), "jd": rand(36, 70),
@@ -665,6 +666,7 @@ def conv_graphs():
         (2, 5, 1, (1, 9), (1, 2), (1, 1), (0, 4, 0, 4)), (4, 8, 1, (3, 3), (1, 1), (2, 3), (2, 3, 2, 3)),
         (8, 1, 1, (5, 5), (1, 1), (1, 1), (2, 2, 2, 2)), (20, 40, 1, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
         (16, 33, 1, (3, 3), (2, 2), (1, 1), (0, 1, 1, 0)), (32, 96, 1, (3,), (1,), (2,), (2, 2)), (1, 2, 1, (64,), (16,), (1,), (0, 0)),
+        (32, 32, 4, (3, 3), (1, 2), (2, 1), (2, 1, 1, 1)), (48, 48, 24, (5,), (2,), (1,), (3, 2)), (24, 24, 3, (3,), (1,), (2,), (2, 2)), # groups that are permuted
         (64, 10, 2, (5, 1), (1, 1), (1, 1), (2, 0, 2, 0)), (96, 9, 3, (3,), (2,), (1,), (1, 1)), # deep groups of few outputs
         (6, 70, 1, (2, 2, 2), (1, 1, 1), (1, 1, 1), (0, 0, 1, 1, 1, 0)), (64, 3, 1, (1, 1), (2, 2), (1, 1), (0, 0, 0, 0)),
         # few columns, which lie along lanes; K in chunks of taps; columns of several panels

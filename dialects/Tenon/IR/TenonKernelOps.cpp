@@ -28,6 +28,7 @@
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonTiling.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <numeric>
 
 using namespace mlir;
 
@@ -189,6 +190,18 @@ int64_t matricesOf(PackedMatMulOp product) {
                            : 1;
 }
 
+/// How many times as many rows as places a depthwise weight has.
+static int64_t groupSize(const SymExpr &rows, ArrayRef<int64_t> kernel) {
+  int64_t places = std::accumulate(kernel.begin(), kernel.end(), int64_t(1),
+                                   std::multiplies<int64_t>()),
+          all = rows.constant().value_or(0);
+  return all > places && places > 0 && all % places == 0 ? all / places : 1;
+}
+
+int64_t DepthwiseOp::getGroupSize() {
+  return groupSize(getDims(getWeight())[0], getKernel());
+}
+
 static FailureOr<Dims> inferDims(DepthwiseOp::Adaptor op, ShapeJoiner &joiner) {
   FailureOr<Dims> input = joiner.dimsOf(op.getInput(), "input");
   FailureOr<Dims> weight = joiner.dimsOf(op.getWeight(), "weight");
@@ -205,7 +218,10 @@ static FailureOr<Dims> inferDims(DepthwiseOp::Adaptor op, ShapeJoiner &joiner) {
   if (weight->size() != 2)
     return joiner.error("expected a weight of rank 2, found rank ",
                         weight->size());
-  if (failed(joiner.equal((*weight)[0], productOf(*kernel),
+  int64_t group = groupSize((*weight)[0], op.getKernel());
+  if (input->back().constant().value_or(1) % group != 0)
+    group = 1;
+  if (failed(joiner.equal((*weight)[0], productOf(*kernel) * SymExpr(group),
                           "the weight's rows and the kernel's places")) ||
       failed(joiner.equal((*weight)[1], input->back(),
                           "the weight's and the input's channels")))

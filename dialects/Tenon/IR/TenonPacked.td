@@ -35,6 +35,10 @@ def Tenon_DepthwiseOp : Tenon_PureOp<"depthwise",
     result[n, o, c] = sum over k of input[n, position(o)*stride - pad + k*dilation, c] * weight[k, c],
     without the k that lie outside. The input is [N, spatial..., C], the weight
     [prod(kernel), C]. A kernel of its own; made by tenon-lower-conv.
+
+    A weight of so many times more rows, g, is of groups of g channels, each of
+    which meets all inputs of its group:
+    sum over k and j < g of input[n, position, c - c mod g + j] * weight[k*g + j, c].
   }];
   let arguments = (ins Tenon_FloatTensor:$input, Tenon_FloatTensor:$weight,
                        DenseI64ArrayAttr:$kernel, DenseI64ArrayAttr:$strides,
@@ -42,6 +46,10 @@ def Tenon_DepthwiseOp : Tenon_PureOp<"depthwise",
   let results = (outs Tenon_FloatTensor:$result);
   let assemblyFormat = "$input `,` $weight `kernel` $kernel `strides` $strides `pads` $pads "
                        "`dilations` $dilations attr-dict `:` type($input) `,` type($weight)";
+  let extraClassDeclaration = [{
+    /// Inputs that an output channel meets.
+    int64_t getGroupSize();
+  }];
 }
 
 def Tenon_PackBOp : Tenon_PureOp<"pack_b", [Tenon_FusesAs<"Loop">]> {

@@ -24,7 +24,12 @@
 // one by one, four vectors of channels at a time, so that there are chains
 // enough. A row that is known is cut evenly: 14 pixels are two tiles of 7.
 //
-// Each element is one chain of additions in the order of the taps.
+// Of groups of channels the vectors are permuted, for each input of a group
+// once, or where a group fills a vector the input is loaded for all lanes.
+//
+// Each element is one chain of additions in the order of the rows of taps. A
+// row of a group's taps is five of them, or what is left, for one input after
+// the other.
 //
 //===----------------------------------------------------------------------===//
 
@@ -66,6 +71,7 @@ struct DepthwiseKernel {
   SymExpr C = dims.back();
   Type element = getElementTypeOrSelf(op.getInput().getType());
   Type sumType = computeType(element);
+  int64_t group = op.getGroupSize();
   unsigned lanes = e.vectorLanes();
   Value X = e.input(input), W = e.input(weight);
   Value width = e.dim(dims[rank]), channels = e.dim(C);
@@ -101,6 +107,11 @@ struct DepthwiseKernel {
   Value load(Value memory, Value number, const Idx &c) {
     return L.widen(L.load(memory, at(number, c), element));
   }
+  Value met(Value number, const Idx &c, int64_t j);
+  /// The weight's row of a tap and an input.
+  Value weightRow(Value tap, int64_t input) {
+    return group == 1 ? tap : L.add(L.mul(tap, group), input);
+  }
   Value fma(Value v, Value w, Value sum) {
     return L.multiplyAdd(v, w, sum, e.target.hasFma);
   }
@@ -135,6 +146,23 @@ SmallVector<SymExpr> DepthwiseKernel::positions() {
         SymExpr::apply(SymExpr::Fn::FloorDiv, room, SymExpr(strides[d])) + 1);
   }
   return result;
+}
+
+/// Of a pixel what the lanes of the vector from channel c on meet: themselves,
+/// or the j-th input of their groups.
+Value DepthwiseKernel::met(Value number, const Idx &c, int64_t j) {
+  if (group == 1)
+    return load(X, number, c);
+  if (int64_t(lanes) <= group) {
+    Value first = L.mul(L.div(c.base, group), group);
+    first = L.add(L.add(L.mul(number, channels), firstChannel), first);
+    return L.widen(L.load(X, L.uniform(L.add(first, j)), element));
+  }
+  Value all = load(X, number, c);
+  SmallVector<int64_t> from;
+  for (int64_t l = 0; l < lanes; ++l)
+    from.push_back(l - l % group + j);
+  return vector::ShuffleOp::create(b, L.loc, all, all, from);
 }
 
 /// The taps along `d` that are inside, where the first one lies at `first`.
@@ -226,18 +254,21 @@ DepthwiseKernel::Sums DepthwiseKernel::taps(Value pixel, Value tap,
                                             const Idx &c, ValueRange before,
                                             std::optional<int64_t> known,
                                             int64_t number) {
-  Sums sums(before), weights;
+  Sums sums(before);
   std::map<int64_t, SmallVector<std::pair<int64_t, int64_t>>> readers;
-  for (int64_t u = 0; u < count; ++u) {
-    weights.push_back(load(W, L.add(tap, u), c));
+  for (int64_t u = 0; u < count; ++u)
     for (int64_t t = 0; t < pixels; ++t)
       if (!known || isInside(*known + t, number + u))
         readers[t * strides[x] + u * dilations[x]].push_back({t, u});
-  }
-  for (auto &[distance, all] : readers) {
-    Value v = load(X, L.add(pixel, distance), c);
-    for (auto [t, u] : all)
-      sums[t] = fma(v, weights[u], sums[t]);
+  for (int64_t j = 0; j < group; ++j) {
+    SmallVector<Value> weights;
+    for (int64_t u = 0; u < count; ++u)
+      weights.push_back(load(W, weightRow(L.add(tap, u), j), c));
+    for (auto &[distance, all] : readers) {
+      Value v = met(L.add(pixel, distance), c, j);
+      for (auto [t, u] : all)
+        sums[t] = fma(v, weights[u], sums[t]);
+    }
   }
   return sums;
 }
@@ -260,7 +291,7 @@ void DepthwiseKernel::tile(Value pixel, int64_t pixels,
                            std::optional<int64_t> known) {
   Value from = L.sub(L.mul(pixel, strides[x]), pads[x]);
   // As many sums as there are registers for, beside the taps' weights.
-  int64_t most = e.target.numVectorRegs >= 32 ? 16 : 8;
+  int64_t most = e.target.numVectorRegs >= 32 && group == 1 ? 16 : 8;
   int64_t vectors = std::clamp<int64_t>(
       llvm::bit_floor(uint64_t(most / pixels)), 1, kVectors);
   int64_t whole =
@@ -305,24 +336,34 @@ void DepthwiseKernel::tiles(Value first, Value end, int64_t pixels) {
 void DepthwiseKernel::pixelAlone(Value pixel) {
   Value from = L.sub(L.mul(pixel, strides[x]), pads[x]);
   auto [begin, end] = tapsInside(x, from);
-  overVectors(
-      kVectors, [&, begin = begin, end = end](int64_t count, const Idx &c) {
-        auto next = [&](int64_t v) {
-          return L.add(c, L.uniform(int64_t(v * lanes)));
-        };
-        Sums sums = overRows(count, [&](Value line, Value tap, ValueRange s) {
-          return e.loop(begin, end, 1, s, [&](Value j, ValueRange s) {
+  overVectors(kVectors, [&, begin = begin, end = end](int64_t count,
+                                                      const Idx &c) {
+    auto next = [&](int64_t v) {
+      return L.add(c, L.uniform(int64_t(v * lanes)));
+    };
+    // In the order of a tile, whose taps are few at a time.
+    int64_t size = group == 1 ? kernel[x] : kTaps;
+    Sums sums = overRows(count, [&](Value line, Value tap, ValueRange before) {
+      Sums s(before);
+      for (int64_t k = 0; k < kernel[x]; k += size) {
+        Value low = group == 1 ? begin : L.max(begin, k);
+        Value high = group == 1 ? end : L.min(end, k + size);
+        for (int64_t i = 0; i < group; ++i)
+          s = e.loop(low, high, 1, s, [&](Value j, ValueRange s) {
             Value at = L.add(L.add(line, from), L.mul(j, dilations[x]));
             Sums sums;
             for (int64_t v = 0; v < count; ++v)
-              sums.push_back(fma(load(X, at, next(v)),
-                                 load(W, L.add(tap, j), next(v)), s[v]));
+              sums.push_back(fma(met(at, next(v), i),
+                                 load(W, weightRow(L.add(tap, j), i), next(v)),
+                                 s[v]));
             return sums;
           });
-        });
-        for (int64_t v = 0; v < count; ++v)
-          put(pixel, sums[v], next(v));
-      });
+      }
+      return s;
+    });
+    for (int64_t v = 0; v < count; ++v)
+      put(pixel, sums[v], next(v));
+  });
 }
 
 /// A row that is cut as it is known.
@@ -400,7 +441,7 @@ void DepthwiseKernel::run() {
                  ceilDivOf(out[x], tiling.getPixels()) *
                  productOf(ArrayRef(out).take_front(x));
   e.info.cost = productOf(getDims(op.getResult())) *
-                std::accumulate(kernel.begin(), kernel.end(), int64_t(1),
+                std::accumulate(kernel.begin(), kernel.end(), group,
                                 std::multiplies<int64_t>());
   e.loop(e.begin, e.end, 1, [&](Value number) { task(number); });
 }
@@ -417,6 +458,12 @@ void emitDepthwiseKernel(KernelEmitter &e) {
   if (!input || !weight) {
     e.fail("a 'depthwise' kernel holds no depthwise "
            "convolution of stored operands");
+    return;
+  }
+  int64_t group = op.getGroupSize(), lanes = e.vectorLanes();
+  if (lanes % group && group % lanes) {
+    e.fail("groups of " + std::to_string(group) +
+           " channels do not fit into vectors of " + std::to_string(lanes));
     return;
   }
   if (auto tiling = e.tiling<CpuDepthwiseTilingAttr>())

@@ -415,10 +415,17 @@ Value KernelEmitter::pull(DepthwiseOp op, ArrayRef<Idx> idx) {
   Type element = getElementTypeOrSelf(op.getResult().getType());
   Type t = laneType(op.getResult(), idx);
   SymExpr size = getDims(op.getWeight()).front();
+  Value group = L.index(op.getGroupSize());
   return loop(L.index(0), dim(size), 1, L.constant(t, 0),
               [&](Value k, ValueRange args) {
-                Idx at = L.uniform(k);
-                Value x = emitPatch(op, idx[0], idx[1], at, &idx[2]);
+                Idx at = L.uniform(k), place = at, channel = idx[2];
+                if (op.getGroupSize() != 1) {
+                  auto [tap, input] = L.divRem(at, group);
+                  place = tap;
+                  channel = L.mul(L.divRem(channel, group).first, group);
+                  channel = L.add(channel, input);
+                }
+                Value x = emitPatch(op, idx[0], idx[1], place, &channel);
                 Value w = emit(op.getWeight(), {at, idx[2]});
                 return SmallVector<Value>{
                     addProduct(L, element, args[0], x, w)};

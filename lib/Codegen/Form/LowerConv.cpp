@@ -34,6 +34,9 @@ constexpr StringLiteral kPass = "tenon-lower-conv", kLast = "ChannelsLast",
 /// Lanes of the widest vectors.
 constexpr int64_t kLanes = 16;
 
+/// Groups of so many channels, of as many inputs, are permuted vectors.
+constexpr int64_t kPermuted[] = {2, 4, 8};
+
 /// Groups of fewer output channels are computed lane by lane. Not those of so
 /// many inputs, each of which would be copied for each output, where all
 /// outputs fill no vector.
@@ -128,6 +131,17 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     return dims;
   }
 
+  /// Does no vector of any level hold parts of groups? Larger groups of what is
+  /// dequantised are products of integers.
+  static bool isPermuted(ConvOp op) {
+    SmallVector<SymExpr> w = getDims(op.getWeight());
+    int64_t perGroup = w[0].constant().value_or(0) / int64_t(op.getGroup());
+    return w[1].constant() == perGroup &&
+           llvm::is_contained(kPermuted, perGroup) &&
+           (perGroup < kSmallGroup ||
+            op.getWeight().getDefiningOp<ConstantOp>());
+  }
+
   /// Small groups, channel by channel: each output channel meets the inputs of
   /// its group one after the other, as one more dim of the kernel. Where there
   /// is one input and one output to a group, nothing has to be repeated.
@@ -139,9 +153,15 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     SmallVector<int64_t> kernel = kernelOf(op), strides(op.getStrides()),
                          pads(op.getPads()), dilations(op.getDilations());
     SymExpr taps = productOf(ArrayRef(w).drop_front(1));
+    bool permuted = isPermuted(op);
     Value weight = transposeMatrix(
-        b, loc, createReshape(b, loc, op.getWeight(), {w[0], taps}));
+        b, loc,
+        permuted ? flattenChannelsLast(b, loc, op.getWeight())
+                 : createReshape(b, loc, op.getWeight(), {w[0], taps}));
     Value image = imageOf(op, rows, /*always=*/true);
+    if (permuted)
+      return DepthwiseOp::create(b, loc, image, weight, kernel, strides, pads,
+                                 dilations);
     SmallVector<SymExpr> dims = getDims(image);
     size_t rank = kernel.size();
     if (w[1].constant() != 1) { // [N, spatial..., C] to [N, Cin, spatial..., G]
@@ -296,7 +316,8 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
       int64_t outputs = *cout.constant(), perGroup = outputs / groups;
       std::optional<int64_t> depth = w[1].constant();
       bool isDeep = perGroup > 1 && outputs < kLanes && depth >= kDeepGroup;
-      bool small = perGroup < kSmallGroup && depth && !isDeep;
+      bool small =
+          isPermuted(op) || (perGroup < kSmallGroup && depth && !isDeep);
       Value y = small ? apart(op, rows) : grouped(op, rows);
       result = rows.viewOf(b, loc, y, out);
     }

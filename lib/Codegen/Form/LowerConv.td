@@ -29,7 +29,8 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
     lie, and the constant in their order.
 
     Groups of 8 output channels and more are a batch dim of the matmul. Smaller
-    ones, a channel each in the first place, become tenon.depthwise.
+    ones, a channel each in the first place, become tenon.depthwise, and so do
+    those of two, four or eight channels of as many inputs, whose lanes are permuted.
   }];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
