@@ -54,6 +54,19 @@ func.func @depthwise(%x: tensor<1x3x9xf32>, %a: tensor<4x3x1xf32>, %b: tensor<5x
   return %3 : tensor<1x5x5xf32>
 }
 
+// Two images meet one weight.
+
+// CHECK-LABEL: @sharedWeight
+// CHECK: tenon.constant dense_resource<channels_last
+// CHECK-NOT: tenon.constant dense_resource<channels_last
+// CHECK: return
+func.func @sharedWeight(%x: tensor<1x3x9xf32>, %y: tensor<1x3x9xf32>) -> (tensor<1x2x8xf32>, tensor<1x2x8xf32>) {
+  %w = tenon.constant dense<[[[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]], [[6.0, 7.0], [8.0, 9.0], [0.5, 1.5]]]> : tensor<2x3x2xf32>
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x9xf32>, tensor<2x3x2xf32>
+  %1 = tenon.conv %y, %w strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x9xf32>, tensor<2x3x2xf32>
+  return %0, %1 : tensor<1x2x8xf32>, tensor<1x2x8xf32>
+}
+
 // In small groups each output channel meets its group's inputs one after the
 // other, as one more dim of the kernel.
 

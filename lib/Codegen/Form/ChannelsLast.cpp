@@ -628,6 +628,13 @@ static Value swapped(OpBuilder &b, Location loc, Value weight, int64_t rows,
     for (int64_t c = 0; c < columns; ++c)
       for (int64_t r = 0; r < rows; ++r, to += bytes)
         memcpy(to, matrix + (r * columns + c) * bytes, bytes);
+  // Convolutions of two images may share a weight: it is stored once.
+  Operation *next = constant->getNextNode();
+  for (; auto made = dyn_cast_or_null<ConstantOp>(next);
+       next = next->getNextNode())
+    if (made.getType() == type &&
+        match::bytesOf(made.getValue()) == blob.getData())
+      return made;
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointAfter(constant); // it may stand before a loop
   auto &manager =
