@@ -388,16 +388,19 @@ def check_loops(tool):
 
 
 def check_flags(tool):
-    """A flag, handed on, that one branch of an If gives without dims and the other one with a dim, as Paddle's exporter makes it."""
+    """As Paddle's exporter makes loops: a flag, handed on, that one branch of an If gives without dims and the other one with a dim; a result
+    that begins as one number, which nobody reads."""
     done = helper.make_graph([node("Constant", [], ["t"], value=numpy_helper.from_array(np.array([True])))], "done", [], [port("t", BOOL, None)])
     same = helper.make_graph([node("Identity", ["was"], ["e"])], "same", [], [port("e", BOOL, None)])
     body = helper.make_graph(
         [node("Mul", ["v", "two"], ["v2"]), node("ReduceMax", ["v2"], ["most"], keepdims=0), node("Greater", ["most", "limit"], ["over"]),
-         node("If", ["over"], ["now"], then_branch=done, else_branch=same), node("Not", ["now"], ["on"])],
-        "body", [port("i", I64, []), port("c", BOOL, []), port("v", F32, [2]), port("was", BOOL, [])],
-        [port("on", BOOL, None), port("v2", F32, [2]), port("now", BOOL, None)])
-    made = model([node("Loop", ["M", "yes", "v0", "no"], ["y", "end"], body=body)], [port("M", I64, []), port("v0", F32, [2]), port("limit", F32, [])],
-                 [port("y", F32, [2])], {"two": np.float32(2), "yes": np.bool_(True), "no": np.bool_(False)})
+         node("If", ["over"], ["now"], then_branch=done, else_branch=same), node("Not", ["now"], ["on"]),
+         node("Reshape", ["v", "rows"], ["last"])],
+        "body", [port("i", I64, []), port("c", BOOL, []), port("v", F32, [2]), port("was", BOOL, []), port("unread", F32, None)],
+        [port("on", BOOL, None), port("v2", F32, [2]), port("now", BOOL, None), port("last", F32, None)])
+    made = model([node("Loop", ["M", "yes", "v0", "no", "two"], ["y", "end", "z"], body=body)],
+                 [port("M", I64, []), port("v0", F32, [2]), port("limit", F32, [])], [port("y", F32, [2]), port("z", F32, [1, 2])],
+                 {"two": np.float32(2), "yes": np.bool_(True), "no": np.bool_(False), "rows": np.array([1, 2])})
     for limit in (5, 100):
         compare(tool, made, {"M": np.array(9), "v0": np.array([1, 3], np.float32), "limit": np.array(limit, np.float32)})
 

@@ -130,9 +130,14 @@ public:
       : n(n), r(r), name(n.state.known.freshName("#loop")),
         dims(n, r.initial, name) {}
   SmallVector<Value> make();
+  /// Handed values that no iteration reads, and the dims that each gives them,
+  /// where they begin with others, which is why there is no loop.
+  const std::map<size_t, Dims> &getUnread() const { return unread; }
 
 private:
   bool attempt();
+  bool agrees(ArrayRef<Value> handed);
+  std::optional<Dims> outside(Value v);
   bool settle(bool certain);
   void giveUp();
   bool findBody();
@@ -145,6 +150,7 @@ private:
   std::string name;
   HandedDims dims;
   std::unique_ptr<Body> body;
+  std::map<size_t, Dims> unread;
 };
 
 /// The body for these dims; false after an error.
@@ -175,19 +181,33 @@ bool LoopMaker::attempt() {
     if (n.rank(v) != n.rank(first) && isOneElement(v) && isOneElement(first))
       v = n.reshape(v, n.dims(first));
   }
-  for (auto [i, v] : llvm::enumerate(body->handed(handed.size())))
-    if (n.elem(v) != n.elem(handed[i]) || n.rank(v) != n.rank(handed[i])) {
-      std::string from, to;
-      llvm::raw_string_ostream(from) << r.initial[i].getType();
-      llvm::raw_string_ostream(to) << v.getType();
-      n.error("a value that an iteration hands to the next must keep its "
-              "element type and rank where the number of iterations is only "
-              "known at run time; value " +
-              Twine(i) + " is " + from + ", then " + to +
-              whatSettles(n.state, r.trips));
-      return false;
-    }
-  return true;
+  return agrees(handed);
+}
+
+/// Do the values keep their types? Else says which one does not.
+bool LoopMaker::agrees(ArrayRef<Value> handed) {
+  std::map<size_t, Dims> others;
+  size_t count = 0;
+  for (auto [i, v] : llvm::enumerate(body->handed(handed.size()))) {
+    if (n.elem(v) == n.elem(handed[i]) && n.rank(v) == n.rank(handed[i]))
+      continue;
+    ++count;
+    if (n.elem(v) == n.elem(handed[i]) && handed[i].use_empty() &&
+        !llvm::is_contained(body->results, handed[i]))
+      if (std::optional<Dims> wanted = outside(v))
+        others[i] = *wanted;
+    std::string from, to;
+    llvm::raw_string_ostream(from) << r.initial[i].getType();
+    llvm::raw_string_ostream(to) << v.getType();
+    n.error("a value that an iteration hands to the next must keep its "
+            "element type and rank where the number of iterations is only "
+            "known at run time; value " +
+            Twine(i) + " is " + from + ", then " + to +
+            whatSettles(n.state, r.trips));
+  }
+  if (count == others.size() && unread.empty())
+    unread = others;
+  return count == 0;
 }
 
 /// Nothing refers to the body's ops any more.
@@ -260,18 +280,24 @@ Value LoopMaker::kept(Value v, ArrayRef<SymExpr> wanted) {
   return n.reshape(v, wanted);
 }
 
-/// A row with dims that hold in each iteration: those of the first.
-Value LoopMaker::invariant(Value row) {
+/// The dims of the first iteration; nullopt where only the body knows them.
+std::optional<Dims> LoopMaker::outside(Value v) {
   std::map<std::string, SymExpr> first = dims.beginnings();
   first[SymExpr::element(name, 0).str()] = SymExpr(0);
   const BodySymbols inside(body->block(), name);
-  Dims wanted = n.dims(row);
+  Dims wanted = n.dims(v);
   for (SymExpr &dim : wanted) {
     dim = dim.substitute(first);
     if (inside.in(dim))
-      return nullptr;
+      return std::nullopt;
   }
-  return kept(row, wanted);
+  return wanted;
+}
+
+/// A row with dims that hold in each iteration: those of the first.
+Value LoopMaker::invariant(Value row) {
+  std::optional<Dims> wanted = outside(row);
+  return wanted ? kept(row, *wanted) : nullptr;
 }
 
 /// Ends the body with what it yields.
@@ -345,7 +371,20 @@ std::optional<int64_t> certainBool(NodeImporter &n, Value v) {
 }
 
 SmallVector<Value> makeLoop(NodeImporter &n, const Repeated &r) {
-  return LoopMaker(n, r).make();
+  ImportState::Refusals before = n.state.refusals();
+  LoopMaker maker(n, r);
+  SmallVector<Value> results = maker.make();
+  if (!n.failed() || maker.getUnread().empty())
+    return results;
+  // What nobody reads may begin as zeros of the dims that it has behind the
+  // first iteration, which there has to be.
+  before.restore();
+  (void)n.takeError();
+  n.checkLessEqual(SymExpr(1), r.trips);
+  Repeated other = r;
+  for (const auto &[i, dims] : maker.getUnread())
+    other.initial[i] = n.broadcast(n.scalarLike(0, r.initial[i]), dims);
+  return LoopMaker(n, other).make();
 }
 
 } // namespace tenon::onnximport
