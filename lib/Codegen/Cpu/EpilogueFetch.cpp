@@ -27,6 +27,7 @@ EpilogueFetch::EpilogueFetch(KernelEmitter &e, const Sink &sink) : e(e) {
         }))
       memories.push_back(e.input(arg));
   }
+  reads = !memories.empty();
   if (sink.perm.empty())
     memories.push_back(e.result(0));
 }

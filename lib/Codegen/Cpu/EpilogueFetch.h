@@ -19,6 +19,8 @@ namespace tenon {
 class EpilogueFetch {
 public:
   EpilogueFetch(KernelEmitter &e, const Sink &sink);
+  /// Does the epilogue read such memory, too?
+  bool reads = false;
   /// Columns [column, column + count) of the rows rowOf(0) to rowOf(rows - 1).
   void fetch(mlir::Value rows,
              llvm::function_ref<mlir::Value(mlir::Value)> rowOf,

@@ -34,6 +34,7 @@
 #include "dialects/Tenon/IR/TenonKernel.h"
 #include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Cpu/EpilogueFetch.h"
 #include "lib/Codegen/Cpu/PatchRows.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/WinogradTransforms.h"
@@ -67,6 +68,7 @@ struct WinogradKernel {
   Im2ColOp patches;
   LaneBuilder &L = e.L;
   Sink sink{e};
+  EpilogueFetch epilogueFetch{e, sink};
   SmallVector<SymExpr> packed = getDims(op.getPacked()),
                        out = getDims(op.getResult()),
                        image = getDims(patches.getInput()),
@@ -117,6 +119,7 @@ struct WinogradKernel {
   void copyPixels(Value image, Value y, Value x);
   void transformPixels(const Row &row);
   void multiply(const Block &block, Value panel);
+  void fetch(const Row &row, Value x, Value panel);
   void finish(const Row &row, Value panel);
   void epilogue(const Row &row, Value x, Value panel);
   void emit();
@@ -137,28 +140,33 @@ void WinogradKernel::forRows(const Block &block,
 
 /// The pixels from (y, x) on, some of which lie outside.
 void WinogradKernel::copyPixels(Value number, Value y, Value x) {
-  Value height = e.dim(image[1]), width = e.dim(image[2]);
-  auto forPixels = [&](function_ref<void(Value)> fn) {
-    e.loop(L.index(0), L.index(kWinogradTile), 1, fn);
+  Value height = e.dim(image[1]), width = e.dim(image[2]), channels = e.dim(C);
+  // Columns [begin, end) lie inside.
+  auto within = [&](Value column, Value least) {
+    return L.min(L.max(column, least), kWinogradTile);
   };
-  forPixels([&](Value i) {
-    Value row = L.add(y, i), isRow = L.ult(row, height);
+  Value begin = within(L.sub(L.index(0), x), L.index(0)),
+        end = within(L.sub(width, x), begin);
+  e.loop(L.index(0), L.index(kWinogradTile), 1, [&](Value i) {
+    Value row = L.add(y, i), isInside = L.ult(row, height);
     Value line = L.mul(L.add(L.mul(number, height), row), width);
-    forPixels([&](Value j) {
-      Value column = L.add(x, j);
-      Value inside = L.both(isRow, L.ult(column, width));
-      Value from = L.mul(L.add(line, column), e.dim(C)),
-            to = L.mul(L.add(L.mul(i, kWinogradTile), j), e.dim(C));
-      auto copy = [&](bool zeros) {
-        e.lanesLoop(e.dim(C), e.vectorLanes(), [&](Idx c) {
-          Value v = zeros ? L.constant(L.vec(f32), 0)
-                          : L.load(X, L.add(L.uniform(from), c), f32);
-          L.store(v, outside, L.add(L.uniform(to), c), f32);
-        });
-      };
-      e.ifThen(inside, [&] { copy(false); });
-      e.ifThen(L.no(inside), [&] { copy(true); });
-    });
+    Value from = L.mul(L.add(line, x), channels),
+          to = L.mul(L.mul(i, kWinogradTile), channels);
+    auto forColumns = [&](Value begin, Value end, bool zeros) {
+      Value at = L.mul(begin, channels);
+      e.lanesLoop(L.mul(L.sub(end, begin), channels), e.vectorLanes(),
+                  [&](Idx c) {
+                    c = L.add(L.uniform(at), c);
+                    Value v = zeros ? L.constant(L.vec(f32), 0)
+                                    : L.load(X, L.add(L.uniform(from), c), f32);
+                    L.store(v, outside, L.add(L.uniform(to), c), f32);
+                  });
+    };
+    Value last = L.select(isInside, end, L.index(0)),
+          first = L.min(begin, last);
+    forColumns(L.index(0), first, true);
+    forColumns(first, last, false);
+    forColumns(last, L.index(kWinogradTile), true);
   });
 }
 
@@ -227,12 +235,28 @@ void WinogradKernel::multiply(const Block &block, Value panel) {
   });
 }
 
+/// What the epilogue of square x of a row meets.
+void WinogradKernel::fetch(const Row &row, Value x, Value panel) {
+  Value height = e.dim(positions[0]), width = e.dim(positions[1]);
+  auto numberOf = [&](Value i) {
+    Value y = L.add(row.y, L.div(i, kWinogradOutputs)),
+          column =
+              L.add(L.mul(x, kWinogradOutputs), L.rem(i, kWinogradOutputs));
+    return L.add(L.mul(L.add(L.mul(row.image, height), y), width), column);
+  };
+  epilogueFetch.fetch(L.index(kWinogradOutputs * kWinogradOutputs), numberOf,
+                      L.mul(panel, kPanelColumns), ofTile);
+}
+
 /// What becomes of the products of a row of squares.
 void WinogradKernel::finish(const Row &row, Value panel) {
   func::FuncOp transform = getWinogradOutput(e.module(), e.target);
   int64_t columns =
       panels.constant() == 1 ? lastColumns(e.target, N) : kPanelColumns;
   e.loop(row.begin, row.end, 1, [&](Value x) {
+    constexpr int64_t ahead = 2; // squares
+    if (epilogueFetch.reads)
+      fetch(row, L.add(x, ahead), panel);
     Value at = L.mul(L.add(row.place, x), ofTile);
     for (int64_t p = 0; p < tilePanels; ++p) {
       auto one = [&] {
