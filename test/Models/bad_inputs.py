@@ -142,6 +142,12 @@ def negative_dims():
     return model([helper.make_node("Add", ["x", "w"], ["y"], "add_w")], [X], [Y], [tensor])
 
 
+def no_shape():
+    result = model([helper.make_node("Relu", ["x"], ["y"], "relu")], [X], [Y])
+    result.graph.input[0].type.tensor_type.ClearField("shape")
+    return result
+
+
 def no_opset():
     result = unknown_default()
     result.graph.node[0].op_type = "Relu"
@@ -302,6 +308,7 @@ def compile_cases(tool):
         "initializer too large": (huge_dims, ["w"]),
         "initializer of negative size": (negative_dims, ["w"]),
         "no opset": (no_opset, ["opset"]),
+        "an input of any rank": (no_shape, ["'x' has no shape"]),
         "opset 99": (future_opset, ["99"]),
     }
     for number, (name, (make, words)) in enumerate(cases.items()):

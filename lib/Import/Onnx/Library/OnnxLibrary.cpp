@@ -657,6 +657,13 @@ static std::string prepare(onnx::ModelProto &model,
   if (model.opset_import_size() == 0)
     return "invalid model: it imports no opset";
 
+  for (const auto &input : model.graph().input())
+    if (input.type().has_tensor_type() &&
+        !input.type().tensor_type().has_shape())
+      return "input '" + input.name() +
+             "' has no shape: how many dims it has must be known when "
+             "compiling";
+
   setUnknownApart(model);
   std::string invalid = guarded([&] {
     check(model);
