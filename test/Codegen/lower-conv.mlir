@@ -23,8 +23,7 @@ func.func @groupsAreABatchDim(%x: tensor<1x18x8xf32>, %w: tensor<16x9x3xf32>) ->
   return %0 : tensor<1x16x6xf32>
 }
 
-// Groups of two, four or eight channels read each other's lanes: nothing is
-// repeated.
+// Groups of 2, 4, 8 or 16 channels read each other's lanes: nothing is repeated.
 
 // CHECK-LABEL: @permuted
 // CHECK-NOT: tenon.broadcast_to

@@ -34,8 +34,9 @@ constexpr StringLiteral kPass = "tenon-lower-conv", kLast = "ChannelsLast",
 /// Lanes of the widest vectors.
 constexpr int64_t kLanes = 16;
 
-/// Groups of so many channels, of as many inputs, are permuted vectors.
-constexpr int64_t kPermuted[] = {2, 4, 8};
+/// Groups of so many channels, of as many inputs, are permuted vectors, or an
+/// input for all lanes of one.
+constexpr int64_t kPermuted[] = {2, 4, 8, 16};
 
 /// Groups of fewer output channels are computed lane by lane. Not those of so
 /// many inputs, each of which would be copied for each output, where all

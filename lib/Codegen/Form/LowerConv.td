@@ -30,7 +30,7 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
 
     Groups of 8 output channels and more are a batch dim of the matmul. Smaller
     ones, a channel each in the first place, become tenon.depthwise, and so do
-    those of two, four or eight channels of as many inputs, whose lanes are permuted.
+    those of 2, 4, 8 or 16 channels of as many inputs, whose lanes are permuted.
   }];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
