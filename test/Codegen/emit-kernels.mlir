@@ -724,7 +724,8 @@ func.func @fewTerms(%x: tensor<1x3x?x24xf32, #tenon.dims<"1", "3", "2*h", "24">>
 // -----
 
 // Where the channels come first in the result, a tile is a square of positions and
-// channels, which is turned; rows of fewer positions are scattered.
+// channels, which is turned; with many registers half of its positions meet two
+// vectors of channels at a time. Rows of fewer positions are scattered.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK-COUNT-24: math.fma
 // CHECK-NOT: math.fma
@@ -733,7 +734,7 @@ func.func @fewTerms(%x: tensor<1x3x?x24xf32, #tenon.dims<"1", "3", "2*h", "24">>
 // CHECK-COUNT-8: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
 // CHECK: vector.scatter
 // WIDE-LABEL: func.func @matmul_0
-// WIDE-COUNT-48: math.fma
+// WIDE-COUNT-96: math.fma
 // WIDE-NOT: math.fma
 // WIDE-COUNT-80: vector.shuffle
 // WIDE-NOT: vector.shuffle
@@ -743,6 +744,27 @@ func.func @fewTermsTurned(%x: tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1"
   ^bb0(%a: tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1">>, %b: tensor<2x9x32xf32>):
     %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x?x?x1xf32, #tenon.dims<"1", "h", "w", "1">>
     %2 = tenon.packed_matmul %1, %b columns "64" : tensor<1x?x9xf32, #tenon.dims<"1", "h*w", "9">>, tensor<2x9x32xf32>
+    %3 = tenon.transpose %2 [0, 2, 1] : tensor<1x?x64xf32, #tenon.dims<"1", "h*w", "64">>
+    tenon.yield %3 : tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">>
+  }
+  return %0 : tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">>
+}
+
+// -----
+
+// Of more terms they do with few registers, too.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-COUNT-96: math.fma
+// CHECK-NOT: math.fma
+// CHECK-COUNT-48: vector.shuffle
+// CHECK-NOT: vector.shuffle
+// CHECK-COUNT-8: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// WIDE-LABEL: func.func @matmul_0
+func.func @moreTermsTurned(%x: tensor<1x?x?x2xf32, #tenon.dims<"1", "h", "w", "2">>, %p: tensor<2x18x32xf32>) -> tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x?x?x2xf32, #tenon.dims<"1", "h", "w", "2">>, tensor<2x18x32xf32>) -> tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">> tiling #tenon.cpu_conv<positions = 96, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x?x?x2xf32, #tenon.dims<"1", "h", "w", "2">>, %b: tensor<2x18x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x?x?x2xf32, #tenon.dims<"1", "h", "w", "2">>
+    %2 = tenon.packed_matmul %1, %b columns "64" : tensor<1x?x18xf32, #tenon.dims<"1", "h*w", "18">>, tensor<2x18x32xf32>
     %3 = tenon.transpose %2 [0, 2, 1] : tensor<1x?x64xf32, #tenon.dims<"1", "h*w", "64">>
     tenon.yield %3 : tensor<1x64x?xf32, #tenon.dims<"1", "64", "h*w">>
   }

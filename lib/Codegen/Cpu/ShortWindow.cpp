@@ -18,9 +18,9 @@
 // The last tile of a row begins where it ends with the row: some positions are
 // computed twice.
 //
-// Where the result has its channels first, a tile is a square, which is turned
-// before it is stored; all positions of a row come before the next columns
-// then.
+// Where the result has its channels first, a tile is a square, or two beside
+// each other, which are turned before they are stored; all positions of a row
+// come before the next columns then.
 //
 // A sum is one chain of additions in the order of k, as it is of other tiles:
 // bits are the same.
@@ -87,8 +87,14 @@ ShortWindow::match(KernelEmitter &e, PackedMatMulOp op, Sink &sink,
   bool many = e.target.numVectorRegs >= 32;
   window.together = vectors <= (many ? 4 : 3) ? vectors : many ? 4 : 2;
   window.most = positionsOfTile(e.target, window.together, width);
-  if (sink.isTurned())
-    window.together = 1, window.most = lanes;
+  if (sink.isTurned()) {
+    // With few registers the sums of half a square wait in memory for the
+    // others, which of few terms costs more than it spares.
+    constexpr int64_t fewest = 16;
+    bool halves = many || taps * *length >= fewest;
+    window.together = halves ? std::min<int64_t>(vectors, 2) : 1;
+    window.most = lanes;
+  }
   window.ofTask = ofTask;
   if (ofTask < *columns && ofTask % (window.together * lanes) != 0)
     return std::nullopt;
@@ -221,33 +227,43 @@ void ShortWindow::storeRows(const Tile &tile) {
   L.mask = {};
 }
 
-/// A square: as many positions as lanes, one vector of columns.
+/// Squares: as many positions as lanes, each vector of columns.
 void ShortWindow::storeTurned(const Tile &tile) {
   LaneBuilder &L = e.L;
-  int64_t lanes = L.lanes;
-  SmallVector<Value> sums = sumsOf(tile);
+  int64_t lanes = L.lanes, vectors = tile.vectors;
+  // Half of the positions by two vectors take fewer loads than all by one.
+  int64_t each = vectors > 1 ? lanes / 2 : lanes;
+  SmallVector<SmallVector<Value>> squares(vectors);
+  for (int64_t p = 0; p < lanes; p += each) {
+    SmallVector<Value> sums =
+        sumsOf({L.add(tile.first, p), each, tile.begin, vectors});
+    for (auto [i, sum] : llvm::enumerate(sums))
+      squares[i % vectors].push_back(sum);
+  }
   SmallVector<SymExpr> rowDims = getDims(op.getResult());
   rowDims.pop_back();
-  Idx column{tile.begin, 1, lanes, {}};
-  Value first = L.add(row, tile.first);
-  L.mask = maskOf(tile);
-  for (int64_t p = 0; p < tile.positions; ++p) {
-    Value r = L.add(first, p);
-    SmallVector<Idx> idx = e.delinearize(r, rowDims);
-    idx.push_back(column);
-    sums[p] = valueAt(idx, r, sums[p]);
-  }
-  L.mask = {};
-  int64_t count = lanes;
-  if (std::optional<int64_t> begin = constantIndex(tile.begin))
-    count = std::min(count, N - *begin);
-  SmallVector<Idx> idx = e.delinearize(first, rowDims);
-  idx.back() = Idx{idx.back().base, 1, 1, {}};
-  idx.push_back(Idx());
-  SmallVector<Value> turned = turnSquare(L, sums);
-  for (int64_t i = 0; i < count; ++i) {
-    idx.back() = L.uniform(L.add(tile.begin, i));
-    L.store(turned[i], e.result(0), sink.at(e, idx), sink.element);
+  Value first = L.add(row, tile.first), mask = maskOf(tile);
+  for (auto [v, square] : llvm::enumerate(squares)) {
+    Value begin = L.add(tile.begin, int64_t(v) * lanes);
+    L.mask = int64_t(v) == vectors - 1 ? mask : Value();
+    for (int64_t p = 0; p < lanes; ++p) {
+      Value r = L.add(first, p);
+      SmallVector<Idx> idx = e.delinearize(r, rowDims);
+      idx.push_back(Idx{begin, 1, lanes, {}});
+      square[p] = valueAt(idx, r, square[p]);
+    }
+    L.mask = {};
+    int64_t count = lanes;
+    if (std::optional<int64_t> known = constantIndex(begin))
+      count = std::min(count, N - *known);
+    SmallVector<Idx> idx = e.delinearize(first, rowDims);
+    idx.back() = Idx{idx.back().base, 1, 1, {}};
+    idx.push_back(Idx());
+    SmallVector<Value> turned = turnSquare(L, square);
+    for (int64_t i = 0; i < count; ++i) {
+      idx.back() = L.uniform(L.add(begin, i));
+      L.store(turned[i], e.result(0), sink.at(e, idx), sink.element);
+    }
   }
 }
 
