@@ -176,11 +176,12 @@ PackedMatMulOp findWinograd(KernelOp kernel) {
 }
 
 bool areWinogradPatches(Im2ColOp patches) {
-  auto isOne = [](int64_t i) { return i == 1; };
+  ArrayRef<int64_t> strides = patches.getStrides();
   return patches.getChannelsLast() &&
          patches.getKernel() == ArrayRef<int64_t>{3, 3} &&
-         llvm::all_of(patches.getStrides(), isOne) &&
-         llvm::all_of(patches.getDilations(), isOne) &&
+         (strides == ArrayRef<int64_t>{1, 1} ||
+          strides == ArrayRef<int64_t>{2, 2}) &&
+         patches.getDilations() == ArrayRef<int64_t>{1, 1} &&
          getElementTypeOrSelf(patches.getInput().getType()).isF32();
 }
 
@@ -290,15 +291,20 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
   }
   SymExpr k = lhs->back();
   if (op.getWinograd()) {
-    if (packed->size() != 4 || lhs->size() != 3 ||
-        (*packed)[0] != SymExpr(kWinogradMatrices))
+    bool steps = packed->size() == 3;
+    if (lhs->size() != 3 ||
+        (!steps &&
+         (packed->size() != 4 || (*packed)[0] != SymExpr(kWinogradMatrices))))
       return joiner.error("expected with winograd lhs of rank 3 and ",
                           kWinogradMatrices, " packed matrices, found rank ",
                           lhs->size(), " and packed of rank ", packed->size(),
                           ", first dim ", packed->front().str());
     constexpr int64_t taps = 9;
     k = k.divideExactly(taps).value_or(0);
-    packed->erase(packed->begin());
+    if (steps)
+      k = k * SymExpr(kWinogradStepsRows);
+    else
+      packed->erase(packed->begin());
   }
   if (failed(joiner.equal(
           SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(kPanelColumns)),
@@ -341,10 +347,12 @@ LogicalResult PackedMatMulOp::verify() {
     return emitOpError() << "expected f32 without a format for winograd, found "
                          << lhs;
   auto patches = getLhs().getDefiningOp<Im2ColOp>();
-  if (!patches || !areWinogradPatches(patches))
+  constexpr int64_t matrix = 3; // its dims
+  if (!patches || !areWinogradPatches(patches) ||
+      (patches.getStrides()[0] == 2) != (getDims(getPacked()).size() == matrix))
     return emitOpError() << "expected for winograd an im2col of f32 with "
-                            "channels_last, kernel 3x3, strides and dilations "
-                            "of 1";
+                            "channels_last, kernel 3x3, dilations of 1, and "
+                            "strides of 1 by 16 matrices or of 2 by one";
   return success();
 }
 

@@ -178,8 +178,8 @@ def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor"
     result is [..., M, n]; the dims before M and before the panels broadcast.
     With the format i8, lhs is ui8 and the result the sums in i32, which wrap.
 
-    With `winograd` lhs is f32 patches of 3x3 pixels, [batch, positions, 9 C], one
-    beside the other and with their channels last, and `packed` 16 matrices of C rows: the filters
+    With `winograd` lhs is f32 patches of 3x3 pixels, [batch, positions, 9 C], with their
+    channels last. Where these lie one beside the other `packed` is 16 matrices of C rows: the filters
     g as G g G^T of Winograd's F(2x2, 3x3). The result is that of the filters
     themselves but for its rounding. Two by two positions, counted from each
     image's first row and column, share what is computed of the 4x4 pixels d that
@@ -191,6 +191,14 @@ def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor"
           ½ -½  ½            0 -1  1  0
           0  0  1            0  1  0 -1
     ```
+
+    In steps of 2 `packed` is one matrix of 25 C rows, and two by two positions share
+    what is computed of the 5x5 pixels that they meet. Along one dim the two are
+    (x0 - x2) w0 + x1 w1 + x2 (w0 + w2) and x2 (w0 + w2) + x3 w1 + (x4 - x2) w2, five
+    products in place of six, of which each has two alone; so nine sums of 4 C, 2 C or
+    C terms are added up to four positions. Their rows lie one behind the other, sum
+    by sum: along each dim the first position's own two, the shared one, the second's
+    two.
 
     Made by tenon-winograd.
   }];

@@ -38,7 +38,20 @@ PackedMatMulOp findWinograd(KernelOp kernel);
 /// Its pixels, four of which a row and a column of a tile have.
 inline constexpr int64_t kWinogradTile = 4, kWinogradOutputs = 2,
                          kWinogradMatrices = kWinogradTile * kWinogradTile;
-/// Do windows of 3x3 lie one beside the other, so that it may multiply them?
+/// And five where windows lie in steps of 2: one matrix has 25 times as many
+/// rows as there are channels.
+inline constexpr int64_t kWinogradStepsTile = 5,
+                         kWinogradStepsRows =
+                             kWinogradStepsTile * kWinogradStepsTile;
+/// Along each dim a square's products have parts of its numbers then, so many
+/// from `first` on: two of the first position alone, one that both share, two
+/// of the second.
+struct WinogradPart {
+  int64_t first, count;
+};
+inline constexpr WinogradPart kWinogradParts[] = {{0, 2}, {2, 1}, {3, 2}};
+/// Do windows of 3x3 lie one beside the other, or in steps of 2, so that it may
+/// multiply them?
 bool areWinogradPatches(Im2ColOp patches);
 /// As many matrices are those of the product of such patches.
 int64_t matricesOf(PackedMatMulOp product);

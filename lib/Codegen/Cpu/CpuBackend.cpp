@@ -186,10 +186,11 @@ Tilings winogradTilings(KernelOp kernel, const Machine &machine) {
   constexpr int64_t bytes = 400 << 10, inCache = 1 << 20,
                     fewest = 4 * kTileRows, most = 10 * kTileRows;
   SmallVector<SymExpr> packed = getDims(findWinograd(kernel).getPacked());
-  int64_t channels = packed[2].constant().value_or(1),
-          ofSquare = 4 * kWinogradMatrices * (channels + 2 * kPanelColumns),
-          weight = 4 * kWinogradMatrices * channels * kPanelColumns *
-                   packed[1].constant().value_or(1);
+  int64_t numbers = packed.size() == 3 ? 1 : kWinogradMatrices,
+          rows = numbers * packed.end()[-2].constant().value_or(1),
+          ofSquare = 4 * (rows + numbers * 2 * kPanelColumns),
+          weight = 4 * rows * kPanelColumns *
+                   packed.end()[-3].constant().value_or(1);
   int64_t squares =
       weight > 4 * inCache ? 16 * kTileRows
       : weight > inCache

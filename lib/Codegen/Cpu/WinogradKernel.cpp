@@ -24,6 +24,10 @@
 // They stay in the second one, as the panels of one matrix do while all squares
 // meet them; meanwhile those of the next are fetched.
 //
+// Of windows in steps of 2 a square meets 5x5 pixels and has nine products, of
+// 4 C, 2 C or C terms; V is one matrix of 25 C columns, of which each product
+// has its own, and so are the weight's rows (tenon.packed_matmul).
+//
 // Pixels outside of the image are zeros: a square that meets some has its
 // pixels copied, with zeros in their place.
 //
@@ -73,7 +77,16 @@ struct WinogradKernel {
                        out = getDims(op.getResult()),
                        image = getDims(patches.getInput()),
                        positions = patchPositions(patches);
-  SymExpr N = out.back(), C = image.back(), panels = packed[1];
+  SymExpr N = out.back(), C = image.back(), panels = packed.end()[-3];
+  int64_t step = patches.getStrides()[0];
+  bool steps = step > 1;
+  /// Pixels along a square's side, and from one square to the next.
+  int64_t side = steps ? kWinogradStepsTile : kWinogradTile,
+          sideApart = kWinogradOutputs * step;
+  /// Numbers of a square that are multiplied, and by how many products.
+  int64_t numbers = side * side;
+  static constexpr int64_t parts = std::size(kWinogradParts);
+  int64_t products = steps ? parts * parts : numbers;
   int64_t tileRows = tiling.getTileRows(),
           tilePanels = std::min(tiling.getTilePanels(),
                                 panels.constant().value_or(kTilePanels));
@@ -85,6 +98,8 @@ struct WinogradKernel {
   /// Register tiles of squares, all and those of a block.
   SymExpr tiles = ceilDiv(squares, tileRows), tilesOfBlock = mostTiles(),
           blocks = ceilDiv(tiles, tilesOfBlock);
+  /// From a square to the next one, and from a matrix to the next one.
+  SymExpr ofSquare = steps ? C * SymExpr(numbers) : C;
   SymExpr ofV = tilesOfBlock * tileRows * C + SymExpr(kLine),
           ofM = tilesOfBlock * (tileRows * ofTile) + SymExpr(kLine);
   Type f32 = e.b.getF32Type();
@@ -92,8 +107,8 @@ struct WinogradKernel {
         panelSize = {};
 
   SymExpr mostTiles() const {
-    int64_t bytes = 4 * kWinogradMatrices * kPanelColumns *
-                    C.constant().value_or(1) * panels.constant().value_or(1);
+    int64_t bytes = 4 * numbers * kPanelColumns * C.constant().value_or(1) *
+                    panels.constant().value_or(1);
     int64_t least =
         bytes > kSmallWeight ? std::max(kLeast, tiling.getSquares()) : kLeast;
     SymExpr share = ceilDiv(squares, ceilDiv(SymExpr(kTasks), groups));
@@ -118,8 +133,14 @@ struct WinogradKernel {
   void forRows(const Block &block, function_ref<void(const Row &)> fn);
   void copyPixels(Value image, Value y, Value x);
   void transformPixels(const Row &row);
+  /// One of the products of a block by the panels of a tile: where its rows
+  /// lie in V, M and B, how many terms it has, and what is fetched meanwhile.
+  struct Product {
+    Value vAt, mAt, bAt, terms, next;
+  };
   void multiply(const Block &block, Value panel);
   void fetch(const Row &row, Value x, Value panel);
+  void multiplyTiles(const Block &block, Value panel, const Product &product);
   void finish(const Row &row, Value panel);
   void epilogue(const Row &row, Value x, Value panel);
   void emit();
@@ -143,15 +164,15 @@ void WinogradKernel::copyPixels(Value number, Value y, Value x) {
   Value height = e.dim(image[1]), width = e.dim(image[2]), channels = e.dim(C);
   // Columns [begin, end) lie inside.
   auto within = [&](Value column, Value least) {
-    return L.min(L.max(column, least), kWinogradTile);
+    return L.min(L.max(column, least), side);
   };
   Value begin = within(L.sub(L.index(0), x), L.index(0)),
         end = within(L.sub(width, x), begin);
-  e.loop(L.index(0), L.index(kWinogradTile), 1, [&](Value i) {
+  e.loop(L.index(0), L.index(side), 1, [&](Value i) {
     Value row = L.add(y, i), isInside = L.ult(row, height);
     Value line = L.mul(L.add(L.mul(number, height), row), width);
     Value from = L.mul(L.add(line, x), channels),
-          to = L.mul(L.mul(i, kWinogradTile), channels);
+          to = L.mul(L.mul(i, side), channels);
     auto forColumns = [&](Value begin, Value end, bool zeros) {
       Value at = L.mul(begin, channels);
       e.lanesLoop(L.mul(L.sub(end, begin), channels), e.vectorLanes(),
@@ -166,31 +187,34 @@ void WinogradKernel::copyPixels(Value number, Value y, Value x) {
           first = L.min(begin, last);
     forColumns(L.index(0), first, true);
     forColumns(first, last, false);
-    forColumns(last, L.index(kWinogradTile), true);
+    forColumns(last, L.index(side), true);
   });
 }
 
 void WinogradKernel::transformPixels(const Row &row) {
   Value height = e.dim(image[1]), width = e.dim(image[2]), channels = e.dim(C);
-  func::FuncOp transform = getWinogradInput(e.module(), e.target);
+  func::FuncOp transform = steps ? getWinogradStepsInput(e.module(), e.target)
+                                 : getWinogradInput(e.module(), e.target);
   int64_t top = patches.getPads()[0], left = patches.getPads()[1];
   auto call = [&](Value memory, Value at, Value width, Value x, Value count) {
-    func::CallOp::create(
-        e.b, L.loc, transform,
-        ValueRange{memory, at, L.mul(width, channels), channels, V,
-                   L.mul(L.add(row.place, x), channels), e.dim(ofV), count});
+    SmallVector<Value> operands{
+        memory,   at, L.mul(width, channels),
+        channels, V,  L.mul(L.add(row.place, x), e.dim(ofSquare)),
+        count};
+    if (!steps)
+      operands.push_back(e.dim(ofV));
+    func::CallOp::create(e.b, L.loc, transform, operands);
   };
   // Squares [begin, end) meet pixels of the image alone.
-  Value y = L.sub(row.y, top);
-  Value isInside = L.both(L.sge(y, 0), L.sle(L.add(y, kWinogradTile), height));
+  Value y = L.sub(L.mul(row.y, step), top);
+  Value isInside = L.both(L.sge(y, 0), L.sle(L.add(y, side), height));
   auto within = [&](Value x, Value least) {
     return L.select(isInside, L.min(L.max(x, least), row.end), row.end);
   };
-  Value begin =
-      within(L.index(llvm::divideCeil(left, kWinogradOutputs)), row.begin);
-  Value room = L.max(L.add(width, left - kWinogradOutputs), 0);
-  Value end = within(L.div(room, kWinogradOutputs), begin);
-  Value pixel = L.sub(L.mul(begin, kWinogradOutputs), left);
+  Value begin = within(L.index(llvm::divideCeil(left, sideApart)), row.begin);
+  Value room = L.max(L.add(width, left - (side - sideApart)), 0);
+  Value end = within(L.div(room, sideApart), begin);
+  Value pixel = L.sub(L.mul(begin, sideApart), left);
   Value line = L.mul(L.add(L.mul(row.image, height), y), width);
   call(X, L.mul(L.add(line, pixel), channels), width, begin, L.sub(end, begin));
   Value before = L.sub(begin, row.begin),
@@ -198,40 +222,67 @@ void WinogradKernel::transformPixels(const Row &row) {
   e.loop(L.index(0), others, 1, [&](Value i) {
     Value x =
         L.add(L.select(L.ult(i, before), row.begin, L.sub(end, before)), i);
-    copyPixels(row.image, y, L.sub(L.mul(x, kWinogradOutputs), left));
-    call(outside, L.index(0), L.index(kWinogradTile), x, L.index(1));
+    copyPixels(row.image, y, L.sub(L.mul(x, sideApart), left));
+    call(outside, L.index(0), L.index(side), x, L.index(1));
   });
 }
 
-/// The block's squares by the panels of one tile, of all matrices.
-void WinogradKernel::multiply(const Block &block, Value panel) {
+/// The block's squares by the panels of one tile.
+void WinogradKernel::multiplyTiles(const Block &block, Value panel,
+                                   const Product &product) {
   int64_t most = squaresOfTile();
   Value tiles = L.div(L.add(block.count, most - 1), most);
-  Value step = L.div(L.add(L.index(4 * kPanelColumns - 1), tiles), tiles);
-  Value share = L.mul(step, L.div(e.dim(C), 4));
+  Value lines = L.div(L.add(L.index(4 * kPanelColumns - 1), tiles), tiles);
+  Value share = L.mul(lines, L.div(product.terms, 4));
   bool whole = panels.constant() && *panels.constant() % tilePanels == 0;
-  Value apart = L.mul(np, panelSize), own = L.mul(panel, panelSize);
   MicroKernelShape tile{tilePanels};
   tile.inRows = true;
-  e.loop(L.index(0), L.index(kWinogradMatrices), 1, [&](Value k) {
-    Value bAt = L.add(L.mul(k, apart), own);
-    // Behind the last matrix the next panels of the first one.
-    Value next =
-        L.select(L.eq(k, kWinogradMatrices - 1),
-                 L.add(own, L.mul(panelSize, tilePanels)), L.add(bAt, apart));
-    forRowTiles(e, block.count, most, [&](Value i, Value r0, Value rows) {
-      MicroKernelOperands o{
-          V,         L.add(L.mul(k, e.dim(ofV)), L.mul(r0, e.dim(C))),
-          B,         bAt,
-          panelSize, e.dim(C),
-          M,         L.add(L.mul(k, e.dim(ofM)), L.mul(r0, ofTile))};
-      o.next = L.add(next, L.mul(i, share)), o.nextStep = step;
-      o.ldc = L.index(ofTile);
-      forTileShapes(e, {panels, N, whole, tiles, L.sub(np, panel), most, tile},
-                    [&](const MicroKernelShape &shape, int64_t leastRows) {
-                      emitMicroKernel(e, rows, most, C, o, shape, leastRows);
-                    });
+  forRowTiles(e, block.count, most, [&](Value i, Value r0, Value rows) {
+    MicroKernelOperands o{
+        V,         L.add(product.vAt, L.mul(r0, e.dim(ofSquare))),
+        B,         product.bAt,
+        panelSize, product.terms,
+        M,         L.add(product.mAt, L.mul(r0, ofTile))};
+    o.next = L.add(product.next, L.mul(i, share)), o.nextStep = lines;
+    o.ldc = L.index(ofTile);
+    forTileShapes(e, {panels, N, whole, tiles, L.sub(np, panel), most, tile},
+                  [&](const MicroKernelShape &shape, int64_t leastRows) {
+                    emitMicroKernel(e, rows, most, ofSquare, o, shape,
+                                    leastRows);
+                  });
+  });
+}
+
+/// All products of the block's squares by the panels of one tile.
+void WinogradKernel::multiply(const Block &block, Value panel) {
+  Value own = L.mul(panel, panelSize), zero = L.index(0);
+  // Behind the last product the next panels of the first one.
+  auto nextOf = [&](Value k, Value behind) {
+    return L.select(L.eq(k, products - 1),
+                    L.add(own, L.mul(panelSize, tilePanels)), behind);
+  };
+  if (!steps) {
+    Value apart = L.mul(np, panelSize);
+    return e.loop(zero, L.index(products), 1, [&](Value k) {
+      Value bAt = L.add(L.mul(k, apart), own);
+      multiplyTiles(block, panel,
+                    {L.mul(k, e.dim(ofV)), L.mul(k, e.dim(ofM)), bAt, e.dim(C),
+                     nextOf(k, L.add(bAt, apart))});
     });
+  }
+  // Where a product's terms begin goes from one to the next.
+  e.loop(zero, L.index(products), 1, zero, [&](Value k, ValueRange first) {
+    auto count = [&](Value part) {
+      return L.select(L.eq(part, 1), L.index(kWinogradParts[1].count),
+                      L.index(kWinogradParts[0].count));
+    };
+    Value terms =
+        L.mul(L.mul(count(L.div(k, parts)), count(L.rem(k, parts))), e.dim(C));
+    Value bAt = L.add(own, L.mul(first[0], kPanelColumns));
+    multiplyTiles(block, panel,
+                  {first[0], L.mul(k, e.dim(ofM)), bAt, terms,
+                   nextOf(k, L.add(bAt, L.mul(terms, kPanelColumns)))});
+    return SmallVector<Value>{L.add(first[0], terms)};
   });
 }
 
@@ -250,7 +301,8 @@ void WinogradKernel::fetch(const Row &row, Value x, Value panel) {
 
 /// What becomes of the products of a row of squares.
 void WinogradKernel::finish(const Row &row, Value panel) {
-  func::FuncOp transform = getWinogradOutput(e.module(), e.target);
+  func::FuncOp transform = steps ? getWinogradStepsOutput(e.module(), e.target)
+                                 : getWinogradOutput(e.module(), e.target);
   int64_t columns =
       panels.constant() == 1 ? lastColumns(e.target, N) : kPanelColumns;
   e.loop(row.begin, row.end, 1, [&](Value x) {
@@ -313,14 +365,15 @@ void WinogradKernel::epilogue(const Row &row, Value x, Value panel) {
 
 void WinogradKernel::emit() {
   e.info.tasks = blocks * groups;
-  e.info.cost = squares * SymExpr(kWinogradMatrices) * C * N;
+  e.info.cost = squares * SymExpr(numbers) * C * N;
   X = e.input(cast<BlockArgument>(patches.getInput()));
   B = e.input(operand.getMemory());
-  V = e.scratchBuffer(ofV * kWinogradMatrices, f32);
-  M = e.scratchBuffer(ofM * kWinogradMatrices, f32);
+  V = e.scratchBuffer(
+      steps ? tilesOfBlock * tileRows * ofSquare : ofV * products, f32);
+  M = e.scratchBuffer(ofM * products, f32);
   Y = e.scratchBuffer(SymExpr(tilePanels * kOfSquare), f32);
-  outside = e.scratchBuffer(C * kWinogradMatrices, f32);
-  np = e.dim(panels), panelSize = L.mul(e.dim(C), kPanelColumns);
+  outside = e.scratchBuffer(C * numbers, f32);
+  np = e.dim(panels), panelSize = L.mul(e.dim(packed.end()[-2]), kPanelColumns);
   int64_t ofTask = tiling.getTaskPanels();
   Value perBlock = e.dim(groups);
   e.loop(e.begin, e.end, 1, [&](Value number) {

@@ -57,12 +57,80 @@ struct Transforms : Loops {
     return {plus(plus(m[0], m[1]), m[2]), less(less(m[1], m[2]), m[3])};
   }
 
+  /// What three taps in steps of 2 meet of five numbers.
+  static constexpr int64_t kSteps = kWinogradStepsTile;
+  std::array<Value, kSteps> beforeSteps(ArrayRef<Value> d) {
+    return {less(d[0], d[2]), d[1], d[2], d[3], less(d[4], d[2])};
+  }
+  /// Number (y, x) of those, among all of a square.
+  static int64_t placeOf(int64_t y, int64_t x) {
+    auto partOf = [](int64_t i) {
+      return *llvm::find_if(kWinogradParts, [i](const WinogradPart &part) {
+        return i < part.first + part.count;
+      });
+    };
+    WinogradPart rows = partOf(y), columns = partOf(x);
+    return rows.first * kSteps + rows.count * columns.first +
+           (y - rows.first) * columns.count + x - columns.first;
+  }
+
+  void stepsInput() {
+    Value X = argument(0), at = argument(1), apart = argument(2),
+          channels = argument(3), V = argument(4), vAt = argument(5);
+    Value last = L.sub(channels, lanes);
+    forEach(argument(6), [&](Value square) {
+      Value from = L.add(at, L.mul(square, L.mul(channels, 2 * kOutputs))),
+            to = L.add(vAt, L.mul(square, L.mul(channels, kSteps * kSteps)));
+      forVectors(channels, [&](Value i) {
+        Value c = L.min(i, last);
+        auto row = [&](int64_t y) {
+          SmallVector<Value> pixels;
+          Value first = L.add(L.add(from, L.mul(apart, y)), c);
+          for (int64_t x = 0; x < kSteps; ++x)
+            pixels.push_back(load(X, L.add(first, L.mul(channels, x))));
+          return pixels;
+        };
+        SmallVector<Value> middle = row(kSteps / 2);
+        for (int64_t y = 0; y < kSteps; ++y) {
+          SmallVector<Value> pixels = y == kSteps / 2 ? middle : row(y);
+          for (int64_t x = 0; x < kSteps && y % (kSteps - 1) == 0; ++x)
+            pixels[x] = less(pixels[x], middle[x]);
+          for (auto [x, v] : llvm::enumerate(beforeSteps(pixels)))
+            store(v, V, L.add(L.add(to, L.mul(channels, placeOf(y, x))), c));
+        }
+      });
+    });
+    func::ReturnOp::create(b, loc);
+  }
+
+  void stepsOutput() {
+    Value M = argument(0), at = argument(1), matrix = argument(2),
+          Y = argument(3), yAt = argument(4);
+    constexpr int64_t parts = std::size(kWinogradParts), shared = 1;
+    forVectors(argument(5), [&](Value c) {
+      auto product = [&](int64_t y, int64_t x) {
+        return load(M, L.add(L.add(at, L.mul(matrix, y * parts + x)), c));
+      };
+      Value both = product(shared, shared);
+      Value ofRow[kOutputs], ofColumn[kOutputs];
+      for (int64_t i = 0; i < kOutputs; ++i) {
+        ofRow[i] = plus(product(2 * i, shared), both);
+        ofColumn[i] = product(shared, 2 * i);
+      }
+      for (int64_t y = 0; y < kOutputs; ++y)
+        for (int64_t x = 0; x < kOutputs; ++x)
+          store(plus(product(2 * y, 2 * x), plus(ofRow[y], ofColumn[x])), Y,
+                L.add(L.add(yAt, (y * kOutputs + x) * kPanelColumns), c));
+    });
+    func::ReturnOp::create(b, loc);
+  }
+
   void input() {
     Value X = argument(0), at = argument(1), apart = argument(2),
           channels = argument(3), V = argument(4), vAt = argument(5),
-          matrix = argument(6);
+          matrix = argument(7);
     Value last = L.sub(channels, lanes);
-    forEach(argument(7), [&](Value square) {
+    forEach(argument(6), [&](Value square) {
       Value from = L.add(at, L.mul(square, L.mul(channels, kOutputs))),
             to = L.add(vAt, L.mul(square, channels));
       forVectors(channels, [&](Value i) {
@@ -109,25 +177,50 @@ struct Transforms : Loops {
 
 } // namespace
 
-func::FuncOp getWinogradInput(ModuleOp module, const TargetInfo &target) {
+/// func(X, at, apart, C, V, vAt, count), and where its matrices lie apart that
+/// too.
+static func::FuncOp getInput(ModuleOp module, const TargetInfo &target,
+                             StringRef name, bool matrices,
+                             void (Transforms::*emit)()) {
   OpBuilder b(module.getContext());
   Type index = b.getIndexType(), memory = memoryType(b.getF32Type());
-  auto [func, fresh] =
-      getFunction(module, "winograd_input",
-                  {memory, index, index, index, memory, index, index, index});
+  SmallVector<Type> types{memory, index, index, index, memory, index, index};
+  if (matrices)
+    types.push_back(index);
+  auto [func, fresh] = getFunction(module, name.str(), types);
   if (fresh)
-    Transforms(func, target).input();
+    (Transforms(func, target).*emit)();
   return func;
 }
 
-func::FuncOp getWinogradOutput(ModuleOp module, const TargetInfo &target) {
+static func::FuncOp getOutput(ModuleOp module, const TargetInfo &target,
+                              StringRef name, void (Transforms::*emit)()) {
   OpBuilder b(module.getContext());
   Type index = b.getIndexType(), memory = memoryType(b.getF32Type());
   auto [func, fresh] = getFunction(
-      module, "winograd_output", {memory, index, index, memory, index, index});
+      module, name.str(), {memory, index, index, memory, index, index});
   if (fresh)
-    Transforms(func, target).output();
+    (Transforms(func, target).*emit)();
   return func;
+}
+
+func::FuncOp getWinogradInput(ModuleOp module, const TargetInfo &target) {
+  return getInput(module, target, "winograd_input", /*matrices=*/true,
+                  &Transforms::input);
+}
+
+func::FuncOp getWinogradOutput(ModuleOp module, const TargetInfo &target) {
+  return getOutput(module, target, "winograd_output", &Transforms::output);
+}
+
+func::FuncOp getWinogradStepsInput(ModuleOp module, const TargetInfo &target) {
+  return getInput(module, target, "winograd_steps_input", /*matrices=*/false,
+                  &Transforms::stepsInput);
+}
+
+func::FuncOp getWinogradStepsOutput(ModuleOp module, const TargetInfo &target) {
+  return getOutput(module, target, "winograd_steps_output",
+                   &Transforms::stepsOutput);
 }
 
 } // namespace tenon

@@ -11,7 +11,7 @@
 
 namespace tenon {
 
-/// func(X, at, apart, C, V, vAt, matrix, count): of 4x4 pixels d of C channels,
+/// func(X, at, apart, C, V, vAt, count, matrix): of 4x4 pixels d of C channels,
 /// at least a vector, whose rows lie `apart` from X[at] on, B^T d B. Number k
 /// of its 16 pixels goes to V[vAt + k * matrix]. So for `count` neighbours,
 /// two pixels further and a row of V each.
@@ -22,6 +22,15 @@ mlir::func::FuncOp getWinogradInput(mlir::ModuleOp module,
 /// panels' rows of Y, from yAt on.
 mlir::func::FuncOp getWinogradOutput(mlir::ModuleOp module,
                                      const TargetInfo &target);
+
+/// The same of 5x5 pixels, four from one to the next, and no `matrix`: all that
+/// is multiplied lies in V[vAt] and behind it, the parts of the columns in each
+/// part of the rows, C numbers for each.
+mlir::func::FuncOp getWinogradStepsInput(mlir::ModuleOp module,
+                                         const TargetInfo &target);
+/// The same of nine products, of 3x3 parts.
+mlir::func::FuncOp getWinogradStepsOutput(mlir::ModuleOp module,
+                                          const TargetInfo &target);
 
 } // namespace tenon
 

@@ -60,6 +60,31 @@ transform(const std::array<double, kTaps> &g) {
   return all;
 }
 
+/// Of windows in steps of 2: along each dim the two taps of its first position
+/// alone, what both share, and those of the second alone, part by part.
+std::array<double, kWinogradStepsRows>
+transformSteps(const std::array<double, kTaps> &g) {
+  constexpr int64_t tile = kWinogradStepsTile;
+  auto spread = [](double a, double b, double c) {
+    return std::array{a, b, a + c, b, c};
+  };
+  std::array<double, tile * kSide> rows;
+  for (int64_t x = 0; x < kSide; ++x)
+    for (auto [i, v] :
+         llvm::enumerate(spread(g[x], g[kSide + x], g[2 * kSide + x])))
+      rows[i * kSide + x] = v;
+  std::array<double, kWinogradStepsRows> all;
+  auto next = all.begin();
+  for (const WinogradPart &down : kWinogradParts)
+    for (const WinogradPart &across : kWinogradParts)
+      for (int64_t i = down.first; i < down.first + down.count; ++i) {
+        auto row =
+            spread(rows[i * kSide], rows[i * kSide + 1], rows[i * kSide + 2]);
+        next = std::copy_n(row.begin() + across.first, across.count, next);
+      }
+  return all;
+}
+
 struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
   void runOnOperation() override {
     packs.clear();
@@ -72,7 +97,8 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
         continue;
       StringRef why = obstacle(op, patches);
       PackBOp pack = why.empty()
-                         ? packed(op.getPacked().getDefiningOp<PackBOp>())
+                         ? packed(op.getPacked().getDefiningOp<PackBOp>(),
+                                  patches.getStrides()[0] > 1)
                          : PackBOp();
       if (!pack) {
         noteMissed(kPass, op, kName,
@@ -104,39 +130,47 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
   /// would be slower.
   static StringRef loses(Im2ColOp patches, int64_t channels, int64_t columns) {
     SmallVector<SymExpr> dims = getDims(patches.getInput());
+    bool steps = patches.getStrides()[0] > 1;
+    int64_t numbers = steps ? kWinogradStepsRows : kWinogradMatrices;
     int64_t positions = 1, squares = 1;
     bool isKnown = true;
     for (size_t d = 0; d < 2; ++d) {
-      SymExpr size =
-          dims[1 + d] +
-          SymExpr(patches.getPads()[d] + patches.getPads()[d + 2] + 1 - kSide);
-      isKnown &= size.constant().has_value();
-      int64_t most = size.constant().value_or(2);
+      std::optional<int64_t> size = dims[1 + d].constant();
+      isKnown &= size.has_value();
+      int64_t most = kWinogradOutputs;
+      if (size)
+        most =
+            (*size + patches.getPads()[d] + patches.getPads()[d + 2] - kSide) /
+                patches.getStrides()[d] +
+            1;
       positions *= most;
       squares *= llvm::divideCeil(most, kWinogradOutputs);
     }
     // Times as fast, as measured: multiplications, and what the transforms take
     // beside those.
-    constexpr double least = 1.1, direct = 1.05, own = 1.18, ofTransform = 3.75;
-    double fewer =
-        double(positions) * kTaps / (double(squares) * kWinogradMatrices);
+    constexpr double least = 1.1, direct = 1.05;
+    double own = steps ? 1.1 : 1.18, ofTransform = steps ? 4 : 3.75;
+    double fewer = double(positions) * kTaps / (double(squares) * numbers);
     if (squares == 0 ||
         fewer * direct /
                 (own + ofTransform / channels + ofTransform / columns) <
             least)
       return "too much of its squares of 2x2 lies outside";
-    // Of a run's images one is certain.
-    constexpr int64_t few = 24, inCache = 1 << 20;
-    int64_t images = dims[0].constant().value_or(1),
-            bytes = kWinogradMatrices * channels * columns * sizeof(float);
-    if (isKnown && images * squares < few && bytes > inCache)
+    // Of a run's images one is certain. Steps lead to small images, as a rule:
+    // where nothing is known of those a weight is no larger than that.
+    constexpr int64_t inCache = 1 << 20, large = 8 << 20;
+    int64_t few = steps ? 48 : 24, images = dims[0].constant().value_or(1),
+            bytes = numbers * channels * columns * sizeof(float);
+    if (isKnown ? images * squares < few && bytes > inCache
+                : steps && bytes > large)
       return "too few positions meet its weight";
     return "";
   }
 
-  /// The weight's matrices; null where a number of theirs is not finite.
-  PackBOp packed(PackBOp pack) {
-    auto [it, fresh] = packs.try_emplace(pack);
+  /// The weight's matrices, or the one of windows in steps of 2; null where a
+  /// number of theirs is not finite.
+  PackBOp packed(PackBOp pack, bool steps) {
+    auto [it, fresh] = packs.try_emplace({pack, unsigned(steps)});
     if (!fresh)
       return it->second;
     std::optional<ConstantView> view = ConstantView::of(pack.getInput());
@@ -151,33 +185,43 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
     }
     int64_t columns = view->dims[dimN], channels = view->dims[dimK] / kTaps,
             ofMatrix = columns * channels;
+    SmallVector<int64_t> dims{kWinogradMatrices, columns, channels};
+    if (steps)
+      dims = {columns, kWinogradStepsRows * channels};
     AsmResourceBlob blob = HeapAsmResourceBlob::allocate(
-        kWinogradMatrices * ofMatrix * sizeof(float), alignof(uint64_t));
+        llvm::product_of(dims) * sizeof(float), alignof(uint64_t));
     auto *to = reinterpret_cast<float *>(blob.getMutableData().data());
+    bool areFinite = true;
+    auto put = [&](ArrayRef<double> numbers, float *first, int64_t apart) {
+      for (auto [i, x] : llvm::enumerate(numbers)) {
+        first[i * apart] = float(x);
+        areFinite &= std::isfinite(first[i * apart]);
+      }
+    };
     for (int64_t n = 0; n < columns; ++n)
-      for (int64_t c = 0; c < channels; ++c, ++to) {
+      for (int64_t c = 0; c < channels; ++c) {
         std::array<double, kTaps> taps;
         for (int64_t t = 0; t < kTaps; ++t) {
           float x;
           memcpy(&x, reader->at(t * channels + c, n), sizeof(x));
           taps[t] = x;
         }
-        for (auto [i, x] : llvm::enumerate(transform(taps))) {
-          to[i * ofMatrix] = float(x);
-          if (!std::isfinite(to[i * ofMatrix]))
-            return {};
-        }
+        if (steps)
+          put(transformSteps(taps), to + n * dims[1] + c, channels);
+        else
+          put(transform(taps), to + n * channels + c, ofMatrix);
       }
+    if (!areFinite)
+      return {};
     OpBuilder b(pack);
-    auto type = RankedTensorType::get({kWinogradMatrices, columns, channels},
-                                      b.getF32Type());
+    auto type = RankedTensorType::get(dims, b.getF32Type());
     auto &manager =
         DenseResourceElementsHandle::getManagerInterface(&getContext());
     Value matrices = ConstantOp::create(
         b, pack.getLoc(), type,
         DenseResourceElementsAttr::get(
             type, manager.insert("winograd", std::move(blob))));
-    return packs[pack] =
+    return packs[{pack, unsigned(steps)}] =
                PackBOp::create(b, pack.getLoc(), matrices, /*transposed=*/true);
   }
 
@@ -194,8 +238,8 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
     ++numProducts;
   }
 
-  /// Of each weight's panels those of its matrices.
-  DenseMap<Operation *, PackBOp> packs;
+  /// Of each weight's panels those of its matrices, or of the one.
+  DenseMap<std::pair<Operation *, unsigned>, PackBOp> packs;
 };
 
 } // namespace
