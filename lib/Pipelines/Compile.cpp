@@ -672,7 +672,10 @@ bool Compiler::makeKernels() {
     });
     return false;
   }
-  if (!stage(Stage::Tile, 0.25, [&] { return tile(); }) ||
+  auto lay = [&] {
+    return !gpu.empty() || passes(*module, populateWeightLayout, true);
+  };
+  if (!stage(Stage::Tile, 0.25, [&] { return lay() && tile(); }) ||
       finished(Stage::Tile, [&](raw_ostream &os, bool elide) {
         printKernels(os, elide);
         printStrategies(os);

@@ -98,6 +98,10 @@ void populateTiling(OpPassManager &pm, const Backend &backend,
   pm.addPass(createTilePass(tile));
 }
 
+void populateWeightLayout(OpPassManager &pm) {
+  pm.addPass(createLayColumnsPass());
+}
+
 void populateVectorStage(OpPassManager &pm) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createCanonicalizerPass());

@@ -953,6 +953,26 @@ func.func @twoColumns(%x: tensor<1x4608x1xf32>, %p: tensor<1x512x32xf32>, %c: te
 
 // -----
 
+// Weights that lie as the lanes meet them are read where they lie, the second column 512
+// numbers behind the first.
+// CHECK-LABEL: func.func private @dot_f32_6x2_taps1_run512_ldc2_apart256_columns
+// CHECK: scf.for
+// CHECK: arith.addi {{.*}}%c512
+// CHECK-LABEL: func.func @matmul_0
+// CHECK-NOT: vector.shuffle {{.*}} : vector<8xf32>, vector<8xf32>
+// CHECK: call @dot_f32_6x2_taps1_run512_ldc2_apart256_columns(%arg4, {{.*}}%arg5,
+func.func @laidColumns(%x: tensor<1x4608x1xf32>, %p: tensor<2x512x1xf32>) -> tensor<1x17x2xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x4608x1xf32>, tensor<2x512x1xf32>) -> tensor<1x17x2xf32> tiling #tenon.cpu_conv<positions = 256, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x4608x1xf32>, %b: tensor<2x512x1xf32>):
+    %1 = tenon.im2col %a kernel [512] strides [256] pads [0, 0] dilations [1] channels_last : tensor<1x4608x1xf32>
+    %2 = tenon.packed_matmul %1, %b columns "2" : tensor<1x17x512xf32>, tensor<2x512x1xf32>
+    tenon.yield %2 : tensor<1x17x2xf32>
+  }
+  return %0 : tensor<1x17x2xf32>
+}
+
+// -----
+
 // One column: lanes lie along the runs of 24 elements, eight positions of a row at
 // a time, the last ones again, and along the positions in the epilogue. The weights
 // are turned for that, eight rows at a time, and the three channels are moved to the

@@ -260,6 +260,7 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
   // Panels of a format are bytes.
   FormatAttr format = op.getFormatAttr();
   size_t inner = format ? 2 : 3;
+  int64_t columns = kPanelColumns; // of a panel
   if (lhs->size() < 2 || packed->size() < inner)
     return joiner.error(
         "expected lhs of rank >= 2 and packed of rank >= ", inner,
@@ -285,14 +286,21 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
     if (k && format.isInteger() && format.getBlock() && *k % format.getBlock())
       return joiner.error("expected whole blocks of ", format.getBlock(),
                           " rows, found ", *k);
+  } else if (packed->back() == SymExpr(1)) {
+    columns = 1;
+    std::optional<int64_t> k = lhs->back().constant(),
+                           length = packed->end()[-2].constant();
+    if (!k || !length || *length < *k)
+      return joiner.error("expected columns of at least ", lhs->back().str(),
+                          " numbers, found ", packed->end()[-2].str());
   } else if (packed->back() != SymExpr(kPanelColumns)) {
     return joiner.error("expected panels of ", kPanelColumns,
-                        " columns, found ", packed->back().str());
+                        " columns or of one, found ", packed->back().str());
   }
   SymExpr k = lhs->back();
   if (op.getWinograd()) {
     bool steps = packed->size() == 3;
-    if (lhs->size() != 3 ||
+    if (lhs->size() != 3 || columns == 1 ||
         (!steps &&
          (packed->size() != 4 || (*packed)[0] != SymExpr(kWinogradMatrices))))
       return joiner.error("expected with winograd lhs of rank 3 and ",
@@ -307,11 +315,12 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
       packed->erase(packed->begin());
   }
   if (failed(joiner.equal(
-          SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(kPanelColumns)),
+          SymExpr::apply(SymExpr::Fn::CeilDiv, *n, SymExpr(columns)),
           packed->end()[-int64_t(inner)],
           "the panels of n columns and packed's")) ||
-      (!format && failed(joiner.equal(k, packed->end()[-2],
-                                      "the dims that are summed over"))))
+      (!format && columns > 1 &&
+       failed(joiner.equal(k, packed->end()[-2],
+                           "the dims that are summed over"))))
     return failure();
   Dims batches[] = {Dims(lhs->begin(), lhs->end() - 2),
                     Dims(packed->begin(), packed->end() - inner)};

@@ -173,7 +173,8 @@ def Tenon_PackWeightOp : Tenon_PureOp<"pack_weight", [AttrSizedOperandSegments]>
 def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor">]> {
   let summary = "lhs [..., M, K] times a right operand of `n` columns in panels";
   let description = [{
-    The panels are tenon.pack_b's, or tenon.pack_weight's in a `format`; of the
+    The panels are tenon.pack_b's, or single columns, [..., N, L, 1], of L numbers,
+    K or more (tenon-lay-columns), or tenon.pack_weight's in a `format`; of the
     formats i8 and `bf16 by bf16` also what the model computes, of the latter as bf16. The
     result is [..., M, n]; the dims before M and before the panels broadcast.
     With the format i8, lhs is ui8 and the result the sums in i32, which wrap.

@@ -43,6 +43,12 @@ struct SecondHalf {
   SymExpr elements;
 };
 
+/// A column is `taps` runs of `run` numbers, `apart` from each other, with
+/// zeros in between.
+struct WeightColumns {
+  int64_t taps, run, apart;
+};
+
 class Backend {
 public:
   virtual ~Backend() = default;
@@ -74,6 +80,9 @@ public:
   virtual bool finishesRows() const { return false; }
   /// Do a convolution's tiles store its channels first, where they are short?
   virtual bool turnsTiles() const { return false; }
+  /// Of a kernel that is cut and reads the few columns of its weight one after
+  /// the other, rather than a panel of them: how they lie there.
+  virtual std::optional<WeightColumns> columnsOf(KernelOp kernel) const;
   /// The passes that lay operands out as its kernels want them.
   virtual void populateLayout(mlir::OpPassManager &pm,
                               const LayoutOptions &layout) const = 0;

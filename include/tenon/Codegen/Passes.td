@@ -24,6 +24,7 @@ include "lib/Codegen/Form/FormKernels.td"
 include "lib/Codegen/Form/SplitPhases.td"
 include "lib/Codegen/Form/Tile.td"
 include "lib/Codegen/Form/Winograd.td"
+include "lib/Codegen/Form/LayColumns.td"
 include "lib/Codegen/Emit/EmitKernels.td"
 include "lib/Codegen/Gpu/GpuToLLVM.td"
 

@@ -64,6 +64,8 @@ void populateFuseStage(mlir::OpPassManager &pm, bool debugValues,
 /// another family wrote.
 void populateTiling(mlir::OpPassManager &pm, const Backend &backend,
                     const TilingOptions &tiling);
+/// Behind that, where CPUs alone run the artifact: weights as they read them.
+void populateWeightLayout(mlir::OpPassManager &pm);
 /// Tile -> Vector, on a kernels module (Fuse -> Tile is buildSchedule).
 void populateVectorStage(mlir::OpPassManager &pm);
 /// Vector -> Buffer, on a kernels module.

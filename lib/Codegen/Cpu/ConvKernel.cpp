@@ -68,7 +68,8 @@ struct ConvKernel {
   EpilogueFetch epilogueFetch{e, sink};
   SmallVector<SymExpr> packed = getDims(op.getPacked()),
                        out = getDims(op.getResult());
-  SymExpr N = out.back(), panels = packed[packed.size() - 3];
+  SymExpr N = out.back(),
+          panels = operand.inColumns() ? SymExpr(1) : packed[packed.size() - 3];
   int64_t tileRows = tiling.getTileRows(), tilePanels = tiling.getTilePanels();
   SymExpr groups = SymExpr::apply(SymExpr::Fn::CeilDiv, panels,
                                   SymExpr(tiling.getTaskPanels()));
@@ -382,10 +383,14 @@ void ConvKernel::fewColumns() {
   C = e.scratchBuffer(all ? (strip.places + SymExpr(kPanelColumns)) * columns
                           : SymExpr(kTileElements),
                       f32);
-  Value weights = DotKernel::reserve(e, N, strip.numTaps, strip.run);
+  bool inColumns = operand.inColumns();
+  if (!DotKernel::fits(e, operand, op, N, strip.numTaps, strip.run))
+    return;
+  Value weights =
+      inColumns ? B : DotKernel::reserve(e, N, strip.numTaps, strip.run);
   auto dots = DotKernel::match(e.target, N, strip.numTaps, strip.run,
-                               /*isWindow=*/true);
-  if (dots)
+                               /*isWindow=*/true, inColumns);
+  if (dots && !inColumns)
     dots->loadWeights(e, B, weights);
   int64_t whole = dots ? dots->getFirst() : columns;
   int64_t apart = strip.apart().value_or(0);
@@ -436,7 +441,8 @@ void ConvKernel::emit() {
   strip.prepare();
   run = e.dim(strip.run), np = e.dim(panels);
   panelSize = L.mul(e.dim(packed[packed.size() - 2]), kPanelColumns);
-  if (matrices == 1 && DotKernel::matchesSome(N, strip.numTaps, strip.run))
+  if (operand.inColumns() ||
+      (matrices == 1 && DotKernel::matchesSome(N, strip.numTaps, strip.run)))
     return fewColumns();
   if (matrices == 1 && !strip.hasParts())
     if (auto window =

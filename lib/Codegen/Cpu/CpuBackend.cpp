@@ -19,6 +19,7 @@
 #include "dialects/Tenon/IR/TenonMath.h"
 #include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
+#include "lib/Codegen/Cpu/DotKernel.h"
 #include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
@@ -207,6 +208,9 @@ public:
   bool copiesRows() const override { return true; }
   bool finishesRows() const override { return true; }
   bool turnsTiles() const override { return true; }
+  std::optional<WeightColumns> columnsOf(KernelOp kernel) const override {
+    return ::tenon::columnsOf(kernel);
+  }
 
   Tilings candidates(KernelOp kernel, const Machine &machine) const override {
     MLIRContext *context = kernel.getContext();

@@ -21,10 +21,21 @@
 // vector is masked: behind it lie another position's elements, which may be
 // infinite.
 //
+// Up to seven columns of a constant lie in the order of the lanes already, one
+// after the other (tenon-lay-columns); others a task turns out of their panel.
+//
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Cpu/DotKernel.h"
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
+#include "dialects/Tenon/IR/TenonTiling.h"
+#include "lib/Codegen/Cpu/ImageStrip.h"
 #include "lib/Codegen/Cpu/Loops.h"
+#include "lib/Codegen/Cpu/PlaneKernel.h"
+#include "lib/Codegen/Cpu/ThinKernel.h"
+#include "lib/Codegen/Form/GatedMatMul.h"
 
 using namespace mlir;
 
@@ -162,12 +173,79 @@ bool DotKernel::matchesAll(const SymExpr &columns, int64_t taps,
 
 std::optional<DotKernel> DotKernel::match(const TargetInfo &target,
                                           const SymExpr &columns, int64_t taps,
-                                          const SymExpr &run, bool isWindow) {
-  int64_t count = countOf(target.vectorBits / 32, columns, taps, run);
+                                          const SymExpr &run, bool isWindow,
+                                          bool inColumns) {
+  int64_t count = inColumns
+                      ? *columns.constant()
+                      : countOf(target.vectorBits / 32, columns, taps, run);
   if (count == 0)
     return std::nullopt;
   return DotKernel(target, *columns.constant() - count, count, taps,
-                   *run.constant(), isWindow);
+                   *run.constant(), isWindow, inColumns);
+}
+
+bool DotKernel::multiplies(PackedMatMulOp op, const PackedOperand &operand) {
+  // A few rows that are known to be few had better be multiplied as such.
+  constexpr int64_t few = 3;
+  SmallVector<SymExpr> lhs = getDims(op.getLhs()),
+                       packed = getDims(op.getPacked());
+  SymExpr N = getDims(op.getResult()).back();
+  auto one = [](const SymExpr &d) { return d.constant() == 1; };
+  if (operand.inColumns())
+    return true;
+  return !op.getFormatAttr() && !matchHalves(op) &&
+         llvm::all_of(ArrayRef(packed).drop_back(2), one) &&
+         operand.rowsApart() == kPanelColumns &&
+         productOf(ArrayRef(lhs).drop_back(1)).constant().value_or(few + 1) >
+             few &&
+         matchesSome(N, 1, lhs.back());
+}
+
+std::optional<WeightColumns>
+DotKernel::layOut(const SymExpr &columns, int64_t taps, const SymExpr &run) {
+  // More columns fill vectors of 8 lanes. Where these lie along the rows, those
+  // of 16 do; those of 4 may as well.
+  constexpr int64_t lanes = 8;
+  if (columns.constant().value_or(lanes) >= lanes ||
+      countOf(lanes, columns, taps, run) == 0)
+    return std::nullopt;
+  return WeightColumns{taps, *run.constant(), lengthOf(*run.constant())};
+}
+
+bool DotKernel::fits(KernelEmitter &e, const PackedOperand &operand,
+                     PackedMatMulOp op, const SymExpr &columns, int64_t taps,
+                     const SymExpr &run) {
+  if (!operand.inColumns())
+    return true;
+  auto layout = layOut(columns, taps, run);
+  SymExpr found = getDims(op.getPacked()).end()[-2];
+  int64_t expected = layout ? layout->taps * layout->apart : 0;
+  if (found == SymExpr(expected))
+    return true;
+  e.fail("expected columns of ")
+      << expected << " numbers, found " << found.str();
+  return false;
+}
+
+std::optional<WeightColumns> columnsOf(KernelOp kernel) {
+  auto products = kernel.getBody().front().getOps<PackedMatMulOp>();
+  if (kernel.getKind() != KernelKind::matmul || products.empty())
+    return std::nullopt;
+  PackedMatMulOp op = *products.begin();
+  auto operand = PackedOperand::trace(op.getPacked());
+  if (!operand || operand->inColumns() || op.getFormatAttr() ||
+      matchHalves(op) || matricesOf(op) > 1)
+    return std::nullopt;
+  SymExpr N = getDims(op.getResult()).back();
+  if (isa_and_nonnull<CpuConvTilingAttr>(kernel.getTilingAttr())) {
+    ImageStrip::Runs runs = ImageStrip::runsOf(findPatches(kernel), INT64_MAX);
+    return DotKernel::layOut(N, runs.taps, runs.length);
+  }
+  if (!isa_and_nonnull<CpuMatMulTilingAttr>(kernel.getTilingAttr()) ||
+      !DotKernel::multiplies(op, *operand) || isThinProduct(op, *operand) ||
+      isPlaneProduct(op, *operand))
+    return std::nullopt;
+  return DotKernel::layOut(N, 1, getDims(op.getLhs()).back());
 }
 
 int64_t DotKernel::mostRows(int64_t apart) const {
@@ -238,6 +316,8 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc,
       std::to_string(run) + "_ldc" + std::to_string(ldc);
   if (apart)
     name += "_apart" + std::to_string(apart);
+  if (inColumns)
+    name += "_columns";
   OpBuilder b(module.getContext());
   Location loc = module.getLoc();
   Type index = b.getIndexType(), mem = memoryType(b.getF32Type()),
@@ -254,7 +334,8 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc,
   Value A = entry->getArgument(0), at = entry->getArgument(1),
         W = entry->getArgument(2), C = entry->getArgument(3),
         cAt = entry->getArgument(4);
-  auto vt = cast<VectorType>(L.vec(b.getF32Type()));
+  Type f32 = b.getF32Type();
+  auto vt = cast<VectorType>(L.vec(f32));
   auto loadIndex = [&](unsigned tableArgument, Value at) -> Value {
     Value v =
         memref::LoadOp::create(b, loc, entry->getArgument(tableArgument), at);
@@ -271,13 +352,12 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc,
     SmallVector<Value> x, y, next(sums);
     auto loadRow = [&](int64_t r) {
       L.mask = active < lanes() ? L.tailMask(L.index(active)) : Value();
-      x.push_back(
-          L.load(A, Idx{L.add(starts[r], k), 1, 1, {}}, b.getF32Type()));
+      x.push_back(L.load(A, Idx{L.add(starts[r], k), 1, 1, {}}, f32));
       L.mask = {};
     };
     auto loadColumn = [&](int64_t n) {
-      y.push_back(vector::LoadOp::create(b, loc, vt, W,
-                                         L.add(L.add(from, n * length()), k)));
+      y.push_back(vector::LoadOp::create(
+          b, loc, vt, W, L.add(L.add(from, n * columnsApart()), k)));
     };
     auto add = [&](int64_t r, int64_t n) {
       Value &sum = next[r * columns + n];
@@ -340,8 +420,7 @@ func::FuncOp DotKernel::get(ModuleOp module, int64_t rows, int64_t ldc,
     for (int64_t r = 1; apart && r < rows; ++r)
       starts.push_back(L.add(starts[0], r * apart));
     scf::YieldOp::create(
-        b, loc,
-        walk(starts, L.mul(t, columns * length()), loop.getRegionIterArgs()));
+        b, loc, walk(starts, L.mul(t, tapsApart()), loop.getRegionIterArgs()));
     b.setInsertionPointAfter(loop);
     sums.assign(loop.getResults().begin(), loop.getResults().end());
   } else {

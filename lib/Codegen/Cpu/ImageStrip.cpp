@@ -99,20 +99,27 @@ bool ImageStrip::staysInPlace(Im2ColOp op, const Source &source,
          llvm::all_of(op.getPads(), [](int64_t pad) { return pad == 0; });
 }
 
+ImageStrip::Runs ImageStrip::runsOf(Im2ColOp op, int64_t longest) {
+  SymExpr C = getDims(op.getInput()).back();
+  int64_t width = op.getKernel().back(), channels = C.constant().value_or(1);
+  bool joined = op.getDilations().back() == 1 &&
+                (channels < kManyChannels || width * channels <= longest);
+  int64_t taps = 1;
+  for (int64_t size : op.getKernel())
+    taps *= size;
+  if (joined)
+    return {true, taps / width, C * SymExpr(width)};
+  return {false, taps, C};
+}
+
 ImageStrip::ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source,
                        int64_t most, const SymExpr &panels, int64_t longest,
                        bool inPlace, bool apart)
     : e(e), op(op), source(source), inPlace(inPlace), mostly(false),
       hasRows(rank > 1 && (inPlace || dilations[x - 1] == 1)),
       dims(getDims(op.getInput())), out(patchPositions(op)), C(dims.back()) {
-  int64_t width = kernel[x], channels = C.constant().value_or(1);
-  joined = dilations[x] == 1 &&
-           (channels < kManyChannels || width * channels <= longest);
-  run = joined ? C * SymExpr(width) : C;
-  for (int64_t size : kernel)
-    numTaps *= size;
-  if (joined)
-    numTaps /= width;
+  Runs runs = runsOf(op, longest);
+  joined = runs.joined, numTaps = runs.taps, run = runs.length;
   SymExpr share = ceilDiv(productOf(out), ceilDiv(SymExpr(kTasks), panels));
   SymExpr size = SymExpr::apply(Fn::Min, SymExpr(most), atLeast(share, kLeast));
   SymExpr pieces = ceilDiv(out[x], size), strips = 1, groups = 1;

@@ -29,9 +29,19 @@ public:
   static bool staysInPlace(Im2ColOp op, const Source &source,
                            const SymExpr &columns);
 
+  /// How patches are walked: are a kernel's rows one run each, of so many runs
+  /// of so many elements? Of more than `longest` they are not, unless they
+  /// would be very short otherwise.
+  struct Runs {
+    bool joined;
+    int64_t taps;
+    SymExpr length;
+  };
+  static Runs runsOf(Im2ColOp op, int64_t longest);
+
   /// Blocks of at most about `most` positions, fewer where that gives each of
-  /// few threads as much to do in `panels` tasks a block; runs of more than
-  /// `longest` elements only where they would be very short otherwise.
+  /// few threads as much to do in `panels` tasks a block; runs as runsOf() has
+  /// them.
   /// `inPlace`: the image lies where it is read. `apart`: no block has two
   /// images.
   ImageStrip(KernelEmitter &e, Im2ColOp op, const Source &source, int64_t most,

@@ -112,7 +112,8 @@ struct MatMulKernel {
                                     SymExpr(format.rowsOfGroup())
                               : K;
   size_t inner = format ? 2 : 3; ///< dims of panels
-  SymExpr panels = part(packed[packed.size() - inner]);
+  SymExpr panels =
+      operand.inColumns() ? SymExpr(1) : part(packed[packed.size() - inner]);
   bool shared =
       llvm::all_of(ArrayRef(packed).drop_back(inner),
                    [](const SymExpr &d) { return d.constant() == 1; });
@@ -122,9 +123,10 @@ struct MatMulKernel {
       shared ? SmallVector<SymExpr>{}
              : SmallVector<SymExpr>(out.begin(), out.end() - 2);
   /// Some level has columns that fill no vector.
-  bool thin = isThin();
+  bool thin = DotKernel::multiplies(op, operand);
   std::optional<DotKernel> dots = // of this level
-      thin ? DotKernel::match(e.target, N, 1, K, /*isWindow=*/false)
+      thin ? DotKernel::match(e.target, N, 1, K, /*isWindow=*/false,
+                              operand.inColumns())
            : std::nullopt;
   int64_t wholeColumns = // by vectors of columns
       dots ? dots->getFirst() : N.constant().value_or(INT64_MAX);
@@ -175,14 +177,6 @@ struct MatMulKernel {
     int64_t rows = tiling.getBlockBytes() / (opens ? k : 4 * k);
     return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
                                16 * taskRows);
-  }
-  /// A few rows that are known to be few had better be multiplied as such.
-  bool isThin() {
-    constexpr int64_t few = 3; // of any level
-    return !format && !halves && shared && panels == SymExpr(1) &&
-           operand.rowsApart() == kPanelColumns &&
-           M.constant().value_or(few + 1) > few &&
-           DotKernel::matchesSome(N, 1, K);
   }
   /// Of a tile. One vector of columns leaves registers for more, which have to
   /// stay in the L1 cache where other columns meet them again.
@@ -730,8 +724,10 @@ void MatMulKernel::run() {
   if (isShort)
     readAhead(e, N);
   if (thin) {
-    weights = DotKernel::reserve(e, N, 1, K);
-    if (dots)
+    if (!DotKernel::fits(e, operand, op, N, 1, K))
+      return;
+    weights = operand.inColumns() ? B : DotKernel::reserve(e, N, 1, K);
+    if (dots && !operand.inColumns())
       dots->loadWeights(e, B, weights);
     return wide();
   }

@@ -25,6 +25,10 @@ namespace tenon {
 #define GEN_PASS_DEF_EMITKERNELSPASS
 #include "lib/Codegen/Emit/EmitKernels.h.inc"
 
+std::optional<WeightColumns> Backend::columnsOf(KernelOp) const {
+  return std::nullopt;
+}
+
 FailureOr<std::optional<SecondHalf>>
 Backend::emitSecondHalf(KernelOp, ModuleOp, StringRef, const TargetInfo &,
                         ArrayRef<SymExpr>) const {

@@ -46,8 +46,8 @@ PackedMatMulOp findProduct(KernelEmitter &e);
 
 /// The right operand of a packed matmul: panels in memory, seen through views
 /// that repeat or regroup matrices (the key heads that query heads share). The
-/// panels may be columns of a matrix that lies in rows, or a cache's pages,
-/// counted in elements.
+/// panels may be columns of a matrix that lies in rows, single columns of few,
+/// or a cache's pages, counted in elements.
 class PackedOperand {
 public:
   /// nullopt where `packed` is no view of a region argument, or one of pages
@@ -61,7 +61,11 @@ public:
   mlir::Value at(KernelEmitter &e, mlir::Value batchIndex,
                  llvm::ArrayRef<SymExpr> batch, mlir::Value panel) const;
   /// How far apart rows of a panel lie, and panels.
-  int64_t rowsApart() const { return width ? width : kPanelColumns; }
+  int64_t rowsApart() const {
+    return width ? width : inColumns() ? 1 : kPanelColumns;
+  }
+  /// Do columns lie one after the other (tenon-lay-columns)?
+  bool inColumns() const { return dims.back() == SymExpr(1); }
   SymExpr panelsApart() const {
     return width  ? SymExpr(kPanelColumns)
            : page ? SymExpr(page)

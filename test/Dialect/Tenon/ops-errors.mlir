@@ -862,8 +862,15 @@ func.func @packedColumns(%x: tensor<4x4xf32>, %p: tensor<1x4x32xf32>) {
 
 // -----
 func.func @packedWidth(%x: tensor<4x4xf32>, %p: tensor<1x4x16xf32>) {
-  // expected-error @below {{expected panels of 32 columns, found 16}}
+  // expected-error @below {{expected panels of 32 columns or of one, found 16}}
   %0 = tenon.packed_matmul %x, %p columns "16" : tensor<4x4xf32>, tensor<1x4x16xf32>
+  return
+}
+
+// -----
+func.func @shortColumns(%x: tensor<4x17xf32>, %p: tensor<2x16x1xf32>) {
+  // expected-error @below {{expected columns of at least 17 numbers, found 16}}
+  %0 = tenon.packed_matmul %x, %p columns "2" : tensor<4x17xf32>, tensor<2x16x1xf32>
   return
 }
 
