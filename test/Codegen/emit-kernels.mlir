@@ -1111,7 +1111,8 @@ func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf
 // columns wait in registers. A row's last vector reaches into the next row; the
 // last rows' ends are stored by themselves. Ten columns of five terms are stored by
 // whole vectors: their ends take longer in parts. Two columns have the rows on the
-// lanes: fours of each row are turned, and the sums too.
+// lanes: of five terms, an odd number, each lies on other lanes in all rows, so that
+// they are blended, and put in order; the sums are turned.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK-NOT: call
 // CHECK-COUNT-5: vector.load {{.*}} : memref<?xf32>, vector<8xf32>
@@ -1124,8 +1125,9 @@ func.func @codes(%x: tensor<5x3x32xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1xf
 // CHECK: vector.store {{.*}} : memref<?xf32>, vector<2xf32>
 // CHECK-LABEL: func.func @matmul_1
 // CHECK: scf.for {{.*}} step %c8 {
-// CHECK-COUNT-8: vector.load {{.*}} : memref<?xf32>, vector<4xf32>
-// CHECK-COUNT-8: vector.shuffle
+// CHECK-COUNT-5: vector.load {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: vector.shuffle {{.*}} [0, 1, 10, 3, 4, 5, 6, 15]
+// CHECK: vector.shuffle {{.*}} [0, 5, 2, 7, 4, 1, 6, 3]
 // CHECK-COUNT-10: math.fma {{.*}} : vector<8xf32>
 // CHECK-COUNT-2: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
 // CHECK: scf.for {{.*}} step %c1 {
@@ -1160,7 +1162,9 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
 // Four columns are half a vector of eight lanes, and have two terms side by side
 // there: pairs of a row are loaded at once, and the sums of two rows are added up
 // together. Of sixteen lanes they are a quarter, for four terms; so are the last
-// two of 18 columns. One column has four terms of some rows in a vector.
+// two of 18 columns. One column has four terms of some rows in a vector, or eight
+// of two rows in a wide one, whose halves are added up first; a row that is left has
+// them in a narrow one. Two columns lie side by side, as many terms of one row in both.
 // CHECK-LABEL: func.func @matmul_0
 // CHECK: scf.for {{.*}} step %c8 {
 // CHECK: vector.broadcast {{.*}} : f64 to vector<4xf64>
@@ -1179,6 +1183,15 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
 // CHECK-COUNT-12: math.fma {{.*}} : vector<8xf32>
 // CHECK-COUNT-3: arith.addf
 // CHECK: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK-LABEL: func.func @matmul_3
+// CHECK: scf.for {{.*}} step %c8 {
+// CHECK: vector.shuffle {{.*}} [0, 1, 2, 3, 0, 1, 2, 3]
+// CHECK-COUNT-31: math.fma {{.*}} : vector<8xf32>
+// CHECK-COUNT-6: arith.addf
+// CHECK-NOT: arith.addf
+// CHECK: scf.for {{.*}} step %c1 {
+// CHECK-COUNT-4: math.fma {{.*}} : vector<8xf32>
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<2xf32>
 // WIDE: arith.muli {{.*}}, %c13
 // WIDE: vector.shuffle {{.*}} [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
 // WIDE-COUNT-32: math.fma {{.*}} : vector<16xf32>
@@ -1190,7 +1203,18 @@ func.func @fewTerms(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x3
 // WIDE-COUNT-68: math.fma {{.*}} : vector<16xf32>
 // WIDE: vector.store {{.*}} : memref<?xf32>, vector<16xf32>
 // WIDE: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
-func.func @termsSideBySide(%x: tensor<?x13xf32, #tenon.dims<"n", "13">>, %p: tensor<1x13x32xf32>) -> (tensor<?x4xf32, #tenon.dims<"n", "4">>, tensor<?x18xf32, #tenon.dims<"n", "18">>, tensor<?x1xf32, #tenon.dims<"n", "1">>) {
+// WIDE: func.func @matmul_2
+// WIDE: scf.for {{.*}} step %c16 {
+// WIDE-COUNT-16: math.fma {{.*}} : vector<16xf32>
+// WIDE: vector.shuffle {{.*}} [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
+// WIDE-COUNT-7: arith.addf
+// WIDE: vector.store {{.*}} : memref<?xf32>, vector<16xf32>
+// WIDE: scf.for {{.*}} step %c1 {
+// WIDE-COUNT-2: math.fma {{.*}} : vector<8xf32>
+// WIDE: func.func @matmul_3
+// WIDE: scf.for {{.*}} step %c16 {
+// WIDE-COUNT-32: math.fma {{.*}} : vector<16xf32>
+func.func @termsSideBySide(%x: tensor<?x13xf32, #tenon.dims<"n", "13">>, %p: tensor<1x13x32xf32>) -> (tensor<?x4xf32, #tenon.dims<"n", "4">>, tensor<?x18xf32, #tenon.dims<"n", "18">>, tensor<?x1xf32, #tenon.dims<"n", "1">>, tensor<?x2xf32, #tenon.dims<"n", "2">>) {
   %0 = tenon.kernel matmul(%x, %p) : (tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>) -> tensor<?x4xf32, #tenon.dims<"n", "4">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
   ^bb0(%a: tensor<?x13xf32, #tenon.dims<"n", "13">>, %b: tensor<1x13x32xf32>):
     %9 = tenon.packed_matmul %a, %b columns "4" : tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>
@@ -1206,7 +1230,52 @@ func.func @termsSideBySide(%x: tensor<?x13xf32, #tenon.dims<"n", "13">>, %p: ten
     %9 = tenon.packed_matmul %a, %b columns "1" : tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>
     tenon.yield %9 : tensor<?x1xf32, #tenon.dims<"n", "1">>
   }
-  return %0, %1, %2 : tensor<?x4xf32, #tenon.dims<"n", "4">>, tensor<?x18xf32, #tenon.dims<"n", "18">>, tensor<?x1xf32, #tenon.dims<"n", "1">>
+  %3 = tenon.kernel matmul(%x, %p) : (tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>) -> tensor<?x2xf32, #tenon.dims<"n", "2">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x13xf32, #tenon.dims<"n", "13">>, %b: tensor<1x13x32xf32>):
+    %9 = tenon.packed_matmul %a, %b columns "2" : tensor<?x13xf32, #tenon.dims<"n", "13">>, tensor<1x13x32xf32>
+    tenon.yield %9 : tensor<?x2xf32, #tenon.dims<"n", "2">>
+  }
+  return %0, %1, %2, %3 : tensor<?x4xf32, #tenon.dims<"n", "4">>, tensor<?x18xf32, #tenon.dims<"n", "18">>, tensor<?x1xf32, #tenon.dims<"n", "1">>, tensor<?x2xf32, #tenon.dims<"n", "2">>
+}
+
+// -----
+
+// Three columns are stored by blends on eight lanes. On sixteen lanes six terms are three
+// pairs, an odd number, each on other lanes in eight rows. Nine terms of two columns are
+// turned eight at a time, by fewer operations than fours of them.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: scf.for {{.*}} step %c8 {
+// CHECK-COUNT-15: math.fma {{.*}} : vector<8xf32>
+// CHECK: vector.shuffle {{.*}} [0, 3, 6, 1, 4, 7, 2, 5]
+// CHECK: vector.shuffle {{.*}} [0, 9, 2, 3, 12, 5, 6, 15]
+// CHECK: vector.store {{.*}} : memref<?xf32>, vector<8xf32>
+// WIDE: func.func @matmul_1
+// WIDE: scf.for {{.*}} step %c16 {
+// WIDE-COUNT-6: vector.load {{.*}} : memref<?xf32>, vector<16xf32>
+// WIDE-COUNT-18: vector.shuffle
+// WIDE-COUNT-18: math.fma {{.*}} : vector<16xf32>
+// WIDE: func.func @matmul_2
+// WIDE: scf.for {{.*}} step %c16 {
+// WIDE-COUNT-16: vector.load {{.*}} : memref<?xf32>, vector<8xf32>
+// WIDE: vector.shuffle {{.*}} [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
+// WIDE-COUNT-18: math.fma {{.*}} : vector<16xf32>
+func.func @turned(%x: tensor<?x5xf32, #tenon.dims<"n", "5">>, %p: tensor<1x5x32xf32>, %y: tensor<?x6xf32, #tenon.dims<"n", "6">>, %q: tensor<1x6x32xf32>, %z: tensor<?x9xf32, #tenon.dims<"n", "9">>, %r: tensor<1x9x32xf32>) -> (tensor<?x3xf32, #tenon.dims<"n", "3">>, tensor<?x3xf32, #tenon.dims<"n", "3">>, tensor<?x2xf32, #tenon.dims<"n", "2">>) {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>) -> tensor<?x3xf32, #tenon.dims<"n", "3">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x5xf32, #tenon.dims<"n", "5">>, %b: tensor<1x5x32xf32>):
+    %9 = tenon.packed_matmul %a, %b columns "3" : tensor<?x5xf32, #tenon.dims<"n", "5">>, tensor<1x5x32xf32>
+    tenon.yield %9 : tensor<?x3xf32, #tenon.dims<"n", "3">>
+  }
+  %1 = tenon.kernel matmul(%y, %q) : (tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<1x6x32xf32>) -> tensor<?x3xf32, #tenon.dims<"n", "3">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x6xf32, #tenon.dims<"n", "6">>, %b: tensor<1x6x32xf32>):
+    %9 = tenon.packed_matmul %a, %b columns "3" : tensor<?x6xf32, #tenon.dims<"n", "6">>, tensor<1x6x32xf32>
+    tenon.yield %9 : tensor<?x3xf32, #tenon.dims<"n", "3">>
+  }
+  %2 = tenon.kernel matmul(%z, %r) : (tensor<?x9xf32, #tenon.dims<"n", "9">>, tensor<1x9x32xf32>) -> tensor<?x2xf32, #tenon.dims<"n", "2">> tiling #tenon.cpu_matmul<task = 192 x 2, tile = 6 x 2, block_bytes = 786432, chunk = 512> {
+  ^bb0(%a: tensor<?x9xf32, #tenon.dims<"n", "9">>, %b: tensor<1x9x32xf32>):
+    %9 = tenon.packed_matmul %a, %b columns "2" : tensor<?x9xf32, #tenon.dims<"n", "9">>, tensor<1x9x32xf32>
+    tenon.yield %9 : tensor<?x2xf32, #tenon.dims<"n", "2">>
+  }
+  return %0, %1, %2 : tensor<?x3xf32, #tenon.dims<"n", "3">>, tensor<?x3xf32, #tenon.dims<"n", "3">>, tensor<?x2xf32, #tenon.dims<"n", "2">>
 }
 
 // -----

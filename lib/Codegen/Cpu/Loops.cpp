@@ -167,6 +167,37 @@ std::array<Value, kQuad> loadTurned(LaneBuilder &L, Value memory, Value at,
   return turn(L, z);
 }
 
+std::array<Value, 2 * kQuad> loadTurnedTwice(LaneBuilder &L, Value memory,
+                                             Value at, int64_t apart,
+                                             int64_t column) {
+  constexpr int64_t all = 4 * kQuad, half = 2 * kQuad;
+  auto rows = llvm::to_vector(llvm::seq<int64_t>(0, all));
+  auto load = [&](int64_t row) -> Value {
+    return vector::LoadOp::create(L.b, L.loc,
+                                  VectorType::get({half}, L.b.getF32Type()),
+                                  memory, L.add(at, row * apart + column));
+  };
+  // Of four rows and those four behind them the columns, half of them in every
+  // other block of four lanes.
+  auto eight = [&](int64_t first) {
+    std::array<Value, kQuad> z;
+    for (int64_t i = 0; i < kQuad; ++i)
+      z[i] = vector::ShuffleOp::create(L.b, L.loc, load(first + i),
+                                       load(first + kQuad + i), rows);
+    return turn(L, z);
+  };
+  std::array<Value, kQuad> x = eight(0), y = eight(half);
+  std::array<Value, half> columns;
+  for (int64_t i = 0; i < half; ++i) {
+    SmallVector<int64_t> from;
+    for (int64_t l = 0; l < all; ++l)
+      from.push_back((l / kQuad * 2 + i / kQuad) * kQuad + l % kQuad);
+    columns[i] =
+        vector::ShuffleOp::create(L.b, L.loc, x[i % kQuad], y[i % kQuad], from);
+  }
+  return columns;
+}
+
 std::string nameOf(FormatAttr format) {
   auto textOf = [](Type type) {
     return (type.isBF16()          ? "bf"

@@ -32,7 +32,12 @@
 //     sum of column n  +=  A[rows][k] x B[k][n]
 //
 // Turning many terms takes longer than adding up four lanes: one or two columns
-// have four terms of some rows in a vector then.
+// have four terms of some rows in a vector then, or eight of two rows. Two
+// columns lie side by side there, each by the same terms of a row:
+//
+//   for row:  for terms k, k + 1, ...:
+//     sums of row  +=  A[row][k, k + 1, ..., k, k + 1, ...]
+//                      x B[k][0], B[k + 1][0], ..., B[k][1], B[k + 1][1], ...
 //
 // With terms side by side a sum is a chain for each of these, and a tree over
 // them; otherwise one chain in the order of k, as it is of tiles. A row's bits
@@ -81,6 +86,7 @@ struct ThinKernel {
   int64_t vectors = 0;      ///< that these are
   int64_t slots = 1;        ///< terms side by side in the last one
   bool inQuads = false;     ///< turned rows have four terms side by side
+  bool inGroups = false;    ///< or as many as a vector has for all columns
   VectorType vt = {};
   int64_t room = e.target.numVectorRegs - 2;
   /// Vectors of columns that two rows meet at once.
@@ -114,12 +120,19 @@ struct ThinKernel {
   Value loadGroup(Value at);
   Value weightsOf(int64_t k);
   Value quadOf(int64_t k, int64_t n);
+  Value groupOf(int64_t k);
+  void chooseForm(bool turned);
   Value addGroup(Value x, Value weights, Value sum, int64_t k);
   Value fold(Value x, Value y);
   SmallVector<Value> foldRows(ArrayRef<Value> sums);
   SmallVector<Value> sumsInQuads(Value row);
+  SmallVector<Value> sumsInGroups(Value row);
+  Value sumsOfGroups(Value at, int64_t rows);
+  void rowInGroups(Value row);
   SmallVector<Value> sumsOnLanes(Value row);
   Value pick(ArrayRef<Value> from, function_ref<int64_t(int64_t)> element);
+  Value blend(ArrayRef<Value> from, function_ref<int64_t(int64_t)> numberOf);
+  void loadPairs(ArrayRef<Value> memory, SmallVector<Value> &terms);
   void loadTerms(Value row, int64_t from, SmallVector<Value> &terms);
   void storeTurned(ArrayRef<Value> columns, Value row);
   void block(Value row);
@@ -153,10 +166,57 @@ Value ThinKernel::pick(ArrayRef<Value> from,
   return result;
 }
 
+/// Lane l is that of vector number numberOf(l), in its place.
+Value ThinKernel::blend(ArrayRef<Value> from,
+                        function_ref<int64_t(int64_t)> numberOf) {
+  Value result = from[0];
+  for (int64_t v = 1; v < int64_t(from.size()); ++v) {
+    SmallVector<int64_t> at;
+    for (int64_t l = 0; l < lanes; ++l)
+      at.push_back(numberOf(l) == v ? lanes + l : l);
+    result = shuffle(result, from[v], at);
+  }
+  return result;
+}
+
+/// All terms of rows of twice an odd number of them, which lie one behind the
+/// other: of half of the rows a pair of each is another lane of some vector.
+void ThinKernel::loadPairs(ArrayRef<Value> memory, SmallVector<Value> &terms) {
+  int64_t pairs = K / 2, half = lanes / 2;
+  for (int64_t p = 0; p < pairs; ++p) {
+    auto place = [&](int64_t row) { return row % half * pairs + p; };
+    Value rows[2];
+    for (int64_t s = 0; s < 2; ++s)
+      rows[s] = blend(memory.slice(s * pairs, pairs), [&](int64_t l) {
+        // Which row of them has its pair there?
+        for (int64_t row = 0; row < half; ++row)
+          if (place(row) % half == l / 2)
+            return place(row) / half;
+        return int64_t(0);
+      });
+    for (int64_t i = 0; i < 2; ++i) {
+      SmallVector<int64_t> from;
+      for (int64_t row = 0; row < lanes; ++row)
+        from.push_back(place(row) % half * 2 + i + row / half * lanes);
+      terms[2 * p + i] = shuffle(rows[0], rows[1], from);
+    }
+  }
+}
+
 /// A[row + lane][k] for k from `from` on, maybe for some before and behind it.
 void ThinKernel::loadTerms(Value row, int64_t from, SmallVector<Value> &terms) {
   Value first = L.mul(row, K);
-  if (K >= kQuad) {
+  bool wide = lanes == 4 * kQuad;
+  constexpr int64_t oct = 2 * kQuad;
+  // An odd number of terms, neighbours of lanes in all rows, is one of each
+  // lane: blends, which more ports do than permutations.
+  bool blends = lanes >= oct && (K == 3 || K == 5), pairs = wide && K == 6;
+  if (wide && N == 2 && K >= oct && K - from > kQuad) {
+    from = std::min(from, K - oct);
+    llvm::copy(loadTurnedTwice(L, A, first, K, from), terms.begin() + from);
+    return;
+  }
+  if (K >= kQuad && !blends && !pairs) {
     from = std::min(from, K - kQuad); // the last four meet those before
     llvm::copy(loadTurned(L, A, first, K, from), terms.begin() + from);
     return;
@@ -165,22 +225,47 @@ void ThinKernel::loadTerms(Value row, int64_t from, SmallVector<Value> &terms) {
   for (int64_t v = 0; v < K; ++v)
     memory.push_back(
         vector::LoadOp::create(b, loc, vt, A, L.add(first, v * lanes)));
-  for (int64_t k = 0; k < K; ++k)
-    terms[k] =
-        K == 1 ? memory[0] : pick(memory, [&](int64_t l) { return l * K + k; });
+  if (pairs)
+    return loadPairs(memory, terms);
+  for (int64_t k = 0; k < K; ++k) {
+    auto element = [&](int64_t row) { return row * K + k; };
+    if (!blends) {
+      terms[k] = K == 1 ? memory[0] : pick(memory, element);
+      continue;
+    }
+    SmallVector<int64_t> vectors(lanes), from;
+    for (int64_t row = 0; row < lanes; ++row) {
+      from.push_back(element(row) % lanes);
+      vectors[from.back()] = element(row) / lanes;
+    }
+    Value all = blend(memory, [&](int64_t l) { return vectors[l]; });
+    terms[k] = shuffle(all, all, from);
+  }
 }
 
 /// Stores columns as rows, whose elements lie one behind the other: fewer
 /// vectors than there are rows.
 void ThinKernel::storeTurned(ArrayRef<Value> columns, Value row) {
   Value result = e.result(0), first = L.mul(row, N);
+  // Of an odd number of columns those of a vector have other lanes each.
+  bool blends = lanes == 2 * kQuad && N == 3;
+  SmallVector<Value> moved;
+  for (int64_t n = 0; n < N && blends; ++n) {
+    SmallVector<int64_t> from(lanes);
+    for (int64_t r = 0; r < lanes; ++r)
+      from[(r * N + n) % lanes] = r;
+    moved.push_back(shuffle(columns[n], columns[n], from));
+  }
   for (int64_t v = 0; v < N; ++v) {
     // Element i of the block is row i / N of column i % N.
     auto element = [&](int64_t l) {
       int64_t i = v * lanes + l;
       return i % N * lanes + i / N;
     };
-    Value part = N == 1 ? columns[0] : pick(columns, element);
+    Value part =
+        N == 1   ? columns[0]
+        : blends ? blend(moved, [&](int64_t l) { return (v * lanes + l) % N; })
+                 : pick(columns, element);
     vector::StoreOp::create(b, loc, part, result, L.add(first, v * lanes));
   }
 }
@@ -333,6 +418,108 @@ SmallVector<Value> ThinKernel::sumsInQuads(Value row) {
   return columns;
 }
 
+/// Terms from k on, as many as there are slots, of all columns.
+Value ThinKernel::groupOf(int64_t k) {
+  SmallVector<Value> terms;
+  for (int64_t l = 0; l < lanes; ++l)
+    terms.push_back(
+        l < slots * N
+            ? Value(memref::LoadOp::create(
+                  b, loc, B,
+                  L.index((k + l % slots) * kPanelColumns + l / slots)))
+            : terms[l - slots * N]);
+  return vector::FromElementsOp::create(b, loc, vt, terms);
+}
+
+/// Sums, terms side by side, of the rows that fill a vector, the first one of
+/// which begins at `at`.
+Value ThinKernel::sumsOfGroups(Value at, int64_t rows) {
+  Value sum = L.constant(vt, 0);
+  for (int64_t k = 0; k < K; k += slots) {
+    Value x;
+    for (int64_t r = 0; r < rows; ++r) {
+      Value terms = vector::LoadOp::create(
+          b, loc, vector(slots), A, L.add(at, r * K + std::min(k, K - slots)));
+      auto twice = llvm::to_vector(llvm::seq<int64_t>(0, lanes));
+      if (rows == 1 && slots < lanes) // by each column
+        for (int64_t &l : twice)
+          l %= slots;
+      x = slots == lanes ? terms
+          : rows == 1    ? shuffle(terms, terms, twice)
+          : x            ? shuffle(x, terms, twice)
+                         : terms;
+    }
+    sum = addGroup(x, groups[k / slots], sum, k);
+  }
+  return sum;
+}
+
+/// The columns' sums of as many rows as there are lanes, on these.
+SmallVector<Value> ThinKernel::sumsInGroups(Value row) {
+  // Of each lane which sum it is a part of.
+  struct Part {
+    Value sums;
+    SmallVector<int64_t> of;
+  };
+  SmallVector<Part> parts;
+  int64_t rows = lanes / (slots * N);
+  for (int64_t r = 0; r < lanes; r += rows) {
+    Part part{sumsOfGroups(L.add(L.mul(row, K), r * K), rows), {}};
+    for (int64_t l = 0; l < lanes; ++l)
+      part.of.push_back(r * N + l / slots);
+    parts.push_back(part);
+  }
+  // Halves of `size` lanes are added up, of two vectors at once.
+  for (int64_t size = slots / 2; size > 0; size /= 2) {
+    SmallVector<Part> folded;
+    for (size_t i = 0; i < parts.size(); i += 2) {
+      SmallVector<int64_t> low, high, of;
+      // In-lane permutations below blocks of four lanes.
+      auto put = [&](int64_t l) {
+        low.push_back(l), high.push_back(l + size);
+        of.push_back(l < lanes ? parts[i].of[l] : parts[i + 1].of[l - lanes]);
+      };
+      int64_t block = size < kQuad ? int64_t(kQuad) : lanes;
+      for (int64_t from = 0; from < lanes; from += block)
+        for (int64_t base : {from, lanes + from})
+          for (int64_t l = base; l < base + block; l += 2 * size)
+            for (int64_t j = 0; j < size; ++j)
+              put(l + j);
+      Value x = parts[i].sums, y = parts[i + 1].sums;
+      folded.push_back({arith::AddFOp::create(b, loc, shuffle(x, y, low),
+                                              shuffle(x, y, high)),
+                        of});
+    }
+    parts = folded;
+  }
+  SmallVector<Value> columns;
+  for (int64_t n = 0; n < N; ++n) {
+    SmallVector<int64_t> from(lanes);
+    for (auto [v, part] : llvm::enumerate(parts))
+      for (auto [l, sum] : llvm::enumerate(part.of))
+        if (sum % N == n)
+          from[sum / N] = v * lanes + l;
+    columns.push_back(shuffle(parts[0].sums, parts.back().sums, from));
+  }
+  return columns;
+}
+
+/// The same of one row.
+void ThinKernel::rowInGroups(Value row) {
+  Value sum = sumsOfGroups(L.mul(row, K), 1);
+  for (int64_t size = slots / 2; size > 0; size /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t l = 0; l < std::max<int64_t>(N * size, kQuad); ++l) {
+      int64_t at = l % (N * size);
+      low.push_back(at / size * 2 * size + at % size);
+      high.push_back(low.back() + size);
+    }
+    sum = arith::AddFOp::create(b, loc, shuffle(sum, sum, low),
+                                shuffle(sum, sum, high));
+  }
+  store(row, 0, sum, false);
+}
+
 /// The same, of terms that are turned.
 SmallVector<Value> ThinKernel::sumsOnLanes(Value row) {
   SmallVector<Value> terms(K), sums(N, L.constant(vt, 0));
@@ -350,7 +537,9 @@ SmallVector<Value> ThinKernel::sumsOnLanes(Value row) {
 
 /// As many rows as there are lanes, on these.
 void ThinKernel::block(Value row) {
-  SmallVector<Value> sums = inQuads ? sumsInQuads(row) : sumsOnLanes(row);
+  SmallVector<Value> sums = inGroups  ? sumsInGroups(row)
+                            : inQuads ? sumsInQuads(row)
+                                      : sumsOnLanes(row);
   SmallVector<Idx> idx(out.size());
   Idx rest{row, 1, 1, {}};
   for (size_t d = rowDims.size(); d-- > 1;)
@@ -459,6 +648,23 @@ void ThinKernel::store(Value row, int64_t column, Value sum, bool over) {
   L.mask = {};
 }
 
+/// Do turned rows have terms side by side, and how many?
+void ThinKernel::chooseForm(bool turned) {
+  bool wide = lanes == 4 * kQuad;
+  int64_t many = N == 2 && wide ? 12 : 8; // which take longer to be turned
+  bool few = turned && N <= 2 && lanes >= 2 * kQuad;
+  // Two columns have as many in a vector as there is room: each row meets its
+  // own weights then, which more than these would read from memory each time.
+  // Eight of one column leave less to be added up than twice four do.
+  constexpr int64_t most = 16;
+  if (N == 2)
+    inGroups = few && (wide ? K > many : K >= many && K <= most);
+  else
+    inGroups = few && wide && (K == many || K > 12);
+  inQuads = few && !inGroups && K >= many;
+  slots = inGroups ? (N == 2 ? lanes / 2 : 2 * kQuad) : inQuads ? kQuad : 1;
+}
+
 /// Columns [begin, begin + width) of all rows.
 /// Long: the three loops over a call's rows, with what they share.
 void ThinKernel::columns() {
@@ -469,11 +675,12 @@ void ThinKernel::columns() {
   // Turning six of 16 takes longer than half vectors in rows do.
   bool turned =
       inRows && slotsOf(all) == 1 && N <= std::min<int64_t>(lanes / 2 - 1, 5);
-  // As many terms take longer to be turned.
-  int64_t many = N == 2 && lanes > 2 * kQuad ? 12 : 8;
-  inQuads = turned && N <= 2 && K >= many && lanes >= 2 * kQuad;
+  chooseForm(turned);
   if (turned) {
-    if (inQuads) {
+    if (inGroups) {
+      for (int64_t k = 0; k < K; k += slots)
+        groups.push_back(groupOf(std::min(k, K - slots)));
+    } else if (inQuads) {
       for (int64_t k = 0; k < K; k += kQuad)
         for (int64_t n = 0; n < N; ++n)
           groups.push_back(quadOf(std::min(k, K - kQuad), n));
@@ -482,13 +689,20 @@ void ThinKernel::columns() {
         for (int64_t n = 0; n < N; ++n)
           held.push_back(loadSplat(B, L.index(k * kPanelColumns + n)));
     }
-    slots = inQuads ? kQuad : 1; // of a vector, which addGroup asks
     Value count = L.div(L.sub(end, row), lanes);
     Value behind = L.add(row, L.mul(count, lanes));
     e.loop(row, behind, lanes, [&](Value r) { block(r); });
-    held.clear(), groups.clear();
     row = behind;
   }
+  if (inGroups) {
+    setLanes(slots * N); // of one row
+    for (Value &group : groups)
+      group = vector::ExtractStridedSliceOp::create(b, loc, group, {0}, {lanes},
+                                                    {1});
+    e.loop(row, end, 1, [&](Value r) { rowInGroups(r); });
+    return groups.clear();
+  }
+  held.clear(), groups.clear();
   // Rows that are left have their terms as the others do.
   slots = inQuads ? kQuad : turned ? 1 : slotsOf(all);
   // Narrow vectors of a narrow row reach less far into the next one.
