@@ -14,6 +14,7 @@
 #include "dialects/Tenon/IR/Ops/Div.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonContract.h"
@@ -23,6 +24,7 @@
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "tenon/Support/Half.h"
+#include <cmath>
 
 namespace tenon {
 #define GEN_PASS_DEF_FOLDCONSTANTSPASS
@@ -267,9 +269,44 @@ ArrayRef<float> Widener::tableOf(FloatType half) {
   return table;
 }
 
+/// Are they integers of 8 bits with a sign?
+bool areCodes(Value v) {
+  DenseElementsAttr constant = match::smallConstant(v, maxElements);
+  return constant && constant.getElementType().isF32() &&
+         llvm::all_of(constant.getValues<float>(), [](float x) {
+           return x >= -128 && x <= 127 && x == std::trunc(x);
+         });
+}
+
+/// Are these a weight's codes on their way to a product, which multiplies them
+/// by those of its rows? Channels alone are multiplied as floats.
+bool isOfCodes(Operation *op) {
+  bool begins = isa<CastOp>(op)
+                    ? getElementTypeOrSelf(op->getOperand(0)).isInteger(8)
+                    : isa<MulOp>(op) &&
+                          getElementTypeOrSelf(op->getResult(0)).isF32() &&
+                          areCodes(op->getOperand(0));
+  if (!begins)
+    return false;
+  Value v = op->getResult(0);
+  while (v.hasOneUse()) {
+    OpOperand &use = *v.getUses().begin();
+    Operation *user = use.getOwner();
+    if (auto conv = dyn_cast<ConvOp>(user))
+      return use.getOperandNumber() == 1 && conv.getGroup() == 1;
+    if (isa<MatMulOp>(user))
+      return use.getOperandNumber() == 1;
+    if (use.getOperandNumber() != 0 || !(isa<CastOp, SubOp, MulOp>(user) ||
+                                         isReshape(user) || isTranspose(user)))
+      return false;
+    v = user->getResult(0);
+  }
+  return false;
+}
+
 /// Filters that a model computes of codes and scales (DequantizeLinear, or
-/// what spells it out), in a model whose images stay floats: else its codes are
-/// multiplied as they are.
+/// what spells it out), in a model whose images stay floats, or of channels
+/// alone: else its codes are multiplied as they are.
 class Filters {
 public:
   static bool makesCodes(func::FuncOp func) {
@@ -282,8 +319,8 @@ public:
         })
         .wasInterrupted();
   }
-  /// The numbers of `v`; null where it is none of such.
-  static ElementsAttr compute(Value v);
+  /// The numbers of the convolution's filter; null where it is none of such.
+  static ElementsAttr compute(ConvOp op);
 
 private:
   static constexpr int64_t kMost = 1 << 22;
@@ -321,8 +358,9 @@ std::optional<SmallTensor> Filters::evaluate(Value v) {
   return evaluateOp(v.getDefiningOp(), operands);
 }
 
-ElementsAttr Filters::compute(Value v) {
-  bool isScaled = false;
+ElementsAttr Filters::compute(ConvOp op) {
+  Value v = op.getWeight();
+  bool isScaled = op.getGroup() != 1;
   auto type = cast<RankedTensorType>(v.getType());
   if (!type.getElementType().isF32() || v.getDefiningOp<ConstantOp>() ||
       !isOfConstants(v, isScaled) || !isScaled)
@@ -347,9 +385,12 @@ struct FoldConstantsPass
     OpBuilder builder(&getContext());
     Computed computed;
     Widener widener;
+    bool makesCodes = Filters::makesCodes(getOperation());
     // In order: an op that folds makes its users' operands constant.
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (!isa<TenonDialect>(op->getDialect()))
+        return;
+      if (makesCodes && isOfCodes(op))
         return;
       ElementsAttr value = compute(op, computed);
       bool isComputed = value && value.getNumElements() > maxElements;
@@ -371,12 +412,14 @@ struct FoldConstantsPass
       op->getResult(0).replaceAllUsesWith(constant);
       op->erase();
     });
-    if (!Filters::makesCodes(getOperation()))
-      getOperation().walk([&](ConvOp op) { foldFilter(builder, op); });
+    getOperation().walk([&](ConvOp op) {
+      if (!makesCodes || op.getGroup() != 1)
+        foldFilter(builder, op);
+    });
   }
 
   void foldFilter(OpBuilder &builder, ConvOp op) {
-    ElementsAttr value = Filters::compute(op.getWeight());
+    ElementsAttr value = Filters::compute(op);
     if (!value)
       return;
     noteApplied(getArgument(), op, "its filter folded");

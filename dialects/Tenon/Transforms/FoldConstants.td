@@ -23,7 +23,8 @@ def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
     that the model stores as f16 or bf16 and casts is one of f32: every position
     of an image meets it, and its layout is made when compiling.
     So is one that is dequantised, up to 4 million elements, where the model makes
-    no codes of its images, by which it would be multiplied as it is.
+    no codes of its images, by which it would be multiplied as it is, or in
+    groups. Small weights of codes stay codes in a model that makes such.
 
     ```mlir
     %0 = tenon.constant dense<64.0> : tensor<f32>

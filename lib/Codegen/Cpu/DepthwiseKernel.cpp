@@ -27,6 +27,11 @@
 // Of groups of channels the vectors are permuted, for each input of a group
 // once, or where a group fills a vector the input is loaded for all lanes.
 //
+// An image of codes is widened as it comes: a ring in scratch memory has the
+// rows that a row of the result meets, each of which is made of codes once
+// while tasks follow one another. What it would take in memory is four times as
+// much.
+//
 // Each element is one chain of additions in the order of the rows of taps. A
 // row of a group's taps is five of them, or what is left, for one input after
 // the other.
@@ -58,7 +63,7 @@ SymExpr ceilDivOf(const SymExpr &x, int64_t by) {
 struct DepthwiseKernel {
   KernelEmitter &e;
   DepthwiseOp op;
-  BlockArgument input, weight;
+  BlockArgument weight;
   CpuDepthwiseTilingAttr tiling;
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
@@ -73,7 +78,11 @@ struct DepthwiseKernel {
   Type sumType = computeType(element);
   int64_t group = op.getGroupSize();
   unsigned lanes = e.vectorLanes();
-  Value X = e.input(input), W = e.input(weight);
+  /// Rows that are widened, as many as a row of the result meets; else 0.
+  int64_t rowsOfRing = isa<BlockArgument>(op.getInput())
+                           ? 0
+                           : dilations[0] * (kernel[0] - 1) + 1;
+  Value X = imageOrRing(), W = e.input(weight);
   Value width = e.dim(dims[rank]), channels = e.dim(C);
   /// Some number of vectors makes up all channels.
   bool even = C.constant() && *C.constant() % lanes == 0;
@@ -97,6 +106,7 @@ struct DepthwiseKernel {
   using RowBody = function_ref<Sums(Value, Value, ValueRange)>;
 
   SmallVector<SymExpr> positions();
+  Value imageOrRing();
   Value positive(Value v) { return L.max(v, 0); }
   Value ceilDiv(Value v, int64_t by) { return L.div(L.add(v, by - 1), by); }
   std::pair<Value, Value> tapsInside(size_t d, Value first);
@@ -112,6 +122,16 @@ struct DepthwiseKernel {
   Value weightRow(Value tap, int64_t input) {
     return group == 1 ? tap : L.add(L.mul(tap, group), input);
   }
+  Idx inRing(Value pixel, const Idx &c) {
+    return L.add(L.uniform(L.mul(pixel, tiling.getChannels())), c);
+  }
+  Value loadPixel(Value pixel, const Idx &c) {
+    return rowsOfRing ? L.load(X, inRing(pixel, c), element)
+                      : load(X, pixel, c);
+  }
+  /// Where a row of the image begins in the ring.
+  Value rowOfRing(Value y) { return L.mul(L.rem(y, rowsOfRing), width); }
+  void fillRing(Value fresh, Value first, Value end);
   Value fma(Value v, Value w, Value sum) {
     return L.multiplyAdd(v, w, sum, e.target.hasFma);
   }
@@ -152,17 +172,49 @@ SmallVector<SymExpr> DepthwiseKernel::positions() {
 /// or the j-th input of their groups.
 Value DepthwiseKernel::met(Value number, const Idx &c, int64_t j) {
   if (group == 1)
-    return load(X, number, c);
+    return loadPixel(number, c);
   if (int64_t(lanes) <= group) {
     Value first = L.mul(L.div(c.base, group), group);
-    first = L.add(L.add(L.mul(number, channels), firstChannel), first);
-    return L.widen(L.load(X, L.uniform(L.add(first, j)), element));
+    return loadPixel(number, L.uniform(L.add(first, j)));
   }
-  Value all = load(X, number, c);
+  Value all = loadPixel(number, c);
   SmallVector<int64_t> from;
   for (int64_t l = 0; l < lanes; ++l)
     from.push_back(l - l % group + j);
   return vector::ShuffleOp::create(b, L.loc, all, all, from);
+}
+
+Value DepthwiseKernel::imageOrRing() {
+  if (!rowsOfRing)
+    return e.input(cast<BlockArgument>(op.getInput()));
+  return e.scratchBuffer(dims[rank] * (rowsOfRing * tiling.getChannels()),
+                         element);
+}
+
+/// Widens what pixels [first, end) of a row of the result meet, but for what
+/// the row before has met, where that is not `fresh`.
+void DepthwiseKernel::fillRing(Value fresh, Value first, Value end) {
+  Value height = e.dim(dims[1]);
+  auto inside = [&](Value y) { return L.min(positive(y), height); };
+  Value top = base[0], bottom = inside(L.add(top, rowsOfRing));
+  Value before = inside(L.add(L.sub(top, strides[0]), rowsOfRing));
+  Value from = L.max(inside(top), L.select(fresh, L.index(0), before));
+  Value left = positive(L.sub(L.mul(first, strides[x]), pads[x]));
+  Value reach = L.add(L.mul(L.sub(end, 1), strides[x]),
+                      dilations[x] * (kernel[x] - 1) + 1 - pads[x]);
+  Value right = L.min(positive(reach), width);
+  e.loop(from, bottom, 1, [&](Value y) {
+    Value line = rowOfRing(y);
+    overChannels(L.index(0), [&](Idx c) {
+      Idx channel = L.add(L.uniform(firstChannel, lanes), c);
+      e.loop(left, right, 1, [&](Value pixel) {
+        SmallVector<Idx> idx{L.uniform(image), L.uniform(y), L.uniform(pixel),
+                             channel};
+        L.store(e.emit(op.getInput(), idx), X, inRing(L.add(line, pixel), c),
+                element);
+      });
+    });
+  });
 }
 
 /// The taps along `d` that are inside, where the first one lies at `first`.
@@ -238,6 +290,8 @@ DepthwiseKernel::Sums DepthwiseKernel::overRows(int64_t count, RowBody body) {
       return body(L.mul(place, width), L.mul(tap, kernel[x]), sums);
     return e.loop(lo[d], hi[d], 1, sums, [&](Value i, ValueRange inner) {
       Value where = L.add(base[d], L.mul(i, dilations[d]));
+      if (rowsOfRing)
+        return body(rowOfRing(where), L.mul(i, kernel[x]), inner);
       return nest(d + 1, L.add(L.mul(place, e.dim(dims[d + 1])), where),
                   L.add(L.mul(tap, kernel[d]), i), inner);
     });
@@ -406,6 +460,10 @@ void DepthwiseKernel::task(Value number) {
   }
   row = L.add(L.mul(image, e.dim(productOf(ArrayRef(out).take_front(x)))),
               rowInImage);
+  if (rowsOfRing) {
+    Value top = place[3].base;
+    fillRing(L.either(L.eq(number, e.begin), L.eq(top, 0)), first, end);
+  }
   cut ? wholeRow() : partOfRow(first, end);
 }
 
@@ -453,9 +511,11 @@ void emitDepthwiseKernel(KernelEmitter &e) {
   for (Operation &inside : e.body())
     if (auto found = dyn_cast<DepthwiseOp>(inside))
       op = found;
-  auto input = op ? dyn_cast<BlockArgument>(op.getInput()) : nullptr;
+  bool isRead = op && (isa<BlockArgument>(op.getInput()) ||
+                       (op.getKernel().size() == 2 &&
+                        getElementTypeOrSelf(op.getInput().getType()).isF32()));
   auto weight = op ? dyn_cast<BlockArgument>(op.getWeight()) : nullptr;
-  if (!input || !weight) {
+  if (!isRead || !weight) {
     e.fail("a 'depthwise' kernel holds no depthwise "
            "convolution of stored operands");
     return;
@@ -467,7 +527,7 @@ void emitDepthwiseKernel(KernelEmitter &e) {
     return;
   }
   if (auto tiling = e.tiling<CpuDepthwiseTilingAttr>())
-    DepthwiseKernel{e, op, input, weight, tiling}.run();
+    DepthwiseKernel{e, op, weight, tiling}.run();
 }
 
 } // namespace tenon

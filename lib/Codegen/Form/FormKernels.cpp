@@ -36,7 +36,7 @@
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/AttentionCodes.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
-#include "lib/Codegen/Form/Demand.h"
+#include "lib/Codegen/Form/CopyResults.h"
 #include "lib/Codegen/Form/FewTerms.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Form/OwnLengths.h"
@@ -44,6 +44,7 @@
 #include "lib/Codegen/Form/RowGathers.h"
 #include "lib/Codegen/Form/RowPanels.h"
 #include "lib/Codegen/Form/ShareNumbers.h"
+#include "lib/Codegen/Form/StoredCodes.h"
 #include "lib/Codegen/Form/Views.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
@@ -106,7 +107,7 @@ struct Choices {
   bool materializeAll;
   Type keys, values; // what states that attention reads hold; null: rows
   int64_t prologueColumns;
-  bool finishedRows, gathersRows, turnedTiles;
+  bool finishedRows, gathersRows, turnedTiles, widensRows;
 };
 
 struct FormKernels : Choices {
@@ -131,6 +132,7 @@ struct FormKernels : Choices {
 
   void findEpilogues();
   Operation *joinHalves(Operation *anchor);
+  Operation *endAtCodes(Operation *root);
   Operation *joinUsers(Value v, Operation &anchor);
   void joinAttention();
   void findLarge();
@@ -145,12 +147,12 @@ struct FormKernels : Choices {
   bool isMovedForRows(Value v);
   bool liesInRows(Value v);
   bool isPrologue(Value v, Operation *user);
+  bool storeCodes(Value v);
   bool isGatheredByRow(Value v);
   unsigned costOfNumber(Value v, unsigned most);
   bool isCheapNumber(Value v);
   void store(Value v);
   KernelOp outline(Operation *root);
-  void copyResults();
   LogicalResult run();
 };
 
@@ -190,6 +192,19 @@ Operation *FormKernels::joinUsers(Value v, Operation &anchor) {
   return join;
 }
 
+/// Of an epilogue that ends by widening codes these are what reaches memory,
+/// where all that reads it can do so.
+Operation *FormKernels::endAtCodes(Operation *root) {
+  Value v = root->getResult(0), codes = codesBehind(v);
+  Operation *end = codes ? codes.getDefiningOp() : nullptr;
+  if (materializeAll || !end || anchorOf.lookup(end) != anchorOf.lookup(root) ||
+      !widensInPlace(v, widensRows))
+    return root;
+  for (; root != end; root = root->getOperand(0).getDefiningOp())
+    anchorOf.erase(root);
+  return end;
+}
+
 void FormKernels::findEpilogues() {
   for (Operation &op : block) {
     if (!isAnchor(&op))
@@ -226,6 +241,7 @@ void FormKernels::findEpilogues() {
       anchorOf[user] = &op;
       root = user;
     }
+    root = endAtCodes(root);
     // A transpose that keeps columns contiguous, or turns a tile, is where the
     // result is stored.
     auto product = dyn_cast<PackedMatMulOp>(op);
@@ -488,6 +504,19 @@ bool FormKernels::isCheapNumber(Value v) {
   return ofNumbers || costOfNumber(v, kCost) <= kCost;
 }
 
+/// Lets the codes that `v` widens reach memory, not `v`; false where it widens
+/// none, or they are part of an epilogue. A weight's numbers are made once.
+bool FormKernels::storeCodes(Value v) {
+  Value codes = codesBehind(v);
+  Operation *def = codes ? codes.getDefiningOp() : nullptr;
+  Operation *anchor = anchorOf.lookup(def);
+  if (!def || def->getBlock() != &block || isa<ConstantOp>(def) ||
+      (anchor && rootOf.lookup(anchor) != def))
+    return false;
+  store(codes);
+  return true;
+}
+
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
   if (rowSums.contains(op))
@@ -510,7 +539,8 @@ bool FormKernels::mustStore(Value v) {
       continue;
     ++uses;
     auto fusion = dyn_cast<FusionInterface>(user);
-    if (isMovedByPatches(v, user))
+    if (isMovedByPatches(v, user) ||
+        (widensRows && isWidenedByRow(use) && storeCodes(v)))
       continue;
     if (isa<BroadcastToOp>(user) && isViewOfPanels(user->getResult(0)))
       return true;
@@ -534,7 +564,7 @@ bool FormKernels::mustStore(Value v) {
       store(source);
     }
   }
-  return uses > 1 && cost > 2;
+  return uses > 1 && cost > 2 && !storeCodes(v);
 }
 
 void FormKernels::store(Value v) {
@@ -671,49 +701,6 @@ KernelOp FormKernels::outline(Operation *root) {
   return kernel;
 }
 
-/// What an alias stands for.
-Value sourceOf(Value v) {
-  while (auto r = v.getDefiningOp<ReshapeOp>())
-    v = r.getInput();
-  return v;
-}
-
-void FormKernels::copyResults() {
-  Demand demand(block);
-  DenseSet<Value> taken;
-  // What writes straight to the memory of a result must not be needed where
-  // another writes there.
-  auto ensureOwn = [&](OpOperand &result, std::optional<SymExpr> where) {
-    Value v = result.get(), source = sourceOf(v);
-    Operation *def = source.getDefiningOp();
-    if (isa_and_nonnull<KernelOp, MergeOp>(def) && def->getBlock() == &block &&
-        (!where || demand.of(def).implies(*where)) &&
-        taken.insert(source).second)
-      return;
-    OpBuilder b(result.getOwner());
-    auto kernel = KernelOp::create(b, v.getLoc(), TypeRange{v.getType()},
-                                   ValueRange{v}, KernelKind::map);
-    Block *body = b.createBlock(&kernel.getBody());
-    Value copied;
-    if (isSplat(v)) { // is not read from memory
-      kernel->setOperands({});
-      copied = b.clone(*def)->getResult(0);
-    } else {
-      copied = body->addArgument(v.getType(), v.getLoc());
-    }
-    YieldOp::create(b, v.getLoc(), copied);
-    result.set(kernel.getResult(0));
-  };
-  for (OpOperand &result : block.getTerminator()->getOpOperands())
-    ensureOwn(result, {});
-  for (auto merge : llvm::to_vector(block.getOps<MergeOp>())) {
-    SymExpr condition =
-        SymExpr::parse(merge.getCondition().str()).value_or(SymExpr(0));
-    ensureOwn(merge->getOpOperand(0), condition);
-    ensureOwn(merge->getOpOperand(1), SymExpr(1) - condition);
-  }
-}
-
 LogicalResult FormKernels::run() {
   findEpilogues();
   if (!materializeAll)
@@ -733,7 +720,7 @@ LogicalResult FormKernels::run() {
     root->getResult(0).replaceAllUsesWith(kernel.getResult(0));
     stored.insert(kernel.getResult(0));
   }
-  copyResults();
+  copyResults(block);
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (isOpTriviallyDead(&op))
       op.erase();
@@ -766,8 +753,8 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
       module.emitError("expected a kv of f32, bf16, f16 or int8, found ") << kv;
       return signalPassFailure();
     }
-    Choices choices{materializeAll, keys,        values,     prologueColumns,
-                    finishedRows,   gathersRows, turnedTiles};
+    Choices choices{materializeAll, keys,        values,      prologueColumns,
+                    finishedRows,   gathersRows, turnedTiles, widensRows};
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
         FormKernels kernels(func.getBody().front(), choices,

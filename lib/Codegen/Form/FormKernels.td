@@ -59,7 +59,9 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                         "Maps may compute rows that they gather from">,
                  Option<"turnedTiles", "turned-tiles", "bool", "true",
                         "Convolutions of few terms may store their channels "
-                        "first">];
+                        "first">,
+                 Option<"widensRows", "widens-rows", "bool", "true",
+                        "Convolutions of channels alone may widen codes">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }
 

@@ -579,6 +579,18 @@ std::optional<Coded> matchRows(OpBuilder &b, Value v) {
   return coded;
 }
 
+/// A constant of integers times a scale: few codes are such floats already.
+std::optional<Coded> matchScaledConstant(OpBuilder &b, Value v) {
+  auto product = v.getDefiningOp<MulOp>();
+  auto constant =
+      product ? product.getLhs().getDefiningOp<ConstantOp>() : ConstantOp();
+  if (!constant || getDims(product.getLhs()) != getDims(v))
+    return std::nullopt;
+  Value codes = integralConstant(b, constant);
+  return codes ? std::optional(Coded{codes, {}, product.getRhs()})
+               : std::nullopt;
+}
+
 /// A weight [n, k] (`transposed`) or [k, n]: integers, and a scale that is one
 /// number or [n].
 std::optional<std::pair<Value, Value>> matchScaledWeight(OpBuilder &b, Value v,
@@ -617,6 +629,8 @@ std::optional<std::pair<Value, Value>> matchScaledWeight(OpBuilder &b, Value v,
     return std::pair{centre(viewsOfWeight(b, views, codes), {}), Value()};
   }
   std::optional<Coded> coded = matchCoded(source);
+  if (!coded)
+    coded = matchScaledConstant(b, source);
   if (!coded)
     return std::nullopt;
   // Whatever there is one of for each column belongs to dim 0, which views

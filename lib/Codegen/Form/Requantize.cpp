@@ -11,19 +11,27 @@
 //   * scale
 //
 // x / scale is off by less than two roundings, far less than a half for numbers
-// below 2^9: the code comes back, where the scale leaves x a normal number.
+// below 2^9: the code comes back, where the scale leaves x a normal number. The
+// largest of several such numbers is that of the largest code.
+//
+// Codes with a sign become codes without one first, 128 higher, as products
+// take them: what else reads them would keep a second form of each.
 //
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/Requantize.h"
 #include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Constant.h"
+#include "dialects/Tenon/IR/Ops/Depthwise.h"
 #include "dialects/Tenon/IR/Ops/Div.h"
 #include "dialects/Tenon/IR/Ops/Max.h"
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
 #include "dialects/Tenon/IR/Ops/Quotient.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
@@ -113,38 +121,202 @@ std::optional<Quantization> matchQuantized(CastOp op) {
   return found;
 }
 
+/// Numbers that stand for codes of one scale and zero point, moved, joined and
+/// compared, as these codes.
+class Numbers {
+public:
+  Numbers(Quantization form, Type type) : form(form), type(type) {}
+  /// Null where `v` is other numbers.
+  Value codesOf(Value v) {
+    auto [it, fresh] = known.try_emplace(v);
+    if (!fresh)
+      return it->second;
+    Value codes = find(v);
+    return known[v] = codes;
+  }
+  /// Removes what was made on the way to none.
+  void forget() {
+    for (Operation *op : llvm::reverse(made))
+      op->erase();
+  }
+
+private:
+  Value find(Value v);
+  Value outside(PadOp op);
+
+  Quantization form;
+  Type type;
+  DenseMap<Value, Value> known;
+  SmallVector<Operation *> made;
+};
+
+/// What stands for a pad's number; null where no code does.
+Value Numbers::outside(PadOp op) {
+  std::optional<double> number = numberOf(op.getValue());
+  double low = type.isUnsignedInteger() ? 0 : -128;
+  if (!number || (*number != 0 && *number != -HUGE_VAL))
+    return nullptr;
+  double code = *number == 0 ? form.zero : low;
+  if (code < low || code > low + 255 || code != std::trunc(code))
+    return nullptr;
+  OpBuilder b(op);
+  auto one = RankedTensorType::get(
+      cast<RankedTensorType>(op.getValue().getType()).getShape(), type);
+  auto constant = ConstantOp::create(
+      b, op.getLoc(), one,
+      DenseElementsAttr::get(one, APInt(8, uint64_t(int64_t(code)) & 255)));
+  made.push_back(constant);
+  return constant;
+}
+
+Value Numbers::find(Value v) {
+  if (std::optional<Quantization> from = matchDequantized(v)) {
+    bool same = from->scale == form.scale && from->zero == form.zero &&
+                getElementTypeOrSelf(from->of.getType()) == type;
+    return same ? from->of : Value();
+  }
+  Operation *op = v.getDefiningOp();
+  if (!op || op->hasAttr("tenon.value"))
+    return nullptr;
+  bool moves = isReshape(op) || isTranspose(op) || isSlice(op) ||
+               isa<BroadcastToOp, GatherOp, PadOp>(op);
+  if (!moves && !isa<MaxOp, MinOp, ConcatOp>(op))
+    return nullptr;
+  IRMapping map;
+  for (Value operand :
+       moves ? op->getOperands().take_front() : ValueRange(op->getOperands())) {
+    Value codes = codesOf(operand);
+    if (!codes)
+      return nullptr;
+    map.map(operand, codes);
+  }
+  if (auto pad = dyn_cast<PadOp>(op); pad && pad.getValue()) {
+    Value code = outside(pad);
+    if (!code)
+      return nullptr;
+    map.map(pad.getValue(), code);
+  }
+  OpBuilder b(op);
+  made.push_back(b.clone(*op, map));
+  Value codes = made.back()->getResult(0);
+  codes.setType(getTensorType(getDims(v), type));
+  return codes;
+}
+
 /// The codes that `op` gives back, moved; null where it makes others.
 Value codesOf(CastOp op) {
   std::optional<Quantization> made = matchQuantized(op);
-  if (!made || getDims(made->of) != getDims(op.getResult()))
-    return nullptr;
-  SmallVector<Operation *> moves;
-  Value v = made->of;
-  while (Operation *move = v.getDefiningOp()) {
-    bool moved = isReshape(move) || isTranspose(move) || isSlice(move) ||
-                 isa<BroadcastToOp, GatherOp>(move);
-    if (!moved || move->hasAttr("tenon.value"))
-      break;
-    moves.push_back(move);
-    v = move->getOperand(0);
-  }
-  std::optional<Quantization> from = matchDequantized(v);
-  if (!from || from->scale != made->scale || from->zero != made->zero ||
+  if (!made || getDims(made->of) != getDims(op.getResult()) ||
       !(made->scale > 0x1p-100 && made->scale < 0x1p100))
     return nullptr;
-  Type type = getElementTypeOrSelf(from->of.getType());
-  if (type != op.getTo())
-    return nullptr;
-  OpBuilder b(op);
-  Value codes = from->of;
-  for (Operation *move : llvm::reverse(moves)) {
-    IRMapping map;
-    map.map(move->getOperand(0), codes);
-    Operation *moved = b.clone(*move, map);
-    codes = moved->getResult(0);
-    codes.setType(getTensorType(getDims(move->getResult(0)), type));
-  }
+  Numbers numbers(*made, op.getTo());
+  Value codes = numbers.codesOf(made->of);
+  if (!codes)
+    numbers.forget();
   return codes;
+}
+
+/// Rounded numbers that become codes with a sign, read as integers alone.
+std::optional<Quantization> matchSigned(CastOp op) {
+  auto least = op.getInput().getDefiningOp<MinOp>();
+  auto most = least ? least.getLhs().getDefiningOp<MaxOp>() : nullptr;
+  if (!isCode(op.getTo()) || op.getTo().isUnsignedInteger() || !most ||
+      numberOf(most.getRhs()) != -128 || numberOf(least.getRhs()) != 127 ||
+      !getElementTypeOrSelf(most.getType()).isF32() ||
+      op->hasAttr("tenon.value") ||
+      llvm::any_of(op->getUsers(), [](Operation *user) {
+        auto wide = dyn_cast<CastOp>(user);
+        return !wide || !wide.getTo().isSignlessInteger(32) ||
+               wide->hasAttr("tenon.value");
+      }))
+    return std::nullopt;
+  Quantization found{most.getLhs(), 0, 0};
+  if (auto sum = found.of.getDefiningOp<AddOp>()) {
+    auto zero = numberOf(sum.getRhs());
+    if (!zero || *zero != std::trunc(*zero))
+      return std::nullopt;
+    found.zero = *zero;
+    found.of = sum.getLhs();
+  }
+  if (!found.of.getDefiningOp<RoundOp>() ||
+      getDims(found.of) != getDims(op.getResult()))
+    return std::nullopt;
+  return found;
+}
+
+/// `v` and a number, of its type.
+template <typename OpTy>
+Value withNumber(OpBuilder &b, Value v, double number) {
+  auto type = RankedTensorType::get({}, getElementTypeOrSelf(v.getType()));
+  Attribute value =
+      isa<FloatType>(type.getElementType())
+          ? Attribute(b.getFloatAttr(type.getElementType(), number))
+          : Attribute(b.getIntegerAttr(type.getElementType(), number));
+  Value constant = ConstantOp::create(b, v.getLoc(), type,
+                                      DenseElementsAttr::get(type, value));
+  return OpTy::create(b, v.getLoc(), v, constant);
+}
+
+void makeUnsigned(CastOp op, const Quantization &found) {
+  constexpr double up = 128;
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  Value v = found.of;
+  if (found.zero != -up)
+    v = withNumber<AddOp>(b, v, found.zero + up);
+  v = withNumber<MaxOp>(b, v, 0);
+  v = withNumber<MinOp>(b, v, 255);
+  auto castTo = [&](Value x, Type type) -> Value {
+    return CastOp::create(b, loc, x, TypeAttr::get(type), UnitAttr(),
+                          RoundModeAttr());
+  };
+  Value wide = castTo(castTo(v, b.getIntegerType(8, /*isSigned=*/false)),
+                      b.getI32Type());
+  for (Operation *user : llvm::make_early_inc_range(op->getUsers())) {
+    Value old = user->getResult(0);
+    for (Operation *reader : llvm::make_early_inc_range(old.getUsers())) {
+      auto less = dyn_cast<SubOp>(reader);
+      auto zero =
+          less && less.getLhs() == old ? numberOf(less.getRhs()) : std::nullopt;
+      if (!zero || less->hasAttr("tenon.value"))
+        continue;
+      b.setInsertionPoint(less);
+      double point = *zero + up;
+      less.getResult().replaceAllUsesWith(
+          point == 0 ? wide : withNumber<SubOp>(b, wide, point));
+      less.erase();
+    }
+    b.setInsertionPoint(user);
+    if (!old.use_empty())
+      old.replaceAllUsesWith(withNumber<SubOp>(b, wide, up));
+    user->erase();
+  }
+  op.erase();
+}
+
+/// The numbers of an image of channels alone are made of a view of codes, not
+/// viewed themselves: the convolution makes them row by row.
+void dequantizeImage(DepthwiseOp op) {
+  auto view = op.getInput().getDefiningOp<ReshapeOp>();
+  auto from = view ? matchDequantized(view.getInput()) : std::nullopt;
+  if (!from || view->hasAttr("tenon.value"))
+    return;
+  OpBuilder b(op);
+  SmallVector<Operation *> chain;
+  for (Value v = view.getInput(); v != from->of;
+       v = chain.back()->getOperand(0))
+    chain.push_back(v.getDefiningOp());
+  SmallVector<SymExpr> dims = getDims(view.getResult());
+  Value codes = createReshape(b, op.getLoc(), from->of, dims);
+  for (Operation *step : llvm::reverse(chain)) {
+    IRMapping map;
+    map.map(step->getOperand(0), codes);
+    Value next = b.clone(*step, map)->getResult(0);
+    next.setType(getTensorType(dims, getElementTypeOrSelf(next)));
+    next.getDefiningOp()->removeAttr("tenon.value");
+    codes = next;
+  }
+  op.getInputMutable().assign(codes);
 }
 
 } // namespace
@@ -182,6 +354,16 @@ double boundRow(Value codes, Value zero) {
 
 void dropRequantized(Operation *root) {
   SmallVector<CastOp> casts;
+  root->walk([&](CastOp op) {
+    if (isCode(op.getTo()))
+      casts.push_back(op);
+  });
+  for (CastOp &op : casts)
+    if (std::optional<Quantization> found = matchSigned(op)) {
+      makeUnsigned(op, *found);
+      op = {};
+    }
+  casts.clear();
   root->walk([&](CastOp op) { casts.push_back(op); });
   for (CastOp op : casts)
     if (!op->hasAttr("tenon.value"))
@@ -190,6 +372,7 @@ void dropRequantized(Operation *root) {
         op.getResult().replaceAllUsesWith(codes);
         op.erase();
       }
+  root->walk([](DepthwiseOp op) { dequantizeImage(op); });
 }
 
 /// A number of which, once it is rounded, a few low bits and infinities count.

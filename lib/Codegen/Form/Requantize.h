@@ -11,9 +11,10 @@
 
 namespace tenon {
 
-/// Codes of 8 bits that are dequantised, moved, and quantised by the same scale
-/// and zero point are moved as they are: exporters put such a pair on both
-/// sides of each reshape and transpose.
+/// Codes of 8 bits that are dequantised, moved or pooled, and quantised by the
+/// same scale and zero point are moved as they are: exporters put such a pair
+/// on both sides of each reshape, transpose and pool. Codes with a sign that
+/// the model makes become codes without one.
 void dropRequantized(mlir::Operation *root);
 
 /// The most that a row's differences |code - zero| may add up to, however long

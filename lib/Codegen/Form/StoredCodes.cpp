@@ -1,0 +1,77 @@
+//===- StoredCodes.cpp - numbers of which codes reach memory --------------===//
+//
+// Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Codegen/Form/StoredCodes.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Depthwise.h"
+#include "dialects/Tenon/IR/Ops/Mul.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
+#include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonReduce.h"
+#include "dialects/Tenon/Transforms/Match.h"
+#include "lib/Codegen/Form/Views.h"
+
+using namespace mlir;
+
+namespace tenon {
+
+static bool isCodes(Value v) {
+  return getElementTypeOrSelf(v.getType()).isInteger(8);
+}
+
+Value codesBehind(Value v) {
+  SmallVector<SymExpr> dims = getDims(v);
+  for (Value from = v; from && getDims(from) == dims;) {
+    if (isCodes(from))
+      return from == v ? Value() : from;
+    Operation *op = from.getDefiningOp();
+    if (!op || op->hasAttr("tenon.value"))
+      return nullptr;
+    if (auto cast = dyn_cast<CastOp>(op)) {
+      if (!isa<IntegerType>(getElementTypeOrSelf(cast.getInput().getType())))
+        return nullptr;
+    } else if (!isa<AddOp, SubOp, MulOp>(op) ||
+               !isOneElement(op->getOperand(1)) ||
+               !match::scalarOf(op->getOperand(1))) {
+      return nullptr;
+    }
+    from = op->getOperand(0);
+  }
+  return nullptr;
+}
+
+bool isWidenedByRow(OpOperand &use) {
+  auto alone = dyn_cast<DepthwiseOp>(use.getOwner());
+  return alone && use.getOperandNumber() == 0 && alone.getKernel().size() == 2;
+}
+
+bool widensInPlace(Value v, bool widensRows) {
+  // What windows overlap in is read again and again.
+  constexpr int64_t most = 2;
+  int64_t parts = 0;
+  return llvm::all_of(v.getUses(), [&](OpOperand &use) {
+    Operation *user = use.getOwner();
+    auto fusion = dyn_cast<FusionInterface>(user);
+    if (!fusion || user->getBlock() != v.getParentBlock())
+      return false;
+    if (isa<DepthwiseOp>(user))
+      return widensRows && isWidenedByRow(use);
+    if (auto view = dyn_cast<ReshapeOp>(user))
+      return isSimpleReshape(view) &&
+             widensInPlace(view.getResult(), widensRows);
+    if (isa<SliceOp>(user))
+      return ++parts <= most;
+    return isa<ConcatOp, PadOp, ReduceOp>(user) ||
+           fusion.getFusionRole() == FusionRole::Elementwise;
+  });
+}
+
+} // namespace tenon
