@@ -80,7 +80,7 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   if (!backend.copiesRows()) {
     options.prologueColumns = 0;
     options.gathersRows = false;
-    options.widensRows = false;
+    options.widensImages = false;
   }
   options.finishedRows = backend.finishesRows();
   options.turnedTiles = backend.turnsTiles();

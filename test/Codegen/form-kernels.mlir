@@ -581,3 +581,31 @@ func.func @rowsOfPixels(%x: tensor<9x28xf32>, %i: tensor<40xi64>) -> tensor<9x40
   %3 = tenon.transpose %2 [1, 0] : tensor<40x9xf32>
   return %3 : tensor<9x40xf32>
 }
+
+// -----
+
+// Codes reach memory, not what they stand for: a residual sum and a convolution
+// of channels alone make numbers of them where they read them, not so a product
+// of floats.
+// CHECK-LABEL: @storedCodes
+// CHECK: %[[C:.+]] = tenon.kernel matmul(%arg0, %arg1) : {{.*}} -> tensor<1x64x32xui8>
+// CHECK: %[[R:.+]] = tenon.kernel matmul(%arg0, %arg1, %[[C]]) : {{.*}} -> tensor<1x64x32xf32>
+// CHECK: %[[I:.+]] = tenon.reshape %[[C]]
+// CHECK: tenon.kernel depthwise(%[[I]], %arg2)
+func.func @storedCodes(%x: tensor<1x64x16xf32>, %w: tensor<1x16x32xf32>, %k: tensor<9x32xf32>) -> (tensor<1x64x32xf32>, tensor<1x64x32xf32>) {
+  %s = tenon.constant dense<0.1> : tensor<f32>
+  %z = tenon.constant dense<3> : tensor<i32>
+  %0 = tenon.packed_matmul %x, %w columns "32" : tensor<1x64x16xf32>, tensor<1x16x32xf32>
+  %1 = tenon.cast %0 to ui8 : tensor<1x64x32xf32>
+  %2 = tenon.cast %1 to i32 : tensor<1x64x32xui8>
+  %3 = tenon.sub %2, %z : tensor<1x64x32xi32>, tensor<i32>
+  %4 = tenon.cast %3 to f32 : tensor<1x64x32xi32>
+  %5 = tenon.mul %4, %s : tensor<1x64x32xf32>, tensor<f32>
+  %6 = tenon.packed_matmul %x, %w columns "32" : tensor<1x64x16xf32>, tensor<1x16x32xf32>
+  %7 = tenon.add %6, %5 : tensor<1x64x32xf32>, tensor<1x64x32xf32>
+  %8 = tenon.reshape %1 to <"1", "8", "8", "32"> : tensor<1x64x32xui8>
+  %9 = tenon.cast %8 to i32 : tensor<1x8x8x32xui8>
+  %10 = tenon.cast %9 to f32 : tensor<1x8x8x32xi32>
+  %11 = tenon.depthwise %10, %k kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] : tensor<1x8x8x32xf32>, tensor<9x32xf32>
+  return %7, %11 : tensor<1x64x32xf32>, tensor<1x64x32xf32>
+}

@@ -128,3 +128,65 @@ func.func @spelledCodes(%x: tensor<3x8xf32>) -> tensor<3x24xf32> {
   %4 = tenon.matmul %x, %3 transposed : tensor<3x8xf32>, tensor<24x8xf32>
   return %4 : tensor<3x24xf32>
 }
+
+// Codes with a sign are made without one, 128 higher.
+// CHECK-LABEL: @unsignedCodes
+// CHECK: %[[Z:.+]] = tenon.constant dense<1.260000e+02> : tensor<f32>
+// CHECK: tenon.add %{{.+}}, %[[Z]]
+// CHECK: tenon.cast %{{.+}} to ui8
+// CHECK: %[[W:.+]] = tenon.cast %{{.+}} to i32
+// CHECK: %[[P:.+]] = tenon.constant dense<126> : tensor<i32>
+// CHECK: tenon.sub %[[W]], %[[P]]
+// CHECK-NOT: to i8
+func.func @unsignedCodes(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %s = tenon.constant dense<0.5> : tensor<f32>
+  %zf = tenon.constant dense<-2.0> : tensor<f32>
+  %z = tenon.constant dense<-2> : tensor<i32>
+  %low = tenon.constant dense<-128.0> : tensor<f32>
+  %high = tenon.constant dense<127.0> : tensor<f32>
+  %0 = tenon.div %x, %s : tensor<4x8xf32>, tensor<f32>
+  %1 = tenon.round %0 : tensor<4x8xf32>
+  %2 = tenon.add %1, %zf : tensor<4x8xf32>, tensor<f32>
+  %3 = tenon.max %2, %low : tensor<4x8xf32>, tensor<f32>
+  %4 = tenon.min %3, %high : tensor<4x8xf32>, tensor<f32>
+  %5 = tenon.cast %4 to i8 : tensor<4x8xf32>
+  %6 = tenon.cast %5 to i32 : tensor<4x8xi8>
+  %7 = tenon.sub %6, %z : tensor<4x8xi32>, tensor<i32>
+  %8 = tenon.cast %7 to f32 : tensor<4x8xi32>
+  %9 = tenon.mul %8, %s : tensor<4x8xf32>, tensor<f32>
+  return %9 : tensor<4x8xf32>
+}
+
+// The largest of numbers that codes stand for, as codes of the same scale and
+// zero point: that of the largest code. Outside an image of which there is
+// nothing lies the least one.
+// CHECK-LABEL: @poolOfCodes
+// CHECK: %[[L:.+]] = tenon.constant dense<0> : tensor<ui8>
+// CHECK: %[[P:.+]] = tenon.pad constant %arg0, %[[L]] low <"0", "1"> high <"0", "0"> : tensor<4x8xui8>, tensor<ui8>
+// CHECK: %[[A:.+]] = tenon.slice %[[P]]
+// CHECK: %[[B:.+]] = tenon.slice %[[P]]
+// CHECK: %[[M:.+]] = tenon.max %[[A]], %[[B]] : tensor<4x8xui8>, tensor<4x8xui8>
+// CHECK: return %[[M]]
+func.func @poolOfCodes(%x: tensor<4x8xui8>) -> tensor<4x8xui8> {
+  %s = tenon.constant dense<0.5> : tensor<f32>
+  %zf = tenon.constant dense<7.0> : tensor<f32>
+  %z = tenon.constant dense<7> : tensor<i32>
+  %low = tenon.constant dense<0.0> : tensor<f32>
+  %high = tenon.constant dense<255.0> : tensor<f32>
+  %none = tenon.constant dense<0xFF800000> : tensor<f32>
+  %0 = tenon.cast %x to i32 : tensor<4x8xui8>
+  %1 = tenon.sub %0, %z : tensor<4x8xi32>, tensor<i32>
+  %2 = tenon.cast %1 to f32 : tensor<4x8xi32>
+  %3 = tenon.mul %2, %s : tensor<4x8xf32>, tensor<f32>
+  %4 = tenon.pad constant %3, %none low <"0", "1"> high <"0", "0"> : tensor<4x8xf32>, tensor<f32>
+  %5 = tenon.slice %4 from <"0", "0"> step [1, 1] to <"4", "8"> : tensor<4x9xf32>
+  %6 = tenon.slice %4 from <"0", "1"> step [1, 1] to <"4", "8"> : tensor<4x9xf32>
+  %7 = tenon.max %5, %6 : tensor<4x8xf32>, tensor<4x8xf32>
+  %8 = tenon.div %7, %s : tensor<4x8xf32>, tensor<f32>
+  %9 = tenon.round %8 : tensor<4x8xf32>
+  %10 = tenon.add %9, %zf : tensor<4x8xf32>, tensor<f32>
+  %11 = tenon.max %10, %low : tensor<4x8xf32>, tensor<f32>
+  %12 = tenon.min %11, %high : tensor<4x8xf32>, tensor<f32>
+  %13 = tenon.cast %12 to ui8 : tensor<4x8xf32>
+  return %13 : tensor<4x8xui8>
+}

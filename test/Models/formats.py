@@ -502,6 +502,43 @@ def convolutions(tool):
     sums = (patches(x, 3, 1, 0, 0).reshape(2, 5, 4, 17, 9).astype(np.int64) * w.reshape(17, 9)).sum(-1).transpose(0, 3, 1, 2)
     operands = [g.input(x, ["n17", 17, "h17", 6]), g.weight(f32(0.5)), g.weight(i8(0)), g.weight(w), g.weight(f32(2**-9)), g.weight(i8(0)), g.weight(f32(0.25)), g.weight(i8(3))]
     g.expect("depthwise", g.node("QLinearConv", *operands, group=17), np.clip(np.rint(sums * 2**-8) + 3, -128, 127).astype(i8))
+    # QDQ of channels alone: of rows that are kept widened, of rows too long for that and of dims that only the run
+    # knows, in one and three dims; codes that a residual sum reads as well.
+    def quantised(x, zero):
+        return np.clip(np.rint(x * 4) + zero, np.iinfo(zero.dtype).min, np.iinfo(zero.dtype).max) - int(zero)
+
+    for number, (c, kernel, stride, size, zero) in enumerate((
+        (24, (3, 3), 1, (7, 9), u8(120)), (17, (3, 3), 2, (8, 150), i8(-128)), (33, (5, 5), 1, ("h", "w"), i8(5)),
+        (40, (3,), 2, (31,), u8(0)), (16, (2, 3, 3), 1, (4, 5, 6), i8(-3)),
+    )):  # fmt: skip
+        rank, sizes = len(kernel), [11 if isinstance(n, str) else n for n in size]
+        x = (rng.integers(-140, 140, (2, c, *sizes)) / f32(4)).astype(f32)
+        w, of = rng.integers(-127, 128, (c, 1, *kernel)).astype(i8), (2.0 ** -rng.integers(8, 10, c)).astype(f32)
+        pad, axes = [k // 2 for k in kernel], tuple(range(2, rank + 2))
+        codes = quantised(x, zero).astype(np.int64)
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(codes, [(0, 0)] * 2 + [(n, n) for n in pad]), kernel, axis=axes)
+        windows = windows[(slice(None),) * 2 + (slice(None, None, stride),) * rank]
+        sums = (windows * w.reshape(1, c, *[1] * rank, *kernel)).sum(tuple(range(2 + rank, 2 + 2 * rank)))
+        real = quantised(sums * of.reshape(c, *[1] * rank) / 4, zero) / 4
+        scale, point = g.weight(f32(0.25)), g.weight(zero)
+        pair = lambda v: g.node("DequantizeLinear", g.node("QuantizeLinear", v, scale, point), scale, point)
+        given = pair(g.input(x, ["n", c, *(f"{n}{number}" if isinstance(n, str) else n for n in size)]))
+        filters = g.node("DequantizeLinear", g.weight(w), g.weight(of), g.weight(np.zeros(c, i8)), axis=0)
+        y = pair(g.node("Conv", given, filters, group=c, kernel_shape=kernel, strides=[stride] * rank, pads=pad * 2))
+        g.expect(f"channels alone {number}", y, real.astype(f32))
+        if stride == 1 and real.shape == x.shape:
+            g.expect(f"with a residual {number}", pair(g.node("Add", y, given)), (quantised(real + codes / 4, zero) / 4).astype(f32))
+    # A pool of codes, and few codes of a weight.
+    x, zero = (rng.integers(-130, 130, (2, 20, 9, 8)) / f32(4)).astype(f32), i8(-7)
+    scale, point = g.weight(f32(0.25)), g.weight(zero)
+    codes = quantised(x, zero)
+    y = g.node("MaxPool", pair(g.input(x, ["n", 20, 9, 8])), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    largest = patches(codes, 3, 2, 1, -1000).max((-1, -2)).transpose(0, 3, 1, 2)
+    g.expect("largest codes", pair(y), (largest / 4).astype(f32))
+    w = rng.integers(-127, 128, (4, 20, 1, 1)).astype(i8)
+    filters = g.node("DequantizeLinear", g.weight(w), g.weight(f32(2**-8)), g.weight(i8(0)))
+    sums = np.einsum("oc,nchw->nohw", w[:, :, 0, 0].astype(np.int64), largest.astype(np.int64)) * 2.0**-10
+    g.expect("few weights", pair(g.node("Conv", pair(y), filters)), (quantised(sums, zero) / 4).astype(f32))
     # One factor of a sum, the scales' quotient: nothing else has the codes of sums that end between two.
     x = np.arange(256, dtype=u8).reshape(1, 1, 16, 16)
     scales = f32(0.06), f32(0.3), f32(0.012)

@@ -278,8 +278,17 @@ bool areCodes(Value v) {
          });
 }
 
+/// Of so few terms that f32 holds the sums of integers of 8 bits exactly.
+bool isOfChannelsAlone(ConvOp op) {
+  constexpr int64_t most = (1 << 24) / (255 * 255);
+  auto weight = cast<RankedTensorType>(op.getWeight().getType());
+  return op.getGroup() != 1 && weight.hasStaticShape() &&
+         weight.getDimSize(1) == 1 && weight.getDimSize(0) > 0 &&
+         weight.getNumElements() / weight.getDimSize(0) <= most;
+}
+
 /// Are these a weight's codes on their way to a product, which multiplies them
-/// by those of its rows? Channels alone are multiplied as floats.
+/// by those of its rows?
 bool isOfCodes(Operation *op) {
   bool begins = isa<CastOp>(op)
                     ? getElementTypeOrSelf(op->getOperand(0)).isInteger(8)
@@ -293,7 +302,8 @@ bool isOfCodes(Operation *op) {
     OpOperand &use = *v.getUses().begin();
     Operation *user = use.getOwner();
     if (auto conv = dyn_cast<ConvOp>(user))
-      return use.getOperandNumber() == 1 && conv.getGroup() == 1;
+      return use.getOperandNumber() == 1 &&
+             (conv.getGroup() == 1 || isOfChannelsAlone(conv));
     if (isa<MatMulOp>(user))
       return use.getOperandNumber() == 1;
     if (use.getOperandNumber() != 0 || !(isa<CastOp, SubOp, MulOp>(user) ||
@@ -379,6 +389,67 @@ ElementsAttr Filters::compute(ConvOp op) {
   return storedAs(type, "filter", std::move(blob));
 }
 
+/// Integers of 8 bits as f32, maybe less a zero point.
+bool isOfBytes(Value v) {
+  auto number = v.getDefiningOp<CastOp>();
+  if (!number || !number.getTo().isF32())
+    return areCodes(v);
+  Value wide = number.getInput();
+  if (auto less = wide.getDefiningOp<SubOp>())
+    wide = less.getLhs();
+  if (auto cast = wide.getDefiningOp<CastOp>();
+      cast && cast.getTo().isSignlessInteger(32))
+    wide = cast.getInput();
+  return getDims(wide) == getDims(v) && getElementTypeOrSelf(wide).isInteger(8);
+}
+
+/// Scales between which f32 has room; none where there are others.
+std::optional<SmallVector<float>> scalesOf(Value v) {
+  constexpr float least = 0x1p-50f, most = 0x1p50f;
+  constexpr int64_t mostChannels = 1 << 16;
+  DenseElementsAttr constant = match::smallConstant(v, mostChannels);
+  if (!constant || !constant.getElementType().isF32())
+    return std::nullopt;
+  SmallVector<float> scales(constant.getValues<float>());
+  if (llvm::any_of(scales, [](float s) { return !(s >= least && s <= most); }))
+    return std::nullopt;
+  return scales;
+}
+
+/// A convolution of channels alone of numbers that codes stand for becomes one
+/// of the codes, whose sums f32 holds exactly, times both scales.
+void takeScalesOut(OpBuilder &b, ConvOp op) {
+  auto image = op.getInput().getDefiningOp<MulOp>(),
+       weight = op.getWeight().getDefiningOp<MulOp>();
+  if (!isOfChannelsAlone(op) || !image || !weight ||
+      op->hasAttr("tenon.value") || !isOfBytes(image.getLhs()) ||
+      !isOfBytes(weight.getLhs()))
+    return;
+  auto scaleX = scalesOf(image.getRhs()), scaleW = scalesOf(weight.getRhs());
+  SmallVector<SymExpr> dims = getDims(weight.getRhs());
+  int64_t channels = *getDims(weight.getResult())[0].constant();
+  bool each = dims.size() == getDims(weight.getResult()).size() &&
+              dims[0] == SymExpr(channels) && productOf(dims) == dims[0];
+  if (!scaleX || !scaleW || scaleX->size() != 1 ||
+      !(scaleW->size() == 1 || each))
+    return;
+  for (float &scale : *scaleW)
+    scale *= scaleX->front();
+  SmallVector<int64_t> shape;
+  if (scaleW->size() > 1) {
+    shape.assign(dims.size() - 1, 1);
+    shape[0] = channels;
+  }
+  auto type = RankedTensorType::get(shape, b.getF32Type());
+  op.getInputMutable().assign(image.getLhs());
+  op.getWeightMutable().assign(weight.getLhs());
+  b.setInsertionPointAfter(op);
+  Value scale = ConstantOp::create(
+      b, op.getLoc(), type, DenseElementsAttr::get(type, ArrayRef(*scaleW)));
+  auto scaled = MulOp::create(b, op.getLoc(), op.getResult(), scale);
+  op.getResult().replaceAllUsesExcept(scaled, scaled);
+}
+
 struct FoldConstantsPass
     : tenon::impl::FoldConstantsPassBase<FoldConstantsPass> {
   void runOnOperation() override {
@@ -413,6 +484,8 @@ struct FoldConstantsPass
       op->erase();
     });
     getOperation().walk([&](ConvOp op) {
+      if (makesCodes)
+        takeScalesOut(builder, op);
       if (!makesCodes || op.getGroup() != 1)
         foldFilter(builder, op);
     });

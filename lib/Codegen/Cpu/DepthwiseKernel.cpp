@@ -79,9 +79,7 @@ struct DepthwiseKernel {
   int64_t group = op.getGroupSize();
   unsigned lanes = e.vectorLanes();
   /// Rows that are widened, as many as a row of the result meets; else 0.
-  int64_t rowsOfRing = isa<BlockArgument>(op.getInput())
-                           ? 0
-                           : dilations[0] * (kernel[0] - 1) + 1;
+  int64_t rowsOfRing = rowsToWiden();
   Value X = imageOrRing(), W = e.input(weight);
   Value width = e.dim(dims[rank]), channels = e.dim(C);
   /// Some number of vectors makes up all channels.
@@ -106,6 +104,7 @@ struct DepthwiseKernel {
   using RowBody = function_ref<Sums(Value, Value, ValueRange)>;
 
   SmallVector<SymExpr> positions();
+  int64_t rowsToWiden();
   Value imageOrRing();
   Value positive(Value v) { return L.max(v, 0); }
   Value ceilDiv(Value v, int64_t by) { return L.div(L.add(v, by - 1), by); }
@@ -125,10 +124,7 @@ struct DepthwiseKernel {
   Idx inRing(Value pixel, const Idx &c) {
     return L.add(L.uniform(L.mul(pixel, tiling.getChannels())), c);
   }
-  Value loadPixel(Value pixel, const Idx &c) {
-    return rowsOfRing ? L.load(X, inRing(pixel, c), element)
-                      : load(X, pixel, c);
-  }
+  Value loadPixel(Value pixel, const Idx &c);
   /// Where a row of the image begins in the ring.
   Value rowOfRing(Value y) { return L.mul(L.rem(y, rowsOfRing), width); }
   void fillRing(Value fresh, Value first, Value end);
@@ -184,11 +180,47 @@ Value DepthwiseKernel::met(Value number, const Idx &c, int64_t j) {
   return vector::ShuffleOp::create(b, L.loc, all, all, from);
 }
 
+/// What the image is, or the codes that it is widened from.
+BlockArgument storedImage(DepthwiseOp op) {
+  Value v = op.getInput();
+  while (Operation *def = v.getDefiningOp()) {
+    if (!def->hasTrait<OpTrait::Elementwise>())
+      break;
+    v = def->getOperand(0);
+  }
+  return dyn_cast<BlockArgument>(v);
+}
+
+int64_t DepthwiseKernel::rowsToWiden() {
+  constexpr int64_t most = 32 << 10; // bytes
+  int64_t rows = dilations[0] * (kernel[0] - 1) + 1;
+  std::optional<int64_t> width = dims[rank].constant();
+  bool fits = width && *width * rows * tiling.getChannels() * 4 <= most;
+  return !isa<BlockArgument>(op.getInput()) && rank == 2 && fits ? rows : 0;
+}
+
 Value DepthwiseKernel::imageOrRing() {
   if (!rowsOfRing)
-    return e.input(cast<BlockArgument>(op.getInput()));
+    return e.input(storedImage(op));
   return e.scratchBuffer(dims[rank] * (rowsOfRing * tiling.getChannels()),
                          element);
+}
+
+Value DepthwiseKernel::loadPixel(Value pixel, const Idx &c) {
+  if (rowsOfRing)
+    return L.load(X, inRing(pixel, c), element);
+  if (isa<BlockArgument>(op.getInput()))
+    return load(X, pixel, c);
+  // All that is computed lies where the codes do: the last index says where.
+  BlockArgument codes = storedImage(op);
+  e.bind(codes, [this, codes](ArrayRef<Idx> idx) {
+    return L.load(X, idx.back(), getElementTypeOrSelf(codes.getType()));
+  });
+  SmallVector<Idx> idx(dims.size(), L.uniform(0));
+  idx.back() = at(pixel, c);
+  Value v = L.widen(e.emit(op.getInput(), idx));
+  e.unbind(codes);
+  return v;
 }
 
 /// Widens what pixels [first, end) of a row of the result meet, but for what
@@ -511,9 +543,10 @@ void emitDepthwiseKernel(KernelEmitter &e) {
   for (Operation &inside : e.body())
     if (auto found = dyn_cast<DepthwiseOp>(inside))
       op = found;
-  bool isRead = op && (isa<BlockArgument>(op.getInput()) ||
-                       (op.getKernel().size() == 2 &&
-                        getElementTypeOrSelf(op.getInput().getType()).isF32()));
+  BlockArgument stored = op ? storedImage(op) : BlockArgument();
+  bool isRead = stored && getDims(stored) == getDims(op.getInput()) &&
+                (stored == op.getInput() ||
+                 getElementTypeOrSelf(op.getInput().getType()).isF32());
   auto weight = op ? dyn_cast<BlockArgument>(op.getWeight()) : nullptr;
   if (!isRead || !weight) {
     e.fail("a 'depthwise' kernel holds no depthwise "

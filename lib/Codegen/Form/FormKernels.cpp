@@ -23,6 +23,7 @@
 #include "dialects/Tenon/IR/Ops/LoadPages.h"
 #include "dialects/Tenon/IR/Ops/PackB.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
+#include "dialects/Tenon/IR/Ops/Pad.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/Ops/Transpose.h"
@@ -107,7 +108,7 @@ struct Choices {
   bool materializeAll;
   Type keys, values; // what states that attention reads hold; null: rows
   int64_t prologueColumns;
-  bool finishedRows, gathersRows, turnedTiles, widensRows;
+  bool finishedRows, gathersRows, turnedTiles, widensImages;
 };
 
 struct FormKernels : Choices {
@@ -198,7 +199,7 @@ Operation *FormKernels::endAtCodes(Operation *root) {
   Value v = root->getResult(0), codes = codesBehind(v);
   Operation *end = codes ? codes.getDefiningOp() : nullptr;
   if (materializeAll || !end || anchorOf.lookup(end) != anchorOf.lookup(root) ||
-      !widensInPlace(v, widensRows))
+      !widensInPlace(v, widensImages))
     return root;
   for (; root != end; root = root->getOperand(0).getDefiningOp())
     anchorOf.erase(root);
@@ -410,11 +411,13 @@ bool FormKernels::isMovedByPatches(Value v, Operation *user) {
 
 /// A transpose by which the elements of long rows come together. A norm, or a
 /// gather of rows, that read them where they are would fetch a line for each,
-/// and again for the rows beside.
+/// and again for the rows beside. Codes are turned by squares before a pad.
 bool FormKernels::isMovedForRows(Value v) {
-  constexpr int64_t kLong = 512;
+  constexpr int64_t kLong = 512, kMany = 16;
   if (!v.getDefiningOp<TransposeOp>())
     return false;
+  bool areCodes = getElementTypeOrSelf(v.getType()).isInteger(8) &&
+                  getDims(v).back().constant().value_or(1) >= kMany;
   SmallVector<Value> views{v};
   while (!views.empty()) {
     Value view = views.pop_back_val();
@@ -423,6 +426,7 @@ bool FormKernels::isMovedForRows(Value v) {
       if (isa<ReshapeOp>(user))
         views.push_back(user->getResult(0));
       else if (((isLong && isa<SoftmaxOp, LayerNormOp, RmsNormOp>(user)) ||
+                (areCodes && isa<PadOp>(user)) ||
                 (gathersRows && isGatherOfRows(user))) &&
                user->getOperand(0) == view && isStrided(view))
         return true;
@@ -540,7 +544,7 @@ bool FormKernels::mustStore(Value v) {
     ++uses;
     auto fusion = dyn_cast<FusionInterface>(user);
     if (isMovedByPatches(v, user) ||
-        (widensRows && isWidenedByRow(use) && storeCodes(v)))
+        (widensImages && isWidenedImage(use) && storeCodes(v)))
       continue;
     if (isa<BroadcastToOp>(user) && isViewOfPanels(user->getResult(0)))
       return true;
@@ -754,7 +758,7 @@ struct FormKernelsPass : ::tenon::impl::FormKernelsPassBase<FormKernelsPass> {
       return signalPassFailure();
     }
     Choices choices{materializeAll, keys,        values,      prologueColumns,
-                    finishedRows,   gathersRows, turnedTiles, widensRows};
+                    finishedRows,   gathersRows, turnedTiles, widensImages};
     for (auto func : module.getOps<func::FuncOp>())
       if (!func.isExternal()) {
         FormKernels kernels(func.getBody().front(), choices,

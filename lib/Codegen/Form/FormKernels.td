@@ -60,7 +60,7 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
                  Option<"turnedTiles", "turned-tiles", "bool", "true",
                         "Convolutions of few terms may store their channels "
                         "first">,
-                 Option<"widensRows", "widens-rows", "bool", "true",
+                 Option<"widensImages", "widens-images", "bool", "true",
                         "Convolutions of channels alone may widen codes">];
   let dependentDialects = ["::tenon::TenonDialect"];
 }

@@ -42,6 +42,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "lib/Codegen/Form/StoredCodes.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/bit.h"
 #include <cmath>
@@ -295,28 +296,25 @@ void makeUnsigned(CastOp op, const Quantization &found) {
 }
 
 /// The numbers of an image of channels alone are made of a view of codes, not
-/// viewed themselves: the convolution makes them row by row.
-void dequantizeImage(DepthwiseOp op) {
+/// viewed themselves: the convolution makes them where it reads them.
+void widenImage(DepthwiseOp op) {
   auto view = op.getInput().getDefiningOp<ReshapeOp>();
-  auto from = view ? matchDequantized(view.getInput()) : std::nullopt;
-  if (!from || view->hasAttr("tenon.value"))
+  Value codes = view ? codesBehind(view.getInput()) : Value();
+  if (!codes || view->hasAttr("tenon.value"))
     return;
   OpBuilder b(op);
   SmallVector<Operation *> chain;
-  for (Value v = view.getInput(); v != from->of;
-       v = chain.back()->getOperand(0))
+  for (Value v = view.getInput(); v != codes; v = chain.back()->getOperand(0))
     chain.push_back(v.getDefiningOp());
   SmallVector<SymExpr> dims = getDims(view.getResult());
-  Value codes = createReshape(b, op.getLoc(), from->of, dims);
+  Value v = createReshape(b, op.getLoc(), codes, dims);
   for (Operation *step : llvm::reverse(chain)) {
     IRMapping map;
-    map.map(step->getOperand(0), codes);
-    Value next = b.clone(*step, map)->getResult(0);
-    next.setType(getTensorType(dims, getElementTypeOrSelf(next)));
-    next.getDefiningOp()->removeAttr("tenon.value");
-    codes = next;
+    map.map(step->getOperand(0), v);
+    v = b.clone(*step, map)->getResult(0);
+    v.setType(getTensorType(dims, getElementTypeOrSelf(v)));
   }
-  op.getInputMutable().assign(codes);
+  op.getInputMutable().assign(v);
 }
 
 } // namespace
@@ -372,7 +370,7 @@ void dropRequantized(Operation *root) {
         op.getResult().replaceAllUsesWith(codes);
         op.erase();
       }
-  root->walk([](DepthwiseOp op) { dequantizeImage(op); });
+  root->walk([](DepthwiseOp op) { widenImage(op); });
 }
 
 /// A number of which, once it is rounded, a few low bits and infinities count.

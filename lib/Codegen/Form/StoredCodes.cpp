@@ -48,12 +48,11 @@ Value codesBehind(Value v) {
   return nullptr;
 }
 
-bool isWidenedByRow(OpOperand &use) {
-  auto alone = dyn_cast<DepthwiseOp>(use.getOwner());
-  return alone && use.getOperandNumber() == 0 && alone.getKernel().size() == 2;
+bool isWidenedImage(OpOperand &use) {
+  return isa<DepthwiseOp>(use.getOwner()) && use.getOperandNumber() == 0;
 }
 
-bool widensInPlace(Value v, bool widensRows) {
+bool widensInPlace(Value v, bool widensImages) {
   // What windows overlap in is read again and again.
   constexpr int64_t most = 2;
   int64_t parts = 0;
@@ -63,10 +62,10 @@ bool widensInPlace(Value v, bool widensRows) {
     if (!fusion || user->getBlock() != v.getParentBlock())
       return false;
     if (isa<DepthwiseOp>(user))
-      return widensRows && isWidenedByRow(use);
+      return widensImages && isWidenedImage(use);
     if (auto view = dyn_cast<ReshapeOp>(user))
       return isSimpleReshape(view) &&
-             widensInPlace(view.getResult(), widensRows);
+             widensInPlace(view.getResult(), widensImages);
     if (isa<SliceOp>(user))
       return ++parts <= most;
     return isa<ConcatOp, PadOp, ReduceOp>(user) ||

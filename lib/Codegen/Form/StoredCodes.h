@@ -22,12 +22,11 @@ namespace tenon {
 mlir::Value codesBehind(mlir::Value v);
 
 /// Can all that reads `v` compute it where it is read, in the same block?
-/// `widensRows`: a convolution of channels alone can.
-bool widensInPlace(mlir::Value v, bool widensRows);
+/// `widensImages`: a convolution of channels alone can.
+bool widensInPlace(mlir::Value v, bool widensImages);
 
-/// An image of which a convolution of channels alone widens each row as it
-/// comes.
-bool isWidenedByRow(mlir::OpOperand &use);
+/// An image that a convolution of channels alone may widen.
+bool isWidenedImage(mlir::OpOperand &use);
 
 } // namespace tenon
 

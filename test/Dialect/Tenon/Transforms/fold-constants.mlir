@@ -193,6 +193,33 @@ func.func @codes(%x: tensor<1x60x2x2xf32>) -> (tensor<1x70x2x2xf32>, tensor<1x60
   return %3, %2 : tensor<1x70x2x2xf32>, tensor<1x60x2x2xi8>
 }
 
+// Few codes as well. Of channels alone sums of codes are exact in f32: their
+// scales come behind.
+
+// CHECK-LABEL: @fewCodes
+// CHECK-DAG: %[[F:.+]] = tenon.constant dense_resource<filter{{.*}}> : tensor<6x1x3x3xf32>
+// CHECK-DAG: %[[S:.+]] = tenon.constant dense<2.500000e-01> : tensor<f32>
+// CHECK-DAG: %[[I:.+]] = tenon.constant dense<3> : tensor<4x6x1x1xi8>
+// CHECK: %[[N:.+]] = tenon.cast %{{.+}} to f32 : tensor<1x6x4x4xui8>
+// CHECK: tenon.cast %[[I]] to f32
+// CHECK: %[[D:.+]] = tenon.conv %[[N]], %[[F]]
+// CHECK: tenon.mul %[[D]], %[[S]]
+func.func @fewCodes(%x: tensor<1x6x4x4xf32>) -> (tensor<1x6x2x2xf32>, tensor<1x4x4x4xf32>) {
+  %k = tenon.constant dense<2> : tensor<6x1x3x3xi8>
+  %w = tenon.constant dense<3> : tensor<4x6x1x1xi8>
+  %scale = tenon.constant dense<0.5> : tensor<f32>
+  %0 = tenon.cast %x to ui8 : tensor<1x6x4x4xf32>
+  %1 = tenon.cast %0 to f32 : tensor<1x6x4x4xui8>
+  %2 = tenon.mul %1, %scale : tensor<1x6x4x4xf32>, tensor<f32>
+  %3 = tenon.cast %k to f32 : tensor<6x1x3x3xi8>
+  %4 = tenon.mul %3, %scale : tensor<6x1x3x3xf32>, tensor<f32>
+  %5 = tenon.cast %w to f32 : tensor<4x6x1x1xi8>
+  %6 = tenon.mul %5, %scale : tensor<4x6x1x1xf32>, tensor<f32>
+  %7 = tenon.conv %2, %4 strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 6 : tensor<1x6x4x4xf32>, tensor<6x1x3x3xf32>
+  %8 = tenon.conv %2, %6 strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x6x4x4xf32>, tensor<4x6x1x1xf32>
+  return %7, %8 : tensor<1x6x2x2xf32>, tensor<1x4x4x4xf32>
+}
+
 // Floats that are cast to halves are halves here: to nearest, ties to even; what
 // is too large is infinite, and a NaN keeps what it says.
 
