@@ -676,6 +676,7 @@ def conv_graphs():
         (48, 17, 1, (4, 3), (1, 2), (3, 1), (4, 1, 5, 1)), (16, 8, 1, (2, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1, 0, 1, 1)),
         # no borders: read where the image lies
         (70, 40, 1, (1, 1), (2, 3), (1, 1), (0, 0, 0, 0)), (5, 33, 1, (2, 1, 3), (1, 2, 2), (3, 1, 2), (0, 0, 0, 0, 0, 0)),
+        (32, 33, 1, (3, 3), (2, 2), (1, 1), (2, 0, 1, 2)),  # by fewer multiplications
     ]
     rng = np.random.default_rng(11)
     for number, (cin, cout, group, kernel, strides, dilations, pads) in enumerate(forms):
