@@ -48,3 +48,17 @@ func.func @unpackedWeight(%x: tensor<4x1x24xf32>, %w: tensor<1x24x8xf32>) -> ten
   }
   return %0 : tensor<5x1x1x8xf32>
 }
+
+// -----
+
+func.func @winogradOfComputedPixels(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> {
+  // expected-error @+1 {{expected patches of a stored image for #tenon.cpu_winograd}}
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x16xf32>, tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> tiling #tenon.cpu_winograd<squares = 24, panels = 2, tile = 6 x 2> {
+  ^bb0(%a: tensor<1x8x8x16xf32>, %b: tensor<16x1x16x32xf32>):
+    %1 = tenon.neg %a : tensor<1x8x8x16xf32>
+    %2 = tenon.im2col %1 kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+    %3 = tenon.packed_matmul %2, %b columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+    tenon.yield %3 : tensor<1x64x32xf32>
+  }
+  return %0 : tensor<1x64x32xf32>
+}

@@ -664,6 +664,46 @@ func.func @patches(%x: tensor<1x8x8x6xf32>, %p: tensor<1x54x32xf32>) -> tensor<1
 
 // -----
 
+// By Winograd's filters: functions of their own transform pixels, of squares
+// that meet no border where the image lies, and products, the latter to the
+// positions of a square; one vector of channels takes 16 loads and 32 sums.
+// CHECK-LABEL: func.func private @winograd_output
+// CHECK-COUNT-16: vector.load
+// CHECK-COUNT-4: vector.store
+// CHECK-LABEL: func.func private @gemm_f32_6x32_next2_rows
+// CHECK-LABEL: func.func private @winograd_input
+// CHECK: arith.minsi
+// CHECK-COUNT-4: vector.load {{.*}} : memref<?xf32>, vector<8xf32>
+// CHECK: arith.subf {{.*}} : vector<8xf32>
+// CHECK-COUNT-16: vector.store
+// CHECK-NOT: vector.store
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: call @winograd_input(%arg4,
+// CHECK: call @winograd_input
+// CHECK: scf.for {{.*}} = %c0 to %c16 step %c1
+// CHECK: call @gemm_f32_1x32_rows
+// CHECK: call @winograd_output
+// CHECK: vector.store
+// WIDE-LABEL: func.func private @winograd_input
+// WIDE-COUNT-16: vector.store {{.*}} : memref<?xf32>, vector<16xf32>
+// WIDE-LABEL: func.func @matmul_0
+// WIDE: call @winograd_output
+// NARROW-LABEL: func.func private @winograd_input
+// NARROW-COUNT-16: vector.store {{.*}} : memref<?xf32>, vector<4xf32>
+// NARROW-LABEL: func.func @matmul_0
+// NARROW: call @winograd_output
+func.func @squares(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x16xf32>, tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> tiling #tenon.cpu_winograd<squares = 24, panels = 2, tile = 6 x 2> {
+  ^bb0(%a: tensor<1x8x8x16xf32>, %b: tensor<16x1x16x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+    %2 = tenon.packed_matmul %1, %b columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+    tenon.yield %2 : tensor<1x64x32xf32>
+  }
+  return %0 : tensor<1x64x32xf32>
+}
+
+// -----
+
 // A product without patches: rows of the image with their borders are
 // copied once, and each tile reads them through the offsets of its positions
 // and of the three taps, rows of the kernel in all channels, which are unrolled.

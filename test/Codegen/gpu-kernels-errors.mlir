@@ -12,6 +12,19 @@ func.func @products(%x: tensor<?x64xf32, #tenon.dims<"m", "64">>, %p: tensor<2x6
 
 // -----
 
+func.func @winograd(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> {
+  // expected-error @+1 {{a GPU multiplies patches: expected a product without winograd (--winograd=off)}}
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x8x8x16xf32>, tensor<16x1x16x32xf32>) -> tensor<1x64x32xf32> {
+  ^bb0(%a: tensor<1x8x8x16xf32>, %b: tensor<16x1x16x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+    %2 = tenon.packed_matmul %1, %b columns "32" winograd : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>
+    tenon.yield %2 : tensor<1x64x32xf32>
+  }
+  return %0 : tensor<1x64x32xf32>
+}
+
+// -----
+
 func.func @matrices(%x: tensor<4x?x256xf32, #tenon.dims<"4", "m", "256">>, %p: tensor<4x2x256x32xf32>) -> tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">> {
   // expected-error @+1 {{a split over blocks is for one matrix of weights and at most 4096 tiles: expected other than}}
   %0 = tenon.kernel matmul(%x, %p) : (tensor<4x?x256xf32, #tenon.dims<"4", "m", "256">>, tensor<4x2x256x32xf32>) -> tensor<4x?x64xf32, #tenon.dims<"4", "m", "64">> tiling #tenon.gpu_matmul<tile = 64 x 64, stages = 3, split = 8, products = tf32> {

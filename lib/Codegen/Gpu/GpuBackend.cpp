@@ -13,6 +13,7 @@
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "lib/Codegen/Gpu/GpuKernels.h"
 #include "lib/Codegen/Gpu/GpuWalk.h"
 #include "tenon/Codegen/Backend.h"
@@ -68,6 +69,11 @@ int32_t productsInTable(MmaProducts products) {
 /// Emits the kernel by its tiling, and says how it is launched.
 void emitByTiling(KernelEmitter &e) {
   KernelKind kind = e.kernel().getKind();
+  if (findWinograd(e.kernel())) {
+    e.fail("a GPU multiplies patches: expected a product without winograd "
+           "(--winograd=off)");
+    return;
+  }
   if (kind == KernelKind::row ||
       (kind == KernelKind::map &&
        isa_and_nonnull<GpuBlocksTilingAttr>(e.kernel().getTilingAttr()))) {
