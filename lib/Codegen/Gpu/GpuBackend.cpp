@@ -9,6 +9,7 @@
 // bytes: an artifact for both holds them once.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/StorePages.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonGrid.h"
