@@ -1,4 +1,6 @@
 // RUN: tenon-opt %s --tenon-winograd | FileCheck %s
+// RUN: tenon-opt %s --tenon-winograd --cse --tenon-form-kernels | FileCheck %s --check-prefix=KERNELS
+// RUN: tenon-opt %s --tenon-winograd --cse --tenon-form-kernels=materialize-all | FileCheck %s --check-prefix=KERNELS
 
 // 16 numbers for each filter's nine. 1 everywhere gives 1, 3/2, 1/2, 1 along a
 // row and a column.
@@ -30,6 +32,21 @@ func.func @dynamic(%x: tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>, %
   %0 = tenon.packed_matmul %p, %b columns "16" : tensor<?x?x144xf32, #tenon.dims<"n", "h*w", "144">>, tensor<1x144x32xf32>
   %1 = tenon.packed_matmul %q, %b columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
   return %0, %1 : tensor<?x?x16xf32, #tenon.dims<"n", "h*w", "16">>, tensor<1x64x16xf32>
+}
+
+// Patches are of one product's kernel, whoever else reads such.
+
+// KERNELS-LABEL: @shared
+// KERNELS-COUNT-2: tenon.packed_matmul {{.*}} winograd
+func.func @shared(%x: tensor<1x8x8x16xf32>) -> (tensor<1x64x16xf32>, tensor<1x64x32xf32>) {
+  %w = tenon.constant dense<1.0> : tensor<16x144xf32>
+  %v = tenon.constant dense<2.0> : tensor<32x144xf32>
+  %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  %a = tenon.pack_b %w transposed : tensor<16x144xf32>
+  %b = tenon.pack_b %v transposed : tensor<32x144xf32>
+  %0 = tenon.packed_matmul %p, %a columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
+  %1 = tenon.packed_matmul %p, %b columns "32" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
+  return %0, %1 : tensor<1x64x16xf32>, tensor<1x64x32xf32>
 }
 
 // Steps, weights that a run gives, few channels, images that leave much of their

@@ -47,6 +47,7 @@
 #include "lib/Codegen/Form/ShareNumbers.h"
 #include "lib/Codegen/Form/StoredCodes.h"
 #include "lib/Codegen/Form/Views.h"
+#include "lib/Codegen/Form/Winograd.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/Pass.h"
@@ -523,7 +524,7 @@ bool FormKernels::storeCodes(Value v) {
 
 bool FormKernels::mustStore(Value v) {
   Operation *op = v.getDefiningOp();
-  if (rowSums.contains(op))
+  if (rowSums.contains(op) || isForWinograd(op))
     return false;
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v) ||
       isMovedForRows(v) || (gathersRows && isMadeOfRows(v)))
@@ -706,6 +707,7 @@ KernelOp FormKernels::outline(Operation *root) {
 }
 
 LogicalResult FormKernels::run() {
+  separatePatches(block);
   findEpilogues();
   if (!materializeAll)
     joinAttention();

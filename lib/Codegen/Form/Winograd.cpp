@@ -12,6 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lib/Codegen/Form/Winograd.h"
 #include "dialects/Tenon/IR/Ops/Im2Col.h"
 #include "dialects/Tenon/IR/Ops/PackB.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
@@ -32,6 +33,24 @@ using namespace mlir;
 namespace tenon {
 #define GEN_PASS_DEF_WINOGRADPASS
 #include "lib/Codegen/Form/Winograd.h.inc"
+
+bool isForWinograd(Operation *op) {
+  return isa<Im2ColOp>(op) && llvm::any_of(op->getUsers(), [](Operation *user) {
+           auto product = dyn_cast<PackedMatMulOp>(user);
+           return product && product.getWinograd();
+         });
+}
+
+void separatePatches(Block &block) {
+  for (auto product : block.getOps<PackedMatMulOp>()) {
+    Operation *patches = product.getLhs().getDefiningOp();
+    if (!product.getWinograd() ||
+        (patches->hasOneUse() && patches->getBlock() == &block))
+      continue;
+    OpBuilder b(product);
+    product.getLhsMutable().assign(b.clone(*patches)->getResult(0));
+  }
+}
 
 namespace {
 
