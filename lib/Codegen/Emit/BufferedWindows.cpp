@@ -36,6 +36,8 @@ static constexpr unsigned kLeastLanes = 4;
 static constexpr int64_t kLeastElements = 6, kFewElements = 9;
 static constexpr int64_t kShortRow = 12, kShortRowOfFew = 24,
                          kShortRowOfSums = 32;
+/// Bytes of an element that lanes are counted by.
+static constexpr unsigned kBytes = 4;
 /// Lanes of a vector of 512 bits.
 static constexpr int64_t kWide = 16;
 
@@ -208,6 +210,8 @@ bool BufferedWindows::isWorthwhile() {
        columnsOf.size.constant().value_or(least) < least))
     return false;
   lanes = e.vectorLanes();
+  if (type.isInteger(8) && root == joined->getResult(0))
+    lanes *= kBytes; // nothing else is computed of them
   auto fit = [&](const SymExpr &n, int64_t step) {
     if (std::optional<int64_t> size = n.constant())
       while (lanes >= kLeastLanes && int64_t(lanes) * step > *size)
