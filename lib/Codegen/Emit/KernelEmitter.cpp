@@ -35,7 +35,7 @@
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/FusedProduct.h"
-#include "lib/Codegen/Emit/GatherLanes.h"
+#include "lib/Codegen/Emit/GatherPairs.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -96,14 +96,22 @@ static bool isTooPrecise(Value v) {
   });
 }
 
-Value KernelEmitter::emit(Value v, ArrayRef<Idx> idx) {
-  Key key = {v.getAsOpaquePointer(), L.mask.getAsOpaquePointer(),
-             (const void *)(uintptr_t)L.lanes};
+/// What emit() knows an element by.
+static std::vector<const void *> keyOf(const LaneBuilder &L, Value v,
+                                       ArrayRef<Idx> idx) {
+  std::vector<const void *> key = {v.getAsOpaquePointer(),
+                                   L.mask.getAsOpaquePointer(),
+                                   (const void *)(uintptr_t)L.lanes};
   for (const Idx &i : idx) {
     key.push_back(i.base.getAsOpaquePointer());
     key.push_back((const void *)(intptr_t)i.lane);
     key.push_back(i.vec.getAsOpaquePointer());
   }
+  return key;
+}
+
+Value KernelEmitter::emit(Value v, ArrayRef<Idx> idx) {
+  Key key = keyOf(L, v, idx);
   if (Value known = lookUp(key))
     return known;
   Value r = compute(v, idx);
@@ -248,6 +256,13 @@ Value KernelEmitter::pull(GatherOp op, ArrayRef<Idx> idx) {
 Value KernelEmitter::pull(GatherElementsOp op, ArrayRef<Idx> idx) {
   SmallVector<Idx> in(idx);
   size_t axis = op.getAxis();
+  GatherPairs pairs(*this, op);
+  GatherElementsOp second =
+      bound.count(op.getInput()) ? GatherElementsOp() : pairs.findSecond();
+  if (auto both = second ? pairs.emit(second, idx) : std::nullopt) {
+    remember(keyOf(L, second.getResult(), idx), both->second);
+    return both->first;
+  }
   LaneGather gather{*this, op.getInput(), in, axis, op.getIndices(), in};
   if (Value lanes = gather.emit(getDims(op.getIndices())[axis]))
     return lanes;
