@@ -704,6 +704,31 @@ func.func @squares(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) -> tens
 
 // -----
 
+// Squares of dilated windows: those of a block of columns, a pixel from one to
+// the next, have functions of their own where the image lies.
+// CHECK-LABEL: func.func private @winograd_dilated_input
+// CHECK-COUNT-16: vector.load
+// CHECK-COUNT-16: vector.store
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: call @winograd_dilated_input(%arg4,
+// CHECK: call @winograd_input
+// CHECK: call @winograd_output
+// WIDE-LABEL: func.func private @winograd_dilated_input
+// WIDE-LABEL: func.func @matmul_0
+// NARROW-LABEL: func.func private @winograd_dilated_input
+// NARROW-LABEL: func.func @matmul_0
+func.func @dilatedSquares(%x: tensor<1x16x16x16xf32>, %p: tensor<16x1x16x32xf32>) -> tensor<1x256x32xf32> {
+  %0 = tenon.kernel matmul(%x, %p) : (tensor<1x16x16x16xf32>, tensor<16x1x16x32xf32>) -> tensor<1x256x32xf32> tiling #tenon.cpu_winograd<squares = 24, panels = 2, tile = 6 x 2> {
+  ^bb0(%a: tensor<1x16x16x16xf32>, %b: tensor<16x1x16x32xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [2, 2, 2, 2] dilations [2, 2] channels_last : tensor<1x16x16x16xf32>
+    %2 = tenon.packed_matmul %1, %b columns "32" winograd : tensor<1x256x144xf32>, tensor<16x1x16x32xf32>
+    tenon.yield %2 : tensor<1x256x32xf32>
+  }
+  return %0 : tensor<1x256x32xf32>
+}
+
+// -----
+
 // A product without patches: rows of the image with their borders are
 // copied once, and each tile reads them through the offsets of its positions
 // and of the three taps, rows of the kernel in all channels, which are unrolled.

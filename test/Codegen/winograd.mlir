@@ -34,6 +34,22 @@ func.func @dynamic(%x: tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>, %
   return %0, %1 : tensor<?x?x16xf32, #tenon.dims<"n", "h*w", "16">>, tensor<1x64x16xf32>
 }
 
+// Positions of a square lie a dilation apart; those of the last block of 2 x 4
+// columns, and of an image that may be large, are counted.
+
+// CHECK-LABEL: @dilated
+// CHECK: tenon.packed_matmul {{.*}} winograd
+// CHECK: tenon.packed_matmul {{.*}} winograd
+func.func @dilated(%x: tensor<1x8x8x16xf32>, %y: tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>) -> (tensor<1x64x16xf32>, tensor<?x?x16xf32, #tenon.dims<"n", "h*w", "16">>) {
+  %w = tenon.constant dense<1.0> : tensor<16x144xf32>
+  %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [2, 4, 2, 4] dilations [2, 4] channels_last : tensor<1x8x8x16xf32>
+  %q = tenon.im2col %y kernel [3, 3] strides [1, 1] pads [6, 6, 6, 6] dilations [6, 6] channels_last : tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>
+  %b = tenon.pack_b %w transposed : tensor<16x144xf32>
+  %0 = tenon.packed_matmul %p, %b columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
+  %1 = tenon.packed_matmul %q, %b columns "16" : tensor<?x?x144xf32, #tenon.dims<"n", "h*w", "144">>, tensor<1x144x32xf32>
+  return %0, %1 : tensor<1x64x16xf32>, tensor<?x?x16xf32, #tenon.dims<"n", "h*w", "16">>
+}
+
 // Patches are of one product's kernel, whoever else reads such.
 
 // KERNELS-LABEL: @shared
@@ -50,12 +66,13 @@ func.func @shared(%x: tensor<1x8x8x16xf32>) -> (tensor<1x64x16xf32>, tensor<1x64
 }
 
 // Steps, weights that a run gives, few channels, images that leave much of their
-// squares out, large weights that few positions meet, numbers that overflow.
+// squares out, as dilations do that are large beside them, large weights that few
+// positions meet, numbers that overflow.
 
 // CHECK-LABEL: @others
 // CHECK-NOT: winograd
 func.func @others(%x: tensor<1x8x8x16xf32>, %v: tensor<16x144xf32>, %y: tensor<1x8x8x8xf32>, %z: tensor<1x3x3x16xf32>, %t: tensor<1x7x7x512xf32>)
-    -> (tensor<1x16x16xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x64x16xf32>) {
+    -> (tensor<1x16x16xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>) {
   %w = tenon.constant dense<1.0> : tensor<16x144xf32>
   %few = tenon.constant dense<1.0> : tensor<16x72xf32>
   %deep = tenon.constant dense<1.0> : tensor<512x4608xf32>
@@ -65,6 +82,7 @@ func.func @others(%x: tensor<1x8x8x16xf32>, %v: tensor<16x144xf32>, %y: tensor<1
   %q = tenon.im2col %y kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x8xf32>
   %r = tenon.im2col %z kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x3x3x16xf32>
   %s = tenon.im2col %t kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x7x7x512xf32>
+  %u = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [6, 6, 6, 6] dilations [6, 6] channels_last : tensor<1x8x8x16xf32>
   %b = tenon.pack_b %w transposed : tensor<16x144xf32>
   %c = tenon.pack_b %v transposed : tensor<16x144xf32>
   %d = tenon.pack_b %few transposed : tensor<16x72xf32>
@@ -76,7 +94,8 @@ func.func @others(%x: tensor<1x8x8x16xf32>, %v: tensor<16x144xf32>, %y: tensor<1
   %3 = tenon.packed_matmul %r, %b columns "16" : tensor<1x9x144xf32>, tensor<1x144x32xf32>
   %4 = tenon.packed_matmul %s, %e columns "512" : tensor<1x49x4608xf32>, tensor<16x4608x32xf32>
   %5 = tenon.packed_matmul %p, %f columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
-  return %0, %1, %2, %3, %4, %5 : tensor<1x16x16xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x64x16xf32>
+  %6 = tenon.packed_matmul %u, %b columns "16" : tensor<1x64x144xf32>, tensor<1x144x32xf32>
+  return %0, %1, %2, %3, %4, %5, %6 : tensor<1x16x16xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x64x16xf32>, tensor<1x64x16xf32>
 }
 
 // The first one is made of 1 alone.

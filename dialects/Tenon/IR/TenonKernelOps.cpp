@@ -180,8 +180,8 @@ bool areWinogradPatches(Im2ColOp patches) {
   return patches.getChannelsLast() &&
          patches.getKernel() == ArrayRef<int64_t>{3, 3} &&
          (strides == ArrayRef<int64_t>{1, 1} ||
-          strides == ArrayRef<int64_t>{2, 2}) &&
-         patches.getDilations() == ArrayRef<int64_t>{1, 1} &&
+          (strides == ArrayRef<int64_t>{2, 2} &&
+           patches.getDilations() == ArrayRef<int64_t>{1, 1})) &&
          getElementTypeOrSelf(patches.getInput().getType()).isF32();
 }
 
@@ -360,8 +360,8 @@ LogicalResult PackedMatMulOp::verify() {
   if (!patches || !areWinogradPatches(patches) ||
       (patches.getStrides()[0] == 2) != (getDims(getPacked()).size() == matrix))
     return emitOpError() << "expected for winograd an im2col of f32 with "
-                            "channels_last, kernel 3x3, dilations of 1, and "
-                            "strides of 1 by 16 matrices or of 2 by one";
+                            "channels_last, kernel 3x3, and strides of 1 by 16 "
+                            "matrices or, with dilations of 1, of 2 by one";
   return success();
 }
 

@@ -193,6 +193,10 @@ def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor"
           0  0  1            0  1  0 -1
     ```
 
+    The pixels that a dilation of d leaves between two taps belong to other squares:
+    positions lie d apart in a square, and squares are counted in blocks of 2d rows,
+    or columns.
+
     In steps of 2 `packed` is one matrix of 25 C rows, and two by two positions share
     what is computed of the 5x5 pixels that they meet. Along one dim the two are
     (x0 - x2) w0 + x1 w1 + x2 (w0 + w2) and x2 (w0 + w2) + x3 w1 + (x4 - x2) w2, five

@@ -50,8 +50,8 @@ struct WinogradPart {
   int64_t first, count;
 };
 inline constexpr WinogradPart kWinogradParts[] = {{0, 2}, {2, 1}, {3, 2}};
-/// Do windows of 3x3 lie one beside the other, or in steps of 2, so that it may
-/// multiply them?
+/// Do windows of 3x3 lie one beside the other, their taps any distance apart, or
+/// in steps of 2, so that it may multiply them?
 bool areWinogradPatches(Im2ColOp patches);
 /// As many matrices are those of the product of such patches.
 int64_t matricesOf(PackedMatMulOp product);

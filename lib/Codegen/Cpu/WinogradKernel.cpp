@@ -28,6 +28,11 @@
 // 4 C, 2 C or C terms; V is one matrix of 25 C columns, of which each product
 // has its own, and so are the weight's rows (tenon.packed_matmul).
 //
+// With a dilation of d a square's positions, and its pixels, lie d apart. Each
+// block of 2d rows has d rows of squares, one for each of its first d rows; so
+// have columns. Of those the squares of a block are neighbours, a pixel from
+// one to the next.
+//
 // Pixels outside of the image are zeros: a square that meets some has its
 // pixels copied, with zeros in their place.
 //
@@ -64,6 +69,16 @@ SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
   return SymExpr::apply(Fn::CeilDiv, x, y);
 }
 
+/// Of so many positions, those of a square `apart` from each other.
+SymExpr squaresAlong(const SymExpr &all, int64_t apart) {
+  SymExpr side = apart * kWinogradOutputs;
+  if (apart == 1)
+    return ceilDiv(all, side);
+  SymExpr blocks = SymExpr::apply(Fn::FloorDiv, all, side);
+  return blocks * SymExpr(apart) +
+         SymExpr::apply(Fn::Min, all - blocks * side, SymExpr(apart));
+}
+
 struct WinogradKernel {
   KernelEmitter &e;
   PackedMatMulOp op;
@@ -80,9 +95,11 @@ struct WinogradKernel {
   SymExpr N = out.back(), C = image.back(), panels = packed.end()[-3];
   int64_t step = patches.getStrides()[0];
   bool steps = step > 1;
+  int64_t apartDown = patches.getDilations()[0],
+          apartAcross = patches.getDilations()[1];
   /// Pixels along a square's side, and from one square to the next.
   int64_t side = steps ? kWinogradStepsTile : kWinogradTile,
-          sideApart = kWinogradOutputs * step;
+          sideApart = apartAcross == 1 ? kWinogradOutputs * step : 1;
   /// Numbers of a square that are multiplied, and by how many products.
   int64_t numbers = side * side;
   static constexpr int64_t parts = std::size(kWinogradParts);
@@ -91,8 +108,8 @@ struct WinogradKernel {
           tilePanels = std::min(tiling.getTilePanels(),
                                 panels.constant().value_or(kTilePanels));
   int64_t ofTile = tilePanels * kPanelColumns; ///< columns
-  SymExpr down = ceilDiv(positions[0], kWinogradOutputs),
-          across = ceilDiv(positions[1], kWinogradOutputs),
+  SymExpr down = squaresAlong(positions[0], apartDown),
+          across = squaresAlong(positions[1], apartAcross),
           squares = image[0] * down * across;
   SymExpr groups = ceilDiv(panels, SymExpr(tiling.getTaskPanels()));
   /// Register tiles of squares, all and those of a block.
@@ -131,8 +148,10 @@ struct WinogradKernel {
     Value image, y, begin, end, place;
   };
   void forRows(const Block &block, function_ref<void(const Row &)> fn);
+  Value firstPosition(Value square, int64_t apart);
   void copyPixels(Value image, Value y, Value x);
   void transformPixels(const Row &row);
+  void transformNeighbours(const Row &row, Value before);
   /// One of the products of a block by the panels of a tile: where its rows
   /// lie in V, M and B, how many terms it has, and what is fetched meanwhile.
   struct Product {
@@ -153,77 +172,119 @@ void WinogradKernel::forRows(const Block &block,
          [&](Value number) {
            Value before = L.mul(number, width);
            fn({L.div(number, e.dim(down)),
-               L.mul(L.rem(number, e.dim(down)), kWinogradOutputs),
+               firstPosition(L.rem(number, e.dim(down)), apartDown),
                L.max(L.sub(block.first, before), 0),
                L.min(L.sub(end, before), width), L.sub(before, block.first)});
          });
+}
+
+/// Along one dim.
+Value WinogradKernel::firstPosition(Value square, int64_t apart) {
+  if (apart == 1)
+    return L.mul(square, kWinogradOutputs);
+  return L.add(square, L.mul(L.div(square, apart), apart));
 }
 
 /// The pixels from (y, x) on, some of which lie outside.
 void WinogradKernel::copyPixels(Value number, Value y, Value x) {
   Value height = e.dim(image[1]), width = e.dim(image[2]), channels = e.dim(C);
   // Columns [begin, end) lie inside.
-  auto within = [&](Value column, Value least) {
+  auto within = [&](Value pixels, Value least) {
+    Value column = pixels;
+    if (apartAcross > 1)
+      column = L.div(L.add(L.max(pixels, 0), apartAcross - 1), apartAcross);
     return L.min(L.max(column, least), side);
   };
   Value begin = within(L.sub(L.index(0), x), L.index(0)),
         end = within(L.sub(width, x), begin);
   e.loop(L.index(0), L.index(side), 1, [&](Value i) {
-    Value row = L.add(y, i), isInside = L.ult(row, height);
+    Value row = L.add(y, L.mul(i, apartDown)), isInside = L.ult(row, height);
     Value line = L.mul(L.add(L.mul(number, height), row), width);
     Value from = L.mul(L.add(line, x), channels),
           to = L.mul(L.mul(i, side), channels);
-    auto forColumns = [&](Value begin, Value end, bool zeros) {
-      Value at = L.mul(begin, channels);
-      e.lanesLoop(L.mul(L.sub(end, begin), channels), e.vectorLanes(),
-                  [&](Idx c) {
-                    c = L.add(L.uniform(at), c);
-                    Value v = zeros ? L.constant(L.vec(f32), 0)
-                                    : L.load(X, L.add(L.uniform(from), c), f32);
-                    L.store(v, outside, L.add(L.uniform(to), c), f32);
-                  });
+    auto forColumns = [&](Value begin, Value end, bool zeros,
+                          Value further = {}) {
+      Value at = L.mul(begin, channels),
+            pixel = further ? L.add(from, further) : from;
+      e.lanesLoop(
+          L.mul(L.sub(end, begin), channels), e.vectorLanes(), [&](Idx c) {
+            c = L.add(L.uniform(at), c);
+            Value v = zeros ? L.constant(L.vec(f32), 0)
+                            : L.load(X, L.add(L.uniform(pixel), c), f32);
+            L.store(v, outside, L.add(L.uniform(to), c), f32);
+          });
     };
     Value last = L.select(isInside, end, L.index(0)),
           first = L.min(begin, last);
     forColumns(L.index(0), first, true);
-    forColumns(first, last, false);
+    if (apartAcross == 1)
+      forColumns(first, last, false);
+    else
+      e.loop(first, last, 1, [&](Value j) {
+        Value pixel = L.mul(L.mul(j, apartAcross - 1), channels);
+        forColumns(j, L.add(j, 1), false, pixel);
+      });
     forColumns(last, L.index(side), true);
   });
 }
 
 void WinogradKernel::transformPixels(const Row &row) {
+  if (apartAcross == 1)
+    return transformNeighbours(row, L.index(0));
+  Value last = L.div(L.sub(row.end, 1), apartAcross);
+  e.loop(L.div(row.begin, apartAcross), L.add(last, 1), 1, [&](Value block) {
+    Value before = L.mul(block, apartAcross);
+    transformNeighbours({row.image, row.y, L.max(row.begin, before),
+                         L.min(row.end, L.add(before, apartAcross)), row.place},
+                        before);
+  });
+}
+
+/// Of squares `sideApart` from one to the next; so many columns that others
+/// begin with lie before the first one of them.
+void WinogradKernel::transformNeighbours(const Row &row, Value before) {
   Value height = e.dim(image[1]), width = e.dim(image[2]), channels = e.dim(C);
-  func::FuncOp transform = steps ? getWinogradStepsInput(e.module(), e.target)
-                                 : getWinogradInput(e.module(), e.target);
+  func::FuncOp ofCopy = steps ? getWinogradStepsInput(e.module(), e.target)
+                              : getWinogradInput(e.module(), e.target);
+  func::FuncOp ofImage =
+      apartAcross > 1 ? getWinogradDilatedInput(e.module(), e.target) : ofCopy;
   int64_t top = patches.getPads()[0], left = patches.getPads()[1];
-  auto call = [&](Value memory, Value at, Value width, Value x, Value count) {
+  auto call = [&](func::FuncOp transform, Value memory, Value at, Value apart,
+                  Value x, Value count) {
     SmallVector<Value> operands{
-        memory,   at, L.mul(width, channels),
+        memory,   at, L.mul(apart, channels),
         channels, V,  L.mul(L.add(row.place, x), e.dim(ofSquare)),
         count};
     if (!steps)
       operands.push_back(e.dim(ofV));
+    if (transform != ofCopy)
+      operands.push_back(L.mul(channels, apartAcross));
     func::CallOp::create(e.b, L.loc, transform, operands);
   };
+  auto pixelOf = [&](Value x) {
+    return L.sub(L.add(L.mul(x, sideApart), before), left);
+  };
+  int64_t below = (side - 1) * apartDown + 1,
+          beyond = (side - 1) * apartAcross + 1 - sideApart;
   // Squares [begin, end) meet pixels of the image alone.
   Value y = L.sub(L.mul(row.y, step), top);
-  Value isInside = L.both(L.sge(y, 0), L.sle(L.add(y, side), height));
+  Value isInside = L.both(L.sge(y, 0), L.sle(L.add(y, below), height));
   auto within = [&](Value x, Value least) {
     return L.select(isInside, L.min(L.max(x, least), row.end), row.end);
   };
-  Value begin = within(L.index(llvm::divideCeil(left, sideApart)), row.begin);
-  Value room = L.max(L.add(width, left - (side - sideApart)), 0);
+  Value begin = within(
+      L.sub(L.index(llvm::divideCeil(left, sideApart)), before), row.begin);
+  Value room = L.max(L.sub(L.add(width, left - beyond), before), 0);
   Value end = within(L.div(room, sideApart), begin);
-  Value pixel = L.sub(L.mul(begin, sideApart), left);
   Value line = L.mul(L.add(L.mul(row.image, height), y), width);
-  call(X, L.mul(L.add(line, pixel), channels), width, begin, L.sub(end, begin));
-  Value before = L.sub(begin, row.begin),
-        others = L.add(before, L.sub(row.end, end));
+  call(ofImage, X, L.mul(L.add(line, pixelOf(begin)), channels),
+       L.mul(width, apartDown), begin, L.sub(end, begin));
+  Value first = L.sub(begin, row.begin),
+        others = L.add(first, L.sub(row.end, end));
   e.loop(L.index(0), others, 1, [&](Value i) {
-    Value x =
-        L.add(L.select(L.ult(i, before), row.begin, L.sub(end, before)), i);
-    copyPixels(row.image, y, L.sub(L.mul(x, sideApart), left));
-    call(outside, L.index(0), L.index(side), x, L.index(1));
+    Value x = L.add(L.select(L.ult(i, first), row.begin, L.sub(end, first)), i);
+    copyPixels(row.image, y, pixelOf(x));
+    call(ofCopy, outside, L.index(0), L.index(side), x, L.index(1));
   });
 }
 
@@ -290,9 +351,9 @@ void WinogradKernel::multiply(const Block &block, Value panel) {
 void WinogradKernel::fetch(const Row &row, Value x, Value panel) {
   Value height = e.dim(positions[0]), width = e.dim(positions[1]);
   auto numberOf = [&](Value i) {
-    Value y = L.add(row.y, L.div(i, kWinogradOutputs)),
-          column =
-              L.add(L.mul(x, kWinogradOutputs), L.rem(i, kWinogradOutputs));
+    Value y = L.add(row.y, L.mul(L.div(i, kWinogradOutputs), apartDown)),
+          column = L.add(firstPosition(x, apartAcross),
+                         L.mul(L.rem(i, kWinogradOutputs), apartAcross));
     return L.add(L.mul(L.add(L.mul(row.image, height), y), width), column);
   };
   epilogueFetch.fetch(L.index(kWinogradOutputs * kWinogradOutputs), numberOf,
@@ -319,7 +380,7 @@ void WinogradKernel::finish(const Row &row, Value panel) {
       };
       p == 0 ? one() : e.ifThen(L.ult(L.add(panel, p), np), one);
     }
-    epilogue(row, L.mul(x, kWinogradOutputs), panel);
+    epilogue(row, firstPosition(x, apartAcross), panel);
   });
 }
 
@@ -352,10 +413,10 @@ void WinogradKernel::epilogue(const Row &row, Value x, Value panel) {
     }
   };
   forBoth([&](Value i) {
-    Value ofRow = L.add(row.y, i);
+    Value ofRow = L.add(row.y, L.mul(i, apartDown));
     e.ifThen(L.ult(ofRow, height), [&] {
       forBoth([&](Value j) {
-        Value column = L.add(x, j);
+        Value column = L.add(x, L.mul(j, apartAcross));
         Value from = L.mul(L.add(L.mul(i, kWinogradOutputs), j), kPanelColumns);
         e.ifThen(L.ult(column, width), [&] { store(from, ofRow, column); });
       });

@@ -125,19 +125,22 @@ struct Transforms : Loops {
     func::ReturnOp::create(b, loc);
   }
 
-  void input() {
+  void input() { input(argument(3), L.mul(argument(3), kOutputs)); }
+  void dilatedInput() { input(argument(8), argument(3)); }
+  /// From one column to the next, and from one square.
+  void input(Value across, Value further) {
     Value X = argument(0), at = argument(1), apart = argument(2),
           channels = argument(3), V = argument(4), vAt = argument(5),
           matrix = argument(7);
     Value last = L.sub(channels, lanes);
     forEach(argument(6), [&](Value square) {
-      Value from = L.add(at, L.mul(square, L.mul(channels, kOutputs))),
+      Value from = L.add(at, L.mul(square, further)),
             to = L.add(vAt, L.mul(square, channels));
       forVectors(channels, [&](Value i) {
         Value c = L.min(i, last);
         SmallVector<Value> sums(kWinogradMatrices);
         for (int64_t x = 0; x < kTile; ++x) {
-          Value column = L.add(L.add(from, L.mul(channels, x)), c);
+          Value column = L.add(L.add(from, L.mul(across, x)), c);
           SmallVector<Value> pixels;
           for (int64_t y = 0; y < kTile; ++y)
             pixels.push_back(load(X, L.add(column, L.mul(apart, y))));
@@ -177,16 +180,14 @@ struct Transforms : Loops {
 
 } // namespace
 
-/// func(X, at, apart, C, V, vAt, count), and where its matrices lie apart that
-/// too.
+/// func(X, at, apart, C, V, vAt, count), and so many more distances.
 static func::FuncOp getInput(ModuleOp module, const TargetInfo &target,
-                             StringRef name, bool matrices,
+                             StringRef name, size_t distances,
                              void (Transforms::*emit)()) {
   OpBuilder b(module.getContext());
   Type index = b.getIndexType(), memory = memoryType(b.getF32Type());
   SmallVector<Type> types{memory, index, index, index, memory, index, index};
-  if (matrices)
-    types.push_back(index);
+  types.append(distances, index);
   auto [func, fresh] = getFunction(module, name.str(), types);
   if (fresh)
     (Transforms(func, target).*emit)();
@@ -205,8 +206,14 @@ static func::FuncOp getOutput(ModuleOp module, const TargetInfo &target,
 }
 
 func::FuncOp getWinogradInput(ModuleOp module, const TargetInfo &target) {
-  return getInput(module, target, "winograd_input", /*matrices=*/true,
+  return getInput(module, target, "winograd_input", /*distances=*/1,
                   &Transforms::input);
+}
+
+func::FuncOp getWinogradDilatedInput(ModuleOp module,
+                                     const TargetInfo &target) {
+  return getInput(module, target, "winograd_dilated_input", /*distances=*/2,
+                  &Transforms::dilatedInput);
 }
 
 func::FuncOp getWinogradOutput(ModuleOp module, const TargetInfo &target) {
@@ -214,7 +221,7 @@ func::FuncOp getWinogradOutput(ModuleOp module, const TargetInfo &target) {
 }
 
 func::FuncOp getWinogradStepsInput(ModuleOp module, const TargetInfo &target) {
-  return getInput(module, target, "winograd_steps_input", /*matrices=*/false,
+  return getInput(module, target, "winograd_steps_input", /*distances=*/0,
                   &Transforms::stepsInput);
 }
 

@@ -17,18 +17,23 @@ namespace tenon {
 /// two pixels further and a row of V each.
 mlir::func::FuncOp getWinogradInput(mlir::ModuleOp module,
                                     const TargetInfo &target);
+/// The same of pixels with others between them: func(X, at, apart, C, V, vAt,
+/// count, matrix, across), whose columns lie `across` from one another, and
+/// neighbours one pixel.
+mlir::func::FuncOp getWinogradDilatedInput(mlir::ModuleOp module,
+                                           const TargetInfo &target);
 /// func(M, at, matrix, Y, yAt, columns): of the 16 products m in so many
 /// columns, of a panel at most, the k-th at M[at + k * matrix], A^T m A: four
 /// panels' rows of Y, from yAt on.
 mlir::func::FuncOp getWinogradOutput(mlir::ModuleOp module,
                                      const TargetInfo &target);
 
-/// The same of 5x5 pixels, four from one to the next, and no `matrix`: all that
-/// is multiplied lies in V[vAt] and behind it, the parts of the columns in each
-/// part of the rows, C numbers for each.
+/// What getWinogradInput does of 5x5 pixels, four from one to the next, and no
+/// `matrix`: all that is multiplied lies in V[vAt] and behind it, the parts of
+/// the columns in each part of the rows, C numbers for each.
 mlir::func::FuncOp getWinogradStepsInput(mlir::ModuleOp module,
                                          const TargetInfo &target);
-/// The same of nine products, of 3x3 parts.
+/// What getWinogradOutput does of nine products, of 3x3 parts.
 mlir::func::FuncOp getWinogradStepsOutput(mlir::ModuleOp module,
                                           const TargetInfo &target);
 

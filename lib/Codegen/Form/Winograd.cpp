@@ -156,14 +156,16 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
     for (size_t d = 0; d < 2; ++d) {
       std::optional<int64_t> size = dims[1 + d].constant();
       isKnown &= size.has_value();
-      int64_t most = kWinogradOutputs;
+      int64_t apart = patches.getDilations()[d],
+              side = apart * kWinogradOutputs;
+      int64_t most = side;
       if (size)
-        most =
-            (*size + patches.getPads()[d] + patches.getPads()[d + 2] - kSide) /
-                patches.getStrides()[d] +
-            1;
+        most = (*size + patches.getPads()[d] + patches.getPads()[d + 2] -
+                (kSide - 1) * apart - 1) /
+                   patches.getStrides()[d] +
+               1;
       positions *= most;
-      squares *= llvm::divideCeil(most, kWinogradOutputs);
+      squares *= most / side * apart + std::min(most % side, apart);
     }
     // Times as fast, as measured: multiplications, and what the transforms take
     // beside those.

@@ -18,6 +18,9 @@ def WinogradPass : Pass<"tenon-winograd"> {
     `winograd`). The weight's matrices are computed in f64 and rounded once; the
     file holds them in place of the weight, 16 numbers for 9.
 
+    Where taps lie a dilation of d apart, so do a square's two by two positions:
+    each block of 2d rows and columns has its own squares.
+
     Patches in steps of 2 share less: 25 numbers take the place of 36
     multiplications. The weight is one matrix then, 25 numbers for 9.
 

@@ -811,7 +811,7 @@ func.func @winogradDepth(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x8x32xf32>) {
 // -----
 func.func @winogradSteps(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) {
   %0 = tenon.im2col %x kernel [3, 3] strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
-  // expected-error @below {{expected for winograd an im2col of f32 with channels_last, kernel 3x3, dilations of 1, and strides of 1 by 16 matrices or of 2 by one}}
+  // expected-error @below {{expected for winograd an im2col of f32 with channels_last, kernel 3x3, and strides of 1 by 16 matrices or, with dilations of 1, of 2 by one}}
   %1 = tenon.packed_matmul %0, %p columns "32" winograd : tensor<1x16x144xf32>, tensor<16x1x16x32xf32>
   return
 }
@@ -819,8 +819,16 @@ func.func @winogradSteps(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>) {
 // -----
 func.func @winogradOneMatrix(%x: tensor<1x8x8x16xf32>, %p: tensor<1x400x32xf32>) {
   %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
-  // expected-error @below {{strides of 1 by 16 matrices or of 2 by one}}
+  // expected-error @below {{strides of 1 by 16 matrices or, with dilations of 1, of 2 by one}}
   %1 = tenon.packed_matmul %0, %p columns "32" winograd : tensor<1x64x144xf32>, tensor<1x400x32xf32>
+  return
+}
+
+// -----
+func.func @winogradStepsDilated(%x: tensor<1x8x8x16xf32>, %p: tensor<1x400x32xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [2, 2] pads [2, 2, 2, 2] dilations [2, 2] channels_last : tensor<1x8x8x16xf32>
+  // expected-error @below {{with dilations of 1, of 2 by one}}
+  %1 = tenon.packed_matmul %0, %p columns "32" winograd : tensor<1x16x144xf32>, tensor<1x400x32xf32>
   return
 }
 
