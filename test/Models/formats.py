@@ -503,28 +503,31 @@ def convolutions(tool):
     operands = [g.input(x, ["n17", 17, "h17", 6]), g.weight(f32(0.5)), g.weight(i8(0)), g.weight(w), g.weight(f32(2**-9)), g.weight(i8(0)), g.weight(f32(0.25)), g.weight(i8(3))]
     g.expect("depthwise", g.node("QLinearConv", *operands, group=17), np.clip(np.rint(sums * 2**-8) + 3, -128, 127).astype(i8))
     # QDQ of channels alone: of rows that are kept widened, of rows too long for that and of dims that only the run
-    # knows, in one and three dims; codes that a residual sum reads as well.
+    # knows, in one and three dims; of groups that fill vectors; codes that a residual sum reads as well.
     def quantised(x, zero):
         return np.clip(np.rint(x * 4) + zero, np.iinfo(zero.dtype).min, np.iinfo(zero.dtype).max) - int(zero)
 
-    for number, (c, kernel, stride, size, zero) in enumerate((
-        (24, (3, 3), 1, (7, 9), u8(120)), (17, (3, 3), 2, (8, 150), i8(-128)), (33, (5, 5), 1, ("h", "w"), i8(5)),
-        (40, (3,), 2, (31,), u8(0)), (16, (2, 3, 3), 1, (4, 5, 6), i8(-3)),
+    for number, (c, per, kernel, stride, size, zero) in enumerate((
+        (24, 1, (3, 3), 1, (7, 9), u8(120)), (17, 1, (3, 3), 2, (8, 150), i8(-128)), (33, 1, (5, 5), 1, ("h", "w"), i8(5)),
+        (40, 1, (3,), 2, (31,), u8(0)), (16, 1, (2, 3, 3), 1, (4, 5, 6), i8(-3)), (32, 16, (3, 3), 1, (7, 9), u8(3)),
     )):  # fmt: skip
         rank, sizes = len(kernel), [11 if isinstance(n, str) else n for n in size]
         x = (rng.integers(-140, 140, (2, c, *sizes)) / f32(4)).astype(f32)
-        w, of = rng.integers(-127, 128, (c, 1, *kernel)).astype(i8), (2.0 ** -rng.integers(8, 10, c)).astype(f32)
+        w, of = rng.integers(-127, 128, (c, per, *kernel)).astype(i8), (2.0 ** -rng.integers(8, 10, c)).astype(f32)
         pad, axes = [k // 2 for k in kernel], tuple(range(2, rank + 2))
         codes = quantised(x, zero).astype(np.int64)
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(codes, [(0, 0)] * 2 + [(n, n) for n in pad]), kernel, axis=axes)
         windows = windows[(slice(None),) * 2 + (slice(None, None, stride),) * rank]
-        sums = (windows * w.reshape(1, c, *[1] * rank, *kernel)).sum(tuple(range(2 + rank, 2 + 2 * rank)))
+        windows = windows.reshape(2, c // per, 1, per, *windows.shape[2:])
+        taps = w.reshape(1, c // per, per, per, *[1] * rank, *kernel)
+        sums = (windows * taps).sum((3, *range(4 + rank, 4 + 2 * rank)))
+        sums = sums.reshape(2, c, *sums.shape[3:])
         real = quantised(sums * of.reshape(c, *[1] * rank) / 4, zero) / 4
         scale, point = g.weight(f32(0.25)), g.weight(zero)
         pair = lambda v: g.node("DequantizeLinear", g.node("QuantizeLinear", v, scale, point), scale, point)
         given = pair(g.input(x, ["n", c, *(f"{n}{number}" if isinstance(n, str) else n for n in size)]))
         filters = g.node("DequantizeLinear", g.weight(w), g.weight(of), g.weight(np.zeros(c, i8)), axis=0)
-        y = pair(g.node("Conv", given, filters, group=c, kernel_shape=kernel, strides=[stride] * rank, pads=pad * 2))
+        y = pair(g.node("Conv", given, filters, group=c // per, kernel_shape=kernel, strides=[stride] * rank, pads=pad * 2))
         g.expect(f"channels alone {number}", y, real.astype(f32))
         if stride == 1 and real.shape == x.shape:
             g.expect(f"with a residual {number}", pair(g.node("Add", y, given)), (quantised(real + codes / 4, zero) / 4).astype(f32))

@@ -208,7 +208,7 @@ Value DepthwiseKernel::imageOrRing() {
 
 Value DepthwiseKernel::loadPixel(Value pixel, const Idx &c) {
   if (rowsOfRing)
-    return L.load(X, inRing(pixel, c), element);
+    return L.widen(L.load(X, inRing(pixel, c), element));
   if (isa<BlockArgument>(op.getInput()))
     return load(X, pixel, c);
   // All that is computed lies where the codes do: the last index says where.
