@@ -373,6 +373,20 @@ def check_careless(tool):
     compare(tool, made, {"x": rand(2, 4)})
 
 
+def check_data(tool):
+    """Tensors with data in two fields, or with some but no element; strings that nobody reads."""
+    ofw, none = helper.make_tensor("w", F32, [3], [1, 2, 3]), helper.make_tensor("none", F32, [0], [])
+    ofv, fact = helper.make_tensor("v", F32, [3], [1, 2, 3]), helper.make_tensor("fact", TensorProto.STRING, [1], ["a"])
+    ofw.int32_data.extend([4, 5, 6])
+    ofv.raw_data = np.array([7, 8, 9], np.float32).tobytes()
+    none.float_data.append(1)
+    made = model([node("Identity", ["fact"], ["noted"]), node("Constant", [], ["by"], value_string="b"), node("Identity", ["by"], ["again"]),
+                  node("Constant", [], ["u"], value=ofv), node("Add", ["x", "w"], ["a"]), node("Mul", ["a", "v"], ["b"]), node("Mul", ["b", "u"], ["y"])],
+                 [port("x", F32, ["n", 3])], [port("y", F32, ["n", 3])], {})
+    made.graph.initializer.extend([ofw, ofv, none, fact])
+    compare(tool, made, {"x": rand(2, 3)})
+
+
 def check_loops(tool):
     """Rows are collected under a bound that no memory holds; a condition ends it."""
     body = helper.make_graph(

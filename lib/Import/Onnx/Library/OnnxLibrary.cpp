@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Onnx/Library/OnnxLibrary.h"
+#include "lib/Import/Onnx/Library/Repair.h"
 #include "onnx/checker.h"
 #include "onnx/defs/parser.h"
 #include "onnx/defs/schema.h"
@@ -26,7 +27,6 @@
 #include <set>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <unordered_map>
 #include <vector>
 
 namespace tenon::onnximport {
@@ -200,34 +200,6 @@ static int64_t opsetOf(const onnx::ModelProto &model,
   return -1;
 }
 
-/// Calls `f` on each node of a graph, or of a function, and of the graphs
-/// inside it.
-template <typename Graph, typename F>
-static void forEachNode(Graph &graph, const F &f) {
-  for (auto &node : *graph.mutable_node()) {
-    f(node);
-    for (auto &attribute : *node.mutable_attribute()) {
-      if (attribute.has_g())
-        forEachNode(*attribute.mutable_g(), f);
-      for (auto &g : *attribute.mutable_graphs())
-        forEachNode(g, f);
-    }
-  }
-}
-
-template <typename Graph, typename F>
-static void forEachNode(const Graph &graph, const F &f) {
-  for (const auto &node : graph.node()) {
-    f(node);
-    for (const auto &attribute : node.attribute()) {
-      if (attribute.has_g())
-        forEachNode(attribute.g(), f);
-      for (const auto &g : attribute.graphs())
-        forEachNode(g, f);
-    }
-  }
-}
-
 /// onnxruntime's transformer tools write these into the default domain, where
 /// ONNX has no such operators.
 static void moveMisplacedOperators(onnx::ModelProto &model) {
@@ -273,107 +245,6 @@ static void moveMisplacedOperators(onnx::ModelProto &model) {
     auto *import = model.add_opset_import();
     import->set_domain("com.microsoft");
     import->set_version(1);
-  }
-}
-
-/// The values that a node takes, those of the graphs inside it too.
-static std::vector<std::string> operandsOf(const onnx::NodeProto &node) {
-  std::vector<std::string> names(node.input().begin(), node.input().end());
-  auto add = [&](const onnx::GraphProto &graph) {
-    for (const auto &output : graph.output())
-      names.push_back(output.name());
-    forEachNode(graph, [&](const onnx::NodeProto &inner) {
-      names.insert(names.end(), inner.input().begin(), inner.input().end());
-    });
-  };
-  for (const auto &attribute : node.attribute()) {
-    if (attribute.has_g())
-      add(attribute.g());
-    for (const auto &graph : attribute.graphs())
-      add(graph);
-  }
-  return names;
-}
-
-/// Puts each node behind those whose results it takes, and leaves it where it
-/// is otherwise. onnxruntime does so too, and its converter to f16 counts on
-/// it. A cycle is left to the checker.
-static void sortNodes(onnx::GraphProto &graph) {
-  std::unordered_map<std::string, int> makers;
-  for (int i = 0; i < graph.node_size(); ++i)
-    for (const std::string &output : graph.node(i).output())
-      makers.try_emplace(output, i);
-  std::vector<std::vector<int>> needs(graph.node_size());
-  bool isSorted = true;
-  for (int i = 0; i < graph.node_size(); ++i)
-    for (const std::string &name : operandsOf(graph.node(i)))
-      if (auto it = makers.find(name); it != makers.end() && it->second != i) {
-        needs[i].push_back(it->second);
-        isSorted &= it->second < i;
-      }
-  if (isSorted)
-    return;
-
-  enum { New, Open, Done };
-  std::vector<char> state(graph.node_size(), New);
-  std::vector<int> order, path; // a node of the path waits for the next one
-  for (int first = 0; first < graph.node_size(); ++first) {
-    if (state[first] == New)
-      path.push_back(first);
-    while (!path.empty()) {
-      int i = path.back();
-      state[i] = Open;
-      auto next = std::find_if(needs[i].begin(), needs[i].end(),
-                               [&](int j) { return state[j] != Done; });
-      if (next == needs[i].end()) {
-        state[i] = Done;
-        order.push_back(i);
-        path.pop_back();
-      } else if (state[*next] == Open) {
-        return;
-      } else {
-        path.push_back(*next);
-      }
-    }
-  }
-  std::vector<onnx::NodeProto> sorted(order.size());
-  for (size_t i = 0; i < order.size(); ++i)
-    sorted[i].Swap(graph.mutable_node(order[i]));
-  for (size_t i = 0; i < order.size(); ++i)
-    sorted[i].Swap(graph.mutable_node(int(i)));
-}
-
-/// Many models say nothing of an output's type or dims, which the checker asks
-/// for and the importer finds itself.
-static void completeOutputs(onnx::GraphProto &graph) {
-  for (auto &output : *graph.mutable_output()) {
-    auto &type = *output.mutable_type();
-    if (type.value_case() == onnx::TypeProto::VALUE_NOT_SET)
-      type.mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
-    if (type.has_tensor_type() && !type.tensor_type().has_shape())
-      type.mutable_tensor_type()->mutable_shape();
-  }
-}
-
-/// IR versions before 4 have initializers among the inputs, which onnxruntime
-/// does not insist on.
-static void completeInputs(onnx::ModelProto &model) {
-  if (model.ir_version() >= 4)
-    return;
-  onnx::GraphProto &graph = *model.mutable_graph();
-  std::set<std::string> inputs;
-  for (const auto &input : graph.input())
-    inputs.insert(input.name());
-  for (const auto &tensor : graph.initializer()) {
-    if (!inputs.insert(tensor.name()).second)
-      continue;
-    onnx::ValueInfoProto &input = *graph.add_input();
-    input.set_name(tensor.name());
-    auto &type = *input.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(tensor.data_type());
-    type.mutable_shape();
-    for (int64_t dim : tensor.dims())
-      type.mutable_shape()->add_dim()->set_dim_value(dim);
   }
 }
 
@@ -645,9 +516,7 @@ static std::string prepare(onnx::ModelProto &model,
                            const IsSupportedFn &isSupported) {
   model.clear_metadata_props(); // nobody reads them; a key may be there twice
   moveMisplacedOperators(model);
-  completeInputs(model);
-  completeOutputs(*model.mutable_graph());
-  sortNodes(*model.mutable_graph());
+  repair(model);
 
   int64_t opset = opsetOf(model, "");
   if (opset >= 0 && (opset < minOpset || opset > maxOpset))
