@@ -36,7 +36,10 @@
 //
 // The panels that come next are fetched into the L2 cache meanwhile, evenly
 // over the tiles of the present ones: fetched all at once they would wait for
-// each other.
+// each other. One tile alone waits for its own panels. Where registers hold the
+// sums of less than a panel, several passes meet a part of its rows in turns,
+// and each fetches its share of the next part into the first cache: all of the
+// time rows come from memory, in order.
 //
 // With very few rows there are too few accumulators to hide the latency of an
 // addition: the narrow kernels take four neighbouring panels at once
@@ -60,6 +63,7 @@
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "llvm/ADT/bit.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 
@@ -91,6 +95,9 @@ constexpr int64_t kAheadRows = 32;
 /// Rows of B that hold all panels, as a cache's values do: so many are met by
 /// all passes before the next ones, so that memory is read once, in order.
 constexpr int64_t kPartRows = 128;
+/// Rows of a panel that kAhead fetches while as many before them are met by
+/// passes of some columns each: all of these stay in the first cache.
+constexpr int64_t kPanelPartRows = 64;
 constexpr int64_t kLineElements = 16;
 /// So few rows of A wait for those of B: some ahead are fetched.
 constexpr int64_t kFewRows = 3;
@@ -126,6 +133,9 @@ struct MicroKernel {
   unsigned openedFrom = shape.fetchesBytes ? 14 : 12; ///< argument
   /// Of a window: where its positions lie in A, from a0 on.
   SmallVector<Value> positions = {};
+  /// Of kAhead, each pass fetches its share of the rows behind a part. Lines
+  /// come in order: every other one, a pass's own columns, takes longer.
+  bool byParts = false;
   /// The rows of B that passes multiply, and do they add to what C holds?
   Value begin = L.index(0), end = n;
   bool accumulates = shape.accumulate;
@@ -177,7 +187,8 @@ struct MicroKernel {
   }
   void pass(int64_t p0, int64_t panels, int64_t c0, int64_t vectors,
             bool prefetches);
-  void inParts(function_ref<void()> passes);
+  void inParts(int64_t p0, int64_t panels, int64_t partRows,
+               function_ref<void()> passes);
   void run();
 };
 
@@ -289,13 +300,17 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
       int64_t row = shape.oddFirst ? u ^ 1 : u;
       sums = stepAt(L.add(k, row), row, sums);
     }
-    int64_t rowsAhead = byOnePanel ? kAheadOfPanel : kAheadOfPanels;
+    // Where the first of what is fetched lies, and how much each row does.
+    int64_t share = byParts ? vectors * lanes : kPanelColumns;
+    int64_t behind =
+        byParts ? kPanelPartRows * (kPanelColumns + first)
+                : (byOnePanel ? kAheadOfPanel : kAheadOfPanels) * kPanelColumns;
     if (prefetches && shape.lines == kAhead)
       for (int64_t p = 0; p < panels; ++p)
-        for (int64_t u = 0; u < unroll * kPanelColumns; u += kLineElements)
-          fetch(L.add(L.add(L.add(from, L.mul(k, kPanelColumns)),
+        for (int64_t u = 0; u < unroll * share; u += kLineElements)
+          fetch(L.add(L.add(L.add(from, L.mul(k, share)),
                             L.mul(panelStride, p0 + p)),
-                      rowsAhead * kPanelColumns + u),
+                      behind + u),
                 /*cache=*/byOnePanel ? 2 : 1);
     for (int64_t u = 0; ahead && prefetches && u < kUnroll; ++u)
       for (int64_t c = 0; c < panels * kPanelColumns; c += lineElements())
@@ -404,22 +419,24 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   });
 }
 
-/// All passes for some rows of B after the others; the sums wait in C.
-void MicroKernel::inParts(function_ref<void()> passes) {
-  if (!accumulates) {
+/// The passes of some panels for some rows of B after the others; the sums wait
+/// in C.
+void MicroKernel::inParts(int64_t p0, int64_t panels, int64_t partRows,
+                          function_ref<void()> passes) {
+  llvm::SaveAndRestore saved(accumulates, true);
+  if (!shape.accumulate) {
     Value zero = L.constant(vt, 0);
-    for (int64_t p = 0; p < shape.panels; ++p)
+    for (int64_t p = p0; p < p0 + panels; ++p)
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t c = 0; c < kPanelColumns; c += lanes)
           if (p + 1 < shape.panels || c < shape.columns)
             vector::StoreOp::create(b, loc, zero, C, place(p, r, c));
   }
-  accumulates = true;
-  auto loop = scf::ForOp::create(b, loc, L.index(0), n, L.index(kPartRows));
+  auto loop = scf::ForOp::create(b, loc, L.index(0), n, L.index(partRows));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   begin = loop.getInductionVar();
-  end = L.min(L.add(begin, kPartRows), n);
+  end = L.min(L.add(begin, partRows), n);
   passes();
 }
 
@@ -436,16 +453,24 @@ void MicroKernel::run() {
     panels /= 2;
   vectors = std::min(vectors, std::max<int64_t>(room / rows, 1));
   vectors = llvm::bit_floor((uint64_t)vectors);
-  auto passes = [&] {
-    for (int64_t p = 0; p < shape.panels; p += panels) {
-      int64_t end = p + panels < shape.panels || panels > 1 ? kPanelColumns
-                                                            : shape.columns;
-      for (int64_t c = 0; c < end; c += vectors * lanes)
-        pass(p, panels, c, vectors, c == 0 && unroll == kUnroll);
-    }
+  // A panel whose columns several passes meet is fetched by all of these.
+  byParts = shape.lines == kAhead && unroll == kUnroll && panels == 1 &&
+            vectors * lanes < kPanelColumns;
+  auto passesOf = [&](int64_t p) {
+    int64_t end =
+        p + panels < shape.panels || panels > 1 ? kPanelColumns : shape.columns;
+    for (int64_t c = 0; c < end; c += vectors * lanes)
+      pass(p, panels, c, vectors, (c == 0 || byParts) && unroll == kUnroll);
   };
-  if (shape.rowsApart != kPanelColumns && panels < shape.panels)
-    inParts(passes);
+  auto passes = [&] {
+    for (int64_t p = 0; p < shape.panels; p += panels)
+      passesOf(p);
+  };
+  if (byParts)
+    for (int64_t p = 0; p < shape.panels; ++p)
+      inParts(p, 1, kPanelPartRows, [&] { passesOf(p); });
+  else if (shape.rowsApart != kPanelColumns && panels < shape.panels)
+    inParts(0, shape.panels, kPartRows, passes);
   else
     passes();
   func::ReturnOp::create(b, loc);
@@ -587,11 +612,16 @@ void forTileShapes(KernelEmitter &e, const ProductTile &tile,
   };
   // Eight tiles or more fetch all of the next panels between them. Fewer fetch
   // a part of them: they have no time for more, and the rest comes with the
-  // hardware's prefetcher.
+  // hardware's prefetcher. One alone of a matmul waits
+  // for its own.
   auto pair = [&] {
     Value many = atLeast(tile.tiles, 8);
     e.ifThen(many, [&] { call(1, tile.mostRows - 1); });
-    e.ifThen(no(many), [&] { call(2, 1); });
+    if (tile.shape.window || tile.shape.inRows)
+      return e.ifThen(no(many), [&] { call(2, 1); });
+    Value one = L.eq(tile.tiles, 1);
+    e.ifThen(one, [&] { call(kAhead, 1); });
+    e.ifThen(L.both(no(many), no(one)), [&] { call(2, 1); });
   };
   int64_t endColumns = lastColumns(e.target, tile.N);
   if (tile.whole && endColumns == kPanelColumns)
