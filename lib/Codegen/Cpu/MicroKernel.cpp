@@ -133,9 +133,12 @@ struct MicroKernel {
   unsigned openedFrom = shape.fetchesBytes ? 14 : 12; ///< argument
   /// Of a window: where its positions lie in A, from a0 on.
   SmallVector<Value> positions = {};
+  /// Rows of A that a pass multiplies: [firstRow, endRow).
+  int64_t firstRow = 0, endRow = rows;
   /// Of kAhead, each pass fetches its share of the rows behind a part. Lines
   /// come in order: every other one, a pass's own columns, takes longer.
   bool byParts = false;
+  int64_t passNumber = 0, passCount = 1; ///< of a panel
   /// The rows of B that passes multiply, and do they add to what C holds?
   Value begin = L.index(0), end = n;
   bool accumulates = shape.accumulate;
@@ -201,7 +204,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   // Accumulator (r, p, j): row r, vector j of panel p's columns. The last panel
   // may have fewer.
   auto forEach = [&](auto fn) {
-    for (int64_t r = 0; r < rows; ++r)
+    for (int64_t r = firstRow; r < endRow; ++r)
       for (int64_t p = 0; p < panels; ++p)
         for (int64_t j = 0; j < vectors; ++j)
           if (p0 + p + 1 < shape.panels || column(j) < shape.columns)
@@ -217,7 +220,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
   });
   // Vectors of B, or numbers of A: what is less waits in registers. Three rows
   // by four vectors leave 16 no room for four.
-  if (rows < panels * vectors)
+  if (endRow - firstRow < panels * vectors)
     llvm::sort(cells, [](const Cell &x, const Cell &y) {
       return std::tuple(x.p, x.j, x.r) < std::tuple(y.p, y.j, y.r);
     });
@@ -301,9 +304,10 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
       sums = stepAt(L.add(k, row), row, sums);
     }
     // Where the first of what is fetched lies, and how much each row does.
-    int64_t share = byParts ? vectors * lanes : kPanelColumns;
+    int64_t share = kPanelColumns / passCount;
     int64_t behind =
-        byParts ? kPanelPartRows * (kPanelColumns + first)
+        byParts ? kPanelPartRows * kPanelColumns +
+                      passNumber * kPanelPartRows * share
                 : (byOnePanel ? kAheadOfPanel : kAheadOfPanels) * kPanelColumns;
     if (prefetches && shape.lines == kAhead)
       for (int64_t p = 0; p < panels; ++p)
@@ -311,7 +315,7 @@ void MicroKernel::pass(int64_t p0, int64_t panels, int64_t first,
           fetch(L.add(L.add(L.add(from, L.mul(k, share)),
                             L.mul(panelStride, p0 + p)),
                       behind + u),
-                /*cache=*/byOnePanel ? 2 : 1);
+                /*cache=*/byOnePanel && !byParts ? 2 : 1);
     for (int64_t u = 0; ahead && prefetches && u < kUnroll; ++u)
       for (int64_t c = 0; c < panels * kPanelColumns; c += lineElements())
         fetch(L.add(L.add(ahead, L.mul(L.add(k, u), shape.rowsApart)),
@@ -449,18 +453,29 @@ void MicroKernel::run() {
   int64_t vectors = kPanelColumns / lanes;
   int64_t room = target.numVectorRegs - 4;
   int64_t panels = shape.panels;
-  while (panels > 1 && rows * panels * vectors > room)
+  bool ahead = shape.lines == kAhead && unroll == kUnroll;
+  // More rows than a tile has leave few registers no room for half a panel.
+  int64_t together = ahead && rows > kTileRows && rows * 2 > room
+                         ? llvm::divideCeil(rows, 2)
+                         : rows;
+  while (panels > 1 && together * panels * vectors > room)
     panels /= 2;
-  vectors = std::min(vectors, std::max<int64_t>(room / rows, 1));
+  vectors = std::min(vectors, std::max<int64_t>(room / together, 1));
   vectors = llvm::bit_floor((uint64_t)vectors);
-  // A panel whose columns several passes meet is fetched by all of these.
-  byParts = shape.lines == kAhead && unroll == kUnroll && panels == 1 &&
-            vectors * lanes < kPanelColumns;
+  int64_t width = vectors * lanes;
+  // A panel whose sums several passes have is fetched by all of these.
+  byParts = ahead && panels == 1 && (width < kPanelColumns || together < rows);
+  if (byParts)
+    passCount = kPanelColumns / width * llvm::divideCeil(rows, together);
   auto passesOf = [&](int64_t p) {
     int64_t end =
         p + panels < shape.panels || panels > 1 ? kPanelColumns : shape.columns;
-    for (int64_t c = 0; c < end; c += vectors * lanes)
-      pass(p, panels, c, vectors, (c == 0 || byParts) && unroll == kUnroll);
+    passNumber = 0;
+    for (firstRow = 0; firstRow < rows; firstRow = endRow) {
+      endRow = std::min(firstRow + together, rows);
+      for (int64_t c = 0; c < end; c += width, ++passNumber)
+        pass(p, panels, c, vectors, (c == 0 || byParts) && unroll == kUnroll);
+    }
   };
   auto passes = [&] {
     for (int64_t p = 0; p < shape.panels; p += panels)

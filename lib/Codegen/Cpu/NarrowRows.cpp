@@ -14,7 +14,7 @@ namespace tenon {
 NarrowRows::NarrowRows(const TargetInfo &target, int64_t taskRows)
     : few(narrowRows(target)), most(few) {
   int64_t ofTile = kTilePanels * kTileRows;
-  if (target.vectorBits == 512 && ofTile <= taskRows)
+  if (target.hasFma && target.vectorBits >= 256 && ofTile <= taskRows)
     most = ofTile;
 }
 

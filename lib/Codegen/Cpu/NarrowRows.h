@@ -8,9 +8,10 @@
 // Few rows wait for B: all of them meet it as it comes from memory. Very few
 // have too few sums of one panel to hide the latency of an addition, and take
 // four neighbouring panels at once. With AVX-512 one panel's tile has room for
-// twelve rows; of two tiles the second would read no memory. What fits a tile
-// of two panels is multiplied as such: in the caches its sums are chains
-// enough, where those of one panel are not.
+// twelve rows, with AVX2 they take turns by parts of a panel; of two tiles the
+// second would read no memory. What fits a tile of two panels is multiplied as
+// such: in the caches its sums are chains enough, where those of one panel are
+// not.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_CPU_NARROWROWS_H
