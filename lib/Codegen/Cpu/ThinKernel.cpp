@@ -48,6 +48,7 @@
 #include "lib/Codegen/Cpu/ThinKernel.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "lib/Codegen/Cpu/Loops.h"
+#include "lib/Codegen/Cpu/TurnedRows.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
 #include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/bit.h"
@@ -130,11 +131,6 @@ struct ThinKernel {
   Value sumsOfGroups(Value at, int64_t rows);
   void rowInGroups(Value row);
   SmallVector<Value> sumsOnLanes(Value row);
-  Value pick(ArrayRef<Value> from, function_ref<int64_t(int64_t)> element);
-  Value blend(ArrayRef<Value> from, function_ref<int64_t(int64_t)> numberOf);
-  void loadPairs(ArrayRef<Value> memory, SmallVector<Value> &terms);
-  void loadTerms(Value row, int64_t from, SmallVector<Value> &terms);
-  void storeTurned(ArrayRef<Value> columns, Value row);
   void block(Value row);
   SmallVector<Value> sumsOf(Value row, int64_t count, int64_t from, int64_t to);
   void store(Value row, int64_t column, Value sum, bool over);
@@ -144,131 +140,6 @@ struct ThinKernel {
 };
 
 } // namespace
-
-/// Lane l is element element(l) of the vectors, two or more, one after the
-/// other.
-Value ThinKernel::pick(ArrayRef<Value> from,
-                       function_ref<int64_t(int64_t)> element) {
-  Value result = from[0];
-  for (int64_t v = 1; v < int64_t(from.size()); ++v) {
-    SmallVector<int64_t> at;
-    for (int64_t l = 0; l < lanes; ++l) {
-      int64_t i = element(l);
-      if (i >= (v + 1) * lanes)
-        at.push_back(vector::ShuffleOp::kPoisonIndex);
-      else if (i >= v * lanes)
-        at.push_back(i - (v - 1) * lanes);
-      else // picked before
-        at.push_back(v == 1 ? i : l);
-    }
-    result = shuffle(result, from[v], at);
-  }
-  return result;
-}
-
-/// Lane l is that of vector number numberOf(l), in its place.
-Value ThinKernel::blend(ArrayRef<Value> from,
-                        function_ref<int64_t(int64_t)> numberOf) {
-  Value result = from[0];
-  for (int64_t v = 1; v < int64_t(from.size()); ++v) {
-    SmallVector<int64_t> at;
-    for (int64_t l = 0; l < lanes; ++l)
-      at.push_back(numberOf(l) == v ? lanes + l : l);
-    result = shuffle(result, from[v], at);
-  }
-  return result;
-}
-
-/// All terms of rows of twice an odd number of them, which lie one behind the
-/// other: of half of the rows a pair of each is another lane of some vector.
-void ThinKernel::loadPairs(ArrayRef<Value> memory, SmallVector<Value> &terms) {
-  int64_t pairs = K / 2, half = lanes / 2;
-  for (int64_t p = 0; p < pairs; ++p) {
-    auto place = [&](int64_t row) { return row % half * pairs + p; };
-    Value rows[2];
-    for (int64_t s = 0; s < 2; ++s)
-      rows[s] = blend(memory.slice(s * pairs, pairs), [&](int64_t l) {
-        // Which row of them has its pair there?
-        for (int64_t row = 0; row < half; ++row)
-          if (place(row) % half == l / 2)
-            return place(row) / half;
-        return int64_t(0);
-      });
-    for (int64_t i = 0; i < 2; ++i) {
-      SmallVector<int64_t> from;
-      for (int64_t row = 0; row < lanes; ++row)
-        from.push_back(place(row) % half * 2 + i + row / half * lanes);
-      terms[2 * p + i] = shuffle(rows[0], rows[1], from);
-    }
-  }
-}
-
-/// A[row + lane][k] for k from `from` on, maybe for some before and behind it.
-void ThinKernel::loadTerms(Value row, int64_t from, SmallVector<Value> &terms) {
-  Value first = L.mul(row, K);
-  bool wide = lanes == 4 * kQuad;
-  constexpr int64_t oct = 2 * kQuad;
-  // An odd number of terms, neighbours of lanes in all rows, is one of each
-  // lane: blends, which more ports do than permutations.
-  bool blends = lanes >= oct && (K == 3 || K == 5), pairs = wide && K == 6;
-  if (wide && N == 2 && K >= oct && K - from > kQuad) {
-    from = std::min(from, K - oct);
-    llvm::copy(loadTurnedTwice(L, A, first, K, from), terms.begin() + from);
-    return;
-  }
-  if (K >= kQuad && !blends && !pairs) {
-    from = std::min(from, K - kQuad); // the last four meet those before
-    llvm::copy(loadTurned(L, A, first, K, from), terms.begin() + from);
-    return;
-  }
-  SmallVector<Value> memory;
-  for (int64_t v = 0; v < K; ++v)
-    memory.push_back(
-        vector::LoadOp::create(b, loc, vt, A, L.add(first, v * lanes)));
-  if (pairs)
-    return loadPairs(memory, terms);
-  for (int64_t k = 0; k < K; ++k) {
-    auto element = [&](int64_t row) { return row * K + k; };
-    if (!blends) {
-      terms[k] = K == 1 ? memory[0] : pick(memory, element);
-      continue;
-    }
-    SmallVector<int64_t> vectors(lanes), from;
-    for (int64_t row = 0; row < lanes; ++row) {
-      from.push_back(element(row) % lanes);
-      vectors[from.back()] = element(row) / lanes;
-    }
-    Value all = blend(memory, [&](int64_t l) { return vectors[l]; });
-    terms[k] = shuffle(all, all, from);
-  }
-}
-
-/// Stores columns as rows, whose elements lie one behind the other: fewer
-/// vectors than there are rows.
-void ThinKernel::storeTurned(ArrayRef<Value> columns, Value row) {
-  Value result = e.result(0), first = L.mul(row, N);
-  // Of an odd number of columns those of a vector have other lanes each.
-  bool blends = lanes == 2 * kQuad && N == 3;
-  SmallVector<Value> moved;
-  for (int64_t n = 0; n < N && blends; ++n) {
-    SmallVector<int64_t> from(lanes);
-    for (int64_t r = 0; r < lanes; ++r)
-      from[(r * N + n) % lanes] = r;
-    moved.push_back(shuffle(columns[n], columns[n], from));
-  }
-  for (int64_t v = 0; v < N; ++v) {
-    // Element i of the block is row i / N of column i % N.
-    auto element = [&](int64_t l) {
-      int64_t i = v * lanes + l;
-      return i % N * lanes + i / N;
-    };
-    Value part =
-        N == 1   ? columns[0]
-        : blends ? blend(moved, [&](int64_t l) { return (v * lanes + l) % N; })
-                 : pick(columns, element);
-    vector::StoreOp::create(b, loc, part, result, L.add(first, v * lanes));
-  }
-}
 
 /// Terms side by side of the last columns, where that is faster.
 int64_t ThinKernel::slotsOf(int64_t lanes) {
@@ -525,7 +396,7 @@ SmallVector<Value> ThinKernel::sumsOnLanes(Value row) {
   SmallVector<Value> terms(K), sums(N, L.constant(vt, 0));
   for (int64_t k = 0; k < K; ++k) {
     if (!terms[k])
-      loadTerms(row, k, terms);
+      TurnedRows{L, K, N}.load(A, L.mul(row, K), k, terms);
     for (int64_t n = 0; n < N; ++n) {
       Value w = held.empty() ? loadSplat(B, L.index(k * kPanelColumns + n))
                              : held[k * N + n];
@@ -552,7 +423,8 @@ void ThinKernel::block(Value row) {
                 Idx{L.add(L.mul(row, N), n), N, 1, {}});
     sums[n] = L.widen(e.emit(sink.value, idx));
   }
-  storeTurned(sums, row);
+  Value result = e.result(0);
+  TurnedRows{L, K, N}.store(sums, result, L.mul(row, N));
 }
 
 /// Vectors [from, to) of so many rows from `row` on.
