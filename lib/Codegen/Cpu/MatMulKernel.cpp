@@ -43,20 +43,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Tenon/IR/Ops/PackedMatMul.h"
-#include "dialects/Tenon/IR/TenonShape.h"
-#include "lib/Codegen/Cpu/DotKernel.h"
 #include "lib/Codegen/Cpu/EpilogueFetch.h"
-#include "lib/Codegen/Cpu/FormatKernels.h"
-#include "lib/Codegen/Cpu/Loops.h"
-#include "lib/Codegen/Cpu/NarrowRows.h"
-#include "lib/Codegen/Cpu/PatchRows.h"
+#include "lib/Codegen/Cpu/MatMulForm.h"
 #include "lib/Codegen/Cpu/PlaneKernel.h"
-#include "lib/Codegen/Cpu/Product.h"
 #include "lib/Codegen/Cpu/ProductEpilogue.h"
-#include "lib/Codegen/Cpu/QuantizedRows.h"
 #include "lib/Codegen/Cpu/ThinKernel.h"
-#include "lib/Codegen/Form/GatedMatMul.h"
 #include "lib/Codegen/Lanes/CastLanes.h"
 #include "llvm/Support/SaveAndRestore.h"
 
@@ -69,153 +60,12 @@ namespace {
 /// Of a register tile that is made of tiles (AMX).
 constexpr int64_t kMostRows = 2 * kRowsOfTile;
 
-struct MatMulKernel {
-  KernelEmitter &e;
-  PackedMatMulOp op;
-  PackedOperand operand;
-  CpuMatMulTilingAttr tiling;
+struct MatMulKernel : MatMulForm {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
   Sink sink{e};
   EpilogueFetch epilogueFetch{e, sink};
-  SmallVector<SymExpr> lhs = getDims(op.getLhs()),
-                       packed = getDims(op.getPacked()),
-                       out = getDims(op.getResult());
-  FormatAttr format = op.getFormatAttr(); ///< of B; null: f32
-  bool integer = format && format.isInteger();
-  bool quantized = format && format.quantizesRows(); ///< rows become integers
-  bool isShort = integer || (quantized && hasDotProducts(e.target));
-  Type rowType = format ? rowTypeOf(format, e.target) : b.getF32Type();
-  bool laidOut = !rowType.isF32(); ///< for the level
-  bool coded = format && !laidOut; ///< dequantised
-  bool opensInTile = coded && isOpenedByTiles(format, e.target);
-  std::optional<QuantizedRows> rowsOfBytes =
-      quantized ? std::optional<QuantizedRows>(std::in_place, e, op)
-                : std::nullopt;
-  bool opened =
-      quantized && rowsOfBytes->opened; ///< are panels, for many rows?
-  /// Are rows laid out there or dequantised panels multiplied, as the level has
-  /// it? Both are cut into the same tasks.
-  bool rounded = format && roundsToBF16(format);
-  bool tiled =
-      format && multipliesTiles(format, e.target) && lhs.back().constant();
-  std::optional<MatMulHalves> halves = matchHalves(op);
-  int64_t cut = halves ? 2 : 1;
-  int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
-          tilePanels = tiling.getTilePanels();
-  NarrowRows atOnce{e.target, taskRows}; ///< by f32 panels
-  /// Columns and panels of the result; of each half in a gated matmul.
-  SymExpr K = lhs.back(), N = part(out.back());
-  /// Distance of the rows in scratch memory: whole groups, or blocks.
-  SymExpr rowSize = quantized ? rowsOfBytes->rowSize
-                    : laidOut ? ceilDiv(K, format.rowsOfGroup()) *
-                                    SymExpr(format.rowsOfGroup())
-                              : K;
-  size_t inner = format ? 2 : 3; ///< dims of panels
-  SymExpr panels =
-      operand.inColumns() ? SymExpr(1) : part(packed[packed.size() - inner]);
-  bool shared =
-      llvm::all_of(ArrayRef(packed).drop_back(inner),
-                   [](const SymExpr &d) { return d.constant() == 1; });
-  SymExpr M =
-      shared ? productOf(ArrayRef(lhs).drop_back(1)) : lhs[lhs.size() - 2];
-  SmallVector<SymExpr> batch =
-      shared ? SmallVector<SymExpr>{}
-             : SmallVector<SymExpr>(out.begin(), out.end() - 2);
-  /// Some level has columns that fill no vector.
-  bool thin = DotKernel::multiplies(op, operand);
-  std::optional<DotKernel> dots = // of this level
-      thin ? DotKernel::match(e.target, N, 1, K, /*isWindow=*/false,
-                              operand.inColumns())
-           : std::nullopt;
-  int64_t wholeColumns = // by vectors of columns
-      dots ? dots->getFirst() : N.constant().value_or(INT64_MAX);
-  SymExpr blocks = ceilDiv(M, blockRows());
-  /// Rows of a block, whole register tiles.
-  SymExpr rowsOfBlock =
-      ceilDiv(ceilDiv(M, blocks), tileRows) * SymExpr(tileRows);
-  /// Rows of B that are walked for all rows of a task before the next ones.
-  int64_t chunkRows = rowsOfChunk();
-  int64_t chunks = chunkRows ? llvm::divideCeil(*K.constant(), chunkRows) : 1;
-  SymExpr rowsOfTask = chunks > 1 ? rowsOfBlock : SymExpr(taskRows);
-  SymExpr parts = ceilDiv(rowsOfBlock, rowsOfTask); // tasks of a block
-  /// Panels of the result in a task, and in a register tile.
-  int64_t panelsOfTask = tiling.getTaskPanels() / cut;
-  int64_t panelsOfTile = tilePanels / cut;
-  SymExpr pairs = ceilDiv(panels, panelsOfTask);
-  unsigned lanes = e.vectorLanes();
-  int64_t rowsOfTile = mostRows();
-  Type f32 = b.getF32Type();
-  Type sumType = integer ? Type(b.getI32Type()) : f32;
-  bool inPlace = isInPlace();
-  std::optional<PatchRows> patches =
-      hasOwnRows() && !quantized ? PatchRows::match(op.getLhs()) : std::nullopt;
 
-  /// Rows of B in a chunk, about as many as the tiling says; 0: all of them.
-  int64_t rowsOfChunk() {
-    int64_t k = K.constant().value_or(0);
-    // As many bytes. Of codes so few that two panels fit.
-    int64_t most =
-        tiling.getChunk() * (laidOut && !rounded ? format.rowsOfGroup() : 1);
-    if (k <= most + most / 2 || quantized || thin)
-      return 0;
-    int64_t unit = integer && format.hasLists() ? kRowsOfList
-                   : laidOut || rounded         ? 64 // whole tiles
-                   : coded ? std::max<int64_t>(format.getBlock(), 16)
-                           : 4;
-    return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), unit);
-  }
-  /// Most rows of A that fill so many bytes: with fewer, B is read from memory
-  /// once more per block, and B is the larger one.
-  int64_t blockRows() {
-    if (integer) // those of a task
-      return taskRows;
-    int64_t k = std::max<int64_t>(K.constant().value_or(512), 1);
-    // Where panels are opened a block is that of its bytes: the more rows meet
-    // a panel, the better.
-    bool opens = quantized && rowsOfBytes->opensSomewhere;
-    int64_t rows = tiling.getBlockBytes() / (opens ? k : 4 * k);
-    return std::clamp<int64_t>(rows / taskRows * taskRows, 2 * taskRows,
-                               16 * taskRows);
-  }
-  /// Of a tile. One vector of columns leaves registers for more, which have to
-  /// stay in the L1 cache where other columns meet them again.
-  int64_t mostRows() {
-    if (quantized && !opened && !joinsPanels(format, e.target) &&
-        tileRows == kTileRows)
-      return mostByteRows(e.target);
-    if (format || halves || wholeColumns > int64_t(lanes))
-      return tileRows;
-    return dots ? 8 : 12;
-  }
-  SymExpr part(const SymExpr &whole) {
-    return halves ? SymExpr(*whole.constant() / cut) : whole;
-  }
-  static SymExpr ceilDiv(const SymExpr &x, const SymExpr &y) {
-    return SymExpr::apply(SymExpr::Fn::CeilDiv, x, y);
-  }
-  /// Of a row of a panel; those of a format are counted in bytes, or in bf16
-  /// that the model computes.
-  int64_t sizeOfRow() {
-    if (int64_t k = K.constant().value_or(0);
-        k > 0 && coded && format.getScale())
-      return llvm::divideCeil(format.bytesOfPanel(k), k); // about so many
-    if (!format)
-      return kPanelColumns;
-    Type stored = getElementTypeOrSelf(operand.getMemory().getType());
-    return format.bytesOfGroup() / format.rowsOfGroup() /
-           (stored.getIntOrFloatBitWidth() / 8);
-  }
-  bool isInPlace() {
-    auto arg = dyn_cast<BlockArgument>(op.getLhs());
-    if (!arg || getElementTypeOrSelf(arg.getType()) != rowType || K != rowSize)
-      return false;
-    return hasOwnRows() && !quantized;
-  }
-  /// Broadcast batch dims would repeat rows.
-  bool hasOwnRows() {
-    return shared || ArrayRef(lhs).drop_back(2) == ArrayRef(batch);
-  }
   void run();
   void packRows(Value batchIndex, Value m0, Value begin, Value end);
   void clearBehind(Value r);
@@ -242,11 +92,6 @@ struct MatMulKernel {
   Value memoryOfRows();
   void multiplyBytes(Value rows, Value aAt, Value bAt, int64_t count,
                      Value apart, Value cAt, Value next = {}, Value share = {});
-  /// Every tile has all its panels.
-  bool wholeTiles() {
-    return panels.constant() && *panels.constant() % panelsOfTile == 0;
-  }
-  int64_t openedSize() { return bytesOfOpenedPanel(format, *K.constant()); }
   Value atLeast(Value x, int64_t n) { return L.uge(x, n); }
   Value no(Value condition) { return L.no(condition); }
 
@@ -785,7 +630,7 @@ void emitMatMulKernel(KernelEmitter &e) {
     return emitThinKernel(e, anchor, *operand, tiling.getTaskRows());
   if (isPlaneProduct(anchor, *operand))
     return emitPlaneKernel(e, anchor, *operand, tiling.getTaskRows());
-  MatMulKernel{e, anchor, *operand, tiling}.run();
+  MatMulKernel{{e, anchor, *operand, tiling}}.run();
 }
 
 } // namespace tenon
