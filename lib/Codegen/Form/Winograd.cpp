@@ -191,15 +191,22 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
   /// The weight's matrices, or the one of windows in steps of 2; null where a
   /// number of theirs is not finite.
   PackBOp packed(PackBOp pack, bool steps) {
-    auto [it, fresh] = packs.try_emplace({pack, unsigned(steps)});
-    if (!fresh)
-      return it->second;
     std::optional<ConstantView> view = ConstantView::of(pack.getInput());
     int64_t dimN = pack.getTransposed() ? 0 : 1, dimK = 1 - dimN;
     if (!view || view->dims.size() != 2)
       return {};
-    auto reader =
-        MatrixReader::open(view->constant.getValue(), view->matrix(dimK, dimN));
+    OpBuilder b(pack);
+    ElementsAttr value = view->constant.getValue();
+    MatrixAttr matrix = view->matrix(dimK, dimN);
+    Operation *function =
+        pack->getParentWithTrait<mlir::OpTrait::IsIsolatedFromAbove>();
+    auto [it, fresh] = packs.try_emplace(
+        {function,
+         b.getArrayAttr({value, matrix, b.getDenseI64ArrayAttr(view->dims),
+                         b.getBoolAttr(steps)})});
+    if (!fresh)
+      return it->second;
+    auto reader = MatrixReader::open(value, matrix);
     if (!reader) {
       llvm::consumeError(reader.takeError());
       return {};
@@ -234,7 +241,8 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
       }
     if (!areFinite)
       return {};
-    OpBuilder b(pack);
+    // Where every reader of the weight sees it, in whichever region.
+    b.setInsertionPointToStart(&function->getRegion(0).front());
     auto type = RankedTensorType::get(dims, b.getF32Type());
     auto &manager =
         DenseResourceElementsHandle::getManagerInterface(&getContext());
@@ -242,7 +250,7 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
         b, pack.getLoc(), type,
         DenseResourceElementsAttr::get(
             type, manager.insert("winograd", std::move(blob))));
-    return packs[{pack, unsigned(steps)}] =
+    return it->second =
                PackBOp::create(b, pack.getLoc(), matrices, /*transposed=*/true);
   }
 
@@ -259,8 +267,9 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
     ++numProducts;
   }
 
-  /// Of each weight's panels those of its matrices, or of the one.
-  DenseMap<std::pair<Operation *, unsigned>, PackBOp> packs;
+  /// Of each function's weights, as they are read, the panels of their
+  /// matrices, or of the one.
+  DenseMap<std::pair<Operation *, Attribute>, PackBOp> packs;
 };
 
 } // namespace
