@@ -272,8 +272,8 @@ void WinogradKernel::transformNeighbours(const Row &row, Value before) {
   auto within = [&](Value x, Value least) {
     return L.select(isInside, L.min(L.max(x, least), row.end), row.end);
   };
-  Value begin = within(
-      L.sub(L.index(llvm::divideCeil(left, sideApart)), before), row.begin);
+  int64_t pads = llvm::divideCeilSigned(std::max<int64_t>(left, 0), sideApart);
+  Value begin = within(L.sub(L.index(pads), before), row.begin);
   Value room = L.max(L.sub(L.add(width, left - beyond), before), 0);
   Value end = within(L.div(room, sideApart), begin);
   Value line = L.mul(L.add(L.mul(row.image, height), y), width);
