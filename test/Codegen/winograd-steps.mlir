@@ -3,25 +3,25 @@
 // Of windows in steps of 2 one matrix of 25 numbers for each filter's nine.
 
 // CHECK-LABEL: @steps
-// CHECK-DAG: %[[U:.+]] = tenon.constant dense_resource<winograd> : tensor<32x800xf32>
+// CHECK-DAG: %[[U:.+]] = tenon.constant dense_resource<winograd> : tensor<64x1600xf32>
 // CHECK-DAG: %[[P:.+]] = tenon.im2col %arg0
 // CHECK-DAG: %[[W:.+]] = tenon.pack_b %[[U]] transposed
-// CHECK: tenon.packed_matmul %[[P]], %[[W]] columns "32" winograd : tensor<1x64x288xf32>, tensor<1x800x32xf32>
-func.func @steps(%x: tensor<1x16x16x32xf32>) -> tensor<1x64x32xf32> {
-  %w = tenon.constant dense<1.0> : tensor<32x288xf32>
-  %p = tenon.im2col %x kernel [3, 3] strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x16x16x32xf32>
-  %b = tenon.pack_b %w transposed : tensor<32x288xf32>
-  %0 = tenon.packed_matmul %p, %b columns "32" : tensor<1x64x288xf32>, tensor<1x288x32xf32>
-  return %0 : tensor<1x64x32xf32>
+// CHECK: tenon.packed_matmul %[[P]], %[[W]] columns "64" winograd : tensor<1x784x576xf32>, tensor<2x1600x32xf32>
+func.func @steps(%x: tensor<1x56x56x64xf32>) -> tensor<1x784x64xf32> {
+  %w = tenon.constant dense<1.0> : tensor<64x576xf32>
+  %p = tenon.im2col %x kernel [3, 3] strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x56x56x64xf32>
+  %b = tenon.pack_b %w transposed : tensor<64x576xf32>
+  %0 = tenon.packed_matmul %p, %b columns "64" : tensor<1x784x576xf32>, tensor<2x576x32xf32>
+  return %0 : tensor<1x784x64xf32>
 }
 
-// Few channels, whose transforms take what is gained; a large weight that few
-// positions meet, or that images of unknown sizes do; steps of one dim alone.
+// Few channels, whose transforms take what is gained; a weight that few positions
+// meet, or a large one that images of unknown sizes do; steps of one dim alone.
 
 // CHECK-LABEL: @others
 // CHECK-NOT: winograd
-func.func @others(%x: tensor<1x64x64x16xf32>, %y: tensor<1x14x14x512xf32>, %z: tensor<?x?x?x512xf32, #tenon.dims<"n", "2*h", "2*w", "512">>, %v: tensor<1x16x16x32xf32>)
-    -> (tensor<1x1024x16xf32>, tensor<1x49x512xf32>, tensor<?x?x512xf32, #tenon.dims<"n", "h*w", "512">>, tensor<1x128x32xf32>) {
+func.func @others(%x: tensor<1x64x64x16xf32>, %y: tensor<1x14x14x512xf32>, %z: tensor<?x?x?x512xf32, #tenon.dims<"n", "2*h", "2*w", "512">>, %v: tensor<1x16x16x32xf32>, %t: tensor<1x24x24x64xf32>)
+    -> (tensor<1x1024x16xf32>, tensor<1x49x512xf32>, tensor<?x?x512xf32, #tenon.dims<"n", "h*w", "512">>, tensor<1x128x32xf32>, tensor<1x144x64xf32>) {
   %few = tenon.constant dense<1.0> : tensor<16x144xf32>
   %deep = tenon.constant dense<1.0> : tensor<512x4608xf32>
   %some = tenon.constant dense<1.0> : tensor<32x288xf32>
@@ -36,5 +36,9 @@ func.func @others(%x: tensor<1x64x64x16xf32>, %y: tensor<1x14x14x512xf32>, %z: t
   %1 = tenon.packed_matmul %q, %c columns "512" : tensor<1x49x4608xf32>, tensor<16x4608x32xf32>
   %2 = tenon.packed_matmul %r, %c columns "512" : tensor<?x?x4608xf32, #tenon.dims<"n", "h*w", "4608">>, tensor<16x4608x32xf32>
   %3 = tenon.packed_matmul %s, %d columns "32" : tensor<1x128x288xf32>, tensor<1x288x32xf32>
-  return %0, %1, %2, %3 : tensor<1x1024x16xf32>, tensor<1x49x512xf32>, tensor<?x?x512xf32, #tenon.dims<"n", "h*w", "512">>, tensor<1x128x32xf32>
+  %wide = tenon.constant dense<1.0> : tensor<64x576xf32>
+  %e = tenon.pack_b %wide transposed : tensor<64x576xf32>
+  %u = tenon.im2col %t kernel [3, 3] strides [2, 2] pads [1, 1, 0, 0] dilations [1, 1] channels_last : tensor<1x24x24x64xf32>
+  %4 = tenon.packed_matmul %u, %e columns "64" : tensor<1x144x576xf32>, tensor<2x576x32xf32>
+  return %0, %1, %2, %3, %4 : tensor<1x1024x16xf32>, tensor<1x49x512xf32>, tensor<?x?x512xf32, #tenon.dims<"n", "h*w", "512">>, tensor<1x128x32xf32>, tensor<1x144x64xf32>
 }

@@ -58,6 +58,8 @@ namespace {
 constexpr StringLiteral kPass = "tenon-winograd", kName = "Winograd";
 
 constexpr int64_t kSide = 3, kTaps = kSide * kSide;
+/// Of the widest vectors.
+constexpr int64_t kLanes = 16;
 
 /// G g G^T, row by row.
 std::array<double, kWinogradMatrices>
@@ -130,8 +132,7 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
 
   /// Why a product stays as it is; empty where it does not.
   static StringRef obstacle(PackedMatMulOp op, Im2ColOp patches) {
-    // Of the widest vectors.
-    constexpr int64_t lanes = 16, fewest = 16;
+    constexpr int64_t fewest = 16;
     auto pack = op.getPacked().getDefiningOp<PackBOp>();
     ConstantOp constant = pack ? packedConstant(pack) : ConstantOp();
     std::optional<int64_t> channels =
@@ -140,7 +141,7 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
     if (!constant || getDims(pack.getInput()).size() != 2 || !columns ||
         !getElementTypeOrSelf(pack.getInput().getType()).isF32())
       return "it multiplies by no constant weight";
-    if (!channels || *channels < lanes || *columns < fewest)
+    if (!channels || *channels < kLanes || *columns < fewest)
       return "its channels fill no vectors";
     return loses(patches, *channels, *columns);
   }
@@ -150,40 +151,65 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
   static StringRef loses(Im2ColOp patches, int64_t channels, int64_t columns) {
     SmallVector<SymExpr> dims = getDims(patches.getInput());
     bool steps = patches.getStrides()[0] > 1;
-    int64_t numbers = steps ? kWinogradStepsRows : kWinogradMatrices;
-    int64_t positions = 1, squares = 1;
+    int64_t numbers = steps ? kWinogradStepsRows : kWinogradMatrices,
+            side = steps ? kWinogradStepsTile : kWinogradTile;
+    int64_t positions = 1, squares = 1, inside = 1;
     bool isKnown = true;
     for (size_t d = 0; d < 2; ++d) {
       std::optional<int64_t> size = dims[1 + d].constant();
-      isKnown &= size.has_value();
-      int64_t apart = patches.getDilations()[d],
-              side = apart * kWinogradOutputs;
-      int64_t most = side;
-      if (size)
-        most = (*size + patches.getPads()[d] + patches.getPads()[d + 2] -
-                (kSide - 1) * apart - 1) /
-                   patches.getStrides()[d] +
-               1;
+      if (!size) {
+        isKnown = false;
+        positions *= kWinogradOutputs;
+        continue;
+      }
+      int64_t step = patches.getStrides()[d], apart = patches.getDilations()[d],
+              before = patches.getPads()[d],
+              behind = *size + patches.getPads()[d + 2];
+      // Squares that begin before there: so many of each block, one beside the
+      // other.
+      auto squaresBefore = [&](int64_t place, int64_t block) {
+        place = std::max<int64_t>(place, 0);
+        return place / block * apart + std::min(place % block, apart);
+      };
+      int64_t block = kWinogradOutputs * apart;
+      int64_t most = std::max<int64_t>(
+                         before + behind - (kSide - 1) * apart - 1 + step, 0) /
+                     step;
+      int64_t ofDim = squaresBefore(most, block);
+      // From the first square on whose pixels the image has to the last one.
+      int64_t first = squaresBefore(before, block * step),
+              end = squaresBefore(*size + before - (side - 1) * apart,
+                                  block * step);
       positions *= most;
-      squares *= most / side * apart + std::min(most % side, apart);
+      squares *= ofDim;
+      inside *= std::max<int64_t>(std::min(end, ofDim) - first, 0);
     }
+    if (squares == 0)
+      return "its result is empty";
     // Times as fast, as measured: multiplications, and what the transforms take
-    // beside those.
+    // beside those. The pixels of a square at the border are copied before,
+    // and read as they were not written where their channels fill no vectors.
     constexpr double least = 1.1, direct = 1.05;
-    double own = steps ? 1.1 : 1.18, ofTransform = steps ? 4 : 3.75;
-    double fewer = double(positions) * kTaps / (double(squares) * numbers);
-    if (squares == 0 ||
-        fewer * direct /
-                (own + ofTransform / channels + ofTransform / columns) <
-            least)
+    double own = steps ? 1.1 : 1.18, ofTransform = steps ? 4 : 3.75,
+           ofCopy = (steps ? 60 : 30) * (channels % kLanes ? 4 : 1);
+    double fewer = double(positions) * kTaps / (double(squares) * numbers),
+           border = 1 - double(inside) / squares;
+    double takes = own + ofTransform / channels +
+                   (ofTransform + border * ofCopy) / columns;
+    if (fewer * direct / takes < least)
       return "too much of its squares of 2x2 lies outside";
-    // Of a run's images one is certain. Steps lead to small images, as a rule:
-    // where nothing is known of those a weight is no larger than that.
-    constexpr int64_t inCache = 1 << 20, large = 8 << 20;
-    int64_t few = steps ? 48 : 24, images = dims[0].constant().value_or(1),
-            bytes = numbers * channels * columns * sizeof(float);
-    if (isKnown ? images * squares < few && bytes > inCache
-                : steps && bytes > large)
+    // Of a run's images one is certain. A weight comes from the third cache, as
+    // a rule, and what a task begins with takes longer than small products.
+    // Steps lead to small images: where nothing is known of those a weight is
+    // no larger than that.
+    constexpr int64_t inCache = 1 << 20, large = 8 << 20, small = 1 << 18;
+    int64_t images = dims[0].constant().value_or(1),
+            bytes = numbers * channels * columns * sizeof(float),
+            few = steps             ? 48
+                  : bytes > inCache ? 24
+                  : bytes < small   ? 32
+                                    : 16;
+    if (isKnown ? images * squares < few : steps && bytes > large)
       return "too few positions meet its weight";
     return "";
   }
