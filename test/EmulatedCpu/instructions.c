@@ -90,6 +90,18 @@ void llvm_x86_avx512_vpermi2var_d_512(int32_t *result, const int32_t *low,
     result[i] = (places[i] & 16 ? high : low)[places[i] & 15];
 }
 
+/// VGATHERDPD, under a mask of a bit for each element.
+void llvm_x86_avx512_mask_gather_dpd_512(double *result, const double *other,
+                                         const uint8_t *from,
+                                         const int32_t *places,
+                                         const uint8_t *mask, int32_t scale) {
+  for (int i = 0; i < 8; ++i)
+    if (*mask >> i & 1)
+      memcpy(result + i, from + (int64_t)places[i] * scale, sizeof *result);
+    else
+      result[i] = other[i];
+}
+
 //===----------------------------------------------------------------------===//
 // Integers
 //===----------------------------------------------------------------------===//

@@ -122,6 +122,23 @@ def codes(tool):
     g.check(tool, levels=["x86-64-v4"], optimise=0)
 
 
+def samples(tool):
+    """Of images of few channels, whose neighbours are gathered as one element."""
+    rng = np.random.default_rng(6)
+    image, grid = rng.standard_normal((2, 3, 41, 90)).astype(F32), rng.uniform(-1.1, 1.1, (2, 23, 37, 2)).astype(F32)
+    x, y = ((grid[..., k].astype(np.float64) + 1) * size / 2 - 0.5 for k, size in ((0, 90), (1, 41)))
+    expected = np.zeros((2, 3, 23, 37))
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        i, j = np.floor(y).astype(int) + row, np.floor(x).astype(int) + column
+        weight = (1 - abs(y - i)) * (1 - abs(x - j)) * ((i >= 0) & (i < 41) & (j >= 0) & (j < 90))
+        for n in range(2):
+            expected[n] += weight[n] * image[n][:, i[n].clip(0, 40), j[n].clip(0, 89)]
+    g = Graph(opset=20)
+    sampled = g.node("GridSample", g.input(image), g.input(grid), mode="linear")
+    g.expect("samples", sampled, expected.astype(F32), rtol=1e-4)
+    g.check(tool, levels=["x86-64-v4"], optimise=0)
+
+
 def entry_of(name):
     with open(os.path.join(MODELS, "manifest.json"), encoding="utf-8") as file:
         return next(entry for entry in json.load(file)["models"] if entry["name"] == name)
@@ -193,6 +210,7 @@ if __name__ == "__main__":
         checks.attempt(f"model in bf16 {name}", model_in_bf16, tool, name, [VECTORS, AMX])
     checks.attempt("model in bf16, attention too", model_in_bf16, tool, "whisper-encoder", [VECTORS])
     checks.attempt("model in f32", model_as_stored, tool, "minilm", ["x86-64-v4"])
+    checks.attempt("model of samples", samples, tool)
     checks.attempt("model of integers, dynamic", model_as_stored, tool, "exports/int8-dynamic-minilm", ["x86-64-v3", DOTS])
     checks.attempt("model of integers, QDQ", model_as_stored, tool, "exports/int8-qdq-vit", ["x86-64-v4", INTEGERS[-1]])
     checks.finish()
