@@ -18,7 +18,6 @@
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
 #include <cmath>
-#include <functional>
 
 using namespace mlir;
 
@@ -38,8 +37,6 @@ static constexpr int64_t kShortRow = 12, kShortRowOfFew = 24,
                          kShortRowOfSums = 32;
 /// Bytes of an element that lanes are counted by.
 static constexpr unsigned kBytes = 4;
-/// Lanes of a vector of 512 bits.
-static constexpr int64_t kWide = 16;
 
 //===----------------------------------------------------------------------===//
 // What is a window
@@ -530,44 +527,24 @@ Value BufferedWindows::averageOf(Value sum) {
   std::optional<double> count = match::scalarOf(rhs);
   if (count && *count != double(elements))
     return {};
-  auto ofAll = [&](Value x) -> Value {
+  auto ofAll = [&]() -> Value {
     double exact = 1.0 / double(elements);
     if (llvm::isPowerOf2_64(elements))
-      return L.mul(x, L.constLike(x, exact));
+      return L.mul(sum, L.constLike(sum, exact));
     // What is lacking is positive: an infinity times it is the same one.
     float inverse = float(exact);
     if (inverse > exact)
       inverse = std::nextafter(inverse, 0.0f);
-    Value rest = L.mul(x, L.constLike(x, exact - inverse));
-    return L.multiplyAdd(x, L.constLike(x, inverse), rest, /*fused=*/true);
+    Value rest = L.mul(sum, L.constLike(sum, exact - inverse));
+    return L.multiplyAdd(sum, L.constLike(sum, inverse), rest, /*fused=*/true);
   };
   if (count)
-    return ofAll(sum);
-  // A division of 16 lanes takes as long as two of 8, one of which has borders.
-  std::function<Value(Value, Value, bool)> quotient = [&](Value x, Value counts,
-                                                          bool isPart) {
-    Value all = L.allOf(L.oeq(counts, L.constLike(counts, elements)));
-    int64_t own = cast<VectorType>(x.getType()).getDimSize(0), half = own / 2;
-    return e.ifElse(
-        all, x.getType(), [&] { return ofAll(x); },
-        [&]() -> Value {
-          if (isPart || own < kWide)
-            return arith::DivFOp::create(e.b, L.loc, x, counts);
-          Value result = x;
-          for (int64_t at : {int64_t(0), half}) {
-            auto part = [&](Value v) -> Value {
-              return vector::ExtractStridedSliceOp::create(e.b, L.loc, v, {at},
-                                                           {half}, {1});
-            };
-            result = vector::InsertStridedSliceOp::create(
-                e.b, L.loc, quotient(part(x), part(counts), true), result, {at},
-                {1});
-          }
-          return result;
-        });
-  };
+    return ofAll();
   Value counts = L.widen(e.emit(rhs, e.broadcastIndex(at, getDims(rhs), dims)));
-  return quotient(sum, counts, false);
+  Value all = L.allOf(L.oeq(counts, L.constLike(counts, elements)));
+  return e.ifElse(all, sum.getType(), ofAll, [&]() -> Value {
+    return arith::DivFOp::create(e.b, L.loc, sum, counts);
+  });
 }
 
 /// The windows of a row of the result from `column` on.
