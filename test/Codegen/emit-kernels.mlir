@@ -207,17 +207,21 @@ func.func @third(%x: tensor<3x96xf32>, %i: tensor<3x32xi32>) -> tensor<3x32xf32>
 
 // -----
 
-// What a map gathers from along its rows is computed a row at a time, into
-// scratch memory.
+// What a map gathers from along its rows is computed two rows at a time, into
+// scratch memory; of both, all is read before something is written.
 // CHECK-LABEL: func.func @map_0
 // CHECK: scf.for {{.*}} iter_args
+// CHECK: scf.for {{.*}} step %c2
 // CHECK: scf.for
-// CHECK: scf.for
-// CHECK: arith.addf
+// CHECK-COUNT-2: arith.addf
 // CHECK: vector.store %{{.+}}, %[[ROW:.+]][%{{.+}}] : memref<64xf32>
+// CHECK: vector.store %{{.+}}, %[[NEXT:.+]][%{{.+}}] : memref<64xf32>
 // CHECK: scf.if
 // CHECK: %[[V:.+]] = vector.load %[[ROW]][
 // CHECK-NEXT: llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[V]]
+// CHECK-NOT: vector.store
+// CHECK: %[[W:.+]] = vector.load %[[NEXT]][
+// CHECK-NEXT: llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[W]]
 // CHECK-NOT: arith.addf
 // WIDE-LABEL: func.func @map_0
 func.func @computedRows(%x: tensor<3x64xf32>, %y: tensor<3x64xf32>, %i: tensor<96xi64>) -> tensor<3x96xf32> {

@@ -87,7 +87,7 @@ void GatheredRows::visit(Value v) {
   }
   if (!visited.contains(in) && !isMoved(in) && isGatheredByRow(in)) {
     Type type = computeType(getElementTypeOrSelf(in.getType()));
-    rows.push_back({in, e.scratchBuffer(getDims(in).back(), type), type});
+    rows.push_back({in, {}, type});
   }
   visit(in);
 }
@@ -152,8 +152,19 @@ GatheredRows::GatheredRows(KernelEmitter &e, Value root)
   if (e.vectorLanes() == 1)
     return;
   visit(root);
+  for (Row &row : rows)
+    for (int64_t k = 0; k < together(); ++k)
+      row.memory.push_back(
+          e.scratchBuffer(getDims(row.source).back(), row.type));
   for (Tables &group : groups)
     fill(group);
+}
+
+int64_t GatheredRows::together() const {
+  // Longer ones, written side by side, are slower by AVX2 than one by one.
+  constexpr int64_t most = 256;
+  std::optional<int64_t> n = dims.back().constant();
+  return !rows.empty() && !groups.empty() && n && *n <= most ? 2 : 1;
 }
 
 Value GatheredRows::fromTable(const Table &table, ArrayRef<Idx> idx) {
@@ -168,21 +179,37 @@ Value GatheredRows::fromTable(const Table &table, ArrayRef<Idx> idx) {
                           table.vectors);
 }
 
-void GatheredRows::emitRow(ArrayRef<Idx> idx, function_ref<void()> lanes) {
+void GatheredRows::select(size_t row) {
+  for (const Row &own : ArrayRef(rows).take_front(ready)) {
+    Value memory = own.memory[row];
+    e.bind(own.source, [this, memory, type = own.type](ArrayRef<Idx> at) {
+      return e.L.load(memory, at.back(), type);
+    });
+  }
+}
+
+void GatheredRows::emitRows(ArrayRef<SmallVector<Idx>> at,
+                            function_ref<void()> lanes) {
   LaneBuilder &L = e.L;
-  for (GatherOp op : ofRows)
-    e.emitGatherIndex(op.getIndices(),
-                      idx.slice(op.getAxis(), getDims(op.getIndices()).size()),
-                      getDims(op.getInput())[op.getAxis()]);
+  for (const SmallVector<Idx> &idx : at)
+    for (GatherOp op : ofRows)
+      e.emitGatherIndex(
+          op.getIndices(),
+          ArrayRef(idx).slice(op.getAxis(), getDims(op.getIndices()).size()),
+          getDims(op.getInput())[op.getAxis()]);
   for (const Row &row : rows) {
-    SmallVector<Idx> at(idx);
     e.lanesLoop(e.dim(getDims(row.source).back()), e.vectorLanes(), [&](Idx i) {
-      at.back() = i;
-      L.store(e.emit(row.source, at), row.memory, i, row.type);
+      SmallVector<Value> values;
+      for (auto [k, idx] : llvm::enumerate(at)) {
+        SmallVector<Idx> own(idx);
+        own.back() = i;
+        select(k);
+        values.push_back(e.emit(row.source, own));
+      }
+      for (auto [value, memory] : llvm::zip_first(values, row.memory))
+        L.store(value, memory, i, row.type);
     });
-    e.bind(row.source, [&L, row](ArrayRef<Idx> at) {
-      return L.load(row.memory, at.back(), row.type);
-    });
+    ++ready;
   }
   if (!isWhole)
     return lanes();

@@ -15,7 +15,8 @@
 //     each row;
 //   - what is gathered from may be computed itself (the height is resized
 //     first): a row of it is computed into scratch memory, once, and each tap
-//     of the filter taken from there.
+//     of the filter taken from there. Two rows are computed at a time, for
+//     which places and weights are loaded once.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_EMIT_GATHEREDROWS_H
@@ -32,9 +33,14 @@ public:
   /// Of the map that ends with `root`, whose rows are its last dim; emits what
   /// all rows have in common.
   GatheredRows(KernelEmitter &e, mlir::Value root);
-  /// Emits what the lanes of the row at `idx` have in common, then `lanes`,
-  /// once for each way to gather them.
-  void emitRow(llvm::ArrayRef<Idx> idx, llvm::function_ref<void()> lanes);
+  /// Rows that are best computed at a time.
+  int64_t together() const;
+  /// Emits what the lanes of each of the rows at `at` have in common, then
+  /// `lanes`, once for each way to gather them.
+  void emitRows(llvm::ArrayRef<llvm::SmallVector<Idx>> at,
+                llvm::function_ref<void()> lanes);
+  /// What is emitted from now on is of that one of the rows.
+  void select(size_t row);
 
 private:
   /// Where the lanes of a gather lie.
@@ -46,7 +52,8 @@ private:
   /// Those that begin together.
   using Tables = llvm::SmallVector<Table>;
   struct Row {
-    mlir::Value source, memory;
+    mlir::Value source;
+    llvm::SmallVector<mlir::Value, 2> memory; ///< of each of those together
     mlir::Type type;
   };
 
@@ -63,6 +70,7 @@ private:
   llvm::SmallVector<Tables> groups;
   llvm::SmallVector<GatherOp> ofRows; ///< along other dims than the last
   llvm::SmallVector<Row> rows;
+  size_t ready = 0;    ///< of them, whose memory is written
   mlir::Value isWhole; ///< do windows have all lanes of a row?
 };
 

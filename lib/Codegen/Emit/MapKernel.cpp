@@ -229,25 +229,46 @@ void emitRows(KernelEmitter &e, Value root, size_t axis,
   SmallVector<std::unique_ptr<GatheredRows>> gathered;
   for (Value part : parts)
     gathered.push_back(std::make_unique<GatheredRows>(e, part));
-  e.loop(e.begin, e.end, 1, [&](Value row) {
-    SmallVector<Idx> idx = e.delinearize(row, outer);
-    idx.append(dims.size() - axis, L.uniform(0));
-    Value begin = L.mul(row, n);
+  auto some = [&](ArrayRef<Value> rows) {
+    SmallVector<SmallVector<Idx>> at;
+    SmallVector<Value> begins;
+    for (Value row : rows) {
+      at.push_back(e.delinearize(row, outer));
+      at.back().append(dims.size() - axis, L.uniform(0));
+      begins.push_back(L.mul(row, n));
+    }
     for (size_t k = 0; k < parts.size(); ++k) {
       SmallVector<SymExpr> own = getDims(parts[k]);
       Value count = e.dim(own[axis]);
-      Idx from = L.uniform(L.mul(row, count)), to = L.uniform(begin);
-      gathered[k]->emitRow(SmallVector<Idx>(idx), [&] {
+      SmallVector<Idx> from, to;
+      for (auto [row, begin] : llvm::zip_equal(rows, begins)) {
+        from.push_back(L.uniform(L.mul(row, count)));
+        to.push_back(L.uniform(begin));
+      }
+      gathered[k]->emitRows(SmallVector<SmallVector<Idx>>(at), [&] {
         e.lanesLoop(count, e.vectorLanes(), [&](Idx i) {
-          idx[axis] = i;
-          Idx flat = L.add(to, i);
-          e.setDomain(own, idx, L.add(from, i));
-          L.store(e.emit(parts[k], idx), out, flat, element);
+          SmallVector<Value> values;
+          SmallVector<Idx> places;
+          for (size_t r = 0; r < rows.size(); ++r) {
+            gathered[k]->select(r);
+            at[r][axis] = i;
+            places.push_back(L.add(to[r], i));
+            e.setDomain(own, at[r], L.add(from[r], i));
+            values.push_back(e.emit(parts[k], at[r]));
+          }
+          for (auto [value, place] : llvm::zip_equal(values, places))
+            L.store(value, out, place, element);
         });
       });
       if (k + 1 < parts.size())
-        begin = L.add(begin, count);
+        for (Value &begin : begins)
+          begin = L.add(begin, count);
     }
+  };
+  if (parts.size() > 1 || gathered.front()->together() == 1)
+    return e.loop(e.begin, e.end, 1, [&](Value row) { some({row}); });
+  e.loop(e.begin, e.end, 2, [&](Value row) { // of one the last one twice
+    some({row, L.min(L.add(row, 1), L.sub(e.end, 1))});
   });
 }
 
