@@ -350,6 +350,34 @@ func.func @phases(%x: tensor<1x8x8x2x2x20xf32>) -> tensor<1x20x16x16xf32> {
 
 // -----
 
+// Four channels of pixels: whole vectors of several pixels, of which blocks are
+// turned; narrower ones at the end.
+// CHECK-LABEL: func.func @map_0
+// CHECK-NOT: vector.maskedload
+// CHECK-COUNT-4: vector.load {{.+}} : memref<?xf32>, vector<8xf32>
+// CHECK-NOT: vector.load
+// CHECK-COUNT-8: vector.shuffle {{.+}} : vector<8xf32>, vector<8xf32>
+// CHECK: vector.shuffle {{.+}} [0, 4, 1, 5, 2, 6, 3, 7]
+// CHECK-NOT: vector.maskedload
+// CHECK-COUNT-4: vector.load {{.+}} : memref<?xf32>, vector<4xf32>
+// CHECK-COUNT-4: vector.store {{.+}} : memref<?xf32>, vector<4xf32>
+// WIDE-LABEL: func.func @map_0
+// WIDE-COUNT-4: vector.load {{.+}} : memref<?xf32>, vector<16xf32>
+// WIDE-NOT: vector.load
+// WIDE: vector.shuffle {{.+}} [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15]
+// WIDE-COUNT-4: vector.load {{.+}} : memref<?xf32>, vector<8xf32>
+// WIDE-COUNT-4: vector.load {{.+}} : memref<?xf32>, vector<4xf32>
+func.func @everyFourth(%x: tensor<3x28x4xf32>) -> tensor<4x3x28xf32> {
+  %0 = tenon.kernel map(%x) : (tensor<3x28x4xf32>) -> tensor<4x3x28xf32> tiling #tenon.cpu_elements<chunk = 128> {
+  ^bb0(%a: tensor<3x28x4xf32>):
+    %1 = tenon.transpose %a [2, 0, 1] : tensor<3x28x4xf32>
+    tenon.yield %1 : tensor<4x3x28xf32>
+  }
+  return %0 : tensor<4x3x28xf32>
+}
+
+// -----
+
 // A tail that is known is stored in parts, where masks are not the machine's own.
 // CHECK-LABEL: func.func @map_0
 // CHECK: vector.store {{.+}} : memref<?xf32>, vector<8xf32>

@@ -162,6 +162,12 @@ case("gather columns", "(float[a,b] x, int64[n] i) => (float[a,n] y) { y = Gathe
 case("transpose", "(float[a,b,c,d] x) => (float[a,c,b,d] y, float[d,c,b,a] z, float[a,c,d,b] u, float[a,d,b,c] v)"
      "{ y = Transpose <perm = [0,2,1,3]> (x)  z = Transpose <perm = [3,2,1,0]> (x)  u = Transpose <perm = [0,2,3,1]> (x)  v = Transpose <perm = [0,3,1,2]> (x) }",
      {"x": rand(2, 3, 5, 7)}, {"x": rand(1, 1, 33, 17)}, {"x": rand(2, 9, 1, 4)}, {"x": rand(2, 20, 21, 38)})
+# Four of each place in memory: rows of whole vectors and others, of fewer elements, of several pieces.
+case("every fourth", "(float[2,3,12,112] x, float[b,5,28,4] p, int32[1,2,1030,4] i, float[b,5,7,4] f)"
+     " => (float[2,48,3,28] y, float[b,4,5,28] z, int32[1,4,2,1030] j, float[b,4,5,7] g, float[b,4,5,28] n)"
+     "{ y = SpaceToDepth <blocksize = 4> (x)  z = Transpose <perm = [0,3,1,2]> (p)  j = Transpose <perm = [0,3,1,2]> (i)"
+     "  g = Transpose <perm = [0,3,1,2]> (f)  m = Neg (p)  n = Transpose <perm = [0,3,1,2]> (m) }",
+     *({"x": rand(2, 3, 12, 112), "p": rand(b, 5, 28, 4), "i": ints(-9, 9, 1, 2, 1030, 4).astype(np.int32), "f": rand(b, 5, 7, 4)} for b in (1, 3)))
 case(
     "slices",
     "(float[a,b] x) => (float[p,q] y, float[r,s] z, float[t,u] w)"

@@ -73,30 +73,37 @@ std::optional<size_t> swappedRows(Value v, size_t axis) {
   return std::nullopt;
 }
 
-SmallVector<Value> turnSquare(LaneBuilder &L, ArrayRef<Value> vectors) {
-  SmallVector<Value> v(vectors);
-  int64_t n = v.size();
-  auto shuffle = [&](Value x, Value y, ArrayRef<int64_t> order) -> Value {
-    return vector::ShuffleOp::create(L.b, L.loc, x, y, order);
-  };
-  // Of two vectors, in each block of four lanes.
+static Value shuffled(LaneBuilder &L, Value x, Value y,
+                      ArrayRef<int64_t> order) {
+  return vector::ShuffleOp::create(L.b, L.loc, x, y, order);
+}
+
+/// Of four vectors, in each block of four lanes: lane j of vector i becomes
+/// lane i of vector j.
+static void turnBlocks(LaneBuilder &L, MutableArrayRef<Value> v) {
+  int64_t n = cast<VectorType>(v[0].getType()).getDimSize(0);
   auto inBlocks = [&](Value x, Value y, std::array<int64_t, 4> lanes) {
     SmallVector<int64_t> order;
     for (int64_t block = 0; block < n; block += 4)
       for (int64_t lane : lanes)
         order.push_back(block + (lane < 4 ? lane : n + lane - 4));
-    return shuffle(x, y, order);
+    return shuffled(L, x, y, order);
   };
-  for (int64_t i = 0; i < n; i += 4) {
-    Value a = inBlocks(v[i], v[i + 1], {0, 4, 1, 5}),
-          b = inBlocks(v[i], v[i + 1], {2, 6, 3, 7}),
-          c = inBlocks(v[i + 2], v[i + 3], {0, 4, 1, 5}),
-          d = inBlocks(v[i + 2], v[i + 3], {2, 6, 3, 7});
-    v[i] = inBlocks(a, c, {0, 1, 4, 5});
-    v[i + 1] = inBlocks(a, c, {2, 3, 6, 7});
-    v[i + 2] = inBlocks(b, d, {0, 1, 4, 5});
-    v[i + 3] = inBlocks(b, d, {2, 3, 6, 7});
-  }
+  Value a = inBlocks(v[0], v[1], {0, 4, 1, 5}),
+        b = inBlocks(v[0], v[1], {2, 6, 3, 7}),
+        c = inBlocks(v[2], v[3], {0, 4, 1, 5}),
+        d = inBlocks(v[2], v[3], {2, 6, 3, 7});
+  v[0] = inBlocks(a, c, {0, 1, 4, 5});
+  v[1] = inBlocks(a, c, {2, 3, 6, 7});
+  v[2] = inBlocks(b, d, {0, 1, 4, 5});
+  v[3] = inBlocks(b, d, {2, 3, 6, 7});
+}
+
+SmallVector<Value> turnSquare(LaneBuilder &L, ArrayRef<Value> vectors) {
+  SmallVector<Value> v(vectors);
+  int64_t n = v.size();
+  for (int64_t i = 0; i < n; i += 4)
+    turnBlocks(L, MutableArrayRef(v).slice(i, 4));
   // Lane 4 b + j of the result's vectors is in block b of every fourth vector.
   SmallVector<Value> turned;
   for (int64_t lane = 0; lane < n; ++lane) {
@@ -111,21 +118,89 @@ SmallVector<Value> turnSquare(LaneBuilder &L, ArrayRef<Value> vectors) {
       for (int64_t from : {block, n + block})
         for (int64_t l = 0; l < 4; ++l)
           order.push_back(from + l);
-      parts.push_back(shuffle(v[i], v[i + 4], order));
+      parts.push_back(shuffled(L, v[i], v[i + 4], order));
     }
     if (parts.size() == 1)
       turned.push_back(parts[0]);
     else
-      turned.push_back(shuffle(parts[0], parts[1],
-                               llvm::to_vector(llvm::seq<int64_t>(0, n))));
+      turned.push_back(shuffled(L, parts[0], parts[1],
+                                llvm::to_vector(llvm::seq<int64_t>(0, n))));
   }
   return turned;
+}
+
+/// Four rows that nothing but a transposition takes out of columns of four
+/// elements, one behind the other: whole vectors hold several columns. Those of
+/// the end are narrower ones, the last of which ends where the row does.
+static bool emitFourRows(KernelEmitter &e, Value root, size_t rowDim,
+                         size_t axis, int64_t chunk) {
+  constexpr int64_t count = 4, least = 8; // columns: squares do for fewer
+  LaneBuilder &L = e.L;
+  Operation *op = root.getDefiningOp();
+  Type element = getElementTypeOrSelf(root.getType());
+  int64_t lanes = e.vectorLanes();
+  SmallVector<SymExpr> dims = getDims(root), grid;
+  std::optional<int64_t> n = dims[axis].constant();
+  if (!isTranspose(op) || !isa<BlockArgument>(op->getOperand(0)) ||
+      lanes < count || chunk < least || dims[rowDim].constant() != count ||
+      computeType(element).getIntOrFloatBitWidth() != 32 || !n ||
+      (*n % chunk && *n % chunk < least))
+    return false;
+  SmallVector<int64_t> perm(permOf(op));
+  int64_t rank = perm.size();
+  if (perm[rowDim] + 1 != rank || perm[axis] + 2 != rank)
+    return false;
+  for (size_t k = 0; k < axis; ++k)
+    if (k != rowDim)
+      grid.push_back(dims[k]);
+  grid.push_back(SymExpr(llvm::divideCeil(*n, chunk)));
+  e.info.tasks = productOf(grid);
+  Value out = e.result(0);
+  e.loop(e.begin, e.end, 1, [&](Value task) {
+    SmallVector<Idx> idx = e.delinearize(task, grid);
+    Value from = L.mul(idx.pop_back_val().base, chunk),
+          to = L.min(L.add(from, chunk), L.index(*n));
+    idx.insert(idx.begin() + rowDim, L.uniform(0));
+    idx.resize(dims.size(), L.uniform(0));
+    auto block = [&](Value column, int64_t width) {
+      LaneScope scope(L, width);
+      int64_t columns = width / count; // of a vector
+      SmallVector<Idx> at(idx);
+      SmallVector<Value> vectors;
+      at[rowDim] = Idx{L.index(0), 1, width, {}};
+      for (int64_t i = 0; i < count; ++i) {
+        at[axis] = L.uniform(L.add(column, i * columns));
+        vectors.push_back(L.widen(e.emit(root, at)));
+      }
+      turnBlocks(L, vectors);
+      SmallVector<int64_t> order;
+      for (int64_t i = 0; i < width; ++i)
+        order.push_back(i % columns * count + i / columns);
+      at[axis] = L.uniform(column);
+      for (auto [row, v] : llvm::enumerate(vectors)) {
+        at[rowDim] = L.uniform(int64_t(row));
+        L.store(shuffled(L, v, v, order), out,
+                Idx{e.linearize(at, dims).base, 1, 1, {}}, element);
+      }
+    };
+    Value rest = L.add(from, L.mul(L.div(L.sub(to, from), lanes), lanes));
+    e.loop(from, rest, lanes, [&](Value column) { block(column, lanes); });
+    for (int64_t width = lanes / 2; width >= count; width /= 2) {
+      Value behind = L.add(rest, width), fits = L.no(L.slt(to, behind));
+      e.ifThen(fits, [&] { block(rest, width); });
+      rest = L.select(fits, behind, rest);
+    }
+    e.ifThen(L.slt(rest, to), [&] { block(L.sub(to, count), count); });
+  });
+  return true;
 }
 
 // Long: the loops, from tasks to the two ways to compute a block, read each
 // other's values.
 void emitSwappedRows(KernelEmitter &e, Value root, size_t rowDim, size_t axis,
                      int64_t chunk) {
+  if (emitFourRows(e, root, rowDim, axis, chunk))
+    return;
   constexpr int64_t side = 16; // elements of a line
   LaneBuilder &L = e.L;
   Type element = getElementTypeOrSelf(root.getType());
