@@ -11,6 +11,14 @@ using namespace mlir;
 
 namespace tenon {
 
+bool MatMulForm::waitsForPanels() {
+  constexpr int64_t leastBytes = 1 << 20, leastTerms = 256;
+  std::optional<int64_t> k = K.constant(), n = N.constant();
+  return !format && shared && !thin && e.target.hasFma &&
+         e.target.vectorBits == 256 && k && n && *k >= leastTerms &&
+         4 * cut * *k * *n >= leastBytes;
+}
+
 int64_t MatMulForm::rowsOfChunk() {
   int64_t k = K.constant().value_or(0);
   // As many bytes. Of codes so few that two panels fit.

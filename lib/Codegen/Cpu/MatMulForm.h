@@ -57,7 +57,6 @@ struct MatMulForm {
   int64_t cut = halves ? 2 : 1;
   int64_t taskRows = tiling.getTaskRows(), tileRows = tiling.getTileRows(),
           tilePanels = tiling.getTilePanels();
-  NarrowRows atOnce{e.target, taskRows}; ///< by f32 panels
   /// Columns and panels of the result; of each half in a gated matmul.
   SymExpr K = lhs.back(), N = part(out.back());
   /// Distance of the rows in scratch memory: whole groups, or blocks.
@@ -84,6 +83,8 @@ struct MatMulForm {
            : std::nullopt;
   int64_t wholeColumns = // by vectors of columns
       dots ? dots->getFirst() : N.constant().value_or(INT64_MAX);
+  bool waits = waitsForPanels();
+  NarrowRows atOnce{e.target, taskRows, waits}; ///< by f32 panels
   SymExpr blocks = ceilDiv(M, blockRows());
   /// Rows of a block, whole register tiles.
   SymExpr rowsOfBlock =
@@ -105,6 +106,9 @@ struct MatMulForm {
   std::optional<PatchRows> patches =
       hasOwnRows() && !quantized ? PatchRows::match(op.getLhs()) : std::nullopt;
 
+  /// Do so few registers wait for B that passes meet its panels in parts? It
+  /// has to leave a core's cache, and a panel the first one.
+  bool waitsForPanels();
   /// Rows of B in a chunk, about as many as the tiling says; 0: all of them.
   int64_t rowsOfChunk();
   /// Most rows of A that fill so many bytes: with fewer, B is read from memory

@@ -209,6 +209,8 @@ void MatMulKernel::multiplyTile(const MicroKernelOperands &o, const Task &t,
     return;
   }
   MicroKernelShape shape{tilePanels, 0, chunks > 1};
+  if (waits && M.constant().value_or(1) <= tileRows)
+    shape.lines = kAhead;
   forTileShapes(
       e,
       {panels, N, wholeTiles(), t.tiles, L.sub(np, t.panel), rowsOfTile, shape},

@@ -627,12 +627,12 @@ void forTileShapes(KernelEmitter &e, const ProductTile &tile,
   };
   // Eight tiles or more fetch all of the next panels between them. Fewer fetch
   // a part of them: they have no time for more, and the rest comes with the
-  // hardware's prefetcher. One alone of a matmul waits
-  // for its own.
+  // hardware's prefetcher. One alone fetches its own, where the caller has it so
+  // (kAhead).
   auto pair = [&] {
     Value many = atLeast(tile.tiles, 8);
     e.ifThen(many, [&] { call(1, tile.mostRows - 1); });
-    if (tile.shape.window || tile.shape.inRows)
+    if (tile.shape.lines != kAhead)
       return e.ifThen(no(many), [&] { call(2, 1); });
     Value one = L.eq(tile.tiles, 1);
     e.ifThen(one, [&] { call(kAhead, 1); });

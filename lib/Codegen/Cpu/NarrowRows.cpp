@@ -11,10 +11,10 @@ using namespace mlir;
 
 namespace tenon {
 
-NarrowRows::NarrowRows(const TargetInfo &target, int64_t taskRows)
+NarrowRows::NarrowRows(const TargetInfo &target, int64_t taskRows, bool waits)
     : few(narrowRows(target)), most(few) {
   int64_t ofTile = kTilePanels * kTileRows;
-  if (target.hasFma && target.vectorBits >= 256 && ofTile <= taskRows)
+  if ((target.vectorBits == 512 || waits) && ofTile <= taskRows)
     most = ofTile;
 }
 

@@ -22,8 +22,9 @@
 namespace tenon {
 
 struct NarrowRows {
-  /// The rows of a task are all there may be.
-  NarrowRows(const TargetInfo &target, int64_t taskRows);
+  /// The rows of a task are all there may be. `waits`: AVX2 has panels that all
+  /// of them meet by parts.
+  NarrowRows(const TargetInfo &target, int64_t taskRows, bool waits);
   int64_t few, most; ///< by four panels, by one
 
   /// Is it so many that are multiplied at once?
