@@ -627,8 +627,8 @@ void forTileShapes(KernelEmitter &e, const ProductTile &tile,
   };
   // Eight tiles or more fetch all of the next panels between them. Fewer fetch
   // a part of them: they have no time for more, and the rest comes with the
-  // hardware's prefetcher. One alone fetches its own, where the caller has it so
-  // (kAhead).
+  // hardware's prefetcher. One alone fetches its own, where the caller has it
+  // so (kAhead).
   auto pair = [&] {
     Value many = atLeast(tile.tiles, 8);
     e.ifThen(many, [&] { call(1, tile.mostRows - 1); });
