@@ -446,6 +446,24 @@ func.func @fewChannels(%x: tensor<1x3x8x8xf32>, %p: tensor<1x27x32xf32>, %q: ten
 
 // -----
 
+// A product in a format copies runs of pixels: a map moves the channels.
+// CHECK-LABEL: @fewChannelsInFormat
+// CHECK: tenon.kernel map(%arg0)
+// CHECK: tenon.transpose
+// CHECK: tenon.kernel matmul(
+// CHECK-NOT: tenon.transpose
+// CHECK: tenon.im2col
+// CHECK-NOT: tenon.transpose
+// CHECK: return
+func.func @fewChannelsInFormat(%x: tensor<1x3x8x8xf32>, %p: tensor<1x1792xui8>) -> tensor<1x64x8xf32> {
+  %0 = tenon.transpose %x [0, 2, 3, 1] : tensor<1x3x8x8xf32>
+  %1 = tenon.im2col %0 kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x3xf32>
+  %2 = tenon.packed_matmul %1, %p columns "8" as <bf16 by bf16> : tensor<1x64x27xf32>, tensor<1x1792xui8>
+  return %2 : tensor<1x64x8xf32>
+}
+
+// -----
+
 // A convolution of few terms stores its channels first itself; of more terms, or of
 // few columns, a map moves them.
 // CHECK-LABEL: @turnedTiles

@@ -392,14 +392,25 @@ bool FormKernels::isForOtherRuns(Value v, Operation *user) {
          });
 }
 
+/// Is one of the products by these rows in a format?
+bool areMultipliedInFormat(Value rows) {
+  return llvm::any_of(rows.getUsers(), [](Operation *user) {
+    auto product = dyn_cast<PackedMatMulOp>(user);
+    return isa<ReshapeOp>(user) ? areMultipliedInFormat(user->getResult(0))
+                                : product && product.getFormatAttr();
+  });
+}
+
 /// Few channels of an image in memory that a product of its patches moves to
-/// the back itself.
+/// the back itself. One in a format copies runs of what lies in memory: other
+/// patches it would compute, element by element.
 bool FormKernels::isMovedByPatches(Value v, Operation *user) {
   constexpr int64_t few = 4;
   auto transpose = v.getDefiningOp<TransposeOp>();
   auto patches = dyn_cast<Im2ColOp>(user);
   if (!transpose || !patches || user->getBlock() != &block ||
       !patches.getChannelsLast() ||
+      areMultipliedInFormat(patches.getResult()) ||
       getDims(v).back().constant().value_or(few + 1) > few ||
       !patchesOverlap(patches.getKernel(), patches.getStrides(),
                       patches.getDilations()))
