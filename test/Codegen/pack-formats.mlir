@@ -132,6 +132,18 @@ func.func @blocks(%q: tensor<2x64xui8>, %r: tensor<2x48xui8>) -> (tensor<2x3xi32
   return %0, %1, %2, %3 : tensor<2x3xi32>, tensor<2x3xi32>, tensor<2x3xi32>, tensor<2x3xi32>
 }
 
+// The last group that a list adds may have fewer rows than four.
+// CHECK-LABEL: @partOfGroup
+// CHECK: as <i8 block 4> rows 65 columns 3 : tensor<65x3xi8>
+// CHECK: as <i8 block 4> : tensor<2x65xui8>, tensor<1x2432xui8>
+func.func @partOfGroup(%q: tensor<2x65xui8>) -> tensor<2x3xi32> {
+  %w = tenon.constant dense<40> : tensor<65x3xi8>
+  %a = tenon.cast %q to i32 : tensor<2x65xui8>
+  %b = tenon.cast %w to i32 : tensor<65x3xi8>
+  %0 = tenon.matmul %a, %b : tensor<2x65xi32>, tensor<65x3xi32>
+  return %0 : tensor<2x3xi32>
+}
+
 // A weight's own zero point takes sums of rows; 128 of a ui8 is none.
 // CHECK-LABEL: @zeroOfWeight
 // CHECK: tenon.pack_weight %{{.+}} <ui8 at 0, 1, 2> as <i8>

@@ -422,6 +422,9 @@ def integers(tool):
     for m in (2, 9):
         integer(g, f"groups of two windows {m}", m, 1300, 40, u8, i8, "one", most=127, large=large)
     integer(g, "groups in chunks", 8, 2700, 33, i8, u8, "one", "one")
+    # The last group has fewer rows; so has a list of one group.
+    for m, k in ((9, 549), (14, 1098), (8, 2051)):
+        integer(g, f"a part of a group {k}", m, k, 61, u8, i8, "one", most=60, large=large)
     edge = [(np.s_[:], 32), (np.s_[:, 5], -32), (np.s_[::16], 31), (np.s_[::16, 5], -31), (np.s_[2::16], 31), (np.s_[2::16, 5], -31)]
     edge += [(np.s_[16:32, 3], 32), (np.s_[32:48, 20:23], 0), (np.s_[32:34, 20], (127, 1)), (np.s_[33, 21], -128), (np.s_[32:34, 22], (127, 2))]
     integer(g, "on the edge that wraps", 7, 128, 32, u8, i8, most=1, large=edge)

@@ -87,7 +87,7 @@ int64_t FormatAttr::bytesOfBlock(int64_t K) const {
 int64_t bytesOfLists(int64_t K) {
   constexpr int64_t lists = kPanelColumns / kColumnsOfList, group = 4;
   return llvm::divideCeil(K, kRowsOfList) * lists * kListHeader +
-         K / group * lists;
+         llvm::divideCeil(K, group) * lists;
 }
 int64_t FormatAttr::bytesOfPanel(int64_t K) const {
   int64_t blocks = llvm::divideCeil(K, rowsOfBlock(K));
@@ -209,7 +209,8 @@ LogicalResult PackWeightOp::verify() {
       bool(getZero()) != bool(getZeroAtAttr()))
     return emitOpError() << "expected a scale and a zero point as in "
                          << format;
-  if (format.isInteger() && format.getBlock() && getK() % format.getBlock())
+  if (format.isInteger() && format.getBlock() && !format.hasLists() &&
+      getK() % format.getBlock())
     return emitOpError() << "expected whole blocks of " << format.getBlock()
                          << " rows, found " << getK();
   if (format.quantizesRows() && format.rowsOfBlock(getK()) > kMostRows)

@@ -283,7 +283,8 @@ static FailureOr<Dims> inferDims(PackedMatMulOp::Adaptor op,
       return joiner.error("expected panels of ", bytes.str(), " bytes for ",
                           lhs->back().str(), " rows, found ",
                           packed->back().str(), halves ? " bf16" : "");
-    if (k && format.isInteger() && format.getBlock() && *k % format.getBlock())
+    if (k && format.isInteger() && format.getBlock() && !format.hasLists() &&
+        *k % format.getBlock())
       return joiner.error("expected whole blocks of ", format.getBlock(),
                           " rows, found ", *k);
   } else if (packed->back() == SymExpr(1)) {

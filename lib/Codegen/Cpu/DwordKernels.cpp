@@ -371,7 +371,8 @@ SmallVector<Value> DotLoops::sumOfLists(const Part &part) {
   SmallVector<Value> sums = forLoop(
       L.index(0), K, kRowsOfList, init,
       [&](Value k, ValueRange carried) -> SmallVector<Value> {
-        Value groups = L.div(L.min(L.sub(K, k), L.index(kRowsOfList)), group);
+        Value listed = L.min(L.sub(K, k), L.index(kRowsOfList));
+        Value groups = L.div(plus(listed, group - 1), group);
         Value column = L.mul(part.number, columns);
         Value list = L.add(
             L.add(part.marksAt,
@@ -504,7 +505,8 @@ func::FuncOp getDotKernel(ModuleOp module, const TargetInfo &target,
 
 Value marksOf(LaneBuilder &L, FormatAttr format, Value panel, int64_t K,
               Value k0) {
-  Value marks = L.add(panel, format.bytesOfBlock(K) * (K / format.getBlock()));
+  Value marks = L.add(panel, format.bytesOfBlock(K) *
+                                 llvm::divideCeil(K, format.getBlock()));
   return L.add(marks, format.hasLists() ? L.mul(L.div(k0, kRowsOfList),
                                                 bytesOfLists(kRowsOfList))
                                         : L.div(k0, format.getBlock()));

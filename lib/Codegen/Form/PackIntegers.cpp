@@ -396,7 +396,7 @@ FormatAttr chooseIntegerFormat(MLIRContext *context,
     consider(16, sixteen.cost());
     consider(8, eight.cost());
   }
-  if (K >= kFewestMarked && K % 4 == 0)
+  if (K >= kFewestMarked)
     consider(4, kCostOfLists);
   return FormatAttr::get(context, IntegerType::get(context, 8), block, {}, {},
                          {});

@@ -267,11 +267,12 @@ void FormatWriter::mark() {
 void FormatWriter::writeLists() {
   int64_t ofGroup = format.bytesOfGroup();
   auto *codes = reinterpret_cast<const int8_t *>(panel.data());
-  uint8_t *to = panel.data() + K / group * ofGroup;
+  uint8_t *to = panel.data() + llvm::divideCeil(K, group) * ofGroup;
   for (int64_t k = 0; k < K; k += kRowsOfList)
     for (int64_t column = 0; column < 32; column += kColumnsOfList) {
-      PairList list = listPairs(codes + k / group * ofGroup + column * group,
-                                std::min(K - k, kRowsOfList) / group, ofGroup);
+      PairList list = listPairs(
+          codes + k / group * ofGroup + column * group,
+          llvm::divideCeil(std::min(K - k, kRowsOfList), group), ofGroup);
       const uint8_t counts[] = {list.quads, list.triples, list.pairs, 0};
       memcpy(to, list.start.data(), sizeof(list.start));
       memcpy(to + sizeof(list.start), counts, sizeof(counts));
