@@ -627,3 +627,26 @@ func.func @storedCodes(%x: tensor<1x64x16xf32>, %w: tensor<1x16x32xf32>, %k: ten
   %11 = tenon.depthwise %10, %k kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] : tensor<1x8x8x32xf32>, tensor<9x32xf32>
   return %7, %11 : tensor<1x64x32xf32>, tensor<1x64x32xf32>
 }
+
+// -----
+
+// Of codes that are made where they are turned what they stand for reaches memory:
+// it is turned by squares.
+// CHECK-LABEL: @turnedCodes
+// CHECK: %[[N:.+]] = tenon.kernel map(%arg0) : {{.*}} -> tensor<1x32x64xi32>
+// CHECK: tenon.kernel map(%[[N]])
+// CHECK: tenon.kernel map(%[[N]])
+func.func @turnedCodes(%x: tensor<1x64x32xui8>) -> (tensor<1x1x64xi32>, tensor<1x1x64xi32>) {
+  %s = tenon.constant dense<0.1> : tensor<f32>
+  %z = tenon.constant dense<3> : tensor<i32>
+  %0 = tenon.transpose %x [0, 2, 1] : tensor<1x64x32xui8>
+  %1 = tenon.cast %0 to f32 : tensor<1x32x64xui8>
+  %2 = tenon.mul %1, %s : tensor<1x32x64xf32>, tensor<f32>
+  %3 = tenon.round %2 : tensor<1x32x64xf32>
+  %4 = tenon.cast %3 to ui8 : tensor<1x32x64xf32>
+  %5 = tenon.cast %4 to i32 : tensor<1x32x64xui8>
+  %6 = tenon.sub %5, %z : tensor<1x32x64xi32>, tensor<i32>
+  %7 = tenon.reduce sum %6 over [1] keepdims : tensor<1x32x64xi32>
+  %8 = tenon.reduce max %6 over [1] keepdims : tensor<1x32x64xi32>
+  return %7, %8 : tensor<1x1x64xi32>, tensor<1x1x64xi32>
+}

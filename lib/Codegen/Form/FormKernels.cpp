@@ -521,13 +521,14 @@ bool FormKernels::isCheapNumber(Value v) {
 }
 
 /// Lets the codes that `v` widens reach memory, not `v`; false where it widens
-/// none, or they are part of an epilogue. A weight's numbers are made once.
+/// none, or they are part of an epilogue or turned. A weight's numbers are made
+/// once.
 bool FormKernels::storeCodes(Value v) {
   Value codes = codesBehind(v);
   Operation *def = codes ? codes.getDefiningOp() : nullptr;
   Operation *anchor = anchorOf.lookup(def);
   if (!def || def->getBlock() != &block || isa<ConstantOp>(def) ||
-      (anchor && rootOf.lookup(anchor) != def))
+      areTurned(codes) || (anchor && rootOf.lookup(anchor) != def))
     return false;
   store(codes);
   return true;

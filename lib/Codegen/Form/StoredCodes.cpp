@@ -14,6 +14,7 @@
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCast.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/Transforms/Match.h"
@@ -46,6 +47,16 @@ Value codesBehind(Value v) {
     from = op->getOperand(0);
   }
   return nullptr;
+}
+
+bool areTurned(Value codes) {
+  Operation *op = codes.getDefiningOp();
+  while (op && op->hasTrait<OpTrait::Elementwise>() && op->getNumOperands()) {
+    op = op->getOperand(0).getDefiningOp();
+    if (auto turned = dyn_cast_or_null<TransposeOp>(op))
+      return turned.getPerm().back() != int64_t(turned.getPerm().size()) - 1;
+  }
+  return false;
 }
 
 bool isWidenedImage(OpOperand &use) {

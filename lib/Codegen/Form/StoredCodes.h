@@ -21,6 +21,10 @@ namespace tenon {
 /// part of it; null where it is something else, or codes itself.
 mlir::Value codesBehind(mlir::Value v);
 
+/// Are codes computed of numbers whose last dim is another one in memory? Wider
+/// ones are turned by squares then, bytes made one by one.
+bool areTurned(mlir::Value codes);
+
 /// Can all that reads `v` compute it where it is read, in the same block?
 /// `widensImages`: a convolution of channels alone can.
 bool widensInPlace(mlir::Value v, bool widensImages);
