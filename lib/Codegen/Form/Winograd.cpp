@@ -61,23 +61,33 @@ constexpr int64_t kSide = 3, kTaps = kSide * kSide;
 /// Of the widest vectors.
 constexpr int64_t kLanes = 16;
 
-/// G g G^T, row by row.
-std::array<double, kWinogradMatrices>
-transform(const std::array<double, kTaps> &g) {
-  constexpr int64_t tile = kWinogradTile;
-  auto spread = [](double a, double b, double c) {
-    return std::array{a, (a + b + c) / 2, (a - b + c) / 2, c};
-  };
-  std::array<double, tile * kSide> rows;
+/// What `spread` makes of three taps, along the columns of a filter and then
+/// along the rows of what comes of it.
+template <size_t N>
+std::array<std::array<double, N>, N>
+spreadBoth(const std::array<double, kTaps> &g,
+           std::array<double, N> (*spread)(double, double, double)) {
+  std::array<std::array<double, kSide>, N> rows;
   for (int64_t x = 0; x < kSide; ++x)
     for (auto [i, v] :
          llvm::enumerate(spread(g[x], g[kSide + x], g[2 * kSide + x])))
-      rows[i * kSide + x] = v;
+      rows[i][x] = v;
+  std::array<std::array<double, N>, N> all;
+  for (auto [row, to] : llvm::zip_equal(rows, all))
+    to = spread(row[0], row[1], row[2]);
+  return all;
+}
+
+/// G g G^T, row by row.
+std::array<double, kWinogradMatrices>
+transform(const std::array<double, kTaps> &g) {
+  auto both = spreadBoth<kWinogradTile>(g, [](double a, double b, double c) {
+    return std::array{a, (a + b + c) / 2, (a - b + c) / 2, c};
+  });
   std::array<double, kWinogradMatrices> all;
-  for (int64_t i = 0; i < tile; ++i)
-    for (auto [j, v] : llvm::enumerate(
-             spread(rows[i * kSide], rows[i * kSide + 1], rows[i * kSide + 2])))
-      all[i * tile + j] = v;
+  auto next = all.begin();
+  for (const auto &row : both)
+    next = llvm::copy(row, next);
   return all;
 }
 
@@ -85,24 +95,16 @@ transform(const std::array<double, kTaps> &g) {
 /// alone, what both share, and those of the second alone, part by part.
 std::array<double, kWinogradStepsRows>
 transformSteps(const std::array<double, kTaps> &g) {
-  constexpr int64_t tile = kWinogradStepsTile;
-  auto spread = [](double a, double b, double c) {
-    return std::array{a, b, a + c, b, c};
-  };
-  std::array<double, tile * kSide> rows;
-  for (int64_t x = 0; x < kSide; ++x)
-    for (auto [i, v] :
-         llvm::enumerate(spread(g[x], g[kSide + x], g[2 * kSide + x])))
-      rows[i * kSide + x] = v;
+  auto both =
+      spreadBoth<kWinogradStepsTile>(g, [](double a, double b, double c) {
+        return std::array{a, b, a + c, b, c};
+      });
   std::array<double, kWinogradStepsRows> all;
   auto next = all.begin();
   for (const WinogradPart &down : kWinogradParts)
     for (const WinogradPart &across : kWinogradParts)
-      for (int64_t i = down.first; i < down.first + down.count; ++i) {
-        auto row =
-            spread(rows[i * kSide], rows[i * kSide + 1], rows[i * kSide + 2]);
-        next = std::copy_n(row.begin() + across.first, across.count, next);
-      }
+      for (int64_t i = down.first; i < down.first + down.count; ++i)
+        next = std::copy_n(both[i].begin() + across.first, across.count, next);
   return all;
 }
 
