@@ -14,9 +14,9 @@
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
+#include "lib/Codegen/Emit/SlidingWindows.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
 #include "llvm/ADT/DenseSet.h"
-#include "llvm/ADT/SetVector.h"
 #include <cmath>
 
 using namespace mlir;
@@ -45,18 +45,7 @@ static constexpr unsigned kBytes = 4;
 bool BufferedWindows::match() {
   if (e.vectorLanes() < kLeastLanes || axis == 0)
     return false;
-  llvm::SetVector<Value> tree;
-  tree.insert(root);
-  for (size_t i = 0; i < tree.size(); ++i) {
-    Operation *op = tree[i].getDefiningOp();
-    if (!op || !op->hasTrait<OpTrait::Elementwise>() ||
-        getDims(tree[i]) != dims)
-      continue;
-    if (isa<AddOp, MaxOp, MinOp>(op) && matchJoins(op))
-      return true;
-    tree.insert(op->operand_begin(), op->operand_end());
-  }
-  return false;
+  return findJoin(root, [&](Operation *last) { return matchJoins(last); });
 }
 
 /// The slices that ops as `joined` join.

@@ -77,9 +77,8 @@ static bool isShifted(Value x, Value y, std::optional<Shift> &shift,
                       });
 }
 
-bool SlidingWindows::match() {
-  if (e.vectorLanes() == 1)
-    return false;
+bool findJoin(Value root, function_ref<bool(Operation *)> matches) {
+  SmallVector<SymExpr> dims = getDims(root);
   llvm::SetVector<Value> tree;
   tree.insert(root);
   for (size_t i = 0; i < tree.size(); ++i) {
@@ -87,11 +86,17 @@ bool SlidingWindows::match() {
     if (!op || !op->hasTrait<OpTrait::Elementwise>() ||
         getDims(tree[i]) != dims)
       continue;
-    if (isa<AddOp, MaxOp, MinOp>(op) && matchJoins(op))
+    if (isa<AddOp, MaxOp, MinOp>(op) && matches(op))
       return true;
     tree.insert(op->operand_begin(), op->operand_end());
   }
   return false;
+}
+
+bool SlidingWindows::match() {
+  if (e.vectorLanes() == 1)
+    return false;
+  return findJoin(root, [&](Operation *last) { return matchJoins(last); });
 }
 
 /// From the last row of a window to the first.

@@ -29,6 +29,11 @@
 
 namespace tenon {
 
+/// Does `matches` take some sum or maximum that `root` is made of element by
+/// element?
+bool findJoin(mlir::Value root,
+              llvm::function_ref<bool(mlir::Operation *)> matches);
+
 class SlidingWindows {
 public:
   /// Of a map whose last dim that is walked is `axis`.
