@@ -91,6 +91,13 @@ static Value divideByCount(LaneBuilder &L, Value sum, Value count) {
   return L.div(sum, L.isVector(sum) ? L.widen(n) : n);
 }
 
+/// Sums of f32 are.
+static bool sumsInF64(ReduceOp op) {
+  ReduceKind kind = op.getKind();
+  return getElementTypeOrSelf(op.getInput().getType()).isF32() &&
+         (kind == ReduceKind::sum || kind == ReduceKind::mean);
+}
+
 namespace {
 
 /// One element of a reduction, or as many as there are lanes.
@@ -101,9 +108,7 @@ struct Reduction {
   ReduceKind kind = op.getKind();
   SmallVector<SymExpr> dims = getDims(op.getInput());
   Type element = getElementTypeOrSelf(op.getInput().getType());
-  /// Sums of f32 are summed in f64.
-  bool wide =
-      element.isF32() && (kind == ReduceKind::sum || kind == ReduceKind::mean);
+  bool wide = sumsInF64(op);
   Type sumType = wide ? Type(e.b.getF64Type()) : computeType(element);
   int64_t last = lastDim(dims);
   bool inner = false;              ///< lanes run along the last dim
@@ -192,8 +197,7 @@ struct ShortRuns {
   ReduceKind kind = op.getKind();
   SmallVector<SymExpr> dims = getDims(op.getInput());
   Type element = getElementTypeOrSelf(op.getInput().getType());
-  bool wide =
-      element.isF32() && (kind == ReduceKind::sum || kind == ReduceKind::mean);
+  bool wide = sumsInF64(op);
   Type type = wide ? Type(e.b.getF64Type()) : computeType(element);
   /// Eight floats become doubles by two operations.
   static constexpr unsigned kWideLanes = 4;
