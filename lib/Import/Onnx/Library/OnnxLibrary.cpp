@@ -305,15 +305,8 @@ functionOperators(onnx::ModelProto &model, const IsSupportedFn &isSupported) {
 /// absent operand for a value.
 static void addOperandTypes(onnx::GraphProto &graph) {
   graph.add_value_info(); // of no name and no type
-  for (const auto &tensor : graph.initializer()) {
-    auto &info = *graph.add_value_info();
-    info.set_name(tensor.name());
-    auto &type = *info.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(tensor.data_type());
-    type.mutable_shape();
-    for (int64_t dim : tensor.dims())
-      type.mutable_shape()->add_dim()->set_dim_value(dim);
-  }
+  for (const auto &tensor : graph.initializer())
+    describe(tensor, *graph.add_value_info());
 }
 
 /// Computes the nodes of those operators in f32 where their operands are floats

@@ -13,6 +13,15 @@
 
 namespace tenon::onnximport {
 
+void describe(const onnx::TensorProto &tensor, onnx::ValueInfoProto &info) {
+  info.set_name(tensor.name());
+  auto &type = *info.mutable_type()->mutable_tensor_type();
+  type.set_elem_type(tensor.data_type());
+  type.mutable_shape();
+  for (int64_t dim : tensor.dims())
+    type.mutable_shape()->add_dim()->set_dim_value(dim);
+}
+
 //===----------------------------------------------------------------------===//
 // Nodes
 //===----------------------------------------------------------------------===//
@@ -105,17 +114,9 @@ static void completeInputs(onnx::ModelProto &model) {
   std::set<std::string> inputs;
   for (const auto &input : graph.input())
     inputs.insert(input.name());
-  for (const auto &tensor : graph.initializer()) {
-    if (!inputs.insert(tensor.name()).second)
-      continue;
-    onnx::ValueInfoProto &input = *graph.add_input();
-    input.set_name(tensor.name());
-    auto &type = *input.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(tensor.data_type());
-    type.mutable_shape();
-    for (int64_t dim : tensor.dims())
-      type.mutable_shape()->add_dim()->set_dim_value(dim);
-  }
+  for (const auto &tensor : graph.initializer())
+    if (inputs.insert(tensor.name()).second)
+      describe(tensor, *graph.add_input());
 }
 
 //===----------------------------------------------------------------------===//

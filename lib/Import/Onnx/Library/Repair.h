@@ -39,6 +39,9 @@ void forEachNode(const Graph &graph, const F &f) {
   }
 }
 
+/// Gives `info` a tensor's name and type.
+void describe(const onnx::TensorProto &tensor, onnx::ValueInfoProto &info);
+
 /// Gives the model what ONNX's checker asks for and onnxruntime does not, and
 /// leaves out what neither of them computes with.
 void repair(onnx::ModelProto &model);
