@@ -404,17 +404,22 @@ NETS = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def start(about, folder):
+    """The command line's options, and the table that they ask for or None."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--folder", default="/tmp/tenon-convnets", help="of models and artifacts")
+    parser.add_argument("--folder", default=folder, help="of models and artifacts")
     parser.add_argument("--build", action="store_true", help="the models alone")
     realfiles.add_options(parser)
     options = parser.parse_args()
     options.artifacts = options.folder
     os.makedirs(options.folder, exist_ok=True)
     onnxruntime.set_default_logger_severity(3)
-    table = None if options.build else realfiles.Table(options)
+    return options, None if options.build else realfiles.Table(options)
+
+
+def main():
+    options, table = start(__doc__, "/tmp/tenon-convnets")
     for name, make in NETS.items():
         if options.names and name not in options.names:
             continue

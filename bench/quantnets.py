@@ -17,13 +17,10 @@ a network's, or a file's: NETWORK.FORM. Prints a row per file and number of
 threads.
 """
 
-import argparse
 import os
 
 import convnets
 import numpy as np
-import onnxruntime
-import realfiles
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 S8, U8 = QuantType.QInt8, QuantType.QUInt8
@@ -108,16 +105,7 @@ def build(folder, name, form, make):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--folder", default="/tmp/tenon-quantnets", help="of models and artifacts")
-    parser.add_argument("--build", action="store_true", help="the models alone")
-    realfiles.add_options(parser)
-    options = parser.parse_args()
-    options.artifacts = options.folder
-    os.makedirs(options.folder, exist_ok=True)
-    onnxruntime.set_default_logger_severity(3)
-    table = None if options.build else realfiles.Table(options)
+    options, table = convnets.start(__doc__, "/tmp/tenon-quantnets")
     for name, make in NETS.items():
         for form in FORMS:
             if options.names and not {name, f"{name}.{form}"} & set(options.names):
