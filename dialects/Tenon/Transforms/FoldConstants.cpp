@@ -21,6 +21,7 @@
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
+#include "dialects/Tenon/Transforms/WidenHalves.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "tenon/Support/Half.h"
@@ -192,7 +193,7 @@ ElementsAttr narrowed(CastOp op) {
   auto constant = op.getInput().getDefiningOp<ConstantOp>();
   auto type = cast<RankedTensorType>(op.getResult().getType());
   auto half = dyn_cast<FloatType>(type.getElementType());
-  if (!constant || !half || !(half.isF16() || half.isBF16()) ||
+  if (!constant || !half || !isHalf(half) ||
       !getElementTypeOrSelf(op.getInput()).isF32() || !type.hasStaticShape())
     return {};
   if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue()))
@@ -215,58 +216,21 @@ ElementsAttr narrowed(CastOp op) {
   return storedAs(type, "narrowed", std::move(blob));
 }
 
-/// Halves (f16, bf16) that a model stores and casts to f32, as f32.
-class Widener {
-public:
-  /// Null where the cast is none of such, or is not to be computed here: a
-  /// product reads its matrix from memory, and takes halves as they are. Not so
-  /// a filter, which every position of an image meets, and small constants.
-  ElementsAttr widen(CastOp op);
-
-private:
-  /// The f32 of each 16 bits.
-  ArrayRef<float> tableOf(FloatType half);
-  DenseMap<Type, std::vector<float>> tables;
-};
-
-ElementsAttr Widener::widen(CastOp op) {
+/// Halves (f16, bf16) that a model stores and casts to f32, as f32. Null where
+/// the cast is none of such, or is not to be computed here: a product reads its
+/// matrix from memory, and takes halves as they are. Not so a filter, which
+/// every position of an image meets, and small constants.
+ElementsAttr widenedHere(CastOp op) {
   auto constant = op.getInput().getDefiningOp<ConstantOp>();
-  auto half = dyn_cast<FloatType>(getElementTypeOrSelf(op.getInput()));
   auto type = cast<RankedTensorType>(op.getResult().getType());
-  if (!constant || !half || !(half.isF16() || half.isBF16()) ||
-      !type.getElementType().isF32() || !type.hasStaticShape())
+  if (!constant || !type.getElementType().isF32() || !type.hasStaticShape())
     return {};
-  bool isSmall = type.getNumElements() <= maxElements;
-  if (!isSmall && !llvm::all_of(op->getUses(), [](OpOperand &use) {
+  if (type.getNumElements() > maxElements &&
+      !llvm::all_of(op->getUses(), [](OpOperand &use) {
         return isa<ConvOp>(use.getOwner()) && use.getOperandNumber() == 1;
       }))
     return {};
-  if (auto splat = dyn_cast<SplatElementsAttr>(constant.getValue()))
-    return roundSplat(splat, type);
-  size_t count = type.getNumElements();
-  ArrayRef<char> data = match::bytesOf(constant.getValue());
-  if (count == 0 || data.size() != 2 * count)
-    return {};
-  ArrayRef<float> table = tableOf(half);
-  AsmResourceBlob blob =
-      HeapAsmResourceBlob::allocate(4 * count, alignof(uint64_t));
-  char *to = blob.getMutableData().data();
-  for (size_t i = 0; i < count; ++i) {
-    uint16_t bits;
-    memcpy(&bits, &data[2 * i], 2);
-    memcpy(to + 4 * i, &table[bits], 4);
-  }
-  if (isSmall)
-    return DenseElementsAttr::getFromRawBuffer(type, blob.getData());
-  return storedAs(type, "widened", std::move(blob));
-}
-
-ArrayRef<float> Widener::tableOf(FloatType half) {
-  std::vector<float> &table = tables[half];
-  for (uint32_t bits = table.size(); bits < 1 << 16; ++bits)
-    table.push_back(
-        APFloat(half.getFloatSemantics(), APInt(16, bits)).convertToDouble());
-  return table;
+  return widenHalves(constant.getValue());
 }
 
 /// Are they integers of 8 bits with a sign?
@@ -455,7 +419,6 @@ struct FoldConstantsPass
   void runOnOperation() override {
     OpBuilder builder(&getContext());
     Computed computed;
-    Widener widener;
     bool makesCodes = Filters::makesCodes(getOperation());
     // In order: an op that folds makes its users' operands constant.
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
@@ -470,7 +433,7 @@ struct FoldConstantsPass
       if (auto cast = value ? CastOp() : dyn_cast<CastOp>(op))
         value = narrowed(cast);
       if (auto cast = value ? CastOp() : dyn_cast<CastOp>(op))
-        value = widener.widen(cast);
+        value = widenedHere(cast);
       if (auto concat = value ? ConcatOp() : dyn_cast<ConcatOp>(op))
         value = joined(concat);
       if (!value)

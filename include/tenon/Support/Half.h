@@ -30,6 +30,21 @@ inline uint16_t roundToHalf(float value, bool toF16) {
   return sign | (bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13;
 }
 
+/// The number of an f16 or a bf16: f32 holds each. As APFloat's, too.
+inline float widenHalf(uint16_t half, bool isF16) {
+  if (!isF16)
+    return std::bit_cast<float>(uint32_t(half) << 16);
+  uint32_t sign = uint32_t(half & 0x8000) << 16, bits = half & 0x7fff;
+  if (bits >= 0x7c00) // infinity, or a NaN that keeps what it says
+    return std::bit_cast<float>(sign | 0x7f800000 | (bits & 0x3ff) << 13 |
+                                (bits > 0x7c00 ? 0x400000 : 0));
+  // In units of 2^-24 a number below the normal ones is an integer.
+  if (bits < 0x400)
+    return std::bit_cast<float>(
+        sign | std::bit_cast<uint32_t>(float(bits) * 0x1p-24f));
+  return std::bit_cast<float>(sign | ((bits << 13) + 0x38000000));
+}
+
 } // namespace tenon
 
 #endif // TENON_SUPPORT_HALF_H
