@@ -63,6 +63,8 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
                        const TilingOptions &tiling, const Backend &backend,
                        LayoutOptions layout) {
   pm.addPass(createFlattenNormsPass());
+  if (backend.copiesRows() && !debugValues)
+    pm.addPass(createWidenConvsPass());
   pm.addPass(createFlushTinyWeightsPass());
   pm.addPass(createLowerConvPass());
   layout.merge &= !debugValues;

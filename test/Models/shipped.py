@@ -419,6 +419,44 @@ def check_flags(tool):
         compare(tool, made, {"M": np.array(9), "v0": np.array([1, 3], np.float32), "limit": np.array(limit, np.float32)})
 
 
+def half_network(halves):
+    """As networks are exported in halves: an expanded block with squeeze-and-excite, a residual sum, what normalisation in f32 leaves, a pool, a
+    branch that is resized and joined, and a product of what is left."""
+    def weights(seed, *shape):
+        return (rand(*shape, seed=seed) / np.sqrt(np.prod(shape[1:]))).astype(halves)
+    w = {"w0": weights(0, 24, 3, 3, 3), "w1": weights(1, 24, 24, 3, 3), "b1": weights(2, 24), "w2": weights(3, 40, 24, 1, 1), "wd": weights(4, 40, 1, 3, 3),
+         "s1": weights(5, 8, 40, 1, 1), "s2": weights(6, 40, 8, 1, 1), "w3": weights(7, 24, 40, 1, 1), "m": rand(24, 1, 1, seed=8), "w4": weights(9, 17, 48, 3, 3),
+         "wg": weights(10, 48, 4, 3, 3), "f": weights(11, 17, 5), "two": np.array([1, 1, 2, 2], np.float32), "axes": np.array([2, 3])}
+    pads = [1, 1, 1, 1]
+    to = helper.np_dtype_to_tensor_dtype(np.dtype(halves))
+    nodes = [
+        node("Conv", ["x", "w0"], ["a"], pads=pads, strides=[2, 2]), node("Relu", ["a"], ["ar"]), node("Conv", ["ar", "w1", "b1"], ["b"], pads=pads),
+        node("Sigmoid", ["b"], ["bs"]), node("Mul", ["b", "bs"], ["bm"]), node("Add", ["bm", "ar"], ["c"]),
+        node("Conv", ["c", "w2"], ["d"]), node("Relu", ["d"], ["dr"]), node("Conv", ["dr", "wd"], ["e"], pads=pads, group=40),
+        node("GlobalAveragePool", ["e"], ["g"]), node("Conv", ["g", "s1"], ["g1"]), node("Relu", ["g1"], ["g2"]), node("Conv", ["g2", "s2"], ["g3"]),
+        node("Sigmoid", ["g3"], ["g4"]), node("Mul", ["e", "g4"], ["h"]), node("Conv", ["h", "w3"], ["i"]), node("Add", ["i", "c"], ["j"]),
+        node("Cast", ["j"], ["j32"], to=F32), node("Mul", ["j32", "m"], ["k32"]), node("Cast", ["k32"], ["k"], to=to),
+        node("MaxPool", ["k"], ["p"], kernel_shape=[2, 2], strides=[2, 2]), node("Resize", ["p", "", "two"], ["u"], mode="nearest"), node("Concat", ["u", "k"], ["v"], axis=1),
+        node("Conv", ["v", "wg"], ["vg"], pads=pads, group=12), node("Conv", ["vg", "w4"], ["y"], pads=pads),
+        node("ReduceMean", ["y"], ["o"], axes=[2, 3], keepdims=0), node("MatMul", ["o", "f"], ["z"]),
+    ]
+    made = model(nodes, [port("x", to, ["n", 3, "h", "w"])], [port("y", to, ["n", 17, "p", "q"]), port("z", to, ["n", 5])], w)
+    return made
+
+
+def check_half_networks(tool):
+    # A sum in another order is another half now and then, a step of 2^-9 at 4, and 20 operators follow one another.
+    made = half_network(np.float16)
+    feeds = [{"x": rand(n, 3, h, w).astype(np.float16)} for n, h, w in ((1, 8, 8), (2, 36, 20))]
+    compare(tool, made, *feeds, atol=8 * 2**-9)
+    for level in ("x86-64-v2", "x86-64-v3"):
+        artifact, _ = tool.compile(save(tool, made), "-O", "0", "--target", level)
+        got = tool.run(artifact, feeds[1])
+        for output, want in zip(made.graph.output, reference(made, feeds[1])):
+            if not np.allclose(got[output.name], want, atol=8 * 2**-9):
+                raise Failure(f"{level}: {output.name} differs by {np.abs(got[output.name].astype(np.float32) - want).max()}")
+
+
 def main():
     checks = Checks(__doc__.split("\n", maxsplit=1)[0])
     tool = checks.tool()

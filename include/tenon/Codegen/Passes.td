@@ -16,6 +16,7 @@
 include "lib/Codegen/Math/ExpandMath.td"
 include "lib/Codegen/Form/FlattenNorms.td"
 include "lib/Codegen/Form/FlushTinyWeights.td"
+include "lib/Codegen/Form/WidenConvs.td"
 include "lib/Codegen/Form/LowerConv.td"
 include "lib/Codegen/Form/PackMatMul.td"
 include "lib/Codegen/Form/MergeMatMul.td"

@@ -108,17 +108,22 @@ bool overflowsF16(ConstantView &view, int64_t dimK, int64_t dimN) {
 
 /// What a weight is stored as: halves that the model casts to f32, as tools
 /// write them that make a file smaller, are multiplied as they are stored.
-Value storedOf(Value weight) {
-  auto cast = weight.getDefiningOp<CastOp>();
+Value storedOf(OpBuilder &b, Value weight) {
+  auto cast = skipReshapes(weight).getDefiningOp<CastOp>();
   if (!cast || !cast.getTo().isF32())
     return weight;
   Type from = getElementTypeOrSelf(cast.getInput().getType());
-  return from.isF16() || from.isBF16() ? cast.getInput() : weight;
+  if (!from.isF16() && !from.isBF16())
+    return weight;
+  return cast.getResult() == weight
+             ? cast.getInput()
+             : createReshape(b, cast.getLoc(), cast.getInput(),
+                             getDims(weight));
 }
 
 /// A constant of f16 or bf16 as it is, or one of floats that is rounded.
 PackWeightOp packHalves(OpBuilder &b, MatMulOp op, Precision precision) {
-  Value stored = storedOf(op.getRhs());
+  Value stored = storedOf(b, op.getRhs());
   Type element = getElementTypeOrSelf(stored.getType()), rows;
   if (precision == Precision::bf16)
     rows = b.getBF16Type();
