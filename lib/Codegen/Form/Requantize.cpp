@@ -292,7 +292,14 @@ void makeUnsigned(CastOp op, const Quantization &found) {
       old.replaceAllUsesWith(withNumber<SubOp>(b, wide, up));
     user->erase();
   }
+  // What nothing uses any more would hide that a quotient is rounded alone.
+  Operation *dead = op.getInput().getDefiningOp();
   op.erase();
+  while (dead && dead->use_empty()) {
+    Operation *next = dead->getOperand(0).getDefiningOp();
+    dead->erase();
+    dead = next;
+  }
 }
 
 /// The numbers of an image of channels alone are made of a view of codes, not
