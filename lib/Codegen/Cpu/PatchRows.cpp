@@ -80,11 +80,25 @@ struct Copy {
 /// Copies a run of the image to `where` in the row.
 void Copy::run(Value from, Value where, const SymExpr &length) {
   Value at = L.add(to, where);
-  e.lanesLoop(e.dim(length), e.vectorLanes(), [&](Idx i) {
-    Value v = L.load(X, L.add(L.uniform(from), i), element);
-    LaneScope whole(L, L.lanes);
-    put(v, L.add(L.uniform(at), i));
-  });
+  int64_t lanes = e.vectorLanes(), done = 0;
+  auto piece = [&](Value count, int64_t lanes) {
+    e.lanesLoop(count, lanes, [&](Idx i) {
+      Idx own = L.add(i, L.uniform(done));
+      Value v = L.load(X, L.add(L.uniform(from), own), element);
+      LaneScope whole(L, L.lanes);
+      put(v, L.add(L.uniform(at), own));
+    });
+  };
+  // Bytes fill vectors that have several for each lane.
+  std::optional<int64_t> known = length.constant();
+  int64_t most = element.isInteger(8) && known ? 4 * lanes : lanes;
+  for (int64_t wide = most; wide > lanes; wide /= 2)
+    if (int64_t count = (*known - done) / wide * wide) {
+      piece(L.index(count), wide);
+      done += count;
+    }
+  if (!known || done < *known)
+    piece(e.dim(length - SymExpr(done)), lanes);
 }
 
 void Copy::zeros(Value where, const SymExpr &length) {
