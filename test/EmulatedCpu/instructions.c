@@ -202,6 +202,43 @@ void llvm_x86_avx2_packsswb(int8_t *result, const int16_t *a,
   packWords(16, result, a, b);
 }
 
+/// VPACKUSWB, which saturates likewise.
+void llvm_x86_avx512_packuswb_512(uint8_t *result, const int16_t *a,
+                                  const int16_t *b) {
+  for (int i = 0; i < 64; ++i) {
+    int at = i / 16 * 8 + i % 8;
+    result[i] = (uint8_t)saturated(i % 16 < 8 ? a[at] : b[at], 0, UINT8_MAX);
+  }
+}
+
+/// VPSHUFB: of each 128 bits the byte that four bits say, 0 where the highest
+/// bit is set.
+static inline void shuffleBytes(int lanes, uint8_t *result, const uint8_t *x,
+                                const uint8_t *order) {
+  for (int i = 0; i < lanes; ++i)
+    result[i] = order[i] & 128 ? 0 : x[i / 16 * 16 + order[i] % 16];
+}
+void llvm_x86_avx512_pshuf_b_512(uint8_t *result, const uint8_t *x,
+                                 const uint8_t *order) {
+  shuffleBytes(64, result, x, order);
+}
+void llvm_x86_avx2_pshuf_b(uint8_t *result, const uint8_t *x,
+                           const uint8_t *order) {
+  shuffleBytes(32, result, x, order);
+}
+
+/// VCVTPS2DQ to nearest even; what i32 has no room for is the least.
+void llvm_x86_avx512_mask_cvtps2dq_512(int32_t *result, const float *x,
+                                       const int32_t *kept, uint16_t mask,
+                                       uint32_t rounding) {
+  (void)rounding; // as MXCSR says
+  for (int i = 0; i < 16; ++i) {
+    int fits = x[i] >= -0x1p31f && x[i] < 0x1p31f;
+    int32_t number = fits ? (int32_t)__builtin_rintf(x[i]) : INT32_MIN;
+    result[i] = mask >> i & 1 ? number : kept[i];
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // Tiles
 //===----------------------------------------------------------------------===//

@@ -18,7 +18,9 @@
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
+#include "dialects/Tenon/IR/TenonCast.h"
 #include "lib/Codegen/Cpu/Product.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 
@@ -102,14 +104,24 @@ ProductEpilogue::Place ProductEpilogue::placeAt(Row row, Value c,
   return place;
 }
 
-void ProductEpilogue::store(const Place &place) {
+void ProductEpilogue::bindProducts(const Place &place) {
   LaneBuilder &L = e.L;
   for (auto [product, in] : llvm::zip(products, place.in))
     e.bind(product.first, [&L, C = C, sumType = sumType, in](ArrayRef<Idx>) {
       LaneScope whole(L, L.lanes); // as the tile is
       return L.load(C, in, sumType);
     });
+}
+
+void ProductEpilogue::store(const Place &place) {
+  bindProducts(place);
   sink.store(e, place.idx, place.to);
+}
+
+/// Are the results quantised numbers, which instructions that narrow vectors
+/// saturate for nothing?
+bool ProductEpilogue::storesBytes() {
+  return sink.perm.empty() && e.saturates(sink.value);
 }
 
 /// Lets chains of operations that are alike take turns, behind the numbers that
@@ -149,20 +161,16 @@ static void interleave(OpBuilder &b, ArrayRef<SmallVector<Operation *>> made) {
       chain[i]->moveBefore(b.getInsertionBlock(), b.getInsertionPoint());
 }
 
-/// Some rows of a panel's columns.
-void ProductEpilogue::storeTogether(ArrayRef<Row> rows,
-                                    ArrayRef<std::pair<Value, Idx>> columns) {
+/// What `fn` makes for each place, an operation of each in turn.
+void ProductEpilogue::inTurns(ArrayRef<Place> places,
+                              function_ref<void(const Place &)> fn) {
   OpBuilder &b = e.b;
-  SmallVector<Place> places;
-  for (const Row &row : rows)
-    for (auto &[c, column] : columns)
-      places.push_back(placeAt(row, c, column));
   SmallVector<SmallVector<Operation *>> chains;
   for (const Place &place : places) {
     Block *block = b.getInsertionBlock();
     auto end = [&] { return b.getInsertionPoint(); };
     Operation *before = end() == block->begin() ? nullptr : &*std::prev(end());
-    store(place);
+    fn(place);
     auto begin = before ? std::next(before->getIterator()) : block->begin();
     SmallVector<Operation *> chain;
     for (Operation &op : llvm::make_range(begin, end()))
@@ -170,6 +178,64 @@ void ProductEpilogue::storeTogether(ArrayRef<Row> rows,
     chains.push_back(std::move(chain));
   }
   interleave(b, chains);
+}
+
+/// Two rows of a panel of two vectors.
+void ProductEpilogue::storeBytes(ArrayRef<Place> places) {
+  LaneBuilder &L = e.L;
+  OpBuilder &b = e.b;
+  auto vector = [&](int64_t lanes, unsigned bits) {
+    return VectorType::get({lanes}, b.getIntegerType(bits));
+  };
+  auto intrinsic = [&](StringRef name, Type type,
+                       ValueRange operands) -> Value {
+    return LLVM::CallIntrinsicOp::create(b, L.loc, type, b.getStringAttr(name),
+                                         operands)
+        .getResults();
+  };
+  Value zero;
+  auto words = [&](Value low, Value high) {
+    VectorType type = vector(kPanelColumns, 16);
+    Value packed = intrinsic("llvm.x86.avx512.packssdw.512", type, {low, high});
+    Value point = vector::BroadcastOp::create(b, L.loc, type, zero);
+    return intrinsic("llvm.sadd.sat", type, {packed, point});
+  };
+  SmallVector<Value> numbers;
+  inTurns(places, [&](const Place &place) {
+    bindProducts(place);
+    e.setDomain(getDims(sink.value), place.idx, place.to);
+    numbers.push_back(
+        e.emitQuantized(sink.value.getDefiningOp<CastOp>(), place.idx, &zero));
+  });
+  Value rows[] = {words(numbers[0], numbers[1]), words(numbers[2], numbers[3])};
+  Value bytes = intrinsic("llvm.x86.avx512.packuswb.512",
+                          vector(2 * kPanelColumns, 8), rows);
+  // Each 128 bits have four numbers of each vector.
+  constexpr int64_t four = 4, vectors = 4;
+  SmallVector<int64_t> order;
+  for (int64_t v = 0; v < vectors; ++v)
+    for (int64_t part = 0; part < four; ++part)
+      order.push_back(part * vectors + v);
+  bytes =
+      vector::BitCastOp::create(b, L.loc, vector(vectors * four, 32), bytes);
+  for (int64_t r = 0; r < 2; ++r) {
+    auto own = ArrayRef(order).slice(r * 2 * four, 2 * four);
+    Value row = vector::ShuffleOp::create(b, L.loc, bytes, bytes, own);
+    row = vector::BitCastOp::create(b, L.loc, vector(kPanelColumns, 8), row);
+    vector::StoreOp::create(b, L.loc, row, e.result(0), places[2 * r].to.base);
+  }
+}
+
+/// Some rows of a panel's columns.
+void ProductEpilogue::storeTogether(ArrayRef<Row> rows,
+                                    ArrayRef<std::pair<Value, Idx>> columns) {
+  SmallVector<Place> places;
+  for (const Row &row : rows)
+    for (auto &[c, column] : columns)
+      places.push_back(placeAt(row, c, column));
+  if (rows.size() == 2 && storesBytes())
+    return storeBytes(places);
+  inTurns(places, [&](const Place &place) { store(place); });
 }
 
 /// A panel that is whole, two rows at a time.

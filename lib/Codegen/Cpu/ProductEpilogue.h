@@ -49,7 +49,12 @@ private:
   };
   Row rowAt(mlir::Value batchIndex, mlir::Value m, mlir::Value r);
   Place placeAt(Row row, mlir::Value c, const Idx &column);
+  void bindProducts(const Place &place);
+  void inTurns(llvm::ArrayRef<Place> places,
+               llvm::function_ref<void(const Place &)> fn);
   void store(const Place &place);
+  bool storesBytes();
+  void storeBytes(llvm::ArrayRef<Place> places);
   void storeTogether(llvm::ArrayRef<Row> rows,
                      llvm::ArrayRef<std::pair<mlir::Value, Idx>> columns);
   void emitByPanel(mlir::Value batchIndex, mlir::Value m0, mlir::Value rows,

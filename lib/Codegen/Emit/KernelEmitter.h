@@ -63,6 +63,14 @@ public:
   void setInside(mlir::Operation *pad, const llvm::SmallBitVector &dims);
   /// May something be asked that lies outside?
   bool isPadded(PadOp op, size_t dim) const;
+  /// Is it codes without a sign of quantised numbers?
+  bool saturates(mlir::Value v);
+  /// Codes of quantised numbers, also as i32 or f32; null where `op` is of
+  /// others. With `zeroPoint`, in vectors of 512 bits and of what saturates:
+  /// an i32 that saturates to the code when the zero point, an i16, is added.
+  /// QuantizedLanes.cpp.
+  mlir::Value emitQuantized(CastOp op, llvm::ArrayRef<Idx> idx,
+                            mlir::Value *zeroPoint = nullptr);
   /// Says that `idx` is row-major position `flat` of `dims`: operands of those
   /// dims are then read at `flat` without recomputing it.
   void setDomain(llvm::ArrayRef<SymExpr> dims, llvm::ArrayRef<Idx> idx,
@@ -97,9 +105,6 @@ private:
   template <typename OpTy>
   mlir::Value emitPatch(OpTy op, const Idx &batch, Idx o, Idx k,
                         const Idx *channel);
-  /// Codes of quantised numbers, also as i32 or f32; null where `op` is of
-  /// others. QuantizedLanes.cpp.
-  mlir::Value emitQuantized(CastOp op, llvm::ArrayRef<Idx> idx);
   mlir::Value quotientByNumber(
       mlir::Value x, mlir::Value scale,
       llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> clamp);

@@ -20,6 +20,9 @@
 // range: all mantissas of scales by the floats that lie next to where a code
 // ends, 1.3 * 10^10 of them, have the division's codes.
 //
+// Where what follows saturates (ProductEpilogue.cpp) the lowest code needs no
+// comparison: quotients far below, and NaN, become the least i32.
+//
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/Ops/Add.h"
@@ -34,6 +37,7 @@
 #include "dialects/Tenon/Transforms/Match.h"
 #include "lib/Codegen/Emit/KernelEmitter.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/ADT/bit.h"
 #include <cmath>
 
@@ -104,6 +108,20 @@ matchQuantization(CastOp op, function_ref<bool(Value)> isComputed) {
   return found;
 }
 
+/// The integers nearest to q, ties to even; what i32 has no room for, and NaN,
+/// is the least one. Of vectors of 512 bits.
+Value roundToEven(LaneBuilder &L, Value q) {
+  OpBuilder &b = L.b;
+  Type type = L.vec(b.getI32Type());
+  Value all = L.constantInt(b.getI16Type(), -1),
+        asSet = L.constantInt(b.getI32Type(), 4); // by MXCSR
+  return LLVM::CallIntrinsicOp::create(
+             b, L.loc, type,
+             b.getStringAttr("llvm.x86.avx512.mask.cvtps2dq.512"),
+             ValueRange{q, L.constantInt(type, 0), all, asSet})
+      .getResults();
+}
+
 } // namespace
 
 /// x / scale, between its ends. What scales are moderate is tenon.quotient's.
@@ -120,7 +138,17 @@ Value KernelEmitter::quotientByNumber(Value x, Value scale,
       [&] { return clamp(arith::DivFOp::create(b, L.loc, x, wide), {}); });
 }
 
-Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx) {
+bool KernelEmitter::saturates(Value v) {
+  constexpr double most = 255;
+  auto op = v.getDefiningOp<CastOp>();
+  auto codes =
+      op ? matchQuantization(op, [&](Value v) { return !bound.count(v); })
+         : std::nullopt;
+  return codes && codes->low == 0 && std::abs(codes->zero) <= most;
+}
+
+Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx,
+                                   Value *zeroPoint) {
   if (L.lanes == 1 ||
       llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); }))
     return {};
@@ -151,6 +179,8 @@ Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx) {
       return L.widen(factor ? arith::MulFOp::create(b, L.loc, at, factor) : at);
     };
     Value lowest = end(codes->low), highest = end(codes->low + 255);
+    if (zeroPoint)
+      return L.select(L.ogt(x, highest), highest, x);
     x = L.select(L.ogt(x, lowest), x, lowest);
     return L.select(L.ogt(highest, x), x, highest);
   };
@@ -181,6 +211,10 @@ Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx) {
   } else {
     Value scale = numberOf(ratio->getOperand(1));
     q = quotientByNumber(x, scale, clamp);
+  }
+  if (zeroPoint) {
+    *zeroPoint = L.truncate(up, b.getI16Type());
+    return roundToEven(L, q);
   }
   constexpr float unit = 0x1.8p23f; // of this and what is near it the last bit
   Value sum = arith::AddFOp::create(b, L.loc, q, L.constant(q.getType(), unit));
