@@ -17,6 +17,8 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/AttentionCodes.h"
+
+#include "lib/Codegen/Form/IntegerBiases.h"
 #include "lib/Codegen/Form/PackFormats.h"
 #include "lib/Codegen/Form/PackRecurrent.h"
 #include "lib/Codegen/Form/Repeats.h"
@@ -58,6 +60,7 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     getOperation()->walk([&](MatMulOp op) { ops.push_back(op); });
     for (MatMulOp op : ops)
       pack(op, isKept(op) ? Precision::f32 : *chosen);
+    addIntegerBiases(getOperation());
     if (inverses)
       divideByInverses(getOperation());
     for (auto [pattern, found] : llvm::zip_equal(keepF32, kept))
