@@ -193,7 +193,7 @@ if __name__ == "__main__":
     checks.tool()
     tool = EmulatedCpu(checks.options.tenon)
     tool.levels = INTEGERS
-    for check in (formats.integers, formats.both, formats.requantised, formats.long_rows):
+    for check in (formats.integers, formats.both, formats.requantised, formats.tables, formats.long_rows):
         checks.attempt(f"products {check.__name__}", check, tool)
     tool.levels = INTEGERS[1:]
     checks.attempt("products of patches", formats.convolutions, tool)

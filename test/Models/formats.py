@@ -447,6 +447,14 @@ def requantised(tool):
     expected = np.clip(np.rint((sums + bias) / 2.0**11) + 100, 0, 255).astype(np.uint8)
     operands = [x, g.weight(f32(0.25)), g.weight(za), g.weight(b.T.copy()), g.weight(f32(0.125)), g.weight(zb), g.weight(bias)]
     g.expect("gemm", g.node("QGemm", *operands, *tail, domain=MICROSOFT, transB=1), expected)
+    # Panels that are whole, whose bytes are stored together, with sums far outside of the codes.
+    b = rng.integers(-128, 128, (40, 64)).astype(np.int8)
+    sums = (a.astype(np.int64) - 120) @ b
+    for shift, point in ((11, 100), (11, 0), (2, 255)):
+        expected = np.clip(np.rint(sums / 2.0**shift) + point, 0, 255).astype(np.uint8)
+        tail = [g.weight(f32(2.0 ** (shift - 5))), g.weight(np.uint8(point))]
+        operands = [x, g.weight(f32(0.25)), g.weight(za), g.weight(b), g.weight(f32(0.125)), g.weight(np.int8(0))]
+        g.expect(f"panels {shift} {point}", g.node("QLinearMatMul", *operands, *tail), expected)
     # Queries, keys and values: one product, whose columns have scales and biases of their own.
     of_rows = g.input(f32(0.25))
     for n, factor, biased in ((64, 0.5, True), (32, 2.0, True), (32, 1.0, False)):
@@ -457,6 +465,36 @@ def requantised(tool):
         exact = (a.astype(np.int64) - 120) @ b * (0.25 * factor) + bias
         g.expect(f"heads of {factor}", g.node("Reshape", y, g.weight(np.array([0, 2, n // 2]))), exact.reshape(9, 2, -1).astype(f32))
     g.check(tool)
+
+
+def tables(tool):
+    """What an activation between QDQ becomes: a table, whatever the vectors that it is read by."""
+    g = Graph()
+    f32, u8, i8 = np.float32, np.uint8, np.int8
+
+    def rounded(x, scale, zero):
+        return np.clip(np.rint((x.astype(f32) / f32(scale)).astype(f32)) + int(zero), np.iinfo(zero.dtype).min, np.iinfo(zero.dtype).max)
+
+    for number, (columns, zero) in enumerate(((64, u8(100)), (35, i8(-20)), (7, u8(0)), (1, i8(3)))):
+        scale, small = f32(0.05), f32(1 / 250)
+        pair = lambda v, s, z: g.node("DequantizeLinear", g.node("QuantizeLinear", v, g.weight(s), g.weight(z)), g.weight(s), g.weight(z))
+        bounds = np.iinfo(zero.dtype)
+        rows = -(-256 // columns) + 2
+        codes = np.resize(np.arange(bounds.min, bounds.max + 1), (rows, columns)).astype(zero.dtype)
+        x = g.node("DequantizeLinear", g.input(codes, [f"a{number}", columns]), g.weight(scale), g.weight(zero))
+        real = ((codes.astype(np.int64) - int(zero)).astype(f32) * scale).astype(np.float64)
+        of_sigmoid = rounded(1 / (1 + np.exp(-real)), small, u8(0)) * small
+        y = g.node("Mul", x, pair(g.node("Sigmoid", x), small, u8(0)))
+        exact = rounded((real.astype(f32) * of_sigmoid.astype(f32)).astype(f32), 0.04, zero).astype(zero.dtype)
+        g.expect(f"silu {columns}", g.node("QuantizeLinear", y, g.weight(f32(0.04)), g.weight(zero)), exact)
+        # Behind a product, whose sums are so far from each other that each code is met.
+        eye = np.zeros((columns, 64), i8)
+        eye[np.arange(64) % columns, np.arange(64)] = 64
+        filters = g.node("DequantizeLinear", g.weight(eye), g.weight(f32(1 / 64)), g.weight(i8(0)))
+        y = pair(g.node("MatMul", x, filters), scale, zero)
+        exact = rounded(np.tanh(real[:, np.arange(64) % columns]), 0.01, zero).astype(zero.dtype)
+        g.expect(f"tanh {columns}", g.node("QuantizeLinear", g.node("Tanh", y), g.weight(f32(0.01)), g.weight(zero)), exact)
+    g.check(tool, optimise=0)
 
 
 def convolutions(tool):
@@ -598,6 +636,6 @@ def scales_of_integers(tool):
 if __name__ == "__main__":
     checks = Checks(__doc__.splitlines()[0])
     tool = checks.tool()
-    for check in (dequantised, tied, integers, both, quotients, requantised, convolutions, long_rows, scales_of_integers):
+    for check in (dequantised, tied, integers, both, quotients, requantised, tables, convolutions, long_rows, scales_of_integers):
         checks.attempt(check.__name__, check, tool)
     checks.finish()

@@ -54,6 +54,19 @@ def Tenon_BitCastOp : Tenon_ElementwiseOp<"bitcast", "adaptor.getTo()"> {
   let hasFolder = 1;   // to the same type
 }
 
+def Tenon_ByteCodeTensor : Tenon_TensorOf<[I8, UI8], "codes of 8 bits">;
+def Tenon_LookUpOp : Tenon_ElementwiseOp<"look_up", "adaptor.getTo()", [Tenon_FusionCost<8>]> {
+  let summary = "Of each code of 8 bits what a table of 256 has for its bits";
+  let description = [{
+    tenon-pack-matmul makes it of what is computed of codes alone, an activation
+    between a dequantisation and a quantisation for one.
+  }];
+  let arguments = (ins Tenon_ByteCodeTensor:$input, DenseI8ArrayAttr:$table, TypeAttr:$to);
+  let results = (outs Tenon_ByteCodeTensor:$result);
+  let assemblyFormat = "$input `in` $table `to` $to attr-dict `:` type($input)";
+  let hasVerifier = 1; // 256 codes
+}
+
 def Tenon_UnpackOp : Tenon_PureOp<"unpack", [Tenon_FusionCost<2>]> {
   let summary = "`size` numbers of 2 or 4 bits from bytes, the lowest bits first (ONNX's raw data)";
   let arguments = (ins Tenon_ByteTensor:$input, StrAttr:$size, TypeAttr:$elementType);

@@ -297,6 +297,14 @@ LogicalResult BitCastOp::verify() {
   return success();
 }
 
+LogicalResult LookUpOp::verify() {
+  constexpr size_t codes = 256;
+  if (getTable().size() != codes)
+    return emitOpError() << "expected a table of " << codes
+                         << " codes, found one of " << getTable().size();
+  return success();
+}
+
 static SymExpr bytesFor(const SymExpr &count, Type element) {
   return SymExpr::apply(SymExpr::Fn::CeilDiv, count,
                         SymExpr(8 / storedBits(element)));

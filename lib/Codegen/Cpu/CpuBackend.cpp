@@ -262,7 +262,7 @@ public:
     PackMatMulPassOptions options;
     options.precision = layout.precision;
     options.attentionInBF16 = layout.attentionInBF16;
-    options.attentionOfCodes = options.inverses = true;
+    options.attentionOfCodes = options.inverses = options.tables = true;
     options.keepF32.append(layout.keepF32.begin(), layout.keepF32.end());
     pm.addPass(createPackMatMulPass(options));
     if (layout.winograd)

@@ -195,6 +195,8 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
       for (Value &x : operands)
         x = L.widen(x);
+    if (auto lookUp = dyn_cast<LookUpOp>(op))
+      return emitLookUp(lookUp, operands[0]);
     return emitElementwise(L, op, operands, correctsQuotients());
   }
   return llvm::TypeSwitch<Operation *, Value>(op)

@@ -35,6 +35,7 @@ class GatherNDOp;
 class GatherOp;
 class Im2ColOp;
 class IotaOp;
+class LookUpOp;
 class MatMulOp;
 class PackBOp;
 class PackOp;
@@ -105,6 +106,8 @@ private:
   template <typename OpTy>
   mlir::Value emitPatch(OpTy op, const Idx &batch, Idx o, Idx k,
                         const Idx *channel);
+  /// What the table has for codes `x`. LookUpLanes.cpp.
+  mlir::Value emitLookUp(LookUpOp op, mlir::Value x);
   mlir::Value quotientByNumber(
       mlir::Value x, mlir::Value scale,
       llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> clamp);

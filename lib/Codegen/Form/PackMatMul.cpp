@@ -17,6 +17,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/AttentionCodes.h"
+#include "lib/Codegen/Form/ByteTables.h"
 
 #include "lib/Codegen/Form/IntegerBiases.h"
 #include "lib/Codegen/Form/PackFormats.h"
@@ -54,6 +55,8 @@ struct PackMatMulPass : ::tenon::impl::PackMatMulPassBase<PackMatMulPass> {
     }
     kept.assign(keepF32.size(), false);
     dropRequantized(getOperation());
+    if (tables)
+      lookUpCodes(getOperation());
     nameSpelledWeights(getOperation());
     gatherStoredRows(getOperation());
     SmallVector<MatMulOp> ops;

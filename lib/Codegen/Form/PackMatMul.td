@@ -42,7 +42,9 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
 
     Codes of 8 bits that are dequantised, moved, and quantised by the same scale
     and zero point are moved as they are. With `inverses` a quantisation's other
-    quotients by a number are multiplications (tenon.quotient).
+    quotients by a number are multiplications (tenon.quotient). With `tables` codes
+    that are computed of other codes of 8 bits and of numbers alone, by more than a
+    look-up costs, are looked up in a table of all 256 (tenon.look_up).
 
     ```mlir
     %w = tenon.dequantize %codes scale %s blocks [1, 32] to f32 : ...
@@ -62,6 +64,8 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
            "With a precision of bf16 attention's products are in bf16, too">,
     Option<"inverses", "inverses", "bool", "false",
            "Quantisations multiply by the inverse of a scale that is known">,
+    Option<"tables", "tables", "bool", "false",
+           "Functions of one code of 8 bits are looked up">,
     ListOption<"keepF32", "keep-f32", "std::string",
                "Nodes, or regular expressions that match whole names, whose products stay as they are">
   ];

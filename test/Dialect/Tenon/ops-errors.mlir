@@ -971,6 +971,13 @@ func.func @comparesStorageType(%x: tensor<4xi4>) {
 }
 
 // -----
+func.func @lookUpInFew(%x: tensor<4xui8>) {
+  // expected-error @below {{'tenon.look_up' op expected a table of 256 codes, found one of 3}}
+  %0 = tenon.look_up %x in [1, 2, 3] to ui8 : tensor<4xui8>
+  return
+}
+
+// -----
 func.func @bitcastWidth(%x: tensor<4xf32>) {
   // expected-error @below {{'tenon.bitcast' op expected a type of 32 bits like 'f32', found 'i16'}}
   %0 = tenon.bitcast %x to i16 : tensor<4xf32>
