@@ -12,10 +12,10 @@
 //
 // Before the sign stand what the kernel does, the type of the elements that it
 // reads, and its dims, `?` for those known only at run time: rows, terms and
-// columns of a matmul; queries, depth, keys and columns of an attention; the
-// input's of a reduction; the result's of anything else. In a pattern `*`
-// stands for any word, dim, or all dims. The first line that matches counts;
-// `//` begins a comment.
+// columns of a matmul, or of a winograd, which one by transformed filters is;
+// queries, depth, keys and columns of an attention; the input's of a reduction;
+// the result's of anything else. In a pattern `*` stands for any word, dim, or
+// all dims. The first line that matches counts; `//` begins a comment.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_CODEGEN_TILINGS_H

@@ -7,6 +7,7 @@
 #include "tenon/Codegen/Tilings.h"
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/TenonKernel.h"
+#include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "mlir/AsmParser/AsmParser.h"
@@ -35,7 +36,9 @@ static std::string sizesOf(ArrayRef<SymExpr> dims) {
 
 std::string describeKernel(KernelOp kernel) {
   Block &body = kernel.getBody().front();
-  std::string what = stringifyKernelKind(kernel.getKind()).str();
+  std::string what = findWinograd(kernel)
+                         ? "winograd" // beside direct sums of its sizes
+                         : stringifyKernelKind(kernel.getKind()).str();
   Value of = body.getTerminator()->getOperand(0);
   SmallVector<SymExpr> dims = getDims(of);
   SmallVector<PackedMatMulOp> products(body.getOps<PackedMatMulOp>());
