@@ -644,6 +644,10 @@ bool Compiler::makeGraph() {
   });
   // GPUs read the same weights, and multiply patches.
   layout.winograd &= gpu.empty();
+  layout.vectorBits = 0;
+  for (const Level &level : levels)
+    layout.vectorBits =
+        std::max<int64_t>(layout.vectorBits, level.target.vectorBits);
   if (!onGraph(Stage::Graph, 0.1,
                [&](OpPassManager &pm) {
                  populateGraphStage(pm, options.debugValues, options.state,

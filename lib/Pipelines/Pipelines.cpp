@@ -87,6 +87,8 @@ void populateFuseStage(OpPassManager &pm, bool debugValues,
   options.finishedRows = backend.finishesRows();
   options.turnedTiles = backend.turnsTiles();
   pm.addPass(createFormKernelsPass(options));
+  if (layout.winograd)
+    pm.addPass(createChooseProductsPass());
   populateTiling(pm, backend, tiling);
 }
 

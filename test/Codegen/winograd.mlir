@@ -1,4 +1,5 @@
 // RUN: tenon-opt %s --tenon-winograd | FileCheck %s
+// RUN: tenon-opt %s --tenon-winograd=vector-bits=256 | FileCheck %s --check-prefix=NARROW
 // RUN: tenon-opt %s --tenon-winograd --cse --tenon-form-kernels | FileCheck %s --check-prefix=KERNELS
 // RUN: tenon-opt %s --tenon-winograd --cse --tenon-form-kernels=materialize-all | FileCheck %s --check-prefix=KERNELS
 
@@ -18,13 +19,14 @@ func.func @ones(%x: tensor<1x64x64x16xf32>) -> tensor<1x4096x16xf32> {
   return %0 : tensor<1x4096x16xf32>
 }
 
-// Sizes that are not known may be large; two products by one weight have one
+// Sizes that are not known may be large, or small; two products by one weight have one
 // weight.
 
 // CHECK-LABEL: @dynamic
 // CHECK: tenon.constant dense_resource
 // CHECK-NOT: tenon.constant dense_resource
-// CHECK-COUNT-2: tenon.packed_matmul {{.*}} winograd
+// CHECK: tenon.packed_matmul {{.*}} winograd unless "max(
+// CHECK: tenon.packed_matmul {{.*}} winograd :
 func.func @dynamic(%x: tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>, %y: tensor<1x66x66x16xf32>) -> (tensor<?x?x16xf32, #tenon.dims<"n", "h*w", "16">>, tensor<1x4096x16xf32>) {
   %w = tenon.constant dense<1.0> : tensor<16x144xf32>
   %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<?x?x?x16xf32, #tenon.dims<"n", "h", "w", "16">>
@@ -67,6 +69,12 @@ func.func @shared(%x: tensor<1x64x64x16xf32>) -> (tensor<1x4096x16xf32>, tensor<
   return %0, %1 : tensor<1x4096x16xf32>, tensor<1x4096x32xf32>
 }
 
+// A large weight takes less time beside products by narrow vectors.
+
+// NARROW-LABEL: @others
+// NARROW: winograd : tensor<1x49x4608xf32>
+// NARROW-NOT: packed_matmul {{.*}} winograd
+
 // Steps, weights that a run gives, few channels, images that leave much of their
 // squares out, as dilations do that are large beside them, have few squares or most
 // of them at the border, large weights that few
@@ -74,8 +82,8 @@ func.func @shared(%x: tensor<1x64x64x16xf32>) -> (tensor<1x4096x16xf32>, tensor<
 
 // CHECK-LABEL: @others
 // CHECK-NOT: winograd
-func.func @others(%x: tensor<1x64x64x16xf32>, %v: tensor<16x144xf32>, %y: tensor<1x64x64x8xf32>, %z: tensor<1x3x3x16xf32>, %t: tensor<1x7x7x512xf32>, %u: tensor<1x6x6x64xf32>, %o: tensor<1x12x12x33xf32>, %i: tensor<1x9x9x64xf32>)
-    -> (tensor<1x1024x16xf32>, tensor<1x4096x16xf32>, tensor<1x4096x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x4096x16xf32>, tensor<1x36x64xf32>, tensor<1x144x40xf32>, tensor<1x81x64xf32>) {
+func.func @others(%x: tensor<1x64x64x16xf32>, %v: tensor<16x144xf32>, %y: tensor<1x64x64x8xf32>, %z: tensor<1x3x3x16xf32>, %t: tensor<1x7x7x512xf32>, %u: tensor<1x5x5x64xf32>, %o: tensor<1x9x9x33xf32>, %i: tensor<1x9x9x64xf32>)
+    -> (tensor<1x1024x16xf32>, tensor<1x4096x16xf32>, tensor<1x4096x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x4096x16xf32>, tensor<1x25x64xf32>, tensor<1x81x40xf32>, tensor<1x81x64xf32>) {
   %w = tenon.constant dense<1.0> : tensor<16x144xf32>
   %few = tenon.constant dense<1.0> : tensor<16x72xf32>
   %deep = tenon.constant dense<1.0> : tensor<512x4608xf32>
@@ -98,15 +106,15 @@ func.func @others(%x: tensor<1x64x64x16xf32>, %v: tensor<16x144xf32>, %y: tensor
   %5 = tenon.packed_matmul %p, %f columns "16" : tensor<1x4096x144xf32>, tensor<1x144x32xf32>
   %narrow = tenon.constant dense<1.0> : tensor<64x576xf32>
   %odd = tenon.constant dense<1.0> : tensor<40x297xf32>
-  %k = tenon.im2col %u kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x6x6x64xf32>
-  %l = tenon.im2col %o kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x12x12x33xf32>
+  %k = tenon.im2col %u kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x5x5x64xf32>
+  %l = tenon.im2col %o kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x9x9x33xf32>
   %m = tenon.im2col %i kernel [3, 3] strides [1, 1] pads [6, 6, 6, 6] dilations [6, 6] channels_last : tensor<1x9x9x64xf32>
   %g = tenon.pack_b %narrow transposed : tensor<64x576xf32>
   %h = tenon.pack_b %odd transposed : tensor<40x297xf32>
-  %6 = tenon.packed_matmul %k, %g columns "64" : tensor<1x36x576xf32>, tensor<2x576x32xf32>
-  %7 = tenon.packed_matmul %l, %h columns "40" : tensor<1x144x297xf32>, tensor<2x297x32xf32>
+  %6 = tenon.packed_matmul %k, %g columns "64" : tensor<1x25x576xf32>, tensor<2x576x32xf32>
+  %7 = tenon.packed_matmul %l, %h columns "40" : tensor<1x81x297xf32>, tensor<2x297x32xf32>
   %8 = tenon.packed_matmul %m, %g columns "64" : tensor<1x81x576xf32>, tensor<2x576x32xf32>
-  return %0, %1, %2, %3, %4, %5, %6, %7, %8 : tensor<1x1024x16xf32>, tensor<1x4096x16xf32>, tensor<1x4096x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x4096x16xf32>, tensor<1x36x64xf32>, tensor<1x144x40xf32>, tensor<1x81x64xf32>
+  return %0, %1, %2, %3, %4, %5, %6, %7, %8 : tensor<1x1024x16xf32>, tensor<1x4096x16xf32>, tensor<1x4096x16xf32>, tensor<1x9x16xf32>, tensor<1x49x512xf32>, tensor<1x4096x16xf32>, tensor<1x25x64xf32>, tensor<1x81x40xf32>, tensor<1x81x64xf32>
 }
 
 // The first one is made of 1 alone.

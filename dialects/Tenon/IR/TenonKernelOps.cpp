@@ -351,6 +351,9 @@ LogicalResult PackedMatMulOp::verify() {
     return emitOpError() << "expected panels of "
                          << (format ? "bytes" : "floats") << ", found "
                          << packed;
+  if (bool(getDirect()) != bool(getUnless()) || (getDirect() && !getWinograd()))
+    return emitOpError() << "expected direct and unless with winograd alone, "
+                            "each beside the other";
   if (!getWinograd())
     return success();
   if (format || !lhs.isF32())
@@ -363,7 +366,16 @@ LogicalResult PackedMatMulOp::verify() {
     return emitOpError() << "expected for winograd an im2col of f32 with "
                             "channels_last, kernel 3x3, and strides of 1 by 16 "
                             "matrices or, with dilations of 1, of 2 by one";
-  return success();
+  if (!getDirect())
+    return success();
+  SmallVector<SymExpr> direct{getDims(getPacked()).end()[-3],
+                              getDims(getLhs()).back(), kPanelColumns};
+  if (getDims(getDirect()) != direct ||
+      !getElementTypeOrSelf(getDirect().getType()).isF32())
+    return emitOpError() << "expected direct to be panels in f32 of "
+                         << direct[1].str() << " rows, found "
+                         << getDirect().getType();
+  return verifyExpr(*this, *getUnless());
 }
 
 //===----------------------------------------------------------------------===//

@@ -205,16 +205,24 @@ def Tenon_PackedMatMulOp : Tenon_PureOp<"packed_matmul", [Tenon_FusesAs<"Anchor"
     by sum: along each dim the first position's own two, the shared one, the second's
     two.
 
+    Where `unless`, a dim expression that is 0 or 1, is 1, the filters themselves are
+    faster: `direct` is their panels. tenon-choose-products makes two kernels of such
+    a product's.
+
     Made by tenon-winograd.
   }];
   let arguments = (ins Tenon_NumberTensor:$lhs, Tenon_NumberTensor:$packed, StrAttr:$n,
-                       OptionalAttr<Tenon_FormatAttr>:$format, UnitAttr:$winograd);
+                       OptionalAttr<Tenon_FormatAttr>:$format, UnitAttr:$winograd,
+                       Optional<Tenon_NumberTensor>:$direct, OptionalAttr<StrAttr>:$unless);
   let results = (outs Tenon_NumberTensor:$result); // lhs' element type, or i32
   let builders = [OpBuilder<(ins "::mlir::Value":$lhs, "::mlir::Value":$packed,
-                                 "::mlir::StringAttr":$n),
-                  [{ build($_builder, $_state, lhs, packed, n, ::tenon::FormatAttr()); }]>];
+                                 "::mlir::StringAttr":$n,
+                                 CArg<"::tenon::FormatAttr", "{}">:$format),
+                  [{ build($_builder, $_state, lhs, packed, n, format, /*winograd=*/false,
+                           /*direct=*/::mlir::Value(), /*unless=*/::mlir::StringAttr()); }]>];
   let assemblyFormat = "$lhs `,` $packed `columns` $n (`as` $format^)? (`winograd` $winograd^)? "
-                       "attr-dict `:` type($lhs) `,` type($packed)";
+                       "(`unless` $unless^ `direct` $direct)? "
+                       "attr-dict `:` type($lhs) `,` type($packed) (`,` type($direct)^)?";
   let hasVerifier = 1; // element types, and what winograd's patches are
 }
 

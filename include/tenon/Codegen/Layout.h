@@ -28,6 +28,8 @@ struct LayoutOptions {
   /// Convolutions of 3x3 are computed by Winograd's F(2x2, 3x3) where that is
   /// faster.
   bool winograd = true;
+  /// The widest vectors of the levels that share the weights.
+  int64_t vectorBits = 512;
   /// What states that attention alone reads hold, in pages: f32, bf16, f16 or
   /// int8; empty: f32, values in rows.
   std::string kv;

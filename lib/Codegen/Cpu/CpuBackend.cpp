@@ -265,8 +265,11 @@ public:
     options.attentionOfCodes = options.inverses = options.tables = true;
     options.keepF32.append(layout.keepF32.begin(), layout.keepF32.end());
     pm.addPass(createPackMatMulPass(options));
-    if (layout.winograd)
-      pm.addPass(createWinogradPass());
+    if (layout.winograd) {
+      WinogradPassOptions filters;
+      filters.vectorBits = layout.vectorBits;
+      pm.addPass(createWinogradPass(filters));
+    }
     if (layout.merge)
       pm.addPass(createMergeMatMulPass());
     pm.addPass(createSplitPhasesPass());

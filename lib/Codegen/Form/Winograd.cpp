@@ -21,6 +21,7 @@
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/ConstantView.h"
 #include "lib/Codegen/Form/PackedWeight.h"
+#include "lib/Codegen/Form/WinogradRule.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Pass/Pass.h"
@@ -31,6 +32,7 @@
 using namespace mlir;
 
 namespace tenon {
+#define GEN_PASS_DECL_WINOGRADPASS
 #define GEN_PASS_DEF_WINOGRADPASS
 #include "lib/Codegen/Form/Winograd.h.inc"
 
@@ -58,8 +60,6 @@ namespace {
 constexpr StringLiteral kPass = "tenon-winograd", kName = "Winograd";
 
 constexpr int64_t kSide = 3, kTaps = kSide * kSide;
-/// Of the widest vectors.
-constexpr int64_t kLanes = 16;
 
 /// What `spread` makes of three taps, along the columns of a filter and then
 /// along the rows of what comes of it.
@@ -109,6 +109,8 @@ transformSteps(const std::array<double, kTaps> &g) {
 }
 
 struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
+  using WinogradPassBase::WinogradPassBase;
+
   void runOnOperation() override {
     packs.clear();
     SmallVector<PackedMatMulOp> products;
@@ -118,22 +120,22 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
       if (!patches || op.getFormatAttr() || op.getWinograd() ||
           !areWinogradPatches(patches))
         continue;
-      StringRef why = obstacle(op, patches);
-      PackBOp pack = why.empty()
+      WinogradLoss loss = lossOf(op, patches);
+      PackBOp pack = loss.why.empty()
                          ? packed(op.getPacked().getDefiningOp<PackBOp>(),
                                   patches.getStrides()[0] > 1)
                          : PackBOp();
       if (!pack) {
         noteMissed(kPass, op, kName,
-                   why.empty() ? "its filters would overflow" : why);
+                   loss.why.empty() ? "its filters would overflow" : loss.why);
         continue;
       }
-      replace(op, pack);
+      replace(op, pack, loss.where);
     }
   }
 
-  /// Why a product stays as it is; empty where it does not.
-  static StringRef obstacle(PackedMatMulOp op, Im2ColOp patches) {
+  /// Where a product stays as it is.
+  WinogradLoss lossOf(PackedMatMulOp op, Im2ColOp patches) {
     constexpr int64_t fewest = 16;
     auto pack = op.getPacked().getDefiningOp<PackBOp>();
     ConstantOp constant = pack ? packedConstant(pack) : ConstantOp();
@@ -142,78 +144,10 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
                            columns = getDims(op.getResult()).back().constant();
     if (!constant || getDims(pack.getInput()).size() != 2 || !columns ||
         !getElementTypeOrSelf(pack.getInput().getType()).isF32())
-      return "it multiplies by no constant weight";
-    if (!channels || *channels < kLanes || *columns < fewest)
-      return "its channels fill no vectors";
-    return loses(patches, *channels, *columns);
-  }
-
-  /// What is known of an image's sizes, and of the weight's, tells whether it
-  /// would be slower.
-  static StringRef loses(Im2ColOp patches, int64_t channels, int64_t columns) {
-    SmallVector<SymExpr> dims = getDims(patches.getInput());
-    bool steps = patches.getStrides()[0] > 1;
-    int64_t numbers = steps ? kWinogradStepsRows : kWinogradMatrices,
-            side = steps ? kWinogradStepsTile : kWinogradTile;
-    int64_t positions = 1, squares = 1, inside = 1;
-    bool isKnown = true;
-    for (size_t d = 0; d < 2; ++d) {
-      std::optional<int64_t> size = dims[1 + d].constant();
-      if (!size) {
-        isKnown = false;
-        positions *= kWinogradOutputs;
-        continue;
-      }
-      int64_t step = patches.getStrides()[d], apart = patches.getDilations()[d],
-              before = patches.getPads()[d],
-              behind = *size + patches.getPads()[d + 2];
-      // Squares that begin before there: so many of each block, one beside the
-      // other.
-      auto squaresBefore = [&](int64_t place, int64_t block) {
-        place = std::max<int64_t>(place, 0);
-        return place / block * apart + std::min(place % block, apart);
-      };
-      int64_t block = kWinogradOutputs * apart;
-      int64_t most = std::max<int64_t>(
-                         before + behind - (kSide - 1) * apart - 1 + step, 0) /
-                     step;
-      int64_t ofDim = squaresBefore(most, block);
-      // From the first square on whose pixels the image has to the last one.
-      int64_t first = squaresBefore(before, block * step),
-              end = squaresBefore(*size + before - (side - 1) * apart,
-                                  block * step);
-      positions *= most;
-      squares *= ofDim;
-      inside *= std::max<int64_t>(std::min(end, ofDim) - first, 0);
-    }
-    if (squares == 0)
-      return "its result is empty";
-    // Times as fast, as measured: multiplications, and what the transforms take
-    // beside those. The pixels of a square at the border are copied before,
-    // and read as they were not written where their channels fill no vectors.
-    constexpr double least = 1.1, direct = 1.05;
-    double own = steps ? 1.1 : 1.18, ofTransform = steps ? 4 : 3.75,
-           ofCopy = (steps ? 60 : 30) * (channels % kLanes ? 4 : 1);
-    double fewer = double(positions) * kTaps / (double(squares) * numbers),
-           border = 1 - double(inside) / squares;
-    double takes = own + ofTransform / channels +
-                   (ofTransform + border * ofCopy) / columns;
-    if (fewer * direct / takes < least)
-      return "too much of its squares of 2x2 lies outside";
-    // Of a run's images one is certain. A weight comes from the third cache, as
-    // a rule, and what a task begins with takes longer than small products.
-    // Steps lead to small images: where nothing is known of those a weight is
-    // no larger than that.
-    constexpr int64_t inCache = 1 << 20, large = 8 << 20, small = 1 << 18;
-    int64_t images = dims[0].constant().value_or(1),
-            bytes = numbers * channels * columns * sizeof(float),
-            few = steps             ? 48
-                  : bytes > inCache ? 24
-                  : bytes < small   ? 32
-                                    : 16;
-    if (isKnown ? images * squares < few : steps && bytes > large)
-      return "too few positions meet its weight";
-    return "";
+      return {1, "it multiplies by no constant weight"};
+    if (!channels || *channels < fewest || *columns < fewest)
+      return {1, "its channels fill no vectors"};
+    return lossByWinograd(patches, *channels, *columns, vectorBits);
   }
 
   /// The weight's matrices, or the one of windows in steps of 2; null where a
@@ -282,12 +216,14 @@ struct WinogradPass : ::tenon::impl::WinogradPassBase<WinogradPass> {
                PackBOp::create(b, pack.getLoc(), matrices, /*transposed=*/true);
   }
 
-  void replace(PackedMatMulOp op, PackBOp pack) {
+  void replace(PackedMatMulOp op, PackBOp pack, const SymExpr &unless) {
     noteApplied(kPass, op, kName);
     OpBuilder b(op);
-    auto product =
-        PackedMatMulOp::create(b, op.getLoc(), op.getLhs(), pack.getResult(),
-                               op.getNAttr(), FormatAttr(), /*winograd=*/true);
+    bool isOpen = !unless.isConstant();
+    auto product = PackedMatMulOp::create(
+        b, op.getLoc(), op.getLhs(), pack.getResult(), op.getNAttr(),
+        FormatAttr(), /*winograd=*/true, isOpen ? op.getPacked() : Value(),
+        isOpen ? b.getStringAttr(unless.str()) : StringAttr());
     if (Attribute name = op->getAttr("tenon.value"))
       product->setAttr("tenon.value", name);
     op.getResult().replaceAllUsesWith(product.getResult());

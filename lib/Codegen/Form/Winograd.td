@@ -26,7 +26,10 @@ def WinogradPass : Pass<"tenon-winograd"> {
 
     That is not done where the channels fill no vectors, where squares of 2x2
     positions would leave much of a small image's result out, or where so few
-    positions meet a weight that reading it takes most of the time.
+    positions meet a weight that reading it takes most of the time. Where only a run
+    knows whether that is so the product keeps both weights, `unless` says when, and
+    tenon-choose-products makes two kernels of it; not of a large weight that an
+    input of 32 pixels a side does not make slower.
 
     ```mlir
     %p = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1]
@@ -39,6 +42,11 @@ def WinogradPass : Pass<"tenon-winograd"> {
     %0 = tenon.packed_matmul %p, %w columns "64" winograd : ...
     ```
   }];
+  let options = [
+    Option<"vectorBits", "vector-bits", "int64_t", "512",
+           "The widest vectors of the levels. Products by narrow ones hide more of a "
+           "large weight's way from memory.">
+  ];
   let dependentDialects = ["::tenon::TenonDialect"];
   let statistics = [Statistic<"numProducts", "products", "Products by transformed filters">];
 }

@@ -855,6 +855,29 @@ func.func @winogradElement(%x: tensor<1x64x144xf16>, %p: tensor<16x1x16x32xf32>)
 }
 
 // -----
+func.func @winogradUnless(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>, %d: tensor<1x128x32xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  // expected-error @below {{expected direct to be panels in f32 of 144 rows, found 'tensor<1x128x32xf32>'}}
+  %1 = tenon.packed_matmul %0, %p columns "32" winograd unless "0" direct %d : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>, tensor<1x128x32xf32>
+  return
+}
+
+// -----
+func.func @winogradWhen(%x: tensor<1x8x8x16xf32>, %p: tensor<16x1x16x32xf32>, %d: tensor<1x144x32xf32>) {
+  %0 = tenon.im2col %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last : tensor<1x8x8x16xf32>
+  // expected-error @below {{expected a dim expression, found "small of"}}
+  %1 = tenon.packed_matmul %0, %p columns "32" winograd unless "small of" direct %d : tensor<1x64x144xf32>, tensor<16x1x16x32xf32>, tensor<1x144x32xf32>
+  return
+}
+
+// -----
+func.func @directAlone(%x: tensor<1x64x144xf32>, %p: tensor<1x144x32xf32>) {
+  // expected-error @below {{expected direct and unless with winograd alone, each beside the other}}
+  %0 = tenon.packed_matmul %x, %p columns "32" unless "0" direct %p : tensor<1x64x144xf32>, tensor<1x144x32xf32>, tensor<1x144x32xf32>
+  return
+}
+
+// -----
 func.func @packedRank(%x: tensor<4x4xf32>, %p: tensor<4x32xf32>) {
   // expected-error @below {{expected lhs of rank >= 2 and packed of rank >= 3, found ranks 2 and 2}}
   %0 = tenon.packed_matmul %x, %p columns "32" : tensor<4x4xf32>, tensor<4x32xf32>
