@@ -84,6 +84,7 @@ struct Builder {
   std::vector<KernelInfo> emitted;
   std::vector<std::optional<SecondHalf>> halves; // of each
   std::vector<int> weights;                      // their buffers
+  DenseMap<Operation *, int> stepOf;             // a kernel's first one
   Demand *demand = nullptr;                      // of the block that is listed
 
   int addBuffer(ScheduleBuffer buffer) {
@@ -117,6 +118,7 @@ struct Builder {
   int newBuffer(Value v, const SymExpr &guard);
   LogicalResult addLoop(LoopOp loop);
   LogicalResult addBlock(Block &block);
+  void shareScratch(MergeOp merge);
   LogicalResult addDefault(BlockArgument arg, Attribute attr,
                            SchedulePort &port);
   LogicalResult addStates(func::FuncOp main);
@@ -293,6 +295,7 @@ LogicalResult Builder::addStep(KernelOp kernel) {
     step.guard = step.guard * *carried;
   const std::optional<SecondHalf> &half = halves[*k];
   int number = s.steps.size(), last = half ? number + 1 : number;
+  stepOf[kernel] = number;
   SmallVector<Value> inputs(kernel.getInputs());
   if (step.kernel.native) { // its own order, where one is given twice too
     inputs.clear();
@@ -496,6 +499,18 @@ LogicalResult Builder::addLoop(LoopOp loop) {
   return success();
 }
 
+/// Memory that is reserved for the largest dims is enough for all others, of
+/// which some may take the other one of two kernels.
+void Builder::shareScratch(MergeOp merge) {
+  auto onTrue = stepOf.find(merge.getOnTrue().getDefiningOp()),
+       onFalse = stepOf.find(merge.getOnFalse().getDefiningOp());
+  if (onTrue == stepOf.end() || onFalse == stepOf.end())
+    return;
+  SymExpr &one = s.steps[onTrue->second].kernel.scratchBytes,
+          &other = s.steps[onFalse->second].kernel.scratchBytes;
+  one = other = SymExpr::apply(SymExpr::Fn::Max, one, other);
+}
+
 LogicalResult Builder::addBlock(Block &block) {
   Demand guards(block);
   demand = &guards;
@@ -524,8 +539,9 @@ LogicalResult Builder::addBlock(Block &block) {
     } else if (auto read = dyn_cast<ReadDimsOp>(op)) {
       if (failed(addElements(read)))
         return failure();
-    } else if (!isa<ConstantOp, ReshapeOp, MergeOp, YieldOp, func::ReturnOp>(
-                   op) &&
+    } else if (auto merge = dyn_cast<MergeOp>(op)) {
+      shareScratch(merge);
+    } else if (!isa<ConstantOp, ReshapeOp, YieldOp, func::ReturnOp>(op) &&
                !isPackedWeight(&op)) {
       return op.emitError("expected only kernels after tenon-form-kernels");
     }
