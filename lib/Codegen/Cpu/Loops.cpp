@@ -198,6 +198,16 @@ std::array<Value, 2 * kQuad> loadTurnedTwice(LaneBuilder &L, Value memory,
   return columns;
 }
 
+Value hide(LaneBuilder &L, Value x) {
+  StringRef place = isa<VectorType>(x.getType()) ? "=x,0" : "=r,0";
+  return LLVM::InlineAsmOp::create(
+             L.b, L.loc, TypeRange{x.getType()}, x, "", place,
+             /*has_side_effects=*/false, /*is_align_stack=*/false,
+             LLVM::tailcallkind::TailCallKind::None, LLVM::AsmDialectAttr(),
+             ArrayAttr())
+      .getResult(0);
+}
+
 std::string nameOf(FormatAttr format) {
   auto textOf = [](Type type) {
     return (type.isBF16()          ? "bf"

@@ -34,6 +34,9 @@ std::array<mlir::Value, 2 * kQuad>
 loadTurnedTwice(LaneBuilder &L, mlir::Value memory, mlir::Value at,
                 int64_t apart, int64_t column);
 
+/// The same i64 or vector of one register, of which LLVM knows nothing.
+mlir::Value hide(LaneBuilder &L, mlir::Value x);
+
 /// The bits of lanes of f32 rounded to bf16, at a level that multiplies these.
 mlir::Value bitsOfBF16(LaneBuilder &L, mlir::Value x);
 

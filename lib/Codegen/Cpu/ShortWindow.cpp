@@ -30,9 +30,9 @@
 #include "lib/Codegen/Cpu/ShortWindow.h"
 #include "dialects/Tenon/IR/TenonPanels.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Emit/SwappedRows.h"
 #include "lib/Codegen/Form/FewTerms.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -101,20 +101,14 @@ ShortWindow::match(KernelEmitter &e, PackedMatMulOp op, Sink &sink,
   return window;
 }
 
-/// The same index, of which LLVM knows nothing. An element that two positions
-/// meet is loaded for each of them; else LLVM keeps it in a register, of which
+/// An element that two positions meet is loaded for each of them, by an index
+/// of which LLVM knows nothing; else LLVM keeps it in a register, of which
 /// there are too few, so that it is stored and loaded.
-static Value hide(LaneBuilder &L, Value index) {
-  OpBuilder &b = L.b;
-  Type i64 = b.getI64Type();
-  Value number = arith::IndexCastOp::create(b, L.loc, i64, index);
-  number = LLVM::InlineAsmOp::create(b, L.loc, TypeRange{i64}, number, "",
-                                     "=r,0", /*has_side_effects=*/false,
-                                     /*is_align_stack=*/false,
-                                     LLVM::tailcallkind::TailCallKind::None,
-                                     LLVM::AsmDialectAttr(), ArrayAttr())
-               .getResult(0);
-  return arith::IndexCastOp::create(b, L.loc, b.getIndexType(), number);
+static Value hideIndex(LaneBuilder &L, Value index) {
+  Value number =
+      arith::IndexCastOp::create(L.b, L.loc, L.b.getI64Type(), index);
+  return arith::IndexCastOp::create(L.b, L.loc, L.b.getIndexType(),
+                                    hide(L, number));
 }
 
 SmallVector<Value> ShortWindow::sumsOf(const Tile &tile) {
@@ -131,7 +125,7 @@ SmallVector<Value> ShortWindow::sumsOf(const Tile &tile) {
   // Those that meet an element of another one.
   SmallVector<Value> bases;
   for (int64_t p = 0; p < std::min(tile.positions, meeting); ++p)
-    bases.push_back(hide(L, L.add(first, p * apart)));
+    bases.push_back(hideIndex(L, L.add(first, p * apart)));
   Value ofPanel = L.add(L.mul(L.div(tile.begin, panel), taps * run * panel),
                         L.rem(tile.begin, panel));
   auto multiply = [&](Value t, ValueRange before) {

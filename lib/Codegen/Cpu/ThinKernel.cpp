@@ -50,6 +50,7 @@
 #include "lib/Codegen/Cpu/Loops.h"
 #include "lib/Codegen/Cpu/TurnedRows.h"
 #include "lib/Codegen/Form/GatedMatMul.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/bit.h"
 
@@ -97,6 +98,7 @@ struct ThinKernel {
   Value A = {}, B = {};
   SmallVector<Value> held = {};   ///< vectors, or splats, of B in registers
   SmallVector<Value> groups = {}; ///< of B, terms side by side
+  Value fresh = {}; ///< bits of lanes: terms of the last group not yet added
 
   VectorType vector(int64_t count) { return VectorType::get({count}, f32); }
   Value loadColumns(int64_t k, int64_t column, int64_t count) {
@@ -123,6 +125,8 @@ struct ThinKernel {
   Value quadOf(int64_t k, int64_t n);
   Value groupOf(int64_t k);
   void chooseForm(bool turned);
+  bool isFresh(int64_t lane) const;
+  void hideFresh();
   Value addGroup(Value x, Value weights, Value sum, int64_t k);
   Value fold(Value x, Value y);
   SmallVector<Value> foldRows(ArrayRef<Value> sums);
@@ -145,13 +149,13 @@ struct ThinKernel {
 int64_t ThinKernel::slotsOf(int64_t lanes) {
   int64_t rest = width % lanes;
   bool wide = lanes == 4 * kQuad;
-  int64_t least = wide ? 4 : 6; // terms
+  int64_t least = wide || width < lanes ? 4 : 6; // terms
   if (lanes < 2 * kQuad || width > 2 * lanes || rest == 0 || K < least)
     return 1;
   // What has the rows on the lanes is as fast with few terms.
   if (width < lanes &&
-      (rest < 3 ||
-       (wide && (rest == 5 || (rest == 4 && K < 8) || (rest == 3 && K < 24)))))
+      (rest < 3 || (wide && ((rest == 5 && K < 9) || (rest == 4 && K < 7) ||
+                             (rest == 3 && K < 9)))))
     return 1;
   return wide && rest <= kQuad ? kQuad : rest <= lanes / 2 ? 2 : 1;
 }
@@ -205,17 +209,42 @@ Value ThinKernel::quadOf(int64_t k, int64_t n) {
   return vector::FromElementsOp::create(b, loc, vt, terms);
 }
 
+/// Of the last terms, which may meet others before them: is that of the lane
+/// none of these?
+bool ThinKernel::isFresh(int64_t lane) const {
+  return K - slots + lane % slots >= K / slots * slots;
+}
+
+/// A mask of multiply-adds, once for all rows. One that LLVM knows would become
+/// blends and permutations of their results, two more operations for a row.
+void ThinKernel::hideFresh() {
+  fresh = {};
+  if (slots == 1 || K % slots == 0 || e.target.vectorBits != 512)
+    return;
+  int64_t bits = 0;
+  for (int64_t l = 0; l < 4 * kQuad; ++l)
+    bits |= int64_t(isFresh(l)) << l;
+  fresh = hide(L, arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(bits)));
+}
+
 /// Terms from k on, or the last ones: of these the first may have been added.
 Value ThinKernel::addGroup(Value x, Value weights, Value sum, int64_t k) {
   Value next = L.multiplyAdd(x, weights, sum, e.target.hasFma);
   if (k + slots <= K)
     return next;
-  SmallVector<bool> fresh;
-  for (int64_t l = 0; l < lanes; ++l)
-    fresh.push_back(K - slots + l % slots >= k);
   auto type = VectorType::get({lanes}, b.getI1Type());
-  Value mask = arith::ConstantOp::create(b, loc, type,
-                                         DenseElementsAttr::get(type, fresh));
+  Value mask;
+  if (fresh) {
+    Type bits = b.getIntegerType(lanes);
+    mask = arith::TruncIOp::create(b, loc, bits, fresh);
+    mask = LLVM::BitcastOp::create(b, loc, type, mask);
+  } else {
+    SmallVector<bool> lane;
+    for (int64_t l = 0; l < lanes; ++l)
+      lane.push_back(isFresh(l));
+    mask = arith::ConstantOp::create(b, loc, type,
+                                     DenseElementsAttr::get(type, lane));
+  }
   return arith::SelectOp::create(b, loc, mask, next, sum);
 }
 
@@ -246,6 +275,9 @@ SmallVector<Value> ThinKernel::foldRows(ArrayRef<Value> sums) {
                                     : n / 2 * kQuad + row * 2 + n % 2);
     }
     all = shuffle(all, all, from);
+    // LLVM would add up each row's half by itself, by slower operations.
+    if (lanes == 2 * kQuad && K % slots == 0)
+      all = hide(L, all);
     for (int64_t i = 0; i < std::min(slots, count - r); ++i)
       rows.push_back(vector::ExtractStridedSliceOp::create(
           b, loc, all, {i * size}, {size}, {1}));
@@ -258,25 +290,52 @@ SmallVector<Value> ThinKernel::foldRows(ArrayRef<Value> sums) {
 SmallVector<Value> ThinKernel::sumsInQuads(Value row) {
   int64_t apart = lanes / kQuad; // rows of a vector
   SmallVector<Value> sums(N * kQuad, L.constant(vt, 0));
-  for (int64_t k = 0; k < K; k += kQuad)
-    for (int64_t g = 0; g < kQuad; ++g) {
-      SmallVector<Value> parts;
-      for (int64_t r = g * apart; r < (g + 1) * apart; ++r) {
-        Value at = L.add(L.mul(row, K), r * K + std::min(k, K - kQuad));
-        parts.push_back(vector::LoadOp::create(b, loc, vector(kQuad), A, at));
-      }
-      for (int64_t size = kQuad; parts.size() > 1; size *= 2) {
-        SmallVector<Value> joined;
-        auto from = llvm::to_vector(llvm::seq<int64_t>(0, 2 * size));
-        for (size_t i = 0; i < parts.size(); i += 2)
-          joined.push_back(shuffle(parts[i], parts[i + 1], from));
-        parts = joined;
-      }
-      for (int64_t n = 0; n < N; ++n) {
-        Value &sum = sums[n * kQuad + g];
-        sum = addGroup(parts[0], groups[k / kQuad * N + n], sum, k);
-      }
+  auto join = [&](SmallVector<Value> parts) {
+    for (int64_t size = lanes / parts.size(); parts.size() > 1; size *= 2) {
+      SmallVector<Value> joined;
+      auto from = llvm::to_vector(llvm::seq<int64_t>(0, 2 * size));
+      for (size_t i = 0; i < parts.size(); i += 2)
+        joined.push_back(shuffle(parts[i], parts[i + 1], from));
+      parts = joined;
     }
+    return parts[0];
+  };
+  auto load = [&](int64_t r, int64_t k, int64_t count) -> Value {
+    return vector::LoadOp::create(b, loc, vector(count), A,
+                                  L.add(L.mul(row, K), r * K + k));
+  };
+  for (int64_t k = 0, step; k < K; k += step) {
+    bool twice = lanes == 4 * kQuad && k + 2 * kQuad <= K;
+    step = twice ? 2 * kQuad : int64_t(kQuad);
+    for (int64_t g = 0; g < kQuad; ++g) {
+      SmallVector<Value> quads;
+      int64_t first = g * apart;
+      if (twice) {
+        // Four terms and the next four, with fewer operations.
+        Value pairs[2];
+        for (int64_t i = 0; i < 2; ++i)
+          pairs[i] = join({load(first + 2 * i, k, 2 * kQuad),
+                           load(first + 2 * i + 1, k, 2 * kQuad)});
+        for (int64_t i = 0; i < 2; ++i) {
+          SmallVector<int64_t> from;
+          for (int64_t l = 0; l < lanes; ++l)
+            from.push_back((l / kQuad * 2 + i) * kQuad + l % kQuad);
+          quads.push_back(shuffle(pairs[0], pairs[1], from));
+        }
+      } else {
+        SmallVector<Value> parts;
+        for (int64_t r = first; r < first + apart; ++r)
+          parts.push_back(load(r, std::min(k, K - kQuad), kQuad));
+        quads.push_back(join(parts));
+      }
+      for (auto [q, x] : llvm::enumerate(quads))
+        for (int64_t n = 0; n < N; ++n) {
+          Value &sum = sums[n * kQuad + g];
+          sum =
+              addGroup(x, groups[(k / kQuad + q) * N + n], sum, k + q * kQuad);
+        }
+    }
+  }
   SmallVector<int64_t> from; // block b of lanes has rows b, apart + b, ...
   for (int64_t l = 0; l < lanes; ++l)
     from.push_back(l % apart * kQuad + l / apart);
@@ -523,16 +582,17 @@ void ThinKernel::store(Value row, int64_t column, Value sum, bool over) {
 /// Do turned rows have terms side by side, and how many?
 void ThinKernel::chooseForm(bool turned) {
   bool wide = lanes == 4 * kQuad;
-  int64_t many = N == 2 && wide ? 12 : 8; // which take longer to be turned
+  // Which take longer to be turned.
+  int64_t many = !wide ? 6 : N == 1 ? 7 : 11;
   bool few = turned && N <= 2 && lanes >= 2 * kQuad;
   // Two columns have as many in a vector as there is room: each row meets its
   // own weights then, which more than these would read from memory each time.
   // Eight of one column leave less to be added up than twice four do.
   constexpr int64_t most = 16;
   if (N == 2)
-    inGroups = few && (wide ? K > many : K >= many && K <= most);
+    inGroups = few && K >= many && (wide || K <= most);
   else
-    inGroups = few && wide && (K == many || K > 12);
+    inGroups = few && wide && (K == 8 || K > 12);
   inQuads = few && !inGroups && K >= many;
   slots = inGroups ? (N == 2 ? lanes / 2 : 2 * kQuad) : inQuads ? kQuad : 1;
 }
@@ -548,6 +608,7 @@ void ThinKernel::columns() {
   bool turned =
       inRows && slotsOf(all) == 1 && N <= std::min<int64_t>(lanes / 2 - 1, 5);
   chooseForm(turned);
+  hideFresh();
   if (turned) {
     if (inGroups) {
       for (int64_t k = 0; k < K; k += slots)
@@ -577,6 +638,7 @@ void ThinKernel::columns() {
   held.clear(), groups.clear();
   // Rows that are left have their terms as the others do.
   slots = inQuads ? kQuad : turned ? 1 : slotsOf(all);
+  hideFresh();
   // Narrow vectors of a narrow row reach less far into the next one.
   setLanes(inQuads     ? kQuad * kQuad
            : slots > 1 ? all
@@ -587,8 +649,10 @@ void ThinKernel::columns() {
     groups.push_back(weightsOf(std::min(k, K - slots)));
   // As many rows as hide what a chain waits for.
   int64_t plain = vectors - (slots > 1);
+  bool spills = lanes == 2 * kQuad && vectors == 2 && K <= 2 * kQuad &&
+                K % slots == 0; // of four rows, as LLVM orders them
   int64_t count = inQuads     ? kQuad
-                  : slots > 1 ? 2 * kQuad / vectors
+                  : slots > 1 ? (spills ? slots : 2 * kQuad / vectors)
                               : std::max<int64_t>(kQuad / vectors, 2);
   if (K * plain + int64_t(groups.size()) + count * vectors + 1 <= room &&
       !turned)
@@ -610,7 +674,7 @@ void ThinKernel::columns() {
   };
   rounds(count);
   // Else all rows of a small call go one by one; by two vectors that is faster.
-  if (slots > 1 && vectors == 1 && !inQuads)
+  if (vectors == 1 && count == 2 * kQuad)
     rounds(count / 2);
   e.loop(row, end, 1, [&](Value r) { rows(r, 1, false); });
   held.clear(), groups.clear();
