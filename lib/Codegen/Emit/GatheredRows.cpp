@@ -27,17 +27,19 @@ static bool isMoved(Value v) {
   return true;
 }
 
-/// Is it read at the positions of the result's elements alone?
+/// Is it read at the positions of the root's elements alone?
 bool GatheredRows::staysInRow(Value v) const {
   llvm::SetVector<Value> reached;
   reached.insert(v);
   for (size_t i = 0; i < reached.size(); ++i) {
     if (getDims(reached[i]) != dims)
       return false;
+    if (reached[i] == root)
+      continue;
     for (Operation *user : reached[i].getUsers())
       if (user->hasTrait<OpTrait::Elementwise>())
         reached.insert(user->getResult(0));
-      else if (!user->hasTrait<mlir::OpTrait::IsTerminator>())
+      else
         return false;
   }
   return true;
@@ -148,7 +150,7 @@ void GatheredRows::fill(Tables &group) {
 }
 
 GatheredRows::GatheredRows(KernelEmitter &e, Value root)
-    : e(e), dims(getDims(root)) {
+    : e(e), root(root), dims(getDims(root)) {
   if (e.vectorLanes() == 1)
     return;
   visit(root);

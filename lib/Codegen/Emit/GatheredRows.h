@@ -30,8 +30,8 @@ namespace tenon {
 
 class GatheredRows {
 public:
-  /// Of the map that ends with `root`, whose rows are its last dim; emits what
-  /// all rows have in common.
+  /// Of `root`, whose rows, its last dim, are asked for one by one: what a map
+  /// ends with, or what it gathers rows from. Emits what all have in common.
   GatheredRows(KernelEmitter &e, mlir::Value root);
   /// Rows that are best computed at a time.
   int64_t together() const;
@@ -65,6 +65,7 @@ private:
   mlir::Value fromTable(const Table &table, llvm::ArrayRef<Idx> idx);
 
   KernelEmitter &e;
+  mlir::Value root;
   llvm::SmallVector<SymExpr> dims; ///< of the result
   llvm::SetVector<mlir::Value> visited;
   llvm::SmallVector<Tables> groups;

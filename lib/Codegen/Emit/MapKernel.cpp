@@ -10,7 +10,8 @@
 // of `chunk` elements; otherwise a task is one row of the last dim that is
 // not 1.
 //
-// What rows that gather have in common is computed once (GatheredRows.h). The
+// What rows that gather have in common is computed once (GatheredRows.h), and
+// so are rows that several of the result are made of (RowRing.h). The
 // parts of rows that are joined (channels of several images) are loops of their
 // own.
 //
@@ -28,6 +29,7 @@
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "lib/Codegen/Emit/GatheredRows.h"
 #include "lib/Codegen/Emit/KernelKinds.h"
+#include "lib/Codegen/Emit/RowRing.h"
 #include "lib/Codegen/Emit/SlidingWindows.h"
 #include "lib/Codegen/Emit/SwappedRows.h"
 #include <memory>
@@ -340,6 +342,8 @@ void emitMapKernel(KernelEmitter &e) {
     });
   if (SlidingWindows windows(e, root, axis); windows.match())
     return windows.emit();
+  if (RowRing ring(e, root); axis == dims.size() - 1 && ring.match())
+    return ring.emit();
   if (axis == dims.size() - 1)
     if (std::optional<size_t> rows = swappedRows(root, axis))
       return emitSwappedRows(e, root, *rows, axis, chunk);

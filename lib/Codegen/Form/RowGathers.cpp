@@ -8,6 +8,7 @@
 #include "lib/Codegen/Form/RowGathers.h"
 #include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
+#include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Max.h"
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
@@ -27,18 +28,40 @@ static constexpr size_t kTaps = 8;
 /// Rows of fewer elements fill no vector.
 static constexpr int64_t kFewElements = 8;
 
+/// Is `v` computed of what is gathered along its rows?
+static bool isGatheredAlongRows(Value v) {
+  llvm::SetVector<Value> values;
+  values.insert(v);
+  for (size_t i = 0; i < values.size(); ++i) {
+    Operation *op = values[i].getDefiningOp();
+    auto gather = dyn_cast_if_present<GatherOp>(op);
+    if (gather && gather.getAxis() + 1 == getDims(v).size())
+      return true;
+    if (op && op->hasTrait<OpTrait::Elementwise>())
+      values.insert(op->operand_begin(), op->operand_end());
+  }
+  return false;
+}
+
 Value findMapOfRows(Value v, const DenseSet<Value> &stored,
                     function_ref<bool(Operation *)> mayFuse) {
   llvm::SetVector<Value> reached;
+  size_t rank = getDims(v).size();
+  bool areWhole = false; // are whole rows gathered?
   for (OpOperand &use : v.getUses()) {
     auto gather = dyn_cast<GatherOp>(use.getOwner());
     if (!gather || use.getOperandNumber() != 0 ||
-        gather.getAxis() != getDims(v).size() - 1 ||
         getDims(gather.getIndices()).size() != 1)
       return {};
+    bool isWhole = gather.getAxis() + 2 == rank;
+    if ((!isWhole && gather.getAxis() + 1 != rank) ||
+        (!reached.empty() && isWhole != areWhole))
+      return {};
+    areWhole = isWhole;
     reached.insert(gather.getResult());
   }
-  if (reached.empty() || reached.size() > kTaps)
+  if (reached.empty() || reached.size() > kTaps ||
+      (areWhole && (reached.size() == 1 || !isGatheredAlongRows(v))))
     return {};
   SmallVector<SymExpr> dims = getDims(reached.front());
   if (dims.back().constant().value_or(kFewElements) < kFewElements ||
@@ -92,15 +115,134 @@ Value findSource(Value v, Operation *user,
   return source;
 }
 
+/// Is it computed of windows of three elements a row, or more?
+static bool isMadeOfWindows(Value v) {
+  auto joins = [](Operation *op, auto isJoined) {
+    return isa_and_present<AddOp, MaxOp, MinOp>(op) &&
+           isJoined(op->getOperand(0)) &&
+           isa_and_present<SliceOp>(op->getOperand(1).getDefiningOp());
+  };
+  llvm::SetVector<Value> values;
+  values.insert(v);
+  for (size_t i = 0; i < values.size(); ++i) {
+    Operation *op = values[i].getDefiningOp();
+    if (!op || !op->hasTrait<OpTrait::Elementwise>())
+      continue;
+    bool isWindow = joins(op, [&](Value row) {
+      return joins(row.getDefiningOp(), [](Value o) {
+        return isa_and_present<SliceOp>(o.getDefiningOp());
+      });
+    });
+    if (isWindow)
+      return true;
+    for (Value o : op->getOperands())
+      if (getDims(o) == getDims(v))
+        values.insert(o);
+  }
+  return false;
+}
+
 bool isReadByWindows(Value v, unsigned cost) {
   constexpr unsigned kCost = 4; // a square, and what moves it
   auto pad = v.getDefiningOp<PadOp>();
-  return pad && cost <= kCost &&
+  return pad && (cost <= kCost || isMadeOfWindows(pad.getInput())) &&
          llvm::all_of(v.getUsers(), [&](Operation *user) {
            return isa<SliceOp>(user) && user->getBlock() == pad->getBlock() &&
                   user->hasOneUse() &&
                   isa<AddOp, MaxOp, MinOp>(*user->getUsers().begin());
          });
+}
+
+/// The slices of one value that `v`, of ops as `op`, joins: all of them in
+/// steps of `dim` alone, from what lies first along other dims. Empty where it
+/// is none, or others read what is between.
+static SmallVector<SliceOp> joinedSlices(Value v, Operation *op, size_t dim) {
+  SmallVector<Value> values{v};
+  SmallVector<SliceOp> slices;
+  while (!values.empty()) {
+    Value x = values.pop_back_val();
+    Operation *def = x.getDefiningOp();
+    if (def && def->getName() == op->getName() && getDims(x) == getDims(v) &&
+        (x == v || x.hasOneUse())) {
+      llvm::append_range(values, def->getOperands());
+      continue;
+    }
+    auto slice = dyn_cast_if_present<SliceOp>(def);
+    if (!slice)
+      return {};
+    slices.push_back(slice);
+  }
+  for (SliceOp slice : slices) {
+    SmallVector<SymExpr> starts = slice.getStarts().getSymExprs(),
+                         in = getDims(slice.getInput());
+    if (slice.getInput() != slices.front().getInput() ||
+        slice.getSteps() != slices.front().getSteps())
+      return {};
+    for (size_t k = 0; k < in.size(); ++k)
+      if (k != dim && (starts[k] != SymExpr(0) || slice.getSteps()[k] != 1 ||
+                       getDims(v)[k] != in[k]))
+        return {};
+    if (!starts[dim].constant())
+      return {};
+  }
+  return slices;
+}
+
+bool areColumnsOfWindows(Value v, const DenseSet<Value> &stored) {
+  constexpr int64_t kShortRow = 12;
+  Operation *op = v.getDefiningOp();
+  SmallVector<SymExpr> dims = getDims(v);
+  if (!isa<AddOp, MaxOp, MinOp>(op) || dims.size() < 2 || v.hasOneUse() ||
+      !getElementTypeOrSelf(v.getType()).isF32())
+    return false;
+  // Up to what joins the columns.
+  auto last = dyn_cast<SliceOp>(*v.getUsers().begin());
+  if (!last)
+    return false;
+  Value window = last.getResult();
+  while (window.hasOneUse() &&
+         (window == last.getResult() || !stored.contains(window)) &&
+         (*window.getUsers().begin())->getName() == op->getName())
+    window = (*window.getUsers().begin())->getResult(0);
+  SmallVector<SliceOp> rows = joinedSlices(v, op, dims.size() - 2),
+                       columns = joinedSlices(window, op, dims.size() - 1);
+  if (rows.size() < 2 || columns.size() < 2 || columns[0].getInput() != v ||
+      size_t(std::distance(v.use_begin(), v.use_end())) != columns.size() ||
+      !llvm::all_of(columns, [](SliceOp s) { return s->hasOneUse(); }) ||
+      !llvm::all_of(rows, [](SliceOp s) { return s->hasOneUse(); }))
+    return false;
+  Value image = rows[0].getInput();
+  if (auto pad = image.getDefiningOp<PadOp>()) {
+    if (pad.getMode() != PadMode::constant)
+      return false;
+    image = pad.getInput();
+  }
+  int64_t down = rows[0].getSteps()[dims.size() - 2],
+          across = columns[0].getSteps().back();
+  if (across < 1 || across > 2 || down < 1 ||
+      (down >= int64_t(rows.size()) && across >= int64_t(columns.size())) ||
+      getDims(image).back().constant().value_or(0) < kShortRow ||
+      getDims(window).back().constant().value_or(0) < kFewElements)
+    return false;
+  // The kernel ends with what is elementwise of them.
+  Value root = window;
+  while (!stored.contains(root)) {
+    Operation *user = root.hasOneUse() ? *root.getUsers().begin() : nullptr;
+    if (!user || !user->hasTrait<OpTrait::Elementwise>() ||
+        getDims(user->getResult(0)) != getDims(window))
+      return false;
+    root = user->getResult(0);
+  }
+  return true;
+}
+
+bool areWindowsToStore(Value v, Operation *user) {
+  bool isJoined = isa<ConcatOp, PadOp>(user) ||
+                  (isa<ReshapeOp>(user) &&
+                   llvm::any_of(user->getUsers(), [](Operation *join) {
+                     return isa<ConcatOp>(join);
+                   }));
+  return isJoined && isMadeOfWindows(v);
 }
 
 bool isGatherOfRows(Operation *op) {

@@ -15,7 +15,9 @@ namespace tenon {
 
 /// The one stored value for which `v` is computed, where that has rows beside
 /// those of `v`, and gathers a few elements of a row of `v` for each of its
-/// own: its map may compute each row once (lib/Codegen/Emit/GatheredRows.h).
+/// own, or a few rows of `v`, computed of elements that are gathered, for each
+/// row: its map may compute each row once (lib/Codegen/Emit/GatheredRows.h,
+/// RowRing.h).
 /// Null where there is none, or where an op between is none that `mayFuse`.
 mlir::Value findMapOfRows(mlir::Value v,
                           const llvm::DenseSet<mlir::Value> &stored,
@@ -29,8 +31,17 @@ mlir::Value findSource(mlir::Value v, mlir::Operation *user,
 
 /// A padded image that windows are cut from, of elements that cost so much: the
 /// map of the windows computes each of few operations a few times
-/// (lib/Codegen/Emit/BufferedWindows.h).
+/// (lib/Codegen/Emit/BufferedWindows.h). One of windows is stored without pads.
 bool isReadByWindows(mlir::Value v, unsigned cost);
+
+/// What the columns of windows of f32 come to, of a padded image or of none:
+/// the map of the windows, which becomes one kernel with what is `stored`,
+/// computes each once (lib/Codegen/Emit/BufferedWindows.h).
+bool areColumnsOfWindows(mlir::Value v,
+                         const llvm::DenseSet<mlir::Value> &stored);
+/// Computed of windows, and joined with others or padded by `user`, whose map
+/// would not share their rows.
+bool areWindowsToStore(mlir::Value v, mlir::Operation *user);
 
 /// A gather of whole rows, as many as its operand has or more: where these are
 /// transposed they are worth storing first.

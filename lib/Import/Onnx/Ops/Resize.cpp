@@ -5,11 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Resizing is separable: each dim in turn is gathered at the taps of a filter
-// and the taps are summed with their weights. For an output position with the
-// source coordinate x, base = ceil(x) - 1 and ratio = x - base in (0, 1]; tap i
-// lies at base + i with the weight kernel(|i - ratio|). Where dims are static
-// all of the coordinates fold to constants later.
+// Resizing is separable: each dim in turn (the width before a height that
+// grows) is gathered at the taps of a filter and the taps are summed with their
+// weights. For an output position with the source coordinate x, base =
+// ceil(x) - 1 and ratio = x - base in (0, 1]; tap i lies at base + i with the
+// weight kernel(|i - ratio|). Where dims are static all of the coordinates fold
+// to constants later.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Abs.h"
@@ -402,6 +403,24 @@ static std::optional<Method> readMethod(NodeImporter &n, bool modern) {
   return m;
 }
 
+/// How much it grows, as far as is known.
+static double growthOf(const Axis &axis) {
+  if (axis.scale)
+    return *axis.scale;
+  int64_t in = axis.in.constant().value_or(0);
+  return in > 0 ? double(axis.out.constant().value_or(0)) / double(in) : 0;
+}
+
+/// Rows of an image whose height grows are resized before there are more of
+/// them, others when there are fewer. Between the two what both ways share, the
+/// lookups of a row, decides (docs/Kernels.md).
+static void widthFirst(MutableArrayRef<Axis> axes, Filter filter) {
+  double least = filter == Filter::Cubic ? 1.5 : 2;
+  llvm::sort(axes, [](const Axis &x, const Axis &y) { return x.dim < y.dim; });
+  if (axes.size() > 1 && growthOf(axes[axes.size() - 2]) >= least)
+    std::swap(axes[axes.size() - 2], axes[axes.size() - 1]);
+}
+
 static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
   std::optional<Method> m = readMethod(n, modern);
   if (!m)
@@ -411,6 +430,8 @@ static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
   if (m->filter != Filter::Nearest)
     x = NodeImporter::isFloat(x) ? widen(n, x)
                                  : n.cast(x, n.builder.getF32Type());
+  if (m->filter != Filter::Nearest && m->coordinates != "tf_crop_and_resize")
+    widthFirst(axes, m->filter);
   for (Axis &axis : axes) {
     n.checkNonNegative(axis.out);
     bool same =
