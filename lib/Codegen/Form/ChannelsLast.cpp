@@ -527,10 +527,21 @@ StringRef ChannelsLast::sink(Operation *op) {
   }
   if (auto reduce = dyn_cast<ReduceOp>(op); reduce && sinkExtremes(reduce))
     return "";
-  // The windows of an image whose channels the model itself moves to the front.
-  if (isa<PadOp, SliceOp>(op) &&
-      isa_and_nonnull<TransposeOp>(op->getOperand(0).getDefiningOp()))
-    formOf(op->getOperand(0));
+  // The windows of an image whose channels the model itself moves to the front,
+  // or of what is elementwise of one: squares.
+  if (isa<PadOp, SliceOp>(op)) {
+    Operation *image = op->getOperand(0).getDefiningOp();
+    auto isTranspose = [](Value v) {
+      return isa_and_present<TransposeOp>(v.getDefiningOp());
+    };
+    auto isSlice = [](Operation *user) { return isa<SliceOp>(user); };
+    bool areSquares = isa<PadOp>(op) && image &&
+                      image->hasTrait<OpTrait::Elementwise>() &&
+                      llvm::any_of(image->getOperands(), isTranspose) &&
+                      llvm::all_of(op->getUsers(), isSlice);
+    if (areSquares || isTranspose(op->getOperand(0)))
+      formOf(op->getOperand(0));
+  }
   Form form = llvm::TypeSwitch<Operation *, Form>(op)
                   .Case([&](PadOp o) { return sinkPad(o); })
                   .Case([&](SliceOp o) { return sinkSlice(o); })
