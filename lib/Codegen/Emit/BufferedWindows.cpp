@@ -17,7 +17,6 @@
 #include "lib/Codegen/Emit/SlidingWindows.h"
 #include "lib/Codegen/Lanes/ElementwiseLanes.h"
 #include "llvm/ADT/DenseSet.h"
-#include <cmath>
 
 using namespace mlir;
 
@@ -48,23 +47,23 @@ bool BufferedWindows::match() {
   return findJoin(root, [&](Operation *last) { return matchJoins(last); });
 }
 
-/// The slices that ops as `joined` join.
-bool BufferedWindows::findLeaves(Value v, Values &leaves) {
+/// The slices that ops as `joined` join to `root`, of whose dims they are.
+bool BufferedWindows::findLeaves(Value root, Value v, Values &leaves) {
   Operation *op = v.getDefiningOp();
-  if (!op || getDims(v) != dims)
+  if (!op || getDims(v) != getDims(root))
     return false;
   if (isa<SliceOp>(op)) {
     leaves.push_back(v);
     return true;
   }
-  return op->getName() == joined->getName() &&
-         (op == joined || v.hasOneUse()) &&
-         findLeaves(op->getOperand(0), leaves) &&
-         findLeaves(op->getOperand(1), leaves);
+  return op->getName() == joined->getName() && (v == root || v.hasOneUse()) &&
+         findLeaves(root, op->getOperand(0), leaves) &&
+         findLeaves(root, op->getOperand(1), leaves);
 }
 
 bool BufferedWindows::matchJoins(Operation *last) {
   joined = last;
+  planesOf = rowsOf = columnsOf = Along();
   Type element = getElementTypeOrSelf(last->getResult(0).getType());
   type = computeType(element);
   isExtreme = !isa<AddOp>(last);
@@ -73,9 +72,11 @@ bool BufferedWindows::matchJoins(Operation *last) {
   if (!isExtreme && type != element && isFloat)
     return false;
   Values leaves;
-  if (!findLeaves(last->getResult(0), leaves) || !matchGrid(leaves))
+  Value window = last->getResult(0);
+  if (!findLeaves(window, window, leaves) ||
+      !(matchColumns(leaves) || matchGrid(leaves)) || !isBufferable())
     return false;
-  elements = leaves.size();
+  elements = planesOf.taps * rowsOf.taps * columnsOf.taps;
   auto division =
       last->hasOneUse() ? dyn_cast<DivOp>(*last->getUsers().begin()) : DivOp();
   if (division && division.getLhs() == last->getResult(0) && type.isF32() &&
@@ -118,6 +119,44 @@ BufferedWindows::Along BufferedWindows::alongOf(size_t dim,
   return along;
 }
 
+/// Do the leaves lie in one dim alone, and are all of what they are cut from
+/// along the others? Sets how.
+bool BufferedWindows::matchAlong(ArrayRef<Value> leaves, size_t dim,
+                                 Along &along) {
+  auto first = leaves.front().getDefiningOp<SliceOp>();
+  SmallVector<SymExpr> in = getDims(first.getInput()),
+                       out = getDims(first.getResult());
+  for (Value leaf : leaves) {
+    auto slice = leaf.getDefiningOp<SliceOp>();
+    if (slice.getInput() != first.getInput() ||
+        slice.getSteps() != first.getSteps())
+      return false;
+    for (auto [k, start] : llvm::enumerate(slice.getStarts().getSymExprs()))
+      if (k != dim &&
+          (start != SymExpr(0) || slice.getSteps()[k] != 1 || in[k] != out[k]))
+        return false;
+  }
+  SmallVector<int64_t> order;
+  along = alongOf(dim, leaves, order);
+  llvm::sort(order);
+  return along.step > 0 && along.taps == int64_t(leaves.size()) &&
+         llvm::unique(order) == order.end();
+}
+
+/// Are the leaves cut from what the windows' columns come to?
+bool BufferedWindows::matchColumns(ArrayRef<Value> leaves) {
+  Value columns = leaves.front().getDefiningOp<SliceOp>().getInput();
+  Operation *op = columns.getDefiningOp();
+  Values rows;
+  if (!op || op->getName() != joined->getName() ||
+      !findLeaves(columns, columns, rows) ||
+      !matchAlong(leaves, axis, columnsOf) ||
+      !matchAlong(rows, axis - 1, rowsOf))
+    return false;
+  image = rows.front().getDefiningOp<SliceOp>().getInput();
+  return true;
+}
+
 /// Do the leaves make windows of rows and columns, and perhaps planes?
 bool BufferedWindows::matchGrid(ArrayRef<Value> leaves) {
   auto first = leaves.front().getDefiningOp<SliceOp>();
@@ -144,11 +183,12 @@ bool BufferedWindows::matchGrid(ArrayRef<Value> leaves) {
   }
   // Each place once: as many as there are, all different.
   llvm::DenseSet<int64_t> codes(code.begin(), code.end());
-  if (count != int64_t(leaves.size()) || codes.size() != leaves.size() ||
-      rowsOf.taps < 2 || columnsOf.taps < 2 || columnsOf.step > 2 ||
-      columnsOf.place != SymExpr(0))
-    return false;
-  return matchPad();
+  return count == int64_t(leaves.size()) && codes.size() == leaves.size();
+}
+
+bool BufferedWindows::isBufferable() {
+  return rowsOf.size.constant() != 0 && rowsOf.taps > 1 && columnsOf.taps > 1 &&
+         columnsOf.step <= 2 && columnsOf.place == SymExpr(0) && matchPad();
 }
 
 /// What the slices are of, and whether rows fill a vector.
@@ -209,10 +249,13 @@ bool BufferedWindows::isWorthwhile() {
 }
 
 Value BufferedWindows::fits() {
-  if (dims[axis].constant() && columnsOf.size.constant())
+  if (dims[axis].constant() && columnsOf.size.constant() &&
+      rowsOf.size.constant())
     return {};
-  return L.both(L.sge(e.dim(dims[axis]), int64_t(lanes)),
-                L.sge(e.dim(columnsOf.size), int64_t(lanes) * columnsOf.step));
+  Value wide =
+      L.both(L.sge(e.dim(dims[axis]), int64_t(lanes)),
+             L.sge(e.dim(columnsOf.size), int64_t(lanes) * columnsOf.step));
+  return L.both(wide, L.sgt(e.dim(rowsOf.size), 0));
 }
 
 //===----------------------------------------------------------------------===//
@@ -416,63 +459,48 @@ void BufferedWindows::storeColumns(ArrayRef<Value> values, Value row,
   }
 }
 
-/// Rows [first, from) and [to, behind), some of whose taps may lie outside.
-void BufferedWindows::besideRows(Value first, Value from, Value to,
-                                 Value behind, Value column) {
-  Value before = L.sub(from, first);
-  loop(L.index(0), L.add(before, L.sub(behind, to)), 1, [&](Value i) {
-    Value isBefore = L.slt(i, before);
-    Value row =
-        L.select(isBefore, L.add(first, i), L.add(to, L.sub(i, before)));
-    SmallVector<Values> all;
-    for (int64_t tap = 0; tap < rowsOf.taps; ++tap) {
-      Value place = placeOf(rowsOf, row, tap);
-      all.push_back(inside(rowsOf, place, columnsOf.step,
-                           [&] { return imageAt(place, column); }));
-    }
-    Values one;
-    for (int64_t k = 0; k < columnsOf.step; ++k)
-      one.push_back(joinAll(all, k));
-    storeColumns(one, row, column);
-  });
+/// A row of the image, or what lies outside: without branches, which windows
+/// beside borders of small images would mistake.
+BufferedWindows::Values BufferedWindows::rowOrPadding(Value row, Value column) {
+  Value size = e.dim(rowsOf.size), least = planes ? firstOfPlane : L.index(0);
+  Values vectors = imageAt(L.max(L.min(row, L.sub(size, 1)), least), column);
+  if (!rowsOf.isPadded)
+    return vectors;
+  Value isInside = L.widen(L.ult(row, size));
+  for (Value &v : vectors)
+    v = L.select(isInside, v, L.widen(e.emit(padding, {})));
+  return vectors;
 }
 
-/// Two rows at a time, all of whose taps lie inside; then the others.
-void BufferedWindows::downStrip(Value first, Value behind, Value column) {
-  int64_t taps = rowsOf.taps, width = columnsOf.step;
-  // Taps from the first row to the second.
-  bool shares = rowsOf.step % rowsOf.by == 0 && rowsOf.step / rowsOf.by < taps;
-  int64_t further = shares ? rowsOf.step / rowsOf.by : taps;
-  int64_t carried = taps - further;
-  Value from = first, to = behind;
-  if (rowsOf.isPadded) {
-    using Fn = SymExpr::Fn;
-    SymExpr step = rowsOf.step, last = rowsOf.place + (taps - 1) * rowsOf.by;
-    auto clamp = [&](const SymExpr &row, Value least) {
-      return L.max(L.min(e.dim(row), behind), least);
-    };
-    from = clamp(SymExpr::apply(Fn::CeilDiv, SymExpr(0) - rowsOf.place, step),
-                 first);
-    to = clamp(SymExpr::apply(Fn::CeilDiv, rowsOf.size - last, step), from);
-  }
-  to = L.add(from, L.mul(L.div(L.sub(to, from), 2), 2));
-  auto load = [&](Value row, int64_t tap) {
-    return imageAt(placeOf(rowsOf, row, tap), column);
+/// Rows [first, behind) whose taps all lie inside; of none: first twice.
+std::pair<Value, Value> BufferedWindows::insideOf(const Along &along,
+                                                  Value first, Value behind) {
+  if (!along.isPadded)
+    return {first, behind};
+  using Fn = SymExpr::Fn;
+  SymExpr step = along.step, last = along.place + (along.taps - 1) * along.by;
+  auto clamp = [&](const SymExpr &row, Value least) {
+    return L.max(L.min(e.dim(row), behind), least);
   };
-  Values init;
-  // Without rows nothing is loaded that might lie outside.
-  Values zeros(carried * width, L.widen(L.constant(type, 0)));
-  if (carried) {
-    init = takeNotes(e.ifThen(L.slt(from, to), withNotes(zeros), [&] {
-      Values own;
-      for (int64_t tap = 0; tap < carried; ++tap)
-        llvm::append_range(own, load(from, tap));
-      noteRest();
-      return withNotes(own);
-    }));
-  }
-  takeNotes(
-      e.loop(from, to, 2, withNotes(init), [&](Value row, ValueRange args) {
+  Value from =
+      clamp(SymExpr::apply(Fn::CeilDiv, SymExpr(0) - along.place, step), first);
+  return {from,
+          clamp(SymExpr::apply(Fn::CeilDiv, along.size - last, step), from)};
+}
+
+/// Two rows at a time, with the vectors that the next ones share with these.
+BufferedWindows::Values BufferedWindows::downRows(Value first, Value behind,
+                                                  Value column, bool isInside,
+                                                  ArrayRef<Value> init) {
+  int64_t taps = rowsOf.taps, width = columnsOf.step;
+  int64_t carried = init.size() / width, further = taps - carried;
+  auto load = [&](Value row, int64_t tap) {
+    Value place = placeOf(rowsOf, row, tap);
+    return isInside ? imageAt(place, column) : rowOrPadding(place, column);
+  };
+  return takeNotes(e.loop(
+      first, behind, 2, withNotes(Values(init)),
+      [&](Value row, ValueRange args) {
         Values own = takeNotes(Values(args));
         SmallVector<Values> all;
         for (int64_t tap = 0; tap < carried; ++tap)
@@ -502,39 +530,34 @@ void BufferedWindows::downStrip(Value first, Value behind, Value column) {
           llvm::append_range(carry, tap);
         return withNotes(carry);
       }));
-  besideRows(first, from, to, behind, column);
+}
+
+/// All rows of a strip: those whose taps lie inside between the others. An odd
+/// one at the end is computed with the next, for which the buffer has room.
+void BufferedWindows::downStrip(Value first, Value behind, Value column) {
+  int64_t taps = rowsOf.taps;
+  // Taps from the first row to the second.
+  bool shares = rowsOf.step % rowsOf.by == 0 && rowsOf.step / rowsOf.by < taps;
+  int64_t carried = shares ? taps - rowsOf.step / rowsOf.by : 0;
+  auto even = [&](Value n) { return L.mul(L.div(n, 2), 2); };
+  auto [from, to] = insideOf(rowsOf, first, behind);
+  Values own;
+  for (int64_t tap = 0; tap < carried; ++tap)
+    llvm::append_range(own, rowOrPadding(placeOf(rowsOf, first, tap), column));
+  noteRest();
+  if (rowsOf.isPadded) {
+    from = L.add(first, even(L.add(L.sub(from, first), 1)));
+    own = downRows(first, from, column, false, own);
+    to = L.max(to, from);
+  }
+  to = L.add(from, even(L.sub(to, from)));
+  own = downRows(from, to, column, true, own);
+  downRows(to, behind, column, false, own);
 }
 
 //===----------------------------------------------------------------------===//
 // Across the buffer
 //===----------------------------------------------------------------------===//
-
-/// The sum divided by what the map divides it by; null: no better way is known
-/// than a division.
-Value BufferedWindows::averageOf(Value sum) {
-  Value rhs = cast<DivOp>(average).getRhs();
-  std::optional<double> count = match::scalarOf(rhs);
-  if (count && *count != double(elements))
-    return {};
-  auto ofAll = [&]() -> Value {
-    double exact = 1.0 / double(elements);
-    if (llvm::isPowerOf2_64(elements))
-      return L.mul(sum, L.constLike(sum, exact));
-    // What is lacking is positive: an infinity times it is the same one.
-    float inverse = float(exact);
-    if (inverse > exact)
-      inverse = std::nextafter(inverse, 0.0f);
-    Value rest = L.mul(sum, L.constLike(sum, exact - inverse));
-    return L.multiplyAdd(sum, L.constLike(sum, inverse), rest, /*fused=*/true);
-  };
-  if (count)
-    return ofAll();
-  Value counts = L.widen(e.emit(rhs, e.broadcastIndex(at, getDims(rhs), dims)));
-  Value all = L.allOf(L.oeq(counts, L.constLike(counts, elements)));
-  return e.ifElse(all, sum.getType(), ofAll, [&]() -> Value {
-    return arith::DivFOp::create(e.b, L.loc, sum, counts);
-  });
-}
 
 /// The windows of a row of the result from `column` on.
 void BufferedWindows::windowsAt(Value row, Value column) {
@@ -588,12 +611,14 @@ void BufferedWindows::prepare() {
                      SymExpr::apply(Fn::FloorDiv, kElements, row)));
   block = SymExpr::apply(Fn::CeilDiv, kMostRows,
                          SymExpr::apply(Fn::CeilDiv, kMostRows, most));
-  buffer = e.scratchBuffer(row * block, type);
+  // An odd row's next one has its place.
+  buffer = e.scratchBuffer(row * (block + SymExpr(1)), type);
   if (planesOf.taps > 1 || planesOf.isPadded) {
     SymExpr rows =
-        (block - 1) * rowsOf.step + SymExpr((rowsOf.taps - 1) * rowsOf.by + 1);
+        block * rowsOf.step + SymExpr((rowsOf.taps - 1) * rowsOf.by + 1);
     planes = e.scratchBuffer(rows * columnsOf.size, type);
   }
+  prepareInverses();
   if (!padding)
     return;
   LaneScope all(L, lanes);
@@ -615,6 +640,7 @@ void BufferedWindows::someRows(Value first, Value behind, bool plain) {
          [&](Value column) { downStrip(first, behind, column); });
   Value n = e.dim(dims[axis]), last = L.sub(n, lanes);
   e.loop(first, behind, 1, [&](Value row) {
+    isWhole = areCounts ? isWholeRow(row) : Value();
     e.loop(L.index(0), last, lanes,
            [&](Value column) { windowsAt(row, column); });
     windowsAt(row, last);

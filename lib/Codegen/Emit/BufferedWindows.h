@@ -21,9 +21,13 @@
 // A maximum that lets NaN through takes three instructions. Those of one are
 // taken, and what is no number is noted: then the rows are computed again.
 //
-// An average divides by how many elements a window has. Where that are all of
-// them two multiplications do: by the float below the inverse, and by what it
-// lacks of it.
+// An average divides by how many elements a window has. Two multiplications do:
+// by the float below the inverse, and by what it lacks of it. Where borders cut
+// windows at the sides the inverses of a row are computed once; where they cut
+// them above or below, rows are divided.
+//
+// Windows may also be spelled as their columns first, and then what is across
+// these, which are not computed for each window then.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_EMIT_BUFFEREDWINDOWS_H
@@ -40,7 +44,7 @@ public:
       : e(e), root(root), axis(axis), dims(getDims(root)) {}
   /// Is some part of it a window of rows and columns?
   bool match();
-  /// Has each row a vector? Null where that is certain.
+  /// Has each row a vector, and the image a row? Null where that is certain.
   mlir::Value fits();
   /// Before the tasks.
   void prepare();
@@ -58,8 +62,11 @@ private:
     SymExpr size = SymExpr(); ///< of the image
   };
   bool matchJoins(mlir::Operation *last);
-  bool findLeaves(mlir::Value v, Values &leaves);
+  bool findLeaves(mlir::Value root, mlir::Value v, Values &leaves);
+  bool matchAlong(llvm::ArrayRef<mlir::Value> leaves, size_t dim, Along &along);
+  bool matchColumns(llvm::ArrayRef<mlir::Value> leaves);
   bool matchGrid(llvm::ArrayRef<mlir::Value> leaves);
+  bool isBufferable();
   bool matchPad();
   bool isWorthwhile();
   Along alongOf(size_t dim, llvm::ArrayRef<mlir::Value> leaves,
@@ -85,9 +92,15 @@ private:
   mlir::Value joinAll(llvm::ArrayRef<Values> taps, int64_t k);
   void storeColumns(llvm::ArrayRef<mlir::Value> values, mlir::Value row,
                     mlir::Value column);
-  void besideRows(mlir::Value first, mlir::Value from, mlir::Value to,
-                  mlir::Value behind, mlir::Value column);
+  Values rowOrPadding(mlir::Value row, mlir::Value column);
+  std::pair<mlir::Value, mlir::Value>
+  insideOf(const Along &along, mlir::Value first, mlir::Value behind);
+  Values downRows(mlir::Value first, mlir::Value behind, mlir::Value column,
+                  bool isInside, llvm::ArrayRef<mlir::Value> init);
   void downStrip(mlir::Value first, mlir::Value behind, mlir::Value column);
+  std::pair<mlir::Value, mlir::Value> inverseOf(mlir::Value counts);
+  void prepareInverses();
+  mlir::Value isWholeRow(mlir::Value row);
   mlir::Value averageOf(mlir::Value sum);
   void windowsAt(mlir::Value row, mlir::Value column);
   void someRows(mlir::Value first, mlir::Value behind, bool plain);
@@ -112,6 +125,8 @@ private:
   SymExpr half, row, block;  ///< block: rows
   mlir::Type type;
   mlir::Value buffer, planes;
+  /// Of the counts of rows that no border cuts above or below, if they are so.
+  mlir::Value inverses, rests, areCounts;
 
   // Of what is emitted.
   bool isPlain = false;
@@ -119,6 +134,7 @@ private:
   mlir::Value begin;        ///< the first row in the buffer
   mlir::Value firstOfPlane; ///< and in that of planes, of the image
   mlir::Value notes, unnoted;
+  mlir::Value isWhole; ///< are the row's windows whole above and below?
 };
 
 } // namespace tenon

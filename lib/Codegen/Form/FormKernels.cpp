@@ -542,7 +542,8 @@ bool FormKernels::mustStore(Value v) {
       isMovedForRows(v) || (gathersRows && isMadeOfRows(v)))
     return true;
   if (isViewOfPanels(v) || isCheapNumber(v) || isGatheredByRow(v) ||
-      isReadByWindows(v, treeCost.lookup(v)))
+      isReadByWindows(v, treeCost.lookup(v)) ||
+      (gathersRows && areColumnsOfWindows(v, stored)))
     return false;
   if (isMaskOfAttention(v)) {
     masks.insert(op);
@@ -559,7 +560,8 @@ bool FormKernels::mustStore(Value v) {
     if (isMovedByPatches(v, user) ||
         (widensImages && isWidenedImage(use) && storeCodes(v)))
       continue;
-    if (isa<BroadcastToOp>(user) && isViewOfPanels(user->getResult(0)))
+    if ((isa<BroadcastToOp>(user) && isViewOfPanels(user->getResult(0))) ||
+        areWindowsToStore(v, user))
       return true;
     if (!fusion || user->getBlock() != &block ||
         fusion.readsMemory(use.getOperandNumber()))

@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // A window of few elements is so many strided slices of the padded input,
-// joined elementwise, row by row; one of many is gathered and reduced. The
-// largest element of a wide window is that of its rows' largest ones: one dim
-// after the other.
+// joined elementwise, row by row; one of many is gathered and reduced. The sum
+// or the largest element of a wide window is that of what its columns come to:
+// one dim after the other.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Tenon/IR/Ops/Abs.h"
@@ -147,9 +147,66 @@ static bool isLarge(const Pooling &p) {
   return false;
 }
 
-/// The sum or the largest element of each window; a loop over large ones.
+/// Do its windows cost less one dim after the other, although what is between
+/// may go through memory?
+static bool isWide(const Pooling &p) {
+  constexpr int64_t few = 27; // whose rows one kernel can share
+  int64_t sum = 0;
+  for (int64_t size : p.kernel)
+    if (__builtin_add_overflow(sum, 2 * size, &sum))
+      return false;
+  int64_t elements = 1;
+  for (int64_t size : p.kernel)
+    if (__builtin_mul_overflow(elements, size, &elements))
+      return true;
+  return elements > std::max(sum, few);
+}
+
+/// The same pooling, of what is padded, along dim d alone.
+static Pooling along(const Pooling &p, ArrayRef<SymExpr> spatial, size_t d) {
+  Pooling own = p;
+  for (size_t i = 0; i < p.window.rank(); ++i) {
+    if (i == d)
+      continue;
+    own.kernel[i] = own.window.strides[i] = own.window.dilations[i] = 1;
+    own.window.kernel[i] = SymExpr(1);
+    own.out[i] = spatial[i];
+  }
+  return own;
+}
+
+/// Is the image one window? Then it is a reduction.
+static bool isWhole(const Pooling &p, ArrayRef<SymExpr> dims) {
+  for (auto [i, size] : llvm::enumerate(p.kernel))
+    if (dims[i + 2] != SymExpr(size) || p.window.low[i] != SymExpr(0) ||
+        p.window.high[i] != SymExpr(0))
+      return false;
+  return true;
+}
+
+static Value reduceImage(NodeImporter &n, ReduceKind kind, Value x) {
+  Ints axes;
+  for (int64_t i = 2; i < n.rank(x); ++i)
+    axes.push_back(i);
+  return axes.empty() ? x : n.reduce(kind, x, axes);
+}
+
+/// The sum or the largest element of each window; a loop over large ones. Sums
+/// of narrow floats are not rounded between dims.
 static Value reduceWindow(NodeImporter &n, Value padded, const Pooling &p,
                           ReduceKind kind) {
+  if (!padded)
+    return nullptr;
+  Type type = NodeImporter::elem(padded);
+  bool isExact = kind == ReduceKind::max || !(type.isF16() || type.isBF16());
+  if (isWide(p) && isExact) {
+    for (size_t d = 0; padded && d < p.window.rank(); ++d) {
+      Dims dims = n.dims(padded);
+      padded = reduceWindow(n, padded,
+                            along(p, ArrayRef(dims).drop_front(2), d), kind);
+    }
+    return padded;
+  }
   if (!isLarge(p))
     return joinRows(n, padded, p, [&](Value a, Value b) {
       return kind == ReduceKind::sum ? n.add(a, b) : n.max(a, b);
@@ -240,57 +297,16 @@ static Value maxIndices(NodeImporter &n, const Pooling &p) {
   return n.add(best, n.unsqueeze(base, spatial));
 }
 
-/// Do its windows cost less one dim after the other, although what is between
-/// goes through memory?
-static bool isWide(const Pooling &p) {
-  constexpr int64_t few = 27; // whose rows one kernel can share
-  int64_t sum = 0;
-  for (int64_t size : p.kernel)
-    if (__builtin_add_overflow(sum, 2 * size, &sum))
-      return false;
-  int64_t elements = 1;
-  for (int64_t size : p.kernel)
-    if (__builtin_mul_overflow(elements, size, &elements))
-      return true;
-  return elements > std::max(sum, few);
-}
-
-static Value maxAlong(NodeImporter &n, Value x, const Pooling &p) {
-  Value padded = padSpatial(n, x, lowest(n, NodeImporter::elem(x)),
-                            p.window.low, p.window.high);
-  return reduceWindow(n, padded, p, ReduceKind::max);
-}
-
-/// The same pooling along dim d alone.
-static Pooling along(const Pooling &p, ArrayRef<SymExpr> spatial, size_t d) {
-  Pooling own = p;
-  for (size_t i = 0; i < p.window.rank(); ++i) {
-    if (i == d)
-      continue;
-    own.kernel[i] = own.window.strides[i] = own.window.dilations[i] = 1;
-    own.window.kernel[i] = SymExpr(1);
-    own.window.low[i] = own.window.high[i] = SymExpr(0);
-    own.out[i] = spatial[i];
-  }
-  return own;
-}
-
 static void maxPool(NodeImporter &n) {
   Value x = n.in(0);
   std::optional<Pooling> p = readPooling(n);
   if (!p)
     return;
-  Value largest = x;
-  if (isWide(*p)) {
-    for (size_t d = 0; largest && d < p->window.rank(); ++d) {
-      Dims dims = n.dims(largest);
-      largest =
-          maxAlong(n, largest, along(*p, ArrayRef(dims).drop_front(2), d));
-    }
-  } else {
-    largest = maxAlong(n, x, *p);
-  }
-  n.out(0, largest);
+  Value padded = padSpatial(n, x, lowest(n, NodeImporter::elem(x)),
+                            p->window.low, p->window.high);
+  n.out(0, isWhole(*p, n.dims(x))
+               ? reduceImage(n, ReduceKind::max, x)
+               : reduceWindow(n, padded, *p, ReduceKind::max));
   if (n.wants(1) && isLarge(*p))
     n.error("the Indices of windows of more than " + Twine(maxWindow) +
             " elements are not supported");
@@ -324,6 +340,8 @@ static void averagePool(NodeImporter &n) {
   std::optional<Pooling> p = readPooling(n);
   if (!p)
     return;
+  if (isWhole(*p, n.dims(n.in(0))))
+    return n.out(0, reduceImage(n, ReduceKind::mean, n.in(0)));
   Value sum = sumOverWindow(n, n.in(0), *p);
   auto isZero = [](const SymExpr &e) { return e == SymExpr(0); };
   bool whole =
@@ -361,10 +379,7 @@ static void lpPool(NodeImporter &n) {
 
 template <ReduceKind kind>
 static void globalPool(NodeImporter &n) {
-  Ints axes;
-  for (int64_t i = 2; i < n.rank(n.in(0)); ++i)
-    axes.push_back(i);
-  n.out(0, axes.empty() ? n.in(0) : n.reduce(kind, n.in(0), axes));
+  n.out(0, reduceImage(n, kind, n.in(0)));
 }
 
 static void globalLpPool(NodeImporter &n) {
