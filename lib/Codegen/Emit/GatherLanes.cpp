@@ -45,9 +45,17 @@ int64_t LaneGather::windowVectors(const SymExpr &count) const {
     vectors = *from <= *to ? 1
                            : llvm::bit_ceil(uint64_t(llvm::divideCeil(
                                  (lanes - 1) * *from / *to + 1, lanes)));
+  if (isShort())
+    return 1;
   if (vectors > most || from.value_or(lanes * vectors) < lanes * vectors)
     return 0;
   return vectors;
+}
+
+/// Is the row shorter than a vector, part of which is loaded then?
+bool LaneGather::isShort() const {
+  int64_t lanes = e.target.vectorBits / 32, n = size().constant().value_or(0);
+  return e.target.vectorBits >= 256 && n > 1 && n < lanes;
 }
 
 /// Is each of the indices a load of its own?
@@ -129,6 +137,8 @@ LaneGather::Window LaneGather::windowOf(Value data, int64_t vectors,
   Value place = L.sub(data, L.widen(base));
   window.order = orderOf(L.truncate(place, e.b.getI32Type()));
   Value far = L.both(place, L.like(place, -span));
+  if (isShort())
+    far = L.select(L.slt(place, *size().constant()), far, L.like(far, -1));
   if (L.mask)
     far = L.select(L.mask, far, L.like(far, 0));
   window.isWhole = L.eq(
@@ -143,6 +153,8 @@ Value LaneGather::fromWindow(const Window &window, int64_t vectors) {
   LaneBuilder &L = e.L;
   // What is loaded is all there, also for the lanes of a tail.
   LaneScope all(L, L.lanes);
+  if (isShort())
+    L.mask = L.tailMask(e.dim(size()));
   auto part = [&](int64_t k) {
     at[axis] = Idx{L.add(window.base, k * int64_t(L.lanes)), 1, 1, {}};
     return L.widen(e.emit(input, at));

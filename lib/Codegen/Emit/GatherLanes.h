@@ -8,9 +8,10 @@
 // Indices of neighbouring lanes are mostly near each other (an image that is
 // resized, a part of a row that is moved): they are looked at as the run meets
 // them. Lanes within a window, one vector of the row or a few, are that window,
-// permuted; others, if all are inside the row, are loaded one by one, which
-// costs less than a gather by 64-bit addresses made in vectors. What is left,
-// negative indices and those that are an error, goes the general way.
+// permuted (a shorter row is a part of one); others, if all are inside the row,
+// are loaded one by one, which costs less than a gather by 64-bit addresses
+// made in vectors. What is left, negative indices and those that are an error,
+// goes the general way.
 //
 //===----------------------------------------------------------------------===//
 #ifndef TENON_LIB_CODEGEN_EMIT_GATHERLANES_H
@@ -54,6 +55,7 @@ struct LaneGather {
 private:
   bool isAlongRow() const;
   bool areInMemory() const;
+  bool isShort() const;
   mlir::Value anyhow();
   bool isWide() const { return e.L.lanes == 16; }  ///< a vector of 512 bits
   bool isNarrow() const { return e.L.lanes == 4; } ///< one of 128
