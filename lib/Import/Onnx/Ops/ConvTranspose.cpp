@@ -9,9 +9,9 @@
 // kernel, every s-th one as well: its phase. Each phase is a convolution of the
 // input without holes, and the phases' channels are moved to their places
 // (as ONNX DepthToSpace does). Where all phases have as many taps, at the same
-// places, they are one convolution. With a dilation a phase's taps lie
-// s / gcd(s, dilation) apart, what they meet dilation / gcd(s, dilation), and
-// phases between may have none.
+// places, they are one convolution, unless pads cut much of a small image. With
+// a dilation a phase's taps lie s / gcd(s, dilation) apart, what they meet
+// dilation / gcd(s, dilation), and phases between may have none.
 //
 // What this does not cover (pads known only at run time, many phases) is a
 // convolution of the input with zeros put between its elements.
@@ -38,6 +38,8 @@ namespace {
 
 /// Phases of more elements of the result than this are too many convolutions.
 constexpr int64_t kMaxPhases = 16;
+/// One convolution of all phases may compute so many times what is needed.
+constexpr double kMostWaste = 1.2;
 /// Strides and dilations that are looked at: a dim has a phase for each.
 constexpr int64_t kMostSteps = 1 << 12;
 
@@ -57,13 +59,14 @@ struct Phases {
   ArrayRef<char> data; ///< its elements; empty: known only at run time
   Ints strides, dilations;
   int64_t group;
-  Ints first = {}; ///< of each spatial dim the first place that is computed
   size_t rank = strides.size();
 
   Taps taps(size_t d, int64_t phase) const;
   SmallVector<Taps> taps(const Ints &phase) const;
   Value stored(ArrayRef<Ints> phases);
-  Value convolution(Value x, ArrayRef<Ints> phases, ArrayRef<int64_t> behind);
+  Value convolution(Value x, ArrayRef<Ints> phases, ArrayRef<int64_t> first,
+                    ArrayRef<int64_t> behind);
+  Value apart(Value x, ArrayRef<int64_t> low, ArrayRef<int64_t> size);
 };
 
 } // namespace
@@ -157,10 +160,11 @@ Value Phases::stored(ArrayRef<Ints> phases) {
       type, manager.insert("phases", std::move(blob))));
 }
 
-/// Of phases with as many taps each, at the same places; `behind`: places
-/// behind the last element of the input.
+/// Of phases with as many taps each, at the same places; `first`: of each
+/// spatial dim the first place that is computed, `behind`: places behind the
+/// last element of the input.
 Value Phases::convolution(Value x, ArrayRef<Ints> phases,
-                          ArrayRef<int64_t> behind) {
+                          ArrayRef<int64_t> first, ArrayRef<int64_t> behind) {
   Window unit;
   Ints pads(2 * rank);
   bool isEmpty = false;
@@ -243,6 +247,45 @@ static Value interleave(NodeImporter &n, Value y, ArrayRef<int64_t> strides,
   return n.reshape(n.transpose(n.reshape(y, parts), perm), whole);
 }
 
+/// How much all phases compute at all places of any, of what they need.
+static double wasteOf(ArrayRef<int64_t> size, ArrayRef<int64_t> strides,
+                      ArrayRef<int64_t> places) {
+  double waste = 1;
+  for (auto [n, stride, all] : llvm::zip_equal(size, strides, places))
+    waste *= double(all) / double(llvm::divideCeil(n, stride));
+  return waste;
+}
+
+/// Each phase of the result, whose sizes are known, at its own places: those of
+/// small images are fewer than what all phases have to be computed at. `low`:
+/// what is cut off in front. Null where a place would begin inside the image.
+Value Phases::apart(Value x, ArrayRef<int64_t> low, ArrayRef<int64_t> size) {
+  Dims dims = n.dims(x);
+  SmallVector<Value> parts;
+  for (Ints phase : allPhases(strides)) {
+    Ints first, behind;
+    for (size_t d = 0; d < rank; ++d) {
+      int64_t at = phase[d] + low[d];
+      first.push_back(at / strides[d]);
+      behind.push_back(int64_t(llvm::divideCeil(size[d], strides[d])) +
+                       first[d] - *dims[d + 2].constant());
+      phase[d] = at % strides[d];
+      Taps own = taps(d, phase[d]);
+      if (own.reach() < first[d] || behind[d] < own.behind)
+        return nullptr;
+    }
+    parts.push_back(convolution(x, phase, first, behind));
+    if (!parts.back())
+      return nullptr;
+  }
+  Value y =
+      interleave(n, n.concat(parts, 1), strides, 1, SymExpr(weight[1] * group));
+  for (size_t d = 0; d < rank; ++d)
+    if (n.dims(y)[d + 2] != SymExpr(size[d]))
+      y = n.slice(y, d + 2, SymExpr(0), SymExpr(size[d]));
+  return y;
+}
+
 /// Null, without an error, where pads are not known or phases are too many.
 static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
                       ArrayRef<int64_t> extra, int64_t group) {
@@ -257,7 +300,7 @@ static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
     data = {};
   Phases p{n, weight, *dims, data, w.strides, w.dilations, group};
   // Places behind the last element of the input: what is kept of them.
-  Ints behind;
+  Ints first, behind;
   bool even = true; // all phases have as many taps, at the same places
   int64_t count = 1;
   for (size_t d = 0; d < rank; ++d) {
@@ -276,30 +319,43 @@ static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
       if (own.count)
         start = std::min(start, own.reach()), end = std::max(end, own.behind);
     }
-    p.first.push_back(start);
+    first.push_back(start);
     behind.push_back(end);
   }
   if (!even && count > kMaxPhases)
     return nullptr;
+  Dims spatial = n.dims(x);
+  Ints size, places;
+  for (size_t d = 0; d < rank; ++d)
+    if (std::optional<int64_t> in = spatial[d + 2].constant()) {
+      places.push_back(*in + behind[d] - first[d]);
+      size.push_back((*in - 1) * w.strides[d] +
+                     ((*dims)[d + 2] - 1) * w.dilations[d] + 1 - (*pads)[d] -
+                     (*pads)[d + rank] + extra[d]);
+    }
+  if (even && size.size() == rank && count <= kMaxPhases &&
+      llvm::all_of(size, [](int64_t n) { return n > 0; }) &&
+      wasteOf(size, w.strides, places) > kMostWaste)
+    if (Value y = p.apart(x, *pads, size))
+      return y;
   SmallVector<Ints> phases = allPhases(w.strides);
   Value y;
   if (even) {
-    y = p.convolution(x, phases, behind);
+    y = p.convolution(x, phases, first, behind);
   } else {
     SmallVector<Value> parts;
     for (const Ints &phase : phases)
-      parts.push_back(p.convolution(x, phase, behind));
+      parts.push_back(p.convolution(x, phase, first, behind));
     y = n.concat(parts, 1);
   }
   if (!y)
     return nullptr;
   y = interleave(n, y, w.strides, even ? group : 1,
                  SymExpr((*dims)[1] * group));
-  Dims spatial = n.dims(x);
   for (size_t d = 0; d < rank; ++d) {
     SymExpr size = (spatial[d + 2] - SymExpr(1)) * SymExpr(w.strides[d]) +
                    w.extent(d) - w.low[d] - w.high[d] + SymExpr(extra[d]);
-    int64_t start = (*pads)[d] - p.first[d] * w.strides[d];
+    int64_t start = (*pads)[d] - first[d] * w.strides[d];
     if (start != 0 || n.dims(y)[d + 2] != size)
       y = n.slice(y, d + 2, SymExpr(start), size);
   }
