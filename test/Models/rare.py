@@ -194,6 +194,25 @@ for mode in ("linear", "cubic"):
             *({"x": rand(2, 3, h, w), "sizes": np.array([2, 3, p, q])} for h, w, p, q in ((12, 17, 5, 6), (9, 4, 9, 11), (40, 33, 3, 32))),
             atol=1e-5,
         )
+# Rows of the result are of rows that are kept where they come in order, and computed anew where they do not.
+case(
+    "rows of rows that are computed",
+    "(float[2,3,9,20] x) => (float[2,3,11,12] y, float[2,3,11,12] z)"
+    "<int64[12] along = {0,0,1,3,4,6,7,9,11,15,16,19}, int64[11] first = {0,0,1,2,3,3,4,5,6,7,8}, int64[11] second = {1,1,2,3,4,4,5,6,7,8,8},"
+    " int64[11] any = {8,0,-1,4,2,-9,7,1,1,3,6}>"
+    "{ c = Gather <axis = 3> (x, along)  s = Sigmoid (c)  a = Gather <axis = 2> (s, first)  b = Gather <axis = 2> (s, second)  y = Sub (a, b)"
+    "  t = Tanh (c)  d = Gather <axis = 2> (t, any)  e = Gather <axis = 2> (t, first)  z = Mul (d, e) }",
+    {"x": rand(2, 3, 9, 20)}, atol=1e-5,
+)
+numbers = ", ".join(f"{v:.3f}" for v in rand(2 * 3 * 4 * 4))
+case(
+    "transposed convolutions of small images",
+    "(float[2,2,4,4] x, float[1,2,3,5] z, float[2,2,4] s, float[2,1,4] l) => (float[2,3,8,8] a, float[1,3,5,9] c, float[2,2,8] d)"
+    f"<float[2,3,4,4] k = {{{numbers}}}>"
+    "{ a = ConvTranspose <strides = [2,2], pads = [1,1,1,1]> (x, k)  c = ConvTranspose <strides = [2,2], pads = [2,1,1,2]> (z, k)"
+    "  d = ConvTranspose <group = 2, strides = [2], pads = [1,1]> (s, l) }",
+    {"x": rand(2, 2, 4, 4), "z": rand(1, 2, 3, 5), "s": rand(2, 2, 4), "l": rand(2, 1, 4)}, atol=1e-5,
+)
 case(
     "a scale that is no ratio of small integers",
     "(float[n,c,h,w] x) => (float[n,c,p,q] y) <float[4] s = {1.0, 1.0, 1.3712345, 0.712377}> { y = Resize <mode = \"linear\"> (x, , s) }",
