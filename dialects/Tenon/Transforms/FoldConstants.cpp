@@ -20,6 +20,7 @@
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonSmallTensor.h"
 #include "dialects/Tenon/Transforms/Match.h"
+#include "dialects/Tenon/Transforms/NormedWeights.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "dialects/Tenon/Transforms/WidenHalves.h"
 #include "mlir/IR/BuiltinDialect.h"
@@ -446,12 +447,39 @@ struct FoldConstantsPass
       op->getResult(0).replaceAllUsesWith(constant);
       op->erase();
     });
+    getOperation().walk([&](Operation *op) {
+      if (isa<ConvOp, MatMulOp>(op))
+        foldNormed(builder, op->getOperand(1));
+    });
     getOperation().walk([&](ConvOp op) {
       if (makesCodes)
         takeScalesOut(builder, op);
       if (!makesCodes || op.getGroup() != 1)
         foldFilter(builder, op);
     });
+  }
+
+  /// A weight, or what it is a view of, that is a constant once normalised.
+  void foldNormed(OpBuilder &builder, Value weight) {
+    Operation *op = weight.getDefiningOp();
+    while (isReshape(op) || isTranspose(op)) {
+      weight = op->getOperand(0);
+      op = weight.getDefiningOp();
+    }
+    std::optional<std::vector<float>> numbers =
+        numbersOfNormed(weight, maxBytes / sizeof(float));
+    if (!numbers)
+      return;
+    noteApplied(getArgument(), op, "its weight folded");
+    size_t bytes = numbers->size() * sizeof(float);
+    AsmResourceBlob blob =
+        HeapAsmResourceBlob::allocate(bytes, alignof(uint64_t));
+    memcpy(blob.getMutableData().data(), numbers->data(), bytes);
+    builder.setInsertionPoint(op);
+    weight.replaceAllUsesWith(
+        ConstantOp::create(builder, weight.getLoc(),
+                           storedAs(cast<RankedTensorType>(weight.getType()),
+                                    "normed", std::move(blob))));
   }
 
   void foldFilter(OpBuilder &builder, ConvOp op) {

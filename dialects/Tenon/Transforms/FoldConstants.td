@@ -22,6 +22,8 @@ def FoldConstantsPass : Tenon_GraphPass<"tenon-fold-constants"> {
     that a model casts to f16 or bf16 is stored as such, up to 64 MB. A filter
     that the model stores as f16 or bf16 and casts is one of f32: every position
     of an image meets it, and its layout is made when compiling.
+    A weight that a model normalises by sums over its elements (weight
+    standardization, weight norm) is a constant, up to 64 MB.
     So is one that is dequantised, up to 4 million elements, where the model makes
     no codes of its images, by which it would be multiplied as it is, or in
     groups. Small weights of codes stay codes in a model that makes such, and of

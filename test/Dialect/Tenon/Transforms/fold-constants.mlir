@@ -239,3 +239,28 @@ func.func @narrowed() -> (tensor<7xf16>, tensor<5xbf16>, tensor<70x60xbf16>) {
   %2 = tenon.cast %s to bf16 : tensor<70x60xf32>
   return %0, %1, %2 : tensor<7xf16>, tensor<5xbf16>, tensor<70x60xbf16>
 }
+
+// A weight that a model normalises is one: ([1, 2, 3] - 2) * 3 and the same of
+// its second row. What is summed of an input is not.
+
+// CHECK-LABEL: @normed
+// CHECK-DAG: %[[W:.+]] = tenon.constant dense_resource<normed{{.*}}> : tensor<2x3xf32>
+// CHECK-DAG: %[[V:.+]] = tenon.reshape %[[W]] to <"2", "3", "1">
+// CHECK: tenon.conv %arg0, %[[V]]
+// CHECK: %[[M:.+]] = tenon.reduce mean %arg1
+// CHECK: %[[D:.+]] = tenon.sub %arg1, %[[M]]
+// CHECK: tenon.matmul %arg2, %[[D]]
+// CHECK: normed: "0x08000000000040C000000000000040400000C0C0000000000000C040"
+func.func @normed(%x: tensor<1x3x4xf32>, %y: tensor<3x2xf32>, %z: tensor<2x3xf32>) -> (tensor<1x2x4xf32>, tensor<2x2xf32>) {
+  %w = tenon.constant dense<[[1.0, 2.0, 3.0], [4.0, 6.0, 8.0]]> : tensor<2x3xf32>
+  %three = tenon.constant dense<3.0> : tensor<f32>
+  %0 = tenon.reduce mean %w over [1] keepdims : tensor<2x3xf32>
+  %1 = tenon.sub %w, %0 : tensor<2x3xf32>, tensor<2x1xf32>
+  %2 = tenon.mul %1, %three : tensor<2x3xf32>, tensor<f32>
+  %3 = tenon.reshape %2 to <"2", "3", "1"> : tensor<2x3xf32>
+  %4 = tenon.conv %x, %3 strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x4xf32>, tensor<2x3x1xf32>
+  %5 = tenon.reduce mean %y over [0] keepdims : tensor<3x2xf32>
+  %6 = tenon.sub %y, %5 : tensor<3x2xf32>, tensor<1x2xf32>
+  %7 = tenon.matmul %z, %6 : tensor<2x3xf32>, tensor<3x2xf32>
+  return %4, %7 : tensor<1x2x4xf32>, tensor<2x2xf32>
+}
