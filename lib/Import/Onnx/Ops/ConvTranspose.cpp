@@ -292,8 +292,7 @@ static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
   std::optional<Ints> pads = w.constantPads(),
                       dims = staticDims(n.dims(weight));
   size_t rank = w.rank();
-  if (!pads || !dims ||
-      llvm::all_of(w.strides, [](int64_t s) { return s == 1; }))
+  if (!pads || !dims)
     return nullptr;
   ArrayRef<char> data = bytesOf(weight);
   if (n.elem(weight).getIntOrFloatBitWidth() < 8)
@@ -359,6 +358,38 @@ static Value byPhases(NodeImporter &n, Value x, Value weight, const Window &w,
     if (start != 0 || n.dims(y)[d + 2] != size)
       y = n.slice(y, d + 2, SymExpr(start), size);
   }
+  return y;
+}
+
+//===----------------------------------------------------------------------===//
+// Of one place
+//===----------------------------------------------------------------------===//
+
+/// An image of one place (a generator's first layer) is a row, and what it
+/// gives a product by the weight as it lies. Null for any other.
+static Value ofOnePlace(NodeImporter &n, Value x, Value weight, const Window &w,
+                        ArrayRef<int64_t> extra, int64_t group) {
+  std::optional<Ints> pads = w.constantPads();
+  Dims dims = n.dims(x), whole = n.dims(weight);
+  auto isOne = [](const SymExpr &d) { return d.constant() == 1; };
+  auto isNone = [](int64_t i) { return i == 0; };
+  if (group != 1 || !pads ||
+      !llvm::all_of(ArrayRef(dims).drop_front(2), isOne) ||
+      !llvm::all_of(extra, isNone) ||
+      llvm::any_of(*pads, [](int64_t i) { return i < 0; }) ||
+      llvm::any_of(w.dilations, [](int64_t d) { return d != 1; }))
+    return nullptr;
+  SymExpr behind(1);
+  for (const SymExpr &d : ArrayRef(whole).drop_front())
+    behind = behind * d;
+  Value y = n.matmul(n.reshape(x, {dims[0], dims[1]}),
+                     n.reshape(weight, {whole[0], behind}));
+  whole[0] = dims[0];
+  y = n.reshape(y, whole);
+  for (size_t d = 0; d < w.rank(); ++d)
+    if ((*pads)[d] || (*pads)[d + w.rank()])
+      y = n.slice(y, d + 2, SymExpr((*pads)[d]),
+                  whole[d + 2] - SymExpr((*pads)[d] + (*pads)[d + w.rank()]));
   return y;
 }
 
@@ -449,6 +480,8 @@ static void convTranspose(NodeImporter &n) {
     n.out(0, addBias(n, y, n.in(2)));
     return;
   }
+  if (Value y = ofOnePlace(n, x, weight, *w, extra, group))
+    return n.out(0, addBias(n, y, n.in(2)));
   if (Value y = byPhases(n, x, weight, *w, extra, group))
     return n.out(0, addBias(n, y, n.in(2)));
   Window unit = *w;
