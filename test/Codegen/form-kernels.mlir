@@ -511,16 +511,16 @@ func.func @turnedTiles(%x: tensor<1x8x8x3xf32>, %y: tensor<1x8x8x4xf32>, %p: ten
 // CHECK-NOT: tenon.kernel map
 // CHECK: tenon.kernel row(%arg2)
 // CHECK: return
-func.func @longRows(%x: tensor<1x600x64xf32>, %y: tensor<1x8x600xf32>, %z: tensor<1x64x32xf32>) -> (tensor<1x32x1200xf32>, tensor<1x8x600xf32>, tensor<1x32x64xf32>) {
+func.func @longRows(%x: tensor<1x600x64xf32>, %y: tensor<1x8x600xf32>, %z: tensor<1x48x32xf32>) -> (tensor<1x32x1200xf32>, tensor<1x8x600xf32>, tensor<1x32x48xf32>) {
   %0 = tenon.transpose %x [0, 2, 1] : tensor<1x600x64xf32>
   %1 = tenon.reshape %0 to <"1", "32", "1200"> : tensor<1x64x600xf32>
   %2 = tenon.layer_norm %1 epsilon 1.0e-5 dims 1 : tensor<1x32x1200xf32>
   %3 = tenon.transpose %y [0, 2, 1] : tensor<1x8x600xf32>
   %4 = tenon.transpose %3 [0, 2, 1] : tensor<1x600x8xf32>
   %5 = tenon.softmax %4 : tensor<1x8x600xf32>
-  %6 = tenon.transpose %z [0, 2, 1] : tensor<1x64x32xf32>
-  %7 = tenon.softmax %6 : tensor<1x32x64xf32>
-  return %2, %5, %7 : tensor<1x32x1200xf32>, tensor<1x8x600xf32>, tensor<1x32x64xf32>
+  %6 = tenon.transpose %z [0, 2, 1] : tensor<1x48x32xf32>
+  %7 = tenon.softmax %6 : tensor<1x32x48xf32>
+  return %2, %5, %7 : tensor<1x32x1200xf32>, tensor<1x8x600xf32>, tensor<1x32x48xf32>
 }
 
 // -----

@@ -425,7 +425,7 @@ bool FormKernels::isMovedByPatches(Value v, Operation *user) {
 /// gather of rows, that read them where they are would fetch a line for each,
 /// and again for the rows beside. Codes are turned by squares before a pad.
 bool FormKernels::isMovedForRows(Value v) {
-  constexpr int64_t kLong = 512, kMany = 16;
+  constexpr int64_t kLong = 64, kMany = 16;
   if (!v.getDefiningOp<TransposeOp>())
     return false;
   bool areCodes = getElementTypeOrSelf(v.getType()).isInteger(8) &&
