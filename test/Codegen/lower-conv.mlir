@@ -357,3 +357,76 @@ func.func @channelsFirst(%x: tensor<1x3x1x3xf32>, %w: tensor<2x3x1x1xf32>) -> te
   %3 = tenon.matmul %2, %c : tensor<2x3xf32>, tensor<3x2xf32>
   return %3 : tensor<2x2xf32>
 }
+
+// Sums over an image's elements read them as they lie, and so do those over
+// positions of which no dim is kept.
+
+// CHECK-LABEL: @wholeImages
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[M:.+]] = tenon.reduce mean %[[Y]] over [1, 2] : tensor<2x5x8xf32>
+// CHECK: tenon.reshape %[[M]] to <"2", "1", "1">
+// CHECK: tenon.reduce max %[[Y]] over [1] : tensor<2x5x8xf32>
+func.func @wholeImages(%x: tensor<2x3x5xf32>, %a: tensor<8x3x1xf32>) -> (tensor<2x1x1xf32>, tensor<2x8xf32>) {
+  %0 = tenon.conv %x, %a strides [1] pads [0, 0] dilations [1] group 1 : tensor<2x3x5xf32>, tensor<8x3x1xf32>
+  %1 = tenon.reduce mean %0 over [1, 2] keepdims : tensor<2x8x5xf32>
+  %2 = tenon.reduce max %0 over [2] : tensor<2x8x5xf32>
+  return %1, %2 : tensor<2x1x1xf32>, tensor<2x8xf32>
+}
+
+// What a model repeats at all positions is joined as rows, and read by channel
+// by what repeats it itself.
+
+// CHECK-LABEL: @repeated
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[S:.+]] = tenon.reshape %arg2 to <"2", "1", "8">
+// CHECK: %[[R:.+]] = tenon.broadcast_to %[[S]] to <"2", "5", "8">
+// CHECK: %[[C:.+]] = tenon.concat %[[Y]], %[[R]] axis 2
+// CHECK: tenon.matmul %[[C]]
+// CHECK: %[[T:.+]] = tenon.reshape %arg2 to <"2", "1", "8">
+// CHECK: tenon.mul %[[Y]], %[[T]] : tensor<2x5x8xf32>, tensor<2x1x8xf32>
+func.func @repeated(%x: tensor<2x3x5xf32>, %a: tensor<8x3x1xf32>, %s: tensor<2x8x1xf32>, %b: tensor<4x16x1xf32>) -> (tensor<2x4x5xf32>, tensor<2x8x5xf32>) {
+  %0 = tenon.conv %x, %a strides [1] pads [0, 0] dilations [1] group 1 : tensor<2x3x5xf32>, tensor<8x3x1xf32>
+  %1 = tenon.broadcast_to %s to <"2", "8", "5"> : tensor<2x8x1xf32>
+  %2 = tenon.concat %0, %1 axis 1 : tensor<2x8x5xf32>, tensor<2x8x5xf32>
+  %3 = tenon.conv %2, %b strides [1] pads [0, 0] dilations [1] group 1 : tensor<2x16x5xf32>, tensor<4x16x1xf32>
+  %4 = tenon.mul %0, %1 : tensor<2x8x5xf32>, tensor<2x8x5xf32>
+  return %3, %4 : tensor<2x4x5xf32>, tensor<2x8x5xf32>
+}
+
+// Branches are parts of the channels: what adds them up reads rows.
+
+// CHECK-LABEL: @branches
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: %[[N:.+]] = tenon.neg %[[Y]] : tensor<1x5x16xf32>
+// CHECK: %[[P:.+]] = tenon.reshape %[[N]] to <"1", "5", "2", "8">
+// CHECK: %[[S:.+]] = tenon.reshape %arg2 to <"1", "1", "2", "8">
+// CHECK: %[[M:.+]] = tenon.mul %[[P]], %[[S]]
+// CHECK: %[[R:.+]] = tenon.reduce sum %[[M]] over [2]
+// CHECK: tenon.matmul %[[R]]
+func.func @branches(%x: tensor<1x3x5xf32>, %a: tensor<16x3x1xf32>, %s: tensor<1x2x8x1xf32>, %b: tensor<4x8x1xf32>) -> tensor<1x4x5xf32> {
+  %0 = tenon.conv %x, %a strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x5xf32>, tensor<16x3x1xf32>
+  %1 = tenon.reshape %0 to <"1", "2", "8", "5"> : tensor<1x16x5xf32>
+  %2 = tenon.neg %1 : tensor<1x2x8x5xf32>
+  %3 = tenon.mul %2, %s : tensor<1x2x8x5xf32>, tensor<1x2x8x1xf32>
+  %4 = tenon.reduce sum %3 over [1] : tensor<1x2x8x5xf32>
+  %5 = tenon.conv %4, %b strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x8x5xf32>, tensor<4x8x1xf32>
+  return %5 : tensor<1x4x5xf32>
+}
+
+// Heads of attention that become channels lie as rows do but for their order.
+
+// CHECK-LABEL: @heads
+// CHECK: %[[T:.+]] = tenon.transpose %arg1 [0, 2, 1, 3] : tensor<1x2x5x8xf32>
+// CHECK: %[[R:.+]] = tenon.reshape %[[T]] to <"1", "5", "16">
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK: tenon.add %[[Y]], %[[R]] : tensor<1x5x16xf32>
+func.func @heads(%x: tensor<1x3x5xf32>, %y: tensor<1x2x5x8xf32>, %a: tensor<16x3x1xf32>) -> tensor<1x16x5xf32> {
+  %0 = tenon.conv %x, %a strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x5xf32>, tensor<16x3x1xf32>
+  %1 = tenon.transpose %y [0, 1, 3, 2] : tensor<1x2x5x8xf32>
+  %2 = tenon.reshape %1 to <"1", "16", "5"> : tensor<1x2x8x5xf32>
+  %3 = tenon.add %0, %2 : tensor<1x16x5xf32>, tensor<1x16x5xf32>
+  return %3 : tensor<1x16x5xf32>
+}

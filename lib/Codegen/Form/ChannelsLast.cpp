@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/ChannelsLast.h"
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Mul.h"
@@ -51,6 +52,14 @@ static bool isPerChannel(Value v, ArrayRef<SymExpr> dims) {
   SmallVector<SymExpr> everywhere(dims.take_front(2));
   everywhere.resize(dims.size(), SymExpr(1));
   return isBroadcastOf(getDims(v), everywhere);
+}
+
+/// What something for each channel, or a number, is repeated from: elementwise
+/// ops of the same dims repeat it themselves.
+static Value skipRepeats(Value v, ArrayRef<SymExpr> dims) {
+  auto repeat = v.getDefiningOp<BroadcastToOp>();
+  return repeat && isPerChannel(repeat.getInput(), dims) ? repeat.getInput()
+                                                         : v;
 }
 
 /// Such an operand for rows: [C] or [N, 1, C], for an image [N, 1..., C]; a
@@ -121,7 +130,7 @@ static int64_t inImage(int64_t dim, size_t rank) {
 /// Fewer channels than this do not fill a vector: what moves elements is left
 /// as it is.
 static constexpr int64_t kFewChannels = 8;
-static bool hasChannels(Value v) {
+bool hasChannels(Value v) {
   SmallVector<SymExpr> dims = getDims(v);
   return dims.size() >= 3 &&
          dims[1].constant().value_or(kFewChannels) >= kFewChannels;
@@ -200,6 +209,8 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
   if (!op->hasTrait<OpTrait::Elementwise>() || op->hasAttr("tenon.value"))
     return {};
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
+  SmallVector<Value> from = llvm::map_to_vector(
+      op->getOperands(), [&](Value v) { return skipRepeats(v, dims); });
   auto isWhole = [&](Value v) { return getDims(v) == dims; };
   // Of all channels, and perhaps of one row or column where the result has many
   // (dims known at run time only): images are broadcast as these are.
@@ -208,13 +219,13 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
     return own == dims || (own.size() == dims.size() && own[1] == dims[1] &&
                            !isPerChannel(v, dims) && !isPerPosition(v, dims));
   };
-  if (dims.size() < 3 || llvm::none_of(op->getOperands(), hasForm))
+  if (dims.size() < 3 || llvm::none_of(from, hasForm))
     return {};
   // As rows, unless all come as images or something varies along a part of the
   // spatial dims alone.
   SmallVector<Form> forms;
   bool allImages = true, partly = false;
-  for (Value v : op->getOperands()) {
+  for (Value v : from) {
     if (hasForm(v)) {
       partly |= !isWhole(v);
       forms.push_back(formOfOperand(v)); // v may be gone
@@ -233,7 +244,7 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
   bool asImage = allImages || partly;
   OpBuilder b(op);
   SmallVector<Value> operands;
-  for (auto [v, form] : llvm::zip_equal(op->getOperands(), forms)) {
+  for (auto [v, form] : llvm::zip_equal(from, forms)) {
     if (hasForm(v))
       operands.push_back(asImage ? imageOf(form, getDims(v))
                                  : rowsOf(form, dims));
@@ -286,16 +297,36 @@ ChannelsLast::Form ChannelsLast::sinkSlice(SliceOp op) {
   return {{}, part};
 }
 
+/// Something for each channel that is the same at all positions, as rows.
+Value ChannelsLast::repeatedRows(Value v) {
+  auto repeat = v.getDefiningOp<BroadcastToOp>();
+  SmallVector<SymExpr> dims = getDims(v);
+  if (!repeat || dims.size() < 3 || repeat->hasAttr("tenon.value") ||
+      getDims(repeat.getInput()).size() != dims.size() ||
+      !isPerChannel(repeat.getInput(), dims))
+    return {};
+  OpBuilder b(repeat);
+  Location loc = repeat.getLoc();
+  return BroadcastToOp::create(
+      b, loc, perChannel(b, loc, repeat.getInput(), dims, /*forImage=*/false),
+      DimsAttr::get(b.getContext(), rowDims(dims)));
+}
+
 ChannelsLast::Form ChannelsLast::sinkConcat(ConcatOp op) {
   OpBuilder b(op);
   bool ofChannels = op.getAxis() == 1;
-  if (!llvm::all_of(op.getInputs(), [&](Value v) {
-        return known.contains(v) && known.at(v) && hasChannels(v);
-      }))
+  auto isKnown = [&](Value v) { return known.contains(v) && known.at(v); };
+  if (llvm::none_of(op.getInputs(), isKnown) ||
+      !llvm::all_of(op.getInputs(), hasChannels))
     return {};
   SmallVector<Value> parts;
-  for (Value v : op.getInputs())
-    parts.push_back(ofChannels ? knownRows(v) : knownImage(v));
+  for (Value v : op.getInputs()) {
+    parts.push_back(!ofChannels  ? knownImage(v)
+                    : isKnown(v) ? knownRows(v)
+                                 : repeatedRows(v));
+    if (!parts.back())
+      return {};
+  }
   size_t rank = getDims(op.getResult()).size();
   Value joined = ConcatOp::create(b, op.getLoc(), parts,
                                   ofChannels ? 2 : inImage(op.getAxis(), rank));
@@ -329,6 +360,33 @@ ChannelsLast::Form ChannelsLast::sinkReduce(ReduceOp op) {
   Value reduced = ReduceOp::create(b, op.getLoc(), op.getKind(), rows,
                                    b.getDenseI64ArrayAttr({1}), true);
   return {reduced, {}};
+}
+
+/// Over all positions, of which none is kept, or over all elements of an image:
+/// no order of theirs gives another result, but for products.
+bool ChannelsLast::sinkWhole(ReduceOp op) {
+  int64_t rank = getDims(op.getInput()).size();
+  SmallVector<int64_t> axes(op.getAxes());
+  llvm::sort(axes);
+  bool all =
+      ArrayRef(axes) == ArrayRef(llvm::to_vector(llvm::seq<int64_t>(1, rank)));
+  if (op.getKind() == ReduceKind::prod || !hasChannels(op.getInput()) ||
+      (!all && (op.getKeepdims() ||
+                ArrayRef(axes) !=
+                    ArrayRef(llvm::to_vector(llvm::seq<int64_t>(2, rank))))))
+    return false;
+  Value rows = knownRows(op.getInput());
+  if (!rows)
+    return false;
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  SmallVector<int64_t> over{1};
+  if (all)
+    over.push_back(2);
+  Value reduced = ReduceOp::create(b, loc, op.getKind(), rows,
+                                   b.getDenseI64ArrayAttr(over), false);
+  replace(op, reshape(b, loc, reduced, getDims(op.getResult())));
+  return true;
 }
 
 /// The largest or the smallest of all elements, of each row first, some of them
@@ -520,12 +578,14 @@ StringRef ChannelsLast::sink(Operation *op) {
   if (op->hasAttr("tenon.value"))
     return concerned ? "its result is asked for by name" : "";
   if (op->hasTrait<OpTrait::Elementwise>()) {
-    if (sinkLast(op) || move(op, [&](Value v) { return known.lookup(v); }) ||
-        !concerned)
+    // What else it reads may lie so, too.
+    if (sinkLast(op) || sinkSplit(op) || !concerned ||
+        move(op, [&](Value v) { return formOf(v); }))
       return ""; // else op is still there
     return "an operand has no rows and varies along the positions";
   }
-  if (auto reduce = dyn_cast<ReduceOp>(op); reduce && sinkExtremes(reduce))
+  if (auto reduce = dyn_cast<ReduceOp>(op);
+      reduce && (sinkExtremes(reduce) || sinkWhole(reduce)))
     return "";
   // The windows of an image whose channels the model itself moves to the front,
   // or of what is elementwise of one: squares.
@@ -547,7 +607,10 @@ StringRef ChannelsLast::sink(Operation *op) {
                   .Case([&](SliceOp o) { return sinkSlice(o); })
                   .Case([&](ConcatOp o) { return sinkConcat(o); })
                   .Case([&](GatherOp o) { return sinkGather(o); })
-                  .Case([&](ReduceOp o) { return sinkReduce(o); })
+                  .Case([&](ReduceOp o) {
+                    Form form = sinkReduce(o);
+                    return form ? form : sinkParts(o);
+                  })
                   .Case([&](ReshapeOp o) {
                     Form form = sinkReshape(o);
                     return form ? form : sinkShuffle(o);
@@ -556,6 +619,22 @@ StringRef ChannelsLast::sink(Operation *op) {
   if (form)
     finish(op, form);
   return form || !concerned ? "" : "it has no form with the channels last";
+}
+
+/// Of [N, heads, positions, C / heads] with the last dims swapped, as attention
+/// leaves them, that are made channels: the rows. Null for any other.
+static Value rowsOfHeads(TransposeOp swapped, ArrayRef<SymExpr> dims) {
+  SmallVector<SymExpr> rows = rowDims(dims);
+  SmallVector<SymExpr> from =
+      swapped ? getDims(swapped.getInput()) : SmallVector<SymExpr>();
+  if (from.size() != 4 || swapped.getPerm() != ArrayRef<int64_t>{0, 1, 3, 2} ||
+      from[0] != rows[0] || from[2] != rows[1] || from[1] * from[3] != rows[2])
+    return {};
+  OpBuilder b = after(swapped.getInput());
+  Location loc = swapped.getLoc();
+  Value v = TransposeOp::create(b, loc, swapped.getInput(),
+                                ArrayRef<int64_t>{0, 2, 1, 3});
+  return ReshapeOp::create(b, loc, v, DimsAttr::get(b.getContext(), rows));
 }
 
 ChannelsLast::Form ChannelsLast::formOf(Value v) {
@@ -576,6 +655,8 @@ ChannelsLast::Form ChannelsLast::formOf(Value v) {
     if (transpose && transpose.getPerm() == ArrayRef<int64_t>{0, 2, 1} &&
         getDims(transpose.getInput()) == rowDims(dims))
       return known[v] = {copyOf(transpose.getInput(), rowDims(dims)), {}};
+    if (Value rows = rowsOfHeads(transpose, dims))
+      return known[v] = {rows, {}};
   }
   if (Form form = move(op, [&](Value o) { return formOf(o); }))
     return form; // v is gone

@@ -61,7 +61,11 @@ private:
   Form sinkConcat(ConcatOp op);
   Form sinkGather(GatherOp op);
   Form sinkReduce(ReduceOp op);
+  Form sinkParts(ReduceOp op);
+  bool sinkSplit(mlir::Operation *op);
   bool sinkExtremes(ReduceOp op);
+  bool sinkWhole(ReduceOp op);
+  mlir::Value repeatedRows(mlir::Value v);
   Form sinkReshape(ReshapeOp op);
   Form sinkShuffle(ReshapeOp op);
   void sinkTranspose(TransposeOp op);
@@ -72,6 +76,9 @@ private:
   /// which is known.
   llvm::DenseMap<mlir::Value, mlir::Value> firstOf;
 };
+
+/// Does an image's dim of channels fill a vector, or may it?
+bool hasChannels(mlir::Value v);
 
 /// Do patches hold each element of the image so often that a product had better
 /// read the image itself, with its channels last?

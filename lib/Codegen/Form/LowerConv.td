@@ -18,8 +18,8 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
     The matmul's result has the channels last, and keeps them there as long as
     nothing else is asked for: elementwise ops move before the transpose, to end
     the matmul's kernel; pads, slices, concats, gathers of positions, reductions
-    over all of them, and channels that become positions follow. A convolution
-    of what is such a transpose, the model's own included, takes `channels_last`
+    over all of them or of parts of the channels, and channels that become
+    positions follow. A convolution of what is such a transpose, the model's own included, takes `channels_last`
     patches, which are copies of rows, and its weight in their order (a constant
     is stored so). An input whose channels fill vectors, or of whose patches many
     hold the same elements, is transposed first to the same end. Only values that are asked for by name stay where the model
