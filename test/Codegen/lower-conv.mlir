@@ -395,6 +395,35 @@ func.func @repeated(%x: tensor<2x3x5xf32>, %a: tensor<8x3x1xf32>, %s: tensor<2x8
   return %3, %4 : tensor<2x4x5xf32>, tensor<2x8x5xf32>
 }
 
+// Taps that meet padding alone are none.
+
+// CHECK-LABEL: @croppedTaps
+// CHECK: %[[W:.+]] = tenon.constant dense_resource<taps{{.*}}> : tensor<2x1x2x1xf32>
+// CHECK: tenon.im2col {{.*}} kernel [2, 1] strides [1, 1] pads [1, 0, 0, 0] dilations [1, 4]
+func.func @croppedTaps(%x: tensor<1x1x2x3xf32>) -> tensor<1x2x2x3xf32> {
+  %w = tenon.constant dense<[[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]], [[[7.0, 8.0, 9.0], [10.0, 11.0, 12.0]]]]> : tensor<2x1x2x3xf32>
+  %0 = tenon.conv %x, %w strides [1, 1] pads [1, 4, 0, 4] dilations [1, 4] group 1 : tensor<1x1x2x3xf32>, tensor<2x1x2x3xf32>
+  return %0 : tensor<1x2x2x3xf32>
+}
+
+// Windows of 3x3 at several depths are one of images with the channels of all.
+
+// CHECK-LABEL: @stackedDepth
+// CHECK: tenon.pad constant %{{.+}}, %{{.+}} low <"0", "1", "0", "0", "0"> high <"0", "0", "0", "0", "0">
+// CHECK: %[[A:.+]] = tenon.slice %{{.+}} from <"0", "0", "0", "0", "0"> step [1, 2, 1, 1, 1] to <"1", "2", "5", "6", "16">
+// CHECK: %[[B:.+]] = tenon.slice %{{.+}} from <"0", "1", "0", "0", "0"> step [1, 2, 1, 1, 1] to <"1", "2", "5", "6", "16">
+// CHECK: %[[C:.+]] = tenon.concat %[[A]], %[[B]] axis 4
+// CHECK: %[[S:.+]] = tenon.reshape %[[C]] to <"2", "5", "6", "32">
+// CHECK: %[[P:.+]] = tenon.im2col %[[S]] kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] channels_last
+// CHECK: %[[W:.+]] = tenon.constant dense<1.000000e+00> : tensor<16x288xf32>
+// CHECK: %[[Y:.+]] = tenon.matmul %[[P]], %[[W]] transposed
+// CHECK: tenon.reshape %[[Y]] to <"1", "60", "16">
+func.func @stackedDepth(%x: tensor<1x16x3x5x6xf32>) -> tensor<1x16x2x5x6xf32> {
+  %w = tenon.constant dense<1.0> : tensor<16x16x2x3x3xf32>
+  %0 = tenon.conv %x, %w strides [2, 1, 1] pads [1, 1, 1, 0, 1, 1] dilations [1, 1, 1] group 1 : tensor<1x16x3x5x6xf32>, tensor<16x16x2x3x3xf32>
+  return %0 : tensor<1x16x2x5x6xf32>
+}
+
 // Branches are parts of the channels: what adds them up reads rows.
 
 // CHECK-LABEL: @branches

@@ -688,6 +688,8 @@ def conv_graphs():
         # no borders: read where the image lies
         (70, 40, 1, (1, 1), (2, 3), (1, 1), (0, 0, 0, 0)), (5, 33, 1, (2, 1, 3), (1, 2, 2), (3, 1, 2), (0, 0, 0, 0, 0, 0)),
         (32, 33, 1, (3, 3), (2, 2), (1, 1), (2, 0, 1, 2)),  # by fewer multiplications
+        # the channels of all depths beside one another
+        (16, 33, 1, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1, 1, 1, 1)), (32, 20, 1, (2, 3, 3), (2, 2, 2), (2, 1, 1), (1, 1, 0, 2, 0, 1)),
     ]
     rng = np.random.default_rng(11)
     for number, (cin, cout, group, kernel, strides, dilations, pads) in enumerate(forms):
@@ -726,6 +728,7 @@ def transposed_graphs():
         (4, 3, 1, (1, 2), (2, 2), (0, 0, 0, 0), (1, 0), (1, 1)), (4, 6, 2, (3, 3), (2, 1), (1, 1, 1, 0), (1, 0), (2, 2)),
         (4, 6, 2, (3, 4), (2, 3), (1, 2, 0, 1), (1, 0), (3, 2)), (4, 4, 1, (4, 3), (2, 2), (1, 0, 2, 1), (0, 1), (1, 3)),
         (3, 2, 1, (2,), (4,), (0, 0), (0,), (6,)),
+        (5, 6, 1, (4, 3), (1, 1), (0, 1, 1, 0), (0, 0), (1, 2)),  # one phase
     ]
     given = (1, 4, 8, 10)  # whose weights are known only at run time
     rng = np.random.default_rng(12)

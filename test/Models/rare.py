@@ -179,6 +179,12 @@ for group in (1, 2):
         {"x": rand(2, 4, 5, 4), "k": rand(4, 3, 3, 2)}, {"x": rand(1, 2, 3, 3), "k": rand(2, 1, 2, 2)}, atol=1e-4,
     )
 case(
+    "taps that meet padding alone",
+    "(float[n,1,2,3] x, float[n,1,1,1] o) => (float[n,2,2,3] y, float[n,2,2,2] z) <float[2,1,2,3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, float[1,2,2,3] v = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}>"
+    "{ y = Conv <pads = [1, 4, 0, 4], dilations = [1, 4]> (x, w)  z = ConvTranspose <strides = [2, 2], pads = [0, 0, 0, 1]> (o, v) }",
+    {"x": rand(2, 1, 2, 3), "o": rand(2, 1, 1, 1)},
+)
+case(
     "a choice between dims",
     "(float[a,b] x, float[c,d] y) => (float[e,b] z) <int64[1] one = {1}, float zero = {0}>"
     "{ p = Shape <end = 1> (x)  q = Shape <end = 1> (y)  s = Shape <start = 1> (x)  m = Greater (p, q)"

@@ -17,6 +17,7 @@
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
+#include "lib/Codegen/Form/StackDepth.h"
 #include "mlir/Pass/Pass.h"
 
 using namespace mlir;
@@ -279,7 +280,29 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     rows.replace(op, result);
   }
 
+  /// Over three dims, as a product of patches of two.
+  Value stacked(ConvOp op, ChannelsLast &rows) {
+    noteApplied(kPass, op, kLast);
+    Value image = imageOf(op, rows, /*always=*/true);
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    image = stackDepth(b, op, image);
+    SmallVector<int64_t> kernel = kernelOf(op);
+    ArrayRef<int64_t> pads = op.getPads();
+    Value patches =
+        Im2ColOp::create(b, loc, image, ArrayRef(kernel).drop_front(),
+                         op.getStrides().drop_front(),
+                         ArrayRef<int64_t>{pads[1], pads[2], pads[4], pads[5]},
+                         op.getDilations().drop_front(), true);
+    Value y =
+        MatMulOp::create(b, loc, patches, stackedWeight(b, op), false, true);
+    SmallVector<SymExpr> out = getDims(op.getResult());
+    return createReshape(
+        b, loc, y, {out[0], productOf(ArrayRef(out).drop_front(2)), out[1]});
+  }
+
   void lower(ConvOp op, ChannelsLast &rows) {
+    op = cropTaps(op);
     OpBuilder b(op);
     Location loc = op.getLoc();
     SmallVector<SymExpr> w = getDims(op.getWeight());
@@ -301,7 +324,9 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     SymExpr cout = w[0];
     SymExpr k = productOf(ArrayRef(w).drop_front(1)); // of one group
     Value result;
-    if (groups == 1) {
+    if (canStackDepth(op)) {
+      result = rows.viewOf(b, loc, stacked(op, rows), out);
+    } else if (groups == 1) {
       Value last = patchesOfRows(op, rows);
       if (last)
         noteApplied(kPass, op, kLast);

@@ -28,6 +28,10 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
     A product by a constant of flattened channels and pixels takes its rows as they
     lie, and the constant in their order.
 
+    Windows of 3x3 at several depths are one window of images that have the
+    channels of all those depths, so that tenon-winograd takes them. Taps at the
+    ends of a kernel that meet padding at all positions are left out.
+
     Groups of 8 output channels and more are a batch dim of the matmul. Smaller
     ones, a channel each in the first place, become tenon.depthwise, and so do
     those of 2, 4, 8 or 16 channels of as many inputs, whose lanes are permuted.
