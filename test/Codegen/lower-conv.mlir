@@ -406,6 +406,26 @@ func.func @croppedTaps(%x: tensor<1x1x2x3xf32>) -> tensor<1x2x2x3xf32> {
   return %0 : tensor<1x2x2x3xf32>
 }
 
+// Each tap of a wide dilation is a product of the few positions where it meets
+// the image.
+
+// CHECK-LABEL: @wideDilation
+// CHECK: tenon.slice %[[I:.+]] from <"0", "0", "0", "0"> step [1, 1, 1, 1] to <"1", "1", "1", "16">
+// CHECK: tenon.matmul %{{.+}}, %{{.+}} transposed : tensor<1x1x16xf32>, tensor<16x16xf32>
+// CHECK: %[[Z:.+]] = tenon.pad constant %{{.+}}, %{{.+}} low <"0", "6", "6", "0"> high <"0", "0", "0", "0">
+// CHECK: tenon.slice %[[I]] from <"0", "0", "0", "0"> step [1, 1, 1, 1] to <"1", "1", "7", "16">
+// CHECK: tenon.matmul %{{.+}}, %{{.+}} transposed : tensor<1x7x16xf32>, tensor<16x16xf32>
+// CHECK: %[[Y:.+]] = tenon.pad constant %{{.+}}, %{{.+}} low <"0", "6", "0", "0"> high <"0", "0", "0", "0">
+// CHECK: tenon.add %[[Z]], %[[Y]]
+// CHECK-COUNT-7: tenon.matmul
+// CHECK-NOT: tenon.matmul
+// CHECK: return
+func.func @wideDilation(%x: tensor<1x16x7x7xf32>) -> tensor<1x16x7x7xf32> {
+  %w = tenon.constant dense<1.0> : tensor<16x16x5x3xf32>
+  %0 = tenon.conv %x, %w strides [1, 1] pads [12, 6, 12, 6] dilations [6, 6] group 1 : tensor<1x16x7x7xf32>, tensor<16x16x5x3xf32>
+  return %0 : tensor<1x16x7x7xf32>
+}
+
 // Windows of 3x3 at several depths are one of images with the channels of all.
 
 // CHECK-LABEL: @stackedDepth

@@ -184,6 +184,13 @@ case(
     "{ y = Conv <pads = [1, 4, 0, 4], dilations = [1, 4]> (x, w)  z = ConvTranspose <strides = [2, 2], pads = [0, 0, 0, 1]> (o, v) }",
     {"x": rand(2, 1, 2, 3), "o": rand(2, 1, 1, 1)},
 )
+wide = rand(18, 20, 3, 3)
+case(
+    "taps that meet the image at few positions",
+    "(float[n,20,7,5] x) => (float[n,18,4,5] y) <float[18,20,3,3] w = {" + ", ".join(map(str, wide.ravel())) + "}>"
+    "{ y = Conv <pads = [6, 4, 6, 4], dilations = [6, 4], strides = [2, 1]> (x, w) }",
+    {"x": rand(2, 20, 7, 5)}, atol=1e-4,
+)
 case(
     "a choice between dims",
     "(float[a,b] x, float[c,d] y) => (float[e,b] z) <int64[1] one = {1}, float zero = {0}>"

@@ -324,7 +324,11 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
     SymExpr cout = w[0];
     SymExpr k = productOf(ArrayRef(w).drop_front(1)); // of one group
     Value result;
-    if (canStackDepth(op)) {
+    if (meetsPadding(op)) {
+      noteApplied(kPass, op, kLast);
+      Value image = imageOf(op, rows, /*always=*/true);
+      result = rows.viewOf(b, loc, tapByTap(b, op, image), out);
+    } else if (canStackDepth(op)) {
       result = rows.viewOf(b, loc, stacked(op, rows), out);
     } else if (groups == 1) {
       Value last = patchesOfRows(op, rows);

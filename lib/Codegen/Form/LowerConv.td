@@ -30,7 +30,8 @@ def LowerConvPass : Pass<"tenon-lower-conv"> {
 
     Windows of 3x3 at several depths are one window of images that have the
     channels of all those depths, so that tenon-winograd takes them. Taps at the
-    ends of a kernel that meet padding at all positions are left out.
+    ends of a kernel that meet padding at all positions are left out. Where taps
+    meet it at most positions, each is a product of the others.
 
     Groups of 8 output channels and more are a batch dim of the matmul. Smaller
     ones, a channel each in the first place, become tenon.depthwise, and so do

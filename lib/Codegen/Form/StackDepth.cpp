@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Codegen/Form/StackDepth.h"
+#include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
 #include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
@@ -25,6 +26,9 @@
 using namespace mlir;
 
 namespace tenon {
+
+/// Of the widest vectors.
+static constexpr int64_t kLanes = 16;
 
 /// Known dims, or empty.
 static SmallVector<int64_t> staticDims(ArrayRef<SymExpr> dims) {
@@ -149,13 +153,111 @@ ConvOp cropTaps(ConvOp op) {
   return cropped;
 }
 
+/// Positions from `first` to before `end` where a tap meets an element.
+namespace {
+struct Inside {
+  int64_t first, end;
+  int64_t count() const { return std::max<int64_t>(end - first, 0); }
+};
+} // namespace
+
+static Inside positionsInside(ConvOp op, size_t d, int64_t tap) {
+  int64_t size = *getDims(op.getInput())[d + 2].constant(),
+          positions = *getDims(op.getResult())[d + 2].constant(),
+          stride = op.getStrides()[d],
+          at = tap * op.getDilations()[d] - op.getPads()[d];
+  auto from = [&](int64_t place) { // the first position that is not before
+    return place - at > 0 ? (place - at + stride - 1) / stride : 0;
+  };
+  return {from(0), std::min(from(size), positions)};
+}
+
+bool meetsPadding(ConvOp op) {
+  constexpr int64_t mostTaps = 9, least = 3; // times as much to multiply
+  SmallVector<int64_t> in = staticDims(
+                           ArrayRef(getDims(op.getInput())).drop_front(2)),
+                       out = staticDims(
+                           ArrayRef(getDims(op.getResult())).drop_front(2)),
+                       weight = staticDims(getDims(op.getWeight()));
+  size_t rank = op.getStrides().size();
+  if (op.getGroup() != 1 || in.size() != rank || out.size() != rank ||
+      weight.empty() || weight[0] < kLanes || weight[1] < kLanes ||
+      !elementsOfWeight(op))
+    return false;
+  int64_t taps = 1;
+  double inside = 1, all = 1;
+  for (size_t d = 0; d < rank; ++d) {
+    taps *= weight[d + 2];
+    if (taps > mostTaps)
+      return false;
+    int64_t ofDim = 0;
+    for (int64_t t = 0; t < weight[d + 2]; ++t)
+      ofDim += positionsInside(op, d, t).count();
+    inside *= ofDim;
+    all *= double(out[d]) * weight[d + 2];
+  }
+  return inside > 0 && inside * least < all;
+}
+
+Value tapByTap(OpBuilder &b, ConvOp op, Value image) {
+  Location loc = op.getLoc();
+  SmallVector<int64_t> weight = staticDims(getDims(op.getWeight()));
+  ArrayRef<int64_t> kernel = ArrayRef(weight).drop_front(2);
+  SmallVector<SymExpr> dims = getDims(image), out = getDims(op.getResult());
+  size_t rank = kernel.size();
+  SmallVector<int64_t> steps(rank + 2, 1), tap(rank, 0);
+  llvm::copy(op.getStrides(), steps.begin() + 1);
+  auto attr = [&](ArrayRef<SymExpr> d) {
+    return DimsAttr::get(b.getContext(), d);
+  };
+  Type element = getElementTypeOrSelf(image.getType());
+  Value zero =
+      createConstant(b, loc,
+                     DenseElementsAttr::get(RankedTensorType::get({}, element),
+                                            b.getZeroAttr(element)));
+  Value sum;
+  for (int64_t t = 0, taps = llvm::product_of(kernel); t < taps; ++t) {
+    SmallVector<SymExpr> starts(rank + 2, SymExpr(0)),
+        part = dims, low = starts, high = starts;
+    int64_t places = 1, rest = t;
+    for (size_t d = rank; d-- > 0; rest /= kernel[d])
+      tap[d] = rest % kernel[d];
+    for (size_t d = 0; d < rank; ++d) {
+      Inside inside = positionsInside(op, d, tap[d]);
+      places *= inside.count();
+      starts[d + 1] = inside.first * op.getStrides()[d] +
+                      tap[d] * op.getDilations()[d] - op.getPads()[d];
+      part[d + 1] = inside.count();
+      low[d + 1] = inside.first;
+      high[d + 1] = out[d + 2] - SymExpr(inside.end);
+    }
+    if (places == 0)
+      continue;
+    SmallVector<int64_t> from;
+    for (int64_t i = 0; i < weight[0] * weight[1]; ++i)
+      from.push_back(i * taps + t);
+    Value x =
+        part == dims ? image : createSlice(b, loc, image, starts, steps, part);
+    x = createReshape(b, loc, x, {dims[0], places, dims.back()});
+    Value y = MatMulOp::create(
+        b, loc, x, constantOf(b, op, {weight[0], weight[1]}, 1, from), false,
+        true);
+    part.back() = weight[0];
+    y = createReshape(b, loc, y, part);
+    y = PadOp::create(b, loc, PadMode::constant, y, zero, attr(low),
+                      attr(high));
+    sum = sum ? AddOp::create(b, loc, sum, y).getResult() : y;
+  }
+  return createReshape(
+      b, loc, sum, {out[0], productOf(ArrayRef(out).drop_front(2)), out[1]});
+}
+
 bool canStackDepth(ConvOp op) {
-  constexpr int64_t lanes = 16; // of the widest vectors
   SmallVector<int64_t> weight = staticDims(getDims(op.getWeight()));
   ArrayRef<int64_t> strides = op.getStrides(), dilations = op.getDilations();
   constexpr size_t rank = 3;
   return strides.size() == rank && op.getGroup() == 1 && !weight.empty() &&
-         weight[0] >= lanes && weight[1] >= lanes && weight[3] == 3 &&
+         weight[0] >= kLanes && weight[1] >= kLanes && weight[3] == 3 &&
          weight[4] == 3 && strides[1] == strides[2] &&
          (strides[1] == 1 || (strides[1] == 2 && dilations[1] == 1)) &&
          dilations[1] == dilations[2] &&

@@ -16,6 +16,14 @@ namespace tenon {
 /// where its weight is not at hand.
 ConvOp cropTaps(ConvOp op);
 
+/// Do so few of its taps meet the image, at all positions together, that a
+/// product for each tap, of the positions where it does, has far less to
+/// multiply? Wide dilations on small images are so.
+bool meetsPadding(ConvOp op);
+/// Those products, added up: [N, positions, C out], of an image with its
+/// channels last.
+mlir::Value tapByTap(mlir::OpBuilder &b, ConvOp op, mlir::Value image);
+
 /// Is it a convolution over three dims whose images can be stacked?
 bool canStackDepth(ConvOp op);
 /// Of such a one, and its image with the channels last: for each position along
