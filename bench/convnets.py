@@ -7,12 +7,14 @@
 #===------------------------------------------------------------------------===#
 """Measures Tenon, onnxruntime and OpenVINO on networks of convolutions.
 
-usage: convnets.py [options] [NAME...]
+usage: convnets.py [options] [NAME or FILE.onnx...]
 
 Builds each network with onnx.helper, as torch exports it, with random weights,
 and measures it as realfiles.py does: the engines take short turns, one after
 the other, each at its best settings for so many threads and in f32; the least
-time of each counts. Prints a row per network and number of threads.
+time of each counts. Prints a row per network and number of threads. A file of
+any other network, of f32 inputs, is measured as it is; dims that it leaves
+open are 1.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import os
 import numpy as np
 import onnxruntime
 import realfiles
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, load, numpy_helper, save
 
 F = np.float32
 
@@ -418,8 +420,18 @@ def start(about, folder):
     return options, None if options.build else realfiles.Table(options)
 
 
+def inputs_of(path):
+    graph = load(path, load_external_data=False).graph
+    given = {weight.name for weight in graph.initializer}
+    dims = {v.name: v.type.tensor_type.shape.dim for v in graph.input if v.name not in given}
+    return {name: (F, tuple(d.dim_value or 1 for d in own)) for name, own in dims.items()}
+
+
 def main():
     options, table = start(__doc__, "/tmp/tenon-convnets")
+    for path in filter(lambda name: name.endswith(".onnx"), options.names):
+        if table:
+            table.add(os.path.basename(path)[:-5], path, inputs_of(path))
     for name, make in NETS.items():
         if options.names and name not in options.names:
             continue
