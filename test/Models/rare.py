@@ -184,10 +184,17 @@ case(
     "{ y = Conv <pads = [1, 4, 0, 4], dilations = [1, 4]> (x, w)  z = ConvTranspose <strides = [2, 2], pads = [0, 0, 0, 1]> (o, v) }",
     {"x": rand(2, 1, 2, 3), "o": rand(2, 1, 1, 1)},
 )
-wide = rand(18, 20, 3, 3)
+numbers_of = lambda x: "{" + ", ".join(map(str, x.ravel())) + "}"
+case(
+    "transposed convolutions of small images",
+    "(float[n,2,3,2] x, float[4,1,5,4] g) => (float[n,3,6,4] y, float[n,2,6,6] z) <float[2,3,4,3] v = " + numbers_of(rand(2, 3, 4, 3)) + ">"
+    "{ y = ConvTranspose <strides = [2, 2], pads = [1, 1, 1, 0]> (x, v)  i = Concat <axis = 1> (x, x)"
+    "  z = ConvTranspose <strides = [2, 3], pads = [2, 0, 2, 1], output_padding = [1, 0], group = 2> (i, g) }",
+    {"x": rand(2, 2, 3, 2), "g": rand(4, 1, 5, 4)}, atol=1e-5,
+)
 case(
     "taps that meet the image at few positions",
-    "(float[n,20,7,5] x) => (float[n,18,4,5] y) <float[18,20,3,3] w = {" + ", ".join(map(str, wide.ravel())) + "}>"
+    "(float[n,20,7,5] x) => (float[n,18,4,5] y) <float[18,20,3,3] w = " + numbers_of(rand(18, 20, 3, 3)) + ">"
     "{ y = Conv <pads = [6, 4, 6, 4], dilations = [6, 4], strides = [2, 1]> (x, w) }",
     {"x": rand(2, 20, 7, 5)}, atol=1e-4,
 )
