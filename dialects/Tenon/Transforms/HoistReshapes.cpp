@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/TenonContract.h"
 #include "dialects/Tenon/IR/TenonShape.h"
@@ -71,11 +72,38 @@ struct HoistRowReshape : OpRewritePattern<ReshapeOp> {
   }
 };
 
+/// op(x, broadcast_to(y)) where x has all dims already: op(x, y). Of a slope
+/// per channel, spread as exporters from TFLite do, a layout chosen for
+/// products would need a transposition.
+struct LeaveOutBroadcast : OpRewritePattern<BroadcastToOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(BroadcastToOp broadcast,
+                                PatternRewriter &rewriter) const override {
+    SmallVector<SymExpr> from = getDims(broadcast.getInput()),
+                         to = getDims(broadcast.getResult());
+    for (auto [dim, spread] : llvm::zip(llvm::reverse(from), llvm::reverse(to)))
+      if (dim != SymExpr(1) && dim != spread)
+        return rewriter.notifyMatchFailure(broadcast, "checks a dim");
+    auto hasAllDims = [&](OpOperand &use) {
+      Operation *op = use.getOwner();
+      return op->hasTrait<tenon::OpTrait::Elementwise>() &&
+             llvm::any_of(op->getOperands(), [&](Value v) {
+               return v != broadcast.getResult() && getDims(v) == to;
+             });
+    };
+    if (llvm::none_of(broadcast->getUses(), hasAllDims))
+      return rewriter.notifyMatchFailure(broadcast, "no other has its dims");
+    rewriter.replaceUsesWithIf(broadcast, broadcast.getInput(), hasAllDims);
+    return success();
+  }
+};
+
 struct HoistReshapesPass
     : tenon::impl::HoistReshapesPassBase<HoistReshapesPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<HoistRowReshape>(&getContext());
+    patterns.add<HoistRowReshape, LeaveOutBroadcast>(&getContext());
     ReshapeOp::getCanonicalizationPatterns(patterns, &getContext());
     // Values with several users lose them one op per iteration, so a long
     // chain takes many. Where that is cut short, a reshape stays in place.

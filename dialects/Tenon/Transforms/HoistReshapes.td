@@ -25,6 +25,9 @@ def HoistReshapesPass : Tenon_GraphPass<"tenon-hoist-reshapes"> {
     // becomes
     %2 = tenon.matmul %x, %w : tensor<?x?x8xf32, #tenon.dims<"b", "s", "8">>, tensor<8x16xf32>
     ```
+
+    Nor is an operand of an elementwise op spread (`tenon.broadcast_to`) where
+    another one has all dims: a slope per channel stays one.
   }];
 }
 

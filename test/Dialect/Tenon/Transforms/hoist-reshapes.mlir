@@ -84,3 +84,21 @@ func.func @longChain(%x: !out) -> !y {
   %14 = tenon.reshape %13 to <"b", "s", "16"> : !out
   return %14 : !y
 }
+
+// An operand that another one spreads is left as it is; two that are spread both,
+// and one whose dims are only known when the model runs, are not.
+// CHECK-LABEL: @spread
+func.func @spread(%x: !y, %slope: tensor<?x1x16xf32, #tenon.dims<"b", "1", "16">>, %n: tensor<?xf32, #tenon.dims<"n">>) -> (!y, !y, !y) {
+  // CHECK: %[[A:.+]] = tenon.broadcast_to %arg1
+  // CHECK: %[[P:.+]] = tenon.mul %arg0, %arg1
+  // CHECK: %[[Q:.+]] = tenon.mul %[[A]], %[[A]]
+  // CHECK: %[[B:.+]] = tenon.broadcast_to %arg2
+  // CHECK: %[[R:.+]] = tenon.mul %arg0, %[[B]]
+  // CHECK: return %[[P]], %[[Q]], %[[R]]
+  %0 = tenon.broadcast_to %slope to <"b", "s", "16"> : tensor<?x1x16xf32, #tenon.dims<"b", "1", "16">>
+  %1 = tenon.mul %x, %0 : !y, !y
+  %2 = tenon.mul %0, %0 : !y, !y
+  %3 = tenon.broadcast_to %n to <"b", "s", "16"> : tensor<?xf32, #tenon.dims<"n">>
+  %4 = tenon.mul %x, %3 : !y, !y
+  return %1, %2, %4 : !y, !y, !y
+}
