@@ -105,6 +105,22 @@ func.func @betweenConvolutions(%x: tensor<1x3x4x6xf32>, %a: tensor<8x3x1x1xf32>,
   return %7 : tensor<1x5x1x1xf32>
 }
 
+// Channels of zeros, as residual sums of more channels need, are rows too.
+
+// CHECK-LABEL: @filledUp
+// CHECK-DAG: %[[Z:.+]] = tenon.constant dense<0.000000e+00> : tensor<1x24x5xf32>
+// CHECK-DAG: %[[Y:.+]] = tenon.matmul
+// CHECK: %[[C:.+]] = tenon.concat %[[Y]], %[[Z]] axis 2
+// CHECK-NOT: tenon.transpose
+// CHECK: tenon.matmul %[[C]]
+func.func @filledUp(%x: tensor<1x3x4x6xf32>, %a: tensor<8x3x1x1xf32>, %b: tensor<5x13x1x1xf32>) -> tensor<1x5x4x6xf32> {
+  %zeros = tenon.constant dense<0.0> : tensor<1x5x4x6xf32>
+  %0 = tenon.conv %x, %a strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x4x6xf32>, tensor<8x3x1x1xf32>
+  %1 = tenon.concat %0, %zeros axis 1 : tensor<1x8x4x6xf32>, tensor<1x5x4x6xf32>
+  %2 = tenon.conv %1, %b strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x13x4x6xf32>, tensor<5x13x1x1xf32>
+  return %2 : tensor<1x5x4x6xf32>
+}
+
 // Channels that become positions are moved together.
 
 // CHECK-LABEL: @depthToSpace

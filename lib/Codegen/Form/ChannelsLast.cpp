@@ -19,6 +19,7 @@
 #include "dialects/Tenon/Transforms/Match.h"
 #include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <algorithm>
 #include <cstring>
@@ -312,15 +313,31 @@ Value ChannelsLast::repeatedRows(Value v) {
       DimsAttr::get(b.getContext(), rowDims(dims)));
 }
 
+/// The rows of a constant of one value: images get channels of zeros so.
+static Value filledRows(Value v) {
+  DenseElementsAttr value;
+  if (!matchPattern(v, m_Constant(&value)) || !value.isSplat())
+    return nullptr;
+  OpBuilder b = after(v);
+  return ConstantOp::create(b, v.getLoc(),
+                            value.resizeSplat(getTensorType(
+                                rowDims(getDims(v)), value.getElementType())));
+}
+
 ChannelsLast::Form ChannelsLast::sinkConcat(ConcatOp op) {
   OpBuilder b(op);
   bool ofChannels = op.getAxis() == 1;
-  auto isKnown = [&](Value v) { return known.contains(v) && known.at(v); };
-  if (llvm::none_of(op.getInputs(), isKnown) ||
-      !llvm::all_of(op.getInputs(), hasChannels))
+  auto inputs = op.getInputs();
+  auto isKnown = [&](Value v) { return bool(known.lookup(v)); };
+  if (llvm::none_of(inputs, isKnown) || getDims(op.getResult()).size() < 3)
     return {};
   SmallVector<Value> parts;
-  for (Value v : op.getInputs()) {
+  for (Value v : inputs) {
+    Value filled = isKnown(v) ? Value() : filledRows(v);
+    if (!filled && !hasChannels(v))
+      return {};
+    if (filled)
+      known[v] = {filled, {}};
     parts.push_back(!ofChannels  ? knownImage(v)
                     : isKnown(v) ? knownRows(v)
                                  : repeatedRows(v));
