@@ -15,6 +15,7 @@
 //   min, max, bcast: associative, commutative, idempotent, so their operands
 //   are a sorted set; operands that another one dominates are dropped.
 //   eq, ne, lt, le: decided where the sign of a - b is certain.
+//   x - c < c*floordiv(x, c) <= x, for signs.
 //
 //===----------------------------------------------------------------------===//
 #include "SymExprDetail.h"
@@ -204,6 +205,61 @@ SymExpr SymExpr::applyMod(const SymExpr &a, const SymExpr &b) {
 }
 
 //===----------------------------------------------------------------------===//
+// Signs
+//===----------------------------------------------------------------------===//
+
+/// A multiple of `e` or less, without its divisions by constants: those that
+/// are added count as the least that they may be, others as the most.
+static std::optional<SymExpr> leastWithoutDivisions(const SymExpr &e) {
+  constexpr int64_t largest = int64_t(1) << 30; // products of two fit
+  struct Part {
+    SymExpr whole, dividend;
+    int64_t coefficient, divisor;
+  };
+  std::vector<Part> parts;
+  int64_t multiple = 1;
+  for (const SymExpr &summand : e.summands()) {
+    const auto &[monomial, coefficient] = *Atom::termsOf(summand).begin();
+    Part part = {summand, 0, coefficient, 0};
+    std::optional<SymExpr::Call> call =
+        monomial.size() == 1 ? parseCallText(monomial.front()) : std::nullopt;
+    if (call && call->fn == SymExpr::Fn::FloorDiv) {
+      int64_t divisor = call->b.constant().value_or(0);
+      if (divisor > 0 && divisor <= largest) {
+        part.dividend = call->a;
+        part.divisor = divisor;
+        multiple = std::lcm(multiple, divisor);
+      }
+    }
+    if (multiple > largest || coefficient > largest || coefficient < -largest)
+      return std::nullopt;
+    parts.push_back(std::move(part));
+  }
+  if (multiple == 1)
+    return std::nullopt;
+  SymExpr least;
+  for (const Part &part : parts) {
+    if (part.divisor == 0) {
+      least = least + SymExpr(multiple) * part.whole;
+      continue;
+    }
+    SymExpr slack(part.coefficient > 0 ? part.divisor - 1 : 0);
+    least = least + SymExpr(multiple / part.divisor * part.coefficient) *
+                        (part.dividend - slack);
+  }
+  return least;
+}
+
+/// As isNonNegative, and by the bounds of divisions: the pads of convolutions
+/// that follow each other (auto_pad) have a sign by these alone.
+static bool isCertainlyNonNegative(const SymExpr &e) {
+  if (e.isNonNegative())
+    return true;
+  std::optional<SymExpr> least = leastWithoutDivisions(e);
+  return least && isCertainlyNonNegative(*least);
+}
+
+//===----------------------------------------------------------------------===//
 // min, max, bcast
 //===----------------------------------------------------------------------===//
 
@@ -229,9 +285,9 @@ std::vector<SymExpr> SymExpr::operandsOf(Fn fn, const SymExpr &e) {
 static bool isDominated(SymExpr::Fn fn, const SymExpr &x, const SymExpr &y) {
   switch (fn) {
   case SymExpr::Fn::Min:
-    return (x - y).isNonNegative();
+    return isCertainlyNonNegative(x - y);
   case SymExpr::Fn::Max:
-    return (y - x).isNonNegative();
+    return isCertainlyNonNegative(y - x);
   case SymExpr::Fn::Bcast: {
     // A constant other than 1 is the joined size, whatever x is.
     std::optional<int64_t> cx = x.constant(), cy = y.constant();

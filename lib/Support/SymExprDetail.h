@@ -48,6 +48,8 @@ struct Atom {
     e.terms[{std::move(text)}] = 1;
     return e;
   }
+  /// Monomials and their coefficients.
+  static const auto &termsOf(const SymExpr &e) { return e.terms; }
 };
 /// The call that an atom's text spells, or nullopt for a symbol or element.
 std::optional<SymExpr::Call> parseCallText(std::string_view atom);

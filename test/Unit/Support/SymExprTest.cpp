@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "tenon/Support/Magnitude.h"
 #include "tenon/Support/SymExpr.h"
+#include "tenon/Support/Magnitude.h"
 #include <cmath>
 #include <gtest/gtest.h>
 #include <random>
@@ -166,6 +166,15 @@ TEST(SymExpr, MinMax) {
   EXPECT_EQ(canonical("max(x,0)"), "x");
   EXPECT_EQ(canonical("min(x,0)"), "0");
   EXPECT_EQ(canonical("max(x - 1,0)"), "max(x - 1,0)");
+  // Divisions lie between bounds.
+  EXPECT_EQ(canonical("max(2*floordiv(x + 3,4) - floordiv(x + 1,2) + 1,0)"),
+            "2*floordiv(x + 3,4) - floordiv(x + 1,2) + 1");
+  EXPECT_EQ(canonical("max(2*floordiv(x,2) - x,0)"), "0");
+  EXPECT_EQ(canonical("max(4*floordiv(x,4) - x + 1,0)"),
+            "max(4*floordiv(x,4) - x + 1,0)");
+  EXPECT_EQ(canonical("min(x - 3*floordiv(x + 1,3),-1)"), "-1");
+  EXPECT_EQ(canonical("max(floordiv(x,1073741825) - y,-1)"),
+            "max(floordiv(x,1073741825) - y,-1)");
   EXPECT_EQ(canonical("min(512,x)"), "min(x,512)");
   EXPECT_EQ(canonical("min(min(x,512),256)"), "min(x,256)");
   EXPECT_EQ(canonical("min(y,min(x,y))"), "min(x,y)");
