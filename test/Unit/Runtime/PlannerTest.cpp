@@ -7,7 +7,7 @@
 #include "Planner.h"
 #include "ToyModel.h"
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <gtest/gtest.h>
 #include <random>
 
@@ -123,11 +123,12 @@ TEST(Planner, twoThousandBuffersTakeMilliseconds) {
     p.sizes[i] = kAlignment * (1 + random() % 5000);
     p.lives[i] = {first, std::min(1499, first + int32_t(random() % 20))};
   }
-  auto start = std::chrono::steady_clock::now();
+  // Of the process: a loaded machine may stop it.
+  std::clock_t start = std::clock();
   uint64_t arena = p.place();
-  auto time = std::chrono::steady_clock::now() - start;
+  std::clock_t time = std::clock() - start;
   expectValid(p, arena);
-  EXPECT_LT(std::chrono::duration<double>(time).count(), 0.5);
+  EXPECT_LT(double(time) / CLOCKS_PER_SEC, 0.5);
 }
 
 /// A random program whose buffers' sizes are polynomials of two dims.
