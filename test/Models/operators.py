@@ -400,11 +400,9 @@ def slid(x, l, v, s):
     return {
         "e": np.concatenate([five, nine, nine], 1), "o": seven / counts,
         "a": windows(x, np.max, -np.inf, (3, 3), 1, 1, 1), "c": windows(x, np.max, -np.inf, (3, 3), 2, 1, 1),
-        "d": windows(x, np.max, -np.inf, (2, 2), 2, 0, 0),
-        "f": windows(v, np.mean, 0, (3, 3, 3), 1, 0, 1), "g": windows(v, norm, 0, (2, 2, 2), 2, 0, 0),
+        "d": windows(x, np.max, -np.inf, (2, 2), 2, 0, 0), "f": windows(v, np.mean, 0, (3, 3, 3), 1, 0, 1), "g": windows(v, norm, 0, (2, 2, 2), 2, 0, 0),
         "h": windows(s, np.max, -np.inf, (3,), 2, 1, 1), "i": np.moveaxis(last, 1, -1),
-        "q": np.moveaxis(windows(np.moveaxis(l, -1, 1), norm, 0, (3, 3), 1, 1, 1), 1, -1),
-        "j": windows(s, np.mean, 0, (4,), 3, 2, 0),
+        "q": np.moveaxis(windows(np.moveaxis(l, -1, 1), norm, 0, (3, 3), 1, 1, 1), 1, -1), "j": windows(s, np.mean, 0, (4,), 3, 2, 0),
     }
 
 
@@ -688,8 +686,7 @@ def conv_graphs():
         # no borders: read where the image lies
         (70, 40, 1, (1, 1), (2, 3), (1, 1), (0, 0, 0, 0)), (5, 33, 1, (2, 1, 3), (1, 2, 2), (3, 1, 2), (0, 0, 0, 0, 0, 0)),
         (32, 33, 1, (3, 3), (2, 2), (1, 1), (2, 0, 1, 2)),  # by fewer multiplications
-        # the channels of all depths beside one another
-        (16, 33, 1, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1, 1, 1, 1)), (32, 20, 1, (2, 3, 3), (2, 2, 2), (2, 1, 1), (1, 1, 0, 2, 0, 1)),
+        (16, 33, 1, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1, 1, 1, 1)), (32, 20, 1, (2, 3, 3), (2, 2, 2), (2, 1, 1), (1, 1, 0, 2, 0, 1)),  # the channels of all depths beside one another
     ]
     rng = np.random.default_rng(11)
     for number, (cin, cout, group, kernel, strides, dilations, pads) in enumerate(forms):
@@ -727,8 +724,7 @@ def transposed_graphs():
         (3, 1, 1, (2, 2), (2, 2), (0, 0, 0, 0), (0, 0), (1, 1)), (4, 4, 4, (7,), (3,), (2, 5), (2,), (1,)),
         (4, 3, 1, (1, 2), (2, 2), (0, 0, 0, 0), (1, 0), (1, 1)), (4, 6, 2, (3, 3), (2, 1), (1, 1, 1, 0), (1, 0), (2, 2)),
         (4, 6, 2, (3, 4), (2, 3), (1, 2, 0, 1), (1, 0), (3, 2)), (4, 4, 1, (4, 3), (2, 2), (1, 0, 2, 1), (0, 1), (1, 3)),
-        (3, 2, 1, (2,), (4,), (0, 0), (0,), (6,)),
-        (5, 6, 1, (4, 3), (1, 1), (0, 1, 1, 0), (0, 0), (1, 2)),  # one phase
+        (3, 2, 1, (2,), (4,), (0, 0), (0,), (6,)), (5, 6, 1, (4, 3), (1, 1), (0, 1, 1, 0), (0, 0), (1, 2)),  # one phase
     ]
     given = (1, 4, 8, 10)  # whose weights are known only at run time
     rng = np.random.default_rng(12)
