@@ -188,6 +188,8 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
   if (auto cast = dyn_cast<CastOp>(op))
     if (Value codes = emitQuantized(cast, idx))
       return codes;
+  if (auto table = dyn_cast<LookUpOp>(op))
+    return pull(table, idx);
   if (op->hasTrait<OpTrait::Elementwise>()) {
     SmallVector<Value> operands;
     for (Value o : op->getOperands())
@@ -195,8 +197,6 @@ Value KernelEmitter::compute(Value v, ArrayRef<Idx> idx) {
     if (llvm::any_of(operands, [&](Value x) { return L.isVector(x); }))
       for (Value &x : operands)
         x = L.widen(x);
-    if (auto lookUp = dyn_cast<LookUpOp>(op))
-      return emitLookUp(lookUp, operands[0]);
     return emitElementwise(L, op, operands, correctsQuotients());
   }
   return llvm::TypeSwitch<Operation *, Value>(op)

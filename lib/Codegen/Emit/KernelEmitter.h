@@ -69,9 +69,10 @@ public:
   /// Codes of quantised numbers, also as i32 or f32; null where `op` is of
   /// others. With `zeroPoint`, in vectors of 512 bits and of what saturates:
   /// an i32 that saturates to the code when the zero point, an i16, is added.
-  /// QuantizedLanes.cpp.
+  /// With `lowByte` an i32 whose low byte is the code. QuantizedLanes.cpp.
   mlir::Value emitQuantized(CastOp op, llvm::ArrayRef<Idx> idx,
-                            mlir::Value *zeroPoint = nullptr);
+                            mlir::Value *zeroPoint = nullptr,
+                            bool lowByte = false);
   /// Says that `idx` is row-major position `flat` of `dims`: operands of those
   /// dims are then read at `flat` without recomputing it.
   void setDomain(llvm::ArrayRef<SymExpr> dims, llvm::ArrayRef<Idx> idx,
@@ -106,8 +107,7 @@ private:
   template <typename OpTy>
   mlir::Value emitPatch(OpTy op, const Idx &batch, Idx o, Idx k,
                         const Idx *channel);
-  /// What the table has for codes `x`. LookUpLanes.cpp.
-  mlir::Value emitLookUp(LookUpOp op, mlir::Value x);
+  mlir::Value pull(LookUpOp op, llvm::ArrayRef<Idx> idx); // LookUpLanes.cpp
   mlir::Value quotientByNumber(
       mlir::Value x, mlir::Value scale,
       llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> clamp);

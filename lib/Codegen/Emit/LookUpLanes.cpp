@@ -69,8 +69,9 @@ struct LookUp {
   Value of(Value x);
 };
 
-/// Of 16 bytes in vectors of 512 bits.
-Value LookUp::ofDwords(Value x) {
+/// Of the low bytes of 16 dwords, in vectors of 512 bits: permutations look at
+/// no more than the bits that they need, and so does a rotation.
+Value LookUp::ofDwords(Value code) {
   constexpr int64_t dwords = 16;
   VectorType type = vector(dwords, i32);
   SmallVector<int32_t> parts;
@@ -83,14 +84,14 @@ Value LookUp::ofDwords(Value x) {
   auto part = [&](int64_t i) {
     return constant(ArrayRef(parts).slice(i * dwords, dwords));
   };
-  Value code = arith::ExtUIOp::create(b, L.loc, type, x);
   Value at = arith::ShRUIOp::create(b, L.loc, code, L.constantInt(type, 2));
   auto half = [&](int64_t i) {
     return intrinsic("llvm.x86.avx512.vpermi2var.d.512", type,
                      {part(i), at, part(i + 1)});
   };
-  Value isLow = L.ult(code, L.constantInt(type, kHalf));
-  Value found = L.select(isLow, half(0), half(2));
+  Value high = L.both(code, L.constantInt(type, kHalf));
+  Value isHigh = L.ne(high, L.constantInt(type, 0));
+  Value found = L.select(isHigh, half(2), half(0));
   // A rotation to the right by 32 - n is one to the left by n.
   Value bits = arith::ShLIOp::create(b, L.loc, code, L.constantInt(type, 3));
   Value byte = intrinsic("llvm.fshr", type, {found, found, bits});
@@ -144,8 +145,11 @@ Value LookUp::ofBytes(Value x) {
 
 Value LookUp::of(Value x) {
   int64_t count = cast<VectorType>(x.getType()).getNumElements();
-  if (count <= kGroup && bytes == 4 * kGroup)
-    return lanesOf(ofDwords(lanesOf(x, 0, kGroup)), 0, count);
+  if (count <= kGroup && bytes == 4 * kGroup) {
+    Value codes = arith::ExtUIOp::create(b, L.loc, vector(kGroup, i32),
+                                         lanesOf(x, 0, kGroup));
+    return lanesOf(ofDwords(codes), 0, count);
+  }
   if (count <= bytes)
     return ofBytes(x);
   Value all;
@@ -161,8 +165,15 @@ Value LookUp::of(Value x) {
 
 } // namespace
 
-Value KernelEmitter::emitLookUp(LookUpOp op, Value x) {
+Value KernelEmitter::pull(LookUpOp op, ArrayRef<Idx> idx) {
   LookUp lookUp{L, op.getTable(), int64_t(target.vectorBits) / 8};
+  // Codes that are made here need not become bytes first.
+  auto made = op.getInput().getDefiningOp<CastOp>();
+  if (made && !bound.count(made) && target.vectorBits == 512 &&
+      L.lanes == LookUp::kGroup)
+    if (Value code = emitQuantized(made, idx, nullptr, /*lowByte=*/true))
+      return lookUp.ofDwords(code);
+  Value x = emit(op.getInput(), idx);
   if (L.isVector(x))
     return lookUp.of(x);
   auto type = VectorType::get({LookUp::kGroup}, b.getI8Type());

@@ -108,6 +108,18 @@ matchQuantization(CastOp op, function_ref<bool(Value)> isComputed) {
   return found;
 }
 
+/// The integers nearest to q, which are small, and `up` more, as i32; where
+/// `lowByte` the low byte alone counts.
+Value roundToCodes(LaneBuilder &L, Value q, Value up, bool lowByte) {
+  constexpr float unit = 0x1.8p23f; // of this and what is near it the last bit
+  OpBuilder &b = L.b;
+  Value sum = arith::AddFOp::create(b, L.loc, q, L.constant(q.getType(), unit));
+  Value code = arith::BitcastOp::create(b, L.loc, L.vec(b.getI32Type()), sum);
+  if (!lowByte) // which `unit` leaves alone
+    up = L.sub(up, llvm::bit_cast<int32_t>(unit));
+  return L.add(code, L.widen(up));
+}
+
 /// The integers nearest to q, ties to even; what i32 has no room for, and NaN,
 /// is the least one. Of vectors of 512 bits.
 Value roundToEven(LaneBuilder &L, Value q) {
@@ -148,7 +160,7 @@ bool KernelEmitter::saturates(Value v) {
 }
 
 Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx,
-                                   Value *zeroPoint) {
+                                   Value *zeroPoint, bool lowByte) {
   if (L.lanes == 1 ||
       llvm::all_of(idx, [](const Idx &i) { return i.isUniform(); }))
     return {};
@@ -216,13 +228,11 @@ Value KernelEmitter::emitQuantized(CastOp op, ArrayRef<Idx> idx,
     *zeroPoint = L.truncate(up, b.getI16Type());
     return roundToEven(L, q);
   }
-  constexpr float unit = 0x1.8p23f; // of this and what is near it the last bit
-  Value sum = arith::AddFOp::create(b, L.loc, q, L.constant(q.getType(), unit));
-  Value code = arith::BitcastOp::create(b, L.loc, L.vec(i32), sum);
-  up = L.sub(up, llvm::bit_cast<int32_t>(unit));
-  code = L.add(code, L.widen(up));
+  Value code = roundToCodes(L, q, up, lowByte);
   if (codes->low != 0) // a NaN's is 0
     code = L.select(L.isNan(x), L.constantInt(code.getType(), 0), code);
+  if (lowByte)
+    return code;
   if (to.isF32())
     return L.toFloat(code, f32);
   return to.isSignlessInteger(32) ? code : L.truncate(code, b.getI8Type());

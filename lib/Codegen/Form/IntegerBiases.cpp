@@ -22,6 +22,7 @@
 #include "dialects/Tenon/IR/Ops/PackedMatMul.h"
 #include "dialects/Tenon/IR/Ops/Sub.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonCommonOps.h"
 #include "dialects/Tenon/IR/TenonShape.h"
 #include "dialects/Tenon/Transforms/Match.h"
 #include "dialects/Tenon/Transforms/Remarks.h"
@@ -41,7 +42,7 @@ constexpr StringLiteral kPass = "tenon-pack-matmul", kBias = "IntegerBias";
 template <typename T>
 SmallVector<T> ofColumns(Value v, int64_t columns) {
   SmallVector<SymExpr> dims = getDims(v);
-  DenseElementsAttr numbers = match::smallConstant(v, 1 << 16);
+  DenseElementsAttr numbers = match::smallConstant(skipReshapes(v), 1 << 16);
   if (!numbers ||
       (!isOneElement(dims) && (dims.back() != SymExpr(columns) ||
                                productOf(dims) != SymExpr(columns))))

@@ -16,6 +16,9 @@ def PackMatMulPass : Pass<"tenon-pack-matmul"> {
     f64. pack_b of a constant is a layout of the weights' file; of anything
     else it is a kernel of its own.
 
+    A bias whose numbers are integers times the scale of a product of integers is
+    added to these.
+
     With `precision` bf16 or f16 a constant of floats is rounded to that, and so
     are the rows that it multiplies, by a tenon.round_to behind what computes them,
     one for all products; with int8-act rows that codes multiply
