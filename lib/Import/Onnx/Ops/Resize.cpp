@@ -412,10 +412,9 @@ static double growthOf(const Axis &axis) {
 }
 
 /// Rows of an image whose height grows are resized before there are more of
-/// them, others when there are fewer. Between the two what both ways share, the
-/// lookups of a row, decides (docs/Kernels.md).
-static void widthFirst(MutableArrayRef<Axis> axes, Filter filter) {
-  double least = filter == Filter::Cubic ? 1.5 : 2;
+/// them, others when there are fewer. Of about as many nothing is gained by it.
+static void widthFirst(MutableArrayRef<Axis> axes) {
+  constexpr double least = 1.25;
   llvm::sort(axes, [](const Axis &x, const Axis &y) { return x.dim < y.dim; });
   if (axes.size() > 1 && growthOf(axes[axes.size() - 2]) >= least)
     std::swap(axes[axes.size() - 2], axes[axes.size() - 1]);
@@ -431,7 +430,7 @@ static void resizeBy(NodeImporter &n, MutableArrayRef<Axis> axes, bool modern) {
     x = NodeImporter::isFloat(x) ? widen(n, x)
                                  : n.cast(x, n.builder.getF32Type());
   if (m->filter != Filter::Nearest && m->coordinates != "tf_crop_and_resize")
-    widthFirst(axes, m->filter);
+    widthFirst(axes);
   for (Axis &axis : axes) {
     n.checkNonNegative(axis.out);
     bool same =
