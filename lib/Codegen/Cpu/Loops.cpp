@@ -208,6 +208,13 @@ Value hide(LaneBuilder &L, Value x) {
       .getResult(0);
 }
 
+Value hideIndex(LaneBuilder &L, Value index) {
+  OpBuilder &b = L.b;
+  Value number = arith::IndexCastOp::create(b, L.loc, b.getI64Type(), index);
+  return arith::IndexCastOp::create(b, L.loc, b.getIndexType(),
+                                    hide(L, number));
+}
+
 std::string nameOf(FormatAttr format) {
   auto textOf = [](Type type) {
     return (type.isBF16()          ? "bf"

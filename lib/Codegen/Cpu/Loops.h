@@ -36,6 +36,8 @@ loadTurnedTwice(LaneBuilder &L, mlir::Value memory, mlir::Value at,
 
 /// The same i64 or vector of one register, of which LLVM knows nothing.
 mlir::Value hide(LaneBuilder &L, mlir::Value x);
+/// The same of an index.
+mlir::Value hideIndex(LaneBuilder &L, mlir::Value index);
 
 /// The bits of lanes of f32 rounded to bf16, at a level that multiplies these.
 mlir::Value bitsOfBF16(LaneBuilder &L, mlir::Value x);

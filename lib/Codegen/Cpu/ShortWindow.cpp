@@ -101,16 +101,6 @@ ShortWindow::match(KernelEmitter &e, PackedMatMulOp op, Sink &sink,
   return window;
 }
 
-/// An element that two positions meet is loaded for each of them, by an index
-/// of which LLVM knows nothing; else LLVM keeps it in a register, of which
-/// there are too few, so that it is stored and loaded.
-static Value hideIndex(LaneBuilder &L, Value index) {
-  Value number =
-      arith::IndexCastOp::create(L.b, L.loc, L.b.getI64Type(), index);
-  return arith::IndexCastOp::create(L.b, L.loc, L.b.getIndexType(),
-                                    hide(L, number));
-}
-
 SmallVector<Value> ShortWindow::sumsOf(const Tile &tile) {
   LaneBuilder &L = e.L;
   OpBuilder &b = e.b;
@@ -122,7 +112,9 @@ SmallVector<Value> ShortWindow::sumsOf(const Tile &tile) {
     return arith::IndexCastOp::create(b, loc, b.getIndexType(), v);
   };
   Value first = L.add(loadIndex(o.places, o.placeAt), L.mul(tile.first, apart));
-  // Those that meet an element of another one.
+  // Those that meet an element of another one. It is loaded for each of them;
+  // else LLVM keeps it in a register, of which there are too few, so that it is
+  // stored and loaded.
   SmallVector<Value> bases;
   for (int64_t p = 0; p < std::min(tile.positions, meeting); ++p)
     bases.push_back(hideIndex(L, L.add(first, p * apart)));

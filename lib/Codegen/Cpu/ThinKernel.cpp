@@ -532,9 +532,12 @@ void ThinKernel::rows(Value row, int64_t count, bool over) {
       for (auto [r, sum] : llvm::enumerate(foldRows(last)))
         sums[r * size + size - 1] = sum;
     }
+    // Of as many terms as columns one register would lead to both, and loads
+    // by two registers are operations of their own, beside the multiply-adds'.
+    Value place = K == N ? hideIndex(L, row) : row;
     for (int64_t r = 0; r < count; ++r)
       for (int64_t v = from; v < to; ++v)
-        store(L.add(row, r), v * lanes, sums[r * size + v - from], over);
+        store(L.add(place, r), v * lanes, sums[r * size + v - from], over);
   }
 }
 
