@@ -167,11 +167,11 @@ int main(int argc, char **argv) {
     for (std::string path; words >> path;)
       paths.back().push_back(path);
   }
-  // The result begins half a page behind the rows' place in theirs: of as many
+  // The result begins a line before the rows' place in their page: of as many
   // terms as columns the row that is loaded would else be taken for the one
   // that was stored, whose address ends alike. A copy has as many bytes of
   // each.
-  constexpr int64_t kApart = 528;
+  constexpr int64_t kApart = 1008;
   const size_t room = (M * widest + kApart + 8 * kLanes + 1023) / 1024 * 1024;
   Floats x(room), result(room);
   float *y = result.data + kApart;
