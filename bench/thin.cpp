@@ -167,10 +167,8 @@ int main(int argc, char **argv) {
     for (std::string path; words >> path;)
       paths.back().push_back(path);
   }
-  // The result begins a line before the rows' place in their page: of as many
-  // terms as columns the row that is loaded would else be taken for the one
-  // that was stored, whose address ends alike. A copy has as many bytes of
-  // each.
+  // The result begins elsewhere in a page than the rows: a load may be taken
+  // for a store whose address ends alike.
   constexpr int64_t kApart = 1008;
   const size_t room = (M * widest + kApart + 8 * kLanes + 1023) / 1024 * 1024;
   Floats x(room), result(room);
