@@ -481,17 +481,64 @@ func.func @branches(%x: tensor<1x3x5xf32>, %a: tensor<16x3x1xf32>, %s: tensor<1x
   return %5 : tensor<1x4x5xf32>
 }
 
-// Heads of attention that become channels lie as rows do but for their order.
+// Heads of attention that become channels lie as rows do but for their order, and
+// what is computed of them is asked for by what reads other rows.
 
 // CHECK-LABEL: @heads
 // CHECK: %[[T:.+]] = tenon.transpose %arg1 [0, 2, 1, 3] : tensor<1x2x5x8xf32>
 // CHECK: %[[R:.+]] = tenon.reshape %[[T]] to <"1", "5", "16">
 // CHECK: %[[Y:.+]] = tenon.matmul
-// CHECK: tenon.add %[[Y]], %[[R]] : tensor<1x5x16xf32>
+// CHECK: %[[N:.+]] = tenon.neg %[[R]] : tensor<1x5x16xf32>
+// CHECK: tenon.add %[[Y]], %[[N]] : tensor<1x5x16xf32>
 func.func @heads(%x: tensor<1x3x5xf32>, %y: tensor<1x2x5x8xf32>, %a: tensor<16x3x1xf32>) -> tensor<1x16x5xf32> {
   %0 = tenon.conv %x, %a strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x5xf32>, tensor<16x3x1xf32>
   %1 = tenon.transpose %y [0, 1, 3, 2] : tensor<1x2x5x8xf32>
   %2 = tenon.reshape %1 to <"1", "16", "5"> : tensor<1x2x8x5xf32>
-  %3 = tenon.add %0, %2 : tensor<1x16x5xf32>, tensor<1x16x5xf32>
-  return %3 : tensor<1x16x5xf32>
+  %3 = tenon.neg %2 : tensor<1x16x5xf32>
+  %4 = tenon.add %0, %3 : tensor<1x16x5xf32>, tensor<1x16x5xf32>
+  return %4 : tensor<1x16x5xf32>
+}
+
+// Windows are positions in another order, whose sums are some of the dims; what
+// is repeated along them is read as it is, and a norm over an image is one of rows.
+
+// CHECK-LABEL: @windows
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK: %[[I:.+]] = tenon.reshape %[[Y]] to <"1", "2", "6", "8">
+// CHECK: %[[G:.+]] = tenon.gather %[[I]], %arg2 axis 2
+// CHECK: %[[T:.+]] = tenon.transpose %[[G]] [0, 2, 1, 3, 4] : tensor<1x2x2x3x8xf32>
+// CHECK: %[[S:.+]] = tenon.reduce sum %[[T]] over [3] keepdims
+// CHECK: %[[M:.+]] = tenon.mul %[[T]], %[[S]] : tensor<1x2x2x3x8xf32>, tensor<1x2x2x1x8xf32>
+// CHECK: %[[F:.+]] = tenon.reshape %{{.+}} to <"1", "1", "96"> : tensor<1x12x8xf32>
+// CHECK: %[[N:.+]] = tenon.layer_norm %[[F]]
+// CHECK: %[[P:.+]] = tenon.mul %[[N]], %arg3
+// CHECK: %[[R:.+]] = tenon.reshape %[[P]] to <"1", "12", "8">
+// CHECK: tenon.matmul %[[R]]
+func.func @windows(%x: tensor<1x3x2x6xf32>, %a: tensor<8x3x1x1xf32>, %i: tensor<2x3xi64>, %s: tensor<1x1xf32>, %b: tensor<4x8x1x1xf32>) -> tensor<1x4x4x3xf32> {
+  %0 = tenon.conv %x, %a strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x3x2x6xf32>, tensor<8x3x1x1xf32>
+  %1 = tenon.gather %0, %i axis 3 : tensor<1x8x2x6xf32>, tensor<2x3xi64>
+  %2 = tenon.transpose %1 [0, 1, 3, 2, 4] : tensor<1x8x2x2x3xf32>
+  %3 = tenon.reduce sum %2 over [4] keepdims : tensor<1x8x2x2x3xf32>
+  %4 = tenon.broadcast_to %3 to <"1", "8", "2", "2", "3"> : tensor<1x8x2x2x1xf32>
+  %5 = tenon.mul %2, %4 : tensor<1x8x2x2x3xf32>, tensor<1x8x2x2x3xf32>
+  %6 = tenon.reshape %5 to <"1", "1", "96"> : tensor<1x8x2x2x3xf32>
+  %7 = tenon.layer_norm %6 epsilon 1.0e-5 dims 1 : tensor<1x1x96xf32>
+  %8 = tenon.mul %7, %s : tensor<1x1x96xf32>, tensor<1x1xf32>
+  %9 = tenon.reshape %8 to <"1", "8", "4", "3"> : tensor<1x1x96xf32>
+  %10 = tenon.conv %9, %b strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 : tensor<1x8x4x3xf32>, tensor<4x8x1x1xf32>
+  return %10 : tensor<1x4x4x3xf32>
+}
+
+// A constant beside what has rows, an embedding of positions, is turned here.
+
+// CHECK-LABEL: @positions
+// CHECK: tenon.constant dense_resource<channels_last{{.*}}> : tensor<2x8xf32>
+// CHECK: %[[Y:.+]] = tenon.matmul
+// CHECK-NOT: tenon.transpose
+// CHECK: tenon.add %[[Y]], %{{.+}} : tensor<1x2x8xf32>, tensor<1x2x8xf32>
+func.func @positions(%x: tensor<1x3x2xf32>, %a: tensor<8x3x1xf32>) -> tensor<1x8x2xf32> {
+  %p = tenon.constant dense<[[[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0], [8.0, 9.0], [1.5, 2.5], [3.5, 4.5], [5.5, 6.5]]]> : tensor<1x8x2xf32>
+  %0 = tenon.conv %x, %a strides [1] pads [0, 0] dilations [1] group 1 : tensor<1x3x2xf32>, tensor<8x3x1xf32>
+  %1 = tenon.add %0, %p : tensor<1x8x2xf32>, tensor<1x8x2xf32>
+  return %1 : tensor<1x8x2xf32>
 }

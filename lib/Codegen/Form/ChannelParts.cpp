@@ -1,4 +1,4 @@
-//===- ChannelParts.cpp - channels that a model splits --------------------===//
+//===- ChannelParts.cpp - images in parts, in windows and whole -----------===//
 //
 // Part of Tenon, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,13 +6,16 @@
 //===----------------------------------------------------------------------===//
 //
 // Split attention (ResNeSt) views the channels as branches of fewer, and adds
-// these up: [N, parts * C, spatial...] as [N, parts, C, spatial...].
+// these up: [N, parts * C, spatial...] as [N, parts, C, spatial...]. Windows
+// are positions in another order, and a norm over an image asks for no order.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tenon/IR/Ops/Mul.h"
 #include "dialects/Tenon/IR/Ops/Reshape.h"
+#include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonCommonOps.h"
+#include "dialects/Tenon/IR/TenonNorm.h"
 #include "dialects/Tenon/IR/TenonReduce.h"
 #include "lib/Codegen/Form/ChannelsLast.h"
 
@@ -92,6 +95,72 @@ ChannelsLast::Form ChannelsLast::sinkParts(ReduceOp op) {
   return {ReduceOp::create(b, loc, op.getKind(), parts,
                            b.getDenseI64ArrayAttr({2}), false),
           {}};
+}
+
+/// Spatial dims in another order.
+void ChannelsLast::sinkPositions(TransposeOp op) {
+  Value image = knownImage(op.getInput());
+  if (!image)
+    return;
+  SmallVector<int64_t> perm{0};
+  for (int64_t d : op.getPerm().drop_front(2))
+    perm.push_back(d - 1);
+  perm.push_back(perm.size());
+  OpBuilder b(op);
+  finish(op, {{}, TransposeOp::create(b, op.getLoc(), image, perm)});
+}
+
+/// A norm over all elements of each image, one by one, and what it is times and
+/// plus (GroupNormalization of one group).
+ChannelsLast::Form ChannelsLast::sinkNorm(ReshapeOp op) {
+  SmallVector<SymExpr> to = getDims(op.getResult());
+  SmallVector<Operation *> ops; // the last one first
+  Value v = op.getInput();
+  LayerNormOp norm;
+  while (!norm) {
+    Operation *def = v.getDefiningOp();
+    if (!def || !def->hasOneUse() || def->hasAttr("tenon.value"))
+      return {};
+    ops.push_back(def);
+    norm = dyn_cast<LayerNormOp>(def);
+    if (norm)
+      break;
+    Value next;
+    for (Value operand : def->getOperands())
+      if (!isOneElement(operand)) {
+        if (next)
+          return {};
+        next = operand;
+      }
+    if (!next || !def->hasTrait<OpTrait::Elementwise>())
+      return {};
+    v = next;
+  }
+  auto flat = norm->getOperand(0).getDefiningOp<ReshapeOp>();
+  if (!flat || norm->getNumOperands() != 1 || to.size() < 3)
+    return {};
+  SmallVector<SymExpr> from = getDims(flat.getInput()),
+                       row = getDims(flat.getResult());
+  auto countOf = [](ArrayRef<SymExpr> dims) {
+    return productOf(dims.drop_front(2));
+  };
+  if (from.size() < 3 || from[0] != to[0] || from[1] != to[1] ||
+      countOf(from) != countOf(to) || norm.getDims() != 1 || row[0] != to[0] ||
+      row.back() != to[1] * countOf(to))
+    return {};
+  Value rows = knownRows(flat.getInput());
+  if (!rows)
+    return {};
+  OpBuilder b(op);
+  Value result = createReshape(b, op.getLoc(), rows, row);
+  Value before = flat.getResult();
+  for (Operation *step : llvm::reverse(ops)) {
+    Operation *moved = b.clone(*step);
+    moved->replaceUsesOfWith(before, result);
+    before = step->getResult(0);
+    result = moved->getResult(0);
+  }
+  return {createReshape(b, op.getLoc(), result, getDims(rows)), {}};
 }
 
 } // namespace tenon

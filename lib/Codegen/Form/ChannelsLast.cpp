@@ -55,12 +55,12 @@ static bool isPerChannel(Value v, ArrayRef<SymExpr> dims) {
   return isBroadcastOf(getDims(v), everywhere);
 }
 
-/// What something for each channel, or a number, is repeated from: elementwise
-/// ops of the same dims repeat it themselves.
+/// What a model repeats to such dims: elementwise ops repeat it themselves.
 static Value skipRepeats(Value v, ArrayRef<SymExpr> dims) {
   auto repeat = v.getDefiningOp<BroadcastToOp>();
-  return repeat && isPerChannel(repeat.getInput(), dims) ? repeat.getInput()
-                                                         : v;
+  return repeat && getDims(repeat.getInput()).size() <= dims.size()
+             ? repeat.getInput()
+             : v;
 }
 
 /// Such an operand for rows: [C] or [N, 1, C], for an image [N, 1..., C]; a
@@ -210,8 +210,16 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
   if (!op->hasTrait<OpTrait::Elementwise>() || op->hasAttr("tenon.value"))
     return {};
   SmallVector<SymExpr> dims = getDims(op->getResult(0));
-  SmallVector<Value> from = llvm::map_to_vector(
-      op->getOperands(), [&](Value v) { return skipRepeats(v, dims); });
+  // Something of the result's dims stays.
+  bool skips = llvm::any_of(op->getOperands(), [&](Value v) {
+    return getDims(v) == dims && !v.getDefiningOp<BroadcastToOp>();
+  });
+  // Anew each time: asking for a form may put other values in their place.
+  auto operandOf = [&](size_t i) {
+    Value v = op->getOperand(i);
+    return skips ? skipRepeats(v, dims) : v;
+  };
+  auto numbers = llvm::seq<size_t>(op->getNumOperands());
   auto isWhole = [&](Value v) { return getDims(v) == dims; };
   // Of all channels, and perhaps of one row or column where the result has many
   // (dims known at run time only): images are broadcast as these are.
@@ -220,13 +228,15 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
     return own == dims || (own.size() == dims.size() && own[1] == dims[1] &&
                            !isPerChannel(v, dims) && !isPerPosition(v, dims));
   };
-  if (dims.size() < 3 || llvm::none_of(from, hasForm))
+  if (dims.size() < 3 ||
+      llvm::none_of(numbers, [&](size_t i) { return hasForm(operandOf(i)); }))
     return {};
   // As rows, unless all come as images or something varies along a part of the
   // spatial dims alone.
   SmallVector<Form> forms;
   bool allImages = true, partly = false;
-  for (Value v : from) {
+  for (size_t i : numbers) {
+    Value v = operandOf(i);
     if (hasForm(v)) {
       partly |= !isWhole(v);
       forms.push_back(formOfOperand(v)); // v may be gone
@@ -245,7 +255,8 @@ ChannelsLast::Form ChannelsLast::move(Operation *op,
   bool asImage = allImages || partly;
   OpBuilder b(op);
   SmallVector<Value> operands;
-  for (auto [v, form] : llvm::zip_equal(from, forms)) {
+  for (auto [i, form] : llvm::zip_equal(numbers, forms)) {
+    Value v = operandOf(i);
     if (hasForm(v))
       operands.push_back(asImage ? imageOf(form, getDims(v))
                                  : rowsOf(form, dims));
@@ -352,7 +363,7 @@ ChannelsLast::Form ChannelsLast::sinkConcat(ConcatOp op) {
 
 ChannelsLast::Form ChannelsLast::sinkGather(GatherOp op) {
   size_t rank = getDims(op.getInput()).size();
-  if (op.getAxis() < 2 || getDims(op.getIndices()).size() != 1 ||
+  if (op.getAxis() < 2 || getDims(op.getIndices()).empty() ||
       !hasChannels(op.getInput()))
     return {};
   Value image = knownImage(op.getInput());
@@ -364,19 +375,26 @@ ChannelsLast::Form ChannelsLast::sinkGather(GatherOp op) {
   return {{}, taken};
 }
 
-/// Over all positions, the dims kept.
+/// Over positions, the dims kept.
 ChannelsLast::Form ChannelsLast::sinkReduce(ReduceOp op) {
   size_t rank = getDims(op.getInput()).size();
-  if (!op.getKeepdims() || !hasChannels(op.getInput()) ||
-      op.getAxes() != ArrayRef(llvm::to_vector(llvm::seq<int64_t>(2, rank))))
+  if (!op.getKeepdims() || op.getAxes().empty() ||
+      !hasChannels(op.getInput()) ||
+      llvm::any_of(op.getAxes(), [](int64_t axis) { return axis < 2; }))
     return {};
-  Value rows = knownRows(op.getInput());
-  if (!rows)
+  bool all =
+      op.getAxes() == ArrayRef(llvm::to_vector(llvm::seq<int64_t>(2, rank)));
+  Value in = all ? knownRows(op.getInput()) : knownImage(op.getInput());
+  if (!in)
     return {};
   OpBuilder b(op);
-  Value reduced = ReduceOp::create(b, op.getLoc(), op.getKind(), rows,
-                                   b.getDenseI64ArrayAttr({1}), true);
-  return {reduced, {}};
+  SmallVector<int64_t> axes{1};
+  if (!all)
+    axes = llvm::map_to_vector(
+        op.getAxes(), [&](int64_t axis) { return inImage(axis, rank); });
+  Value reduced = ReduceOp::create(b, op.getLoc(), op.getKind(), in,
+                                   b.getDenseI64ArrayAttr(axes), true);
+  return all ? Form{reduced, {}} : Form{{}, reduced};
 }
 
 /// Over all positions, of which none is kept, or over all elements of an image:
@@ -538,6 +556,8 @@ void ChannelsLast::sinkTranspose(TransposeOp op) {
       firstOf[own] = in;
       replace(op, own);
     }
+  } else if (op.getPerm()[0] == 0 && op.getPerm()[1] == 1 && hasChannels(in)) {
+    sinkPositions(op);
   }
 }
 
@@ -630,7 +650,9 @@ StringRef ChannelsLast::sink(Operation *op) {
                   })
                   .Case([&](ReshapeOp o) {
                     Form form = sinkReshape(o);
-                    return form ? form : sinkShuffle(o);
+                    if (!form)
+                      form = sinkShuffle(o);
+                    return form ? form : sinkNorm(o);
                   })
                   .Default([](Operation *) { return Form(); });
   if (form)
@@ -661,6 +683,13 @@ ChannelsLast::Form ChannelsLast::formOf(Value v) {
   Operation *op = v.getDefiningOp();
   if (!op || dims.size() < 3)
     return {};
+  if (isa<ConstantOp>(op) && dims[0].constant() == 1) { // embedded positions
+    OpBuilder b = after(v);
+    SmallVector<SymExpr> rows = rowDims(dims);
+    Value turned = transposeMatrix(
+        b, v.getLoc(), reshape(b, v.getLoc(), v, {rows[2], rows[1]}));
+    return known[v] = {reshape(b, v.getLoc(), turned, rows), {}};
+  }
   if (auto transpose = dyn_cast<TransposeOp>(op)) {
     if (transpose.getPerm() != ArrayRef(toFirst(dims.size())))
       return known[v] = {};

@@ -63,6 +63,8 @@ private:
   Form sinkReduce(ReduceOp op);
   Form sinkParts(ReduceOp op);
   bool sinkSplit(mlir::Operation *op);
+  void sinkPositions(TransposeOp op);
+  Form sinkNorm(ReshapeOp op);
   bool sinkExtremes(ReduceOp op);
   bool sinkWhole(ReduceOp op);
   mlir::Value repeatedRows(mlir::Value v);
