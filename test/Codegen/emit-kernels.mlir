@@ -1523,3 +1523,24 @@ func.func @three(%x: tensor<3x60xf32>) -> tensor<60x3xf32> {
   }
   return %0 : tensor<60x3xf32>
 }
+
+// -----
+
+// Of 20 columns four have their lanes along the runs: behind their sums lies any
+// number, of which nothing is computed.
+// CHECK-LABEL: func.func @matmul_0
+// CHECK: %[[SUMS:.+]] = vector.maskedload {{.*}} : memref<384xf32>, vector<8xi1>
+// CHECK-NEXT: %[[BIAS:.+]] = vector.maskedload
+// CHECK-NEXT: %[[SUM:.+]] = arith.addf %[[SUMS]], %[[BIAS]]
+// CHECK-NEXT: math.exp %[[SUM]]
+func.func @columnsBehind(%x: tensor<1x8x26x10xf32>, %p: tensor<1x90x32xf32>, %bias: tensor<20xf32>) -> tensor<1x144x20xf32> {
+  %0 = tenon.kernel matmul(%x, %p, %bias) : (tensor<1x8x26x10xf32>, tensor<1x90x32xf32>, tensor<20xf32>) -> tensor<1x144x20xf32> tiling #tenon.cpu_conv<positions = 1024, panels = 2, tile = 6 x 2, chunk = 1024> {
+  ^bb0(%a: tensor<1x8x26x10xf32>, %b: tensor<1x90x32xf32>, %c: tensor<20xf32>):
+    %1 = tenon.im2col %a kernel [3, 3] strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] channels_last : tensor<1x8x26x10xf32>
+    %2 = tenon.packed_matmul %1, %b columns "20" : tensor<1x144x90xf32>, tensor<1x90x32xf32>
+    %3 = tenon.add %2, %c : tensor<1x144x20xf32>, tensor<20xf32>
+    %4 = tenon.exp %3 : tensor<1x144x20xf32>
+    tenon.yield %4 : tensor<1x144x20xf32>
+  }
+  return %0 : tensor<1x144x20xf32>
+}
