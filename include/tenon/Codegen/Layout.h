@@ -30,6 +30,8 @@ struct LayoutOptions {
   bool winograd = true;
   /// The widest vectors of the levels that share the weights.
   int64_t vectorBits = 512;
+  /// What is computed of codes of 8 bits alone is looked up, by vectors of bytes.
+  bool tables = true;
   /// What states that attention alone reads hold, in pages: f32, bf16, f16 or
   /// int8; empty: f32, values in rows.
   std::string kv;

@@ -262,7 +262,8 @@ public:
     PackMatMulPassOptions options;
     options.precision = layout.precision;
     options.attentionInBF16 = layout.attentionInBF16;
-    options.attentionOfCodes = options.inverses = options.tables = true;
+    options.attentionOfCodes = options.inverses = true;
+    options.tables = layout.tables;
     options.keepF32.append(layout.keepF32.begin(), layout.keepF32.end());
     pm.addPass(createPackMatMulPass(options));
     if (layout.winograd) {

@@ -46,7 +46,7 @@ public:
   void populateLayout(OpPassManager &pm,
                       const LayoutOptions &layout) const override {
     LayoutOptions own = layout;
-    own.winograd = false;
+    own.winograd = own.tables = false;
     cpuBackend().populateLayout(pm, own);
   }
 };
