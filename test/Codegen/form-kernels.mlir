@@ -650,3 +650,63 @@ func.func @turnedCodes(%x: tensor<1x64x32xui8>) -> (tensor<1x1x64xi32>, tensor<1
   %8 = tenon.reduce max %6 over [1] keepdims : tensor<1x32x64xi32>
   return %7, %8 : tensor<1x1x64xi32>, tensor<1x1x64xi32>
 }
+
+// -----
+
+// What one map alone reads, for one row of each image, is computed there.
+// CHECK-LABEL: @ofOneMap
+// CHECK: tenon.kernel map(%arg1, %arg0)
+// CHECK: tenon.floor
+// CHECK: tenon.gather_elements
+// CHECK-NOT: tenon.kernel
+// CHECK: return
+// STORED-LABEL: @ofOneMap
+// STORED-COUNT-3: tenon.kernel map
+func.func @ofOneMap(%x: tensor<2x1x30xf32>, %p: tensor<2x1x64xf32>) -> tensor<2x1x64xf32> {
+  %i = tenon.iota "0" step "1" size "2" : f32
+  %t = tenon.reshape %i to <"2", "1"> : tensor<2xf32>
+  %0 = tenon.abs %p : tensor<2x1x64xf32>
+  %1 = tenon.floor %0 : tensor<2x1x64xf32>
+  %2 = tenon.sub %0, %1 : tensor<2x1x64xf32>, tensor<2x1x64xf32>
+  %3 = tenon.add %1, %t : tensor<2x1x64xf32>, tensor<2x1xf32>
+  %4 = tenon.cast %3 to i32 : tensor<2x2x64xf32>
+  %5 = tenon.slice %4 from <"0", "0", "0"> step [1, 1, 1] to <"2", "1", "64"> : tensor<2x2x64xi32>
+  %6 = tenon.slice %4 from <"0", "1", "0"> step [1, 1, 1] to <"2", "1", "64"> : tensor<2x2x64xi32>
+  %7 = tenon.gather_elements %x, %5 axis 2 : tensor<2x1x30xf32>, tensor<2x1x64xi32>
+  %8 = tenon.gather_elements %x, %6 axis 2 : tensor<2x1x30xf32>, tensor<2x1x64xi32>
+  %9 = tenon.sub %8, %7 : tensor<2x1x64xf32>, tensor<2x1x64xf32>
+  %10 = tenon.mul %9, %2 : tensor<2x1x64xf32>, tensor<2x1x64xf32>
+  %11 = tenon.add %10, %7 : tensor<2x1x64xf32>, tensor<2x1x64xf32>
+  return %11 : tensor<2x1x64xf32>
+}
+
+// -----
+
+// Each of many rows would compute it anew.
+// CHECK-LABEL: @ofManyRows
+// CHECK: %[[I:.+]] = tenon.kernel map(%arg1)
+// CHECK: tenon.kernel map({{.*}}%[[I]]
+func.func @ofManyRows(%x: tensor<9x64xf32>, %p: tensor<1x64xf32>) -> tensor<9x64xf32> {
+  %0 = tenon.abs %p : tensor<1x64xf32>
+  %1 = tenon.floor %0 : tensor<1x64xf32>
+  %2 = tenon.sub %0, %1 : tensor<1x64xf32>, tensor<1x64xf32>
+  %3 = tenon.mul %x, %2 : tensor<9x64xf32>, tensor<1x64xf32>
+  return %3 : tensor<9x64xf32>
+}
+
+// -----
+
+// Nor is a value stored that comes together again, in as many rows as there are.
+// CHECK-LABEL: @rowsThatMeet
+// CHECK: tenon.kernel map(%arg0)
+// CHECK-NOT: tenon.kernel
+// CHECK: return
+// STORED-LABEL: @rowsThatMeet
+// STORED: %[[E:.+]] = tenon.kernel map(%arg0)
+// STORED: tenon.kernel map(%[[E]])
+func.func @rowsThatMeet(%x: tensor<9x64xf32>) -> tensor<9x64xf32> {
+  %0 = tenon.exp %x : tensor<9x64xf32>
+  %1 = tenon.sqrt %0 : tensor<9x64xf32>
+  %2 = tenon.add %0, %1 : tensor<9x64xf32>, tensor<9x64xf32>
+  return %2 : tensor<9x64xf32>
+}

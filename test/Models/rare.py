@@ -61,6 +61,15 @@ case(
     "{ t = Relu (x)  y = GlobalAveragePool (t)  z = GlobalMaxPool (x)  s = ReduceSum <keepdims = 0> (r, last)  p = ReduceMin <keepdims = 0> (x, both) }",
     {"x": rand(2, 19, 7, 7), "r": rand(2, 5, 30)}, {"x": rand(1, 19, 7, 7), "r": rand(1, 5, 30)},
 )
+# Of one channel, or few: one kernel computes where samples lie, or several do.
+case(
+    "samples of few channels",
+    "(float[2,1,9,11] x, float[2,7,11,2] p, float[1,2,5,6,7] v, float[1,3,5,9,3] q, float[1,130,128,2] r) => (float[1,2,130,128] f, float[2,1,7,11] a, float[2,1,7,11] c, float[2,1,7,11] d, float[1,2,3,5,9] e) <int64[1] last = {4}>"
+    "{ a = GridSample <mode = \"linear\"> (x, p)  c = GridSample <mode = \"cubic\", padding_mode = \"reflection\"> (x, p)"
+    "  d = GridSample <mode = \"linear\", padding_mode = \"border\", align_corners = 1> (x, p)  e = GridSample <mode = \"linear\"> (v, q)  z = ReduceMax <keepdims = 0> (v, last)  f = GridSample <mode = \"linear\"> (z, r) }",
+    {"x": rand(2, 1, 9, 11), "p": rand(2, 7, 11, 2), "r": rand(1, 130, 128, 2, scale=0.6), "v": rand(1, 2, 5, 6, 7), "q": rand(1, 3, 5, 9, 3)},
+    {"x": rand(2, 1, 9, 11), "p": rand(2, 7, 11, 2, scale=0.3), "r": rand(1, 130, 128, 2, scale=9.0), "v": rand(1, 2, 5, 6, 7), "q": rand(1, 3, 5, 9, 3, scale=9.0)}, atol=2e-5,
+)
 for mode in ("avg", "max"):
     for place in ("half_pixel", "output_half_pixel"):
         case(

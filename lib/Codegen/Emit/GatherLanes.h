@@ -52,9 +52,11 @@ struct LaneGather {
   /// The lanes; null where they are no vector along a row.
   mlir::Value emit(const SymExpr &count);
 
+  /// Do the indices lie in memory, where each lane's is loaded?
+  bool areInMemory() const;
+
 private:
   bool isAlongRow() const;
-  bool areInMemory() const;
   bool isShort() const;
   mlir::Value anyhow();
   bool isWide() const { return e.L.lanes == 16; }  ///< a vector of 512 bits

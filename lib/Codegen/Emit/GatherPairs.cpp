@@ -19,8 +19,7 @@ namespace tenon {
 static SliceOp indexRow(GatherElementsOp op) {
   auto repeat = op.getIndices().getDefiningOp<BroadcastToOp>();
   Value row = repeat ? repeat.getInput() : op.getIndices();
-  auto slice = row.getDefiningOp<SliceOp>();
-  return slice && isa<BlockArgument>(slice.getInput()) ? slice : SliceOp();
+  return row.getDefiningOp<SliceOp>();
 }
 
 /// Is `y` the row behind `x`, which is the first of two?
@@ -110,11 +109,16 @@ Value GatherPairs::pairsOf(Value from, int64_t lane) {
               .getResults();
   } else {
     auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-    for (int64_t k = 0; k < count; ++k) {
+    bool areInMemory = gatherOf(first).areInMemory();
+    auto indexOf = [&](int64_t k) -> Value {
+      if (!areInMemory) // computing each again would take as long as all
+        return vector::ExtractOp::create(b, L.loc, from, k);
       SmallVector<Idx> own(at);
-      own.back() = L.uniform(L.add(at.back().base, lane + k));
-      Value index =
-          L.toI64(L.fromData(e.emit(first.getIndices(), own), false).base);
+      own.back() = L.uniform(L.add(at.back().base, k));
+      return e.emit(first.getIndices(), own);
+    };
+    for (int64_t k = 0; k < count; ++k) {
+      Value index = L.toI64(L.fromData(indexOf(lane + k), false).base);
       Value place = LLVM::GEPOp::create(b, L.loc, pointer, b.getF32Type(), row,
                                         ArrayRef<LLVM::GEPArg>{index});
       Value pair = LLVM::LoadOp::create(b, L.loc, f64, place, /*alignment=*/4);

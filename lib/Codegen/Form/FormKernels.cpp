@@ -150,7 +150,7 @@ struct FormKernels : Choices {
   bool liesInRows(Value v);
   bool isPrologue(Value v, Operation *user);
   bool storeCodes(Value v);
-  bool isGatheredByRow(Value v);
+  bool isLeftToMap(Value v);
   unsigned costOfNumber(Value v, unsigned most);
   bool isCheapNumber(Value v);
   void store(Value v);
@@ -470,11 +470,14 @@ bool FormKernels::isPrologue(Value v, Operation *user) {
              prologueColumns;
 }
 
-/// Gathered from along its rows alone: the map computes each row once.
-bool FormKernels::isGatheredByRow(Value v) {
-  return gathersRows && findMapOfRows(v, stored, [&](Operation *op) {
-           return op->getBlock() == &block && !anchorOf.count(op);
-         });
+/// Gathered from along its rows alone: the map computes each row once. Or all
+/// that reads it is one map, where the values behind it are then as well.
+bool FormKernels::isLeftToMap(Value v) {
+  auto mayFuse = [&](Operation *op) {
+    return op->getBlock() == &block && !anchorOf.count(op) && !isLoop(op);
+  };
+  return gathersRows &&
+         (findMapOfRows(v, stored, mayFuse) || isOfOneMap(v, stored, mayFuse));
 }
 
 /// Of one number, from what is stored on; more than `most` is not told apart.
@@ -541,7 +544,7 @@ bool FormKernels::mustStore(Value v) {
   if (materializeAll || anchorOf.count(op) || isLoop(op) || large.contains(v) ||
       isMovedForRows(v) || (gathersRows && isMadeOfRows(v)))
     return true;
-  if (isViewOfPanels(v) || isCheapNumber(v) || isGatheredByRow(v) ||
+  if (isViewOfPanels(v) || isCheapNumber(v) || isLeftToMap(v) ||
       isReadByWindows(v, treeCost.lookup(v)) ||
       (gathersRows && areColumnsOfWindows(v, stored)))
     return false;

@@ -25,6 +25,8 @@ def FormKernelsPass : Pass<"tenon-form-kernels"> {
        scale of squeezed channels) as it packs them. A map that gathers from a
        tensor along its rows alone (an image whose height is resized before its
        width) computes each row once, which never reaches memory.
+       Neither does what comes together again in one map of the same rows, or
+       of one (the places of samples of an image of one channel).
     3. What must reach memory is the root of a "map" kernel. A reshape of
        something in memory is an alias and costs nothing.
 

@@ -9,6 +9,7 @@
 #include "dialects/Tenon/IR/Ops/Add.h"
 #include "dialects/Tenon/IR/Ops/BroadcastTo.h"
 #include "dialects/Tenon/IR/Ops/Concat.h"
+#include "dialects/Tenon/IR/Ops/Constant.h"
 #include "dialects/Tenon/IR/Ops/Max.h"
 #include "dialects/Tenon/IR/Ops/Min.h"
 #include "dialects/Tenon/IR/Ops/Pad.h"
@@ -17,6 +18,7 @@
 #include "dialects/Tenon/IR/Ops/Transpose.h"
 #include "dialects/Tenon/IR/TenonGather.h"
 #include "dialects/Tenon/IR/TenonShape.h"
+#include "lib/Codegen/Form/Views.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -113,6 +115,71 @@ Value findSource(Value v, Operation *user,
     at = in;
   }
   return source;
+}
+
+/// May an element of the use's result be computed of one of the same row?
+static bool keepsRow(OpOperand &use) {
+  Operation *user = use.getOwner();
+  if (auto reshape = dyn_cast<ReshapeOp>(user))
+    return isSimpleReshape(reshape);
+  if (auto gather = dyn_cast<GatherElementsOp>(user))
+    return use.getOperandNumber() == 1 &&
+           gather.getAxis() + 1 == getDims(gather.getResult()).size();
+  return isa<BroadcastToOp, SliceOp>(user) ||
+         user->hasTrait<OpTrait::Elementwise>();
+}
+
+/// Are the ops that the map of `root` computes at most `most`? Those that may
+/// yet be stored count.
+static bool isSmallMap(Value root, size_t most, const DenseSet<Value> &stored,
+                       function_ref<bool(Operation *)> mayFuse) {
+  llvm::SetVector<Operation *> ops;
+  ops.insert(root.getDefiningOp());
+  for (size_t i = 0; i < ops.size() && ops.size() <= most; ++i)
+    for (Value o : ops[i]->getOperands())
+      if (Operation *op = o.getDefiningOp();
+          op && !isa<ConstantOp>(op) && !stored.contains(o) && mayFuse(op))
+        ops.insert(op);
+  return ops.size() <= most;
+}
+
+bool isOfOneMap(Value v, const DenseSet<Value> &stored,
+                function_ref<bool(Operation *)> mayFuse) {
+  constexpr int64_t kLong = 64;
+  constexpr size_t kOps = 128;
+  SmallVector<SymExpr> dims = getDims(v);
+  if (dims.size() < 2 || dims.back().constant().value_or(0) < kLong)
+    return false;
+  Value root;
+  bool areAlike = true, inBatch = true;
+  llvm::SetVector<Value> reached;
+  reached.insert(v);
+  for (size_t i = 0; i < reached.size() && i < kOps; ++i) {
+    Value x = reached[i];
+    SmallVector<SymExpr> own = getDims(x);
+    if (!mayFuse(x.getDefiningOp()) || own.size() < 2 ||
+        own.back() != dims.back())
+      return false;
+    areAlike &= own == dims;
+    inBatch &= own.front() == dims.front();
+    if (stored.contains(x)) {
+      if (root && root != x)
+        return false;
+      root = x;
+      continue;
+    }
+    for (OpOperand &use : x.getUses()) {
+      if (!keepsRow(use))
+        return false;
+      reached.insert(use.getOwner()->getResult(0));
+    }
+  }
+  if (!root || reached.size() > kOps ||
+      !isSmallMap(root, kOps, stored, mayFuse))
+    return false;
+  return areAlike ||
+         isOneElement(
+             ArrayRef(getDims(root)).drop_back().drop_front(inBatch ? 1 : 0));
 }
 
 /// Is it computed of windows of three elements a row, or more?

@@ -29,6 +29,12 @@ mlir::Value findMapOfRows(mlir::Value v,
 mlir::Value findSource(mlir::Value v, mlir::Operation *user,
                        const llvm::DenseMap<mlir::Value, unsigned> &treeCost);
 
+/// Is one map all that reads `v`, whose rows it pulls at their own elements,
+/// each for one row alone? What its ops have in common it computes once for
+/// each vector: less work than another pass over memory.
+bool isOfOneMap(mlir::Value v, const llvm::DenseSet<mlir::Value> &stored,
+                llvm::function_ref<bool(mlir::Operation *)> mayFuse);
+
 /// A padded image that windows are cut from, of elements that cost so much: the
 /// map of the windows computes each of few operations a few times
 /// (lib/Codegen/Emit/BufferedWindows.h). One of windows is stored without pads.
