@@ -710,3 +710,24 @@ func.func @rowsThatMeet(%x: tensor<9x64xf32>) -> tensor<9x64xf32> {
   %2 = tenon.add %0, %1 : tensor<9x64xf32>, tensor<9x64xf32>
   return %2 : tensor<9x64xf32>
 }
+
+// -----
+
+// Windows are stored before they are turned: a tile that is turned computes
+// them for each of its rows, in code of its own.
+// CHECK-LABEL: @turnedWindows
+// CHECK: %[[W:.+]] = tenon.kernel map(%arg0)
+// CHECK-COUNT-2: tenon.max
+// CHECK: %[[T:.+]] = tenon.kernel map(%[[W]])
+// CHECK-NOT: tenon.max
+// CHECK: tenon.transpose
+// CHECK: return %[[T]]
+func.func @turnedWindows(%x: tensor<?x16xf32, #tenon.dims<"m + 2", "16">>) -> tensor<16x?xf32, #tenon.dims<"16", "m">> {
+  %0 = tenon.slice %x from <"0", "0"> step [1, 1] to <"m", "16"> : tensor<?x16xf32, #tenon.dims<"m + 2", "16">>
+  %1 = tenon.slice %x from <"1", "0"> step [1, 1] to <"m", "16"> : tensor<?x16xf32, #tenon.dims<"m + 2", "16">>
+  %2 = tenon.slice %x from <"2", "0"> step [1, 1] to <"m", "16"> : tensor<?x16xf32, #tenon.dims<"m + 2", "16">>
+  %3 = tenon.max %0, %1 : tensor<?x16xf32, #tenon.dims<"m", "16">>, tensor<?x16xf32, #tenon.dims<"m", "16">>
+  %4 = tenon.max %3, %2 : tensor<?x16xf32, #tenon.dims<"m", "16">>, tensor<?x16xf32, #tenon.dims<"m", "16">>
+  %5 = tenon.transpose %4 [1, 0] : tensor<?x16xf32, #tenon.dims<"m", "16">>
+  return %5 : tensor<16x?xf32, #tenon.dims<"16", "m">>
+}

@@ -309,7 +309,10 @@ bool areWindowsToStore(Value v, Operation *user) {
                    llvm::any_of(user->getUsers(), [](Operation *join) {
                      return isa<ConcatOp>(join);
                    }));
-  return isJoined && isMadeOfWindows(v);
+  auto turn = dyn_cast<TransposeOp>(user);
+  bool isTurned =
+      turn && turn.getPerm().back() + 1 != int64_t(getDims(v).size());
+  return (isJoined || isTurned) && isMadeOfWindows(v);
 }
 
 bool isGatherOfRows(Operation *op) {

@@ -45,8 +45,8 @@ bool isReadByWindows(mlir::Value v, unsigned cost);
 /// computes each once (lib/Codegen/Emit/BufferedWindows.h).
 bool areColumnsOfWindows(mlir::Value v,
                          const llvm::DenseSet<mlir::Value> &stored);
-/// Computed of windows, and joined with others or padded by `user`, whose map
-/// would not share their rows.
+/// Computed of windows, and joined with others, padded or turned by `user`,
+/// whose map would not share their rows.
 bool areWindowsToStore(mlir::Value v, mlir::Operation *user);
 
 /// A gather of whole rows, as many as its operand has or more: where these are
