@@ -19,6 +19,7 @@
 #include "dialects/Tenon/IR/Ops/Reshape.h"
 #include "dialects/Tenon/IR/Ops/Slice.h"
 #include "dialects/Tenon/IR/TenonCast.h"
+#include "dialects/Tenon/IR/TenonMath.h"
 #include "lib/Codegen/Cpu/Product.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
@@ -119,9 +120,11 @@ void ProductEpilogue::store(const Place &place) {
 }
 
 /// Are the results quantised numbers, which instructions that narrow vectors
-/// saturate for nothing?
+/// saturate for nothing? Chains as long as erf's overlap with those of other
+/// rows only where none waits for another one's end.
 bool ProductEpilogue::storesBytes() {
-  return sink.perm.empty() && e.saturates(sink.value);
+  bool isLong = !sink.value.getParentBlock()->getOps<GeluOp>().empty();
+  return !isLong && sink.perm.empty() && e.saturates(sink.value);
 }
 
 /// Lets chains of operations that are alike take turns, behind the numbers that
