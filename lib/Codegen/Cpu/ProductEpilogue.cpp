@@ -120,8 +120,8 @@ void ProductEpilogue::store(const Place &place) {
 }
 
 /// Are the results quantised numbers, which instructions that narrow vectors
-/// saturate for nothing? Chains as long as erf's overlap with those of other
-/// rows only where none waits for another one's end.
+/// saturate for nothing? Behind GELU's long chains four vectors that end
+/// together took 1.8 times as long as each by itself.
 bool ProductEpilogue::storesBytes() {
   bool isLong = !sink.value.getParentBlock()->getOps<GeluOp>().empty();
   return !isLong && sink.perm.empty() && e.saturates(sink.value);
