@@ -542,3 +542,14 @@ func.func @positions(%x: tensor<1x3x2xf32>, %a: tensor<8x3x1xf32>) -> tensor<1x8
   %1 = tenon.add %0, %p : tensor<1x8x2xf32>, tensor<1x8x2xf32>
   return %1 : tensor<1x8x2xf32>
 }
+
+// A convolution to no channels, or of no images, has no numbers.
+
+// CHECK-LABEL: @noOutputs
+// CHECK: %[[Z:.+]] = tenon.constant dense<0.000000e+00> : tensor<f16>
+// CHECK: %[[Y:.+]] = tenon.broadcast_to %[[Z]] to <"2", "0", "8"> : tensor<f16>
+// CHECK: return %[[Y]]
+func.func @noOutputs(%x: tensor<2x4x11xf16>, %w: tensor<0x1x4xf16>) -> tensor<2x0x8xf16> {
+  %0 = tenon.conv %x, %w strides [1] pads [0, 0] dilations [1] group 4 : tensor<2x4x11xf16>, tensor<0x1x4xf16>
+  return %0 : tensor<2x0x8xf16>
+}

@@ -314,6 +314,15 @@ struct LowerConvPass : ::tenon::impl::LowerConvPassBase<LowerConvPass> {
         return signalPassFailure();
       }
     }
+    if (llvm::is_contained(out, SymExpr(0))) {
+      auto element =
+          RankedTensorType::get({}, getElementTypeOrSelf(op.getType()));
+      Value none =
+          createConstant(b, loc, cast<ElementsAttr>(b.getZeroAttr(element)));
+      return rows.replace(
+          op, BroadcastToOp::create(b, loc, none,
+                                    DimsAttr::get(b.getContext(), out)));
+    }
     int64_t groups = op.getGroup();
     if (groups != 1 && !w[0].constant()) {
       op.emitError("a convolution in groups must have a number of output "
