@@ -599,8 +599,23 @@ static bool hasLongVector(const onnx::GraphProto &graph) {
                      isLong);
 }
 
+/// Is there a Split into so many parts? ONNX's inference makes room for them;
+/// the importer refuses them.
+static bool hasManyParts(const onnx::GraphProto &graph) {
+  constexpr int64_t kMany = 1 << 16;
+  bool found = false;
+  forEachNode(graph, [&](const onnx::NodeProto &node) {
+    for (const auto &attribute : node.attribute())
+      found |= node.op_type() == "Split" && attribute.name() == "num_outputs" &&
+               attribute.i() > kMany;
+  });
+  return found;
+}
+
 std::map<std::string, onnx::TypeProto> inferTypes(onnx::ModelProto &model) {
   std::map<std::string, onnx::TypeProto> types;
+  if (hasManyParts(model.graph()))
+    return types;
   // What inference cannot do, or gives up at, is only missing then.
   for (bool values : {false, true})
     guarded([&] {

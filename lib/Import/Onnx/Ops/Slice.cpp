@@ -239,8 +239,9 @@ static void slice(NodeImporter &n) {
 
 /// The sizes of Split's outputs where only their count is given.
 static std::optional<Dims> equalParts(NodeImporter &n, const SymExpr &dim) {
+  constexpr int64_t most = 1 << 16;
   int64_t count = n.getInt("num_outputs", n.numOutputs());
-  if (count <= 0 || count < int64_t(n.numOutputs())) {
+  if (count <= 0 || count < int64_t(n.numOutputs()) || count > most) {
     n.error("num_outputs is " + Twine(count) + " for " + Twine(n.numOutputs()) +
             " outputs");
     return std::nullopt;
