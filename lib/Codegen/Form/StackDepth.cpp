@@ -107,12 +107,24 @@ static Taps tapsInside(int64_t taps, int64_t size, int64_t positions,
   return {first, last - first + 1};
 }
 
+/// Of the images' spatial dims, and of the weight's dims; empty where they are
+/// not known.
+namespace {
+struct Sizes {
+  SmallVector<int64_t> in, out, weight;
+};
+} // namespace
+
+static Sizes sizesOf(ConvOp op) {
+  auto spatial = [](Value image) {
+    return staticDims(ArrayRef(getDims(image)).drop_front(2));
+  };
+  return {spatial(op.getInput()), spatial(op.getResult()),
+          staticDims(getDims(op.getWeight()))};
+}
+
 ConvOp cropTaps(ConvOp op) {
-  SmallVector<int64_t> in = staticDims(
-                           ArrayRef(getDims(op.getInput())).drop_front(2)),
-                       out = staticDims(
-                           ArrayRef(getDims(op.getResult())).drop_front(2)),
-                       weight = staticDims(getDims(op.getWeight()));
+  auto [in, out, weight] = sizesOf(op);
   size_t rank = op.getStrides().size();
   if (in.size() != rank || out.size() != rank || weight.size() != rank + 2)
     return op;
@@ -174,11 +186,7 @@ static Inside positionsInside(ConvOp op, size_t d, int64_t tap) {
 
 bool meetsPadding(ConvOp op) {
   constexpr int64_t mostTaps = 9, least = 3; // times as much to multiply
-  SmallVector<int64_t> in = staticDims(
-                           ArrayRef(getDims(op.getInput())).drop_front(2)),
-                       out = staticDims(
-                           ArrayRef(getDims(op.getResult())).drop_front(2)),
-                       weight = staticDims(getDims(op.getWeight()));
+  auto [in, out, weight] = sizesOf(op);
   size_t rank = op.getStrides().size();
   if (op.getGroup() != 1 || in.size() != rank || out.size() != rank ||
       weight.empty() || weight[0] < kLanes || weight[1] < kLanes ||
