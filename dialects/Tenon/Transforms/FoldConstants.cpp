@@ -179,15 +179,6 @@ DenseResourceElementsAttr joined(ConcatOp op) {
   return storedAs(type, "joined", std::move(blob));
 }
 
-/// The one number of a constant as floats of `type`, the nearest, ties to even.
-DenseElementsAttr roundSplat(SplatElementsAttr splat, RankedTensorType type) {
-  bool loses; // as every cast to fewer bits
-  APFloat value = splat.getSplatValue<APFloat>();
-  value.convert(cast<FloatType>(type.getElementType()).getFloatSemantics(),
-                APFloat::rmNearestTiesToEven, &loses);
-  return DenseElementsAttr::get(type, value);
-}
-
 /// A constant of f32 that a model casts to halves (f16, bf16), as such. Null
 /// for any other cast, and for what is too large to be held in memory.
 ElementsAttr narrowed(CastOp op) {

@@ -25,6 +25,14 @@ RankedTensorType widened(Type type) {
                                tensor.getEncoding());
 }
 
+DenseElementsAttr roundSplat(SplatElementsAttr splat, RankedTensorType type) {
+  bool loses; // as every cast to fewer bits
+  APFloat value = splat.getSplatValue<APFloat>();
+  value.convert(cast<FloatType>(type.getElementType()).getFloatSemantics(),
+                APFloat::rmNearestTiesToEven, &loses);
+  return DenseElementsAttr::get(type, value);
+}
+
 ElementsAttr widenHalves(ElementsAttr halves) {
   /// More are held beside the text of the IR.
   constexpr int64_t few = 4096;
@@ -33,12 +41,8 @@ ElementsAttr widenHalves(ElementsAttr halves) {
   if (!from || !isHalf(half) || !from.hasStaticShape())
     return {};
   RankedTensorType type = widened(from);
-  if (auto splat = dyn_cast<SplatElementsAttr>(halves)) {
-    APFloat value = splat.getSplatValue<APFloat>();
-    bool loses; // nothing
-    value.convert(APFloat::IEEEsingle(), APFloat::rmNearestTiesToEven, &loses);
-    return DenseElementsAttr::get(type, value);
-  }
+  if (auto splat = dyn_cast<SplatElementsAttr>(halves))
+    return roundSplat(splat, type);
   size_t count = type.getNumElements();
   ArrayRef<char> data = match::bytesOf(halves);
   if (count == 0 || data.size() != 2 * count)

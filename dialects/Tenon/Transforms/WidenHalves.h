@@ -17,6 +17,10 @@ bool isHalf(mlir::Type type);
 /// The same type of f32.
 mlir::RankedTensorType widened(mlir::Type type);
 
+/// The one number of a constant as floats of `type`, the nearest, ties to even.
+mlir::DenseElementsAttr roundSplat(mlir::SplatElementsAttr splat,
+                                   mlir::RankedTensorType type);
+
 /// A constant of f16 or bf16 as f32, which holds each of its numbers; null
 /// where it is of another type, or its bytes are nowhere.
 mlir::ElementsAttr widenHalves(mlir::ElementsAttr halves);
